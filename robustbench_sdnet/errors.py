@@ -1,0 +1,55 @@
+"""The exceptions a user can meet, each one clear line: where, rule, value, remedy.
+
+The command line prints the message without a traceback and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SdnetBenchError(Exception):
+    """Base of every error that is meant for a user."""
+
+    exit_code = 1
+
+
+class InputError(SdnetBenchError, ValueError):
+    """What was asked for is wrong: an unknown name, a value outside its range, a file that is not there."""
+
+    exit_code = 2
+
+
+class DataError(SdnetBenchError):
+    """A data set, array or download is damaged, or not what it says it is."""
+
+
+class CheckpointError(SdnetBenchError):
+    """A checkpoint is damaged, unsafe to read, or belongs to another architecture."""
+
+
+class ModelError(SdnetBenchError):
+    """A model raised, or returned something that is not finite logits of the right shape."""
+
+
+class StoreError(SdnetBenchError):
+    """The result store cannot be opened, read or written, or holds nothing to report."""
+
+
+class TrainingError(SdnetBenchError):
+    """Training stopped: the loss is not finite, or a run cannot be resumed."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Say that `name` is no `kind`, with the nearest known name first.
+
+    Args:
+        kind: what was looked up, as a user calls it ("attack").
+        name: what the user wrote.
+        known: every valid name.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return InputError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")
