@@ -1,0 +1,35 @@
+# Every target builds the environment first, so that a fresh clone needs nothing else than Python 3.10 or later.
+#   make quickstart    train, corrupt, attack, sweep lambda and report, small and offline
+#   make test          the tests          (make test TESTS="tests/reports -m slow")
+#   make check         format, lint, types
+#   make bench         the speed benchmarks, each beside a named peer (BENCH="attacks corruptions")
+#   make env           only the environment; the last line is the path of its Python
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+VENV ?= .venv
+TESTS ?= tests
+BENCH ?= $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py))
+RUN = $(abspath $(VENV))/bin
+
+.PHONY: env quickstart test check bench
+
+env:
+	@bash .ci/environment "$(VENV)" "$(PYTHON)"
+
+.PHONY: .ready
+.ready:
+	@bash .ci/environment "$(VENV)" "$(PYTHON)" >/dev/null
+
+quickstart: .ready
+	@"$(RUN)/sdnet-bench" quickstart
+
+test: .ready
+	@"$(RUN)/python" -m pytest $(TESTS)
+
+check: .ready
+	@"$(RUN)/ruff" format --check .
+	@"$(RUN)/ruff" check .
+	@"$(RUN)/mypy" -p robustbench_sdnet
+
+bench: .ready
+	@set -e; for name in $(BENCH); do echo "== $$name"; "$(RUN)/python" benchmarks/$$name.py; done
