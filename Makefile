@@ -4,7 +4,6 @@
 #   make check         format, lint, types
 #   make bench         the speed benchmarks, each beside a named peer (BENCH="attacks corruptions")
 #   make env           only the environment; the last line is the path of its Python
-MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
