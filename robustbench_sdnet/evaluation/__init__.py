@@ -1,0 +1,1 @@
+"""Plan cells, answer them shard by shard, store every answer once."""

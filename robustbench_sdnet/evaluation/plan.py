@@ -1,0 +1,199 @@
+"""From questions to work: cells in order, and the shards of them that are not stored yet.
+
+A shard is a cell on a range of sample positions. Ranges lie on a grid that starts fine and grows, so that the usual
+limits (100, 200, 500, 1,000) fall on its edges; whatever the store holds already is subtracted, so any two runs share
+their shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, decimal_text
+
+Range = tuple[int, int]
+_SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
+# Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores.
+_BUDGET = {"cpu": 20_000, "cuda": 1_000_000}
+_LARGEST = {"cpu": 1000, "cuda": 5000}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit of work: cells that look at the same input, on the samples at positions start to stop."""
+
+    start: int
+    stop: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def cost(self) -> int:
+        """Sample passes at the most, for progress and time left."""
+        return (self.stop - self.start) * sum(passes(cell) for cell in self.cells)
+
+
+def corruption_cells(
+    models: Sequence[ModelSpec],
+    data: DataSpec,
+    corruptions: Sequence[CorruptionSpec],
+    lambdas: Sequence[LambdaSpec] = (),
+) -> list[Cell]:
+    """Every model at every lambda under every corruption, the clean images first.
+
+    Args:
+        lambdas: empty for each model's training lambda; a model without CSC layers gives one cell, its lambda empty.
+    """
+    return [
+        Cell(model=model, data=data, perturbation=perturbation, lam=lam)
+        for perturbation in (CLEAN, *corruptions)
+        for model in models
+        for lam in model_lambdas(model, lambdas)
+    ]
+
+
+def attack_cells(
+    models: Sequence[ModelSpec],
+    data: DataSpec,
+    attacks: Sequence[AttackSpec],
+    lambdas: Sequence[LambdaSpec] = (),
+    attack_lambdas: Sequence[LambdaSpec] = (),
+    precision: str = "float32",
+) -> list[Cell]:
+    """Every model at every lambda under every attack, its gradients taken at the lambda that is deployed.
+
+    Stages of a chain (equal `chain`, eps and norm, one after the other) start from the survivors of the stage before.
+
+    Args:
+        attacks: in order, a chain's stages in theirs.
+        attack_lambdas: where given, each of them is attacked, and its perturbations are evaluated at every one of
+            `lambdas`: the diagonal is robust accuracy, everything else transfer.
+    """
+    cells = corruption_cells(models, data, (), lambdas)
+    for model in models:
+        evaluated = model_lambdas(model, lambdas)
+        attacked = model_lambdas(model, attack_lambdas or evaluated)
+        for lam in dict.fromkeys((*attacked, *evaluated)):
+            direct = lam in attacked
+            chain: list[Cell] = []
+            for attack in attacks:
+                if not direct and attack.kind != "noise":
+                    continue
+                before = chain[-1] if chain and _continues(chain[-1].perturbation, attack) else None
+                cell = Cell(
+                    model=model,
+                    data=data,
+                    perturbation=attack,
+                    lam=lam,
+                    lam_attack=lam,
+                    precision=precision,
+                    parents=(before.id,) if before else (),
+                )
+                chain.append(cell)
+                cells.append(cell)
+                if attack.kind != "noise" and not attack.chain and attack_lambdas:
+                    cells.extend(_transfers(cell, evaluated))
+    return cells
+
+
+def _continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec) -> bool:
+    same = ("chain", "eps", "norm", "seed")
+    return bool(attack.chain) and all(getattr(before, key, None) == getattr(attack, key) for key in same)
+
+
+def _transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[Cell]:
+    for lam in evaluated:
+        if lam != parent.lam:
+            yield Cell(
+                model=parent.model,
+                data=parent.data,
+                perturbation=parent.perturbation,
+                lam=lam,
+                lam_attack=parent.lam,
+                precision=parent.precision,
+                parents=(parent.id,),
+            )
+
+
+def model_lambdas(model: ModelSpec, lambdas: Sequence[LambdaSpec | None]) -> tuple[LambdaSpec | None, ...]:
+    """The lambdas a model is asked at: those given, else its training lambda; None without CSC layers."""
+    if model.training_lambda is None:
+        return (None,)
+    return tuple(lambdas) or (LambdaSpec(decimal_text(model.training_lambda)),)
+
+
+def passes(cell: Cell) -> int:
+    """Sample passes of a cell at the most, one for a prediction."""
+    if isinstance(cell.perturbation, CorruptionSpec) or cell.kind in ("noise", "transfer"):
+        return 1
+    options = dict(cell.perturbation.params)
+    targets = options.get("targets") or options.get("n_targets") or 1
+    steps = options.get("steps") or options.get("queries") or options.get("n_queries") or 20
+    return 2 * int(steps) * int(options.get("restarts") or 1) * int(targets)
+
+
+def shard_size(cell: Cell, pixels: int, device: str) -> int:
+    """How many samples a shard holds at the most: seconds to a few minutes of work.
+
+    Args:
+        pixels: height times width of an image.
+        device: "cpu" or "cuda".
+    """
+    kind = "cpu" if device == "cpu" else "cuda"
+    affordable = _BUDGET[kind] * 1024 / (max(pixels, 256) * passes(cell))
+    return max(_SIZES[0], *(size for size in _SIZES if size <= min(affordable, _LARGEST[kind])))
+
+
+def grid(size: int, stop: int) -> Iterator[Range]:
+    """The ranges of shards of at most `size` samples that cover 0 to `stop`, small ones first."""
+    edges = [edge for edge in _SIZES if 100 <= edge <= size]
+    start = 0
+    while start < stop:
+        edge = next((edge for edge in edges if edge > start), (start // size + 1) * size)
+        yield start, min(edge, stop)
+        start = edge
+
+
+def missing(wanted: Range, stored: Iterable[Range]) -> Iterator[Range]:
+    """The parts of a range that are not stored."""
+    start, stop = wanted
+    for low, high in sorted(stored):
+        if low > start:
+            yield start, min(low, stop)
+        start = max(start, high)
+        if start >= stop:
+            return
+    if start < stop:
+        yield start, stop
+
+
+def tasks(
+    cells: Sequence[Cell], stored: Mapping[str, Sequence[Range]], count: int, *, pixels: int, device: str
+) -> list[Task]:
+    """The work that is not stored yet, parents before children, in an order that depends on the plan alone.
+
+    Cells under the same corruption share a task, so that each corrupted image is made once for all models and lambdas.
+
+    Args:
+        cells: as `corruption_cells` and `attack_cells` return them.
+        stored: the ranges of every cell, from the store.
+        count: how many samples are asked for.
+    """
+    groups: dict[object, list[Cell]] = {}
+    for cell in dict.fromkeys(cells):
+        shared = isinstance(cell.perturbation, CorruptionSpec)
+        groups.setdefault((cell.data, cell.perturbation) if shared else cell.id, []).append(cell)
+    found: list[Task] = []
+    for group in groups.values():
+        shared_input: dict[Range, list[Cell]] = {}
+        for cell in group:
+            ranges = stored.get(cell.id, ())
+            for wanted in grid(shard_size(cell, pixels, device), count):
+                for part in missing(wanted, ranges):
+                    shared_input.setdefault(part, []).append(cell)
+        found.extend(Task(start, stop, tuple(those)) for (start, stop), those in sorted(shared_input.items(), key=_at))
+    return found
+
+
+def _at(item: tuple[Range, list[Cell]]) -> Range:
+    return item[0]

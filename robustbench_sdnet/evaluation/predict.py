@@ -1,0 +1,81 @@
+"""Predictions: float32 logits in fixed batch shapes, checked, and what they say about each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import ModelError
+from .ladder import batches
+
+Classifier = Callable[[Tensor], Tensor]
+
+
+def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """uint8 (n, h, w, 3) to float32 (n, 3, h, w) in [0, 1] on the device."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def logits(model: Classifier, images: Tensor, *, size: int, name: str = "the model") -> Tensor:
+    """Logits of at most `size` images, computed in a batch of exactly `size`.
+
+    Args:
+        images: (n, 3, h, w), n <= size; the rest of the batch repeats the last image and is thrown away.
+        name: the model, for messages.
+
+    Returns:
+        (n, classes) logits.
+
+    Raises:
+        ModelError: the model raised, or its output is not finite numbers of shape (n, classes).
+    """
+    n = len(images)
+    if n < size:
+        images = torch.cat([images, images[-1:].expand(size - n, -1, -1, -1)])
+    try:
+        with torch.no_grad():
+            found = model(images)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{name} failed on a batch of shape {tuple(images.shape)}: {first}") from error
+    return checked(found, size, name)[:n]
+
+
+def checked(found: Tensor, count: int, name: str) -> Tensor:
+    """The output of a model, if it is finite logits of shape (count, classes)."""
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != count or found.shape[1] < 2:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ModelError(f"{name} must return logits of shape ({count}, classes), got {shape}.")
+    if not bool(torch.isfinite(found).all()):
+        raise ModelError(f"{name} returned NaN or infinite logits. Check its weights and its normalisation.")
+    return found
+
+
+def margins(found: Tensor, labels: Tensor) -> Tensor:
+    """(n,) logit of the label minus the largest other logit; above 0 means right."""
+    own = found.gather(1, labels[:, None]).squeeze(1)
+    return own - found.scatter(1, labels[:, None], -torch.inf).amax(1)
+
+
+def check_labels(largest: int, classes: int, name: str) -> None:
+    """A model must have a logit for every label.
+
+    Raises:
+        ModelError: the data set has labels beyond the model's classes.
+    """
+    if largest >= classes:
+        raise ModelError(
+            f"{name} has {classes} classes, the data set has labels up to {largest}. Use a model trained on this data."
+        )
+
+
+def predict(model: Classifier, images: Tensor, *, batch_size: int, name: str = "the model") -> Tensor:
+    """Logits of any number of images, in batches of the ladder's shapes."""
+    return torch.cat(
+        [logits(model, images[a:b], size=size, name=name) for a, b, size in batches(len(images), batch_size)]
+    )

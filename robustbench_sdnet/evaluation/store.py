@@ -1,0 +1,234 @@
+"""The result store: every cell once, every shard whole, in one small schema on any SQLAlchemy database.
+
+Only this module touches results on disk. A shard is written in one transaction or not at all, so killing the process
+at any moment loses at most the shards in flight; the first writer of a shard wins, so two processes may share a store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from ..errors import InputError, StoreError
+from ..specs import Cell, canonical
+from .outcome import Outcome
+
+SCHEMA_VERSION = 1
+DEFAULT_STORE = "sqlite:///runs/results.db"
+
+_METADATA = sa.MetaData()
+_META = sa.Table(
+    "meta", _METADATA, sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.Text, nullable=False)
+)
+_CELLS = sa.Table(
+    "cells",
+    _METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("parents", sa.Text, nullable=False),
+)
+_SHARDS = sa.Table(
+    "shards",
+    _METADATA,
+    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cells.id"), primary_key=True),
+    sa.Column("start", sa.Integer, primary_key=True),
+    sa.Column("stop", sa.Integer, primary_key=True),
+    sa.Column("finished_at", sa.String(32), nullable=False),
+    sa.Column("outcome", sa.LargeBinary, nullable=False),
+    sa.Column("cost", sa.Text, nullable=False),
+)
+
+# Migrations in code: MIGRATIONS[v] brings a store from schema version v to v + 1.
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """A stored answer: a cell on the samples at positions start to stop."""
+
+    start: int
+    stop: int
+    finished_at: str
+    outcome: Outcome
+    cost: dict[str, Any]
+
+
+class Store:
+    """Cells and shards of one database.
+
+    Args:
+        url: an SQLAlchemy URL; `sqlite:///FILE` or `postgresql+psycopg://...`.
+        must_exist: refuse to create a new store (for reports and status).
+
+    Raises:
+        InputError: not a URL of a known database.
+        StoreError: the database cannot be opened, is damaged, or was written by a newer version.
+    """
+
+    def __init__(self, url: str = DEFAULT_STORE, *, must_exist: bool = False) -> None:
+        try:
+            self.url = make_url(url)
+            self.path = _sqlite_path(self.url)
+            if must_exist and self.path is not None and not self.path.exists():
+                raise StoreError(
+                    f"No results yet: {self.path} does not exist. Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
+                )
+            self._engine = sa.create_engine(self.url)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise InputError(f"Not a store: '{url}' ({_first_line(error)}). Write sqlite:///FILE.") from None
+        if self.path is not None:
+            _make_folder(self.path.parent)
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+        with self._guard("open"):
+            self._create_or_migrate()
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def images_folder(self) -> Path:
+        """Where perturbed images that later cells need are kept: beside an SQLite store, else under runs/."""
+        return self.path.with_suffix(".images") if self.path else Path("runs") / "results.images"
+
+    def add_cells(self, cells: Mapping[str, Cell]) -> None:
+        """Record cells by id; those already there stay as they are."""
+        with self._guard("write"), self._engine.begin() as connection:
+            known = set(connection.scalars(sa.select(_CELLS.c.id)))
+            rows = [
+                {"id": cell_id, "spec": cell.to_json(), "parents": canonical(cell.parents)}
+                for cell_id, cell in cells.items()
+                if cell_id not in known
+            ]
+            for row in rows:
+                _insert_once(connection, _CELLS, row)
+
+    def add_shard(self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]) -> None:
+        """Store a shard, whole; one that is already there stays."""
+        row = {
+            "cell_id": cell_id,
+            "start": start,
+            "stop": stop,
+            "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "outcome": outcome.encode(),
+            "cost": canonical(cost),
+        }
+        with self._guard("write"), self._engine.begin() as connection:
+            _insert_once(connection, _SHARDS, row)
+
+    def ranges(self) -> dict[str, list[tuple[int, int]]]:
+        """The stored (start, stop) of every cell, in order."""
+        query = sa.select(_SHARDS.c.cell_id, _SHARDS.c.start, _SHARDS.c.stop).order_by(*_SHARDS.primary_key)
+        found: dict[str, list[tuple[int, int]]] = {}
+        with self._guard("read"), self._engine.connect() as connection:
+            for cell_id, start, stop in connection.execute(query):
+                found.setdefault(cell_id, []).append((start, stop))
+        return found
+
+    def cells(self) -> dict[str, Cell]:
+        """Every recorded cell by id."""
+        with self._guard("read"), self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec).order_by(_CELLS.c.id)).all()
+        return {cell_id: Cell.from_json(spec) for cell_id, spec in rows}
+
+    def shards(self, cell_id: str) -> Iterator[Shard]:
+        """The stored shards of a cell, in order of samples."""
+        query = sa.select(_SHARDS).where(_SHARDS.c.cell_id == cell_id).order_by(_SHARDS.c.start, _SHARDS.c.stop)
+        with self._guard("read"), self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            outcome = Outcome.decode(row.outcome)
+            yield Shard(row.start, row.stop, row.finished_at, outcome, json.loads(row.cost))
+
+    def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
+        """What is stored of a cell between two positions, or None where nothing is."""
+        parts = []
+        for shard in self.shards(cell_id):
+            low, high = max(start, shard.start), shard.stop if stop is None else min(stop, shard.stop)
+            if low < high:
+                parts.append(shard.outcome.cut(low - shard.start, high - shard.start))
+        return Outcome.join(parts) if parts else None
+
+    def _create_or_migrate(self) -> None:
+        with self._engine.begin() as connection:
+            _METADATA.create_all(connection)
+            _insert_once(connection, _META, {"key": "schema", "value": str(SCHEMA_VERSION)})
+            found = int(connection.scalar(sa.select(_META.c.value).where(_META.c.key == "schema")) or 0)
+            if found > SCHEMA_VERSION:
+                raise StoreError(
+                    f"The store {self.url.render_as_string()} has schema {found}, this version reads up to "
+                    f"{SCHEMA_VERSION}. Upgrade robustbench-sdnet."
+                )
+            for version in range(found, SCHEMA_VERSION):
+                for statement in MIGRATIONS[version]:
+                    connection.execute(sa.text(statement))
+            connection.execute(sa.update(_META).where(_META.c.key == "schema").values(value=str(SCHEMA_VERSION)))
+
+    @contextmanager
+    def _guard(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            reason = _first_line(error.orig or error)
+            raise StoreError(
+                f"Cannot {verb} the store {self.url.render_as_string()}: {reason}. "
+                "Finished shards are safe; check the disk and the permissions, then run the same command again."
+            ) from None
+        except SQLAlchemyError as error:
+            raise StoreError(
+                f"Cannot {verb} the store {self.url.render_as_string()}: {_first_line(error)}."
+            ) from None
+
+
+def _insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert, unless the primary key is there already."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        connection.execute(postgresql_insert(table).values(row).on_conflict_do_nothing())
+    else:
+        connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite").values(row))
+
+
+def _sqlite_path(url: sa.URL) -> Path | None:
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database or url.database == ":memory:":
+        raise InputError("A store must be a file: write sqlite:///runs/results.db.")
+    return Path(url.database)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"Cannot create the folder {folder} of the store: {error.strerror}.") from None
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """WAL lets reports read while shards are written; FULL makes a finished shard survive a power cut."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _first_line(error: object) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
