@@ -1,0 +1,131 @@
+"""ImageNet-1k, or any data set in its folder layout, decoded when read: it is larger than memory."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import DataError
+from .images import ImageData, Int64, Uint8
+
+SUFFIXES = (".jpeg", ".jpg", ".png")
+FOLDERS = {"train": ("train",), "test": ("val", "test")}
+RESIZE, SIDE = 256, 224
+DECODERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FolderPixels:
+    """Image files, resized to 256 on the shorter side and cropped to the central 224, as the published
+    recipe tests.
+
+    Attributes:
+        folder: the split's folder.
+        files: relative to it.
+        sizes: (n,) int64, bytes of each file.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    sizes: Int64
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(224, 224)."""
+        return SIDE, SIDE
+
+    @property
+    def in_memory(self) -> bool:
+        """False."""
+        return False
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, index: slice | Int64) -> Uint8:
+        """(m, 224, 224, 3) uint8; decoders run in threads, as they release the interpreter's lock."""
+        chosen = np.arange(len(self))[index]
+        with ThreadPoolExecutor(DECODERS) as pool:
+            images = list(pool.map(self.decode, chosen))
+        return np.stack(images) if images else np.empty((0, SIDE, SIDE, 3), np.uint8)
+
+    def open(self, position: int) -> Image.Image:
+        """The picture at a position, in RGB and in its own size.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / self.files[position]
+        try:
+            with Image.open(path) as picture:
+                converted: Image.Image = picture.convert("RGB")
+                return converted
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"{path} is no readable image ({str(error).splitlines()[0]}).") from error
+
+    def decode(self, position: int) -> Uint8:
+        """(224, 224, 3) uint8."""
+        picture = self.open(int(position))
+        scale = RESIZE / min(picture.size)
+        width, height = (max(SIDE, round(side * scale)) for side in picture.size)
+        left, top = (width - SIDE) // 2, (height - SIDE) // 2
+        resized = picture.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE)))
+
+    def digest(self) -> bytes:
+        """SHA-256 over file names and sizes: hashing 150 GB at every start would cost more than the
+        evaluation."""
+        listing = "\n".join(f"{name} {size}" for name, size in zip(self.files, self.sizes, strict=True))
+        return hashlib.sha256(listing.encode()).digest()
+
+
+def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
+    """Read the listing of `root/imagenet/<split>/<class>/<image>` or `root/<split>/<class>/<image>`.
+
+    The test split is the folder `val` (or `test`); classes are the sorted folder names of the training
+    split where it is there.
+
+    Raises:
+        DataError: no such folder, no classes or no images in it.
+    """
+    folder = _split_folder(root, split)
+    try:
+        train = _split_folder(root, "train")
+    except DataError:
+        train = folder
+    classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
+    files: list[str] = []
+    labels: list[int] = []
+    sizes: list[int] = []
+    for label, wnid in enumerate(classes):
+        found = sorted(_images(folder / wnid))
+        files += [f"{wnid}/{name}" for name, _ in found]
+        sizes += [size for _, size in found]
+        labels += [label] * len(found)
+    if not files:
+        raise DataError(f"{folder} holds no images. Expected <class>/<image>.JPEG below it.")
+    pixels = FolderPixels(folder, tuple(files), np.array(sizes, dtype=np.int64))
+    ids = np.arange(len(files), dtype=np.int64)
+    return ImageData(name, split, np.array(labels, dtype=np.int64), ids, len(classes), pixels)
+
+
+def _split_folder(root: Path, split: str) -> Path:
+    for base in (root / "imagenet", root):
+        for word in FOLDERS[split]:
+            if (base / word).is_dir():
+                return base / word
+    raise DataError(
+        f"imagenet: no folder '{FOLDERS[split][0]}' in {root}. Name the folder with train/ and val/ by "
+        "--data-root or $SDNET_BENCH_DATA."
+    )
+
+
+def _images(folder: Path) -> list[tuple[str, int]]:
+    if not folder.is_dir():
+        return []
+    return [(path.name, path.stat().st_size) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]

@@ -1,0 +1,160 @@
+"""The record every data set yields, and its pixels in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+Uint8 = NDArray[np.uint8]
+Int64 = NDArray[np.int64]
+
+
+class Pixels(Protocol):
+    """Images that can be read by position; they may lie on disk."""
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading costs no input or output."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: slice | Int64) -> Uint8:
+        """(m, h, w, 3) uint8."""
+
+    def digest(self) -> bytes:
+        """What identifies the images: a hash of their bytes, or of the files that hold them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayPixels:
+    """Images in memory: (n, h, w, 3) uint8."""
+
+    array: Uint8
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.array.shape[1], self.array.shape[2]
+
+    @property
+    def in_memory(self) -> bool:
+        """True."""
+        return True
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, index: slice | Int64) -> Uint8:
+        """(m, h, w, 3) uint8."""
+        return self.array[index]
+
+    def digest(self) -> bytes:
+        """SHA-256 over shape and bytes."""
+        hasher = hashlib.sha256(repr(self.array.shape).encode())
+        hasher.update(np.ascontiguousarray(self.array).data)
+        return hasher.digest()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """One split of a data set.
+
+    Attributes:
+        name: as the user wrote it ("cifar10", "npz:PATH").
+        split: "train" or "test".
+        labels: (n,) int64 in [0, num_classes).
+        ids: (n,) int64, the sample ids that random draws are keyed by: positions in the published order.
+        num_classes: of the data set, not only of this split.
+        pixels: the images.
+    """
+
+    name: str
+    split: str
+    labels: Int64
+    ids: Int64
+    num_classes: int
+    pixels: Pixels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.image_shape
+
+    def images(self, start: int = 0, stop: int | None = None) -> Uint8:
+        """The images at positions [start, stop): (m, h, w, 3) uint8."""
+        return self.pixels.read(slice(start, len(self) if stop is None else stop))
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256, in hex, over images and labels of this split; computed once, when first asked for."""
+        hasher = hashlib.sha256(self.pixels.digest())
+        hasher.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        return hasher.hexdigest()
+
+
+def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: int, where: str) -> ImageData:
+    """A checked data set from an image and a label array.
+
+    Args:
+        name: the data set, as the user wrote it.
+        split: "train" or "test".
+        images: must be (n, h, w, 3) uint8 with n > 0.
+        labels: must be (n,) integers in [0, num_classes).
+        num_classes: of the data set.
+        where: the file, for messages.
+
+    Raises:
+        DataError: a wrong shape, dtype or label.
+    """
+    labels = check_labels(labels, num_classes, f"{where}: y_{split}")
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"{where}: x_{split} must be uint8 (levels 0 to 255), got {images.dtype}. Convert it."
+        )
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        raise DataError(f"{where}: x_{split} must have shape (n, height, width, 3), got {images.shape}.")
+    if len(images) != len(labels):
+        raise DataError(f"{where}: x_{split} holds {len(images)} images but y_{split} {len(labels)} labels.")
+    ids = np.arange(len(labels), dtype=np.int64)
+    return ImageData(name, split, labels, ids, num_classes, ArrayPixels(images))
+
+
+def check_labels(labels: Any, num_classes: int | None, what: str) -> Int64:
+    """The labels as (n,) int64.
+
+    Args:
+        labels: an array.
+        num_classes: labels must lie in [0, num_classes); None only refuses negative ones.
+        what: the array, for messages.
+
+    Raises:
+        DataError: not a vector of integers, empty, or out of range.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
+        raise DataError(
+            f"{what} must be a non-empty vector of integers, got shape {labels.shape}, dtype {labels.dtype}."
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or (num_classes is not None and high >= num_classes):
+        allowed = (
+            "0 or above"
+            if num_classes is None
+            else f"0 to {num_classes - 1}, the classes of the training split"
+        )
+        raise DataError(f"{what}: labels must be {allowed}, got {low if low < 0 else high}.")
+    checked: Int64 = labels.astype(np.int64)
+    return checked

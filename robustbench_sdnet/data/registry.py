@@ -1,0 +1,92 @@
+"""The table of data sets, and the checks that a command makes before any heavy import."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from .images import ImageData
+
+SPLITS = ("train", "test")
+
+# name -> module of this package; each has `load(name, split, *, root, download) -> ImageData`
+DATASETS: Mapping[str, str] = MappingProxyType(
+    {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet"}
+)
+# names that carry a path, "npz:PATH"
+WITH_PATH: Mapping[str, str] = MappingProxyType({"npz": "npz", "cifar10c": "published"})
+
+
+def check_name(name: str) -> None:
+    """Refuse a data set that cannot be meant.
+
+    Raises:
+        InputError: an unknown name, a name that needs a path and has none, or a path where nothing is.
+    """
+    kind, colon, path = name.partition(":")
+    if not colon and kind in DATASETS:
+        return
+    if kind not in WITH_PATH:
+        raise unknown("data set", name, [*DATASETS, *(f"{kind}:PATH" for kind in WITH_PATH)])
+    if not path:
+        raise InputError(f"Data set '{kind}' needs a path: write {kind}:PATH.")
+    if not Path(path).expanduser().exists():
+        raise InputError(f"Data set '{name}': there is no file or folder '{path}'.")
+
+
+def check_split(split: str) -> None:
+    """Refuse a split other than train and test.
+
+    Raises:
+        InputError: with the nearest name.
+    """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+
+
+def short_name(name: str) -> str:
+    """A word for folder names: "npz:/data/cifar10.npz" is "cifar10"."""
+    kind, colon, path = name.partition(":")
+    stem = Path(path).name.removesuffix(".npz") if colon else kind
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", stem).strip("-.") or kind
+
+
+def data_root(root: str | os.PathLike[str] | None = None) -> Path:
+    """Where downloads are kept: `root`, else $SDNET_BENCH_DATA, else a folder in the user's cache."""
+    if root:
+        return Path(root).expanduser()
+    if chosen := os.environ.get("SDNET_BENCH_DATA"):
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "robustbench_sdnet"
+
+
+def load(
+    name: str, split: str = "test", root: str | os.PathLike[str] | None = None, download: bool = True
+) -> ImageData:
+    """One split of a data set.
+
+    Args:
+        name: "digits", "cifar10", "cifar100", "imagenet" or "npz:PATH".
+        split: "train" or "test".
+        root: folder of downloaded or local data, see `data_root`.
+        download: fetch CIFAR where it is missing.
+
+    Raises:
+        InputError: an unknown name or split, or a missing path.
+        DataError: files that are damaged or not what they say they are, or a download that failed.
+    """
+    check_name(name)
+    check_split(split)
+    kind = name.partition(":")[0]
+    module = importlib.import_module(f".{DATASETS.get(kind) or WITH_PATH[kind]}", __package__)
+    data: ImageData = module.load(name, split, root=data_root(root), download=download)
+    return data

@@ -1,0 +1,114 @@
+"""digits and npz: what they hold, and every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet import data
+from robustbench_sdnet.errors import DataError
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (12, 8, 10, 3), dtype=np.uint8),
+        "y_train": np.arange(12, dtype=np.int64) % 4,
+        "x_test": rng.integers(0, 256, (5, 8, 10, 3), dtype=np.uint8),
+        "y_test": np.arange(5, dtype=np.int32) % 4,
+    }
+
+
+def save(path, arrays, **changed):
+    kept = {key: value for key, value in {**arrays, **changed}.items() if value is not None}
+    np.savez(path, **kept)
+    return f"npz:{path}"
+
+
+def test_digits_split_is_every_fifth_image_in_4x4_blocks():
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    test, train = data.load("digits", "test"), data.load("digits", "train")
+    assert (len(test), len(train)) == (360, 1437)
+    assert test.labels.tolist() == source.target[::5].tolist()
+    # level 16 is white, 8 is 8 * 255 / 16 = 127.5, rounded up
+    picture = test.images(3, 4)[0]
+    expected = np.floor(source.images[15] * 255 / 16 + 0.5)
+    assert (picture[::4, ::4, 0] == expected).all()
+    assert (picture[3::4, 3::4, 2] == expected).all()
+    assert picture.dtype == np.uint8
+    assert test.image_shape == (32, 32)
+
+
+def test_npz_gives_back_what_was_saved(tmp_path, arrays):
+    name = save(tmp_path / "own.npz", arrays)
+    held = data.load(name, "test")
+    assert (held.images(1, 3) == arrays["x_test"][1:3]).all()
+    assert held.labels.dtype == np.int64
+    assert held.ids.tolist() == [0, 1, 2, 3, 4]
+    assert (held.num_classes, held.image_shape, len(held), held.name) == (4, (8, 10), 5, name)
+
+
+def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
+    first = data.load(save(tmp_path / "a.npz", arrays)).content_hash
+    again = data.load(save(tmp_path / "b.npz", arrays)).content_hash
+    image = arrays["x_test"].copy()
+    image[0, 0, 0, 0] ^= 1
+    other_image = data.load(save(tmp_path / "c.npz", arrays, x_test=image)).content_hash
+    other_label = data.load(save(tmp_path / "d.npz", arrays, y_test=arrays["y_test"][::-1])).content_hash
+    assert first == again
+    assert len({first, other_image, other_label}) == 3
+    pixels = hashlib.sha256(b"(5, 8, 10, 3)" + arrays["x_test"].tobytes()).digest()
+    assert first == hashlib.sha256(pixels + arrays["y_test"].astype("<i8").tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"x_test": None}, "no x_test in it"),
+        ({"x_test": np.zeros((5, 8, 10, 3), np.float32)}, "x_test must be uint8.*float32"),
+        ({"x_test": np.zeros((5, 8, 10), np.uint8)}, r"x_test must have shape .*\(5, 8, 10\)"),
+        ({"x_test": np.zeros((5, 3, 8, 10), np.uint8)}, "x_test must have shape"),
+        ({"x_test": np.zeros((4, 8, 10, 3), np.uint8)}, "4 images but y_test 5 labels"),
+        ({"y_test": np.zeros((5, 1), np.int64)}, "vector of integers"),
+        ({"y_test": np.zeros(5, np.float64)}, "vector of integers.*float64"),
+        ({"y_test": np.array([0, 1, 2, 3, 4])}, "labels must be 0 to 3.*got 4"),
+        ({"y_test": np.array([0, 1, 2, 3, -1])}, "labels must be 0 to 3.*got -1"),
+        ({"y_train": np.array([0] * 11 + [-2])}, "labels must be 0 or above, got -2"),
+        ({"y_train": np.zeros(0, np.int64)}, "non-empty"),
+        ({"y_test": np.array([{}] * 5, dtype=object)}, "pickled objects"),
+    ],
+)
+def test_wrong_arrays(tmp_path, arrays, changed, match):
+    with pytest.raises(DataError, match=match) as caught:
+        data.load(save(tmp_path / "bad.npz", arrays, **changed))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.999])
+def test_truncated_file(tmp_path, arrays, kept):
+    path = tmp_path / "cut.npz"
+    save(path, arrays)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: kept if kept == 0 or kept == 10 else int(len(whole) * kept)])
+    with pytest.raises(DataError, match=r"no readable \.npz"):
+        data.load(f"npz:{path}")
+
+
+def test_damaged_member(tmp_path, arrays):
+    path = tmp_path / "flipped.npz"
+    save(path, arrays)
+    content = bytearray(path.read_bytes())
+    content[content.index(arrays["x_test"].tobytes()) + 50] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="CRC"):
+        data.load(f"npz:{path}")
+
+
+def test_folder_in_place_of_a_file(tmp_path):
+    with pytest.raises(DataError, match="no readable"):
+        data.load(f"npz:{tmp_path}")

@@ -1,0 +1,138 @@
+"""CIFAR in its published format, served from this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import pickle
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet import data
+from robustbench_sdnet.data import cifar
+from robustbench_sdnet.errors import DataError, InputError
+
+
+def batch(count, seed, key, classes):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (count, 3 * 32 * 32), dtype=np.uint8)
+    return {
+        "data": pixels,
+        key: [int(label) for label in rng.integers(0, classes, count)],
+        "batch_label": "a",
+    }
+
+
+def archive_of(name, count=3):
+    source = cifar.SOURCES[name]
+    buffer, batches = io.BytesIO(), {}
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for seed, file in enumerate(file for files in source.files.values() for file in files):
+            batches[file] = batch(count, seed, source.labels, source.num_classes)
+            content = pickle.dumps(batches[file], protocol=2)
+            info = tarfile.TarInfo(f"{source.folder}/{file}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue(), batches
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    served: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = served.get(self.path.strip("/"))
+            self.send_response(200 if content is not None else 404)
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("SDNET_BENCH_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    yield served
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def publish(served, name, **options):
+    content, batches = archive_of(name, **options)
+    file = cifar.SOURCES[name].archive
+    served[file] = content
+    served[f"{file}.md5"] = hashlib.md5(content).hexdigest().encode()
+    return batches
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_download_and_read(name, mirror, tmp_path):
+    batches = publish(mirror, name)
+    source = cifar.SOURCES[name]
+    train = data.load(name, "train", root=tmp_path)
+    parts = [batches[file] for file in source.files["train"]]
+    expected = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    assert (train.images() == expected).all()
+    assert train.labels.tolist() == [label for part in parts for label in part[source.labels]]
+    assert train.num_classes == source.num_classes
+    mirror.clear()
+    assert len(data.load(name, "test", root=tmp_path)) == 3
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_published_checksum_holds_where_a_mirror_has_none(mirror, tmp_path):
+    publish(mirror, "cifar10")
+    del mirror["cifar-10-python.tar.gz.md5"]
+    with pytest.raises(DataError, match=r"instead of c58f30108f718f92721af3b95e74349a"):
+        data.load("cifar10", root=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_archive_names_the_remedies(mirror, tmp_path):
+    with pytest.raises(DataError, match=r"Could not download cifar100 .*Not Found.*npz:PATH"):
+        data.load("cifar100", root=tmp_path)
+
+
+def test_no_download(tmp_path):
+    with pytest.raises(DataError, match="cifar10 is not in"):
+        data.load("cifar10", root=tmp_path, download=False)
+
+
+def test_truncated_archive(mirror, tmp_path):
+    publish(mirror, "cifar10")
+    file = "cifar-10-python.tar.gz"
+    mirror[file] = mirror[file][:3000]
+    mirror[f"{file}.md5"] = hashlib.md5(mirror[file]).hexdigest().encode()
+    with pytest.raises(DataError, match="damaged"):
+        data.load("cifar10", root=tmp_path)
+
+
+def test_unwritable_root(mirror, tmp_path):
+    publish(mirror, "cifar10")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write to the data folder"):
+        data.load("cifar10", root=tmp_path / "file" / "below")
+
+
+class Trap:
+    def __reduce__(self):
+        return (open, ("trapped", "w"))
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:500], lambda content: pickle.dumps(Trap())])
+def test_damaged_or_hostile_batch(damage, mirror, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    publish(mirror, "cifar10")
+    data.load("cifar10", root=tmp_path)
+    path = tmp_path / "cifar-10-batches-py" / "test_batch"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match="test_batch is damaged"):
+        data.load("cifar10", root=tmp_path)
+    assert not (tmp_path / "trapped").exists()

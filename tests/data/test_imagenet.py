@@ -1,0 +1,56 @@
+"""A folder of pictures: classes, sizes, crops and damaged files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robustbench_sdnet import data
+from robustbench_sdnet.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, count in (("train", 2), ("val", 1)):
+        for label, wnid in enumerate(("n01", "n02")):
+            (tmp_path / split / wnid).mkdir(parents=True)
+            for number in range(count):
+                level = 100 * label + 20 * number
+                picture = Image.new("RGB", (300 + 40 * number, 280), (level, level, level))
+                picture.save(tmp_path / split / wnid / f"{number}.JPEG")
+    return tmp_path
+
+
+def test_labels_follow_sorted_class_folders(folder):
+    train = data.load("imagenet", "train", root=folder)
+    assert train.labels.tolist() == [0, 0, 1, 1]
+    assert (len(data.load("imagenet", "test", root=folder)), train.num_classes) == (2, 2)
+    assert train.image_shape == (224, 224)
+    assert not train.pixels.in_memory
+    means = train.images().reshape(4, -1).mean(axis=1)
+    assert np.abs(means - [0, 20, 100, 120]).max() < 3
+
+
+def test_crop_is_central_after_resizing_the_shorter_side(folder):
+    picture = np.zeros((512, 1024, 3), np.uint8)
+    picture[:, 512 - 224 : 512 + 224] = 255  # the central 224 of 512 columns, once the height 512 is 256
+    Image.fromarray(picture).save(folder / "val" / "n01" / "0.png")
+    (folder / "val" / "n01" / "0.JPEG").unlink()
+    image = data.load("imagenet", "test", root=folder).images(0, 1)[0]
+    assert image[:, 1:-1].min() == 255
+
+
+def test_damaged_picture_is_named(folder):
+    path = folder / "val" / "n02" / "0.JPEG"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"n02/0\.JPEG is no readable image"):
+        data.load("imagenet", "test", root=folder).images(0, 2)
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(DataError, match=r"no folder 'val'.*--data-root"):
+        data.load("imagenet", "test", root=tmp_path)
+    (tmp_path / "val" / "n01").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds no images"):
+        data.load("imagenet", "test", root=tmp_path)
