@@ -57,14 +57,18 @@ class Outcome:
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise StoreError(f"A stored shard is damaged ({error}). Restore the store from a copy.") from None
         if len({len(getattr(found, item.name)) for item in fields(cls)}) != 1:
-            raise StoreError("A stored shard is damaged (arrays of different length). Restore the store from a copy.")
+            raise StoreError(
+                "A stored shard is damaged (arrays of different length). Restore the store from a copy."
+            )
         return found
 
     @classmethod
     def join(cls, parts: Iterable[Outcome]) -> Outcome:
         """Outcomes one after the other."""
         found = list(parts)
-        return cls(**{item.name: np.concatenate([getattr(p, item.name) for p in found]) for item in fields(cls)})
+        return cls(
+            **{item.name: np.concatenate([getattr(p, item.name) for p in found]) for item in fields(cls)}
+        )
 
     def cut(self, start: int, stop: int) -> Outcome:
         """The samples at positions start to stop."""

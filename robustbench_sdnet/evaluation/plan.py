@@ -191,7 +191,9 @@ def tasks(
             for wanted in grid(shard_size(cell, pixels, device), count):
                 for part in missing(wanted, ranges):
                     shared_input.setdefault(part, []).append(cell)
-        found.extend(Task(start, stop, tuple(those)) for (start, stop), those in sorted(shared_input.items(), key=_at))
+        found.extend(
+            Task(start, stop, tuple(those)) for (start, stop), those in sorted(shared_input.items(), key=_at)
+        )
     return found
 
 

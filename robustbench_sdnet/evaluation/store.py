@@ -27,7 +27,10 @@ DEFAULT_STORE = "sqlite:///runs/results.db"
 
 _METADATA = sa.MetaData()
 _META = sa.Table(
-    "meta", _METADATA, sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.Text, nullable=False)
+    "meta",
+    _METADATA,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
 _CELLS = sa.Table(
     "cells",
@@ -118,7 +121,9 @@ class Store:
             for row in rows:
                 _insert_once(connection, _CELLS, row)
 
-    def add_shard(self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]) -> None:
+    def add_shard(
+        self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]
+    ) -> None:
         """Store a shard, whole; one that is already there stays."""
         row = {
             "cell_id": cell_id,
@@ -148,7 +153,9 @@ class Store:
 
     def shards(self, cell_id: str) -> Iterator[Shard]:
         """The stored shards of a cell, in order of samples."""
-        query = sa.select(_SHARDS).where(_SHARDS.c.cell_id == cell_id).order_by(_SHARDS.c.start, _SHARDS.c.stop)
+        query = (
+            sa.select(_SHARDS).where(_SHARDS.c.cell_id == cell_id).order_by(_SHARDS.c.start, _SHARDS.c.stop)
+        )
         with self._guard("read"), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         for row in rows:
@@ -177,7 +184,9 @@ class Store:
             for version in range(found, SCHEMA_VERSION):
                 for statement in MIGRATIONS[version]:
                     connection.execute(sa.text(statement))
-            connection.execute(sa.update(_META).where(_META.c.key == "schema").values(value=str(SCHEMA_VERSION)))
+            connection.execute(
+                sa.update(_META).where(_META.c.key == "schema").values(value=str(SCHEMA_VERSION))
+            )
 
     @contextmanager
     def _guard(self, verb: str) -> Iterator[None]:

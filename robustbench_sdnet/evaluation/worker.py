@@ -10,7 +10,6 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import ModelError, StoreError
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..errors import ModelError, SdnetBenchError
+from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..version import VERSION
 from .deploy import deployed, logits_at_each
 from .ladder import batches
 from .outcome import Outcome
 from .plan import Task
-from .predict import check_labels, logits, margins, to_images
+from .predict import check_labels, margins, to_images
 
 if TYPE_CHECKING:
     from ..attacks.result import AttackResult
@@ -53,6 +52,23 @@ class Answer:
     images: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class ShardInput:
+    """The samples of a shard: pixels uint8 (n, h, w, 3), corrupted or not; labels (n,) on the device; ids (n,)."""
+
+    pixels: NDArray[np.uint8]
+    labels: Tensor
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a model gave no answer; it is left out of what follows."""
+
+    model: str
+    message: str
+
+
 @dataclass(eq=False)
 class Worker:
     """Models and data on one device.
@@ -69,16 +85,31 @@ class Worker:
     device: str = "cpu"
     batch_size: int = 250
     _models: dict[ModelSpec, nn.Module] = field(default_factory=dict)
+    _failed: dict[ModelSpec, Failure] = field(default_factory=dict)
 
-    def answer(self, task: Task, inputs: Inputs) -> list[Answer]:
-        """Every cell of a task, in order.
-
-        Raises:
-            ModelError: a model cannot be loaded, raised, or returned something that is not finite logits.
-        """
-        if isinstance(task.cells[0].perturbation, CorruptionSpec):
-            return list(self._corruption(task, task.cells[0].perturbation))
-        return [self._attack(task, cell, inputs) for cell in task.cells]
+    def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
+        """Every cell of a task, or why its model cannot answer."""
+        perturbation = task.cells[0].perturbation
+        pixels = corrupted(
+            self.data, perturbation if isinstance(perturbation, CorruptionSpec) else CLEAN, task
+        )
+        shard = self._shard(task, pixels)
+        found: list[Answer | Failure] = []
+        for spec in dict.fromkeys(cell.model for cell in task.cells):
+            cells = [cell for cell in task.cells if cell.model == spec]
+            if spec not in self._failed:
+                try:
+                    found.extend(self._answers(spec, cells, shard, inputs))
+                    continue
+                except SdnetBenchError as error:
+                    self._failed[spec] = Failure(spec.name, str(error))
+                except torch.OutOfMemoryError:
+                    self._failed[spec] = Failure(
+                        spec.name,
+                        f"{spec.name} does not fit the device's memory. Take a smaller --batch-size.",
+                    )
+            found.append(self._failed[spec])
+        return found
 
     def model(self, spec: ModelSpec) -> nn.Module:
         """A model, loaded once."""
@@ -86,81 +117,71 @@ class Worker:
             self._models[spec] = self.load(spec)
         return self._models[spec]
 
-    def _labels(self, task: Task) -> tuple[Tensor, NDArray[np.int64]]:
+    def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
+        if isinstance(cells[0].perturbation, CorruptionSpec):
+            return list(self._predict(spec, cells, shard))
+        return [self._attack(cell, shard, inputs) for cell in cells]
+
+    def _shard(self, task: Task, pixels: NDArray[np.uint8]) -> ShardInput:
         labels = torch.from_numpy(np.asarray(self.data.labels[task.start : task.stop], dtype=np.int64))
-        return labels.to(self.device), np.asarray(self.data.ids[task.start : task.stop], dtype=np.int64)
+        return ShardInput(
+            pixels=pixels,
+            labels=labels.to(self.device),
+            ids=np.asarray(self.data.ids[task.start : task.stop], dtype=np.int64),
+        )
 
-    def _corruption(self, task: Task, spec: CorruptionSpec) -> Iterator[Answer]:
-        pixels = corrupted(self.data, spec, task.start, task.stop)
-        labels, ids = self._labels(task)
-        for model_spec in dict.fromkeys(cell.model for cell in task.cells):
-            cells = [cell for cell in task.cells if cell.model == model_spec]
-            yield from self._predict(model_spec, cells, pixels, labels, ids)
-
-    def _predict(
-        self, spec: ModelSpec, cells: Sequence[Cell], pixels: NDArray[np.uint8], labels: Tensor, ids: NDArray[np.int64]
-    ) -> Iterator[Answer]:
+    def _predict(self, spec: ModelSpec, cells: Sequence[Cell], shard: ShardInput) -> Iterator[Answer]:
+        """All lambdas of one model on each batch, so that a batch is moved and converted once."""
         model = self.model(spec)
         lams = [cell.lam for cell in cells]
         found: list[list[Prediction]] = [[] for _ in cells]
         started = time.perf_counter()
-        for start, stop, size in batches(len(pixels), self.batch_size):
-            images = to_images(pixels[start:stop], self.device)
+        for start, stop, size in batches(len(shard.pixels), self.batch_size):
+            images, labels = to_images(shard.pixels[start:stop], self.device), shard.labels[start:stop]
             residual = self._residual(model, spec, images)
-            for index, (output, lam) in enumerate(logits_at_each(model, images, lams, size=size, name=spec.name)):
-                check_labels(int(labels[start:stop].max()), output.shape[1], spec.name)
-                found[index].append(_prediction(output, labels[start:stop], lam, residual))
+            for index, (output, lam) in enumerate(
+                logits_at_each(model, images, lams, size=size, name=spec.name)
+            ):
+                check_labels(int(labels.max()), output.shape[1], spec.name)
+                found[index].append(_prediction(output, labels, lam, residual))
         seconds = (time.perf_counter() - started) / len(cells)
         for cell, parts in zip(cells, found, strict=True):
-            joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-            broken = np.where(joined["right"], -1, 0).astype(np.int32)
-            outcome = Outcome(ids=ids, broken_at=broken, distance=np.full(len(ids), _NOTHING), **joined)
-            yield Answer(cell, outcome, self._cost(cell, len(ids), 0, seconds))
+            yield Answer(cell, _joined(parts, shard.ids), self._cost(cell, len(shard.ids), 0, seconds))
 
-    def _attack(self, task: Task, cell: Cell, inputs: Inputs) -> Answer:
-        spec, labels_ids, model = cell.perturbation, self._labels(task), self.model(cell.model)
-        labels, ids = labels_ids
-        assert isinstance(spec, AttackSpec)  # narrows the type: the other kind of cell is answered above
-        images = to_images(self.data.images(task.start, task.stop), self.device)
+    def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
+        model, ids = self.model(cell.model), shard.ids
+        images = to_images(shard.pixels, self.device)
         residual = self._residual(model, cell.model, images)
         started = time.perf_counter()
         if cell.kind == "transfer":
             perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
-            outcome, forwards, backwards = self._transfer(cell, model, perturbed, labels, ids, residual)
-            return Answer(cell, outcome, self._cost(cell, forwards, backwards, time.perf_counter() - started))
-        alive = torch.arange(len(ids))
+            outcome = self._transfer(cell, model, perturbed, shard, residual)
+            return Answer(cell, outcome, self._cost(cell, len(ids), 0, time.perf_counter() - started))
         before = inputs.outcomes[cell.parents[0]] if cell.parents else None
-        if before is not None:
-            alive = torch.from_numpy(np.flatnonzero(before.right))
-        if len(alive) == 0:
-            assert before is not None  # a shard is never empty, so only a parent can leave nobody
-            return Answer(cell, before, self._cost(cell, 0, 0, 0.0), images.cpu().numpy())
-        there = alive.to(self.device)
+        alive = np.arange(len(ids)) if before is None else np.flatnonzero(before.right)
+        if before is not None and len(alive) == 0:
+            return Answer(cell, before, self._cost(cell, 0, 0, 0.0))
+        there = torch.from_numpy(alive).to(self.device)
         with deployed(model, cell.lam_attack) as classifier:
-            result = run_attack(cell, spec, classifier, images[there], labels[there], ids[alive.numpy()], self.batch_size)
+            result = run_attack(
+                cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size
+            )
         images[there] = result.images.to(images.dtype)
-        outcome = _attack_outcome(result, ids, alive.numpy(), before, _lambda_value(cell.lam), residual)
+        outcome = _attack_outcome(result, ids, alive, before, _fixed(cell.lam), residual)
         cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
         return Answer(cell, outcome, cost, images.cpu().numpy())
 
     def _transfer(
-        self,
-        cell: Cell,
-        model: nn.Module,
-        perturbed: Tensor,
-        labels: Tensor,
-        ids: NDArray[np.int64],
-        residual: Tensor | None,
-    ) -> tuple[Outcome, int, int]:
+        self, cell: Cell, model: nn.Module, perturbed: Tensor, shard: ShardInput, residual: Tensor | None
+    ) -> Outcome:
         parts = []
-        for start, stop, size in batches(len(ids), self.batch_size):
+        for start, stop, size in batches(len(perturbed), self.batch_size):
             part = None if residual is None else residual[start:stop]
-            with deployed(model, cell.lam) as classifier:
-                output = logits(classifier, perturbed[start:stop], size=size, name=cell.model.name)
-            parts.append(_prediction(output, labels[start:stop], _lambda_value(cell.lam), part))
-        joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-        broken = np.where(joined["right"], -1, 0).astype(np.int32)
-        return Outcome(ids=ids, broken_at=broken, distance=np.full(len(ids), _NOTHING), **joined), len(ids), 0
+            for output, lam in logits_at_each(
+                model, perturbed[start:stop], [cell.lam], size=size, name=cell.model.name
+            ):
+                parts.append(_prediction(output, shard.labels[start:stop], lam, part))
+        return _joined(parts, shard.ids)
 
     def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
         from ..zoo import residuals
@@ -168,11 +189,17 @@ class Worker:
         if not spec.has_lambda:
             return None
         with torch.no_grad():
-            return torch.cat([residuals(model, images[a:b]) for a, b, _ in batches(len(images), self.batch_size)])
+            return torch.cat(
+                [residuals(model, images[a:b]) for a, b, _ in batches(len(images), self.batch_size)]
+            )
 
     def _cost(self, cell: Cell, forwards: int, backwards: int, seconds: float) -> dict[str, Any]:
         cuda = self.device.startswith("cuda")
-        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = (
+            torch.cuda.max_memory_allocated()
+            if cuda
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
         return {
             "forwards": forwards,
             "backwards": backwards,
@@ -187,11 +214,13 @@ class Worker:
 Prediction = dict[str, NDArray[Any]]
 
 
-def corrupted(data: ImageData, spec: CorruptionSpec, start: int, stop: int) -> NDArray[np.uint8]:
-    """The images at positions start to stop under a corruption, uint8 (n, h, w, 3), from the generator or the published files."""
+def corrupted(data: ImageData, spec: CorruptionSpec, task: Task) -> NDArray[np.uint8]:
+    """A task's images under a corruption, uint8 (n, h, w, 3), from the generator or from the published files."""
+    start, stop = task.start, task.stop
     if spec.source == "published":
-        assert spec.severity is not None and data.published is not None  # the plan asks only for what is there
-        return data.published(spec.name, spec.severity, start, stop)
+        from ..data.published import corrupted_images
+
+        return corrupted_images(data, spec.name, spec.severity or 0, start, stop)
     pixels = data.images(start, stop)
     if spec.name == "clean":
         return pixels
@@ -199,14 +228,18 @@ def corrupted(data: ImageData, spec: CorruptionSpec, start: int, stop: int) -> N
 
     level = None if spec.level is None else float(spec.level)
     found: NDArray[np.uint8] = corrupt(
-        pixels, spec.name, severity=spec.severity or 3, level=level, seed=spec.seed, sample_ids=data.ids[start:stop]
+        pixels,
+        spec.name,
+        severity=spec.severity or 3,
+        level=level,
+        seed=spec.seed,
+        sample_ids=data.ids[start:stop],
     )
     return found
 
 
 def run_attack(
     cell: Cell,
-    spec: AttackSpec,
     classifier: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
@@ -216,6 +249,8 @@ def run_attack(
     """Run a cell's attack; what goes wrong inside is one line that names the model and the attack."""
     from .. import attacks
 
+    spec = cell.perturbation
+    assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
     try:
         return attacks.run(
             spec.name,
@@ -234,15 +269,25 @@ def run_attack(
         raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
 
 
-def _prediction(output: Tensor, labels: Tensor, lam: float | Tensor | None, residual: Tensor | None) -> Prediction:
+def _prediction(
+    output: Tensor, labels: Tensor, lam: float | Tensor | None, residual: Tensor | None
+) -> Prediction:
     n = len(labels)
-    lam_values = lam.float().cpu().numpy() if isinstance(lam, Tensor) else np.full(n, _NOTHING if lam is None else lam)
+    lam_values = (
+        lam.float().cpu().numpy() if isinstance(lam, Tensor) else np.full(n, _NOTHING if lam is None else lam)
+    )
     return {
         "right": (output.argmax(1) == labels).cpu().numpy(),
         "margin": margins(output.float(), labels).cpu().numpy(),
         "lam": lam_values.astype(np.float32),
         "residual": np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
     }
+
+
+def _joined(parts: Sequence[Prediction], ids: NDArray[np.int64]) -> Outcome:
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    broken = np.where(joined["right"], -1, 0).astype(np.int32)
+    return Outcome(ids=ids, broken_at=broken, distance=np.full(len(ids), _NOTHING), **joined)
 
 
 def _attack_outcome(
@@ -274,16 +319,5 @@ def _attack_outcome(
     )
 
 
-def _lambda_value(lam: LambdaSpec | None) -> float | None:
+def _fixed(lam: LambdaSpec | None) -> float | None:
     return None if lam is None else lam.fixed
-
-
-@contextmanager
-def clear_errors(model: ModelSpec) -> Iterator[None]:
-    """Name the model in errors that come from deep below it."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except torch.OutOfMemoryError as error:
-        raise ModelError(f"{model.name} does not fit the device's memory. Take a smaller --batch-size.") from error

@@ -1,0 +1,117 @@
+"""Drive a plan: skip what is stored, run the rest on an engine, store every shard as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..errors import ModelError
+from ..specs import AttackSpec, Cell
+from .engines import local
+from .images import ImageFolder
+from .plan import Range, Task, tasks
+from .store import Store
+from .worker import Failure, Inputs, Worker
+
+
+@dataclass
+class Progress:
+    """How far a run has come; costs are sample passes at the most.
+
+    Attributes:
+        shards: shards of this run, and how many of them are answered.
+        stored: shards of the plan that an earlier run had stored already.
+    """
+
+    shards: int
+    stored: int
+    cost: int
+    done_shards: int = 0
+    done_cost: int = 0
+    label: str = ""
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run(
+    cells: Sequence[Cell],
+    *,
+    store: Store,
+    worker: Worker,
+    count: int,
+    keep_images: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Answer every cell on the first `count` samples and store the answers.
+
+    A model that fails is left out of the rest of the run; the others go on, and its error is raised at the end.
+
+    Args:
+        cells: the plan, parents before children.
+        keep_images: keep every attack's perturbed images, not only those that a later cell needs.
+        on_progress: called before the first task and after each.
+
+    Raises:
+        ModelError: a model failed; everything else is stored.
+        StoreError: the store cannot be written.
+    """
+    by_id = {cell.id: cell for cell in cells}
+    store.add_cells(by_id)
+    kept = ImageFolder(store.images_folder)
+    waiting = {parent for cell in cells if cell.kind == "transfer" for parent in cell.parents}
+    attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
+    with_images = attacks if keep_images else waiting
+    todo = _tasks(cells, store, worker, count, kept, with_images)
+    progress = Progress(
+        shards=sum(len(task.cells) for task in todo),
+        stored=sum(len(found) for cell_id, found in store.ranges().items() if cell_id in by_id),
+        cost=sum(task.cost for task in todo),
+    )
+    on_progress(progress)
+    for task, answers in local.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
+        for answer in answers:
+            if isinstance(answer, Failure):
+                progress.failed[answer.model] = answer.message
+                continue
+            if answer.images is not None and answer.cell.id in with_images:
+                kept.keep(answer.cell.id, task.start, answer.images)
+            store.add_shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost)
+        progress.done_shards += len(task.cells)
+        progress.done_cost += task.cost
+        progress.label = _label(task)
+        on_progress(progress)
+    if progress.failed:
+        raise ModelError(" | ".join(progress.failed.values()))
+    return progress
+
+
+def _tasks(
+    cells: Sequence[Cell], store: Store, worker: Worker, count: int, kept: ImageFolder, with_images: set[str]
+) -> list[Task]:
+    """Missing shards, and attack shards again whose images a later cell needs but are gone."""
+    stored: dict[str, list[Range]] = store.ranges()
+    for cell_id in with_images & set(stored):
+        stored[cell_id] = [(a, b) for a, b in stored[cell_id] if kept.fetch(cell_id, a, b) is not None]
+    height, width = worker.data.image_shape
+    return tasks(cells, stored, count, pixels=height * width, device=worker.device)
+
+
+def _inputs(task: Task, store: Store, kept: ImageFolder) -> Inputs:
+    outcomes, images = {}, {}
+    for cell in task.cells:
+        for parent in cell.parents:
+            if cell.kind == "transfer":
+                found = kept.fetch(parent, task.start, task.stop)
+                if found is not None:
+                    images[parent] = found
+            else:
+                outcome = store.outcome(parent, task.start, task.stop)
+                if outcome is not None:
+                    outcomes[parent] = outcome
+    return Inputs(outcomes, images)
+
+
+def _label(task: Task) -> str:
+    perturbation = task.cells[0].perturbation
+    if isinstance(perturbation, AttackSpec):
+        return f"{perturbation.label} on {task.cells[0].model.name}"
+    return perturbation.name + (f" {perturbation.severity}" if perturbation.severity else "")
