@@ -1,0 +1,128 @@
+"""Noises: an independent draw for every pixel and channel.
+
+The additive ones draw standard normals. Shot noise draws one 32-bit word a value and turns it into a Poisson
+count by the alias method, in integers, so that every device gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .parameters import Setting
+
+Generators = Iterator[np.random.Generator]
+_THRESHOLD_BITS = 24
+
+
+def sample_normal(
+    generators: Generators, n: int, height: int, width: int, _: Setting
+) -> dict[str, NDArray[np.float32]]:
+    """Standard normals, (n, h, w, 3) float32."""
+    normal = np.empty((n, height, width, 3), np.float32)
+    for row, generator in zip(normal, generators, strict=True):
+        generator.standard_normal(out=row, dtype=np.float32)
+    return {"normal": normal}
+
+
+def sample_uniform(
+    generators: Generators, n: int, height: int, width: int, _: Setting
+) -> dict[str, NDArray[np.float32]]:
+    """Uniform in [0, 1), (n, h, w, 3) float32."""
+    uniform = np.empty((n, height, width, 3), np.float32)
+    for row, generator in zip(uniform, generators, strict=True):
+        generator.random(out=row, dtype=np.float32)
+    return {"uniform": uniform}
+
+
+def sample_words(
+    generators: Generators, n: int, height: int, width: int, _: Setting
+) -> dict[str, NDArray[np.int32]]:
+    """Random 32-bit words, (n, h, w, 3) int32."""
+    count = height * width * 3
+    words = np.empty((n, (count + 1) // 2), np.uint64)
+    for row, generator in zip(words, generators, strict=True):
+        row[:] = generator.bit_generator.random_raw(len(row))
+    return {"words": words.astype("<u8", copy=False).view("<i4")[:, :count].reshape(n, height, width, 3)}
+
+
+def gaussian_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """x + N(0, sigma), the same as the reference to rounding."""
+    (sigma,) = setting
+    return (draws["normal"] * (255 * sigma)).add_(images).clamp_(0, 255).to(torch.uint8)
+
+
+def speckle_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """x + x N(0, sigma)."""
+    (sigma,) = setting
+    return (draws["normal"] * sigma).add_(1).mul_(images).clamp_(0, 255).to(torch.uint8)
+
+
+def impulse_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Each value becomes 0 or 255, half each, with probability `amount`, channels independent.
+
+    Salt-and-pepper noise is the same noise, under the name and with the amounts of SDNet's protocol.
+    """
+    (amount,) = setting
+    uniform = draws["uniform"]
+    return images.masked_fill(uniform < amount, 255).masked_fill_(uniform < amount / 2, 0)
+
+
+def shot_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Poisson(x c) / c, where c is the number of photons of a white pixel."""
+    (photons,) = setting
+    threshold, other = (torch.from_numpy(table).to(images.device) for table in _shot_tables(photons))
+    words = draws["words"].reshape(-1)
+    column = (words >> _THRESHOLD_BITS) & 255
+    index = (images.reshape(-1).to(torch.int32) << 8).add_(column)
+    keep = (words & ((1 << _THRESHOLD_BITS) - 1)) < threshold.index_select(0, index)
+    return torch.where(keep, column.to(torch.uint8), other.index_select(0, index)).reshape(images.shape)
+
+
+@lru_cache(maxsize=32)
+def _shot_tables(photons: float) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Alias tables (Walker 1977) of the byte that a Poisson count ends in, for each of the 256 clean bytes.
+
+    Returns:
+        Flat (256 * 256,): keep the column where the 24 low bits are below the first, else take the second.
+    """
+    threshold = np.empty((256, 256), np.int32)
+    other = np.empty((256, 256), np.uint8)
+    for clean in range(256):
+        threshold[clean], other[clean] = _alias(_shot_probabilities(clean, photons))
+    return threshold.reshape(-1), other.reshape(-1)
+
+
+def _shot_probabilities(clean: int, photons: float) -> NDArray[np.float64]:
+    """(256,) the probability of each byte: Poisson counts, scaled, clipped and truncated."""
+    rate = photons * clean / 255
+    if rate == 0:
+        return np.asarray(np.eye(1, 256)[0])
+    counts = np.arange(math.ceil(rate + 12 * math.sqrt(rate) + 20))
+    log_factorial = np.array([math.lgamma(count + 1.0) for count in counts])
+    mass = np.exp(counts * math.log(rate) - rate - log_factorial)
+    found = (np.clip(counts / photons, 0, 1) * 255).astype(np.uint8)
+    weights = np.bincount(found, weights=mass, minlength=256)
+    return np.asarray(weights / weights.sum())
+
+
+def _alias(probabilities: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Vose's tables of a distribution over 256 values: thresholds of 24 bits, and the values beyond them."""
+    scaled = (probabilities * 256).tolist()
+    threshold, other = np.full(256, 1 << _THRESHOLD_BITS), np.arange(256)
+    small = [index for index, value in enumerate(scaled) if value < 1]
+    large = [index for index, value in enumerate(scaled) if value >= 1]
+    while small and large:
+        low, high = small.pop(), large[-1]
+        threshold[low] = round(scaled[low] * (1 << _THRESHOLD_BITS))
+        other[low] = high
+        scaled[high] -= 1 - scaled[low]
+        if scaled[high] < 1:
+            small.append(large.pop())
+    return threshold, other
