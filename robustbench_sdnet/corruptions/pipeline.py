@@ -1,4 +1,4 @@
-"""Corrupt batches of images: draws keyed by (seed, sample id, corruption, severity), then one vectorised function."""
+"""Corrupt batches: draws keyed by (seed, sample id, corruption, severity), then one vectorised function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ..draws import host_generators
 from ..errors import InputError
 from . import colour, digital, noise
 from .parameters import Setting, check_size, setting
-from .registry import corruption_info
 
 HostDraws = dict[str, NDArray[Any]]
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
@@ -63,8 +62,8 @@ def corrupt(
 ) -> Any:
     """Corrupt images as CIFAR-10-C does (Hendrycks & Dietterich 2019, arXiv:1903.12261).
 
-    An image's bytes depend on the image and on (seed, sample id, corruption, severity) alone: not on the batch, its
-    order, the number of threads or the machine.
+    An image's bytes depend on the image and on (seed, sample id, corruption, severity) alone: not on the
+    batch, its order, the number of threads or the machine.
 
     Args:
         images: (n, h, w, 3) uint8 RGB, NumPy or torch (any device), sides of 8 to 64 pixels. Left as it is.
@@ -81,20 +80,15 @@ def corrupt(
         InputError: unknown name, or a severity, level, shape, dtype or id outside its range.
     """
     values = setting(name, severity, level)
-    batch = (
-        torch.from_numpy(images) if isinstance(images, np.ndarray) and images.dtype == np.uint8 else images
-    )
-    _check_images(batch)
-    ids = _ids(sample_ids, len(batch))
-    height, width = batch.shape[1:3]
+    height, width = _check_images(images)
+    ids = _ids(sample_ids, len(images))
     step = max(1, _CHUNK_PIXELS // (height * width))
-    result = torch.empty(batch.shape, dtype=torch.uint8, device=batch.device)
-    for start in range(0, len(batch), step):
-        chunk = batch[start : start + step]
-        draws = _sample(
-            name, values, seed, ids[start : start + step], (height, width), _key(name, severity, level)
-        )
-        result[start : start + step] = _apply(chunk, name, values, draws)
+    result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
+    key = _key(name, severity, level)
+    for start in range(0, len(images), step):
+        stop = start + step
+        draws = _sample(name, values, seed, ids[start:stop], (height, width), key)
+        result[start:stop] = _apply(images[start:stop], name, values, draws)
     return result.numpy() if isinstance(images, np.ndarray) else result
 
 
@@ -107,7 +101,7 @@ def sample(
     size: tuple[int, int] = (32, 32),
     level: float | None = None,
 ) -> HostDraws:
-    """The draws of some images, one row an image: what `corrupt` draws, or the layout in which to inject others.
+    """The draws of some images, one row an image: what `corrupt` draws, or the layout to inject others in.
 
     Args:
         seed: any integer.
@@ -141,11 +135,8 @@ def apply(images: Any, name: str, severity: int = 3, *, draws: HostDraws, level:
     Raises:
         InputError: see `corrupt`.
     """
-    batch = (
-        torch.from_numpy(images) if isinstance(images, np.ndarray) and images.dtype == np.uint8 else images
-    )
-    _check_images(batch)
-    result = _apply(batch, name, setting(name, severity, level), draws)
+    _check_images(images)
+    result = _apply(images, name, setting(name, severity, level), draws)
     return result.numpy() if isinstance(images, np.ndarray) else result
 
 
@@ -162,20 +153,25 @@ def _sample(
     return {} if draw is None else dict(draw(host_generators(seed, key, ids), len(ids), *size, values))
 
 
-def _apply(images: Tensor, name: str, values: Setting, draws: HostDraws) -> Tensor:
-    moved = {key: torch.from_numpy(value).to(images.device) for key, value in draws.items()}
-    return IMPLEMENTATIONS[corruption_info(name).name].apply(images, moved, values)
+def _apply(images: Any, name: str, values: Setting, draws: HostDraws) -> Tensor:
+    # NumPy images are copied: they may be read-only or memory-mapped, which torch warns of.
+    batch = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+    moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
+    return IMPLEMENTATIONS[name].apply(batch, moved, values)
 
 
-def _check_images(images: Any) -> None:
-    if not (isinstance(images, Tensor) and images.dtype == torch.uint8):
+def _check_images(images: Any) -> tuple[int, int]:
+    """The height and width of images that can be corrupted."""
+    if not isinstance(images, Tensor | np.ndarray) or images.dtype not in (torch.uint8, np.uint8):
         found = getattr(images, "dtype", type(images).__name__)
         raise InputError(
             f"Images to corrupt must be uint8 arrays or tensors, got {found}. Scale to 0..255 first."
         )
     if images.ndim != 4 or images.shape[3] != 3:
         raise InputError(f"Images to corrupt must have shape (n, h, w, 3), got {tuple(images.shape)}.")
-    check_size(images.shape[1], images.shape[2])
+    height, width = images.shape[1:3]
+    check_size(height, width)
+    return height, width
 
 
 def _ids(sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None, n: int) -> list[int]:
