@@ -1,0 +1,62 @@
+"""Run any attack by its name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from robustbench_sdnet.attacks.registry import attack_info, check_params
+from robustbench_sdnet.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from robustbench_sdnet.attacks.result import AttackResult
+
+
+def run(
+    name: str,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float | None,
+    norm: str = "linf",
+    params: Mapping[str, object] | None = None,
+    seed: int = 0,
+    sample_ids: Tensor | Sequence[int] | None = None,
+    precision: str = "auto",
+    batch_size: int | None = None,
+    early_stop: bool = True,
+) -> AttackResult:
+    """Run the attack `name`: native, "torchattacks:NAME" or "foolbox:NAME".
+
+    Args:
+        eps: radius in the units of `images`; None only for minimal-norm attacks.
+        params: the attack's own options, as `check_params` takes them.
+
+    Other arguments, the result and the errors are those of `pgd`.
+
+    Raises:
+        InputError: an unknown attack, option or norm, or no eps where the attack needs one.
+    """
+    info = attack_info(name)
+    options = check_params(info, params or {})
+    if norm not in info.norms:
+        raise unknown(f"norm of attack {name}", norm, info.norms)
+    if eps is None and not info.minimal_norm:
+        raise InputError(f"Attack {name} needs eps, such as 8/255.")
+    module, _, function = info.function.partition(":")
+    attack = getattr(importlib.import_module(module), function)
+    extra = {"name": name.partition(":")[2]} if ":" in name else {}
+    result = attack(
+        model, images, labels, eps=eps, norm=norm, seed=seed, sample_ids=sample_ids, precision=precision,
+        batch_size=batch_size, early_stop=early_stop, **extra, **_passed(extra, options),
+    )  # fmt: skip
+    return cast("AttackResult", result)
+
+
+def _passed(extra: Mapping[str, str], options: Mapping[str, object]) -> dict[str, object]:
+    """A library's options travel as one mapping, since their names may be any."""
+    return {"options": options} if extra else dict(options)

@@ -1,0 +1,188 @@
+"""Passes through a model under attack: counted, in fixed batch shapes, without weight gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_sdnet.errors import InputError, ModelError, SdnetBenchError
+from robustbench_sdnet.evaluation.ladder import rungs
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
+
+
+def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """Cut `count` rows into (start, stop, shape); a shape is filled to three quarters at least."""
+    start = 0
+    while start < count:
+        left = count - start
+        shape = next((s for s in shapes if 3 * s <= 4 * left and left <= s), None)
+        shape = shape or max(s for s in shapes if s <= left)
+        yield start, min(start + shape, count), shape
+        start += shape
+
+
+class Passes:
+    """A model's forward and backward passes, as attacks use them.
+
+    Attributes:
+        forwards, backwards: samples passed so far, padding left out.
+        low_precision: the search runs in bfloat16, so that successes need confirming.
+    """
+
+    def __init__(self, model: nn.Module, *, low_precision: bool, batch_size: int, repeats: int = 1) -> None:
+        self.model = model
+        self.low_precision = low_precision
+        self.batch_size = batch_size
+        self.repeats = repeats
+        self.forwards = 0
+        self.backwards = 0
+        self._shapes = rungs(batch_size)
+        self._bad: Tensor | None = None
+
+    def exact(self, images: Tensor) -> Tensor:
+        """(n, classes) logits at the precision of `images`, for decisions."""
+        return self._logits(images, low=False)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(n, classes) logits at the search precision, without gradients."""
+        return self._logits(images, low=self.low_precision)
+
+    def gradient(self, images: Tensor, loss: Loss, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) at `images` and the gradient (n, c, h, w) of each sample's loss.
+
+        Rows in `skip` (n,) bool need no gradient; it is zero where leaving it out saves a pass.
+        Gradients that are not finite become zero.
+        """
+        # Looking at `skip` is free on a CPU; elsewhere it would make the host wait for the device.
+        if skip is not None and images.device.type == "cpu" and bool(skip.any()):
+            return self._partial_gradient(images, loss, skip)
+        rows = torch.arange(len(images), device=images.device)
+        return self._gradient(images, loss, rows)
+
+    def check(self) -> None:
+        """Raise if any logits so far were not finite (the only place that waits for the device)."""
+        if self._bad is not None and bool(self._bad):
+            raise ModelError(
+                f"Model {type(self.model).__name__} returned logits that are not finite (NaN or infinity) "
+                "for an image in [0, 1]: check its weights and its normalisation."
+            )
+
+    def _partial_gradient(self, images: Tensor, loss: Loss, skip: Tensor) -> tuple[Tensor, Tensor]:
+        ends = skip.nonzero()[:, 0]
+        ended = self.logits(images[ends])
+        logits = ended.new_empty(len(images), ended.shape[1])
+        gradient = torch.zeros_like(images)
+        logits[ends] = ended
+        rows = (~skip).nonzero()[:, 0]
+        if len(rows):
+            logits[rows], gradient[rows] = self._gradient(images[rows], loss, rows)
+        return logits, gradient
+
+    def _gradient(self, images: Tensor, loss: Loss, rows: Tensor) -> tuple[Tensor, Tensor]:
+        all_logits, all_gradients = [], []
+        for start, stop, shape in pieces(len(images), self._shapes):
+            count = stop - start
+            piece = _padded(images[start:stop], shape).requires_grad_()
+            total_logits, total = None, None
+            for _ in range(self.repeats):
+                with torch.enable_grad():
+                    logits = self._call(piece, low=self.low_precision)[:count]
+                    gradient = _input_gradient(loss(logits, rows[start:stop]).sum(), piece)
+                total_logits = logits.detach() if total_logits is None else total_logits + logits.detach()
+                total = gradient if total is None else total + gradient
+            self.forwards += count * self.repeats
+            self.backwards += count * self.repeats
+            if total is None or total_logits is None:
+                raise InputError(f"repeats must be at least 1, got {self.repeats}.")
+            all_logits.append(total_logits / self.repeats)
+            all_gradients.append(total[:count].contiguous() / self.repeats)
+        return torch.cat(all_logits), torch.cat(all_gradients).nan_to_num(0, 0, 0)
+
+    def _logits(self, images: Tensor, *, low: bool) -> Tensor:
+        outputs = []
+        with torch.no_grad():
+            for start, stop, shape in pieces(len(images), self._shapes):
+                logits = self._call(_padded(images[start:stop], shape), low=low)
+                outputs.append(logits[: stop - start])
+        self.forwards += len(images)
+        return torch.cat(outputs)
+
+    def _call(self, images: Tensor, *, low: bool) -> Tensor:
+        """One batch through the model; any failure becomes one line that names the model."""
+        name = type(self.model).__name__
+        try:
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
+                logits = self.model(images)
+        except SdnetBenchError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[0]
+            shape = tuple(images.shape)
+            raise ModelError(
+                f"Model {name} raised {type(error).__name__} on images {shape}: {reason}"
+            ) from error
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ModelError(f"Model {name} must return logits ({len(images)}, classes), got {got}.")
+        logits = logits.to(images.dtype)
+        bad = ~torch.isfinite(logits.detach()).all()
+        self._bad = bad if self._bad is None else self._bad | bad
+        if images.device.type == "cpu":
+            self.check()
+        return logits
+
+
+def _input_gradient(value: Tensor, images: Tensor) -> Tensor:
+    """The gradient, zero where the model does not let one through (a detached or constant output)."""
+    if not value.requires_grad:
+        return torch.zeros_like(images)
+    (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
+    return torch.zeros_like(images) if gradient is None else gradient
+
+
+def _padded(images: Tensor, shape: int) -> Tensor:
+    """The batch in channels-last layout (faster convolutions), filled up with copies of its first image."""
+    if len(images) < shape:
+        images = torch.cat([images, images[:1].expand(shape - len(images), *images.shape[1:])])
+    layout = torch.channels_last if images.dim() == 4 else torch.contiguous_format
+    return images.detach().clone(memory_format=layout)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after."""
+    modes = {module: module.training for module in model.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval()
+        for parameter in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+
+
+def wants_low_precision(precision: str, images: Tensor) -> bool:
+    """Whether to search in bfloat16: asked for, or `auto` where the hardware computes it natively."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'.")
+    if precision == "float32" or images.dtype != torch.float32:
+        return False
+    return precision == "bfloat16" or _native_bfloat16(images.device)
+
+
+def _native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and supported is not None and bool(supported())

@@ -1,0 +1,179 @@
+"""The attacks by name, without importing torch: what a command line needs before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from robustbench_sdnet.attacks.signatures import LIBRARIES, library_attack
+from robustbench_sdnet.errors import InputError, unknown
+
+Value = bool | int | float | str | None
+
+_PACKAGE = "robustbench_sdnet.attacks.native"
+
+
+@dataclass(frozen=True)
+class AttackInfo:
+    """What is known of an attack before it runs.
+
+    Attributes:
+        name: how the user writes it.
+        function: "module:function" that runs it.
+        kind: "attack" or "noise".
+        norms: the norms it works in.
+        params: its own hyper-parameters with their defaults; None stands for a number chosen from eps.
+        version: raised by hand when its answers change.
+        summary: one line for help texts.
+        minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
+    """
+
+    name: str
+    function: str
+    kind: str
+    norms: tuple[str, ...]
+    params: Mapping[str, Value]
+    version: int
+    summary: str
+    minimal_norm: bool = False
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _native(
+    name: str,
+    function: str,
+    summary: str,
+    *,
+    kind: str = "attack",
+    choices: Mapping[str, tuple[str, ...]] | None = None,
+    **params: Value,
+) -> AttackInfo:
+    return AttackInfo(
+        name=name,
+        function=f"{_PACKAGE}.{function}",
+        kind=kind,
+        norms=("linf", "l2"),
+        params=MappingProxyType(params),
+        version=1,
+        summary=summary,
+        choices=choices or {},
+    )
+
+
+_LIST = (
+    _native("fgsm", "fgsm:fgsm", "one full step along the sign of the gradient"),
+    _native(
+        "pgd", "pgd:pgd", "projected gradient steps on the cross-entropy",
+        steps=20, step_size=None, random_start=True, restarts=1,
+    ),
+    _native("noise", "noise:noise", "random noise of the same eps", kind="noise", draws=1),
+    _native("apgd-ce", "apgd:apgd_ce", "auto-PGD on the cross-entropy", steps=100, restarts=1, eot=1),
+    _native(
+        "apgd-dlr", "apgd:apgd_dlr", "auto-PGD on the logit ratio", steps=100, restarts=1, eot=1
+    ),
+    _native("apgd-t", "apgd:apgd_t", "auto-PGD on the targeted DLR loss", steps=100, targets=9),
+    _native("fab-t", "fab:fab_t", "fast adaptive boundary attack, target by target", steps=100, targets=9),
+    _native("square", "square:square", "random search with squares", steps=5000, p_init=0.8),
+    _native(
+        "autoattack", "autoattack:autoattack", "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
+        choices={"variant": ("standard", "rand")}, variant="standard",
+    ),
+)  # fmt: skip
+
+ATTACKS: Mapping[str, AttackInfo] = MappingProxyType({info.name: info for info in _LIST})
+
+CHAINS: Mapping[str, tuple[tuple[str, Mapping[str, Value]], ...]] = MappingProxyType(
+    {
+        "autoattack": (
+            ("apgd-ce", {"steps": 100}),
+            ("apgd-t", {"steps": 100, "targets": 9}),
+            ("fab-t", {"steps": 100, "targets": 9}),
+            ("square", {"steps": 5000}),
+        ),
+        "autoattack-rand": (
+            ("apgd-ce", {"steps": 100, "eot": 20}),
+            ("apgd-dlr", {"steps": 100, "eot": 20}),
+        ),
+    }
+)
+"""Attacks that are several stages, each of which runs on the survivors of the one before."""
+
+
+def chain(name: str, params: Mapping[str, Value]) -> tuple[tuple[str, Mapping[str, Value]], ...]:
+    """The stages (name, params) of an attack with its checked `params`; most attacks are their own chain."""
+    if name != "autoattack":
+        return ((name, params),)
+    return CHAINS["autoattack-rand" if params.get("variant") == "rand" else "autoattack"]
+
+
+def attack_info(name: str) -> AttackInfo:
+    """Look an attack up: a native one, "torchattacks:NAME" or "foolbox:NAME".
+
+    Raises:
+        InputError: no such attack; the message names the nearest.
+    """
+    library, _, attack = name.partition(":")
+    if not attack:
+        if name not in ATTACKS:
+            raise unknown("attack", name, [*ATTACKS, *(f"{library}:NAME" for library in LIBRARIES)])
+        return ATTACKS[name]
+    if library not in LIBRARIES:
+        raise unknown("attack library", library, LIBRARIES)
+    found = library_attack(library, attack)
+    return AttackInfo(
+        name=name,
+        function=f"robustbench_sdnet.attacks.backends.{library}:attack",
+        kind="attack",
+        norms=found.norms,
+        params=MappingProxyType(dict(found.params)),
+        version=1,
+        summary=f"{attack} of {library}",
+        minimal_norm=found.minimal_norm,
+    )
+
+
+def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Value]:
+    """Every hyper-parameter of an attack: its default, or what was given, coerced to the default's type.
+
+    Raises:
+        InputError: an unknown name (the message has the nearest) or a value of the wrong kind.
+    """
+    params = dict(info.params)
+    for name, value in given.items():
+        if name not in params:
+            raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
+        params[name] = _coerced(f"Option '{name}' of attack {info.name}", value, params[name])
+        allowed = info.choices.get(name)
+        if allowed and params[name] not in allowed:
+            raise unknown(f"value of option '{name}'", str(value), allowed)
+    return params
+
+
+def _coerced(what: str, value: object, default: Value) -> Value:
+    text = str(value).strip()
+    if isinstance(default, bool):
+        if text.lower() in ("true", "yes", "on", "1"):
+            return True
+        if text.lower() in ("false", "no", "off", "0"):
+            return False
+        raise InputError(f"{what} must be true or false, got '{text}'.")
+    if isinstance(default, str):
+        return text
+    if default is None and text.lower() == "none":
+        return None
+    if isinstance(default, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise InputError(f"{what} must be a whole number, got '{text}'.") from None
+    return _number(what, text, default)
+
+
+def _number(what: str, text: str, default: Value) -> Value:
+    """A number, also written as a fraction; options without a default may be any text."""
+    top, slash, bottom = text.partition("/")
+    try:
+        return float(top) / float(bottom) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"{what} must be a number, got '{text}'.") from None

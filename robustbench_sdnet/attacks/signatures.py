@@ -1,0 +1,169 @@
+"""The attacks of torchattacks and foolbox and their options, read from the installed sources.
+
+Importing either library imports torch, which would make a mistyped option cost seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from robustbench_sdnet.errors import InputError, unknown
+
+LIBRARIES = ("foolbox", "torchattacks")
+
+Value = bool | int | float | str | None
+
+# What the adapters supply themselves; `eps` and `norm` are the suite's own options.
+_SUPPLIED = {"self", "model", "eps", "norm", "device", "seed", "verbose", "distance", "n_classes"}
+
+# Torchattacks says nowhere which norm an attack minimises or bounds.
+_TORCHATTACKS_NORMS: Mapping[str, tuple[str, ...]] = {
+    "APGD": ("linf", "l2"), "APGDT": ("linf", "l2"), "AutoAttack": ("linf", "l2"), "FAB": ("linf", "l2"),
+    "Square": ("linf", "l2"), "PGDL2": ("l2",), "PGDRSL2": ("l2",), "CW": ("l2",), "DeepFool": ("l2",),
+    "EADL1": ("l1",), "EADEN": ("l1",), "JSMA": ("l0",), "OnePixel": ("l0",), "Pixle": ("l0",),
+    "SparseFool": ("l0",), "GN": ("l2",),
+}  # fmt: skip
+_TORCHATTACKS_MINIMAL = {"CW", "DeepFool", "EADL1", "EADEN", "JSMA", "OnePixel", "Pixle", "SparseFool", "GN"}
+_NOT_ATTACKS = {"VANILA", "MultiAttack", "LGV"}
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LibraryAttack:
+    """One attack class of a library: its options with their defaults, and what its results mean."""
+
+    name: str
+    params: Mapping[str, Value]
+    norms: tuple[str, ...]
+    minimal_norm: bool
+
+
+@dataclass(frozen=True)
+class _Class:
+    bases: tuple[str, ...]
+    init: Mapping[str, Value] | None
+    distance: str | None
+
+
+def library_attack(library: str, name: str) -> LibraryAttack:
+    """Look an attack class up in an installed library.
+
+    Raises:
+        InputError: the library is not installed, or has no such attack.
+    """
+    attacks = _attacks(library)
+    if name not in attacks:
+        raise unknown(f"{library} attack", name, attacks)
+    return attacks[name]
+
+
+@cache
+def _attacks(library: str) -> Mapping[str, LibraryAttack]:
+    spec = importlib.util.find_spec(library)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"{library} is not installed: pip install {library}.")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    classes: dict[str, _Class] = {}
+    for path in sorted((root / "attacks").glob("*.py")):
+        classes.update(_classes(ast.parse(path.read_text(encoding="utf-8"))))
+    public = root / "__init__.py" if library == "torchattacks" else root / "attacks" / "__init__.py"
+    names = set(_imported(ast.parse(public.read_text(encoding="utf-8")))) & set(classes) - _NOT_ATTACKS
+    describe = _torchattacks if library == "torchattacks" else _foolbox
+    found = (describe(name, classes) for name in sorted(names))
+    return {attack.name: attack for attack in found if attack is not None}
+
+
+def _torchattacks(name: str, classes: Mapping[str, _Class]) -> LibraryAttack:
+    norms = _TORCHATTACKS_NORMS.get(name, ("linf",))
+    return LibraryAttack(name, _options(name, classes), norms, name in _TORCHATTACKS_MINIMAL)
+
+
+def _foolbox(name: str, classes: Mapping[str, _Class]) -> LibraryAttack | None:
+    """None for what is no attack on its own: abstract bases and wrappers of other attacks."""
+    lineage = list(_lineage(name, classes))
+    if "Attack" not in lineage and not any(base.endswith("Attack") for base in lineage[1:]):
+        return None
+    text = "".join(lineage)
+    distance = next((classes[c].distance for c in lineage if c in classes and classes[c].distance), None)
+    norm = next((n for n in ("linf", "l2", "l1", "l0") if name.lower().startswith(n)), distance or "l2")
+    minimal = "MinimizationAttack" in text and "FixedEpsilonAttack" not in lineage
+    return LibraryAttack(name, _options(name, classes), (norm,), minimal)
+
+
+def _options(name: str, classes: Mapping[str, _Class]) -> Mapping[str, Value]:
+    """The signature that counts is that of the nearest class with an `__init__`."""
+    for ancestor in _lineage(name, classes):
+        init = classes[ancestor].init if ancestor in classes else None
+        if init is not None:
+            return {key: value for key, value in init.items() if key not in _SUPPLIED}
+    return {}
+
+
+def _lineage(name: str, classes: Mapping[str, _Class]) -> Iterator[str]:
+    """The class and its ancestors, depth first."""
+    yield name
+    for base in classes[name].bases if name in classes else ():
+        yield from _lineage(base, classes)
+
+
+def _classes(tree: ast.Module) -> Iterator[tuple[str, _Class]]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            bases = tuple(base.id for base in node.bases if isinstance(base, ast.Name))
+            yield node.name, _Class(bases, _init(node), _distance(node))
+
+
+def _init(node: ast.ClassDef) -> Mapping[str, Value] | None:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            names = [argument.arg for argument in item.args.args]
+            defaults = [ast.Constant(value=None)] * (
+                len(names) - len(item.args.defaults)
+            ) + item.args.defaults
+            pairs = [*zip(names, defaults, strict=True)]
+            pairs += [
+                (argument.arg, default or ast.Constant(value=None))
+                for argument, default in zip(item.args.kwonlyargs, item.args.kw_defaults, strict=True)
+            ]
+            return {name: _value(default) for name, default in pairs}
+    return None
+
+
+def _distance(node: ast.ClassDef) -> str | None:
+    """The norm in a class attribute such as `distance = LpDistance(2)` or `distance = l2`."""
+    for item in node.body:
+        if isinstance(item, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "distance" for target in item.targets
+        ):
+            return item.value.id if isinstance(item.value, ast.Name) else None
+    return None
+
+
+def _value(node: ast.expr) -> Value:
+    """The constant that a default stands for, sums and quotients worked out; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str | None):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        inner = _value(node.operand)
+        return -inner if isinstance(inner, int | float) else None
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = _value(node.left), _value(node.right)
+        if isinstance(left, int | float) and isinstance(right, int | float):
+            return _OPERATORS[type(node.op)](left, right)
+    return None
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
