@@ -1,0 +1,122 @@
+"""Residual networks with 3x3 basic blocks (He et al. 2016, arXiv:1512.03385), plain or sparse-coding throughout.
+
+Submodules carry the names of the released SDNet checkpoints, so that importing one is a plain mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .csc import Coding, CSC2d
+
+Convolution = Callable[[int, int, int, int], nn.Module]  # (inputs, outputs, stride, input size)
+
+
+class Normalise(nn.Module):
+    """(images - mean) / std for each channel: the first layer of every model, so that eps is in pixel units."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) in [0, 1] to zero mean and unit variance."""
+        return (images - self.mean) / self.std
+
+
+class SparseConvolution(nn.Module):
+    """A sparse coding layer in place of a convolution, with its stride optionally replaced by max-pooling."""
+
+    def __init__(self, dn: CSC2d, pool: int = 1) -> None:
+        super().__init__()
+        self.dn = dn
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) to (n, d, h/stride, w/stride)."""
+        code: Tensor = self.dn(x)
+        return F.max_pool2d(code, self.pool) if self.pool > 1 else code
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions, each with BatchNorm, and a shortcut around them.
+
+    Attributes:
+        rectify: ReLU between the convolutions, as in plain networks; sparse codes are rectified already.
+    """
+
+    def __init__(
+        self, convolution: Convolution, inputs: int, outputs: int, stride: int, size: int, *, rectify: bool
+    ) -> None:
+        super().__init__()
+        self.conv1 = convolution(inputs, outputs, stride, size)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = convolution(outputs, outputs, 1, -(-size // stride))
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.rectify = rectify
+        self.shortcut: nn.Module | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) to (n, d, h/stride, w/stride)."""
+        y = self.bn1(self.conv1(x))
+        y = self.bn2(self.conv2(F.relu(y) if self.rectify else y))
+        return y if self.shortcut is None else F.relu(y + self.shortcut(x))
+
+
+class Subsample(nn.Module):
+    """The parameter-free shortcut of He et al. 2016: every second pixel, new channels zero (option A)."""
+
+    def __init__(self, extra: int, stride: int) -> None:
+        super().__init__()
+        self.extra, self.stride = extra, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) to (n, c + extra, h/stride, w/stride)."""
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.extra // 2, self.extra - self.extra // 2))
+
+
+class Stage(nn.Module):
+    """A stage of sparse coding blocks; released checkpoints hold them under `layers`."""
+
+    def __init__(self, blocks: list[BasicBlock]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Through every block."""
+        out: Tensor = self.layers(x)
+        return out
+
+
+def plain_convolution(inputs: int, outputs: int, stride: int, size: int) -> nn.Module:
+    """A 3x3 convolution without bias."""
+    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+
+
+def sparse_convolution(coding: Coding, pooling: bool) -> Convolution:
+    """A maker of 3x3 sparse coding layers."""
+
+    def make(inputs: int, outputs: int, stride: int, size: int) -> nn.Module:
+        step = 1 if pooling else stride
+        layer = CSC2d(inputs, outputs, size=(size, size), stride=step, coding=coding)
+        return SparseConvolution(layer, pool=stride if pooling else 1)
+
+    return make
+
+
+def shortcut_module(inputs: int, outputs: int, stride: int, project: bool) -> nn.Module:
+    """The shortcut of a block: identity where shapes agree, else a 1x1 convolution or subsampling."""
+    if stride == 1 and inputs == outputs:
+        return nn.Sequential()
+    if not project:
+        return Subsample(outputs - inputs, stride)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
