@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def stream_key(seed: int, stream: str) -> int:
 
 def host_generator(seed: int, stream: str, sample_id: int) -> np.random.Generator:
     """NumPy's Philox generator of one sample in one stream."""
-    return np.random.Generator(np.random.Philox(key=[stream_key(seed, stream), sample_id]))
+    return np.random.Generator(np.random.Philox(key=_key(stream_key(seed, stream), sample_id)))
 
 
 def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterator[np.random.Generator]:
@@ -41,7 +42,7 @@ def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterat
     Re-keying one Philox costs a third of making a new one; consume each generator before asking for the next.
     """
     key = stream_key(seed, stream)
-    bits = np.random.Philox(key=[key, 0])
+    bits = np.random.Philox(key=_key(key, 0))
     generator = np.random.Generator(bits)
     state = bits.state
     for sample_id in sample_ids:
@@ -50,6 +51,11 @@ def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterat
         state["buffer_pos"], state["has_uint32"], state["uinteger"] = 4, 0, 0
         bits.state = state
         yield generator
+
+
+def _key(stream: int, sample_id: int) -> NDArray[np.uint64]:
+    """As unsigned integers: a list with a large and a small one would pass through float64."""
+    return np.array([stream, sample_id], dtype=np.uint64)
 
 
 @dataclass(frozen=True)

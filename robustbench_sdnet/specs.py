@@ -236,6 +236,12 @@ class CorruptionSpec:
     version: int = 1
     source: str = "generated"
 
+    @property
+    def label(self) -> str:
+        """The corruption as tables name it, without its severity."""
+        level = f"@{self.level}" if self.level else ""
+        return f"{self.name}{level}(seed={self.seed})" if self.seed else f"{self.name}{level}"
+
     def identity(self) -> dict[str, Any]:
         """What can change an answer."""
         return {"corruption": asdict(self)}
@@ -252,7 +258,8 @@ class AttackSpec:
         eps: the budget; None for minimal-norm attacks that take none.
         params: the attack's own hyper-parameters, all of them, defaults included.
         kind: "attack", or "noise" for random points of the same ball.
-        chain: the attack this is a stage of ("autoattack"), or empty.
+        chain: the attack this is a stage of ("autoattack"), or empty; for readers, the parents identify a stage.
+        shown: hyper-parameters that differ from the defaults, as tables show them ("steps=40"); for readers.
     """
 
     name: str
@@ -263,6 +270,7 @@ class AttackSpec:
     version: int = 1
     kind: str = "attack"
     chain: str = ""
+    shown: str = ""
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
@@ -271,7 +279,8 @@ class AttackSpec:
     @property
     def label(self) -> str:
         """The attack as tables name it."""
-        return f"{self.chain}/{self.name}" if self.chain else self.name
+        name = f"{self.chain}/{self.name}" if self.chain else self.name
+        return f"{name}({self.shown})" if self.shown else name
 
     def identity(self) -> dict[str, Any]:
         """What can change an answer."""

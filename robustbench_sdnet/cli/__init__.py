@@ -83,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _leave(code if isinstance(code, int) else 0)
     except SdnetBenchError as error:
         _fail(str(error), error.exit_code, error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        _leave(2)
     except click.UsageError as error:
         hint = f" Try '{error.ctx.command_path} -h'." if error.ctx else ""
         _fail(f"{error.format_message()}{hint}", 2, error)

@@ -111,6 +111,22 @@ def check_device(device: str) -> str:
     return device
 
 
+def check_sources(models: tuple[str, ...], data: str | None, device: str) -> None:
+    """Refuse what cannot be meant before torch is imported: data, models by name, device.
+
+    Raises:
+        InputError: an unknown name or a missing path.
+    """
+    from ..data import check_name
+    from ..zoo.registry import check_source
+
+    check_device(device)
+    if data is not None:
+        check_name(data)
+    for model in models:
+        check_source(model)
+
+
 def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
     """Read repeated key=value options.
 

@@ -7,7 +7,7 @@ at any moment loses at most the shards in flight; the first writer of a shard wi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -48,6 +48,13 @@ _SHARDS = sa.Table(
     sa.Column("finished_at", sa.String(32), nullable=False),
     sa.Column("outcome", sa.LargeBinary, nullable=False),
     sa.Column("cost", sa.Text, nullable=False),
+)
+
+_VERDICTS = sa.Table(
+    "verdicts",
+    _METADATA,
+    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cells.id"), primary_key=True),
+    sa.Column("checks", sa.Text, nullable=False),
 )
 
 # Migrations in code: MIGRATIONS[v] brings a store from schema version v to v + 1.
@@ -136,6 +143,18 @@ class Store:
         with self._guard("write"), self._engine.begin() as connection:
             _insert_once(connection, _SHARDS, row)
 
+    def add_verdicts(self, cell_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
+        """Store the diagnostics of an attack's cell; newer ones replace older ones."""
+        with self._guard("write"), self._engine.begin() as connection:
+            connection.execute(sa.delete(_VERDICTS).where(_VERDICTS.c.cell_id == cell_id))
+            connection.execute(sa.insert(_VERDICTS).values(cell_id=cell_id, checks=canonical(list(checks))))
+
+    def verdicts(self) -> dict[str, list[dict[str, Any]]]:
+        """The diagnostics of every cell that has some."""
+        with self._guard("read"), self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_VERDICTS)).all()
+        return {row.cell_id: json.loads(row.checks) for row in rows}
+
     def ranges(self) -> dict[str, list[tuple[int, int]]]:
         """The stored (start, stop) of every cell, in order."""
         query = sa.select(_SHARDS.c.cell_id, _SHARDS.c.start, _SHARDS.c.stop).order_by(*_SHARDS.primary_key)
@@ -144,6 +163,18 @@ class Store:
             for cell_id, start, stop in connection.execute(query):
                 found.setdefault(cell_id, []).append((start, stop))
         return found
+
+    def progress(self) -> dict[str, tuple[int, int, str | None]]:
+        """Per cell with answers: shards, samples, and when the last shard was finished."""
+        shards = _SHARDS.c
+        query = sa.select(
+            shards.cell_id,
+            sa.func.count(),
+            sa.func.sum(shards.stop - shards.start),
+            sa.func.max(shards.finished_at),
+        ).group_by(shards.cell_id)
+        with self._guard("read"), self._engine.connect() as connection:
+            return {cell_id: (count, samples, last) for cell_id, count, samples, last in connection.execute(query)}
 
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""

@@ -1,0 +1,97 @@
+"""`sdnet-bench attack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..specs import LambdaSpec
+from . import options
+from .results import Asked, finish
+
+
+@click.command()
+@click.argument("name", metavar="ATTACK")
+@click.option(
+    "--eps",
+    default="8/255",
+    show_default=True,
+    metavar="EPS",
+    help="Budget as a fraction or a decimal in [0, 1], or a comma list of them.",
+)
+@click.option("--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget.")
+@click.option("--steps", metavar="N", help="Steps of an iterative attack.")
+@click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4].")
+@click.option("--restarts", metavar="N", help="Random restarts.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable.")
+@options.model_option
+@options.lambda_options
+@click.option(
+    "--attack-lambda",
+    "attack_lambdas",
+    type=options.LAMBDAS,
+    metavar="LAMBDA",
+    help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
+)
+@options.data_option
+@options.data_root_option
+@options.split_option
+@options.limit_option
+@options.store_option
+@options.runs_option
+@options.seed_option
+@options.device_option
+@options.batch_size_option
+@options.precision_option
+@options.json_option
+def attack(
+    name: str,
+    eps: str,
+    norm: str,
+    steps: str | None,
+    step_size: str | None,
+    restarts: str | None,
+    pairs: tuple[str, ...],
+    models: tuple[str, ...],
+    lambdas: tuple[LambdaSpec, ...] | None,
+    lambda_scope: str,
+    attack_lambdas: tuple[LambdaSpec, ...] | None,
+    data: str | None,
+    data_root: str | None,
+    split: str,
+    limit: int | None,
+    store: str,
+    runs: Path,
+    seed: int,
+    device: str,
+    batch_size: int | None,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Measure accuracy under adversarial attacks, at every lambda asked for.
+
+    ATTACK is fgsm, pgd, noise, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, torchattacks:NAME or foolbox:NAME.
+    Gradients are taken at the lambda that is deployed; random noise of the same budget is measured beside.
+
+    \b
+    Examples:
+      sdnet-bench attack pgd --eps 8/255
+      sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --lambda 0.1:0.7:0.2 --limit 1000
+      sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
+      sdnet-bench attack torchattacks:MIFGSM --steps 10
+    """
+    from ..evaluation import questions
+
+    named = {"steps": steps, "step_size": step_size, "restarts": restarts}
+    given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(pairs, "--set")
+    specs = questions.attack_specs(name, options.eps_list(norm)(eps), norm, given, seed)
+    chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
+    options.check_sources(models, data, device)
+    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
+
+    from ..evaluation import api
+
+    ready = api.prepare(asked.setting())
+    cells = api.attack_plan(ready, specs, chosen, attacked, precision)
+    finish(ready, cells, asked, f"attack {name}", as_json)

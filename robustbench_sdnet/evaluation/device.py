@@ -1,0 +1,32 @@
+"""Pick the device, the batch size and the precision of a run, in one place."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import InputError
+
+
+def pick_device(wanted: str = "auto") -> str:
+    """The device to run on: the first GPU where there is one, for "auto".
+
+    Raises:
+        InputError: the device is not there.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = wanted.partition(":")
+    if kind == "cuda" and (not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count()):
+        raise InputError(f"Device '{wanted}' is not there: {torch.cuda.device_count()} GPUs found. Use --device cpu.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError("Device 'mps' is not there. Use --device cpu.")
+    return wanted
+
+
+def pick_batch_size(wanted: int | None, device: str, pixels: int) -> int:
+    """The top rung of the ladder: what was asked for, else what suits the device and the image size."""
+    if wanted:
+        return wanted
+    if pixels > 64 * 64:
+        return 50 if device == "cpu" else 100
+    return 250 if device == "cpu" else 500

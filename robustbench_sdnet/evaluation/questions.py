@@ -1,0 +1,187 @@
+"""From what a user asks to specs: models by name, data by name, corruptions and attacks with all their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..attacks.registry import attack_info, check_params
+from ..attacks.registry import chain as stages_of
+from ..corruptions.registry import corruption_info, expand
+from ..errors import InputError
+from ..specs import (
+    AttackSpec,
+    CorruptionSpec,
+    DataSpec,
+    Eps,
+    ModelSpec,
+    decimal_text,
+    params,
+)
+
+if TYPE_CHECKING:
+    from ..data import ImageData
+    from ..zoo.registry import ModelCard
+
+DEFAULT_EPS = "8/255"
+
+
+def corruption_specs(
+    names: str | Iterable[str],
+    severities: Sequence[int] = (),
+    levels: Sequence[Decimal] = (),
+    seed: int = 0,
+    source: str = "generated",
+) -> list[CorruptionSpec]:
+    """Corruptions at every severity, or at every level.
+
+    Args:
+        names: corruption names, "all", "main", "extra" or a category; a comma list or several.
+        severities: 1 to 5.
+        levels: free noise levels, instead of severities.
+        seed: of the draws; a corruption without draws ignores it.
+        source: "generated" or "published".
+
+    Raises:
+        InputError: an unknown name, or a level for a corruption that has none.
+    """
+    found = []
+    for name in expand(names):
+        info = corruption_info(name)
+        own = seed if info.random and source == "generated" else 0
+        shared: dict[str, Any] = {"name": name, "seed": own, "version": info.version, "source": source}
+        if levels:
+            if not info.levels:
+                raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")
+            found.extend(CorruptionSpec(level=decimal_text(level), **shared) for level in levels)
+        else:
+            found.extend(CorruptionSpec(severity=severity, **shared) for severity in severities)
+    return found
+
+
+def attack_specs(
+    name: str,
+    budgets: Sequence[Eps],
+    norm: str = "linf",
+    given: Mapping[str, str] | None = None,
+    seed: int = 0,
+    chain: str = "",
+) -> list[AttackSpec]:
+    """An attack at every budget, with all its hyper-parameters; a chain such as autoattack as its stages.
+
+    Args:
+        name: an attack, a chain, `torchattacks:NAME` or `foolbox:NAME`.
+        budgets: what eps to attack at; empty only for attacks that take none.
+        given: hyper-parameters as texts; the others keep their defaults.
+        seed: of the draws.
+        chain: set for the stages of a chain.
+
+    Raises:
+        InputError: an unknown name, norm or hyper-parameter, or a value of the wrong type.
+    """
+    info = attack_info(name)
+    if norm not in info.norms:
+        raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
+    chosen = check_params(info, given or {})
+    stages = stages_of(name, chosen)
+    if len(stages) > 1:
+        return [
+            spec
+            for eps in budgets
+            for stage, options in stages
+            for spec in attack_specs(stage, [eps], norm, {k: str(v) for k, v in options.items()}, seed, name)
+        ]
+    if not budgets and not info.minimal_norm:
+        raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
+    changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
+    shown = "" if chain else ",".join(changed + ([f"seed={seed}"] if seed else []))
+    options = {"norm": norm, "params": params(chosen), "seed": seed, "version": info.version}
+    return [
+        AttackSpec(name=name, eps=eps, kind=info.kind, chain=chain, shown=shown, **options)
+        for eps in budgets or [None]
+    ]
+
+
+def model_spec(card: ModelCard) -> ModelSpec:
+    """What identifies the model that a card describes."""
+    return ModelSpec(
+        name=card.name,
+        source=card.source,
+        arch=card.arch,
+        weights=card.weights_hash,
+        options=params(card.options),
+        mean=tuple(card.mean),
+        std=tuple(card.std),
+        training_lambda=card.lam if card.has_lambda else None,
+    )
+
+
+def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | None) -> list[ModelSpec]:
+    """The models of that name, or every model at hand that was trained on the data set.
+
+    Raises:
+        InputError: an unknown name, or no model at hand.
+    """
+    from ..zoo.registry import describe_model, find_models
+
+    if names:
+        cards = [describe_model(name) for name in names]
+    else:
+        cards = find_models(data.name, train_hash=_train_hash(data, root), runs=runs)
+    if not cards:
+        raise InputError(
+            f"No model trained on {data.name} is at hand. Run 'sdnet-bench train {data.name} sdnet20' or give --model."
+        )
+    specs = {spec.weights: spec for spec in map(model_spec, reversed(cards))}
+    return _distinct(sorted(specs.values(), key=lambda spec: spec.name))
+
+
+def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
+    """Refuse two different models of one name: a report could not tell them apart."""
+    seen: dict[str, ModelSpec] = {}
+    for spec in specs:
+        if spec.name in seen:
+            raise InputError(
+                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. Rename one."
+            )
+        seen[spec.name] = spec
+    return specs
+
+
+def _train_hash(data: ImageData, root: str | None) -> str | None:
+    from ..data import load
+    from ..errors import SdnetBenchError
+
+    if data.name == "imagenet":
+        return None
+    try:
+        return data.content_hash if data.split == "train" else load(data.name, "train", root).content_hash
+    except SdnetBenchError:
+        return None
+
+
+def data_spec(data: ImageData) -> DataSpec:
+    """What identifies a split of a data set."""
+    return DataSpec(name=shown_name(data.name), source=data.name, split=data.split, content=data.content_hash)
+
+
+def shown_name(name: str) -> str:
+    """A data set as reports name it: without the folders of its path."""
+    kind, colon, path = name.partition(":")
+    return f"{kind}:{Path(path).name}" if colon else kind
+
+
+def default_data(runs: Path) -> str:
+    """The data set of the newest run.
+
+    Raises:
+        InputError: there is no run.
+    """
+    from ..zoo.registry import newest_run
+
+    card = newest_run(runs)
+    if card is None:
+        raise InputError(f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data.")
+    return card.data

@@ -1,0 +1,252 @@
+"""The result record: one flat dictionary an answer, recomputed from per-sample outcomes, the contract of every consumer.
+
+Records hold no times, hosts or paths, so that two stores with equal answers give equal reports, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import StoreError
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec
+from .outcome import Outcome
+from .statistics import wilson
+from .store import Shard, Store
+
+FIELDS = (
+    "model",
+    "arch",
+    "data",
+    "kind",
+    "perturbation",
+    "severity",
+    "norm",
+    "eps",
+    "lambda",
+    "lambda_attack",
+    "n",
+    "accuracy",
+    "low",
+    "high",
+    "source",
+    "verdict",
+    "passes_forward",
+    "passes_backward",
+    "cell",
+)
+COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
+KINDS = ("clean", "corruption", "noise", "attack", "worst_case", "transfer")
+
+Record = dict[str, Any]
+
+
+def records(store: Store | str, *, with_cost: bool = False) -> list[Record]:
+    """Every answered cell as a record of `FIELDS`, in an order that depends on the answers alone.
+
+    Args:
+        store: an open store or its URL.
+        with_cost: add `COST_FIELDS`.
+
+    Raises:
+        StoreError: the store does not exist, is damaged, or holds nothing.
+    """
+    if isinstance(store, str):
+        with Store(store, must_exist=True) as opened:
+            return records(opened, with_cost=with_cost)
+    found: list[Record] = []
+    answered: list[tuple[Cell, Outcome]] = []
+    verdicts = store.verdicts()
+    for cell_id, cell in store.cells().items():
+        shards = list(store.shards(cell_id))
+        if shards:
+            outcome = Outcome.join(shard.outcome for shard in shards)
+            answered.append((cell, outcome))
+            found.append(_record(cell, outcome, shards, _verdict(verdicts.get(cell_id)), with_cost))
+    if not found:
+        raise StoreError(
+            f"The store {store.url.render_as_string()} holds no results. "
+            "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
+        )
+    found.extend(_worst_cases(answered, found, with_cost))
+    return sorted(found, key=_order)
+
+
+def provenance(store: Store | str) -> list[dict[str, Any]]:
+    """What exactly was run: per answered cell its id, every parameter, the hashes, and how many samples.
+
+    Raises:
+        StoreError: the store does not exist or is damaged.
+    """
+    if isinstance(store, str):
+        with Store(store, must_exist=True) as opened:
+            return provenance(opened)
+    found = []
+    for cell_id, cell in store.cells().items():
+        shards = list(store.shards(cell_id))
+        if shards:
+            found.append(_provenance(cell_id, cell, shards))
+    return sorted(found, key=lambda row: (row["model"], row["data"], str(row["perturbation"]), row["cell"]))
+
+
+def _record(
+    cell: Cell, outcome: Outcome, shards: Sequence[Shard], verdict: str, with_cost: bool
+) -> Record:
+    right, n = int(outcome.right.sum()), len(outcome)
+    low, high = wilson(right, n)
+    found: Record = {
+        **_question(cell),
+        "n": n,
+        "accuracy": right / n,
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+        "passes_forward": sum(shard.cost["forwards"] for shard in shards),
+        "passes_backward": sum(shard.cost["backwards"] for shard in shards),
+        "cell": cell.id,
+    }
+    found = {key: found[key] for key in FIELDS}
+    if with_cost:
+        found["seconds"] = round(sum(shard.cost["seconds"] for shard in shards), 3)
+        found["memory_mib"] = max(shard.cost["memory_mib"] for shard in shards)
+        for key in COST_FIELDS[2:]:
+            found[key] = _distinct(shard.cost[key] for shard in shards)
+    return found
+
+
+def _question(cell: Cell) -> Record:
+    spec = cell.perturbation
+    corruption = spec if isinstance(spec, CorruptionSpec) else None
+    attack = spec if isinstance(spec, AttackSpec) else None
+    return {
+        "model": cell.model.name,
+        "arch": cell.model.arch,
+        "data": cell.data.name if cell.data.split == "test" else f"{cell.data.name} ({cell.data.split})",
+        "kind": cell.kind,
+        "perturbation": spec.label,
+        "severity": corruption.severity if corruption else None,
+        "norm": attack.norm if attack else None,
+        "eps": attack.eps.text if attack and attack.eps else None,
+        "lambda": lambda_value(cell.lam),
+        "lambda_attack": lambda_value(cell.lam_attack) if attack else None,
+        "source": corruption.source if corruption else "generated",
+    }
+
+
+def lambda_value(lam: LambdaSpec | None) -> float | str | None:
+    """Lambda as records hold it: a number, the name of a policy, or None; other scopes than the stem are named."""
+    if lam is None:
+        return None
+    if lam.scope != "stem":
+        return f"{lam.scope}:{lam.text}"
+    return lam.text if lam.fixed is None else lam.fixed
+
+
+def _worst_cases(
+    answered: Iterable[tuple[Cell, Outcome]], rows: Sequence[Record], with_cost: bool
+) -> list[Record]:
+    """Per-sample worst case over all attack lambdas, wherever a deployed lambda was attacked at two or more."""
+    groups: dict[tuple[Any, ...], list[tuple[Cell, Outcome, Record]]] = {}
+    for (cell, outcome), row in zip(answered, rows, strict=True):
+        if cell.kind in ("attack", "transfer"):
+            groups.setdefault((cell.model, cell.data, cell.perturbation, cell.lam), []).append((cell, outcome, row))
+    return [_worst_case(group, with_cost) for group in groups.values() if len(group) > 1]
+
+
+def _worst_case(group: Sequence[tuple[Cell, Outcome, Record]], with_cost: bool) -> Record:
+    group = sorted(group, key=lambda item: item[0].id)
+    ids = group[0][1].ids
+    for _, outcome, _ in group[1:]:
+        ids = np.intersect1d(ids, outcome.ids)
+    right = np.ones(len(ids), bool)
+    for _, outcome, _ in group:
+        right &= outcome.right[np.isin(outcome.ids, ids)]
+    n = len(ids)
+    low, high = wilson(int(right.sum()), n) if n else (float("nan"), float("nan"))
+    cells = [cell.id for cell, _, _ in group]
+    found = {
+        **group[0][2],
+        "kind": "worst_case",
+        "lambda_attack": None,
+        "n": n,
+        "accuracy": int(right.sum()) / n if n else float("nan"),
+        "low": low,
+        "high": high,
+        "verdict": "untrusted" if any(row["verdict"] == "untrusted" for _, _, row in group) else "unchecked",
+        "passes_forward": sum(row["passes_forward"] for _, _, row in group),
+        "passes_backward": sum(row["passes_backward"] for _, _, row in group),
+        "cell": "+".join(cells),
+    }
+    if with_cost:
+        found["seconds"] = round(sum(row["seconds"] for _, _, row in group), 3)
+    return found
+
+
+def _verdict(checks: Sequence[Mapping[str, Any]] | None) -> str:
+    if not checks:
+        return "unchecked"
+    return "untrusted" if any(check["verdict"] == "fail" for check in checks) else "trusted"
+
+
+def _provenance(cell_id: str, cell: Cell, shards: Sequence[Shard]) -> dict[str, Any]:
+    spec = cell.perturbation
+    details: dict[str, Any] = {"seed": spec.seed, "version": spec.version}
+    if isinstance(spec, AttackSpec):
+        details.update(norm=spec.norm, eps=spec.eps and str(spec.eps.fraction), **dict(spec.params))
+    else:
+        details.update(severity=spec.severity, level=spec.level, source=spec.source)
+    return {
+        "cell": cell_id,
+        "model": cell.model.name,
+        "arch": cell.model.arch,
+        "weights": cell.model.weights,
+        "data": _question(cell)["data"],
+        "data_hash": cell.data.content,
+        "kind": cell.kind,
+        "perturbation": spec.label,
+        "parameters": {key: value for key, value in details.items() if value is not None},
+        "lambda": lambda_value(cell.lam),
+        "lambda_attack": lambda_value(cell.lam_attack),
+        "precision": cell.precision,
+        "parents": list(cell.parents),
+        "n": sum(shard.stop - shard.start for shard in shards),
+        "versions": _distinct(shard.cost["versions"] for shard in shards),
+    }
+
+
+def _distinct(values: Iterable[Any]) -> Any:
+    """The one value of all, or a list of the different ones."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found[0] if len(found) == 1 else found
+
+
+def _order(row: Record) -> tuple[Any, ...]:
+    return (
+        row["model"],
+        row["data"],
+        KINDS.index(row["kind"]),
+        row["perturbation"],
+        row["severity"] or 0,
+        row["norm"] or "",
+        _number(row["eps"]),
+        _lambda_order(row["lambda"]),
+        _lambda_order(row["lambda_attack"]),
+        row["cell"],
+    )
+
+
+def _number(eps: str | None) -> float:
+    from ..specs import Eps
+
+    return -1.0 if eps is None else float(Eps.parse(eps, "l2"))
+
+
+def _lambda_order(value: float | str | None) -> tuple[int, float, str]:
+    if value is None:
+        return (0, 0.0, "")
+    return (1, value, "") if isinstance(value, float) else (2, 0.0, str(value))

@@ -1,0 +1,35 @@
+"""What tests share: small data sets, small models, and where golden files lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of reference outputs; tests that need it are skipped where it is absent."""
+    if not GOLDEN.is_dir():
+        pytest.skip("the golden files (shared/golden beside the clone) are not here")
+    return GOLDEN
+
+
+@pytest.fixture
+def tiny_npz(tmp_path: Path) -> Path:
+    """An npz data set: 3 classes of 8x8 images that a linear model tells apart, 60 to train on, 30 to test."""
+    path = tmp_path / "tiny.npz"
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 60), ("test", 30)):
+        labels = np.arange(n) % 3
+        images = generator.integers(60, 120, (n, 8, 8, 3))
+        images[np.arange(n), :, :, labels] += 60
+        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels.astype(np.int64)}
+    np.savez(path, **arrays)
+    return path

@@ -1,0 +1,74 @@
+"""Draws depend on (seed, stream, sample id, counter) alone, and are distributed as they say."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from robustbench_sdnet.draws import Draws, host_generator, host_generators
+
+IDS = torch.arange(64)
+
+
+def test_draws_do_not_depend_on_neighbours_or_order():
+    draws = Draws.of(3, "start", IDS)
+    whole = draws.uniform((3, 4, 4))
+    picked = torch.tensor([40, 7])
+    assert torch.equal(draws.select(picked).uniform((3, 4, 4)), whole[picked])
+    assert torch.equal(Draws.of(3, "start", torch.tensor([7])).uniform((3, 4, 4))[0], whole[7])
+
+
+@pytest.mark.parametrize("other", [(4, "start", 0), (3, "square", 0), (3, "start", 1)])
+def test_seed_stream_and_counter_give_fresh_draws(other):
+    seed, stream, counter = other
+    first, second = Draws.of(3, "start", IDS).words(16), Draws.of(seed, stream, IDS).words(16, counter)
+    assert (first == second).sum() == 0
+
+
+def test_a_counter_a_sample_equals_the_counter_for_all():
+    draws = Draws.of(0, "x", IDS)
+    counters = torch.where(IDS % 2 == 0, 5, 9)
+    mixed = draws.words(4, counters)
+    assert torch.equal(mixed[::2], draws.words(4, 5)[::2])
+    assert torch.equal(mixed[1::2], draws.words(4, 9)[1::2])
+
+
+def test_words_are_the_published_generator():
+    # squares32 of Widynski 2020, evaluated with Python's integers for the key of sample 7.
+    from robustbench_sdnet.draws import _odd_keys
+
+    draws = Draws.of(1, "s", torch.tensor([7]))
+    key = int(_odd_keys(draws.key, draws.ids)[0]) % 2**64
+    for position in range(5):
+        counter = position + (2 << 32)
+        x = y = counter * key % 2**64
+        z = (y + key) % 2**64
+        for add in (y, z, y):
+            x = (x * x + add) % 2**64
+            x = (x >> 32) | (x << 32) % 2**64
+        assert int(draws.words(5, 2)[0, position]) == ((x * x + z) % 2**64) >> 32
+
+
+def test_distributions():
+    draws = Draws.of(0, "test", torch.arange(200))
+    uniform = draws.uniform((500,)).flatten().numpy()
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+    assert stats.kstest(draws.normal((500,)).flatten().numpy(), "norm").pvalue > 1e-3
+    integers = draws.integers(7, (500,)).flatten().numpy()
+    assert stats.chisquare(np.bincount(integers, minlength=7)).pvalue > 1e-3
+    assert set(draws.signs((500,)).unique().tolist()) == {-1.0, 1.0}
+    assert abs(float(draws.signs((500,)).mean())) < 4 / np.sqrt(100_000)
+
+
+def test_float64_holds_the_same_numbers():
+    draws = Draws.of(0, "x", IDS)
+    assert torch.equal(draws.uniform((8,)).double(), draws.uniform((8,), dtype=torch.float64))
+
+
+def test_host_generators_match_single_ones_and_are_keyed_by_sample():
+    many = [g.standard_normal(5) for g in host_generators(1, "noise", [4, 9, 4])]
+    assert np.array_equal(many[0], many[2])
+    assert not np.array_equal(many[0], many[1])
+    assert np.array_equal(many[1], host_generator(1, "noise", 9).standard_normal(5))

@@ -1,0 +1,159 @@
+"""Specs: what users may write, and what identifies a cell."""
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.specs import (
+    CLEAN,
+    AttackSpec,
+    Cell,
+    CorruptionSpec,
+    DataSpec,
+    Eps,
+    LambdaSpec,
+    ModelSpec,
+    decimal_text,
+    params,
+    parse_eps_list,
+    parse_lambdas,
+    parse_numbers,
+    parse_severities,
+)
+
+MODEL = ModelSpec(name="a", source="runs/a", arch="sdnet20", weights="ab" * 32, training_lambda=0.1)
+DATA = DataSpec(name="digits", source="digits", split="test", content="cd" * 32)
+PGD = AttackSpec(name="pgd", eps=Eps.parse("8/255"), params=params({"steps": 20, "step_size": None}))
+CELL = Cell(model=MODEL, data=DATA, perturbation=PGD, lam=LambdaSpec("0.1"), lam_attack=LambdaSpec("0.1"))
+
+
+def test_eps_is_an_exact_fraction_kept_with_its_text():
+    eps = Eps.parse("8/255")
+    assert (eps.fraction, eps.text, float(eps)) == (Fraction(8, 255), "8/255", 8 / 255)
+    assert Eps.parse("0.031").fraction == Fraction(31, 1000) != Fraction(8, 255)
+    assert Eps.parse(8 / 255).fraction == Fraction(8, 255), "a float computed as 8/255 is meant as 8/255"
+    assert Eps.parse("3", norm="l2").fraction == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("8", r"at most 1 .*got '8'. Write 8/255"),
+        ("2", "Write 2/255"),
+        ("abc", "got 'abc'"),
+        ("-1/255", "not be negative"),
+        ("1/0", "got '1/0'"),
+        ("nan", "got 'nan'"),
+        ("", "got ''"),
+    ],
+)
+def test_eps_refuses_what_cannot_be_a_budget(text, message):
+    with pytest.raises(InputError, match=message):
+        Eps.parse(text)
+
+
+def test_eps_lists_are_sorted_and_without_repeats():
+    assert [eps.text for eps in parse_eps_list("8/255, 1/255,16/510")] == ["1/255", "16/510"]
+    with pytest.raises(InputError, match="must not be empty"):
+        parse_eps_list("8/255,")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("3", (3,)), ("1-5", (1, 2, 3, 4, 5)), ("5,1", (1, 5)), ("1-2,2-3", (1, 2, 3))]
+)
+def test_severities(text, found):
+    assert parse_severities(text) == found
+
+
+@pytest.mark.parametrize("text", ["0", "6", "1-9", "5-1", "", "x", "1-", "1.5"])
+def test_severities_outside_1_to_5_are_refused(text):
+    with pytest.raises(InputError, match="severity must"):
+        parse_severities(text)
+
+
+def test_lambda_ranges_include_both_ends_exactly():
+    published = parse_lambdas("0.1:1.4:0.1")
+    assert len(published) == 14
+    assert [lam.text for lam in published[:3]] == ["0.1", "0.2", "0.3"], "decimals, not 0.30000000000000004"
+    assert published[-1].text == "1.4"
+    assert [lam.text for lam in parse_lambdas("0.10,0.4,1e-1")] == ["0.1", "0.4"]
+    assert parse_lambdas("label-free:entropy,0.1")[0].fixed is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-0.1", "not negative"),
+        ("inf", "finite"),
+        ("0.5:0.1:0.1", "first <= last"),
+        ("0.1:1:0", "step above 0"),
+        ("0.1:0.2", "first:last:step"),
+        ("0:1:1e-9", "more than 1000"),
+        ("much", "must be a number"),
+    ],
+)
+def test_bad_lambdas_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_lambdas(text)
+
+
+def test_numbers_and_decimal_text():
+    assert parse_numbers("0.02:0.20:0.02", "level")[-1] == Decimal("0.2")
+    assert [decimal_text(x) for x in (0.1, "1.0", Decimal("1E+2"), 0, "0.0")] == ["0.1", "1", "100", "0", "0"]
+
+
+def test_a_cell_survives_json():
+    for cell in (CELL, Cell(model=MODEL, data=DATA, perturbation=CLEAN)):
+        copy = Cell.from_json(cell.to_json())
+        assert copy == cell
+        assert copy.id == cell.id
+
+
+def test_equal_questions_have_equal_ids_whatever_they_are_called():
+    same = [
+        replace(CELL, model=replace(MODEL, name="b", source="elsewhere")),
+        replace(CELL, data=replace(DATA, name="copy", source="npz:copy.npz")),
+        replace(CELL, perturbation=replace(PGD, eps=Eps.parse("16/510"))),
+    ]
+    assert {cell.id for cell in same} == {CELL.id}
+
+
+def test_everything_that_can_change_an_answer_changes_the_id():
+    different = [
+        replace(CELL, model=replace(MODEL, weights="ef" * 32)),
+        replace(CELL, model=replace(MODEL, mean=(0.5, 0.5, 0.5))),
+        replace(CELL, model=replace(MODEL, options=params({"n_steps": 3}))),
+        replace(CELL, data=replace(DATA, content="00" * 32)),
+        replace(CELL, data=replace(DATA, split="train")),
+        replace(CELL, perturbation=replace(PGD, eps=Eps.parse("0.031"))),
+        replace(CELL, perturbation=replace(PGD, norm="l2")),
+        replace(CELL, perturbation=replace(PGD, seed=1)),
+        replace(CELL, perturbation=replace(PGD, version=2)),
+        replace(CELL, perturbation=replace(PGD, params=params({"steps": 40, "step_size": None}))),
+        replace(CELL, perturbation=CLEAN),
+        replace(CELL, perturbation=CorruptionSpec(name="fog", severity=3)),
+        replace(CELL, perturbation=CorruptionSpec(name="fog", severity=3, source="published")),
+        replace(CELL, lam=LambdaSpec("0.2")),
+        replace(CELL, lam_attack=LambdaSpec("0.2")),
+        replace(CELL, lam=LambdaSpec("0.1", scope="all")),
+        replace(CELL, precision="bfloat16"),
+        replace(CELL, parents=("x",)),
+    ]
+    assert len({cell.id for cell in (CELL, *different)}) == len(different) + 1
+
+
+def test_kinds():
+    assert CELL.kind == "attack"
+    assert replace(CELL, lam=LambdaSpec("0.5")).kind == "transfer"
+    assert replace(CELL, perturbation=replace(PGD, kind="noise")).kind == "noise"
+    assert replace(CELL, perturbation=CLEAN).kind == "clean"
+
+
+def test_bad_norms_and_scopes_are_refused():
+    with pytest.raises(InputError, match="norm must be one of linf, l2, got 'l7'"):
+        replace(PGD, norm="l7")
+    with pytest.raises(InputError, match="scope must be"):
+        LambdaSpec("0.1", scope="some")
