@@ -1,0 +1,136 @@
+"""The store: whole shards, once each, and clear words when the file is not one."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.evaluation.images import ImageFolder
+from robustbench_sdnet.evaluation.outcome import Outcome
+from robustbench_sdnet.evaluation.store import Store
+from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec
+
+MODEL = ModelSpec(name="r", source="r", arch="resnet20", weights="b")
+DATA = DataSpec(name="digits", source="digits", split="test", content="c")
+CELL = Cell(model=MODEL, data=DATA, perturbation=CLEAN)
+COST = {"forwards": 4, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device": "cpu", "versions": {}}
+
+
+def outcome(start=0, stop=4, right=True):
+    n = stop - start
+    return Outcome(
+        ids=np.arange(start, stop),
+        right=np.full(n, right),
+        broken_at=np.full(n, -1, np.int32),
+        margin=np.linspace(-1, 1, n, dtype=np.float32),
+        lam=np.full(n, np.nan, np.float32),
+        residual=np.full(n, np.nan, np.float32),
+        distance=np.full(n, np.nan, np.float32),
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(f"sqlite:///{tmp_path}/new/results.db") as opened:
+        opened.add_cells({CELL.id: CELL})
+        yield opened
+
+
+def test_what_is_stored_comes_back(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    (shard,) = store.shards(CELL.id)
+    assert (shard.start, shard.stop, shard.cost) == (0, 4, COST)
+    assert np.array_equal(shard.outcome.margin, outcome().margin)
+    assert shard.outcome.margin.dtype == np.float32
+    assert store.cells() == {CELL.id: CELL}
+    assert store.ranges() == {CELL.id: [(0, 4)]}
+
+
+def test_the_first_writer_of_a_shard_wins(store):
+    store.add_shard(CELL.id, 0, 4, outcome(right=True), COST)
+    store.add_shard(CELL.id, 0, 4, outcome(right=False), COST)
+    (shard,) = store.shards(CELL.id)
+    assert shard.outcome.right.all()
+
+
+def test_outcomes_of_shards_join_and_can_be_cut(store):
+    store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
+    store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
+    assert store.outcome(CELL.id, 2, 6).ids.tolist() == [2, 3, 4, 5]
+    assert store.outcome("nothing") is None
+
+
+def test_a_shard_of_an_unknown_cell_is_refused(store):
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.add_shard("nobody", 0, 4, outcome(), COST)
+
+
+def test_a_damaged_shard_is_named(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("update shards set outcome = substr(outcome, 1, 100)")
+    with pytest.raises(StoreError, match="damaged"):
+        list(store.shards(CELL.id))
+
+
+def test_pickles_in_a_shard_are_never_loaded(store, tmp_path):
+    evil = tmp_path / "evil.npz"
+    np.savez(evil, ids=np.array([print], dtype=object))
+    with pytest.raises(StoreError, match="damaged"):
+        Outcome.decode(evil.read_bytes())
+
+
+def test_what_is_no_store_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="Not a store: 'nonsense'"):
+        Store("nonsense")
+    with pytest.raises(InputError, match="must be a file"):
+        Store("sqlite://")
+    with pytest.raises(StoreError, match="does not exist"):
+        Store(f"sqlite:///{tmp_path}/none.db", must_exist=True)
+    broken = tmp_path / "text.db"
+    broken.write_text("this is no database, " * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        Store(f"sqlite:///{broken}")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StoreError, match="Cannot create the folder"):
+        Store(f"sqlite:///{blocked}/results.db")
+
+
+def test_a_newer_schema_is_refused(store):
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("update meta set value = '99'")
+    with pytest.raises(StoreError, match="schema 99.*Upgrade"):
+        Store(str(store.url))
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.close()
+    sa.event.listen(store._engine, "connect", lambda raw, _: raw.execute("pragma max_page_count=1"))
+    huge = {**COST, "device": "x" * 1_000_000}
+    with pytest.raises(StoreError, match="Cannot write the store .*full.*Finished shards are safe"):
+        store.add_shard(CELL.id, 4, 8, outcome(4, 8), huge)
+    assert store.ranges() == {CELL.id: [(0, 4)]}
+
+
+def test_verdicts_replace_older_ones(store):
+    store.add_verdicts(CELL.id, [{"check": "randomised", "verdict": "fail", "value": 1.0}])
+    store.add_verdicts(CELL.id, [{"check": "randomised", "verdict": "pass", "value": 0.0}])
+    assert store.verdicts() == {CELL.id: [{"check": "randomised", "verdict": "pass", "value": 0.0}]}
+
+
+def test_perturbed_images_are_kept_exactly_and_checked(tmp_path):
+    folder = ImageFolder(tmp_path / "images")
+    images = np.random.default_rng(0).random((6, 3, 4, 4), dtype=np.float32)
+    folder.keep("cell", 0, images[:4])
+    folder.keep("cell", 4, images[4:])
+    assert np.array_equal(folder.fetch("cell", 1, 6), images[1:])
+    assert folder.fetch("cell", 1, 7) is None
+    assert folder.fetch("other", 0, 1) is None
+    (damaged,) = folder.folder.glob("cell/4-*.npy")
+    damaged.write_bytes(damaged.read_bytes()[:-4] + b"\0\0\0\0")
+    assert folder.fetch("cell", 0, 6) is None
+    assert folder.fetch("cell", 0, 4) is not None
