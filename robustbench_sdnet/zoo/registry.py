@@ -153,3 +153,18 @@ def describe_model(source: str) -> ModelCard:
     if path.is_dir():
         return replace(read_card(run_checkpoint(path)), name=path.resolve().name, source=source)
     return replace(read_card(path), source=source)
+
+
+def newest_run(runs: str | Path = "runs") -> ModelCard | None:
+    """The card of the newest run, whose data set is the default of `corrupt` and `attack`."""
+    return next(iter(_runs(Path(runs))), None)
+
+
+def check_source(source: str) -> None:
+    """Refuse a model that cannot be meant, without importing torch or the model's own module.
+
+    Raises:
+        InputError: neither a file or folder, nor a name of the shipped zoo, nor "package:name".
+    """
+    if ":" not in source:
+        describe_model(source)
