@@ -116,7 +116,9 @@ class Draws:
         """
         return (self.words(math.prod(shape), counter).reshape(-1, *shape) * high) >> 32
 
-    def signs(self, shape: Sequence[int], counter: Tensor | int = 0, dtype: torch.dtype | None = None) -> Tensor:
+    def signs(
+        self, shape: Sequence[int], counter: Tensor | int = 0, dtype: torch.dtype | None = None
+    ) -> Tensor:
         """(n, *shape) of -1 and +1 with equal probability."""
         import torch
 

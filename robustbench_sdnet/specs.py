@@ -55,7 +55,9 @@ class Eps:
         if value < 0:
             raise InputError(f"eps must not be negative, got '{written}'.")
         if norm == "linf" and value > 1:
-            remedy = f" Write {written}/255 for pixel levels." if value.denominator == 1 and value <= 255 else ""
+            remedy = (
+                f" Write {written}/255 for pixel levels." if value.denominator == 1 and value <= 255 else ""
+            )
             raise InputError(f"Linf eps must be at most 1 (images lie in [0, 1]), got '{written}'.{remedy}")
         return cls(value, written)
 
@@ -89,7 +91,9 @@ def parse_severities(text: str) -> tuple[int, ...]:
         try:
             low, high = int(first), int(last) if dash else int(first)
         except ValueError:
-            raise InputError(f"severity must be 1 to 5, a list or a range such as 1-5, got '{text}'.") from None
+            raise InputError(
+                f"severity must be 1 to 5, a list or a range such as 1-5, got '{text}'."
+            ) from None
         if low not in SEVERITIES or high not in SEVERITIES or low > high:
             raise InputError(f"severity must lie in 1 to 5, got '{part}'. Write one to five, or 1-5 for all.")
         found.update(range(low, high + 1))
@@ -134,7 +138,9 @@ def _decimal(text: str, what: str) -> Decimal:
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
-        raise InputError(f"{what} must be a number, a list or a range such as 0.1:1.4:0.1, got '{text}'.") from None
+        raise InputError(
+            f"{what} must be a number, a list or a range such as 0.1:1.4:0.1, got '{text}'."
+        ) from None
     if not value.is_finite() or value < 0:
         raise InputError(f"{what} must be finite and not negative, got '{text}'.")
     return value

@@ -20,11 +20,15 @@ from .results import Asked, finish
     metavar="EPS",
     help="Budget as a fraction or a decimal in [0, 1], or a comma list of them.",
 )
-@click.option("--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget.")
+@click.option(
+    "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget."
+)
 @click.option("--steps", metavar="N", help="Steps of an iterative attack.")
 @click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4].")
 @click.option("--restarts", metavar="N", help="Random restarts.")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable.")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
+)
 @options.model_option
 @options.lambda_options
 @click.option(
@@ -84,7 +88,9 @@ def attack(
     from ..evaluation import questions
 
     named = {"steps": steps, "step_size": step_size, "restarts": restarts}
-    given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(pairs, "--set")
+    given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
+        pairs, "--set"
+    )
     specs = questions.attack_specs(name, options.eps_list(norm)(eps), norm, given, seed)
     chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
     options.check_sources(models, data, device)

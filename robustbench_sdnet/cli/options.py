@@ -40,15 +40,21 @@ store_option = click.option(
     "--store", metavar="URL", default=DEFAULT_STORE, show_default=True, help="Where results are kept."
 )
 data_option = click.option(
-    "--data", metavar="NAME", help="Data set (digits, cifar10, cifar100, imagenet, npz:PATH); default: the newest run's."
+    "--data",
+    metavar="NAME",
+    help="Data set (digits, cifar10, cifar100, imagenet, npz:PATH); default: the newest run's.",
 )
 data_root_option = click.option(
-    "--data-root", metavar="DIR", help="Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache]."
+    "--data-root",
+    metavar="DIR",
+    help="Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache].",
 )
 split_option = click.option(
     "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images."
 )
-limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N images only.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="The first N images only."
+)
 model_option = click.option(
     "--model",
     "models",
@@ -63,7 +69,11 @@ device_option = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ..."
 )
 batch_size_option = click.option(
-    "--batch-size", type=click.IntRange(min=1), default=None, metavar="N", help="Largest batch [default: by device]."
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Largest batch [default: by device].",
 )
 precision_option = click.option(
     "--precision",
@@ -72,7 +82,9 @@ precision_option = click.option(
     show_default=True,
     help="Of the search for perturbations; every success is confirmed in float32.",
 )
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 

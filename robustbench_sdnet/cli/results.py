@@ -78,7 +78,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     ]
     headers = ["model", "kind", "perturbation", "level", "lambda", "acc. %", "95 %", "n", ""]
     aligned = ("left", "left", "left", "right", "right", "right", "right", "right", "left")
-    return tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True) if lines else "Nothing was asked."
+    return (
+        tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True)
+        if lines
+        else "Nothing was asked."
+    )
 
 
 def _budget(row: dict[str, Any]) -> str:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, parse_eps_list, parse_lambdas
+from ..specs import (
+    AttackSpec,
+    Cell,
+    CorruptionSpec,
+    Eps,
+    LambdaSpec,
+    ModelSpec,
+    parse_eps_list,
+    parse_lambdas,
+)
 from . import plan, questions
 from .device import pick_batch_size, pick_device
 from .runner import Progress, run
@@ -237,7 +246,9 @@ def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     if isinstance(budgets, str):
         eps = list(parse_eps_list(budgets, norm))
     else:
-        eps = [Eps.parse(value, norm) for value in (budgets if isinstance(budgets, list | tuple) else [budgets])]
+        eps = [
+            Eps.parse(value, norm) for value in (budgets if isinstance(budgets, list | tuple) else [budgets])
+        ]
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 
 

@@ -17,7 +17,9 @@ def pick_device(wanted: str = "auto") -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = wanted.partition(":")
     if kind == "cuda" and (not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count()):
-        raise InputError(f"Device '{wanted}' is not there: {torch.cuda.device_count()} GPUs found. Use --device cpu.")
+        raise InputError(
+            f"Device '{wanted}' is not there: {torch.cuda.device_count()} GPUs found. Use --device cpu."
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError("Device 'mps' is not there. Use --device cpu.")
     return wanted

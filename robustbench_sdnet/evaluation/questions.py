@@ -183,5 +183,7 @@ def default_data(runs: Path) -> str:
 
     card = newest_run(runs)
     if card is None:
-        raise InputError(f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data.")
+        raise InputError(
+            f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
+        )
     return card.data

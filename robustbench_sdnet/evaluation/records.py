@@ -91,9 +91,7 @@ def provenance(store: Store | str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["model"], row["data"], str(row["perturbation"]), row["cell"]))
 
 
-def _record(
-    cell: Cell, outcome: Outcome, shards: Sequence[Shard], verdict: str, with_cost: bool
-) -> Record:
+def _record(cell: Cell, outcome: Outcome, shards: Sequence[Shard], verdict: str, with_cost: bool) -> Record:
     right, n = int(outcome.right.sum()), len(outcome)
     low, high = wilson(right, n)
     found: Record = {
@@ -151,7 +149,9 @@ def _worst_cases(
     groups: dict[tuple[Any, ...], list[tuple[Cell, Outcome, Record]]] = {}
     for (cell, outcome), row in zip(answered, rows, strict=True):
         if cell.kind in ("attack", "transfer"):
-            groups.setdefault((cell.model, cell.data, cell.perturbation, cell.lam), []).append((cell, outcome, row))
+            groups.setdefault((cell.model, cell.data, cell.perturbation, cell.lam), []).append(
+                (cell, outcome, row)
+            )
     return [_worst_case(group, with_cost) for group in groups.values() if len(group) > 1]
 
 

@@ -174,7 +174,9 @@ class Store:
             sa.func.max(shards.finished_at),
         ).group_by(shards.cell_id)
         with self._guard("read"), self._engine.connect() as connection:
-            return {cell_id: (count, samples, last) for cell_id, count, samples, last in connection.execute(query)}
+            return {
+                cell_id: (count, samples, last) for cell_id, count, samples, last in connection.execute(query)
+            }
 
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
