@@ -1,7 +1,8 @@
-"""Print what the development environment needs, read from setup.cfg; with --hash, a name for that environment.
+"""Print what the development environment needs, read from setup.cfg; with --hash, a name for it.
 
-The environment is named by everything that decides what is in it: the Python that builds it, the requirements, the
-extras `test` and `dev`, and constraints.txt. Standard library only: it runs before anything is installed.
+The environment is named by everything that decides what is in it: the Python that builds it, the
+requirements, the extras `test` and `dev`, and constraints.txt. Standard library only: it runs before
+anything is installed.
 """
 
 import configparser

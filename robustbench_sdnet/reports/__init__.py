@@ -1,0 +1,123 @@
+"""Reports: the records of a store as Markdown, a web page, LaTeX, CSV or JSON. Needs no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, StoreError, unknown
+
+if TYPE_CHECKING:
+    from ..evaluation.store import Store
+    from .document import Document, Figure
+
+# Format -> the ending of its file. The last two are data for other programs.
+FORMATS = {"markdown": ".md", "html": ".html", "latex": ".tex", "csv": ".csv", "json": ".json"}
+DATA_FORMATS = ("csv", "json")
+DEFAULT_STORE = "sqlite:///runs/results.db"
+
+
+def report(
+    store: str | Store = DEFAULT_STORE,
+    to: str = "markdown",
+    *,
+    output: str | Path | None = None,
+    baseline: str | None = None,
+    with_cost: bool = False,
+) -> Path | str:
+    """Write the report of a store. Two reports of the same answers are equal, byte for byte.
+
+    Args:
+        store: an open result store or its URL.
+        to: one of `FORMATS`.
+        output: the file to write. Without it markdown, html and latex go to `report.*` beside the store,
+            pictures into a folder `report-files` beside that; csv and json are returned as text.
+        baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
+        with_cost: add seconds, memory, device and versions. They differ from run to run.
+
+    Returns:
+        The path of the file, or the text where no file was written.
+
+    Raises:
+        InputError: an unknown format or baseline.
+        StoreError: the store does not exist, is damaged or empty, or the file cannot be written.
+    """
+    if to not in FORMATS:
+        raise unknown("report format", to, FORMATS)
+    if baseline is not None and to in DATA_FORMATS:
+        raise InputError(f"A baseline changes nothing in {to}, which holds accuracies alone. Leave it out.")
+    text: str | bytes
+    if to in DATA_FORMATS:
+        text = _data(store, to, with_cost)
+        if output is None:
+            return text
+        return _write(Path(output), text)
+    target = Path(output) if output is not None else _beside(store) / f"report{FORMATS[to]}"
+    document = _document(store, baseline, with_cost)
+    return _write(target, _render(document, to, target))
+
+
+def _data(store: str | Store, to: str, with_cost: bool) -> str:
+    from ..evaluation.records import COST_FIELDS, FIELDS, records
+    from .writers import csv, json
+
+    fields = (*FIELDS, *COST_FIELDS) if with_cost else FIELDS
+    render = csv.render if to == "csv" else json.render
+    return render(records(store, with_cost=with_cost), fields)
+
+
+def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
+    from ..evaluation.records import provenance, records
+    from .content import build
+
+    return build(
+        records(store, with_cost=with_cost), provenance(store), baseline=baseline, with_cost=with_cost
+    )
+
+
+def _render(document: Document, to: str, target: Path) -> str:
+    from .plots import style
+    from .writers import html, latex, markdown
+
+    if to == "html":
+        return html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
+    folder = target.with_name(f"{target.stem}-files")
+    if to == "latex":
+        return latex.render(document, _picture(folder, ".pdf", lambda figure: style.to_pdf(figure.draw())))
+    return markdown.render(document, _picture(folder, ".png", lambda figure: style.to_png(figure.draw())))
+
+
+def _picture(folder: Path, ending: str, draw: Callable[[Figure], bytes]) -> Callable[[Figure], str]:
+    def save(figure: Figure) -> str:
+        path = _write(folder / f"{figure.name}{ending}", draw(figure))
+        return f"{folder.name}/{path.name}"
+
+    return save
+
+
+def _beside(store: str | Store) -> Path:
+    if isinstance(store, str):
+        from sqlalchemy.engine import make_url
+
+        url = make_url(store)
+        return (
+            Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path("runs")
+        )
+    return store.path.parent if store.path else Path("runs")
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all, so that nobody reads half a report."""
+    data = content.encode() if isinstance(content, str) else content
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror}. Choose another place with --output."
+        ) from None
+    return path

@@ -1,0 +1,177 @@
+"""The chapters on one data set: overview, corruptions, attacks and lambda, with figures and tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..corruptions.registry import CORRUPTIONS
+from .document import Figure, Section, Table
+from .numbers import Missing
+from .results import Results, distinct, lambda_text
+from .tables import attacks, corruptions, lambdas
+from .tables.overview import overview
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+Blocks = list[Table | Figure | str]
+
+
+def of_data(results: Results, data: str, baseline: str | None, prefix: str) -> Iterator[Section]:
+    """Every chapter that the results of a data set fill.
+
+    Args:
+        baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
+        prefix: of every heading.
+    """
+    sources = distinct(r.source for r in results.of("corruption", data=data))
+    models = ", ".join(results.models(data))
+    table = overview(results, data, sources[0] if sources else None)
+    images = f", {table.usual_n:,} images" if table.usual_n else ""
+    yield Section(f"{prefix}Overview", (f"{models} on {data}{images}.", table))
+    for source in sources:
+        yield from _corruption_sections(results, data, source, baseline, prefix)
+    yield from _attack_sections(results, data, prefix)
+    yield from _lambda_sections(results, data, sources, prefix)
+
+
+def _corruption_sections(
+    results: Results, data: str, source: str, baseline: str | None, prefix: str
+) -> Iterator[Section]:
+    subjects = results.main_subjects(data)
+    grids = {subject: corruptions.grid(results, subject, source) for subject in subjects}
+    grids = {subject: found for subject, found in grids.items() if found}
+    title = f"{prefix}Corruptions" + (f" ({source} files)" if source != "generated" else "")
+    if grids:
+        labelled = {subject.label: found for subject, found in grids.items()}
+
+        def draw() -> Drawing:
+            from .plots import heatmap
+
+            return heatmap.draw(labelled, {name: info.category for name, info in CORRUPTIONS.items()})
+
+        heat = Figure(
+            f"corruptions-{_slug(data)}-{_slug(source)}",
+            "Accuracy by corruption and severity, %",
+            f"Heat map of accuracy under corruptions: {', '.join(labelled)}. Its numbers are in the tables.",
+            draw,
+        )
+        blocks: Blocks = [heat, *_compared(labelled)]
+        clean = {subject: results.one("clean", subject=subject) for subject in results.subjects(data)}
+        base = results.subject_named(data, baseline) if baseline else None
+        with_base = {base: corruptions.grid(results, base, source), **grids} if base else grids
+        blocks.append(corruptions.error_table(with_base, clean, base))
+        yield Section(title, tuple(blocks))
+    else:
+        yield Section(title)
+    for subject, found in grids.items():
+        tables = (corruptions.severity_table(found), corruptions.category_table(found))
+        yield Section(f"{prefix}{subject.label}: corruptions by severity", tables, level=3)
+    levels = _level_table(results, data, source)
+    if levels:
+        yield Section(f"{prefix}Noise at free levels", (levels,), level=3)
+
+
+def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
+    if len(grids) < 2:
+        return []
+    missing = Missing("not run")
+    return [
+        *corruptions.side_by_side(grids, corruptions.over_severities, "Mean over severities 1 to 5"),
+        *corruptions.side_by_side(grids, lambda row: row.get(5, missing), "Severity 5"),
+    ]
+
+
+def _level_table(results: Results, data: str, source: str) -> Table | None:
+    found = [r for r in results.of("corruption", data=data, source=source) if r.severity is None]
+    rows = tuple((r.subject.model, r.name, lambda_text(r.subject.lam), r.estimate) for r in found)
+    return Table(("model", "corruption@level", "lambda", "accuracy"), rows, left=(0, 1)) if rows else None
+
+
+def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Section]:
+    pairs = distinct((r.name, r.norm) for r in results.of("attack", data=data))
+    if not pairs:
+        return
+    subjects = results.main_subjects(data)
+
+    def draw() -> Drawing:
+        from .plots import curves, panels
+
+        return curves.draw(panels.eps_panels(results, data), columns=2)
+
+    blocks: Blocks = []
+    if any(r.eps for r in results.of("attack", data=data)):
+        alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
+        blocks.append(Figure(f"attacks-{_slug(data)}", "Accuracy against eps", alt, draw))
+    for name, norm in pairs:
+        blocks.append(attacks.eps_table(results, data, name, norm or "", subjects))
+    yield Section(f"{prefix}Attacks", tuple(blocks))
+    for model in results.models(data):
+        table = attacks.attack_table(results, data, model)
+        if table.rows:
+            yield Section(f"{prefix}{model}: attacks", (table,), level=3)
+        transfer = attacks.transfer_tables(results, data, model)
+        if transfer:
+            yield Section(f"{prefix}{model}: transfer between lambdas", tuple(transfer), level=3)
+
+
+def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix: str) -> Iterator[Section]:
+    blocks: Blocks = []
+    folded: list[Section] = []
+    for model in results.models(data):
+        for source in sources:
+            if len(results.lambdas(data, model, ("corruption",))) < 2:
+                continue
+            blocks.append(_corruption_curves(results, data, model, source))
+            blocks.append(lambdas.corruption_table(results, data, model, source))
+            singles = lambdas.single_corruption_tables(results, data, model, source)
+            if len(singles) > 1:
+                title = f"{prefix}{model}: each corruption at each lambda"
+                folded.append(Section(title, tuple(singles), level=3, folded=True))
+    tables = [table for model in results.models(data) for table in _attack_lambdas(results, data, model)]
+    if tables:
+
+        def draw() -> Drawing:
+            from .plots import curves, panels
+
+            return curves.draw(panels.lambda_attack_panels(results, data), columns=2)
+
+        alt = "Accuracy under attack against lambda, gradients at the deployed lambda. The tables hold its numbers."
+        blocks += [
+            Figure(f"lambda-attacks-{_slug(data)}", "Accuracy under attack against lambda", alt, draw),
+            *tables,
+        ]
+    if blocks:
+        yield Section(f"{prefix}Lambda at test time", tuple(blocks))
+        yield from folded
+
+
+def _attack_lambdas(results: Results, data: str, model: str) -> list[Table]:
+    found = lambdas.attack_tables(results, data, model)
+    return [replace(table, title=f"{model}: {table.title}") for table in found]
+
+
+def _corruption_curves(results: Results, data: str, model: str, source: str) -> Figure:
+    grids = lambdas.lambda_grids(results, data, model, source)
+    names = distinct(name for found in grids.values() for name in found)
+    clean = {subject.lam: results.one("clean", subject=subject) for subject in grids}
+
+    def draw() -> Drawing:
+        from .plots import curves, panels
+
+        by_lambda = {subject.lam: found for subject, found in grids.items()}
+        return curves.draw(panels.lambda_corruption_panels(by_lambda, clean, names))
+
+    return Figure(
+        f"lambda-{_slug(data)}-{_slug(model)}-{_slug(source)}",
+        f"{model}: accuracy under corruptions against lambda",
+        f"Accuracy of {model} against lambda, one panel a corruption, one line a severity.",
+        draw,
+    )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"

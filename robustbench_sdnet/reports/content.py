@@ -1,0 +1,91 @@
+"""What a report says, in order: how to read it, the chapters of every data set, and what was run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..errors import InputError, unknown
+from . import chapters
+from .document import Document, Figure, Section
+from .reading import read_results
+from .results import Results
+from .tables import provenance
+
+Row = Mapping[str, Any]
+READING = (
+    "Accuracies are in per cent, each with its 95 % Wilson interval. n is the number of images. "
+    "The interval of a mean is the mean of the intervals, which is never too narrow. "
+    '"-" stands where a number was not run, or would be a mean over things that were not all run; '
+    "the reason is given below the table. untrusted: a diagnostic of the attack failed, and the number may "
+    "be far too high."
+)
+
+
+def build(
+    records: Sequence[Row],
+    details: Sequence[Row],
+    *,
+    baseline: str | None = None,
+    with_cost: bool = False,
+) -> Document:
+    """The whole report.
+
+    Args:
+        records: as `evaluation.records.records` returns them, with cost fields where `with_cost`.
+        details: as `evaluation.records.provenance` returns them.
+        baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
+        with_cost: add a table of seconds, memory and passes.
+
+    Raises:
+        InputError: no such baseline.
+    """
+    results = read_results(records, details)
+    if baseline is not None:
+        _check_baseline(results, baseline)
+    sections = [Section("How to read it", (READING,))]
+    for data in results.data:
+        prefix = "" if len(results.data) == 1 else f"{data}: "
+        sections += [*chapters.of_data(results, data, baseline, prefix)]
+    sections.append(_run_section(details, records if with_cost else ()))
+    return Document("Robustness report", tuple(_with_unique_figures(sections)))
+
+
+def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
+    """Names that became equal as file names get a number."""
+    seen: Counter[str] = Counter()
+
+    def unique(figure: Figure) -> Figure:
+        seen[figure.name] += 1
+        count = seen[figure.name]
+        return figure if count == 1 else replace(figure, name=f"{figure.name}-{count}")
+
+    for section in sections:
+        yield replace(
+            section, blocks=tuple(unique(b) if isinstance(b, Figure) else b for b in section.blocks)
+        )
+
+
+def _run_section(details: Sequence[Row], costly: Sequence[Row]) -> Section:
+    found = (
+        provenance.model_table(details),
+        provenance.data_table(details),
+        provenance.corruption_table(details),
+        provenance.attack_table(details),
+        f"Software: {provenance.versions_text(details)}.",
+        f"Cells answered: {len(details):,}.",
+        provenance.cost_table(costly) if costly else None,
+    )
+    return Section("What was run", tuple(block for block in found if block is not None))
+
+
+def _check_baseline(results: Results, baseline: str) -> None:
+    if all(results.subject_named(data, baseline) is None for data in results.data):
+        known = {subject.model for data in results.data for subject in results.subjects(data)}
+        if baseline.rpartition("@")[0] in known:
+            raise InputError(
+                f"The store holds nothing of baseline '{baseline}': that model was not run at this lambda."
+            )
+        raise unknown("baseline", baseline, known)

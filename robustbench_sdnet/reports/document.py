@@ -1,0 +1,83 @@
+"""A report before it has a format: headings, text, tables and figures. Writers turn it into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .numbers import Estimate, Missing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+Item = str | int | Estimate | Missing
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts and numbers under named columns.
+
+    Attributes:
+        rows: each as long as `columns`.
+        left: positions of the columns that are set flush left; all others are numbers and set flush right.
+        notes: printed below, one line each.
+        stacked: print intervals under their numbers instead of beside them; for tables with many columns.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Item, ...], ...]
+    title: str = ""
+    left: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+    stacked: bool = False
+
+    @property
+    def usual_n(self) -> int | None:
+        """The number of images of most estimates: said once, and beside those that differ from it."""
+        counts = [item.n for row in self.rows for item in row if isinstance(item, Estimate)]
+        return max(sorted(set(counts), reverse=True), key=counts.count) if counts else None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing made when a writer asks for it.
+
+    Attributes:
+        name: of its file, unique in a document.
+        alt: what it shows, for those who cannot see it.
+        draw: makes the matplotlib figure anew at each call.
+    """
+
+    name: str
+    title: str
+    alt: str
+    draw: Callable[[], Drawing]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it.
+
+    Attributes:
+        level: 2 for chapters, 3 and 4 below.
+        folded: secondary matter that a page may keep closed until it is asked for.
+    """
+
+    title: str
+    blocks: tuple[str | Table | Figure, ...] = ()
+    level: int = 2
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure, in order."""
+        return tuple(b for section in self.sections for b in section.blocks if isinstance(b, Figure))

@@ -1,0 +1,90 @@
+"""Accuracies as reports print them: with their 95 % interval and number of images, or a reason for none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+# From here on a second decimal says something: the interval is narrower than about two points.
+TWO_DECIMALS_FROM = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An accuracy on `n` images.
+
+    Attributes:
+        accuracy, low, high: fractions; the ends of the 95 % interval.
+        n: images.
+        untrusted: a diagnostic of the attack failed, so the number may be far too high.
+        transfer: the perturbation was made for another lambda, so this is not robust accuracy.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    n: int
+    untrusted: bool = False
+    transfer: bool = False
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals of a percentage are printed."""
+        return 2 if self.n >= TWO_DECIMALS_FROM else 1
+
+    @property
+    def percent(self) -> str:
+        """The accuracy in per cent, without its sign."""
+        return f"{100 * self.accuracy:.{self.decimals}f}"
+
+    def interval(self, dash: str = "-") -> str:
+        """Both ends in per cent."""
+        return f"{100 * self.low:.{self.decimals}f}{dash}{100 * self.high:.{self.decimals}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A number that is not there: printed as "-", the reason in a note below."""
+
+    reason: str
+
+
+Value = Estimate | Missing
+
+
+def mean(parts: Mapping[str, Estimate | None]) -> Value:
+    """The plain mean of accuracies, if all of them are there and on equally many images.
+
+    Its interval is the mean of theirs: exact where the same images fail together everywhere, too wide
+    otherwise, so never too narrow. (The parts share their images; records do not say how their outcomes
+    go together.)
+
+    Args:
+        parts: what each is called -> its accuracy, None where it was not run.
+    """
+    absent = [name for name, part in parts.items() if part is None]
+    if absent or not parts:
+        return Missing(f"not run: {', '.join(absent)}" if absent else "nothing was run")
+    found = [part for part in parts.values() if part is not None]
+    counts = sorted({part.n for part in found})
+    if len(counts) > 1:
+        return Missing(f"on different numbers of images: {', '.join(f'{n:,}' for n in counts)}")
+    return Estimate(
+        accuracy=_mean(part.accuracy for part in found),
+        low=_mean(part.low for part in found),
+        high=_mean(part.high for part in found),
+        n=counts[0],
+        untrusted=any(part.untrusted for part in found),
+    )
+
+
+def error(value: Value) -> Value:
+    """The error of an accuracy: its complement, and so is the interval."""
+    if isinstance(value, Missing):
+        return value
+    return Estimate(1 - value.accuracy, 1 - value.high, 1 - value.low, value.n, value.untrusted)
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)

@@ -1,0 +1,138 @@
+"""Small multiples of accuracy curves with 95 % bands: one panel a question, one line a condition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..numbers import Estimate
+from .style import FAINT, LINES, RC, TEXT, new_figure, plain
+
+Colour = str | tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Accuracies along the axis of a panel.
+
+    Attributes:
+        points: position -> accuracy; a text (a lambda policy) stands to the right of all, unconnected.
+        faint: a reference (random noise, clean images), dashed and without a band.
+    """
+
+    label: str
+    points: tuple[tuple[float | str, Estimate], ...]
+    colour: Colour
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes; `xlabel` says what the horizontal one shows."""
+
+    title: str
+    xlabel: str
+    lines: tuple[Line, ...]
+
+
+def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
+    """Panels in a grid, at most `columns` side by side, one legend above; accuracy runs from 0 to 100 %."""
+    with matplotlib.rc_context(RC):
+        columns = min(columns, len(panels))
+        rows = math.ceil(len(panels) / columns)
+        width = 4.6 if columns == 1 else 2.5 * columns + 0.6 if columns > 2 else 3.7 * columns
+        figure = new_figure(width, (2.9 if columns == 1 else 2.25 if columns > 2 else 2.8) * rows + 0.5)
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
+            _panel(axes, panel)
+        for position, axes in enumerate(grid):
+            if position >= len(panels):
+                axes.set_visible(False)
+            elif position % columns == 0:
+                axes.set_ylabel("accuracy, %")
+            if len(panels) - columns <= position < len(panels):
+                axes.set_xlabel(panels[position].xlabel)
+        _legend(figure, panels)
+        return figure
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    plain(axes)
+    axes.set_title(panel.title, loc="left")
+    numbers = sorted({x for line in panel.lines for x, _ in line.points if not isinstance(x, str)})
+    names = sorted({x for line in panel.lines for x, _ in line.points if isinstance(x, str)})
+    span = (numbers[-1] - numbers[0]) if len(numbers) > 1 else 1.0
+    last = numbers[-1] if numbers else 0.0
+    places = {name: last + span * 0.16 * (index + 1) for index, name in enumerate(names)}
+    for line in panel.lines:
+        _line(axes, line, places)
+    if places:
+        axes.axvline(last + span * 0.08, color=LINES, linewidth=0.8)
+    shown = _thinned(numbers)
+    axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *places])
+    for label in axes.get_xticklabels()[len(shown) :]:
+        label.set(rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_ylim(-2, 102)
+    axes.set_yticks(range(0, 101, 20))
+    axes.margins(x=0.04)
+
+
+def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
+    curve = sorted(
+        ((x, value) for x, value in line.points if not isinstance(x, str)), key=lambda point: point[0]
+    )
+    style = (0, (4, 2)) if line.faint else "-"
+    width = 1.1 if line.faint else 1.7
+    xs = [x for x, _ in curve]
+    axes.plot(
+        xs, [100 * value.accuracy for _, value in curve], color=line.colour, linestyle=style, linewidth=width
+    )
+    if not line.faint:
+        low, high = ([100 * getattr(value, end) for _, value in curve] for end in ("low", "high"))
+        axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0)
+    apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
+    for x, value in apart:
+        axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)
+    for x, value in [*curve, *apart]:
+        face = "none" if value.untrusted else line.colour
+        size = 0 if line.faint and not value.untrusted else 3.2
+        axes.plot([x], [100 * value.accuracy], "o", color=line.colour, markerfacecolor=face, markersize=size)
+
+
+def _thinned(numbers: Sequence[float]) -> Sequence[float]:
+    """At most five of the positions, evenly spread, the first and the last among them."""
+    if len(numbers) <= 5:
+        return numbers
+    return [numbers[round(index * (len(numbers) - 1) / 4)] for index in range(5)]
+
+
+def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
+    lines: dict[str, Line] = {}
+    for panel in panels:
+        for line in panel.lines:
+            lines.setdefault(line.label, line)
+    handles = [
+        Line2D([], [], color=line.colour, linestyle="--" if line.faint else "-", linewidth=1.6, label=label)
+        for label, line in lines.items()
+    ]
+    if any(value.untrusted for panel in panels for line in panel.lines for _, value in line.points):
+        handles.append(
+            Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
+        )
+    columns = min(len(handles), 6 if len(panels) > 2 else 3)
+    legend = figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        handlelength=1.8,
+    )
+    for text in legend.get_texts():
+        text.set_color(TEXT)

@@ -1,0 +1,105 @@
+"""Which accuracies stand in which panel: from results to curves, without drawing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..numbers import Estimate
+from ..results import SEVERITIES, Lambda, Result, Results, distinct, eps_value, lambda_order
+from ..tables.corruptions import Grid, over_corruptions
+from .curves import Line, Panel
+from .style import FAINT, PALETTE, strength
+
+MANY = len(PALETTE)
+
+
+def eps_panels(results: Results, data: str) -> list[Panel]:
+    """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed."""
+    subjects = results.main_subjects(data)[:MANY]
+    panels = []
+    for name, norm in distinct(
+        (r.name, r.norm) for r in results.of("attack", data=data) if r.eps is not None
+    ):
+        unit = 255 if norm == "linf" else 1
+        lines = []
+        for subject, colour in zip(subjects, PALETTE, strict=False):
+            clean = results.one("clean", subject=subject)
+            for kind, label in (("attack", subject.label), ("noise", f"{subject.label}, random noise")):
+                found = [
+                    r
+                    for r in results.of(kind, subject=subject, norm=norm)
+                    if kind == "noise" or r.name == name
+                ]
+                points = {unit * eps_value(r.eps): r.estimate for r in found if r.eps is not None}
+                if points and clean:
+                    points.setdefault(0.0, clean)
+                if points:
+                    lines.append(Line(label, tuple(sorted(points.items())), colour, faint=kind == "noise"))
+        xlabel = "Linf eps, in 1/255" if norm == "linf" else f"{norm or ''} eps".strip()
+        if lines:
+            panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines)))
+    return panels
+
+
+def lambda_corruption_panels(
+    grids: Mapping[Lambda, Grid], clean: Mapping[Lambda, Estimate | None], names: tuple[str, ...]
+) -> list[Panel]:
+    """Accuracy against lambda: a panel for each corruption (their mean first), a line for each severity."""
+    reference = Line("clean images", _points(clean), FAINT, faint=True)
+    panels = []
+    if len(names) > 1:
+        means = {
+            severity: {lam: over_corruptions(grid, names, severity) for lam, grid in grids.items()}
+            for severity in SEVERITIES
+        }
+        panels.append(_by_severity(f"mean of {len(names)}", means, reference))
+    for name in names:
+        found = {
+            level: {lam: grid.get(name, {}).get(level) for lam, grid in grids.items()} for level in SEVERITIES
+        }
+        panels.append(_by_severity(name.replace("_", " "), found, reference))
+    return [panel for panel in panels if len(panel.lines) > 1]
+
+
+def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
+    """Accuracy against lambda under attack, gradients at the deployed lambda: a line for each eps."""
+    panels = []
+    for model, name, norm in distinct(
+        (r.subject.model, r.name, r.norm) for r in results.of("attack", data=data)
+    ):
+        found = tuple(results.of("attack", data=data, model=model, name=name, norm=norm))
+        if len({r.subject.lam for r in found}) < 2:
+            continue
+        budgets = sorted(distinct(r.eps for r in found), key=eps_value)
+        clean = {r.subject.lam: r.estimate for r in results.of("clean", data=data, model=model)}
+        lines = [Line("clean images", _points(clean), FAINT, faint=True)]
+        for position, eps in enumerate(budgets):
+            points = {r.subject.lam: r.estimate for r in found if r.eps == eps}
+            lines.append(Line(f"eps {eps or '-'}", _points(points), strength(position, len(budgets))))
+        lines += _noise_line(results, found, budgets[-1])
+        panels.append(Panel(f"{model}: {name}, {norm or '-'}", "lambda", tuple(lines)))
+    return panels
+
+
+def _noise_line(results: Results, attacks: tuple[Result, ...], eps: str | None) -> list[Line]:
+    subject = attacks[0].subject
+    found = results.of("noise", data=subject.data, model=subject.model, norm=attacks[0].norm, eps=eps)
+    points = {r.subject.lam: r.estimate for r in found}
+    return (
+        [Line(f"random noise, eps {eps or '-'}", _points(points), PALETTE[0], faint=True)] if points else []
+    )
+
+
+def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], reference: Line) -> Panel:
+    lines = []
+    for severity, by_lambda in values.items():
+        points = {lam: value for lam, value in by_lambda.items() if isinstance(value, Estimate)}
+        if points:
+            colour = strength(severity - 1, len(SEVERITIES))
+            lines.append(Line(f"severity {severity}", _points(points), colour))
+    return Panel(title, "lambda", (reference, *lines))
+
+
+def _points(values: Mapping[Lambda, Estimate | None]) -> tuple[tuple[float | str, Estimate], ...]:
+    ordered = sorted(values.items(), key=lambda item: lambda_order(item[0]))
+    return tuple((lam, value) for lam, value in ordered if lam is not None and value is not None)

@@ -1,0 +1,98 @@
+"""One look for every figure, and figures as bytes that depend on what they show alone."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+TEXT = "#39404a"
+FAINT = "#8a919c"
+LINES = "#d9dde3"
+# White on paper, the page's own ground on a page; a level off, so that it is not taken for white text.
+GROUND = "#fffffe"
+# Told apart by people with any colour vision, on white and on dark ground.
+PALETTE = ("#3b74ba", "#d9682b", "#2f9473", "#9462b8", "#c2961a", "#c8477f", "#48a3c9", "#7b828c")
+# Growing strength of a perturbation: severity 1 to 5, or eps.
+RAMP = LinearSegmentedColormap.from_list("strength", ("#f0b429", "#ee8a3a", "#dd5f4b", "#b9426a", "#7d4a9c"))
+ACCURACY = LinearSegmentedColormap.from_list(
+    "accuracy", ("#fbf3e4", "#d5e5cf", "#8cc5b0", "#459aa0", "#27677f", "#173f5f")
+)
+# Settings that a picture depends on; any other comes from the same defaults on every machine.
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "svg.hashsalt": "sdnet-bench",
+    "svg.fonttype": "path",
+}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, its size in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
+    return figure
+
+
+def plain(axes: Axes, *, grid: bool = True) -> None:
+    """No frame, thin lines, quiet text."""
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINES)
+    axes.tick_params(length=0, colors=TEXT, labelsize=8.5)
+    axes.title.set_color(TEXT)
+    axes.xaxis.label.set_color(TEXT)
+    axes.yaxis.label.set_color(TEXT)
+    if grid:
+        axes.grid(axis="y", color=LINES, linewidth=0.7)
+        axes.set_axisbelow(True)
+
+
+def strength(position: int, count: int) -> tuple[float, float, float, float]:
+    """The colour of the `position`-th of `count` growing strengths."""
+    return RAMP(position / max(count - 1, 1))
+
+
+def to_png(figure: Figure, dpi: int = 160) -> bytes:
+    """The figure as PNG bytes on white."""
+    return _save(figure, "png", dpi=dpi, metadata={"Software": None})
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as PDF bytes, without a date."""
+    return _save(figure, "pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """The figure as an `<svg>` element to stand in a page: no ground of its own, text in the page's colour.
+
+    Args:
+        name: unique in the page; keeps the identifiers of two figures apart.
+    """
+    metadata = {"Creator": None, "Date": None, "Format": None, "Type": None}
+    text = _save(figure, "svg", transparent=True, metadata=metadata).decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'<svg width="[^"]*" height="[^"]*"', "<svg", text, count=1)
+    for colour, variable in ((TEXT, "--text"), (FAINT, "--faint"), (LINES, "--lines"), (GROUND, "--ground")):
+        text = text.replace(colour, f"var({variable})")
+    return text
+
+
+def _save(figure: Figure, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(RC):
+        figure.savefig(buffer, format=kind, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()

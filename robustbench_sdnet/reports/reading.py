@@ -1,0 +1,85 @@
+"""From flat records to results, every name made unambiguous by what was stored of its cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .numbers import Estimate
+from .results import Result, Results, Subject
+
+Record = Mapping[str, Any]
+
+
+def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -> Results:
+    """Typed results of the records that have images.
+
+    Two models of one name but different weights get the start of their hash; two cells of one question that
+    differ in precision, algorithm version or in whether they attacked survivors only say so in their name.
+
+    Args:
+        records: as `evaluation.records.records` returns them.
+        provenance: as `evaluation.records.provenance` returns it.
+    """
+    rows = [row for row in records if row["n"]]
+    cells = {row["cell"]: row for row in provenance}
+    details = [cells.get(str(row["cell"]).partition("+")[0], {}) for row in rows]
+    models = _told_apart(rows, ("model",), [_weights(detail) for detail in details], "model")
+    family = ("kind", "perturbation", "norm")
+    names = _told_apart(rows, family, [_settings(detail) for detail in details], "perturbation")
+    return Results(tuple(map(_result, rows, models, names)))
+
+
+def _result(row: Record, model: str, name: str) -> Result:
+    return Result(
+        subject=Subject(row["data"], model, row["lambda"]),
+        kind=row["kind"],
+        name=name,
+        estimate=Estimate(
+            row["accuracy"],
+            row["low"],
+            row["high"],
+            row["n"],
+            untrusted=row["verdict"] == "untrusted",
+            transfer=row["kind"] == "transfer",
+        ),
+        severity=row["severity"],
+        norm=row["norm"],
+        eps=row["eps"],
+        lam_attack=row["lambda_attack"],
+        source=row["source"],
+        verdict=row["verdict"],
+        passes=(row["passes_forward"], row["passes_backward"]),
+        cell=row["cell"],
+    )
+
+
+def _told_apart(
+    rows: Sequence[Record], keys: Sequence[str], marks: Sequence[tuple[str, ...]], name: str
+) -> list[str]:
+    """The `name` of every row, with those of its marks that differ among the rows of equal `keys`."""
+    seen: dict[tuple[Any, ...], list[set[str]]] = {}
+    for row, mark in zip(rows, marks, strict=True):
+        sets = seen.setdefault(tuple(row[key] for key in keys), [set() for _ in mark])
+        for values, value in zip(sets, mark, strict=True):
+            values.add(value)
+    found = []
+    for row, mark in zip(rows, marks, strict=True):
+        sets = seen[tuple(row[key] for key in keys)]
+        differing = [value for values, value in zip(sets, mark, strict=True) if len(values) > 1 and value]
+        found.append(f"{row[name]} [{', '.join(differing)}]" if differing else str(row[name]))
+    return found
+
+
+def _weights(detail: Record) -> tuple[str, ...]:
+    return (str(detail.get("weights", ""))[:8],)
+
+
+def _settings(detail: Record) -> tuple[str, ...]:
+    version = detail.get("parameters", {}).get("version")
+    on_survivors = bool(detail.get("parents")) and detail.get("kind") == "attack"
+    return (
+        str(detail.get("precision", "")),
+        f"version {version}" if version else "",
+        "survivors only" if on_survivors else "",
+    )

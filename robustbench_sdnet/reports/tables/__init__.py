@@ -1,0 +1,1 @@
+"""Results to tables: pure functions, one family a module."""

@@ -1,0 +1,126 @@
+"""Accuracy under attack: with random noise of the same budget beside it, against eps, and transfer apart.
+
+Transfer (perturbations made at another lambda than the one that is deployed) is in parentheses, in its
+own table, and never as robust accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..document import Item, Table
+from ..numbers import Estimate, Missing
+from ..results import DIRECT, Result, Results, Subject, distinct, eps_value, lambda_order, lambda_text
+
+NOISE_NOTE = (
+    "noise: accuracy under random noise of the same norm and eps; an attack must do better than that."
+)
+
+
+def attack_table(results: Results, data: str, model: str) -> Table:
+    """Every attack on a model, one row for each eps and lambda, the worst case last at each."""
+    kinds = {"attack": 0, "worst_case": 1}
+    found = sorted(
+        results.of(DIRECT, data=data, model=model),
+        key=lambda r: (r.norm or "", eps_value(r.eps), lambda_order(r.subject.lam), kinds[r.kind], r.name),
+    )
+    rows = []
+    for result in found:
+        noise = noise_beside(results, result)
+        rows.append(
+            (
+                display_name(result),
+                lambda_text(result.subject.lam),
+                f"{result.norm or ''} {result.eps or '-'}".strip(),
+                result.estimate,
+                noise if noise else Missing("no noise of this eps was run"),
+                _passes(result),
+                result.verdict,
+            )
+        )
+    notes = [NOISE_NOTE, "passes/image: forward + backward passes through the model."]
+    if any(result.kind == "worst_case" for result in found):
+        notes.append(
+            "worst case: images that survive every attack run at that eps, at whatever lambda it was made."
+        )
+    columns = ("attack", "lambda", "eps", "accuracy", "noise", "passes/image", "verdict")
+    return Table(columns, tuple(rows), left=(0, 6), notes=tuple(notes), stacked=True)
+
+
+def eps_table(results: Results, data: str, name: str, norm: str, subjects: Iterable[Subject]) -> Table:
+    """Accuracy against eps of one attack: clean accuracy, then a column an eps, random noise below."""
+    budgets = sorted(
+        distinct(r.eps for r in results.of("attack", data=data, name=name, norm=norm)), key=eps_value
+    )
+    noises = distinct(r.name for r in results.of("noise", data=data, norm=norm))
+    rows: list[tuple[Item, ...]] = []
+    for subject in subjects:
+        clean = results.one("clean", subject=subject) or Missing("not run")
+        for kind, label in (("attack", name), *(("noise", label) for label in noises)):
+            cells = [results.one(kind, subject=subject, name=label, norm=norm, eps=eps) for eps in budgets]
+            if any(cells):
+                rows.append((subject.label, label, clean, *(cell or Missing("not run") for cell in cells)))
+    return Table(
+        ("model", "perturbation", "clean", *(eps or "-" for eps in budgets)), tuple(rows), left=(0, 1)
+    )
+
+
+def transfer_tables(results: Results, data: str, model: str) -> list[Table]:
+    """For every attack and eps: rows are the lambda it was made at, columns the lambda that is deployed."""
+    pairs = distinct((r.name, r.norm, r.eps) for r in results.of("transfer", data=data, model=model))
+    return [
+        _matrix(results, data, model, *pair)
+        for pair in sorted(pairs, key=lambda p: (p[0], p[1] or "", eps_value(p[2])))
+    ]
+
+
+def _matrix(results: Results, data: str, model: str, name: str, norm: str | None, eps: str | None) -> Table:
+    wanted = {"data": data, "model": model, "norm": norm, "eps": eps}
+    found = {
+        (r.lam_attack, r.subject.lam): r.estimate
+        for r in results.of(("attack", "transfer"), name=name, **wanted)
+    }
+    made = sorted(distinct(key[0] for key in found), key=lambda_order)
+    deployed = sorted(distinct(key[1] for key in found), key=lambda_order)
+    rows = [
+        (lambda_text(row), *(found.get((row, column), Missing("not run")) for column in deployed))
+        for row in made
+    ]
+    worst = {r.subject.lam: r.estimate for r in results.of("worst_case", name=name, **wanted)}
+    if worst:
+        rows.append(("worst case", *(worst.get(column, Missing("not run")) for column in deployed)))
+    return Table(
+        ("made at \\ deployed", *map(lambda_text, deployed)),
+        tuple(rows),
+        title=f"{name}, {norm or '-'} {eps or ''}".rstrip(),
+        notes=(
+            "(in parentheses): transfer, made at another lambda than the deployed one; not robust accuracy.",
+            "Not in parentheses: the attack took its gradients at the deployed lambda.",
+        ),
+        stacked=len(deployed) > 4,
+    )
+
+
+def noise_beside(results: Results, attack: Result) -> Estimate | None:
+    """Accuracy of the same subject under random noise of the same norm and eps."""
+    return results.one("noise", subject=attack.subject, norm=attack.norm, eps=attack.eps)
+
+
+def strongest(results: Results, subject: Subject, norm: str | None, eps: str | None) -> Result | None:
+    """The direct attack, or worst case, that leaves a subject the least accuracy at a budget."""
+    found = results.of(DIRECT, subject=subject, norm=norm, eps=eps)
+    return min(found, key=lambda r: (r.estimate.accuracy, r.kind != "worst_case", r.name), default=None)
+
+
+def display_name(result: Result) -> str:
+    """How a table names an attack; the worst case says what it is."""
+    if result.kind != "worst_case":
+        return result.name
+    return "worst case" if result.name in ("worst_case", "") else f"worst case of {result.name}"
+
+
+def _passes(result: Result) -> str:
+    if not any(result.passes) or not result.estimate.n:
+        return "-"
+    forward, backward = (f"{count / result.estimate.n:.1f}" for count in result.passes)
+    return f"{forward} + {backward}"

@@ -1,0 +1,169 @@
+"""Accuracy under corruptions: by severity, by category, side by side, and as corruption error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ...corruptions.registry import CATEGORIES, CORRUPTIONS
+from ..document import Item, Table
+from ..numbers import Estimate, Missing, Value, error, mean
+from ..results import SEVERITIES, Results, Subject, distinct, lambda_text
+
+MAIN = tuple(name for name, info in CORRUPTIONS.items() if info.main)
+EXTRA = tuple(name for name, info in CORRUPTIONS.items() if info.published and not info.main)
+COLUMNS_AT_ONCE = 6
+
+Grid = Mapping[str, Mapping[int, Estimate]]
+
+
+def grid(results: Results, subject: Subject, source: str) -> dict[str, dict[int, Estimate]]:
+    """Corruption -> severity -> accuracy of one subject, the main corruptions first."""
+    found: dict[str, dict[int, Estimate]] = {}
+    for result in results.of("corruption", subject=subject, source=source):
+        if result.severity is not None:
+            found.setdefault(result.name, {})[result.severity] = result.estimate
+    order = {name: position for position, name in enumerate((*MAIN, *EXTRA))}
+    return {name: found[name] for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))}
+
+
+def over_severities(accuracies: Mapping[int, Estimate]) -> Value:
+    """The mean of severities 1 to 5."""
+    return mean({f"severity {level}": accuracies.get(level) for level in SEVERITIES})
+
+
+def over_corruptions(found: Grid, names: Sequence[str], severity: int | None = None) -> Value:
+    """The mean over corruptions, at one severity or over all five."""
+    return mean(dict(_parts(found, names, severity)))
+
+
+def _parts(found: Grid, names: Sequence[str], severity: int | None) -> Iterator[tuple[str, Estimate | None]]:
+    for name in names:
+        accuracies = found.get(name, {})
+        if severity is not None:
+            yield name, accuracies.get(severity)
+            continue
+        value = over_severities(accuracies)
+        levels = [level for level in SEVERITIES if level not in accuracies]
+        where = f" at severity {', '.join(map(str, levels))}" if 0 < len(levels) < len(SEVERITIES) else ""
+        if isinstance(value, Missing) and not levels:
+            where = f" ({value.reason})"
+        yield name + where, value if isinstance(value, Estimate) else None
+
+
+def severity_table(found: Grid) -> Table:
+    """One row a corruption, one column a severity, and their mean."""
+    rows = tuple(
+        (
+            name,
+            *(found[name].get(level, Missing("not run")) for level in SEVERITIES),
+            over_severities(found[name]),
+        )
+        for name in found
+    )
+    notes = tuple(f"{row[0]}: {row[-1].reason}." for row in rows if isinstance(row[-1], Missing))
+    return Table(("corruption", *map(str, SEVERITIES), "mean"), rows, notes=notes, stacked=True)
+
+
+def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The published groups that `names` touch (categories, the 15, the extra four), and all that was run."""
+    found = {
+        category: tuple(name for name in MAIN if CORRUPTIONS[name].category == category)
+        for category in CATEGORIES
+    }
+    found = {f"{category} ({len(members)})": members for category, members in found.items()}
+    found[f"the {len(MAIN)}"] = MAIN
+    found[f"the extra {len(EXTRA)}"] = EXTRA
+    touched = {label: members for label, members in found.items() if set(members) & set(names)}
+    if not set(names) >= set(MAIN):
+        known = tuple(name for name in names if name in CORRUPTIONS)
+        touched[f"all {len(known)} run"] = known
+    return touched
+
+
+def category_table(found: Grid) -> Table:
+    """Means over the published groups, at each severity and over all five; never over a part of a group."""
+    rows = tuple(
+        (
+            label,
+            *(over_corruptions(found, members, level) for level in SEVERITIES),
+            over_corruptions(found, members),
+        )
+        for label, members in groups(tuple(found)).items()
+    )
+    notes = tuple(f"{row[0]}: {row[-1].reason}." for row in rows if isinstance(row[-1], Missing))
+    return Table(("mean of", *map(str, SEVERITIES), "mean"), rows, notes=notes, stacked=True)
+
+
+def side_by_side(
+    grids: Mapping[str, Grid], value: Callable[[Mapping[int, Estimate]], Value], title: str
+) -> list[Table]:
+    """One row a corruption, one column a subject, a few columns at a time.
+
+    Args:
+        grids: what each subject is called -> its grid.
+        value: from a corruption's severities to the number that is compared.
+    """
+    names = distinct(name for found in grids.values() for name in found)
+    labels = list(grids)
+    return [
+        Table(
+            ("corruption", *chunk),
+            tuple((name, *(value(grids[label].get(name, {})) for label in chunk)) for name in names),
+            title=title,
+            stacked=len(chunk) > 3,
+        )
+        for chunk in (labels[i : i + COLUMNS_AT_ONCE] for i in range(0, len(labels), COLUMNS_AT_ONCE))
+    ]
+
+
+def error_table(
+    grids: Mapping[Subject, Grid], clean: Mapping[Subject, Estimate | None], baseline: Subject | None
+) -> Table:
+    """Clean error and mean corruption error; relative to a baseline where one is named.
+
+    mCE is the mean over corruptions of sum_s E / sum_s E_baseline; relative mCE takes E - E_clean on both
+    sides (Hendrycks & Dietterich 2019, arXiv:1903.12261). They are taken over the 15 main corruptions where a
+    subject has them all, else over the main ones that any subject has.
+    """
+    run = distinct(name for found in grids.values() for name in found)
+    complete = any(set(found) >= set(MAIN) for found in grids.values())
+    names = MAIN if complete else tuple(name for name in MAIN if name in run)
+    rows: list[tuple[Item, ...]] = []
+    notes = []
+    for subject, found in grids.items():
+        corrupted = error(over_corruptions(found, names))
+        own_clean = clean.get(subject)
+        if isinstance(corrupted, Missing):
+            notes.append(f"{subject.label}: {corrupted.reason}.")
+        row: list[Item] = [subject.model, lambda_text(subject.lam)]
+        row += [error(own_clean) if own_clean else Missing("not run"), corrupted]
+        if baseline is not None:
+            row += _relative(found, own_clean, grids.get(baseline, {}), clean.get(baseline), names)
+        rows.append(tuple(row))
+    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {len(names)} corruptions")
+    if baseline is not None:
+        columns += ("mCE", "relative mCE")
+        notes.append(
+            f"mCE and relative mCE: per cent of {baseline.label}; ratios of estimates, so without interval."
+        )
+    return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
+
+
+def _relative(
+    found: Grid, clean: Estimate | None, base: Grid, base_clean: Estimate | None, names: Sequence[str]
+) -> list[str]:
+    ratios, relative = [], []
+    for name in names:
+        own, other = (error(over_severities(grid.get(name, {}))) for grid in (found, base))
+        if isinstance(own, Missing) or isinstance(other, Missing) or own.n != other.n:
+            return ["-", "-"]
+        ratios.append(own.accuracy / other.accuracy if other.accuracy else None)
+        if clean and base_clean:
+            lost = other.accuracy - (1 - base_clean.accuracy)
+            relative.append((own.accuracy - (1 - clean.accuracy)) / lost if lost > 0 else None)
+    return [_percent_mean(ratios, len(names)), _percent_mean(relative, len(names))]
+
+
+def _percent_mean(ratios: Sequence[float | None], wanted: int) -> str:
+    found = [ratio for ratio in ratios if ratio is not None]
+    return f"{100 * sum(found) / wanted:.1f}" if wanted and len(found) == wanted else "-"

@@ -1,0 +1,55 @@
+"""The first table: every model at its main lambda, in one row."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..document import Item, Table
+from ..numbers import Missing
+from ..results import DIRECT, Results, eps_value, lambda_text
+from .attacks import display_name, strongest
+from .corruptions import MAIN, grid, over_corruptions
+
+
+def overview(results: Results, data: str, source: str | None) -> Table:
+    """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same corruptions."""
+    subjects = results.main_subjects(data)
+    grids = {subject: grid(results, subject, source) if source else {} for subject in subjects}
+    run = {name for found in grids.values() for name in found}
+    names = MAIN if run >= set(MAIN) else tuple(sorted(run))
+    budget = headline_budget(results, data)
+    columns: tuple[str, ...] = ("model", "lambda", "clean")
+    left: tuple[int, ...] = (0,)
+    notes = []
+    if names:
+        columns += (f"{len(names)} corruptions", "at severity 5")
+    if budget:
+        columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
+        left += (len(columns) - 1,)
+        notes.append(
+            f"{columns[-2]}: the lowest accuracy that an attack of the deployed lambda left, and which one. "
+            "Compare only rows of the same attack."
+        )
+    rows = []
+    for subject in subjects:
+        row: list[Item] = [subject.model, lambda_text(subject.lam)]
+        row.append(results.one("clean", subject=subject) or Missing("not run"))
+        if names:
+            row += [over_corruptions(grids[subject], names), over_corruptions(grids[subject], names, 5)]
+            notes += [f"{subject.label}: {item.reason}." for item in row[3:4] if isinstance(item, Missing)]
+        if budget:
+            worst = strongest(results, subject, *budget)
+            row += [worst.estimate, display_name(worst)] if worst else [Missing("not run"), "-"]
+        rows.append(tuple(row))
+    return Table(columns, tuple(rows), left=left, notes=tuple(notes), stacked=len(columns) > 5)
+
+
+def headline_budget(results: Results, data: str) -> tuple[str | None, str | None] | None:
+    """The norm and eps that most subjects were attacked at; of several Linf 8/255, then the largest eps."""
+    counts = Counter(
+        (norm, eps)
+        for _, norm, eps in {(r.subject, r.norm, r.eps) for r in results.of(DIRECT, data=data) if r.eps}
+    )
+    return max(
+        counts, key=lambda b: (counts[b], b == ("linf", "8/255"), eps_value(b[1]), b[0] or ""), default=None
+    )

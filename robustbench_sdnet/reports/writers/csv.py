@@ -1,0 +1,28 @@
+"""Records as CSV: the columns of the result record in their order, nothing where a record has none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def render(records: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
+    """One line a record under a line of names; values that are lists or mappings as JSON.
+
+    Args:
+        fields: the columns, in order.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows([_text(record.get(field)) for field in fields] for record in records)
+    return buffer.getvalue()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, sort_keys=True)
+    return "" if value is None or value != value else value

@@ -1,0 +1,91 @@
+"""A document as GitHub-flavoured Markdown whose tables also line up in a terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+
+from tabulate import tabulate
+
+from ..document import Document, Figure, Item, Section, Table
+from ..numbers import Estimate, Missing
+
+WIDTH = 110
+
+
+def render(document: Document, picture: Callable[[Figure], str]) -> str:
+    """The whole text.
+
+    Args:
+        picture: from a figure to the address of its file, relative to where the text will lie.
+    """
+    lines = [f"# {escape(document.title)}", ""]
+    for section in document.sections:
+        lines += _section(section, picture)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that means itself: no markup, HTML or table borders. Underscores inside words stay as they are."""
+    text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
+
+
+def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str]:
+    yield f"{'#' * section.level} {escape(section.title)}"
+    yield ""
+    for block in section.blocks:
+        if isinstance(block, Table):
+            yield from table_lines(block)
+        elif isinstance(block, Figure):
+            yield f"![{escape(block.alt)}](<{picture(block)}>)"
+        else:
+            yield from textwrap.wrap(escape(block), WIDTH)
+        yield ""
+
+
+def table_lines(table: Table) -> Iterator[str]:
+    """The table, its title above, its notes and number of images below."""
+    if table.title:
+        yield f"**{escape(table.title)}**"
+        yield ""
+    rows = [row for items in table.rows for row in _rows(items, table)]
+    sides = ["left" if column in table.left else "right" for column in range(len(table.columns))]
+    yield tabulate(
+        rows, list(map(escape, table.columns)), tablefmt="pipe", colalign=sides, disable_numparse=True
+    )
+    notes = [f"n = {table.usual_n:,} images."] if table.usual_n else []
+    notes += table.notes
+    if notes:
+        yield ""
+    for note in notes:
+        yield from textwrap.wrap(f"- {escape(note)}", WIDTH, subsequent_indent="  ", break_long_words=False)
+
+
+def _rows(items: tuple[Item, ...], table: Table) -> Iterator[list[str]]:
+    if not table.stacked:
+        yield [_beside(item, table.usual_n) for item in items]
+        return
+    yield [_number(item) if isinstance(item, Estimate) else _beside(item, None) for item in items]
+    below = [_below(item, table.usual_n) for item in items]
+    if any(below):
+        yield below
+
+
+def _beside(item: Item, usual_n: int | None) -> str:
+    if isinstance(item, Estimate):
+        other = f" n={item.n:,}" if item.n != usual_n else ""
+        return f"{_number(item)} [{item.interval(', ')}]{other}"
+    return "-" if isinstance(item, Missing) else escape(str(item))
+
+
+def _number(item: Estimate) -> str:
+    number = f"({item.percent})" if item.transfer else item.percent
+    return f"{number} untrusted" if item.untrusted else number
+
+
+def _below(item: Item, usual_n: int | None) -> str:
+    if not isinstance(item, Estimate):
+        return ""
+    return item.interval() + (f" n={item.n:,}" if item.n != usual_n else "")
