@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .parameters import Setting
@@ -24,3 +27,30 @@ def jpeg_compression(images: Tensor, _: dict[str, Tensor], setting: Setting) -> 
         encoded = cv2.imencode(".jpg", cv2.cvtColor(source, cv2.COLOR_RGB2BGR), quality)[1]
         target[:] = cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return torch.from_numpy(compressed).to(images.device)
+
+
+def pixelate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, which rounds after each axis.
+
+    A box holds one or two pixels, and enlarging repeats whole pixels: an axis is one rounded mean of two
+    gathers.
+    """
+    result = images.to(torch.int16)
+    for axis in (2, 1):  # Pillow goes along rows first
+        size = images.shape[axis]
+        first, last = (
+            torch.from_numpy(index).to(images.device) for index in _boxes(size, int(size * setting[0]))
+        )
+        result = result.index_select(axis, first).add_(result.index_select(axis, last)).add_(1) >> 1
+    return result.to(torch.uint8)
+
+
+@lru_cache(maxsize=256)
+def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last source pixel of the box that each pixel ends up in, (size,) each."""
+    scale = size / small
+    centre = (np.arange(small) + 0.5) * scale
+    first = np.maximum((centre - scale / 2 + 0.5).astype(np.int64), 0)
+    last = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size) - 1
+    box = ((np.arange(size) + 0.5) * (small / size)).astype(np.int64)
+    return first[box], last[box]

@@ -23,6 +23,39 @@ CIFAR: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
         "brightness": ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,)),  # added to HSV value
         "contrast": ((0.75,), (0.5,), (0.4,), (0.3,), (0.15,)),  # factor around the mean
         "saturate": ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),  # HSV saturation: factor, offset
+        "gaussian_blur": ((0.4,), (0.6,), (0.7,), (0.8,), (1,)),  # standard deviation, pixels
+        # standard deviation, reach of a swap, iterations
+        "glass_blur": ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+        "defocus_blur": ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),  # radius, smoothing
+        "motion_blur": ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),  # radius, standard deviation
+        "zoom_blur": ((1.06,), (1.11,), (1.16,), (1.21,), (1.26,)),  # end of the factors, steps of 0.01
+        "fog": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),  # amount, decay
+        "frost": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),  # share of image, of frost
+        # mean, standard deviation, zoom, threshold, radius and width of the streaks, share of image
+        "snow": (
+            (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+            (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+            (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+            (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+            (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+        ),
+        # mean, standard deviation, width, threshold, strength of water or width of mud, mud
+        "spatter": (
+            (0.62, 0.1, 0.7, 0.7, 0.5, 0),
+            (0.65, 0.1, 0.8, 0.7, 0.5, 0),
+            (0.65, 0.3, 1, 0.69, 0.5, 0),
+            (0.65, 0.1, 0.7, 0.69, 0.6, 1),
+            (0.65, 0.1, 0.5, 0.68, 0.6, 1),
+        ),
+        # displacement, its width and the affine shift, in sides of the image
+        "elastic_transform": (
+            (0, 0, 0.08),
+            (0.05, 0.2, 0.07),
+            (0.08, 0.06, 0.06),
+            (0.1, 0.04, 0.05),
+            (0.1, 0.03, 0.03),
+        ),
+        "pixelate": ((0.95,), (0.9,), (0.85,), (0.75,), (0.65,)),  # share of pixels kept along a side
         "jpeg_compression": ((80,), (65,), (58,), (50,), (40,)),  # quality
     }
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..draws import host_generators
 from ..errors import InputError
-from . import colour, digital, noise
+from . import blur, colour, digital, elastic, motion, noise, precipitation, weather
 from .parameters import Setting, check_size, setting
 
 HostDraws = dict[str, NDArray[Any]]
@@ -44,6 +44,17 @@ IMPLEMENTATIONS: Mapping[str, Corruption] = MappingProxyType(
         "impulse_noise": Corruption(noise.impulse_noise, noise.sample_uniform),
         "speckle_noise": Corruption(noise.speckle_noise, noise.sample_normal),
         "salt_and_pepper": Corruption(noise.impulse_noise, noise.sample_uniform),
+        "gaussian_blur": Corruption(blur.gaussian_blur),
+        "glass_blur": Corruption(blur.glass_blur, blur.sample_glass),
+        "defocus_blur": Corruption(blur.defocus_blur),
+        "motion_blur": Corruption(motion.motion_blur, motion.sample_motion),
+        "zoom_blur": Corruption(blur.zoom_blur),
+        "snow": Corruption(precipitation.snow, precipitation.sample_snow),
+        "frost": Corruption(weather.frost, weather.sample_frost),
+        "fog": Corruption(weather.fog, weather.sample_fog),
+        "spatter": Corruption(precipitation.spatter, precipitation.sample_spatter),
+        "elastic_transform": Corruption(elastic.elastic_transform, elastic.sample_elastic),
+        "pixelate": Corruption(digital.pixelate),
         "brightness": Corruption(colour.brightness),
         "contrast": Corruption(colour.contrast),
         "saturate": Corruption(colour.saturate),

@@ -1,0 +1,125 @@
+"""Gaussian, glass, defocus, motion and zoom blur."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .filters import gaussian, pad, to_bytes, unit_interval, zoom_extent, zoom_rows
+from .parameters import Setting
+
+Generators = Iterator[np.random.Generator]
+_KERNEL_BITS = 20
+_ZOOM_BITS = 19
+
+
+def gaussian_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
+    """A Gaussian of the table's width, border values repeated. Equal to the reference to the byte."""
+    return to_bytes(gaussian(unit_interval(images), setting[0]))
+
+
+def sample_glass(
+    generators: Generators, n: int, height: int, width: int, setting: Setting
+) -> dict[str, NDArray[np.uint8]]:
+    """Two bits a pixel and iteration: (n, iterations, h - 2, w - 2, 2), one column left and one row up."""
+    shape = (int(setting[2]), height - 2, width - 2, 2)
+    count = math.prod(shape)
+    words = np.empty((n, math.ceil(count / 64)), np.uint64)
+    for row, generator in zip(words, generators, strict=True):
+        row[:] = generator.bit_generator.random_raw(len(row))
+    bits = np.unpackbits(words.astype("<u8", copy=False).view(np.uint8), axis=1, count=count)
+    return {"step": bits.reshape(n, *shape)}
+
+
+def glass_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Blur, copy each pixel from itself or a neighbour above or left, blur again.
+
+    The reference swaps through views, which copies, from the last pixel to the first: no source was changed
+    before, and an iteration is one parallel gather. The first two rows and columns stay as they are.
+    """
+    sigma, _, iterations = setting
+    smooth = to_bytes(gaussian(unit_interval(images), sigma))
+    # A pixel as one 32-bit word: a third of the elements to move.
+    words = torch.nn.functional.pad(smooth, (0, 1)).view(torch.int32)[..., 0]
+    left, up = draws["step"].to(torch.bool).unbind(-1)
+    for index in range(int(iterations)):
+        here, beside = words[:, 2:, 2:], words[:, 2:, 1:-1]
+        above, across = words[:, 1:-1, 2:], words[:, 1:-1, 1:-1]
+        row_here = torch.where(left[:, index], beside, here)
+        row_above = torch.where(left[:, index], across, above)
+        moved = torch.where(up[:, index], row_above, row_here)
+        words = words.clone()
+        words[:, 2:, 2:] = moved
+    shuffled = words.contiguous()[..., None].view(torch.uint8)[..., :3]
+    return to_bytes(gaussian(unit_interval(shuffled), sigma))
+
+
+def defocus_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
+    """A disk smoothed by a 3x3 Gaussian: here a symmetric 3x3 kernel, border mirrored. In integers."""
+    centre, edge, corner = _defocus_weights(*setting)
+    padded = pad(pad(images.to(torch.int16), 1, 1, 1, "mirror"), 2, 1, 1, "mirror")
+    columns = padded[:, :-2] + padded[:, 2:]
+    corners = columns[:, :, :-2] + columns[:, :, 2:]
+    edges = (padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]).add_(columns[:, :, 1:-1])
+    total = images.to(torch.int32).mul_(centre).add_(edges.to(torch.int32).mul_(edge))
+    if corner:
+        total.add_(corners.to(torch.int32).mul_(corner))
+    # Weights are rounded: a mean that is a whole level must not fall below it.
+    return (total.add_(1 << _KERNEL_BITS - 10) >> _KERNEL_BITS).to(torch.uint8)
+
+
+@lru_cache(maxsize=16)
+def _defocus_weights(radius: float, alias: float) -> tuple[int, int, int]:
+    """Centre, edge and corner of the kernel in units of 2^-20; what reaches further is below 2^-20."""
+    offset = np.arange(-3, 4)
+    disk = (offset[:, None] ** 2 + offset**2 <= radius**2).astype(np.float64)
+    side = math.exp(-0.5 / alias**2)
+    smooth = np.zeros_like(disk)
+    for row, row_weight in ((-1, side), (0, 1.0), (1, side)):
+        for column, column_weight in ((-1, side), (0, 1.0), (1, side)):
+            smooth += np.roll(disk, (row, column), (0, 1)) * row_weight * column_weight
+    scaled = np.round(smooth / smooth.sum() * 2**_KERNEL_BITS).astype(int)
+    edge, corner = int(scaled[3, 2]), int(scaled[2, 2])
+    return 2**_KERNEL_BITS - 4 * edge - 4 * corner, edge, corner
+
+
+def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
+    """The mean of the image and its centred zooms by 1, 1.01, 1.02, ... (linear interpolation).
+
+    Weights are multiples of 2^-19, so that every product and sum is an integer below 2^53: exact in float64,
+    whatever order a matrix product adds in.
+    """
+    height, width = images.shape[1:3]
+    planes = images.permute(0, 3, 1, 2).to(torch.float64, memory_format=torch.contiguous_format)
+    factors = np.arange(1, setting[0], 0.01)
+    # Small images come out of several factors the same: each different zoom is made once.
+    extents = Counter(
+        (zoom_extent(height, factor), zoom_extent(width, factor)) for factor in factors.tolist()
+    )
+    one = float(4**_ZOOM_BITS)
+    total = planes * one
+    for (down, across), count in extents.items():
+        rows, columns = (
+            _zoom_matrix(*extent).to(images.device) for extent in ((height, *down), (width, *across))
+        )
+        total.add_(torch.matmul(torch.matmul(rows, planes), columns.T).mul_(count))
+    parts = torch.full((1,), (len(factors) + 1) * one, dtype=torch.float64, device=images.device)
+    return (total / parts).permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+
+
+@lru_cache(maxsize=256)
+def _zoom_matrix(size: int, cropped: int, zoomed: int) -> Tensor:
+    """(size, size) float64 whole numbers: the weights of a centred zoom along one axis, in units of 2^-19."""
+    upper, share = zoom_rows(size, cropped, zoomed)
+    lower = np.round(share * 2**_ZOOM_BITS)
+    matrix = np.zeros((size, size))
+    matrix[np.arange(size), upper] = 2**_ZOOM_BITS - lower
+    matrix[np.arange(size), upper + 1] = lower
+    return torch.from_numpy(matrix)

@@ -1,0 +1,100 @@
+"""Elastic transformation: a random affine map, then a smooth random displacement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .filters import gaussian
+from .parameters import Setting
+
+Generators = Iterator[np.random.Generator]
+
+
+def sample_elastic(
+    generators: Generators, n: int, height: int, width: int, _: Setting
+) -> dict[str, NDArray[np.float64]]:
+    """Uniform in [-1, 1), float64: shifts of three points (n, 3, 2), x and y, and two fields (n, 2, h, w)."""
+    uniform = np.empty((n, 6 + 2 * height * width))
+    for row, generator in zip(uniform, generators, strict=True):
+        generator.random(out=row)
+    uniform = uniform * 2 - 1
+    return {"points": uniform[:, :6].reshape(n, 3, 2), "field": uniform[:, 6:].reshape(n, 2, height, width)}
+
+
+def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Bilinear both times; lengths are shares of the image's shorter side."""
+    alpha, sigma, reach = setting
+    height, width = images.shape[1:3]
+    side = min(height, width)
+    planes = images.permute(0, 3, 1, 2).to(torch.float64, memory_format=torch.contiguous_format)
+    x, y = _affine(draws["points"] * (reach * side), height, width)
+    planes = _bilinear(planes, x, y, "mirror")
+    if alpha:
+        fields = draws["field"].reshape(-1, height, width, 1)
+        smooth = gaussian(fields, sigma * side, "reflect", truncate=3).mul_(alpha * side)
+        shift_x, shift_y = smooth.reshape(-1, 2, height, width).unbind(1)
+        across, down = _grid(height, width, images.device)
+        planes = _bilinear(planes, across + shift_x, down + shift_y, "reflect")
+    return planes.clamp_(0, 255).permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+
+
+def _affine(shifts: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where each pixel comes from when three corners of a square in the middle move by `shifts`.
+
+    The corners are (cx + s, cy + s), (cx + s, cy - s) and (cx - s, cy - s), so that the map's columns are
+    differences of the moved corners over 2 s. Its inverse is written out.
+
+    Returns:
+        x and y, (n, h, w) float64.
+    """
+    across, down = _grid(height, width, shifts.device)
+    centre_x, centre_y, arm = width // 2, height // 2, min(height, width) // 3
+    span = torch.full((1,), 2.0 * arm, dtype=torch.float64, device=shifts.device)
+    first, second, third = shifts.unbind(1)
+    a, c = (1 + (second - third)[:, 0] / span), (second - third)[:, 1] / span
+    b, d = (first - second)[:, 0] / span, (1 + (first - second)[:, 1] / span)
+    det = a * d - b * c
+    from_x = across - (centre_x + arm + second[:, 0, None, None])
+    from_y = down - (centre_y - arm + second[:, 1, None, None])
+    a, b, c, d, det = (value[:, None, None] for value in (a, b, c, d, det))
+    x = (d * from_x - b * from_y) / det + (centre_x + arm)
+    y = (a * from_y - c * from_x) / det + (centre_y - arm)
+    return x, y
+
+
+def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Column and row numbers, (1, w) and (h, 1) float64."""
+    across = torch.arange(width, dtype=torch.float64, device=device)
+    return across[None, :], torch.arange(height, dtype=torch.float64, device=device)[:, None]
+
+
+def _bilinear(planes: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
+    """Look up (n, c, h, w) float64 between pixels, at x and y (n, h, w), less than one image away from it."""
+    n, channels, height, width = planes.shape
+    flat = planes.reshape(n, channels, -1)
+    left, top = x.floor(), y.floor()
+    right_share, bottom_share = ((x - left).reshape(n, 1, -1), (y - top).reshape(n, 1, -1))
+    columns = [_inside(left.to(torch.int64) + step, width, mode) for step in (0, 1)]
+    rows = [_inside(top.to(torch.int64) + step, height, mode) * width for step in (0, 1)]
+
+    def look_up(row: Tensor, column: Tensor) -> Tensor:
+        return flat.gather(2, (row + column).reshape(n, 1, -1).expand(n, channels, -1))
+
+    halves = []
+    for row in rows:
+        near, far = (look_up(row, column) for column in columns)
+        halves.append(near.mul_(1 - right_share).add_(far.mul_(right_share)))
+    return halves[0].mul_(1 - bottom_share).add_(halves[1].mul_(bottom_share)).reshape(planes.shape)
+
+
+def _inside(index: Tensor, size: int, mode: str) -> Tensor:
+    """Reflect indices less than `size` outside: "mirror" leaves the edge out, "reflect" repeats it."""
+    if mode == "mirror":
+        return (size - 1) - ((size - 1) - index.abs()).abs()
+    index = torch.maximum(index, -1 - index)
+    return torch.minimum(index, 2 * size - 1 - index)

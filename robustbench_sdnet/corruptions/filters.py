@@ -1,0 +1,120 @@
+"""Borders, Gaussians and linear interpolation, in operations that give the same bits on every machine.
+
+Sums are written out term by term (in SciPy's order, which makes Gaussians equal to the bit), because a matrix
+product or a convolution may add in another order for another batch size.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def unit_interval(images: Tensor) -> Tensor:
+    """uint8 to float64 in [0, 1], by a true division: GPUs multiply by the reciprocal of a plain number."""
+    return images.to(torch.float64) / torch.full((1,), 255.0, dtype=torch.float64, device=images.device)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Floats in [0, 1] to uint8: clipped, scaled and truncated, as by the reference. Changes its argument."""
+    return images.clamp_(0, 1).mul_(255).to(torch.uint8)
+
+
+def border_index(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
+    """(before + size + after,) the row that each padded row copies.
+
+    Args:
+        size: number of rows.
+        before: rows to add in front.
+        after: rows to add behind.
+        mode: "nearest" (a a | a b c | c c), "reflect" (b a | a b c | c b) or "mirror" (c b | a b c | b a).
+    """
+    row = np.arange(-before, size + after)
+    if mode == "nearest":
+        return row.clip(0, size - 1)
+    if mode == "reflect":
+        row = row % (2 * size)
+        return np.minimum(row, 2 * size - 1 - row)
+    row = row % (2 * size - 2)
+    return np.minimum(row, 2 * size - 2 - row)
+
+
+def pad(images: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """Add rows at both ends of an axis, see `border_index`."""
+    if not before and not after:
+        return images
+    size = images.shape[axis]
+    index = torch.from_numpy(border_index(size, before, after, mode)).to(images.device)
+    ends = index[:before], index[before + size :]
+    head, tail = (images.index_select(axis, end) for end in ends)
+    return torch.cat([head, images, tail], axis)
+
+
+def gaussian(images: Tensor, sigma: float, mode: str = "nearest", truncate: float = 4.0) -> Tensor:
+    """Smooth the two axes after the first, as `scipy.ndimage.gaussian_filter`: equal to the bit.
+
+    Args:
+        images: (n, h, w, ...) float64.
+        sigma: standard deviation, pixels.
+        mode: see `border_index`.
+        truncate: radius of the kernel in standard deviations.
+    """
+    taps = _gaussian_taps(sigma, truncate)
+    for axis in (1, 2):
+        images = _correlate(images, taps, axis, mode)
+    return images
+
+
+@lru_cache(maxsize=64)
+def _gaussian_taps(sigma: float, truncate: float) -> tuple[float, ...]:
+    """The centre of a normalised kernel, then its weights outwards."""
+    radius = int(truncate * sigma + 0.5)
+    if radius == 0:
+        return (1.0,)
+    offset = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 / (sigma * sigma) * offset**2)
+    return tuple((kernel / kernel.sum())[radius:].tolist())
+
+
+def _correlate(images: Tensor, taps: tuple[float, ...], axis: int, mode: str) -> Tensor:
+    """A symmetric kernel along an axis: the centre, then pairs from the outside in, as SciPy adds them."""
+    radius, size = len(taps) - 1, images.shape[axis]
+    if radius == 0:
+        return images * taps[0]
+    padded = pad(images, axis, radius, radius, mode)
+    result = padded.narrow(axis, radius, size) * taps[0]
+    pair = torch.empty_like(result)
+    for offset in range(radius, 0, -1):
+        before, after = (padded.narrow(axis, radius + side * offset, size) for side in (-1, 1))
+        torch.add(before, after, out=pair)
+        result.add_(pair.mul_(taps[offset]))
+    return result
+
+
+def zoom_extent(size: int, factor: float) -> tuple[int, int]:
+    """How many rows a centred zoom keeps, and how many they become: at least as many as there were."""
+    cropped = math.ceil(size / factor)
+    return cropped, round(cropped * factor)
+
+
+@lru_cache(maxsize=256)
+def zoom_rows(size: int, cropped: int, zoomed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Where the rows of a centred zoom come from: crop, zoom linearly, trim, as by the reference.
+
+    Args:
+        size: rows in and rows out.
+        cropped: rows kept, see `zoom_extent`.
+        zoomed: rows that those become, before trimming to `size`.
+
+    Returns:
+        (size,) the upper of the two rows to mix, and (size,) the share of the lower one, the next.
+    """
+    first, trim = (size - cropped) // 2, (zoomed - size) // 2
+    position = np.arange(trim, trim + size, dtype=np.float64) * ((cropped - 1) / (zoomed - 1))
+    upper = np.minimum(position, cropped - 2).astype(np.int64)
+    return upper + first, position - upper

@@ -1,0 +1,123 @@
+"""Snow and spatter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .filters import gaussian, to_bytes, zoom_extent, zoom_rows
+from .motion import blur_along
+from .parameters import Setting
+
+Generators = Iterator[np.random.Generator]
+_WATER = (175.0, 238.0, 238.0)
+_MUD = (63.0, 42.0, 20.0)
+
+
+def sample_snow(
+    generators: Generators, n: int, height: int, width: int, _: Setting
+) -> dict[str, NDArray[np.float64]]:
+    """Standard normals (n, h, w), and the angle of fall in degrees (n,), uniform in -135..-45; float64."""
+    normal, angle = np.empty((n, height, width)), np.empty(n)
+    for index, generator in enumerate(generators):
+        generator.standard_normal(out=normal[index])
+        angle[index] = generator.uniform(-135, -45)
+    return {"normal": normal, "angle": angle}
+
+
+def snow(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Whiten the image, then add a layer of streaks and the same layer turned by 180 degrees."""
+    loc, scale, zoom, threshold, radius, sigma, mix = setting
+    layer = _zoomed(draws["normal"] * scale + loc, zoom)
+    layer = layer.masked_fill_(layer < threshold, 0).clamp_(0, 1).mul_(255).to(torch.uint8)
+    streaks = blur_along(layer[..., None], draws["angle"], int(radius), sigma)[..., 0].to(torch.float64)
+    flakes = (streaks / _scalar(255, streaks)).add_(streaks.flip(1, 2) / _scalar(255, streaks))
+    clean = images.to(torch.float32) / _scalar(255, images.to(torch.float32))
+    red, green, blue = clean.unbind(-1)
+    white = (red * 0.299 + green * 0.587 + blue * 0.114).mul_(1.5).add_(0.5)
+    whitened = torch.maximum(clean, white[..., None].expand(clean.shape)).mul_(1 - mix).add_(clean.mul_(mix))
+    return to_bytes(whitened + flakes[..., None].expand(clean.shape))
+
+
+def _zoomed(layer: Tensor, factor: float) -> Tensor:
+    """Zoom (n, h, w) float64 into the centre, linearly, each axis on its own."""
+    for axis in (1, 2):
+        size = layer.shape[axis]
+        upper, share = zoom_rows(size, *zoom_extent(size, factor))
+        index = torch.from_numpy(upper).to(layer.device)
+        weight = torch.from_numpy(share).to(layer.device).reshape((-1, 1) if axis == 1 else (-1,))
+        near, far = layer.index_select(axis, index), layer.index_select(axis, index + 1)
+        layer = near.mul_(1 - weight).add_(far.mul_(weight))
+    return layer
+
+
+def sample_spatter(
+    generators: Generators, n: int, height: int, width: int, _: Setting
+) -> dict[str, NDArray[np.float64]]:
+    """Standard normals, (n, h, w) float64."""
+    normal = np.empty((n, height, width))
+    for row, generator in zip(normal, generators, strict=True):
+        generator.standard_normal(out=row)
+    return {"normal": normal}
+
+
+def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Drops of water (severity 1 to 3) or splashes of mud (4 and 5)."""
+    loc, scale, sigma, threshold, strength, mud = setting
+    liquid = gaussian((draws["normal"] * scale + loc)[..., None], sigma)[..., 0]
+    clean = images.to(torch.float32) / _scalar(255, images.to(torch.float32))
+    if mud:
+        return _mud(clean, liquid > threshold, strength)
+    cover = _water(liquid.masked_fill(liquid < threshold, 0), strength).to(torch.float32)
+    colour = torch.tensor(_WATER, device=images.device) / _scalar(255, clean)
+    return to_bytes(clean.add_(_coloured(cover, colour)))
+
+
+def _mud(clean: Tensor, wet: Tensor, sigma: float) -> Tensor:
+    """Cover where most of the surroundings are wet."""
+    cover = gaussian(wet.to(torch.float64)[..., None], sigma)[..., 0]
+    cover = cover.masked_fill_(cover < 0.8, 0).to(torch.float32)
+    colour = torch.tensor(_MUD, device=clean.device) / _scalar(255, clean)
+    dry = (1 - cover)[..., None].expand(clean.shape)
+    return to_bytes(clean.mul_(dry).add_(_coloured(cover, colour)))
+
+
+def _water(liquid: Tensor, strength: float) -> Tensor:
+    """How much water covers each pixel, (n, h, w) float32, from the relief of the drops.
+
+    On the CPU whatever the device: Canny edges, the chamfer distance and histogram equalisation are OpenCV's.
+    """
+    drops = (liquid * 255).clamp_(0, 255).to(torch.uint8).cpu().numpy()
+    relief = np.empty(drops.shape, np.float32)
+    for source, target in zip(drops, relief, strict=True):
+        target[:] = _relief(source)
+    cover = torch.from_numpy(drops * relief)
+    # An image without a drop stays as it is; the reference divides by zero there.
+    largest = cover.amax((1, 2), keepdim=True)
+    return (cover / torch.where(largest > 0, largest, 1)).mul_(strength).to(liquid.device)
+
+
+def _relief(drops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Distance from the drops' edges, equalised and embossed."""
+    import cv2
+
+    away = 255 - np.asarray(cv2.Canny(drops, 50, 150))
+    distance = np.minimum(np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, 5)), 20)
+    smooth = np.asarray(cv2.blur(distance, (3, 3))).astype(np.uint8)
+    emboss = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
+    embossed = cv2.filter2D(cv2.equalizeHist(smooth), cv2.CV_8U, emboss)
+    return np.asarray(cv2.blur(embossed, (3, 3)), np.uint8)
+
+
+def _coloured(cover: Tensor, colour: Tensor) -> Tensor:
+    """(n, h, w) times (3,): (n, h, w, 3)."""
+    return cover[..., None] * colour
+
+
+def _scalar(value: float, like: Tensor) -> Tensor:
+    """A divisor on the device: GPUs multiply by the reciprocal of a plain number."""
+    return torch.full((1,), value, dtype=like.dtype, device=like.device)
