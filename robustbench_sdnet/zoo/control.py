@@ -1,4 +1,4 @@
-"""What can be done to a model's sparse coding layers from outside: set lambda, read residuals, refresh step sizes."""
+"""What can be done to sparse coding layers from outside: set lambda, read residuals, refresh step sizes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
         scope: "stem" (the first layer, the published protocol) or "all" sparse coding layers.
 
     Raises:
-        InputError: no sparse coding layers, a negative or infinite number, a tensor of the wrong rank, another scope.
+        InputError: no sparse coding layers, a negative or infinite number, a matrix, another scope.
     """
     layers = csc_layers(model)
     if not layers:
@@ -103,8 +103,8 @@ def auxiliary_objective(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
     """Collect what every sparse coding layer minimises, for the auxiliary loss of training.
 
     Yields:
-        A function without arguments: the batch mean of |x - A z|^2 + lambda |z|_1 + mu/2 |z|^2, summed over layers
-        and over the forwards since the last call. Multiply it by a factor and add it to the loss.
+        A function without arguments: the batch mean of |x - A z|^2 + lambda |z|_1 + mu/2 |z|^2, summed over
+        layers and over the forwards since the last call. Multiply it by a factor and add it to the loss.
 
     Raises:
         InputError: no sparse coding layers.

@@ -1,170 +1,173 @@
-"""What can be built and what is at hand, without importing torch: architectures, cards of checkpoints, the shipped zoo.
+"""What models are at hand and what their names mean, without importing torch.
 
-A `ModelCard` describes one set of weights. It is read from a checkpoint's own header, or from `index.yaml`.
+A source, what `load_model` takes, is one of: a run's folder, a checkpoint, a name of the zoo
+("cifar10/sdnet20"), "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID",
+or an exported file (.pt, .pt2). External sources may end in "?mean=...&std=...".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-from ..errors import SdnetBenchError, unknown
+from ..errors import InputError, SdnetBenchError, unknown
+from .architectures import ARCHITECTURES, Architecture, architecture
+from .cards import ModelCard, read_card
+from .index import INDEX, entries, entry, local_path
 
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "ModelCard",
+    "architecture",
+    "check_source",
+    "describe_model",
+    "find_models",
+    "kind_of",
+    "newest_run",
+    "run_checkpoint",
+    "zoo_checkpoint",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """One architecture.
-
-    Attributes:
-        blocks: basic blocks (two 3x3 convolutions each) in each stage; channels double from stage to stage.
-        width: channels of the stem and the first stage.
-        sparse: which convolutions are sparse coding layers: "none", "stem" or "all".
-        summary: one line for listings.
-    """
-
-    blocks: tuple[int, ...]
-    width: int
-    sparse: str
-    summary: str
-
-    @property
-    def projects(self) -> bool:
-        """Whether shortcuts that change shape are 1x1 convolutions (else: subsampled and zero-padded)."""
-        return len(self.blocks) > 3
+EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_EXPORTED = (".pt", ".pt2", ".pts", ".ts")
+_PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
 
 
-_DEPTHS: Mapping[str, tuple[tuple[int, ...], int]] = {
-    "18": ((2, 2, 2, 2), 64),
-    "34": ((3, 4, 6, 3), 64),
-    "20": ((3, 3, 3), 16),
-}
-_FAMILIES = (
-    ("resnet{}", "none", "plain residual network"),
-    ("sdnet{}", "stem", "sparse coding stem, plain residual blocks"),
-    ("sdnet{}_all", "all", "sparse coding in the stem and in every block"),
-)
-
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {
-        pattern.format(depth): Architecture(blocks, width, sparse, f"{summary}, {depth} layers")
-        for pattern, sparse, summary in _FAMILIES
-        for depth, (blocks, width) in _DEPTHS.items()
-    }
-)
-
-
-def architecture(name: str) -> Architecture:
-    """The architecture of that name.
+def kind_of(source: str) -> str:
+    """What a source is: run, checkpoint, exported, zoo, callable, torchvision, timm, robustbench or hub.
 
     Raises:
-        InputError: unknown name; the message names the nearest one.
+        InputError: none of them; the message names the nearest model of the zoo.
     """
-    if name not in ARCHITECTURES:
-        raise unknown("architecture", name, ARCHITECTURES)
-    return ARCHITECTURES[name]
+    name = source.partition("?")[0]
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in EXTERNAL:
+        if not rest:
+            raise InputError(f"'{source}' names no model. Write {prefix}:NAME.")
+        return prefix
+    path = Path(name)
+    if path.is_dir():
+        return "run"
+    if path.suffix in _PICKLED:
+        raise InputError(
+            f"'{name}' is a pickled checkpoint. Import it first: sdnet-bench zoo import {name} -h"
+        )
+    if path.suffix in _EXPORTED:
+        return "exported"
+    if path.suffix == ".safetensors" or path.is_file():
+        return "checkpoint"
+    if _CALLABLE.fullmatch(name):
+        return "callable"
+    known = [item.name for item in entries()]
+    if name in known:
+        return "zoo"
+    raise unknown(
+        "model", source, [*known, "package.module:function", *(f"{kind}:NAME" for kind in EXTERNAL)]
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCard:
-    """What is known of a set of weights without loading them.
+def check_source(source: str) -> None:
+    """Refuse a source that cannot be meant, without loading anything.
 
-    Attributes:
-        name: what reports show: the run's folder, "cifar10/sdnet20", or an external model's source.
-        source: what `load_model` takes.
-        arch: architecture, or the source of an external model.
-        options: what `build_model` needs besides `arch`.
-        data: name of the training data ("" where unknown).
-        data_hash: content hash of the training split ("" where unknown).
-        accuracy: clean test accuracy of the stored weights in [0, 1], or None.
-        recipe: the resolved training recipe, or a name.
-        weights_hash: sha256 over names, types, shapes and bytes of the tensors.
-        has_lambda: whether the model has sparse coding layers.
-        lam: lambda in training, None without sparse coding layers.
-        mean: of the normalisation inside the model.
-        std: of the normalisation inside the model.
-        path: the file that holds the weights, or None for external models.
+    Raises:
+        InputError: an unknown name, a missing file, or a package that is not installed.
+        CheckpointError: a damaged checkpoint.
     """
+    kind = kind_of(source)
+    if kind in ("run", "checkpoint", "zoo"):
+        describe_model(source)
+    else:
+        from .external import check_external
 
-    name: str
-    source: str
-    arch: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    data: str = ""
-    data_hash: str = ""
-    accuracy: float | None = None
-    recipe: Any = None
-    weights_hash: str = ""
-    has_lambda: bool = False
-    lam: float | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    path: Path | None = None
-
-
-def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = "runs") -> list[ModelCard]:
-    """Every model at hand that was trained on a data set: runs first, the newest first, then the shipped zoo.
-
-    Args:
-        data: name of the data set, as cards hold it.
-        train_hash: content hash of its training split; a run on the same images counts whatever they were called.
-        runs: the folder of runs.
-    """
-    cards = [card for card in _runs(Path(runs)) if _trained_on(card, data, train_hash)]
-    return cards
-
-
-def _trained_on(card: ModelCard, data: str, train_hash: str | None) -> bool:
-    return card.data == data or (bool(train_hash) and card.data_hash == train_hash)
-
-
-def _runs(folder: Path) -> list[ModelCard]:
-    """Cards of every readable run, the newest first; a damaged one is not at hand, so it is left out."""
-    from .weights import read_card, run_checkpoint
-
-    found = []
-    for run in folder.iterdir() if folder.is_dir() else ():
-        if not run.is_dir():
-            continue
-        try:
-            path = run_checkpoint(run)
-            card = read_card(path)
-        except SdnetBenchError:
-            continue
-        found.append((path.stat().st_mtime_ns, run.name, replace(card, name=run.name, source=str(run))))
-    return [card for _, _, card in sorted(found, key=lambda item: item[:2], reverse=True)]
+        check_external(kind, source)
 
 
 def describe_model(source: str) -> ModelCard:
     """The card of whatever `load_model` would load.
 
+    For external models the weights are known only once they are loaded, so this loads them, with torch.
+
     Raises:
-        InputError: nothing of that name.
+        InputError: nothing of that name, or not on this machine.
         CheckpointError: a damaged checkpoint.
     """
-    from .weights import read_card, run_checkpoint
+    kind = kind_of(source)
+    if kind == "run":
+        return replace(
+            read_card(run_checkpoint(Path(source))), name=Path(source).resolve().name, source=source
+        )
+    if kind == "checkpoint":
+        return read_card(source)
+    if kind == "zoo":
+        return replace(read_card(zoo_checkpoint(source)), name=source, source=source)
+    from .external import describe_external
 
-    path = Path(source)
-    if path.is_dir():
-        return replace(read_card(run_checkpoint(path)), name=path.resolve().name, source=source)
-    return replace(read_card(path), source=source)
+    return describe_external(kind, source)
+
+
+def run_checkpoint(folder: Path) -> Path:
+    """The checkpoint of a run: its last epoch's, which is the one whose accuracy is reported.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    for name in ("last.safetensors", "best.safetensors"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"'{folder}' holds no checkpoint (last.safetensors). Is it the folder of a run?")
+
+
+def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
+    """The file of a model of the zoo.
+
+    Raises:
+        InputError: an unknown name, or a model that was not fetched yet.
+    """
+    path = local_path(entry(name, index), index)
+    if path is None:
+        raise InputError(f"'{name}' is not on this machine yet. Run: sdnet-bench zoo fetch {name}")
+    return path
+
+
+def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = "runs") -> list[ModelCard]:
+    """Every model at hand that was trained on a data set: runs first, the newest first, then the zoo.
+
+    Args:
+        data: name of the data set, as cards hold it.
+        train_hash: content hash of its training split; a model trained on the same images counts, whatever
+            they were called.
+        runs: the folder of runs.
+    """
+    cards = [*_run_cards(Path(runs)), *_zoo_cards()]
+    return [card for card in cards if card.data == data or (train_hash and card.data_hash == train_hash)]
 
 
 def newest_run(runs: str | Path = "runs") -> ModelCard | None:
-    """The card of the newest run, whose data set is the default of `corrupt` and `attack`."""
-    return next(iter(_runs(Path(runs))), None)
+    """The card of the run that was written last, or None."""
+    cards = _run_cards(Path(runs))
+    return cards[0] if cards else None
 
 
-def check_source(source: str) -> None:
-    """Refuse a model that cannot be meant, without importing torch or the model's own module.
+def _run_cards(folder: Path) -> list[ModelCard]:
+    """Cards of the readable runs, the newest first; one that is damaged or not yet saved is not at hand."""
+    found = []
+    for run in folder.iterdir() if folder.is_dir() else ():
+        try:
+            path = run_checkpoint(run)
+            card = replace(read_card(path), name=run.name, source=str(run))
+            found.append((path.stat().st_mtime_ns, run.name, card))
+        except (SdnetBenchError, OSError):
+            continue
+    return [card for _, _, card in sorted(found, key=lambda item: item[:2], reverse=True)]
 
-    Raises:
-        InputError: neither a file or folder, nor a name of the shipped zoo, nor "package:name".
-    """
-    if ":" not in source:
-        describe_model(source)
+
+def _zoo_cards() -> list[ModelCard]:
+    found = []
+    for item in entries():
+        path = local_path(item)
+        if path is not None:
+            found.append(replace(read_card(path), name=item.name, source=item.name))
+    return found

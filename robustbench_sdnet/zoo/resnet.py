@@ -1,4 +1,4 @@
-"""Residual networks with 3x3 basic blocks (He et al. 2016, arXiv:1512.03385), plain or sparse-coding throughout.
+"""Residual networks of 3x3 basic blocks (He et al. 2016, arXiv:1512.03385), plain or sparse throughout.
 
 Submodules carry the names of the released SDNet checkpoints, so that importing one is a plain mapping.
 """
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .csc import Coding, CSC2d
+from .coding import Coding
+from .csc import SparseCoding, csc2d
 
 Convolution = Callable[[int, int, int, int], nn.Module]  # (inputs, outputs, stride, input size)
 
 
 class Normalise(nn.Module):
-    """(images - mean) / std for each channel: the first layer of every model, so that eps is in pixel units."""
+    """(images - mean) / std a channel: the first layer of every model, so that eps is in pixel units."""
 
     mean: Tensor
     std: Tensor
@@ -35,7 +36,7 @@ class Normalise(nn.Module):
 class SparseConvolution(nn.Module):
     """A sparse coding layer in place of a convolution, with its stride optionally replaced by max-pooling."""
 
-    def __init__(self, dn: CSC2d, pool: int = 1) -> None:
+    def __init__(self, dn: SparseCoding, pool: int = 1) -> None:
         super().__init__()
         self.dn = dn
         self.pool = pool
@@ -107,7 +108,7 @@ def sparse_convolution(coding: Coding, pooling: bool) -> Convolution:
 
     def make(inputs: int, outputs: int, stride: int, size: int) -> nn.Module:
         step = 1 if pooling else stride
-        layer = CSC2d(inputs, outputs, size=(size, size), stride=step, coding=coding)
+        layer = csc2d(inputs, outputs, size=(size, size), stride=step, coding=coding)
         return SparseConvolution(layer, pool=stride if pooling else 1)
 
     return make

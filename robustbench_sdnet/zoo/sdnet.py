@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, unknown
+from .architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD, architecture
+from .coding import CODING_OPTIONS, Coding
 from .control import refresh_step_sizes
-from .csc import Coding, CSC2d
-from .registry import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD, architecture
+from .csc import csc2d
 from .resnet import (
     BasicBlock,
     Convolution,
@@ -25,7 +25,6 @@ from .resnet import (
 )
 
 IMAGENET_STEM_FROM = 64  # pixels: smaller images keep their resolution through a 3x3 stem
-CODING_OPTIONS = tuple(field.name for field in fields(Coding))
 OPTIONS = (
     *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
     *CODING_OPTIONS,
@@ -130,13 +129,13 @@ def build_model(
 def _build(arch: str, options: dict[str, Any], *, with_step_sizes: bool) -> Classifier:
     model = Classifier(arch, options)
     if with_step_sizes:
-        # Close to L is enough to start from: every training forward goes on, and `refresh_step_sizes` ends it.
+        # Close to L is enough to start from: training forwards go on, and `refresh_step_sizes` ends it.
         refresh_step_sizes(model, max_steps=10)
     return model
 
 
 def rebuild(arch: str, options: Mapping[str, Any]) -> nn.Module:
-    """Build a model whose weights and step sizes are about to be overwritten; options as `model.options` has them."""
+    """Build a model whose weights and step sizes are about to be overwritten, from `model.options`."""
     return _build(arch, resolve_options(arch, dict(options)), with_step_sizes=False)
 
 
@@ -213,7 +212,7 @@ def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
         ]
     else:
         coding = _coding(options)
-        layer = CSC2d(3, width, size=(size, size), kernel=kernel, stride=stride, coding=coding)
+        layer = csc2d(3, width, size=(size, size), kernel=kernel, stride=stride, coding=coding)
         layers = [SparseConvolution(layer), nn.BatchNorm2d(width)]
     if large:
         reduce: Convolution | None = sparse_convolution(_coding(options), False) if sparse == "all" else None

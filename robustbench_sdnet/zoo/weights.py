@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import struct
-import tempfile
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, InputError
-from .registry import ModelCard, architecture
+from .cards import CARD, ModelCard, read_card
+from .files import write_atomically
+from .registry import kind_of, run_checkpoint, zoo_checkpoint
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-CARD = "card"  # the one metadata entry of a checkpoint
 FORMAT = 1
-MAX_HEADER = 1 << 24  # bytes; the header of a 34-layer network takes 30 kB
 _WARM_START = "power_vector"  # of training alone, made again from its seed at load
 
 
@@ -104,129 +100,31 @@ def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new, never a part.
-
-    Raises:
-        InputError: the folder cannot be made or written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(
-            f"Cannot write '{path}': {error.strerror or error}. Choose another output."
-        ) from None
-
-
-def read_card(path: str | Path) -> ModelCard:
-    """The card of a checkpoint, from its header alone, without torch.
-
-    Raises:
-        InputError: no such file.
-        CheckpointError: truncated, not a safetensors file, or without a valid card.
-    """
-    path = Path(path)
-    header = _read_header(path)
-    try:
-        raw = json.loads(header["__metadata__"][CARD])
-        options = raw["options"]
-        lam = options.get("lam")
-        architecture(raw["arch"])
-        return ModelCard(
-            name=str(raw["name"]),
-            source=str(path),
-            arch=raw["arch"],
-            options=options,
-            data=str(raw["data"]),
-            data_hash=str(raw["data_hash"]),
-            accuracy=None if raw["accuracy"] is None else float(raw["accuracy"]),
-            recipe=raw["recipe"],
-            weights_hash=str(raw["weights_hash"]),
-            has_lambda=lam is not None,
-            lam=None if lam is None else float(lam),
-            mean=tuple(float(value) for value in options["mean"]),
-            std=tuple(float(value) for value in options["std"]),
-            path=path,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise CheckpointError(f"'{path}': {error}") from None
-        raise CheckpointError(
-            f"'{path}' has no valid model card ({type(error).__name__}: {error}). Was it written by sdnet-bench train?"
-        ) from None
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    """The JSON header of a safetensors file, checked against the file's size."""
-    try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            first = stream.read(8)
-            length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
-            if not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise CheckpointError(
-                    f"'{path}' is no safetensors checkpoint, or is truncated ({size} bytes)."
-                )
-            header = json.loads(stream.read(length))
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"No checkpoint '{path}'.") from None
-    except OSError as error:
-        raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from None
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"'{path}' is no safetensors checkpoint: its header is not JSON.") from None
-    try:
-        end = max(entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__")
-        complete = end == size - 8 - length
-    except (TypeError, KeyError, ValueError, AttributeError, IndexError):
-        raise CheckpointError(
-            f"'{path}' is no safetensors checkpoint: its header lists no tensors."
-        ) from None
-    if not complete:
-        raise CheckpointError(
-            f"'{path}' is truncated: {size - 8 - length} bytes of weights where {end} belong. Fetch or train it again."
-        )
-    return dict(header)
-
-
 def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Module:
     """Load a model in evaluation mode, its weights frozen.
 
     Args:
-        source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"), "package.module:function",
-            "torchvision:NAME", "timm:NAME", "robustbench:NAME", a Hub id, a TorchScript or exported file.
+        source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
+            "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
+            TorchScript or exported file.
         device: where to put it.
 
     Raises:
         InputError: nothing of that name; the message names the nearest.
         CheckpointError: the file is damaged or belongs to another architecture.
     """
-    path = Path(source)
-    if path.is_dir():
-        path = run_checkpoint(path)
-    model = load_checkpoint(path)
+    kind = kind_of(str(source))
+    if kind == "run":
+        model = load_checkpoint(run_checkpoint(Path(source)))
+    elif kind == "checkpoint":
+        model = load_checkpoint(Path(source))
+    elif kind == "zoo":
+        model = load_checkpoint(zoo_checkpoint(str(source)))
+    else:
+        from .external import load_external
+
+        model = load_external(kind, str(source))
     return model.to(device)
-
-
-def run_checkpoint(folder: Path) -> Path:
-    """The checkpoint of a run: its last epoch's, which is what its accuracy is reported for.
-
-    Raises:
-        InputError: the folder holds none.
-    """
-    for name in ("last.safetensors", "best.safetensors"):
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"'{folder}' holds no checkpoint (last.safetensors). Is it the folder of a run?")
 
 
 def load_checkpoint(path: Path) -> nn.Module:
@@ -251,7 +149,7 @@ def load_checkpoint(path: Path) -> nn.Module:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model, converted to its types; every tensor but the power iteration's must be there.
+    """Copy tensors into a model, converted to its types; all but the power iteration's must be there.
 
     Raises:
         CheckpointError: names or shapes differ; the message holds the first differences.
