@@ -139,7 +139,7 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
 
             return curves.draw(panels.lambda_attack_panels(results, data), columns=2)
 
-        alt = "Accuracy under attack against lambda, gradients at the deployed lambda. The tables hold its numbers."
+        alt = "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables."
         blocks += [
             Figure(f"lambda-attacks-{_slug(data)}", "Accuracy under attack against lambda", alt, draw),
             *tables,

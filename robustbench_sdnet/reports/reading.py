@@ -62,7 +62,7 @@ def _told_apart(
     for row, mark in zip(rows, marks, strict=True):
         sets = seen.setdefault(tuple(row[key] for key in keys), [set() for _ in mark])
         for values, value in zip(sets, mark, strict=True):
-            values.add(value)
+            values.update((value,) if value else ())
     found = []
     for row, mark in zip(rows, marks, strict=True):
         sets = seen[tuple(row[key] for key in keys)]

@@ -1,4 +1,4 @@
-"""Made-up records in the form of `evaluation.records`, with accuracies from formulas that a reader can follow."""
+"""Made-up records in the form of `evaluation.records`, with accuracies that a reader can follow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHTS = "0123456789abcdef" * 4
 
 
 def record(right: int, n: int = 200, **given: Any) -> Row:
-    """One record: `right` of `n` images, everything else from `given` or as for clean images of a plain model."""
+    """One record: `right` of `n` images, the rest from `given` or as for clean images of a plain model."""
     low, high = wilson(right, n)
     row: Row = {
         "model": "resnet20",
@@ -86,7 +86,7 @@ def details(records: Iterable[Row], **given: Any) -> list[Row]:
 def study(
     names: Iterable[str] = ("gaussian_noise", "brightness"), lambdas: Iterable[float] = (0.1, 0.5, 1.0)
 ) -> list[Row]:
-    """Two models, corruptions at five severities, an attack at three eps with noise beside it, three lambdas."""
+    """Two models, corruptions at five severities, an attack at three eps beside noise, three lambdas."""
     lams = list(lambdas)
     rows = [record(190)]
     rows += [record(192 - round(8 * lam), model="sdnet20", arch="sdnet20", **{"lambda": lam}) for lam in lams]
@@ -96,7 +96,9 @@ def study(
             for lam in lams:
                 lost = (14 + 3 * (position % 7)) * severity * (1.15 - min(lam, 0.7 + 0.1 * position))
                 given = {"model": "sdnet20", "arch": "sdnet20", "lambda": lam}
-                rows.append(corruption(name, severity, round(max(190 - 12 * lam - lost, 20)), **given))
+                rows.append(
+                    corruption(name, severity, round(min(max(190 - 12 * lam - lost, 20), 190)), **given)
+                )
     for level in (2, 4, 8):
         given = {"passes_forward": 900, "passes_backward": 700}
         rows.append(attack("pgd", f"{level}/255", 160 - 18 * level, **given))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -64,7 +65,8 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
 
 def _panel(axes: Axes, panel: Panel) -> None:
     plain(axes)
-    axes.set_title(panel.title, loc="left")
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title(panel.title, loc="left", color=TEXT)
     numbers = sorted({x for line in panel.lines for x, _ in line.points if not isinstance(x, str)})
     names = sorted({x for line in panel.lines for x, _ in line.points if isinstance(x, str)})
     span = (numbers[-1] - numbers[0]) if len(numbers) > 1 else 1.0
@@ -99,10 +101,10 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
     apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
     for x, value in apart:
         axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)
-    for x, value in [*curve, *apart]:
-        face = "none" if value.untrusted else line.colour
-        size = 0 if line.faint and not value.untrusted else 3.2
-        axes.plot([x], [100 * value.accuracy], "o", color=line.colour, markerfacecolor=face, markersize=size)
+    for untrusted, face in ((False, line.colour), (True, "none")):
+        dots = [(x, 100 * value.accuracy) for x, value in (*curve, *apart) if value.untrusted == untrusted]
+        if dots and (untrusted or not line.faint):
+            axes.plot(*zip(*dots, strict=True), "o", color=line.colour, markerfacecolor=face, markersize=3.2)
 
 
 def _thinned(numbers: Sequence[float]) -> Sequence[float]:
@@ -113,19 +115,21 @@ def _thinned(numbers: Sequence[float]) -> Sequence[float]:
 
 
 def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
-    lines: dict[str, Line] = {}
+    found: dict[str, list[Line]] = {}
     for panel in panels:
         for line in panel.lines:
-            lines.setdefault(line.label, line)
-    handles = [
-        Line2D([], [], color=line.colour, linestyle="--" if line.faint else "-", linewidth=1.6, label=label)
-        for label, line in lines.items()
-    ]
+            found.setdefault(line.label, []).append(line)
+    handles = []
+    for label, lines in sorted(found.items(), key=lambda item: item[1][0].faint):
+        # One entry for what has the same name in several colours, as random noise beside every model has.
+        colour = lines[0].colour if len({line.colour for line in lines}) == 1 else FAINT
+        style: Any = (0, (3, 1.5)) if lines[0].faint else "-"
+        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.6, label=label))
     if any(value.untrusted for panel in panels for line in panel.lines for _, value in line.points):
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
         )
-    columns = min(len(handles), 6 if len(panels) > 2 else 3)
+    columns = min(len(handles), {1: 2, 2: 4}.get(len(panels), 6))
     legend = figure.legend(
         handles=handles,
         loc="outside upper left",

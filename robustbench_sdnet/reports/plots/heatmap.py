@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..numbers import Estimate
 from ..results import SEVERITIES, distinct
-from .style import ACCURACY, GROUND, LINES, RC, new_figure, plain
+from .style import ACCURACY, GROUND, RC, TEXT, new_figure, plain
 
 Grid = Mapping[str, Mapping[int, Estimate]]
 PANELS_IN_A_ROW = 3
@@ -27,13 +27,13 @@ def draw(grids: Mapping[str, Grid], category: Mapping[str, str]) -> Figure:
     """
     names = distinct(name for grid in grids.values() for name in grid)
     with matplotlib.rc_context(RC):
-        columns = min(len(grids), PANELS_IN_A_ROW)
-        rows = math.ceil(len(grids) / columns)
+        rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
+        columns = math.ceil(len(grids) / rows)
         figure = new_figure(1.6 + 2.7 * columns, rows * (0.27 * len(names) + 0.8))
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes, (label, grid) in zip(panels, grids.items(), strict=False):
             _panel(axes, grid, names, category)
-            axes.set_title(label, loc="left")
+            axes.set_title(label, loc="left", color=TEXT)
         for axes in panels[len(grids) :]:
             axes.set_visible(False)
         for axes in panels[: len(grids)][-columns:]:
@@ -54,7 +54,7 @@ def _panel(axes: Axes, grid: Grid, names: tuple[str, ...], category: Mapping[str
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
     for row in range(1, len(names)):
         if category.get(names[row]) != category.get(names[row - 1]):
-            axes.axhline(row, color=LINES, linewidth=1.5, xmin=-0.02, xmax=1.02, clip_on=False)
+            axes.axhline(row, color=GROUND, linewidth=5)
     axes.set_xticks(np.arange(len(SEVERITIES)) + 0.5, list(map(str, SEVERITIES)))
     axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names), 0)

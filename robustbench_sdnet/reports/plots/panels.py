@@ -24,7 +24,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
             clean = results.one("clean", subject=subject)
-            for kind, label in (("attack", subject.label), ("noise", f"{subject.label}, random noise")):
+            for kind, label in (("attack", subject.label), ("noise", "random noise")):
                 found = [
                     r
                     for r in results.of(kind, subject=subject, norm=norm)

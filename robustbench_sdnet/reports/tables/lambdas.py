@@ -23,9 +23,9 @@ def corruption_table(results: Results, data: str, model: str, source: str) -> Ta
     return Table(
         ("lambda", "clean", *map(str, SEVERITIES), "mean"),
         tuple(rows),
-        title=f"Mean over {', '.join(names)}, by severity",
+        title=f"{model}: mean over {len(names)} corruptions, by severity",
         left=(),
-        notes=tuple(notes),
+        notes=(f"corruptions: {', '.join(names)}.", *notes),
         stacked=True,
     )
 

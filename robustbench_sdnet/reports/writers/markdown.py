@@ -35,6 +35,9 @@ def escape(text: str) -> str:
 def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str]:
     yield f"{'#' * section.level} {escape(section.title)}"
     yield ""
+    if section.folded:
+        yield "<details><summary>Open</summary>"
+        yield ""
     for block in section.blocks:
         if isinstance(block, Table):
             yield from table_lines(block)
@@ -42,6 +45,9 @@ def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str
             yield f"![{escape(block.alt)}](<{picture(block)}>)"
         else:
             yield from textwrap.wrap(escape(block), WIDTH)
+        yield ""
+    if section.folded:
+        yield "</details>"
         yield ""
 
 
