@@ -1,0 +1,224 @@
+"""The training loop: read it from `fit` downwards.
+
+Nothing in a step waits for the device: learning rates are functions of the step, losses are summed where
+they arise, and the first step with a loss that is not finite is remembered there too. Results are read at
+the end of an epoch, and when the state is saved.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.images import ImageData
+from ..errors import TrainingError
+from .device import Device
+from .distributed import total, world
+from .feed import Batch, Feed
+from .objective import Objective
+from .recipe import TrainOptions
+from .schedule import learning_rate
+
+Event = Mapping[str, Any]
+NEVER = 2**62
+EVALUATION_BATCH = 256
+
+
+@dataclass
+class Session:
+    """Everything that changes while a model is trained.
+
+    Attributes:
+        model: the classifier.
+        objective: `Objective` of the model, or its distributed wrapper.
+        average: moving average of the model, or None.
+        optimiser: SGD.
+        feed: training batches.
+        step: steps done.
+        loss: sum of this epoch's losses, on the device.
+        bad_step: first step with a loss that is not finite, on the device.
+        history: one record an epoch.
+        best: (held-out accuracy, weights) of the best epoch, where images are held out.
+    """
+
+    model: nn.Module
+    objective: nn.Module
+    average: nn.Module | None
+    optimiser: torch.optim.Optimizer
+    feed: Feed
+    options: TrainOptions
+    device: Device
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: tuple[float, dict[str, Tensor]] | None = None
+
+    def __post_init__(self) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
+        self.bad_step = torch.full((), NEVER, dtype=torch.int64, device=self.device.device)
+
+    @property
+    def steps_total(self) -> int:
+        """Of the whole run."""
+        return self.feed.steps * self.options.epochs
+
+    @property
+    def result(self) -> nn.Module:
+        """The model that is evaluated and saved."""
+        return self.model if self.average is None else self.average
+
+
+def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -> Session:
+    """A session at step 0; the model is moved to the device."""
+    model = device.place(model).train()
+    objective: nn.Module = Objective(model, options, device, compiled=options.compile)
+    if world()[1] > 1:
+        ids = [device.device.index] if device.device.type == "cuda" else None
+        # Batch statistics are global and step sizes follow from the weights, so buffers agree without a
+        # broadcast.
+        objective = nn.parallel.DistributedDataParallel(objective, device_ids=ids, broadcast_buffers=False)
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=options.lr,
+        momentum=options.momentum,
+        nesterov=options.nesterov and options.momentum > 0,
+        weight_decay=options.weight_decay,
+        fused=True,
+    )
+    average = copy.deepcopy(model).requires_grad_(False) if options.ema else None
+    return Session(model, objective, average, optimiser, feed, options, device)
+
+
+def fit(
+    session: Session,
+    *,
+    after_step: Callable[[], None],
+    after_epoch: Callable[[dict[str, float]], None],
+) -> None:
+    """Train to the last step.
+
+    Args:
+        session: at any step.
+        after_step: called with the step finished; may raise to stop.
+        after_epoch: called with the epoch's record, which it may extend.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    feed = session.feed
+    while session.step < session.steps_total:
+        epoch, offset = divmod(session.step, feed.steps)
+        session.model.train()
+        for batch in feed.epoch(epoch, offset):
+            train_step(session, batch)
+            after_step()
+        check_finite(session)
+        record = {"epoch": epoch + 1, "step": session.step, "loss": float(session.loss) / feed.steps}
+        record["lr"] = learning_rate(session.options, session.step - 1, session.steps_total)
+        session.loss.zero_()
+        session.history.append(record)
+        after_epoch(record)
+
+
+def train_step(session: Session, batch: Batch) -> None:
+    """One update."""
+    options, step = session.options, session.step
+    rate = learning_rate(options, step, session.steps_total)
+    for group in session.optimiser.param_groups:
+        group["lr"] = rate
+    loss = session.objective(batch.images, batch.labels, batch.ids, step)
+    loss.backward()
+    session.optimiser.step()
+    # The fused kernel does not raise the versions by which sparse layers see that their atoms have moved.
+    torch.autograd.graph.increment_version(list(session.model.parameters()))
+    session.optimiser.zero_grad(set_to_none=True)
+    if session.average is not None:
+        update_average(session.average, session.model, min(options.ema, (1 + step) / (10 + step)))
+    loss = total(loss.detach()) / world()[1]
+    session.loss += loss
+    session.bad_step = torch.where(loss.isfinite(), session.bad_step, session.bad_step.clamp_max(step))
+    session.step += 1
+    if not session.device.is_gpu:
+        check_finite(session)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the average towards the model; counters are copied."""
+    ours, theirs = average.state_dict(), model.state_dict()
+    floats = [key for key, value in ours.items() if value.is_floating_point()]
+    torch._foreach_lerp_([ours[key] for key in floats], [theirs[key] for key in floats], 1 - decay)
+    for key in ours.keys() - set(floats):
+        ours[key].copy_(theirs[key])
+
+
+def check_finite(session: Session) -> None:
+    """Stop where a loss was not finite.
+
+    Raises:
+        TrainingError: with the step, its learning rate and what to try.
+    """
+    bad = int(session.bad_step)
+    if bad == NEVER:
+        return
+    rate = learning_rate(session.options, bad, session.steps_total)
+    hint = "train.precision=float32" if session.device.autocast else "a longer train.warmup"
+    raise TrainingError(
+        f"The loss is not finite at step {bad + 1} (learning rate {rate:.3g}). "
+        f"Lower the rate (--set train.lr={session.options.lr / 3:.2g}) or try {hint}."
+    )
+
+
+@torch.no_grad()
+def accuracy_of(
+    model: nn.Module, data: ImageData, device: Device, positions: Tensor | None = None, *, fast: bool = False
+) -> float:
+    """Share of images that the model gets right, in evaluation mode; processes share the work.
+
+    Args:
+        model: its mode is restored.
+        data: a split.
+        device: where the model lies.
+        positions: which images, None for all.
+        fast: in the precision of training instead of float32 or float64.
+    """
+    rank, count, _ = world()
+    chosen = (torch.arange(len(data)) if positions is None else positions).tensor_split(count)[rank]
+    labels = torch.from_numpy(data.labels)
+    right = torch.zeros((), dtype=torch.int64, device=device.device)
+    training = model.training
+    model.eval()
+    for part in torch.split(chosen, EVALUATION_BATCH):
+        pixels = torch.from_numpy(data.pixels.read(part.numpy())).permute(0, 3, 1, 2)
+        with torch.autocast(device.device.type, torch.bfloat16, enabled=fast and device.autocast):
+            logits = model(device.floats(pixels))
+        right += (logits.argmax(1) == labels[part].to(device.device)).sum()
+    model.train(training)
+    return int(total(right)) / (len(data) if positions is None else len(positions))
+
+
+def seconds_a_step(session: Session) -> float:
+    """Time of one step on this device, from a few steps of a copy of the model; nothing of the session
+    changes."""
+    copied = copy.deepcopy(session.model)
+    objective = Objective(copied, session.options, session.device)
+    warm, timed = (3, 10) if session.device.is_gpu else (1, 2)
+    share, seconds = 1.0, []
+    batches = session.feed.epoch(0)
+    batch = next(batches)
+    if not session.device.is_gpu and len(batch.labels) > 32:
+        share = len(batch.labels) / 32
+        batch = Batch(batch.images[:32], batch.labels[:32], batch.ids[:32])
+    for step in range(warm + timed):
+        session.device.wait()
+        begun = time.perf_counter()
+        objective(batch.images, batch.labels, batch.ids, step).backward()
+        session.device.wait()
+        seconds.append(time.perf_counter() - begun)
+    batches.close()  # type: ignore[attr-defined]
+    return share * min(seconds[warm:])
