@@ -51,7 +51,8 @@ def _corruption_sections(
         def draw() -> Drawing:
             from .plots import heatmap
 
-            return heatmap.draw(labelled, {name: info.category for name, info in CORRUPTIONS.items()})
+            group = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
+            return heatmap.draw(labelled, group)
 
         heat = Figure(
             f"corruptions-{_slug(data)}-{_slug(source)}",

@@ -9,6 +9,8 @@ from .numbers import Estimate
 from .results import Result, Results, Subject
 
 Record = Mapping[str, Any]
+# What may tell two of one name apart: a text to show, "" for what goes without saying, None where it is not known.
+Marks = tuple[str | None, ...]
 
 
 def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -> Results:
@@ -54,15 +56,13 @@ def _result(row: Record, model: str, name: str) -> Result:
     )
 
 
-def _told_apart(
-    rows: Sequence[Record], keys: Sequence[str], marks: Sequence[tuple[str, ...]], name: str
-) -> list[str]:
+def _told_apart(rows: Sequence[Record], keys: Sequence[str], marks: Sequence[Marks], name: str) -> list[str]:
     """The `name` of every row, with those of its marks that differ among the rows of equal `keys`."""
     seen: dict[tuple[Any, ...], list[set[str]]] = {}
     for row, mark in zip(rows, marks, strict=True):
         sets = seen.setdefault(tuple(row[key] for key in keys), [set() for _ in mark])
         for values, value in zip(sets, mark, strict=True):
-            values.update((value,) if value else ())
+            values.update(() if value is None else (value,))
     found = []
     for row, mark in zip(rows, marks, strict=True):
         sets = seen[tuple(row[key] for key in keys)]
@@ -71,15 +71,13 @@ def _told_apart(
     return found
 
 
-def _weights(detail: Record) -> tuple[str, ...]:
-    return (str(detail.get("weights", ""))[:8],)
+def _weights(detail: Record) -> Marks:
+    return (str(detail["weights"])[:8] if detail else None,)
 
 
-def _settings(detail: Record) -> tuple[str, ...]:
-    version = detail.get("parameters", {}).get("version")
-    on_survivors = bool(detail.get("parents")) and detail.get("kind") == "attack"
-    return (
-        str(detail.get("precision", "")),
-        f"version {version}" if version else "",
-        "survivors only" if on_survivors else "",
-    )
+def _settings(detail: Record) -> Marks:
+    if not detail:
+        return None, None, None
+    on_survivors = bool(detail["parents"]) and detail["kind"] == "attack"
+    version = f"version {detail['parameters'].get('version')}"
+    return detail["precision"], version, "survivors only" if on_survivors else ""

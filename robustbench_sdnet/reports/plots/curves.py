@@ -79,7 +79,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     shown = _thinned(numbers)
     axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *places])
     for label in axes.get_xticklabels()[len(shown) :]:
-        label.set(rotation=35, ha="right", rotation_mode="anchor")
+        label.set(rotation=90, fontsize=7.5)
     axes.set_ylim(-2, 102)
     axes.set_yticks(range(0, 101, 20))
     axes.margins(x=0.04)

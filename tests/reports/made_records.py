@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
-
 from robustbench_sdnet.evaluation.statistics import wilson
 
 Row = dict[str, Any]
@@ -110,9 +108,3 @@ def study(
             own |= {"kind": "noise", "verdict": "unchecked"}
             rows.append(attack("noise", f"{level}/255", round(188 - level - 6 * lam), **own))
     return rows
-
-
-@pytest.fixture
-def records() -> list[Row]:
-    """The records of `study`."""
-    return study()

@@ -1,0 +1,114 @@
+"""Attack tables: noise beside every attack, transfer apart, what is not to be trusted marked."""
+
+from __future__ import annotations
+
+from robustbench_sdnet.reports.numbers import Estimate, Missing
+from robustbench_sdnet.reports.reading import read_results
+from robustbench_sdnet.reports.results import Results, Subject
+from robustbench_sdnet.reports.tables import attacks, lambdas
+from robustbench_sdnet.reports.tables.overview import headline_budget, overview
+
+from .made_records import Row, attack, record
+from .printed import percents
+
+SDNET: Row = {"model": "sdnet20", "arch": "sdnet20"}
+
+
+def matrix_records() -> list[Row]:
+    """PGD at two lambdas, each evaluated at both, with the worst case of each deployed lambda."""
+    rows = [record(190, **SDNET, **{"lambda": lam}) for lam in (0.1, 0.5)]
+    for made, deployed, right in ((0.1, 0.1, 20), (0.1, 0.5, 120), (0.5, 0.1, 90), (0.5, 0.5, 30)):
+        kind = "attack" if made == deployed else "transfer"
+        rows.append(
+            attack("pgd", "8/255", right, kind=kind, **SDNET, **{"lambda": deployed, "lambda_attack": made})
+        )
+    for deployed, right in ((0.1, 18), (0.5, 28)):
+        lams = {"lambda": deployed, "lambda_attack": None}
+        rows.append(attack("pgd", "8/255", right, kind="worst_case", **SDNET, **lams))
+    return rows
+
+
+def test_noise_of_the_same_eps_and_lambda_stands_beside_an_attack() -> None:
+    rows = [
+        attack("pgd", "4/255", 100),
+        attack("pgd", "8/255", 40, verdict="untrusted", passes_forward=900, passes_backward=700),
+        attack("noise", "4/255", 180, kind="noise"),
+    ]
+    table = attacks.attack_table(read_results(rows), "digits", "resnet20")
+    # 900 forward and 700 backward passes for 200 images: 4.5 + 3.5 an image.
+    assert percents(table) == [
+        ["pgd", "-", "linf 4/255", "50.0", "90.0", "1.0 + 0.0", "unchecked"],
+        ["pgd", "-", "linf 8/255", "20.0", "-", "4.5 + 3.5", "untrusted"],
+    ]
+    number = table.rows[1][3]
+    assert isinstance(number, Estimate)
+    assert number.untrusted
+
+
+def test_eps_are_ordered_by_value_and_gaps_are_dashes() -> None:
+    rows = [
+        record(190),
+        *(attack("pgd", eps, right) for eps, right in (("8/255", 20), ("0.01", 120), ("2/255", 150))),
+    ]
+    rows += [record(180, **SDNET, **{"lambda": 0.1}), attack("pgd", "8/255", 10, **SDNET, **{"lambda": 0.1})]
+    results = read_results(rows)
+    table = attacks.eps_table(results, "digits", "pgd", "linf", results.main_subjects("digits"))
+    # 2/255 = 0.0078 lies below 0.01, which lies below 8/255.
+    assert table.columns == ("model", "perturbation", "clean", "2/255", "0.01", "8/255")
+    assert percents(table) == [
+        ["resnet20", "pgd", "95.0", "75.0", "60.0", "10.0"],
+        ["sdnet20 @ 0.1", "pgd", "90.0", "-", "-", "5.0"],
+    ]
+
+
+def test_transfer_is_a_matrix_of_its_own_and_marked() -> None:
+    (table,) = attacks.transfer_tables(read_results(matrix_records()), "digits", "sdnet20")
+    # Rows: made at. Diagonal: 20/200 and 30/200. Transfer: 120/200 and 90/200. Worst case: 18 and 28.
+    assert percents(table) == [
+        ["0.1", "10.0", "60.0"],
+        ["0.5", "45.0", "15.0"],
+        ["worst case", "9.0", "14.0"],
+    ]
+    marks = [[isinstance(item, Estimate) and item.transfer for item in row[1:]] for row in table.rows]
+    assert marks == [[False, True], [True, False], [False, False]]
+
+
+def test_transfer_is_never_robust_accuracy() -> None:
+    only_transfer = [row for row in matrix_records() if row["kind"] in ("clean", "transfer")]
+    results = read_results(only_transfer)
+    subject = Subject("digits", "sdnet20", 0.1)
+    assert attacks.strongest(results, subject, "linf", "8/255") is None
+    assert attacks.attack_table(results, "digits", "sdnet20").rows == ()
+    assert lambdas.attack_tables(results, "digits", "sdnet20") == []
+    assert headline_budget(results, "digits") is None
+    assert overview(results, "digits", None).columns == ("model", "lambda", "clean")
+
+
+def test_the_worst_case_is_what_the_overview_shows() -> None:
+    table = overview(read_results(matrix_records()), "digits", None)
+    assert table.columns == ("model", "lambda", "clean", "linf 8/255", "by")
+    # The direct attack at lambda 0.1 leaves 10 %, the worst case over attack lambdas 9 %.
+    assert percents(table) == [["sdnet20", "0.1", "95.0", "9.0", "worst case of pgd"]]
+
+
+def test_lambda_rows_hold_direct_attacks_alone() -> None:
+    (table,) = lambdas.attack_tables(read_results(matrix_records()), "digits", "sdnet20")
+    assert percents(table) == [["0.1", "95.0", "10.0"], ["0.5", "95.0", "15.0"]]
+
+
+def test_lambdas_are_numbers_in_order_then_policies() -> None:
+    rows = [record(190, **SDNET, **{"lambda": lam}) for lam in ("oracle", 1.0, 0.1, "calibrated", 0.5)]
+    results: Results = read_results(rows)
+    assert results.lambdas("digits", "sdnet20") == (0.1, 0.5, 1.0, "calibrated", "oracle")
+    assert [s.label for s in results.main_subjects("digits")] == [
+        "sdnet20 @ 0.1",
+        "sdnet20 @ calibrated",
+        "sdnet20 @ oracle",
+    ]
+
+
+def test_what_was_not_run_is_missing_in_the_overview() -> None:
+    rows = [record(190), attack("pgd", "8/255", 10), record(180, **SDNET, **{"lambda": 0.1})]
+    table = overview(read_results(rows), "digits", None)
+    assert percents(table) == [["resnet20", "-", "95.0", "5.0", "pgd"], ["sdnet20", "0.1", "90.0", "-", "-"]]
+    assert isinstance(table.rows[1][3], Missing)

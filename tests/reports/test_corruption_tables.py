@@ -1,0 +1,139 @@
+"""Corruption tables: golden numbers, groups that were not all run, corruption error."""
+
+from __future__ import annotations
+
+from robustbench_sdnet.corruptions.registry import CORRUPTIONS
+from robustbench_sdnet.reports.document import Table
+from robustbench_sdnet.reports.reading import read_results
+from robustbench_sdnet.reports.results import Results, Subject
+from robustbench_sdnet.reports.tables import corruptions
+
+from .made_records import Row, corruption, record
+from .printed import percents
+
+PLAIN = Subject("digits", "resnet20", None)
+
+
+def grid_of(rows: list[Row], subject: Subject = PLAIN) -> corruptions.Grid:
+    return corruptions.grid(read_results(rows), subject, "generated")
+
+
+def five(name: str, first: int, step: int, **given: object) -> list[Row]:
+    """Severities 1 to 5 with first, first - step, ... of 200 images right."""
+    return [corruption(name, severity, first - step * (severity - 1), **given) for severity in range(1, 6)]
+
+
+def test_severities_and_their_mean() -> None:
+    table = corruptions.severity_table(
+        grid_of([*five("brightness", 180, 20), *five("gaussian_noise", 190, 10)])
+    )
+    assert table.columns == ("corruption", "1", "2", "3", "4", "5", "mean")
+    # Of 200: 190, 180, ..., 150 right is 95, 90, 85, 80, 75 %, mean 85; 180, ..., 100 is 90 ... 50, mean 70.
+    # Noise stands before weather, as in the registry, whatever the order of the records.
+    assert percents(table) == [
+        ["gaussian_noise", "95.0", "90.0", "85.0", "80.0", "75.0", "85.0"],
+        ["brightness", "90.0", "80.0", "70.0", "60.0", "50.0", "70.0"],
+    ]
+
+
+def test_a_missing_severity_is_a_dash_and_so_is_the_mean() -> None:
+    rows = [row for row in five("fog", 190, 10) if row["severity"] != 3]
+    table = corruptions.severity_table(grid_of(rows))
+    assert percents(table) == [["fog", "95.0", "90.0", "-", "80.0", "75.0", "-"]]
+    assert table.notes == ("fog: not run: severity 3.",)
+
+
+def test_categories_are_means_over_all_their_members_or_nothing() -> None:
+    noises = ("gaussian_noise", "shot_noise", "impulse_noise")
+    rows = [row for position, name in enumerate(noises) for row in five(name, 190 - 20 * position, 10)]
+    table = corruptions.category_table(grid_of([*rows, *five("fog", 100, 0)]))
+    # Severity 1: 95, 85, 75, mean 85; each next severity 5 points less. Weather lacks three of four.
+    # All four run, severity 1: (95 + 85 + 75 + 50) / 4 = 76.25; severity 5: (75 + 65 + 55 + 50) / 4 = 61.25.
+    # Mean of all: ((85 + 80 + 75 + 70 + 65) * 3 / 5 + 50) / 4 = (225 + 50) / 4 = 68.75.
+    assert percents(table) == [
+        ["noise (3)", "85.0", "80.0", "75.0", "70.0", "65.0", "75.0"],
+        ["weather (4)", "-", "-", "-", "-", "-", "-"],
+        ["the 15", "-", "-", "-", "-", "-", "-"],
+        ["all 4 run", "76.2", "72.5", "68.8", "65.0", "61.3", "68.8"],
+    ]
+    assert table.notes[0] == "weather (4): not run: snow, frost, brightness."
+    assert "defocus_blur" in table.notes[1]
+    assert "gaussian_noise" not in table.notes[1]
+
+
+def test_the_fifteen_and_the_extra_four_stand_apart() -> None:
+    published = [name for name, info in CORRUPTIONS.items() if info.published]
+    rows = [row for name in published for row in five(name, 160 if CORRUPTIONS[name].main else 80, 0)]
+    table = corruptions.category_table(grid_of(rows))
+    # Every main corruption at 80 %, every extra one at 40 %.
+    assert [row[0] for row in table.rows] == [
+        "noise (3)",
+        "blur (4)",
+        "weather (4)",
+        "digital (4)",
+        "the 15",
+        "the extra 4",
+    ]
+    assert [row[-1] for row in percents(table)] == ["80.0"] * 5 + ["40.0"]
+
+
+def test_different_numbers_of_images_are_never_averaged() -> None:
+    rows = [*five("fog", 190, 10)[:4], corruption("fog", 5, 90, n=100)]
+    table = corruptions.severity_table(grid_of(rows))
+    assert percents(table)[0][-1] == "-"
+    assert table.notes == ("fog: on different numbers of images: 100, 200.",)
+
+
+def test_side_by_side_shows_a_few_subjects_at_a_time() -> None:
+    grids = {f"m{number}": grid_of(five("fog", 190, 10)) for number in range(8)}
+    tables = corruptions.side_by_side(grids, corruptions.over_severities, "mean")
+    assert [len(table.columns) for table in tables] == [7, 3]
+    assert percents(tables[1]) == [["fog", "85.0", "85.0"]]
+
+
+def error_rows(results: Results, baseline: Subject | None) -> Table:
+    subjects = results.main_subjects("digits")
+    grids = {subject: corruptions.grid(results, subject, "generated") for subject in subjects}
+    clean = {subject: results.one("clean", subject=subject) for subject in subjects}
+    return corruptions.error_table(grids, clean, baseline)
+
+
+def two_models() -> Results:
+    better = {"model": "sdnet20", "arch": "sdnet20", "lambda": 0.1}
+    return read_results(
+        [
+            record(180),
+            record(190, **better),
+            *five("fog", 160, 20),
+            *five("snow", 120, 0),
+            *five("fog", 180, 10, **better),
+            *five("snow", 160, 0, **better),
+        ]
+    )
+
+
+def test_corruption_errors() -> None:
+    table = error_rows(two_models(), None)
+    # resnet20: fog 160, 140, 120, 100, 80 of 200 right, error 40 %; snow 40 %; mean 40. Clean error 10 %.
+    # sdnet20: fog 180, ..., 140 right, mean error 20 %; snow 20 %; mean 20. Clean error 5 %.
+    assert percents(table) == [["resnet20", "-", "10.0", "40.0"], ["sdnet20", "0.1", "5.0", "20.0"]]
+    assert table.columns[3] == "error, 2 corruptions"
+
+
+def test_corruption_errors_relative_to_a_baseline() -> None:
+    table = error_rows(two_models(), PLAIN)
+    # mCE: (20/40 + 20/40) / 2 = 50 %. Relative: (20 - 5) / (40 - 10) = 50 % for both.
+    assert percents(table) == [
+        ["resnet20", "-", "10.0", "40.0", "100.0", "100.0"],
+        ["sdnet20", "0.1", "5.0", "20.0", "50.0", "50.0"],
+    ]
+
+
+def test_no_corruption_error_over_a_part() -> None:
+    results = two_models()
+    partial = Results(
+        tuple(r for r in results.all if not (r.name == "snow" and r.subject.model == "sdnet20"))
+    )
+    table = error_rows(partial, PLAIN)
+    assert percents(table)[1] == ["sdnet20", "0.1", "5.0", "-", "-", "-"]
+    assert table.notes[0] == "sdnet20 @ 0.1: not run: snow."

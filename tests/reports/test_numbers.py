@@ -1,0 +1,48 @@
+"""Means of accuracies: their arithmetic, and when there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean
+
+
+def test_a_mean_takes_the_means_of_accuracies_and_of_interval_ends() -> None:
+    value = mean({"a": Estimate(0.5, 0.4, 0.6, 100), "b": Estimate(0.7, 0.6, 0.9, 100)})
+    # (0.5 + 0.7) / 2, (0.4 + 0.6) / 2, (0.6 + 0.9) / 2
+    assert isinstance(value, Estimate)
+    assert (value.accuracy, value.low, value.high) == pytest.approx((0.6, 0.5, 0.75))
+    assert value.n == 100
+
+
+def test_a_mean_says_what_is_missing() -> None:
+    assert mean({"fog": None, "snow": Estimate(0.5, 0.4, 0.6, 10), "frost": None}) == Missing(
+        "not run: fog, frost"
+    )
+    assert mean({}) == Missing("nothing was run")
+
+
+def test_a_mean_is_never_taken_over_different_numbers_of_images() -> None:
+    value = mean({"a": Estimate(0.5, 0.4, 0.6, 1000), "b": Estimate(0.5, 0.4, 0.6, 100)})
+    assert value == Missing("on different numbers of images: 100, 1,000")
+
+
+def test_one_untrusted_part_makes_a_mean_untrusted() -> None:
+    value = mean({"a": Estimate(0.5, 0.4, 0.6, 10), "b": Estimate(0.5, 0.4, 0.6, 10, untrusted=True)})
+    assert isinstance(value, Estimate)
+    assert value.untrusted
+
+
+def test_an_error_turns_the_interval_around() -> None:
+    value = error(Estimate(0.9, 0.8, 0.95, 10))
+    assert isinstance(value, Estimate)
+    assert (value.accuracy, value.low, value.high) == pytest.approx((0.1, 0.05, 0.2))
+    assert error(Missing("not run")) == Missing("not run")
+
+
+@pytest.mark.parametrize(
+    ("n", "percent", "interval"), [(200, "12.3", "10.0-15.7"), (10_000, "12.34", "10.00-15.68")]
+)
+def test_decimals_follow_the_number_of_images(n: int, percent: str, interval: str) -> None:
+    value = Estimate(0.1234, 0.1, 0.15678, n)
+    assert (value.percent, value.interval()) == (percent, interval)
