@@ -16,7 +16,6 @@ from .filters import gaussian, pad, to_bytes, unit_interval, zoom_extent, zoom_r
 from .parameters import Setting
 
 Generators = Iterator[np.random.Generator]
-_KERNEL_BITS = 20
 _ZOOM_BITS = 19
 
 
@@ -62,32 +61,40 @@ def glass_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Te
 
 
 def defocus_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """A disk smoothed by a 3x3 Gaussian: here a symmetric 3x3 kernel, border mirrored. In integers."""
-    centre, edge, corner = _defocus_weights(*setting)
-    padded = pad(pad(images.to(torch.int16), 1, 1, 1, "mirror"), 2, 1, 1, "mirror")
-    columns = padded[:, :-2] + padded[:, 2:]
-    corners = columns[:, :, :-2] + columns[:, :, 2:]
-    edges = (padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]).add_(columns[:, :, 1:-1])
-    total = images.to(torch.int32).mul_(centre).add_(edges.to(torch.int32).mul_(edge))
-    if corner:
-        total.add_(corners.to(torch.int32).mul_(corner))
-    # Weights are rounded: a mean that is a whole level must not fall below it.
-    return (total.add_(1 << _KERNEL_BITS - 10) >> _KERNEL_BITS).to(torch.uint8)
+    """A disk smoothed by a 3x3 Gaussian, border mirrored.
+
+    At these radii every weight beyond the 3x3 neighbourhood is zero but for a trace at distance two, which
+    decides whether a mean that is nearly a whole level is truncated to it. Neighbours are summed as integers.
+    """
+    height, width = images.shape[1:3]
+    centre, edge, corner, far = _defocus_weights(*setting)
+    padded = pad(pad(images.to(torch.int16), 1, 2, 2, "mirror"), 2, 2, 2, "mirror")
+
+    def at(down: int, right: int) -> Tensor:
+        return padded[:, 2 + down : 2 + down + height, 2 + right : 2 + right + width]
+
+    total = images.to(torch.float64).mul_(centre)
+    rings = (
+        (edge, at(-1, 0) + at(1, 0) + at(0, -1) + at(0, 1)),
+        (corner, at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1)),
+        (far, at(-2, 0) + at(2, 0) + at(0, -2) + at(0, 2)),
+    )
+    for weight, ring in rings:
+        total.add_(ring.to(torch.float64).mul_(weight))
+    return total.clamp_(0, 255).to(torch.uint8)
 
 
 @lru_cache(maxsize=16)
-def _defocus_weights(radius: float, alias: float) -> tuple[int, int, int]:
-    """Centre, edge and corner of the kernel in units of 2^-20; what reaches further is below 2^-20."""
+def _defocus_weights(radius: float, alias: float) -> tuple[float, float, float, float]:
+    """Weights of a pixel, its edge and corner neighbours and those two away: float32 numbers, as there."""
     offset = np.arange(-3, 4)
-    disk = (offset[:, None] ** 2 + offset**2 <= radius**2).astype(np.float64)
-    side = math.exp(-0.5 / alias**2)
-    smooth = np.zeros_like(disk)
-    for row, row_weight in ((-1, side), (0, 1.0), (1, side)):
-        for column, column_weight in ((-1, side), (0, 1.0), (1, side)):
-            smooth += np.roll(disk, (row, column), (0, 1)) * row_weight * column_weight
-    scaled = np.round(smooth / smooth.sum() * 2**_KERNEL_BITS).astype(int)
-    edge, corner = int(scaled[3, 2]), int(scaled[2, 2])
-    return 2**_KERNEL_BITS - 4 * edge - 4 * corner, edge, corner
+    disk = (offset[:, None] ** 2 + offset**2 <= radius**2).astype(np.float32)
+    disk /= disk.sum()
+    side = np.float32(1 / (2 + math.exp(0.5 / alias**2)))
+    middle = np.float32(1 - 2 * float(side))
+    for axis in (1, 0):
+        disk = disk * middle + (np.roll(disk, -1, axis) + np.roll(disk, 1, axis)) * side
+    return float(disk[3, 3]), float(disk[3, 2]), float(disk[2, 2]), float(disk[3, 1])
 
 
 def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:

@@ -1,66 +1,69 @@
-"""Brightness, contrast and saturation.
-
-The reference goes to HSV and back. Value and saturation scale an RGB pixel around black and around its
-largest channel, so neither needs the hue.
-"""
+"""Brightness and saturation, by way of HSV, and contrast."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from .filters import unit_interval
 from .parameters import Setting
+
+# Which of (value, middle, least) red, green and blue are in each sixth of the hue circle.
+_SECTORS = ((0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0), (1, 2, 0), (0, 2, 1))
 
 
 def brightness(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """HSV value + c, clipped: one look-up by a pixel's largest channel and the channel itself."""
-    table = torch.from_numpy(_brightness_table(setting[0])).to(images.device)
-    index = images.to(torch.int32)
-    index += _extreme(images, torch.maximum).to(torch.int32)[..., None] << 8
-    return table.index_select(0, index.reshape(-1)).reshape(images.shape)
-
-
-@lru_cache(maxsize=16)
-def _brightness_table(offset: float) -> NDArray[np.uint8]:
-    """(256 * 256,) the byte that a channel becomes, by largest channel (row) and channel (column)."""
-    value = np.arange(256)[:, None] / 255
-    brighter = np.clip(value + offset, 0, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(value > 0, np.minimum(value.T / value, 1), 1)  # black has no hue and turns grey
-    # The largest channel is the value itself; the others lose an ulp on the way, which must not cost a level.
-    return (brighter * share * 255 + 1e-9 * (share < 1)).astype(np.uint8).reshape(-1)
-
-
-def contrast(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """(x - mean) c + mean, mean per image and channel, taken from an exact integer sum."""
-    _n, height, width, _c = images.shape
-    total = images.sum(dim=(1, 2), keepdim=True, dtype=torch.int64).to(torch.float64)
-    mean = (total / torch.full_like(total, height * width)).to(torch.float32)
-    return (images - mean).mul_(setting[0]).add_(mean).clamp_(0, 255).to(torch.uint8)
+    """HSV value + c, clipped. Equal to the reference to the byte."""
+    hue, saturation, value = _to_hsv(images)
+    return _from_hsv(hue, saturation, value.add_(setting[0]).clamp_(0, 1))
 
 
 def saturate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
     """HSV saturation a S + b, clipped; grey pixels, whose hue counts as red, turn reddish where b > 0."""
     factor, offset = setting
-    largest = _extreme(images, torch.maximum).to(torch.float32)
-    spread = largest - _extreme(images, torch.minimum)
-    one = torch.ones_like(spread)
-    saturation = spread / torch.maximum(largest, one)
-    # By how much each channel's distance from the largest one grows.
-    stretch = (saturation * factor + offset).clamp_(0, 1) * largest / torch.maximum(spread, one)
-    distance = (largest[..., None] - images).mul_(stretch[..., None])
-    if offset:
-        grey = (largest * offset).mul_(spread == 0)
-        distance[..., 1:] += grey[..., None]
-    return (largest[..., None] - distance).add_(1e-4).clamp_(0, 255).to(torch.uint8)
+    hue, saturation, value = _to_hsv(images)
+    return _from_hsv(hue, saturation.mul_(factor).add_(offset).clamp_(0, 1), value)
 
 
-def _extreme(images: Tensor, which: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The largest or smallest channel of each pixel, (n, h, w) uint8."""
-    red, green, blue = images.unbind(-1)
-    return which(which(red, green), blue)
+def contrast(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
+    """(x - mean) c + mean, mean per image and channel, taken from an exact integer sum."""
+    height, width = images.shape[1:3]
+    total = images.sum(dim=(1, 2), keepdim=True, dtype=torch.int64).to(torch.float64)
+    mean = (total / torch.full_like(total, height * width)).to(torch.float32)
+    return (images - mean).mul_(setting[0]).add_(mean).clamp_(0, 255).to(torch.uint8)
+
+
+def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hue in sixths of the circle, saturation and value, (n, h, w) float64.
+
+    In the order of operations of scikit-image: where a result is nearly a whole level, rounding decides the byte.
+    """
+    red, green, blue = (plane.contiguous() for plane in unit_interval(images).unbind(-1))
+    value = torch.maximum(torch.maximum(red, green), blue)
+    spread = value - torch.minimum(torch.minimum(red, green), blue)
+    grey = spread == 0
+    divisor = spread.masked_fill(grey, 1)
+    hue = torch.where(green == value, (blue - red).div_(divisor).add_(2), (green - blue).div_(divisor))
+    hue = torch.where(blue == value, (red - green).div_(divisor).add_(4), hue)
+    hue = (hue / torch.full((1,), 6.0, dtype=hue.dtype, device=hue.device)).masked_fill_(grey, 0)
+    hue = torch.where(hue < 0, hue + 1, hue).mul_(6)
+    return hue, spread / torch.where(value > 0, value, 1), value
+
+
+def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """(n, h, w, 3) uint8, see `_to_hsv`."""
+    sector = hue.floor()
+    share = hue.sub_(sector)
+    sector = sector.to(torch.uint8)
+    share = torch.where((sector & 1).to(torch.bool), share, 1 - share)
+    middle = (1 - share.mul_(saturation)).mul_(value)
+    least = (1 - saturation).mul_(value)
+    levels = [level.mul(255).to(torch.uint8) for level in (value, middle, least)]
+    result = torch.empty((*value.shape, 3), dtype=torch.uint8, device=value.device)
+    for channel in range(3):
+        plane = levels[0]
+        for kind in (1, 2):
+            first, second = (index for index, places in enumerate(_SECTORS) if places[channel] == kind)
+            plane = torch.where((sector == first) | (sector == second), levels[kind], plane)
+        result[..., channel] = plane
+    return result

@@ -27,7 +27,7 @@ def sample_motion(
 
 
 def motion_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
-    """A one-sided Gaussian tail along the drawn angle, border values repeated. Byte-equal to the reference."""
+    """A one-sided Gaussian tail along the drawn angle, border repeated. Byte-equal to the reference."""
     radius, sigma = setting
     return blur_along(images, draws["angle"], int(radius), sigma)
 

@@ -1,0 +1,128 @@
+"""Names, parameters and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_sdnet import corruptions
+from robustbench_sdnet.corruptions import parameters
+from robustbench_sdnet.corruptions.pipeline import IMPLEMENTATIONS
+from robustbench_sdnet.errors import InputError
+
+IMAGES = np.zeros((2, 32, 32, 3), np.uint8)
+
+
+def test_groups() -> None:
+    assert len(corruptions.expand("all")) == 19
+    assert len(corruptions.expand("main")) == 15
+    assert corruptions.expand("extra") == ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+    assert corruptions.expand("noise") == ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise")
+    sizes = [
+        len(set(corruptions.expand(group)) & set(corruptions.expand("main"))) for group in ("noise", "blur")
+    ]
+    assert sizes == [3, 4]
+    assert corruptions.expand(["fog, fog", "main"])[0] == "fog"
+    assert set(corruptions.expand("main,extra")) == set(corruptions.expand("all"))
+    assert corruptions.expand("salt_and_pepper") == ("salt_and_pepper",)
+
+
+def test_every_name_has_five_settings_and_an_implementation() -> None:
+    assert set(parameters.CIFAR) == set(corruptions.CORRUPTIONS) == set(IMPLEMENTATIONS)
+    assert all(len(settings) == 5 for settings in parameters.CIFAR.values())
+    for name, info in corruptions.CORRUPTIONS.items():
+        assert (IMPLEMENTATIONS[name].sample is not None) == info.random
+
+
+def test_the_registry_needs_no_torch() -> None:
+    code = (
+        "import sys, robustbench_sdnet.corruptions as c, robustbench_sdnet.corruptions.parameters;"
+        "c.expand('all'); assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gausian_noise",), "Unknown corruption 'gausian_noise'. Did you mean 'gaussian_noise'?"),
+        (("fog", 0), "severity must be 1 to 5, got 0"),
+        (("fog", 6), "severity must be 1 to 5, got 6"),
+        (("fog", 2.5), "severity must be 1 to 5, got 2.5"),
+        (("fog", True), "severity must be 1 to 5, got True"),
+    ],
+)
+def test_wrong_names_and_severities(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("?", r"\?")):
+        corruptions.corrupt(IMAGES, *arguments)
+
+
+def test_unknown_names_in_a_list() -> None:
+    with pytest.raises(InputError, match="Did you mean 'frost'"):
+        corruptions.expand("fog,frots")
+    with pytest.raises(InputError, match="must not be empty"):
+        corruptions.expand("fog,")
+    with pytest.raises(InputError, match="Unknown corruption 'nonsense'"):
+        corruptions.corruption_info("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [("gaussian_noise", -0.1), ("gaussian_noise", float("nan")), ("impulse_noise", 1.5), ("shot_noise", 0.0)],
+)
+def test_wrong_levels(name: str, level: float) -> None:
+    with pytest.raises(InputError, match=f"The level of {name} must lie between"):
+        corruptions.corrupt(IMAGES, name, level=level)
+
+
+def test_levels_only_where_there_are_some() -> None:
+    with pytest.raises(InputError, match="fog takes a severity from 1 to 5, no level"):
+        corruptions.corrupt(IMAGES, "fog", level=0.5)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((1, 32, 32, 3), np.float32), "must be uint8 arrays or tensors, got float32"),
+        (torch.zeros(1, 32, 32, 3), "got torch.float32"),
+        ([[0]], "got list"),
+        (np.zeros((32, 32, 3), np.uint8), r"must have shape \(n, h, w, 3\), got \(32, 32, 3\)"),
+        (np.zeros((1, 3, 32, 32), np.uint8), r"got \(1, 3, 32, 32\)"),
+        (np.zeros((1, 7, 32, 3), np.uint8), "at least 8x8 pixels, got 7x32"),
+        (np.zeros((1, 32, 65, 3), np.uint8), "up to 64x64 pixels, got 32x65"),
+    ],
+)
+def test_wrong_images(images: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        corruptions.corrupt(images, "fog")
+    with pytest.raises(InputError, match=message):
+        corruptions.apply(images, "contrast", draws={})
+
+
+def test_wrong_ids_and_sizes() -> None:
+    with pytest.raises(InputError, match="each of the 2 images, got 1 ids"):
+        corruptions.corrupt(IMAGES, "fog", sample_ids=[1])
+    with pytest.raises(InputError, match="must not be negative"):
+        corruptions.corrupt(IMAGES, "fog", sample_ids=[1, -1])
+    with pytest.raises(InputError, match="at least 8x8"):
+        corruptions.sample(0, [0], "fog", size=(4, 32))
+
+
+def test_missing_frost_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    from robustbench_sdnet.corruptions import weather
+    from robustbench_sdnet.errors import DataError
+
+    def absent(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
+    for cached in (weather.frost_textures, weather._photographs):
+        cached.cache_clear()
+    with pytest.raises(DataError, match="python -m pip install imagecorruptions"):
+        corruptions.corrupt(IMAGES, "frost")
