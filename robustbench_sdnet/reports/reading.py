@@ -9,7 +9,7 @@ from .numbers import Estimate
 from .results import Result, Results, Subject
 
 Record = Mapping[str, Any]
-# What may tell two of one name apart: a text to show, "" for what goes without saying, None where it is not known.
+# What may tell two of one name apart: a text to show, "" for what goes without saying, None for unknown.
 Marks = tuple[str | None, ...]
 
 

@@ -58,9 +58,8 @@ def table_lines(table: Table) -> Iterator[str]:
         yield ""
     rows = [row for items in table.rows for row in _rows(items, table)]
     sides = ["left" if column in table.left else "right" for column in range(len(table.columns))]
-    yield tabulate(
-        rows, list(map(escape, table.columns)), tablefmt="pipe", colalign=sides, disable_numparse=True
-    )
+    heads = list(map(escape, table.columns))
+    yield from tabulate(rows, heads, tablefmt="pipe", colalign=sides, disable_numparse=True).splitlines()
     notes = [f"n = {table.usual_n:,} images."] if table.usual_n else []
     notes += table.notes
     if notes:

@@ -1,0 +1,96 @@
+"""Figures: which numbers are drawn, and that pictures depend on them alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_sdnet.reports.content import build
+from robustbench_sdnet.reports.document import Figure
+from robustbench_sdnet.reports.plots import heatmap, panels, style
+from robustbench_sdnet.reports.reading import read_results
+from robustbench_sdnet.reports.results import Subject
+from robustbench_sdnet.reports.tables.lambdas import lambda_grids
+
+from .made_records import attack, details, record, study
+
+
+@pytest.fixture(scope="module")
+def figures() -> tuple[Figure, ...]:
+    rows = study()
+    return build(rows, details(rows)).figures
+
+
+def test_the_figures_of_a_study(figures: tuple[Figure, ...]) -> None:
+    assert [figure.name for figure in figures] == [
+        "corruptions-digits-generated",
+        "attacks-digits",
+        "lambda-digits-sdnet20-generated",
+        "lambda-attacks-digits",
+    ]
+
+
+def test_figures_are_pictures_and_equal_byte_for_byte(figures: tuple[Figure, ...]) -> None:
+    for figure in figures:
+        first, second = (style.to_png(figure.draw(), dpi=40) for _ in range(2))
+        assert first.startswith(b"\x89PNG")
+        assert first == second
+    figure = figures[1]
+    assert style.to_svg(figure.draw(), "a") == style.to_svg(figure.draw(), "a")
+    assert style.to_pdf(figure.draw()) == style.to_pdf(figure.draw())
+    assert b"CreationDate" not in style.to_pdf(figure.draw())
+
+
+def test_an_svg_stands_in_a_page(figures: tuple[Figure, ...]) -> None:
+    text = style.to_svg(figures[0].draw(), "own")
+    assert text.startswith("<svg viewBox=")
+    assert "xmlns" not in text
+    assert "<metadata>" not in text
+    assert "var(--text)" in text
+    assert style.TEXT not in text
+    assert all(part.startswith("own-") for part in text.split('id="')[1:])
+
+
+def test_eps_curves_start_at_clean_accuracy_and_have_noise_beside_them() -> None:
+    rows = [record(190), attack("pgd", "2/255", 100), attack("pgd", "8/255", 20)]
+    rows.append(attack("noise", "8/255", 180, kind="noise"))
+    (panel,) = panels.eps_panels(read_results(rows), "digits")
+    curve, noise = panel.lines
+    # In units of 1/255: clean at 0, then 100/200 and 20/200.
+    assert [(x, value.accuracy) for x, value in curve.points] == [
+        (0.0, 0.95),
+        (pytest.approx(2.0), 0.5),
+        (pytest.approx(8.0), 0.1),
+    ]
+    assert [(x, value.accuracy) for x, value in noise.points] == [(0.0, 0.95), (pytest.approx(8.0), 0.9)]
+    assert (curve.faint, noise.faint) == (False, True)
+
+
+def test_transfer_is_in_no_curve() -> None:
+    rows = [record(190, **{"lambda": 0.1})]
+    rows.append(attack("pgd", "8/255", 100, kind="transfer", **{"lambda": 0.1, "lambda_attack": 0.5}))
+    results = read_results(rows)
+    assert panels.eps_panels(results, "digits") == []
+    assert panels.lambda_attack_panels(results, "digits") == []
+
+
+def test_lambda_curves_hold_every_lambda_and_severity() -> None:
+    results = read_results(study(["fog"], [0.1, 0.5]))
+    grids = {s.lam: found for s, found in lambda_grids(results, "digits", "sdnet20", "generated").items()}
+    clean = {lam: results.one("clean", subject=Subject("digits", "sdnet20", lam)) for lam in grids}
+    (panel,) = panels.lambda_corruption_panels(grids, clean, ("fog",))
+    assert [line.label for line in panel.lines] == ["clean images", *(f"severity {s}" for s in range(1, 6))]
+    assert [x for x, _ in panel.lines[3].points] == [0.1, 0.5]
+    assert panel.lines[3].points[0][1] == results.one(
+        "corruption", name="fog", severity=3, model="sdnet20", lam=0.1
+    )
+
+
+def test_a_heat_map_leaves_out_what_was_not_run() -> None:
+    grid = {"fog": {1: record_estimate(0.5)}, "snow": {5: record_estimate(0.25)}}
+    figure = heatmap.draw({"model": grid}, {"fog": "weather", "snow": "weather"})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["50", "25"]
+
+
+def record_estimate(accuracy: float):
+    row = record(round(200 * accuracy))
+    return read_results([row]).all[0].estimate

@@ -1,0 +1,151 @@
+"""Formats: every number with its interval, nothing a user named can break out, nothing from outside."""
+
+from __future__ import annotations
+
+import csv as standard_csv
+import io
+import json as standard_json
+import re
+
+import pytest
+
+from robustbench_sdnet.evaluation.records import FIELDS
+from robustbench_sdnet.reports.content import build
+from robustbench_sdnet.reports.document import Document, Figure, Section, Table
+from robustbench_sdnet.reports.numbers import Estimate, Missing
+from robustbench_sdnet.reports.writers import csv, html, json, latex, markdown
+
+from .made_records import attack, details, record, study
+
+HOSTILE = 'a|b <script>alert("x")</script> & 100 % _y_ $z$ #1 \\end{document} `c` [d](e)'
+NUMBERS = Table(
+    ("model", "clean", "fog"),
+    (
+        ("a", Estimate(0.5, 0.43, 0.57, 200), Missing("not run")),
+        (
+            "b",
+            Estimate(0.25, 0.17, 0.34, 100, untrusted=True),
+            Estimate(0.1, 0.066, 0.149, 200, transfer=True),
+        ),
+    ),
+    title="Numbers",
+    notes=("b: fewer images.",),
+)
+
+
+def document(table: Table) -> Document:
+    return Document("Report", (Section("Chapter", (table,)),))
+
+
+def no_pictures(figure: Figure) -> str:
+    return f"{figure.name}.png"
+
+
+def test_markdown_table() -> None:
+    lines = list(markdown.table_lines(NUMBERS))
+    assert lines == [
+        "**Numbers**",
+        "",
+        "| model   |                             clean |                fog |",
+        "|:--------|----------------------------------:|-------------------:|",
+        "| a       |                 50.0 [43.0, 57.0] |                  - |",
+        "| b       | 25.0 untrusted [17.0, 34.0] n=100 | (10.0) [6.6, 14.9] |",
+        "",
+        "- n = 200 images.",
+        "- b: fewer images.",
+    ]
+
+
+def test_markdown_table_with_intervals_below() -> None:
+    table = Table(NUMBERS.columns, NUMBERS.rows, stacked=True)
+    lines = list(markdown.table_lines(table))[2:6]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines] == [
+        ["a", "50.0", "-"],
+        ["", "43.0-57.0", ""],
+        ["b", "25.0 untrusted", "(10.0)"],
+        ["", "17.0-34.0 n=100", "6.6-14.9"],
+    ]
+
+
+def test_html_table() -> None:
+    text = "".join(html.table_lines(NUMBERS))
+    assert "<td>50.0<small>43.0-57.0</small></td>" in text
+    assert '<td class="missing" title="not run">-</td>' in text
+    marked = '25.0<span class="mark">untrusted</span><small>17.0-34.0 n=100</small>'
+    assert f'<td class="untrusted">{marked}</td>' in text
+    assert '<td class="transfer">(10.0)<small>6.6-14.9</small></td>' in text
+    assert "<li>n = 200 images.</li><li>b: fewer images.</li>" in text
+
+
+def test_latex_table() -> None:
+    text = "\n".join(latex.table_lines(NUMBERS))
+    assert r"\begin{longtable}[l]{@{}lrr@{}}" in text
+    assert r"a & 50.0 {\scriptsize 43.0--57.0} & -- \\" in text
+    assert r"b & 25.0 untrusted {\scriptsize 17.0--34.0 n=100} & (10.0) {\scriptsize 6.6--14.9} \\" in text
+    assert text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
+
+
+def test_hostile_names_stay_text_in_markdown() -> None:
+    text = markdown.render(document(Table((HOSTILE,), ((HOSTILE,),))), no_pictures)
+    row = text.splitlines()[-2 if text.splitlines()[-1].startswith("-") else -1]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 2
+    assert not re.search(r"(?<!\\)[<>`\[\]]", row)
+    assert r"\_y\_" in row
+
+
+def test_hostile_names_stay_text_in_html() -> None:
+    hostile = Document(
+        HOSTILE, (Section(HOSTILE, (HOSTILE, Table((HOSTILE,), ((HOSTILE,),), title=HOSTILE))),)
+    )
+    text = html.render(hostile, lambda figure: "<svg></svg>")
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; 100 %") == 8
+    assert "$z$" in text
+
+
+def test_hostile_names_stay_text_in_latex() -> None:
+    text = latex.render(document(Table((HOSTILE,), ((HOSTILE,),))), no_pictures)
+    assert text.count(r"\end{document}") == 1
+    assert r"\textbackslash{}end\{document\}" in text
+    assert not re.search(r"(?<!\\)[%$#]", text.split(r"\begin{document}")[1])
+
+
+def test_a_page_needs_nothing_from_outside() -> None:
+    rows = study()
+    text = html.render(build(rows, details(rows)), lambda figure: f"<svg><text>{figure.name}</text></svg>")
+    assert not re.search(r"https?:|<link|<script|<img|@import|url\((?!#)", text)
+    assert len(re.findall(r"<svg role", text)) == 4
+    anchors = re.findall(r'href="#([^"]+)"', text)
+    assert anchors
+    assert all(f'id="{anchor}"' in text for anchor in anchors)
+
+
+@pytest.mark.parametrize("render", [markdown.render, latex.render, html.render])
+def test_untrusted_is_marked_wherever_a_number_is_printed(render) -> None:
+    rows = [record(190), attack("pgd", "8/255", 77, verdict="untrusted"), attack("pgd", "4/255", 90)]
+    text = render(build(rows, details(rows)), no_pictures)
+    # 77 of 200 is 38.5 %: in the overview, in the table against eps, and in the attack table.
+    places = [match.end() for match in re.finditer(r"38\.5", text)]
+    assert len(places) == 3
+    assert all("untrusted" in text[place : place + 40] for place in places)
+    assert "45.0" in text
+    assert not re.search(r"45\.0( untrusted|<span)", text)
+
+
+def test_csv_has_the_columns_of_the_record_in_their_order() -> None:
+    text = csv.render([record(190)], FIELDS)
+    header, row = standard_csv.reader(io.StringIO(text))
+    assert header == list(FIELDS)
+    found = dict(zip(header, row, strict=True))
+    assert (found["accuracy"], found["lambda"], found["severity"], found["n"]) == ("0.95", "", "", "200")
+
+
+def test_csv_quotes_what_needs_it_and_writes_mappings_as_json() -> None:
+    text = csv.render([{**record(190, model='a,"b"'), "versions": {"torch": "2"}}], ("model", "versions"))
+    assert list(standard_csv.reader(io.StringIO(text)))[1] == ['a,"b"', '{"torch": "2"}']
+
+
+def test_json_is_a_list_of_flat_records_and_knows_no_nan() -> None:
+    rows = standard_json.loads(json.render([record(190), {**record(180), "accuracy": float("nan")}], FIELDS))
+    assert [list(row) for row in rows] == [list(FIELDS)] * 2
+    assert (rows[0]["accuracy"], rows[1]["accuracy"], rows[0]["lambda"]) == (0.95, None, None)
