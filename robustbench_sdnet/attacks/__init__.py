@@ -9,15 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robustbench_sdnet.attacks.dispatch import run
     from robustbench_sdnet.attacks.native.apgd import apgd_ce, apgd_dlr, apgd_t
     from robustbench_sdnet.attacks.native.autoattack import autoattack
     from robustbench_sdnet.attacks.native.fab import fab_t
-    from robustbench_sdnet.attacks.native.square import square
-
-    from robustbench_sdnet.attacks.dispatch import run
     from robustbench_sdnet.attacks.native.fgsm import fgsm
     from robustbench_sdnet.attacks.native.noise import noise
     from robustbench_sdnet.attacks.native.pgd import pgd
+    from robustbench_sdnet.attacks.native.square import square
     from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS, attack_info, check_params
     from robustbench_sdnet.attacks.result import AttackResult
 

@@ -44,7 +44,8 @@ class Step:
     """One evaluation of every row: logits (m, classes) at `images`.
 
     `number` (m,) counts steps within the attempt, `done` (m,) bool says that the attempt is over, and rows
-    where `inside` (m,) is False do not count as results.
+    where `inside` (m,) is False do not count as results. The result of the lowest `score` (m,) is kept; None
+    stands for the margin.
     """
 
     images: Tensor
@@ -52,14 +53,18 @@ class Step:
     number: Tensor
     done: Tensor
     inside: Tensor | None = None
+    score: Tensor | None = None
 
 
 class Search(Protocol):
     """An attack as the engine sees it.
 
     Attributes:
-        attempts: restarts times targets.
+        attempts: restarts, or targets.
+        targeted: attempt t aims at wrong class number t of the ranking, so that classes bound the attempts.
+        minimal: the smallest perturbation counts, so that no sample leaves before its course ends.
         length: the largest step number of one attempt.
+        fine_grained: it compares losses so close that rounding to bfloat16 would mislead it.
         returns_last: without early leaving, the result is the last evaluated image, not the best one.
     """
 
@@ -67,7 +72,16 @@ class Search(Protocol):
     def attempts(self) -> int: ...
 
     @property
+    def targeted(self) -> bool: ...
+
+    @property
+    def minimal(self) -> bool: ...
+
+    @property
     def length(self) -> int: ...
+
+    @property
+    def fine_grained(self) -> bool: ...
 
     @property
     def returns_last(self) -> bool: ...
@@ -81,10 +95,11 @@ class Search(Protocol):
 
 @dataclass(frozen=True)
 class Track:
-    """What is kept of each row: its best image, that margin, and the first step that broke it (0: none)."""
+    """What is kept of each row: its best image, margin and score; the first step that broke it (0: none)."""
 
     images: Tensor
     margin: Tensor
+    score: Tensor
     first: Tensor
 
 
@@ -120,7 +135,7 @@ def run_search(
         ranked_targets(logits, labels),
     )  # fmt: skip
     clean = start >= 0
-    queue = shard.index[clean] if early_stop else shard.index
+    queue = shard.index[clean] if early_stop or search.minimal else shard.index
     engine = _Engine(search, passes, shard, start, early_stop=early_stop)
     engine.drain(queue)
     return engine.outcome(clean, queue)
@@ -136,7 +151,8 @@ class _Engine:
         self.passes = passes
         self.shard = shard
         self.start = start
-        self.early_stop = early_stop
+        self.early_stop = early_stop and not search.minimal
+        self.attempts = min(search.attempts, shard.ranking.shape[1]) if search.targeted else search.attempts
         self.images = shard.images.clone()
         self.margin = start.clone()
         self.first = torch.zeros_like(shard.labels)
@@ -176,7 +192,7 @@ class _Engine:
                 self.margin[open_rows] = margin(logits, self.shard.labels[open_rows])
         self.passes.check()
         wrong = self.margin < 0
-        end = self.search.length * self.search.attempts
+        end = self.search.length * self.attempts
         broken_at = torch.where(self.first > 0, self.first, end)
         broken_at = torch.where(wrong, broken_at, -1)
         broken_at = torch.where(clean, broken_at, 0)
@@ -184,9 +200,10 @@ class _Engine:
 
     def _fresh_track(self, rows: Rows) -> Track:
         margins = self.start[rows.index]
-        if self.search.returns_last and not self.early_stop:
-            margins = torch.full_like(margins, torch.inf)
-        return Track(rows.images, margins, torch.zeros_like(rows.index))
+        scores = margins
+        if self.search.minimal or (self.search.returns_last and not self.early_stop):
+            scores = torch.full_like(margins, torch.inf)
+        return Track(rows.images, margins, scores, torch.zeros_like(rows.index))
 
     def _follow(self, track: Track, rows: Rows, step: Step, ended: Tensor) -> Track:
         """Keep the first success or, until then, the image closest to breaking."""
@@ -195,15 +212,17 @@ class _Engine:
         number = rows.attempt * self.search.length + step.number.clamp_min(1)
         broken = valid & (margins < -_slack(step.logits))
         first = torch.where(broken & (track.first == 0), number, track.first)
+        scores = margins if step.score is None else step.score
+        better = valid & (scores < track.score)
         if self.early_stop:
-            better = valid & (track.first == 0) & (margins < track.margin)
+            better = better & (track.first == 0)
         elif self.search.returns_last:
-            better = step.done & (margins < track.margin)
-        else:
-            better = valid & (margins < track.margin)
-        wide = better.reshape(-1, *(1,) * (step.images.dim() - 1))
+            better = better & step.done
         return Track(
-            torch.where(wide, step.images, track.images), torch.where(better, margins, track.margin), first
+            torch.where(better.reshape(-1, 1, 1, 1), step.images, track.images),
+            torch.where(better, margins, track.margin),
+            torch.where(better, scores, track.score),
+            first,
         )
 
     def _release(self, rows: Rows, state: State, track: Track, done: Tensor) -> tuple[Rows, State, Track]:
@@ -215,7 +234,7 @@ class _Engine:
         leave = (broken | done) if self.early_stop else done
         if not bool(leave.any()):
             return rows, state, track
-        last = rows.attempt + 1 >= self.search.attempts
+        last = rows.attempt + 1 >= self.attempts
         again = done & ~last & ~(broken if self.early_stop else torch.zeros_like(broken))
         gone = leave & ~again
         index = rows.index[gone]
@@ -243,6 +262,7 @@ class _Engine:
         return Track(
             track.images,
             track.margin.index_copy(0, which, margins),
+            track.score.index_copy(0, which, margins),
             track.first.index_copy(0, which, torch.where(confirmed, track.first[which], 0)),
         )
 

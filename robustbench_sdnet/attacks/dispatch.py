@@ -10,14 +10,15 @@ from robustbench_sdnet.attacks.registry import attack_info, check_params
 from robustbench_sdnet.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from robustbench_sdnet.attacks.passes import Classifier
     from robustbench_sdnet.attacks.result import AttackResult
 
 
 def run(
     name: str,
-    model: nn.Module,
+    model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,

@@ -13,6 +13,9 @@ from robustbench_sdnet.evaluation.ladder import rungs
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
+Classifier = Callable[[Tensor], Tensor]
+"""(n, c, h, w) images in [0, 1] to (n, classes) logits: an `nn.Module`, or any function around one."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
 
@@ -36,7 +39,7 @@ class Passes:
         low_precision: the search runs in bfloat16, so that successes need confirming.
     """
 
-    def __init__(self, model: nn.Module, *, low_precision: bool, batch_size: int, repeats: int = 1) -> None:
+    def __init__(self, model: Classifier, *, low_precision: bool, batch_size: int, repeats: int = 1) -> None:
         self.model = model
         self.low_precision = low_precision
         self.batch_size = batch_size
@@ -128,9 +131,11 @@ class Passes:
             raise ModelError(
                 f"Model {name} raised {type(error).__name__} on images {shape}: {reason}"
             ) from error
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ModelError(f"Model {name} must return logits ({len(images)}, classes), got {got}.")
+        wanted = f"logits ({len(images)}, 2 or more classes)"
+        if not isinstance(logits, Tensor):
+            raise ModelError(f"Model {name} must return {wanted}, got {type(logits).__name__}.")
+        if logits.dim() != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+            raise ModelError(f"Model {name} must return {wanted}, got {tuple(logits.shape)}.")
         logits = logits.to(images.dtype)
         bad = ~torch.isfinite(logits.detach()).all()
         self._bad = bad if self._bad is None else self._bad | bad
@@ -156,8 +161,11 @@ def _padded(images: Tensor, shape: int) -> Tensor:
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
+def frozen(model: Classifier) -> Iterator[None]:
     """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after."""
+    if not isinstance(model, nn.Module):
+        yield
+        return
     modes = {module: module.training for module in model.modules()}
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
     try:
@@ -183,6 +191,6 @@ def wants_low_precision(precision: str, images: Tensor) -> bool:
 
 def _native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and supported is not None and bool(supported())

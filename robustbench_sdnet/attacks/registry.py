@@ -47,6 +47,7 @@ def _native(
     *,
     kind: str = "attack",
     choices: Mapping[str, tuple[str, ...]] | None = None,
+    minimal_norm: bool = False,
     **params: Value,
 ) -> AttackInfo:
     return AttackInfo(
@@ -58,6 +59,7 @@ def _native(
         version=1,
         summary=summary,
         choices=choices or {},
+        minimal_norm=minimal_norm,
     )
 
 
@@ -73,7 +75,10 @@ _LIST = (
         "apgd-dlr", "apgd:apgd_dlr", "auto-PGD on the logit ratio", steps=100, restarts=1, eot=1
     ),
     _native("apgd-t", "apgd:apgd_t", "auto-PGD on the targeted DLR loss", steps=100, targets=9),
-    _native("fab-t", "fab:fab_t", "fast adaptive boundary attack, target by target", steps=100, targets=9),
+    _native(
+        "fab-t", "fab:fab_t", "fast adaptive boundary attack, target by target", minimal_norm=True,
+        steps=100, targets=9,
+    ),
     _native("square", "square:square", "random search with squares", steps=5000, p_init=0.8),
     _native(
         "autoattack", "autoattack:autoattack", "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",

@@ -30,7 +30,7 @@ _TORCHATTACKS_NORMS: Mapping[str, tuple[str, ...]] = {
     "SparseFool": ("l0",), "GN": ("l2",),
 }  # fmt: skip
 _TORCHATTACKS_MINIMAL = {"CW", "DeepFool", "EADL1", "EADEN", "JSMA", "OnePixel", "Pixle", "SparseFool", "GN"}
-_NOT_ATTACKS = {"VANILA", "MultiAttack", "LGV"}
+_NOT_ATTACKS = {"VANILA", "MultiAttack", "LGV", "Attack"}
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -77,10 +77,14 @@ def _attacks(library: str) -> Mapping[str, LibraryAttack]:
     for path in sorted((root / "attacks").glob("*.py")):
         classes.update(_classes(ast.parse(path.read_text(encoding="utf-8"))))
     public = root / "__init__.py" if library == "torchattacks" else root / "attacks" / "__init__.py"
-    names = set(_imported(ast.parse(public.read_text(encoding="utf-8")))) & set(classes) - _NOT_ATTACKS
+    exported = dict(_exported(ast.parse(public.read_text(encoding="utf-8"))))
     describe = _torchattacks if library == "torchattacks" else _foolbox
-    found = (describe(name, classes) for name in sorted(names))
-    return {attack.name: attack for attack in found if attack is not None}
+    found = {
+        name: describe(_original(name, exported), classes)
+        for name in sorted(exported)
+        if _original(name, exported) in classes and name not in _NOT_ATTACKS
+    }
+    return {name: attack for name, attack in found.items() if attack is not None}
 
 
 def _torchattacks(name: str, classes: Mapping[str, _Class]) -> LibraryAttack:
@@ -163,7 +167,17 @@ def _value(node: ast.expr) -> Value:
     return None
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _exported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(name, what it stands for) of every imported class and every alias such as `PGD = LinfPGD`."""
+    for node in tree.body:
         if isinstance(node, ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in node.names)
+            yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            yield from ((target.id, node.value.id) for target in node.targets if isinstance(target, ast.Name))
+
+
+def _original(name: str, exported: Mapping[str, str]) -> str:
+    """The class behind a chain of aliases."""
+    while exported.get(name, name) != name:
+        name = exported[name]
+    return name

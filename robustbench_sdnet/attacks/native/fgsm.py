@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustbench_sdnet.attacks.native.pgd import PgdSearch
 from robustbench_sdnet.attacks.native.wrapper import run_native
+from robustbench_sdnet.attacks.passes import Classifier
 from robustbench_sdnet.attacks.result import AttackResult
 
 
 def fgsm(
-    model: nn.Module,
+    model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,

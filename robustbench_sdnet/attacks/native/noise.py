@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustbench_sdnet.attacks.active import Rows, State, Step
 from robustbench_sdnet.attacks.geometry import random_direction
 from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Passes
+from robustbench_sdnet.attacks.passes import Classifier, Passes
 from robustbench_sdnet.attacks.result import AttackResult
 from robustbench_sdnet.draws import Draws
 
@@ -26,6 +26,9 @@ class NoiseSearch:
     seed: int
     attempts: int = 1
     returns_last: bool = False
+    fine_grained: bool = False
+    targeted: bool = False
+    minimal: bool = False
 
     def begin(self, rows: Rows) -> State:
         return {"k": torch.zeros_like(rows.labels)}
@@ -43,7 +46,7 @@ class NoiseSearch:
 
 
 def noise(
-    model: nn.Module,
+    model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,

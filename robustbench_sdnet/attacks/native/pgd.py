@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustbench_sdnet.attacks.active import Rows, State, Step
 from robustbench_sdnet.attacks.geometry import project, random_in_ball, steepest
 from robustbench_sdnet.attacks.losses import cross_entropy
 from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Passes
+from robustbench_sdnet.attacks.passes import Classifier, Passes
 from robustbench_sdnet.attacks.result import AttackResult
 from robustbench_sdnet.draws import Draws
 
@@ -30,6 +30,9 @@ class PgdSearch:
     seed: int
     start: Tensor | None = None
     returns_last: bool = True
+    fine_grained: bool = False
+    targeted: bool = False
+    minimal: bool = False
 
     @property
     def length(self) -> int:
@@ -55,7 +58,7 @@ class PgdSearch:
 
 
 def pgd(
-    model: nn.Module,
+    model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustbench_sdnet.attacks.active import Search, run_search
-from robustbench_sdnet.attacks.geometry import NORMS, outside
-from robustbench_sdnet.attacks.passes import Passes, frozen, wants_low_precision
+from robustbench_sdnet.attacks.active import Outcome, Search, run_search
+from robustbench_sdnet.attacks.geometry import NORMS, lengths, outside
+from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen, wants_low_precision
 from robustbench_sdnet.attacks.result import AttackResult
 from robustbench_sdnet.errors import InputError, unknown
 
@@ -21,11 +21,11 @@ DEFAULT_BATCH_SIZE = 100
 
 def run_native(
     search: Search,
-    model: nn.Module,
+    model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float,
+    eps: float | None,
     norm: str,
     precision: str,
     sample_ids: Tensor | Sequence[int] | None,
@@ -38,9 +38,7 @@ def run_native(
     passes = Passes(
         model,
         # Without early leaving nothing is confirmed on the way, so that `auto` searches in full precision.
-        low_precision=wants_low_precision(
-            precision if early_stop or precision != "auto" else "float32", images
-        ),
+        low_precision=wants_low_precision(_for_search(search, precision, early_stop=early_stop), images),
         batch_size=positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
         repeats=positive("repeats", repeats),
     )
@@ -57,8 +55,24 @@ def run_native(
         margin=outcome.margin.float(),
         forwards=passes.forwards,
         backwards=passes.backwards,
-        extra={} if early_stop else {"lost_success": outcome.lost},
+        extra=_extra(search, outcome, images, norm, early_stop=early_stop),
     )
+
+
+def _for_search(search: Search, precision: str, *, early_stop: bool) -> str:
+    """`auto` means full precision where successes on the way go unconfirmed or rounding misleads."""
+    full = not early_stop or search.minimal or search.fine_grained
+    return "float32" if precision == "auto" and full else precision
+
+
+def _extra(
+    search: Search, outcome: Outcome, images: Tensor, norm: str, *, early_stop: bool
+) -> dict[str, Tensor]:
+    if search.minimal:
+        distance = lengths(outcome.images - images, norm)
+        distance = torch.where(outcome.margin < 0, distance, torch.inf)
+        return {"distance": torch.where(outcome.clean, distance, 0.0)}
+    return {} if early_stop else {"lost_success": outcome.lost}
 
 
 def checked(

@@ -1,0 +1,105 @@
+"""Square attack (Andriushchenko et al. 2020, arXiv:1912.00049): random search, without gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from robustbench_sdnet.attacks.active import Rows, State, Step
+from robustbench_sdnet.attacks.losses import margin
+from robustbench_sdnet.attacks.native.square_proposals import proposal_l2, proposal_linf, start_l2, start_linf
+from robustbench_sdnet.attacks.native.wrapper import positive, run_native
+from robustbench_sdnet.attacks.passes import Classifier, Passes
+from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.draws import Draws
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""Queries after which the share of changed pixels halves (section 3.1, for 10,000 queries, not rescaled)."""
+
+
+@lru_cache(maxsize=8)
+def window_sides(queries: int, p_init: float, height: int, width: int, least: int) -> Tensor:
+    """(queries + 1,) int64: the side of the window of each query; query 0 is the starting point."""
+    shares = [p_init / 2 ** sum(query - 1 > edge for edge in HALVINGS) for query in range(queries + 1)]
+    most = min(height, width)
+    return torch.tensor([min(max(round(math.sqrt(p * height * width)), least), most) for p in shares])
+
+
+@dataclass(frozen=True)
+class SquareSearch:
+    """Keeps a proposal when it lowers the margin; every row has its own window, signs and counter."""
+
+    eps: float
+    norm: str
+    length: int
+    p_init: float
+    seed: int
+    attempts: int = 1
+    targeted: bool = False
+    minimal: bool = False
+    returns_last: bool = False
+    fine_grained: bool = True
+
+    def begin(self, rows: Rows) -> State:
+        draws = Draws.of(self.seed, "square", rows.ids)
+        start = start_linf if self.norm == "linf" else start_l2
+        return {
+            "x": rows.images,
+            "next": start(draws, rows.images, self.eps),
+            "margin": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
+            "k": torch.zeros_like(rows.labels),
+        }
+
+    def step(self, passes: Passes, rows: Rows, state: State) -> Step:
+        candidates = state["next"]
+        logits = passes.logits(candidates)
+        margins = margin(logits, rows.labels)
+        better = margins < state["margin"]
+        state["x"] = torch.where(better.reshape(-1, 1, 1, 1), candidates, state["x"])
+        state["margin"] = torch.where(better, margins, state["margin"])
+        state["k"] = state["k"] + 1
+        state["next"] = self._propose(rows, state)
+        return Step(candidates, logits, state["k"], state["k"] > self.length)
+
+    def _propose(self, rows: Rows, state: State) -> Tensor:
+        height, width = rows.images.shape[-2:]
+        sides = window_sides(self.length, self.p_init, height, width, 1 if self.norm == "linf" else 3)
+        size = sides.to(rows.labels.device)[state["k"].clamp_max(self.length)]
+        draws = Draws.of(self.seed, "square", rows.ids)
+        propose = proposal_linf if self.norm == "linf" else proposal_l2
+        return propose(draws, rows.images, state["x"], self.eps, size, state["k"])
+
+
+def square(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    norm: str = "linf",
+    steps: int = 5000,
+    p_init: float = 0.8,
+    early_stop: bool = True,
+    precision: str = "auto",
+    seed: int = 0,
+    sample_ids: Tensor | Sequence[int] | None = None,
+    batch_size: int | None = None,
+) -> AttackResult:
+    """Random search over squares on the margin loss.
+
+    Args:
+        steps: queries after the starting point.
+        p_init: share of pixels that the first squares change.
+
+    Other arguments, the result and the errors are those of `pgd`.
+    """
+    search = SquareSearch(eps=eps, norm=norm, length=positive("steps", steps), p_init=p_init, seed=seed)
+    return run_native(
+        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
+        batch_size=batch_size, early_stop=early_stop,
+    )  # fmt: skip
