@@ -81,7 +81,8 @@ def train(
         from ..training.distributed import launch
 
         return launch(devices, _without_devices(sys.argv[1:]))
-    return _train(data, arch, recipe, overrides, output, resume, device, data_root, as_json)
+    _train(data, arch, recipe, overrides, output, resume, device, data_root, as_json)
+    return None
 
 
 def _train(

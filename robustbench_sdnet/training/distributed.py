@@ -76,7 +76,8 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count
         self._update(mean.detach(), variance.detach() * (count / max(count - 1, 1)))
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normalised.to(input.dtype)
 
     def _update(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:

@@ -41,21 +41,21 @@ class TrainResult:
         folder: everything it wrote.
         best: checkpoint chosen on held-out training images, or the last one where none are held out.
         last: checkpoint of the last epoch.
-        accuracy: of `last` on the test images, in [0, 1].
+        seconds: of this call.
         steps_total: of the whole run.
         steps_run: of this call.
         resumed_at_step: where this call began.
-        seconds: of this call.
+        accuracy: of `last` on the test images, in [0, 1].
     """
 
     folder: Path
     best: Path
     last: Path
-    accuracy: float
+    seconds: float
     steps_total: int
     steps_run: int
     resumed_at_step: int
-    seconds: float
+    accuracy: float
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -1,0 +1,79 @@
+"""Training perturbations on a linear model, where the best one is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from robustbench_sdnet.training.adversarial import perturb
+from robustbench_sdnet.training.recipe import TrainOptions
+
+
+class Linear(nn.Module):
+    """Two classes; the loss of class 0 grows along `slope`."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.slope = nn.Parameter(torch.randn(3, 4, 4, generator=generator, dtype=torch.float64))
+
+    def forward(self, images):
+        score = (images * self.slope).flatten(1).sum(1)
+        return torch.stack((-score, score), 1)
+
+
+@pytest.fixture
+def case():
+    generator = torch.Generator().manual_seed(1)
+    images = 0.4 + 0.2 * torch.rand(5, 3, 4, 4, generator=generator, dtype=torch.float64)
+    return Linear().train(), images, torch.zeros(5, dtype=torch.long), torch.arange(5)
+
+
+def run(case, step=0, **options):
+    model, images, labels, ids = case
+    return perturb(model, model, images, labels, ids, TrainOptions(**options), step)
+
+
+def test_pgd_reaches_the_best_corner(case):
+    moved = run(case, adversary="pgd", eps="0.1", attack_steps=5, attack_step_size="0.05")
+    assert torch.allclose(moved, case[1] + 0.1 * case[0].slope.sign())
+
+
+def test_pgd_in_l2_follows_the_slope(case):
+    moved = run(case, adversary="pgd", norm="l2", eps="0.3", attack_steps=30, attack_step_size="0.1")
+    slope = case[0].slope
+    assert torch.allclose(moved, case[1] + 0.3 * slope / slope.norm(), atol=2e-3)
+
+
+def test_fgsm_takes_one_step_of_five_quarters_from_its_start(case):
+    moved = run(case, adversary="fgsm", eps="0.1")
+    offset = (moved - case[1]) * case[0].slope.sign()
+    # start u uniform in [-0.1, 0.1], then min(u + 0.125, 0.1): at the corner where u >= -0.025, 5 times in 8
+    assert offset.min() >= 0.025 - 1e-12
+    assert abs((offset > 0.1 - 1e-12).double().mean() - 0.625) < 0.1  # of 240 draws: 3 deviations
+
+
+@pytest.mark.parametrize("adversary", ["pgd", "fgsm", "trades"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_inside_ball_and_range_and_independent_of_the_batch(case, adversary, norm):
+    model, images, labels, ids = case
+    images = (images * 4 - 1.5).clamp(0, 1)
+    options = {"adversary": adversary, "norm": norm, "eps": "0.5", "attack_steps": 3}
+    moved = run((model, images, labels, ids), step=7, **options)
+    offset = (moved - images).flatten(1)
+    size = offset.abs().amax(1) if norm == "linf" else offset.norm(dim=1)
+    assert size.max() <= 0.5 + 1e-9
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    part = run((model, images[3:], labels[3:], ids[3:]), step=7, **options)
+    assert torch.allclose(part, moved[3:])
+    assert not torch.allclose(run((model, images, labels, ids), step=8, **options), moved, atol=1e-9) or (
+        adversary == "pgd"
+    )
+
+
+def test_mode_and_gradients_are_as_before(case):
+    run(case, adversary="pgd")
+    assert case[0].training
+    assert case[0].slope.grad is None

@@ -1,0 +1,92 @@
+"""Crops, flips and holes against a slow reading of their definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from robustbench_sdnet.training.augment import Placement, draw_placements, place
+from robustbench_sdnet.training.augmix import OPERATIONS, apply, augmix
+from robustbench_sdnet.training.recipe import TrainOptions
+
+
+def random_images(count=6, height=7, width=9):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def test_place_is_pad_crop_and_flip():
+    images = random_images()
+    placement = draw_placements(TrainOptions(crop=2), 5, torch.Generator().manual_seed(1))
+    positions = torch.tensor([4, 0, 0, 5, 2])
+    found = place(images, positions, placement)
+    padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    for row, position in enumerate(positions.tolist()):
+        top, left = int(placement.down[row]) + 2, int(placement.right[row]) + 2
+        expected = padded[position, :, top : top + 7, left : left + 9]
+        expected = expected[:, :, ::-1] if placement.mirrored[row] else expected
+        assert (found[row].numpy() == expected).all()
+    assert placement.mirrored.any()
+    assert not placement.mirrored.all()
+
+
+def test_draws_cover_every_shift_and_options_do_not_move_each_other():
+    plain = draw_placements(TrainOptions(crop=4), 2000, torch.Generator().manual_seed(0))
+    assert set(plain.down.tolist()) == set(range(-4, 5)) == set(plain.right.tolist())
+    assert 0.45 < plain.mirrored.float().mean() < 0.55
+    other = draw_placements(
+        TrainOptions(crop=4, flip=False, cutout=3), 2000, torch.Generator().manual_seed(0)
+    )
+    assert not other.mirrored.any()
+    assert torch.equal(plain.down, other.down)
+    assert torch.equal(plain.hole, other.hole)
+
+
+def test_cutout_is_a_grey_square():
+    images = random_images(1, 8, 8)
+    still = torch.zeros(1, dtype=torch.long)
+    placement = Placement(still, still, still.bool(), torch.tensor([[0.5, 0.25]]), cutout=4)
+    found = place(images, still, placement)
+    # centre (4, 2) in pixels: rows 2..5, columns 0..3
+    assert (found[0, :, 2:6, 0:4] == 128).all()
+    found[0, :, 2:6, 0:4] = images[0, :, 2:6, 0:4]
+    assert torch.equal(found, images)
+
+
+def operate(index, images, size=1.0, sign=1.0):
+    count = len(images)
+    return apply(images, torch.full((count,), index), torch.full((count,), size), torch.full((count,), sign))
+
+
+def test_augmix_operations_one_by_one():
+    images = random_images(4, 16, 16).float() / 255 * 0.5 + 0.1
+    stretched = operate(0, images)
+    assert torch.allclose(stretched.amin((2, 3)), torch.zeros(4, 3), atol=1e-6)
+    assert torch.allclose(stretched.amax((2, 3)), torch.ones(4, 3), atol=1e-5)
+    assert operate(1, images).flatten(2).mean(2).sub(0.5).abs().max() < 0.05  # equal shares of all levels
+    four_bits = operate(2, images)
+    assert set((four_bits * 255).round().int().unique().tolist()) <= set(range(0, 256, 16))
+    assert torch.allclose(operate(3, images, size=0.6), torch.where(images >= 0.4, 1 - images, images))
+    shifted = operate(7, images)  # a third of the width: pixels move left by 16/3
+    assert shifted[..., 11:].abs().max() == 0
+    assert torch.equal(operate(-1, images), images)
+
+
+def test_rotation_turns_about_the_centre():
+    images = torch.zeros(1, 3, 33, 33)
+    images[:, :, 16, 4:29] = 1
+    turned = operate(4, images)[0, 0]
+    rows = (turned > 0.3).nonzero()[:, 0]
+    assert turned[16, 16] > 0.9
+    assert rows.max() - rows.min() == 12  # the end of a 12-pixel arm at 30 degrees is 6 rows off
+
+
+def test_augmix_depends_on_id_and_step_alone_and_stays_in_range():
+    images = random_images(8, 8, 8).float() / 255
+    ids = torch.arange(8)
+    whole = augmix(images, ids, seed=1, step=3)
+    assert torch.equal(whole[5:], augmix(images[5:], ids[5:], seed=1, step=3))
+    assert not torch.equal(whole, augmix(images, ids, seed=1, step=4))
+    assert whole.min() >= 0
+    assert whole.max() <= 1 + 1e-5
+    assert OPERATIONS == 9

@@ -1,0 +1,103 @@
+"""Recipes: every key known, typed and in range; what --set may change."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.training.recipe import MODEL_OPTIONS, Recipe, load_recipe, recipe_names
+
+
+def test_every_shipped_recipe_reads_and_survives_a_round_trip():
+    assert {"published", "fast", "smoke", "quickstart", "pgd-at", "trades", "fast-at", "augmix"} <= set(
+        recipe_names()
+    )
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_published_is_the_papers_recipe():
+    train = load_recipe("published", data="cifar10").train
+    assert (train.epochs, train.batch_size, train.lr, train.lr_min) == (220, 128, 0.1, 1e-6)
+    assert (train.schedule, train.weight_decay, train.nesterov, train.crop) == ("cosine", 5e-4, True, 4)
+    train = load_recipe("published", data="imagenet").train
+    assert (train.epochs, train.batch_size, train.schedule) == (100, 512, "step")
+    assert (train.milestones, train.weight_decay, train.nesterov) == ((30, 60, 90), 1e-4, False)
+
+
+def test_settings_are_read_as_yaml_in_the_type_of_the_key():
+    given = {"train.lr": "5e-2", "train.milestones": "[3, 6]", "train.flip": "false", "model.width": "8"}
+    recipe = load_recipe("published", {**given, "model.shortcut": "false", "train.eps": "4/255"})
+    assert (recipe.train.lr, recipe.train.milestones, recipe.train.flip) == (0.05, (3, 6), False)
+    assert recipe.model == {"width": 8, "shortcut": False}
+    assert recipe.train.radius == 4 / 255
+
+
+def test_model_options_are_the_zoos():
+    from robustbench_sdnet.zoo.sdnet import OPTIONS
+
+    assert set(MODEL_OPTIONS) == set(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("train.epoch", "3", r"Unknown recipe key 'train\.epoch'\. Did you mean 'train\.epochs'"),
+        ("model.widht", "3", r"Did you mean 'model\.width'"),
+        ("epochs", "3", "Unknown recipe key 'epochs'"),
+        ("train.epochs", "0", r"train\.epochs must lie in 1 to"),
+        ("train.epochs", "1.5", r"train\.epochs must be a whole number"),
+        ("train.epochs", "many", r"train\.epochs must be a whole number"),
+        ("train.lr", "nan", r"train\.lr must be a number"),
+        ("train.lr", "true", r"train\.lr must be a number"),
+        ("train.flip", "3", r"train\.flip must be true or false"),
+        ("train.milestones", "[a]", r"train\.milestones must be a list of whole numbers"),
+        ("train.schedule", "cosin", r"Unknown train\.schedule 'cosin'\. Did you mean 'cosine'"),
+        ("train.eps", "8", "eps must be at most 1"),
+        ("train.eps", "[1", r"train\.eps: cannot read"),
+        ("train.attack_step_size", "x", "eps must be a fraction"),
+        ("train.ema", "1", r"train\.ema must lie in"),
+    ],
+)
+def test_wrong_settings(key, value, match):
+    with pytest.raises(InputError, match=match):
+        load_recipe("published", {key: value})
+
+
+def test_augmix_and_an_adversary_exclude_each_other():
+    with pytest.raises(InputError, match="cannot be combined"):
+        load_recipe("augmix", {"train.adversary": "pgd"})
+
+
+def test_own_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {epochs: 3}\nmodel: {width: 8}\ndata: {digits: {train: {flip: false}}}\n")
+    recipe = load_recipe(str(path), {"train.epochs": 4}, data="digits")
+    assert (recipe.name, recipe.train.epochs, recipe.train.flip) == ("mine", 4, False)
+    assert load_recipe(str(path)).train.flip
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("train: [1", "no YAML"),
+        ("- 1", "a recipe is a mapping"),
+        ("trian: {}", "Unknown recipe section 'trian'. Did you mean 'train'"),
+        ("train: 3", "'train' must be a mapping"),
+        ("train: {epocs: 3}", "Did you mean 'train.epochs'"),
+    ],
+)
+def test_wrong_files(tmp_path, text, match):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=match):
+        load_recipe(str(path))
+
+
+def test_unknown_names():
+    with pytest.raises(InputError, match=r"Unknown recipe 'fats'. Did you mean 'fast'"):
+        load_recipe("fats")
+    with pytest.raises(InputError, match=r"Cannot read the recipe nowhere.yaml"):
+        load_recipe("nowhere.yaml")

@@ -1,0 +1,192 @@
+"""Whole runs: what they write, learn and refuse."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+import torch
+import yaml
+
+from robustbench_sdnet.errors import InputError, TrainingError
+from robustbench_sdnet.training import load_recipe, train
+from robustbench_sdnet.zoo import load_model, read_card
+
+
+def test_a_run_learns_and_leaves_everything(tiny_data, quick, tmp_path):
+    events = []
+    settings = {**quick, "train.epochs": 12, "train.lr": 0.05, "train.test_every": 6}
+    result = train(tiny_data, "sdnet20", overrides=settings, output=tmp_path / "run", on_event=events.append)
+    assert result.accuracy > 0.9
+    assert (result.steps_total, result.steps_run, result.resumed_at_step) == (36, 36, 0)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"best.safetensors", "last.safetensors", "state.pt", "recipe.yaml", "log.jsonl"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    card = read_card(result.last)
+    assert (card.name, card.data, card.arch, card.accuracy) == ("run", tiny_data, "sdnet20", result.accuracy)
+    assert card.recipe["train"]["epochs"] == 12
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == list(range(1, 13))
+    assert log[-1]["loss"] < 0.3 * log[0]["loss"]
+    assert [line["epoch"] for line in log if "test" in line] == [6, 12]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "done"
+    assert kinds.count("step") == 36
+
+
+def test_saved_accuracy_is_that_of_the_loaded_model(tiny_data, quick, tmp_path):
+    from robustbench_sdnet import data
+
+    result = train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    test = data.load(tiny_data)
+    images = torch.from_numpy(test.images()).permute(0, 3, 1, 2).float() / 255
+    predictions = load_model(result.best)(images).argmax(1).numpy()
+    assert (predictions == test.labels).mean() == result.accuracy
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tiny_data, quick, tmp_path):
+    hashes = [
+        read_card(train(tiny_data, "sdnet20", overrides=settings, output=tmp_path / name).last).weights_hash
+        for name, settings in (("a", quick), ("b", quick), ("c", {**quick, "train.seed": 1}))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"train.adversary": "pgd", "train.attack_steps": 2},
+        {"train.adversary": "fgsm", "train.precision": "bfloat16"},
+        {"train.adversary": "trades", "train.attack_steps": 2},
+        {"train.augmix": 12.0},
+        {"train.auxiliary": 0.01, "train.cutout": 3, "train.label_smoothing": 0.1, "train.ema": 0.9},
+        {"train.precision": "float64", "train.schedule": "one-cycle"},
+        {"model.shortcut": False},
+    ],
+    ids=str,
+)
+def test_every_option_trains(tiny_data, quick, tmp_path, extra):
+    arch = "sdnet20_all" if "model.shortcut" in extra else "sdnet20"
+    settings = {**quick, "train.epochs": 1, "train.hold_out": 0.3, **extra}
+    result = train(tiny_data, arch, overrides=settings, output=tmp_path / "run")
+    assert result.steps_run == 2
+    assert read_card(result.best).has_lambda
+
+
+def test_auxiliary_loss_lowers_what_the_layers_minimise(tiny_data, quick, tmp_path):
+    from robustbench_sdnet import data
+    from robustbench_sdnet.zoo import residuals
+
+    images = torch.from_numpy(data.load(tiny_data).images()).permute(0, 3, 1, 2).float() / 255
+    energies = []
+    for factor in (0.0, 0.1):
+        settings = {**quick, "train.auxiliary": factor, "train.lr": 0.01, "train.epochs": 8}
+        result = train(tiny_data, "sdnet20", overrides=settings, output=tmp_path / str(factor))
+        energies.append(residuals(load_model(result.last), images).mean())
+    assert energies[1] < 0.95 * energies[0]
+
+
+def test_best_is_chosen_on_held_out_training_images(tiny_data, quick, tmp_path):
+    settings = {**quick, "train.hold_out": 0.25, "train.lr": 0.05}
+    result = train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    state = torch.load(_payload(tmp_path / "run" / "state.pt"), weights_only=True)
+    assert state["best"][0] == max(line["held_out"] for line in log)
+    assert result.steps_total == 4 * (72 // 32)
+    assert {round(line["held_out"] * 24, 6) % 1 for line in log} == {0}
+
+
+def _payload(path):
+    import io
+
+    return io.BytesIO(path.read_bytes().partition(b"\n")[2])
+
+
+def test_divergence_stops_with_step_rate_and_hint(tiny_data, quick, tmp_path):
+    settings = {**quick, "train.lr": 1000, "train.weight_decay": 10}
+    with pytest.raises(
+        TrainingError, match=r"not finite at step \d+ \(learning rate .*--set train\.lr="
+    ) as caught:
+        train(tiny_data, "resnet20", overrides={**settings, "train.epochs": 100}, output=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_interrupt_saves_and_resume_ends_in_the_same_bits(tiny_data, quick, tmp_path):
+    quick = {**quick, "train.ema": 0.9, "train.hold_out": 0.2, "train.adversary": "fgsm"}
+    whole = train(tiny_data, "sdnet20", overrides=quick, output=tmp_path / "whole")
+
+    def interrupt(event):
+        if event["event"] == "step" and event["step"] == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(TrainingError, match=r"Stopped by SIGTERM after step 5 of 8.*--resume"):
+        train(tiny_data, "sdnet20", overrides=quick, output=tmp_path / "cut", on_event=interrupt)
+    resumed = train(tiny_data, "sdnet20", output=tmp_path / "cut", resume=True)
+    assert (resumed.resumed_at_step, resumed.steps_run, resumed.steps_total) == (5, 3, 8)
+    for which in ("last", "best"):
+        first, second = (getattr(result, which) for result in (whole, resumed))
+        assert read_card(first).weights_hash == read_card(second).weights_hash
+    assert (tmp_path / "whole" / "log.jsonl").read_text() == (tmp_path / "cut" / "log.jsonl").read_text()
+
+
+def test_resuming_a_finished_run_changes_nothing(tiny_data, quick, tmp_path):
+    first = train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    again = train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run", resume=True)
+    assert (again.steps_run, again.resumed_at_step, again.accuracy) == (0, 12, first.accuracy)
+
+
+def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"There is no run runs/tiny-resnet20-\* to resume"):
+        train(tiny_data, "resnet20", resume=True)
+    train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output="run")
+    with pytest.raises(InputError, match="already holds a run"):
+        train(tiny_data, "resnet20", output="run")
+    with pytest.raises(TrainingError, match="holds a run with arch 'resnet20', not 'sdnet20'"):
+        train(tiny_data, "sdnet20", output="run", resume=True)
+    with pytest.raises(TrainingError, match=r"was started with train\.epochs = 1, not 2"):
+        train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 2}, output="run", resume=True)
+    with pytest.raises(InputError, match="Unknown architecture 'resnet21'"):
+        train(tiny_data, "resnet21")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot make the folder"):
+        train(tiny_data, "resnet20", overrides=quick, output="file/run")
+
+
+def test_other_images_under_the_same_name(tiny_data, quick, tmp_path):
+    import shutil
+
+    path = tmp_path / "data.npz"
+    shutil.copy(tiny_data.removeprefix("npz:"), path)
+    train(f"npz:{path}", "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
+    _with_one_label_less(path)
+    with pytest.raises(TrainingError, match="trained on other images"):
+        train(f"npz:{path}", "resnet20", output=tmp_path / "run", resume=True)
+
+
+def _with_one_label_less(path):
+    import numpy as np
+
+    with np.load(path) as held:
+        arrays = {key: held[key][1:] for key in held.files}
+    np.savez(path, **arrays)
+
+
+def test_default_folder_and_the_newest_run_to_resume(tiny_data, quick, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {**quick, "train.epochs": 1}
+    first = train(tiny_data, "resnet20", overrides=settings)
+    second = train(tiny_data, "resnet20", overrides=settings)
+    assert first.folder != second.folder
+    assert first.folder.name.startswith("tiny-resnet20-")
+    assert train(tiny_data, "resnet20", resume=True).folder == second.folder
+
+
+def test_stored_recipe_is_resolved(tiny_data, quick, tmp_path):
+    train(tiny_data, "resnet20", overrides={**quick, "train.precision": "auto"}, output=tmp_path / "run")
+    stored = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert stored["train"]["precision"] in ("float32", "bfloat16")
+    assert stored["train"]["threads"] >= 1
+    assert stored["train"].keys() == load_recipe("published").to_dict()["train"].keys()
