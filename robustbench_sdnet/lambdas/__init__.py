@@ -1,0 +1,55 @@
+"""How lambda is chosen at test time: policies from (model, images) to one lambda a sample.
+
+`registry` needs no torch; everything else is loaded when first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .calibrated import Calibrated, CalibratedFit, calibrate
+    from .fixed import Fixed
+    from .label_free import LabelFree, Reference, reference
+    from .matrix import LambdaMatrix, lambda_matrix
+    from .module import Expectation, WithPolicy
+    from .oracle import Oracle, choose_oracle
+    from .policy import Policy
+    from .registry import CRITERIA, POLICIES, PolicyName, choose, parse_policy
+    from .sweep import sweep_lambdas
+
+_HOMES = {
+    "CRITERIA": "registry",
+    "Calibrated": "calibrated",
+    "CalibratedFit": "calibrated",
+    "Expectation": "module",
+    "Fixed": "fixed",
+    "LabelFree": "label_free",
+    "LambdaMatrix": "matrix",
+    "Oracle": "oracle",
+    "POLICIES": "registry",
+    "Policy": "policy",
+    "PolicyName": "registry",
+    "Reference": "label_free",
+    "WithPolicy": "module",
+    "calibrate": "calibrated",
+    "choose": "registry",
+    "choose_oracle": "oracle",
+    "lambda_matrix": "matrix",
+    "parse_policy": "registry",
+    "reference": "label_free",
+    "sweep_lambdas": "sweep",
+}
+
+__all__ = [
+    "CRITERIA", "POLICIES", "Calibrated", "CalibratedFit", "Expectation", "Fixed", "LabelFree",
+    "LambdaMatrix", "Oracle", "Policy", "PolicyName", "Reference", "WithPolicy", "calibrate", "choose",
+    "choose_oracle", "lambda_matrix", "parse_policy", "reference", "sweep_lambdas",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

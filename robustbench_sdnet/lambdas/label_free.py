@@ -1,0 +1,149 @@
+"""Lambda without any label, from the image alone.
+
+Three criteria:
+
+* "noise": basis pursuit denoising thresholds at sigma sqrt(2 log d) for d unit atoms (Chen, Donoho and
+  Saunders 1998); sigma is estimated from the image (Immerkaer 1996).
+* "discrepancy": Morozov's principle on the residual's growth. FISTA of two steps does not fit an image
+  exactly at any lambda, so the residual is compared with its own value at the training lambda: lambda rises
+  until the residual has grown by the noise energy.
+* "entropy": the lambda whose prediction is the most certain, as in test-time entropy minimisation (Wang et
+  al. 2021).
+
+The first two cost one extra pass through the stem at most, the last one network pass a lambda.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError, unknown
+from .registry import CRITERIA, LAMBDAS
+from .stem import Stem, stem_of, trained_lambda
+from .sweep import sweep_lambdas
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the noise estimate says of clean images, whose texture it takes for noise.
+
+    Attributes:
+        variance: median estimated noise variance, in the units of the normalised image.
+    """
+
+    variance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFree:
+    """The policy of a criterion.
+
+    Attributes:
+        criterion: a key of `CRITERIA`.
+        reference: from unlabelled clean images; None takes the noise estimate as it is.
+        lambdas: limits, and the candidates of the criteria that try some.
+        strength: multiplies the threshold of "noise" and the energy of "discrepancy".
+    """
+
+    criterion: str
+    reference: Reference | None = None
+    lambdas: tuple[float, ...] = LAMBDAS
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.criterion not in CRITERIA:
+            raise unknown("label-free criterion", self.criterion, CRITERIA)
+        if len(self.lambdas) < 2 or sorted(set(self.lambdas)) != list(self.lambdas):
+            raise InputError(f"lambdas must be at least two numbers that grow, got {self.lambdas}.")
+        if not 0 < self.strength < math.inf:
+            raise InputError(f"strength must be above 0, got {self.strength}.")
+
+    @property
+    def name(self) -> str:
+        """ "label-free:CRITERION"."""
+        return f"label-free:{self.criterion}"
+
+    @property
+    def upper_bound(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether lambda moves smoothly with the image; the most certain of some lambdas jumps."""
+        return self.criterion != "entropy"
+
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
+        """(n,) lambdas."""
+        if self.criterion == "entropy":
+            return _most_certain(model, images, self.lambdas)
+        stem = stem_of(model, images)
+        floor = 0.0 if self.reference is None else self.reference.variance
+        # Kept off zero, where the square root has no gradient.
+        variance = (noise_variance(stem.x) - floor).clamp_min(1e-12)
+        if self.criterion == "noise":
+            atoms = stem.layer.weight.shape[0]
+            threshold = self.strength * math.sqrt(2 * math.log(atoms)) * variance.sqrt()
+            lowest = trained_lambda(stem.layer)
+            return torch.hypot(threshold, torch.full_like(threshold, lowest)).clamp(max=max(self.lambdas))
+        return _discrepancy(stem, self.strength * variance, self.lambdas)
+
+    def identity(self) -> str:
+        """A hash of everything but the criterion, which the name says."""
+        rule = repr((self.reference, self.lambdas, self.strength))
+        return hashlib.sha256(rule.encode()).hexdigest()[:16]
+
+
+def noise_variance(x: Tensor) -> Tensor:
+    """(n,) variance of white noise, estimated with a filter that is blind to smooth structure (Immerkaer
+    1996).
+
+    Args:
+        x: (n, c, h, w), sides of at least 3; channels are averaged.
+    """
+    mask = x.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
+    channels = x.shape[1]
+    filtered = F.conv2d(x, mask.expand(channels, 1, 3, 3), groups=channels)
+    # The mask has norm 6, and the mean of |N(0, s)| is s sqrt(2 / pi).
+    sigma = math.sqrt(math.pi / 2) / 6 * filtered.abs().mean((2, 3))
+    return sigma.square().mean(1)
+
+
+def reference(model: nn.Module, images: Tensor) -> Reference:
+    """The noise estimate's median on clean images (n, 3, h, w), which need no labels."""
+    if len(images) == 0:
+        raise InputError("A reference needs at least one clean image.")
+    with torch.no_grad():
+        return Reference(float(noise_variance(stem_of(model, images).x).median()))
+
+
+def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tensor:
+    """Where the residual, read along straight lines between the candidates, has grown by the noise energy."""
+    lowest = trained_lambda(stem.layer)
+    grid = [lowest, *(lam for lam in lambdas if lam > lowest)]
+    energies = torch.stack(list(stem.residuals(grid))) / stem.x[0].numel()
+    # A residual that dips between two lambdas does not shrink: read it as flat.
+    grown = (energies - energies[:1]).cummax(0).values
+    inside = grown <= variance
+    position = inside.sum(0).clamp(1, len(grid) - 1)
+    low, high = (grown.gather(0, (position - shift)[None])[0] for shift in (1, 0))
+    share = ((variance - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    ends = torch.tensor(grid, dtype=stem.x.dtype, device=stem.x.device)
+    return torch.lerp(ends[position - 1], ends[position], share)
+
+
+def _most_certain(model: nn.Module, images: Tensor, lambdas: Sequence[float]) -> Tensor:
+    """The candidate of least entropy for each image; of equals, the smallest."""
+    entropies = []
+    for logits in sweep_lambdas(model, images, lambdas):
+        log_p = logits.log_softmax(1)
+        entropies.append(-(log_p.exp() * log_p).sum(1))
+    best = torch.stack(entropies).argmin(0)
+    return torch.tensor(list(lambdas), dtype=images.dtype, device=images.device)[best]

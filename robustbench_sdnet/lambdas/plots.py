@@ -1,0 +1,41 @@
+"""The picture of a calibration: residual against best lambda, and the line through them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .calibrated import CalibratedFit
+
+
+def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
+    """Draw the fit and its data into a file, whose ending (.svg, .png, .pdf) says the format.
+
+    Returns:
+        The path.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for noise in dict.fromkeys(point.noise for point in fit.points):
+        points = [point for point in fit.points if point.noise == noise]
+        axes.plot(
+            [point.residual for point in points],
+            [point.best for point in points],
+            "o",
+            label=noise.replace("_", " "),
+        )
+    residuals = np.asarray([point.residual for point in fit.points])
+    ends = np.linspace(residuals.min(), residuals.max(), 100)
+    line = np.clip(fit.intercept + fit.slope * ends, min(fit.lambdas), max(fit.lambdas))
+    axes.plot(ends, line, "k-", label=f"{fit.intercept:.2f} + {fit.slope:.2f} r")
+    axes.set_xlabel(f"mean residual energy a pixel value, at lambda {fit.residual_lambda:g}")
+    axes.set_ylabel("best lambda on training images")
+    axes.legend(fontsize="small")
+    target = Path(path)
+    figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
+    return target

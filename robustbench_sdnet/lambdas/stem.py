@@ -1,0 +1,84 @@
+"""The sparse coding stem alone, at many lambdas: what they share is computed once.
+
+With mu = 0 the first FISTA step is prox(step * A^T x) and the second prox(z + step * (A^T x - A^T A z)):
+the analysis A^T x does not depend on lambda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..zoo.control import csc_layers, use_lambda
+from ..zoo.csc import SparseCoding
+
+
+@dataclass(frozen=True, eq=False)
+class Stem:
+    """A model's first sparse coding layer and its input for a batch.
+
+    Attributes:
+        layer: the layer.
+        x: (n, c, h, w), the normalised images.
+    """
+
+    layer: SparseCoding
+    x: Tensor
+
+    @property
+    def shares_analysis(self) -> bool:
+        """Whether lambdas can share A^T x: a linear data term, no scaling by mu, two published steps."""
+        coding = self.layer.coding
+        plain = coding.mu == 0 and coding.square_noise and coding.non_negative and coding.n_dict == 1
+        return plain and coding.n_steps <= 2 and not coding.rescale_lambda and not self.layer.training
+
+    def codes(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:
+        """The code at each lambda, (n, d, h', w'): numbers, or one value a sample (n,)."""
+        layer = self.layer
+        if not self.shares_analysis:
+            for lam in lambdas:
+                with use_lambda(layer, lam):
+                    code = layer(self.x)
+                yield code
+            return
+        atoms, operator, step = layer.atoms(), layer.operator, layer.step_size
+        scaled = operator.analyse(self.x, atoms * step)
+        for lam in lambdas:
+            threshold = lam * step if isinstance(lam, float) else lam.to(step).reshape(-1, 1, 1, 1) * step
+            shifted = scaled - threshold
+            code = shifted.relu()
+            if layer.coding.n_steps == 2:
+                again = operator.analyse(operator.synthesise(code, atoms, self.x), atoms * step)
+                code = (code + shifted).sub_(again).relu_()
+            yield code
+
+    def residuals(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:
+        """(n,) energy |x - A z|^2 at each lambda, for dictionaries that are not repeated."""
+        for code in self.codes(lambdas):
+            difference = self.x - self.layer.operator.synthesise(code, self.layer.atoms(), self.x)
+            yield difference.square().flatten(1).sum(1)
+
+
+def stem_of(model: nn.Module, images: Tensor) -> Stem:
+    """The stem of a model on images (n, 3, h, w) in [0, 1].
+
+    Raises:
+        InputError: the model has no sparse coding stem behind a normalisation.
+    """
+    for module in model.modules():
+        normalise = getattr(module, "normalise", None)
+        if isinstance(normalise, nn.Module):
+            layers = csc_layers(module)
+            if layers:
+                return Stem(layers[0], normalise(images))
+    raise InputError(
+        "This model has no sparse coding stem, so lambda cannot be chosen. Use an sdnet architecture."
+    )
+
+
+def trained_lambda(layer: SparseCoding) -> float:
+    """The lambda a layer was trained at."""
+    return float(layer.coding.lam)

@@ -1,0 +1,105 @@
+"""A policy inside a model: its gradient, BPDA and EOT."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Expectation, Fixed, LabelFree, WithPolicy
+from robustbench_sdnet.zoo import build_model, use_lambda
+
+FIT = CalibratedFit(1.5, 0.02, (0.01, 5.0), 0.1, (), 1, 0)
+SMOOTH = {
+    "calibrated": Calibrated(FIT),
+    "batch": Calibrated(FIT, per="batch"),
+    "noise": LabelFree("noise"),
+    "discrepancy": LabelFree("discrepancy"),
+}
+
+
+def test_logits_are_those_at_the_chosen_lambda(model, images):
+    for policy in (Fixed(0.7), *SMOOTH.values(), LabelFree("entropy")):
+        lam = policy(model, images)
+        with use_lambda(model, lam):
+            expected = model(images)
+        assert torch.equal(WithPolicy(model, policy)(images), expected)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradient_through_lambda_agrees_with_finite_differences(model, images, name):
+    # Flat patches sit on the kink of the noise estimate's |.|, where there is no gradient: roughen them.
+    rough = torch.rand(images[:3].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact, x = copy.deepcopy(model).double(), 0.95 * images[:3].double() + 0.05 * rough
+    through = WithPolicy(exact, SMOOTH[name])
+    held = WithPolicy(exact, SMOOTH[name], gradient="bpda")
+    weights = torch.linspace(-1, 1, 30, dtype=torch.float64).reshape(3, 10)
+
+    def value(module, at):
+        return (module(at) * weights).sum()
+
+    gradients = []
+    for module in (through, held):
+        at = x.clone().requires_grad_()
+        gradients.append(torch.autograd.grad(value(module, at), at)[0])
+    generator = torch.Generator().manual_seed(1)
+    step = 1e-8  # small, so that no ReLU of the 20 layers switches on the way
+    for _ in range(5):
+        along = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        measured = float(value(through, x + step * along) - value(through, x - step * along)) / (2 * step)
+        assert float((gradients[0] * along).sum()) == pytest.approx(measured, rel=1e-4, abs=1e-5)
+    # Holding lambda constant is another gradient: the way through lambda(x) is not negligible.
+    assert (gradients[0] - gradients[1]).abs().max() > 1e-3 * gradients[0].abs().max()
+
+
+def test_bpda_is_the_gradient_at_a_constant_lambda(model, images):
+    policy = SMOOTH["calibrated"]
+    x = images.clone().requires_grad_()
+    held = torch.autograd.grad(WithPolicy(model, policy, gradient="bpda")(x).sum(), x)[0]
+    with torch.no_grad():
+        lam = policy(model, images)
+    y = images.clone().requires_grad_()
+    with use_lambda(model, lam):
+        expected = torch.autograd.grad(model(y).sum(), y)[0]
+    assert torch.equal(held, expected)
+
+
+def test_a_policy_that_jumps_is_held_constant(model, images):
+    x = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(WithPolicy(model, LabelFree("entropy"))(x).sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
+class Coin(torch.nn.Module):
+    """Logits of one of two answers, in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        return torch.log(torch.tensor([[0.9, 0.1], [0.3, 0.7]])[self.calls % 2]).expand(len(images), 2)
+
+
+def test_expectation_is_the_mean_prediction(images):
+    # The mean of (0.9, 0.1) and (0.3, 0.7) is (0.6, 0.4).
+    found = Expectation(Coin(), draws=4)(images)
+    torch.testing.assert_close(found.exp(), torch.tensor([[0.6, 0.4]]).expand(len(images), 2))
+    with pytest.raises(InputError, match="at least one draw"):
+        Expectation(Coin(), draws=0)
+
+
+def test_only_models_with_lambda_can_have_a_policy(model):
+    with pytest.raises(InputError, match="no sparse coding layers"):
+        WithPolicy(build_model("resnet20", width=4, input_size=8), Fixed(0.1))
+    with pytest.raises(InputError, match="through"):
+        WithPolicy(model, Fixed(0.1), gradient="around")
+
+
+def test_the_mode_of_the_model_is_kept(model):
+    assert not WithPolicy(model, Fixed(0.1)).training
+    assert not model.training

@@ -1,0 +1,227 @@
+"""What each policy chooses, against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_sdnet.errors import DataError, InputError
+from robustbench_sdnet.lambdas import (
+    Calibrated,
+    CalibratedFit,
+    Fixed,
+    LabelFree,
+    Reference,
+    calibrate,
+    choose_oracle,
+    reference,
+    sweep_lambdas,
+)
+from robustbench_sdnet.lambdas.calibrated import PUBLISHED_LEVELS, FitPoint, line_through, mean_energy
+from robustbench_sdnet.lambdas.label_free import noise_variance
+from robustbench_sdnet.lambdas.oracle import best_lambda
+from robustbench_sdnet.lambdas.plots import plot_fit
+from robustbench_sdnet.lambdas.registry import CRITERIA
+from robustbench_sdnet.lambdas.stem import stem_of
+
+NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
+
+
+def noisy(images, sigma, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (images + sigma * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def fit(model, pixels, labels):
+    return calibrate(model, pixels, labels.numpy(), noises=NOISES, lambdas=(0.1, 0.5, 1.0), source="abc")
+
+
+def line(slope, intercept, lambdas=(0.1, 1.4)):
+    return CalibratedFit(slope, intercept, lambdas, 0.1, (), 1, 0)
+
+
+def test_fixed(model, images):
+    assert Fixed(0.3)(model, images).tolist() == pytest.approx([0.3] * len(images))
+    assert not Fixed(0.3).upper_bound
+    with pytest.raises(InputError, match="not negative"):
+        Fixed(-1.0)
+
+
+def test_the_best_lambda_is_the_argmax_and_of_equals_the_smallest():
+    right = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0]], dtype=torch.bool)
+    oracle = best_lambda(right, (0.1, 0.3, 0.2, 0.4))
+    assert oracle.value == 0.2
+    assert oracle.accuracies == ((0.1, 0.25), (0.2, 0.75), (0.3, 0.75), (0.4, 0.0))
+    assert oracle.upper_bound
+    with pytest.raises(InputError, match="lambdas"):
+        best_lambda(right, (0.1, 0.2))
+
+
+def test_an_oracle_is_never_below_a_fixed_lambda(model, images, labels):
+    lambdas = (0.1, 0.4, 0.9)
+    oracle = choose_oracle(model, noisy(images, 0.2), labels, lambdas, batch_size=10)
+    rights = {
+        lam: float((logits.argmax(1) == labels).double().mean())
+        for lam, logits in zip(lambdas, sweep_lambdas(model, noisy(images, 0.2), lambdas), strict=True)
+    }
+    assert dict(oracle.accuracies) == pytest.approx(rights)
+    assert rights[oracle.value] == max(rights.values())
+    with pytest.raises(InputError, match="at least one image"):
+        choose_oracle(model, images[:0], labels[:0], lambdas)
+
+
+def test_the_line_through_points():
+    assert line_through([0, 1, 2], [1, 3, 5]) == pytest.approx((2, 1))
+    assert line_through([0, 1, 2], [0, 3, 0]) == pytest.approx((0, 1))
+    assert line_through([1, 1], [2, 4]) == (0.0, 3.0)
+
+
+def test_a_fit_holds_its_data(fit):
+    assert [(point.noise, point.level) for point in fit.points] == [
+        ("clean", 0.0), ("gaussian_noise", 0.05), ("gaussian_noise", 0.2), ("salt_and_pepper", 0.1),
+    ]  # fmt: skip
+    clean, mild, strong, _ = fit.points
+    assert clean.accuracies[0] == 1.0  # labels are the model's own answers at 0.1
+    assert clean.residual < mild.residual < strong.residual
+    slope, intercept = line_through([p.residual for p in fit.points], [p.best for p in fit.points])
+    assert (fit.slope, fit.intercept) == pytest.approx((slope, intercept))
+
+
+def test_a_fit_survives_json(fit):
+    again = CalibratedFit.from_json(fit.to_json())
+    assert again == fit
+    assert again.identity() == fit.identity()
+    for text in ("", "[]", "{}", '{"points": [{"noise": "x"}]}'):
+        with pytest.raises(DataError, match="no lambda fit"):
+            CalibratedFit.from_json(text)
+
+
+def test_a_fit_can_be_seen(fit, tmp_path):
+    assert plot_fit(fit, tmp_path / "fit.svg").read_text().startswith("<?xml")
+    assert plot_fit(fit, tmp_path / "fit.png").stat().st_size > 1000
+
+
+def test_published_levels():
+    assert PUBLISHED_LEVELS["gaussian_noise"] == (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)
+    assert PUBLISHED_LEVELS["shot_noise"] == (60, 54, 48, 42, 36, 30, 24, 18, 12, 6)
+    assert PUBLISHED_LEVELS["speckle_noise"] == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    assert PUBLISHED_LEVELS["salt_and_pepper"] == (0.03, 0.06, 0.09, 0.12, 0.15, 0.18, 0.21, 0.24, 0.27)
+
+
+def test_calibrated_follows_its_line_a_sample_or_a_batch(model, images):
+    r = mean_energy(model, images, 0.1)
+    policy = Calibrated(line(2.0, 0.05))
+    torch.testing.assert_close(policy(model, images), (0.05 + 2 * r).clamp(0.1, 1.4))
+    batch = Calibrated(line(2.0, 0.05), per="batch")(model, images)
+    assert batch.unique().numel() == 1
+    assert float(batch[0]) == pytest.approx(float((0.05 + 2 * r.mean()).clamp(0.1, 1.4)), rel=1e-5)
+    assert Calibrated(line(1.0, 9.0))(model, images).tolist() == pytest.approx([1.4] * len(images))
+    assert Calibrated(line(2.0, 0.05)).identity() != Calibrated(line(2.0, 0.06)).identity()
+    with pytest.raises(InputError, match="per must be"):
+        Calibrated(line(1.0, 0.0), per="pixel")
+
+
+def test_calibration_needs_images_and_noises(model, pixels, labels):
+    for count, noises in ((0, NOISES), (4, {})):
+        with pytest.raises(InputError, match="training images"):
+            calibrate(model, pixels[:count], labels[:count].numpy(), noises=noises)
+
+
+def test_noise_variance_of_white_noise_is_its_variance():
+    # 64 images of 3 x 32 x 32 values: the relative error of the mean is about 1 %.
+    x = 0.3 * torch.randn((64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert float(noise_variance(x).mean()) == pytest.approx(0.09, rel=0.03)
+
+
+def test_noise_variance_does_not_see_ramps():
+    ramp = torch.arange(8.0)[:, None] * 2 + torch.arange(8.0)
+    assert float(noise_variance(ramp.expand(1, 3, 8, 8))) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_noise_criterion_is_the_universal_threshold(model, images):
+    floor = reference(model, images)
+    assert floor.variance == pytest.approx(float(noise_variance(stem_of(model, images).x).median()))
+    x = noisy(images, 0.1)
+    sigma = (noise_variance(stem_of(model, x).x) - floor.variance).clamp_min(1e-12).sqrt()
+    expected = (sigma.square() * 2 * math.log(4) + 0.1**2).sqrt().clamp(max=1.4)  # 4 atoms, trained at 0.1
+    torch.testing.assert_close(LabelFree("noise", reference=floor)(model, x), expected)
+
+
+@pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
+def test_more_noise_asks_for_a_larger_lambda(model, images, criterion):
+    policy = LabelFree(criterion, reference=reference(model, images))
+    means = [float(policy(model, noisy(images, sigma)).mean()) for sigma in (0.0, 0.1, 0.3)]
+    assert means[0] < means[1] < means[2]
+
+
+def test_discrepancy_lets_the_residual_grow_by_the_noise_energy(model, images):
+    policy = LabelFree("discrepancy", lambdas=tuple(round(0.1 + 0.005 * k, 3) for k in range(600)))
+    x = noisy(images, 0.03)
+    chosen = policy(model, x)
+    stem = stem_of(model, x)
+    before, after = (energy / stem.x[0].numel() for energy in stem.residuals([0.1, chosen]))
+    inside = (chosen > 0.101) & (chosen < 3.0)
+    assert inside.sum() > 5
+    torch.testing.assert_close((after - before)[inside], noise_variance(stem.x)[inside], rtol=0.02, atol=1e-4)
+
+
+def test_discrepancy_without_noise_is_the_training_lambda(model, images):
+    policy = LabelFree("discrepancy", reference=Reference(1e9))
+    torch.testing.assert_close(policy(model, images), torch.full((len(images),), 0.1), rtol=0, atol=1e-3)
+
+
+def test_entropy_takes_the_most_certain_prediction(model, images):
+    lambdas = (0.1, 0.6, 1.2)
+    chosen = LabelFree("entropy", lambdas=lambdas)(model, images)
+    entropies = torch.stack(
+        [torch.distributions.Categorical(logits=z).entropy() for z in sweep_lambdas(model, images, lambdas)]
+    )
+    expected = torch.tensor(lambdas)[entropies.argmin(0)]
+    assert torch.equal(chosen, expected)
+
+
+@pytest.mark.parametrize("name", ["calibrated", *CRITERIA])
+def test_a_lambda_depends_on_its_image_alone(model, images, name):
+    policy = Calibrated(line(2.0, 0.05)) if name == "calibrated" else LabelFree(name)
+    whole = policy(model, images)
+    torch.testing.assert_close(policy(model, images[5:9]), whole[5:9])
+    assert whole.shape == (len(images),)
+    assert whole.dtype == images.dtype
+
+
+def test_shuffled_test_labels_change_the_oracle_alone(model, pixels, images, labels):
+    train, test = slice(0, 12), slice(12, 24)
+    shuffled = labels.roll(1)
+    assert not torch.equal(shuffled[test], labels[test])
+    found = []
+    for given in (labels, torch.cat([labels[train], shuffled[test]])):
+        fit = calibrate(
+            model, pixels[train], given[train].numpy(), noises={"gaussian_noise": (0.1,)}, lambdas=(0.1, 0.9)
+        )
+        free = [LabelFree(name, reference=reference(model, images[train])) for name in CRITERIA]
+        chosen = [policy(model, images[test]) for policy in (Calibrated(fit), *free)]
+        found.append((chosen, choose_oracle(model, images[test], given[test], (0.1, 0.9)).accuracies))
+    for first, second in zip(found[0][0], found[1][0], strict=True):
+        assert torch.equal(first, second)
+    assert found[0][1] != found[1][1]
+
+
+def test_label_free_refuses_nonsense():
+    with pytest.raises(InputError, match="Did you mean 'entropy'"):
+        LabelFree("entropi")
+    with pytest.raises(InputError, match="that grow"):
+        LabelFree("noise", lambdas=(0.5, 0.1))
+    with pytest.raises(InputError, match="strength"):
+        LabelFree("noise", strength=0.0)
+
+
+def test_points_are_what_was_measured(fit):
+    point = fit.points[0]
+    assert isinstance(point, FitPoint)
+    assert len(point.accuracies) == len(fit.lambdas) == 3
+    assert min(fit.lambdas) <= point.best <= max(fit.lambdas)
+    assert np.isfinite(fit.slope)

@@ -1,0 +1,61 @@
+"""Policies by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.lambdas import CalibratedFit, choose
+from robustbench_sdnet.lambdas.registry import CRITERIA, LAMBDAS, parse_policy
+
+FIT = CalibratedFit(1.0, 0.0, (0.1, 1.4), 0.1, (), 1, 0)
+
+
+def test_names_are_read():
+    assert parse_policy("0.30").text == "0.3"
+    assert parse_policy("fixed:0.3") == parse_policy("0.3")
+    assert parse_policy("oracle").text == "oracle"
+    assert parse_policy("label-free").text == "label-free:noise"
+    assert parse_policy(" label-free:entropy ").criterion == "entropy"
+    assert LAMBDAS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("calibratd", "Did you mean 'calibrated'"),
+        ("label-free:discrepency", "Did you mean 'discrepancy'"),
+        ("label-free:", "Unknown label-free criterion"),
+        ("oracle:best", "takes no detail"),
+        ("-1", "not negative"),
+        ("inf", "not negative"),
+        ("nan", "not negative"),
+        ("fixed", "is a number"),
+        ("", "Unknown lambda policy"),
+    ],
+)
+def test_wrong_names_are_refused(text, match):
+    with pytest.raises(InputError, match=match):
+        parse_policy(text)
+
+
+def test_policies_are_made_by_name():
+    assert choose("0.3").name == "0.3"
+    assert choose("calibrated", fit=FIT).name == "calibrated"
+    for criterion in CRITERIA:
+        assert choose(f"label-free:{criterion}").name == f"label-free:{criterion}"
+    with pytest.raises(InputError, match="needs a fit"):
+        choose("calibrated")
+    with pytest.raises(InputError, match="needs test labels"):
+        choose("oracle")
+
+
+def test_the_registry_needs_no_torch():
+    code = (
+        "import sys; from robustbench_sdnet.lambdas import registry; registry.parse_policy('oracle');"
+        "from robustbench_sdnet.attacks import verdicts; verdicts.CHECKS; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,87 @@
+"""A sweep gives what single passes give, shares work, and leaves the model alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.lambdas import sweep_lambdas
+from robustbench_sdnet.lambdas.stem import stem_of
+from robustbench_sdnet.zoo import build_model, csc_layers, residuals, use_lambda
+
+LAMBDAS = (0.0, 0.1, 0.5, 1.4)
+
+
+def at(model, images, lam, scope="stem"):
+    with use_lambda(model, lam, scope=scope):
+        return model(images)
+
+
+@pytest.mark.parametrize("scope", ["stem", "all"])
+def test_a_sweep_agrees_with_single_passes(model, images, scope):
+    swept = list(sweep_lambdas(model, images, LAMBDAS, scope=scope))
+    for lam, logits in zip(LAMBDAS, swept, strict=True):
+        torch.testing.assert_close(logits, at(model, images, lam, scope), rtol=1e-4, atol=1e-5)
+    assert (swept[0] - swept[-1]).abs().max() > 1e-3
+
+
+def test_a_lambda_a_sample(model, images):
+    lam = torch.linspace(0, 1, len(images))
+    (logits,) = sweep_lambdas(model, images, [lam])
+    torch.testing.assert_close(logits, at(model, images, lam), rtol=1e-4, atol=1e-5)
+
+
+def test_logits_do_not_depend_on_the_other_lambdas(model, images):
+    together = list(sweep_lambdas(model, images, LAMBDAS))
+    for lam, logits in zip(LAMBDAS, together, strict=True):
+        assert torch.equal(next(sweep_lambdas(model, images, [lam])), logits)
+
+
+@pytest.mark.parametrize(
+    "coding", [{"n_steps": 1}, {"n_steps": 4}, {"mu": 0.3}, {"n_dict": 2}, {"non_negative": False}]
+)
+def test_every_way_of_coding_can_be_swept(images, coding):
+    other = build_model("sdnet20", width=4, input_size=8, **coding).eval()
+    with torch.no_grad():
+        for lam, logits in zip(LAMBDAS, sweep_lambdas(other, images, LAMBDAS), strict=True):
+            torch.testing.assert_close(logits, at(other, images, lam), rtol=1e-4, atol=1e-5)
+
+
+def test_the_analysis_is_computed_once(model, images, monkeypatch):
+    stem = stem_of(model, images)
+    calls = []
+    original = type(stem.layer.operator).analyse
+
+    def counted(self, *arguments):
+        calls.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(type(stem.layer.operator), "analyse", counted)
+    list(stem.codes(LAMBDAS))
+    # One analysis of the images, and one of the synthesis for each lambda's second step.
+    assert len(calls) == 1 + len(LAMBDAS)
+
+
+def test_residuals_agree_with_the_model(model, images):
+    stem = stem_of(model, images)
+    for lam, energy in zip(LAMBDAS, stem.residuals(LAMBDAS), strict=True):
+        with use_lambda(model, lam):
+            torch.testing.assert_close(energy, residuals(model, images), rtol=1e-4, atol=1e-4)
+
+
+def test_the_model_is_left_alone_even_when_a_sweep_is_abandoned(model, images):
+    before = model(images)
+    swept = sweep_lambdas(model, images, LAMBDAS)
+    next(swept)
+    assert torch.equal(model(images), before)
+    assert "forward" not in vars(csc_layers(model)[0])
+
+
+def test_what_cannot_be_swept(model, images):
+    with pytest.raises(InputError, match="no sparse coding stem"):
+        next(sweep_lambdas(build_model("resnet20", width=4, input_size=8).eval(), images, [0.1]))
+    with pytest.raises(InputError, match="not negative"):
+        list(sweep_lambdas(model, images, [-0.1]))
+    with pytest.raises(InputError, match="scope"):
+        list(sweep_lambdas(model, images, [0.1], scope="head"))
