@@ -11,9 +11,15 @@ NORMS = ("linf", "l2")
 
 
 def lengths(delta: Tensor, norm: str) -> Tensor:
-    """(n,) norm of each perturbation."""
+    """(n,) norm of each perturbation: linf, l2, l1, or l0, the number of pixels changed in any channel."""
     flat = delta.flatten(1)
-    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+    if norm == "linf":
+        return flat.abs().amax(1)
+    if norm == "l2":
+        return flat.square().sum(1).sqrt()
+    if norm == "l1":
+        return flat.abs().sum(1)
+    return (delta != 0).any(1).flatten(1).sum(1).to(delta.dtype)
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:

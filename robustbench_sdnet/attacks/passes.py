@@ -69,6 +69,11 @@ class Passes:
         rows = torch.arange(len(images), device=images.device)
         return self._gradient(images, loss, rows)
 
+    def call(self, images: Tensor) -> Tensor:
+        """Logits of one batch as it comes, gradients recorded, for attacks that bring their own batches."""
+        self.forwards += len(images)
+        return self._call(images, low=False)
+
     def check(self) -> None:
         """Raise if any logits so far were not finite (the only place that waits for the device)."""
         if self._bad is not None and bool(self._bad):

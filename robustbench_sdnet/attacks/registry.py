@@ -178,6 +178,8 @@ def _coerced(what: str, value: object, default: Value) -> Value:
 def _number(what: str, text: str, default: Value) -> Value:
     """A number, also written as a fraction; options without a default may be any text."""
     top, slash, bottom = text.partition("/")
+    if default is None and text.lstrip("-").isdigit():
+        return int(text)
     try:
         return float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError):

@@ -20,7 +20,10 @@ LIBRARIES = ("foolbox", "torchattacks")
 Value = bool | int | float | str | None
 
 # What the adapters supply themselves; `eps` and `norm` are the suite's own options.
-_SUPPLIED = {"self", "model", "eps", "norm", "device", "seed", "verbose", "distance", "n_classes"}
+_SUPPLIED = {
+    "self", "model", "eps", "max_epsilon", "norm", "device", "seed", "verbose", "distance", "n_classes",
+    "init_attack", "tensorboard",
+}  # fmt: skip
 
 # Torchattacks says nowhere which norm an attack minimises or bounds.
 _TORCHATTACKS_NORMS: Mapping[str, tuple[str, ...]] = {
@@ -46,6 +49,7 @@ class LibraryAttack:
     params: Mapping[str, Value]
     norms: tuple[str, ...]
     minimal_norm: bool
+    accepts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def _attacks(library: str) -> Mapping[str, LibraryAttack]:
 
 def _torchattacks(name: str, classes: Mapping[str, _Class]) -> LibraryAttack:
     norms = _TORCHATTACKS_NORMS.get(name, ("linf",))
-    return LibraryAttack(name, _options(name, classes), norms, name in _TORCHATTACKS_MINIMAL)
+    accepts = frozenset(_signature(name, classes))
+    return LibraryAttack(name, _options(name, classes), norms, name in _TORCHATTACKS_MINIMAL, accepts)
 
 
 def _foolbox(name: str, classes: Mapping[str, _Class]) -> LibraryAttack | None:
@@ -101,15 +106,21 @@ def _foolbox(name: str, classes: Mapping[str, _Class]) -> LibraryAttack | None:
     distance = next((classes[c].distance for c in lineage if c in classes and classes[c].distance), None)
     norm = next((n for n in ("linf", "l2", "l1", "l0") if name.lower().startswith(n)), distance or "l2")
     minimal = "MinimizationAttack" in text and "FixedEpsilonAttack" not in lineage
-    return LibraryAttack(name, _options(name, classes), (norm,), minimal)
+    options = _options(name, classes)
+    norms = ("l2", "linf") if "constraint" in options else (norm,)
+    return LibraryAttack(name, options, norms, minimal, frozenset(_signature(name, classes)))
 
 
 def _options(name: str, classes: Mapping[str, _Class]) -> Mapping[str, Value]:
+    return {key: value for key, value in _signature(name, classes).items() if key not in _SUPPLIED}
+
+
+def _signature(name: str, classes: Mapping[str, _Class]) -> Mapping[str, Value]:
     """The signature that counts is that of the nearest class with an `__init__`."""
     for ancestor in _lineage(name, classes):
         init = classes[ancestor].init if ancestor in classes else None
         if init is not None:
-            return {key: value for key, value in init.items() if key not in _SUPPLIED}
+            return init
     return {}
 
 

@@ -75,7 +75,8 @@ def bump_pair(side: int) -> Tensor:
         return torch.full((side, side), 1.0 / side, dtype=torch.float64)
     upper = side // 2
     pair = torch.cat([_bump(upper, side), -_bump(side - upper, side)])
-    return pair / torch.linalg.vector_norm(pair)
+    normalised: Tensor = pair / torch.linalg.vector_norm(pair)
+    return normalised
 
 
 def _bump(height: int, width: int) -> Tensor:
@@ -85,7 +86,8 @@ def _bump(height: int, width: int) -> Tensor:
     for ring in range(max(height, width) // 2 + 1):
         bottom, right = top - ring + 2 * ring + 1, left - ring + 2 * ring + 1
         bump[max(top - ring, 0) : max(bottom, 0), max(left - ring, 0) : max(right, 0)] += 1 / (ring + 1) ** 2
-    return bump / torch.linalg.vector_norm(bump)
+    normalised: Tensor = bump / torch.linalg.vector_norm(bump)
+    return normalised
 
 
 def _placed_bump(words: Tensor, size: Tensor, height: int, width: int) -> Tensor:

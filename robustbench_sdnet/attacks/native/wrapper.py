@@ -82,10 +82,11 @@ def checked(
     eps: float | None,
     norm: str,
     sample_ids: Tensor | Sequence[int] | None,
+    norms: Sequence[str] = NORMS,
 ) -> Tensor:
     """The sample ids (n,) int64 on the device of `images`, once every argument has been found in order."""
-    if norm not in NORMS:
-        raise unknown("norm", norm, NORMS)
+    if norm not in norms:
+        raise unknown("norm", norm, norms)
     if eps is not None and not eps >= 0:
         raise InputError(f"eps must be 0 or more, got {eps}.")
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):

@@ -1,0 +1,69 @@
+"""Any attack of foolbox by its class name: gradient, decision-based and minimal-norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from robustbench_sdnet.attacks.backends.library import Counted, changed, construct, imported, run_library
+from robustbench_sdnet.attacks.passes import Classifier
+from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.attacks.signatures import library_attack
+
+_TARGETED_ONLY = {"GenAttack"}
+
+
+def attack(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    name: str,
+    options: Mapping[str, object],
+    eps: float | None,
+    norm: str,
+    seed: int,
+    sample_ids: Tensor | Sequence[int] | None,
+    precision: str,
+    batch_size: int | None,
+    early_stop: bool,
+) -> AttackResult:
+    """Run foolbox's class `name`; it runs in the model's precision, and to its own end.
+
+    Minimal-norm attacks always seek the smallest perturbation; with eps it is then moved into the ball.
+
+    Args:
+        options: of its constructor.
+
+    Returns and raises what `run_library` does; an option that the class refuses is an InputError.
+    """
+    foolbox = imported("foolbox")
+    known = library_attack("foolbox", name)
+    own = changed(dict(options), dict(known.params))
+    if "constraint" in known.params and "constraint" not in own:
+        own["constraint"] = norm
+    built: Any = construct(f"foolbox:{name}", lambda: getattr(foolbox.attacks, name)(**own))
+
+    def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
+        wrapped = foolbox.PyTorchModel(counted.eval(), bounds=(0, 1), device=batch.device)
+        if hasattr(built, "feed"):
+            built.feed(wrapped, batch)
+        criterion = foolbox.Misclassification(wanted)
+        if name in _TARGETED_ONLY:
+            criterion = foolbox.TargetedMisclassification(_runners_up(counted, batch, wanted))
+        raw, _, _ = built(wrapped, batch, criterion, epsilons=None if known.minimal_norm else eps)
+        found: Tensor = raw
+        return found
+
+    return run_library(
+        perturb, f"foolbox:{name}", model, images, labels, eps=eps, norm=norm, seed=seed,
+        sample_ids=sample_ids, batch_size=batch_size,
+    )  # fmt: skip
+
+
+def _runners_up(model: Counted, images: Tensor, labels: Tensor) -> Tensor:
+    """The most likely wrong class of each image."""
+    logits: Tensor = model(images)
+    return logits.scatter(1, labels[:, None], -float("inf")).argmax(1)

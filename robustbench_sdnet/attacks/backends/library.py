@@ -1,0 +1,179 @@
+"""Run a foreign attack on the samples that are worth attacking, and judge what it returns by our rules."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robustbench_sdnet.attacks.geometry import lengths, project
+from robustbench_sdnet.attacks.losses import margin
+from robustbench_sdnet.attacks.native.wrapper import (
+    DEFAULT_BATCH_SIZE,
+    assert_inside,
+    checked,
+    nothing,
+    positive,
+)
+from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen
+from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.draws import stream_key
+from robustbench_sdnet.errors import InputError, ModelError, SdnetBenchError
+
+Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
+"""(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
+
+
+class Counted(nn.Module):
+    """The model as a library sees it: a module with a parameter to tell the device by, that counts passes."""
+
+    def __init__(self, passes: Passes, classes: int, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__()
+        self.classes = classes
+        self._passes = passes
+        self._dtype = dtype
+        # Libraries read the device from the first parameter.
+        self.anchor = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self._passes.call(images.to(self._dtype))
+        if logits.requires_grad:
+            hooked: Any = logits
+            hooked.register_hook(self._count_backward)
+        return logits
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self._passes.backwards += len(gradient)
+
+
+def run_library(
+    perturb: Perturb,
+    name: str,
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float | None,
+    norm: str,
+    seed: int,
+    sample_ids: Tensor | Sequence[int] | None,
+    batch_size: int | None,
+) -> AttackResult:
+    """Attack the correctly classified samples, batch by batch, and verify every outcome.
+
+    A library draws from global generators, so that its answer depends on its batch; each batch is seeded
+    by the seed and its sample ids, and the global generators are put back.
+
+    Returns:
+        `images` are the library's, moved into the ball when there is one; `extra["raw_robust"]` and
+        `extra["raw_distance"]` (n,) judge them before that, and `extra["distance"]` (n,) is the norm of the
+        perturbation that broke each sample (0 misclassified from the start, infinity none).
+    """
+    ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids, norms=(norm,))
+    if len(images) == 0:
+        return nothing(images)
+    size = positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
+    passes = Passes(model, low_precision=False, batch_size=size)
+    with frozen(model):
+        logits = passes.exact(images)
+        counted = Counted(passes, logits.shape[1], images.dtype, images.device)
+        clean = margin(logits, labels) >= 0
+        raw = images.clone()
+        wanted = clean.nonzero()[:, 0]
+        for start in range(0, len(wanted), size):
+            index = wanted[start : start + size]
+            with _seeded(seed, name, ids[index], images.device):
+                raw[index] = _perturbed(perturb, name, counted, images[index], labels[index])
+        passes.check()
+        raw_margin = margin(passes.exact(raw), labels)
+        inside = _inside(raw, images, eps, norm)
+        margins = raw_margin if torch.equal(inside, raw) else margin(passes.exact(inside), labels)
+    assert_inside(inside, images, eps, norm)
+    broken_at = torch.where(margins < 0, 1, -1)
+    distance = torch.where(raw_margin < 0, lengths(raw - images, norm), torch.inf)
+    return AttackResult(
+        images=inside,
+        clean=clean,
+        robust=clean & (margins >= 0),
+        broken_at=torch.where(clean, broken_at, 0),
+        margin=margins.float(),
+        forwards=passes.forwards,
+        backwards=passes.backwards,
+        extra={
+            "raw_robust": clean & (raw_margin >= 0),
+            "raw_distance": lengths(raw - images, norm),
+            "distance": torch.where(clean, distance, 0.0),
+        },
+    )
+
+
+def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labels: Tensor) -> Tensor:
+    """The library's images in our dtype; where it returns NaN, or nothing was found, the image itself."""
+    try:
+        # The libraries' own deprecations are not the user's to act on.
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = perturb(model, images.clone(), labels.clone())
+    except SdnetBenchError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(f"Attack {name} raised {type(error).__name__}: {reason}") from error
+    found = found.detach().to(images)
+    if found.shape != images.shape:
+        raise ModelError(f"Attack {name} returned {tuple(found.shape)} for images {tuple(images.shape)}.")
+    return torch.where(torch.isfinite(found), found, images)
+
+
+def _inside(raw: Tensor, images: Tensor, eps: float | None, norm: str) -> Tensor:
+    """The raw images in [0, 1] and in the ball: projected (linf, l2), or given up outside it."""
+    if eps is None:
+        return raw.clamp(0, 1)
+    if norm in ("linf", "l2"):
+        return project(raw, images, eps, norm)
+    boxed = raw.clamp(0, 1)
+    return torch.where((lengths(boxed - images, norm) <= eps).reshape(-1, 1, 1, 1), boxed, images)
+
+
+@contextmanager
+def _seeded(seed: int, name: str, ids: Tensor, device: torch.device) -> Iterator[None]:
+    key = stream_key(seed, f"{name}:{ids.tolist()}")
+    devices = [device] if device.type == "cuda" else []
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(key % 2**63)
+            np.random.seed(key % 2**32)
+            random.seed(key)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def imported(library: str) -> Any:
+    """The library, its own deprecation warnings held back; without its types, since it exports none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(library)
+
+
+def changed(options: dict[str, object], defaults: dict[str, object]) -> dict[str, object]:
+    """The options that differ from their defaults: the rest is left to the library."""
+    return {name: value for name, value in options.items() if value != defaults.get(name)}
+
+
+def construct(name: str, build: Callable[[], object]) -> object:
+    """Make an attack object; a missing or refused option is the user's to put right."""
+    try:
+        return build()
+    except (TypeError, ValueError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"Attack {name} refuses its options: {reason}") from error
