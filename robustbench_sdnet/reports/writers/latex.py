@@ -10,12 +10,14 @@ from ..numbers import Estimate, Missing
 PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage[margin=2cm]{geometry}
 \usepackage{booktabs,graphicx,longtable}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{4pt}
 \setlength{\tabcolsep}{4pt}
 """
+PICTURE = r"width=\linewidth,height=.85\textheight,keepaspectratio"
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -62,7 +64,7 @@ def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str
         if isinstance(block, Table):
             yield from table_lines(block)
         elif isinstance(block, Figure):
-            yield f"\\begin{{center}}\\includegraphics[width=\\linewidth]{{{picture(block)}}}\\\\"
+            yield f"\\begin{{center}}\\includegraphics[{PICTURE}]{{{picture(block)}}}\\\\"
             yield f"{escape(block.title)}\\end{{center}}"
         else:
             yield escape(block) + "\n"
