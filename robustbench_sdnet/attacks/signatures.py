@@ -33,7 +33,7 @@ _TORCHATTACKS_NORMS: Mapping[str, tuple[str, ...]] = {
     "SparseFool": ("l0",), "GN": ("l2",),
 }  # fmt: skip
 _TORCHATTACKS_MINIMAL = {"CW", "DeepFool", "EADL1", "EADEN", "JSMA", "OnePixel", "Pixle", "SparseFool", "GN"}
-_NOT_ATTACKS = {"VANILA", "MultiAttack", "LGV", "Attack"}
+_NOT_ATTACKS = {"VANILA", "MultiAttack", "LGV", "Attack", "BinarizationRefinementAttack"}
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,

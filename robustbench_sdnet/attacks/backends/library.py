@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustbench_sdnet.attacks.geometry import lengths, project
+from robustbench_sdnet.attacks.geometry import column, lengths, project
 from robustbench_sdnet.attacks.losses import margin
 from robustbench_sdnet.attacks.native.wrapper import (
     DEFAULT_BATCH_SIZE,
@@ -133,12 +133,15 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
 
 
 def _inside(raw: Tensor, images: Tensor, eps: float | None, norm: str) -> Tensor:
-    """The raw images in [0, 1] and in the ball: projected (linf, l2), or given up outside it."""
+    """The raw images in [0, 1] and in the ball: projected (linf, l2), shrunk (l1), or given up outside it (l0)."""
+    boxed = raw.clamp(0, 1)
     if eps is None:
-        return raw.clamp(0, 1)
+        return boxed
     if norm in ("linf", "l2"):
         return project(raw, images, eps, norm)
-    boxed = raw.clamp(0, 1)
+    if norm == "l1":
+        shrink = (eps / lengths(boxed - images, norm).clamp_min(1e-30)).clamp(max=1)
+        return images + column(shrink, images) * (boxed - images)
     return torch.where((lengths(boxed - images, norm) <= eps).reshape(-1, 1, 1, 1), boxed, images)
 
 
@@ -174,6 +177,8 @@ def construct(name: str, build: Callable[[], object]) -> object:
     """Make an attack object; a missing or refused option is the user's to put right."""
     try:
         return build()
+    except ImportError as error:
+        raise InputError(f"Attack {name} needs a package that is not installed: {error}.") from error
     except (TypeError, ValueError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(f"Attack {name} refuses its options: {reason}") from error
