@@ -51,7 +51,7 @@ class SparseCoding(nn.Module):
         self.register_buffer("power_vector", seeded_unit_vector((1, weight_shape[1], *size)))
         self._override: float | Tensor | None = None
         self._objectives: list[Tensor] | None = None
-        self._unit_version = -1
+        self._unit = (0, -1)  # identity and version of the weight when its atoms were normalised
 
     @property
     def lam(self) -> float | Tensor:
@@ -61,10 +61,10 @@ class SparseCoding(nn.Module):
     def atoms(self) -> Tensor:
         """The dictionary with unit-norm atoms; frozen weights were normalised once and come as they are."""
         frozen = not (self.training or torch.compiler.is_compiling() or self.weight.is_inference())
-        # In-place writes raise the version, so that changed weights are never taken for normalised ones.
-        return (
-            self.weight if frozen and self.weight._version == self._unit_version else unit_atoms(self.weight)
-        )
+        # In-place writes raise the version: changed or replaced weights are never taken for normalised ones.
+        if frozen and self._unit == (id(self.weight), self.weight._version):
+            return self.weight
+        return unit_atoms(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """The code (n, d, *size / stride) of `x` (n, c, *size).
@@ -141,8 +141,12 @@ class SparseCoding(nn.Module):
     @torch.no_grad()
     def normalise(self) -> None:
         """Normalise the atoms in place; the step size stays as it is."""
-        self.weight.copy_(unit_atoms(self.weight))
-        self._unit_version = self.weight._version
+        unit = unit_atoms(self.weight)
+        # Atoms that are there within rounding keep their bits, so that saving and loading changes nothing.
+        rounding = 8 * torch.finfo(unit.dtype).eps
+        error = (self.weight.flatten(1).norm(dim=1) - 1).abs().reshape(-1, *(1 for _ in unit.shape[1:]))
+        self.weight.copy_(torch.where(error <= rounding, self.weight, unit))
+        self._unit = (id(self.weight), self.weight._version)
 
 
 def csc2d(

@@ -111,9 +111,6 @@ def seeded_unit_vector(shape: tuple[int, ...]) -> Tensor:
 
 
 def unit_atoms(weight: Tensor) -> Tensor:
-    """Every slice along the first axis at unit norm; those that are there within rounding keep their bits."""
-    norms: Tensor = torch.linalg.vector_norm(
-        weight, dim=tuple(range(1, weight.dim())), keepdim=True
-    ).clamp_min(1e-12)
-    is_unit = (norms.detach() - 1).abs() <= 8 * torch.finfo(weight.dtype).eps
-    return weight / torch.where(is_unit, torch.ones_like(norms), norms)
+    """Every slice along the first axis at unit l2 norm."""
+    norms: Tensor = torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.dim())), keepdim=True)
+    return weight / norms.clamp_min(1e-12)

@@ -1,0 +1,72 @@
+"""Logits, residual energies and codes of the reference implementation, through its released tensor names."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from robustbench_sdnet.zoo import csc_layers, has_lambda, import_checkpoint, residuals, use_lambda
+
+RECORDS = range(10)
+TOLERANCE = 1e-4
+
+
+def tensor_of(record: dict[str, Any], name: str, shape: list[int]) -> Tensor:
+    """A tensor of the released state dict, by the formula of the golden files."""
+    if name in record.get("running_stats", {}):
+        return torch.tensor(record["running_stats"][name])
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    if name.endswith(".step_size"):
+        return torch.tensor(record["step_sizes"][name.removesuffix(".step_size")])
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{record['seed']}:{name}".encode()))
+    r = torch.randn(shape, generator=generator)
+    if name.endswith("running_var"):
+        return 1 + 0.25 * r.tanh()
+    if name.endswith("running_mean"):
+        return 0.1 * r
+    if len(shape) == 1:
+        return 1 + 0.1 * r if name.endswith("weight") else 0.05 * r
+    return r * (2 / r[0].numel()) ** 0.5
+
+
+def relative(actual: Tensor, expected: list[Any]) -> float:
+    target = torch.tensor(expected)
+    return ((actual - target).norm() / target.norm()).item()
+
+
+@pytest.fixture(scope="module")
+def records(golden: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((golden / "sdnet_forward.json").read_text())
+    assert len(found) == len(RECORDS)
+    return found
+
+
+@pytest.mark.parametrize("index", RECORDS)
+@torch.no_grad()
+def test_a_reference_record_is_reproduced(records: list[dict[str, Any]], index: int, tmp_path: Path) -> None:
+    record = records[index]
+    state = {name: tensor_of(record, name, shape) for name, shape in record["state_dict"]}
+    torch.save(state, tmp_path / "model_best.pth.tar")
+    sizes = {key: record[key] for key in ("shortcut", "num_classes", "input_size")}
+    model = import_checkpoint(
+        tmp_path / "model_best.pth.tar", arch=record["arch"], step_size="checkpoint", **sizes
+    )
+    side = record["input_size"]
+    images = torch.rand((2, 3, side, side), generator=torch.Generator().manual_seed(record["seed"]))
+    for lam, expected in record["by_lambda"].items():
+        if not has_lambda(model):
+            assert relative(model(images), expected["logits"]) < TOLERANCE
+            continue
+        with use_lambda(model, float(lam), scope="stem" if record["lambda_applies_to"] == "stem" else "all"):
+            assert relative(model(images), expected["logits"]) < TOLERANCE
+            assert relative(residuals(model, images), expected["stem_residual"]) < TOLERANCE
+            codes = csc_layers(model)[0](model.normalise(images))  # type: ignore[operator]
+            share = (codes != 0).float().mean().item()
+            assert share == pytest.approx(expected["stem_code_nonzero"], rel=TOLERANCE)
