@@ -186,7 +186,7 @@ def passes(options: Any) -> int:
     """Forward-backward passes an update."""
     if options.augmix:
         return 3
-    return {"none": 1, "fgsm": 2}.get(options.adversary, options.attack_steps + 1)
+    return {"none": 1, "fgsm": 2}.get(options.adversary, int(options.attack_steps) + 1)
 
 
 def epoch_text(event: Event) -> str:

@@ -138,31 +138,39 @@ class StreamingFeed(Feed):
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, in order; a decoding error surfaces at its batch."""
         drawn = self._draw(epoch)
-        pending: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(AHEAD) as pool:
+        key = stream_key(self.options.seed, f"crops of epoch {epoch}")
+        pending: deque[list[Future[Batch]]] = deque()
+        with ThreadPoolExecutor(self.options.workers) as pool:
             for step in range(first_step, self.steps):
-                pending.append(pool.submit(self._read, epoch, *drawn.step(step, self.shard)))
+                positions, placement = drawn.step(step, self.shard)
+                pieces = torch.arange(len(positions)).chunk(self.options.workers)
+                pending.append([pool.submit(self._read, key, positions[i], placement[i]) for i in pieces])
                 if len(pending) > AHEAD:
-                    yield self._send(pending.popleft().result())
+                    yield self._send(pending.popleft())
             while pending:
-                yield self._send(pending.popleft().result())
+                yield self._send(pending.popleft())
 
-    def _read(self, epoch: int, positions: Tensor, placement: Placement) -> Batch:
-        images = torch.from_numpy(self._pixels(epoch, positions.numpy())).permute(0, 3, 1, 2)
+    def _read(self, key: int, positions: Tensor, placement: Placement) -> Batch:
+        images = torch.from_numpy(self._pixels(key, positions.numpy())).permute(0, 3, 1, 2)
         placed = place(images, torch.arange(len(positions)), placement)
         return Batch(placed, self.labels[positions], self.ids[positions])
 
-    def _pixels(self, epoch: int, positions: Int64) -> Uint8:
+    def _pixels(self, key: int, positions: Int64) -> Uint8:
         random_crops = getattr(self.data.pixels, "read_random_crops", None)
         if random_crops is None:
             return self.data.pixels.read(positions)
-        crops: Uint8 = random_crops(positions, stream_key(self.options.seed, f"crops of epoch {epoch}"))
+        crops: Uint8 = random_crops(positions, key)
         return crops
 
-    def _send(self, batch: Batch) -> Batch:
+    def _send(self, pieces: list[Future[Batch]]) -> Batch:
+        parts = [piece.result() for piece in pieces]
+        images = torch.cat([part.images for part in parts])
+        labels = torch.cat([part.labels for part in parts])
+        ids = torch.cat([part.ids for part in parts])
         if self.device.type == "cpu":
-            return batch
-        return Batch(*(part.pin_memory().to(self.device, non_blocking=True) for part in vars(batch).values()))
+            return Batch(images, labels, ids)
+        pinned = (part.pin_memory() for part in (images, labels, ids))
+        return Batch(*(part.to(self.device, non_blocking=True) for part in pinned))
 
 
 def make_feed(

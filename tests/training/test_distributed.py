@@ -10,43 +10,49 @@ import pytest
 import torch
 
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.training import train
 from robustbench_sdnet.training.distributed import launch
 from robustbench_sdnet.training.feed import Epoch, Shard
 from robustbench_sdnet.training.recipe import TrainOptions
 from robustbench_sdnet.zoo import load_model
 
+SETTINGS = {
+    "train.epochs": 3,
+    "train.batch_size": 24,
+    "train.precision": "float64",
+    "train.threads": 1,
+    "train.adversary": "fgsm",
+    "train.ema": 0.9,
+    "train.lr": 0.02,
+    "model.width": 4,
+}
 
-def run(data, folder, *extra, devices=1):
-    settings = {
-        "train.epochs": 3,
-        "train.batch_size": 24,
-        "train.precision": "float64",
-        "train.threads": 1,
-        "train.adversary": "fgsm",
-        "train.ema": 0.9,
-        "train.lr": 0.02,
-        "model.width": 4,
-    }
+
+def run_two(data, folder):
     command = [
         *(sys.executable, "-m", "robustbench_sdnet", "train", data, "sdnet20", "--device", "cpu"),
-        *("--output", str(folder), "--json", "--devices", str(devices)),
-        *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
-        *extra,
+        *("--output", str(folder), "--json", "--devices", "2"),
+        *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.splitlines()) == 1  # the first process alone prints
+    return json.loads(done.stdout)
+
+
+def losses(folder):
     log = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
-    return json.loads(done.stdout), torch.tensor(log, dtype=torch.float64)
+    return torch.tensor(log, dtype=torch.float64)
 
 
 def test_two_processes_draw_the_same_curve_as_one(tiny_data, tmp_path):
-    one, one_losses = run(tiny_data, tmp_path / "one")
-    two, two_losses = run(tiny_data, tmp_path / "two", devices=2)
-    assert len(one_losses) == 3
-    assert (one_losses - two_losses).abs().max() < 1e-5
-    assert one_losses[0] - one_losses[-1] > 0.05
-    assert one["accuracy"] == two["accuracy"]
+    one = train(tiny_data, "sdnet20", overrides=SETTINGS, output=tmp_path / "one", device="cpu")
+    two = run_two(tiny_data, tmp_path / "two")
+    first_losses, second_losses = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(first_losses) == 3
+    assert (first_losses - second_losses).abs().max() < 1e-5
+    assert first_losses[0] - first_losses[-1] > 0.05
+    assert one.accuracy == two["accuracy"]
     first, second = (load_model(tmp_path / name / "last.safetensors").state_dict() for name in ("one", "two"))
     worst = max((first[key].double() - second[key].double()).abs().max() for key in first)
     assert worst < 1e-5
@@ -64,8 +70,6 @@ def test_shards_are_the_global_batch_in_order():
 
 
 def test_a_batch_that_cannot_be_shared_and_no_device(tiny_data, tmp_path, monkeypatch):
-    from robustbench_sdnet.training import train
-
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InputError, match=r"train\.batch_size=128 is shared by 3 processes: take a multiple"):
         train(tiny_data, "resnet20", device="cpu", output=tmp_path / "run")

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from robustbench_sdnet.training import train
 from robustbench_sdnet.zoo import read_card
 
 SETTINGS = {
@@ -53,8 +54,7 @@ def kill_after_first_state(process_command, folder, delay):
 
 
 def test_killed_and_resumed_equals_undisturbed(tiny_data, tmp_path):
-    whole = finish(command(tiny_data, tmp_path / "whole"))
-    assert list(whole)[-4:] == ["steps_total", "steps_run", "resumed_at_step", "accuracy"]
+    whole = train(tiny_data, "sdnet20", overrides=SETTINGS, output=tmp_path / "whole", device="cpu")
     delay = random.random() * 0.3
     killed = kill_after_first_state(command(tiny_data, tmp_path / "cut"), tmp_path / "cut", delay)
     resumed = finish(command(tiny_data, tmp_path / "cut", "--resume"))
@@ -62,6 +62,6 @@ def test_killed_and_resumed_equals_undisturbed(tiny_data, tmp_path):
         pytest.skip("the run ended before it was killed")
     assert 0 < resumed["resumed_at_step"] <= resumed["steps_total"] == 24
     assert resumed["steps_run"] == 24 - resumed["resumed_at_step"]
-    assert resumed["accuracy"] == whole["accuracy"]
+    assert resumed["accuracy"] == whole.accuracy
     hashes = [read_card(tmp_path / name / "last.safetensors").weights_hash for name in ("whole", "cut")]
     assert hashes[0] == hashes[1], f"killed {delay:.3f} s after the first state"

@@ -1,0 +1,95 @@
+"""The command: what it prints, refuses and starts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from robustbench_sdnet.cli.train import _without_devices, duration, quicker_text, start_text, train
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.training.recipe import load_recipe
+
+SETTINGS = ["--set", "train.epochs=1", "--set", "model.width=4", "--set", "train.threads=1"]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(train, list(arguments), catch_exceptions=False)
+
+
+def test_json_ends_with_the_agreed_keys(tiny_data, tmp_path):
+    done = invoke(tiny_data, "resnet20", "--output", str(tmp_path / "run"), "--json", *SETTINGS)
+    assert done.exit_code == 0
+    record = json.loads(done.stdout)
+    assert list(record)[-4:] == ["steps_total", "steps_run", "resumed_at_step", "accuracy"]
+    assert "epoch 1  loss" in done.stderr
+    again = invoke(tiny_data, "resnet20", "--output", str(tmp_path / "run"), "--resume")
+    assert f"checkpoint {tmp_path / 'run' / 'best.safetensors'}" in again.stdout
+
+
+def test_dry_run_prints_the_resolved_recipe(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = invoke(tiny_data, "sdnet20", "--recipe", "pgd-at", "--seed", "3", "--dry-run", *SETTINGS)
+    recipe = yaml.safe_load(done.stdout)
+    assert (recipe["name"], recipe["train"]["seed"], recipe["train"]["epochs"]) == ("pgd-at", 3, 1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("digit", "resnet20"), "Unknown data set 'digit'. Did you mean 'digits'"),
+        (("digits", "sdnet2"), "Unknown architecture 'sdnet2'"),
+        (("digits", "resnet20", "--recipe", "fsat"), "Did you mean 'fast'"),
+        (("digits", "resnet20", "--set", "train.epoch=1"), "Did you mean 'train.epochs'"),
+        (("digits", "resnet20", "--set", "train.epochs"), "--set takes key=value"),
+        (("digits", "resnet20", "--device", "gpu0"), "Unknown device"),
+    ],
+)
+def test_usage_errors(arguments, match):
+    with pytest.raises(InputError, match=match):
+        invoke(*arguments)
+
+
+def start_event(seconds, *, gpu=False, recipe="published"):
+    return {
+        "folder": "runs/x",
+        "recipe": load_recipe(recipe),
+        "images": 50000,
+        "precision": "bfloat16",
+        "device": "cpu",
+        "resumed_at_step": 0,
+        "steps_total": 10,
+        "seconds": seconds,
+        "gpu": gpu,
+    }
+
+
+def test_start_says_how_long_and_names_the_quicker_recipe():
+    text = start_text(start_event(22 * 3600.0))
+    assert "about 22.0 h on this device" in text
+    # fast takes 20 of published's 220 epochs: 2 hours
+    assert "--recipe fast takes about 2.0 h" in text
+    assert "--recipe" not in start_text(start_event(60.0))
+    assert "--recipe" not in start_text(start_event(22 * 3600.0, gpu=True))
+    assert "--recipe" not in start_text(start_event(22 * 3600.0, recipe="fast"))
+
+
+def test_quicker_counts_the_adversarys_passes():
+    # pgd-at: 110 epochs of 11 passes; fast: 20 of one
+    text = quicker_text(110 * 11 * 60.0, load_recipe("pgd-at").train)
+    assert "about 20 min" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(12, "12 s"), (600, "10 min"), (7200, "2.0 h"), (864000, "10.0 days")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_devices_is_taken_out_for_the_processes():
+    arguments = ["train", "digits", "resnet20", "--devices", "2", "--set", "train.epochs=1", "--devices=2"]
+    assert _without_devices(arguments) == ["train", "digits", "resnet20", "--set", "train.epochs=1"]

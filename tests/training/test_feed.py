@@ -1,0 +1,112 @@
+"""Batches: resident and streamed ones agree; ImageNet's crops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from robustbench_sdnet import data
+from robustbench_sdnet.data.imagenet import random_box
+from robustbench_sdnet.errors import DataError
+from robustbench_sdnet.training import train
+from robustbench_sdnet.training.feed import ResidentFeed, Shard, StreamingFeed, make_feed
+from robustbench_sdnet.training.recipe import TrainOptions
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def feeds(tiny_data):
+    held = data.load(tiny_data, "train")
+    options = TrainOptions(crop=2, cutout=3, workers=3)
+
+    def make(kind, shard=None):
+        return kind(held, options, torch.arange(90), 16, CPU, shard or Shard())
+
+    return make
+
+
+def test_streamed_batches_are_the_resident_ones(feeds):
+    resident, streamed = (list(feeds(kind).epoch(1)) for kind in (ResidentFeed, StreamingFeed))
+    assert len(resident) == len(streamed) == 90 // 16
+    for one, other in zip(resident, streamed, strict=True):
+        assert all(torch.equal(getattr(one, key), getattr(other, key)) for key in ("images", "labels", "ids"))
+
+
+@pytest.mark.parametrize("kind", [ResidentFeed, StreamingFeed])
+def test_an_epoch_can_be_entered_at_any_step_and_shared(feeds, kind):
+    whole = list(feeds(kind).epoch(2))
+    later = list(feeds(kind).epoch(2, first_step=3))
+    assert torch.equal(torch.cat([batch.images for batch in later]), torch.cat([b.images for b in whole[3:]]))
+    shares = [list(feeds(kind, Shard(rank, 2)).epoch(2)) for rank in range(2)]
+    assert torch.equal(torch.cat([share[0].ids for share in shares]), whole[0].ids)
+    assert not torch.equal(whole[0].ids, next(iter(feeds(kind).epoch(3))).ids)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("imagenet")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for wnid in ("n01", "n02"):
+            (root / split / wnid).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (240, 260, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / wnid / f"{number}.JPEG")
+    return root
+
+
+def test_imagenet_streams_random_crops_that_change_with_the_epoch(folder):
+    held = data.load("imagenet", "train", root=folder)
+    feed = make_feed(held, TrainOptions(crop=0, flip=False), torch.arange(8), 4, CPU, Shard())
+    assert isinstance(feed, StreamingFeed)
+    batches = list(feed.epoch(0))
+    assert batches[0].images.shape == (4, 3, 224, 224)
+    again = list(feed.epoch(0, first_step=1))
+    assert torch.equal(again[0].images, batches[1].images)
+    first = {int(i): image for batch in batches for i, image in zip(batch.ids, batch.images, strict=True)}
+    later = {
+        int(i): image for batch in feed.epoch(1) for i, image in zip(batch.ids, batch.images, strict=True)
+    }
+    assert all(not torch.equal(first[i], later[i]) for i in range(8))
+
+
+def test_random_boxes_lie_inside_and_cover_the_allowed_areas():
+    draws = np.random.Generator(np.random.Philox(0))
+    boxes = np.array([random_box(draws, 500, 375) for _ in range(2000)])
+    left, top, right, bottom = boxes.T
+    assert left.min() >= 0
+    assert top.min() >= 0
+    assert right.max() <= 500
+    assert bottom.max() <= 375
+    area = (right - left) * (bottom - top) / (500 * 375)
+    ratio = (right - left) / (bottom - top)
+    assert 0.075 < area.min() < 0.12
+    assert area.max() > 0.9
+    assert 0.74 < ratio.min() < ratio.max() < 1.35
+    assert random_box(draws, 1000, 10)[3] == 10  # no box of an allowed ratio fits but the central one
+
+
+def test_imagenet_trains_on_one_step(folder, tmp_path):
+    settings = {
+        "train.epochs": 1,
+        "train.batch_size": 4,
+        "train.limit": 4,
+        "model.width": 2,
+        "train.threads": 1,
+    }
+    result = train("imagenet", "sdnet18", overrides=settings, output=tmp_path / "run", data_root=folder)
+    assert result.steps_run == 1
+
+
+def test_a_damaged_picture_stops_the_run(folder, tmp_path):
+    import shutil
+
+    root = shutil.copytree(folder, tmp_path / "damaged")
+    (root / "train" / "n02" / "3.JPEG").write_bytes(b"\xff\xd8 no picture")
+    held = data.load("imagenet", "train", root=root)
+    feed = make_feed(held, TrainOptions(crop=0), torch.arange(8), 8, CPU, Shard())
+    with pytest.raises(DataError, match=r"n02/3\.JPEG is no readable image"):
+        list(feed.epoch(0))
