@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULT_STORE = "sqlite:///runs/results.db"
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
     """A value read by a function that raises `InputError`, which then ends the command in one line.
 
     Args:
@@ -60,7 +60,7 @@ model_option = click.option(
     "models",
     multiple=True,
     metavar="MODEL",
-    help="A run, a checkpoint, a zoo name, package.module:function; repeatable. Default: every model at hand for the data.",
+    help="A run, a checkpoint, a zoo name, package.module:function; repeatable [default: every model at hand].",
 )
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."

@@ -29,7 +29,12 @@ EPS = "2/255,4/255,8/255,16/255"
     help="Where models, results and the report go.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Test images to measure on."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Test images used.",
 )
 @device_option
 @seed_option
@@ -62,9 +67,8 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
         evaluate(corruptions=CORRUPTIONS, on_progress=update, **shared)
     with shown_progress("attack pgd") as update:
         evaluate(attacks=[{"name": "pgd", "eps": EPS}], on_progress=update, **shared)
-    written = [report(store, kind, output=output / f"report.{end}") for kind, end in (("markdown", "md"), ("html", "html"))]
-    for path in written:
-        click.echo(f"report {path}")
+    for kind, name in (("markdown", "report.md"), ("html", "report.html")):
+        click.echo(f"report {report(store, kind, output=output / name)}")
     click.echo(f"store  {store}")
 
 

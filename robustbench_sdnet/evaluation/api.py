@@ -87,7 +87,8 @@ def prepare(setting: Setting) -> Ready:
 def _load(spec: ModelSpec, device: str) -> nn.Module:
     from ..zoo import load_model
 
-    return load_model(spec.source, device=device)
+    model: nn.Module = load_model(spec.source, device=device)
+    return model
 
 
 def answer(
@@ -236,7 +237,8 @@ def sweep(
     Args:
         options: as for `evaluate`.
     """
-    return evaluate(models, data, lambdas=lambdas, corruptions=corruptions, **options)
+    table: pd.DataFrame = evaluate(models, data, lambdas=lambdas, corruptions=corruptions, **options)
+    return table
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:

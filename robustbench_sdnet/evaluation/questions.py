@@ -47,7 +47,7 @@ def corruption_specs(
     Raises:
         InputError: an unknown name, or a level for a corruption that has none.
     """
-    found = []
+    found: list[CorruptionSpec] = []
     for name in expand(names):
         info = corruption_info(name)
         own = seed if info.random and source == "generated" else 0
@@ -97,10 +97,20 @@ def attack_specs(
         raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
     changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
     shown = "" if chain else ",".join(changed + ([f"seed={seed}"] if seed else []))
-    options = {"norm": norm, "params": params(chosen), "seed": seed, "version": info.version}
+    wanted: Sequence[Eps | None] = budgets or [None]
     return [
-        AttackSpec(name=name, eps=eps, kind=info.kind, chain=chain, shown=shown, **options)
-        for eps in budgets or [None]
+        AttackSpec(
+            name=name,
+            eps=eps,
+            norm=norm,
+            params=params(chosen),
+            seed=seed,
+            version=info.version,
+            kind=info.kind,
+            chain=chain,
+            shown=shown,
+        )
+        for eps in wanted
     ]
 
 
@@ -132,7 +142,8 @@ def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | N
         cards = find_models(data.name, train_hash=_train_hash(data, root), runs=runs)
     if not cards:
         raise InputError(
-            f"No model trained on {data.name} is at hand. Run 'sdnet-bench train {data.name} sdnet20' or give --model."
+            f"No model trained on {data.name} is at hand. "
+            f"Run 'sdnet-bench train {data.name} sdnet20' or give --model."
         )
     specs = {spec.weights: spec for spec in map(model_spec, reversed(cards))}
     return _distinct(sorted(specs.values(), key=lambda spec: spec.name))
@@ -144,7 +155,8 @@ def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
     for spec in specs:
         if spec.name in seen:
             raise InputError(
-                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. Rename one."
+                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. "
+                "Rename one."
             )
         seen[spec.name] = spec
     return specs

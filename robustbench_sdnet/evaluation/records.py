@@ -1,4 +1,4 @@
-"""The result record: one flat dictionary an answer, recomputed from per-sample outcomes, the contract of every consumer.
+"""The result record: one flat dictionary an answer, recomputed from per-sample outcomes.
 
 Records hold no times, hosts or paths, so that two stores with equal answers give equal reports, byte for byte.
 """

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from ..errors import InputError, StoreError
 from ..specs import Cell, canonical
 from .outcome import Outcome
+from .plan import missing
 
 SCHEMA_VERSION = 1
 DEFAULT_STORE = "sqlite:///runs/results.db"
@@ -90,7 +91,8 @@ class Store:
             self.path = _sqlite_path(self.url)
             if must_exist and self.path is not None and not self.path.exists():
                 raise StoreError(
-                    f"No results yet: {self.path} does not exist. Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
+                    f"No results yet: {self.path} does not exist. "
+                    "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
                 )
             self._engine = sa.create_engine(self.url)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
@@ -98,6 +100,7 @@ class Store:
         if self.path is not None:
             _make_folder(self.path.parent)
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
         with self._guard("open"):
             self._create_or_migrate()
 
@@ -118,7 +121,7 @@ class Store:
 
     def add_cells(self, cells: Mapping[str, Cell]) -> None:
         """Record cells by id; those already there stay as they are."""
-        with self._guard("write"), self._engine.begin() as connection:
+        with self._guard("write"), self._writing() as connection:
             known = set(connection.scalars(sa.select(_CELLS.c.id)))
             rows = [
                 {"id": cell_id, "spec": cell.to_json(), "parents": canonical(cell.parents)}
@@ -131,21 +134,30 @@ class Store:
     def add_shard(
         self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]
     ) -> None:
-        """Store a shard, whole; one that is already there stays."""
-        row = {
-            "cell_id": cell_id,
-            "start": start,
-            "stop": stop,
-            "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "outcome": outcome.encode(),
-            "cost": canonical(cost),
-        }
-        with self._guard("write"), self._engine.begin() as connection:
-            _insert_once(connection, _SHARDS, row)
+        """Store a shard, whole; positions that are already there stay as they are, so shards never overlap."""
+        with self._guard("write"), self._writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
+            where = _SHARDS.c.cell_id == cell_id
+            stored = [
+                tuple(row)
+                for row in connection.execute(sa.select(_SHARDS.c.start, _SHARDS.c.stop).where(where))
+            ]
+            for low, high in missing((start, stop), stored):
+                share = (high - low) / (stop - start)
+                row = {
+                    "cell_id": cell_id,
+                    "start": low,
+                    "stop": high,
+                    "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+                    "outcome": outcome.cut(low - start, high - start).encode(),
+                    "cost": canonical(cost if share == 1 else _scaled(cost, share)),
+                }
+                _insert_once(connection, _SHARDS, row)
 
     def add_verdicts(self, cell_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
         """Store the diagnostics of an attack's cell; newer ones replace older ones."""
-        with self._guard("write"), self._engine.begin() as connection:
+        with self._guard("write"), self._writing() as connection:
             connection.execute(sa.delete(_VERDICTS).where(_VERDICTS.c.cell_id == cell_id))
             connection.execute(sa.insert(_VERDICTS).values(cell_id=cell_id, checks=canonical(list(checks))))
 
@@ -204,8 +216,14 @@ class Store:
                 parts.append(shard.outcome.cut(low - shard.start, high - shard.start))
         return Outcome.join(parts) if parts else None
 
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that holds the write lock from its start, so that what it reads stays true."""
+        with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            yield connection
+
     def _create_or_migrate(self) -> None:
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             _METADATA.create_all(connection)
             _insert_once(connection, _META, {"key": "schema", "value": str(SCHEMA_VERSION)})
             found = int(connection.scalar(sa.select(_META.c.value).where(_META.c.key == "schema")) or 0)
@@ -264,12 +282,26 @@ def _make_folder(folder: Path) -> None:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     """WAL lets reports read while shards are written; FULL makes a finished shard survive a power cut."""
+    connection.isolation_level = (
+        None  # transactions begin where `_begin_sqlite` says, not where the driver guesses
+    )
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout=60000")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN"
+    )
+
+
+def _scaled(cost: Mapping[str, Any], share: float) -> dict[str, Any]:
+    counted = ("forwards", "backwards", "seconds")
+    return {key: type(value)(value * share) if key in counted else value for key, value in cost.items()}
 
 
 def _first_line(error: object) -> str:

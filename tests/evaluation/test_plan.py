@@ -1,5 +1,7 @@
 """Plans: which cells, which shards, and what is left to do."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,7 +87,7 @@ def test_a_grid_covers_everything_once(size, stop):
     shards = list(plan.grid(size, stop))
     assert shards[0][0] == 0
     assert shards[-1][1] == stop
-    assert all(a[1] == b[0] for a, b in zip(shards, shards[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(shards))
     assert all(0 < b - a <= size for a, b in shards)
 
 

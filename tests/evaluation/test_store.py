@@ -55,6 +55,16 @@ def test_the_first_writer_of_a_shard_wins(store):
     assert shard.outcome.right.all()
 
 
+def test_shards_never_overlap(store):
+    store.add_shard(CELL.id, 2, 4, outcome(2, 4, right=True), COST)
+    store.add_shard(CELL.id, 0, 8, outcome(0, 8, right=False), {**COST, "forwards": 8})
+    assert store.ranges() == {CELL.id: [(0, 2), (2, 4), (4, 8)]}
+    found = store.outcome(CELL.id)
+    assert found.ids.tolist() == list(range(8))
+    assert found.right.tolist() == [False, False, True, True, False, False, False, False]
+    assert [shard.cost["forwards"] for shard in store.shards(CELL.id)] == [2, 4, 4]
+
+
 def test_outcomes_of_shards_join_and_can_be_cut(store):
     store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
     store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
@@ -102,7 +112,7 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path):
 def test_a_newer_schema_is_refused(store):
     with sqlite3.connect(store.path) as connection:
         connection.execute("update meta set value = '99'")
-    with pytest.raises(StoreError, match="schema 99.*Upgrade"):
+    with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
         Store(str(store.url))
 
 
@@ -111,7 +121,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
     store.close()
     sa.event.listen(store._engine, "connect", lambda raw, _: raw.execute("pragma max_page_count=1"))
     huge = {**COST, "device": "x" * 1_000_000}
-    with pytest.raises(StoreError, match="Cannot write the store .*full.*Finished shards are safe"):
+    with pytest.raises(StoreError, match=r"Cannot write the store .*full.*Finished shards are safe"):
         store.add_shard(CELL.id, 4, 8, outcome(4, 8), huge)
     assert store.ranges() == {CELL.id: [(0, 4)]}
 

@@ -1,0 +1,97 @@
+"""The installed command: help and usage errors come at once, in one line, without importing torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = [sys.executable, "-X", "importtime", "-m", "robustbench_sdnet"]
+HELP = [
+    [],
+    ["train"],
+    ["corrupt"],
+    ["attack"],
+    ["report"],
+    ["status"],
+    ["quickstart"],
+    ["zoo"],
+    ["data"],
+    ["diagnose"],
+]
+WRONG = {
+    "corupt": "Unknown command 'corupt'. Did you mean 'corrupt'",
+    "corrupt --corruption fogg": "Unknown corruption 'fogg'. Did you mean 'fog'",
+    "corrupt --severity 0": "severity must lie in 1 to 5, got '0'",
+    "corrupt --severity 1-9": "severity must lie in 1 to 5, got '1-9'",
+    "corrupt --data cifar11": "Unknown data set 'cifar11'. Did you mean 'cifar10'",
+    "corrupt --data npz:/nowhere/x.npz": "there is no file or folder '/nowhere/x.npz'",
+    "corrupt --model cifar10/sdnet21": "cifar10/sdnet21",
+    "corrupt --lambda -1": "lambda must be finite and not negative",
+    "corrupt --limit 0": "--limit",
+    "corrupt --device tpu": "Unknown device 'tpu'",
+    "corrupt --nonsense": "No such option '--nonsense'",
+    "attack": "Missing argument 'ATTACK'",
+    "attack pdg": "Unknown attack 'pdg'. Did you mean 'pgd'",
+    "attack pgd --eps 8": "at most 1 (images lie in [0, 1]), got '8'. Write 8/255",
+    "attack pgd --eps abc": "eps must be a fraction or a decimal such as 8/255 or 0.03, got 'abc'",
+    "attack pgd --eps 2": "Write 2/255",
+    "attack pgd --steps many": "must be a whole number, got 'many'",
+    "attack pgd --set stepz=3": "Did you mean 'steps'",
+    "attack pgd --set steps": "--set takes key=value, got 'steps'",
+    "attack torchattacks:PGDD": "PGDD",
+    "attack foolbox:LinfPGDD": "LinfPGDD",
+    "attack torchattacks:PGD --set stepz=3": "stepz",
+    "train cifar10 resnet19": "resnet19",
+    "train cifar11 resnet20": "cifar11",
+    "train digits sdnet20 --set train.epoch=3": "train.epoch",
+    "report to word": "word",
+    "report to markdown --store sqlite:///nowhere/none.db": "does not exist",
+    "status --store sqlite:///nowhere/none.db": "does not exist",
+}
+EXIT_1 = ("report to markdown", "status --store")
+
+
+def _run(arguments, cwd):
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+    lines = done.stderr.splitlines()
+    imported = {line.rsplit("|", 1)[1].strip() for line in lines if line.startswith("import time:")}
+    errors = [line for line in lines if not line.startswith("import time:")]
+    return done.returncode, done.stdout, errors, imported
+
+
+@pytest.mark.parametrize("command", HELP, ids=lambda command: command[0] if command else "sdnet-bench")
+def test_help_has_examples_and_does_not_import_torch(command, tmp_path):
+    code, output, _, imported = _run([*command, "--help"], tmp_path)
+    assert code == 0
+    assert "torch" not in imported
+    assert "sdnet-bench" in output.split("Usage:", 1)[1].partition("\n")[2], "an example"
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_usage_errors_are_one_line_and_do_not_import_torch(line, tmp_path):
+    code, output, errors, imported = _run(line.split(), tmp_path)
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("Error: ")
+    assert WRONG[line] in errors[0]
+    assert code == (1 if line.startswith(EXIT_1) else 2)
+    assert output == ""
+    assert "torch" not in imported
+
+
+def test_the_last_stop_hides_tracebacks_unless_asked(tmp_path):
+    program = "import robustbench_sdnet.cli as c; c.cli.main = lambda **k: 1 / 0; c.main([])"
+    environment = {k: v for k, v in os.environ.items() if k != "SDNET_BENCH_DEBUG"}
+    for debug, shown in ((None, "Error: Unexpected ZeroDivisionError: division by zero"), ("1", "Traceback")):
+        extra = {"SDNET_BENCH_DEBUG": debug} if debug else {}
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env=environment | extra,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 1
+        assert shown in done.stderr
