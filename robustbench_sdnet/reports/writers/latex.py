@@ -16,6 +16,7 @@ PREAMBLE = r"""\documentclass[10pt]{article}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{4pt}
 \setlength{\tabcolsep}{4pt}
+\setlength{\LTpost}{2pt}
 """
 PICTURE = r"width=\linewidth,height=.85\textheight,keepaspectratio"
 _SPECIAL = {
@@ -81,8 +82,9 @@ def table_lines(table: Table) -> Iterator[str]:
     yield " & ".join(map(escape, table.columns)) + " \\\\"
     yield "\\midrule\\endhead"
     for items in table.rows:
-        yield " & ".join(_item(item, table) for item in items) + " \\\\"
         below = [_below(item, table) for item in items]
+        # A starred end keeps a number and its interval on one page.
+        yield " & ".join(_item(item, table) for item in items) + (" \\\\*" if any(below) else " \\\\")
         if any(below):
             yield " & ".join(below) + " \\\\"
     yield "\\bottomrule"
