@@ -18,6 +18,10 @@ _HOMES = {
     "save_model": "weights",
     "weights_hash": "weights",
     "build_model": "sdnet",
+    "add_to_zoo": "publish",
+    "check_input": "guard",
+    "export_model": "publish",
+    "fetch": "fetch",
     "import_checkpoint": "importing",
     "auxiliary_objective": "control",
     "csc_layers": "control",
@@ -25,6 +29,8 @@ _HOMES = {
     "normalise_atoms": "control",
     "refresh_step_sizes": "control",
     "residuals": "control",
+    "verify": "publish",
+    "with_normalisation": "external",
     "use_lambda": "control",
 }
 __all__ = sorted(_HOMES)

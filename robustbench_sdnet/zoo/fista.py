@@ -107,7 +107,8 @@ def power_iterations(
 def seeded_unit_vector(shape: tuple[int, ...]) -> Tensor:
     """Where every power iteration starts: the same for a shape on every machine, with positive entries."""
     vector = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
-    return (vector / vector.norm()).to(torch.get_default_dtype())
+    vector /= torch.linalg.vector_norm(vector)
+    return vector.to(torch.get_default_dtype())
 
 
 def unit_atoms(weight: Tensor) -> Tensor:

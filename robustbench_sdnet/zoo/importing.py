@@ -132,9 +132,7 @@ def _numpy_scalars() -> AbstractContextManager[Any]:
     allow = getattr(torch.serialization, "safe_globals", None)
     if allow is None:
         return nullcontext()
-    scalar = type(np.float64(0)).__reduce__(np.float64(0))[
-        0
-    ]  # numpy.(_)core.multiarray.scalar of either NumPy
+    scalar = np.float64(0).__reduce__()[0]  # numpy.(_)core.multiarray.scalar of either NumPy
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
     context: AbstractContextManager[Any] = allow(
         [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]

@@ -42,7 +42,8 @@ def save_model(
         recipe: the resolved recipe, anything JSON can hold.
         accuracy: clean test accuracy in [0, 1].
         name: what reports show; None: the name of the file's folder.
-        dtype: convert floating tensors (buffers of a single number keep theirs); None keeps all.
+        dtype: store the weights of convolutions and linear layers in this type; None keeps their own. All else
+            stays: it takes no space, and small variances would be lost in float16.
 
     Returns:
         The card as `read_card` gives it.
@@ -78,7 +79,9 @@ def _stored_tensors(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Te
     tensors = {}
     for key, value in model.state_dict().items():
         if key.rpartition(".")[2] != _WARM_START:
-            convert = dtype is not None and value.is_floating_point() and value.dim() > 0
+            convert = (
+                dtype is not None and value.is_floating_point() and key.endswith("weight") and value.dim() > 1
+            )
             kept = value.detach().to("cpu", dtype if convert else value.dtype)
             tensors[key] = kept.contiguous().clone()
     return tensors

@@ -57,7 +57,9 @@ def objective(layer: SparseCoding, x: Tensor, code: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("non_negative", [True, False])
 @pytest.mark.parametrize(("n_steps", "share"), [(1, 0.9), (2, 0.99), (60, 1.0)])
-def test_an_orthonormal_dictionary_gives_soft_thresholding(n_steps: int, share: float, non_negative: bool) -> None:
+def test_an_orthonormal_dictionary_gives_soft_thresholding(
+    n_steps: int, share: float, non_negative: bool
+) -> None:
     # L = 1, so the step is 0.9: one step reaches 0.9 of the solution, the second 0.9 of the rest.
     coding = Coding(lam=0.3, n_steps=n_steps, non_negative=non_negative, gradient_at="momentum")
     basis = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)).double())[0]
@@ -71,8 +73,11 @@ def test_an_orthonormal_dictionary_gives_soft_thresholding(n_steps: int, share: 
     torch.testing.assert_close(layer(x), expected.relu() if non_negative else expected, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize(("gradient_at", "n_steps", "tolerance"), [("momentum", 4000, 1e-6), ("code", 500, 0.03)])
+@pytest.mark.parametrize(
+    ("gradient_at", "n_steps", "tolerance"), [("momentum", 4000, 1e-6), ("code", 500, 0.03)]
+)
 @pytest.mark.parametrize("non_negative", [True, False])
+@torch.no_grad()
 def test_fista_converges_to_the_lasso_solution_of_scikit_learn(
     non_negative: bool, gradient_at: str, n_steps: int, tolerance: float
 ) -> None:
@@ -87,7 +92,7 @@ def test_fista_converges_to_the_lasso_solution_of_scikit_learn(
     solver = Lasso(alpha=lam / 12, fit_intercept=False, positive=non_negative, tol=1e-12, max_iter=100_000)
     design = layer.weight.detach().numpy().T
     expected = np.stack([solver.fit(design, row).coef_ for row in x.numpy()])
-    np.testing.assert_allclose(layer(x).detach().numpy(), expected, atol=tolerance)
+    np.testing.assert_allclose(layer(x).numpy(), expected, atol=tolerance)
     assert (expected != 0).any()
 
 
@@ -95,7 +100,9 @@ def test_the_elastic_net_solution_meets_its_optimality_condition() -> None:
     layer, x = ready(images, lam=0.1, mu=0.5, n_steps=600, gradient_at="momentum")
     code = layer(x).detach()
     residual = x - layer.operator.synthesise(code, layer.atoms(), x)
-    gradient = layer.operator.analyse(residual, layer.atoms()) - 0.5 * code  # equals lam where the code is positive
+    gradient = (
+        layer.operator.analyse(residual, layer.atoms()) - 0.5 * code
+    )  # equals lam where the code is positive
     assert (gradient[code > 0] - 0.1).abs().max() < 1e-8
     assert gradient[code == 0].max() <= 0.1 + 1e-8
     assert (code > 0).any()
@@ -153,7 +160,9 @@ def test_gradients_agree_with_finite_differences(make: Maker, coding: dict[str, 
             out: Tensor = torch.func.functional_call(layer, {"weight": weight}, (x,))
         return out
 
-    assert torch.autograd.gradcheck(run, (x.requires_grad_(), weight, lam), fast_mode=True, raise_exception=False)
+    assert torch.autograd.gradcheck(
+        run, (x.requires_grad_(), weight, lam), fast_mode=True, raise_exception=False
+    )
     (gradient,) = torch.autograd.grad(run(x, weight, lam).sum(), lam)
     assert (gradient != 0).all()
 
@@ -263,7 +272,9 @@ def test_a_repeated_input_is_coded_over_every_sub_dictionary() -> None:
         twice, layer.atoms(), layer.operator, step=layer.step_size, lam=layer.coding.lam, coding=plain
     )
     assert torch.equal(layer(x), expected)
-    energy = (twice - layer.operator.synthesise(expected, layer.atoms(), twice)).square().flatten(1).sum(1) / 2
+    energy = (twice - layer.operator.synthesise(expected, layer.atoms(), twice)).square().flatten(1).sum(
+        1
+    ) / 2
     torch.testing.assert_close(layer.residual(x), energy)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from robustbench_sdnet.zoo import csc_layers, has_lambda, import_checkpoint, residuals, use_lambda
 
-RECORDS = range(10)
+RECORDS = 10
+MODELS = 8  # two models have two records each: lambda on the stem alone, and on every layer
 TOLERANCE = 1e-4
 
 
@@ -42,16 +43,23 @@ def relative(actual: Tensor, expected: list[Any]) -> float:
 
 
 @pytest.fixture(scope="module")
-def records(golden: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((golden / "sdnet_forward.json").read_text())
-    assert len(found) == len(RECORDS)
-    return found
+def records(golden: Path) -> list[list[dict[str, Any]]]:
+    """The records, those of one model together."""
+    models: dict[str, list[dict[str, Any]]] = {}
+    found = json.loads((golden / "sdnet_forward.json").read_text())
+    for record in found:
+        key = "{arch} {shortcut} {dataset} {input_size} {seed}".format(**record)
+        models.setdefault(key, []).append(record)
+    assert (len(found), len(models)) == (RECORDS, MODELS)
+    return list(models.values())
 
 
-@pytest.mark.parametrize("index", RECORDS)
+@pytest.mark.parametrize("index", range(MODELS))
 @torch.no_grad()
-def test_a_reference_record_is_reproduced(records: list[dict[str, Any]], index: int, tmp_path: Path) -> None:
-    record = records[index]
+def test_the_records_of_a_model_are_reproduced(
+    records: list[list[dict[str, Any]]], index: int, tmp_path: Path
+) -> None:
+    record = records[index][0]
     state = {name: tensor_of(record, name, shape) for name, shape in record["state_dict"]}
     torch.save(state, tmp_path / "model_best.pth.tar")
     sizes = {key: record[key] for key in ("shortcut", "num_classes", "input_size")}
@@ -60,13 +68,16 @@ def test_a_reference_record_is_reproduced(records: list[dict[str, Any]], index: 
     )
     side = record["input_size"]
     images = torch.rand((2, 3, side, side), generator=torch.Generator().manual_seed(record["seed"]))
-    for lam, expected in record["by_lambda"].items():
-        if not has_lambda(model):
-            assert relative(model(images), expected["logits"]) < TOLERANCE
-            continue
-        with use_lambda(model, float(lam), scope="stem" if record["lambda_applies_to"] == "stem" else "all"):
-            assert relative(model(images), expected["logits"]) < TOLERANCE
-            assert relative(residuals(model, images), expected["stem_residual"]) < TOLERANCE
-            codes = csc_layers(model)[0](model.normalise(images))  # type: ignore[operator]
-            share = (codes != 0).float().mean().item()
-            assert share == pytest.approx(expected["stem_code_nonzero"], rel=TOLERANCE)
+    for each in records[index]:
+        assert each["step_sizes"] == record["step_sizes"]
+        scope = "stem" if each["lambda_applies_to"] == "stem" else "all"
+        for lam, expected in each["by_lambda"].items():
+            if not has_lambda(model):
+                assert relative(model(images), expected["logits"]) < TOLERANCE
+                continue
+            with use_lambda(model, float(lam), scope=scope):
+                assert relative(model(images), expected["logits"]) < TOLERANCE
+                assert relative(residuals(model, images), expected["stem_residual"]) < TOLERANCE
+                codes = csc_layers(model)[0](model.normalise(images))  # type: ignore[operator]
+                share = (codes != 0).float().mean().item()
+                assert share == pytest.approx(expected["stem_code_nonzero"], rel=TOLERANCE)

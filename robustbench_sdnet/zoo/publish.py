@@ -1,0 +1,215 @@
+"""Put a trained checkpoint into the zoo, and measure whether a model has the accuracy that is stated for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import InputError, ModelError
+from ..evaluation.statistics import wilson
+from .cards import ModelCard, read_card
+from .files import sha256_of
+from .index import INDEX, Entry, entries, write_entries
+from .registry import run_checkpoint
+from .weights import load_checkpoint, save_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data import ImageData
+
+SHIPPED_BYTES = (
+    2_000_000  # what a model may take in the package; larger ones go to weights/ of the repository
+)
+TYPES = {"float16": torch.float16, "float32": None}
+_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def export_model(
+    checkpoint: str | Path,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    data: str | None = None,
+    dtype: str = "float16",
+) -> ModelCard:
+    """Write a checkpoint again with its convolutions and linear layers in another type.
+
+    Normalisation layers, biases and step sizes stay in float32: they take no space, and small variances would be
+    lost in float16.
+
+    Args:
+        checkpoint: a run's folder or a checkpoint.
+        path: the new file.
+        name: what reports show; None keeps the name.
+        data: name of the training data; None keeps it.
+        dtype: "float16" or "float32".
+
+    Raises:
+        InputError: no such checkpoint or type, or an unwritable folder.
+    """
+    if dtype not in TYPES:
+        raise InputError(f"dtype must be float16 or float32, got '{dtype}'.")
+    source = Path(checkpoint)
+    source = run_checkpoint(source) if source.is_dir() else source
+    card = read_card(source)
+    return save_model(
+        load_checkpoint(source),
+        path,
+        data=card.data if data is None else data,
+        data_hash=card.data_hash,
+        recipe=card.recipe,
+        accuracy=card.accuracy,
+        name=name or card.name,
+        dtype=TYPES[dtype],
+    )
+
+
+def add_to_zoo(
+    checkpoint: str | Path,
+    name: str,
+    *,
+    recipe: str,
+    accuracy: float | None = None,
+    robust: Mapping[str, float] | None = None,
+    note: str = "",
+    dtype: str = "float16",
+    folder: str | Path | None = None,
+    index: Path = INDEX,
+) -> Entry:
+    """Put a checkpoint into the zoo: its weights beside the index, or in another folder, and its entry in the index.
+
+    Args:
+        checkpoint: a run's folder or a checkpoint.
+        name: "data/model"; an entry of that name is replaced.
+        recipe: name of the recipe it was trained with.
+        accuracy: clean test accuracy in [0, 1] of the exported weights; None: what the checkpoint states.
+        robust: summary of robust accuracies.
+        note: one line for readers.
+        dtype: "float16" or "float32".
+        folder: where the weights go; None: into the package, where a model may take 2 MB.
+        index: of the zoo.
+
+    Raises:
+        InputError: a malformed name, no accuracy, or too large to ship in the package.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"A name of the zoo is data/model, such as cifar10/sdnet20, got '{name}'.")
+    file = f"{name.replace('/', '-')}.safetensors"
+    target = (index.parent / "weights" if folder is None else Path(folder)) / file
+    data = name.partition("/")[0]
+    card = export_model(checkpoint, target, name=name, data=data, dtype=dtype)
+    size, stated = target.stat().st_size, card.accuracy if accuracy is None else accuracy
+    if folder is None and size > SHIPPED_BYTES:
+        target.unlink()
+        raise InputError(
+            f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
+            "Put it into the repository's weights/ folder (--folder weights)."
+        )
+    if stated is None:
+        target.unlink()
+        raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
+    item = Entry(
+        name=name,
+        arch=card.arch,
+        data=data,
+        recipe=recipe,
+        accuracy=round(stated, 6),
+        sha256=sha256_of(target),
+        source=f"{'weights' if folder is None else Path(folder).name}/{file}",
+        robust=dict(robust or {}),
+        note=note,
+    )
+    write_entries([old for old in entries(index) if old.name != name] + [item], index)
+    return item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What `verify` found.
+
+    Attributes:
+        stated: accuracy that is claimed, or None.
+        measured: accuracy on the images.
+        low: of the 95 % interval of `measured`.
+        high: of the same interval.
+        n: images.
+        matches: whether the claim holds: to `tolerance` on all test images, inside the interval on fewer.
+        warning: what looks wrong with the input, or None.
+    """
+
+    name: str
+    data: str
+    stated: float | None
+    measured: float
+    low: float
+    high: float
+    n: int
+    matches: bool
+    warning: str | None = None
+
+
+def verify(
+    model: nn.Module,
+    card: ModelCard,
+    data: ImageData,
+    *,
+    limit: int | None = None,
+    batch_size: int = 250,
+    device: str = "cpu",
+    tolerance: float = 1e-3,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Verdict:
+    """Evaluate a model again and compare with its stated accuracy.
+
+    Raises:
+        ModelError: logits that are not finite, or of too few classes.
+    """
+    from .guard import check_input
+
+    n = min(limit or len(data), len(data))
+    right, warning = 0, None
+    for start in range(0, n, batch_size):
+        stop = min(start + batch_size, n)
+        pixels = torch.from_numpy(data.images(start, stop).copy()).to(device)
+        images = pixels.permute(0, 3, 1, 2).float() / 255
+        if start == 0 and len(images) >= 32:
+            warning = check_input(model, images)
+        right += _right(model, images, torch.as_tensor(data.labels[start:stop], device=device), card.name)
+        on_progress(stop, n)
+    low, high = wilson(right, n)
+    matches = card.accuracy is not None and _agrees(
+        card.accuracy, right / n, (low, high), tolerance, n == len(data)
+    )
+    return Verdict(
+        name=card.name,
+        data=data.name,
+        stated=card.accuracy,
+        measured=right / n,
+        low=low,
+        high=high,
+        n=n,
+        matches=matches,
+        warning=warning,
+    )
+
+
+def _agrees(
+    stated: float, measured: float, interval: tuple[float, float], tolerance: float, whole: bool
+) -> bool:
+    return abs(stated - measured) <= tolerance if whole else interval[0] <= stated <= interval[1]
+
+
+@torch.no_grad()
+def _right(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, name: str) -> int:
+    logits: Any = model(images)
+    if not torch.isfinite(logits).all():
+        raise ModelError(f"'{name}' returns logits that are not finite. Its weights are damaged.")
+    if int(labels.max()) >= logits.shape[1]:
+        raise ModelError(f"'{name}' knows {logits.shape[1]} classes, the data has label {int(labels.max())}.")
+    return int((logits.argmax(1) == labels).sum())
