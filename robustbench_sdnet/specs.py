@@ -15,9 +15,9 @@ from fractions import Fraction
 from typing import Any
 
 from .errors import InputError
+from .lambdas.registry import parse_policy
 
 Params = tuple[tuple[str, Any], ...]
-POLICIES = ("oracle", "calibrated", "label-free")
 SEVERITIES = (1, 2, 3, 4, 5)
 NORMS = ("linf", "l2")
 MAX_LAMBDAS = 1000
@@ -173,15 +173,19 @@ class LambdaSpec:
     @property
     def fixed(self) -> float | None:
         """The number, or None for a policy."""
-        return None if self.text.partition(":")[0] in POLICIES else float(self.text)
+        return None if self.text[:1].isalpha() else float(self.text)
 
 
 def parse_lambdas(text: str, scope: str = "stem") -> tuple[LambdaSpec, ...]:
-    """Read "0.1", "0.1,0.4", "0.1:1.4:0.1", a policy, or a comma list of all of them."""
+    """Read "0.1", "0.1,0.4", "0.1:1.4:0.1", a policy ("calibrated", "label-free:entropy", "oracle"), or a list.
+
+    Raises:
+        InputError: a number out of range, or an unknown policy, with the nearest name.
+    """
     found: dict[LambdaSpec, None] = {}
     for part in _parts(text, "lambda"):
-        if part.partition(":")[0] in POLICIES:
-            found[LambdaSpec(part, scope)] = None
+        if part[:1].isalpha():
+            found[LambdaSpec(parse_policy(part).text, scope)] = None
         else:
             for value in parse_numbers(part, "lambda"):
                 found[LambdaSpec(decimal_text(value), scope)] = None

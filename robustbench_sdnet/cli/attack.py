@@ -8,7 +8,7 @@ import click
 
 from ..specs import LambdaSpec
 from . import options
-from .results import Asked, finish
+from .results import Asked, finish, say_fit
 
 
 @click.command()
@@ -99,5 +99,5 @@ def attack(
     from ..evaluation import api
 
     ready = api.prepare(asked.setting())
-    cells = api.attack_plan(ready, specs, chosen, attacked, precision)
+    cells = api.attack_plan(ready, specs, chosen, attacked, precision, say_fit)
     finish(ready, cells, asked, f"attack {name}", as_json)

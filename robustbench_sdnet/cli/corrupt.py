@@ -11,7 +11,7 @@ from ..corruptions.registry import expand
 from ..errors import InputError
 from ..specs import LambdaSpec
 from . import options
-from .results import Asked, finish
+from .results import Asked, finish, say_fit
 
 
 @click.command()
@@ -90,4 +90,4 @@ def corrupt(
         raise InputError("The published files have severities, not levels. Leave out --level.")
     specs = questions.corruption_specs(corruptions, severities, levels or (), seed, source)
     ready = api.prepare(asked.setting())
-    finish(ready, api.corruption_plan(ready, specs, chosen), asked, "corrupt", as_json)
+    finish(ready, api.corruption_plan(ready, specs, chosen, say_fit), asked, "corrupt", as_json)

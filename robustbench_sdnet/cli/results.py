@@ -14,7 +14,7 @@ from .progress import shown_progress
 
 if TYPE_CHECKING:
     from ..evaluation.api import Ready, Setting
-    from ..specs import Cell
+    from ..specs import Cell, LambdaSpec, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ def finish(ready: Ready, cells: Sequence[Cell], asked: Asked, verb: str, as_json
         f"{progress.shards} shards computed, {progress.stored} were stored already, in {asked.store}. "
         "Draw the report: sdnet-bench report to markdown"
     )
+
+
+def say_fit(model: ModelSpec, lam: LambdaSpec) -> None:
+    """Say that a policy is being fitted, which takes a while once a model."""
+    click.echo(f"Fitting lambda policy {lam.text} for {model.name} on training images.", err=True)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -18,7 +18,7 @@ from ..specs import (
     parse_eps_list,
     parse_lambdas,
 )
-from . import plan, questions
+from . import plan, policies, questions
 from .device import pick_batch_size, pick_device
 from .runner import Progress, run
 from .store import DEFAULT_STORE, Store
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data import ImageData
+
+
+OnFit = Callable[[ModelSpec, LambdaSpec], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +62,39 @@ class Setting:
 class Ready:
     """A setting resolved: the images, the models that will be asked, and a worker for them."""
 
+    setting: Setting
     data: ImageData
     models: list[ModelSpec]
     worker: Worker
     count: int
+
+    def with_fits(
+        self, lambdas: Sequence[LambdaSpec], on_fit: OnFit = lambda model, lam: None
+    ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
+        """Each model's lambdas, its policies fitted on training images and handed to the worker.
+
+        Raises:
+            InputError: a policy that cannot be deployed, or no training images for a data set that has none.
+        """
+        with Store(self.setting.store) as store:
+            folder = store.fits_folder
+        fits = policies.fit_policies(
+            self.models,
+            lambdas,
+            load=self.worker.model,
+            training_data=self._training_data,
+            folder=folder,
+            device=self.worker.device,
+            on_fit=on_fit,
+        )
+        for (weights, _), (lam, policy) in fits.items():
+            self.worker.policies.setdefault(weights, {})[lam] = policy
+        return lambda model: policies.resolved(model, lambdas, fits)
+
+    def _training_data(self) -> ImageData:
+        from ..data import load
+
+        return load(self.data.name, "train", self.setting.data_root)
 
 
 def prepare(setting: Setting) -> Ready:
@@ -81,7 +113,7 @@ def prepare(setting: Setting) -> Ready:
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
-    return Ready(data, models, worker, min(setting.limit or len(data), len(data)))
+    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)))
 
 
 def _load(spec: ModelSpec, device: str) -> nn.Module:
@@ -117,10 +149,14 @@ def answer(
 
 
 def corruption_plan(
-    ready: Ready, corruptions: Sequence[CorruptionSpec], lambdas: Sequence[LambdaSpec] = ()
+    ready: Ready,
+    corruptions: Sequence[CorruptionSpec],
+    lambdas: Sequence[LambdaSpec] = (),
+    on_fit: OnFit = lambda model, lam: None,
 ) -> list[Cell]:
-    """The cells of `corrupt`."""
-    return plan.corruption_cells(ready.models, questions.data_spec(ready.data), corruptions, lambdas)
+    """The cells of `corrupt`, lambda policies fitted first."""
+    chosen = ready.with_fits(policies.expand_oracle(lambdas), on_fit)
+    return plan.corruption_cells(ready.models, questions.data_spec(ready.data), corruptions, chosen)
 
 
 def attack_plan(
@@ -129,11 +165,14 @@ def attack_plan(
     lambdas: Sequence[LambdaSpec] = (),
     attack_lambdas: Sequence[LambdaSpec] = (),
     precision: str = "auto",
+    on_fit: OnFit = lambda model, lam: None,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""
+    chosen = ready.with_fits(lambdas, on_fit)
+    attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
     spec = questions.data_spec(ready.data)
     search = _search_precision(precision, ready.worker.device)
-    return plan.attack_cells(ready.models, spec, _with_noise(attacks), lambdas, attack_lambdas, search)
+    return plan.attack_cells(ready.models, spec, _with_noise(attacks), chosen, attacked, search)
 
 
 def _search_precision(precision: str, device: str) -> str:

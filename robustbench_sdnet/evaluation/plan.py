@@ -7,12 +7,13 @@ their shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, decimal_text
 
 Range = tuple[int, int]
+Lambdas = Sequence[LambdaSpec] | Callable[[ModelSpec], Sequence[LambdaSpec]]
 _SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
 # Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores.
 _BUDGET = {"cpu": 20_000, "cuda": 1_000_000}
@@ -37,7 +38,7 @@ def corruption_cells(
     models: Sequence[ModelSpec],
     data: DataSpec,
     corruptions: Sequence[CorruptionSpec],
-    lambdas: Sequence[LambdaSpec] = (),
+    lambdas: Lambdas = (),
 ) -> list[Cell]:
     """Every model at every lambda under every corruption, the clean images first.
 
@@ -56,8 +57,8 @@ def attack_cells(
     models: Sequence[ModelSpec],
     data: DataSpec,
     attacks: Sequence[AttackSpec],
-    lambdas: Sequence[LambdaSpec] = (),
-    attack_lambdas: Sequence[LambdaSpec] = (),
+    lambdas: Lambdas = (),
+    attack_lambdas: Lambdas = (),
     precision: str = "float32",
 ) -> list[Cell]:
     """Every model at every lambda under every attack, its gradients taken at the lambda that is deployed.
@@ -72,7 +73,7 @@ def attack_cells(
     cells = corruption_cells(models, data, (), lambdas)
     for model in models:
         evaluated = model_lambdas(model, lambdas)
-        attacked = model_lambdas(model, attack_lambdas or evaluated)
+        attacked = model_lambdas(model, attack_lambdas) if attack_lambdas else evaluated
         for lam in dict.fromkeys((*attacked, *evaluated)):
             direct = lam in attacked
             chain: list[Cell] = []
@@ -115,11 +116,12 @@ def _transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator
             )
 
 
-def model_lambdas(model: ModelSpec, lambdas: Sequence[LambdaSpec | None]) -> tuple[LambdaSpec | None, ...]:
+def model_lambdas(model: ModelSpec, lambdas: Lambdas) -> tuple[LambdaSpec | None, ...]:
     """The lambdas a model is asked at: those given, else its training lambda; None without CSC layers."""
     if model.training_lambda is None:
         return (None,)
-    return tuple(lambdas) or (LambdaSpec(decimal_text(model.training_lambda)),)
+    chosen = lambdas(model) if callable(lambdas) else lambdas
+    return tuple(chosen) or (LambdaSpec(decimal_text(model.training_lambda)),)
 
 
 def passes(cell: Cell) -> int:

@@ -40,6 +40,8 @@ FIELDS = (
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
 KINDS = ("clean", "corruption", "noise", "attack", "worst_case", "transfer")
 
+ORACLE_CHOICES = 3  # fewer lambdas are no sweep, and their best is no bound worth naming
+
 Record = dict[str, Any]
 
 
@@ -70,7 +72,7 @@ def records(store: Store | str, *, with_cost: bool = False) -> list[Record]:
             f"The store {store.url.render_as_string()} holds no results. "
             "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
         )
-    found.extend(_worst_cases(answered, found, with_cost))
+    found += _worst_cases(answered, found, with_cost) + _oracles(found, with_cost)
     return sorted(found, key=_order)
 
 
@@ -165,7 +167,6 @@ def _worst_case(group: Sequence[tuple[Cell, Outcome, Record]], with_cost: bool) 
         right &= outcome.right[np.isin(outcome.ids, ids)]
     n = len(ids)
     low, high = wilson(int(right.sum()), n) if n else (float("nan"), float("nan"))
-    cells = [cell.id for cell, _, _ in group]
     found = {
         **group[0][2],
         "kind": "worst_case",
@@ -175,12 +176,32 @@ def _worst_case(group: Sequence[tuple[Cell, Outcome, Record]], with_cost: bool) 
         "low": low,
         "high": high,
         "verdict": "untrusted" if any(row["verdict"] == "untrusted" for _, _, row in group) else "unchecked",
-        "passes_forward": sum(row["passes_forward"] for _, _, row in group),
-        "passes_backward": sum(row["passes_backward"] for _, _, row in group),
-        "cell": "+".join(cells),
+        **_summed([row for _, _, row in group], with_cost),
     }
+    return found
+
+
+def _oracles(rows: Sequence[Record], with_cost: bool) -> list[Record]:
+    """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for row in rows:
+        if row["kind"] == "corruption" and isinstance(row["lambda"], float):
+            key = tuple(row[name] for name in ("model", "data", "perturbation", "severity", "source", "n"))
+            groups.setdefault(key, []).append(row)
+    found = []
+    for group in groups.values():
+        if len(group) >= ORACLE_CHOICES:
+            best = max(group, key=lambda row: (row["accuracy"], -row["lambda"]))
+            found.append({**best, "lambda": "oracle", **_summed(group, with_cost)})
+    return found
+
+
+def _summed(group: Sequence[Record], with_cost: bool) -> Record:
+    """What an answer made of several cells cost, and which they were."""
+    found: Record = {key: sum(row[key] for row in group) for key in ("passes_forward", "passes_backward")}
+    found["cell"] = "+".join(sorted(row["cell"] for row in group))
     if with_cost:
-        found["seconds"] = round(sum(row["seconds"] for _, _, row in group), 3)
+        found["seconds"] = round(sum(row["seconds"] for row in group), 3)
     return found
 
 

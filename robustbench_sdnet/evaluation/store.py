@@ -119,6 +119,11 @@ class Store:
         """Where perturbed images that later cells need are kept: beside an SQLite store, else under runs/."""
         return self.path.with_suffix(".images") if self.path else Path("runs") / "results.images"
 
+    @property
+    def fits_folder(self) -> Path:
+        """Where fitted lambda policies are kept, with their data and pictures."""
+        return self.images_folder.with_suffix(".fits")
+
     def add_cells(self, cells: Mapping[str, Cell]) -> None:
         """Record cells by id; those already there stay as they are."""
         with self._guard("write"), self._writing() as connection:

@@ -30,6 +30,7 @@ from .predict import check_labels, margins, to_images
 if TYPE_CHECKING:
     from ..attacks.result import AttackResult
     from ..data import ImageData
+    from ..lambdas import Policy
 
 _NOTHING = np.float32(np.nan)
 
@@ -78,12 +79,14 @@ class Worker:
         load: from a `ModelSpec` to a module in evaluation mode on the device.
         device: "cpu", "cuda", "cuda:1", ...
         batch_size: the largest batch, top rung of the ladder.
+        policies: by weights, what a model's input-dependent lambdas stand for.
     """
 
     data: ImageData
     load: Callable[[ModelSpec], nn.Module]
     device: str = "cpu"
     batch_size: int = 250
+    policies: dict[str, dict[LambdaSpec, Policy]] = field(default_factory=dict)
     _models: dict[ModelSpec, nn.Module] = field(default_factory=dict)
     _failed: dict[ModelSpec, Failure] = field(default_factory=dict)
 
@@ -139,9 +142,7 @@ class Worker:
         for start, stop, size in batches(len(shard.pixels), self.batch_size):
             images, labels = to_images(shard.pixels[start:stop], self.device), shard.labels[start:stop]
             residual = self._residual(model, spec, images)
-            for index, (output, lam) in enumerate(
-                logits_at_each(model, images, lams, size=size, name=spec.name)
-            ):
+            for index, (output, lam) in enumerate(self._at_each(spec, images, lams, size)):
                 check_labels(int(labels.max()), output.shape[1], spec.name)
                 found[index].append(_prediction(output, labels, lam, residual))
         seconds = (time.perf_counter() - started) / len(cells)
@@ -155,14 +156,14 @@ class Worker:
         started = time.perf_counter()
         if cell.kind == "transfer":
             perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
-            outcome = self._transfer(cell, model, perturbed, shard, residual)
+            outcome = self._transfer(cell, perturbed, shard, residual)
             return Answer(cell, outcome, self._cost(cell, len(ids), 0, time.perf_counter() - started))
         before = inputs.outcomes[cell.parents[0]] if cell.parents else None
         alive = np.arange(len(ids)) if before is None else np.flatnonzero(before.right)
         if before is not None and len(alive) == 0:
             return Answer(cell, before, self._cost(cell, 0, 0, 0.0))
         there = torch.from_numpy(alive).to(self.device)
-        with deployed(model, cell.lam_attack) as classifier:
+        with deployed(model, cell.lam_attack, self._policies(cell.model)) as classifier:
             result = run_attack(
                 cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size
             )
@@ -171,17 +172,21 @@ class Worker:
         cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
         return Answer(cell, outcome, cost, images.cpu().numpy())
 
-    def _transfer(
-        self, cell: Cell, model: nn.Module, perturbed: Tensor, shard: ShardInput, residual: Tensor | None
-    ) -> Outcome:
+    def _transfer(self, cell: Cell, perturbed: Tensor, shard: ShardInput, residual: Tensor | None) -> Outcome:
         parts = []
         for start, stop, size in batches(len(perturbed), self.batch_size):
             part = None if residual is None else residual[start:stop]
-            for output, lam in logits_at_each(
-                model, perturbed[start:stop], [cell.lam], size=size, name=cell.model.name
-            ):
+            for output, lam in self._at_each(cell.model, perturbed[start:stop], [cell.lam], size):
                 parts.append(_prediction(output, shard.labels[start:stop], lam, part))
         return _joined(parts, shard.ids)
+
+    def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
+        return self.policies.get(spec.weights, {})
+
+    def _at_each(
+        self, spec: ModelSpec, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
+    ) -> Iterator[tuple[Tensor, float | Tensor | None]]:
+        return logits_at_each(self.model(spec), images, lams, self._policies(spec), size=size, name=spec.name)
 
     def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
         from ..zoo import residuals

@@ -1,0 +1,128 @@
+"""Lambda policies of a run: read by name, fitted once a model on training images, kept beside the store.
+
+A fitted policy's hash is part of the cell (`LambdaSpec.fit`), so answers of two fits are never mixed up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, StoreError
+from ..lambdas.registry import LAMBDAS, parse_policy
+from ..specs import LambdaSpec, ModelSpec, canonical, decimal_text
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data import ImageData
+    from ..lambdas import CalibratedFit, Policy
+
+CALIBRATION_IMAGES = 200  # of the training split; 35 noise levels of the published protocol are put on each
+FITTED = ("calibrated", "label-free")
+Key = tuple[str, LambdaSpec]
+
+
+def expand_oracle(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
+    """Replace "oracle" by the numbers it chooses from; the choice itself is made from their answers, in the records."""
+    found: dict[LambdaSpec, None] = {}
+    for lam in lambdas:
+        if lam.text == "oracle":
+            found.update((LambdaSpec(decimal_text(value), lam.scope), None) for value in LAMBDAS)
+        else:
+            found[lam] = None
+    return tuple(found)
+
+
+def fit_policies(
+    models: Sequence[ModelSpec],
+    lambdas: Sequence[LambdaSpec],
+    *,
+    load: Callable[[ModelSpec], nn.Module],
+    training_data: Callable[[], ImageData],
+    folder: Path,
+    device: str,
+    on_fit: Callable[[ModelSpec, LambdaSpec], None] = lambda model, lam: None,
+) -> dict[Key, tuple[LambdaSpec, Policy]]:
+    """Fit every policy for every model that has a lambda.
+
+    Args:
+        lambdas: numbers and policies; numbers are passed over.
+        training_data: fetches the training split, called when a fit is needed.
+        folder: where fits are kept, JSON and picture, by the hash of what they were made from.
+        on_fit: called before a fit that takes time.
+
+    Returns:
+        (weights, lambda as asked) to (lambda with its fit's hash, policy).
+    """
+    found: dict[Key, tuple[LambdaSpec, Policy]] = {}
+    for lam in lambdas:
+        if lam.fixed is not None:
+            continue
+        if parse_policy(lam.text).name not in FITTED:
+            raise InputError(
+                f"Lambda policy '{lam.text}' has no rule to deploy. Take calibrated or label-free."
+            )
+        for model in models:
+            if model.has_lambda:
+                policy = _fitted(model, lam, load, training_data(), folder, device, on_fit)
+                found[model.weights, lam] = (replace(lam, fit=policy.identity()), policy)
+    return found
+
+
+def _fitted(
+    model: ModelSpec,
+    lam: LambdaSpec,
+    load: Callable[[ModelSpec], nn.Module],
+    data: ImageData,
+    folder: Path,
+    device: str,
+    on_fit: Callable[[ModelSpec, LambdaSpec], None],
+) -> Policy:
+    from ..lambdas import Calibrated, CalibratedFit, LabelFree, calibrate, reference
+    from .predict import to_images
+
+    asked, count = parse_policy(lam.text), min(CALIBRATION_IMAGES, len(data))
+    if asked.name == "label-free":
+        clean = to_images(data.images(0, count), device)
+        return LabelFree(asked.criterion, reference=reference(load(model), clean))
+    made_from = canonical({**model.identity(), "data": data.content_hash, "images": count, "version": 1})
+    path = folder / f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.json"
+    if path.exists():
+        return Calibrated(CalibratedFit.from_json(path.read_text()))
+    on_fit(model, lam)
+    fit = calibrate(
+        load(model),
+        data.images(0, count),
+        data.labels[:count],
+        sample_ids=data.ids[:count].tolist(),
+        device=device,
+        source=data.content_hash,
+        weights=model.weights,
+    )
+    _keep(path, fit)
+    return Calibrated(fit)
+
+
+def _keep(path: Path, fit: CalibratedFit) -> None:
+    from ..lambdas.plots import plot_fit
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(fit.to_json())
+        temporary.replace(path)
+        plot_fit(fit, path.with_suffix(".png"))
+    except OSError as error:
+        raise StoreError(f"Cannot keep the lambda fit {path}: {error.strerror}.") from None
+
+
+def resolved(
+    model: ModelSpec, lambdas: Sequence[LambdaSpec], fits: Mapping[Key, tuple[LambdaSpec, Policy]]
+) -> tuple[LambdaSpec, ...]:
+    """A model's lambdas with the hashes of its fits."""
+    return tuple(fits[model.weights, lam][0] if (model.weights, lam) in fits else lam for lam in lambdas)
