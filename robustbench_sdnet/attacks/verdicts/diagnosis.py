@@ -33,6 +33,7 @@ def diagnose(
     others: Mapping[str, nn.Module] | None = None,
     sample_ids: Tensor | None = None,
     batch_size: int = 100,
+    queries: int = 300,
 ) -> list[Verdict]:
     """Does an attack at this budget measure the model, or is it held back?
 
@@ -50,6 +51,7 @@ def diagnose(
         others: other models to transfer from, by name.
         sample_ids: (n,) int64 that key the draws; None numbers the samples.
         batch_size: at most this many samples at once.
+        queries: of the gradient-free attack, a survivor.
 
     Returns:
         One verdict for each row of `CHECKS`, in its order.
@@ -77,12 +79,16 @@ def diagnose(
     sources = {} if model_at is None else {f"lambda {value:g}": model_at(value) for value in lambdas}
     sources |= others or {}
     with frozen(model):
-        found = {verdict.check: verdict for verdict in _verdicts(subject, sources, cheap=cheap)}
+        found = {
+            verdict.check: verdict for verdict in _verdicts(subject, sources, cheap=cheap, queries=queries)
+        }
     skipped = "Not among the cheap checks; `sdnet-bench diagnose` makes them all."
     return [found.get(check) or not_run(check, skipped) for check in CHECKS]
 
 
-def _verdicts(subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool) -> list[Verdict]:
+def _verdicts(
+    subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool, queries: int
+) -> list[Verdict]:
     randomised = instant.randomised(subject)
     found = [
         randomised,
@@ -96,7 +102,7 @@ def _verdicts(subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool
         return [*found, *(not_run(check, why) for check in CHECKS if check not in {v.check for v in found})]
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
     found.append(instant.zero_gradient(subject))
-    return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources))]
+    return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
 
 
 def _smooth(subject: Subject, randomised: Verdict) -> list[Verdict]:
@@ -115,14 +121,14 @@ def _cheap_attacks(subject: Subject) -> list[Verdict]:
     return [rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors)]
 
 
-def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module]) -> list[Verdict]:
+def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Verdict]:
     trace = follow(subject, steps=2 * STEPS, leave=False)
     by_entropy = trace.broken(STEPS)
     by_margin = follow(subject, negative_margin).broken()
     iterative = ~trace.broken() if subject.survivors is None else subject.survivors
     white_box = iterative & ~by_margin if subject.survivors is None else subject.survivors
     return [
-        rivals.gradient_free_wins(subject, white_box),
+        rivals.gradient_free_wins(subject, white_box, queries),
         rivals.single_step_wins(subject, iterative),
         strength.not_monotone_in_eps(subject, ~by_entropy),
         strength.unbounded_eps_survives(subject),

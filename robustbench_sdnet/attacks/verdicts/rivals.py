@@ -16,7 +16,6 @@ from ..passes import frozen
 from .record import Verdict, counted, not_run
 from .subject import STEPS, Subject, follow
 
-QUERIES = 300
 _DRAWS = 5
 
 
@@ -37,7 +36,7 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
     return replace(verdict, sentence=sentence.rstrip(".") + ".")
 
 
-def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int = QUERIES) -> Verdict:
+def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Verdict:
     """Square on what every white-box attack left."""
     from ...attacks import run
 
