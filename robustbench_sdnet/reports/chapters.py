@@ -93,7 +93,7 @@ def _level_table(results: Results, data: str, source: str) -> Table | None:
 
 
 def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Section]:
-    pairs = distinct((r.name, r.norm) for r in results.of("attack", data=data))
+    pairs = results.attacks(data)
     if not pairs:
         return
     subjects = results.main_subjects(data)
@@ -107,8 +107,9 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
     if any(r.eps for r in results.of("attack", data=data)):
         alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
         blocks.append(Figure(f"attacks-{_slug(data)}", "Accuracy against eps", alt, draw))
-    for name, norm in pairs:
-        blocks.append(attacks.eps_table(results, data, name, norm or "", subjects))
+    blocks += [
+        attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
+    ]
     yield Section(f"{prefix}Attacks", tuple(blocks))
     for model in results.models(data):
         table = attacks.attack_table(results, data, model)

@@ -20,7 +20,7 @@ READING = (
     "The interval of a mean is the mean of the intervals, which is never too narrow. "
     '"-" stands where a number was not run, or would be a mean over things that were not all run; '
     "the reason is given below the table. untrusted: a diagnostic of the attack failed, and the number may "
-    "be far too high."
+    "be far too high. Numbers in parentheses are transfer, not robust accuracy."
 )
 
 

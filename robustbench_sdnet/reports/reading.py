@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ..attacks.registry import CHAINS
 from .numbers import Estimate
 from .results import Result, Results, Subject
 
 Record = Mapping[str, Any]
 # What may tell two of one name apart: a text to show, "" for what goes without saying, None for unknown.
 Marks = tuple[str | None, ...]
+# The last stage of a chain, which starts from the survivors of all others, holds the accuracy of the whole chain.
+_LAST_STAGES = {f"{name.partition('-')[0]}/{stages[-1][0]}": name for name, stages in CHAINS.items()}
 
 
 def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -> Results:
     """Typed results of the records that have images.
 
     Two models of one name but different weights get the start of their hash; two cells of one question that
-    differ in precision, algorithm version or in whether they attacked survivors only say so in their name.
+    differ in precision, algorithm version or in whether they attacked survivors only say so in their name. The
+    last stage of a chain gets the chain's name, and the passes of all stages.
 
     Args:
         records: as `evaluation.records.records` returns them.
@@ -29,7 +34,23 @@ def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -
     models = _told_apart(rows, ("model",), [_weights(detail) for detail in details], "model")
     family = ("kind", "perturbation", "norm")
     names = _told_apart(rows, family, [_settings(detail) for detail in details], "perturbation")
-    return Results(tuple(map(_result, rows, models, names)))
+    found = tuple(map(_result, rows, models, names))
+    return Results(tuple(_whole_chain(result, found) for result in found))
+
+
+def _whole_chain(result: Result, all_results: Sequence[Result]) -> Result:
+    name, space, mark = result.name.partition(" ")
+    if name not in _LAST_STAGES:
+        return result
+    prefix = f"{name.partition('/')[0]}/"
+    question = (result.subject, result.kind, result.norm, result.eps)
+    passes = [
+        other.passes
+        for other in all_results
+        if other.name.startswith(prefix) and (other.subject, other.kind, other.norm, other.eps) == question
+    ]
+    total = (sum(forward for forward, _ in passes), sum(backward for _, backward in passes))
+    return replace(result, name=_LAST_STAGES[name] + space + mark, passes=total)
 
 
 def _result(row: Record, model: str, name: str) -> Result:

@@ -52,6 +52,11 @@ class Result:
     passes: tuple[int, int] = (0, 0)
     cell: str = ""
 
+    @property
+    def is_stage(self) -> bool:
+        """Whether this is a stage of a chain on the way to its result ("autoattack/apgd-ce")."""
+        return "/" in self.name
+
 
 @dataclass(frozen=True)
 class Results:
@@ -67,6 +72,10 @@ class Results:
                 _attribute(result, key) == value for key, value in wanted.items()
             ):
                 yield result
+
+    def attacks(self, data: str, **wanted: Any) -> tuple[tuple[str, str | None], ...]:
+        """Name and norm of every direct attack, chains as a whole."""
+        return distinct((r.name, r.norm) for r in self.of("attack", data=data, **wanted) if not r.is_stage)
 
     def one(self, kind: str, **wanted: Any) -> Estimate | None:
         """The number of the only such result, or None where there is none."""
@@ -129,7 +138,9 @@ def eps_value(text: str | None) -> float:
 
 def lambda_text(lam: Lambda) -> str:
     """A lambda as tables print it."""
-    return "-" if lam is None else lam if isinstance(lam, str) else f"{lam:g}"
+    if isinstance(lam, str):
+        return f"{lam} (upper bound)" if lam.endswith("oracle") else lam
+    return "-" if lam is None else f"{lam:g}"
 
 
 def lambda_order(lam: Lambda) -> tuple[int, float, str]:

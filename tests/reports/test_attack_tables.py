@@ -52,7 +52,7 @@ def test_eps_are_ordered_by_value_and_gaps_are_dashes() -> None:
     ]
     rows += [record(180, **SDNET, **{"lambda": 0.1}), attack("pgd", "8/255", 10, **SDNET, **{"lambda": 0.1})]
     results = read_results(rows)
-    table = attacks.eps_table(results, "digits", "pgd", "linf", results.main_subjects("digits"))
+    table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
     # 2/255 = 0.0078 lies below 0.01, which lies below 8/255.
     assert table.columns == ("model", "perturbation", "clean", "2/255", "0.01", "8/255")
     assert percents(table) == [
@@ -103,7 +103,7 @@ def test_lambdas_are_numbers_in_order_then_policies() -> None:
     assert [s.label for s in results.main_subjects("digits")] == [
         "sdnet20 @ 0.1",
         "sdnet20 @ calibrated",
-        "sdnet20 @ oracle",
+        "sdnet20 @ oracle (upper bound)",
     ]
 
 
@@ -112,3 +112,40 @@ def test_what_was_not_run_is_missing_in_the_overview() -> None:
     table = overview(read_results(rows), "digits", None)
     assert percents(table) == [["resnet20", "-", "95.0", "5.0", "pgd"], ["sdnet20", "0.1", "90.0", "-", "-"]]
     assert isinstance(table.rows[1][3], Missing)
+
+
+def test_a_chain_is_one_attack_whose_stages_stand_before_it() -> None:
+    stages = [("apgd-ce", 80), ("apgd-t", 60), ("fab-t", 60), ("square", 58)]
+    rows = [
+        attack(f"autoattack/{name}", "8/255", right, passes_forward=200 * place, passes_backward=200)
+        for place, (name, right) in enumerate(stages, 1)
+    ]
+    results = read_results([record(190), *rows])
+    table = attacks.attack_table(results, "digits", "resnet20")
+    # The chain's passes are those of all stages: (1 + 2 + 3 + 4) forward and 4 backward an image.
+    assert [(row[0], row[5]) for row in percents(table)] == [
+        ("autoattack/apgd-ce", "1.0 + 1.0"),
+        ("autoattack/apgd-t", "2.0 + 1.0"),
+        ("autoattack/fab-t", "3.0 + 1.0"),
+        ("autoattack", "10.0 + 4.0"),
+    ]
+    against_eps = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
+    assert percents(against_eps) == [["resnet20", "autoattack", "95.0", "29.0"]]
+    assert percents(overview(results, "digits", None))[0][3:] == ["29.0", "autoattack"]
+
+
+def test_all_attacks_of_a_norm_share_a_table_with_noise_below() -> None:
+    rows = [
+        record(190),
+        attack("pgd", "8/255", 20),
+        attack("fgsm", "4/255", 120),
+        attack("pgd", "0.5", 90, norm="l2"),
+    ]
+    rows.append(attack("noise", "8/255", 180, kind="noise"))
+    results = read_results(rows)
+    table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
+    assert percents(table) == [
+        ["resnet20", "pgd", "95.0", "-", "10.0"],
+        ["resnet20", "fgsm", "95.0", "60.0", "-"],
+        ["resnet20", "noise", "95.0", "-", "90.0"],
+    ]

@@ -17,9 +17,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
     """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed."""
     subjects = results.main_subjects(data)[:MANY]
     panels = []
-    for name, norm in distinct(
-        (r.name, r.norm) for r in results.of("attack", data=data) if r.eps is not None
-    ):
+    for name, norm in results.attacks(data):
         unit = 255 if norm == "linf" else 1
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
@@ -36,7 +34,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
                 if points:
                     lines.append(Line(label, tuple(sorted(points.items())), colour, faint=kind == "noise"))
         xlabel = "Linf eps, in 1/255" if norm == "linf" else f"{norm or ''} eps".strip()
-        if lines:
+        if any(not line.faint for line in lines):
             panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines)))
     return panels
 
@@ -65,7 +63,7 @@ def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
     """Accuracy against lambda under attack, gradients at the deployed lambda: a line for each eps."""
     panels = []
     for model, name, norm in distinct(
-        (r.subject.model, r.name, r.norm) for r in results.of("attack", data=data)
+        (r.subject.model, r.name, r.norm) for r in results.of("attack", data=data) if not r.is_stage
     ):
         found = tuple(results.of("attack", data=data, model=model, name=name, norm=norm))
         if len({r.subject.lam for r in found}) < 2:

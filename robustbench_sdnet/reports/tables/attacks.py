@@ -22,7 +22,13 @@ def attack_table(results: Results, data: str, model: str) -> Table:
     kinds = {"attack": 0, "worst_case": 1}
     found = sorted(
         results.of(DIRECT, data=data, model=model),
-        key=lambda r: (r.norm or "", eps_value(r.eps), lambda_order(r.subject.lam), kinds[r.kind], r.name),
+        key=lambda r: (
+            r.norm or "",
+            eps_value(r.eps),
+            lambda_order(r.subject.lam),
+            kinds[r.kind],
+            _stages(r.name),
+        ),
     )
     rows = []
     for result in found:
@@ -39,6 +45,10 @@ def attack_table(results: Results, data: str, model: str) -> Table:
             )
         )
     notes = [NOISE_NOTE, "passes/image: forward + backward passes through the model."]
+    if any(result.is_stage for result in found):
+        notes.append(
+            "chain/stage: each stage attacks the survivors of the one before; passes of a chain are of all."
+        )
     if any(result.kind == "worst_case" for result in found):
         notes.append(
             "worst case: images that survive every attack run at that eps, at whatever lambda it was made."
@@ -47,22 +57,21 @@ def attack_table(results: Results, data: str, model: str) -> Table:
     return Table(columns, tuple(rows), left=(0, 6), notes=tuple(notes), stacked=True)
 
 
-def eps_table(results: Results, data: str, name: str, norm: str, subjects: Iterable[Subject]) -> Table:
-    """Accuracy against eps of one attack: clean accuracy, then a column an eps, random noise below."""
-    budgets = sorted(
-        distinct(r.eps for r in results.of("attack", data=data, name=name, norm=norm)), key=eps_value
-    )
-    noises = distinct(r.name for r in results.of("noise", data=data, norm=norm))
+def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[Subject]) -> Table:
+    """Accuracy against eps in one norm: clean accuracy, then a column an eps; attacks, then random noise."""
+    budgets = sorted(distinct(r.eps for r in results.of("attack", data=data, norm=norm)), key=eps_value)
+    names = [("attack", name) for name, found in results.attacks(data) if found == norm]
+    names += [("noise", name) for name in distinct(r.name for r in results.of("noise", data=data, norm=norm))]
     rows: list[tuple[Item, ...]] = []
     for subject in subjects:
         clean = results.one("clean", subject=subject) or Missing("not run")
-        for kind, label in (("attack", name), *(("noise", label) for label in noises)):
+        for kind, label in names:
             cells = [results.one(kind, subject=subject, name=label, norm=norm, eps=eps) for eps in budgets]
             if any(cells):
                 rows.append((subject.label, label, clean, *(cell or Missing("not run") for cell in cells)))
-    return Table(
-        ("model", "perturbation", "clean", *(eps or "-" for eps in budgets)), tuple(rows), left=(0, 1)
-    )
+    columns = ("model", "perturbation", "clean", *(eps or "-" for eps in budgets))
+    title = f"Accuracy against eps, {norm}" if norm else ""
+    return Table(columns, tuple(rows), title=title, left=(0, 1), stacked=len(budgets) > 3)
 
 
 def transfer_tables(results: Results, data: str, model: str) -> list[Table]:
@@ -109,7 +118,9 @@ def noise_beside(results: Results, attack: Result) -> Estimate | None:
 def strongest(results: Results, subject: Subject, norm: str | None, eps: str | None) -> Result | None:
     """The direct attack, or worst case, that leaves a subject the least accuracy at a budget."""
     found = results.of(DIRECT, subject=subject, norm=norm, eps=eps)
-    return min(found, key=lambda r: (r.estimate.accuracy, r.kind != "worst_case", r.name), default=None)
+    return min(
+        found, key=lambda r: (r.estimate.accuracy, r.kind != "worst_case", r.is_stage, r.name), default=None
+    )
 
 
 def display_name(result: Result) -> str:
@@ -117,6 +128,11 @@ def display_name(result: Result) -> str:
     if result.kind != "worst_case":
         return result.name
     return "worst case" if result.name in ("worst_case", "") else f"worst case of {result.name}"
+
+
+def _stages(name: str) -> tuple[str, bool, str]:
+    """A chain's stages in a row, the whole chain after them."""
+    return name.partition("/")[0].partition("-rand")[0], "/" not in name, name
 
 
 def _passes(result: Result) -> str:

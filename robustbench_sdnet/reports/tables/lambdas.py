@@ -49,7 +49,7 @@ def single_corruption_tables(results: Results, data: str, model: str, source: st
 def attack_tables(results: Results, data: str, model: str) -> list[Table]:
     """For each attack, one row a lambda (the attack's gradients taken at it) and one column an eps."""
     tables = []
-    for name, norm in distinct((r.name, r.norm) for r in results.of("attack", data=data, model=model)):
+    for name, norm in results.attacks(data, model=model):
         found = tuple(results.of("attack", data=data, model=model, name=name, norm=norm))
         budgets = sorted(distinct(r.eps for r in found), key=eps_value)
         lambdas = [lam for lam in results.lambdas(data, model) if any(r.subject.lam == lam for r in found)]
