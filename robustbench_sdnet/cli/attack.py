@@ -38,6 +38,13 @@ from .results import Asked, finish, say_fit
     metavar="LAMBDA",
     help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
 )
+@click.option(
+    "--verdicts",
+    is_flag=False,
+    flag_value="cheap",
+    type=click.Choice(["cheap", "full"]),
+    help="Check every attack for gradient masking: the cheap diagnostics, or with 'full' all sixteen.",
+)
 @options.data_option
 @options.data_root_option
 @options.split_option
@@ -61,6 +68,7 @@ def attack(
     lambdas: tuple[LambdaSpec, ...] | None,
     lambda_scope: str,
     attack_lambdas: tuple[LambdaSpec, ...] | None,
+    verdicts: str | None,
     data: str | None,
     data_root: str | None,
     split: str,
@@ -83,6 +91,7 @@ def attack(
       sdnet-bench attack pgd --eps 8/255
       sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --lambda 0.1:0.7:0.2 --limit 1000
       sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
+      sdnet-bench attack autoattack --limit 100 --verdicts
       sdnet-bench attack torchattacks:MIFGSM --steps 10
     """
     from ..evaluation import questions
@@ -100,4 +109,4 @@ def attack(
 
     ready = api.prepare(asked.setting())
     cells = api.attack_plan(ready, specs, chosen, attacked, precision, say_fit)
-    finish(ready, cells, asked, f"attack {name}", as_json)
+    finish(ready, cells, asked, f"attack {name}", as_json, verdicts)

@@ -39,23 +39,50 @@ class Asked:
         return Setting(**asdict(self))
 
 
-def finish(ready: Ready, cells: Sequence[Cell], asked: Asked, verb: str, as_json: bool) -> None:
-    """Answer the cells, then print their records as a table or as JSON."""
+def finish(
+    ready: Ready, cells: Sequence[Cell], asked: Asked, verb: str, as_json: bool, verdicts: str | None = None
+) -> None:
+    """Answer the cells, check the attacks where asked to, then print the records as a table or as JSON."""
     from ..evaluation import api
     from ..evaluation.records import records
 
     with shown_progress(verb, quiet=as_json) as update:
         progress = api.answer(ready, cells, asked.setting(), on_progress=update)
+    failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
     wanted = {cell.id for cell in cells}
     rows = [row for row in records(asked.store) if wanted.issuperset(row["cell"].split("+"))]
     if as_json:
         click.echo(json.dumps(rows, indent=2, allow_nan=False, default=str))
         return
     click.echo(table(rows))
+    for line in failures:
+        click.echo(line)
     click.echo(
         f"{progress.shards} shards computed, {progress.stored} were stored already, in {asked.store}. "
         "Draw the report: sdnet-bench report to markdown"
     )
+
+
+def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
+    """Diagnose the attacks; a line for every warning and failure."""
+    from ..evaluation.checks import check
+    from ..evaluation.store import Store
+
+    names = {cell.id: f"{cell.model.name}, {cell.perturbation.label}" for cell in cells}
+    with Store(asked.store) as store:
+        found = check(
+            cells,
+            store=store,
+            worker=ready.worker,
+            cheap=cheap,
+            on_check=lambda cell: click.echo(f"Checking {names[cell.id]}.", err=True),
+        )
+    return [
+        f"{verdict.verdict}: {names[cell_id]}: {verdict.check}: {verdict.sentence}"
+        for cell_id, verdicts in found.items()
+        for verdict in verdicts
+        if verdict.verdict in ("warn", "fail")
+    ]
 
 
 def say_fit(model: ModelSpec, lam: LambdaSpec) -> None:

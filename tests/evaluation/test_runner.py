@@ -220,3 +220,74 @@ def test_levels_reach_the_noise(tmp_path, make_worker, data):
         np.abs(margins["gaussian_noise@0"] - margins["clean"]).max()
         < np.abs(margins["gaussian_noise@0.5"] - margins["clean"]).max()
     )
+
+
+def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker, data, networks):
+    from robustbench_sdnet.evaluation.checks import check
+
+    class Saturated(torch.nn.Module):
+        def forward(self, x):
+            return 1e6 * networks["resnet"](x)
+
+    specs = attack_specs("pgd", EPS, given={"steps": "2"})
+    cells = plan.attack_cells([SDNET, RESNET], data, specs)
+    worker = make_worker()
+    worker.load = lambda spec: Saturated() if spec == RESNET else networks[spec.name]
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=60)
+        assert {row["verdict"] for row in records(store)} == {"unchecked"}
+        check([c for c in cells if c.model == RESNET], store=store, worker=worker)
+        found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
+    assert found["resnet", "attack"] == "untrusted"
+    assert found["sdnet", "attack"] == "unchecked"
+
+
+def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, data, networks, images):
+    from dataclasses import replace
+
+    from robustbench_sdnet.evaluation.policies import fit_policies, resolved
+    from robustbench_sdnet.specs import parse_lambdas
+
+    lambdas = parse_lambdas("0.1,label-free:noise,calibrated")
+    fitted = []
+
+    def fit(folder):
+        return fit_policies(
+            [SDNET, RESNET],
+            lambdas,
+            load=lambda spec: networks[spec.name],
+            training_data=lambda: replace(images, pixels=images.pixels),
+            folder=folder,
+            device="cpu",
+            on_fit=lambda model, lam: fitted.append(lam.text),
+        )
+
+    fits = fit(tmp_path / "fits")
+    fit(tmp_path / "fits")
+    assert fitted == ["calibrated"], "kept beside the store"
+    chosen = resolved(SDNET, lambdas, fits)
+    assert [lam.text for lam in chosen] == ["0.1", "label-free:noise", "calibrated"]
+    assert all(lam.fit for lam in chosen[1:])
+
+    specs = corruption_specs("gaussian_noise", [5])
+    cells = plan.corruption_cells([SDNET], data, specs, chosen)
+    deployed = []
+    for shuffled in (images.labels, images.labels[::-1].copy()):
+        worker = make_worker(labels=shuffled)
+        worker.policies = {SDNET.weights: dict(fits.values())}
+        with _store(tmp_path, str(len(deployed))) as store:
+            run(cells, store=store, worker=worker, count=60)
+            deployed.append(np.concatenate([store.outcome(cell.id).lam for cell in cells]))
+    np.testing.assert_array_equal(*deployed)
+    assert len(np.unique(deployed[0])) > 10, "a lambda a sample"
+
+
+def test_the_oracle_is_the_best_of_a_sweep(tmp_path, make_worker, data):
+    lambdas = tuple(LambdaSpec(text) for text in ("0.1", "0.5", "1"))
+    cells = plan.corruption_cells([SDNET, RESNET], data, corruption_specs("contrast", [5]), lambdas)
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=make_worker(), count=60)
+        rows = [row for row in records(store) if row["kind"] == "corruption" and row["model"] == "sdnet"]
+    oracle = [row for row in rows if row["lambda"] == "oracle"]
+    assert len(oracle) == 1
+    assert oracle[0]["accuracy"] == max(row["accuracy"] for row in rows if row["lambda"] != "oracle")

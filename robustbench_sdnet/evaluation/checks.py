@@ -1,0 +1,75 @@
+"""Verdicts of attacks: the diagnostics of gradient masking, on the first images of every attack's cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..attacks.verdicts import diagnose
+from ..specs import AttackSpec, Cell
+from .deploy import deployed
+from .predict import to_images
+from .store import Store
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..attacks.verdicts import Verdict
+
+IMAGES = 100
+
+
+def check(
+    cells: Sequence[Cell],
+    *,
+    store: Store,
+    worker: Worker,
+    cheap: bool = True,
+    on_check: Callable[[Cell], None] = lambda cell: None,
+) -> dict[str, list[Verdict]]:
+    """Diagnose every answered attack of a plan, on its first images, against its own survivors; store the verdicts.
+
+    A chain's stages are judged by the last one, and attacks without a budget are not judged.
+
+    Args:
+        cheap: only the checks that cost a few passes a sample.
+        on_check: called before each.
+    """
+    parents = {parent for cell in cells for parent in cell.parents if cell.kind == "attack"}
+    found: dict[str, list[Verdict]] = {}
+    for cell in dict.fromkeys(cells):
+        spec = cell.perturbation
+        if cell.kind != "attack" or cell.id in parents or not isinstance(spec, AttackSpec):
+            continue
+        if spec.eps is not None and spec.eps.fraction > 0:
+            on_check(cell)
+            found[cell.id] = _diagnosed(cell, spec, float(spec.eps), store, worker, cheap)
+            store.add_verdicts(cell.id, [asdict(verdict) for verdict in found[cell.id]])
+    return found
+
+
+def _diagnosed(
+    cell: Cell, spec: AttackSpec, eps: float, store: Store, worker: Worker, cheap: bool
+) -> list[Verdict]:
+    outcome = store.outcome(cell.id, 0, IMAGES)
+    count = 0 if outcome is None else len(outcome)
+    data, device = worker.data, worker.device
+    images = to_images(data.images(0, count), device)
+    labels = torch.from_numpy(data.labels[:count]).to(device)
+    survivors = None if outcome is None else torch.from_numpy(outcome.right).to(device)
+    model = worker.model(cell.model)
+    with deployed(model, cell.lam, worker.policies.get(cell.model.weights, {})) as classifier:
+        return diagnose(
+            classifier,
+            images,
+            labels,
+            eps=eps,
+            norm=spec.norm,
+            seed=spec.seed,
+            cheap=cheap,
+            survivors=survivors,
+            sample_ids=torch.from_numpy(data.ids[:count]).to(device),
+            batch_size=min(worker.batch_size, IMAGES),
+        )
