@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from ..lambdas import WithPolicy, sweep_lambdas
 from ..specs import LambdaSpec
-from .predict import logits
+from ..zoo import use_lambda
+from .predict import checked, named_errors, pad
 
 if TYPE_CHECKING:
     from ..lambdas import Policy
@@ -26,9 +29,6 @@ def deployed(model: nn.Module, lam: LambdaSpec | None, policies: Policies) -> It
     Attacks on a policy differentiate through lambda(x) where it has a useful gradient, and hold lambda constant in
     the backward pass (BPDA) where it has none.
     """
-    from ..lambdas import WithPolicy
-    from ..zoo import use_lambda
-
     if lam is None:
         yield model
     elif lam.fixed is None:
@@ -47,10 +47,29 @@ def logits_at_each(
     size: int,
     name: str,
 ) -> Iterator[tuple[Tensor, float | Tensor | None]]:
-    """The logits of one batch at each lambda, with the lambda that was used: a number, (n,) or None."""
-    for lam in lams:
-        with deployed(model, lam, policies) as classifier, torch.no_grad():
-            used = (
-                None if lam is None else lam.fixed if lam.fixed is not None else policies[lam](model, images)
-            )
-            yield logits(classifier, images, size=size, name=name), used
+    """The logits of one batch at each lambda, with the lambda that was used: a number, (n,) or None.
+
+    Lambdas of the stem share what lambda does not touch; which others are asked for changes no answer.
+
+    Args:
+        images: (n, 3, h, w), padded to `size` for the model.
+        name: the model, for messages.
+
+    Raises:
+        ModelError: the model raised, or its output is not finite logits.
+    """
+    batch, n = pad(images, size), len(images)
+    with named_errors(name), torch.no_grad():
+        for scope, together in groupby(lams, key=lambda lam: lam and lam.scope):
+            if scope is None:
+                for _ in together:
+                    yield checked(model(batch), size, name)[:n], None
+                continue
+            values = [_value(model, batch, lam, policies) for lam in together if lam is not None]
+            for found, value in zip(sweep_lambdas(model, batch, values, scope=scope), values, strict=True):
+                used = value[:n] if isinstance(value, Tensor) else value
+                yield checked(found, size, name)[:n], used
+
+
+def _value(model: nn.Module, images: Tensor, lam: LambdaSpec, policies: Policies) -> float | Tensor:
+    return policies[lam](model, images) if lam.fixed is None else lam.fixed

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import ModelError
+from ..errors import ModelError, SdnetBenchError
 from .ladder import batches
 
 Classifier = Callable[[Tensor], Tensor]
@@ -34,16 +35,28 @@ def logits(model: Classifier, images: Tensor, *, size: int, name: str = "the mod
     Raises:
         ModelError: the model raised, or its output is not finite numbers of shape (n, classes).
     """
-    n = len(images)
-    if n < size:
-        images = torch.cat([images, images[-1:].expand(size - n, -1, -1, -1)])
+    with named_errors(name), torch.no_grad():
+        return checked(model(pad(images, size)), size, name)[: len(images)]
+
+
+def pad(images: Tensor, size: int) -> Tensor:
+    """The images, the last one repeated up to `size`."""
+    lacking = size - len(images)
+    return torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)]) if lacking else images
+
+
+@contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Turn what a model raises into one line with its name."""
     try:
-        with torch.no_grad():
-            found = model(images)
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{name} does not fit the device's memory. Take a smaller --batch-size.") from error
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, SdnetBenchError):
+            raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{name} failed on a batch of shape {tuple(images.shape)}: {first}") from error
-    return checked(found, size, name)[:n]
+        raise ModelError(f"{name} failed in its forward pass: {first}") from error
 
 
 def checked(found: Tensor, count: int, name: str) -> Tensor:
