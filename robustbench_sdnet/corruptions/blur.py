@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import gaussian, pad, to_bytes, unit_interval, zoom_extent, zoom_rows
+from .filters import from_words, gaussian, pad, to_bytes, to_words, unit_interval, zoom_extent, zoom_rows
 from .parameters import Setting
 
 Generators = Iterator[np.random.Generator]
 _ZOOM_BITS = 19
+_ZOOM_CHUNK = 8  # all zooms of so many images fit into a core's cache
 
 
 def gaussian_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -45,8 +46,7 @@ def glass_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Te
     """
     sigma, _, iterations = setting
     smooth = to_bytes(gaussian(unit_interval(images), sigma))
-    # A pixel as one 32-bit word: a third of the elements to move.
-    words = torch.nn.functional.pad(smooth, (0, 1)).view(torch.int32)[..., 0]
+    words = to_words(smooth)
     left, up = draws["step"].to(torch.bool).unbind(-1)
     for index in range(int(iterations)):
         here, beside = words[:, 2:, 2:], words[:, 2:, 1:-1]
@@ -56,8 +56,7 @@ def glass_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Te
         moved = torch.where(up[:, index], row_above, row_here)
         words = words.clone()
         words[:, 2:, 2:] = moved
-    shuffled = words.contiguous()[..., None].view(torch.uint8)[..., :3]
-    return to_bytes(gaussian(unit_interval(shuffled), sigma))
+    return to_bytes(gaussian(unit_interval(from_words(words)), sigma))
 
 
 def defocus_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -103,30 +102,47 @@ def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
     Weights are multiples of 2^-19, so that every product and sum is an integer below 2^53: exact in float64,
     whatever order a matrix product adds in.
     """
-    height, width = images.shape[1:3]
-    planes = images.permute(0, 3, 1, 2).to(torch.float64, memory_format=torch.contiguous_format)
-    factors = np.arange(1, setting[0], 0.01)
-    # Small images come out of several factors the same: each different zoom is made once.
-    extents = Counter(
-        (zoom_extent(height, factor), zoom_extent(width, factor)) for factor in factors.tolist()
-    )
-    one = float(4**_ZOOM_BITS)
-    total = planes * one
-    for (down, across), count in extents.items():
-        rows, columns = (
-            _zoom_matrix(*extent).to(images.device) for extent in ((height, *down), (width, *across))
-        )
-        total.add_(torch.matmul(torch.matmul(rows, planes), columns.T).mul_(count))
-    parts = torch.full((1,), (len(factors) + 1) * one, dtype=torch.float64, device=images.device)
-    return (total / parts).permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+    n, height, width = images.shape[:3]
+    same, factors, rows, columns = _zoom_matrices(height, width, setting[0])
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    one = 4.0**_ZOOM_BITS
+    parts = torch.full((1,), (factors + 1) * one, dtype=torch.float64, device=images.device)
+    result = torch.empty_like(images)
+    for start in range(0, n, _ZOOM_CHUNK):
+        part = images[start : start + _ZOOM_CHUNK].permute(0, 3, 1, 2)
+        planes = part.to(torch.float64, memory_format=torch.contiguous_format)
+        # Every zoom of every row, (planes, h * zooms, w); then all of those rows into each row of the sum.
+        wide = (planes.reshape(-1, width) @ columns).reshape(-1, rows.shape[1], width)
+        total = torch.matmul(rows, wide).reshape(planes.shape)
+        total = total.add_(planes.mul_((same + 1) * one)).div_(parts)
+        result[start : start + _ZOOM_CHUNK] = total.permute(0, 2, 3, 1)
+    return result
 
 
-@lru_cache(maxsize=256)
-def _zoom_matrix(size: int, cropped: int, zoomed: int) -> Tensor:
-    """(size, size) float64 whole numbers: the weights of a centred zoom along one axis, in units of 2^-19."""
+@lru_cache(maxsize=16)
+def _zoom_matrices(height: int, width: int, end: float) -> tuple[int, int, Tensor, Tensor]:
+    """The weights of all zooms, float64 whole numbers in units of 2^-19.
+
+    Returns:
+        How many factors change nothing, and how many there are. Of the others: (height, height * zooms), where
+        row r of zoom z is column r * zooms + z, and (width, zooms * width).
+    """
+    # A small image comes out of several factors the same: such weights are made once and counted.
+    factors = np.arange(1, end, 0.01).tolist()
+    extents = Counter((zoom_extent(height, factor), zoom_extent(width, factor)) for factor in factors)
+    nothing = ((height, height), (width, width))
+    same = extents.pop(nothing) if len(extents) > 1 else 0
+    rows = np.stack([_zoom_matrix(height, *down) * count for (down, _), count in extents.items()], 2)
+    columns = np.concatenate([_zoom_matrix(width, *across).T for _, across in extents], 1)
+    weights = torch.from_numpy(rows.reshape(height, -1)), torch.from_numpy(columns)
+    return same, len(factors), *weights
+
+
+def _zoom_matrix(size: int, cropped: int, zoomed: int) -> NDArray[np.float64]:
+    """(size, size): the weights of a centred zoom along one axis."""
     upper, share = zoom_rows(size, cropped, zoomed)
     lower = np.round(share * 2**_ZOOM_BITS)
     matrix = np.zeros((size, size))
     matrix[np.arange(size), upper] = 2**_ZOOM_BITS - lower
     matrix[np.arange(size), upper + 1] = lower
-    return torch.from_numpy(matrix)
+    return matrix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .filters import unit_interval
+from .filters import from_words, unit_interval
 from .parameters import Setting
 
 # Which of (value, middle, least) red, green and blue are in each sixth of the hue circle.
@@ -36,7 +36,7 @@ def contrast(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
 def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Hue in sixths of the circle, saturation and value, (n, h, w) float64.
 
-    In the order of operations of scikit-image: where a result is nearly a whole level, rounding decides the byte.
+    In the order of operations of scikit-image: rounding decides the byte of what is nearly a whole level.
     """
     red, green, blue = (plane.contiguous() for plane in unit_interval(images).unbind(-1))
     value = torch.maximum(torch.maximum(red, green), blue)
@@ -54,16 +54,16 @@ def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """(n, h, w, 3) uint8, see `_to_hsv`."""
     sector = hue.floor()
     share = hue.sub_(sector)
-    sector = sector.to(torch.uint8)
+    sector = sector.to(torch.int32)
     share = torch.where((sector & 1).to(torch.bool), share, 1 - share)
     middle = (1 - share.mul_(saturation)).mul_(value)
     least = (1 - saturation).mul_(value)
-    levels = [level.mul(255).to(torch.uint8) for level in (value, middle, least)]
-    result = torch.empty((*value.shape, 3), dtype=torch.uint8, device=value.device)
+    levels = [level.mul(255).to(torch.int32) for level in (value, middle, least)]
+    word = torch.zeros_like(levels[0])
     for channel in range(3):
         plane = levels[0]
         for kind in (1, 2):
             first, second = (index for index, places in enumerate(_SECTORS) if places[channel] == kind)
             plane = torch.where((sector == first) | (sector == second), levels[kind], plane)
-        result[..., channel] = plane
-    return result
+        word.bitwise_or_(plane << 8 * channel)
+    return from_words(word)

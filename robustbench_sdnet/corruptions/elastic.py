@@ -31,7 +31,7 @@ def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting
     alpha, sigma, reach = setting
     height, width = images.shape[1:3]
     side = min(height, width)
-    planes = images.permute(0, 3, 1, 2).to(torch.float64, memory_format=torch.contiguous_format)
+    planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     x, y = _affine(draws["points"] * (reach * side), height, width)
     planes = _bilinear(planes, x, y, "mirror")
     if alpha:
@@ -76,20 +76,24 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
 def _bilinear(planes: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
     """Look up (n, c, h, w) float64 between pixels, at x and y (n, h, w), less than one image away from it."""
     n, channels, height, width = planes.shape
-    flat = planes.reshape(n, channels, -1)
+    flat = planes.reshape(-1)
     left, top = x.floor(), y.floor()
-    right_share, bottom_share = ((x - left).reshape(n, 1, -1), (y - top).reshape(n, 1, -1))
-    columns = [_inside(left.to(torch.int64) + step, width, mode) for step in (0, 1)]
-    rows = [_inside(top.to(torch.int64) + step, height, mode) * width for step in (0, 1)]
+    right_share, bottom_share = ((share.to(torch.float32).reshape(n, 1, -1)) for share in (x - left, y - top))
+    columns = [_inside(left.to(torch.int32) + step, width, mode) for step in (0, 1)]
+    rows = [_inside(top.to(torch.int32) + step, height, mode) * width for step in (0, 1)]
+    first = torch.arange(n * channels, dtype=torch.int32, device=planes.device) * (height * width)
+    first = first.reshape(n, channels, 1)
 
     def look_up(row: Tensor, column: Tensor) -> Tensor:
-        return flat.gather(2, (row + column).reshape(n, 1, -1).expand(n, channels, -1))
+        index = (row + column).reshape(n, 1, -1) + first
+        return flat.index_select(0, index.reshape(-1)).reshape(n, channels, -1)
 
     halves = []
     for row in rows:
         near, far = (look_up(row, column) for column in columns)
-        halves.append(near.mul_(1 - right_share).add_(far.mul_(right_share)))
-    return halves[0].mul_(1 - bottom_share).add_(halves[1].mul_(bottom_share)).reshape(planes.shape)
+        halves.append(far.sub_(near).mul_(right_share).add_(near))
+    upper, lower = halves
+    return lower.sub_(upper).mul_(bottom_share).add_(upper).reshape(planes.shape)
 
 
 def _inside(index: Tensor, size: int, mode: str) -> Tensor:

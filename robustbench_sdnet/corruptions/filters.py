@@ -25,6 +25,16 @@ def to_bytes(images: Tensor) -> Tensor:
     return images.clamp_(0, 1).mul_(255).to(torch.uint8)
 
 
+def to_words(images: Tensor) -> Tensor:
+    """(n, h, w, 3) uint8 to (n, h, w) int32: a pixel as one word is a third of the elements to move."""
+    return torch.nn.functional.pad(images, (0, 1)).view(torch.int32)[..., 0]
+
+
+def from_words(words: Tensor) -> Tensor:
+    """The inverse of `to_words`."""
+    return words.contiguous()[..., None].view(torch.uint8)[..., :3]
+
+
 def border_index(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
     """(before + size + after,) the row that each padded row copies.
 

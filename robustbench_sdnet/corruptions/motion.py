@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import pad
+from .filters import pad, to_words
 from .parameters import Setting
 
 Generators = Iterator[np.random.Generator]
@@ -36,35 +36,38 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
     """Sum copies of each image shifted along its own direction.
 
     Args:
-        images: (n, h, w, c) uint8.
+        images: (n, h, w, c) uint8, one channel or three.
         angle: (n,) float64, degrees.
         radius: the tail has 2 radius + 1 taps.
         sigma: its width, pixels.
     """
     n, height, width, channels = images.shape
     weights = _tail(2 * radius + 1, sigma)
-    shift_x, shift_y, reach = _shifts(angle, len(weights), images.device)
-    padded = pad(pad(images, 1, reach[1], reach[3], "nearest"), 2, reach[0], reach[2], "nearest")
-    # A view of every window, so that indexing it by a shift copies whole rows.
-    strides = padded.stride()
-    rows, columns = padded.shape[1] - height + 1, padded.shape[2] - width + 1
-    windows = padded.as_strided(
-        (n, rows, columns, height, width * channels),
-        (strides[0], strides[1], strides[2], strides[1], 1),
+    shift_x, shift_y, (left, up, right, down) = _shifts(angle, len(weights))
+    pixels = to_words(images) if channels == 3 else images[..., 0]
+    padded = pad(pad(pixels, 1, up, down, "nearest"), 2, left, right, "nearest")
+    tall, wide = padded.shape[1:]
+    image, row, column = (torch.arange(count, dtype=torch.int32) for count in (n, height, width))
+    origin = image.reshape(-1, 1, 1) * (tall * wide) + (row.reshape(-1, 1) + up) * wide + (column + left)
+    origin, shift = origin.to(images.device), (shift_y * wide + shift_x).to(torch.int32).to(images.device)
+    flat = padded.reshape(-1)
+    total = torch.zeros(
+        (n * height * width, 4 if channels == 3 else 1), dtype=torch.float64, device=images.device
     )
-    image = torch.arange(n, device=images.device)
-    total = torch.zeros((n, height, width * channels), dtype=torch.float64, device=images.device)
+    # Written into again and again: fresh memory for every tap costs more than the sum itself.
+    index, term = torch.empty_like(origin), torch.empty_like(total)
     for tap, weight in enumerate(weights):
-        window = windows[image, shift_y[tap] + reach[1], shift_x[tap] + reach[0]]
-        total.add_(window.to(torch.float64).mul_(_QUANTUM).mul_(weight))
-    return _from_quantum(total).reshape(images.shape)
+        torch.add(origin, shift[tap].reshape(-1, 1, 1), out=index)
+        shifted = flat.index_select(0, index.reshape(-1)).view(torch.uint8)
+        total.add_(term.copy_(shifted.reshape(term.shape)).mul_(weight * _QUANTUM))
+    return _from_quantum(total).reshape(n, height, width, -1)[..., :channels]
 
 
 def _from_quantum(total: Tensor) -> Tensor:
     """Round to 16 bits, then keep the high byte: floor(q / 257), without a division."""
-    quantum = total.add_(0.5).to(torch.int32)
-    # 65281 / 2^24 is 1 / 257 rounded up; exact for every 16-bit number in 64-bit arithmetic.
-    return ((quantum.to(torch.int64) * 65281) >> 24).to(torch.uint8)
+    quantum = total.add_(0.5).floor_()
+    # 65281 / 2^24 is 1 / 257 rounded up: the floor is right for every 16-bit number.
+    return quantum.mul_(65281 / 2**24).to(torch.uint8)
 
 
 @lru_cache(maxsize=32)
@@ -73,9 +76,7 @@ def _tail(taps: int, sigma: float) -> tuple[float, ...]:
     return tuple((kernel / kernel.sum()).tolist())
 
 
-def _shifts(
-    angle: Tensor, taps: int, device: torch.device
-) -> tuple[Tensor, Tensor, tuple[int, int, int, int]]:
+def _shifts(angle: Tensor, taps: int) -> tuple[Tensor, Tensor, tuple[int, int, int, int]]:
     """Whole-pixel shifts of each tap, (taps, n) in x and y, and how far they reach left, up, right and down.
 
     Made on the host: cosines of devices differ in the last bit, and a shift may turn on it.
@@ -86,4 +87,4 @@ def _shifts(
     shift_y = np.ceil(steps * np.sin(radians) - 0.5).astype(np.int64)
     left, up = (int(max(0, -shift.min(initial=0))) for shift in (shift_x, shift_y))
     right, down = (int(max(0, shift.max(initial=0))) for shift in (shift_x, shift_y))
-    return torch.from_numpy(shift_x).to(device), torch.from_numpy(shift_y).to(device), (left, up, right, down)
+    return torch.from_numpy(shift_x), torch.from_numpy(shift_y), (left, up, right, down)

@@ -91,7 +91,8 @@ def _water(liquid: Tensor, strength: float) -> Tensor:
 
     On the CPU whatever the device: Canny edges, the chamfer distance and histogram equalisation are OpenCV's.
     """
-    drops = (liquid * 255).clamp_(0, 255).to(torch.uint8).cpu().numpy()
+    # A level above 255 wraps round, as in the reference's conversion.
+    drops = (liquid * 255).to(torch.int32).bitwise_and_(255).to(torch.uint8).cpu().numpy()
     relief = np.empty(drops.shape, np.float32)
     for source, target in zip(drops, relief, strict=True):
         target[:] = _relief(source)
