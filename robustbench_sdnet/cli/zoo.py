@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,14 @@ def zoo() -> None:
       sdnet-bench zoo verify cifar10/sdnet20 --data cifar10
       sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data cifar10
     """
+
+
+@contextmanager
+def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on standard error for (done, total); nothing where `quiet`, or where the total is unknown."""
+    bar: Any = click.progressbar(length=100, label=label, file=sys.stderr, hidden=quiet)
+    with bar:
+        yield lambda done, total: bar.update(int(100 * done / total) - bar.pos) if total else None
 
 
 def _listed(item: Any) -> dict[str, Any]:
@@ -113,12 +124,7 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
     from ..zoo.fetch import fetch as bring
     from ..zoo.files import sha256_of
 
-    with click.progressbar(length=100, label="fetching", file=click.get_text_stream("stderr")) as bar:
-
-        def update(done: int, total: int | None) -> None:
-            if total:
-                bar.update(int(100 * done / total) - bar.pos)
-
+    with _bar("fetching", quiet=as_json) as update:
         path = bring(source, place=place, sha256=sha256, on_progress=update)
     if as_json:
         click.echo(json.dumps({"source": source, "path": str(path), "sha256": sha256_of(path)}))
@@ -311,10 +317,7 @@ def _verified(
     if not (data or card.data):
         raise InputError(f"'{source}' does not say what it was trained on. Give --data.")
     images, where = load(data or card.data, "test", root), pick_device(device)
-    label = "" if quiet else f"verify {card.name}"
-    with click.progressbar(
-        length=min(limit or len(images), len(images)), label=label, file=click.get_text_stream("stderr")
-    ) as bar:
+    with _bar(f"verifying {card.name}", quiet) as update:
         verdict = measure(
             load_model(source, where),
             card,
@@ -323,7 +326,7 @@ def _verified(
             batch_size=batch_size,
             device=where,
             tolerance=tolerance,
-            on_progress=lambda done, _: bar.update(done - bar.pos),
+            on_progress=update,
         )
     return asdict(verdict)
 

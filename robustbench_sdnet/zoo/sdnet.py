@@ -161,7 +161,10 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
             options[name] = plan.width
         elif isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
             raise InputError(f"{name} must be a whole number from 1 to {high}, got {value!r}.")
-    if options["shortcut"] is False and plan.sparse != "all":
+    for name in ("shortcut", "pooling"):
+        if not isinstance(options[name], bool):
+            raise InputError(f"{name} must be true or false, got {options[name]!r}.")
+    if not options["shortcut"] and plan.sparse != "all":
         raise InputError(
             f"shortcut=False needs a network that is sparse throughout, such as {_nearest_all(arch)}."
         )

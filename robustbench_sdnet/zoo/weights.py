@@ -144,7 +144,10 @@ def load_checkpoint(path: Path) -> nn.Module:
         raise CheckpointError(f"'{path}' is damaged: {error}") from None
     if _hash_tensors(tensors) != card.weights_hash:
         raise CheckpointError(f"'{path}' is damaged: its weights do not match the hash in its card.")
-    model = rebuild(card.arch, card.options)
+    try:
+        model = rebuild(card.arch, card.options)
+    except InputError as error:
+        raise CheckpointError(f"'{path}': {error}") from None
     fill(model, tensors, str(path))
     model.eval().requires_grad_(False)
     normalise_atoms(model)

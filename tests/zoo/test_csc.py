@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -240,7 +241,7 @@ def test_training_steps_warm_start_towards_the_exact_step_size() -> None:
         steps.append(layer.step_size.item())
     assert abs(steps[0] / exact - 1) > 1e-2
     assert steps[-1] == pytest.approx(exact, rel=1e-3)
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(steps))
 
 
 def test_two_training_forwards_can_share_a_backward_pass() -> None:

@@ -1,0 +1,231 @@
+"""Architectures, their options, and what can be done to a model from outside."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.zoo import (
+    ARCHITECTURES,
+    auxiliary_objective,
+    build_model,
+    csc_layers,
+    has_lambda,
+    normalise_atoms,
+    refresh_step_sizes,
+    residuals,
+    use_lambda,
+)
+from robustbench_sdnet.zoo.resnet import BasicBlock
+
+
+def frozen(arch: str, **options: object) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(arch, **({"width": 4, "input_size": 8} | options)).eval()  # type: ignore[arg-type]
+
+
+def pictures(n: int = 3, side: int = 8) -> Tensor:
+    return torch.rand((n, 3, side, side), generator=torch.Generator().manual_seed(1))
+
+
+# Weights of convolutions, BatchNorm and the last layer. The 20-layer network of He et al. 2016 has 0.27 million.
+PARAMETERS = {"resnet20": 269_722, "resnet18": 11_173_962, "resnet34": 21_282_122}
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "resnet18"])
+def test_plain_networks_have_the_published_number_of_weights(arch: str) -> None:
+    assert sum(p.numel() for p in build_model(arch).parameters()) == PARAMETERS[arch]
+
+
+@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
+def test_every_architecture_runs_and_trains(arch: str) -> None:
+    model = frozen(arch, num_classes=5)
+    images = pictures()
+    assert model(images).shape == (3, 5)
+    model.train()(images).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    expected = {"none": 0, "stem": 1, "all": 1 + 2 * sum(ARCHITECTURES[arch].blocks)}
+    assert len(csc_layers(model)) == expected[ARCHITECTURES[arch].sparse]
+    assert has_lambda(model) == (ARCHITECTURES[arch].sparse != "none")
+
+
+@pytest.mark.parametrize("arch", ["sdnet18", "sdnet18_all", "resnet18"])
+def test_the_imagenet_stem_is_taken_from_64_pixels_on(arch: str) -> None:
+    model = build_model(arch, width=4, input_size=64, num_classes=7).eval()
+    assert model.options["stem"] == "imagenet"  # type: ignore[union-attr, index, call-overload]
+    assert model.options["mean"] == (0.485, 0.456, 0.406)  # type: ignore[union-attr, index, call-overload]
+    assert model(pictures(2, 64)).shape == (2, 7)
+    small = build_model(arch, width=4, input_size=64, stem="cifar").eval()
+    assert small(pictures(2, 64)).shape == (2, 10)
+
+
+def test_without_shortcuts_there_are_none() -> None:
+    model = frozen("sdnet20_all", shortcut=False)
+    assert all(block.shortcut is None for block in model.modules() if isinstance(block, BasicBlock))
+    assert not any("shortcut" in key for key in model.state_dict())
+    assert model(pictures()).shape == (3, 10)
+
+
+def test_pooling_replaces_the_stride_of_sparse_blocks() -> None:
+    model = frozen("sdnet20_all", pooling=True)
+    strides = {layer.operator.stride for layer in csc_layers(model)}  # type: ignore[attr-defined]
+    assert strides == {1}
+    assert model(pictures()).shape == (3, 10)
+    assert not torch.equal(model(pictures()), frozen("sdnet20_all")(pictures()))
+
+
+def test_odd_image_sizes_can_be_coded() -> None:
+    assert frozen("sdnet20_all", input_size=9)(pictures(2, 9)).shape == (2, 10)
+
+
+def test_normalisation_is_the_first_layer() -> None:
+    plain = frozen("sdnet20", mean=(0, 0, 0), std=(1, 1, 1))
+    ours = frozen("sdnet20")
+    images = pictures()
+    mean, std = torch.tensor((0.4914, 0.4822, 0.4465)), torch.tensor((0.2023, 0.1994, 0.2010))
+    by_hand = (images - mean.reshape(3, 1, 1)) / std.reshape(3, 1, 1)
+    torch.testing.assert_close(ours(images), plain(by_hand))
+    torch.testing.assert_close(residuals(ours, images), residuals(plain, by_hand))
+
+
+def test_options_build_the_same_model_again() -> None:
+    model = frozen("sdnet20_all", mu=0.1, n_steps=3, shortcut=False, num_classes=4)
+    again = build_model(model.arch, **model.options).eval()  # type: ignore[arg-type]
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(pictures()), model(pictures()))
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "sdnet20", "sdnet20_all"])
+def test_float64_agrees_with_float32(arch: str) -> None:
+    model = frozen(arch)
+    images = pictures()
+    exact = copy.deepcopy(model).double()(images.double())
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(model(images).double(), exact, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_trains_in_float64_under_autocast_and_channels_last() -> None:
+    model = frozen("sdnet20_all").train()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.to(memory_format=torch.channels_last)(
+            pictures().contiguous(memory_format=torch.channels_last)
+        )
+    logits.float().sum().backward()
+    assert all(layer.step_size.dtype == torch.float32 for layer in csc_layers(model))
+    model.double()(pictures().double()).sum().backward()
+    assert all(layer.step_size.dtype == torch.float64 for layer in csc_layers(model))
+
+
+def test_a_change_of_lambda_takes_effect_at_once_and_is_undone() -> None:
+    model, images = frozen("sdnet20"), pictures()
+    before = model(images)
+    with use_lambda(model, 0.8):
+        outer = model(images)
+        with use_lambda(model, 0.1):
+            assert torch.equal(model(images), before)
+        assert torch.equal(model(images), outer)
+    assert not torch.allclose(outer, before)
+    assert torch.equal(model(images), before)
+    with pytest.raises(RuntimeError, match="stop"), use_lambda(model, 0.8):
+        raise RuntimeError("stop")
+    assert torch.equal(model(images), before)
+
+
+def test_the_training_lambda_changes_nothing_and_a_built_lambda_is_it() -> None:
+    model, other, images = frozen("sdnet20"), frozen("sdnet20", lam=0.5), pictures()
+    with use_lambda(model, 0.1, scope="all"):
+        assert torch.equal(model(images), frozen("sdnet20")(images))
+    with use_lambda(model, 0.5):
+        torch.testing.assert_close(model(images), other(images))
+
+
+def test_scope_all_reaches_every_layer() -> None:
+    model, images = frozen("sdnet20_all"), pictures()
+    with use_lambda(model, 0.3, scope="stem"):
+        stem = model(images)
+        assert [layer.lam for layer in csc_layers(model)] == [0.3] + 18 * [0.1]
+    with use_lambda(model, 0.3, scope="all"):
+        assert {layer.lam for layer in csc_layers(model)} == {0.3}
+        assert not torch.allclose(model(images), stem)
+
+
+@pytest.mark.parametrize("scope", ["stem", "all"])
+def test_one_lambda_an_image_equals_fixed_lambdas(scope: str) -> None:
+    model, images = frozen("sdnet20_all"), pictures()
+    lams = torch.tensor([0.05, 0.1, 0.6])
+    with use_lambda(model, lams, scope=scope):
+        together, energies = model(images), residuals(model, images)
+    for i, lam in enumerate(lams.tolist()):
+        with use_lambda(model, lam, scope=scope):
+            torch.testing.assert_close(together[i : i + 1], model(images[i : i + 1]), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(energies[i : i + 1], residuals(model, images[i : i + 1]))
+
+
+def test_gradients_flow_through_lambda_to_the_images() -> None:
+    model, images = frozen("sdnet20").double(), pictures().double().requires_grad_()
+    lam = images.flatten(1).mean(1)
+    with use_lambda(model, lam):
+        through = torch.autograd.grad(model(images)[:, 0].sum(), images, retain_graph=True)[0]
+    with use_lambda(model, lam.detach()):
+        around = torch.autograd.grad(model(images)[:, 0].sum(), images)[0]
+    assert not torch.allclose(through, around)
+
+
+def test_a_wrapped_model_has_its_lambda_too() -> None:
+    model, images = frozen("sdnet20"), pictures()
+    wrapped = nn.Sequential(model)
+    with use_lambda(wrapped, 0.7):
+        expected = model(images)
+        assert torch.equal(residuals(wrapped, images), residuals(model, images))
+    assert not torch.allclose(model(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "scope", "message"),
+    [
+        (-0.1, "stem", "must be finite and not negative"),
+        (float("nan"), "stem", "must be finite"),
+        (0.1, "blocks", "scope must be 'stem' or 'all'"),
+        (torch.zeros(2, 2), "stem", "one value an image"),
+    ],
+)
+def test_a_lambda_that_means_nothing_is_refused(value: float | Tensor, scope: str, message: str) -> None:
+    with pytest.raises(InputError, match=message), use_lambda(frozen("sdnet20"), value, scope=scope):
+        pass
+
+
+def test_plain_models_have_neither_lambda_nor_residuals() -> None:
+    model = frozen("resnet20")
+    with pytest.raises(InputError, match="no sparse coding layers"), use_lambda(model, 0.1):
+        pass
+    with pytest.raises(InputError, match="sparse coding stem"):
+        residuals(model, pictures())
+    with pytest.raises(InputError, match="auxiliary loss needs"), auxiliary_objective(model):
+        pass
+    refresh_step_sizes(model)
+    normalise_atoms(model)
+
+
+@pytest.mark.parametrize(
+    ("arch", "options", "message"),
+    [
+        ("sdnet19", {}, "Unknown architecture 'sdnet19'. Did you mean 'sdnet18'"),
+        ("sdnet18", {"lamda": 0.1}, "Unknown model option 'lamda'. Did you mean 'lam'"),
+        ("resnet18", {"shortcut": False}, "needs a network that is sparse throughout, such as sdnet18_all"),
+        ("sdnet20", {"num_classes": 0}, "num_classes must be a whole number from 1"),
+        ("sdnet20", {"input_size": 32.0}, "input_size must be a whole number"),
+        ("sdnet20", {"width": True}, "width must be a whole number"),
+        ("sdnet20", {"stem": "large"}, "stem must be 'cifar' or 'imagenet'"),
+        ("sdnet20", {"mean": (0.5,)}, "mean must be 3 finite numbers"),
+        ("sdnet20", {"std": (0.5, 0.5, 0.0)}, "std must be above 0"),
+        ("sdnet20", {"lam": -1.0}, "lam must be a finite number, not negative"),
+        ("sdnet20_all", {"shortcut": "no"}, "shortcut must be true or false"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused(arch: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_model(arch, **options)  # type: ignore[arg-type]
