@@ -12,6 +12,7 @@ from .document import Figure, Section, Table
 from .numbers import Missing
 from .results import Results, distinct, lambda_text
 from .tables import attacks, corruptions, lambdas
+from .tables.diagnostics import Checks, diagnostics_table
 from .tables.overview import overview
 
 if TYPE_CHECKING:
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 Blocks = list[Table | Figure | str]
 
 
-def of_data(results: Results, data: str, baseline: str | None, prefix: str) -> Iterator[Section]:
+def of_data(
+    results: Results, data: str, *, baseline: str | None, checks: Checks, prefix: str
+) -> Iterator[Section]:
     """Every chapter that the results of a data set fill.
 
     Args:
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
+        checks: cell -> its diagnostics.
         prefix: of every heading.
     """
     sources = distinct(r.source for r in results.of("corruption", data=data))
@@ -35,6 +39,9 @@ def of_data(results: Results, data: str, baseline: str | None, prefix: str) -> I
     for source in sources:
         yield from _corruption_sections(results, data, source, baseline, prefix)
     yield from _attack_sections(results, data, prefix)
+    diagnosed = diagnostics_table(results, data, checks)
+    if diagnosed:
+        yield Section(f"{prefix}Diagnostics of the attacks", (diagnosed,), level=3)
     yield from _lambda_sections(results, data, sources, prefix)
 
 

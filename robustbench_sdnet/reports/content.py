@@ -13,6 +13,7 @@ from .document import Document, Figure, Section
 from .reading import read_results
 from .results import Results
 from .tables import provenance
+from .tables.diagnostics import Checks
 
 Row = Mapping[str, Any]
 READING = (
@@ -28,6 +29,7 @@ def build(
     records: Sequence[Row],
     details: Sequence[Row],
     *,
+    checks: Checks | None = None,
     baseline: str | None = None,
     with_cost: bool = False,
 ) -> Document:
@@ -36,6 +38,7 @@ def build(
     Args:
         records: as `evaluation.records.records` returns them, with cost fields where `with_cost`.
         details: as `evaluation.records.provenance` returns them.
+        checks: cell -> its diagnostics, as `Store.verdicts` returns them.
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
 
@@ -48,7 +51,7 @@ def build(
     sections = [Section("How to read it", (READING,))]
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
-        sections += [*chapters.of_data(results, data, baseline, prefix)]
+        sections += chapters.of_data(results, data, baseline=baseline, checks=checks or {}, prefix=prefix)
     sections.append(_run_section(details, records if with_cost else ()))
     return Document("Robustness report", tuple(_with_unique_figures(sections)))
 

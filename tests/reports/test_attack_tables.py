@@ -6,6 +6,7 @@ from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
+from robustbench_sdnet.reports.tables.diagnostics import diagnostics_table
 from robustbench_sdnet.reports.tables.overview import headline_budget, overview
 
 from .made_records import Row, attack, record
@@ -149,3 +150,28 @@ def test_all_attacks_of_a_norm_share_a_table_with_noise_below() -> None:
         ["resnet20", "fgsm", "95.0", "60.0", "-"],
         ["resnet20", "noise", "95.0", "-", "90.0"],
     ]
+
+
+def test_diagnostics_say_what_failed_and_why() -> None:
+    rows = [
+        attack("pgd", "4/255", 100),
+        attack("pgd", "8/255", 40, verdict="untrusted"),
+        attack("fgsm", "8/255", 60),
+    ]
+    passed = {"check": "zero_gradient", "verdict": "pass", "value": 0.0, "sentence": "No gradient is zero."}
+    failed = {
+        "check": "noise_wins",
+        "verdict": "fail",
+        "value": 7,
+        "sentence": "Noise breaks 7 samples more.",
+    }
+    unknown = {"check": "rough_loss", "verdict": "not_run", "value": None, "sentence": "Not asked for."}
+    checks = {rows[0]["cell"]: [passed, unknown], rows[1]["cell"]: [passed, failed, unknown]}
+    results = read_results(rows)
+    table = diagnostics_table(results, "digits", checks)
+    assert table is not None
+    assert percents(table) == [
+        ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 checks", "-", "1 not run"],
+        ["resnet20", "pgd", "linf 8/255", "-", "fail", "noise_wins", "7", "Noise breaks 7 samples more."],
+    ]
+    assert diagnostics_table(results, "digits", {}) is None

@@ -160,6 +160,24 @@ def test_a_baseline_is_a_model_of_the_store(store) -> None:
     assert "per cent of sparse @ 0.5" in report(store, "markdown", baseline="sparse@0.5").read_text()
 
 
+def test_stored_diagnostics_are_reported_and_mark_the_accuracy(store) -> None:
+    finding = {
+        "check": "noise_wins",
+        "verdict": "fail",
+        "value": 3.0,
+        "sentence": "Noise breaks 3 samples more.",
+    }
+    with Store(store) as opened:
+        cells = opened.cells()
+        (plain,) = [key for key, cell in cells.items() if cell.kind == "attack" and cell.lam is None]
+        opened.add_verdicts(plain, [finding])
+        text = report(opened, "markdown").read_text()
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    finding_line = "| plain | pgd | linf 8/255 | - | fail | noise_wins | 3 | Noise breaks 3 samples more. |"
+    assert finding_line in lines
+    assert "| plain | - | 95.0 | 65.0 | 45.0 | 35.0 untrusted | pgd |" in lines
+
+
 def test_reports_need_no_torch(store) -> None:
     code = (
         "import sys; from robustbench_sdnet.reports import report\n"
