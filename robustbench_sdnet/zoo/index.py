@@ -52,7 +52,7 @@ def entries(index: Path = INDEX) -> tuple[Entry, ...]:
 
     try:
         raw = yaml.safe_load(index.read_text(encoding="utf-8")) or {}
-        models = raw["models"] or []
+        models = list(raw["models"] or ())
     except FileNotFoundError:
         raise InputError(f"No index of models at '{index}'.") from None
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:

@@ -1,0 +1,273 @@
+"""The index, fetching, exporting and verifying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from robustbench_sdnet.data import load
+from robustbench_sdnet.errors import CheckpointError, InputError, ModelError
+from robustbench_sdnet.zoo import add_to_zoo, build_model, describe_model, load_model, read_card, save_model
+from robustbench_sdnet.zoo.fetch import fetch
+from robustbench_sdnet.zoo.files import sha256_of
+from robustbench_sdnet.zoo.index import INDEX, cached_path, entries, entry, local_path
+from robustbench_sdnet.zoo.publish import export_model, verify
+
+from .server import Server, serving
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SDNET_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = build_model("sdnet20", width=4, input_size=8, num_classes=3).eval()
+    path = tmp_path / "runs" / "one" / "last.safetensors"
+    save_model(
+        model, path, data="npz:/somewhere/tiny.npz", data_hash="abc", accuracy=0.5, recipe={"name": "smoke"}
+    )
+    return path
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout" / "package" / "zoo"
+    folder.mkdir(parents=True)
+    (folder / "index.yaml").write_text("models: []\n")
+    return folder / "index.yaml"
+
+
+@pytest.fixture
+def server(tmp_path: Path, cache: Path) -> Iterator[Server]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with serving(folder) as running:
+        yield running
+
+
+def test_the_shipped_index_agrees_with_the_shipped_files() -> None:
+    for item in entries():
+        path = local_path(item)
+        if path is None:
+            assert not item.source.startswith("weights/") or not (INDEX.parent / item.source).exists()
+            continue
+        card = read_card(path)
+        assert sha256_of(path) == item.sha256
+        assert (card.name, card.arch, card.data) == (item.name, item.arch, item.data)
+
+
+def test_shipped_models_load_by_name() -> None:
+    for item in entries():
+        if local_path(item) is not None:
+            model = load_model(item.name)
+            side = describe_model(item.name).options["input_size"]
+            assert model(torch.rand(1, 3, side, side)).isfinite().all()
+
+
+def test_a_checkpoint_is_added_to_the_zoo(checkpoint: Path, index: Path) -> None:
+    item = add_to_zoo(
+        checkpoint, "tiny/sdnet20", recipe="smoke", robust={"pgd 8/255": 0.1}, note="a", index=index
+    )
+    assert entries(index) == (item,)
+    path = local_path(item, index)
+    assert path == index.parent / "weights" / "tiny-sdnet20.safetensors"
+    assert sha256_of(path) == item.sha256
+    card = read_card(path)
+    assert (card.name, card.data, card.data_hash, card.accuracy) == ("tiny/sdnet20", "tiny", "abc", 0.5)
+    assert "somewhere" not in path.read_bytes()[:5000].decode(errors="ignore")
+    images = torch.rand(8, 3, 8, 8)
+    torch.testing.assert_close(load_model(path)(images), load_model(checkpoint)(images), rtol=0.02, atol=0.02)
+    again = add_to_zoo(checkpoint, "tiny/sdnet20", recipe="fast", accuracy=0.75, dtype="float32", index=index)
+    assert entries(index) == (again,)
+    assert torch.equal(load_model(path)(images), load_model(checkpoint)(images))
+    add_to_zoo(checkpoint, "tiny/a", recipe="fast", index=index)
+    assert [each.name for each in entries(index)] == ["tiny/a", "tiny/sdnet20"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sdnet20", {}, "A name of the zoo is data/model"),
+        ("../x/y", {}, "A name of the zoo is data/model"),
+        ("tiny/x", {"dtype": "int8"}, "dtype must be float16 or float32"),
+    ],
+)
+def test_what_cannot_be_added_is_refused(
+    checkpoint: Path, index: Path, name: str, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        add_to_zoo(checkpoint, name, recipe="smoke", index=index, **options)  # type: ignore[arg-type]
+
+
+def test_large_models_and_unmeasured_models_do_not_ship(
+    checkpoint: Path, index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save_model(load_model(checkpoint), tmp_path / "no.safetensors")
+    with pytest.raises(InputError, match="states no accuracy"):
+        add_to_zoo(tmp_path / "no.safetensors", "tiny/x", recipe="smoke", index=index)
+    monkeypatch.setattr("robustbench_sdnet.zoo.publish.SHIPPED_BYTES", 1000)
+    with pytest.raises(InputError, match="the package ships models up to"):
+        add_to_zoo(checkpoint, "tiny/x", recipe="smoke", index=index)
+    assert not list((index.parent / "weights").iterdir())
+    item = add_to_zoo(checkpoint, "tiny/x", recipe="smoke", index=index, folder=index.parents[2] / "weights")
+    assert local_path(item, index) == index.parents[2] / "weights" / "tiny-x.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "no index of models"),
+        ("models: 3", "no index of models"),
+        ("models:\n- name: a/b\n", "model 1: arch, data, recipe"),
+        ("models:\n- 3\n", "model 1: name"),
+    ],
+)
+def test_a_damaged_index_is_told(index: Path, text: str, message: str) -> None:
+    index.write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        entries(index)
+
+
+def test_a_missing_index_and_an_unknown_name_are_told(checkpoint: Path, index: Path) -> None:
+    add_to_zoo(checkpoint, "tiny/sdnet20", recipe="smoke", index=index)
+    with pytest.raises(InputError, match="Did you mean 'tiny/sdnet20'"):
+        entry("tiny/sdnet", index)
+    with pytest.raises(InputError, match="No index"):
+        entries(index.with_name("none.yaml"))
+
+
+def published(checkpoint: Path, index: Path, server: Server) -> str:
+    """Put a model on the server alone; its name."""
+    item = add_to_zoo(checkpoint, "tiny/far", recipe="smoke", index=index, folder=server.folder)
+    assert local_path(item, index) is None
+    return item.name
+
+
+def test_a_model_is_fetched_once_and_kept(checkpoint: Path, index: Path, server: Server) -> None:
+    name = published(checkpoint, index, server)
+    seen: list[tuple[int, int | None]] = []
+    path = fetch(name, place=server.url, index=index, on_progress=lambda *counts: seen.append(counts))
+    assert path == cached_path(entry(name, index)) == local_path(entry(name, index), index)
+    assert seen[-1] == (path.stat().st_size, path.stat().st_size)
+    assert fetch(name, place=server.url, index=index) == path
+    assert server.log == [None]
+    assert fetch(f"{server.url}/tiny-far.safetensors", sha256=sha256_of(path)).is_file()
+
+
+def test_a_broken_download_goes_on_where_it_stopped(checkpoint: Path, index: Path, server: Server) -> None:
+    name = published(checkpoint, index, server)
+    server.break_after = [5000, 3000]
+    path = fetch(name, place=server.url, index=index)
+    assert sha256_of(path) == entry(name, index).sha256
+    assert server.log == [None, "bytes=5000-", "bytes=8000-"]
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_a_download_survives_the_end_of_the_process(checkpoint: Path, index: Path, server: Server) -> None:
+    name = published(checkpoint, index, server)
+    server.break_after = [1000, 1000, 1000]
+    with pytest.raises(InputError, match=r"ended after \d+ of \d+ bytes. What has come is kept"):
+        fetch(name, place=server.url, index=index)
+    path = fetch(name, place=server.url, index=index)
+    assert server.log[-1] == "bytes=3000-"
+    assert sha256_of(path) == entry(name, index).sha256
+
+
+def test_a_server_that_cannot_resume_sends_it_all_again(
+    checkpoint: Path, index: Path, server: Server
+) -> None:
+    name = published(checkpoint, index, server)
+    server.resumes, server.break_after = False, [5000]
+    assert sha256_of(fetch(name, place=server.url, index=index)) == entry(name, index).sha256
+
+
+def test_a_part_of_another_file_is_thrown_away(checkpoint: Path, index: Path, server: Server) -> None:
+    name = published(checkpoint, index, server)
+    target = cached_path(entry(name, index))
+    target.parent.mkdir(parents=True)
+    for stale in (b"x" * 100, b"x" * 10**6):  # shorter, and longer than the file
+        target.with_name(f"{target.name}.part").write_bytes(stale)
+        path = fetch(name, place=server.url, index=index)
+        assert sha256_of(path) == entry(name, index).sha256
+        path.unlink()
+
+
+def test_another_file_than_the_index_says_is_refused(checkpoint: Path, index: Path, server: Server) -> None:
+    name = published(checkpoint, index, server)
+    (server.folder / "tiny-far.safetensors").write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match="its SHA-256 is"):
+        fetch(name, place=server.url, index=index)
+    assert not cached_path(entry(name, index)).exists()
+
+
+def test_what_cannot_be_fetched_is_told(
+    checkpoint: Path, index: Path, server: Server, tmp_path: Path
+) -> None:
+    name = published(checkpoint, index, server)
+    with pytest.raises(InputError, match="Give its URL or folder with --from"):
+        fetch(name, index=index)
+    with pytest.raises(InputError, match="the server answers 404"):
+        fetch(f"{server.url}/none.safetensors")
+    with pytest.raises(InputError, match="No checkpoint"):
+        fetch(str(tmp_path / "none.safetensors"))
+    with pytest.raises(InputError, match="Unknown zoo model"):
+        fetch("tiny/none", index=index)
+    server.server_close()
+
+
+def test_a_path_is_copied_into_the_cache(checkpoint: Path, index: Path, server: Server) -> None:
+    name = published(checkpoint, index, server)
+    path = fetch(name, place=str(server.folder), index=index)
+    assert sha256_of(path) == entry(name, index).sha256
+    assert fetch(str(checkpoint)).read_bytes() == checkpoint.read_bytes()
+    with pytest.raises(CheckpointError, match="its SHA-256 is"):
+        fetch(str(checkpoint), sha256="0" * 64)
+
+
+def test_an_export_keeps_the_card(checkpoint: Path, tmp_path: Path) -> None:
+    card = export_model(checkpoint.parent, tmp_path / "half.safetensors", name="mine")
+    assert (card.name, card.data, card.accuracy) == ("mine", "npz:/somewhere/tiny.npz", 0.5)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.75 * checkpoint.stat().st_size
+
+
+class ByColour(nn.Module):
+    """Knows the answer: the brightest channel."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3))
+
+
+def test_verify_compares_with_what_is_stated(tiny_npz: Path, checkpoint: Path) -> None:
+    data = load(f"npz:{tiny_npz}", "test")
+    card = read_card(checkpoint)
+    found = verify(ByColour(), card, data, batch_size=7)
+    assert (found.measured, found.stated, found.n, found.matches) == (1.0, 0.5, 30, False)
+    assert found.low < 1 <= found.high
+    part = verify(ByColour(), card, data, limit=2)
+    assert (part.n, part.matches) == (2, True)  # two images cannot contradict a half: the interval is wide
+
+
+def test_verify_refuses_logits_that_are_no_numbers(tiny_npz: Path, checkpoint: Path) -> None:
+    class Broken(ByColour):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) * np.nan
+
+    class TooFew(ByColour):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images)[:, :2]
+
+    data, card = load(f"npz:{tiny_npz}", "test"), read_card(checkpoint)
+    with pytest.raises(ModelError, match="not finite"):
+        verify(Broken(), card, data)
+    with pytest.raises(ModelError, match="knows 2 classes, the data has label 2"):
+        verify(TooFew(), card, data)
