@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SLOW = 1800.0  # seconds; beyond, a quicker recipe is named
 QUICKER = "fast"
+QUIET = 60.0  # seconds between two lines where there is no terminal
 
 
 @click.command(
@@ -121,7 +123,7 @@ def _train(
 
 
 class Screen:
-    """Shows a run on standard error: a bar with the time left on a terminal, one line an epoch elsewhere."""
+    """Shows a run on standard error: a bar with the time left on a terminal, a line a minute elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
@@ -131,6 +133,8 @@ class Screen:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console, disable=quiet or not self._console.is_terminal)
         self._task: Any = None
+        self._begun = self._spoken = 0.0
+        self._first = self._total = 0
 
     def __enter__(self) -> Screen:
         self._bar.start()
@@ -144,13 +148,24 @@ class Screen:
         kind = event["event"]
         if kind == "start":
             self._console.print(start_text(event), markup=False)
+            self._begun = self._spoken = time.monotonic()
+            self._first, self._total = event["resumed_at_step"], event["steps_total"]
             self._task = self._bar.add_task(
                 Path(event["folder"]).name, total=event["steps_total"], completed=event["resumed_at_step"]
             )
         elif kind == "step":
             self._bar.update(self._task, completed=event["step"])
+            self._speak(event["step"])
         elif kind == "epoch":
             self._console.print(epoch_text(event), markup=False)
+
+    def _speak(self, step: int) -> None:
+        now = time.monotonic()
+        if self._console.is_terminal or now - self._spoken < QUIET:
+            return
+        self._spoken = now
+        left = (now - self._begun) / (step - self._first) * (self._total - step)
+        self._console.print(f"step {step} of {self._total}, about {duration(left)} left", markup=False)
 
 
 def start_text(event: Event) -> str:

@@ -136,3 +136,19 @@ def test_damaged_or_hostile_batch(damage, mirror, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="test_batch is damaged"):
         data.load("cifar10", root=tmp_path)
     assert not (tmp_path / "trapped").exists()
+
+
+def test_the_command_as_typed_downloads_and_trains(mirror, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from robustbench_sdnet.cli.train import train
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDNET_BENCH_DATA", str(tmp_path / "data"))
+    publish(mirror, "cifar10")
+    settings = [part for key in ("epochs=1", "threads=1") for part in ("--set", f"train.{key}")]
+    arguments = ["cifar10", "sdnet18", *settings, "--set", "model.width=2"]
+    done = CliRunner().invoke(train, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    (checkpoint,) = tmp_path.glob("runs/cifar10-sdnet18-*/best.safetensors")
+    assert str(checkpoint.relative_to(tmp_path)) in done.stdout

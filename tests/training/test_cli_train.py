@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from robustbench_sdnet.cli.train import _without_devices, duration, quicker_text, start_text, train
+from robustbench_sdnet.cli.train import Screen, _without_devices, duration, quicker_text, start_text, train
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training.recipe import load_recipe
 
@@ -55,6 +55,7 @@ def test_usage_errors(arguments, match):
 
 def start_event(seconds, *, gpu=False, recipe="published"):
     return {
+        "event": "start",
         "folder": "runs/x",
         "recipe": load_recipe(recipe),
         "images": 50000,
@@ -93,3 +94,17 @@ def test_durations(seconds, text):
 def test_devices_is_taken_out_for_the_processes():
     arguments = ["train", "digits", "resnet20", "--devices", "2", "--set", "train.epochs=1", "--devices=2"]
     assert _without_devices(arguments) == ["train", "digits", "resnet20", "--set", "train.epochs=1"]
+
+
+def test_without_a_terminal_a_line_a_minute_says_what_is_left(capsys, monkeypatch):
+    import time
+
+    clock = iter([100.0, 130.0, 161.0, 170.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    screen = Screen(quiet=False)
+    screen.show({**start_event(None), "resumed_at_step": 10, "steps_total": 100})
+    for step in (20, 40, 41):
+        screen.show({"event": "step", "step": step})
+    # 61 s for 30 steps, 60 to go
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step")]
+    assert lines == ["step 40 of 100, about 2 min left"]
