@@ -50,6 +50,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
         known: every valid name.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    folded = {known_name.lower(): known_name for known_name in names}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
     return InputError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")
