@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robustbench_sdnet.attacks.losses import margin, ranked_targets
 from robustbench_sdnet.attacks.passes import Passes
+from robustbench_sdnet.errors import InputError
 
 State = dict[str, Tensor]
 """What a search remembers of its rows: every tensor has one entry a row."""
@@ -129,6 +130,11 @@ def run_search(
             sample runs its textbook course to the end.
     """
     logits = passes.exact(images)
+    if int(labels.max()) >= logits.shape[1] or int(labels.min()) < 0:
+        raise InputError(
+            f"labels go up to {int(labels.max())}, but the model returns {logits.shape[1]} classes: 0 to "
+            f"{logits.shape[1] - 1}."
+        )
     start = margin(logits, labels)
     shard = Rows(
         images, labels, ids, torch.arange(len(images), device=images.device), torch.zeros_like(labels),

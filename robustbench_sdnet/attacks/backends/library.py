@@ -133,7 +133,7 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
 
 
 def _inside(raw: Tensor, images: Tensor, eps: float | None, norm: str) -> Tensor:
-    """The raw images in [0, 1] and in the ball: projected (linf, l2), shrunk (l1), or given up outside it (l0)."""
+    """The raw images in [0, 1] and in the ball: projected (linf, l2), shrunk (l1), or given up (l0)."""
     boxed = raw.clamp(0, 1)
     if eps is None:
         return boxed

@@ -1,0 +1,243 @@
+"""Our attacks beside torchattacks': same model, same images, same eps, in one run.
+
+    python benchmarks/attacks.py [--data digits] [--model SOURCE] [--robust-model SOURCE] [--images 100]
+
+Prints CPU seconds on one thread (so that other work on the machine hardly shows), robust accuracy and model
+passes a sample, which are free of noise. Runs alternate, ratios are those of medians. Without models it trains
+a resnet20 in the standard way and another by PGD adversarial training, in minutes; --cache keeps them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbench_sdnet import attacks, data, zoo
+
+EPS = 8 / 255
+STAGES = ("APGD", "APGDT", "FAB", "Square")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attack, once: CPU seconds, robust samples, passes a sample."""
+
+    seconds: float
+    robust: Tensor
+    passes: str
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--model", help="a standard-trained model, as the zoo takes it")
+    parser.add_argument("--robust-model", help="an adversarially trained model")
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--auto-images", type=int, default=20, help="images for AutoAttack; 0 leaves it out")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--train-steps", type=int, default=300)
+    parser.add_argument("--cache", type=Path, help="folder that keeps the models trained here")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    images, labels = tensors(options.data, "test", options.images)
+    for kind, source, bar in (("standard", options.model, 12.0), ("adversarial", options.robust_model, 1.7)):
+        model = zoo.load_model(source) if source else trained(kind, options)
+        print(f"\n{kind}-trained {source or 'resnet20, trained here'}, {options.data}, n={len(images)}")
+        pgd_section(model, images, labels, options.rounds, bar)
+        if kind == "adversarial" and options.auto_images:
+            autoattack_section(model, images[: options.auto_images], labels[: options.auto_images])
+
+
+def pgd_section(model: nn.Module, images: Tensor, labels: Tensor, rounds: int, bar: float) -> None:
+    """PGD-40 against torchattacks' PGD-40, and the price of our loop over bare passes."""
+    import torchattacks
+
+    step = EPS / 4
+
+    def theirs() -> Run:
+        torch.manual_seed(0)
+        attack = torchattacks.PGD(model, eps=EPS, alpha=step, steps=40)
+        return timed(lambda: judged(model, attack(images, labels), labels), "40 + 40 (every sample)")
+
+    def ours(precision: str, early_stop: bool) -> Callable[[], Run]:
+        return lambda: timed_result(
+            lambda: attacks.pgd(
+                model, images, labels, eps=EPS, steps=40, step_size=step, precision=precision,
+                early_stop=early_stop,
+            )
+        )  # fmt: skip
+
+    def bare() -> Run:
+        return timed(lambda: bare_passes(model, images, labels, 40), "40 + 40")
+
+    table = measure(
+        {
+            "torchattacks PGD-40": theirs,
+            "ours, float32": ours("float32", True),
+            "ours, auto": ours("auto", True),
+            "ours, early_stop=False": ours("float32", False),
+            "bare passes": bare,
+        },
+        rounds,
+    )
+    ratio(table, "torchattacks PGD-40", "ours, float32", f"bar {bar}")
+    ratio(table, "torchattacks PGD-40", "ours, auto", "")
+    ratio(table, "ours, early_stop=False", "bare passes", "bar at most 1.05")
+
+
+def autoattack_section(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Standard AutoAttack against an ensemble of torchattacks' four attacks at the official step counts."""
+    table = measure(
+        {
+            "torchattacks ensemble": lambda: timed(lambda: ensemble(model, images, labels), ""),
+            "ours, float32": lambda: timed_result(
+                lambda: attacks.autoattack(model, images, labels, eps=EPS, precision="float32")
+            ),
+            "ours, auto": lambda: timed_result(lambda: attacks.autoattack(model, images, labels, eps=EPS)),
+        },
+        1,
+    )
+    ratio(table, "torchattacks ensemble", "ours, float32", "bar 1.3")
+    ratio(table, "torchattacks ensemble", "ours, auto", "bar 2")
+    same = (table["torchattacks ensemble"][0].robust == table["ours, float32"][0].robust).double().mean()
+    print(f"samples that agree: {100 * float(same):.1f} %")
+
+
+def ensemble(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """(n,) bool robust: each attack on the survivors of the one before."""
+    import torchattacks
+
+    settings = {
+        "APGD": {"steps": 100}, "APGDT": {"steps": 100}, "FAB": {"steps": 100, "multi_targeted": True},
+        "Square": {"n_queries": 5000, "resc_schedule": False},
+    }  # fmt: skip
+    with torch.no_grad():
+        robust = model(images).argmax(1) == labels
+    for name in STAGES:
+        alive = robust.nonzero()[:, 0]
+        if len(alive) == 0:
+            break
+        began = time.process_time()
+        attack = getattr(torchattacks, name)(model, eps=EPS, **settings[name])
+        found = attack(images[alive], labels[alive])
+        inside = (found - images[alive]).abs().flatten(1).amax(1) <= EPS + 1e-6
+        robust[alive] = judged(model, found, labels[alive]) | ~inside
+        print(
+            f"    {name}: {len(alive)} -> {int(robust.sum())}, {time.process_time() - began:.1f} s",
+            flush=True,
+        )
+    return robust
+
+
+def measure(runs: dict[str, Callable[[], Run]], rounds: int) -> dict[str, list[Run]]:
+    """Alternate the runs, print a row each."""
+    table: dict[str, list[Run]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            table[name].append(run())
+    for name, found in table.items():
+        robust = 100 * float(found[0].robust.double().mean())
+        print(f"  {name:26s} {median(found):8.2f} s  robust {robust:5.1f} %  passes {found[0].passes}")
+    return table
+
+
+def ratio(table: dict[str, list[Run]], slow: str, fast: str, bar: str) -> None:
+    """Print how many times the time of `fast` is in that of `slow`."""
+    print(f"  {slow} / {fast}: {median(table[slow]) / median(table[fast]):.2f}x  {bar}", flush=True)
+
+
+def median(runs: list[Run]) -> float:
+    """CPU seconds."""
+    return statistics.median(run.seconds for run in runs)
+
+
+def timed(run: Callable[[], Tensor], passes: str) -> Run:
+    """Time a function that returns the robust samples."""
+    began = time.process_time()
+    robust = run()
+    return Run(time.process_time() - began, robust, passes)
+
+
+def timed_result(run: Callable[[], attacks.AttackResult]) -> Run:
+    """Time one of our attacks."""
+    began = time.process_time()
+    result = run()
+    seconds, n = time.process_time() - began, len(result.robust)
+    return Run(seconds, result.robust, f"{result.forwards / n:.2f} + {result.backwards / n:.2f}")
+
+
+def judged(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """(n,) bool: predicted right."""
+    with torch.no_grad():
+        return model(images).argmax(1) == labels
+
+
+def bare_passes(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Forward and backward passes and nothing else, in the layout that our attacks use."""
+    batch = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    for _ in range(count):
+        torch.autograd.grad(F.cross_entropy(model(batch), labels, reduction="sum"), batch)
+    return torch.ones_like(labels, dtype=torch.bool)
+
+
+def tensors(name: str, split: str, n: int) -> tuple[Tensor, Tensor]:
+    """The first n images (n, 3, h, w) in [0, 1] and their labels."""
+    source = data.load(name, split=split)
+    n = min(n, len(source))
+    pixels = torch.from_numpy(source.images(0, n)).permute(0, 3, 1, 2)
+    return pixels.contiguous().float() / 255, torch.as_tensor(source.labels[:n])
+
+
+def trained(kind: str, options: argparse.Namespace) -> nn.Module:
+    """A resnet20 after a short standard or adversarial training (three PGD steps), or the cached one."""
+    model = zoo.build_model("resnet20")
+    kept = options.cache / f"{kind}.pt" if options.cache else None
+    if kept and kept.is_file():
+        model.load_state_dict(torch.load(kept, weights_only=True))
+        return model.eval().requires_grad_(False)
+    images, labels = tensors(options.data, "train", 50_000)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=options.train_steps)
+    for _ in range(options.train_steps):
+        index = torch.randint(len(images), (128,))
+        batch, wanted = images[index], labels[index]
+        if kind == "adversarial":
+            batch = attacks.pgd(
+                model,
+                batch,
+                wanted,
+                eps=EPS,
+                steps=3,
+                step_size=EPS / 2,
+                precision="bfloat16",
+                batch_size=128,
+            ).images
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model(batch.contiguous(memory_format=torch.channels_last))
+        optimizer.zero_grad()
+        F.cross_entropy(logits.float(), wanted).backward()
+        optimizer.step()
+        schedule.step()
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(model.state_dict(), kept)
+    return model.eval().requires_grad_(False)
+
+
+if __name__ == "__main__":
+    main()

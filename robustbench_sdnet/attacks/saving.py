@@ -1,0 +1,107 @@
+"""Write adversarial images to disk, and say how accurate a model is on exactly what was written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen
+from robustbench_sdnet.errors import InputError
+
+BATCH_SIZE = 100
+
+
+@dataclass(frozen=True)
+class SavedAdversarials:
+    """What `save_adversarials` wrote.
+
+    Attributes:
+        path: the npz file.
+        accuracy: share of the stored images that the model gets right, in [0, 1]; NaN without images.
+        accuracy_8bit: the same for the 8-bit images; None where they were not asked for.
+        largest_rounding: largest change of a pixel by rounding to 8 bits, in [0, 1] units; None likewise.
+    """
+
+    path: Path
+    accuracy: float
+    accuracy_8bit: float | None
+    largest_rounding: float | None
+
+
+def save_adversarials(
+    path: str | Path,
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    sample_ids: Tensor | Sequence[int],
+    eight_bit: bool = False,
+) -> SavedAdversarials:
+    """Write perturbed images as they are, and on request rounded to 8 bits as well.
+
+    The file holds `images` (n, c, h, w) in the dtype of `images`, bit for bit; `labels` and `sample_ids` (n,) int64;
+    `right` (n,) bool; and with `eight_bit` also `images_8bit` (n, h, w, c) uint8, rounded to the nearest level, and
+    `right_8bit` (n,) bool. It appears whole or not at all.
+
+    Args:
+        path: ends in .npz.
+        images: (n, c, h, w) in [0, 1], as an attack returned them.
+
+    Raises:
+        InputError: the path is no .npz or cannot be written, or the ids do not fit the images.
+        ModelError: the model raised or returned logits that are not finite.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise InputError(f"Adversarial images are saved as .npz, got '{path}'.")
+    ids = torch.as_tensor(sample_ids, dtype=torch.int64)
+    if len(ids) != len(images) or len(labels) != len(images):
+        raise InputError(
+            f"{len(images)} images need as many labels and ids, got {len(labels)} and {len(ids)}."
+        )
+    right = _right(model, images, labels)
+    arrays = {"images": images, "labels": labels, "sample_ids": ids, "right": right}
+    right_8bit = change = None
+    if eight_bit:
+        levels = (images * 255).round().to(torch.uint8)
+        restored = levels.to(images.dtype) / 255
+        right_8bit = _right(model, restored, labels)
+        change = float((restored - images).abs().max()) if len(images) else 0.0
+        arrays |= {"images_8bit": levels.permute(0, 2, 3, 1), "right_8bit": right_8bit}
+    _write(path, {name: values.cpu().contiguous().numpy() for name, values in arrays.items()})
+    share = None if right_8bit is None else float(right_8bit.double().mean())
+    return SavedAdversarials(path, float(right.double().mean()), share, change)
+
+
+def _right(model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    if len(images) == 0:
+        return torch.zeros(0, dtype=torch.bool)
+    passes = Passes(model, low_precision=False, batch_size=BATCH_SIZE)
+    with frozen(model):
+        right = passes.exact(images).argmax(1) == labels
+    passes.check()
+    return right
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Through a temporary file in the same folder, so that a killed process leaves no half file."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = file.name
+            np.savez(file, allow_pickle=False, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InputError(
+            f"Cannot write adversarial images to '{path}': {error.strerror or error}."
+        ) from error
