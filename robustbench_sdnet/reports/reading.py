@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from .results import Result, Results, Subject
 Record = Mapping[str, Any]
 # What may tell two of one name apart: a text to show, "" for what goes without saying, None for unknown.
 Marks = tuple[str | None, ...]
+_ANY = Estimate(0.0, 0.0, 0.0, 0)
 # The last stage of a chain, which starts from the survivors of all others, holds the accuracy of the whole chain.
 _LAST_STAGES = {f"{name.partition('-')[0]}/{stages[-1][0]}": name for name, stages in CHAINS.items()}
 
@@ -20,9 +22,9 @@ _LAST_STAGES = {f"{name.partition('-')[0]}/{stages[-1][0]}": name for name, stag
 def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -> Results:
     """Typed results of the records that have images.
 
-    Two models of one name but different weights get the start of their hash; two cells of one question that
-    differ in precision, algorithm version or in whether they attacked survivors only say so in their name. The
-    last stage of a chain gets the chain's name, and the passes of all stages.
+    Two models of one name but different weights get the start of their hash, and so do data sets; two cells of
+    one question that differ in precision, algorithm version or in whether they attacked survivors only say so in
+    their name. The last stage of a chain gets the chain's name, and the passes of all stages.
 
     Args:
         records: as `evaluation.records.records` returns them.
@@ -31,10 +33,11 @@ def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -
     rows = [row for row in records if row["n"]]
     cells = {row["cell"]: row for row in provenance}
     details = [cells.get(str(row["cell"]).partition("+")[0], {}) for row in rows]
-    models = _told_apart(rows, ("model",), [_weights(detail) for detail in details], "model")
+    models = _told_apart(rows, ("model",), [_hash(detail, "weights") for detail in details], "model")
+    data = _told_apart(rows, ("data",), [_hash(detail, "data_hash") for detail in details], "data")
     family = ("kind", "perturbation", "norm")
     names = _told_apart(rows, family, [_settings(detail) for detail in details], "perturbation")
-    found = tuple(map(_result, rows, models, names))
+    found = _numbered(tuple(map(_result, rows, models, data, names)))
     return Results(tuple(_whole_chain(result, found) for result in found))
 
 
@@ -53,9 +56,9 @@ def _whole_chain(result: Result, all_results: Sequence[Result]) -> Result:
     return replace(result, name=_LAST_STAGES[name] + space + mark, passes=total)
 
 
-def _result(row: Record, model: str, name: str) -> Result:
+def _result(row: Record, model: str, data: str, name: str) -> Result:
     return Result(
-        subject=Subject(row["data"], model, row["lambda"]),
+        subject=Subject(data, model, row["lambda"]),
         kind=row["kind"],
         name=name,
         estimate=Estimate(
@@ -92,8 +95,18 @@ def _told_apart(rows: Sequence[Record], keys: Sequence[str], marks: Sequence[Mar
     return found
 
 
-def _weights(detail: Record) -> Marks:
-    return (str(detail["weights"])[:8] if detail else None,)
+def _numbered(results: tuple[Result, ...]) -> tuple[Result, ...]:
+    """Whatever still answers the same question gets the start of its cell: no answer may hide another."""
+    questions = [replace(result, estimate=_ANY, verdict="", passes=(0, 0), cell="") for result in results]
+    counts = Counter(questions)
+    return tuple(
+        replace(result, name=f"{result.name} [cell {result.cell[:6]}]") if counts[question] > 1 else result
+        for result, question in zip(results, questions, strict=True)
+    )
+
+
+def _hash(detail: Record, key: str) -> Marks:
+    return (str(detail[key])[:8] if detail else None,)
 
 
 def _settings(detail: Record) -> Marks:

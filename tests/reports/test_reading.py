@@ -34,3 +34,19 @@ def test_a_worst_case_without_common_images_is_no_result() -> None:
     nothing = {"n": 0, "accuracy": float("nan"), "low": float("nan"), "high": float("nan")}
     rows = [attack("pgd", "8/255", 20), {**attack("pgd", "8/255", 0, kind="worst_case"), **nothing}]
     assert len(read_results(rows, details(rows)).all) == 1
+
+
+def test_data_of_one_name_but_other_content_are_told_apart() -> None:
+    rows = [record(190), record(180, passes_forward=201)]
+    provenance = details(rows)
+    provenance[1]["data_hash"] = "0" * 64
+    assert read_results(rows, provenance).data == ("digits [ffffffff]", "digits [00000000]")
+
+
+def test_no_answer_hides_another() -> None:
+    rows = [
+        attack("autoattack/square", "8/255", 20),
+        attack("autoattack/square", "8/255", 22, passes_forward=201),
+    ]
+    names = [result.name for result in read_results(rows, details(rows)).all]
+    assert names == [f"autoattack [cell {row['cell'][:6]}]" for row in rows]
