@@ -112,7 +112,9 @@ def load_external(kind: str, source: str) -> nn.Module:
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise ModelError(f"Model '{source}' could not be loaded: {type(error).__name__}: {text}") from error
-    model.eval().requires_grad_(False)
+    model.eval()
+    for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+        weight.requires_grad_(False)
     inside = own_normalisation(model)
     if mean and inside is not None:
         raise InputError(
@@ -126,7 +128,7 @@ def load_external(kind: str, source: str) -> nn.Module:
         raise InputError(
             f"'{name}' does not say how it normalises. Give --mean and --std; 0,0,0 and 1,1,1 if it takes [0, 1]."
         )
-    return External(model, source, mean, std)
+    return External(model, source, mean, std).eval()
 
 
 def describe_external(kind: str, source: str) -> ModelCard:

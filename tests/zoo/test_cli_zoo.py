@@ -1,0 +1,138 @@
+"""The commands `sdnet-bench zoo ...`, in one process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.zoo import build_model, load_model, read_card, save_model
+
+
+class Shell:
+    """Runs a command and keeps what it said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as left:
+            main(["zoo", *map(str, arguments)])
+        said = self._capsys.readouterr()
+        assert left.value.code == code, said.err
+        return said.err if code == 2 else said.out
+
+    def json(self, *arguments: object, code: int = 0) -> Any:
+        return json.loads(self(*arguments, "--json", code=code))
+
+
+@pytest.fixture
+def zoo(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDNET_BENCH_CACHE", str(tmp_path / "cache"))
+    return Shell(capsys)
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_npz: Path) -> Path:
+    """A run on the tiny data set that states the accuracy of an untrained model on 30 images."""
+    torch.manual_seed(0)
+    model = build_model("sdnet20", width=4, input_size=8, num_classes=3).eval()
+    folder = tmp_path / "runs" / "tiny-sdnet20"
+    save_model(
+        model, folder / "last.safetensors", data=f"npz:{tiny_npz}", accuracy=1 / 3, recipe={"name": "smoke"}
+    )
+    return folder
+
+
+def test_list_agrees_with_the_index(zoo: Shell) -> None:
+    from robustbench_sdnet.zoo.index import INDEX
+
+    rows = zoo.json("list")
+    names = [row["name"] for row in yaml.safe_load(INDEX.read_text())["models"]]
+    assert [row["name"] for row in rows] == names
+    assert all({"name", "arch", "data", "recipe", "accuracy", "sha256"} <= row.keys() for row in rows)
+    shown = zoo("list")
+    assert all(name in shown for name in names)
+
+
+def test_info_shows_the_card(zoo: Shell, run: Path) -> None:
+    row = zoo.json("info", run)
+    assert (row["name"], row["arch"], row["lam"]) == ("tiny-sdnet20", "sdnet20", 0.1)
+    assert "sdnet20" in zoo("info", run)
+    assert "Unknown model 'cifar10/nothing'" in zoo("info", "cifar10/nothing", code=2)
+
+
+def test_a_released_checkpoint_becomes_a_run(zoo: Shell, tmp_path: Path) -> None:
+    state = build_model("sdnet20_all", shortcut=False, num_classes=100).state_dict()
+    torch.save({"state_dict": {k: v for k, v in state.items() if "normalise" not in k}}, "checkpoint.pth.tar")
+    options = (
+        "--arch",
+        "sdnet20_all",
+        "--no-shortcut",
+        "--data",
+        "cifar100",
+        "--accuracy",
+        "0.7",
+        "--step-size",
+        "checkpoint",
+    )
+    row = zoo.json("import", "checkpoint.pth.tar", *options)
+    folder = tmp_path / "runs" / "cifar100-sdnet20_all-no-shortcut-imported"
+    card = read_card(folder / "last.safetensors")
+    assert row["weights_hash"] == card.weights_hash
+    assert (card.data, card.accuracy, card.options["num_classes"]) == ("cifar100", 0.7, 100)
+    assert load_model(folder)(torch.rand(1, 3, 32, 32)).shape == (1, 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("x.tar", "--arch", "sdnet19", "--data", "cifar10"), "Did you mean 'sdnet18'"),
+        (("x.tar", "--arch", "sdnet18", "--data", "cifar11"), "Unknown data set 'cifar11'"),
+        (("x.tar", "--arch", "sdnet18", "--data", "cifar10"), "No checkpoint 'x.tar'"),
+        (("x.tar", "--arch", "sdnet18", "--data", "cifar10", "--mean", "a,b"), "Expected numbers such as"),
+    ],
+)
+def test_a_wrong_import_is_one_line(zoo: Shell, arguments: tuple[str, ...], message: str) -> None:
+    said = zoo("import", *arguments, code=2)
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_verify_measures_again(zoo: Shell, run: Path) -> None:
+    rows = zoo.json("verify", run, code=0 if _accuracy(run) == 1 / 3 else 1)
+    assert rows[0]["n"] == 30
+    assert rows[0]["measured"] == pytest.approx(_accuracy(run))
+    save_model(load_model(run), run / "last.safetensors", data=rows[0]["data"], accuracy=_accuracy(run))
+    assert "ok" in zoo("verify", run)
+    save_model(load_model(run), run / "last.safetensors", data=rows[0]["data"], accuracy=0.99)
+    assert "DIFFERS" in zoo("verify", run, code=1)
+    save_model(load_model(run), run / "last.safetensors")
+    assert "does not say what it was trained on" in zoo("verify", run, code=2)
+
+
+def _accuracy(run: Path) -> float:
+    from robustbench_sdnet.data import load
+
+    data = load(read_card(run / "last.safetensors").data, "test")
+    images = torch.from_numpy(data.images(0, 30).copy()).permute(0, 3, 1, 2).float() / 255
+    return float((load_model(run)(images).argmax(1).numpy() == data.labels).mean())
+
+
+def test_export_writes_a_smaller_file(zoo: Shell, run: Path, tmp_path: Path) -> None:
+    row = zoo.json("export", run, "tiny/sdnet20", "-o", "half.safetensors")
+    assert read_card("half.safetensors").weights_hash == row["weights_hash"]
+    assert "--robust takes TEXT=NUMBER" in zoo("export", run, "tiny/x", "--robust", "pgd=2", code=2)
+
+
+def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:
+    row = zoo.json("fetch", run / "last.safetensors")
+    assert Path(row["path"]).read_bytes() == (run / "last.safetensors").read_bytes()
+    zoo("fetch", run / "last.safetensors", "--sha256", "00", code=1)
+    assert "Unknown zoo model" in zoo("fetch", "tiny/none", code=2)

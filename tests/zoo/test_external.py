@@ -1,0 +1,314 @@
+"""Other people's models, with packages that are there and stand-ins for those that are not."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbench_sdnet.errors import CheckpointError, InputError, ModelError
+from robustbench_sdnet.zoo import (
+    build_model,
+    check_input,
+    describe_model,
+    has_lambda,
+    load_model,
+    save_model,
+    with_normalisation,
+)
+from robustbench_sdnet.zoo.external import METADATA, parse_normalisation
+from robustbench_sdnet.zoo.registry import check_source
+
+MODULE = """
+import torch
+from torch import nn
+from robustbench_sdnet.zoo import build_model
+
+class Normalize(nn.Module):
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    def forward(self, x):
+        return (x - 0.5) / 0.25
+
+class Mean(nn.Module):
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+    def forward(self, x):
+        return self.scale * x.mean((2, 3))
+
+class Wrapped(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.inner, self.kind = Mean(), kind
+    def forward(self, x):
+        from types import SimpleNamespace
+        out = self.inner(x)
+        found = {"logits": SimpleNamespace(logits=out), "tuple": (out, None), "flat": out.sum(1), "none": None}
+        return found[self.kind]
+
+plain = lambda: Mean()
+plain3 = lambda: Mean(3.0)
+inside = lambda: nn.Sequential(Normalize(), Mean())
+ready = Mean()
+as_logits = lambda: Wrapped("logits")
+as_tuple = lambda: Wrapped("tuple")
+as_flat = lambda: Wrapped("flat")
+as_none = lambda: Wrapped("none")
+ours = lambda: build_model("sdnet20", width=4, input_size=8)
+number = lambda: 3
+def broken():
+    raise RuntimeError("two\\nlines")
+"""
+
+
+@pytest.fixture(autouse=True)
+def their_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of a user, in the working folder."""
+    (tmp_path / "their_models.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_models", raising=False)
+
+
+def pictures(n: int = 4) -> Tensor:
+    return torch.rand((n, 3, 8, 8), generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("name", ["plain", "ready", "as_logits", "as_tuple"])
+def test_a_callable_takes_images_in_0_1(name: str) -> None:
+    check_source(f"their_models:{name}")
+    model = load_model(f"their_models:{name}")
+    torch.testing.assert_close(model(pictures()), pictures().mean((2, 3)))
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_a_callable_that_builds_one_of_ours_keeps_its_lambda() -> None:
+    card = describe_model("their_models:ours")
+    assert (card.has_lambda, card.lam, card.mean[0]) == (True, 0.1, pytest.approx(0.4914))
+    assert has_lambda(load_model("their_models:ours"))
+
+
+def test_the_card_of_an_external_model_hashes_its_weights() -> None:
+    first, same, other = (describe_model(f"their_models:{name}") for name in ("plain", "plain", "plain3"))
+    assert first.weights_hash == same.weights_hash != other.weights_hash
+    assert (first.name, first.data, first.has_lambda) == ("their_models:plain", "", False)
+
+
+def test_a_stated_normalisation_is_applied_and_told() -> None:
+    source = with_normalisation("their_models:plain", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    torch.testing.assert_close(load_model(source)(pictures()), load_model("their_models:inside")(pictures()))
+    assert describe_model(source).std == (0.25, 0.25, 0.25)
+
+
+def test_a_second_normalisation_is_caught() -> None:
+    source = with_normalisation("their_models:inside", (0.5,), (0.25,))
+    with pytest.raises(InputError, match="normalises by itself, with mean"):
+        load_model(source)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        ("mean=0.5", "both of them"),
+        ("mean=0.5&std=1&gamma=2", "both of them"),
+        ("mean=a&std=1", "mean and std are numbers"),
+        ("mean=0,0&std=1", "one number or three"),
+        ("mean=0&std=0", "std is above 0"),
+    ],
+)
+def test_a_malformed_normalisation_is_refused(suffix: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_normalisation(f"timm:x?{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [(255 * pictures(), "Divide by 255"), (4 * pictures() - 2, "Leave the normalisation to the model")],
+)
+def test_images_outside_0_1_are_caught(images: Tensor, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model("their_models:plain")(images)
+
+
+@pytest.mark.parametrize("name", ["as_flat", "as_none"])
+def test_what_is_no_logits_is_caught(name: str) -> None:
+    with pytest.raises(ModelError, match="must return logits"):
+        load_model(f"their_models:{name}")(pictures())
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("their_models:none", InputError, "has no 'none'"),
+        ("their_models.sub:none", InputError, "no module named"),
+        ("not_there_at_all:make", InputError, "no Python package 'not_there_at_all'"),
+        ("their_models:number", InputError, "must return a torch.nn.Module, got int"),
+        ("their_models:broken", ModelError, "RuntimeError: two lines"),
+        ("missing.pt", InputError, "No model file 'missing.pt'"),
+        ("torchvision:resnet19", InputError, "Did you mean 'resnet18'"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line(source: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        load_model(source)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        ("timm:resnet18", r"pip install 'robustbench-sdnet\[timm\]'"),
+        ("robustbench:Carmon2019Unlabeled", "pip install robustbench"),
+        ("hub:someone/model", r"pip install 'robustbench-sdnet\[hub\]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_command(
+    source: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=f"Install it: {command}"):
+        check_source(source)
+
+
+class Scripted(nn.Module):
+    """What TorchScript and export can take."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", ["script", "export"])
+def test_an_exported_file_needs_its_normalisation(kind: str, tmp_path: Path) -> None:
+    bare, told = tmp_path / "bare.pt", tmp_path / "told.pt2"
+    extra = {METADATA: json.dumps({"mean": [0.5] * 3, "std": [0.25] * 3})}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if kind == "script":
+            module = torch.jit.script(Scripted())
+            torch.jit.save(module, bare)
+            torch.jit.save(module, told, _extra_files=extra)
+        else:
+            program = torch.export.export(Scripted(), (pictures(),))
+            torch.export.save(program, bare.with_suffix(".pt2"))
+            torch.export.save(program, told, extra_files=extra)
+            bare = bare.with_suffix(".pt2")
+    with pytest.raises(InputError, match="does not say how it normalises"):
+        load_model(bare)
+    as_is = load_model(with_normalisation(str(bare), (0,), (1,)))
+    torch.testing.assert_close(as_is(pictures()), pictures().mean((2, 3)))
+    torch.testing.assert_close(load_model(told)(pictures()), (pictures().mean((2, 3)) - 0.5) / 0.25)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"no zip", "no TorchScript"), (None, "is a pickled checkpoint")]
+)
+def test_a_file_that_is_no_model_is_told(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({"a": 1}, path)
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(path)
+
+
+def test_torchvision_weights_bring_their_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    reference = resnet18().eval()
+    # Stands in for the download: the real loader, fed the weights it would have fetched.
+    monkeypatch.setattr(
+        "torchvision.models._api.WeightsEnum.get_state_dict", lambda *_, **__: reference.state_dict()
+    )
+    model = load_model("torchvision:resnet18")
+    images = torch.rand(2, 3, 32, 32)
+    mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(model(images), reference((images - mean) / std))
+
+
+def package(monkeypatch: pytest.MonkeyPatch, name: str, **content: object) -> None:
+    """A stand-in for a package that is not installed."""
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content, __spec__=object()))
+
+
+def test_timm_and_robustbench_are_asked_as_they_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def create_model(name: str, pretrained: bool) -> nn.Module:
+        asked.append((name, pretrained))
+        model = Scripted()
+        model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
+        return model
+
+    def of_robustbench(**options: str) -> nn.Module:
+        asked.append(tuple(options.values()))
+        return Scripted()
+
+    package(monkeypatch, "timm", create_model=create_model)
+    package(monkeypatch, "robustbench")
+    package(monkeypatch, "robustbench.utils", load_model=of_robustbench)
+    torch.testing.assert_close(
+        load_model("timm:resnet18")(pictures()), (pictures().mean((2, 3)) - 0.5) / 0.25
+    )
+    for name in ("A", "cifar100/A", "imagenet/L2/A"):
+        torch.testing.assert_close(load_model(f"robustbench:{name}")(pictures()), pictures().mean((2, 3)))
+    places = [("A", "cifar10", "Linf"), ("A", "cifar100", "Linf"), ("A", "imagenet", "L2")]
+    assert asked == [("resnet18", True), *places]
+
+
+def test_the_hub_holds_our_checkpoints_timm_models_and_transformers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_model("sdnet20", width=4, input_size=8).eval()
+    save_model(model, tmp_path / "ours" / "model.safetensors")
+    for name, config in (("timm", {"architecture": "resnet18"}), ("other", {"model_type": "vit"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+
+    def listed(repository: str) -> list[str]:
+        return [path.name for path in (tmp_path / repository.partition("/")[2]).iterdir()]
+
+    def download(repository: str, file: str) -> str:
+        return str(tmp_path / repository.partition("/")[2] / file)
+
+    def create_model(name: str, pretrained: bool) -> nn.Module:
+        assert name == "hf-hub:someone/timm"
+        made = Scripted()
+        made.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
+        return made
+
+    processor = SimpleNamespace(image_mean=[0.5] * 3, image_std=[0.25] * 3)
+    package(monkeypatch, "huggingface_hub", list_repo_files=listed, hf_hub_download=download)
+    package(monkeypatch, "timm", create_model=create_model)
+    package(
+        monkeypatch,
+        "transformers",
+        AutoImageProcessor=SimpleNamespace(from_pretrained=lambda _: processor),
+        AutoModelForImageClassification=SimpleNamespace(from_pretrained=lambda _: Scripted()),
+    )
+    assert torch.equal(load_model("hub:someone/ours")(pictures()), model(pictures()))
+    expected = (pictures().mean((2, 3)) - 0.5) / 0.25
+    for name in ("timm", "other"):
+        torch.testing.assert_close(load_model(f"hub:someone/{name}")(pictures()), expected)
+
+
+def test_the_input_is_judged_by_the_first_batch_norm() -> None:
+    torch.manual_seed(0)
+    images = (0.47 + 0.2 * torch.randn(64, 3, 8, 8)).clamp(0, 1)
+    model = build_model("resnet20", width=4, input_size=8)
+    with torch.no_grad():
+        for _ in range(60):  # until the running statistics are those of these images
+            model.train()(images)
+    assert check_input(model.eval(), images) is None
+    bare = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1)).eval()
+    bare.load_state_dict({k: v for k, v in model.state_dict().items() if "normalise" not in k}, strict=False)
+    assert "the model lacks its normalisation" in str(check_input(bare, images))
+    twice = nn.Sequential(model.normalise, model).eval()  # type: ignore[arg-type]
+    assert "it normalises twice" in str(check_input(twice, images))
+    assert check_input(nn.Flatten(), images) is None
