@@ -152,11 +152,14 @@ def corruption_plan(
     ready: Ready,
     corruptions: Sequence[CorruptionSpec],
     lambdas: Sequence[LambdaSpec] = (),
+    precision: str = "float32",
     on_fit: OnFit = lambda model, lam: None,
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = ready.with_fits(policies.expand_oracle(lambdas), on_fit)
-    return plan.corruption_cells(ready.models, questions.data_spec(ready.data), corruptions, chosen)
+    return plan.corruption_cells(
+        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision
+    )
 
 
 def attack_plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from ..lambdas import WithPolicy, sweep_lambdas
 from ..specs import LambdaSpec
 from ..zoo import use_lambda
-from .predict import checked, named_errors, pad
+from .predict import checked, named_errors, pad, predict
+from .screening import screened
 
 if TYPE_CHECKING:
     from ..lambdas import Policy
@@ -38,6 +40,21 @@ def deployed(model: nn.Module, lam: LambdaSpec | None, policies: Policies) -> It
             yield model
 
 
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """One batch at one lambda.
+
+    Attributes:
+        logits: (n, classes) float32.
+        lam: the lambda that was used: a number, (n,) or None.
+        passes: forward passes of samples that it took.
+    """
+
+    logits: Tensor
+    lam: float | Tensor | None
+    passes: int
+
+
 def logits_at_each(
     model: nn.Module,
     images: Tensor,
@@ -46,30 +63,63 @@ def logits_at_each(
     *,
     size: int,
     name: str,
-) -> Iterator[tuple[Tensor, float | Tensor | None]]:
-    """The logits of one batch at each lambda, with the lambda that was used: a number, (n,) or None.
+    screen: bool = False,
+) -> Iterator[Answered]:
+    """The logits of one batch at each lambda.
 
     Lambdas of the stem share what lambda does not touch; which others are asked for changes no answer.
 
     Args:
         images: (n, 3, h, w), padded to `size` for the model.
         name: the model, for messages.
+        screen: pass in bfloat16 and repeat close calls in float32, see `screening`.
 
     Raises:
         ModelError: the model raised, or its output is not finite logits.
     """
-    batch, n = pad(images, size), len(images)
+    n = len(images)
     with named_errors(name), torch.no_grad():
-        for scope, together in groupby(lams, key=lambda lam: lam and lam.scope):
-            if scope is None:
-                for _ in together:
-                    yield checked(model(batch), size, name)[:n], None
-                continue
-            values = [_value(model, batch, lam, policies) for lam in together if lam is not None]
-            for found, value in zip(sweep_lambdas(model, batch, values, scope=scope), values, strict=True):
-                used = value[:n] if isinstance(value, Tensor) else value
-                yield checked(found, size, name)[:n], used
+        values = [_value(model, images, lam, policies) for lam in lams]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=screen):
+            passed = list(_passed(model, images, lams, values, size, name))
+    for lam, value, found in zip(lams, values, passed, strict=True):
+        repeated = 0
+        if screen:
+
+            def exact(rows: Tensor, lam: LambdaSpec | None = lam) -> Tensor:
+                with deployed(model, lam, policies) as classifier:
+                    return predict(classifier, images[rows], batch_size=size, name=name)
+
+            found, repeated = screened(found, exact)
+        yield Answered(found, value, n + repeated)
 
 
-def _value(model: nn.Module, images: Tensor, lam: LambdaSpec, policies: Policies) -> float | Tensor:
+def _passed(
+    model: nn.Module,
+    images: Tensor,
+    lams: Sequence[LambdaSpec | None],
+    values: Sequence[float | Tensor | None],
+    size: int,
+    name: str,
+) -> Iterator[Tensor]:
+    batch, n = pad(images, size), len(images)
+    asked = zip(lams, values, strict=True)
+    for scope, together in groupby(asked, key=lambda pair: pair[0] and pair[0].scope):
+        wanted = [_padded(value, size) for _, value in together if value is not None]
+        many = sweep_lambdas(model, batch, wanted, scope=scope) if scope else iter([model(batch)])
+        for found in many:
+            yield checked(found, size, name)[:n].float()
+
+
+def _padded(value: float | Tensor, size: int) -> float | Tensor:
+    if not isinstance(value, Tensor) or len(value) == size:
+        return value
+    return torch.cat([value, value[-1:].expand(size - len(value))])
+
+
+def _value(
+    model: nn.Module, images: Tensor, lam: LambdaSpec | None, policies: Policies
+) -> float | Tensor | None:
+    if lam is None:
+        return None
     return policies[lam](model, images) if lam.fixed is None else lam.fixed

@@ -39,14 +39,22 @@ def corruption_cells(
     data: DataSpec,
     corruptions: Sequence[CorruptionSpec],
     lambdas: Lambdas = (),
+    precision: str = "float32",
 ) -> list[Cell]:
     """Every model at every lambda under every corruption, the clean images first.
 
     Args:
         lambdas: empty for each model's training lambda; a model without CSC layers gives one cell, its lambda empty.
+        precision: "float32", or "bfloat16" with close calls repeated in float32; clean images always take float32.
     """
     return [
-        Cell(model=model, data=data, perturbation=perturbation, lam=lam)
+        Cell(
+            model=model,
+            data=data,
+            perturbation=perturbation,
+            lam=lam,
+            precision="float32" if perturbation is CLEAN else precision,
+        )
         for perturbation in (CLEAN, *corruptions)
         for model in models
         for lam in model_lambdas(model, lambdas)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import ModelError, SdnetBenchError
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..version import VERSION
-from .deploy import deployed, logits_at_each
+from .deploy import Answered, deployed, logits_at_each
 from .ladder import batches
 from .outcome import Outcome
 from .plan import Task
@@ -138,16 +138,18 @@ class Worker:
         model = self.model(spec)
         lams = [cell.lam for cell in cells]
         found: list[list[Prediction]] = [[] for _ in cells]
+        forwards = [0] * len(cells)
         started = time.perf_counter()
         for start, stop, size in batches(len(shard.pixels), self.batch_size):
             images, labels = to_images(shard.pixels[start:stop], self.device), shard.labels[start:stop]
             residual = self._residual(model, spec, images)
-            for index, (output, lam) in enumerate(self._at_each(spec, images, lams, size)):
-                check_labels(int(labels.max()), output.shape[1], spec.name)
-                found[index].append(_prediction(output, labels, lam, residual))
+            for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
+                check_labels(int(labels.max()), answered.logits.shape[1], spec.name)
+                found[index].append(_prediction(answered, labels, residual))
+                forwards[index] += answered.passes
         seconds = (time.perf_counter() - started) / len(cells)
-        for cell, parts in zip(cells, found, strict=True):
-            yield Answer(cell, _joined(parts, shard.ids), self._cost(cell, len(shard.ids), 0, seconds))
+        for cell, parts, passes in zip(cells, found, forwards, strict=True):
+            yield Answer(cell, _joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
 
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
         model, ids = self.model(cell.model), shard.ids
@@ -176,17 +178,26 @@ class Worker:
         parts = []
         for start, stop, size in batches(len(perturbed), self.batch_size):
             part = None if residual is None else residual[start:stop]
-            for output, lam in self._at_each(cell.model, perturbed[start:stop], [cell.lam], size):
-                parts.append(_prediction(output, shard.labels[start:stop], lam, part))
+            for answered in self._at_each(cell, perturbed[start:stop], [cell.lam], size):
+                parts.append(_prediction(answered, shard.labels[start:stop], part))
         return _joined(parts, shard.ids)
 
     def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
         return self.policies.get(spec.weights, {})
 
     def _at_each(
-        self, spec: ModelSpec, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
-    ) -> Iterator[tuple[Tensor, float | Tensor | None]]:
-        return logits_at_each(self.model(spec), images, lams, self._policies(spec), size=size, name=spec.name)
+        self, cell: Cell, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
+    ) -> Iterator[Answered]:
+        """A batch at each lambda; predictions are screened in bfloat16 where the cell says so, transfer never is."""
+        return logits_at_each(
+            self.model(cell.model),
+            images,
+            lams,
+            self._policies(cell.model),
+            size=size,
+            name=cell.model.name,
+            screen=cell.precision == "bfloat16" and isinstance(cell.perturbation, CorruptionSpec),
+        )
 
     def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
         from ..zoo import residuals
@@ -274,16 +285,14 @@ def run_attack(
         raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
 
 
-def _prediction(
-    output: Tensor, labels: Tensor, lam: float | Tensor | None, residual: Tensor | None
-) -> Prediction:
-    n = len(labels)
+def _prediction(answered: Answered, labels: Tensor, residual: Tensor | None) -> Prediction:
+    n, output, lam = len(labels), answered.logits.float(), answered.lam
     lam_values = (
         lam.float().cpu().numpy() if isinstance(lam, Tensor) else np.full(n, _NOTHING if lam is None else lam)
     )
     return {
         "right": (output.argmax(1) == labels).cpu().numpy(),
-        "margin": margins(output.float(), labels).cpu().numpy(),
+        "margin": margins(output, labels).cpu().numpy(),
         "lam": lam_values.astype(np.float32),
         "residual": np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
     }
