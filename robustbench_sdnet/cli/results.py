@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..specs import Cell, LambdaSpec, ModelSpec
 
 
+Record = dict[str, Any]
+SCREEN = 60  # lines
+
+
 @dataclass(frozen=True)
 class Asked:
     """The options that say where and on what to run."""
@@ -90,17 +94,24 @@ def say_fit(model: ModelSpec, lam: LambdaSpec) -> None:
     click.echo(f"Fitting lambda policy {lam.text} for {model.name} on training images.", err=True)
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Records as a table that fits a terminal: one line an answer, accuracy with its 95 % interval."""
+def table(rows: Sequence[Record]) -> str:
+    """Records as tables that fit a terminal: corruptions by severity, everything else one line an answer."""
+    corruptions = [row for row in rows if row["kind"] == "corruption"]
+    parts = [_answers([row for row in rows if row["kind"] != "corruption"]), _severities(corruptions)]
+    return "\n\n".join(part for part in parts if part) or "Nothing was asked."
+
+
+def _answers(rows: Sequence[Record]) -> str:
     from tabulate import tabulate
 
     lines = [
         (
             row["model"],
-            row["kind"],
+            row["kind"].replace("_", " "),
             row["perturbation"],
             _budget(row),
             _text(row["lambda"]),
+            _text(row["lambda_attack"]) if row["kind"] == "transfer" else "",
             f"{100 * row['accuracy']:.1f}",
             f"{100 * row['low']:.1f}-{100 * row['high']:.1f}",
             row["n"],
@@ -108,16 +119,65 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    headers = ["model", "kind", "perturbation", "level", "lambda", "acc. %", "95 %", "n", ""]
-    aligned = ("left", "left", "left", "right", "right", "right", "right", "right", "left")
+    headers = ["model", "kind", "perturbation", "eps", "lambda", "made at", "acc. %", "95 %", "n", ""]
+    aligned = ("left", "left", "left", "right", "right", "right", "right", "right", "right", "left")
+    kept = [
+        i
+        for i, name in enumerate(headers)
+        if name in ("model", "n", "95 %") or any(line[i] for line in lines)
+    ]
     return (
-        tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True)
+        tabulate(
+            [[line[i] for i in kept] for line in lines],
+            headers=[headers[i] for i in kept],
+            colalign=[aligned[i] for i in kept],
+            disable_numparse=True,
+        )
         if lines
-        else "Nothing was asked."
+        else ""
     )
 
 
-def _budget(row: dict[str, Any]) -> str:
+def _severities(rows: Sequence[Record]) -> str:
+    """Accuracy in % by severity; where that is too long for a screen, the mean over the corruptions alone."""
+    from tabulate import tabulate
+
+    names = list(dict.fromkeys(row["perturbation"] for row in rows))
+    severities = sorted({row["severity"] or 0 for row in rows})
+    questions = dict.fromkeys((row["model"], _text(row["lambda"]), row["n"]) for row in rows)
+    found = {
+        (row["model"], _text(row["lambda"]), row["n"], row["perturbation"], row["severity"] or 0): row[
+            "accuracy"
+        ]
+        for row in rows
+    }
+    whole = len(names) * len(questions) <= SCREEN
+    lines = []
+    for question in questions:
+        for chosen in [[name] for name in names] if whole else [names]:
+            means = [
+                _mean([found.get((*question, name, severity)) for name in chosen]) for severity in severities
+            ]
+            label = chosen[0] if whole else f"mean of {len(names)}"
+            cells = [*means, _mean(means)] if len(severities) > 1 else means
+            lines.append([*question[:2], label, *(_percent(value) for value in cells), question[2]])
+    columns = [str(severity) if severity else "acc. %" for severity in severities]
+    headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
+    aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
+    return tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True) if lines else ""
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean of what was all run, or None."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _budget(row: Record) -> str:
     if row["eps"] is not None:
         return f"{row['eps']}" if row["norm"] == "linf" else f"{row['eps']} {row['norm']}"
     return _text(row["severity"])
