@@ -263,7 +263,8 @@ def evaluate(
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, precision)
     answer(ready, cells, setting, on_progress=on_progress)
-    return pd.DataFrame(records(store), columns=list(FIELDS))
+    table: pd.DataFrame = pd.DataFrame(records(store), columns=list(FIELDS))
+    return table
 
 
 def sweep(
@@ -279,8 +280,7 @@ def sweep(
     Args:
         options: as for `evaluate`.
     """
-    table: pd.DataFrame = evaluate(models, data, lambdas=lambdas, corruptions=corruptions, **options)
-    return table
+    return evaluate(models, data, lambdas=lambdas, corruptions=corruptions, **options)
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
