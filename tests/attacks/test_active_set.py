@@ -1,0 +1,215 @@
+"""The engine: who pays for what, what is kept, what is left as it was, and what goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attack_networks import convolutional, linear_problem
+from torch import nn
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.passes import Passes, pieces
+from robustbench_sdnet.errors import InputError, ModelError
+
+EPS = 0.02
+ALL = ("fgsm", "pgd", "noise", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square")
+SHORT = {
+    "pgd": {"steps": 6, "restarts": 2}, "noise": {"draws": 3}, "apgd-ce": {"steps": 8, "restarts": 2},
+    "apgd-dlr": {"steps": 8}, "apgd-t": {"steps": 6, "targets": 3}, "fab-t": {"steps": 5, "targets": 3},
+    "square": {"steps": 30},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", ALL)
+def test_what_holds_after_every_attack(standard, name, norm):
+    model, images, labels = standard
+    images, labels, eps = images[:40], labels[:40].clone(), 0.08 if norm == "linf" else 0.6
+    labels[0] = (labels[0] + 1) % 10
+    model = model.train()
+    model[1].eval()
+    model[0].weight.requires_grad_(True)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    result = attacks.run(
+        name, model, images, labels, eps=eps, norm=norm, params=SHORT.get(name), batch_size=16
+    )
+    assert [module.training for module in model.modules()] == modes
+    assert [parameter.requires_grad for parameter in model.parameters()] == [True] + [False] * 9
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    model[0].weight.requires_grad_(False)
+    model.eval()
+    delta = (result.images - images).flatten(1)
+    length = delta.abs().amax(1) if norm == "linf" else delta.norm(dim=1)
+    assert float(length.max()) <= eps + 1e-6
+    assert float(result.images.min()) >= 0
+    assert float(result.images.max()) <= 1
+    logits = model(result.images)
+    assert torch.equal(result.clean, model(images).argmax(1) == labels)
+    assert torch.equal(result.robust, result.clean & (logits.argmax(1) == labels))
+    assert torch.equal(result.broken_at == -1, result.robust)
+    assert torch.equal(result.broken_at == 0, ~result.clean)
+    true = logits.gather(1, labels[:, None])[:, 0]
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    assert torch.allclose(result.margin, true - others, atol=1e-4)
+    assert torch.equal(result.images[0], images[0])
+
+
+def test_misclassified_samples_cost_one_forward_pass():
+    model, images, labels, _ = linear_problem(3, (1, 4, 4), 5, EPS, "linf")
+    result = attacks.pgd(model, images, (labels + 1) % 3, eps=EPS, steps=20)
+    assert (result.forwards, result.backwards) == (5, 0)
+    assert result.broken_at.tolist() == [0] * 5
+
+
+def test_a_broken_sample_stops_costing():
+    model, images, labels, distance = linear_problem(2, (1, 4, 4), 20, EPS, "linf")
+    result = attacks.pgd(
+        model, images, labels, eps=EPS, steps=10, step_size=EPS / 10, random_start=False, batch_size=4
+    )
+    # On a line the first k with k * eps / 10 > distance breaks; its look costs a pass, a robust sample's last look too.
+    steps = torch.where(distance < EPS, (10 * distance / EPS).floor().long() + 1, -1)
+    assert torch.equal(result.broken_at, steps)
+    looks = torch.where(steps > 0, steps + 1, 11)
+    assert result.forwards == 20 + int(looks.sum())
+
+
+def test_the_first_success_is_kept_and_a_lost_one_is_named():
+    class Band(nn.Module):
+        """Class 1 inside a band of mean brightness, class 0 outside: a long step passes through it."""
+
+        def forward(self, images):
+            mean = images.mean((1, 2, 3))
+            return torch.stack([(mean - 0.55).abs() - 0.02, torch.zeros_like(mean)], dim=1)
+
+    images = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
+    labels = torch.zeros(1, dtype=torch.int64)
+    settings = {"eps": 0.2, "steps": 2, "step_size": 0.05, "random_start": False}
+    kept = attacks.pgd(Band(), images, labels, **settings)
+    assert kept.broken_at.tolist() == [1]
+    assert torch.allclose(kept.images, torch.full_like(images, 0.55))
+    settings = {**settings, "steps": 3, "step_size": 0.04}
+    textbook = attacks.pgd(Band(), images, labels, early_stop=False, **settings)
+    # 0.54 is in the band and beyond its centre lies the way back: 0.54, 0.58, 0.54.
+    assert textbook.extra["lost_success"].tolist() == [False]
+    assert textbook.broken_at.tolist() == [1]
+
+
+def test_restarts_keep_the_worst_image():
+    model, images, labels, _ = linear_problem(3, (1, 4, 4), 12, EPS, "linf")
+    once = attacks.pgd(model, images, labels, eps=EPS / 4, steps=2)
+    often = attacks.pgd(model, images, labels, eps=EPS / 4, steps=2, restarts=5)
+    assert bool((often.margin <= once.margin + 1e-6).all())
+    assert bool((often.margin < once.margin).any())
+
+
+def test_seed_and_sample_ids_key_the_start():
+    model, images, labels, _ = linear_problem(3, (1, 4, 4), 4, EPS, "linf")
+
+    def run(**kwargs):
+        return attacks.noise(model, images, labels, eps=EPS, early_stop=False, **kwargs).images
+
+    assert torch.equal(run(seed=1), run(seed=1))
+    assert not torch.equal(run(seed=1), run(seed=2))
+    assert not torch.equal(run(sample_ids=[0, 1, 2, 3]), run(sample_ids=[4, 5, 6, 7]))
+
+
+def test_low_precision_successes_are_confirmed(standard):
+    model, images, labels = standard
+    result = attacks.pgd(model, images, labels, eps=0.06, steps=10, precision="bfloat16")
+    assert torch.equal(result.robust, result.clean & (model(result.images).argmax(1) == labels))
+    exact = attacks.pgd(model, images, labels, eps=0.06, steps=10, precision="float32")
+    assert abs(result.robust_accuracy - exact.robust_accuracy) <= 0.02
+
+
+def test_batches_come_from_a_short_ladder():
+    seen = set()
+
+    def model(images):
+        seen.add(len(images))
+        return images.flatten(1)[:, :3]
+
+    images = torch.rand(67, 1, 3, 3)
+    attacks.pgd(model, images, torch.randint(3, (67,)), eps=0.2, steps=4, batch_size=50)
+    assert seen <= {1, 4, 16, 50}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 13, 40, 77, 260, 600])
+def test_pieces_cover_every_row_once(count):
+    cuts = list(pieces(count, (1, 4, 16, 50, 100, 250)))
+    assert [start for start, _, _ in cuts] == [0] + [stop for _, stop, _ in cuts[:-1]]
+    assert cuts[-1][1] == count
+    assert all(stop - start <= shape for start, stop, shape in cuts)
+    assert sum(shape for _, _, shape in cuts) <= 4 * count / 3
+
+
+def test_a_model_that_returns_nan_is_named():
+    model = convolutional().eval()
+    with torch.no_grad():
+        model[0].weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ModelError, match=r"Sequential returned logits that are not finite"):
+        attacks.pgd(model, torch.rand(3, 1, 8, 8), torch.zeros(3, dtype=torch.int64), eps=0.1)
+
+
+def test_a_model_that_raises_is_named_with_its_reason():
+    with pytest.raises(
+        ModelError, match=r"Model Sequential raised RuntimeError on images \(4, 3, 8, 8\): .+"
+    ):
+        attacks.pgd(convolutional(), torch.rand(3, 3, 8, 8), torch.zeros(3, dtype=torch.int64), eps=0.1)
+
+
+def test_a_model_without_logits_is_named():
+    images, labels = torch.rand(4, 1, 3, 3), torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(ModelError, match=r"must return logits \(4, 2 or more classes\), got tuple"):
+        attacks.fgsm(lambda images: (images, images), images, labels, eps=0.1, batch_size=4)
+    with pytest.raises(ModelError, match=r"got \(1, 1\)"):
+        attacks.fgsm(lambda images: images.flatten(1)[:, :1], images, labels, eps=0.1, batch_size=1)
+
+
+def test_a_model_without_gradient_stays_robust():
+    images = torch.rand(4, 1, 3, 3)
+
+    def model(images):
+        return images.detach().flatten(1)[:, :2]
+
+    labels = model(images).argmax(1)
+    result = attacks.pgd(model, images, labels, eps=1e-6, random_start=False)
+    assert bool(result.robust.all())
+    assert torch.equal(result.images, images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": torch.full((2, 1, 3, 3), 2.0)}, r"images must lie in \[0, 1\]"),
+        ({"images": torch.zeros(2, 3, 3)}, r"images must be float32 or float64 \(n, c, h, w\)"),
+        ({"images": torch.zeros(2, 1, 3, 3, dtype=torch.uint8)}, r"got torch.uint8"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, r"labels must be int64 \(2,\)"),
+        ({"labels": torch.tensor([0, 5])}, r"labels go up to 5, but the model returns 2 classes"),
+        ({"eps": -1.0}, r"eps must be 0 or more"),
+        ({"norm": "l3"}, r"Unknown norm 'l3'.*linf"),
+        ({"steps": 0}, r"steps must be at least 1, got 0"),
+        ({"restarts": 0}, r"restarts must be at least 1"),
+        ({"batch_size": 0}, r"batch_size must be at least 1"),
+        ({"precision": "float16"}, r"precision must be one of auto, float32, bfloat16"),
+        ({"sample_ids": [1, 2, 3]}, r"sample_ids must be \(2,\)"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(change, message):
+    arguments = {
+        "images": torch.zeros(2, 1, 3, 3), "labels": torch.zeros(2, dtype=torch.int64), "eps": 0.1, **change,
+    }  # fmt: skip
+    with pytest.raises(InputError, match=message):
+        attacks.pgd(lambda images: images.flatten(1)[:, :2], **arguments)
+
+
+def test_no_samples_give_an_empty_result():
+    result = attacks.pgd(convolutional(), torch.zeros(0, 1, 8, 8), torch.zeros(0, dtype=torch.int64), eps=0.1)
+    assert result.images.shape == (0, 1, 8, 8)
+    assert (result.forwards, result.backwards) == (0, 0)
+
+
+def test_gradients_that_are_not_finite_become_zero():
+    passes = Passes(lambda images: images.flatten(1).sqrt()[:, :2], low_precision=False, batch_size=4)
+    _, gradient = passes.gradient(torch.zeros(2, 1, 2, 2), lambda logits, index: logits[:, 0])
+    assert torch.equal(gradient, torch.zeros(2, 1, 2, 2))

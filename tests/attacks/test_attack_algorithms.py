@@ -1,0 +1,174 @@
+"""Pieces of APGD, FAB, Square and AutoAttack against what their papers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from attack_networks import convolutional
+from scipy.optimize import linprog, minimize
+from torch import nn
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.losses import dlr, margin, ranked_targets, targeted_dlr
+from robustbench_sdnet.attacks.native.apgd import checkpoints
+from robustbench_sdnet.attacks.native.fab import to_hyperplane
+from robustbench_sdnet.attacks.native.square import window_sides
+from robustbench_sdnet.attacks.native.square_proposals import bump_pair, proposal_l2, proposal_linf
+from robustbench_sdnet.draws import Draws
+
+
+def test_apgd_checkpoints_are_those_of_the_paper():
+    # p = 0, 0.22, then windows shrinking by 0.03 to 0.06: 0.41, 0.57, 0.70, 0.80, 0.87, 0.93, 0.99.
+    assert checkpoints(100) == [0, 22, 41, 57, 70, 80, 87, 93, 99]
+
+
+def test_square_windows_shrink_at_the_papers_queries():
+    # p = 0.8 of 32 x 32 pixels: side sqrt(819) = 28.6; halved after 10, 50, 200, ... queries.
+    sides = window_sides(5000, 0.8, 32, 32, 1).tolist()
+    assert [sides[k] for k in (1, 11, 12, 51, 52, 201, 202)] == [29, 29, 20, 20, 14, 14, 10]
+    assert sides[5000] == round((0.8 / 128 * 1024) ** 0.5)
+
+
+def test_dlr_losses_by_hand():
+    logits, labels = torch.tensor([[5.0, 3.0, 1.0, 0.0, -2.0]]), torch.tensor([0])
+    assert margin(logits, labels).item() == 2
+    assert dlr(logits, labels).item() == pytest.approx((3 - 5) / (5 - 1))
+    # Target 2: (1 - 5) / (5 - (1 + 0) / 2).
+    assert targeted_dlr(logits, labels, torch.tensor([2])).item() == pytest.approx(-4 / 4.5)
+    assert ranked_targets(logits, labels).tolist() == [[1, 2, 3, 4]]
+    three = logits[:, :3]
+    assert targeted_dlr(three, labels, torch.tensor([2])).item() == pytest.approx(-4)
+    assert dlr(logits[:, :2], labels).item() == pytest.approx(-2)
+
+
+def test_a_tie_counts_as_the_prediction_does():
+    logits = torch.tensor([[1.0, 1.0], [1.0, 1.0]])
+    values = margin(logits, torch.tensor([0, 1]))
+    assert values[0] >= 0
+    assert values[1] < 0
+
+
+def test_projection_onto_the_hyperplane_is_the_smallest_in_the_box():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(12, 6, generator=generator, dtype=torch.float64)
+    normals = torch.randn(12, 6, generator=generator, dtype=torch.float64)
+    normals[:, 0] = 0
+    gaps = 1.5 * torch.randn(12, generator=generator, dtype=torch.float64)
+    for norm in ("linf", "l2"):
+        found = to_hyperplane(points, normals, gaps, norm)
+        assert bool(((points + found) > -1e-12).all())
+        assert bool(((points + found) < 1 + 1e-12).all())
+        for x, w, gap, d in zip(points.numpy(), normals.numpy(), gaps.numpy(), found.numpy(), strict=True):
+            room = np.abs(w) @ np.where(w * gap > 0, 1 - x, x)
+            if room < abs(gap):
+                assert abs(w @ d) == pytest.approx(room)
+                continue
+            assert w @ d == pytest.approx(gap)
+            size = np.abs(d).max() if norm == "linf" else np.linalg.norm(d)
+            assert size == pytest.approx(_smallest(x, w, gap, norm), rel=1e-4)
+
+
+def _smallest(x, w, gap, norm):
+    if norm == "linf":
+        n, eye = len(x), np.eye(len(x))
+        sides = np.block([[eye, -np.ones((n, 1))], [-eye, -np.ones((n, 1))]])
+        bounds = [*zip(-x, 1 - x, strict=True), (0, None)]
+        cost, plane = np.r_[np.zeros(n), 1], np.r_[w, 0][None]
+        return linprog(cost, A_ub=sides, b_ub=np.zeros(2 * n), A_eq=plane, b_eq=[gap], bounds=bounds).fun
+    plane = {"type": "eq", "fun": lambda d: w @ d - gap}
+    start = gap * w / (w @ w)
+    found = minimize(lambda d: d @ d, start, bounds=[*zip(-x, 1 - x, strict=True)], constraints=plane)
+    return np.sqrt(found.fun)
+
+
+def test_square_proposals_change_one_window_a_row():
+    images = torch.full((5, 3, 9, 7), 0.5)
+    size = torch.tensor([1, 2, 3, 5, 7])
+    draws = Draws.of(0, "square", torch.arange(5))
+    moved = proposal_linf(draws, images, images, 0.1, size, torch.arange(5))
+    changed = (moved != images).any(1)
+    assert changed.flatten(1).sum(1).tolist() == [1, 4, 9, 25, 49]
+    assert torch.allclose((moved - images)[changed[:, None].expand_as(images)].abs(), torch.tensor(0.1))
+    rows, columns = changed.any(2).sum(1), changed.any(1).sum(1)
+    assert rows.tolist() == columns.tolist() == size.tolist()
+
+
+def test_square_l2_proposals_stay_on_the_sphere():
+    images = torch.full((4, 3, 9, 8), 0.5, dtype=torch.float64)
+    best = images + 0.01 * torch.randn(4, 3, 9, 8, dtype=torch.float64)
+    draws = Draws.of(0, "square", torch.arange(4))
+    moved = proposal_l2(draws, images, best, 0.3, torch.tensor([3, 4, 5, 8]), torch.arange(4))
+    assert torch.allclose((moved - images).flatten(1).norm(dim=1), torch.tensor(0.3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 6, 9])
+def test_bump_pairs_have_unit_norm(side):
+    pair = bump_pair(side)
+    assert pair.shape == (side, side)
+    assert float(pair.norm()) == pytest.approx(1)
+    if side >= 3:
+        assert float(pair[: side // 2].min()) >= 0
+        assert float(pair[side // 2 :].max()) <= 0
+
+
+def test_autoattack_stages_run_on_survivors(hardened):
+    model, images, labels = hardened
+    images, labels, eps = images[:24], labels[:24], 0.15
+    chained = attacks.apgd_ce(model, images, labels, eps=eps, steps=20, precision="float32")
+    alive = chained.robust.nonzero()[:, 0]
+    targeted = attacks.apgd_t(
+        model,
+        images[alive],
+        labels[alive],
+        eps=eps,
+        steps=10,
+        targets=2,
+        precision="float32",
+        sample_ids=alive,
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        from robustbench_sdnet.attacks.native import autoattack as module
+
+        stages = (("apgd-ce", {"steps": 20}), ("apgd-t", {"steps": 10, "targets": 2}))
+        patch.setattr(module, "chain", lambda name, params: stages)
+        whole = attacks.autoattack(model, images, labels, eps=eps, precision="float32")
+    assert torch.equal(whole.robust[alive], targeted.robust)
+    assert whole.forwards == chained.forwards + targeted.forwards
+    assert torch.equal(whole.extra["stage"] == 0, chained.clean & ~chained.robust)
+    assert torch.equal(whole.broken_at[alive], targeted.broken_at)
+    assert torch.equal(whole.images[alive], targeted.images)
+
+
+def test_averaged_gradients_break_a_randomised_model():
+    class Noisy(nn.Module):
+        """A random mask hides half of the pixels from a brightness test at each pass."""
+
+        def forward(self, images):
+            mask = (torch.rand(images.shape) > 0.5).to(images)
+            score = 20 * ((images - 0.5) * mask).mean((1, 2, 3))
+            return torch.stack([score + 0.2, -score], dim=1)
+
+    torch.manual_seed(0)
+    images = torch.full((6, 1, 6, 6), 0.5)
+    labels = torch.zeros(6, dtype=torch.int64)
+    result = attacks.autoattack(Noisy(), images, labels, eps=0.1, variant="rand", precision="float32")
+    assert not bool(result.robust.any())
+    assert result.backwards % 20 == 0
+    assert set(result.extra["stage"].tolist()) <= {0, 1}
+
+
+def test_float64_works_everywhere():
+    model = convolutional(classes=5).double().eval()
+    images = torch.rand(4, 1, 8, 8, dtype=torch.float64)
+    labels = model(images).argmax(1)
+    for name, params in {
+        "apgd-t": {"steps": 5},
+        "fab-t": {"steps": 3},
+        "square": {"steps": 5},
+        "noise": {},
+    }.items():
+        for norm in ("linf", "l2"):
+            result = attacks.run(name, model, images, labels, eps=0.05, norm=norm, params=params)
+            assert result.images.dtype == torch.float64
