@@ -44,7 +44,8 @@ class PublishedLayer(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.lam = layer.coding.lam
-        self.stride, self.padding = layer.operator.stride, layer.operator.padding
+        operator: Any = layer.operator
+        self.stride, self.padding = operator.stride, operator.padding
         self.code_shape: tuple[int, ...] | None = None
 
     def analyse(self, x: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ class PublishedLayer(nn.Module):
             vector = self.analyse(self.synthesise(vector))
             largest = vector.norm()
             vector = vector / largest
-        return 0.9 / largest.item()
+        return 0.9 / float(largest)
 
     def forward(self, x: Tensor) -> Tensor:
         start = self.analyse(x)
@@ -114,7 +115,7 @@ class Textbook:
         images, labels = self.batches()
         self.optimiser.zero_grad()
         loss = F.cross_entropy(self.model(images), labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimiser.step()
         loss.item()
 

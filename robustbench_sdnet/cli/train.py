@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..training.loop import Event
 
 SLOW = 1800.0  # seconds; beyond, a quicker recipe is named
-QUICKER = "fast"
+QUICKER, QUICKER_ROBUST = "fast", "fast-at"
 QUIET = 60.0  # seconds between two lines where there is no terminal
 
 
@@ -156,6 +156,10 @@ class Screen:
         elif kind == "step":
             self._bar.update(self._task, completed=event["step"])
             self._speak(event["step"])
+        elif kind == "damaged":
+            self._console.print(
+                f"{event['path']} is damaged; going on from the state before it", markup=False
+            )
         elif kind == "epoch":
             self._console.print(epoch_text(event), markup=False)
 
@@ -180,21 +184,22 @@ def start_text(event: Event) -> str:
     seconds = event["seconds"]
     if seconds is not None:
         lines.append(f"this will take about {duration(seconds)} on this device")
-        if not event["gpu"] and seconds > SLOW and event["recipe"].name != QUICKER:
+        if not event["gpu"] and seconds > SLOW:
             lines.append(quicker_text(seconds, options))
     return "\n".join(lines)
 
 
 def quicker_text(seconds: float, options: Any) -> str:
-    """The quicker recipe and its time, by the number of epochs and of passes an update."""
+    """The quicker recipe of the same kind and its time, by the number of epochs and of passes an update."""
     from ..training.recipe import load_recipe
 
-    quick = load_recipe(QUICKER).train
-    share = quick.epochs / (options.epochs * passes(options))
-    return (
-        f"without a GPU, --recipe {QUICKER} takes about {duration(seconds * share)}; "
-        "the 20-layer models (resnet20, sdnet20) are made for CPUs"
-    )
+    name = QUICKER if options.adversary == "none" else QUICKER_ROBUST
+    quick = load_recipe(name).train
+    share = quick.epochs * passes(quick) / (options.epochs * passes(options))
+    models = "the 20-layer models (resnet20, sdnet20) are made for CPUs"
+    if share > 0.8:
+        return f"without a GPU, fewer epochs (--set train.epochs=N) are quicker; {models}"
+    return f"without a GPU, --recipe {name} takes about {duration(seconds * share)}; {models}"
 
 
 def passes(options: Any) -> int:

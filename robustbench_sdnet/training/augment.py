@@ -22,7 +22,7 @@ class Placement:
     hole: Tensor
     cutout: int = 0
 
-    def __getitem__(self, index: Tensor) -> Placement:
+    def __getitem__(self, index: Tensor | slice) -> Placement:
         """The placements of some images."""
         return Placement(
             self.down[index], self.right[index], self.mirrored[index], self.hole[index], self.cutout

@@ -40,9 +40,11 @@ class Shard:
     rank: int = 0
     world: int = 1
 
-    def of(self, batch: Tensor) -> Tensor:
-        """The rank's consecutive part."""
-        return batch.chunk(self.world)[self.rank]
+    def of(self, step: int, batch_size: int) -> slice:
+        """The rank's consecutive part of a step's batch, as a slice: an index tensor would have to be copied."""
+        share = batch_size // self.world
+        first = step * batch_size + self.rank * share
+        return slice(first, first + share)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Epoch:
 
     def step(self, step: int, shard: Shard) -> tuple[Tensor, Placement]:
         """Positions and placements of one process in one step."""
-        chosen = shard.of(torch.arange(step * self.batch_size, (step + 1) * self.batch_size))
+        chosen = shard.of(step, self.batch_size)
         return self.order[chosen], self.placement[chosen]
 
 

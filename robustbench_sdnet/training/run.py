@@ -111,7 +111,7 @@ def train(
         distributed.wait_for_all()
         run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
         run.prepare(data_root)
-        run.restore(load_state(folder) if resume else None)
+        run.restore(load_state(folder, run.tell_damage) if resume else None)
         return run.finish(begun)
     finally:
         if joined:
@@ -147,11 +147,16 @@ class Run:
         if self._on_event is not None:
             self._on_event({"event": event, **values})
 
+    def tell_damage(self, path: Path) -> None:
+        """Report a state file that could not be used."""
+        self.tell("damaged", path=str(path))
+
     def prepare(self, data_root: str | Path | None) -> None:
         """Load data, build the model, start the session at step 0."""
-        if self.rank == 0:
-            datasets.load(self.name, "train", root=data_root)
-        distributed.wait_for_all()  # one process downloads
+        if self.world > 1:
+            if self.rank == 0:
+                datasets.load(self.name, "train", root=data_root)
+            distributed.wait_for_all()  # one process downloads
         self.train_data = datasets.load(self.name, "train", root=data_root)
         self.test_data = datasets.load(self.name, "test", root=data_root)
         options = self.recipe.train

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, TrainingError
 
 NAME, PREVIOUS = "state.pt", "state-previous.pt"
 MAGIC = b"sdnet-bench training state 1 sha256 "
@@ -32,20 +32,25 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     write_atomically(folder / NAME, header + content, keep=folder / PREVIOUS)
 
 
-def load_state(folder: Path) -> dict[str, Any] | None:
-    """The newest complete state, or None where there is none.
+def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> dict[str, Any] | None:
+    """The newest complete state, or None where none was ever saved.
 
-    A damaged file is reported by a warning, and the one before it is used.
+    Args:
+        folder: the run's.
+        on_damage: told of a file that is truncated or damaged; the one before it is used.
+
+    Raises:
+        TrainingError: every state is damaged.
     """
-    for path in (folder / NAME, folder / PREVIOUS):
-        if not path.is_file():
-            continue
-        content = path.read_bytes()
-        header, _, payload = content.partition(b"\n")
+    found = [path for path in (folder / NAME, folder / PREVIOUS) if path.is_file()]
+    for path in found:
+        header, _, payload = path.read_bytes().partition(b"\n")
         if header == MAGIC + hashlib.sha256(payload).hexdigest().encode():
             state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
             return state
-        warnings.warn(f"{path} is truncated or damaged; using the state before it.", stacklevel=2)
+        on_damage(path)
+    if found:
+        raise TrainingError(f"Every saved state in {folder} is damaged. Start again with another --output.")
     return None
 
 

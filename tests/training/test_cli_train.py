@@ -75,13 +75,13 @@ def test_start_says_how_long_and_names_the_quicker_recipe():
     assert "--recipe fast takes about 2.0 h" in text
     assert "--recipe" not in start_text(start_event(60.0))
     assert "--recipe" not in start_text(start_event(22 * 3600.0, gpu=True))
-    assert "--recipe" not in start_text(start_event(22 * 3600.0, recipe="fast"))
+    assert "fewer epochs" in start_text(start_event(22 * 3600.0, recipe="fast"))
 
 
 def test_quicker_counts_the_adversarys_passes():
-    # pgd-at: 110 epochs of 11 passes; fast: 20 of one
+    # pgd-at: 110 epochs of 11 passes; fast-at: 15 of two
     text = quicker_text(110 * 11 * 60.0, load_recipe("pgd-at").train)
-    assert "about 20 min" in text
+    assert "--recipe fast-at takes about 30 min" in text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, TrainingError
 from robustbench_sdnet.training.state import NAME, PREVIOUS, load_state, save_state
 
 
@@ -27,8 +27,9 @@ def test_damaged_state_falls_back_to_the_one_before(tmp_path, damage):
     save_state(tmp_path, {"step": 2})
     path = tmp_path / NAME
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.warns(UserWarning, match="truncated or damaged; using the state before"):
-        assert load_state(tmp_path) == {"step": 1}
+    seen = []
+    assert load_state(tmp_path, seen.append) == {"step": 1}
+    assert seen == [path]
 
 
 def test_killed_between_the_two_renames(tmp_path):
@@ -44,8 +45,8 @@ def test_one_flipped_bit_is_seen(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match="damaged"):
-        assert load_state(tmp_path) is None
+    with pytest.raises(TrainingError, match=r"Every saved state in .* is damaged"):
+        load_state(tmp_path)
 
 
 def test_folder_that_is_not_there(tmp_path):
