@@ -1,42 +1,76 @@
 """Models: sparse coding networks, their plain baselines, checkpoints, and other people's models.
 
-Heavy modules are imported on first use, so that names and cards can be had without torch.
+Modules are imported on first use, so that names and cards can be had without torch.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "ARCHITECTURES": "registry",
-    "ModelCard": "registry",
-    "describe_model": "registry",
-    "find_models": "registry",
-    "load_model": "weights",
-    "read_card": "cards",
-    "save_model": "weights",
-    "weights_hash": "weights",
-    "build_model": "sdnet",
-    "add_to_zoo": "publish",
-    "check_input": "guard",
-    "export_model": "publish",
-    "fetch": "fetch",
-    "import_checkpoint": "importing",
-    "auxiliary_objective": "control",
-    "csc_layers": "control",
-    "has_lambda": "control",
-    "normalise_atoms": "control",
-    "refresh_step_sizes": "control",
-    "residuals": "control",
-    "verify": "publish",
-    "with_normalisation": "external",
-    "use_lambda": "control",
+if TYPE_CHECKING:
+    from .architectures import ARCHITECTURES
+    from .cards import ModelCard, read_card
+    from .control import (
+        auxiliary_objective,
+        csc_layers,
+        has_lambda,
+        normalise_atoms,
+        refresh_step_sizes,
+        residuals,
+        use_lambda,
+    )
+    from .external import with_normalisation
+    from .guard import check_input
+    from .importing import import_checkpoint
+    from .publish import add_to_zoo, export_model, verify
+    from .registry import describe_model, find_models
+    from .sdnet import build_model
+    from .weights import load_model, save_model, weights_hash
+
+__all__ = [
+    "ARCHITECTURES",
+    "ModelCard",
+    "add_to_zoo",
+    "auxiliary_objective",
+    "build_model",
+    "check_input",
+    "csc_layers",
+    "describe_model",
+    "export_model",
+    "find_models",
+    "has_lambda",
+    "import_checkpoint",
+    "load_model",
+    "normalise_atoms",
+    "read_card",
+    "refresh_step_sizes",
+    "residuals",
+    "save_model",
+    "use_lambda",
+    "verify",
+    "weights_hash",
+    "with_normalisation",
+]
+_NAMES = {
+    "architectures": ("ARCHITECTURES",),
+    "cards": ("ModelCard", "read_card"),
+    "control": (
+        *("auxiliary_objective", "csc_layers", "has_lambda", "normalise_atoms", "refresh_step_sizes"),
+        *("residuals", "use_lambda"),
+    ),
+    "external": ("with_normalisation",),
+    "guard": ("check_input",),
+    "importing": ("import_checkpoint",),
+    "publish": ("add_to_zoo", "export_model", "verify"),
+    "registry": ("describe_model", "find_models"),
+    "sdnet": ("build_model",),
+    "weights": ("load_model", "save_model", "weights_hash"),
 }
-__all__ = sorted(_HOMES)
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

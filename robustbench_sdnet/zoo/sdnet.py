@@ -85,7 +85,7 @@ def build_model(
     stem: str | None = None,
     pooling: bool = False,
     **coding: Any,
-) -> nn.Module:
+) -> Classifier:
     """Build a model with random weights, in training mode.
 
     Args:
@@ -134,7 +134,7 @@ def _build(arch: str, options: dict[str, Any], *, with_step_sizes: bool) -> Clas
     return model
 
 
-def rebuild(arch: str, options: Mapping[str, Any]) -> nn.Module:
+def rebuild(arch: str, options: Mapping[str, Any]) -> Classifier:
     """Build a model whose weights and step sizes are about to be overwritten, from `model.options`."""
     return _build(arch, resolve_options(arch, dict(options)), with_step_sizes=False)
 

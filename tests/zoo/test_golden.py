@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,12 @@ def tensor_of(record: dict[str, Any], name: str, shape: list[int]) -> Tensor:
         return 0.1 * r
     if len(shape) == 1:
         return 1 + 0.1 * r if name.endswith("weight") else 0.05 * r
-    return r * (2 / r[0].numel()) ** 0.5
+    return r * math.sqrt(2 / r[0].numel())
 
 
 def relative(actual: Tensor, expected: list[Any]) -> float:
     target = torch.tensor(expected)
-    return ((actual - target).norm() / target.norm()).item()
+    return float((actual - target).norm() / target.norm())
 
 
 @pytest.fixture(scope="module")

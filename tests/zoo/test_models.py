@@ -56,8 +56,8 @@ def test_every_architecture_runs_and_trains(arch: str) -> None:
 @pytest.mark.parametrize("arch", ["sdnet18", "sdnet18_all", "resnet18"])
 def test_the_imagenet_stem_is_taken_from_64_pixels_on(arch: str) -> None:
     model = build_model(arch, width=4, input_size=64, num_classes=7).eval()
-    assert model.options["stem"] == "imagenet"  # type: ignore[union-attr, index, call-overload]
-    assert model.options["mean"] == (0.485, 0.456, 0.406)  # type: ignore[union-attr, index, call-overload]
+    assert model.options["stem"] == "imagenet"
+    assert model.options["mean"] == (0.485, 0.456, 0.406)
     assert model(pictures(2, 64)).shape == (2, 7)
     small = build_model(arch, width=4, input_size=64, stem="cifar").eval()
     assert small(pictures(2, 64)).shape == (2, 10)
