@@ -96,6 +96,7 @@ def corrupt(
     source = "published" if (data or "").startswith(("cifar10c:", "cifar100c:")) else "generated"
     if source == "published" and levels:
         raise InputError("The published files have severities, not levels. Leave out --level.")
-    specs = questions.corruption_specs(corruptions, severities, levels or (), seed, source)
     ready = api.prepare(asked.setting())
+    names = questions.available(ready.data, corruptions) if source == "published" else corruptions
+    specs = questions.corruption_specs(names, severities, levels or (), seed, source)
     finish(ready, api.corruption_plan(ready, specs, chosen, precision, say_fit), asked, "corrupt", as_json)

@@ -22,7 +22,9 @@ DATASETS: Mapping[str, str] = MappingProxyType(
     {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet"}
 )
 # names that carry a path, "npz:PATH"
-WITH_PATH: Mapping[str, str] = MappingProxyType({"npz": "npz", "cifar10c": "published"})
+WITH_PATH: Mapping[str, str] = MappingProxyType(
+    {"npz": "npz", "cifar10c": "published", "cifar100c": "published", "cifar10.1": "published"}
+)
 
 
 def check_name(name: str) -> None:

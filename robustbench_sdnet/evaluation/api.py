@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import DataError, InputError
 from ..specs import (
     AttackSpec,
     Cell,
@@ -94,7 +94,15 @@ class Ready:
     def _training_data(self) -> ImageData:
         from ..data import load
 
-        return load(self.data.name, "train", self.setting.data_root)
+        return load(questions.training_set(self.data.name), "train", self.setting.data_root)
+
+    def has_images(self) -> bool:
+        """Whether the clean images are at hand: a folder of published corruptions may lack them."""
+        try:
+            self.data.images(0, 1)
+        except DataError:
+            return False
+        return True
 
 
 def prepare(setting: Setting) -> Ready:
@@ -157,8 +165,10 @@ def corruption_plan(
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = ready.with_fits(policies.expand_oracle(lambdas), on_fit)
+    published = any(spec.source == "published" for spec in corruptions)
+    clean = not published or ready.has_images()
     return plan.corruption_cells(
-        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision
+        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, clean
     )
 
 

@@ -40,12 +40,14 @@ def corruption_cells(
     corruptions: Sequence[CorruptionSpec],
     lambdas: Lambdas = (),
     precision: str = "float32",
+    clean: bool = True,
 ) -> list[Cell]:
     """Every model at every lambda under every corruption, the clean images first.
 
     Args:
         lambdas: empty for each model's training lambda; a model without CSC layers gives one cell, its lambda empty.
         precision: "float32", or "bfloat16" with close calls repeated in float32; clean images always take float32.
+        clean: False leaves the clean images out, for published corruptions whose clean images are not at hand.
     """
     return [
         Cell(
@@ -55,7 +57,7 @@ def corruption_cells(
             lam=lam,
             precision="float32" if perturbation is CLEAN else precision,
         )
-        for perturbation in (CLEAN, *corruptions)
+        for perturbation in (*([CLEAN] if clean else ()), *corruptions)
         for model in models
         for lam in model_lambdas(model, lambdas)
     ]

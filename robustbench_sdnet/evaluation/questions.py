@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..zoo.registry import ModelCard
 
 DEFAULT_EPS = "8/255"
+TRAINING_SETS = {"cifar10c": "cifar10", "cifar10.1": "cifar10", "cifar100c": "cifar100"}
 
 
 def corruption_specs(
@@ -59,6 +60,25 @@ def corruption_specs(
         else:
             found.extend(CorruptionSpec(severity=severity, **shared) for severity in severities)
     return found
+
+
+def available(data: ImageData, names: str) -> str:
+    """The corruptions asked for of a published folder; a group means those of it that the folder holds.
+
+    Raises:
+        InputError: a corruption asked for by name is not in the folder, or nothing of a group is.
+    """
+    from ..data.published import PublishedPixels
+
+    if not isinstance(data.pixels, PublishedPixels):
+        raise InputError(f"'{data.name}' is no folder of published corruptions. Write cifar10c:PATH.")
+    held = data.pixels.published.corruptions
+    named = {part.strip() for part in names.split(",")}
+    found = [name for name in expand(names) if name in held or name in named]
+    lacking = [name for name in found if name not in held]
+    if lacking or not found:
+        raise InputError(f"{data.name} holds {', '.join(held)}, not {', '.join(lacking) or names}.")
+    return ",".join(found)
 
 
 def attack_specs(
@@ -136,14 +156,15 @@ def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | N
     """
     from ..zoo.registry import describe_model, find_models
 
+    trained_on = training_set(data.name)
     if names:
         cards = [describe_model(name) for name in names]
     else:
-        cards = find_models(data.name, train_hash=_train_hash(data, root), runs=runs)
+        cards = find_models(trained_on, train_hash=_train_hash(data, root), runs=runs)
     if not cards:
         raise InputError(
-            f"No model trained on {data.name} is at hand. "
-            f"Run 'sdnet-bench train {data.name} sdnet20' or give --model."
+            f"No model trained on {trained_on} is at hand. "
+            f"Run 'sdnet-bench train {trained_on} sdnet20' or give --model."
         )
     specs = {spec.weights: spec for spec in map(model_spec, reversed(cards))}
     return _distinct(sorted(specs.values(), key=lambda spec: spec.name))
@@ -169,9 +190,17 @@ def _train_hash(data: ImageData, root: str | None) -> str | None:
     if data.name == "imagenet":
         return None
     try:
-        return data.content_hash if data.split == "train" else load(data.name, "train", root).content_hash
+        if data.split == "train":
+            return data.content_hash
+        return load(training_set(data.name), "train", root, download=False).content_hash
     except SdnetBenchError:
         return None
+
+
+def training_set(name: str) -> str:
+    """The data set whose training split belongs to a test set: cifar10 to its published corruptions."""
+    kind, colon, _ = name.partition(":")
+    return TRAINING_SETS.get(kind, name) if colon else name
 
 
 def data_spec(data: ImageData) -> DataSpec:

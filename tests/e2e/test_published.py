@@ -1,0 +1,77 @@
+"""`corrupt` on a folder in the published layout gives the answers of the generator that wrote it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+COMMAND = [sys.executable, "-m", "robustbench_sdnet"]
+
+
+def _run(arguments, folder, code=0):
+    done = subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=280)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Ten-class data, a model trained on it, and published corruptions of its test images."""
+    from robustbench_sdnet.corruptions import corrupt
+
+    place = tmp_path_factory.mktemp("published")
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 100), ("test", 50)):
+        arrays[f"x_{split}"] = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+        arrays[f"y_{split}"] = np.arange(n) % 10
+    np.savez(place / "ten.npz", **arrays)
+    _run(
+        [
+            "train",
+            "npz:ten.npz",
+            "resnet20",
+            "--recipe",
+            "smoke",
+            "--set",
+            "model.width=4",
+            "--output",
+            "runs/r",
+        ],
+        place,
+    )
+    files = place / "CIFAR-10-C"
+    files.mkdir()
+    for name in ("gaussian_noise", "contrast"):
+        batches = [corrupt(arrays["x_test"], name, severity=severity) for severity in range(1, 6)]
+        np.save(files / f"{name}.npy", np.concatenate(batches))
+    np.save(files / "labels.npy", np.tile(arrays["y_test"], 5))
+    return place
+
+
+def test_published_and_generated_answers_agree_and_are_told_apart(folder):
+    model = ["--model", "runs/r", "--severity", "1,5", "--json"]
+    published = json.loads(_run(["corrupt", "--data", "cifar10c:CIFAR-10-C", *model], folder))
+    names = ["--corruption", "gaussian_noise,contrast"]
+    generated = json.loads(_run(["corrupt", "--data", "npz:ten.npz", *names, *model], folder))
+    keys = ("perturbation", "severity", "n", "accuracy")
+    wanted = [tuple(row[key] for key in keys) for row in generated if row["kind"] == "corruption"]
+    assert [tuple(row[key] for key in keys) for row in published] == wanted, (
+        "and no clean row: no clean images"
+    )
+    assert {row["source"] for row in published} == {"published"}
+    assert {row["source"] for row in generated} == {"generated"}
+    assert len(wanted) == 4
+
+
+def test_what_the_folder_lacks_is_said(folder):
+    message = _run(
+        ["corrupt", "--data", "cifar10c:CIFAR-10-C", "--model", "runs/r", "--corruption", "fog"],
+        folder,
+        code=2,
+    )
+    assert message == "Error: cifar10c:CIFAR-10-C holds contrast, gaussian_noise, not fog.\n"

@@ -1,0 +1,125 @@
+"""kill -9 in the middle of `corrupt`: finished shards stay, missing ones are made, reports are equal byte for byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+COMMAND = [sys.executable, "-m", "robustbench_sdnet"]
+CORRUPT = ["corrupt", "--corruption", "noise,contrast", "--severity", "1-5", "--lambda", "0.1,0.5"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a data set of 1,200 images and two small models trained on it by the command."""
+    folder = tmp_path_factory.mktemp("workplace")
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 60), ("test", 1200)):
+        labels = np.arange(n) % 3
+        images = generator.integers(60, 120, (n, 8, 8, 3))
+        images[np.arange(n), :, :, labels] += 60
+        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels.astype(np.int64)}
+    np.savez(folder / "tiny.npz", **arrays)
+    for arch in ("sdnet20", "resnet20"):
+        settings = ["--set", "model.width=4", "--output", f"runs/tiny-{arch}"]
+        _run(["train", "npz:tiny.npz", arch, "--recipe", "smoke", *settings], folder)
+    return folder
+
+
+def _run(arguments, folder):
+    done = subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _shards(path):
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        rows = connection.execute("select cell_id, start, stop, finished_at from shards").fetchall()
+    return {tuple(row[:3]): row[3] for row in rows}
+
+
+def _kill_after(shards, arguments, folder, store):
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        if store.exists() and len(_seen(store)) >= shards:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    return process.wait()
+
+
+def _seen(store):
+    try:
+        return _shards(store)
+    except sqlite3.OperationalError:  # the tables are not there yet
+        return {}
+
+
+def test_a_killed_run_goes_on_where_it_was(workplace):
+    store = workplace / "killed.db"
+    killed = [*CORRUPT, "--store", f"sqlite:///{store}"]
+    assert _kill_after(20, killed, workplace, store) == -signal.SIGKILL
+    before = _shards(store)
+    assert len(before) >= 20
+    _run(killed, workplace)
+    after = _shards(store)
+    assert len(after) > len(before), "the kill came before the end"
+    assert {key: after[key] for key in before} == before, "finished shards keep their time stamps"
+
+    undisturbed = f"sqlite:///{workplace / 'undisturbed.db'}"
+    _run([*CORRUPT, "--store", undisturbed], workplace)
+    for kind in ("csv", "json"):
+        report = [
+            _run(["report", "to", kind, "--store", url], workplace) for url in (killed[-1], undisturbed)
+        ]
+        assert report[0] == report[1]
+        assert len(report[0]) > 1000
+
+
+def test_the_four_commands_as_typed_after_training(workplace):
+    _run(["corrupt", "--severity", "1-5", "--corruption", "contrast", "--limit", "20"], workplace)
+    _run(["attack", "pgd", "--eps", "8/255", "--limit", "20"], workplace)
+    written = _run(["report", "to", "markdown"], workplace)
+    assert "runs/report.md" in written
+    text = (workplace / "runs" / "report.md").read_text()
+    assert "tiny-sdnet20" in text
+    assert "8/255" in text
+    rows = json.loads(_run(["report", "to", "json"], workplace))
+    kinds = {row["kind"] for row in rows}
+    assert kinds == {"clean", "corruption", "noise", "attack"}
+    assert {row["data"] for row in rows} == {"npz:tiny.npz"}
+    assert {row["n"] for row in rows} == {20}
+    status = json.loads(_run(["status", "--json"], workplace))
+    assert sum(row["cells"] for row in status) == len(rows)
+    assert all(row["unfinished"] == 0 for row in status)
+
+
+def test_bad_checkpoints_are_one_line(workplace, tmp_path):
+    good = (workplace / "runs" / "tiny-sdnet20" / "last.safetensors").read_bytes()
+    truncated = tmp_path / "cut.safetensors"
+    truncated.write_bytes(good[:-100])
+    hostile = tmp_path / "evil.pth.tar"
+    hostile.write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
+    for path in (truncated, hostile):
+        done = subprocess.run(
+            [*COMMAND, "corrupt", "--data", "npz:tiny.npz", "--model", str(path), "--limit", "5"],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode in (1, 2)
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert path.name in done.stderr
+    assert not (workplace / "hacked").exists()
