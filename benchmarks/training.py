@@ -28,7 +28,7 @@ from robustbench_sdnet.data.images import ImageData, from_arrays
 from robustbench_sdnet.training.device import Device, choose
 from robustbench_sdnet.training.feed import Shard, make_feed
 from robustbench_sdnet.training.loop import start, train_step
-from robustbench_sdnet.training.recipe import TrainOptions
+from robustbench_sdnet.training.options import TrainOptions
 from robustbench_sdnet.zoo.control import refresh_step_sizes
 from robustbench_sdnet.zoo.csc import SparseCoding
 from robustbench_sdnet.zoo.sdnet import build_model

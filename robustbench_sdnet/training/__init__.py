@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .recipe import Recipe, TrainOptions, load_recipe, recipe_names
+from .options import TrainOptions
+from .recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from .run import TrainResult, train

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..draws import Draws
-from .recipe import TrainOptions
+from .options import TrainOptions
 
 Logits = Callable[[Tensor], Tensor]
 

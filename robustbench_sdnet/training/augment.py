@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .recipe import TrainOptions
+from .options import TrainOptions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .recipe import TrainOptions
+from .options import TrainOptions
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..data.images import ImageData, Int64, Uint8
 from ..draws import stream_key
 from .augment import Placement, draw_placements, place
-from .recipe import TrainOptions
+from .options import TrainOptions
 
 AHEAD = 4  # batches read in advance
 RESIDENT_SHARE = 0.5  # of the device's memory that images may take

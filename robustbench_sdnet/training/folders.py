@@ -17,7 +17,8 @@ from ..data import short_name
 from ..draws import stream_key
 from ..errors import InputError, TrainingError
 from .device import Device
-from .recipe import Recipe, TrainOptions, load_recipe, with_settings
+from .options import TrainOptions
+from .recipe import Recipe, load_recipe, with_settings
 from .state import NAME, PREVIOUS, write_atomically
 
 PLAN = "recipe.yaml"

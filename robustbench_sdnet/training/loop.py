@@ -8,7 +8,6 @@ the end of an epoch, and when the state is saved.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,18 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.images import ImageData
 from ..errors import TrainingError
 from .device import Device
 from .distributed import total, world
 from .feed import Batch, Feed
 from .objective import Objective
-from .recipe import TrainOptions
+from .options import TrainOptions
 from .schedule import learning_rate
 
 Event = Mapping[str, Any]
 NEVER = 2**62
-EVALUATION_BATCH = 256
 
 
 @dataclass
@@ -172,53 +169,3 @@ def check_finite(session: Session) -> None:
         f"The loss is not finite at step {bad + 1} (learning rate {rate:.3g}). "
         f"Lower the rate (--set train.lr={session.options.lr / 3:.2g}) or try {hint}."
     )
-
-
-@torch.no_grad()
-def accuracy_of(
-    model: nn.Module, data: ImageData, device: Device, positions: Tensor | None = None, *, fast: bool = False
-) -> float:
-    """Share of images that the model gets right, in evaluation mode; processes share the work.
-
-    Args:
-        model: its mode is restored.
-        data: a split.
-        device: where the model lies.
-        positions: which images, None for all.
-        fast: in the precision of training instead of float32 or float64.
-    """
-    rank, count, _ = world()
-    chosen = (torch.arange(len(data)) if positions is None else positions).tensor_split(count)[rank]
-    labels = torch.from_numpy(data.labels)
-    right = torch.zeros((), dtype=torch.int64, device=device.device)
-    training = model.training
-    model.eval()
-    for part in torch.split(chosen, EVALUATION_BATCH):
-        pixels = torch.from_numpy(data.pixels.read(part.numpy())).permute(0, 3, 1, 2)
-        with torch.autocast(device.device.type, torch.bfloat16, enabled=fast and device.autocast):
-            logits = model(device.floats(pixels))
-        right += (logits.argmax(1) == labels[part].to(device.device)).sum()
-    model.train(training)
-    return int(total(right)) / (len(data) if positions is None else len(positions))
-
-
-def seconds_a_step(session: Session) -> float:
-    """Time of one step on this device, from a few steps of a copy of the model; nothing of the session
-    changes."""
-    copied = copy.deepcopy(session.model)
-    objective = Objective(copied, session.options, session.device)
-    warm, timed = (3, 10) if session.device.is_gpu else (1, 2)
-    share, seconds = 1.0, []
-    batches = session.feed.epoch(0)
-    batch = next(batches)
-    if not session.device.is_gpu and len(batch.labels) > 32:
-        share = len(batch.labels) / 32
-        batch = Batch(batch.images[:32], batch.labels[:32], batch.ids[:32])
-    for step in range(warm + timed):
-        session.device.wait()
-        begun = time.perf_counter()
-        objective(batch.images, batch.labels, batch.ids, step).backward()
-        session.device.wait()
-        seconds.append(time.perf_counter() - begun)
-    batches.close()  # type: ignore[attr-defined]
-    return share * min(seconds[warm:])

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .adversarial import perturb
 from .augmix import augmix
 from .device import Device
-from .recipe import TrainOptions
+from .options import TrainOptions
 
 
 class Objective(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .recipe import TrainOptions
+from .options import TrainOptions
 
 
 def learning_rate(options: TrainOptions, step: int, steps_total: int) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet.training.adversarial import perturb
-from robustbench_sdnet.training.recipe import TrainOptions
+from robustbench_sdnet.training.options import TrainOptions
 
 
 class Linear(nn.Module):

@@ -7,7 +7,7 @@ import torch
 
 from robustbench_sdnet.training.augment import Placement, draw_placements, place
 from robustbench_sdnet.training.augmix import OPERATIONS, apply, augmix
-from robustbench_sdnet.training.recipe import TrainOptions
+from robustbench_sdnet.training.options import TrainOptions
 
 
 def random_images(count=6, height=7, width=9):

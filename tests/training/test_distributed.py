@@ -13,7 +13,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.distributed import launch
 from robustbench_sdnet.training.feed import Epoch, Shard
-from robustbench_sdnet.training.recipe import TrainOptions
+from robustbench_sdnet.training.options import TrainOptions
 from robustbench_sdnet.zoo import load_model
 
 SETTINGS = {

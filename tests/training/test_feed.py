@@ -12,7 +12,7 @@ from robustbench_sdnet.data.imagenet import random_box
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.feed import ResidentFeed, Shard, StreamingFeed, make_feed
-from robustbench_sdnet.training.recipe import TrainOptions
+from robustbench_sdnet.training.options import TrainOptions
 
 CPU = torch.device("cpu")
 

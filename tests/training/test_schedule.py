@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_sdnet.training.recipe import TrainOptions
+from robustbench_sdnet.training.options import TrainOptions
 from robustbench_sdnet.training.schedule import learning_rate
 
 
