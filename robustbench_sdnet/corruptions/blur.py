@@ -12,12 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import from_words, gaussian, pad, to_bytes, to_words, unit_interval, zoom_extent, zoom_rows
+from .filters import from_words, gaussian, mix_rows, pad, to_bytes, to_words, unit_interval, zoom_extent
 from .parameters import Setting
 
 Generators = Iterator[np.random.Generator]
-_ZOOM_BITS = 19
-_ZOOM_CHUNK = 8  # all zooms of so many images fit into a core's cache
 
 
 def gaussian_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -97,52 +95,20 @@ def _defocus_weights(radius: float, alias: float) -> tuple[float, float, float, 
 
 
 def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """The mean of the image and its centred zooms by 1, 1.01, 1.02, ... (linear interpolation).
-
-    Weights are multiples of 2^-19, so that every product and sum is an integer below 2^53: exact in float64,
-    whatever order a matrix product adds in.
-    """
-    n, height, width = images.shape[:3]
-    same, factors, rows, columns = _zoom_matrices(height, width, setting[0])
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    one = 4.0**_ZOOM_BITS
-    parts = torch.full((1,), (factors + 1) * one, dtype=torch.float64, device=images.device)
-    result = torch.empty_like(images)
-    for start in range(0, n, _ZOOM_CHUNK):
-        part = images[start : start + _ZOOM_CHUNK].permute(0, 3, 1, 2)
-        planes = part.to(torch.float64, memory_format=torch.contiguous_format)
-        # Every zoom of every row, (planes, h * zooms, w); then all of those rows into each row of the sum.
-        wide = (planes.reshape(-1, width) @ columns).reshape(-1, rows.shape[1], width)
-        total = torch.matmul(rows, wide).reshape(planes.shape)
-        total = total.add_(planes.mul_((same + 1) * one)).div_(parts)
-        result[start : start + _ZOOM_CHUNK] = total.permute(0, 2, 3, 1)
-    return result
-
-
-@lru_cache(maxsize=16)
-def _zoom_matrices(height: int, width: int, end: float) -> tuple[int, int, Tensor, Tensor]:
-    """The weights of all zooms, float64 whole numbers in units of 2^-19.
-
-    Returns:
-        How many factors change nothing, and how many there are. Of the others: (height, height * zooms), where
-        row r of zoom z is column r * zooms + z, and (width, zooms * width).
-    """
-    # A small image comes out of several factors the same: such weights are made once and counted.
-    factors = np.arange(1, end, 0.01).tolist()
+    """The mean of the image and its centred zooms by 1, 1.01, 1.02, ... (linear interpolation), in float32."""
+    n, height, width, channels = images.shape
+    factors = np.arange(1, setting[0], 0.01).tolist()
+    # A small image comes out of several factors the same: each different zoom is made once.
     extents = Counter((zoom_extent(height, factor), zoom_extent(width, factor)) for factor in factors)
-    nothing = ((height, height), (width, width))
-    same = extents.pop(nothing) if len(extents) > 1 else 0
-    rows = np.stack([_zoom_matrix(height, *down) * count for (down, _), count in extents.items()], 2)
-    columns = np.concatenate([_zoom_matrix(width, *across).T for _, across in extents], 1)
-    weights = torch.from_numpy(rows.reshape(height, -1)), torch.from_numpy(columns)
-    return same, len(factors), *weights
-
-
-def _zoom_matrix(size: int, cropped: int, zoomed: int) -> NDArray[np.float64]:
-    """(size, size): the weights of a centred zoom along one axis."""
-    upper, share = zoom_rows(size, cropped, zoomed)
-    lower = np.round(share * 2**_ZOOM_BITS)
-    matrix = np.zeros((size, size))
-    matrix[np.arange(size), upper] = 2**_ZOOM_BITS - lower
-    matrix[np.arange(size), upper + 1] = lower
-    return matrix
+    upright = images.to(torch.float32).reshape(n, height, -1)
+    total = turned = upright.reshape(n, height, width, channels).transpose(1, 2).contiguous()
+    for (down, across), count in extents.items():
+        if (down, across) == ((height, height), (width, width)):
+            zoomed = turned
+        else:
+            rows = mix_rows(upright, height, down).reshape(n, height, width, channels)
+            # Whole rows move faster than columns, so the columns become rows.
+            zoomed = mix_rows(rows.transpose(1, 2).reshape(n, width, -1), width, across).reshape(turned.shape)
+        total = total + zoomed * count
+    parts = torch.full((1,), len(factors) + 1, dtype=torch.float32, device=images.device)
+    return (total / parts).to(torch.uint8).transpose(1, 2).contiguous()

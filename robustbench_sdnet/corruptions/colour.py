@@ -58,12 +58,13 @@ def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     share = torch.where((sector & 1).to(torch.bool), share, 1 - share)
     middle = (1 - share.mul_(saturation)).mul_(value)
     least = (1 - saturation).mul_(value)
-    levels = [level.mul(255).to(torch.int32) for level in (value, middle, least)]
-    word = torch.zeros_like(levels[0])
+    first, second, third = (level.mul(255).to(torch.int32) for level in (value, middle, least))
+    word = first | second << 8 | third << 16
+    found = torch.zeros_like(word)
     for channel in range(3):
-        plane = levels[0]
-        for kind in (1, 2):
-            first, second = (index for index, places in enumerate(_SECTORS) if places[channel] == kind)
-            plane = torch.where((sector == first) | (sector == second), levels[kind], plane)
-        word.bitwise_or_(plane << 8 * channel)
-    return from_words(word)
+        places = torch.tensor(
+            [8 * sixth[channel] for sixth in _SECTORS], dtype=torch.int32, device=word.device
+        )
+        shift = places.index_select(0, sector.reshape(-1)).reshape(word.shape)
+        found |= ((word >> shift) & 255) << 8 * channel
+    return from_words(found)

@@ -17,11 +17,11 @@ Generators = Iterator[np.random.Generator]
 
 def sample_elastic(
     generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float64]]:
-    """Uniform in [-1, 1), float64: shifts of three points (n, 3, 2), x and y, and two fields (n, 2, h, w)."""
-    uniform = np.empty((n, 6 + 2 * height * width))
+) -> dict[str, NDArray[np.float32]]:
+    """Uniform in [-1, 1), float32: shifts of three points (n, 3, 2), x and y, and two fields (n, 2, h, w)."""
+    uniform = np.empty((n, 6 + 2 * height * width), np.float32)
     for row, generator in zip(uniform, generators, strict=True):
-        generator.random(out=row)
+        generator.random(out=row, dtype=np.float32)
     uniform = uniform * 2 - 1
     return {"points": uniform[:, :6].reshape(n, 3, 2), "field": uniform[:, 6:].reshape(n, 2, height, width)}
 
@@ -32,7 +32,7 @@ def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting
     height, width = images.shape[1:3]
     side = min(height, width)
     planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    x, y = _affine(draws["points"] * (reach * side), height, width)
+    x, y = _affine(draws["points"].to(torch.float64) * (reach * side), height, width)
     planes = _bilinear(planes, x, y, "mirror")
     if alpha:
         fields = draws["field"].reshape(-1, height, width, 1)

@@ -128,3 +128,12 @@ def zoom_rows(size: int, cropped: int, zoomed: int) -> tuple[NDArray[np.int64], 
     position = np.arange(trim, trim + size, dtype=np.float64) * ((cropped - 1) / (zoomed - 1))
     upper = np.minimum(position, cropped - 2).astype(np.int64)
     return upper + first, position - upper
+
+
+def mix_rows(images: Tensor, size: int, extent: tuple[int, int]) -> Tensor:
+    """Zoom axis 1 of (n, size, ...) floats about its centre, see `zoom_rows`."""
+    upper, share = zoom_rows(size, *extent)
+    index = torch.from_numpy(upper).to(images.device)
+    weight = torch.from_numpy(share).to(images.device, images.dtype).reshape(-1, *[1] * (images.ndim - 2))
+    near, far = images.index_select(1, index), images.index_select(1, index + 1)
+    return near.mul_(1 - weight).add_(far.mul_(weight))

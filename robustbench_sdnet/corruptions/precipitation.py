@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import gaussian, to_bytes, zoom_extent, zoom_rows
+from .filters import gaussian, mix_rows, to_bytes, zoom_extent
 from .motion import blur_along
 from .parameters import Setting
 
@@ -45,13 +45,9 @@ def snow(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
 
 def _zoomed(layer: Tensor, factor: float) -> Tensor:
     """Zoom (n, h, w) float64 into the centre, linearly, each axis on its own."""
-    for axis in (1, 2):
-        size = layer.shape[axis]
-        upper, share = zoom_rows(size, *zoom_extent(size, factor))
-        index = torch.from_numpy(upper).to(layer.device)
-        weight = torch.from_numpy(share).to(layer.device).reshape((-1, 1) if axis == 1 else (-1,))
-        near, far = layer.index_select(axis, index), layer.index_select(axis, index + 1)
-        layer = near.mul_(1 - weight).add_(far.mul_(weight))
+    for _ in range(2):
+        size = layer.shape[1]
+        layer = mix_rows(layer, size, zoom_extent(size, factor)).transpose(1, 2).contiguous()
     return layer
 
 

@@ -1,0 +1,50 @@
+"""Hashes of large files, noted beside them, so that a file is read for its hash once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+HASHES = "hashes.json"
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    hasher = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def stamp(file: Path) -> list[int]:
+    """Size and time of change: as long as both stay, a file is taken to be the same."""
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def read_hashes(folder: Path) -> dict[str, dict[str, Any]]:
+    """What `hashes.json` notes of each file; nothing where there is none, or none that can be read."""
+    try:
+        noted = json.loads((folder / HASHES).read_text())
+    except (OSError, ValueError):
+        return {}
+    complete = isinstance(noted, dict) and all(
+        isinstance(note, dict) and {"sha256", "stamp"} <= note.keys() for note in noted.values()
+    )
+    return noted if complete else {}
+
+
+def write_hashes(folder: Path, noted: dict[str, dict[str, Any]]) -> None:
+    """Note the files' hashes beside them; a folder that cannot be written goes without."""
+    if noted == read_hashes(folder):
+        return
+    partial = folder / f".{HASHES}.{os.getpid()}.part"
+    try:
+        partial.write_text(json.dumps(noted, indent=1, sort_keys=True))
+        partial.replace(folder / HASHES)
+    except OSError:
+        return

@@ -1,0 +1,116 @@
+"""The published sets by name: CIFAR-10-C and CIFAR-100-C folders, and CIFAR-10.1."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, InputError
+from .images import ImageData, Int64, Uint8, check_labels, from_arrays
+from .published_folder import CLEAN, Published, open_array
+
+__all__ = ["Published", "corrupted_images", "load"]
+
+CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10}
+CLEAN_SETS = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
+
+
+class PublishedPixels:
+    """The clean images behind a published folder, and the folder itself."""
+
+    def __init__(self, published: Published, kind: str, root: Path, download: bool) -> None:
+        self.published = published
+        self._clean_set, self._root, self._download = CLEAN_SETS[kind], root, download
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.published.image_shape
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading costs no input or output."""
+        return False
+
+    def __len__(self) -> int:
+        return len(self.published)
+
+    def digest(self) -> bytes:
+        """A hash of the corrupted files, not of the clean images."""
+        return bytes.fromhex(self.published.content_hash)
+
+    def read(self, index: slice | Int64) -> Uint8:
+        """(m, h, w, 3) uint8, the clean images.
+
+        Raises:
+            DataError: neither `clean.npy` in the folder nor the clean data set is to be had, or it is another one.
+        """
+        return np.array(self._clean[index])
+
+    @cached_property
+    def _clean(self) -> NDArray[np.uint8]:
+        from .registry import load as load_data
+
+        published, file = self.published, self.published.path / f"{CLEAN}.npy"
+        if file.is_file():
+            array = open_array(file)
+            if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
+                raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
+            return array
+        clean = load_data(self._clean_set, "test", self._root, self._download)
+        if not np.array_equal(clean.labels, published.labels):
+            raise DataError(
+                f"{published.path}: its labels are not those of the {self._clean_set} test images."
+            )
+        return clean.images()
+
+
+def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
+    """A published set as a data set: "cifar10c:PATH", "cifar100c:PATH" or "cifar10.1:PATH".
+
+    The images of the first two are the clean ones; `corrupted_images` reads the corrupted ones.
+
+    Raises:
+        InputError: the training split, which they do not have, or a missing folder.
+        DataError: files that are not in the published layout.
+    """
+    kind, _, path = name.partition(":")
+    if split != "test":
+        raise InputError(f"{name} has a test split only, got '{split}'.")
+    if kind == "cifar10.1":
+        return _load_cifar10_1(name, Path(path).expanduser())
+    published = Published(path, CLASSES[kind])
+    ids = np.arange(len(published), dtype=np.int64)
+    pixels = PublishedPixels(published, kind, root, download)
+    return ImageData(name, split, published.labels, ids, CLASSES[kind], pixels)
+
+
+def corrupted_images(data: ImageData, corruption: str, severity: int, start: int, stop: int) -> Uint8:
+    """The published images [start, stop) of a data set that `load` opened, (m, h, w, 3) uint8.
+
+    Raises:
+        InputError: the data set is no published folder, or has no such corruption or severity.
+    """
+    if not isinstance(data.pixels, PublishedPixels):
+        raise InputError(f"'{data.name}' is no folder of published corruptions. Write cifar10c:PATH.")
+    return data.pixels.published.images(corruption, severity, start, stop)
+
+
+def _load_cifar10_1(name: str, path: Path) -> ImageData:
+    """CIFAR-10.1 (Recht et al. 2018, arXiv:1806.00451): version 6 (2,000 images) of a folder, else version 4 (2,021).
+
+    `path` is the folder with `cifar10.1_v6_data.npy` and `cifar10.1_v6_labels.npy`, or one such data file.
+    """
+    choices = (
+        [path] if path.is_file() else [path / f"cifar10.1_{version}_data.npy" for version in ("v6", "v4")]
+    )
+    for file in choices:
+        if file.is_file():
+            labels = open_array(file.with_name(file.name.replace("_data", "_labels")))
+            images = np.array(open_array(file))
+            checked = check_labels(labels, CLASSES["cifar10.1"], f"{file}: its labels")
+            return from_arrays(name, "test", images, checked, CLASSES["cifar10.1"], str(file))
+    raise DataError(f"{path} must hold cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy (or those of v4).")

@@ -1,0 +1,155 @@
+"""Folders of corrupted images in the published layout of CIFAR-10-C, read in place.
+
+A folder holds one `<corruption>.npy` a corruption, (5 n, h, w, 3) uint8, severity s in rows (s - 1) n to s n, and
+`labels.npy`, (5 n,), the same n labels five times. `sdnet-bench data generate` writes the same layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, InputError, unknown
+from .hashes import HASHES, read_hashes, sha256, stamp, write_hashes
+from .images import Int64, Uint8, check_labels
+
+SEVERITIES = 5
+CLEAN = "clean"
+_NOT_CORRUPTIONS = ("labels", CLEAN)
+
+
+class Published:
+    """A folder in the published layout. Arrays are memory-mapped: only the rows asked for are read.
+
+    Attributes:
+        path: the folder.
+        corruptions: the corruptions there are files of, sorted.
+        labels: (n,) int64, of one severity.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], num_classes: int | None = 10) -> None:
+        """Open a folder and check its layout.
+
+        Args:
+            path: the folder with `labels.npy` and one file a corruption.
+            num_classes: labels must lie below; None asks only that they are not negative.
+
+        Raises:
+            InputError: no such folder.
+            DataError: no labels or no corruption in it, or labels that do not repeat five times.
+        """
+        self.path = Path(path).expanduser()
+        if not self.path.is_dir():
+            raise InputError(f"There is no folder '{self.path}'. Name the folder that holds labels.npy.")
+        files = sorted(file.stem for file in self.path.glob("*.npy"))
+        self.corruptions = tuple(name for name in files if name not in _NOT_CORRUPTIONS)
+        if "labels" not in files or not self.corruptions:
+            raise DataError(
+                f"{self.path} must hold labels.npy and one .npy file a corruption, such as gaussian_noise.npy."
+            )
+        labels = check_labels(
+            open_array(self.path / "labels.npy"), num_classes, f"{self.path / 'labels.npy'}"
+        )
+        rounds = labels.reshape(SEVERITIES, -1) if len(labels) % SEVERITIES == 0 else labels[None, :0]
+        if not rounds.size or (rounds != rounds[0]).any():
+            raise DataError(f"{self.path / 'labels.npy'} must repeat the same labels {SEVERITIES} times.")
+        self.labels: Int64 = rounds[0].copy()
+        self._arrays: dict[str, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        """Images a severity."""
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self._array(self.corruptions[0]).shape[1:3]
+        return height, width
+
+    def images(self, corruption: str, severity: int, start: int = 0, stop: int | None = None) -> Uint8:
+        """The images [start, stop) of a corruption at a severity, (m, h, w, 3) uint8, read from disk.
+
+        Raises:
+            InputError: the folder has no such corruption, or there is no such severity.
+            DataError: the file is not in the published layout.
+        """
+        if isinstance(severity, bool) or severity not in range(1, SEVERITIES + 1):
+            raise InputError(f"severity must be 1 to {SEVERITIES}, got {severity!r}.")
+        n = len(self)
+        first, last, _ = slice(start, stop).indices(n)
+        return np.array(
+            self._array(corruption)[(severity - 1) * n + first : (severity - 1) * n + max(first, last)]
+        )
+
+    def _array(self, corruption: str) -> NDArray[np.uint8]:
+        if corruption not in self.corruptions:
+            raise unknown(f"corruption in {self.path}", corruption, self.corruptions)
+        if corruption not in self._arrays:
+            file = self.path / f"{corruption}.npy"
+            array = open_array(file)
+            rows = SEVERITIES * len(self)
+            if array.dtype != np.uint8 or array.ndim != 4 or array.shape[0] != rows or array.shape[3] != 3:
+                raise DataError(
+                    f"{file} must be ({rows}, height, width, 3) uint8, as its labels say, "
+                    f"got {array.shape} {array.dtype}."
+                )
+            self._arrays[corruption] = array
+        return self._arrays[corruption]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256, in hex, over the labels and the contents of all files; see `check_files`."""
+        hasher = hashlib.sha256(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        for name, found in sorted(self.check_files(self.corruptions).items()):
+            hasher.update(f"{name}:{found}\n".encode())
+        return hasher.hexdigest()
+
+    def check_files(self, corruptions: Iterable[str], *, again: bool = False) -> dict[str, str]:
+        """The SHA-256 of files, in hex, against those noted when the folder was written.
+
+        A file whose size and time are as noted is not read again. What is read is noted, where that can be written.
+
+        Args:
+            corruptions: which files.
+            again: read them all the same.
+
+        Raises:
+            DataError: a file has changed since it was noted.
+        """
+        noted = read_hashes(self.path)
+        found: dict[str, str] = {}
+        for name in corruptions:
+            self._array(name)
+            file, note = self.path / f"{name}.npy", noted.get(name)
+            if again or note is None or stamp(file) != note["stamp"]:
+                digest = sha256(file)
+                if note is not None and digest != note["sha256"]:
+                    raise DataError(
+                        f"{file} is not the file that was noted in {self.path / HASHES}: damaged, or written over. "
+                        f"Restore it, or delete {HASHES} to accept it."
+                    )
+                noted[name] = {"sha256": digest, "stamp": stamp(file)}
+            found[name] = str(noted[name]["sha256"])
+        write_hashes(self.path, noted)
+        return found
+
+
+def open_array(file: Path) -> NDArray[Any]:
+    """A memory-mapped array."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = "it holds pickled objects" if "Python objects" in str(error) else str(error).splitlines()[0]
+        raise DataError(
+            f"{file} is no readable .npy file of a plain array ({reason.rstrip('.')})."
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{file} is an .npz archive under the name of an .npy file.")
+    return array

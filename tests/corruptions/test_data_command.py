@@ -1,0 +1,128 @@
+"""`sdnet-bench data`, as typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from robustbench_sdnet.cli import cli
+from robustbench_sdnet.corruptions import generation
+from robustbench_sdnet.data import resumable
+from robustbench_sdnet.errors import InputError
+
+
+def run(*arguments: object) -> str:
+    answer = CliRunner().invoke(cli, ["data", *map(str, arguments)])
+    if answer.exception is not None:
+        raise answer.exception
+    return answer.stdout
+
+
+def test_show(tmp_path: Path, tiny_npz: Path) -> None:
+    target = tmp_path / "sheets" / "sheet.png"
+    said = run(
+        "show",
+        "--data",
+        f"npz:{tiny_npz}",
+        "--corruption",
+        "noise,fog",
+        "--severity",
+        "1,5",
+        "--output",
+        target,
+    )
+    assert said == f"5 corruptions at 2 severities in {target}\n"
+    with Image.open(target) as sheet:
+        pixels = np.asarray(sheet)
+    # 2 images of 8 pixels at scale 2, clean and two severities; rows of 16 pixels: 4 apart each.
+    assert pixels.shape == (14 + 5 * 20, 112 + 3 * 36, 3)
+    with np.load(tiny_npz) as archive:
+        np.testing.assert_array_equal(pixels[14:30:2, 112:128:2], archive["x_test"][0])
+    with pytest.raises(InputError, match="Cannot write a picture"):
+        run(
+            "show",
+            "--data",
+            f"npz:{tiny_npz}",
+            "--corruption",
+            "fog",
+            "--output",
+            tmp_path / "sheet.nonsense",
+        )
+
+
+def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def note(images: np.ndarray, labels: np.ndarray, output: Path, **options: object) -> tuple[str, ...]:
+        asked.update(options, n=len(images), labels=len(labels))
+        options["report"](generation.Done(0, 5, 10, "fog"))  # type: ignore[operator]
+        return ("fog",)
+
+    monkeypatch.setattr(generation, "generate", note)
+    arguments = (
+        "generate",
+        "cifar10c",
+        "--data",
+        f"npz:{tiny_npz}",
+        "--limit",
+        7,
+        "--corruption",
+        "fog",
+        "--seed",
+        3,
+    )
+    said = run(*arguments, "--output", tmp_path / "out", "--json")
+    assert json.loads(said) == {"folder": str(tmp_path / "out"), "corruptions": ["fog"], "images": 35}
+    assert (asked["n"], asked["labels"], asked["seed"], asked["corruptions"]) == (7, 7, 3, "fog")
+    assert len(asked["content_hash"]) == 64
+    assert "35 images" in run(*arguments, "--output", tmp_path / "out")
+
+
+def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def note(entry: resumable.Archive, folder: Path, report: object) -> list[str]:
+        assert entry == resumable.ARCHIVES["cifar10c"]
+        assert folder == tmp_path / "CIFAR-10-C"
+        return ["fog.npy"]
+
+    monkeypatch.delenv("SDNET_BENCH_MIRROR", raising=False)
+    monkeypatch.setattr(resumable, "prepare", note)
+    said = run("prepare", "cifar10c", "--data-root", tmp_path)
+    assert (
+        said
+        == f"1 files in {tmp_path / 'CIFAR-10-C'}. Use it with --data cifar10c:{tmp_path / 'CIFAR-10-C'}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prepare", "cifar10"), "Unknown published set 'cifar10'. Did you mean 'cifar10c'"),
+        (
+            ("show", "--output", "x.png", "--corruption", "fogg"),
+            "Unknown corruption 'fogg'. Did you mean 'fog'",
+        ),
+        (("show", "--output", "x.png", "--severity", "0"), "severity must lie in 1 to 5, got '0'"),
+        (("generate", "cifar10c", "--output", "x", "--data", "digit"), "Unknown data set 'digit'"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(*arguments)
+
+
+def test_help_and_usage_errors_need_no_torch() -> None:
+    code = (
+        "import sys; from robustbench_sdnet.cli import cli\n"
+        "for arguments in (['data', 'generate', '-h'], ['data', 'show', '--output', 'x', '--corruption', 'fogg']):\n"
+        "    try: cli.main(arguments, standalone_mode=False)\n"
+        "    except ValueError: pass\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

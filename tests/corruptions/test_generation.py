@@ -1,0 +1,196 @@
+"""Writing a corrupted set in the published layout, killed and resumed, and reading it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet import corruptions
+from robustbench_sdnet.corruptions import generation
+from robustbench_sdnet.data.published import Published
+from robustbench_sdnet.errors import InputError
+
+N = 12
+IMAGES = np.random.default_rng(0).integers(0, 256, (N, 16, 16, 3)).astype(np.uint8)
+LABELS = np.arange(N) % 10
+NAMES = "gaussian_noise,contrast,glass_blur"
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[generation.Task]:
+    """Run pieces in this process, and list them: starting processes that import torch is slow."""
+    done: list[generation.Task] = []
+
+    def in_order(pool: object, tasks: list[generation.Task], ahead: int) -> object:
+        generation._start_worker(str(pool.folder), pool.seed)  # type: ignore[attr-defined]
+        for task in tasks:
+            yield generation._work(task)
+            done.append(task)
+
+    class Pool:
+        def __init__(self, workers: int, context: object, start: object, arguments: tuple[str, int]) -> None:
+            self.folder, self.seed = arguments
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            return
+
+        def shutdown(self, **options: bool) -> None:
+            return
+
+    monkeypatch.setattr(generation, "_in_order", in_order)
+    monkeypatch.setattr(generation, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(generation, "STEP", 5)
+    return done
+
+
+def write(output: Path, names: str = NAMES, **options: object) -> tuple[str, ...]:
+    return generation.generate(IMAGES, LABELS, output, content_hash="h", corruptions=names, **options)
+
+
+def test_layout_and_contents(tmp_path: Path, in_process: list[generation.Task]) -> None:
+    assert write(tmp_path, seed=4) == ("gaussian_noise", "contrast", "glass_blur")
+    assert len(in_process) == 3 * 5 * 3
+    labels = np.load(tmp_path / "labels.npy")
+    np.testing.assert_array_equal(labels, np.tile(LABELS, 5))
+    for name in NAMES.split(","):
+        array = np.load(tmp_path / f"{name}.npy")
+        assert (array.shape, array.dtype) == ((5 * N, 16, 16, 3), np.uint8)
+        for severity in range(1, 6):
+            expected = corruptions.corrupt(IMAGES, name, severity, seed=4)
+            np.testing.assert_array_equal(array[(severity - 1) * N : severity * N], expected)
+    published = Published(tmp_path)
+    assert published.corruptions == ("contrast", "gaussian_noise", "glass_blur")
+    np.testing.assert_array_equal(
+        published.images("contrast", 2, 3, 7), corruptions.corrupt(IMAGES[3:7], "contrast", 2)
+    )
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_goes_on_where_it_was(tmp_path: Path, in_process: list[generation.Task]) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(done: generation.Done) -> None:
+        if done.written >= 100:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        write(tmp_path / "a", report=stop)
+    before = list(in_process)
+    assert (tmp_path / "a" / "gaussian_noise.npy").exists()  # its 60 images were complete
+    assert not (tmp_path / "a" / "contrast.npy").exists()
+    with (tmp_path / "a" / generation._JOURNAL).open("a") as file:
+        file.write('["contrast", 1, 5, ')  # killed while writing a line
+    seen: list[generation.Done] = []
+    write(tmp_path / "a", report=seen.append)
+    after = in_process[len(before) :]
+    # The piece whose report raised had been noted already.
+    assert not set(after) & set(before)
+    assert len(set(after) | set(before)) in (44, 45)
+    assert seen[0].before == seen[0].written >= 100
+    assert seen[-1].written == seen[-1].total == 3 * 5 * N
+    write(tmp_path / "b")
+    for name in NAMES.split(","):
+        assert (tmp_path / "a" / f"{name}.npy").read_bytes() == (tmp_path / "b" / f"{name}.npy").read_bytes()
+    del in_process[:]
+    write(tmp_path / "a")
+    assert not in_process
+
+
+def test_what_was_deleted_is_made_again(tmp_path: Path, in_process: list[generation.Task]) -> None:
+    write(tmp_path, "contrast")
+    content = (tmp_path / "contrast.npy").read_bytes()
+    (tmp_path / "contrast.npy").unlink()
+    write(tmp_path, "contrast")
+    assert (tmp_path / "contrast.npy").read_bytes() == content
+
+
+def test_a_new_version_is_made_again(
+    tmp_path: Path, in_process: list[generation.Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "contrast")
+    newer = corruptions.CorruptionInfo(name="contrast", category="digital", random=False, version=99)
+    monkeypatch.setattr(generation, "corruption_info", lambda name: newer)
+    del in_process[:]
+    write(tmp_path, "contrast")
+    assert len(in_process) == 15
+    assert (tmp_path / "contrast.npy").exists()
+
+
+def test_folders_are_not_mixed(tmp_path: Path, in_process: list[generation.Task]) -> None:
+    write(tmp_path, "contrast")
+    with pytest.raises(InputError, match="other images or another seed"):
+        write(tmp_path, "contrast", seed=1)
+    other = tmp_path / "other"
+    other.mkdir()
+    np.save(other / "labels.npy", LABELS)
+    with pytest.raises(InputError, match="not generated here"):
+        write(other, "contrast")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write to"):
+        write(tmp_path / "file" / "folder", "contrast")
+    with pytest.raises(InputError, match="Unknown corruption"):
+        write(tmp_path, "contras")
+
+
+@pytest.mark.parametrize(("count", "ahead"), [(0, 2), (1, 4), (23, 4), (8, 8), (9, 8)])
+def test_every_piece_is_handed_out_once(count: int, ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "_work", lambda task: task)
+    tasks = [generation.Task("fog", 1, start, start + 1) for start in range(count)]
+    with ThreadPoolExecutor(3) as pool:
+        done = list(generation._in_order(pool, tasks, ahead))
+    assert sorted(done, key=lambda task: task.start) == tasks
+
+
+def test_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "STEP", 5)
+    seen: list[generation.Done] = []
+    write(tmp_path, "impulse_noise", workers=1, seed=3, report=seen.append)
+    assert [done.written for done in seen][-1] == seen[0].total == 5 * N
+    found = Published(tmp_path).images("impulse_noise", 5)
+    np.testing.assert_array_equal(found, corruptions.corrupt(IMAGES, "impulse_noise", 5, seed=3))
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (3000, 16, 16, 3)).astype(np.uint8)
+    labels = np.arange(3000) % 5
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    arguments = [
+        "data",
+        "generate",
+        "cifar10c",
+        "--data",
+        f"npz:{tmp_path / 'd.npz'}",
+        "--corruption",
+        "noise",
+    ]
+    arguments += ["--output", str(tmp_path / "out"), "--json"]
+    code = f"from robustbench_sdnet.cli import main; main({arguments!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    journal = tmp_path / "out" / generation._JOURNAL
+    while not (journal.exists() and journal.read_text().count("shot_noise") >= 2):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = (tmp_path / "out" / "gaussian_noise.npy").stat().st_mtime_ns
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert json.loads(answer.stdout)["images"] == 4 * 5 * 3000
+    assert (tmp_path / "out" / "gaussian_noise.npy").stat().st_mtime_ns == kept
+    found = Published(tmp_path / "out").images("shot_noise", 5, 2990)
+    np.testing.assert_array_equal(
+        found, corruptions.corrupt(images[2990:], "shot_noise", 5, 0, range(2990, 3000))
+    )

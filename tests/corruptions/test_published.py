@@ -1,0 +1,152 @@
+"""Folders in the published layout, and CIFAR-10.1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet.data import published as sets
+from robustbench_sdnet.data.published import Published
+from robustbench_sdnet.errors import DataError, InputError
+
+N = 6
+LABELS = np.array([3, 8, 8, 0, 6, 6])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for name in ("fog", "frost"):
+        np.save(tmp_path / f"{name}.npy", generator.integers(0, 256, (5 * N, 32, 32, 3)).astype(np.uint8))
+    np.save(tmp_path / "labels.npy", np.tile(LABELS, 5))
+    return tmp_path
+
+
+def test_reads_rows_of_a_severity(folder: Path) -> None:
+    published, whole = Published(folder), np.load(folder / "fog.npy")
+    assert (len(published), published.image_shape, published.corruptions) == (N, (32, 32), ("fog", "frost"))
+    np.testing.assert_array_equal(published.labels, LABELS)
+    np.testing.assert_array_equal(published.images("fog", 1), whole[:N])
+    np.testing.assert_array_equal(published.images("fog", 4, 2, 5), whole[3 * N + 2 : 3 * N + 5])
+    assert published.images("fog", 5, 4, 99).shape == (2, 32, 32, 3)  # never into the next severity
+    assert published.images("fog", 2, 5, 3).shape == (0, 32, 32, 3)
+    published.images("fog", 1)[:] = 0  # a copy: the file stays
+    np.testing.assert_array_equal(np.load(folder / "fog.npy"), whole)
+
+
+def test_hash_follows_contents(folder: Path) -> None:
+    first = Published(folder).content_hash
+    assert (folder / "hashes.json").exists()
+    assert Published(folder).content_hash == first
+    (folder / "hashes.json").unlink()
+    assert Published(folder).content_hash == first
+    (folder / "hashes.json").unlink()
+    np.save(folder / "fog.npy", np.load(folder / "fog.npy") ^ 1)
+    assert Published(folder).content_hash != first
+
+
+def test_a_file_that_changed_is_refused(folder: Path) -> None:
+    Published(folder).check_files(["fog"])
+    np.save(folder / "fog.npy", np.load(folder / "fog.npy") ^ 1)
+    with pytest.raises(DataError, match=r"fog\.npy is not the file that was noted"):
+        Published(folder).check_files(["fog"])
+
+
+def test_a_touched_file_is_read_again_and_accepted(folder: Path) -> None:
+    found = Published(folder).check_files(["fog"])
+    (folder / "fog.npy").touch()
+    assert Published(folder).check_files(["fog"]) == found
+    assert Published(folder).check_files(["fog"], again=True) == found
+    (folder / "hashes.json").write_text('{"fog": 3}')
+    assert Published(folder).check_files(["fog"]) == found
+    assert "sha256" in json.loads((folder / "hashes.json").read_text())["fog"]
+
+
+def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
+    published = Published(folder)
+    with pytest.raises(InputError, match="Did you mean 'frost'"):
+        published.images("frots", 1)
+    for severity in (0, 6, True):
+        with pytest.raises(InputError, match="severity must be 1 to 5"):
+            published.images("fog", severity)
+    with pytest.raises(InputError, match="There is no folder"):
+        Published(tmp_path / "absent")
+    np.save(folder / "snow.npy", np.zeros((5 * N, 32, 32, 3), np.float32))
+    with pytest.raises(DataError, match=r"snow\.npy must be \(30, height, width, 3\) uint8.*float32"):
+        Published(folder).images("snow", 1)
+    np.save(folder / "snow.npy", np.zeros((4 * N, 32, 32, 3), np.uint8))
+    with pytest.raises(DataError, match=r"got \(24, 32, 32, 3\)"):
+        Published(folder).images("snow", 1)
+    (folder / "snow.npy").write_bytes((folder / "fog.npy").read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"snow\.npy is no readable \.npy"):
+        Published(folder).images("snow", 1)
+    np.save(folder / "snow.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="it holds pickled objects"):
+        Published(folder).images("snow", 1)
+    with (folder / "snow.npy").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    with pytest.raises(DataError, match="npz archive"):
+        Published(folder).images("snow", 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(30) % 7, "must repeat the same labels 5 times"),
+        (np.zeros(29, int), "must repeat the same labels"),
+        (np.full(30, 10), "labels must be 0 to 9"),
+        (np.zeros(30), "vector of integers"),
+    ],
+)
+def test_wrong_labels(folder: Path, labels: np.ndarray, message: str) -> None:
+    np.save(folder / "labels.npy", labels)
+    with pytest.raises(DataError, match=message):
+        Published(folder)
+
+
+def test_folders_without_the_layout(folder: Path) -> None:
+    (folder / "labels.npy").unlink()
+    with pytest.raises(DataError, match="must hold labels"):
+        Published(folder)
+
+
+def test_as_a_data_set(folder: Path) -> None:
+    data = sets.load(f"cifar10c:{folder}", "test", root=folder, download=False)
+    assert (len(data), data.num_classes, data.image_shape) == (N, 10, (32, 32))
+    assert (
+        data.content_hash == sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).content_hash
+    )
+    np.testing.assert_array_equal(
+        sets.corrupted_images(data, "frost", 3, 1, 4), np.load(folder / "frost.npy")[13:16]
+    )
+    with pytest.raises(DataError):  # no clean.npy, no CIFAR-10 in the root
+        data.images()
+    clean = np.random.default_rng(3).integers(0, 256, (N, 32, 32, 3)).astype(np.uint8)
+    np.save(folder / "clean.npy", clean)
+    data = sets.load(f"cifar100c:{folder}", "test", root=folder, download=False)
+    np.testing.assert_array_equal(data.images(2, 4), clean[2:4])
+    assert data.num_classes == 100
+    assert "clean" not in data.pixels.published.corruptions
+    np.save(folder / "clean.npy", clean[1:])
+    with pytest.raises(DataError, match="does not belong"):
+        sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
+    with pytest.raises(InputError, match="test split only"):
+        sets.load(f"cifar10c:{folder}", "train", root=folder, download=False)
+
+
+@pytest.mark.parametrize("version", ["v4", "v6"])
+def test_cifar_10_1(tmp_path: Path, version: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3)).astype(np.uint8)
+    np.save(tmp_path / f"cifar10.1_{version}_data.npy", images)
+    np.save(tmp_path / f"cifar10.1_{version}_labels.npy", (np.arange(7) % 10).astype(np.int32))
+    for path in (tmp_path, tmp_path / f"cifar10.1_{version}_data.npy"):
+        data = sets.load(f"cifar10.1:{path}", "test", root=tmp_path, download=False)
+        np.testing.assert_array_equal(data.images(), images)
+        assert data.labels.dtype == np.int64
+    with pytest.raises(InputError, match="no folder of published corruptions"):
+        sets.corrupted_images(data, "fog", 1, 0, 1)
+    with pytest.raises(DataError, match="must hold cifar10"):
+        sets.load(f"cifar10.1:{tmp_path / 'absent'}", "test", root=tmp_path, download=False)
