@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from ..errors import InputError
 from ..specs import LambdaSpec
 from . import options
-from .results import Asked, finish, say_fit
+from .results import Asked, Saving, finish, say_fit
 
 
 @click.command()
@@ -45,6 +46,16 @@ from .results import Asked, finish, say_fit
     type=click.Choice(["cheap", "full"]),
     help="Check every attack for gradient masking: the cheap diagnostics, or with 'full' all sixteen.",
 )
+@click.option(
+    "--save-adversarials",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the perturbed images of every attack, exact float32, one .npz each.",
+)
+@click.option(
+    "--eight-bit", is_flag=True, help="With --save-adversarials: also rounded to 8 bits, with their accuracy."
+)
 @options.data_option
 @options.data_root_option
 @options.split_option
@@ -69,6 +80,8 @@ def attack(
     lambda_scope: str,
     attack_lambdas: tuple[LambdaSpec, ...] | None,
     verdicts: str | None,
+    folder: Path | None,
+    eight_bit: bool,
     data: str | None,
     data_root: str | None,
     split: str,
@@ -96,6 +109,8 @@ def attack(
     """
     from ..evaluation import questions
 
+    if eight_bit and folder is None:
+        raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
     named = {"steps": steps, "step_size": step_size, "restarts": restarts}
     given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
         pairs, "--set"
@@ -109,4 +124,12 @@ def attack(
 
     ready = api.prepare(asked.setting())
     cells = api.attack_plan(ready, specs, chosen, attacked, precision, say_fit)
-    finish(ready, cells, asked, f"attack {name}", as_json, verdicts)
+    finish(
+        ready,
+        cells,
+        asked,
+        f"attack {name}",
+        as_json,
+        verdicts,
+        Saving(folder, eight_bit) if folder else None,
+    )

@@ -43,16 +43,34 @@ class Asked:
         return Setting(**asdict(self))
 
 
+@dataclass(frozen=True)
+class Saving:
+    """Where perturbed images go, and whether they are also rounded to 8 bits."""
+
+    folder: Path
+    eight_bit: bool
+
+
 def finish(
-    ready: Ready, cells: Sequence[Cell], asked: Asked, verb: str, as_json: bool, verdicts: str | None = None
+    ready: Ready,
+    cells: Sequence[Cell],
+    asked: Asked,
+    verb: str,
+    as_json: bool,
+    verdicts: str | None = None,
+    saving: Saving | None = None,
 ) -> None:
-    """Answer the cells, check the attacks where asked to, then print the records as a table or as JSON."""
+    """Answer the cells, check and save the attacks where asked to, then print the records as tables or as JSON."""
     from ..evaluation import api
     from ..evaluation.records import records
 
     with shown_progress(verb, quiet=as_json) as update:
-        progress = api.answer(ready, cells, asked.setting(), on_progress=update)
+        progress = api.answer(
+            ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update
+        )
     failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
+    if saving:
+        _save(ready, cells, asked, saving)
     wanted = {cell.id for cell in cells}
     rows = [row for row in records(asked.store) if wanted.issuperset(row["cell"].split("+"))]
     if as_json:
@@ -87,6 +105,24 @@ def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) ->
         for verdict in verdicts
         if verdict.verdict in ("warn", "fail")
     ]
+
+
+def _save(ready: Ready, cells: Sequence[Cell], asked: Asked, saving: Saving) -> None:
+    """Write the perturbed images and say how accurate the model is on what was written."""
+    from ..evaluation.adversarials import save_cells
+    from ..evaluation.store import Store
+
+    with Store(asked.store) as store:
+        for _, saved in save_cells(
+            cells,
+            store=store,
+            worker=ready.worker,
+            count=ready.count,
+            folder=saving.folder,
+            eight_bit=saving.eight_bit,
+        ):
+            rounded = "" if saved.accuracy_8bit is None else f", rounded to 8 bits {saved.accuracy_8bit:.1%}"
+            click.echo(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
 
 
 def say_fit(model: ModelSpec, lam: LambdaSpec) -> None:

@@ -291,3 +291,24 @@ def test_the_oracle_is_the_best_of_a_sweep(tmp_path, make_worker, data):
     oracle = [row for row in rows if row["lambda"] == "oracle"]
     assert len(oracle) == 1
     assert oracle[0]["accuracy"] == max(row["accuracy"] for row in rows if row["lambda"] != "oracle")
+
+
+def test_saved_adversarials_are_the_attacked_images(tmp_path, make_worker, data):
+    from robustbench_sdnet.evaluation.adversarials import save_cells
+
+    cells = plan.attack_cells([RESNET], data, attack_specs("pgd", EPS, given={"steps": "3"}))
+    worker = make_worker()
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=30, keep_images=True)
+        ((cell, saved),) = save_cells(
+            cells, store=store, worker=worker, count=30, folder=tmp_path / "out", eight_bit=True
+        )
+        outcome = store.outcome(cell.id)
+    assert saved.path.name.startswith("resnet-pgd_steps_3_-eps4_255-")
+    assert saved.accuracy == outcome.right.mean()
+    with np.load(saved.path) as arrays:
+        clean = worker.data.images(0, 30).transpose(0, 3, 1, 2) / 255
+        assert arrays["images"].dtype == np.float32
+        assert np.abs(arrays["images"] - clean).max() <= 4 / 255 + 1e-6
+        assert arrays["right"].tolist() == outcome.right.tolist()
+        assert arrays["images_8bit"].shape == (30, 8, 8, 3)
