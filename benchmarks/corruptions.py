@@ -22,6 +22,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,11 @@ def load_images(path: Path | None) -> Images:
     """(1000, 32, 32, 3) uint8: the first test images, or smooth random ones."""
     if path is not None:
         with np.load(path) as archive:
-            return archive["x_test"][:BATCH]
+            return np.asarray(archive["x_test"][:BATCH])
     from scipy import ndimage
 
     fields = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(BATCH, 32, 32, 3)), (0, 3, 3, 0))
-    return np.clip(128 + 500 * fields, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 500 * fields, 0, 255), np.uint8)
 
 
 def cpu_seconds() -> float:
@@ -88,10 +89,10 @@ def measure(images: Images, severity: int, rounds: int) -> dict[str, dict[str, f
     theirs: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            ours[name].append(timed(lambda n=name: corruptions.corrupt(images, n, severity), len(images)))
+            ours[name].append(timed(partial(corruptions.corrupt, images, name, severity), len(images)))
             if works[name]:
                 few = images[:PEER_BATCH]
-                theirs[name].append(timed(lambda n=name, x=few: run_peer(peer, x, n, severity), len(few)))
+                theirs[name].append(timed(partial(run_peer, peer, few, name, severity), len(few)))
     return {
         name: {
             "ours": statistics.median(ours[name]),

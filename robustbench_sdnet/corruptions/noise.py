@@ -105,7 +105,7 @@ def _shot_probabilities(clean: int, photons: float) -> NDArray[np.float64]:
     if rate == 0:
         return np.asarray(np.eye(1, 256)[0])
     counts = np.arange(math.ceil(rate + 12 * math.sqrt(rate) + 20))
-    log_factorial = np.array([math.lgamma(count + 1.0) for count in counts])
+    log_factorial = np.concatenate([[0.0], np.log(counts[1:]).cumsum()])
     mass = np.exp(counts * math.log(rate) - rate - log_factorial)
     found = (np.clip(counts / photons, 0, 1) * 255).astype(np.uint8)
     weights = np.bincount(found, weights=mass, minlength=256)
