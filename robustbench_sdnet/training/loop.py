@@ -132,7 +132,8 @@ def train_step(session: Session, batch: Batch) -> None:
     loss.backward()
     session.optimiser.step()
     # The fused kernel does not raise the versions by which sparse layers see that their atoms have moved.
-    torch.autograd.graph.increment_version(list(session.model.parameters()))
+    for parameter in session.model.parameters():
+        torch.autograd.graph.increment_version(parameter)
     session.optimiser.zero_grad(set_to_none=True)
     if session.average is not None:
         update_average(session.average, session.model, min(options.ema, (1 + step) / (10 + step)))

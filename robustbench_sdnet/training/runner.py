@@ -12,7 +12,7 @@ import torch
 
 from .. import data as datasets
 from ..data.images import ImageData
-from ..errors import TrainingError
+from ..errors import InputError, TrainingError
 from ..zoo.control import refresh_step_sizes
 from ..zoo.sdnet import build_model
 from ..zoo.weights import save_model
@@ -80,6 +80,11 @@ class Run:
             "input_size": max(self.train_data.image_shape),
         }
         model = build_model(self.arch, **{**defaults, **self.recipe.model})
+        if model.num_classes < self.train_data.num_classes:
+            raise InputError(
+                f"model.num_classes={model.num_classes} is too few: '{self.name}' has "
+                f"{self.train_data.num_classes} classes. Leave it out."
+            )
         if self.world > 1:
             distributed.share_statistics(model)
         positions, self.held_out = folders.hold_out(len(self.train_data), options)

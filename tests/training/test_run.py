@@ -155,6 +155,11 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
         train(tiny_data, "resnet20", overrides=quick, output="file/run")
 
 
+def test_too_few_classes(tiny_data, quick, tmp_path):
+    with pytest.raises(InputError, match=r"model\.num_classes=3 is too few: .* has 4 classes"):
+        train(tiny_data, "resnet20", overrides={**quick, "model.num_classes": 3}, output=tmp_path / "run")
+
+
 def test_other_images_under_the_same_name(tiny_data, quick, tmp_path):
     import shutil
 
