@@ -11,6 +11,8 @@ from ..specs import LambdaSpec
 from . import options
 from .results import Asked, Saving, finish, say_fit
 
+CURVE = "1/255,2/255,4/255,8/255,16/255"
+
 
 @click.command()
 @click.argument("name", metavar="ATTACK")
@@ -20,6 +22,12 @@ from .results import Asked, Saving, finish, say_fit
     show_default=True,
     metavar="EPS",
     help="Budget as a fraction or a decimal in [0, 1], or a comma list of them.",
+)
+@click.option("--eps-curve", is_flag=True, help=f"Short for --eps {CURVE}.")
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="Attack every sample at every eps [default: a larger eps attacks the survivors of the smaller].",
 )
 @click.option(
     "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget."
@@ -70,6 +78,8 @@ from .results import Asked, Saving, finish, say_fit
 def attack(
     name: str,
     eps: str,
+    eps_curve: bool,
+    from_scratch: bool,
     norm: str,
     steps: str | None,
     step_size: str | None,
@@ -115,7 +125,9 @@ def attack(
     given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
         pairs, "--set"
     )
-    specs = questions.attack_specs(name, options.eps_list(norm)(eps), norm, given, seed)
+    specs = questions.attack_specs(
+        name, options.eps_list(norm)(CURVE if eps_curve else eps), norm, given, seed
+    )
     chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
     options.check_sources(models, data, device)
     asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
@@ -123,7 +135,7 @@ def attack(
     from ..evaluation import api
 
     ready = api.prepare(asked.setting())
-    cells = api.attack_plan(ready, specs, chosen, attacked, precision, say_fit)
+    cells = api.attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit)
     finish(
         ready,
         cells,

@@ -178,6 +178,7 @@ def attack_plan(
     lambdas: Sequence[LambdaSpec] = (),
     attack_lambdas: Sequence[LambdaSpec] = (),
     precision: str = "auto",
+    eps_curve: bool = True,
     on_fit: OnFit = lambda model, lam: None,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""
@@ -185,7 +186,7 @@ def attack_plan(
     attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
     spec = questions.data_spec(ready.data)
     search = _search_precision(precision, ready.worker.device)
-    return plan.attack_cells(ready.models, spec, _with_noise(attacks), chosen, attacked, search)
+    return plan.attack_cells(ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve)
 
 
 def _search_precision(precision: str, device: str) -> str:

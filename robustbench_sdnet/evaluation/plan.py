@@ -70,6 +70,7 @@ def attack_cells(
     lambdas: Lambdas = (),
     attack_lambdas: Lambdas = (),
     precision: str = "float32",
+    eps_curve: bool = False,
 ) -> list[Cell]:
     """Every model at every lambda under every attack, its gradients taken at the lambda that is deployed.
 
@@ -79,6 +80,8 @@ def attack_cells(
         attacks: in order, a chain's stages in theirs.
         attack_lambdas: where given, each of them is attacked, and its perturbations are evaluated at every one of
             `lambdas`: the diagonal is robust accuracy, everything else transfer.
+        eps_curve: broken at a smaller eps is broken at a larger one, so each eps of an attack (in growing order)
+            starts from the survivors of the one before; not with `attack_lambdas`.
     """
     cells = corruption_cells(models, data, (), lambdas)
     for model in models:
@@ -87,10 +90,11 @@ def attack_cells(
         for lam in dict.fromkeys((*attacked, *evaluated)):
             direct = lam in attacked
             chain: list[Cell] = []
+            curve = eps_curve and not attack_lambdas
             for attack in attacks:
                 if not direct and attack.kind != "noise":
                     continue
-                before = chain[-1] if chain and _continues(chain[-1].perturbation, attack) else None
+                before = chain[-1] if chain and _continues(chain[-1].perturbation, attack, curve) else None
                 cell = Cell(
                     model=model,
                     data=data,
@@ -107,9 +111,19 @@ def attack_cells(
     return cells
 
 
-def _continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec) -> bool:
-    same = ("chain", "eps", "norm", "seed")
-    return bool(attack.chain) and all(getattr(before, key, None) == getattr(attack, key) for key in same)
+def _continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec, eps_curve: bool) -> bool:
+    """Whether an attack starts from the survivors of the one before: a chain's next stage, or a curve's next eps."""
+    if any(getattr(before, key, None) != getattr(attack, key) for key in ("chain", "norm", "seed")):
+        return False
+    before_eps, eps = getattr(before, "eps", None), attack.eps
+    if before_eps == eps:
+        return bool(attack.chain)
+    grows = before_eps is not None and eps is not None and before_eps.fraction < eps.fraction
+    same = bool(attack.chain) or (before.name, getattr(before, "params", None)) == (
+        attack.name,
+        attack.params,
+    )
+    return eps_curve and attack.kind == "attack" and grows and same
 
 
 def _transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[Cell]:

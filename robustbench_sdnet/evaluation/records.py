@@ -78,6 +78,7 @@ def records(store: Store | str, *, with_cost: bool = False) -> list[Record]:
             f"The store {store.url.render_as_string()} holds no results. "
             "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
         )
+    answered, found = _distinct_questions(answered, found)
     found += _worst_cases(answered, found, with_cost) + _oracles(found, with_cost)
     return sorted(found, key=_order)
 
@@ -185,6 +186,27 @@ def _worst_case(group: Sequence[tuple[Cell, Outcome, Record]], with_cost: bool) 
         **_summed([row for _, _, row in group], with_cost),
     }
     return found
+
+
+def _distinct_questions(
+    answered: list[tuple[Cell, Outcome]], rows: list[Record]
+) -> tuple[list[tuple[Cell, Outcome]], list[Record]]:
+    """One record a question: an attack from scratch and on survivors ask the same; the larger n, then the lower
+    accuracy, which is the tighter bound, stands."""
+    best: dict[tuple[Any, ...], int] = {}
+    key_fields = FIELDS[: FIELDS.index("n")]
+    for index, row in enumerate(rows):
+        cell = answered[index][0]
+        key = (cell.model.weights, cell.data.content, *(row[name] for name in key_fields))
+        standing = best.get(key)
+        if standing is None or _strength(row) > _strength(rows[standing]):
+            best[key] = index
+    kept = sorted(best.values())
+    return [answered[index] for index in kept], [rows[index] for index in kept]
+
+
+def _strength(row: Record) -> tuple[int, float, str]:
+    return row["n"], -row["accuracy"], row["cell"]
 
 
 def _oracles(rows: Sequence[Record], with_cost: bool) -> list[Record]:

@@ -99,11 +99,10 @@ def _inputs(task: Task, store: Store, kept: ImageFolder) -> Inputs:
     outcomes, images = {}, {}
     for cell in task.cells:
         for parent in cell.parents:
-            if cell.kind == "transfer":
-                found = kept.fetch(parent, task.start, task.stop)
-                if found is not None:
-                    images[parent] = found
-            else:
+            found = kept.fetch(parent, task.start, task.stop)
+            if found is not None:
+                images[parent] = found
+            if cell.kind != "transfer":
                 outcome = store.outcome(parent, task.start, task.stop)
                 if outcome is not None:
                     outcomes[parent] = outcome

@@ -163,16 +163,23 @@ class Worker:
         before = inputs.outcomes[cell.parents[0]] if cell.parents else None
         alive = np.arange(len(ids)) if before is None else np.flatnonzero(before.right)
         if before is not None and len(alive) == 0:
-            return Answer(cell, before, self._cost(cell, 0, 0, 0.0))
+            found = self._before(cell, inputs, images).cpu().numpy()
+            return Answer(cell, before, self._cost(cell, 0, 0, 0.0), found)
         there = torch.from_numpy(alive).to(self.device)
         with deployed(model, cell.lam_attack, self._policies(cell.model)) as classifier:
             result = run_attack(
                 cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size
             )
-        images[there] = result.images.to(images.dtype)
+        found = images if before is None else self._before(cell, inputs, images)
+        found[there] = result.images.to(images.dtype)
         outcome = _attack_outcome(result, ids, alive, before, _fixed(cell.lam), residual)
         cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
-        return Answer(cell, outcome, cost, images.cpu().numpy())
+        return Answer(cell, outcome, cost, found.cpu().numpy())
+
+    def _before(self, cell: Cell, inputs: Inputs, images: Tensor) -> Tensor:
+        """What the parent made of the images, where it was kept: it shows how those that broke there broke."""
+        made = inputs.images.get(cell.parents[0])
+        return images if made is None else torch.from_numpy(made).to(self.device)
 
     def _transfer(self, cell: Cell, perturbed: Tensor, shard: ShardInput, residual: Tensor | None) -> Outcome:
         parts = []

@@ -1,6 +1,7 @@
 """Runs: answers do not depend on how the work was cut, stopped, repeated or who failed beside it."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -312,3 +313,28 @@ def test_saved_adversarials_are_the_attacked_images(tmp_path, make_worker, data)
         assert np.abs(arrays["images"] - clean).max() <= 4 / 255 + 1e-6
         assert arrays["right"].tolist() == outcome.right.tolist()
         assert arrays["images_8bit"].shape == (30, 8, 8, 3)
+
+
+def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp_path, make_worker, data):
+    budgets = [Eps.parse(text) for text in ("1/255", "4/255", "16/255")]
+    specs = attack_specs("pgd", budgets, given={"steps": "3"})
+    scratch = plan.attack_cells([RESNET], data, specs)
+    curve = plan.attack_cells([RESNET], data, specs, eps_curve=True)
+    assert scratch[:2] == curve[:2], "the clean cell and the smallest eps are shared"
+    assert [len(cell.parents) for cell in curve] == [0, 0, 1, 1]
+    with _store(tmp_path, "s") as store:
+        run(curve, store=store, worker=make_worker(), count=60, keep_images=True)
+        outcomes = [store.outcome(cell.id) for cell in curve[1:]]
+        for smaller, larger in pairwise(outcomes):
+            assert not (larger.right & ~smaller.right).any()
+        from robustbench_sdnet.evaluation.images import ImageFolder
+
+        folder = ImageFolder(store.images_folder)
+        made = [folder.fetch(cell.id, 0, 60) for cell in curve[1:]]
+        broken = ~outcomes[0].right
+        assert np.array_equal(made[2][broken], made[0][broken]), "what broke at 1/255 stays as it broke"
+        run(scratch, store=store, worker=make_worker(), count=60)
+        rows = [row for row in records(store) if row["kind"] == "attack"]
+    assert [row["eps"] for row in rows] == ["1/255", "4/255", "16/255"], "one record an eps"
+    for row, outcome in zip(rows, outcomes, strict=True):
+        assert row["accuracy"] <= outcome.right.mean()
