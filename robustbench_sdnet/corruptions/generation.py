@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -17,22 +16,12 @@ from numpy.typing import NDArray
 
 from ..data.hashes import read_hashes, sha256, stamp, write_hashes
 from ..errors import InputError
+from .journal import Journal, Task
 from .parameters import check_size
-from .registry import corruption_info, expand
+from .registry import expand
 
 SEVERITIES = (1, 2, 3, 4, 5)
 STEP = 1000
-_JOURNAL = ".generation.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Images [start, stop) under one corruption at one severity."""
-
-    corruption: str
-    severity: int
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,57 +83,6 @@ def generate(
     except OSError as error:
         raise InputError(f"Cannot write to {output} ({error.strerror or error}).") from error
     return names
-
-
-class Journal:
-    """Which pieces of which corruptions are on disk, one JSON line each, after a line that identifies the run."""
-
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder, self.shape = folder, identity["shape"]
-        self._path = folder / _JOURNAL
-        self._done: set[tuple[str, int, int]] = set()
-        lines = self._path.read_text().splitlines() if self._path.is_file() else []
-        if not lines:
-            if any(folder.glob("*.npy")):
-                raise InputError(
-                    f"{folder} holds .npy files that were not generated here. Choose another folder."
-                )
-            self._append(identity)
-        elif json.loads(lines[0]) != identity:
-            raise InputError(
-                f"{folder} holds corruptions of other images or another seed. Choose another folder."
-            )
-        for line in lines[1:]:
-            try:
-                name, version, severity, start = json.loads(line)
-            except ValueError:  # the line that was being written when the run was killed
-                continue
-            if version == corruption_info(name).version:
-                self._done.add((name, severity, start))
-
-    def has(self, task: Task) -> bool:
-        """Whether a piece is on disk."""
-        there = (self.part(task.corruption).exists(), self.file(task.corruption).exists())
-        return any(there) and (task.corruption, task.severity, task.start) in self._done
-
-    def add(self, task: Task) -> None:
-        """Note a piece that is on disk."""
-        self._done.add((task.corruption, task.severity, task.start))
-        version = corruption_info(task.corruption).version
-        self._append([task.corruption, version, task.severity, task.start])
-
-    def file(self, corruption: str) -> Path:
-        """Where a complete corruption lies."""
-        return self.folder / f"{corruption}.npy"
-
-    def part(self, corruption: str) -> Path:
-        """Where a corruption grows."""
-        return self.folder / f".{corruption}.npy.part"
-
-    def _append(self, value: Any) -> None:
-        with self._path.open("a") as file:
-            # A line that was cut off by a kill must not swallow this one.
-            file.write(f"\n{json.dumps(value)}\n" if file.tell() else f"{json.dumps(value)}\n")
 
 
 def _run(

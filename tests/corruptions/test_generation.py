@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet import corruptions
-from robustbench_sdnet.corruptions import generation
+from robustbench_sdnet.corruptions import generation, journal
 from robustbench_sdnet.data.published import Published
 from robustbench_sdnet.errors import InputError
 
@@ -91,7 +91,7 @@ def test_goes_on_where_it_was(tmp_path: Path, in_process: list[generation.Task])
     before = list(in_process)
     assert (tmp_path / "a" / "gaussian_noise.npy").exists()  # its 60 images were complete
     assert not (tmp_path / "a" / "contrast.npy").exists()
-    with (tmp_path / "a" / generation._JOURNAL).open("a") as file:
+    with (tmp_path / "a" / journal.JOURNAL).open("a") as file:
         file.write('["contrast", 1, 5, ')  # killed while writing a line
     seen: list[generation.Done] = []
     write(tmp_path / "a", report=seen.append)
@@ -122,7 +122,7 @@ def test_a_new_version_is_made_again(
 ) -> None:
     write(tmp_path, "contrast")
     newer = corruptions.CorruptionInfo(name="contrast", category="digital", random=False, version=99)
-    monkeypatch.setattr(generation, "corruption_info", lambda name: newer)
+    monkeypatch.setattr(journal, "corruption_info", lambda name: newer)
     del in_process[:]
     write(tmp_path, "contrast")
     assert len(in_process) == 15
@@ -180,8 +180,8 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     arguments += ["--output", str(tmp_path / "out"), "--json"]
     code = f"from robustbench_sdnet.cli import main; main({arguments!r})"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    journal = tmp_path / "out" / generation._JOURNAL
-    while not (journal.exists() and journal.read_text().count("shot_noise") >= 2):
+    notes = tmp_path / "out" / journal.JOURNAL
+    while not (notes.exists() and notes.read_text().count("shot_noise") >= 2):
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,74 @@
+"""Which pieces of a generated data set are on disk, so that a run that was killed goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .registry import corruption_info
+
+JOURNAL = ".generation.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Images [start, stop) under one corruption at one severity."""
+
+    corruption: str
+    severity: int
+    start: int
+    stop: int
+
+
+class Journal:
+    """Which pieces of which corruptions are on disk, one JSON line each, after a line that identifies the run."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.folder, self.shape = folder, identity["shape"]
+        self._path = folder / JOURNAL
+        self._done: set[tuple[str, int, int]] = set()
+        lines = self._path.read_text().splitlines() if self._path.is_file() else []
+        if not lines:
+            if any(folder.glob("*.npy")):
+                raise InputError(
+                    f"{folder} holds .npy files that were not generated here. Choose another folder."
+                )
+            self._append(identity)
+        elif json.loads(lines[0]) != identity:
+            raise InputError(
+                f"{folder} holds corruptions of other images or another seed. Choose another folder."
+            )
+        for line in lines[1:]:
+            try:
+                name, version, severity, start = json.loads(line)
+            except ValueError:  # the line that was being written when the run was killed
+                continue
+            if version == corruption_info(name).version:
+                self._done.add((name, severity, start))
+
+    def has(self, task: Task) -> bool:
+        """Whether a piece is on disk."""
+        there = (self.part(task.corruption).exists(), self.file(task.corruption).exists())
+        return any(there) and (task.corruption, task.severity, task.start) in self._done
+
+    def add(self, task: Task) -> None:
+        """Note a piece that is on disk."""
+        self._done.add((task.corruption, task.severity, task.start))
+        version = corruption_info(task.corruption).version
+        self._append([task.corruption, version, task.severity, task.start])
+
+    def file(self, corruption: str) -> Path:
+        """Where a complete corruption lies."""
+        return self.folder / f"{corruption}.npy"
+
+    def part(self, corruption: str) -> Path:
+        """Where a corruption grows."""
+        return self.folder / f".{corruption}.npy.part"
+
+    def _append(self, value: Any) -> None:
+        with self._path.open("a") as file:
+            # A line that was cut off by a kill must not swallow this one.
+            file.write(f"\n{json.dumps(value)}\n" if file.tell() else f"{json.dumps(value)}\n")
