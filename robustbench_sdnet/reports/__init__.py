@@ -69,6 +69,7 @@ def _data(store: str | Store, to: str, with_cost: bool) -> str:
 
 
 def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
+    from ..evaluation.comparisons import comparisons
     from ..evaluation.records import provenance, records
     from ..evaluation.store import Store
     from .content import build
@@ -77,7 +78,14 @@ def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Docu
         with Store(store, must_exist=True) as opened:
             return _document(opened, baseline, with_cost)
     found = records(store, with_cost=with_cost)
-    return build(found, provenance(store), checks=store.verdicts(), baseline=baseline, with_cost=with_cost)
+    return build(
+        found,
+        provenance(store),
+        checks=store.verdicts(),
+        compared=comparisons(store),
+        baseline=baseline,
+        with_cost=with_cost,
+    )
 
 
 def _render(document: Document, to: str, target: Path) -> str:

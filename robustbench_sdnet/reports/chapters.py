@@ -12,6 +12,7 @@ from .document import Figure, Section, Table
 from .numbers import Missing
 from .results import Results, distinct, lambda_text
 from .tables import attacks, corruptions, lambdas
+from .tables import comparisons as tests
 from .tables.diagnostics import Checks, diagnostics_table
 from .tables.overview import overview
 
@@ -43,6 +44,17 @@ def of_data(
     if diagnosed:
         yield Section(f"{prefix}Diagnostics of the attacks", (diagnosed,), level=3)
     yield from _lambda_sections(results, data, sources, prefix)
+
+
+def comparisons(rows: Sequence[tests.Row]) -> Iterator[Section]:
+    """Which differences are significant: the families, then each with its own, folded."""
+    if not rows:
+        return
+    yield Section("Comparisons", (tests.TESTS, tests.family_table(rows)))
+    for family in distinct(row["family"] for row in rows):
+        found = tests.significant_table([row for row in rows if row["family"] == family])
+        if found:
+            yield Section(f"Significant differences: {family}", (found,), level=3, folded=True)
 
 
 def _corruption_sections(

@@ -30,6 +30,7 @@ def build(
     details: Sequence[Row],
     *,
     checks: Checks | None = None,
+    compared: Sequence[Row] = (),
     baseline: str | None = None,
     with_cost: bool = False,
 ) -> Document:
@@ -39,6 +40,7 @@ def build(
         records: as `evaluation.records.records` returns them, with cost fields where `with_cost`.
         details: as `evaluation.records.provenance` returns them.
         checks: cell -> its diagnostics, as `Store.verdicts` returns them.
+        compared: as `evaluation.comparisons.comparisons` returns them.
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
 
@@ -52,6 +54,7 @@ def build(
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
         sections += chapters.of_data(results, data, baseline=baseline, checks=checks or {}, prefix=prefix)
+    sections += chapters.comparisons(compared)
     sections.append(_run_section(details, records if with_cost else ()))
     return Document("Robustness report", tuple(_with_unique_figures(sections)))
 

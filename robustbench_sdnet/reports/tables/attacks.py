@@ -13,7 +13,7 @@ from ..numbers import Estimate, Missing
 from ..results import DIRECT, Result, Results, Subject, distinct, eps_value, lambda_order, lambda_text
 
 NOISE_NOTE = (
-    "noise: accuracy under random noise of the same norm and eps; an attack must do better than that."
+    "noise: accuracy under random noise of the same norm and eps; an attack must leave less than that."
 )
 
 

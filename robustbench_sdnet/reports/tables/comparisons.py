@@ -1,0 +1,73 @@
+"""Paired tests: how many of each family were run and found a difference, and those that did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..document import Item, Table
+from ..results import distinct, lambda_text
+
+Row = Mapping[str, Any]
+TESTS = (
+    "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "
+    "exact sign test over images for a mean over several (an image counts for the side that has it right more often). "
+    "P values are corrected by Holm's method within each family, a row of the first table. A difference is called "
+    "significant where the corrected p is below 0.05, and only there is one side called better."
+)
+
+
+def family_table(rows: Sequence[Row]) -> Table:
+    """One row a family: tests, those that found a difference, and those that did not."""
+    found: list[tuple[Item, ...]] = []
+    for family in distinct(row["family"] for row in rows):
+        same = [row for row in rows if row["family"] == family]
+        significant = sum(bool(row["better"]) for row in same)
+        found.append((family, len(same), significant, len(same) - significant))
+    return Table(("family", "tests", "significant", "not significant"), tuple(found))
+
+
+def significant_table(rows: Sequence[Row]) -> Table | None:
+    """Every significant difference of one family; None where there is none."""
+    found = [_line(row) for row in rows if row["better"]]
+    left = len(rows) - len(found)
+    notes = [
+        "only a, only b: images that one side alone has right, or has right more often. Accuracies in per cent."
+    ]
+    if left:
+        notes.append(f"{left:,} other comparisons of this family found no significant difference.")
+    columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
+    return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes)) if found else None
+
+
+def probability(value: float) -> str:
+    """A p value as reports print it."""
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def perturbation(row: Row) -> str:
+    """What both sides were asked, with its severity or budget."""
+    if row["eps"] is not None:
+        return f"{row['perturbation']}, {row['norm']} {row['eps']}"
+    return f"{row['perturbation']} {row['severity']}" if row["severity"] else str(row["perturbation"])
+
+
+def _line(row: Row) -> tuple[Item, ...]:
+    return (
+        _side(row, "a"),
+        _side(row, "b"),
+        perturbation(row),
+        row["n"],
+        f"{100 * row['accuracy_a']:.1f}",
+        f"{100 * row['accuracy_b']:.1f}",
+        row["only_a"],
+        row["only_b"],
+        probability(row["p"]),
+        probability(row["p_corrected"]),
+        str(row["better"]),
+    )
+
+
+def _side(row: Row, side: str) -> str:
+    lam = row[f"lambda_{side}"]
+    return str(row[f"model_{side}"]) + ("" if lam is None else f" @ {lambda_text(lam)}")
