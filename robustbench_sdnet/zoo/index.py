@@ -115,3 +115,8 @@ def local_path(item: Entry, index: Path = INDEX) -> Path | None:
         # A checkout holds the larger weights in weights/ at its root, two folders above the index.
         candidates = [index.parent / item.source, index.parents[2] / item.source, *candidates]
     return next((path for path in candidates if path.is_file()), None)
+
+
+def listing(item: Entry) -> dict[str, Any]:
+    """An entry as `zoo list --json` prints it, with whether its file is on this machine."""
+    return asdict(item) | {"robust": dict(item.robust), "local": local_path(item) is not None}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, unknown
-from .architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD, architecture
-from .coding import CODING_OPTIONS, Coding
+from ..errors import unknown
+from .architectures import architecture
+from .coding import CODING_OPTIONS
 from .control import refresh_step_sizes
 from .csc import csc2d
+from .options import OPTIONS, coding_of, resolve_options
 from .resnet import (
     BasicBlock,
     Convolution,
@@ -22,12 +22,6 @@ from .resnet import (
     plain_convolution,
     shortcut_module,
     sparse_convolution,
-)
-
-IMAGENET_STEM_FROM = 64  # pixels: smaller images keep their resolution through a 3x3 stem
-OPTIONS = (
-    *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
-    *CODING_OPTIONS,
 )
 
 
@@ -48,7 +42,7 @@ class Classifier(nn.Module):
         plan, width = architecture(arch), options["width"]
         self.layer0, size = _stem(plan.sparse, options)
         everywhere = plan.sparse == "all"
-        coding = _coding(options)
+        coding = coding_of(options)
         convolution = sparse_convolution(coding, options["pooling"]) if everywhere else plain_convolution
         channels = width
         for index, count in enumerate(plan.blocks):
@@ -139,67 +133,6 @@ def rebuild(arch: str, options: Mapping[str, Any]) -> Classifier:
     return _build(arch, resolve_options(arch, dict(options)), with_step_sizes=False)
 
 
-def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Every option with its default filled in, checked.
-
-    Raises:
-        InputError: a value outside its range.
-    """
-    plan = architecture(arch)
-    for name in given:
-        if name not in OPTIONS:
-            raise unknown("model option", name, OPTIONS)
-    options: dict[str, Any] = {
-        "num_classes": 10,
-        "shortcut": True,
-        "input_size": 32,
-        "pooling": False,
-    } | given
-    for name, high in (("num_classes", 100_000), ("input_size", 4096), ("width", 4096)):
-        value = options.get(name)
-        if value is None:
-            options[name] = plan.width
-        elif isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
-            raise InputError(f"{name} must be a whole number from 1 to {high}, got {value!r}.")
-    for name in ("shortcut", "pooling"):
-        if not isinstance(options[name], bool):
-            raise InputError(f"{name} must be true or false, got {options[name]!r}.")
-    if not options["shortcut"] and plan.sparse != "all":
-        raise InputError(
-            f"shortcut=False needs a network that is sparse throughout, such as {_nearest_all(arch)}."
-        )
-    if options.get("stem") is None:
-        options["stem"] = "imagenet" if options["input_size"] >= IMAGENET_STEM_FROM else "cifar"
-    elif options["stem"] not in ("cifar", "imagenet"):
-        raise InputError(f"stem must be 'cifar' or 'imagenet', got '{options['stem']}'.")
-    large = options["stem"] == "imagenet"
-    options["mean"] = _channels("mean", options.get("mean"), IMAGENET_MEAN if large else CIFAR_MEAN)
-    options["std"] = _channels("std", options.get("std"), IMAGENET_STD if large else CIFAR_STD)
-    if min(options["std"]) <= 0:
-        raise InputError(f"std must be above 0, got {options['std']}.")
-    if plan.sparse == "none":
-        return {name: value for name, value in options.items() if name not in CODING_OPTIONS}
-    coding = _coding(options)
-    return options | {name: getattr(coding, name) for name in CODING_OPTIONS}
-
-
-def _nearest_all(arch: str) -> str:
-    return "sdnet" + "".join(character for character in arch if character.isdigit()) + "_all"
-
-
-def _channels(name: str, value: Sequence[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:
-    if value is None:
-        return default
-    numbers = tuple(float(item) for item in value)
-    if len(numbers) != len(default) or not all(torch.isfinite(torch.tensor(numbers))):
-        raise InputError(f"{name} must be {len(default)} finite numbers, one a channel, got {value!r}.")
-    return numbers
-
-
-def _coding(options: dict[str, Any]) -> Coding:
-    return Coding(**{name: options[name] for name in CODING_OPTIONS if name in options})
-
-
 def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
     """The stem and the side of its output."""
     width, size = options["width"], options["input_size"]
@@ -214,11 +147,13 @@ def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
             nn.ReLU(),
         ]
     else:
-        coding = _coding(options)
+        coding = coding_of(options)
         layer = csc2d(3, width, size=(size, size), kernel=kernel, stride=stride, coding=coding)
         layers = [SparseConvolution(layer), nn.BatchNorm2d(width)]
     if large:
-        reduce: Convolution | None = sparse_convolution(_coding(options), False) if sparse == "all" else None
+        reduce: Convolution | None = (
+            sparse_convolution(coding_of(options), False) if sparse == "all" else None
+        )
         layers.append(reduce(width, width, 2, size_after) if reduce else nn.MaxPool2d(3, 2, 1))
         size_after = -(-size_after // 2)
     return nn.Sequential(*layers), size_after

@@ -22,8 +22,9 @@ from robustbench_sdnet.zoo import (
     save_model,
     with_normalisation,
 )
-from robustbench_sdnet.zoo.external import METADATA, parse_normalisation
+from robustbench_sdnet.zoo.external import parse_normalisation
 from robustbench_sdnet.zoo.registry import check_source
+from robustbench_sdnet.zoo.sources import METADATA
 
 MODULE = """
 import torch
