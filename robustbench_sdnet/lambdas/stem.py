@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -45,14 +46,19 @@ class Stem:
                 yield code
             return
         atoms, operator, step = layer.atoms(), layer.operator, layer.step_size
-        scaled = operator.analyse(self.x, atoms * step)
+        analysis = atoms * step
+        shared = operator.analyse(self.x, analysis)
         for lam in lambdas:
-            threshold = lam * step if isinstance(lam, float) else lam.to(step).reshape(-1, 1, 1, 1) * step
-            shifted = scaled - threshold
-            code = shifted.relu()
+            threshold = torch.as_tensor(lam).to(step) * step
+            single = threshold.dim() == 0
+            threshold = threshold if single else threshold.reshape(-1, 1, 1, 1)
+            code = (shared - threshold).relu_()
             if layer.coding.n_steps == 2:
-                again = operator.analyse(operator.synthesise(code, atoms, self.x), atoms * step)
-                code = (code + shifted).sub_(again).relu_()
+                left = self.x - operator.synthesise(code, atoms, self.x)
+                # One threshold for all is a bias, which the convolution adds on its way.
+                bias = -threshold.expand(len(atoms)) if single else None
+                again = operator.analyse(left, analysis, bias).add_(code)
+                code = (again if single else again.sub_(threshold)).relu_()
             yield code
 
     def residuals(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:

@@ -33,7 +33,7 @@ def diagnose(
     others: Mapping[str, nn.Module] | None = None,
     sample_ids: Tensor | None = None,
     batch_size: int = 100,
-    queries: int = 300,
+    queries: int = 200,
 ) -> list[Verdict]:
     """Does an attack at this budget measure the model, or is it held back?
 

@@ -103,17 +103,17 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
 
 
 def restart_sensitive(subject: Subject, broken: Tensor) -> Verdict:
-    """What two more restarts and a finer step break in addition.
+    """What another restart, and one with a finer step, break in addition.
 
     Args:
         broken: (n,) bool, broken by the first run.
     """
     left = subject.take(~broken)
     more = torch.zeros(len(left), dtype=torch.bool, device=left.labels.device)
-    for start, fraction in ((1, 0.25), (2, 0.25), (0, 0.1)):
+    for start, fraction in ((1, 0.25), (2, 0.1)):
         open_ones = (~more).nonzero()[:, 0]
         if len(open_ones):
             more[open_ones] = follow(left.take(open_ones), step_fraction=fraction, start=start).broken()
     count, n = int(more.sum()), len(subject)
-    sentence = f"Two more restarts and a finer step broke {count} more of {n} samples."
+    sentence = f"Another restart and one with a finer step broke {count} more of {n} samples."
     return counted("restart_sensitive", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
