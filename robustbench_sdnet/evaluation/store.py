@@ -125,16 +125,16 @@ class Store:
         return self.images_folder.with_suffix(".fits")
 
     def add_cells(self, cells: Mapping[str, Cell]) -> None:
-        """Record cells by id; those already there stay as they are."""
+        """Record cells by id; those already there keep their answers and take the names they have now."""
         with self._guard("write"), self._writing() as connection:
-            known = set(connection.scalars(sa.select(_CELLS.c.id)))
-            rows = [
-                {"id": cell_id, "spec": cell.to_json(), "parents": canonical(cell.parents)}
-                for cell_id, cell in cells.items()
-                if cell_id not in known
-            ]
-            for row in rows:
-                _insert_once(connection, _CELLS, row)
+            known = dict(connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec)).tuples().all())
+            for cell_id, cell in cells.items():
+                spec = cell.to_json()
+                if cell_id not in known:
+                    row = {"id": cell_id, "spec": spec, "parents": canonical(cell.parents)}
+                    _insert_once(connection, _CELLS, row)
+                elif known[cell_id] != spec:
+                    connection.execute(sa.update(_CELLS).where(_CELLS.c.id == cell_id).values(spec=spec))
 
     def add_shard(
         self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]

@@ -1,6 +1,7 @@
 """The store: whole shards, once each, and clear words when the file is not one."""
 
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,15 @@ def test_the_first_writer_of_a_shard_wins(store):
     store.add_shard(CELL.id, 0, 4, outcome(right=False), COST)
     (shard,) = store.shards(CELL.id)
     assert shard.outcome.right.all()
+
+
+def test_a_renamed_model_keeps_its_answers(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    renamed = replace(CELL, model=replace(MODEL, name="other"))
+    assert renamed.id == CELL.id
+    store.add_cells({renamed.id: renamed})
+    assert store.cells() == {CELL.id: renamed}
+    assert store.ranges() == {CELL.id: [(0, 4)]}
 
 
 def test_shards_never_overlap(store):
