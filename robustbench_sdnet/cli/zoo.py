@@ -71,9 +71,10 @@ def info(model: str, as_json: bool) -> None:
     from ..zoo.index import entries, listing
     from ..zoo.registry import describe_model
 
-    card = asdict(describe_model(model))
-    card["path"] = None if card["path"] is None else str(card["path"])
-    row = card | next((listing(item) for item in entries() if item.name == model), {})
+    row = next((listing(item) for item in entries() if item.name == model), {})
+    if row.get("local", True):
+        card = asdict(describe_model(model))
+        row = card | row | {"path": None if card["path"] is None else str(card["path"])}
     if as_json:
         click.echo(json.dumps(row, indent=2, default=str))
         return

@@ -15,6 +15,8 @@ import click
 from ..errors import InputError
 from . import options
 
+_VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
+
 
 @contextmanager
 def shown_share(label: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
@@ -76,12 +78,12 @@ def verify(
         for row in rows:
             stated = "nothing stated" if row["stated"] is None else f"stated {100 * row['stated']:.2f} %"
             click.echo(
-                f"{'ok    ' if row['matches'] else 'DIFFERS'} {row['name']}: {100 * row['measured']:.2f} % "
+                f"{_VERDICTS[row['matches']]} {row['name']}: {100 * row['measured']:.2f} % "
                 f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {row['n']} images of {row['data']}, {stated}"
             )
             if row["warning"]:
                 click.echo(f"  {row['warning']}")
-    if not all(row["matches"] for row in rows):
+    if any(row["matches"] is False for row in rows):
         raise click.exceptions.Exit(1)
 
 

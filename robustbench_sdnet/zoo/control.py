@@ -47,8 +47,10 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
             raise InputError(
                 f"lambda must be a number or one value an image (n,), got shape {tuple(value.shape)}."
             )
-    elif not (math.isfinite(value) and value >= 0):
-        raise InputError(f"lambda must be finite and not negative, got {value}.")
+    else:
+        value = float(value)
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"lambda must be finite and not negative, got {value}.")
     chosen = layers[:1] if scope == "stem" else layers
     before = [layer._override for layer in chosen]
     for layer in chosen:

@@ -146,7 +146,9 @@ class SparseCoding(nn.Module):
         rounding = 8 * torch.finfo(unit.dtype).eps
         error = (self.weight.flatten(1).norm(dim=1) - 1).abs().reshape(-1, *(1 for _ in unit.shape[1:]))
         self.weight.copy_(torch.where(error <= rounding, self.weight, unit))
-        if not self.weight.is_inference():  # such tensors keep no version; their atoms are normalised each time
+        if (
+            not self.weight.is_inference()
+        ):  # such tensors keep no version; their atoms are normalised each time
             self._unit = (id(self.weight), self.weight._version)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def with_normalisation(source: str, mean: Sequence[float], std: Sequence[float]) -> str:
-    """A source that carries its normalisation, for `--mean` and `--std`."""
+    """A source that carries its normalisation: "NAME?mean=a,b,c&std=a,b,c"."""
     name = source.partition("?")[0]
     numbers = (",".join(repr(float(value)) for value in values) for values in (mean, std))
     return "{}?mean={}&std={}".format(name, *numbers)
@@ -98,7 +98,7 @@ def load_external(kind: str, source: str) -> nn.Module:
     inside = own_normalisation(model)
     if mean and inside is not None:
         raise InputError(
-            f"Model '{name}' normalises by itself, with mean {inside[0]}. Leave out --mean and --std."
+            f"Model '{name}' normalises by itself, with mean {inside[0]}. Leave out mean and std."
         )
     if kind == "callable" and not mean and hasattr(model, "arch"):
         return model  # one of ours
@@ -106,7 +106,7 @@ def load_external(kind: str, source: str) -> nn.Module:
         mean, std = stated_mean, stated_std
     if kind == "exported" and not mean and inside is None:
         raise InputError(
-            f"'{name}' does not say how it normalises. Give --mean and --std; 0,0,0 and 1,1,1 if it takes [0, 1]."
+            f"'{name}' does not say how it normalises. Write {name}?mean=a,b,c&std=a,b,c; mean=0&std=1 for [0, 1]."
         )
     return External(model, source, mean, std).eval()
 

@@ -118,7 +118,7 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
         return None
     return (
         f"The input looks wrong: the first BatchNorm layer's statistics are {as_is / max(distances[best], 1e-6):.0f} "
-        f"times nearer when images are {best}. Check --mean and --std."
+        f"times nearer when images are {best}. Check its mean and std."
     )
 
 

@@ -139,7 +139,8 @@ class Verdict:
         low: of the 95 % interval of `measured`.
         high: of the same interval.
         n: images.
-        matches: whether the claim holds: to `tolerance` on all test images, inside the interval on fewer.
+        matches: whether the claim holds: to `tolerance` on all test images, inside the interval on fewer; None
+            where nothing is claimed.
         warning: what looks wrong with the input, or None.
     """
 
@@ -150,7 +151,7 @@ class Verdict:
     low: float
     high: float
     n: int
-    matches: bool
+    matches: bool | None
     warning: str | None = None
 
 
@@ -183,9 +184,7 @@ def verify(
         right += _right(model, images, torch.as_tensor(data.labels[start:stop], device=device), card.name)
         on_progress(stop, n)
     low, high = wilson(right, n)
-    matches = card.accuracy is not None and _agrees(
-        card.accuracy, right / n, (low, high), tolerance, n == len(data)
-    )
+    agrees = _agrees(card.accuracy, right / n, (low, high), tolerance, n == len(data))
     return Verdict(
         name=card.name,
         data=data.name,
@@ -194,14 +193,16 @@ def verify(
         low=low,
         high=high,
         n=n,
-        matches=matches,
+        matches=agrees,
         warning=warning,
     )
 
 
 def _agrees(
-    stated: float, measured: float, interval: tuple[float, float], tolerance: float, whole: bool
-) -> bool:
+    stated: float | None, measured: float, interval: tuple[float, float], tolerance: float, whole: bool
+) -> bool | None:
+    if stated is None:
+        return None
     return abs(stated - measured) <= tolerance if whole else interval[0] <= stated <= interval[1]
 
 

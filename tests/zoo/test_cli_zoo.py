@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from robustbench_sdnet.cli import main
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo import build_model, load_model, read_card, save_model
 
 
@@ -136,3 +137,27 @@ def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:
     assert Path(row["path"]).read_bytes() == (run / "last.safetensors").read_bytes()
     zoo("fetch", run / "last.safetensors", "--sha256", "00", code=1)
     assert "Unknown zoo model" in zoo("fetch", "tiny/none", code=2)
+
+
+def test_info_of_a_model_that_is_not_here_shows_the_index(
+    zoo: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robustbench_sdnet.zoo import index
+
+    far = index.Entry(
+        name="tiny/far",
+        arch="sdnet20",
+        data="tiny",
+        recipe="smoke",
+        accuracy=0.5,
+        sha256="0" * 64,
+        source="weights/x",
+    )
+    monkeypatch.setattr(index, "entries", lambda *_: (far,))
+    monkeypatch.setattr("robustbench_sdnet.zoo.registry.entries", lambda *_: (far,))
+    monkeypatch.setattr("robustbench_sdnet.zoo.registry.entry", lambda *_: far)
+    row = zoo.json("info", "tiny/far")
+    assert (row["local"], row["accuracy"]) == (False, 0.5)
+    assert "fetch" in zoo("list")
+    with pytest.raises(InputError, match=r"not on this machine yet. Run: sdnet-bench zoo fetch tiny/far"):
+        load_model("tiny/far")

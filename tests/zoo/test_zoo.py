@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,8 @@ def test_verify_compares_with_what_is_stated(tiny_npz: Path, checkpoint: Path) -
     found = verify(ByColour(), card, data, batch_size=7)
     assert (found.measured, found.stated, found.n, found.matches) == (1.0, 0.5, 30, False)
     assert found.low < 1 <= found.high
+    assert verify(ByColour(), replace(card, accuracy=None), data).matches is None
+    assert verify(ByColour(), replace(card, accuracy=0.9995), data).matches is True
     part = verify(ByColour(), card, data, limit=2)
     assert (part.n, part.matches) == (2, True)  # two images cannot contradict a half: the interval is wide
 
