@@ -127,7 +127,7 @@ class Store:
     def add_cells(self, cells: Mapping[str, Cell]) -> None:
         """Record cells by id; those already there keep their answers and take the names they have now."""
         with self._guard("write"), self._writing() as connection:
-            known = dict(connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec)).tuples().all())
+            known = {row.id: row.spec for row in connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec))}
             for cell_id, cell in cells.items():
                 spec = cell.to_json()
                 if cell_id not in known:

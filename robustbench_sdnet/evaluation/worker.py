@@ -160,15 +160,16 @@ class Worker:
             perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
             outcome = self._transfer(cell, perturbed, shard, residual)
             return Answer(cell, outcome, self._cost(cell, len(ids), 0, time.perf_counter() - started))
-        before = inputs.outcomes[cell.parents[0]] if cell.parents else None
+        start = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device) if cell.warm else None
+        before = inputs.outcomes[cell.parents[0]] if cell.parents and start is None else None
         alive = np.arange(len(ids)) if before is None else np.flatnonzero(before.right)
         if before is not None and len(alive) == 0:
-            found = self._before(cell, inputs, images).cpu().numpy()
-            return Answer(cell, before, self._cost(cell, 0, 0, 0.0), found)
+            kept = self._before(cell, inputs, images).cpu().numpy()
+            return Answer(cell, before, self._cost(cell, 0, 0, 0.0), kept)
         there = torch.from_numpy(alive).to(self.device)
         with deployed(model, cell.lam_attack, self._policies(cell.model)) as classifier:
             result = run_attack(
-                cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size
+                cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size, start
             )
         found = images if before is None else self._before(cell, inputs, images)
         found[there] = result.images.to(images.dtype)
@@ -268,26 +269,26 @@ def run_attack(
     labels: Tensor,
     ids: NDArray[np.int64],
     batch_size: int,
+    start: Tensor | None = None,
 ) -> AttackResult:
-    """Run a cell's attack; what goes wrong inside is one line that names the model and the attack."""
+    """Run a cell's attack, from `start` where given; what goes wrong inside names the model and the attack."""
     from .. import attacks
 
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
+    shared: dict[str, Any] = {
+        "norm": spec.norm,
+        "seed": spec.seed,
+        "sample_ids": torch.from_numpy(ids),
+        "precision": cell.precision,
+        "batch_size": batch_size,
+    }
+    eps = None if spec.eps is None else float(spec.eps)
     try:
-        return attacks.run(
-            spec.name,
-            classifier,
-            images,
-            labels,
-            eps=None if spec.eps is None else float(spec.eps),
-            norm=spec.norm,
-            params=dict(spec.params),
-            seed=spec.seed,
-            sample_ids=torch.from_numpy(ids),
-            precision=cell.precision,
-            batch_size=batch_size,
-        )
+        if start is not None and eps is not None:
+            given = {**dict(spec.params), "random_start": False}
+            return attacks.pgd(classifier, images, labels, eps=eps, start=start, **given, **shared)
+        return attacks.run(spec.name, classifier, images, labels, eps=eps, params=dict(spec.params), **shared)
     except ModelError as error:
         raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
 
