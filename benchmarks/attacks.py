@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from robustbench_sdnet import attacks, data, zoo
 
-EPS = 8 / 255
 STAGES = ("APGD", "APGDT", "FAB", "Square")
 
 
@@ -46,6 +45,8 @@ def main() -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--model", help="a standard-trained model, as the zoo takes it")
     parser.add_argument("--robust-model", help="an adversarially trained model")
+    parser.add_argument("--kinds", nargs="+", default=["standard", "adversarial"])
+    parser.add_argument("--eps", type=float, default=8, help="linf radius in 1/255")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--auto-images", type=int, default=20, help="images for AutoAttack; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3)
@@ -55,29 +56,35 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     images, labels = tensors(options.data, "test", options.images)
+    eps = options.eps / 255
     for kind, source, bar in (("standard", options.model, 12.0), ("adversarial", options.robust_model, 1.7)):
+        if kind not in options.kinds:
+            continue
         model = zoo.load_model(source) if source else trained(kind, options)
-        print(f"\n{kind}-trained {source or 'resnet20, trained here'}, {options.data}, n={len(images)}")
-        pgd_section(model, images, labels, options.rounds, bar)
+        print(f"\n{kind}-trained {source or 'resnet20, trained here'}")
+        print(f"{options.data}, linf {options.eps:g}/255, n={len(images)}")
+        pgd_section(model, images, labels, eps, options.rounds, bar)
         if kind == "adversarial" and options.auto_images:
-            autoattack_section(model, images[: options.auto_images], labels[: options.auto_images])
+            autoattack_section(model, images[: options.auto_images], labels[: options.auto_images], eps)
 
 
-def pgd_section(model: nn.Module, images: Tensor, labels: Tensor, rounds: int, bar: float) -> None:
+def pgd_section(
+    model: nn.Module, images: Tensor, labels: Tensor, eps: float, rounds: int, bar: float
+) -> None:
     """PGD-40 against torchattacks' PGD-40, and the price of our loop over bare passes."""
     import torchattacks
 
-    step = EPS / 4
+    step = eps / 4
 
     def theirs() -> Run:
         torch.manual_seed(0)
-        attack = torchattacks.PGD(model, eps=EPS, alpha=step, steps=40)
+        attack = torchattacks.PGD(model, eps=eps, alpha=step, steps=40)
         return timed(lambda: judged(model, attack(images, labels), labels), "40 + 40 (every sample)")
 
     def ours(precision: str, early_stop: bool) -> Callable[[], Run]:
         return lambda: timed_result(
             lambda: attacks.pgd(
-                model, images, labels, eps=EPS, steps=40, step_size=step, precision=precision,
+                model, images, labels, eps=eps, steps=40, step_size=step, precision=precision,
                 early_stop=early_stop,
             )
         )  # fmt: skip
@@ -100,15 +107,15 @@ def pgd_section(model: nn.Module, images: Tensor, labels: Tensor, rounds: int, b
     ratio(table, "ours, early_stop=False", "bare passes", "bar at most 1.05")
 
 
-def autoattack_section(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+def autoattack_section(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> None:
     """Standard AutoAttack against an ensemble of torchattacks' four attacks at the official step counts."""
     table = measure(
         {
-            "torchattacks ensemble": lambda: timed(lambda: ensemble(model, images, labels), ""),
+            "torchattacks ensemble": lambda: timed(lambda: ensemble(model, images, labels, eps), ""),
             "ours, float32": lambda: timed_result(
-                lambda: attacks.autoattack(model, images, labels, eps=EPS, precision="float32")
+                lambda: attacks.autoattack(model, images, labels, eps=eps, precision="float32")
             ),
-            "ours, auto": lambda: timed_result(lambda: attacks.autoattack(model, images, labels, eps=EPS)),
+            "ours, auto": lambda: timed_result(lambda: attacks.autoattack(model, images, labels, eps=eps)),
         },
         1,
     )
@@ -118,7 +125,7 @@ def autoattack_section(model: nn.Module, images: Tensor, labels: Tensor) -> None
     print(f"samples that agree: {100 * float(same):.1f} %")
 
 
-def ensemble(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def ensemble(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
     """(n,) bool robust: each attack on the survivors of the one before."""
     import torchattacks
 
@@ -133,9 +140,9 @@ def ensemble(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         if len(alive) == 0:
             break
         began = time.process_time()
-        attack = getattr(torchattacks, name)(model, eps=EPS, **settings[name])
+        attack = getattr(torchattacks, name)(model, eps=eps, **settings[name])
         found = attack(images[alive], labels[alive])
-        inside = (found - images[alive]).abs().flatten(1).amax(1) <= EPS + 1e-6
+        inside = (found - images[alive]).abs().flatten(1).amax(1) <= eps + 1e-6
         robust[alive] = judged(model, found, labels[alive]) | ~inside
         print(
             f"    {name}: {len(alive)} -> {int(robust.sum())}, {time.process_time() - began:.1f} s",
@@ -221,9 +228,9 @@ def trained(kind: str, options: argparse.Namespace) -> nn.Module:
                 model,
                 batch,
                 wanted,
-                eps=EPS,
+                eps=options.eps / 255,
                 steps=3,
-                step_size=EPS / 2,
+                step_size=options.eps / 510,
                 precision="bfloat16",
                 batch_size=128,
             ).images

@@ -224,6 +224,9 @@ class _Engine:
             better = better & (track.first == 0)
         elif self.search.returns_last:
             better = better & step.done
+        # Looking is free on a CPU, and cheaper than copying images that do not change.
+        if better.device.type == "cpu" and not bool(better.any()):
+            return replace(track, first=first)
         return Track(
             torch.where(better.reshape(-1, 1, 1, 1), step.images, track.images),
             torch.where(better, margins, track.margin),

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_sdnet.errors import InputError, ModelError, SdnetBenchError
-from robustbench_sdnet.evaluation.ladder import rungs
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -20,12 +19,24 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
 
 
+LADDER = (1, 2, 4, 6, 8, 12, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200, 250, 320, 400, 500)
+"""The batch shapes that a model sees, so that its rounding does not depend on what else is still alive.
+
+Finer than the ladder of plain predictions: an active set shrinks through every size, for thousands of steps.
+"""
+
+
+def rungs(largest: int) -> tuple[int, ...]:
+    """The shapes in use when no batch may exceed `largest`; `largest` itself is the top rung."""
+    return (*(rung for rung in LADDER if rung < largest), largest)
+
+
 def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
-    """Cut `count` rows into (start, stop, shape); a shape is filled to three quarters at least."""
+    """Cut `count` rows into (start, stop, shape) with little padding: an eighth of the rows left, or three."""
     start = 0
     while start < count:
         left = count - start
-        shape = next((s for s in shapes if 3 * s <= 4 * left and left <= s), None)
+        shape = next((s for s in shapes if left <= s <= left + max(left // 8, 3)), None)
         shape = shape or max(s for s in shapes if s <= left)
         yield start, min(start + shape, count), shape
         start += shape
@@ -109,9 +120,15 @@ class Passes:
             self.backwards += count * self.repeats
             if total is None or total_logits is None:
                 raise InputError(f"repeats must be at least 1, got {self.repeats}.")
-            all_logits.append(total_logits / self.repeats)
-            all_gradients.append(total[:count].contiguous() / self.repeats)
-        return torch.cat(all_logits), torch.cat(all_gradients).nan_to_num(0, 0, 0)
+            if self.repeats > 1:
+                total_logits, total = total_logits / self.repeats, total / self.repeats
+            all_logits.append(total_logits)
+            all_gradients.append(total[:count].contiguous())
+        gradients = _joined(all_gradients)
+        # Looking is free on a CPU, and cheaper than writing everything anew.
+        if gradients.device.type != "cpu" or not bool(torch.isfinite(gradients.sum())):
+            gradients = gradients.nan_to_num(0, 0, 0)
+        return _joined(all_logits), gradients
 
     def _logits(self, images: Tensor, *, low: bool) -> Tensor:
         outputs = []
@@ -120,7 +137,7 @@ class Passes:
                 logits = self._call(_padded(images[start:stop], shape), low=low)
                 outputs.append(logits[: stop - start])
         self.forwards += len(images)
-        return torch.cat(outputs)
+        return _joined(outputs)
 
     def _call(self, images: Tensor, *, low: bool) -> Tensor:
         """One batch through the model; any failure becomes one line that names the model."""
@@ -155,6 +172,10 @@ def _input_gradient(value: Tensor, images: Tensor) -> Tensor:
         return torch.zeros_like(images)
     (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
     return torch.zeros_like(images) if gradient is None else gradient
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _padded(images: Tensor, shape: int) -> Tensor:

@@ -48,7 +48,7 @@ def _trained(digits: tuple[Tensor, Tensor], eps: float) -> Problem:
     model = convolutional()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     for _ in range(150):
-        index = torch.randint(200, len(images), (64,))
+        index = torch.randint(500, len(images), (64,))
         batch = images[index]
         if eps:
             batch = _perturbed(model.eval(), batch, labels[index], eps)
@@ -56,16 +56,16 @@ def _trained(digits: tuple[Tensor, Tensor], eps: float) -> Problem:
         optimizer.zero_grad()
         F.cross_entropy(model(batch), labels[index]).backward()
         optimizer.step()
-    return model.eval().requires_grad_(False), images[:200], labels[:200]
+    return model.eval().requires_grad_(False), images[:500], labels[:500]
 
 
 @pytest.fixture(scope="session")
 def standard(digits: tuple[Tensor, Tensor]) -> Problem:
-    """A standard-trained conv net and 200 images it has not seen."""
+    """A standard-trained conv net and 500 images it has not seen."""
     return _trained(digits, 0.0)
 
 
 @pytest.fixture(scope="session")
 def hardened(digits: tuple[Tensor, Tensor]) -> Problem:
-    """An adversarially trained conv net (eps 0.15) and 200 images it has not seen."""
+    """An adversarially trained conv net (eps 0.15) and 500 images it has not seen."""
     return _trained(digits, 0.15)
