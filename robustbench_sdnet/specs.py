@@ -308,7 +308,8 @@ class Cell:
         lam_attack: lambda while the attack takes its gradients; differs from `lam` in transfer cells.
         precision: of the search; predictions are confirmed in float32.
         parents: ids of the cells this one starts from: survivors of a chain's stage before, or the attack whose
-            images a transfer cell evaluates.
+            images a transfer cell evaluates or a warm start begins at.
+        warm: the attack begins at the parent's perturbed images.
     """
 
     model: ModelSpec
@@ -318,6 +319,7 @@ class Cell:
     lam_attack: LambdaSpec | None = None
     precision: str = "float32"
     parents: tuple[str, ...] = field(default=())
+    warm: bool = False
 
     @property
     def kind(self) -> str:
@@ -325,6 +327,11 @@ class Cell:
         if isinstance(self.perturbation, CorruptionSpec):
             return "clean" if self.perturbation.name == "clean" else "corruption"
         return "transfer" if self.lam_attack != self.lam else self.perturbation.kind
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether the parent's perturbed images are needed, and not only which samples it left right."""
+        return self.kind == "transfer" or self.warm
 
     @property
     def id(self) -> str:
@@ -337,6 +344,7 @@ class Cell:
             "lambda_attack": self.lam_attack and asdict(self.lam_attack),
             "precision": self.precision,
             "parents": self.parents,
+            **({"warm": True} if self.warm else {}),
         }
         return hashlib.sha256(canonical(identity).encode()).hexdigest()[:24]
 
@@ -357,6 +365,7 @@ class Cell:
             perturbation=_perturbation(raw["perturbation"]),
             precision=raw["precision"],
             parents=tuple(raw["parents"]),
+            warm=raw.get("warm", False),
             **lams,
         )
 

@@ -48,6 +48,9 @@ CURVE = "1/255,2/255,4/255,8/255,16/255"
     help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
 )
 @click.option(
+    "--warm-start", is_flag=True, help="Begin each lambda's PGD at the perturbations of the lambda before it."
+)
+@click.option(
     "--verdicts",
     is_flag=False,
     flag_value="cheap",
@@ -89,6 +92,7 @@ def attack(
     lambdas: tuple[LambdaSpec, ...] | None,
     lambda_scope: str,
     attack_lambdas: tuple[LambdaSpec, ...] | None,
+    warm_start: bool,
     verdicts: str | None,
     folder: Path | None,
     eight_bit: bool,
@@ -114,10 +118,12 @@ def attack(
       sdnet-bench attack pgd --eps 8/255
       sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --lambda 0.1:0.7:0.2 --limit 1000
       sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
+      sdnet-bench attack pgd --lambda 0.1:0.7:0.2 --warm-start
       sdnet-bench attack autoattack --limit 100 --verdicts
       sdnet-bench attack torchattacks:MIFGSM --steps 10
     """
     from ..evaluation import questions
+    from ..evaluation.plan import check_warm_start
 
     if eight_bit and folder is None:
         raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
@@ -128,6 +134,8 @@ def attack(
     specs = questions.attack_specs(
         name, options.eps_list(norm)(CURVE if eps_curve else eps), norm, given, seed
     )
+    if warm_start:
+        check_warm_start(specs)
     chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
     options.check_sources(models, data, device)
     asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
@@ -135,7 +143,7 @@ def attack(
     from ..evaluation import api
 
     ready = api.prepare(asked.setting())
-    cells = api.attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit)
+    cells = api.attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit, warm_start)
     finish(
         ready,
         cells,

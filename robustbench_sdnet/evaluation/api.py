@@ -180,13 +180,16 @@ def attack_plan(
     precision: str = "auto",
     eps_curve: bool = True,
     on_fit: OnFit = lambda model, lam: None,
+    warm_start: bool = False,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""
     chosen = ready.with_fits(lambdas, on_fit)
     attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
     spec = questions.data_spec(ready.data)
     search = _search_precision(precision, ready.worker.device)
-    return plan.attack_cells(ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve)
+    return plan.attack_cells(
+        ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
+    )
 
 
 def _search_precision(precision: str, device: str) -> str:
@@ -217,6 +220,7 @@ def evaluate(
     lambdas: Sequence[float | str] | str = (),
     attack_lambdas: Sequence[float | str] | str = (),
     lambda_scope: str = "stem",
+    warm_start: bool = False,
     seed: int = 0,
     store: str = DEFAULT_STORE,
     limit: int | None = None,
@@ -239,6 +243,7 @@ def evaluate(
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.
         attack_lambdas: attack at each of these and evaluate at every one of `lambdas`.
         lambda_scope: "stem" or "all".
+        warm_start: each lambda's PGD begins at the perturbations of the lambda before it.
         store: URL of the result store; answers that it holds are not computed again.
 
     Returns:
@@ -272,7 +277,7 @@ def evaluate(
     ready = prepare(setting)
     cells = corruption_plan(ready, corruption_list, chosen)
     if attack_list:
-        cells += attack_plan(ready, attack_list, chosen, attacked, precision)
+        cells += attack_plan(ready, attack_list, chosen, attacked, precision, warm_start=warm_start)
     answer(ready, cells, setting, on_progress=on_progress)
     table: pd.DataFrame = pd.DataFrame(records(store), columns=list(FIELDS))
     return table

@@ -37,7 +37,7 @@ def check(
         cheap: only the checks that cost a few passes a sample.
         on_check: called before each.
     """
-    parents = {parent for cell in cells for parent in cell.parents if cell.kind == "attack"}
+    parents = {parent for cell in cells for parent in cell.parents if cell.kind == "attack" and not cell.warm}
     found: dict[str, list[Verdict]] = {}
     for cell in dict.fromkeys(cells):
         spec = cell.perturbation

@@ -98,12 +98,14 @@ def gather(cells: Iterable[tuple[Cell, Outcome]]) -> dict[Question, dict[Subject
 
 
 def stages_before(cells: Iterable[Cell]) -> set[str]:
-    """Ids of the chains' stages that a later stage goes on from."""
+    """Ids of the chains' stages that a later stage of the same eps goes on from."""
+    known = {cell.id: cell for cell in cells}
     return {
         parent
-        for cell in cells
-        if cell.kind == "attack" and isinstance(cell.perturbation, AttackSpec) and cell.perturbation.chain
+        for cell in known.values()
+        if isinstance(cell.perturbation, AttackSpec) and cell.perturbation.chain
         for parent in cell.parents
+        if parent in known and question(known[parent]) == question(cell)
     }
 
 

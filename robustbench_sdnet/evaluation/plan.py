@@ -8,8 +8,9 @@ their shards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..errors import InputError
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, decimal_text
 
 Range = tuple[int, int]
@@ -71,6 +72,7 @@ def attack_cells(
     attack_lambdas: Lambdas = (),
     precision: str = "float32",
     eps_curve: bool = False,
+    warm_start: bool = False,
 ) -> list[Cell]:
     """Every model at every lambda under every attack, its gradients taken at the lambda that is deployed.
 
@@ -81,16 +83,24 @@ def attack_cells(
         attack_lambdas: where given, each of them is attacked, and its perturbations are evaluated at every one of
             `lambdas`: the diagonal is robust accuracy, everything else transfer.
         eps_curve: broken at a smaller eps is broken at a larger one, so each eps of an attack (in growing order)
-            starts from the survivors of the one before; not with `attack_lambdas`.
+            starts from the survivors of the one before; not with `attack_lambdas` or `warm_start`.
+        warm_start: each lambda's PGD begins at the perturbations of the lambda before it, the first at those of an
+            ordinary PGD at the same lambda.
+
+    Raises:
+        InputError: a warm start of another attack than PGD, or of several restarts.
     """
+    if warm_start:
+        check_warm_start(attacks)
     cells = corruption_cells(models, data, (), lambdas)
     for model in models:
         evaluated = model_lambdas(model, lambdas)
         attacked = model_lambdas(model, attack_lambdas) if attack_lambdas else evaluated
+        warm: dict[AttackSpec, Cell] = {}
         for lam in dict.fromkeys((*attacked, *evaluated)):
             direct = lam in attacked
             chain: list[Cell] = []
-            curve = eps_curve and not attack_lambdas
+            curve = eps_curve and not attack_lambdas and not warm_start
             for attack in attacks:
                 if not direct and attack.kind != "noise":
                     continue
@@ -105,10 +115,39 @@ def attack_cells(
                     parents=(before.id,) if before else (),
                 )
                 chain.append(cell)
+                if warm_start and attack.kind != "noise":
+                    if attack not in warm:
+                        cells.append(cell)
+                    cell = warm[attack] = _warmed(cell, warm.get(attack, cell))
                 cells.append(cell)
                 if attack.kind != "noise" and not attack.chain and attack_lambdas:
                     cells.extend(_transfers(cell, evaluated))
     return cells
+
+
+def check_warm_start(attacks: Sequence[AttackSpec]) -> None:
+    """Refuse a warm start of anything but PGD with one restart.
+
+    Raises:
+        InputError: the attack cannot be warm-started.
+    """
+    for attack in attacks:
+        if attack.kind == "noise":
+            continue
+        if attack.name != "pgd" or attack.chain:
+            raise InputError(f"Only pgd can be warm-started, got '{attack.chain or attack.name}'.")
+        if dict(attack.params).get("restarts") != 1:
+            raise InputError(
+                "A warm start begins at one point, so restarts would repeat it. Leave them at 1."
+            )
+
+
+def _warmed(cell: Cell, parent: Cell) -> Cell:
+    """The same attack, begun at the parent's perturbed images; tables name it so."""
+    spec = cell.perturbation
+    assert isinstance(spec, AttackSpec)  # narrows the type
+    shown = f"{spec.shown},warm_start" if spec.shown else "warm_start"
+    return replace(cell, perturbation=replace(spec, shown=shown), parents=(parent.id,), warm=True)
 
 
 def _continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec, eps_curve: bool) -> bool:

@@ -57,7 +57,7 @@ def run(
     by_id = {cell.id: cell for cell in cells}
     store.add_cells(by_id)
     kept = ImageFolder(store.images_folder)
-    waiting = {parent for cell in cells if cell.kind == "transfer" for parent in cell.parents}
+    waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
     attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
     with_images = attacks if keep_images else waiting
     todo = _tasks(cells, store, worker, count, kept, with_images)
