@@ -24,6 +24,8 @@ from .resnet import (
     sparse_convolution,
 )
 
+__all__ = ["OPTIONS", "Classifier", "build_model", "rebuild"]
+
 
 class Classifier(nn.Module):
     """Normalisation, stem, stages, global average and one linear layer.
