@@ -19,7 +19,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
 
 
-LADDER = (1, 2, 4, 6, 8, 12, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200, 250, 320, 400, 500)
+LADDER = (
+    *range(1, 9), 10, 12, 14, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200, 250, 320, 400, 500,
+)  # fmt: skip
 """The batch shapes that a model sees, so that its rounding does not depend on what else is still alive.
 
 Finer than the ladder of plain predictions: an active set shrinks through every size, for thousands of steps.
