@@ -181,6 +181,11 @@ def start_text(event: Event) -> str:
     ]
     if event["resumed_at_step"]:
         lines.append(f"resumed at step {event['resumed_at_step']} of {event['steps_total']}")
+    threads = event["recipe"].train.threads
+    if threads > 1 and os.getloadavg()[0] > (os.cpu_count() or 1):
+        lines.append(
+            "other programs keep these cores busy: --set train.threads=1 can be many times faster here"
+        )
     seconds = event["seconds"]
     if seconds is not None:
         lines.append(f"this will take about {duration(seconds)} on this device")
