@@ -155,7 +155,7 @@ def test_a_model_that_returns_nan_is_named():
 
 def test_a_model_that_raises_is_named_with_its_reason():
     with pytest.raises(
-        ModelError, match=r"Model Sequential raised RuntimeError on images \(4, 3, 8, 8\): .+"
+        ModelError, match=r"Model Sequential raised RuntimeError on images \(3, 3, 8, 8\): .+"
     ):
         attacks.pgd(convolutional(), torch.rand(3, 3, 8, 8), torch.zeros(3, dtype=torch.int64), eps=0.1)
 
