@@ -69,7 +69,7 @@ def _data(store: str | Store, to: str, with_cost: bool) -> str:
 
 
 def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
-    from ..evaluation.comparisons import comparisons
+    from ..evaluation.comparisons import comparisons, rivals
     from ..evaluation.records import provenance, records
     from ..evaluation.store import Store
     from .content import build
@@ -83,6 +83,7 @@ def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Docu
         provenance(store),
         checks=store.verdicts(),
         compared=comparisons(store),
+        rivals=rivals(store),
         baseline=baseline,
         with_cost=with_cost,
     )

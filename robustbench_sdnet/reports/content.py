@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError, unknown
 from . import chapters
+from .conclusion import conclusion
 from .document import Document, Figure, Section
 from .reading import read_results
 from .results import Results
@@ -31,6 +32,7 @@ def build(
     *,
     checks: Checks | None = None,
     compared: Sequence[Row] = (),
+    rivals: Sequence[Row] = (),
     baseline: str | None = None,
     with_cost: bool = False,
 ) -> Document:
@@ -40,7 +42,7 @@ def build(
         records: as `evaluation.records.records` returns them, with cost fields where `with_cost`.
         details: as `evaluation.records.provenance` returns them.
         checks: cell -> its diagnostics, as `Store.verdicts` returns them.
-        compared: as `evaluation.comparisons.comparisons` returns them.
+        compared, rivals: as `evaluation.comparisons.comparisons` and `rivals` return them.
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
 
@@ -56,6 +58,8 @@ def build(
         sections += chapters.of_data(results, data, baseline=baseline, checks=checks or {}, prefix=prefix)
     sections += chapters.comparisons(compared)
     sections.append(_run_section(details, records if with_cost else ()))
+    last = conclusion(records, compared, rivals)
+    sections += [last] if last else []
     return Document("Robustness report", tuple(_with_unique_figures(sections)))
 
 

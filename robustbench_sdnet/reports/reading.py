@@ -22,9 +22,9 @@ _LAST_STAGES = {f"{name.partition('-')[0]}/{stages[-1][0]}": name for name, stag
 def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -> Results:
     """Typed results of the records that have images.
 
-    Two models of one name but different weights get the start of their hash, and so do data sets; two cells of
-    one question that differ in precision, algorithm version or in whether they attacked survivors only say so in
-    their name. The last stage of a chain gets the chain's name, and the passes of all stages.
+    Two models of one name but different weights get the start of their hash, and so do data sets; two cells that
+    differ in precision or algorithm version say so in their name. The last stage of a chain gets the chain's name,
+    and the passes of all stages. Whatever still reads alike gets the start of its cell.
 
     Args:
         records: as `evaluation.records.records` returns them.
@@ -111,7 +111,5 @@ def _hash(detail: Record, key: str) -> Marks:
 
 def _settings(detail: Record) -> Marks:
     if not detail:
-        return None, None, None
-    on_survivors = bool(detail["parents"]) and detail["kind"] == "attack"
-    version = f"version {detail['parameters'].get('version')}"
-    return detail["precision"], version, "survivors only" if on_survivors else ""
+        return None, None
+    return detail["precision"], f"version {detail['parameters'].get('version')}"

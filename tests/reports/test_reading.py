@@ -23,11 +23,11 @@ def test_equal_questions_at_two_precisions_are_told_apart() -> None:
     assert names == ["pgd [float32]", "pgd [bfloat16]", "clean"]
 
 
-def test_an_attack_on_survivors_says_so_beside_one_from_scratch() -> None:
-    rows = [attack("pgd", "8/255", 20), attack("pgd", "8/255", 22, passes_forward=201)]
+def test_an_eps_curve_on_survivors_keeps_one_name() -> None:
+    rows = [attack("pgd", "4/255", 60), attack("pgd", "8/255", 20)]
     provenance = details(rows)
     provenance[1]["parents"] = [rows[0]["cell"]]
-    assert [result.name for result in read_results(rows, provenance).all] == ["pgd", "pgd [survivors only]"]
+    assert [result.name for result in read_results(rows, provenance).all] == ["pgd", "pgd"]
 
 
 def test_a_worst_case_without_common_images_is_no_result() -> None:
