@@ -42,7 +42,7 @@ store_option = click.option(
 data_option = click.option(
     "--data",
     metavar="NAME",
-    help="Data set (digits, cifar10, cifar100, imagenet, npz:PATH); default: the newest run's.",
+    help="digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: the newest run's].",
 )
 data_root_option = click.option(
     "--data-root",
