@@ -44,6 +44,7 @@ class Setting:
         limit: the first N images only.
         batch_size: the largest batch; None for what suits the device.
         precision: of attacks' searches: auto, float32 or bfloat16.
+        calibration_images: training images that a lambda policy is fitted on.
     """
 
     models: Sequence[str] = ()
@@ -56,6 +57,7 @@ class Setting:
     precision: str = "auto"
     store: str = DEFAULT_STORE
     runs: Path = Path("runs")
+    calibration_images: int = policies.CALIBRATION_IMAGES
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Ready:
             training_data=self._training_data,
             folder=folder,
             device=self.worker.device,
+            count=self.setting.calibration_images,
             on_fit=on_fit,
         )
         for (weights, _), (lam, policy) in fits.items():

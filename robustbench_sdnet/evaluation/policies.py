@@ -46,6 +46,7 @@ def fit_policies(
     training_data: Callable[[], ImageData],
     folder: Path,
     device: str,
+    count: int = CALIBRATION_IMAGES,
     on_fit: Callable[[ModelSpec, LambdaSpec], None] = lambda model, lam: None,
 ) -> dict[Key, tuple[LambdaSpec, Policy]]:
     """Fit every policy for every model that has a lambda.
@@ -53,6 +54,7 @@ def fit_policies(
     Args:
         lambdas: numbers and policies; numbers are passed over.
         training_data: fetches the training split, called when a fit is needed.
+        count: how many training images a fit looks at.
         folder: where fits are kept, JSON and picture, by the hash of what they were made from.
         on_fit: called before a fit that takes time.
 
@@ -69,7 +71,7 @@ def fit_policies(
             )
         for model in models:
             if model.has_lambda:
-                policy = _fitted(model, lam, load, training_data(), folder, device, on_fit)
+                policy = _fitted(model, lam, load, training_data(), folder, device, count, on_fit)
                 found[model.weights, lam] = (replace(lam, fit=policy.identity()), policy)
     return found
 
@@ -81,12 +83,13 @@ def _fitted(
     data: ImageData,
     folder: Path,
     device: str,
+    count: int,
     on_fit: Callable[[ModelSpec, LambdaSpec], None],
 ) -> Policy:
     from ..lambdas import Calibrated, CalibratedFit, LabelFree, calibrate, reference
     from .predict import to_images
 
-    asked, count = parse_policy(lam.text), min(CALIBRATION_IMAGES, len(data))
+    asked, count = parse_policy(lam.text), min(count, len(data))
     if asked.name == "label-free":
         clean = to_images(data.images(0, count), device)
         return LabelFree(asked.criterion, reference=reference(load(model), clean))
