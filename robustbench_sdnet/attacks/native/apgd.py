@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.active import Rows, State, Step
 from robustbench_sdnet.attacks.geometry import column, project, random_on_sphere, steepest
 from robustbench_sdnet.attacks.losses import cross_entropy, dlr, targeted_dlr
 from robustbench_sdnet.attacks.native.wrapper import positive, run_native
 from robustbench_sdnet.attacks.passes import Classifier, Passes
 from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.attacks.search import Rows, State, Step
 from robustbench_sdnet.draws import Draws
 
 MOMENTUM = 0.75

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.active import Rows, State, Step
 from robustbench_sdnet.attacks.geometry import column, lengths
 from robustbench_sdnet.attacks.losses import margin, targeted_margin
 from robustbench_sdnet.attacks.native.wrapper import positive, run_native
 from robustbench_sdnet.attacks.passes import Classifier, Passes
 from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.attacks.search import Rows, State, Step
 
 ALPHA_MAX = 0.1
 """The largest weight of the step that starts at the original image."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.active import Rows, State, Step
 from robustbench_sdnet.attacks.geometry import random_direction
 from robustbench_sdnet.attacks.native.wrapper import positive, run_native
 from robustbench_sdnet.attacks.passes import Classifier, Passes
 from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.attacks.search import Rows, State, Step
 from robustbench_sdnet.draws import Draws
 
 

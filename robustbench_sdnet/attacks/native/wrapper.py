@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.active import Outcome, Search, run_search
+from robustbench_sdnet.attacks.active import Outcome, run_search
 from robustbench_sdnet.attacks.geometry import NORMS, lengths, outside
 from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen, wants_low_precision
 from robustbench_sdnet.attacks.result import AttackResult
+from robustbench_sdnet.attacks.search import Search
 from robustbench_sdnet.errors import InputError, unknown
 
 TOLERANCE = 1e-6
