@@ -62,8 +62,11 @@ def finish(
 ) -> None:
     """Answer the cells, check and save the attacks where asked to, then print the records as tables or as JSON."""
     from ..evaluation import api
+    from ..evaluation.doubts import input_doubts
     from ..evaluation.records import records
 
+    for doubt in input_doubts(ready.models, ready.worker):
+        click.echo(f"Warning: {doubt}", err=True)
     with shown_progress(verb, quiet=as_json) as update:
         progress = api.answer(
             ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update

@@ -338,3 +338,24 @@ def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp
     assert [row["eps"] for row in rows] == ["1/255", "4/255", "16/255"], "one record an eps"
     for row, outcome in zip(rows, outcomes, strict=True):
         assert row["accuracy"] <= outcome.right.mean()
+
+
+def test_an_external_model_that_is_normalised_twice_raises_a_doubt(make_worker, networks):
+    from dataclasses import replace
+
+    from robustbench_sdnet.evaluation.doubts import input_doubts
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = networks["resnet"]
+
+        def forward(self, x):
+            return self.inner((x - 0.45) / 0.2)
+
+    worker = make_worker()
+    worker.load = lambda spec: Twice() if "twice" in spec.source else networks["resnet"]
+    external = [replace(RESNET, name=name, source=f"mine:{name}", weights=name) for name in ("once", "twice")]
+    doubts = list(input_doubts([RESNET, *external], worker))
+    assert len(doubts) == 1
+    assert doubts[0].startswith("twice: The input looks wrong")
