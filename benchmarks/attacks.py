@@ -164,7 +164,7 @@ def ensemble(model: nn.Module, images: Tensor, labels: Tensor, eps: float, share
         "Square": {"n_queries": int(share * 5000), "resc_schedule": False},
     }  # fmt: skip
     with torch.no_grad():
-        robust = model(images).argmax(1) == labels
+        robust: Tensor = model(images).argmax(1) == labels
     for name in STAGES:
         alive = robust.nonzero()[:, 0]
         if len(alive) == 0:
@@ -221,7 +221,8 @@ def timed_result(run: Callable[[], attacks.AttackResult]) -> Run:
 def judged(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """(n,) bool: predicted right."""
     with torch.no_grad():
-        return model(images).argmax(1) == labels
+        right: Tensor = model(images).argmax(1) == labels
+    return right
 
 
 def bare_passes(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> Tensor:

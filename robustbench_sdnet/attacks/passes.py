@@ -20,7 +20,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 LADDER = (
-    *range(1, 9), 10, 12, 14, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200, 250, 320, 400, 500,
+    *range(1, 17), 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 57, 64, 72, 80, 90, 100, 112, 125, 140, 160, 180, 200,
+    225, 250, 280, 320, 360, 400, 450, 500,
 )  # fmt: skip
 """The batch shapes that a model sees, so that its rounding does not depend on what else is still alive.
 
@@ -34,11 +35,11 @@ def rungs(largest: int) -> tuple[int, ...]:
 
 
 def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
-    """Cut `count` rows into (start, stop, shape) with little padding: an eighth of the rows left, or three."""
+    """Cut `count` rows into (start, stop, shape) with little padding: an eighth of the rows left, or one."""
     start = 0
     while start < count:
         left = count - start
-        shape = next((s for s in shapes if left <= s <= left + max(left // 8, 3)), None)
+        shape = next((s for s in shapes if left <= s <= left + max(left // 8, 1)), None)
         shape = shape or max(s for s in shapes if s <= left)
         yield start, min(start + shape, count), shape
         start += shape
