@@ -66,6 +66,13 @@ class SparseCoding(nn.Module):
             return self.weight
         return unit_atoms(self.weight)
 
+    def train(self, mode: bool = True) -> SparseCoding:
+        """Switch to training or evaluation; training may change the weights without a trace, as fused optimisers do."""
+        if mode:
+            self._unit = (0, -1)
+        super().train(mode)
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """The code (n, d, *size / stride) of `x` (n, c, *size).
 
@@ -148,7 +155,7 @@ class SparseCoding(nn.Module):
         self.weight.copy_(torch.where(error <= rounding, self.weight, unit))
         if (
             not self.weight.is_inference()
-        ):  # such tensors keep no version; their atoms are normalised each time
+        ):  # such tensors keep no version; atoms are then normalised each time
             self._unit = (id(self.weight), self.weight._version)
 
 

@@ -321,3 +321,14 @@ def test_the_auxiliary_objective_is_what_the_layers_minimise() -> None:
 def test_bad_hyper_parameters_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Coding(**options)  # type: ignore[arg-type]
+
+
+def test_weights_that_change_in_training_without_a_trace_are_normalised_again():
+    layer = csc2d(3, 8, size=(8, 8))
+    layer.refresh()
+    x = torch.rand(2, 3, 8, 8)
+    layer.train()
+    layer.weight.data.view(-1).numpy()[:] *= 3  # as a fused optimiser writes: the version stays
+    layer.eval()
+    assert torch.allclose(layer.atoms().flatten(1).norm(dim=1), torch.ones(8))
+    assert torch.isfinite(layer(x)).all()
