@@ -268,7 +268,7 @@ def trained(kind: str, options: argparse.Namespace) -> nn.Module:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(batch.contiguous(memory_format=torch.channels_last))
         optimizer.zero_grad()
-        F.cross_entropy(logits.float(), wanted).backward()
+        torch.autograd.backward(F.cross_entropy(logits.float(), wanted))
         optimizer.step()
         schedule.step()
     if kept:
