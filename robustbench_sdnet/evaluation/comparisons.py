@@ -79,7 +79,7 @@ def comparisons(store: Store | str) -> list[Row]:
         for asked, found in answers.items()
         for pair in _pairs(found)
     ]
-    rows += _means(answers)
+    rows = [row for row in [*rows, *_means(answers)] if row["n"]]
     _correct(rows)
     return sorted(rows, key=_order)
 

@@ -54,7 +54,7 @@ def report(
         if output is None:
             return text
         return _write(Path(output), text)
-    target = Path(output) if output is not None else _beside(store) / f"report{FORMATS[to]}"
+    target = Path(output) if output is not None else beside(store) / f"report{FORMATS[to]}"
     document = _document(store, baseline, with_cost)
     return _write(target, _render(document, to, target))
 
@@ -109,7 +109,8 @@ def _picture(folder: Path, ending: str, draw: Callable[[Figure], bytes]) -> Call
     return save
 
 
-def _beside(store: str | Store) -> Path:
+def beside(store: str | Store) -> Path:
+    """The folder of a store, where its reports go unless told otherwise."""
     if isinstance(store, str):
         from sqlalchemy.engine import make_url
 

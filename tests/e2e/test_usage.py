@@ -20,6 +20,7 @@ HELP = [
     ["zoo"],
     ["data"],
     ["diagnose"],
+    ["study"],
 ]
 WRONG = {
     "corupt": "Unknown command 'corupt'. Did you mean 'corrupt'",
@@ -47,6 +48,8 @@ WRONG = {
     "train cifar10 resnet19": "resnet19",
     "train cifar11 resnet20": "cifar11",
     "train digits sdnet20 --set train.epoch=3": "train.epoch",
+    "study": "MODEL",
+    "study nowhere/model": "nowhere/model",
     "report to word": "word",
     "report to markdown --store sqlite:///nowhere/none.db": "does not exist",
     "status --store sqlite:///nowhere/none.db": "does not exist",

@@ -1,0 +1,119 @@
+"""The conclusion: claims only what a test found, and says where images are too few."""
+
+import pytest
+
+from robustbench_sdnet.reports.conclusion import conclusion, sentences
+from robustbench_sdnet.reports.document import Section
+
+
+def compared(lam, gained, lost, n=1000, kind="mean", base=500, significant=False, **given):
+    """A lambda against 0.1, which has `base` of `n` right; the difference's interval as for right or wrong."""
+    import numpy as np
+
+    from robustbench_sdnet.evaluation.comparisons import difference_interval
+    from robustbench_sdnet.evaluation.statistics import mcnemar
+
+    differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost))
+    low, high = difference_interval(differences)
+    p = mcnemar(gained, lost)
+    side = "sdnet @ 0.1" if lost > gained else f"sdnet @ {lam}"
+    attack = kind != "mean"
+    return {
+        "family": "f", "data": "digits", "model_a": "sdnet", "lambda_a": lam, "model_b": "sdnet", "lambda_b": 0.1,
+        "kind": kind, "perturbation": "every attack" if attack else "4 noises, 20 conditions", "severity": None,
+        "norm": "linf" if attack else None, "eps": "8/255" if attack else None, "n": n,
+        "accuracy_a": (base + gained - lost) / n, "accuracy_b": base / n, "low": low, "high": high,
+        "only_a": gained, "only_b": lost, "p": p, "p_corrected": p, "better": side if p < 0.05 else "", **given,
+    }  # fmt: skip
+
+
+def record(kind, lam, accuracy, lam_attack=None, verdict="unchecked", **given):
+    return {
+        "data": "digits", "model": "sdnet", "kind": kind, "perturbation": "pgd", "severity": None, "norm": "linf",
+        "eps": "8/255", "lambda": lam, "lambda_attack": lam_attack or lam, "n": 1000, "accuracy": accuracy,
+        "source": "generated", "verdict": verdict, **given,
+    }  # fmt: skip
+
+
+def rival(name, lam, broken, suspicious):
+    return {
+        "data": "digits", "model": "sdnet", "lambda": lam, "norm": "linf", "eps": "8/255", "n": 1000, "left": 300,
+        "rival": name, "broken": broken, "suspicious": suspicious,
+    }  # fmt: skip
+
+
+def said(records, rows, rivals=()):
+    return dict(sentences(records, rows, rivals))
+
+
+def test_a_significant_gain_under_noise_is_named_with_its_policy_and_points():
+    # calibrated gains 120 and loses 20 of 1000: 10 points; 0.5 gains 60 and loses 10: 5 points.
+    text = said([], [compared(0.5, 60, 10), compared("calibrated", 120, 20)])["noise"]
+    assert "Another lambda helps." in text
+    assert "50.0 % at the training lambda 0.1" in text
+    assert "calibrated gains 10.0 points" in text
+    assert "0.5 does most: it gains 5.0 points" in text
+
+
+def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
+    # 20 against 20 of 1000: interval 0 +- 1.24 points, inside 3 points: no.
+    narrow = said([], [compared(0.5, 20, 20)])["noise"]
+    assert "No other lambda helps" in narrow
+    assert "changes nothing beyond 3.0 points" in narrow
+    # 4 against 2 of 50: 2/52 +- 1.96 * sqrt(...) reaches 13 points: cannot tell.
+    wide = said([], [compared(0.5, 4, 2, n=50, base=25)])["noise"]
+    assert "Cannot tell whether another lambda helps" in wide
+    assert "cannot tell from chance: too few images" in wide
+    assert "No other" not in wide
+
+
+def test_a_loss_is_called_one():
+    text = said([], [compared(0.9, 10, 200, kind="worst_case")])["adversary"]
+    assert "No other lambda helps" in text
+    assert "Lambda 0.9 costs 19.0 points" in text
+    assert "50.0 % survive at the training lambda 0.1" in text
+
+
+def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
+    rows = [compared(0.9, 200, 10, kind="worst_case")]
+    honest = said([record("attack", 0.9, 0.7)], rows, [rival("square", 0.9, 1, False)])
+    assert "not to be trusted" not in honest["adversary"]
+    assert "Square, which uses no gradient, breaks no more than a rare image" in honest["masking"]
+    masked = said([record("attack", 0.9, 0.7)], rows, [rival("square", 0.9, 40, True)])
+    assert "Lambda 0.9 gains 19.0 points" in masked["adversary"]
+    assert "not to be trusted" in masked["adversary"]
+    assert "breaks 40 of the 300 images" in masked["masking"]
+
+
+def test_failed_diagnostics_are_named():
+    records = [record("attack", 0.1, 0.5, verdict="trusted"), record("attack", 0.9, 0.7, verdict="untrusted")]
+    text = said(records, [compared(0.9, 200, 10, kind="worst_case")])
+    assert "Diagnostics failed at lambda 0.9:" in text["masking"]
+    assert "not to be trusted" in text["adversary"]
+    assert (
+        "were not diagnosed"
+        in said([record("attack", 0.9, 0.7)], [compared(0.9, 0, 0, kind="worst_case")])["masking"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("transfer", "claim"), [(0.80, "30.0 points of what looks"), (0.51, "does not flatter")]
+)
+def test_transfer_is_told_from_robustness(transfer, claim):
+    # The worst case at 0.9 is 500 - 0 + 0 = 50 %; perturbations made at 0.1 leave 80 or 51 % there.
+    records = [record("attack", 0.9, 0.5), record("transfer", 0.9, transfer, lam_attack=0.1)]
+    assert claim in said(records, [compared(0.9, 0, 0, kind="worst_case")])["masking"]
+
+
+def test_the_oracle_is_called_an_upper_bound():
+    noise = {"perturbation": "gaussian_noise", "severity": 5, "norm": None, "eps": None}
+    records = [record("corruption", 0.1, 0.40, **noise), record("corruption", "oracle", 0.47, **noise)]
+    text = said(records, [compared(0.5, 60, 10)])["noise"]
+    assert "an upper bound that nobody can deploy, comes to 7.0 points" in text
+
+
+def test_what_was_not_asked_is_said_so():
+    text = said([], [compared(0.5, 1, 1, kind="clean")])
+    assert all("not asked" in answer for answer in text.values())
+    assert conclusion([], [], []) is None
+    assert isinstance(conclusion([], [compared(0.5, 1, 1)], []), Section)
