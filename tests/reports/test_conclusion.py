@@ -97,12 +97,29 @@ def test_failed_diagnostics_are_named():
 
 
 @pytest.mark.parametrize(
-    ("transfer", "claim"), [(0.80, "30.0 points of what looks"), (0.51, "does not flatter")]
+    ("transfer", "gained", "claim"),
+    [
+        # 0.1 keeps 50 %. Transfer leaves 80 % at 0.9, an apparent 30 points; the worst case there is 50 + 5 %: 25 go.
+        (
+            0.80,
+            50,
+            "gain of 30.0 points; together, everything run there leaves 55.0 %: 25.0 points of that gain",
+        ),
+        # The worst case is 79 %: one point goes.
+        (0.80, 290, "transfer does not explain it"),
+        (0.51, 0, "not even transfer looks like a gain over 50.0 %"),
+    ],
 )
-def test_transfer_is_told_from_robustness(transfer, claim):
-    # The worst case at 0.9 is 500 - 0 + 0 = 50 %; perturbations made at 0.1 leave 80 or 51 % there.
-    records = [record("attack", 0.9, 0.5), record("transfer", 0.9, transfer, lam_attack=0.1)]
-    assert claim in said(records, [compared(0.9, 0, 0, kind="worst_case")])["masking"]
+def test_transfer_is_told_from_robustness(transfer, gained, claim):
+    records = [record("attack", 0.9, 0.9), record("transfer", 0.9, transfer, lam_attack=0.1)]
+    assert claim in said(records, [compared(0.9, gained, 0, kind="worst_case")])["masking"]
+
+
+def test_no_more_of_a_gain_is_lost_than_there_was():
+    # Transfer leaves 80 %, the worst case 10 %: the apparent 30 points are gone, not 70.
+    records = [record("attack", 0.9, 0.1), record("transfer", 0.9, 0.8, lam_attack=0.1)]
+    text = said(records, [compared(0.9, 0, 400, kind="worst_case")])["masking"]
+    assert "30.0 points of that gain are transfer" in text
 
 
 def test_the_oracle_is_called_an_upper_bound():
