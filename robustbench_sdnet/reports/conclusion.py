@@ -84,14 +84,29 @@ def noise(evidence: Evidence) -> str:
     numbers = [row for row in means if isinstance(row["lambda_a"], float)]
     if numbers:
         best = max(numbers, key=lambda row: (row["accuracy_a"] - row["accuracy_b"], -row["lambda_a"]))
-        parts.append(f"Of the fixed numbers, {lambda_text(best['lambda_a'])} does most: it {_effect(best)}.")
+        parts.append(
+            f"Of the fixed numbers, {lambda_text(best['lambda_a'])} comes out highest: it {_effect(best)}."
+        )
+    parts += _single(evidence)
     bound = _oracle(evidence)
     if bound is not None:
         parts.append(
             f"Choosing the number on the test labels for each noise and severity, an upper bound that nobody can "
-            f"deploy, comes to {_points(bound)}."
+            f"deploy, gains {_points(bound)}."
         )
     return " ".join(parts)
+
+
+def _single(evidence: Evidence) -> Iterator[str]:
+    """How many single noises at single severities found a difference of their own."""
+    rows = [
+        row for row in evidence.compared if row["kind"] == "corruption" and "noise" in row["perturbation"]
+    ]
+    if rows:
+        yield (
+            f"Of {len(rows)} tests of one noise at one severity, {sum(map(_gains, rows))} found a gain and "
+            f"{sum(map(_loses, rows))} a loss."
+        )
 
 
 def adversary(evidence: Evidence) -> str:

@@ -89,6 +89,19 @@ def test_the_worst_case_is_of_everything_run_in_the_ball(tmp_path):
     assert worst["accuracy_a"] <= direct["accuracy_a"]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_worst_case_is_never_above_any_single_answer(tmp_path, seed):
+    generator = np.random.default_rng(seed)
+    answers = [(asked, generator.random(10) < 0.8) for asked, _ in _attacked()]
+    rows = [row for row in _rows(tmp_path, answers) if row["kind"] == "worst_case"]
+    assert len(rows) == 1
+    for side in ("a", "b"):
+        single = [
+            given.mean() for asked, given in answers if float(asked.lam.text) == rows[0][f"lambda_{side}"]
+        ]
+        assert rows[0][f"accuracy_{side}"] <= min(single)
+
+
 def test_rivals_count_what_the_direct_attack_missed(tmp_path):
     with made_store(tmp_path, _attacked()) as store:
         found = {(row["lambda"], row["rival"]): row for row in rivals(store)}

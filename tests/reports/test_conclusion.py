@@ -6,7 +6,7 @@ from robustbench_sdnet.reports.conclusion import conclusion, sentences
 from robustbench_sdnet.reports.document import Section
 
 
-def compared(lam, gained, lost, n=1000, kind="mean", base=500, significant=False, **given):
+def compared(lam, gained, lost, n=1000, kind="mean", base=500, **given):
     """A lambda against 0.1, which has `base` of `n` right; the difference's interval as for right or wrong."""
     import numpy as np
 
@@ -52,7 +52,8 @@ def test_a_significant_gain_under_noise_is_named_with_its_policy_and_points():
     assert "Another lambda helps." in text
     assert "50.0 % at the training lambda 0.1" in text
     assert "calibrated gains 10.0 points" in text
-    assert "0.5 does most: it gains 5.0 points" in text
+    assert "tests of one noise" not in text, "none was made"
+    assert "0.5 comes out highest: it gains 5.0 points" in text
 
 
 def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
@@ -65,6 +66,15 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     assert "Cannot tell whether another lambda helps" in wide
     assert "cannot tell from chance: too few images" in wide
     assert "No other" not in wide
+
+
+def test_single_noises_are_counted():
+    single = {"kind": "corruption", "perturbation": "shot_noise", "severity": 5}
+    rows = [
+        compared(lam, *moved, **single) for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
+    ]
+    text = said([], [compared(0.5, 60, 10), *rows])["noise"]
+    assert "Of 3 tests of one noise at one severity, 1 found a gain and 1 a loss." in text
 
 
 def test_a_loss_is_called_one():
@@ -126,7 +136,7 @@ def test_the_oracle_is_called_an_upper_bound():
     noise = {"perturbation": "gaussian_noise", "severity": 5, "norm": None, "eps": None}
     records = [record("corruption", 0.1, 0.40, **noise), record("corruption", "oracle", 0.47, **noise)]
     text = said(records, [compared(0.5, 60, 10)])["noise"]
-    assert "an upper bound that nobody can deploy, comes to 7.0 points" in text
+    assert "an upper bound that nobody can deploy, gains 7.0 points" in text
 
 
 def test_what_was_not_asked_is_said_so():
