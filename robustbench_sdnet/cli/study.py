@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import InputError
 from . import options
 from .progress import shown_progress
 from .results import say_fit
@@ -93,6 +94,8 @@ def study(
     """
     budgets = options.eps_list(norm)(eps)
     options.check_sources(models, data, device)
+    if (data or "").startswith(("cifar10c:", "cifar100c:")):
+        raise InputError("A study draws its own noise. Give the clean data set, such as --data cifar10.")
 
     from ..evaluation import study as work
     from ..evaluation.api import Setting
@@ -157,8 +160,9 @@ def _report(store: str, output: Path | None) -> list[Path]:
 
 def _found(store: str, cells: list[Cell]) -> dict[str, Any]:
     """The study's own records and tests, out of a store that may hold others, and what they come to."""
-    from ..evaluation.comparisons import comparisons, rivals
+    from ..evaluation.comparisons import comparisons
     from ..evaluation.records import records
+    from ..evaluation.rivals import rivals
     from ..reports.conclusion import sentences
 
     wanted, names = {cell.id for cell in cells}, {cell.model.name for cell in cells}

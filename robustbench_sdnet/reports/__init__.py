@@ -69,8 +69,9 @@ def _data(store: str | Store, to: str, with_cost: bool) -> str:
 
 
 def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
-    from ..evaluation.comparisons import comparisons, rivals
+    from ..evaluation.comparisons import comparisons
     from ..evaluation.records import provenance, records
+    from ..evaluation.rivals import rivals
     from ..evaluation.store import Store
     from .content import build
 

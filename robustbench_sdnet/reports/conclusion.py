@@ -45,7 +45,7 @@ def conclusion(records: Sequence[Row], compared: Sequence[Row], rivals: Sequence
     Args:
         records: as `evaluation.records.records` returns them.
         compared: as `evaluation.comparisons.comparisons` returns them.
-        rivals: as `evaluation.comparisons.rivals` returns them.
+        rivals: as `evaluation.rivals.rivals` returns them.
     """
     paragraphs = tuple(paragraph for _, paragraph in sentences(records, compared, rivals))
     return Section("Conclusion", paragraphs) if paragraphs else None

@@ -42,7 +42,7 @@ def build(
         records: as `evaluation.records.records` returns them, with cost fields where `with_cost`.
         details: as `evaluation.records.provenance` returns them.
         checks: cell -> its diagnostics, as `Store.verdicts` returns them.
-        compared, rivals: as `evaluation.comparisons.comparisons` and `rivals` return them.
+        compared, rivals: as `evaluation.comparisons.comparisons` and `evaluation.rivals.rivals` return them.
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
 

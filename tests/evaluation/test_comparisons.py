@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from robustbench_sdnet.evaluation.comparisons import FIELDS, comparisons, difference_interval, rivals
+from robustbench_sdnet.evaluation.comparisons import FIELDS, comparisons, difference_interval
+from robustbench_sdnet.evaluation.rivals import rivals
 from robustbench_sdnet.specs import LambdaSpec
 
 from .made_answers import HIGH, LOW, NOISE, PGD, RANDOM, RESNET, SDNET, SQUARE, cell, made_store, right
