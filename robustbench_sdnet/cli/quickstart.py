@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("resnet20", "sdnet20")
 CORRUPTIONS = "all"
-LAMBDAS = "0.1,0.3,0.5,0.7"
+LAMBDAS = "0.1,0.4,0.7"
 EPS = "2/255,4/255,8/255,16/255"
 
 

@@ -1,5 +1,6 @@
 """The public Python API: questions in, a table of records out, and defaults that find data and models."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,13 +76,19 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
         ({"models": ["nothing"]}, "nothing"),
         ({"device": "cuda:99"}, "not there"),
-        ({"data": "digits"}, "No model trained on digits is at hand"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(runs, asked, message):
     with pytest.raises(InputError, match=message) as caught:
         rs.evaluate(**{"limit": 5, **asked})
     assert "\n" not in str(caught.value)
+
+
+def test_data_that_no_model_was_trained_on_is_said(runs):
+    arrays = {"x_train": np.zeros((3, 8, 8, 3), np.uint8), "y_train": np.arange(3)}
+    np.savez("new.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])
+    with pytest.raises(InputError, match=r"No model trained on npz:new.npz is at hand"):
+        rs.evaluate(data="npz:new.npz")
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path, monkeypatch):
