@@ -30,7 +30,14 @@ corruption_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def data() -> None:
-    """Prepare, generate and show data."""
+    """Prepare, generate and show data.
+
+    \b
+    Examples:
+      sdnet-bench data prepare cifar10c
+      sdnet-bench data generate cifar10c --data cifar10 --output CIFAR-10-C
+      sdnet-bench data show --data digits --output sheet.png
+    """
 
 
 @data.command()
