@@ -44,11 +44,11 @@ def trained(arch: str = "sdnet20_all") -> nn.Module:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "runs" / "digits-sdnet20_all"
+    folder = tmp_path / "runs" / "own-sdnet20_all"
     save_model(
         trained(),
         folder / "last.safetensors",
-        data="digits",
+        data="npz:own.npz",
         data_hash="abc",
         recipe={"train": {"epochs": 2}},
         accuracy=0.75,
@@ -84,7 +84,7 @@ def test_a_loaded_model_answers_as_the_saved_one(run: Path) -> None:
 def test_the_card_holds_what_is_known(run: Path) -> None:
     card = describe_model(str(run))
     assert (card.name, card.source, card.arch) == (run.name, str(run), "sdnet20_all")
-    assert (card.data, card.data_hash, card.accuracy) == ("digits", "abc", 0.75)
+    assert (card.data, card.data_hash, card.accuracy) == ("npz:own.npz", "abc", 0.75)
     assert (card.has_lambda, card.lam, card.recipe) == (True, 0.1, {"train": {"epochs": 2}})
     assert card.mean == (0.4914, 0.4822, 0.4465)
     assert card.options["width"] == 4
@@ -98,7 +98,7 @@ def test_plain_models_have_no_lambda(tmp_path: Path) -> None:
 def test_cards_are_read_without_torch(run: Path) -> None:
     code = (
         "import sys; from robustbench_sdnet.zoo import find_models, describe_model; "
-        f"print(len(find_models('digits', runs={str(run.parent)!r})), describe_model({str(run)!r}).arch); "
+        f"print(len(find_models('npz:own.npz', runs={str(run.parent)!r})), describe_model({str(run)!r}).arch); "
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -138,14 +138,14 @@ def test_runs_are_found_by_data_newest_first(run: Path, tmp_path: Path) -> None:
     (run.parent / "empty").mkdir()
     (run.parent / "damaged").mkdir()
     (run.parent / "damaged" / "last.safetensors").write_bytes(b"no")
-    assert [card.name for card in find_models("digits", runs=run.parent)] == [run.name]
-    assert [card.name for card in find_models("digits", train_hash="abc", runs=run.parent)] == [
+    assert [card.name for card in find_models("npz:own.npz", runs=run.parent)] == [run.name]
+    assert [card.name for card in find_models("npz:own.npz", train_hash="abc", runs=run.parent)] == [
         "newer",
         run.name,
     ]
     assert [card.name for card in find_models("npz:x.npz", runs=run.parent)] == ["newer"]
     assert find_models("svhn", train_hash="", runs=run.parent) == []
-    assert find_models("digits", runs=tmp_path / "none") == []
+    assert find_models("npz:own.npz", runs=tmp_path / "none") == []
     newest = newest_run(run.parent)
     assert isinstance(newest, ModelCard)
     assert newest.name == "newer"
