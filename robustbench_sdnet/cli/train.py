@@ -39,6 +39,13 @@ QUIET = 60.0  # seconds between two lines where there is no terminal
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Short for --set train.seed=N.")
 @click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Short for --set train.limit=N: the first N images.",
+)
+@click.option("--data", "source", metavar="NAME", help="Read the images from here instead, such as npz:PATH.")
+@click.option(
     "--devices", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs, or in N processes."
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
@@ -53,6 +60,8 @@ def train(
     output: str | None,
     resume: bool,
     seed: int | None,
+    limit: int | None,
+    source: str | None,
     devices: int | None,
     dry_run: bool,
     device: str,
@@ -68,11 +77,16 @@ def train(
     from ..zoo.registry import architecture
 
     check_name(data)
+    if source is not None:
+        check_name(source)
+        data = source
     architecture(arch)
     check_device(device)
     overrides: dict[str, Any] = dict(parse_pairs(settings, "--set"))
     if seed is not None:
         overrides["train.seed"] = seed
+    if limit is not None:
+        overrides["train.limit"] = limit
     resolved = load_recipe(recipe or "published", overrides, data=data)
     if dry_run:
         import yaml

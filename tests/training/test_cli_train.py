@@ -115,3 +115,11 @@ def test_without_a_terminal_a_line_a_minute_says_what_is_left(capsys, monkeypatc
     # 61 s for 30 steps, 60 to go
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step")]
     assert lines == ["step 40 of 100, about 2 min left"]
+
+
+def test_data_and_limit_as_options(tiny_data, tmp_path):
+    options = ("--data", tiny_data, "--limit", "8", "--output", str(tmp_path / "run"), "--json", *SETTINGS)
+    done = invoke("cifar10", "resnet20", *options)
+    assert done.exit_code == 0, done.output
+    recipe = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert (recipe["data"], recipe["train"]["limit"]) == (tiny_data, 8)
