@@ -46,7 +46,7 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
     \b
     Examples:
       sdnet-bench quickstart
-      sdnet-bench quickstart --output /tmp/first --limit 100
+      sdnet-bench quickstart --output first --limit 100
     """
     models = [_train(arch, output / f"digits-{arch}", device, seed) for arch in ARCHITECTURES]
 

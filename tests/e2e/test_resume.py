@@ -18,9 +18,9 @@ CORRUPT = ["corrupt", "--corruption", "noise,contrast", "--severity", "1-5", "--
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def project(tmp_path_factory):
     """A folder with a data set of 1,200 images and two small models trained on it by the command."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("project")
     generator = np.random.default_rng(0)
     arrays = {}
     for split, n in (("train", 60), ("test", 1200)):
@@ -67,47 +67,47 @@ def _seen(store):
         return {}
 
 
-def test_a_killed_run_goes_on_where_it_was(workplace):
-    store = workplace / "killed.db"
+def test_a_killed_run_goes_on_where_it_was(project):
+    store = project / "killed.db"
     killed = [*CORRUPT, "--store", f"sqlite:///{store}"]
-    assert _kill_after(20, killed, workplace, store) == -signal.SIGKILL
+    assert _kill_after(20, killed, project, store) == -signal.SIGKILL
     before = _shards(store)
     assert len(before) >= 20
-    _run(killed, workplace)
+    _run(killed, project)
     after = _shards(store)
     assert len(after) > len(before), "the kill came before the end"
     assert {key: after[key] for key in before} == before, "finished shards keep their time stamps"
 
-    undisturbed = f"sqlite:///{workplace / 'undisturbed.db'}"
-    _run([*CORRUPT, "--store", undisturbed], workplace)
+    undisturbed = f"sqlite:///{project / 'undisturbed.db'}"
+    _run([*CORRUPT, "--store", undisturbed], project)
     for kind in ("csv", "json"):
         report = [
-            _run(["report", "to", kind, "--store", url], workplace) for url in (killed[-1], undisturbed)
+            _run(["report", "to", kind, "--store", url], project) for url in (killed[-1], undisturbed)
         ]
         assert report[0] == report[1]
         assert len(report[0]) > 1000
 
 
-def test_the_four_commands_as_typed_after_training(workplace):
-    _run(["corrupt", "--severity", "1-5", "--corruption", "contrast", "--limit", "20"], workplace)
-    _run(["attack", "pgd", "--eps", "8/255", "--limit", "20"], workplace)
-    written = _run(["report", "to", "markdown"], workplace)
+def test_the_four_commands_as_typed_after_training(project):
+    _run(["corrupt", "--severity", "1-5", "--corruption", "contrast", "--limit", "20"], project)
+    _run(["attack", "pgd", "--eps", "8/255", "--limit", "20"], project)
+    written = _run(["report", "to", "markdown"], project)
     assert "runs/report.md" in written
-    text = (workplace / "runs" / "report.md").read_text()
+    text = (project / "runs" / "report.md").read_text()
     assert "tiny-sdnet20" in text
     assert "8/255" in text
-    rows = json.loads(_run(["report", "to", "json"], workplace))
+    rows = json.loads(_run(["report", "to", "json"], project))
     kinds = {row["kind"] for row in rows}
     assert kinds == {"clean", "corruption", "noise", "attack"}
     assert {row["data"] for row in rows} == {"npz:tiny.npz"}
     assert {row["n"] for row in rows} == {20}
-    status = json.loads(_run(["status", "--json"], workplace))
+    status = json.loads(_run(["status", "--json"], project))
     assert sum(row["cells"] for row in status) == len(rows)
     assert all(row["unfinished"] == 0 for row in status)
 
 
-def test_bad_checkpoints_are_one_line(workplace, tmp_path):
-    good = (workplace / "runs" / "tiny-sdnet20" / "last.safetensors").read_bytes()
+def test_bad_checkpoints_are_one_line(project, tmp_path):
+    good = (project / "runs" / "tiny-sdnet20" / "last.safetensors").read_bytes()
     truncated = tmp_path / "cut.safetensors"
     truncated.write_bytes(good[:-100])
     hostile = tmp_path / "evil.pth.tar"
@@ -115,11 +115,11 @@ def test_bad_checkpoints_are_one_line(workplace, tmp_path):
     for path in (truncated, hostile):
         done = subprocess.run(
             [*COMMAND, "corrupt", "--data", "npz:tiny.npz", "--model", str(path), "--limit", "5"],
-            cwd=workplace,
+            cwd=project,
             capture_output=True,
             text=True,
         )
         assert done.returncode in (1, 2)
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert path.name in done.stderr
-    assert not (workplace / "hacked").exists()
+    assert not (project / "hacked").exists()
