@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
@@ -69,6 +70,8 @@ class Eps:
 
 
 def _fraction_of_float(value: float) -> str:
+    if not math.isfinite(value):
+        raise InputError(f"eps must be a finite number, got {value}.")
     level = round(value * 255)
     return f"{level}/255" if value == level / 255 else repr(value)
 
@@ -210,6 +213,11 @@ class ModelSpec:
         """Whether the model has CSC layers, and so a lambda to choose."""
         return self.training_lambda is not None
 
+    @property
+    def key(self) -> str:
+        """The identity as one text: equal for equal models, whatever they are called."""
+        return canonical(self.identity())
+
     def identity(self) -> dict[str, Any]:
         """What can change an answer."""
         return {
@@ -347,6 +355,10 @@ class Cell:
             **({"warm": True} if self.warm else {}),
         }
         return hashlib.sha256(canonical(identity).encode()).hexdigest()[:24]
+
+    def asked_in(self, precision: str) -> str:
+        """The id that this question has at another precision."""
+        return replace(self, precision=precision).id
 
     def to_json(self) -> str:
         """The whole cell as JSON, readable back by `from_json`."""

@@ -55,6 +55,12 @@ def test_eps_refuses_what_cannot_be_a_budget(text, message):
         Eps.parse(text)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1])
+def test_eps_refuses_numbers_that_are_no_budget(value):
+    with pytest.raises(InputError, match="eps must"):
+        Eps.parse(value)
+
+
 def test_eps_lists_are_sorted_and_without_repeats():
     assert [eps.text for eps in parse_eps_list("8/255, 1/255,16/510")] == ["1/255", "16/510"]
     with pytest.raises(InputError, match="must not be empty"):

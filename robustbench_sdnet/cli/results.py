@@ -75,7 +75,7 @@ def finish(
     if saving:
         _save(ready, cells, asked, saving)
     wanted = {cell.id for cell in cells}
-    rows = [row for row in records(asked.store) if wanted.issuperset(row["cell"].split("+"))]
+    rows = records(asked.store, only=wanted)
     if as_json:
         click.echo(json.dumps(rows, indent=2, allow_nan=False, default=str))
         return

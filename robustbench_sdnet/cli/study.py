@@ -167,7 +167,7 @@ def _found(store: str, cells: list[Cell]) -> dict[str, Any]:
 
     wanted, names = {cell.id for cell in cells}, {cell.model.name for cell in cells}
     data = {cell.data.name for cell in cells}
-    rows = [row for row in records(store) if wanted.issuperset(row["cell"].split("+"))]
+    rows = records(store, only=wanted)
     compared = [
         row for row in comparisons(store) if {row["model_a"], row["model_b"]} <= names and row["data"] in data
     ]

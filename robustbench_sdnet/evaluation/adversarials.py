@@ -38,7 +38,7 @@ def save_cells(
         images = kept.fetch(cell.id, 0, count)
         if images is None:
             raise StoreError(f"The images of {file_name(cell)} are not kept. Run the attack again.")
-        policies = worker.policies.get(cell.model.weights, {})
+        policies = worker.policies.get(cell.model.key, {})
         with deployed(worker.model(cell.model), cell.lam, policies) as classifier:
             yield (
                 cell,

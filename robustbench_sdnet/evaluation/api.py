@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..data import ImageData
 
 
+FINE_GRAINED = ("square",)  # attacks whose search `auto` keeps in float32
+
 OnFit = Callable[[ModelSpec, LambdaSpec], None]
 
 
@@ -90,8 +92,8 @@ class Ready:
             count=self.setting.calibration_images,
             on_fit=on_fit,
         )
-        for (weights, _), (lam, policy) in fits.items():
-            self.worker.policies.setdefault(weights, {})[lam] = policy
+        for (key, _), (lam, policy) in fits.items():
+            self.worker.policies.setdefault(key, {})[lam] = policy
         return lambda model: policies.resolved(model, lambdas, fits)
 
     def _training_data(self) -> ImageData:
@@ -189,18 +191,29 @@ def attack_plan(
     chosen = ready.with_fits(lambdas, on_fit)
     attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
     spec = questions.data_spec(ready.data)
-    search = _search_precision(precision, ready.worker.device)
+
+    def search(attack: AttackSpec) -> str:
+        return search_precision(attack, precision, ready.worker.device)
+
     return plan.attack_cells(
         ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
     )
 
 
-def _search_precision(precision: str, device: str) -> str:
-    """What "auto" comes to on a device: part of a cell's identity, since a coarser search may find less."""
+def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
+    """What "auto" comes to for an attack on a device: part of a cell's identity, since a coarser search may find less.
+
+    Noise is no search, other libraries compute in float32, and Square and minimal-norm attacks compare values so close
+    that rounding would mislead them.
+    """
     import torch
 
     from ..attacks.passes import wants_low_precision
 
+    if attack.kind == "noise" or ":" in attack.name:
+        return "float32"
+    if precision == "auto" and (attack.name in FINE_GRAINED or attack.eps is None):
+        return "float32"
     return "bfloat16" if wants_low_precision(precision, torch.empty(0, device=device)) else "float32"
 
 

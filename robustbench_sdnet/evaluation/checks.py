@@ -37,17 +37,28 @@ def check(
         cheap: only the checks that cost a few passes a sample.
         on_check: called before each.
     """
-    parents = {parent for cell in cells for parent in cell.parents if cell.kind == "attack" and not cell.warm}
+    stages = _earlier_stages(cells)
     found: dict[str, list[Verdict]] = {}
     for cell in dict.fromkeys(cells):
         spec = cell.perturbation
-        if cell.kind != "attack" or cell.id in parents or not isinstance(spec, AttackSpec):
+        if cell.kind != "attack" or cell.id in stages or not isinstance(spec, AttackSpec):
             continue
         if spec.eps is not None and spec.eps.fraction > 0:
             on_check(cell)
             found[cell.id] = _diagnosed(cell, spec, float(spec.eps), store, worker, cheap)
             store.add_verdicts(cell.id, [asdict(verdict) for verdict in found[cell.id]])
     return found
+
+
+def _earlier_stages(cells: Sequence[Cell]) -> set[str]:
+    """Ids of a chain's stages that a later stage of the same budget goes on from."""
+    budgets = {cell.id: getattr(cell.perturbation, "eps", None) for cell in cells}
+    return {
+        parent
+        for cell in cells
+        for parent in cell.parents
+        if cell.kind == "attack" and not cell.warm and budgets.get(parent) == budgets[cell.id]
+    }
 
 
 def _diagnosed(
@@ -60,7 +71,7 @@ def _diagnosed(
     labels = torch.from_numpy(data.labels[:count]).to(device)
     survivors = None if outcome is None else torch.from_numpy(outcome.right).to(device)
     model = worker.model(cell.model)
-    with deployed(model, cell.lam, worker.policies.get(cell.model.weights, {})) as classifier:
+    with deployed(model, cell.lam, worker.policies.get(cell.model.key, {})) as classifier:
         return diagnose(
             classifier,
             images,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, decimal_text
 from .outcome import Outcome
+from .records import answered_exactly
 from .store import Store
 
 EVERY = "every attack"
@@ -67,15 +68,11 @@ Answers = Mapping[Question, Mapping[Subject, Right]]
 
 def answered_cells(store: Store) -> list[tuple[Cell, Outcome]]:
     """Every answered cell; screened answers only where the same question was not answered in float32."""
-    cells = store.cells()
-    exact = {replace(cell, precision="") for cell in cells.values() if cell.precision == "float32"}
-    found = []
-    for cell_id, cell in cells.items():
-        screened = isinstance(cell.perturbation, CorruptionSpec) and cell.precision != "float32"
-        outcome = store.outcome(cell_id)
-        if outcome is not None and not (screened and replace(cell, precision="") in exact):
-            found.append((cell, outcome))
-    return found
+    seen = {cell_id: n for cell_id, (_, n, _) in store.progress().items()}
+    outcomes = (
+        (cell, store.outcome(cell_id)) for cell_id, cell in answered_exactly(store.cells(), seen).items()
+    )
+    return [(cell, outcome) for cell, outcome in outcomes if outcome is not None]
 
 
 def gather(cells: Iterable[tuple[Cell, Outcome]]) -> dict[Question, dict[Subject, Right]]:

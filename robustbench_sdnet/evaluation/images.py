@@ -50,7 +50,7 @@ class ImageFolder:
             if low <= at < high and at < stop:
                 images = _read(path)
                 if images is None:
-                    return None
+                    continue  # damaged; another file may hold the same range
                 parts.append(images[at - low : min(stop, high) - low])
                 at = min(stop, high)
         return np.concatenate(parts) if parts and at >= stop else None

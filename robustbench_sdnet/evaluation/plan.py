@@ -70,7 +70,7 @@ def attack_cells(
     attacks: Sequence[AttackSpec],
     lambdas: Lambdas = (),
     attack_lambdas: Lambdas = (),
-    precision: str = "float32",
+    precision: str | Callable[[AttackSpec], str] = "float32",
     eps_curve: bool = False,
     warm_start: bool = False,
 ) -> list[Cell]:
@@ -111,7 +111,7 @@ def attack_cells(
                     perturbation=attack,
                     lam=lam,
                     lam_attack=lam,
-                    precision=precision,
+                    precision=precision(attack) if callable(precision) else precision,
                     parents=(before.id,) if before else (),
                 )
                 chain.append(cell)
@@ -206,7 +206,7 @@ def shard_size(cell: Cell, pixels: int, device: str) -> int:
     """
     kind = "cpu" if device == "cpu" else "cuda"
     affordable = _BUDGET[kind] * 1024 / (max(pixels, 256) * passes(cell))
-    return max(_SIZES[0], *(size for size in _SIZES if size <= min(affordable, _LARGEST[kind])))
+    return max((size for size in _SIZES if size <= min(affordable, _LARGEST[kind])), default=_SIZES[0])
 
 
 def grid(size: int, stop: int) -> Iterator[Range]:
@@ -245,7 +245,7 @@ def tasks(
         count: how many samples are asked for.
     """
     groups: dict[object, list[Cell]] = {}
-    for cell in dict.fromkeys(cells):
+    for cell in {cell.id: cell for cell in cells}.values():
         shared = isinstance(cell.perturbation, CorruptionSpec)
         groups.setdefault((cell.data, cell.perturbation) if shared else cell.id, []).append(cell)
     found: list[Task] = []

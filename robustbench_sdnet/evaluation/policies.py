@@ -59,7 +59,7 @@ def fit_policies(
         on_fit: called before a fit that takes time.
 
     Returns:
-        (weights, lambda as asked) to (lambda with its fit's hash, policy).
+        (the model's key, lambda as asked) to (lambda with its fit's hash, policy).
     """
     found: dict[Key, tuple[LambdaSpec, Policy]] = {}
     for lam in lambdas:
@@ -72,7 +72,7 @@ def fit_policies(
         for model in models:
             if model.has_lambda:
                 policy = _fitted(model, lam, load, training_data(), folder, device, count, on_fit)
-                found[model.weights, lam] = (replace(lam, fit=policy.identity()), policy)
+                found[model.key, lam] = (replace(lam, fit=policy.identity()), policy)
     return found
 
 
@@ -128,4 +128,4 @@ def resolved(
     model: ModelSpec, lambdas: Sequence[LambdaSpec], fits: Mapping[Key, tuple[LambdaSpec, Policy]]
 ) -> tuple[LambdaSpec, ...]:
     """A model's lambdas with the hashes of its fits."""
-    return tuple(fits[model.weights, lam][0] if (model.weights, lam) in fits else lam for lam in lambdas)
+    return tuple(fits[model.key, lam][0] if (model.key, lam) in fits else lam for lam in lambdas)

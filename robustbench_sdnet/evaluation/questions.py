@@ -105,18 +105,20 @@ def attack_specs(
     if norm not in info.norms:
         raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
     chosen = check_params(info, given or {})
+    changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
+    text = ",".join(changed + ([f"seed={seed}"] if seed else []))
     stages = stages_of(name, chosen)
     if len(stages) > 1:
+        whole = f"{name}({text})" if text else name
         return [
             spec
             for eps in budgets
             for stage, options in stages
-            for spec in attack_specs(stage, [eps], norm, {k: str(v) for k, v in options.items()}, seed, name)
+            for spec in attack_specs(stage, [eps], norm, {k: str(v) for k, v in options.items()}, seed, whole)
         ]
     if not budgets and not info.minimal_norm:
         raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
-    changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
-    shown = "" if chain else ",".join(changed + ([f"seed={seed}"] if seed else []))
+    shown = "" if chain else text
     wanted: Sequence[Eps | None] = budgets or [None]
     return [
         AttackSpec(
@@ -166,7 +168,7 @@ def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | N
             f"No model trained on {trained_on} is at hand. "
             f"Run 'sdnet-bench train {trained_on} sdnet20' or give --model."
         )
-    specs = {spec.weights: spec for spec in map(model_spec, reversed(cards))}
+    specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
     return _distinct(sorted(specs.values(), key=lambda spec: spec.name))
 
 

@@ -5,14 +5,13 @@ Records hold no times, hosts or paths, so that two stores with equal answers giv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import StoreError
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, canonical
 from .outcome import Outcome
 from .statistics import wilson
 from .store import Shard, Store
@@ -46,33 +45,31 @@ ORACLE_CHOICES = 3  # fewer lambdas are no sweep, and their best is no bound wor
 Record = dict[str, Any]
 
 
-def records(store: Store | str, *, with_cost: bool = False) -> list[Record]:
+def records(
+    store: Store | str, *, with_cost: bool = False, only: Container[str] | None = None
+) -> list[Record]:
     """Every answered cell as a record of `FIELDS`, in an order that depends on the answers alone.
 
     Args:
         store: an open store or its URL.
         with_cost: add `COST_FIELDS`.
+        only: ids of the cells to look at; None for all.
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.
     """
     if isinstance(store, str):
         with Store(store, must_exist=True) as opened:
-            return records(opened, with_cost=with_cost)
+            return records(opened, with_cost=with_cost, only=only)
     found: list[Record] = []
     answered: list[tuple[Cell, Outcome]] = []
-    verdicts = store.verdicts()
-    cells = store.cells()
-    exact = {replace(cell, precision="") for cell in cells.values() if cell.precision == "float32"}
-    for cell_id, cell in cells.items():
+    verdicts, seen = store.verdicts(), {cell_id: n for cell_id, (_, n, _) in store.progress().items()}
+    cells = {cell_id: cell for cell_id, cell in store.cells().items() if only is None or cell_id in only}
+    for cell_id, cell in answered_exactly(cells, seen).items():
         shards = list(store.shards(cell_id))
-        screened = isinstance(cell.perturbation, CorruptionSpec) and cell.precision != "float32"
-        if screened and replace(cell, precision="") in exact:
-            continue  # the same question was answered in float32
-        if shards:
-            outcome = Outcome.join(shard.outcome for shard in shards)
-            answered.append((cell, outcome))
-            found.append(_record(cell, outcome, shards, _verdict(verdicts.get(cell_id)), with_cost))
+        outcome = Outcome.join(shard.outcome for shard in shards)
+        answered.append((cell, outcome))
+        found.append(_record(cell, outcome, shards, _verdict(verdicts.get(cell_id)), with_cost))
     if not found:
         raise StoreError(
             f"The store {store.url.render_as_string()} holds no results. "
@@ -81,6 +78,29 @@ def records(store: Store | str, *, with_cost: bool = False) -> list[Record]:
     answered, found = _distinct_questions(answered, found)
     found += _worst_cases(answered, found, with_cost) + _oracles(found, with_cost)
     return sorted(found, key=_order)
+
+
+def answered_exactly(cells: Mapping[str, Cell], samples: Mapping[str, int]) -> dict[str, Cell]:
+    """The answered cells, without screened ones that float32 answered on as many samples.
+
+    Args:
+        samples: how many samples of each cell are stored; cells without any are left out.
+    """
+    exact = {
+        cell.asked_in("float32"): samples[cell_id]
+        for cell_id, cell in cells.items()
+        if cell_id in samples and cell.precision == "float32"
+    }
+    return {
+        cell_id: cell
+        for cell_id, cell in cells.items()
+        if cell_id in samples
+        and (
+            cell.precision == "float32"
+            or not isinstance(cell.perturbation, CorruptionSpec)
+            or exact.get(cell.asked_in("float32"), 0) < samples[cell_id]
+        )
+    }
 
 
 def provenance(store: Store | str) -> list[dict[str, Any]]:
@@ -158,9 +178,8 @@ def _worst_cases(
     groups: dict[tuple[Any, ...], list[tuple[Cell, Outcome, Record]]] = {}
     for (cell, outcome), row in zip(answered, rows, strict=True):
         if cell.kind in ("attack", "transfer"):
-            groups.setdefault((cell.model, cell.data, cell.perturbation, cell.lam), []).append(
-                (cell, outcome, row)
-            )
+            key = canonical([cell.model.identity(), cell.data.identity(), cell.perturbation.identity()])
+            groups.setdefault((key, cell.lam), []).append((cell, outcome, row))
     return [_worst_case(group, with_cost) for group in groups.values() if len(group) > 1]
 
 
@@ -197,12 +216,18 @@ def _distinct_questions(
     key_fields = FIELDS[: FIELDS.index("n")]
     for index, row in enumerate(rows):
         cell = answered[index][0]
-        key = (cell.model.weights, cell.data.content, *(row[name] for name in key_fields))
+        key = (_who(cell), *(row[name] for name in key_fields))
         standing = best.get(key)
         if standing is None or _strength(row) > _strength(rows[standing]):
             best[key] = index
     kept = sorted(best.values())
     return [answered[index] for index in kept], [rows[index] for index in kept]
+
+
+def _who(cell: Cell) -> str:
+    """Model, images and the fits of lambda policies, by what they are and not by what they are called."""
+    lams = [lam and lam.fit for lam in (cell.lam, cell.lam_attack)]
+    return canonical([cell.model.identity(), cell.data.identity(), lams])
 
 
 def _strength(row: Record) -> tuple[int, float, str]:

@@ -9,7 +9,7 @@ from ..errors import ModelError
 from ..specs import AttackSpec, Cell
 from .engines import local
 from .images import ImageFolder
-from .plan import Range, Task, tasks
+from .plan import Range, Task, missing, tasks
 from .store import Store
 from .worker import Failure, Inputs, Worker
 
@@ -60,7 +60,7 @@ def run(
     waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
     attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
     with_images = attacks if keep_images else waiting
-    todo = _tasks(cells, store, worker, count, kept, with_images)
+    todo = _tasks(cells, store, worker, count, kept, with_images, keep_images)
     progress = Progress(
         shards=sum(len(task.cells) for task in todo),
         stored=sum(len(found) for cell_id, found in store.ranges().items() if cell_id in by_id),
@@ -85,12 +85,27 @@ def run(
 
 
 def _tasks(
-    cells: Sequence[Cell], store: Store, worker: Worker, count: int, kept: ImageFolder, with_images: set[str]
+    cells: Sequence[Cell],
+    store: Store,
+    worker: Worker,
+    count: int,
+    kept: ImageFolder,
+    with_images: set[str],
+    keep_all: bool,
 ) -> list[Task]:
     """Missing shards, and attack shards again whose images a later cell needs but are gone."""
     stored: dict[str, list[Range]] = store.ranges()
+    again = {}
     for cell_id in with_images & set(stored):
-        stored[cell_id] = [(a, b) for a, b in stored[cell_id] if kept.fetch(cell_id, a, b) is not None]
+        children = [stored.get(cell.id, []) for cell in cells if cell_id in cell.parents]
+        again[cell_id] = [
+            (a, b)
+            for a, b in stored[cell_id]
+            if (keep_all or any(any(missing((a, min(b, count)), child)) for child in children))
+            and kept.fetch(cell_id, a, b) is None
+        ]
+    for cell_id, ranges in again.items():
+        stored[cell_id] = [part for part in stored[cell_id] if part not in ranges]
     height, width = worker.data.image_shape
     return tasks(cells, stored, count, pixels=height * width, device=worker.device)
 

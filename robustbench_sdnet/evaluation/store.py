@@ -133,7 +133,7 @@ class Store:
                 if cell_id not in known:
                     row = {"id": cell_id, "spec": spec, "parents": canonical(cell.parents)}
                     _insert_once(connection, _CELLS, row)
-                elif known[cell_id] != spec:
+                elif known[cell_id] != spec and not _stage_of_standalone(known[cell_id], cell):
                     connection.execute(sa.update(_CELLS).where(_CELLS.c.id == cell_id).values(spec=spec))
 
     def add_shard(
@@ -268,6 +268,12 @@ def _insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, A
         connection.execute(postgresql_insert(table).values(row).on_conflict_do_nothing())
     else:
         connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite").values(row))
+
+
+def _stage_of_standalone(known: str, cell: Cell) -> bool:
+    """Whether a chain's stage is an attack that was also asked for alone, whose name it must not take."""
+    chain = getattr(cell.perturbation, "chain", "")
+    return bool(chain) and not getattr(Cell.from_json(known).perturbation, "chain", "")
 
 
 def _sqlite_path(url: sa.URL) -> Path | None:

@@ -79,7 +79,7 @@ class Worker:
         load: from a `ModelSpec` to a module in evaluation mode on the device.
         device: "cpu", "cuda", "cuda:1", ...
         batch_size: the largest batch, top rung of the ladder.
-        policies: by weights, what a model's input-dependent lambdas stand for.
+        policies: by the model's key, what a model's input-dependent lambdas stand for.
     """
 
     data: ImageData
@@ -191,7 +191,7 @@ class Worker:
         return _joined(parts, shard.ids)
 
     def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
-        return self.policies.get(spec.weights, {})
+        return self.policies.get(spec.key, {})
 
     def _at_each(
         self, cell: Cell, images: Tensor, lams: Sequence[LambdaSpec | None], size: int

@@ -155,3 +155,50 @@ def test_batches_have_few_shapes(largest):
         assert all(b - a <= size <= largest for a, b, size in parts)
         shapes |= {size for _, _, size in parts}
     assert len(shapes) <= 7
+
+
+def test_the_dearest_attack_still_has_shards():
+    square = AttackSpec(name="square", eps=Eps.parse("8/255"), params=params({"steps": 5000}))
+    cell = plan.attack_cells([RESNET], DATA, [square])[-1]
+    for pixels in (32 * 32, 224 * 224):
+        for device in ("cpu", "cuda"):
+            assert plan.shard_size(cell, pixels, device) >= 10
+
+
+def test_two_variants_of_a_chain_are_told_apart_and_do_not_continue_each_other():
+    from robustbench_sdnet.evaluation.questions import attack_specs
+
+    eps = [Eps.parse("8/255")]
+    specs = (
+        attack_specs("autoattack", eps)
+        + attack_specs("autoattack", eps, seed=1)
+        + attack_specs("autoattack", eps, given={"variant": "rand"})
+    )
+    assert [spec.chain for spec in specs[::4]] == [
+        "autoattack",
+        "autoattack(seed=1)",
+        "autoattack(variant=rand)",
+    ]
+    cells = [cell for cell in plan.attack_cells([RESNET], DATA, specs) if cell.kind == "attack"]
+    assert [len(cell.parents) for cell in cells] == [0, 1, 1, 1, 0, 1, 1, 1, 0, 1]
+
+
+def test_auto_keeps_searches_that_rounding_misleads_in_float32(monkeypatch):
+    from robustbench_sdnet.attacks import passes
+    from robustbench_sdnet.evaluation.api import search_precision
+    from robustbench_sdnet.evaluation.questions import attack_specs
+
+    monkeypatch.setattr(passes, "wants_low_precision", lambda precision, images: precision != "float32")
+    found = {
+        name: [
+            search_precision(attack_specs(name, [Eps.parse("8/255")])[0], asked, "cpu")
+            for asked in ("auto", "bfloat16")
+        ]
+        for name in ("pgd", "square", "noise", "torchattacks:MIFGSM")
+    }
+    assert found == {
+        "pgd": ["bfloat16", "bfloat16"],
+        "square": ["float32", "bfloat16"],
+        "noise": ["float32", "float32"],
+        "torchattacks:MIFGSM": ["float32", "float32"],
+    }

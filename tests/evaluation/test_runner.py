@@ -275,7 +275,7 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
     deployed = []
     for shuffled in (images.labels, images.labels[::-1].copy()):
         worker = make_worker(labels=shuffled)
-        worker.policies = {SDNET.weights: dict(fits.values())}
+        worker.policies = {SDNET.key: dict(fits.values())}
         with _store(tmp_path, str(len(deployed))) as store:
             run(cells, store=store, worker=worker, count=60)
             deployed.append(np.concatenate([store.outcome(cell.id).lam for cell in cells]))
@@ -359,3 +359,25 @@ def test_an_external_model_that_is_normalised_twice_raises_a_doubt(make_worker, 
     doubts = list(input_doubts([RESNET, *external], worker))
     assert len(doubts) == 1
     assert doubts[0].startswith("twice: The input looks wrong")
+
+
+def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, data):
+    import shutil
+
+    cells = _attacks(data, attack_lambdas=LAMBDAS)
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=make_worker(), count=20)
+        shutil.rmtree(store.images_folder)
+        assert run(cells, store=store, worker=make_worker(), count=20).shards == 0
+
+
+def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
+    from robustbench_sdnet.evaluation.checks import check
+
+    budgets = [Eps.parse(text) for text in ("2/255", "8/255")]
+    specs = attack_specs("pgd", budgets, given={"steps": "2"})
+    cells = plan.attack_cells([RESNET], data, specs, eps_curve=True)
+    worker = make_worker()
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=20)
+        assert len(check(cells, store=store, worker=worker)) == 2

@@ -154,3 +154,11 @@ def test_perturbed_images_are_kept_exactly_and_checked(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-4] + b"\0\0\0\0")
     assert folder.fetch("cell", 0, 6) is None
     assert folder.fetch("cell", 0, 4) is not None
+
+
+def test_a_damaged_image_file_does_not_hide_a_good_one(tmp_path):
+    folder = ImageFolder(tmp_path / "images")
+    images = np.random.default_rng(0).random((2, 3, 4, 4), dtype=np.float32)
+    folder.keep("cell", 0, images)
+    (folder.folder / "cell" / f"0-2-{'0' * 16}.npy").write_bytes(b"damaged")
+    assert np.array_equal(folder.fetch("cell", 0, 2), images)
