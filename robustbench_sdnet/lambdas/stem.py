@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..zoo.control import csc_layers, use_lambda
+from ..zoo.control import stem_input, use_lambda
 from ..zoo.csc import SparseCoding
 
 
@@ -69,20 +68,12 @@ class Stem:
 
 
 def stem_of(model: nn.Module, images: Tensor) -> Stem:
-    """The stem of a model on images (n, 3, h, w) in [0, 1].
+    """The stem of a model on images (n, 3, h, w) in [0, 1], with the input that it really gets.
 
     Raises:
-        InputError: the model has no sparse coding stem behind a normalisation.
+        InputError: the model has no sparse coding stem.
     """
-    for module in model.modules():
-        normalise = getattr(module, "normalise", None)
-        if isinstance(normalise, nn.Module):
-            layers = csc_layers(module)
-            if layers:
-                return Stem(layers[0], normalise(images))
-    raise InputError(
-        "This model has no sparse coding stem, so lambda cannot be chosen. Use an sdnet architecture."
-    )
+    return Stem(*stem_input(model, images))
 
 
 def trained_lambda(layer: SparseCoding) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..zoo.control import use_lambda
 from ..zoo.csc import SparseCoding
+from ..zoo.sdnet import Classifier
 from .stem import stem_of
 
 
@@ -32,7 +33,8 @@ def sweep_lambdas(
     Raises:
         InputError: the model has no sparse coding layers, or a lambda is out of range.
     """
-    if scope != "stem":
+    # A model around one of ours may look at the stem twice, or at other images: only ours is known to share.
+    if scope != "stem" or not isinstance(model, Classifier):
         yield from _one_by_one(model, images, lambdas, scope)
         return
     stem = stem_of(model, images)

@@ -72,12 +72,39 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
     Raises:
         InputError: the model has no sparse coding stem.
     """
-    for module in model.modules():
-        normalise = getattr(module, "normalise", None)
-        if isinstance(normalise, nn.Module) and has_lambda(module):
-            x: Tensor = normalise(images)
-            return csc_layers(module)[0].residual(x)
-    raise InputError("Residuals need a model with a sparse coding stem, such as sdnet18; this one has none.")
+    layer, x = stem_input(model, images)
+    return layer.residual(x)
+
+
+class _Reached(Exception):
+    """The stem was called: nothing behind it needs to run."""
+
+
+def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
+    """The first sparse coding layer of a model and the input (n, c, h, w) that it gets for images in [0, 1].
+
+    The model runs up to that layer, so whatever it or a model around it does to the images before counts.
+
+    Raises:
+        InputError: the model has no sparse coding stem.
+    """
+    seen: list[tuple[SparseCoding, Tensor]] = []
+
+    def stop(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, SparseCoding)  # narrows the type: the hook is on these layers alone
+        seen.append((layer, inputs[0]))
+        raise _Reached
+
+    handles = [layer.register_forward_pre_hook(stop) for layer in csc_layers(model)]
+    try:
+        if handles:
+            model(images)
+    except _Reached:
+        return seen[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    raise InputError("This model has no sparse coding stem, so it has no lambda. Use an sdnet architecture.")
 
 
 def refresh_step_sizes(model: nn.Module, *, tolerance: float = 1e-5, max_steps: int = 2000) -> None:

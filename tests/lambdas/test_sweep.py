@@ -85,3 +85,27 @@ def test_what_cannot_be_swept(model, images):
         list(sweep_lambdas(model, images, [-0.1]))
     with pytest.raises(InputError, match="scope"):
         list(sweep_lambdas(model, images, [0.1], scope="head"))
+
+
+class _Inverted(torch.nn.Module):
+    """One of our models behind a step of its own: what the stem sees is not what the model is given."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        return self.inner(1 - images)
+
+
+@pytest.mark.parametrize("wrap", [_Inverted, torch.nn.Sequential])
+def test_a_model_around_ours_is_swept_as_it_answers(wrap):
+    torch.manual_seed(0)
+    inner = build_model("sdnet20", width=4, num_classes=3, input_size=8).eval().requires_grad_(False)
+    model = wrap(inner)
+    images = torch.rand(4, 3, 8, 8)
+    for lam, found in zip((0.1, 0.5), sweep_lambdas(model, images, (0.1, 0.5)), strict=True):
+        with use_lambda(model, lam):
+            assert torch.equal(found, model(images))
+    given = 1 - images if wrap is _Inverted else images
+    assert torch.allclose(stem_of(model, images).x, inner.normalise(given))
