@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import DEFAULT_STORE
 from .progress import shown_progress
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def finish(
         click.echo(line)
     click.echo(
         f"{progress.shards} shards computed, {progress.stored} were stored already, in {asked.store}. "
-        "Draw the report: sdnet-bench report to markdown"
+        f"Draw the report: sdnet-bench report to markdown{_store_option(asked.store)}"
     )
 
 
@@ -214,6 +215,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _store_option(store: str) -> str:
+    """What to add to a command so that it reads the same store."""
+    return "" if store == DEFAULT_STORE else f" --store {store}"
 
 
 def _budget(row: Record) -> str:

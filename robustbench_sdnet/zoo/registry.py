@@ -100,7 +100,8 @@ def describe_model(source: str) -> ModelCard:
             read_card(run_checkpoint(Path(source))), name=Path(source).resolve().name, source=source
         )
     if kind == "checkpoint":
-        return read_card(source)
+        card, stem = read_card(source), Path(source).stem
+        return card if stem in ("best", "last") else replace(card, name=stem)
     if kind == "zoo":
         return replace(read_card(zoo_checkpoint(source)), name=source, source=source)
     from .external import describe_external

@@ -243,3 +243,10 @@ def test_what_is_not_there_is_said(source: str, message: str) -> None:
 def test_a_folder_without_a_checkpoint_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no checkpoint"):
         load_model(tmp_path)
+
+
+def test_a_file_is_called_after_itself_and_a_runs_checkpoint_after_its_run(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes((run / "last.safetensors").read_bytes())
+    assert describe_model(str(copy)).name == "mine"
+    assert describe_model(str(run / "last.safetensors")).name == run.name

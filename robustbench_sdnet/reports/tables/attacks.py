@@ -51,7 +51,7 @@ def attack_table(results: Results, data: str, model: str) -> Table:
         )
     if any(result.kind == "worst_case" for result in found):
         notes.append(
-            "worst case: images that survive every attack run at that eps, at whatever lambda it was made."
+            "worst case: images that survive every perturbation of that attack, at whatever lambda it was made."
         )
     columns = ("attack", "lambda", "eps", "accuracy", "noise", "passes/image", "verdict")
     return Table(columns, tuple(rows), left=(0, 6), notes=tuple(notes), stacked=True)
@@ -116,8 +116,13 @@ def noise_beside(results: Results, attack: Result) -> Estimate | None:
 
 
 def strongest(results: Results, subject: Subject, norm: str | None, eps: str | None) -> Result | None:
-    """The direct attack, or worst case, that leaves a subject the least accuracy at a budget."""
-    found = results.of(DIRECT, subject=subject, norm=norm, eps=eps)
+    """The direct attack, or worst case, that leaves a subject the least accuracy at a budget.
+
+    Only attacks on the most images are compared: the same attack on the first few says something else.
+    """
+    found = list(results.of(DIRECT, subject=subject, norm=norm, eps=eps))
+    largest = max((result.estimate.n for result in found), default=0)
+    found = [result for result in found if result.estimate.n == largest]
     return min(
         found, key=lambda r: (r.estimate.accuracy, r.kind != "worst_case", r.is_stage, r.name), default=None
     )

@@ -27,7 +27,8 @@ def overview(results: Results, data: str, source: str | None) -> Table:
         columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
         left += (len(columns) - 1,)
         notes.append(
-            f"{columns[-2]}: the lowest accuracy that an attack of the deployed lambda left, and which one. "
+            f"{columns[-2]}: the lowest accuracy that an attack of the deployed lambda left, of the attacks on the "
+            "most images, and which one. "
             "Compare only rows of the same attack."
         )
     rows = []
