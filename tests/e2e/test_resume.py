@@ -81,9 +81,7 @@ def test_a_killed_run_goes_on_where_it_was(project):
     undisturbed = f"sqlite:///{project / 'undisturbed.db'}"
     _run([*CORRUPT, "--store", undisturbed], project)
     for kind in ("csv", "json"):
-        report = [
-            _run(["report", "to", kind, "--store", url], project) for url in (killed[-1], undisturbed)
-        ]
+        report = [_run(["report", "to", kind, "--store", url], project) for url in (killed[-1], undisturbed)]
         assert report[0] == report[1]
         assert len(report[0]) > 1000
 
