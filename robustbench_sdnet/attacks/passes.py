@@ -173,7 +173,13 @@ def _input_gradient(value: Tensor, images: Tensor) -> Tensor:
     """The gradient, zero where the model does not let one through (a detached or constant output)."""
     if not value.requires_grad:
         return torch.zeros_like(images)
-    (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
+    try:
+        (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(f"The model raised {type(error).__name__} in its backward pass: {reason}") from error
     return torch.zeros_like(images) if gradient is None else gradient
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from robustbench_sdnet.attacks.signatures import LIBRARIES, library_attack
 from robustbench_sdnet.errors import InputError, unknown
 
 Value = bool | int | float | str | None
+POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
 
 _PACKAGE = "robustbench_sdnet.attacks.native"
 
@@ -149,10 +151,18 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
         if name not in params:
             raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
         params[name] = _coerced(f"Option '{name}' of attack {info.name}", value, params[name])
+        _check_positive(f"Option '{name}' of attack {info.name}", name, params[name])
         allowed = info.choices.get(name)
         if allowed and params[name] not in allowed:
             raise unknown(f"value of option '{name}'", str(value), allowed)
     return params
+
+
+def _check_positive(what: str, name: str, value: Value) -> None:
+    """Counts and sizes that an attack could not start with, refused before any work."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in POSITIVE and number and not 0 < float(value or 0) < math.inf:
+        raise InputError(f"{what} must be above 0 and finite, got {value}.")
 
 
 def _coerced(what: str, value: object, default: Value) -> Value:

@@ -104,7 +104,7 @@ class SparseCoding(nn.Module):
 
     def _per_sample(self, x: Tensor) -> float | Tensor:
         """Lambda for a batch: a number, or one a sample in a shape that broadcasts over codes."""
-        lam = self.lam
+        lam = self.lam.to(x) if isinstance(self.lam, Tensor) else self.lam
         if self.coding.rescale_lambda:
             lam = lam * (x[0].numel() / self.operator.code_numel(x, self.weight))
         if not isinstance(lam, Tensor) or lam.dim() == 0:

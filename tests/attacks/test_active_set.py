@@ -215,3 +215,30 @@ def test_gradients_that_are_not_finite_become_zero():
     passes = Passes(lambda images: images.flatten(1).sqrt()[:, :2], low_precision=False, batch_size=4)
     _, gradient = passes.gradient(torch.zeros(2, 1, 2, 2), lambda logits, index: logits[:, 0])
     assert torch.equal(gradient, torch.zeros(2, 1, 2, 2))
+
+
+class _Refused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise RuntimeError("no way back")
+
+
+def test_a_model_that_raises_on_the_way_back_is_one_line():
+    class Oneway(nn.Module):
+        def forward(self, x):
+            return _Refused.apply(x).flatten(1)[:, :3]
+
+    images, labels = torch.rand(4, 3, 4, 4), torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(ModelError, match="backward pass: no way back"):
+        attacks.pgd(Oneway(), images, labels, eps=0.1, steps=2, early_stop=False)
+
+
+def test_large_l2_budgets_are_kept_within_rounding():
+    images = torch.full((2, 3, 224, 224), 0.5)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    result = attacks.noise(model, images, torch.zeros(2, dtype=torch.int64), eps=20.0, norm="l2")
+    assert float((result.images - images).flatten(1).norm(dim=1).max()) <= 20 * (1 + 1e-6)

@@ -84,3 +84,12 @@ def test_autoattack_is_four_stages_of_known_attacks():
             check_params(attack_info(name), params)
     assert chain("autoattack", {"variant": "rand"}) == CHAINS["autoattack-rand"]
     assert chain("pgd", {"steps": 3}) == (("pgd", {"steps": 3}),)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("step_size", "nan"), ("step_size", "-1"), ("step_size", "inf"), ("steps", "0"), ("restarts", "-3")],
+)
+def test_counts_and_sizes_must_be_positive(name, value):
+    with pytest.raises(InputError, match=rf"Option '{name}' of attack pgd must be above 0 and finite"):
+        check_params(attack_info("pgd"), {name: value})

@@ -332,3 +332,15 @@ def test_weights_that_change_in_training_without_a_trace_are_normalised_again():
     layer.eval()
     assert torch.allclose(layer.atoms().flatten(1).norm(dim=1), torch.ones(8))
     assert torch.isfinite(layer(x)).all()
+
+
+@pytest.mark.parametrize(
+    "lam", [torch.tensor(0.5, dtype=torch.float64), torch.full((2,), 0.5, dtype=torch.float64)]
+)
+def test_a_lambda_of_another_precision_is_taken_as_the_number_it_is(lam):
+    layer = csc2d(3, 8, size=(8, 8)).eval()
+    x = torch.rand(2, 3, 8, 8)
+    with use_lambda(layer, 0.5):
+        wanted = layer(x)
+    with use_lambda(layer, lam):
+        assert torch.allclose(layer(x), wanted)

@@ -116,7 +116,7 @@ def positive(name: str, value: int) -> int:
 def assert_inside(points: Tensor, images: Tensor, eps: float | None, norm: str) -> None:
     """Raise if any point left its ball or [0, 1]: a defect of the attack, never of its input."""
     beyond, box = outside(points, images, eps, norm)
-    if not (beyond <= TOLERANCE and box <= TOLERANCE):
+    if not (beyond <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE):
         raise AssertionError(
             f"Attack left the {norm} ball of radius {eps} by {beyond:.2e}, or [0, 1] by {box:.2e}."
         )
