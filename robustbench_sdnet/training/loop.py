@@ -108,18 +108,25 @@ def fit(
         TrainingError: the loss is not finite.
     """
     feed = session.feed
+    if session.step and session.step % feed.steps == 0 and len(session.history) < session.step // feed.steps:
+        _end_epoch(session, after_epoch)  # the state was saved after an epoch's last step, before its record
     while session.step < session.steps_total:
         epoch, offset = divmod(session.step, feed.steps)
         session.model.train()
         for batch in feed.epoch(epoch, offset):
             train_step(session, batch)
             after_step()
-        check_finite(session)
-        record = {"epoch": epoch + 1, "step": session.step, "loss": float(session.loss) / feed.steps}
-        record["lr"] = learning_rate(session.options, session.step - 1, session.steps_total)
-        session.loss.zero_()
-        session.history.append(record)
-        after_epoch(record)
+        _end_epoch(session, after_epoch)
+
+
+def _end_epoch(session: Session, after_epoch: Callable[[dict[str, float]], None]) -> None:
+    check_finite(session)
+    steps = session.feed.steps
+    record = {"epoch": session.step // steps, "step": session.step, "loss": float(session.loss) / steps}
+    record["lr"] = learning_rate(session.options, session.step - 1, session.steps_total)
+    session.loss.zero_()
+    session.history.append(record)
+    after_epoch(record)
 
 
 def train_step(session: Session, batch: Batch) -> None:
