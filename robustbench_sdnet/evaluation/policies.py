@@ -69,6 +69,10 @@ def fit_policies(
             raise InputError(
                 f"Lambda policy '{lam.text}' has no rule to deploy. Take calibrated or label-free."
             )
+        if lam.scope != "stem":
+            raise InputError(
+                f"Lambda policy '{lam.text}' chooses for the stem alone. Leave --lambda-scope at stem."
+            )
         for model in models:
             if model.has_lambda:
                 policy = _fitted(model, lam, load, training_data(), folder, device, count, on_fit)

@@ -74,6 +74,7 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"attacks": [{"name": "pgd", "stps": 3}]}, "Did you mean 'steps'"),
         ({"lambdas": "-1"}, "not negative"),
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
+        ({"corruptions": "contrast", "lambdas": "calibrated", "lambda_scope": "all"}, "for the stem alone"),
         ({"models": ["nothing"]}, "nothing"),
         ({"device": "cuda:99"}, "not there"),
     ],

@@ -109,3 +109,12 @@ def test_a_model_around_ours_is_swept_as_it_answers(wrap):
             assert torch.equal(found, model(images))
     given = 1 - images if wrap is _Inverted else images
     assert torch.allclose(stem_of(model, images).x, inner.normalise(given))
+
+
+def test_residuals_of_repeated_dictionaries_are_those_of_the_layer():
+    model = (
+        build_model("sdnet20", width=4, num_classes=3, input_size=8, n_dict=2).eval().requires_grad_(False)
+    )
+    images = torch.rand(4, 3, 8, 8)
+    (found,) = stem_of(model, images).residuals([0.1])
+    assert torch.allclose(found, residuals(model, images), rtol=1e-5)
