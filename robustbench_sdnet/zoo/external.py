@@ -5,12 +5,13 @@ Their packages are imported when such a model is asked for, and are no requireme
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ..errors import InputError, ModelError, SdnetBenchError
@@ -126,9 +127,20 @@ def describe_external(kind: str, source: str) -> ModelCard:
         name=source,
         source=source,
         arch=source,
+        options=_beyond_tensors(kind, source, model),
         weights_hash=weights_hash(model),
         has_lambda=bool(layers),
         lam=layers[0].coding.lam if layers else None,
         mean=mean,
         std=std,
     )
+
+
+def _beyond_tensors(kind: str, source: str, model: nn.Module) -> dict[str, Any]:
+    """What can change an answer and is in no tensor: how ours was built, and the code of a function's module."""
+    found = dict(getattr(model, "options", None) or {})
+    if kind == "callable":
+        spec = importlib.util.find_spec(source.partition("?")[0].partition(":")[0])
+        if spec is not None and spec.origin and Path(spec.origin).is_file():
+            found["source_sha256"] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    return found

@@ -314,3 +314,21 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     twice = nn.Sequential(model.normalise, model).eval()
     assert "it normalises twice" in str(check_input(twice, images))
     assert check_input(nn.Flatten(), images) is None
+
+
+def test_a_function_is_identified_by_its_code_and_the_options_of_what_it_builds(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cards = []
+    for steps in (2, 4):
+        name = f"built_{steps}"
+        (tmp_path / f"{name}.py").write_text(
+            "import torch\nfrom robustbench_sdnet import build_model\n"
+            "def make():\n    torch.manual_seed(0)\n"
+            f"    return build_model('sdnet20', width=4, num_classes=3, input_size=8, n_steps={steps})\n"
+        )
+        cards.append(describe_model(f"{name}:make"))
+    assert cards[0].weights_hash == cards[1].weights_hash
+    assert [card.options["n_steps"] for card in cards] == [2, 4]
+    assert cards[0].options["source_sha256"] != cards[1].options["source_sha256"]
