@@ -21,6 +21,7 @@ from .lambdas.registry import parse_policy
 Params = tuple[tuple[str, Any], ...]
 SEVERITIES = (1, 2, 3, 4, 5)
 NORMS = ("linf", "l2")
+DEFAULT_STORE = "sqlite:///runs/results.db"
 MAX_LAMBDAS = 1000
 
 

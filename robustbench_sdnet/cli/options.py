@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from ..errors import InputError, unknown
-from ..specs import Eps, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
+from ..specs import DEFAULT_STORE, Eps, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-DEFAULT_STORE = "sqlite:///runs/results.db"
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on

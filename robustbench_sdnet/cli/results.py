@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import DEFAULT_STORE
+from ..specs import DEFAULT_STORE
 from .progress import shown_progress
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, InputError
 from ..specs import (
+    DEFAULT_STORE,
     AttackSpec,
     Cell,
     CorruptionSpec,
@@ -21,7 +22,7 @@ from ..specs import (
 from . import plan, policies, questions
 from .device import pick_batch_size, pick_device
 from .runner import Progress, run
-from .store import DEFAULT_STORE, Store
+from .store import Store
 from .worker import Worker
 
 if TYPE_CHECKING:

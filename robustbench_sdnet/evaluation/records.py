@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import StoreError
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, canonical
+from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, canonical
 from .outcome import Outcome
 from .statistics import wilson
 from .store import Shard, Store
@@ -315,8 +315,6 @@ def _order(row: Record) -> tuple[Any, ...]:
 
 
 def _number(eps: str | None) -> float:
-    from ..specs import Eps
-
     return -1.0 if eps is None else float(Eps.parse(eps, "l2"))
 
 

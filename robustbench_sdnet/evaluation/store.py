@@ -19,12 +19,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from ..errors import InputError, StoreError
-from ..specs import Cell, canonical
+from ..specs import DEFAULT_STORE, Cell, canonical
 from .outcome import Outcome
 from .plan import missing
 
 SCHEMA_VERSION = 1
-DEFAULT_STORE = "sqlite:///runs/results.db"
 
 _METADATA = sa.MetaData()
 _META = sa.Table(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, StoreError, unknown
+from ..specs import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from ..evaluation.store import Store
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 # Format -> the ending of its file. The last two are data for other programs.
 FORMATS = {"markdown": ".md", "html": ".html", "latex": ".tex", "csv": ".csv", "json": ".json"}
 DATA_FORMATS = ("csv", "json")
-DEFAULT_STORE = "sqlite:///runs/results.db"
 
 
 def report(

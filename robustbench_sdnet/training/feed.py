@@ -101,7 +101,7 @@ class Feed:
         return len(self.positions) // self.batch_size
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from a step on."""
+        """The batches of an epoch from a step on; every kind of feed makes them in its own way."""
         raise NotImplementedError
 
     def _draw(self, epoch: int) -> Epoch:
