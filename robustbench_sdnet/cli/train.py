@@ -94,7 +94,7 @@ def train(
         click.echo(yaml.safe_dump(resolved.to_dict(), sort_keys=False), nl=False)
         return None
     if devices is not None and devices > 1 and "WORLD_SIZE" not in os.environ:
-        from ..training.distributed import launch
+        from ..training.launch import launch
 
         return launch(devices, _without_devices(sys.argv[1:]))
     _train(data, arch, recipe, overrides, output, resume, device, data_root, as_json)

@@ -1,18 +1,17 @@
-"""Training in several processes: the group, batch statistics over all of them, and starting them."""
+"""Training in several processes: the group, batch statistics over all of them, and the loss of one of them."""
 
 from __future__ import annotations
 
+import inspect
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
-from ..errors import InputError
+from ..errors import TrainingError
 
 
 def world() -> tuple[int, int, int]:
@@ -21,12 +20,41 @@ def world() -> tuple[int, int, int]:
     return rank, count, int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def distribute(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with its gradients averaged over all processes."""
+    # Batch statistics are global and step sizes follow from the weights, so buffers agree without a broadcast.
+    wrapper: Any = nn.parallel.DistributedDataParallel
+    renamed = (
+        "forward_sync_buffers" in inspect.signature(wrapper).parameters
+    )  # torch 2.15; the old name warns there
+    options = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    ids = [device.index] if device.type == "cuda" else None
+    distributed: nn.Module = wrapper(module, device_ids=ids, **options)
+    return distributed
+
+
+def restarted() -> bool:
+    """Whether torchrun started this process again after one was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def may_restart() -> bool:
+    """Whether torchrun will start the processes again when one is lost (`--max-restarts`)."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
 def join(device: torch.device) -> bool:
     """Join the process group that torchrun describes; False where there is one process."""
     if world()[1] == 1:
         return False
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        store, rank, count = next(rendezvous("env://"))
+        # torchrun keeps its store when it starts processes again, with the addresses of those that are gone.
+        store = dist.distributed_c10d.PrefixStore(
+            f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store
+        )
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count)
     return True
 
 
@@ -48,6 +76,32 @@ def wait_for_all() -> None:
     """Return when every process has come here."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
+
+
+def agree_on(step: int, device: torch.device) -> None:
+    """Check that all processes go on from the same step.
+
+    Raises:
+        TrainingError: they read different states.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    ends = torch.tensor([step, -step], device=device)
+    dist.all_reduce(ends, dist.ReduceOp.MIN)
+    low, high = int(ends[0]), -int(ends[1])
+    if low != high:
+        raise TrainingError(
+            f"The processes found states of different steps ({low} to {high}). Put --output on a disk that all "
+            "machines share."
+        )
+
+
+def lost_another(error: BaseException) -> bool:
+    """Whether an error says that another process of the group has gone."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
+    # gloo raises plain RuntimeErrors that name its source files; nccl and the store have their own types
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 class _Sum(torch.autograd.Function):
@@ -92,19 +146,3 @@ def share_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GlobalBatchNorm2d
-
-
-def launch(devices: int, arguments: Sequence[str]) -> int:
-    """Run `python -m robustbench_sdnet` with these arguments in several processes of this machine; the
-    exit code.
-
-    Raises:
-        InputError: fewer than one device.
-    """
-    if devices < 1:
-        raise InputError(f"--devices must be at least 1, got {devices}.")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
-    environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices)), **os.environ}
-    return subprocess.run(
-        [*command, "-m", "robustbench_sdnet", *arguments], env=environment, check=False
-    ).returncode

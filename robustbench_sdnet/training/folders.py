@@ -61,6 +61,26 @@ def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, r
     return folder
 
 
+def may_resume(folder: Path, *, asked: bool, restarted: bool) -> bool:
+    """Whether to go on with the run of a folder.
+
+    Args:
+        folder: the run's.
+        asked: by `--resume`; then a run must be there, though it need not have saved a state yet.
+        restarted: by torchrun; then the first start may have been lost before it made the folder.
+
+    Raises:
+        InputError: asked, and the folder holds no run.
+    """
+    there = (folder / PLAN).is_file()
+    if asked and not there and not restarted:
+        what = "holds no run" if folder.is_dir() else "does not exist"
+        raise InputError(
+            f"{folder} {what}: nothing to resume. Leave --resume out to start there, or name another --output."
+        )
+    return there and (asked or restarted)
+
+
 def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bool, resume: bool) -> Recipe:
     """The recipe this folder is to run.
 

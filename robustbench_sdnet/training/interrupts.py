@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: a request to stop after the current step."""
+"""Ctrl-C, SIGTERM and SIGHUP while training: a request to stop after the current step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
-def stop_requests() -> Iterator[Callable[[], str | None]]:
-    """Catch both signals; outside the main thread, which alone may, catch nothing.
+def stop_requests(heed: bool = True) -> Iterator[Callable[[], str | None]]:
+    """Catch the signals; outside the main thread, which alone may, catch nothing.
+
+    Args:
+        heed: False ignores them, as all but the first of several processes do: the first one stops when it has
+            saved, needs the others for the step it is in, and its leaving ends them.
 
     Yields:
         A function that names the signal that came, or None. A second one raises KeyboardInterrupt at once.
@@ -22,11 +28,16 @@ def stop_requests() -> Iterator[Callable[[], str | None]]:
         return
 
     def note(number: int, frame: Any) -> None:
+        if not heed:
+            return
         if came:
             raise KeyboardInterrupt
         came.append(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    wanted = [
+        number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
+    ]  # as nohup has it
+    before = {number: signal.signal(number, note) for number in wanted}
     try:
         yield lambda: came[0] if came else None
     finally:

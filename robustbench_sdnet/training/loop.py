@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from .device import Device
-from .distributed import total, world
+from .distributed import distribute, total, world
 from .feed import Batch, Feed
 from .objective import Objective
 from .options import TrainOptions
@@ -75,10 +75,7 @@ def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -
     model = device.place(model).train()
     objective: nn.Module = Objective(model, options, device, compiled=options.compile)
     if world()[1] > 1:
-        ids = [device.device.index] if device.device.type == "cuda" else None
-        # Batch statistics are global and step sizes follow from the weights, so buffers agree without a
-        # broadcast.
-        objective = nn.parallel.DistributedDataParallel(objective, device_ids=ids, broadcast_buffers=False)
+        objective = distribute(objective, device.device)
     optimiser = torch.optim.SGD(
         model.parameters(),
         lr=options.lr,

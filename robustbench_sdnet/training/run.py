@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import data as datasets
+from ..errors import InputError
 from ..zoo.registry import architecture
 from . import distributed, folders
 from .device import choose
+from .failures import failure
 from .loop import Event
 from .recipe import Recipe
 from .result import TrainResult
@@ -41,23 +43,30 @@ def train(
         recipe: a name, the path of a YAML file, or a recipe; None is "published".
         overrides: "train.epochs" -> 30 and the like.
         output: the run's folder; None makes `runs/<data>-<arch>-<time>`, or finds the newest one to resume.
-        resume: go on from the last state of the folder, from the beginning where there is none.
+        resume: go on from the last state of the folder, from the beginning where none was saved yet. Processes that
+            torchrun has started again do so in any case.
         device: "auto", "cpu", "cuda", "cuda:1".
         data_root: folder of downloaded data.
         runs: where run folders are made.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:
-        InputError: unknown names or keys, a folder that cannot be written or holds another run.
+        InputError: unknown names or keys, a folder that cannot be written, holds another run, or holds none to resume.
         DataError: damaged data.
-        TrainingError: the loss is not finite, or the run was interrupted (its state is saved first).
+        TrainingError: the loss is not finite, the run was interrupted (its state is saved first), a step failed, or
+            another process was lost.
     """
     begun = time.monotonic()
     architecture(arch)
     datasets.check_name(data)
     wanted = folders.resolve_recipe(recipe, overrides or {}, data)
     rank, count, local_rank = distributed.world()
+    if output is None and distributed.may_restart():
+        raise InputError(
+            "With --max-restarts, name --output: the processes must find the run when they start again."
+        )
     folder = folders.choose_folder(data, arch, output, Path(runs), resume)
+    resume = folders.may_resume(folder, asked=resume, restarted=distributed.restarted())
     plan = folders.plan_run(folder, data, arch, wanted, explicit=bool(recipe or overrides), resume=resume)
     chosen = choose(device, plan.train, local_rank)
     plan = folders.settle(plan, chosen, count)
@@ -70,6 +79,8 @@ def train(
         run.prepare(data_root)
         run.restore(load_state(folder, run.tell_damage) if resume else None)
         return run.finish(begun)
+    except RuntimeError as error:
+        raise failure(error, folder, chosen) from error
     finally:
         if joined:
             distributed.leave()

@@ -94,11 +94,12 @@ class Run:
         self.session = start(model, feed, options, self.device)
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Go to the step of a saved state.
+        """Go to the step of a saved state; None is step 0.
 
         Raises:
-            TrainingError: the state belongs to other data.
+            TrainingError: the state belongs to other data, or the processes found different ones.
         """
+        distributed.agree_on(state["step"] if state else 0, self.device.device)
         if state is None:
             return
         if state["data_hash"] != self.train_data.content_hash:
@@ -150,7 +151,7 @@ class Run:
             resumed_at_step=self.resumed_at,
             seconds=seconds,
         )
-        with stop_requests() as stop:
+        with stop_requests(heed=self.rank == 0) as stop:
             self._stop = stop
             fit(session, after_step=self._after_step, after_epoch=self._after_epoch)
         self.curves.close()

@@ -141,6 +141,12 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run runs/tiny-resnet20-\* to resume"):
         train(tiny_data, "resnet20", resume=True)
+    with pytest.raises(InputError, match=r"absent does not exist: nothing to resume\. Leave --resume out"):
+        train(tiny_data, "resnet20", output="absent", resume=True)
+    assert not (tmp_path / "absent").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no run: nothing to resume"):
+        train(tiny_data, "resnet20", output="empty", resume=True)
     train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output="run")
     with pytest.raises(InputError, match="already holds a run"):
         train(tiny_data, "resnet20", output="run")
@@ -153,6 +159,31 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot make the folder"):
         train(tiny_data, "resnet20", overrides=quick, output="file/run")
+
+
+def test_a_run_killed_before_its_first_state_starts_at_the_beginning(tiny_data, quick, tmp_path):
+    train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
+    for name in ("state.pt", "state-previous.pt"):
+        (tmp_path / "run" / name).unlink(missing_ok=True)
+    again = train(tiny_data, "resnet20", output=tmp_path / "run", resume=True)
+    assert (again.resumed_at_step, again.steps_run) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (RuntimeError("shapes differ\nby much"), r"Training failed: RuntimeError: shapes differ\. "),
+        (torch.OutOfMemoryError("CUDA out of memory"), r"too little memory.*--set train\.batch_size=N"),
+    ],
+)
+def test_what_torch_raises_is_one_line(tiny_data, quick, tmp_path, monkeypatch, raised, said):
+    def fail(self, images, labels, ids, step):
+        raise raised
+
+    monkeypatch.setattr("robustbench_sdnet.training.objective.Objective.forward", fail)
+    with pytest.raises(TrainingError, match=said) as caught:
+        train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def test_too_few_classes(tiny_data, quick, tmp_path):
