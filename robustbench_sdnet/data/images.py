@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
+MAX_CLASSES = 100_000  # more are taken for identifiers that were stored in place of class numbers
+
 Uint8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]
 
@@ -138,23 +140,23 @@ def check_labels(labels: Any, num_classes: int | None, what: str) -> Int64:
 
     Args:
         labels: an array.
-        num_classes: labels must lie in [0, num_classes); None only refuses negative ones.
+        num_classes: labels must lie in [0, num_classes); None allows MAX_CLASSES.
         what: the array, for messages.
 
     Raises:
         DataError: not a vector of integers, empty, or out of range.
     """
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
+        remedy = "Take the argmax of one-hot labels" if labels.ndim == 2 else "Store class numbers from 0"
         raise DataError(
-            f"{what} must be a non-empty vector of integers, got shape {labels.shape}, dtype {labels.dtype}."
+            f"{what} must be a non-empty vector of integers, got shape {labels.shape}, dtype {labels.dtype}. {remedy}."
         )
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or (num_classes is not None and high >= num_classes):
-        allowed = (
-            "0 or above"
-            if num_classes is None
-            else f"0 to {num_classes - 1}, the classes of the training split"
+    if low < 0 or high >= (MAX_CLASSES if num_classes is None else num_classes):
+        allowed = f"0 to {MAX_CLASSES - 1}" if num_classes is None else f"0 to {num_classes - 1}"
+        source = (
+            "; number the classes from 0" if num_classes is None else ", the classes of the training split"
         )
-        raise DataError(f"{what}: labels must be {allowed}, got {low if low < 0 else high}.")
+        raise DataError(f"{what}: labels must be {allowed}{source}, got {low if low < 0 else high}.")
     checked: Int64 = labels.astype(np.int64)
     return checked

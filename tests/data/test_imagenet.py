@@ -48,6 +48,45 @@ def test_damaged_picture_is_named(folder):
         data.load("imagenet", "test", root=folder).images(0, 2)
 
 
+def test_hash_sees_names_sizes_and_either_end_of_every_file(folder):
+    def hash_now():
+        return data.load("imagenet", "test", root=folder).content_hash
+
+    path = folder / "val" / "n01" / "0.JPEG"
+    path.write_bytes(bytes(20_000))
+    before = hash_now()
+    for position in (0, 4095, -4096, -1):
+        content = bytearray(20_000)
+        content[position] = 1
+        path.write_bytes(content)
+        assert hash_now() != before, position
+    path.write_bytes(bytes(20_000))
+    assert hash_now() == before
+    path.rename(path.with_name("1.JPEG"))
+    assert hash_now() != before
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 4097, 8192])
+def test_hash_of_short_files_covers_them_once(folder, size):
+    from robustbench_sdnet.data.imagenet import FolderPixels
+
+    path = folder / "short"
+    path.write_bytes(bytes(range(256)) * 32)
+    with path.open("r+b") as file:
+        file.truncate(size)
+    nothing = np.zeros(0, np.int64)
+    assert FolderPixels(folder, (), nothing, nothing)._ends("short") == path.read_bytes()
+
+
+def test_hash_is_read_from_its_note_while_the_files_stay(folder, monkeypatch):
+    from robustbench_sdnet.data.imagenet import FolderPixels
+
+    first = data.load("imagenet", "test", root=folder).content_hash
+    assert data.load("imagenet", "train", root=folder).content_hash != first
+    monkeypatch.setattr(FolderPixels, "_ends", lambda self, name: pytest.fail("read again"))
+    assert data.load("imagenet", "test", root=folder).content_hash == first
+
+
 def test_missing_and_empty_folders(tmp_path):
     with pytest.raises(DataError, match=r"no folder 'val'.*--data-root"):
         data.load("imagenet", "test", root=tmp_path)
