@@ -107,10 +107,11 @@ def diagnose(
     if as_json:
         click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
         return
+    click.echo(f"{'verdict':<8} {'check':<24} {'number':>8} {'images':>6}  finding")
     for verdict in verdicts:
-        click.echo(
-            f"{verdict.verdict:<8} {verdict.check:<24} {_number(verdict.value):>8}  {verdict.sentence}"
-        )
+        images = "-" if verdict.images is None else str(verdict.images)
+        number = _number(verdict.value)
+        click.echo(f"{verdict.verdict:<8} {verdict.check:<24} {number:>8} {images:>6}  {verdict.sentence}")
 
 
 def _verdicts(

@@ -227,6 +227,16 @@ def test_cheap_checks_are_few_passes_and_say_what_is_left(standard, digits):
     }
 
 
+def test_a_verdict_says_how_many_images_it_is_about(standard, digits):
+    found = verdicts(standard, digits, n=40, cheap=True)
+    right = int((standard(digits[0][:40]).argmax(1) == digits[1][:40]).sum())
+    assert 24 < right < 40
+    assert {name: verdict.images for name, verdict in found.items() if verdict.images is not None} == {
+        "randomised": 40, "probabilities": 40, "test_time_optimisation": 1, "rough_loss": 24,
+        "wrong_gradient": 24, "zero_gradient": right, "single_step_wins": right, "noise_wins": right,
+    }  # fmt: skip
+
+
 def test_a_model_that_is_always_wrong_has_nothing_to_attack(standard, digits):
     found = diagnose(standard, digits[0][:9], (standard(digits[0][:9]).argmax(1) + 1) % 10, eps=EPS)
     reasons = {verdict.sentence for verdict in found if verdict.verdict == "not_run"}

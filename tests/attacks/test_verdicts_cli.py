@@ -39,13 +39,15 @@ def test_json_is_a_list_of_checks(checkpoint):
     found = json.loads(result.output)
     assert [item["check"] for item in found] == list(CHECKS)
     assert {item["verdict"] for item in found} <= {"pass", "warn", "fail", "not_run"}
-    assert all((item["value"] is None) == (item["verdict"] == "not_run") for item in found)
+    for key in ("value", "images"):
+        assert all((item[key] is None) == (item["verdict"] == "not_run") for item in found)
 
 
-def test_text_has_a_line_a_check(checkpoint):
-    lines = invoke(checkpoint, "--cheap", "--limit", "4").output.splitlines()
+def test_text_has_a_line_a_check_with_its_images(checkpoint):
+    head, *lines = invoke(checkpoint, "--cheap", "--limit", "4").output.splitlines()
+    assert head.split() == ["verdict", "check", "number", "images", "finding"]
     assert len(lines) == len(CHECKS)
-    assert lines[0].split()[1] == "randomised"
+    assert lines[0].split()[:4] == ["pass", "randomised", "0", "4"]
 
 
 @pytest.mark.parametrize(

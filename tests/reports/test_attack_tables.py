@@ -164,6 +164,7 @@ def test_diagnostics_say_what_failed_and_why() -> None:
         "verdict": "fail",
         "value": 7,
         "sentence": "Noise breaks 7 samples more.",
+        "images": 60,
     }
     unknown = {"check": "rough_loss", "verdict": "not_run", "value": None, "sentence": "Not asked for."}
     checks = {rows[0]["cell"]: [passed, unknown], rows[1]["cell"]: [passed, failed, unknown]}
@@ -171,7 +172,17 @@ def test_diagnostics_say_what_failed_and_why() -> None:
     table = diagnostics_table(results, "digits", checks)
     assert table is not None
     assert percents(table) == [
-        ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 checks", "-", "1 not run"],
-        ["resnet20", "pgd", "linf 8/255", "-", "fail", "noise_wins", "7", "Noise breaks 7 samples more."],
+        ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 checks", "-", "-", "1 not run"],
+        [
+            "resnet20",
+            "pgd",
+            "linf 8/255",
+            "-",
+            "fail",
+            "noise_wins",
+            "7",
+            "60",
+            "Noise breaks 7 samples more.",
+        ],
     ]
     assert diagnostics_table(results, "digits", {}) is None

@@ -12,7 +12,7 @@ from ..losses import negative_margin
 from ..native.wrapper import checked
 from ..passes import frozen
 from . import instant, rivals, smoothness, strength
-from .record import CHECKS, FAIL, Verdict, not_run
+from .record import CHECKS, FAIL, Verdict, not_run, seen_on
 from .subject import STEPS, Subject, follow
 
 _CHEAP_SAMPLES = 100
@@ -91,9 +91,8 @@ def _verdicts(
 ) -> list[Verdict]:
     randomised = instant.randomised(subject)
     found = [
-        randomised,
-        instant.probabilities(subject),
-        instant.test_time_optimisation(subject),
+        *seen_on(len(subject), randomised, instant.probabilities(subject)),
+        *seen_on(1, instant.test_time_optimisation(subject)),
         *_smooth(subject, randomised),
     ]
     subject = subject.take(subject.right())
@@ -101,7 +100,7 @@ def _verdicts(
         why = "The model gets none of these images right, so there is nothing to attack."
         return [*found, *(not_run(check, why) for check in CHECKS if check not in {v.check for v in found})]
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
-    found.append(instant.zero_gradient(subject))
+    found += seen_on(len(subject), instant.zero_gradient(subject))
     return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
 
 
@@ -110,7 +109,7 @@ def _smooth(subject: Subject, randomised: Verdict) -> list[Verdict]:
         why = "The model is randomised, so differences between calls say nothing."
         return [not_run(check, why) for check in ("rough_loss", "wrong_gradient")]
     exact = smoothness.in_float64(subject)
-    return [smoothness.rough_loss(exact), smoothness.wrong_gradient(exact)]
+    return seen_on(len(exact or ()), smoothness.rough_loss(exact), smoothness.wrong_gradient(exact))
 
 
 def _cheap_attacks(subject: Subject) -> list[Verdict]:
@@ -118,7 +117,7 @@ def _cheap_attacks(subject: Subject) -> list[Verdict]:
     survivors = few.survivors
     if survivors is None:
         survivors = ~follow(few).broken()
-    return [rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors)]
+    return seen_on(len(few), rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors))
 
 
 def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Verdict]:
@@ -127,7 +126,8 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
     by_margin = follow(subject, negative_margin).broken()
     iterative = ~trace.broken() if subject.survivors is None else subject.survivors
     white_box = iterative & ~by_margin if subject.survivors is None else subject.survivors
-    return [
+    return seen_on(
+        len(subject),
         rivals.gradient_free_wins(subject, white_box, queries),
         rivals.single_step_wins(subject, iterative),
         strength.not_monotone_in_eps(subject, ~by_entropy),
@@ -138,4 +138,4 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
         strength.lost_success(trace),
         strength.losses_disagree(subject, by_entropy, by_margin),
         strength.restart_sensitive(subject, by_entropy),
-    ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
@@ -21,12 +21,14 @@ class Verdict:
         verdict: "pass", "warn", "fail" or "not_run"; a fail marks the accuracy untrusted.
         value: the number behind it; None when it was not run.
         sentence: what that number means, for a reader.
+        images: how many it looked at; None when it was not run.
     """
 
     check: str
     verdict: str
     value: float | None
     sentence: str
+    images: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
 def not_run(check: str, why: str) -> Verdict:
     """A check that could not be made, with its reason."""
     return Verdict(check, NOT_RUN, None, why)
+
+
+def seen_on(images: int, *verdicts: Verdict) -> list[Verdict]:
+    """The verdicts with the number of images they are about; those that were not run have none."""
+    return [found if found.verdict == NOT_RUN else replace(found, images=images) for found in verdicts]
 
 
 def above(check: str, value: float, sentence: str, *, warn: float, fail: float) -> Verdict:

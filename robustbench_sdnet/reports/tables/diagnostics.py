@@ -16,7 +16,8 @@ def diagnostics_table(results: Results, data: str, checks: Checks) -> Table | No
     """One row a finding, one for an attack without any; None where no attack was diagnosed.
 
     Args:
-        checks: cell -> its diagnostics, each with check, verdict (pass, warn, fail, not_run), value and sentence.
+        checks: cell -> its diagnostics, each with check, verdict (pass, warn, fail, not_run), value,
+            sentence and images.
     """
     rows: list[tuple[Item, ...]] = []
     for result in results.of("attack", data=data):
@@ -24,9 +25,9 @@ def diagnostics_table(results: Results, data: str, checks: Checks) -> Table | No
             rows += _findings(result, checks[result.cell])
     if not rows:
         return None
-    columns = ("model", "attack", "eps", "lambda", "verdict", "check", "value", "finding")
+    columns = ("model", "attack", "eps", "lambda", "verdict", "check", "value", "images", "finding")
     notes = ("A fail marks the accuracy untrusted; a warning does not.",)
-    return Table(columns, tuple(rows), left=(0, 1, 4, 5, 7), notes=notes)
+    return Table(columns, tuple(rows), left=(0, 1, 4, 5, 8), notes=notes)
 
 
 def _findings(result: Result, checks: Sequence[Mapping[str, Any]]) -> list[tuple[Item, ...]]:
@@ -38,13 +39,28 @@ def _findings(result: Result, checks: Sequence[Mapping[str, Any]]) -> list[tuple
         lambda_text(subject.lam),
     )
     found: list[tuple[Item, ...]] = [
-        (*start, check["verdict"], check["check"], _number(check["value"]), check["sentence"])
+        (
+            *start,
+            check["verdict"],
+            check["check"],
+            _number(check["value"]),
+            _images([check]),
+            check["sentence"],
+        )
         for check in checks
         if check["verdict"] in ("fail", "warn")
     ]
     counts = Counter(check["verdict"] for check in checks)
-    return found or [(*start, "pass", f"{counts['pass']} checks", "-", f"{counts['not_run']} not run")]
+    return found or [
+        (*start, "pass", f"{counts['pass']} checks", "-", _images(checks), f"{counts['not_run']} not run")
+    ]
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
+
+
+def _images(checks: Sequence[Mapping[str, Any]]) -> str:
+    """How many images the checks looked at, the most of them; unknown where a store does not say."""
+    found = [check["images"] for check in checks if check.get("images") is not None]
+    return str(max(found)) if found else "-"
