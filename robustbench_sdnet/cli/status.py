@@ -13,7 +13,7 @@ from . import options
 @options.store_option
 @options.json_option
 def status(store: str, as_json: bool) -> None:
-    """Show what the store holds: per model and kind, cells, samples, and cells with fewer samples than the largest.
+    """Show what the store holds: per model and kind, cells, samples, and cells that were asked for and not finished.
 
     \b
     Examples:

@@ -55,7 +55,7 @@ def run(
         StoreError: the store cannot be written.
     """
     by_id = {cell.id: cell for cell in cells}
-    store.add_cells(by_id)
+    store.add_cells(by_id, count)
     kept = ImageFolder(store.images_folder)
     waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
     attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
@@ -125,7 +125,13 @@ def _inputs(task: Task, store: Store, kept: ImageFolder) -> Inputs:
 
 
 def _label(task: Task) -> str:
-    perturbation = task.cells[0].perturbation
-    if isinstance(perturbation, AttackSpec):
-        return f"{perturbation.label} on {task.cells[0].model.name}"
-    return perturbation.name + (f" {perturbation.severity}" if perturbation.severity else "")
+    """What a task is about: an attack belongs to one cell, a corruption to all models and lambdas at once."""
+    cell = task.cells[0]
+    perturbation = cell.perturbation
+    if not isinstance(perturbation, AttackSpec):
+        return perturbation.label + (f" {perturbation.severity}" if perturbation.severity else "")
+    parts = [perturbation.label]
+    parts += [f"eps {perturbation.eps}"] if perturbation.eps else []
+    parts += [f"lambda {cell.lam.text}"] if cell.lam else []
+    parts += [f"made at {cell.lam_attack.text}"] if cell.kind == "transfer" and cell.lam_attack else []
+    return f"{', '.join(parts)} on {cell.model.name}"

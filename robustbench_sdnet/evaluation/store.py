@@ -23,7 +23,7 @@ from ..specs import DEFAULT_STORE, Cell, canonical
 from .outcome import Outcome
 from .plan import missing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _METADATA = sa.MetaData()
 _META = sa.Table(
@@ -38,6 +38,8 @@ _CELLS = sa.Table(
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("spec", sa.Text, nullable=False),
     sa.Column("parents", sa.Text, nullable=False),
+    # The most samples that any run asked for; unknown of what was asked before schema 2.
+    sa.Column("asked", sa.Integer, nullable=True),
 )
 _SHARDS = sa.Table(
     "shards",
@@ -58,7 +60,7 @@ _VERDICTS = sa.Table(
 )
 
 # Migrations in code: MIGRATIONS[v] brings a store from schema version v to v + 1.
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {}
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: ("ALTER TABLE cells ADD COLUMN asked INTEGER",)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,17 +125,29 @@ class Store:
         """Where fitted lambda policies are kept, with their data and pictures."""
         return self.images_folder.with_suffix(".fits")
 
-    def add_cells(self, cells: Mapping[str, Cell]) -> None:
-        """Record cells by id; those already there keep their answers and take the names they have now."""
+    def add_cells(self, cells: Mapping[str, Cell], asked: int | None = None) -> None:
+        """Record cells by id; those already there keep their answers and take the names they have now.
+
+        Args:
+            asked: how many samples this run wants of each.
+        """
+        columns = (_CELLS.c.id, _CELLS.c.spec, _CELLS.c.asked)
         with self._guard("write"), self._writing() as connection:
-            known = {row.id: row.spec for row in connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec))}
+            known = {row.id: row for row in connection.execute(sa.select(*columns))}
             for cell_id, cell in cells.items():
                 spec = cell.to_json()
                 if cell_id not in known:
-                    row = {"id": cell_id, "spec": spec, "parents": canonical(cell.parents)}
+                    row = {"id": cell_id, "spec": spec, "parents": canonical(cell.parents), "asked": asked}
                     _insert_once(connection, _CELLS, row)
-                elif known[cell_id] != spec and not _stage_of_standalone(known[cell_id], cell):
-                    connection.execute(sa.update(_CELLS).where(_CELLS.c.id == cell_id).values(spec=spec))
+                    continue
+                before = known[cell_id]
+                changes: dict[str, str | int] = {}
+                if before.spec != spec and not _stage_of_standalone(before.spec, cell):
+                    changes["spec"] = spec
+                if asked is not None and asked > (before.asked or 0):
+                    changes["asked"] = asked
+                if changes:
+                    connection.execute(sa.update(_CELLS).where(_CELLS.c.id == cell_id).values(**changes))
 
     def add_shard(
         self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]
@@ -194,22 +208,34 @@ class Store:
                 cell_id: (count, samples, last) for cell_id, count, samples, last in connection.execute(query)
             }
 
+    def asked(self) -> dict[str, int | None]:
+        """Per recorded cell the most samples that any run asked for; None where that was not written down."""
+        with self._guard("read"), self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_CELLS.c.id, _CELLS.c.asked)).all()
+        return {cell_id: asked for cell_id, asked in rows}
+
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
         with self._guard("read"), self._engine.connect() as connection:
             rows = connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec).order_by(_CELLS.c.id)).all()
         return {cell_id: Cell.from_json(spec) for cell_id, spec in rows}
 
-    def shards(self, cell_id: str) -> Iterator[Shard]:
-        """The stored shards of a cell, in order of samples."""
+    def shards(self, cell_id: str, limit: int | None = None) -> Iterator[Shard]:
+        """The stored shards of a cell, in order of samples; of its first `limit` samples alone, where given."""
         query = (
             sa.select(_SHARDS).where(_SHARDS.c.cell_id == cell_id).order_by(_SHARDS.c.start, _SHARDS.c.stop)
         )
         with self._guard("read"), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         for row in rows:
-            outcome = Outcome.decode(row.outcome)
-            yield Shard(row.start, row.stop, row.finished_at, outcome, json.loads(row.cost))
+            stop = row.stop if limit is None else min(row.stop, limit)
+            if stop <= row.start:
+                return
+            outcome, cost = Outcome.decode(row.outcome), json.loads(row.cost)
+            if stop < row.stop:
+                share = (stop - row.start) / (row.stop - row.start)
+                outcome, cost = outcome.cut(0, stop - row.start), _scaled(cost, share)
+            yield Shard(row.start, stop, row.finished_at, outcome, cost)
 
     def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
         """What is stored of a cell between two positions, or None where nothing is."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.evaluation.images import ImageFolder
 from robustbench_sdnet.evaluation.outcome import Outcome
+from robustbench_sdnet.evaluation.status import status
 from robustbench_sdnet.evaluation.store import Store
 from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec
 
@@ -162,3 +163,42 @@ def test_a_damaged_image_file_does_not_hide_a_good_one(tmp_path):
     folder.keep("cell", 0, images)
     (folder.folder / "cell" / f"0-2-{'0' * 16}.npy").write_bytes(b"damaged")
     assert np.array_equal(folder.fetch("cell", 0, 2), images)
+
+
+def test_a_store_of_the_first_schema_is_read_and_goes_on(tmp_path):
+    path = tmp_path / "old.db"
+    with Store(f"sqlite:///{path}") as made:
+        made.add_cells({CELL.id: CELL})
+        made.add_shard(CELL.id, 0, 4, outcome(), COST)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE cells DROP COLUMN asked")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+    with Store(f"sqlite:///{path}", must_exist=True) as old:
+        assert old.cells() == {CELL.id: CELL}
+        assert len(old.outcome(CELL.id)) == 4
+        assert old.asked() == {CELL.id: None}
+        assert [row["unfinished"] for row in status(old)] == [0], "what it was asked for is not known"
+        old.add_cells({CELL.id: CELL}, 6)
+        assert [row["unfinished"] for row in status(old)] == [1]
+
+
+def test_only_what_was_asked_for_and_is_not_done_is_unfinished(store):
+    other = replace(CELL, model=replace(MODEL, weights="c"))
+    store.add_cells({CELL.id: CELL}, 4)
+    store.add_cells({other.id: other}, 2)
+    assert [row["unfinished"] for row in status(store)] == [2]
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.add_shard(other.id, 0, 2, outcome(stop=2), COST)
+    assert [row["unfinished"] for row in status(store)] == [0], "the second was asked for on two images only"
+    store.add_cells({other.id: other}, 1)
+    assert [row["unfinished"] for row in status(store)] == [0], "a smaller question is answered already"
+    store.add_cells({other.id: other}, 4)
+    assert [row["unfinished"] for row in status(store)] == [1]
+
+
+def test_a_shard_is_cut_where_fewer_samples_are_wanted(store):
+    store.add_shard(CELL.id, 0, 2, outcome(0, 2), COST)
+    store.add_shard(CELL.id, 2, 6, outcome(2, 6), COST)
+    found = list(store.shards(CELL.id, 3))
+    assert [(shard.start, shard.stop, len(shard.outcome)) for shard in found] == [(0, 2, 2), (2, 3, 1)]
+    assert [shard.cost["forwards"] for shard in found] == [4, 1]
