@@ -20,7 +20,7 @@ from .lambdas.registry import parse_policy
 
 Params = tuple[tuple[str, Any], ...]
 SEVERITIES = (1, 2, 3, 4, 5)
-NORMS = ("linf", "l2")
+NORMS = ("linf", "l2", "l1", "l0")
 DEFAULT_STORE = "sqlite:///runs/results.db"
 MAX_LAMBDAS = 1000
 
@@ -81,6 +81,13 @@ def parse_eps_list(text: str, norm: str = "linf") -> tuple[Eps, ...]:
     """Read a comma list of budgets, each once, in growing order."""
     found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in _parts(text, "eps"))}
     return tuple(found[value] for value in sorted(found))
+
+
+def distance_text(distance: float | None, norm: str | None) -> str:
+    """A distance as tables print it: Linf in pixel levels, as budgets are written; "-" where there is none."""
+    if distance is None:
+        return "-"
+    return f"{255 * distance:.2f}/255" if norm == "linf" else f"{distance:.3g}"
 
 
 def parse_severities(text: str) -> tuple[int, ...]:

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import click
 
+from ..attacks.registry import attack_info
 from ..errors import InputError
-from ..specs import LambdaSpec
+from ..specs import NORMS, LambdaSpec
 from . import options
 from .results import Asked, Saving, finish, say_fit
 
 CURVE = "1/255,2/255,4/255,8/255,16/255"
+DEFAULT_EPS = "8/255"
 
 
 @click.command()
 @click.argument("name", metavar="ATTACK")
 @click.option(
     "--eps",
-    default="8/255",
-    show_default=True,
     metavar="EPS",
-    help="Budget as a fraction or a decimal in [0, 1], or a comma list of them.",
+    help="Budget as a fraction or a decimal in [0, 1], or a comma list of them "
+    f"[default: {DEFAULT_EPS}; a minimal-norm attack seeks the smallest perturbation of each image].",
 )
 @click.option("--eps-curve", is_flag=True, help=f"Short for --eps {CURVE}.")
 @click.option(
@@ -30,7 +31,9 @@ CURVE = "1/255,2/255,4/255,8/255,16/255"
     help="Attack every sample at every eps [default: a larger eps attacks the survivors of the smaller].",
 )
 @click.option(
-    "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget."
+    "--norm",
+    type=click.Choice(NORMS),
+    help="Norm of the budget or of the distance [default: linf where the attack knows it].",
 )
 @click.option("--steps", metavar="N", help="Steps of an iterative attack.")
 @click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4].")
@@ -80,10 +83,10 @@ CURVE = "1/255,2/255,4/255,8/255,16/255"
 @options.json_option
 def attack(
     name: str,
-    eps: str,
+    eps: str | None,
     eps_curve: bool,
     from_scratch: bool,
-    norm: str,
+    norm: str | None,
     steps: str | None,
     step_size: str | None,
     restarts: str | None,
@@ -112,6 +115,8 @@ def attack(
 
     ATTACK is fgsm, pgd, noise, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, torchattacks:NAME or foolbox:NAME.
     Gradients are taken at the lambda that is deployed; random noise of the same budget is measured beside.
+    Minimal-norm attacks (fab-t, torchattacks:CW, foolbox:L2DeepFoolAttack, ...) without --eps give the distance to
+    the nearest wrong answer of each image: the median is printed, and the report draws accuracy at every eps.
 
     \b
     Examples:
@@ -121,6 +126,7 @@ def attack(
       sdnet-bench attack pgd --lambda 0.1:0.7:0.2 --warm-start
       sdnet-bench attack autoattack --limit 100 --verdicts
       sdnet-bench attack torchattacks:MIFGSM --steps 10
+      sdnet-bench attack fab-t --norm l2 --limit 100
     """
     from ..evaluation import questions
     from ..evaluation.plan import check_warm_start
@@ -131,13 +137,17 @@ def attack(
     given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
         pairs, "--set"
     )
+    info = attack_info(name)
+    norm = norm or ("linf" if "linf" in info.norms else info.norms[0])
+    budgets = CURVE if eps_curve else eps or (None if info.minimal_norm else DEFAULT_EPS)
     specs = questions.attack_specs(
-        name, options.eps_list(norm)(CURVE if eps_curve else eps), norm, given, seed
+        name, options.eps_list(norm)(budgets) if budgets else (), norm, given, seed
     )
     if warm_start:
         check_warm_start(specs)
     chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
     options.check_sources(models, data, device)
+    options.check_clean(data, "An attack")
     asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
 
     from ..evaluation import api

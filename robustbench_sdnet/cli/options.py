@@ -31,6 +31,9 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
         return self._parse(value) if isinstance(value, str) else value
 
 
+# Folders of corrupted images -> the clean data set behind them.
+PUBLISHED = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
+
 SEVERITIES = Parsed("1-5", parse_severities)
 LAMBDAS = Parsed("lambda", parse_lambdas)
 LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
@@ -136,6 +139,20 @@ def check_sources(models: tuple[str, ...], data: str | None, device: str) -> Non
         check_name(data)
     for model in models:
         check_source(model)
+
+
+def check_clean(data: str | None, what: str) -> None:
+    """Refuse a folder of corrupted images for what perturbs clean ones itself, and would never look at the folder.
+
+    Raises:
+        InputError: the data set is such a folder.
+    """
+    kind, colon, _ = (data or "").partition(":")
+    if colon and kind in PUBLISHED:
+        raise InputError(
+            f"{what} perturbs clean images, got '{data}'. Write --data {PUBLISHED[kind]}; "
+            "'corrupt' reads such folders."
+        )
 
 
 def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..specs import DEFAULT_STORE
+from ..specs import DEFAULT_STORE, distance_text
 from .progress import shown_progress
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 SCREEN = 60  # lines
+MEDIAN = "median dist.: within it half of the images break; 'report' draws accuracy at every eps from all distances."
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,13 @@ def finish(
     if saving:
         _save(ready, cells, asked, saving)
     wanted = {cell.id for cell in cells}
-    rows = records(asked.store, only=wanted)
+    rows = records(asked.store, only=wanted, limit=ready.count)
     if as_json:
         click.echo(json.dumps(rows, indent=2, allow_nan=False, default=str))
         return
     click.echo(table(rows))
+    if any(_distance(row) for row in rows):
+        click.echo(MEDIAN)
     for line in failures:
         click.echo(line)
     click.echo(
@@ -154,13 +157,15 @@ def _answers(rows: Sequence[Record]) -> str:
             _text(row["lambda_attack"]) if row["kind"] == "transfer" else "",
             f"{100 * row['accuracy']:.1f}",
             f"{100 * row['low']:.1f}-{100 * row['high']:.1f}",
+            _distance(row),
             row["n"],
             "untrusted" if row["verdict"] == "untrusted" else "",
         )
         for row in rows
     ]
-    headers = ["model", "kind", "perturbation", "eps", "lambda", "made at", "acc. %", "95 %", "n", ""]
-    aligned = ("left", "left", "left", "right", "right", "right", "right", "right", "right", "left")
+    headers = ["model", "kind", "perturbation", "eps", "lambda", "made at", "acc. %", "95 %"]
+    headers += ["median dist.", "n", ""]
+    aligned = ("left", "left", "left", *("right",) * 7, "left")
     kept = [
         i
         for i, name in enumerate(headers)
@@ -226,6 +231,14 @@ def _budget(row: Record) -> str:
     if row["eps"] is not None:
         return f"{row['eps']}" if row["norm"] == "linf" else f"{row['eps']} {row['norm']}"
     return _text(row["severity"])
+
+
+def _distance(row: Record) -> str:
+    """The median distance of a minimal-norm attack, Linf in pixel levels."""
+    if row["kind"] != "attack" or row["eps"] is not None or "median_distance" not in row:
+        return ""
+    text = distance_text(row["median_distance"], row["norm"])
+    return text if text == "-" else f"{text} {row['norm']}"
 
 
 def _text(value: object) -> str:

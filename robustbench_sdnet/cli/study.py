@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
 from . import options
 from .progress import shown_progress
 from .results import say_fit
@@ -94,8 +93,7 @@ def study(
     """
     budgets = options.eps_list(norm)(eps)
     options.check_sources(models, data, device)
-    if (data or "").startswith(("cifar10c:", "cifar100c:")):
-        raise InputError("A study draws its own noise. Give the clean data set, such as --data cifar10.")
+    options.check_clean(data, "A study")
 
     from ..evaluation import study as work
     from ..evaluation.api import Setting

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..attacks.registry import attack_info
 from ..errors import DataError, InputError
 from ..specs import (
     DEFAULT_STORE,
@@ -219,10 +220,11 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
 
 
 def _with_noise(attacks: Sequence[AttackSpec]) -> list[AttackSpec]:
-    """The attacks, each budget and norm with its random noise first."""
+    """The attacks, each budget with its random noise first, in the norms that noise is drawn in."""
     noise: dict[AttackSpec, None] = {}
+    known = attack_info("noise").norms
     for attack in attacks:
-        if attack.eps is not None and attack.kind != "noise":
+        if attack.eps is not None and attack.kind != "noise" and attack.norm in known:
             noise[questions.attack_specs("noise", [attack.eps], attack.norm, seed=attack.seed)[0]] = None
     return [*(spec for spec in noise if spec not in attacks), *attacks]
 
@@ -256,7 +258,8 @@ def evaluate(
         data: a data set's name; None for the newest run's.
         corruptions: names, "all", "main", "extra" or a category.
         severities: 1 to 5.
-        attacks: names ("pgd"), or mappings with `name`, `eps` (default "8/255"), `norm` and hyper-parameters.
+        attacks: names ("pgd"), or mappings with `name`, `eps` (default "8/255"; none for minimal-norm attacks), `norm`
+            and hyper-parameters.
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.
         attack_lambdas: attack at each of these and evaluate at every one of `lambdas`.
         lambda_scope: "stem" or "all".
@@ -319,7 +322,9 @@ def sweep(
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     options = {"name": attack} if isinstance(attack, str) else dict(attack)
     name, norm = str(options.pop("name")), str(options.pop("norm", "linf"))
-    budgets = options.pop("eps", questions.DEFAULT_EPS)
+    budgets = options.pop("eps", None)
+    if budgets is None:
+        budgets = () if attack_info(name).minimal_norm else questions.DEFAULT_EPS
     if isinstance(budgets, str):
         eps = list(parse_eps_list(budgets, norm))
     else:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, decimal_text
+from .distances import is_minimal
 from .outcome import Outcome
 from .records import answered_exactly
 from .store import Store
@@ -83,7 +84,8 @@ def gather(cells: Iterable[tuple[Cell, Outcome]]) -> dict[Question, dict[Subject
     balls: dict[tuple[Question, Subject], list[Right]] = {}
     for cell, outcome in known:
         subject, answer = Subject(cell.model, cell.lam), Right(outcome.ids, outcome.right)
-        if cell.kind != "transfer" and cell.id not in stages:
+        # What a minimal-norm attack leaves right says how often it found nothing, not how robust a model is.
+        if cell.kind != "transfer" and cell.id not in stages and not is_minimal(cell):
             _keep(found.setdefault(question(cell), {}), subject, answer)
         spec = cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import StoreError
 from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, canonical
+from .distances import of_outcome, quantile
 from .outcome import Outcome
 from .statistics import wilson
 from .store import Shard, Store
@@ -37,6 +38,7 @@ FIELDS = (
     "passes_backward",
     "cell",
 )
+DISTANCE_FIELDS = ("median_distance",)  # only in stores that hold a minimal-norm attack
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
 KINDS = ("clean", "corruption", "noise", "attack", "worst_case", "transfer")
 
@@ -46,27 +48,36 @@ Record = dict[str, Any]
 
 
 def records(
-    store: Store | str, *, with_cost: bool = False, only: Container[str] | None = None
+    store: Store | str,
+    *,
+    with_cost: bool = False,
+    only: Container[str] | None = None,
+    limit: int | None = None,
 ) -> list[Record]:
     """Every answered cell as a record of `FIELDS`, in an order that depends on the answers alone.
+
+    Where a minimal-norm attack is among them, every record also has `DISTANCE_FIELDS`: the median distance in the
+    units of eps, None for everything else and where less than half of the images were broken.
 
     Args:
         store: an open store or its URL.
         with_cost: add `COST_FIELDS`.
         only: ids of the cells to look at; None for all.
+        limit: look at the first `limit` images alone, whatever more is stored.
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.
     """
     if isinstance(store, str):
         with Store(store, must_exist=True) as opened:
-            return records(opened, with_cost=with_cost, only=only)
+            return records(opened, with_cost=with_cost, only=only, limit=limit)
     found: list[Record] = []
     answered: list[tuple[Cell, Outcome]] = []
-    verdicts, seen = store.verdicts(), {cell_id: n for cell_id, (_, n, _) in store.progress().items()}
+    verdicts = store.verdicts()
+    seen = {cell_id: n if limit is None else min(n, limit) for cell_id, (_, n, _) in store.progress().items()}
     cells = {cell_id: cell for cell_id, cell in store.cells().items() if only is None or cell_id in only}
     for cell_id, cell in answered_exactly(cells, seen).items():
-        shards = list(store.shards(cell_id))
+        shards = list(store.shards(cell_id, limit))
         outcome = Outcome.join(shard.outcome for shard in shards)
         answered.append((cell, outcome))
         found.append(_record(cell, outcome, shards, _verdict(verdicts.get(cell_id)), with_cost))
@@ -76,6 +87,7 @@ def records(
             "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
         )
     answered, found = _distinct_questions(answered, found)
+    _add_distances(answered, found)
     found += _worst_cases(answered, found, with_cost) + _oracles(found, with_cost)
     return sorted(found, key=_order)
 
@@ -183,6 +195,14 @@ def _worst_cases(
     return [_worst_case(group, with_cost) for group in groups.values() if len(group) > 1]
 
 
+def _add_distances(answered: Iterable[tuple[Cell, Outcome]], rows: Sequence[Record]) -> None:
+    """Give every record its median distance, where any of them has distances."""
+    sought = [of_outcome(cell, outcome) for cell, outcome in answered]
+    if any(distances is not None for distances in sought):
+        for row, distances in zip(rows, sought, strict=True):
+            row["median_distance"] = None if distances is None else quantile(distances)
+
+
 def _worst_case(group: Sequence[tuple[Cell, Outcome, Record]], with_cost: bool) -> Record:
     group = sorted(group, key=lambda item: item[0].id)
     ids = group[0][1].ids
@@ -202,6 +222,7 @@ def _worst_case(group: Sequence[tuple[Cell, Outcome, Record]], with_cost: bool) 
         "low": low,
         "high": high,
         "verdict": "untrusted" if any(row["verdict"] == "untrusted" for _, _, row in group) else "unchecked",
+        **{key: None for key in DISTANCE_FIELDS if key in group[0][2]},
         **_summed([row for _, _, row in group], with_cost),
     }
     return found

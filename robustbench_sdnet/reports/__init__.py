@@ -60,16 +60,19 @@ def report(
 
 
 def _data(store: str | Store, to: str, with_cost: bool) -> str:
-    from ..evaluation.records import COST_FIELDS, FIELDS, records
+    from ..evaluation.records import COST_FIELDS, DISTANCE_FIELDS, FIELDS, records
     from .writers import csv, json
 
-    fields = (*FIELDS, *COST_FIELDS) if with_cost else FIELDS
+    rows = records(store, with_cost=with_cost)
+    distances = DISTANCE_FIELDS if any(key in row for row in rows for key in DISTANCE_FIELDS) else ()
+    fields = (*FIELDS, *distances, *(COST_FIELDS if with_cost else ()))
     render = csv.render if to == "csv" else json.render
-    return render(records(store, with_cost=with_cost), fields)
+    return render(rows, fields)
 
 
 def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
     from ..evaluation.comparisons import comparisons
+    from ..evaluation.distances import distances
     from ..evaluation.records import provenance, records
     from ..evaluation.rivals import rivals
     from ..evaluation.store import Store
@@ -85,6 +88,7 @@ def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Docu
         checks=store.verdicts(),
         compared=comparisons(store),
         rivals=rivals(store),
+        distances=distances(store),
         baseline=baseline,
         with_cost=with_cost,
     )

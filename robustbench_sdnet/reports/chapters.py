@@ -11,7 +11,7 @@ from ..corruptions.registry import CORRUPTIONS
 from .document import Figure, Section, Table
 from .numbers import Missing
 from .results import Results, distinct, lambda_text
-from .tables import attacks, corruptions, lambdas
+from .tables import attacks, corruptions, distances, lambdas
 from .tables import comparisons as tests
 from .tables.diagnostics import Checks, diagnostics_table
 from .tables.overview import overview
@@ -123,12 +123,15 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
         return curves.draw(panels.eps_panels(results, data), columns=2)
 
     blocks: Blocks = []
-    if any(r.eps for r in results.of("attack", data=data)):
+    if any(r.eps or len(r.distances) for r in results.of("attack", data=data)):
         alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
         blocks.append(Figure(f"attacks-{_slug(data)}", "Accuracy against eps", alt, draw))
-    blocks += [
+    tables = [
         attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
     ]
+    blocks += [table for table in tables if table.rows]
+    sought = distances.distance_table(results, data)
+    blocks += [sought] if sought else []
     yield Section(f"{prefix}Attacks", tuple(blocks))
     for model in results.models(data):
         table = attacks.attack_table(results, data, model)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError, unknown
+from ..evaluation.distances import Distances
 from . import chapters
 from .conclusion import conclusion
 from .document import Document, Figure, Section
@@ -33,6 +34,7 @@ def build(
     checks: Checks | None = None,
     compared: Sequence[Row] = (),
     rivals: Sequence[Row] = (),
+    distances: Mapping[str, Distances] | None = None,
     baseline: str | None = None,
     with_cost: bool = False,
 ) -> Document:
@@ -43,13 +45,14 @@ def build(
         details: as `evaluation.records.provenance` returns them.
         checks: cell -> its diagnostics, as `Store.verdicts` returns them.
         compared, rivals: as `evaluation.comparisons.comparisons` and `evaluation.rivals.rivals` return them.
+        distances: cell -> how far a minimal-norm attack had to go, as `evaluation.distances.distances` returns it.
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
 
     Raises:
         InputError: no such baseline.
     """
-    results = read_results(records, details)
+    results = read_results(records, details, distances)
     if baseline is not None:
         _check_baseline(results, baseline)
     sections = [Section("How to read it", (READING,))]

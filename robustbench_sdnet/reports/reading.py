@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..attacks.registry import CHAINS
+from ..evaluation.distances import Distances
 from .numbers import Estimate
 from .results import Result, Results, Subject
 
@@ -19,7 +20,11 @@ _ANY = Estimate(0.0, 0.0, 0.0, 0)
 _LAST_STAGES = {f"{name.partition('-')[0]}/{stages[-1][0]}": name for name, stages in CHAINS.items()}
 
 
-def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -> Results:
+def read_results(
+    records: Iterable[Record],
+    provenance: Iterable[Record] = (),
+    distances: Mapping[str, Distances] | None = None,
+) -> Results:
     """Typed results of the records that have images.
 
     Two models of one name but different weights get the start of their hash, and so do data sets; two cells that
@@ -29,6 +34,7 @@ def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -
     Args:
         records: as `evaluation.records.records` returns them.
         provenance: as `evaluation.records.provenance` returns it.
+        distances: as `evaluation.distances.distances` returns them.
     """
     rows = [row for row in records if row["n"]]
     cells = {row["cell"]: row for row in provenance}
@@ -37,7 +43,15 @@ def read_results(records: Iterable[Record], provenance: Iterable[Record] = ()) -
     data = _told_apart(rows, ("data",), [_hash(detail, "data_hash") for detail in details], "data")
     family = ("kind", "perturbation", "norm")
     names = _told_apart(rows, family, [_settings(detail) for detail in details], "perturbation")
-    found = _numbered(tuple(map(_result, rows, models, data, names)))
+    sought = distances or {}
+    found = _numbered(
+        tuple(
+            replace(result, distances=sought[result.cell])
+            if result.kind == "attack" and result.cell in sought
+            else result
+            for result in map(_result, rows, models, data, names)
+        )
+    )
     return Results(tuple(_whole_chain(result, found) for result in found))
 
 

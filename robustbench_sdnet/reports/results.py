@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .numbers import Estimate
 
@@ -37,6 +40,7 @@ class Result:
         name: the perturbation, with the settings that tell it from another of the same name.
         eps: as it was written; None without a budget.
         lam_attack: the lambda that the attack took its gradients at.
+        distances: of a minimal-norm attack, (n,) sorted; empty for everything else.
     """
 
     subject: Subject
@@ -51,6 +55,7 @@ class Result:
     verdict: str = "unchecked"
     passes: tuple[int, int] = (0, 0)
     cell: str = ""
+    distances: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False)
 
     @property
     def is_stage(self) -> bool:

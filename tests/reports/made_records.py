@@ -46,7 +46,7 @@ def corruption(name: str, severity: int, right: int, **given: Any) -> Row:
     return record(right, kind="corruption", perturbation=name, severity=severity, **given)
 
 
-def attack(name: str, eps: str, right: int, **given: Any) -> Row:
+def attack(name: str, eps: str | None, right: int, **given: Any) -> Row:
     """A record under a Linf attack whose gradients were taken at the deployed lambda."""
     given.setdefault("lambda_attack", given.get("lambda"))
     return record(right, **{"kind": "attack", "perturbation": name, "norm": "linf", "eps": eps, **given})

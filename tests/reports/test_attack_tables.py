@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
 from robustbench_sdnet.reports.tables.diagnostics import diagnostics_table
+from robustbench_sdnet.reports.tables.distances import distance_table
 from robustbench_sdnet.reports.tables.overview import headline_budget, overview
 
 from .made_records import Row, attack, record
@@ -186,3 +189,25 @@ def test_diagnostics_say_what_failed_and_why() -> None:
         ],
     ]
     assert diagnostics_table(results, "digits", {}) is None
+
+
+def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -> None:
+    rows = [record(3, 4), attack("pgd", "3/255", 2, n=4), attack("fab-t", None, 0, n=4)]
+    distances = {rows[2]["cell"]: np.array([0.0, 2.0, 4.0, np.inf]) / 255}
+    results = read_results(rows, (), distances)
+    table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
+    assert table.columns == ("model", "perturbation", "clean", "3/255")
+    # Above 3/255 lie two of the four distances.
+    assert percents(table) == [
+        ["resnet20", "pgd", "75.0", "50.0"],
+        ["resnet20", "fab-t, by distance", "75.0", "50.0"],
+    ]
+    quantiles = distance_table(results, "digits")
+    assert quantiles is not None
+    (row,) = quantiles.rows
+    # Of four images one is wrong at 0, two within 2/255, three within 4/255; four are too few for any lower end.
+    assert row == ("fab-t", "linf, 1/255", "resnet20", "-", "0 (0-...)", "2 (0-...)", "4 (0-...)", "4")
+
+
+def test_without_minimal_norm_attacks_there_is_no_table_of_distances() -> None:
+    assert distance_table(read_results([attack("pgd", "3/255", 2)]), "digits") is None

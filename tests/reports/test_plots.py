@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from robustbench_sdnet.evaluation.statistics import wilson
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.plots import heatmap, panels, style
@@ -94,3 +96,21 @@ def test_a_heat_map_leaves_out_what_was_not_run() -> None:
 def record_estimate(accuracy: float):
     row = record(round(200 * accuracy))
     return read_results([row]).all[0].estimate
+
+
+def test_a_minimal_norm_attack_is_a_staircase_beside_the_grid() -> None:
+    rows = [record(3, 4), attack("pgd", "8/255", 2, n=4), attack("fab-t", None, 0, n=4)]
+    distances = {rows[2]["cell"]: np.array([0.0, 2.0, 4.0, 100.0]) / 255}
+    pgd, fab = panels.eps_panels(read_results(rows, (), distances), "digits")
+    (line,) = fab.lines
+    assert line.steps
+    # In units of 1/255: one of four wrong at once, the next at 2 and at 4; 100 lies behind the end of the axis.
+    assert [(x, value.accuracy) for x, value in line.points[:-1]] == [
+        (0.0, 0.75),
+        (pytest.approx(2.0), 0.5),
+        (pytest.approx(4.0), 0.25),
+    ]
+    assert line.points[-1][1].accuracy == 0.25
+    assert pgd.end == fab.end == pytest.approx(line.points[-1][0])
+    assert 8 <= fab.end < 100
+    assert (line.points[1][1].low, line.points[1][1].high) == wilson(2, 4)

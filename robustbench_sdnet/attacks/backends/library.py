@@ -97,7 +97,9 @@ def run_library(
         margins = raw_margin if torch.equal(inside, raw) else margin(passes.exact(inside), labels)
     assert_inside(inside, images, eps, norm)
     broken_at = torch.where(margins < 0, 1, -1)
-    distance = torch.where(raw_margin < 0, lengths(raw - images, norm), torch.inf)
+    # Without a budget what counts is what is handed back; with one, how far the library had to go.
+    sought, broken = (inside, margins) if eps is None else (raw, raw_margin)
+    distance = torch.where(broken < 0, lengths(sought - images, norm), torch.inf)
     return AttackResult(
         images=inside,
         clean=clean,

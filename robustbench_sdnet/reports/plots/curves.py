@@ -11,6 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ..numbers import Estimate
 from .style import FAINT, LINES, RC, TEXT, new_figure, plain
@@ -25,21 +26,24 @@ class Line:
     Attributes:
         points: position -> accuracy; a text (a lambda policy) stands to the right of all, unconnected.
         faint: a reference (random noise, clean images), dashed and without a band.
+        steps: accuracy is known at every position, and changes at `points` alone: a staircase without dots.
     """
 
     label: str
     points: tuple[tuple[float | str, Estimate], ...]
     colour: Colour
     faint: bool = False
+    steps: bool = False
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes; `xlabel` says what the horizontal one shows."""
+    """One pair of axes; `xlabel` says what the horizontal one shows, `end` where it ends, if not at the last point."""
 
     title: str
     xlabel: str
     lines: tuple[Line, ...]
+    end: float | None = None
 
 
 def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
@@ -57,7 +61,8 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
                 axes.set_visible(False)
             elif position % columns == 0:
                 axes.set_ylabel("accuracy, %")
-            if len(panels) - columns <= position < len(panels):
+            lowest = position >= len(panels) - columns
+            if position < len(panels) and (lowest or len({panel.xlabel for panel in panels}) > 1):
                 axes.set_xlabel(panels[position].xlabel)
         _legend(figure, panels)
         return figure
@@ -76,13 +81,17 @@ def _panel(axes: Axes, panel: Panel) -> None:
         _line(axes, line, places)
     if places:
         axes.axvline(last + span * 0.08, color=LINES, linewidth=0.8)
+    axes.set_ylim(-2, 102)
+    axes.set_yticks(range(0, 101, 20))
+    axes.margins(x=0.04)
+    if panel.end is not None:
+        axes.set_xlim(-0.04 * panel.end, 1.04 * panel.end)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        return
     shown = _thinned(numbers)
     axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *places])
     for label in axes.get_xticklabels()[len(shown) :]:
         label.set(rotation=90, fontsize=7.5)
-    axes.set_ylim(-2, 102)
-    axes.set_yticks(range(0, 101, 20))
-    axes.margins(x=0.04)
 
 
 def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
@@ -92,12 +101,15 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
     style = (0, (4, 2)) if line.faint else "-"
     width = 1.1 if line.faint else 1.7
     xs = [x for x, _ in curve]
-    axes.plot(
-        xs, [100 * value.accuracy for _, value in curve], color=line.colour, linestyle=style, linewidth=width
-    )
+    heights = [100 * value.accuracy for _, value in curve]
+    drawn = "steps-post" if line.steps else "default"
+    axes.plot(xs, heights, color=line.colour, linestyle=style, linewidth=width, drawstyle=drawn)
     if not line.faint:
         low, high = ([100 * getattr(value, end) for _, value in curve] for end in ("low", "high"))
-        axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0)
+        step: Any = "post" if line.steps else None
+        axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
+    if line.steps:
+        return
     apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
     for x, value in apart:
         axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ..numbers import Estimate
 from ..results import SEVERITIES, Lambda, Result, Results, distinct, eps_value, lambda_order
 from ..tables.corruptions import Grid, over_corruptions
+from ..tables.distances import accuracy_at
 from .curves import Line, Panel
 from .style import FAINT, PALETTE, strength
 
 MANY = len(PALETTE)
+MOST = 0.95  # the share of distances that a plot shows at least
+MOST_STEPS = 400
 
 
 def eps_panels(results: Results, data: str) -> list[Panel]:
-    """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed."""
+    """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed.
+
+    A minimal-norm attack gives the whole curve at once; panels of its norm end at the same eps, to be compared.
+    """
     subjects = results.main_subjects(data)[:MANY]
+    ends = _ends(results, data)
     panels = []
     for name, norm in results.attacks(data):
-        unit = 255 if norm == "linf" else 1
+        unit = _unit(norm)
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
             clean = results.one("clean", subject=subject)
@@ -33,10 +42,40 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
                     points.setdefault(0.0, clean)
                 if points:
                     lines.append(Line(label, tuple(sorted(points.items())), colour, faint=kind == "noise"))
+            for sought in results.of("attack", subject=subject, name=name, norm=norm):
+                if len(sought.distances):
+                    lines.append(
+                        Line(subject.label, _staircase(sought, unit, ends.get(norm, 0.0)), colour, steps=True)
+                    )
         xlabel = "Linf eps, in 1/255" if norm == "linf" else f"{norm or ''} eps".strip()
         if any(not line.faint for line in lines):
-            panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines)))
+            panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines), ends.get(norm)))
     return panels
+
+
+def _ends(results: Results, data: str) -> dict[str | None, float]:
+    """Where the axis of a norm with distances ends: most are shown, and every eps that was run."""
+    found: dict[str | None, float] = {}
+    for result in results.of(("attack", "noise"), data=data):
+        broken = result.distances[np.isfinite(result.distances)]
+        if len(broken):
+            found[result.norm] = max(found.get(result.norm, 0.0), float(np.quantile(broken, MOST)))
+    for result in results.of(("attack", "noise"), data=data):
+        if result.norm in found:
+            found[result.norm] = max(found[result.norm], eps_value(result.eps))
+    return {norm: end * _unit(norm) for norm, end in found.items()}
+
+
+def _staircase(result: Result, unit: int, end: float) -> tuple[tuple[float, Estimate], ...]:
+    """Accuracy at eps 0 and wherever it falls, up to the end of the axis; thinned where steps are too fine to see."""
+    falls = np.unique(result.distances[(result.distances > 0) & (result.distances * unit < end)])
+    kept = falls[np.unique(np.linspace(0, len(falls) - 1, min(len(falls), MOST_STEPS)).round().astype(int))]
+    return tuple((unit * eps, accuracy_at(result, eps)) for eps in (0.0, *kept.tolist(), end / unit))
+
+
+def _unit(norm: str | None) -> int:
+    """Pixel levels for Linf, plain for others."""
+    return 255 if norm == "linf" else 1
 
 
 def lambda_corruption_panels(
@@ -65,7 +104,7 @@ def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
     for model, name, norm in distinct(
         (r.subject.model, r.name, r.norm) for r in results.of("attack", data=data) if not r.is_stage
     ):
-        found = tuple(results.of("attack", data=data, model=model, name=name, norm=norm))
+        found = tuple(r for r in results.of("attack", data=data, model=model, name=name, norm=norm) if r.eps)
         if len({r.subject.lam for r in found}) < 2:
             continue
         budgets = sorted(distinct(r.eps for r in found), key=eps_value)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import DIRECT, Result, Results, Subject, distinct, eps_value, lambda_order, lambda_text
+from .distances import accuracy_at
 
 NOISE_NOTE = (
     "noise: accuracy under random noise of the same norm and eps; an attack must leave less than that."
@@ -49,6 +50,10 @@ def attack_table(results: Results, data: str, model: str) -> Table:
         notes.append(
             "chain/stage: each stage attacks the survivors of the one before; passes of a chain are of all."
         )
+    if any(result.eps is None for result in found):
+        notes.append(
+            "eps -: the smallest perturbation of each image was sought; accuracy is the share where none was found."
+        )
     if any(result.kind == "worst_case" for result in found):
         notes.append(
             "worst case: images that survive every perturbation of that attack, at whatever lambda it was made."
@@ -59,7 +64,8 @@ def attack_table(results: Results, data: str, model: str) -> Table:
 
 def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[Subject]) -> Table:
     """Accuracy against eps in one norm: clean accuracy, then a column an eps; attacks, then random noise."""
-    budgets = sorted(distinct(r.eps for r in results.of("attack", data=data, norm=norm)), key=eps_value)
+    found = tuple(results.of("attack", data=data, norm=norm))
+    budgets = sorted(distinct(r.eps for r in found if r.eps), key=eps_value)
     names = [("attack", name) for name, found in results.attacks(data) if found == norm]
     names += [("noise", name) for name in distinct(r.name for r in results.of("noise", data=data, norm=norm))]
     rows: list[tuple[Item, ...]] = []
@@ -69,9 +75,21 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
             cells = [results.one(kind, subject=subject, name=label, norm=norm, eps=eps) for eps in budgets]
             if any(cells):
                 rows.append((subject.label, label, clean, *(cell or Missing("not run") for cell in cells)))
+        for sought in (r for r in found if r.subject == subject and len(r.distances) and budgets):
+            whole = (accuracy_at(sought, eps_value(eps)) for eps in budgets)
+            rows.append((subject.label, f"{sought.name}, by distance", clean, *whole))
     columns = ("model", "perturbation", "clean", *(eps or "-" for eps in budgets))
     title = f"Accuracy against eps, {norm}" if norm else ""
-    return Table(columns, tuple(rows), title=title, left=(0, 1), stacked=len(budgets) > 3)
+    notes = ("by distance: the share of images whose smallest perturbation found is larger than eps.",)
+    sought_any = any(len(r.distances) for r in found)
+    return Table(
+        columns,
+        tuple(rows),
+        title=title,
+        left=(0, 1),
+        notes=notes if sought_any else (),
+        stacked=len(budgets) > 3,
+    )
 
 
 def transfer_tables(results: Results, data: str, model: str) -> list[Table]:

@@ -50,7 +50,7 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
     """For each attack, one row a lambda (the attack's gradients taken at it) and one column an eps."""
     tables = []
     for name, norm in results.attacks(data, model=model):
-        found = tuple(results.of("attack", data=data, model=model, name=name, norm=norm))
+        found = tuple(r for r in results.of("attack", data=data, model=model, name=name, norm=norm) if r.eps)
         budgets = sorted(distinct(r.eps for r in found), key=eps_value)
         lambdas = [lam for lam in results.lambdas(data, model) if any(r.subject.lam == lam for r in found)]
         if len(lambdas) < 2:
