@@ -84,7 +84,7 @@ def import_model(
     if not checkpoint.is_file():
         raise InputError(f"No checkpoint '{checkpoint}'.")
     from ..zoo.importing import import_checkpoint
-    from ..zoo.weights import save_model
+    from ..zoo.weights import save_model, weights_hash
 
     classes, size = {"cifar100": (100, 32), "imagenet": (1000, 224)}.get(data, (10, 32))
     model = import_checkpoint(
@@ -101,6 +101,7 @@ def import_model(
     folder = (
         output or Path("runs") / f"{short_name(data)}-{arch}{'' if shortcut else '-no-shortcut'}-imported"
     )
+    _refuse_another(folder, weights_hash(model))
     recipe = {"imported_from": checkpoint.name, "step_size": step_size}
     card = save_model(model, folder / "last.safetensors", data=data, recipe=recipe, accuracy=accuracy)
     row = {
@@ -113,3 +114,15 @@ def import_model(
     click.echo(
         json.dumps(row) if as_json else f"Imported {checkpoint} into {folder}/. Use it: --model {folder}"
     )
+
+
+def _refuse_another(folder: Path, weights: str) -> None:
+    """Refuse a folder that holds another model; the same one may be imported again."""
+    from ..zoo.registry import read_card, run_checkpoint
+
+    try:
+        held = read_card(run_checkpoint(folder)).weights_hash
+    except InputError:
+        return
+    if held != weights:
+        raise InputError(f"{folder} already holds another model. Name another folder: --output DIR.")

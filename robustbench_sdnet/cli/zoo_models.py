@@ -20,8 +20,10 @@ _VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
 
 @contextmanager
 def shown_share(label: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on standard error for (done, total); nothing where `quiet`, or where the total is unknown."""
-    bar: Any = click.progressbar(length=100, label=label, file=sys.stderr, hidden=quiet)
+    """A bar on standard error for (done, total), on terminals; nothing where `quiet` or the total is unknown."""
+    bar: Any = click.progressbar(
+        length=100, label=label, file=sys.stderr, hidden=quiet or not sys.stderr.isatty()
+    )
     with bar:
         yield lambda done, total: bar.update(int(100 * done / total) - bar.pos) if total else None
 
@@ -53,8 +55,8 @@ def verify(
 ) -> None:
     """Evaluate MODELs again and compare with their stated accuracy; default: every model of the zoo that is here.
 
-    Exits with 1 if one differs. On all test images the difference may be --tolerance; with --limit the stated
-    accuracy must lie in the 95 % interval.
+    Exits with 1 if one differs, and says where --data is not what the model was trained on. On all test images the
+    difference may be --tolerance; with --limit the stated accuracy must lie in the 95 % interval.
 
     \b
     Examples:
@@ -81,8 +83,8 @@ def verify(
                 f"{_VERDICTS[row['matches']]} {row['name']}: {100 * row['measured']:.2f} % "
                 f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {row['n']} images of {row['data']}, {stated}"
             )
-            if row["warning"]:
-                click.echo(f"  {row['warning']}")
+            for warning in filter(None, (row["warning"], row["other_data"])):
+                click.echo(f"  {warning}")
     if any(row["matches"] is False for row in rows):
         raise click.exceptions.Exit(1)
 
@@ -99,6 +101,7 @@ def _verified(
 ) -> dict[str, Any]:
     from ..data import load
     from ..evaluation.device import pick_device
+    from ..zoo.publish import other_data
     from ..zoo.publish import verify as measure
     from ..zoo.registry import describe_model
     from ..zoo.weights import load_model
@@ -118,11 +121,11 @@ def _verified(
             tolerance=tolerance,
             on_progress=update,
         )
-    return asdict(verdict)
+    return {**asdict(verdict), "other_data": None if data is None else other_data(card, data, root)}
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
 @click.argument("name")
 @click.option(
     "--output",
@@ -145,7 +148,7 @@ def _verified(
 )
 @options.json_option
 def export(
-    checkpoint: Path,
+    checkpoint: str,
     name: str,
     output: Path | None,
     float32: bool,
@@ -156,7 +159,7 @@ def export(
     folder: str | None,
     as_json: bool,
 ) -> None:
-    """Export CHECKPOINT, a run or a file, as float16 safetensors called NAME, into the zoo or to a file.
+    """Export CHECKPOINT, a run, a file or a zoo name, as float16 safetensors called NAME, into the zoo or to a file.
 
     \b
     Examples:
@@ -165,9 +168,14 @@ def export(
       sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 -o sdnet18.safetensors
     """
     summary = {key: _share(value) for key, value in options.parse_pairs(robust, "--robust").items()}
-    from ..zoo.registry import describe_model
+    from ..data import short_name
+    from ..zoo.registry import check_zoo_name, describe_model, own_checkpoint
 
-    card = describe_model(str(checkpoint))
+    data = check_zoo_name(name)
+    own_checkpoint(checkpoint)
+    card = describe_model(checkpoint)
+    if card.data and short_name(card.data) != data:
+        click.echo(f"Warning: '{name}' says {data}, but {checkpoint} was trained on {card.data}.", err=True)
     from ..zoo.index import listing
     from ..zoo.publish import add_to_zoo, export_model
 

@@ -80,6 +80,8 @@ def load_external(kind: str, source: str) -> nn.Module:
         InputError: it cannot be found, or its normalisation is unknown or stated twice.
         ModelError: its own code failed.
     """
+    import torch
+
     from .guard import External, own_normalisation
 
     check_external(kind, source)
@@ -92,10 +94,17 @@ def load_external(kind: str, source: str) -> nn.Module:
         raise
     except Exception as error:
         text = " ".join(str(error).split())[:300]
+        if kind in INSTALL and isinstance(error, OSError):  # what urllib and requests raise
+            raise ModelError(
+                f"Model '{source}': its weights cannot be downloaded ({text}). Fetch them where there is a network; "
+                f"they are looked for in {_cache(kind)}."
+            ) from error
         raise ModelError(f"Model '{source}' could not be loaded: {type(error).__name__}: {text}") from error
     model.eval()
     for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
         weight.requires_grad_(False)
+    if any(weight.dtype == torch.float64 for weight in model.parameters()):
+        model.register_forward_pre_hook(_widen)  # evaluations hand over float32 images
     inside = own_normalisation(model)
     if mean and inside is not None:
         raise InputError(
@@ -110,6 +119,21 @@ def load_external(kind: str, source: str) -> nn.Module:
             f"'{name}' does not say how it normalises. Write {name}?mean=a,b,c&std=a,b,c; mean=0&std=1 for [0, 1]."
         )
     return External(model, source, mean, std).eval()
+
+
+def _widen(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].double(), *inputs[1:])
+
+
+def _cache(kind: str) -> str:
+    """Where a package keeps what it downloaded."""
+    if kind in ("timm", "hub"):
+        return "the cache of huggingface_hub (HF_HOME)"
+    if kind == "robustbench":
+        return "./models"
+    import torch
+
+    return f"{torch.hub.get_dir()}/checkpoints (TORCH_HOME)"
 
 
 def describe_external(kind: str, source: str) -> ModelCard:

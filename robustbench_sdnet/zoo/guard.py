@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from .resnet import Normalise
 _NORMALISER = re.compile(
     r"(image|input|channel)?_?normali[sz](e|er|ation)(layer|bychannelmeanstd)?", re.IGNORECASE
 )
+AS_IS = "as they are"
 CLEARLY = 4.0  # how many times nearer another input must come to the BatchNorm statistics to be called the right one
 
 
@@ -112,29 +113,36 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
     )
     if layer is None:
         return None
-    distances = {name: _distance(model, layer, seen) for name, seen in _conventions(images).items()}
-    as_is, best = distances["as they are"], min(distances, key=lambda name: distances[name])
+    tried = _conventions(images)
+    distances = {name: _distance(model, layer, seen) for name, (seen, _) in tried.items()}
+    as_is, best = distances[AS_IS], min(distances, key=lambda name: distances[name])
     if distances[best] * CLEARLY + 0.05 >= as_is:
         return None
+    stated = isinstance(model, External) and isinstance(model.normalise, Normalise)
+    remedy = "Check the mean and std that were given" if stated else tried[best][1]
     return (
         f"The input looks wrong: the first BatchNorm layer's statistics are {as_is / max(distances[best], 1e-6):.0f} "
-        f"times nearer when images are {best}. Check its mean and std."
+        f"times nearer when images are {best}. {remedy}."
     )
 
 
-def _conventions(images: Tensor) -> Mapping[str, Tensor]:
-    """The same images as other conventions would hand them over."""
-    cifar, imagenet = Normalise(CIFAR_MEAN, CIFAR_STD), Normalise(IMAGENET_MEAN, IMAGENET_STD)
-    cifar, imagenet = cifar.to(images), imagenet.to(images)
-    return {
-        "as they are": images,
-        "normalised first with CIFAR-10's mean and std (the model lacks its normalisation)": cifar(images),
-        "normalised first with ImageNet's mean and std (the model lacks its normalisation)": imagenet(images),
-        "put on CIFAR-10's mean and std first (it normalises twice)": images * cifar.std + cifar.mean,
-        "put on ImageNet's mean and std first (it normalises twice)": images * imagenet.std + imagenet.mean,
-        "scaled to [-1, 1]": images * 2 - 1,
-        "scaled to [0, 255]": images * 255,
-    }
+def _conventions(images: Tensor) -> Mapping[str, tuple[Tensor, str]]:
+    """The same images as other conventions would hand them over, and what to do where one of them fits."""
+    found = {AS_IS: (images, "")}
+    for name, mean, std in (("CIFAR-10", CIFAR_MEAN, CIFAR_STD), ("ImageNet", IMAGENET_MEAN, IMAGENET_STD)):
+        layer = Normalise(mean, std).to(images)
+        lacking = f"normalised first with {name}'s mean and std (the model lacks its normalisation)"
+        found[lacking] = layer(images), _suffix(mean, std)
+        twice = f"put on {name}'s mean and std first (it normalises twice)"
+        found[twice] = images * layer.std + layer.mean, "Take one of the two out of the model"
+    found["scaled to [-1, 1]"] = images * 2 - 1, _suffix((0.5,), (0.5,))
+    found["scaled to [0, 255]"] = images * 255, _suffix((0,), (round(1 / 255, 9),))
+    return found
+
+
+def _suffix(mean: Sequence[float], std: Sequence[float]) -> str:
+    numbers = (",".join(f"{value:g}" for value in values) for values in (mean, std))
+    return "Add ?mean={}&std={} to the model's name".format(*numbers)
 
 
 @torch.no_grad()

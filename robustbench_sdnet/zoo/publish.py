@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import InputError, ModelError
+from ..errors import InputError, ModelError, SdnetBenchError
 from ..evaluation.statistics import wilson
 from .cards import ModelCard, read_card
 from .files import sha256_of
 from .index import INDEX, Entry, entries, write_entries
-from .registry import run_checkpoint
+from .registry import check_zoo_name, own_checkpoint
 from .weights import load_checkpoint, save_model
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ SHIPPED_BYTES = (
     2_000_000  # what a model may take in the package; larger ones go to weights/ of the repository
 )
 TYPES = {"float16": torch.float16, "float32": None}
-_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def export_model(
@@ -44,7 +42,7 @@ def export_model(
     lost in float16.
 
     Args:
-        checkpoint: a run's folder or a checkpoint.
+        checkpoint: a run's folder, a checkpoint or a name of the zoo.
         path: the new file.
         name: what reports show; None keeps the name.
         data: name of the training data; None keeps it.
@@ -55,8 +53,7 @@ def export_model(
     """
     if dtype not in TYPES:
         raise InputError(f"dtype must be float16 or float32, got '{dtype}'.")
-    source = Path(checkpoint)
-    source = run_checkpoint(source) if source.is_dir() else source
+    source = own_checkpoint(str(checkpoint))
     card = read_card(source)
     return save_model(
         load_checkpoint(source),
@@ -85,7 +82,7 @@ def add_to_zoo(
     """Put a checkpoint into the zoo: its weights beside the index, or in another folder, and its entry in the index.
 
     Args:
-        checkpoint: a run's folder or a checkpoint.
+        checkpoint: a run's folder, a checkpoint or a name of the zoo.
         name: "data/model"; an entry of that name is replaced.
         recipe: name of the recipe it was trained with.
         accuracy: clean test accuracy in [0, 1] of the exported weights; None: what the checkpoint states.
@@ -98,11 +95,9 @@ def add_to_zoo(
     Raises:
         InputError: a malformed name, no accuracy, or too large to ship in the package.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"A name of the zoo is data/model, such as cifar10/sdnet20, got '{name}'.")
+    data = check_zoo_name(name)
     file = f"{name.replace('/', '-')}.safetensors"
     target = (index.parent / "weights" if folder is None else Path(folder)) / file
-    data = name.partition("/")[0]
     card = export_model(checkpoint, target, name=name, data=data, dtype=dtype)
     size, stated = target.stat().st_size, card.accuracy if accuracy is None else accuracy
     if folder is None and size > SHIPPED_BYTES:
@@ -196,6 +191,26 @@ def verify(
         matches=agrees,
         warning=warning,
     )
+
+
+def other_data(card: ModelCard, name: str, root: str | None = None) -> str | None:
+    """One line where a model was trained on other images than a data set holds, else None.
+
+    Args:
+        card: of the model.
+        name: of the data set; its training images are compared where both hashes can be had, else the names.
+        root: folder of downloaded data.
+    """
+    from ..data import load
+
+    try:
+        train_hash = load(name, "train", root).content_hash if card.data_hash else ""
+    except SdnetBenchError:  # no training split, such as cifar10c's
+        train_hash = ""
+    same = card.data_hash == train_hash if train_hash else card.data in ("", name)
+    if same:
+        return None
+    return f"Trained on other images than those of {name} ({card.data}): what is stated is for its own test images."
 
 
 def _agrees(

@@ -22,10 +22,12 @@ __all__ = [
     "ModelCard",
     "architecture",
     "check_source",
+    "check_zoo_name",
     "describe_model",
     "find_models",
     "kind_of",
     "newest_run",
+    "own_checkpoint",
     "run_checkpoint",
     "zoo_checkpoint",
 ]
@@ -33,6 +35,7 @@ __all__ = [
 EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _EXPORTED = (".pt", ".pt2", ".pts", ".ts")
+_ZOO_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
 
 
@@ -131,6 +134,37 @@ def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
     if path is None:
         raise InputError(f"'{name}' is not on this machine yet. Run: sdnet-bench zoo fetch {name}")
     return path
+
+
+def own_checkpoint(source: str) -> Path:
+    """The file behind a run, a checkpoint or a name of the zoo.
+
+    Raises:
+        InputError: nothing of that name, or a model of other people, which has no such file.
+    """
+    kind = kind_of(source)
+    if kind == "run":
+        return run_checkpoint(Path(source))
+    if kind == "zoo":
+        return zoo_checkpoint(source)
+    if kind != "checkpoint":
+        raise InputError(
+            f"'{source}' is no model built here. Name a run, a checkpoint or a model of the zoo."
+        )
+    if not Path(source).is_file():
+        raise InputError(f"No checkpoint '{source}'.")
+    return Path(source)
+
+
+def check_zoo_name(name: str) -> str:
+    """The data set in a name of the zoo, "data/model".
+
+    Raises:
+        InputError: a malformed name.
+    """
+    if not _ZOO_NAME.fullmatch(name):
+        raise InputError(f"A name of the zoo is data/model, such as cifar10/sdnet20, got '{name}'.")
+    return name.partition("/")[0]
 
 
 def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = "runs") -> list[ModelCard]:

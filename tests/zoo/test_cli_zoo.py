@@ -106,6 +106,38 @@ def test_a_wrong_import_is_one_line(zoo: Shell, arguments: tuple[str, ...], mess
     assert len(said.strip().splitlines()) == 1
 
 
+def test_an_import_replaces_no_other_model(zoo: Shell, run: Path) -> None:
+    torch.save(build_model("sdnet20").state_dict(), "first.pth.tar")
+    torch.save(build_model("sdnet20").state_dict(), "second.pth.tar")
+    options = ("--arch", "sdnet20", "--data", "cifar10")
+    folder = Path("runs/cifar10-sdnet20-imported")
+    zoo("import", "first.pth.tar", *options)
+    before = (folder / "last.safetensors").read_bytes()
+    zoo("import", "first.pth.tar", *options)
+    said = zoo("import", "second.pth.tar", *options, code=2)
+    assert "already holds another model. Name another folder: --output DIR" in said
+    assert "already holds another model" in zoo("import", "first.pth.tar", *options, "-o", run, code=2)
+    assert (folder / "last.safetensors").read_bytes() == before
+
+
+def test_verify_says_when_the_data_are_others(zoo: Shell, run: Path, tiny_npz: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    from robustbench_sdnet.data import load
+
+    own = load(f"npz:{tiny_npz}", "train").content_hash
+    save_model(load_model(run), run / "last.safetensors", data=f"npz:{tiny_npz}", data_hash=own)
+    with np.load(tiny_npz) as held:
+        arrays = dict(held)
+    np.savez(tmp_path / "copy.npz", **arrays)
+    arrays["x_train"] = arrays["x_train"] // 2
+    np.savez(tmp_path / "other.npz", **arrays)
+    assert zoo.json("verify", run)[0]["other_data"] is None
+    assert zoo.json("verify", run, "--data", "npz:copy.npz")[0]["other_data"] is None
+    said = zoo("verify", run, "--data", "npz:other.npz")
+    assert "Trained on other images than those of npz:other.npz" in said
+
+
 def test_verify_measures_again(zoo: Shell, run: Path) -> None:
     rows = zoo.json("verify", run, code=0 if _accuracy(run) == 1 / 3 else 1)
     assert rows[0]["n"] == 30
@@ -130,6 +162,25 @@ def test_export_writes_a_smaller_file(zoo: Shell, run: Path, tmp_path: Path) -> 
     row = zoo.json("export", run, "tiny/sdnet20", "-o", "half.safetensors")
     assert read_card("half.safetensors").weights_hash == row["weights_hash"]
     assert "--robust takes TEXT=NUMBER" in zoo("export", run, "tiny/x", "--robust", "pgd=2", code=2)
+
+
+def test_export_takes_models_built_here_alone(
+    zoo: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = zoo.json("export", "digits/sdnet20-at", "digits/copy", "-o", "copy.safetensors")
+    assert read_card(row["path"]).arch == "sdnet20"
+    assert capsys.readouterr().err == ""
+    assert "is no model built here" in zoo("export", "torchvision:resnet18", "a/b", "-o", "x", code=2)
+    assert "A name of the zoo is data/model" in zoo("export", "digits/sdnet20-at", "b c", "-o", "x", code=2)
+    assert not (tmp_path / "x").exists()
+
+
+def test_export_warns_of_a_name_with_other_data(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["zoo", "export", str(run), "cifar10/x", "-o", str(tmp_path / "x.safetensors")])
+    assert "Warning: 'cifar10/x' says cifar10, but" in capsys.readouterr().err
 
 
 def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from robustbench_sdnet.zoo import (
     with_normalisation,
 )
 from robustbench_sdnet.zoo.external import parse_normalisation
+from robustbench_sdnet.zoo.guard import External
 from robustbench_sdnet.zoo.registry import check_source
 from robustbench_sdnet.zoo.sources import METADATA
 
@@ -219,19 +221,34 @@ def test_a_file_that_is_no_model_is_told(content: bytes | None, message: str, tm
         load_model(path)
 
 
-def test_torchvision_weights_bring_their_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import resnet18
+def test_torchvision_weights_are_read_where_torch_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.models import ResNet18_Weights, resnet18
 
     torch.manual_seed(0)
     reference = resnet18().eval()
-    # Stands in for the download: the real loader, fed the weights it would have fetched.
-    monkeypatch.setattr(
-        "torchvision.models._api.WeightsEnum.get_state_dict", lambda *_, **__: reference.state_dict()
-    )
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / ResNet18_Weights.DEFAULT.url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    torch.save(reference.state_dict(), file)
     model = load_model("torchvision:resnet18")
     images = torch.rand(2, 3, 32, 32)
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     torch.testing.assert_close(model(images), reference((images - mean) / std))
+
+
+def test_without_a_network_the_place_of_the_weights_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", unreachable)
+    with pytest.raises(ModelError, match=r"cannot be downloaded .*hub/checkpoints \(TORCH_HOME\)") as caught:
+        load_model("torchvision:resnet18")
+    assert "\n" not in str(caught.value)
 
 
 def package(monkeypatch: pytest.MonkeyPatch, name: str, **content: object) -> None:
@@ -242,14 +259,23 @@ def package(monkeypatch: pytest.MonkeyPatch, name: str, **content: object) -> No
 def test_timm_and_robustbench_are_asked_as_they_want(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def create_model(name: str, pretrained: bool) -> nn.Module:
-        asked.append((name, pretrained))
+    # The parameters of the real functions: timm 1.0's, RobustBench 1.1's, huggingface_hub's, each cut short.
+    def create_model(
+        model_name: str, pretrained: bool = False, pretrained_cfg: object = None, **kwargs: object
+    ) -> nn.Module:
+        asked.append((model_name, pretrained))
         model = Scripted()
         model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
         return model
 
-    def of_robustbench(**options: str) -> nn.Module:
-        asked.append(tuple(options.values()))
+    def of_robustbench(
+        model_name: str,
+        model_dir: str = "./models",
+        dataset: str = "cifar10",
+        threat_model: str = "Linf",
+        custom_preprocessing: object = None,
+    ) -> nn.Module:
+        asked.append((model_name, dataset, threat_model))
         return Scripted()
 
     package(monkeypatch, "timm", create_model=create_model)
@@ -273,14 +299,14 @@ def test_the_hub_holds_our_checkpoints_timm_models_and_transformers(
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config))
 
-    def listed(repository: str) -> list[str]:
-        return [path.name for path in (tmp_path / repository.partition("/")[2]).iterdir()]
+    def listed(repo_id: str, *, revision: str | None = None, repo_type: str | None = None) -> list[str]:
+        return [path.name for path in (tmp_path / repo_id.partition("/")[2]).iterdir()]
 
-    def download(repository: str, file: str) -> str:
-        return str(tmp_path / repository.partition("/")[2] / file)
+    def download(repo_id: str, filename: str, *, subfolder: str | None = None) -> str:
+        return str(tmp_path / repo_id.partition("/")[2] / filename)
 
-    def create_model(name: str, pretrained: bool) -> nn.Module:
-        assert name == "hf-hub:someone/timm"
+    def create_model(model_name: str, pretrained: bool = False, **kwargs: object) -> nn.Module:
+        assert (model_name, pretrained) == ("hf-hub:someone/timm", True)
         made = Scripted()
         made.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
         return made
@@ -300,6 +326,17 @@ def test_the_hub_holds_our_checkpoints_timm_models_and_transformers(
         torch.testing.assert_close(load_model(f"hub:someone/{name}")(pictures()), expected)
 
 
+class Scaled(nn.Module):
+    """Multiplies its input."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.factor
+
+
 def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     torch.manual_seed(0)
     images = (0.47 + 0.2 * torch.randn(64, 3, 8, 8)).clamp(0, 1)
@@ -310,9 +347,16 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     assert check_input(model.eval(), images) is None
     bare = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1)).eval()
     bare.load_state_dict({k: v for k, v in model.state_dict().items() if "normalise" not in k}, strict=False)
-    assert "the model lacks its normalisation" in str(check_input(bare, images))
+    lacking = str(check_input(bare, images))
+    assert "the model lacks its normalisation" in lacking
+    assert lacking.endswith("Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name.")
     twice = nn.Sequential(model.normalise, model).eval()
-    assert "it normalises twice" in str(check_input(twice, images))
+    assert "it normalises twice). Take one of the two out" in str(check_input(twice, images))
+    scaled = nn.Sequential(Scaled(1 / 255), model).eval()
+    assert str(check_input(scaled, images)).endswith("Add ?mean=0&std=0.00392157 to the model's name.")
+    assert check_input(External(scaled, "bytes", (0.0,), (0.00392157,)), images) is None
+    wrong = External(bare, "wrong", (0.0,), (2.0,))
+    assert str(check_input(wrong, images)).endswith("Check the mean and std that were given.")
     assert check_input(nn.Flatten(), images) is None
 
 
