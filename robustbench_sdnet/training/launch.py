@@ -17,6 +17,7 @@ from ..errors import InputError, TrainingError
 
 POLL = 0.1  # seconds
 PATIENCE = 30.0  # seconds in which the others may end by themselves once one process has failed
+USAGE = 2  # exit code
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Process = subprocess.Popen[str]
@@ -46,8 +47,9 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
             for process in processes:
                 process.kill()
                 process.wait()
-        if failed is None or (failed == 0 and processes[0].returncode > 0):
-            return processes[0].returncode
+        first = processes[0].returncode
+        if failed is None or (failed == 0 and first > 0) or first == USAGE:
+            return first  # what the command line lacks, every process finds
         unseen.seek(0)
         raise TrainingError(_account(failed, devices, processes[failed].returncode, unseen.read()))
 
