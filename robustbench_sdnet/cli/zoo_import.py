@@ -118,7 +118,8 @@ def import_model(
 
 def _refuse_another(folder: Path, weights: str) -> None:
     """Refuse a folder that holds another model; the same one may be imported again."""
-    from ..zoo.registry import read_card, run_checkpoint
+    from ..zoo.cards import read_card
+    from ..zoo.registry import run_checkpoint
 
     try:
         held = read_card(run_checkpoint(folder)).weights_hash
