@@ -2,7 +2,8 @@
 
 An attack is a `Search`: it starts a course for any rows and advances all of them by one model evaluation,
 each row with its own counters. The engine owns everything else: who is in, what was the first success,
-whether float32 confirms it, restarts and targets (`attempts`, one after the other), and what is returned.
+whether the model itself confirms it in full precision, restarts and targets (`attempts`, one after the
+other), and what is returned.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ class Outcome:
     lost: Tensor
 
 
+FOLD_FROM = 10
+"""Steps from which a cheaper copy of the model earns the passes that it takes to make one."""
+
 Table = TypeVar("Table", Rows, Track)
 
 
@@ -60,6 +64,9 @@ def run_search(
             f"labels go up to {int(labels.max())}, but the model returns {logits.shape[1]} classes: 0 to "
             f"{logits.shape[1] - 1}."
         )
+    # The smallest perturbation lies on the boundary, where rounding would decide: it needs the model itself.
+    if search.length * search.attempts >= FOLD_FROM and not search.minimal:
+        passes.fold(images, logits)
     start = margin(logits, labels)
     shard = Rows(
         images, labels, ids, torch.arange(len(images), device=images.device), torch.zeros_like(labels),
@@ -114,9 +121,9 @@ class _Engine:
             rows, state, track = self._release(rows, state, track, done)
 
     def outcome(self, clean: Tensor, queue: Tensor) -> Outcome:
-        """Results in the shard's order; survivors of a low-precision search are judged in float32."""
+        """Results in the shard's order; survivors of an approximate search are judged by the model itself."""
         self.passes.check()
-        if self.passes.low_precision or self.passes.repeats > 1:
+        if self.passes.approximate:
             open_rows = queue[self.first[queue] == 0] if self.early_stop else queue
             if len(open_rows):
                 logits = self.passes.exact(self.images[open_rows])
@@ -186,8 +193,8 @@ class _Engine:
         return rows, state, track
 
     def _confirm(self, rows: Rows, track: Track, broken: Tensor) -> Track:
-        """Judge new successes of a low-precision or randomised search in float32, on the stored image."""
-        if not (self.passes.low_precision or self.passes.repeats > 1):
+        """Judge new successes of an approximate search by the model itself, on the stored image."""
+        if not self.passes.approximate:
             return track
         which = broken.nonzero()[:, 0]
         logits = self.passes.exact(track.images[which])

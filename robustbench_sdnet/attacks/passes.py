@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from robustbench_sdnet.attacks.folding import foldable, folded
 from robustbench_sdnet.errors import InputError, ModelError, SdnetBenchError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -19,10 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
 
 
-LADDER = (
-    *range(1, 17), 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 57, 64, 72, 80, 90, 100, 112, 125, 140, 160, 180, 200,
-    225, 250, 280, 320, 360, 400, 450, 500,
-)  # fmt: skip
+LADDER = (*range(1, 40), *range(40, 100, 2), *range(100, 200, 5), *range(200, 400, 10), *range(400, 501, 20))
 """The batch shapes that a model sees, so that its rounding does not depend on what else is still alive.
 
 Finer than the ladder of plain predictions: an active set shrinks through every size, for thousands of steps.
@@ -45,12 +44,19 @@ def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]
         start += shape
 
 
+TRIAL = 4
+"""Images on which a folded model must give the model's logits."""
+
+AGREEMENT = 1e-4
+"""How far the logits of a folded model may be off, as a share of the largest."""
+
+
 class Passes:
     """A model's forward and backward passes, as attacks use them.
 
     Attributes:
         forwards, backwards: samples passed so far, padding left out.
-        low_precision: the search runs in bfloat16, so that successes need confirming.
+        low_precision: the search runs in bfloat16.
     """
 
     def __init__(self, model: Classifier, *, low_precision: bool, batch_size: int, repeats: int = 1) -> None:
@@ -62,14 +68,42 @@ class Passes:
         self.backwards = 0
         self._shapes = rungs(batch_size)
         self._bad: Tensor | None = None
+        self._full: Classifier = model
+        self._search: Classifier = model
+
+    @property
+    def approximate(self) -> bool:
+        """The search does not ask the model itself in full precision, so that successes need confirming."""
+        return self.low_precision or self.repeats > 1 or self._search is not self.model
+
+    def fold(self, images: Tensor, logits: Tensor) -> None:
+        """Search in a copy of the model with folded normalisation, if it agrees with `logits` (n, classes)."""
+        few = min(len(images), TRIAL)
+        if images.dtype != torch.float32 or self.repeats > 1 or not few or not foldable(self.model):
+            return
+        with torch.no_grad():
+            self.forwards += 1
+            copies = folded(
+                cast("nn.Module", self.model), lambda: self._call(images[:1], self.model, low=False)
+            )
+            if copies is None:
+                return
+            self.forwards += few
+            error = (self._call(images[:few], copies[0], low=False) - logits[:few]).abs().amax()
+        if error <= AGREEMENT * logits[:few].abs().amax():
+            self._full, self._search = copies[0], copies[1] if self.low_precision else copies[0]
 
     def exact(self, images: Tensor) -> Tensor:
-        """(n, classes) logits at the precision of `images`, for decisions."""
-        return self._logits(images, low=False)
+        """(n, classes) logits of the model itself at the precision of `images`, for decisions."""
+        return self._logits(images, self.model, low=False)
 
     def logits(self, images: Tensor) -> Tensor:
         """(n, classes) logits at the search precision, without gradients."""
-        return self._logits(images, low=self.low_precision)
+        return self._logits(images, self._search, low=self.low_precision)
+
+    def full(self, images: Tensor) -> Tensor:
+        """(n, classes) logits at the precision of `images`, for a low-precision search that must look closer."""
+        return self._logits(images, self._full, low=False)
 
     def gradient(self, images: Tensor, loss: Loss, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) at `images` and the gradient (n, c, h, w) of each sample's loss.
@@ -86,7 +120,7 @@ class Passes:
     def call(self, images: Tensor) -> Tensor:
         """Logits of one batch as it comes, gradients recorded, for attacks that bring their own batches."""
         self.forwards += len(images)
-        return self._call(images, low=False)
+        return self._call(images, self.model, low=False)
 
     def check(self) -> None:
         """Raise if any logits so far were not finite (the only place that waits for the device)."""
@@ -115,7 +149,7 @@ class Passes:
             total_logits, total = None, None
             for _ in range(self.repeats):
                 with torch.enable_grad():
-                    logits = self._call(piece, low=self.low_precision)[:count]
+                    logits = self._call(piece, self._search, low=self.low_precision)[:count]
                     gradient = _input_gradient(loss(logits, rows[start:stop]).sum(), piece)
                 total_logits = logits.detach() if total_logits is None else total_logits + logits.detach()
                 total = gradient if total is None else total + gradient
@@ -133,21 +167,21 @@ class Passes:
             gradients = gradients.nan_to_num(0, 0, 0)
         return _joined(all_logits), gradients
 
-    def _logits(self, images: Tensor, *, low: bool) -> Tensor:
+    def _logits(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
         outputs = []
         with torch.no_grad():
             for start, stop, shape in pieces(len(images), self._shapes):
-                logits = self._call(_padded(images[start:stop], shape), low=low)
+                logits = self._call(_padded(images[start:stop], shape), model, low=low)
                 outputs.append(logits[: stop - start])
         self.forwards += len(images)
         return _joined(outputs)
 
-    def _call(self, images: Tensor, *, low: bool) -> Tensor:
+    def _call(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
         """One batch through the model; any failure becomes one line that names the model."""
         name = type(self.model).__name__
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
-                logits = self.model(images)
+                logits = model(images)
         except SdnetBenchError:
             raise
         except Exception as error:

@@ -57,7 +57,6 @@ class Search(Protocol):
         targeted: attempt t aims at wrong class number t of the ranking, so that classes bound the attempts.
         minimal: the smallest perturbation counts, so that no sample leaves before its course ends.
         length: the largest step number of one attempt.
-        fine_grained: it compares losses so close that rounding to bfloat16 would mislead it.
         returns_last: without early leaving, the result is the last evaluated image, not the best one.
     """
 
@@ -72,9 +71,6 @@ class Search(Protocol):
 
     @property
     def length(self) -> int: ...
-
-    @property
-    def fine_grained(self) -> bool: ...
 
     @property
     def returns_last(self) -> bool: ...

@@ -50,7 +50,6 @@ class ApgdSearch:
     targeted: bool = False
     minimal: bool = False
     returns_last: bool = False
-    fine_grained: bool = False
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, self.stream, rows.ids)

@@ -71,7 +71,6 @@ class FabSearch:
     attempts: int
     targeted: bool = True
     returns_last: bool = False
-    fine_grained: bool = False
 
     @property
     def minimal(self) -> bool:

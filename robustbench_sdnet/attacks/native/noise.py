@@ -26,7 +26,6 @@ class NoiseSearch:
     seed: int
     attempts: int = 1
     returns_last: bool = False
-    fine_grained: bool = False
     targeted: bool = False
     minimal: bool = False
 

@@ -30,7 +30,6 @@ class PgdSearch:
     seed: int
     start: Tensor | None = None
     returns_last: bool = True
-    fine_grained: bool = False
     targeted: bool = False
     minimal: bool = False
 

@@ -32,7 +32,11 @@ def window_sides(queries: int, p_init: float, height: int, width: int, least: in
 
 @dataclass(frozen=True)
 class SquareSearch:
-    """Keeps a proposal when it lowers the margin; every row has its own window, signs and counter."""
+    """Keeps a proposal when it lowers the margin; every row has its own window, signs and counter.
+
+    A search in bfloat16 passes a proposal in full precision once it looks better than the point it started
+    from, and only then keeps it: rounding may dismiss a small gain, but never lets the search walk uphill.
+    """
 
     eps: float
     norm: str
@@ -43,7 +47,6 @@ class SquareSearch:
     targeted: bool = False
     minimal: bool = False
     returns_last: bool = False
-    fine_grained: bool = True
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "square", rows.ids)
@@ -52,19 +55,27 @@ class SquareSearch:
             "x": rows.images,
             "next": start(draws, rows.images, self.eps),
             "margin": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
+            "low": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
             "k": torch.zeros_like(rows.labels),
         }
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         candidates = state["next"]
         logits = passes.logits(candidates)
-        margins = margin(logits, rows.labels)
-        better = margins < state["margin"]
+        low = margins = margin(logits, rows.labels)
+        better = low < state["low"]
+        if passes.low_precision:
+            promising = better.nonzero()[:, 0]
+            if len(promising):
+                logits = logits.index_copy(0, promising, passes.full(candidates[promising]))
+            margins = margin(logits, rows.labels)
+            better = better & (margins < state["margin"])
         state["x"] = torch.where(better.reshape(-1, 1, 1, 1), candidates, state["x"])
         state["margin"] = torch.where(better, margins, state["margin"])
+        state["low"] = torch.where(better, low, state["low"])
         state["k"] = state["k"] + 1
         state["next"] = self._propose(rows, state)
-        return Step(candidates, logits, state["k"], state["k"] > self.length)
+        return Step(candidates, logits, state["k"], state["k"] > self.length, better)
 
     def _propose(self, rows: Rows, state: State) -> Tensor:
         height, width = rows.images.shape[-2:]

@@ -61,8 +61,8 @@ def run_native(
 
 
 def _for_search(search: Search, precision: str, *, early_stop: bool) -> str:
-    """`auto` means full precision where successes on the way go unconfirmed or rounding misleads."""
-    full = not early_stop or search.minimal or search.fine_grained
+    """`auto` means full precision where successes on the way go unconfirmed."""
+    full = not early_stop or search.minimal
     return "float32" if precision == "auto" and full else precision
 
 

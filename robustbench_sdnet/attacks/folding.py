@@ -1,0 +1,89 @@
+"""Cheaper copies of a model for searches: batch normalisation folded into the convolutions before it.
+
+In evaluation mode a batch normalisation is an affine map, so that convolution and normalisation are one
+convolution with other weights. The copies share every other tensor with the model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def foldable(model: object) -> bool:
+    """Whether trying is worth a pass: a plain module that has batch normalisations."""
+    if not isinstance(model, nn.Module) or hasattr(model, "_orig_mod"):
+        return False
+    modules = list(model.modules())
+    compiled = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
+    return not compiled and any(type(module) is nn.BatchNorm2d for module in modules)
+
+
+def folded(model: nn.Module, run: Callable[[], object]) -> tuple[nn.Module, nn.Module] | None:
+    """Two copies whose logits are the model's up to rounding, or None where nothing can be folded.
+
+    The second one is for autocast to bfloat16: its folded weights need no conversion at each pass.
+
+    Which normalisation reads which convolution is seen in one pass. What such a look misses (a convolution
+    whose output is also read elsewhere) is for the caller to find out, by comparing logits.
+
+    Args:
+        model: in evaluation mode; it is left as it is.
+        run: passes any image through the model.
+    """
+    full: dict[nn.Module, nn.Module] = {}
+    low: dict[nn.Module, nn.Module] = {}
+    for convolution, normalisation in _pairs(model, run):
+        full[convolution] = fuse_conv_bn_eval(convolution, normalisation)
+        low[convolution] = copy.deepcopy(full[convolution]).to(torch.bfloat16)
+        full[normalisation] = low[normalisation] = nn.Identity()
+    return (_copied(model, full), _copied(model, low)) if full else None
+
+
+def _pairs(model: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Convolutions and normalisations that ran once each, one right on the output of the other."""
+    runs: dict[nn.Module, int] = {}
+    produced: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps the outputs, so that no identity comes twice
+    found: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        runs[module] = runs.get(module, 0) + 1
+        if isinstance(module, nn.Conv2d):
+            produced[id(output)] = (module, output)
+        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in produced:
+            found.append((produced[id(inputs[0])][0], module))
+
+    watched = [module for module in model.modules() if _plain(module)]
+    handles = [module.register_forward_hook(after) for module in watched]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [pair for pair in found if all(runs[module] == 1 for module in pair)]
+
+
+def _plain(module: nn.Module) -> bool:
+    """A convolution or a normalisation with running statistics that nobody has put anything on."""
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        return False
+    if type(module) is nn.BatchNorm2d:
+        return not module.training and module.running_mean is not None
+    return type(module) is nn.Conv2d
+
+
+def _copied(module: nn.Module, replaced: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The tree of modules anew, every tensor shared; `replaced` grows by each copy, so that sharing stays."""
+    if module not in replaced:
+        twin = module.__new__(type(module))
+        twin.__dict__ = module.__dict__.copy()
+        replaced[module] = twin
+        twin._modules = {
+            name: None if child is None else _copied(child, replaced)
+            for name, child in module._modules.items()
+        }
+    return replaced[module]

@@ -1,0 +1,129 @@
+"""Searches in a copy with folded normalisation: the same logits, and the model itself decides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attack_networks import convolutional
+from torch import nn
+
+from robustbench_sdnet import attacks, zoo
+from robustbench_sdnet.attacks.folding import foldable, folded
+from robustbench_sdnet.attacks.losses import margin
+from robustbench_sdnet.attacks.passes import Passes
+from robustbench_sdnet.lambdas import Fixed, WithPolicy
+
+
+def used(model: nn.Module) -> nn.Module:
+    """The model in evaluation mode, its normalisations with statistics and weights unlike the initial ones."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            for values in (module.running_mean, module.weight.data, module.bias.data):
+                values.add_(0.3 * torch.randn(values.shape, generator=generator))
+            module.running_var.mul_(0.5 + torch.rand(module.running_var.shape, generator=generator))
+    return model.eval().requires_grad_(False)
+
+
+def normalisations(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+@pytest.mark.parametrize(("arch", "left"), [("resnet20", 0), ("sdnet20", 1)])
+def test_a_folded_network_gives_the_same_logits(arch, left):
+    model, images = used(zoo.build_model(arch, width=4)), torch.rand(3, 3, 32, 32)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    twin, low = folded(model, lambda: model(images[:1]))
+    assert normalisations(twin) == normalisations(low) == left  # a sparse stem rectifies in between
+    wanted = model(images)
+    assert torch.allclose(twin(images), wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+    with torch.autocast("cpu", torch.bfloat16):
+        error = (low(images) - wanted).abs().amax()
+    assert 0 < error < 0.05 * float(wanted.abs().max())
+    assert twin.linear.weight is low.linear.weight is model.linear.weight
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_lambda_reaches_the_folded_network():
+    model, images = used(zoo.build_model("sdnet20", width=4)), torch.rand(3, 3, 32, 32)
+    deployed = WithPolicy(model, Fixed(0.8)).eval()
+    twin, _ = folded(deployed, lambda: deployed(images[:1]))
+    assert normalisations(twin) == 1
+    assert torch.allclose(twin(images), deployed(images), atol=1e-5)
+    assert not torch.allclose(twin(images), model(images), atol=1e-3)
+
+
+class Twice(nn.Module):
+    """Reads the convolution behind the normalisation's back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm, self.head = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, images):
+        features = self.body(images)
+        return self.head((features + self.norm(features)).mean((2, 3)))
+
+
+def test_a_copy_with_other_logits_is_not_used():
+    model, images = used(Twice()), torch.rand(4, 1, 8, 8)
+    assert not torch.allclose(folded(model, lambda: model(images[:1]))[0](images), model(images), atol=1e-3)
+    passes = Passes(model, low_precision=False, batch_size=4)
+    passes.fold(images, model(images))
+    assert not passes.approximate
+
+
+def test_a_copy_with_the_same_logits_is_used():
+    model, images = used(convolutional()), torch.rand(4, 1, 8, 8)
+    passes = Passes(model, low_precision=False, batch_size=4)
+    passes.fold(images, model(images))
+    assert passes.approximate
+
+
+def test_what_others_have_changed_is_left_alone():
+    images = torch.rand(1, 1, 8, 8)
+    shared = nn.Conv2d(1, 1, 3, padding=1)
+    hooked = used(convolutional())
+    hooked[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    batchwise = used(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3, track_running_stats=False)))
+    repeated = used(nn.Sequential(shared, nn.BatchNorm2d(1), shared, nn.BatchNorm2d(1)))
+    assert folded(repeated, lambda: repeated(images)) is None
+    assert (
+        normalisations(folded(hooked, lambda: hooked(images))[0]) == 1
+    )  # the second one has no hook before it
+    assert folded(batchwise, lambda: batchwise(images)) is None
+    assert not foldable(nn.Sequential(nn.Conv2d(1, 3, 3)))
+    assert not foldable(lambda images: images)
+
+
+def test_successes_of_a_folded_search_are_the_models(hardened, monkeypatch):
+    model, images, labels = hardened
+    monkeypatch.setattr("robustbench_sdnet.attacks.passes.AGREEMENT", torch.inf)
+
+    def misled(model, run):
+        other = nn.Sequential(convolutional(), nn.Softmax(1)).eval()
+        return other, other
+
+    monkeypatch.setattr("robustbench_sdnet.attacks.passes.folded", misled)
+    result = attacks.pgd(model, images[:100], labels[:100], eps=0.15, precision="float32")
+    right = model(result.images).argmax(1) == labels[:100]
+    assert torch.equal(result.robust, result.clean & right)
+    assert torch.allclose(result.margin, margin(model(result.images), labels[:100]), atol=1e-4)
+
+
+def test_square_decides_in_full_precision(hardened):
+    model, images, labels = hardened
+    images, labels = images[:60], labels[:60]
+    searched = {
+        precision: attacks.square(model, images, labels, eps=0.1, steps=200, precision=precision)
+        for precision in ("float32", "bfloat16")
+    }
+    low, full = searched["bfloat16"], searched["float32"]
+    assert torch.equal(low.robust, low.clean & (model(low.images).argmax(1) == labels))
+    assert int((low.robust != full.robust).sum()) <= 1
+    both = low.robust & full.robust
+    assert float(low.margin[both].mean()) <= 1.02 * float(full.margin[both].mean())
+    # Proposals that are clearly worse cost no pass in full precision.
+    assert full.forwards < low.forwards < 1.6 * full.forwards
