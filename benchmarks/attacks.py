@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--auto-images", type=int, default=20, help="images for AutoAttack; 0 leaves it out")
     parser.add_argument("--share", type=float, default=1.0, help="share of AutoAttack's steps, on both sides")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--auto-rounds", type=int, default=1, help="the same for AutoAttack")
     parser.add_argument("--train-steps", type=int, default=300)
     parser.add_argument("--cache", type=Path, help="folder that keeps the models trained here")
     options = parser.parse_args()
@@ -66,9 +67,8 @@ def main() -> None:
         print(f"{options.data}, linf {options.eps:g}/255, n={len(images)}")
         pgd_section(model, images, labels, eps, options.rounds, bar)
         if kind == "adversarial" and options.auto_images:
-            autoattack_section(
-                model, images[: options.auto_images], labels[: options.auto_images], eps, options.share
-            )
+            few = options.auto_images
+            autoattack_section(model, images[:few], labels[:few], eps, options.share, options.auto_rounds)
 
 
 def pgd_section(
@@ -112,7 +112,9 @@ def pgd_section(
     ratio(table, "ours, early_stop=False", "bare passes", "bar at most 1.05")
 
 
-def autoattack_section(model: nn.Module, images: Tensor, labels: Tensor, eps: float, share: float) -> None:
+def autoattack_section(
+    model: nn.Module, images: Tensor, labels: Tensor, eps: float, share: float, rounds: int
+) -> None:
     """Standard AutoAttack against an ensemble of torchattacks' four attacks at the official step counts."""
     print(f"  AutoAttack, n={len(images)}, {share:g} of the official steps in every stage")
 
@@ -125,7 +127,7 @@ def autoattack_section(model: nn.Module, images: Tensor, labels: Tensor, eps: fl
             "ours, float32": ours("float32"),
             "ours, auto": ours("auto"),
         },
-        1,
+        rounds,
     )
     ratio(table, "torchattacks ensemble", "ours, float32", "bar 1.3")
     ratio(table, "torchattacks ensemble", "ours, auto", "bar 2")
