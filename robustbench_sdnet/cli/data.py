@@ -11,6 +11,7 @@ import click
 
 from ..corruptions.registry import expand
 from ..data.registry import check_name, data_root
+from ..wording import counted
 from . import options
 
 Update = Callable[[int, int, str], None]
@@ -122,7 +123,9 @@ def generate(
     if as_json:
         click.echo(json.dumps({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)}))
     else:
-        click.echo(f"{n * 5 * len(names):,} images in {output}. Use them with --data {layout}:{output}")
+        click.echo(
+            f"{counted(n * 5 * len(names), 'image')} in {output}. Use them with --data {layout}:{output}"
+        )
 
 
 @data.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..wording import counted
 from .options import check_device, data_root_option, device_option, json_option, parse_pairs
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ def start_text(event: Event) -> str:
     """What is about to happen, how long it will take here, and what would be quicker."""
     options = event["recipe"].train
     lines = [
-        f"{event['folder']}: recipe {event['recipe'].name}, {options.epochs} epochs of "
-        f"{event['images']:,} images, {event['precision']} on {event['device']}"
+        f"{event['folder']}: recipe {event['recipe'].name}, {counted(options.epochs, 'epoch')} of "
+        f"{counted(event['images'], 'image')}, {event['precision']} on {event['device']}"
     ]
     if event["resumed_at_step"]:
         lines.append(f"resumed at step {event['resumed_at_step']} of {event['steps_total']}")

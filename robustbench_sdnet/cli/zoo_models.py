@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ..errors import InputError
+from ..wording import counted
 from . import options
 
 _VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
@@ -81,7 +82,8 @@ def verify(
             stated = "nothing stated" if row["stated"] is None else f"stated {100 * row['stated']:.2f} %"
             click.echo(
                 f"{_VERDICTS[row['matches']]} {row['name']}: {100 * row['measured']:.2f} % "
-                f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {row['n']} images of {row['data']}, {stated}"
+                f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {counted(row['n'], 'image')} of "
+                f"{row['data']}, {stated}"
             )
             for warning in filter(None, (row["warning"], row["other_data"])):
                 click.echo(f"  {warning}")

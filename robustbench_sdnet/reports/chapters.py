@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..corruptions.registry import CORRUPTIONS
+from ..wording import counted
 from .document import Figure, Section, Table
 from .numbers import Missing
 from .results import Results, distinct, lambda_text
@@ -35,7 +36,7 @@ def of_data(
     sources = distinct(r.source for r in results.of("corruption", data=data))
     models = ", ".join(results.models(data))
     table = overview(results, data, sources[0] if sources else None)
-    images = f", {table.usual_n:,} images" if table.usual_n else ""
+    images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
     yield Section(f"{prefix}Overview", (f"{models} on {data}{images}.", table))
     for source in sources:
         yield from _corruption_sections(results, data, source, baseline, prefix)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..wording import counted
 from .document import Section
 from .results import distinct, lambda_order, lambda_text
 from .tables.comparisons import probability
@@ -253,7 +254,7 @@ def _effect(row: Row) -> str:
     """What a lambda does, as a claim that its test allows."""
     gain = row["accuracy_a"] - row["accuracy_b"]
     interval = f"95 % interval {100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
-    tested = f"{interval}, corrected p {probability(row['p_corrected'])}, {row['n']:,} images"
+    tested = f"{interval}, corrected p {probability(row['p_corrected'])}, {counted(row['n'], 'image')}"
     if _gains(row):
         return f"gains {_points(gain)} ({tested})"
     if _loses(row):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from string import Template
 
+from ...wording import counted
 from ..document import Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -77,7 +78,7 @@ def table_lines(table: Table) -> Iterator[str]:
     for items in table.rows:
         yield f"<tr>{''.join(_cell(item, table, i) for i, item in enumerate(items))}</tr>"
     yield "</tbody></table></div>"
-    notes = [f"n = {table.usual_n:,} images."] if table.usual_n else []
+    notes = [f"n = {counted(table.usual_n, 'image')}."] if table.usual_n else []
     notes += table.notes
     if notes:
         yield f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ...wording import counted
 from ..document import Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -89,7 +90,7 @@ def table_lines(table: Table) -> Iterator[str]:
             yield " & ".join(below) + " \\\\"
     yield "\\bottomrule"
     yield "\\end{longtable}}"
-    notes = [f"n = {table.usual_n:,} images."] if table.usual_n else []
+    notes = [f"n = {counted(table.usual_n, 'image')}."] if table.usual_n else []
     for note in (*notes, *table.notes):
         yield f"{{\\footnotesize {escape(note)}\\par}}"
 

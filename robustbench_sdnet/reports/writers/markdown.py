@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tabulate import tabulate
 
+from ...wording import counted
 from ..document import Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -60,7 +61,7 @@ def table_lines(table: Table) -> Iterator[str]:
     sides = ["left" if column in table.left else "right" for column in range(len(table.columns))]
     heads = list(map(escape, table.columns))
     yield from tabulate(rows, heads, tablefmt="pipe", colalign=sides, disable_numparse=True).splitlines()
-    notes = [f"n = {table.usual_n:,} images."] if table.usual_n else []
+    notes = [f"n = {counted(table.usual_n, 'image')}."] if table.usual_n else []
     notes += table.notes
     if notes:
         yield ""
