@@ -63,3 +63,13 @@ def test_bad_paths_and_ids_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"Cannot write adversarial images"):
         save_adversarials(tmp_path / "file" / "a.npz", _model, images, labels, sample_ids=[0, 1])
+
+
+def test_what_is_saved_is_as_readable_as_any_other_file(tmp_path):
+    other = tmp_path / "other"
+    other.touch()
+    saved = save_adversarials(
+        tmp_path / "a.npz", _model, torch.zeros(1, 3, 2, 2), torch.tensor([0]), sample_ids=[0]
+    )
+    assert saved.path.stat().st_mode == other.stat().st_mode
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.npz", "other"]
