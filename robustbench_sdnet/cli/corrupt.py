@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from ..corruptions.registry import expand
-from ..errors import InputError
 from ..specs import LambdaSpec
 from . import options
 from .results import Asked, finish, say_fit
@@ -93,10 +92,6 @@ def corrupt(
 
     from ..evaluation import api, questions
 
-    source = "published" if (data or "").startswith(("cifar10c:", "cifar100c:")) else "generated"
-    if source == "published" and levels:
-        raise InputError("The published files have severities, not levels. Leave out --level.")
     ready = api.prepare(asked.setting())
-    names = questions.available(ready.data, corruptions) if source == "published" else corruptions
-    specs = questions.corruption_specs(names, severities, levels or (), seed, source)
+    specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed)
     finish(ready, api.corruption_plan(ready, specs, chosen, precision, say_fit), asked, "corrupt", as_json)

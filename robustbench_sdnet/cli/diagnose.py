@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ import click
 
 from ..errors import InputError, ModelError
 from ..specs import Eps, LambdaSpec
-from . import options
+from ..wording import counted
+from . import findings, options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +88,7 @@ def diagnose(
         raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
     lam = _one_lambda(lambdas)
     options.check_sources((source, *others), data, device)
-    verdicts = _verdicts(
+    subject, verdicts = _verdicts(
         source,
         budget,
         lam,
@@ -107,11 +108,21 @@ def diagnose(
     if as_json:
         click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
         return
-    click.echo(f"{'verdict':<8} {'check':<24} {'number':>8} {'images':>6}  finding")
-    for verdict in verdicts:
-        images = "-" if verdict.images is None else str(verdict.images)
-        number = _number(verdict.value)
-        click.echo(f"{verdict.verdict:<8} {verdict.check:<24} {number:>8} {images:>6}  {verdict.sentence}")
+    lam_text = "" if lam is None else f" at lambda {lam:g}"
+    click.echo(
+        f"{subject.model}{lam_text} on {subject.data}, {counted(subject.images, 'image')}, {norm} {eps}"
+    )
+    click.echo(findings.table(verdicts))
+    click.echo(findings.summary(verdicts))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was diagnosed: the model's name, the data set with its split, and on how many images."""
+
+    model: str
+    data: str
+    images: int
 
 
 def _verdicts(
@@ -129,14 +140,15 @@ def _verdicts(
     batch_size: int | None,
     runs: Path,
     **asked: Any,
-) -> list[Verdict]:
+) -> tuple[Subject, list[Verdict]]:
     import torch
 
     from ..attacks.verdicts import diagnose as run
     from ..data import load
     from ..evaluation.device import pick_batch_size, pick_device
+    from ..evaluation.doubts import training_doubt
     from ..evaluation.predict import check_labels, predict, to_images
-    from ..evaluation.questions import default_data
+    from ..evaluation.questions import default_data, shown_name
     from ..lambdas import Fixed, WithPolicy
     from ..zoo import describe_model, load_model
 
@@ -144,6 +156,9 @@ def _verdicts(
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
     images_of = load(data or card.data or default_data(runs), split, data_root)
+    doubt = training_doubt(card, images_of, data_root)
+    if doubt:
+        click.echo(f"Warning: {doubt}", err=True)
     count = min(limit, len(images_of))
     height, width = images_of.image_shape
     batch = pick_batch_size(batch_size, chosen, height * width)
@@ -158,8 +173,9 @@ def _verdicts(
         return WithPolicy(base, Fixed(value), scope=lambda_scope)
 
     deployed = card.lam if lam is None else lam
+    subject = Subject(card.name, f"{shown_name(images_of.name)} ({split})", count)
     try:
-        return run(
+        return subject, run(
             base if lam is None else model_at(lam),
             images,
             labels,
@@ -189,7 +205,3 @@ def _one_lambda(lambdas: tuple[LambdaSpec, ...] | None) -> float | None:
     if len(lambdas) > 1 or lambdas[0].fixed is None:
         raise InputError("diagnose takes one number as --lambda, such as 0.5. Run it once for each.")
     return lambdas[0].fixed
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"

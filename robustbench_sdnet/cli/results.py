@@ -12,6 +12,7 @@ import click
 
 from ..specs import DEFAULT_STORE, distance_text
 from .progress import shown_progress
+from . import findings
 
 if TYPE_CHECKING:
     from ..evaluation.api import Ready, Setting
@@ -64,11 +65,9 @@ def finish(
 ) -> None:
     """Answer the cells, check and save the attacks where asked to, then print the records as tables or as JSON."""
     from ..evaluation import api
-    from ..evaluation.doubts import input_doubts
     from ..evaluation.records import records
 
-    for doubt in input_doubts(ready.models, ready.worker):
-        click.echo(f"Warning: {doubt}", err=True)
+    say_doubts(ready)
     with shown_progress(verb, quiet=as_json) as update:
         progress = api.answer(
             ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update
@@ -93,11 +92,21 @@ def finish(
 
 
 def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
-    """Diagnose the attacks; a line for every warning and failure."""
+    """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
+def say_doubts(ready: Ready) -> None:
+    """Warn of models that were trained on other data, or expect images of another convention."""
+    from ..evaluation.doubts import input_doubts, training_doubts
+
+    for doubt in training_doubts(ready.models, ready.data, ready.setting.data_root):
+        click.echo(f"Warning: {doubt}", err=True)
+    for doubt in input_doubts(ready.models, ready.worker):
+        click.echo(f"Warning: {doubt}", err=True)
+
+
     from ..evaluation.checks import check
     from ..evaluation.store import Store
 
-    names = {cell.id: f"{cell.model.name}, {cell.perturbation.label}" for cell in cells}
+    names = {cell.id: _name(cell) for cell in cells}
     with Store(asked.store) as store:
         found = check(
             cells,
@@ -106,7 +115,7 @@ def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) ->
             cheap=cheap,
             on_check=lambda cell: click.echo(f"Checking {names[cell.id]}.", err=True),
         )
-    return [
+    lines = [
         f"{verdict.verdict}: {names[cell_id]}: {verdict.check}: {verdict.sentence}"
         for cell_id, verdicts in found.items()
         for verdict in verdicts
@@ -114,6 +123,14 @@ def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) ->
     ]
 
 
+    return [*lines, findings.of_attacks(list(found.values()))]
+
+
+def _name(cell: Cell) -> str:
+    """An attack among others of one command: its eps and lambda too."""
+    eps, lam = getattr(cell.perturbation, "eps", None), cell.lam
+    parts = [cell.perturbation.label, f"eps {eps}" if eps else "", f"lambda {lam.text}" if lam else ""]
+    return f"{cell.model.name}, {', '.join(part for part in parts if part)}"
 def _save(ready: Ready, cells: Sequence[Cell], asked: Asked, saving: Saving) -> None:
     """Write the perturbed images and say how accurate the model is on what was written."""
     from ..evaluation.adversarials import save_cells

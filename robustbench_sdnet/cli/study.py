@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import click
 
 from . import options
 from .progress import shown_progress
-from .results import say_fit
+from .results import say_doubts, say_fit
 
 if TYPE_CHECKING:
     from ..specs import Cell
@@ -119,6 +121,7 @@ def study(
         shown=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
         on_fit=say_fit,
         on_check=_say_check,
+        on_ready=say_doubts,
     )
     written = _report(store, output)
     found = _found(store, cells)
@@ -128,7 +131,9 @@ def study(
         )
         return
     for item in found["conclusion"]:
-        click.echo(f"{item['answer']}\n")
+        click.echo(
+            textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n"
+        )
     for path in written:
         click.echo(f"report {path}")
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.published_folder import JOURNAL
 from ..errors import InputError
 from .registry import corruption_info
-
-JOURNAL = ".generation.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ A folder holds one `<corruption>.npy` a corruption, (5 n, h, w, 3) uint8, severi
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,33 @@ from .images import Int64, Uint8, check_labels
 SEVERITIES = 5
 CLEAN = "clean"
 _NOT_CORRUPTIONS = ("labels", CLEAN)
+# Beside the files of a folder that `sdnet-bench data generate` wrote: the seed, then a line for every piece.
+JOURNAL = ".generation.jsonl"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """How a folder was generated: the seed, and the version of the algorithm behind each corruption."""
+
+    seed: int
+    versions: Mapping[str, int]
+
+
+def read_journal(folder: Path) -> Generated | None:
+    """What the journal of a generated folder says; None where there is none, or none that can be read."""
+    try:
+        lines = (folder / JOURNAL).read_text().splitlines()
+        seed = int(json.loads(lines[0])["seed"])
+    except (OSError, ValueError, IndexError, KeyError, TypeError):
+        return None
+    versions: dict[str, int] = {}
+    for line in filter(None, lines[1:]):
+        try:
+            name, version, *_ = json.loads(line)
+            versions[str(name)] = int(version)
+        except (ValueError, TypeError):  # the line that was being written when the run was killed
+            continue
+    return Generated(seed, versions)
 
 
 class Published:
@@ -32,6 +61,7 @@ class Published:
         path: the folder.
         corruptions: the corruptions there are files of, sorted.
         labels: (n,) int64, of one severity.
+        generated: how it was made, if `sdnet-bench data generate` made it; None for the published files.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_classes: int | None = 10) -> None:
@@ -61,6 +91,7 @@ class Published:
         if not rounds.size or (rounds != rounds[0]).any():
             raise DataError(f"{self.path / 'labels.npy'} must repeat the same labels {SEVERITIES} times.")
         self.labels: Int64 = rounds[0].copy()
+        self.generated = read_journal(self.path)
         self._arrays: dict[str, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:

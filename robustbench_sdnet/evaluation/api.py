@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..attacks.registry import attack_info
+from ..corruptions.registry import expand
+from ..data.published import PublishedPixels
 from ..errors import DataError, InputError
 from ..specs import (
     DEFAULT_STORE,
@@ -104,7 +106,9 @@ class Ready:
         return load(questions.training_set(self.data.name), "train", self.setting.data_root)
 
     def has_images(self) -> bool:
-        """Whether the clean images are at hand: a folder of published corruptions may lack them."""
+        """Whether the clean images are at hand: a folder of corrupted images may lack them."""
+        if not isinstance(self.data.pixels, PublishedPixels):
+            return True
         try:
             self.data.images(0, 1)
         except DataError:
@@ -172,10 +176,8 @@ def corruption_plan(
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = ready.with_fits(policies.expand_oracle(lambdas), on_fit)
-    published = any(spec.source == "published" for spec in corruptions)
-    clean = not published or ready.has_images()
     return plan.corruption_cells(
-        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, clean
+        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
     )
 
 
@@ -279,7 +281,7 @@ def evaluate(
 
     if not set(severities) <= {1, 2, 3, 4, 5}:
         raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
-    corruption_list = questions.corruption_specs(corruptions, severities, seed=seed) if corruptions else []
+    names = ",".join(expand(corruptions)) if corruptions else ""
     attack_list = [spec for attack in attacks for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(
@@ -293,6 +295,7 @@ def evaluate(
         precision=precision,
         store=store,
         runs=Path(runs),
+    corruption_list = questions.corruptions_of(ready.data, names, severities, seed=seed) if names else []
     )
     ready = prepare(setting)
     cells = corruption_plan(ready, corruption_list, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,41 @@ def corruption_specs(
         else:
             found.extend(CorruptionSpec(severity=severity, **shared) for severity in severities)
     return found
+
+
+def corruptions_of(
+    data: ImageData,
+    names: str,
+    severities: Sequence[int],
+    levels: Sequence[Decimal] = (),
+    seed: int = 0,
+) -> list[CorruptionSpec]:
+    """The corruptions to ask about a data set: those that a folder of corrupted images holds, else drawn here.
+
+    A folder that `data generate` wrote names its seed and versions; any other counts as published.
+
+    Raises:
+        InputError: an unknown name, something that the folder does not hold, or levels of a folder.
+    """
+    from ..data.published import PublishedPixels
+
+    if not isinstance(data.pixels, PublishedPixels):
+        return corruption_specs(names, severities, levels, seed)
+    if levels:
+        raise InputError("A folder of corrupted images has severities, not levels. Leave out --level.")
+    made = data.pixels.published.generated
+    found = corruption_specs(available(data, names), severities, source="published")
+    return [
+        replace(
+            spec,
+            source="generated",
+            version=made.versions[spec.name],
+            seed=made.seed if corruption_info(spec.name).random else 0,
+        )
+        if made and spec.name in made.versions
+        else spec
+        for spec in found
+    ]
 
 
 def available(data: ImageData, names: str) -> str:
@@ -162,7 +198,7 @@ def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | N
     if names:
         cards = [describe_model(name) for name in names]
     else:
-        cards = find_models(trained_on, train_hash=_train_hash(data, root), runs=runs)
+        cards = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
     if not cards:
         raise InputError(
             f"No model trained on {trained_on} is at hand. "
@@ -185,7 +221,8 @@ def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
     return specs
 
 
-def _train_hash(data: ImageData, root: str | None) -> str | None:
+def train_hash(data: ImageData, root: str | None) -> str | None:
+    """The content hash of the training split that belongs to a data set; None where it is not at hand."""
     from ..data import load
     from ..errors import SdnetBenchError
 

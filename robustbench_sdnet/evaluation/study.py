@@ -114,6 +114,7 @@ def study(
     shown: Shown,
     on_fit: api.OnFit = lambda model, lam: None,
     on_check: Callable[[Cell], None] = lambda cell: None,
+    on_ready: Callable[[api.Ready], None] = lambda ready: None,
 ) -> list[Cell]:
     """Ask everything, store every answer, and diagnose the attacks; what is stored already is not done again.
 
@@ -121,6 +122,7 @@ def study(
         setting: its `limit`, where given, takes the place of both numbers of images of the budget.
         eps: the attacks' budgets.
         scope: the layers that lambda is set on, "stem" or "all".
+        on_ready: told of models and data before any work.
 
     Returns:
         Every cell of the study.
@@ -132,6 +134,7 @@ def study(
     """
     setting = replace(setting, calibration_images=budget.calibration)
     ready = api.prepare(setting)
+    on_ready(ready)
     count = min(setting.limit or budget.images, len(ready.data))
     attacked = min(setting.limit or budget.attacked, len(ready.data))
     numbers, attack_numbers = (

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.published import PublishedPixels, corrupted_images
 from ..errors import ModelError, SdnetBenchError
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..version import VERSION
@@ -239,11 +240,9 @@ Prediction = dict[str, NDArray[Any]]
 
 
 def corrupted(data: ImageData, spec: CorruptionSpec, task: Task) -> NDArray[np.uint8]:
-    """A task's images under a corruption, uint8 (n, h, w, 3), from the generator or from the published files."""
+    """A task's images under a corruption, uint8 (n, h, w, 3), from the generator or from a folder of them."""
     start, stop = task.start, task.stop
-    if spec.source == "published":
-        from ..data.published import corrupted_images
-
+    if spec.name != "clean" and isinstance(data.pixels, PublishedPixels):
         return corrupted_images(data, spec.name, spec.severity or 0, start, stop)
     pixels = data.images(start, stop)
     if spec.name == "clean":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
 from click.testing import CliRunner
 
-from robustbench_sdnet.attacks.verdicts import CHECKS
+from robustbench_sdnet.attacks.verdicts import CHECKS, Verdict
+from robustbench_sdnet.cli import findings
 from robustbench_sdnet.cli.diagnose import diagnose, transfer_lambdas
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo import build_model, save_model
@@ -43,11 +45,31 @@ def test_json_is_a_list_of_checks(checkpoint):
         assert all((item[key] is None) == (item["verdict"] == "not_run") for item in found)
 
 
-def test_text_has_a_line_a_check_with_its_images(checkpoint):
-    head, *lines = invoke(checkpoint, "--cheap", "--limit", "4").output.splitlines()
+def test_text_says_what_was_looked_at_then_a_line_a_check_then_the_sum(checkpoint):
+    result = invoke(checkpoint, "--cheap", "--limit", "4", "--lambda", "0.3")
+    title, head, first, *_, last = result.output.splitlines()
+    assert title.endswith("at lambda 0.3 on digits (test), 4 images, linf 8/255")
     assert head.split() == ["verdict", "check", "number", "images", "finding"]
-    assert len(lines) == len(CHECKS)
-    assert lines[0].split()[:4] == ["pass", "randomised", "0", "4"]
+    assert first.split()[:4] == ["pass", "randomised", "0", "4"]
+    counts = [
+        int(number)
+        for number in re.match(r"(\d+) pass, (\d+) warn, (\d+) fail, (\d+) not run: ", last).groups()
+    ]
+    assert sum(counts) == len(CHECKS)
+    assert max(map(len, result.output.splitlines())) <= 100, "a terminal of 100 columns holds it"
+    assert all(check in result.output for check in CHECKS)
+
+
+def test_the_sum_says_what_it_means():
+    passed, warned, failed = (Verdict("noise_wins", verdict, 0.0, "") for verdict in ("pass", "warn", "fail"))
+    assert findings.summary([passed]) == "1 pass, 0 warn, 0 fail, 0 not run: no sign of masked gradients."
+    assert findings.summary([passed, warned]).endswith("look at the warnings.")
+    assert findings.summary([warned, failed]).endswith("not to be trusted.")
+    assert findings.summary([Verdict("noise_wins", "not_run", None, "")]).endswith(
+        "nothing could be checked."
+    )
+    assert findings.of_attacks([[passed], [passed]]).startswith("Diagnostics of 2 attacks: 2 pass, ")
+    assert "none" in findings.of_attacks([])
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,35 @@ def test_what_the_folder_lacks_is_said(folder):
         code=2,
     )
     assert message == "Error: cifar10c:CIFAR-10-C holds contrast, gaussian_noise, not fog.\n"
+
+
+def test_a_folder_that_was_generated_here_says_so(folder):
+    made = ["data", "generate", "cifar10c", "--data", "npz:ten.npz", "--output", "made", "--seed", "3"]
+    _run([*made, "--corruption", "gaussian_noise,contrast", "--limit", "50", "--workers", "1"], folder)
+    model = ["--model", "runs/r", "--severity", "1", "--json"]
+    found = json.loads(_run(["corrupt", "--data", "cifar10c:made", *model], folder))
+    rows = [row for row in found if row["kind"] == "corruption"]
+    assert {row["source"] for row in rows} == {"generated"}
+    # A corruption without draws has no seed to name.
+    assert [row["perturbation"] for row in rows] == ["contrast", "gaussian_noise(seed=3)"]
+    asked = ["--corruption", "gaussian_noise", "--seed", "3"]
+    drawn = json.loads(_run(["corrupt", "--data", "npz:ten.npz", *asked, *model], folder))
+    assert drawn[-1]["accuracy"] == rows[-1]["accuracy"]
+    (folder / "made" / ".generation.jsonl").unlink()
+    found = json.loads(_run(["corrupt", "--data", "cifar10c:made", *model], folder))
+    assert {row["source"] for row in found if row["kind"] == "corruption"} == {"published"}
+
+
+def test_a_model_of_other_data_is_asked_with_a_warning(folder):
+    asked = ["--model", "runs/r", "--corruption", "fog", "--severity", "1", "--limit", "5"]
+    other = subprocess.run(
+        [*COMMAND, "corrupt", "--data", "digits", *asked], cwd=folder, capture_output=True, text=True
+    )
+    assert other.returncode == 0
+    assert other.stderr.count("Warning") == 1
+    assert "Warning: r was trained on npz:ten.npz, not on digits." in other.stderr
+    own = subprocess.run(
+        [*COMMAND, "corrupt", "--data", "npz:ten.npz", *asked], cwd=folder, capture_output=True, text=True
+    )
+    assert own.returncode == 0
+    assert "Warning" not in own.stderr
