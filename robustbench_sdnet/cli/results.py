@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from . import findings
 
 if TYPE_CHECKING:
     from ..evaluation.api import Ready, Setting
-    from ..specs import Cell, LambdaSpec, ModelSpec
+    from ..evaluation.policies import FitProgress
+    from ..specs import Cell
 
 
 Record = dict[str, Any]
@@ -149,9 +151,17 @@ def _save(ready: Ready, cells: Sequence[Cell], asked: Asked, saving: Saving) -> 
             click.echo(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
 
 
-def say_fit(model: ModelSpec, lam: LambdaSpec) -> None:
-    """Say that a policy is being fitted, which takes a while once a model."""
-    click.echo(f"Fitting lambda policy {lam.text} for {model.name} on training images.", err=True)
+def say_fit(fit: FitProgress) -> None:
+    """Say how far the fit of a policy has come, which takes a while once a model: a line that is written over, or where
+    there is no terminal one at the start and one at every fifth of the way."""
+    text = f"Fitting lambda policy {fit.lam.text} for {fit.model.name} on training images"
+    if fit.done:
+        left = fit.seconds / fit.done * (fit.steps - fit.done)
+        text += f": {fit.done / fit.steps:.0%}, {left:.0f} s left"
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", nl=fit.done == fit.steps, err=True)
+    elif not fit.done or 5 * fit.done // fit.steps > 5 * (fit.done - 1) // fit.steps:
+        click.echo(f"{text}.", err=True)
 
 
 def table(rows: Sequence[Record]) -> str:

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 FINE_GRAINED = ("square",)  # attacks whose search `auto` keeps in float32
 
-OnFit = Callable[[ModelSpec, LambdaSpec], None]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -77,7 +75,7 @@ class Ready:
     count: int
 
     def with_fits(
-        self, lambdas: Sequence[LambdaSpec], on_fit: OnFit = lambda model, lam: None
+        self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
     ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
         """Each model's lambdas, its policies fitted on training images and handed to the worker.
 
@@ -172,7 +170,7 @@ def corruption_plan(
     corruptions: Sequence[CorruptionSpec],
     lambdas: Sequence[LambdaSpec] = (),
     precision: str = "float32",
-    on_fit: OnFit = lambda model, lam: None,
+    on_fit: policies.OnFit = policies.silent,
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = ready.with_fits(policies.expand_oracle(lambdas), on_fit)
@@ -188,7 +186,7 @@ def attack_plan(
     attack_lambdas: Sequence[LambdaSpec] = (),
     precision: str = "auto",
     eps_curve: bool = True,
-    on_fit: OnFit = lambda model, lam: None,
+    on_fit: policies.OnFit = policies.silent,
     warm_start: bool = False,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, StoreError
-from ..lambdas.registry import LAMBDAS, parse_policy
+from ..lambdas.registry import DEFAULT_CALIBRATION, LAMBDAS, parse_policy
 from ..specs import LambdaSpec, ModelSpec, canonical, decimal_text
 
 if TYPE_CHECKING:
@@ -22,9 +23,29 @@ if TYPE_CHECKING:
     from ..data import ImageData
     from ..lambdas import CalibratedFit, Policy
 
-CALIBRATION_IMAGES = 200  # of the training split; 35 noise levels of the published protocol are put on each
+CALIBRATION_IMAGES = (
+    200  # of the training split; each is seen clean and at half of the 35 published noise levels
+)
 FITTED = ("calibrated", "label-free")
 Key = tuple[str, LambdaSpec]
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """How far the fit of a policy has come: steps done of all, none at first, and the seconds they took."""
+
+    model: ModelSpec
+    lam: LambdaSpec
+    done: int
+    steps: int
+    seconds: float
+
+
+OnFit = Callable[[FitProgress], None]
+
+
+def silent(_: FitProgress) -> None:
+    """Say nothing of a fit."""
 
 
 def expand_oracle(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
@@ -47,7 +68,7 @@ def fit_policies(
     folder: Path,
     device: str,
     count: int = CALIBRATION_IMAGES,
-    on_fit: Callable[[ModelSpec, LambdaSpec], None] = lambda model, lam: None,
+    on_fit: OnFit = silent,
 ) -> dict[Key, tuple[LambdaSpec, Policy]]:
     """Fit every policy for every model that has a lambda.
 
@@ -56,7 +77,7 @@ def fit_policies(
         training_data: fetches the training split, called when a fit is needed.
         count: how many training images a fit looks at.
         folder: where fits are kept, JSON and picture, by the hash of what they were made from.
-        on_fit: called before a fit that takes time.
+        on_fit: called before a fit that takes time, and after each of its steps.
 
     Returns:
         (the model's key, lambda as asked) to (lambda with its fit's hash, policy).
@@ -68,10 +89,6 @@ def fit_policies(
         if parse_policy(lam.text).name not in FITTED:
             raise InputError(
                 f"Lambda policy '{lam.text}' has no rule to deploy. Take calibrated or label-free."
-            )
-        if lam.scope != "stem":
-            raise InputError(
-                f"Lambda policy '{lam.text}' chooses for the stem alone. Leave --lambda-scope at stem."
             )
         for model in models:
             if model.has_lambda:
@@ -88,31 +105,43 @@ def _fitted(
     folder: Path,
     device: str,
     count: int,
-    on_fit: Callable[[ModelSpec, LambdaSpec], None],
+    on_fit: OnFit,
 ) -> Policy:
     from ..lambdas import Calibrated, CalibratedFit, LabelFree, calibrate, reference
+    from ..lambdas.calibrated import VERSION
     from .predict import to_images
 
     asked, count = parse_policy(lam.text), min(count, len(data))
     if asked.name == "label-free":
         clean = to_images(data.images(0, count), device)
-        return LabelFree(asked.criterion, reference=reference(load(model), clean))
-    made_from = canonical({**model.identity(), "data": data.content_hash, "images": count, "version": 1})
+        return LabelFree(asked.criterion, reference=reference(load(model), clean), scope=lam.scope)
+    rule = asked.criterion or DEFAULT_CALIBRATION
+    made_from = canonical(
+        {
+            **model.identity(),
+            "data": data.content_hash,
+            "images": count,
+            "scope": lam.scope,
+            "version": VERSION,
+        }
+    )
     path = folder / f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.json"
     if path.exists():
-        return Calibrated(CalibratedFit.from_json(path.read_text()))
-    on_fit(model, lam)
+        return Calibrated(CalibratedFit.from_json(path.read_text()), rule)
+    started = time.monotonic()
     fit = calibrate(
         load(model),
         data.images(0, count),
         data.labels[:count],
+        scope=lam.scope,
         sample_ids=data.ids[:count].tolist(),
         device=device,
         source=data.content_hash,
         weights=model.weights,
+        on_level=lambda done, steps: on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started)),
     )
     _keep(path, fit)
-    return Calibrated(fit)
+    return Calibrated(fit, rule)
 
 
 def _keep(path: Path, fit: CalibratedFit) -> None:

@@ -88,7 +88,7 @@ def records(
         )
     answered, found = _distinct_questions(answered, found)
     _add_distances(answered, found)
-    found += _worst_cases(answered, found, with_cost) + _oracles(found, with_cost)
+    found += _worst_cases(answered, found, with_cost) + _oracles(answered, found, with_cost)
     return sorted(found, key=_order)
 
 
@@ -255,18 +255,21 @@ def _strength(row: Record) -> tuple[int, float, str]:
     return row["n"], -row["accuracy"], row["cell"]
 
 
-def _oracles(rows: Sequence[Record], with_cost: bool) -> list[Record]:
+def _oracles(
+    answered: Iterable[tuple[Cell, Outcome]], rows: Sequence[Record], with_cost: bool
+) -> list[Record]:
     """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for row in rows:
-        if row["kind"] == "corruption" and isinstance(row["lambda"], float):
+    groups: dict[tuple[Any, ...], list[tuple[float, LambdaSpec, Record]]] = {}
+    for (cell, _), row in zip(answered, rows, strict=True):
+        if row["kind"] == "corruption" and cell.lam is not None and cell.lam.fixed is not None:
             key = tuple(row[name] for name in ("model", "data", "perturbation", "severity", "source", "n"))
-            groups.setdefault(key, []).append(row)
+            groups.setdefault((*key, cell.lam.scope), []).append((cell.lam.fixed, cell.lam, row))
     found = []
     for group in groups.values():
         if len(group) >= ORACLE_CHOICES:
-            best = max(group, key=lambda row: (row["accuracy"], -row["lambda"]))
-            found.append({**best, "lambda": "oracle", **_summed(group, with_cost)})
+            _, lam, best = max(group, key=lambda choice: (choice[2]["accuracy"], -choice[0]))
+            oracle = lambda_value(LambdaSpec("oracle", lam.scope))
+            found.append({**best, "lambda": oracle, **_summed([row for _, _, row in group], with_cost)})
     return found
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from ..errors import unknown
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec, ModelSpec, decimal_text, parse_lambdas
-from . import api, questions
+from . import api, policies, questions
 from .checks import check
 from .runner import Progress
 from .store import Store
@@ -112,7 +112,7 @@ def study(
     seed: int = 0,
     scope: str = "stem",
     shown: Shown,
-    on_fit: api.OnFit = lambda model, lam: None,
+    on_fit: policies.OnFit = policies.silent,
     on_check: Callable[[Cell], None] = lambda cell: None,
     on_ready: Callable[[api.Ready], None] = lambda ready: None,
 ) -> list[Cell]:

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .calibrated import Calibrated, CalibratedFit, calibrate
+    from .calibrated import Calibrated, CalibratedFit
+    from .calibration import calibrate
     from .fixed import Fixed
     from .label_free import LabelFree, Reference, reference
     from .matrix import LambdaMatrix, lambda_matrix
@@ -33,7 +34,7 @@ _HOMES = {
     "PolicyName": "registry",
     "Reference": "label_free",
     "WithPolicy": "module",
-    "calibrate": "calibrated",
+    "calibrate": "calibration",
     "choose": "registry",
     "choose_oracle": "oracle",
     "lambda_matrix": "matrix",

@@ -50,12 +50,15 @@ class LabelFree:
         reference: from unlabelled clean images; None takes the noise estimate as it is.
         lambdas: limits, and the candidates of the criteria that try some.
         strength: multiplies the threshold of "noise" and the energy of "discrepancy".
+        scope: the layers that "entropy" tries its candidates on, "stem" or "all"; the others look at the stem
+            alone, wherever their lambda is then set.
     """
 
     criterion: str
     reference: Reference | None = None
     lambdas: tuple[float, ...] = LAMBDAS
     strength: float = 1.0
+    scope: str = "stem"
 
     def __post_init__(self) -> None:
         if self.criterion not in CRITERIA:
@@ -83,7 +86,7 @@ class LabelFree:
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) lambdas."""
         if self.criterion == "entropy":
-            return _most_certain(model, images, self.lambdas)
+            return _most_certain(model, images, self.lambdas, self.scope)
         stem = stem_of(model, images)
         floor = 0.0 if self.reference is None else self.reference.variance
         # Kept off zero, where the square root has no gradient.
@@ -96,7 +99,7 @@ class LabelFree:
         return _discrepancy(stem, self.strength * variance, self.lambdas)
 
     def identity(self) -> str:
-        """A hash of everything but the criterion, which the name says."""
+        """A hash of everything but the criterion and the scope, which are named beside it."""
         rule = repr((self.reference, self.lambdas, self.strength))
         return hashlib.sha256(rule.encode()).hexdigest()[:16]
 
@@ -139,10 +142,10 @@ def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tens
     return torch.lerp(ends[position - 1], ends[position], share)
 
 
-def _most_certain(model: nn.Module, images: Tensor, lambdas: Sequence[float]) -> Tensor:
+def _most_certain(model: nn.Module, images: Tensor, lambdas: Sequence[float], scope: str) -> Tensor:
     """The candidate of least entropy for each image; of equals, the smallest."""
     entropies = []
-    for logits in sweep_lambdas(model, images, lambdas):
+    for logits in sweep_lambdas(model, images, lambdas, scope=scope):
         log_p = logits.log_softmax(1)
         entropies.append(-(log_p.exp() * log_p).sum(1))
     best = torch.stack(entropies).argmin(0)

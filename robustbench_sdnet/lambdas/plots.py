@@ -1,4 +1,4 @@
-"""The picture of a calibration: residual against best lambda, and the line through them."""
+"""The picture of a calibration: residual against best lambda, and the lines in the residual."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
         points = [point for point in fit.points if point.noise == noise]
         axes.plot(
             [point.residual for point in points],
-            [point.best for point in points],
+            [point.best(fit.lambdas) for point in points],
             "o",
             label=noise.replace("_", " "),
         )
-    residuals = np.asarray([point.residual for point in fit.points])
-    ends = np.linspace(residuals.min(), residuals.max(), 100)
-    line = np.clip(fit.intercept + fit.slope * ends, min(fit.lambdas), max(fit.lambdas))
-    axes.plot(ends, line, "k-", label=f"{fit.intercept:.2f} + {fit.slope:.2f} r")
-    axes.set_xlabel(f"mean residual energy a pixel value, at lambda {fit.residual_lambda:g}")
+    residuals = np.concatenate([point.residuals for point in fit.points])
+    # Where images are, one by one: levels' means lie in the middle of it.
+    low, high = np.quantile(residuals, (0.01, 0.99)).tolist()
+    ends = np.linspace(low, high, 100)
+    for rule, style, what in (("residual", "k-", "most accurate"), ("published", "k:", "through the points")):
+        line = fit.lines[rule]
+        values = np.clip(line.intercept + line.slope * ends, min(fit.lambdas), max(fit.lambdas))
+        axes.plot(ends, values, style, label=f"{what}: {line.intercept:.2f} + {line.slope:.2f} r")
+    axes.set_xlabel(f"residual energy a pixel value, at lambda {fit.residual_lambda:g}")
     axes.set_ylabel("best lambda on training images")
     axes.legend(fontsize="small")
     target = Path(path)

@@ -21,7 +21,7 @@ POLICIES: Mapping[str, str] = MappingProxyType(
     {
         "fixed": "one number for every image",
         "oracle": "the best number on the test labels, for each corruption and severity: an upper bound",
-        "calibrated": "a line in the stem's residual, fitted on corrupted training images",
+        "calibrated": "a line in the stem's residual, or by another rule, fitted on corrupted training images",
         "label-free": "a criterion on the image alone: no labels, neither of test nor of training images",
     }
 )
@@ -35,6 +35,15 @@ CRITERIA: Mapping[str, str] = MappingProxyType(
 )
 DEFAULT_CRITERION = "noise"
 
+CALIBRATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "residual": "the line in the stem's residual that is right most often on corrupted training images",
+        "noise": "the same in the image's estimated noise level",
+        "published": "a line through the mean residual and the best lambda of every noise level",
+    }
+)
+DEFAULT_CALIBRATION = "residual"
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyName:
@@ -43,7 +52,7 @@ class PolicyName:
     Attributes:
         name: a key of `POLICIES`.
         value: the number of a fixed policy, else None.
-        criterion: of a label-free policy, else "".
+        criterion: of a label-free policy, or the rule of a calibrated one where it is not the usual; else "".
     """
 
     name: str
@@ -59,7 +68,7 @@ class PolicyName:
 
 
 def parse_policy(text: str) -> PolicyName:
-    """Read "0.3", "fixed:0.3", "oracle", "calibrated" or "label-free[:criterion]".
+    """Read "0.3", "fixed:0.3", "oracle", "calibrated[:rule]" or "label-free[:criterion]".
 
     Raises:
         InputError: an unknown policy or criterion, with the nearest name, or a negative number.
@@ -79,6 +88,11 @@ def parse_policy(text: str) -> PolicyName:
         if criterion not in CRITERIA:
             raise unknown("label-free criterion", criterion, CRITERIA)
         return PolicyName(name, criterion=criterion)
+    if name == "calibrated":
+        rule = detail if colon else DEFAULT_CALIBRATION
+        if rule not in CALIBRATIONS:
+            raise unknown("calibration", rule, CALIBRATIONS)
+        return PolicyName(name, criterion="" if rule == DEFAULT_CALIBRATION else rule)
     if colon:
         raise InputError(f"Policy '{name}' takes no detail, got '{text}'. Write '{name}'.")
     return PolicyName(name)
@@ -90,6 +104,7 @@ def choose(
     fit: CalibratedFit | None = None,
     reference: Reference | None = None,
     per: str = "sample",
+    scope: str = "stem",
 ) -> Policy:
     """The policy of that name.
 
@@ -98,6 +113,7 @@ def choose(
         fit: what `calibrate` returned, for "calibrated".
         reference: what the criteria see on clean images without labels, for "label-free".
         per: "sample" or "batch", for "calibrated".
+        scope: the layers that lambda will be set on, for "label-free:entropy", which tries some.
 
     Raises:
         InputError: an unknown name, or a fit or reference that is missing. An oracle has no rule of its
@@ -116,11 +132,11 @@ def choose(
             raise InputError(
                 "Policy 'calibrated' needs a fit on training images: make one with lambdas.calibrate."
             )
-        return Calibrated(fit, per=per)
+        return Calibrated(fit, rule=asked.criterion or DEFAULT_CALIBRATION, per=per)
     if asked.name == "label-free":
         from .label_free import LabelFree
 
-        return LabelFree(asked.criterion, reference=reference)
+        return LabelFree(asked.criterion, reference=reference, scope=scope)
     raise InputError("Policy 'oracle' needs test labels: make it with lambdas.choose_oracle, per corruption.")
 
 

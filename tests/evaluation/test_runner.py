@@ -260,12 +260,16 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
             training_data=lambda: replace(images, pixels=images.pixels),
             folder=folder,
             device="cpu",
-            on_fit=lambda model, lam: fitted.append(lam.text),
+            on_fit=fitted.append,
         )
 
     fits = fit(tmp_path / "fits")
     fit(tmp_path / "fits")
-    assert fitted == ["calibrated"], "kept beside the store"
+    assert {step.lam.text for step in fitted} == {"calibrated"}
+    steps = fitted[0].steps
+    assert steps == 36, "clean images and the published levels"
+    assert [step.done for step in fitted] == list(range(steps + 1)), "once: it is kept beside the store"
+    assert sorted(fitted, key=lambda step: step.seconds) == fitted
     chosen = resolved(SDNET, lambdas, fits)
     assert [lam.text for lam in chosen] == ["0.1", "label-free:noise", "calibrated"]
     assert all(lam.fit for lam in chosen[1:])

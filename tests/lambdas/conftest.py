@@ -11,8 +11,18 @@ from robustbench_sdnet.zoo import build_model, refresh_step_sizes
 
 @pytest.fixture(scope="session")
 def model(images):
+    return _network("sdnet20", images)
+
+
+@pytest.fixture(scope="session")
+def every(images):
+    """The same with sparse coding layers throughout."""
+    return _network("sdnet20_all", images)
+
+
+def _network(arch, images):
     torch.manual_seed(0)
-    network = build_model("sdnet20", width=4, input_size=8)
+    network = build_model(arch, width=4, input_size=8)
     with torch.no_grad():
         for _ in range(20):  # running statistics of BatchNorm
             network(images)

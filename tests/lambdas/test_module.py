@@ -9,12 +9,15 @@ import torch
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Expectation, Fixed, LabelFree, WithPolicy
+from robustbench_sdnet.lambdas.lines import Line
 from robustbench_sdnet.zoo import build_model, use_lambda
 
-FIT = CalibratedFit(1.5, 0.02, (0.01, 5.0), 0.1, (), 1, 0)
+LINES = {"residual": Line(1.5, 0.02), "noise": Line(3.0, 0.01)}
+FIT = CalibratedFit(LINES, (0.01, 5.0), 0.1, (), 1, 0)
 SMOOTH = {
     "calibrated": Calibrated(FIT),
     "batch": Calibrated(FIT, per="batch"),
+    "calibrated:noise": Calibrated(FIT, "noise"),
     "noise": LabelFree("noise"),
     "discrepancy": LabelFree("discrepancy"),
 }

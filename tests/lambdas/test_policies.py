@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -20,12 +19,15 @@ from robustbench_sdnet.lambdas import (
     reference,
     sweep_lambdas,
 )
-from robustbench_sdnet.lambdas.calibrated import PUBLISHED_LEVELS, FitPoint, line_through, mean_energy
+from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level
+from robustbench_sdnet.lambdas.calibration import PUBLISHED_LEVELS, TRIED
 from robustbench_sdnet.lambdas.label_free import noise_variance
+from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
 from robustbench_sdnet.lambdas.oracle import best_lambda
 from robustbench_sdnet.lambdas.plots import plot_fit
-from robustbench_sdnet.lambdas.registry import CRITERIA
+from robustbench_sdnet.lambdas.registry import CALIBRATIONS, CRITERIA, LAMBDAS
 from robustbench_sdnet.lambdas.stem import stem_of
+from robustbench_sdnet.zoo import use_lambda
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
 
@@ -41,7 +43,12 @@ def fit(model, pixels, labels):
 
 
 def line(slope, intercept, lambdas=(0.1, 1.4)):
-    return CalibratedFit(slope, intercept, lambdas, 0.1, (), 1, 0)
+    return CalibratedFit(dict.fromkeys(CALIBRATIONS, Line(slope, intercept)), lambdas, 0.1, (), 1, 0)
+
+
+def point(noise, level, seen, *right):
+    """A level whose images are answered as each text says, the residual also standing for the noise level."""
+    return FitPoint(noise, level, tuple(seen), tuple(seen), right)
 
 
 def test_fixed(model, images):
@@ -75,27 +82,82 @@ def test_an_oracle_is_never_below_a_fixed_lambda(model, images, labels):
 
 
 def test_the_line_through_points():
-    assert line_through([0, 1, 2], [1, 3, 5]) == pytest.approx((2, 1))
-    assert line_through([0, 1, 2], [0, 3, 0]) == pytest.approx((0, 1))
-    assert line_through([1, 1], [2, 4]) == (0.0, 3.0)
+    assert line_through([0, 1, 2], [1, 3, 5]) == Line(pytest.approx(2), pytest.approx(1))
+    assert line_through([0, 1, 2], [0, 3, 0]) == Line(pytest.approx(0), pytest.approx(1))
+    assert line_through([1, 1], [2, 4]) == Line(0.0, 3.0)
+
+
+def test_the_most_accurate_line_gives_each_image_the_lambda_it_needs():
+    # Clean images are right at the first lambda alone, noisy ones at the last alone: only a rising line suits both.
+    points = [
+        point("clean", 0.0, (0.1, 0.2), "11", "00", "00"), point("gaussian_noise", 1.0, (0.8, 0.9), "00", "00", "11"),
+    ]  # fmt: skip
+    lambdas = (0.1, 0.5, 1.0)
+    found = most_accurate(points, lambdas, [p.residuals for p in points])
+    given = [min(max(found.intercept + found.slope * r, 0.1), 1.0) for p in points for r in p.residuals]
+    assert given == pytest.approx([0.1, 0.1, 1.0, 1.0])
+
+
+def test_a_level_that_does_not_care_has_no_say_and_conditions_count_the_same():
+    # Nine noise levels are right nowhere but once, at 1.0; the published rule follows them, accuracy the clean images.
+    clean = point("clean", 0.0, [0.1] * 10, "1" * 10, "0" * 10)
+    noisy = [point("shot_noise", k, [0.1] * 10, "0" * 10, "1" + "0" * 9) for k in range(9)]
+    lines = fit_lines([clean, *noisy], (0.1, 1.0))
+    assert lines["residual"] == lines["noise"] == Line(0.0, 0.1)
+    assert lines["published"].slope == 0
+    assert lines["published"].intercept == pytest.approx((9 * 1.0 + 0.1) / 10)
+    # Once the noise, as one condition, gains more than the clean images lose, it has its way.
+    gaining = [point("shot_noise", k, [0.1] * 10, "0" * 10, "1" * 10) for k in range(9)]
+    losing = point("clean", 0.0, [0.1] * 10, "1" * 10, "1" * 9 + "0")
+    assert fit_lines([losing, *gaining], (0.1, 1.0))["residual"] == Line(0.0, 1.0)
 
 
 def test_a_fit_holds_its_data(fit):
     assert [(point.noise, point.level) for point in fit.points] == [
         ("clean", 0.0), ("gaussian_noise", 0.05), ("gaussian_noise", 0.2), ("salt_and_pepper", 0.1),
     ]  # fmt: skip
+    assert [len(point.residuals) for point in fit.points] == [24, 12, 12, 12]
     clean, mild, strong, _ = fit.points
     assert clean.accuracies[0] == 1.0  # labels are the model's own answers at 0.1
     assert clean.residual < mild.residual < strong.residual
-    slope, intercept = line_through([p.residual for p in fit.points], [p.best for p in fit.points])
-    assert (fit.slope, fit.intercept) == pytest.approx((slope, intercept))
+    assert fit.lines == fit_lines(CalibratedFit.from_json(fit.to_json()).points, fit.lambdas)
+    assert set(fit.lines) == set(CALIBRATIONS)
+
+
+def test_a_fit_measures_what_the_model_does(every, pixels, images):
+    with use_lambda(every, 0.3, scope="all"):
+        labels = every(images).argmax(1)
+    steps = []
+    fit = calibrate(
+        every, pixels, labels.numpy(), noises={"gaussian_noise": (0.1,)}, lambdas=(0.3, 0.4), scope="all",
+        batch_size=7, on_level=lambda done, levels: steps.append((done, levels)),
+    )  # fmt: skip
+    assert steps == [(0, 2), (1, 2), (2, 2)]
+    clean = fit.points[0]
+    assert clean.residuals == pytest.approx(mean_energy(every, images, 0.1).tolist(), abs=1e-5)
+    assert clean.noise_levels == pytest.approx(noise_level(every, images).tolist(), abs=1e-5)
+    assert clean.right[0] == "1" * 24, "its own answers, at the same lambda of the same layers"
+    stem = calibrate(every, pixels, labels.numpy(), noises={"gaussian_noise": (0.1,)}, lambdas=(0.3, 0.4))
+    assert stem.points[0].right[0] != clean.right[0]
+    assert stem.points[0].residuals == clean.residuals
+
+
+def test_half_of_the_published_lambdas_are_tried():
+    assert TRIED == (0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 1.3, 1.4)
+    assert set(TRIED) <= set(LAMBDAS)
 
 
 def test_a_fit_survives_json(fit):
     again = CalibratedFit.from_json(fit.to_json())
     assert again == fit
-    assert again.identity() == fit.identity()
-    for text in ("", "[]", "{}", '{"points": [{"noise": "x"}]}'):
+    assert [again.identity(rule) for rule in CALIBRATIONS] == [fit.identity(rule) for rule in CALIBRATIONS]
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"points": [{"noise": "x"}]}',
+        '{"points": [], "lines": [], "lambdas": []}',
+    ):
         with pytest.raises(DataError, match="no lambda fit"):
             CalibratedFit.from_json(text)
 
@@ -121,6 +183,11 @@ def test_calibrated_follows_its_line_a_sample_or_a_batch(model, images):
     assert float(batch[0]) == pytest.approx(float((0.05 + 2 * r.mean()).clamp(0.1, 1.4)), rel=1e-5)
     assert Calibrated(line(1.0, 9.0))(model, images).tolist() == pytest.approx([1.4] * len(images))
     assert Calibrated(line(2.0, 0.05)).identity() != Calibrated(line(2.0, 0.06)).identity()
+    assert len({Calibrated(line(2.0, 0.05), rule).identity() for rule in CALIBRATIONS}) == 3
+    noise = Calibrated(line(2.0, 0.05), "noise")
+    torch.testing.assert_close(noise(model, images), (0.05 + 2 * noise_level(model, images)).clamp(0.1, 1.4))
+    with pytest.raises(InputError, match="Did you mean 'published'"):
+        Calibrated(line(1.0, 0.0), "publish")
     with pytest.raises(InputError, match="per must be"):
         Calibrated(line(1.0, 0.0), per="pixel")
 
@@ -129,6 +196,8 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
     for count, noises in ((0, NOISES), (4, {})):
         with pytest.raises(InputError, match="training images"):
             calibrate(model, pixels[:count], labels[:count].numpy(), noises=noises)
+    with pytest.raises(InputError, match="at least two lambdas"):
+        calibrate(model, pixels, labels.numpy(), noises=NOISES, lambdas=(0.1, 0.1))
 
 
 def test_noise_variance_of_white_noise_is_its_variance():
@@ -184,6 +253,20 @@ def test_entropy_takes_the_most_certain_prediction(model, images):
     assert torch.equal(chosen, expected)
 
 
+def test_entropy_tries_lambda_on_the_layers_it_will_be_set_on(every, images):
+    entropies = []
+    for lam in (0.1, 0.3):
+        with use_lambda(every, lam, scope="all"):
+            entropies.append(torch.distributions.Categorical(logits=every(images)).entropy())
+    assert (entropies[1] < entropies[0] - 0.1).all()
+    chosen = [
+        LabelFree("entropy", lambdas=(0.1, 0.3), scope=scope)(every, images).tolist()
+        for scope in ("all", "stem")
+    ]
+    assert chosen[0] == pytest.approx([0.3] * 24)
+    assert chosen[1] != chosen[0]
+
+
 @pytest.mark.parametrize("name", ["calibrated", *CRITERIA])
 def test_a_lambda_depends_on_its_image_alone(model, images, name):
     policy = Calibrated(line(2.0, 0.05)) if name == "calibrated" else LabelFree(name)
@@ -217,11 +300,3 @@ def test_label_free_refuses_nonsense():
         LabelFree("noise", lambdas=(0.5, 0.1))
     with pytest.raises(InputError, match="strength"):
         LabelFree("noise", strength=0.0)
-
-
-def test_points_are_what_was_measured(fit):
-    point = fit.points[0]
-    assert isinstance(point, FitPoint)
-    assert len(point.accuracies) == len(fit.lambdas) == 3
-    assert min(fit.lambdas) <= point.best <= max(fit.lambdas)
-    assert np.isfinite(fit.slope)

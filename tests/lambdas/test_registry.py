@@ -9,9 +9,10 @@ import pytest
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.lambdas import CalibratedFit, choose
-from robustbench_sdnet.lambdas.registry import CRITERIA, LAMBDAS, parse_policy
+from robustbench_sdnet.lambdas.lines import Line
+from robustbench_sdnet.lambdas.registry import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
 
-FIT = CalibratedFit(1.0, 0.0, (0.1, 1.4), 0.1, (), 1, 0)
+FIT = CalibratedFit({rule: Line(1.0, 0.0) for rule in CALIBRATIONS}, (0.1, 1.4), 0.1, (), 1, 0)
 
 
 def test_names_are_read():
@@ -20,6 +21,8 @@ def test_names_are_read():
     assert parse_policy("oracle").text == "oracle"
     assert parse_policy("label-free").text == "label-free:noise"
     assert parse_policy(" label-free:entropy ").criterion == "entropy"
+    assert parse_policy("calibrated") == parse_policy("calibrated:residual")
+    assert parse_policy("calibrated:published").text == "calibrated:published"
     assert LAMBDAS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 
 
@@ -28,6 +31,7 @@ def test_names_are_read():
     [
         ("calibratd", "Did you mean 'calibrated'"),
         ("label-free:discrepency", "Did you mean 'discrepancy'"),
+        ("calibrated:publishd", "Did you mean 'published'"),
         ("label-free:", "Unknown label-free criterion"),
         ("oracle:best", "takes no detail"),
         ("-1", "not negative"),
@@ -45,6 +49,7 @@ def test_wrong_names_are_refused(text, match):
 def test_policies_are_made_by_name():
     assert choose("0.3").name == "0.3"
     assert choose("calibrated", fit=FIT).name == "calibrated"
+    assert choose("calibrated:noise", fit=FIT).name == "calibrated:noise"
     for criterion in CRITERIA:
         assert choose(f"label-free:{criterion}").name == f"label-free:{criterion}"
     with pytest.raises(InputError, match="needs a fit"):

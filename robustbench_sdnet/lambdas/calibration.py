@@ -1,0 +1,127 @@
+"""The measurement behind a calibrated lambda: corrupted training images, answered at many lambdas.
+
+The published procedure, with its test-set leak removed (Dai et al. 2022, section 4.3): noise of several levels is put
+on *training* images, and residuals and answers at every lambda are recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .calibrated import CalibratedFit, mean_energy, noise_level
+from .lines import CLEAN, FitPoint, fit_lines
+from .registry import LAMBDAS
+from .stem import stem_of, trained_lambda
+from .sweep import sweep_lambdas
+
+PUBLISHED_LEVELS: Mapping[str, tuple[float, ...]] = {
+    "gaussian_noise": tuple(round(0.02 * k, 2) for k in range(1, 11)),
+    "shot_noise": tuple(float(60 - 6 * k) for k in range(10)),
+    "speckle_noise": tuple(round(0.1 * k, 1) for k in range(1, 7)),
+    "salt_and_pepper": tuple(round(0.03 * k, 2) for k in range(1, 10)),
+}
+"""The published noise levels, in the units of `corruptions.corrupt(level=...)`."""
+
+TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
+"""Half of the published lambdas: answers in between are interpolated, and lines come out as well."""
+
+# Neighbouring levels look at different halves of the images, which measures as well as twice the passes would.
+_SHARES = 2
+
+
+def calibrate(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    noises: Mapping[str, Sequence[float]] = PUBLISHED_LEVELS,
+    lambdas: Sequence[float] = TRIED,
+    scope: str = "stem",
+    sample_ids: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 250,
+    device: str | torch.device = "cpu",
+    source: str = "",
+    weights: str = "",
+    on_level: Callable[[int, int], None] = lambda done, levels: None,
+) -> CalibratedFit:
+    """Fit lambda(residual) on training images under noise of several levels.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        images: (n, h, w, 3) uint8 *training* images.
+        labels: (n,) their labels.
+        noises: corruption name -> levels.
+        lambdas: what is tried, two numbers at least.
+        scope: the layers they are tried on, "stem" or "all"; the residual is the stem's in any case.
+        sample_ids: (n,) ids that key the noise; None numbers the images.
+        source, weights: hashes of data and weights, kept with the fit.
+        on_level: called with the levels done and all levels, before the first and after each.
+
+    Raises:
+        InputError: no images, no noises, less than two lambdas, or a model without a sparse coding stem.
+    """
+    if len(images) == 0 or not noises:
+        raise InputError("A calibration needs training images and at least one noise.")
+    grid = tuple(sorted({float(value) for value in lambdas}))
+    if len(grid) < 2:
+        raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
+    ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
+    truth = torch.as_tensor(np.asarray(labels), dtype=torch.int64, device=device)
+    at = trained_lambda(stem_of(model, _to_images(images[:1], device)).layer)
+    count = 1 + sum(len(levels) for levels in noises.values())
+    points: list[FitPoint] = []
+    on_level(0, count)
+    for noise, level, chosen, noisy in _noisy(images, noises, ids, seed):
+        residuals, levels, right = [], [], []
+        for start in range(0, len(noisy), batch_size):
+            batch = _to_images(noisy[start : start + batch_size], device)
+            answers = truth[chosen[start : start + batch_size]]
+            with torch.no_grad():
+                residuals.append(mean_energy(model, batch, at))
+                levels.append(noise_level(model, batch))
+                swept = sweep_lambdas(model, batch, grid, scope=scope)
+                right.append(torch.stack([found.argmax(1) == answers for found in swept]))
+        points.append(
+            FitPoint(noise, level, _numbers(residuals), _numbers(levels), _texts(torch.cat(right, 1)))
+        )
+        on_level(len(points), count)
+    return CalibratedFit(
+        fit_lines(points, grid), grid, at, tuple(points), len(images), seed, scope, source, weights
+    )
+
+
+def _noisy(
+    images: NDArray[np.uint8], noises: Mapping[str, Sequence[float]], ids: NDArray[np.int64], seed: int
+) -> Iterator[tuple[str, float, NDArray[np.int64], NDArray[np.uint8]]]:
+    """Noise, level, which images, and those images under it."""
+    from ..corruptions import corrupt
+
+    every = np.arange(len(images))
+    yield CLEAN, 0.0, every, images
+    for noise, levels in noises.items():
+        for index, level in enumerate(levels):
+            chosen = every[index % _SHARES :: _SHARES] if len(images) > 1 else every
+            keys = ids[chosen].tolist()
+            noisy = corrupt(images[chosen], noise, level=float(level), seed=seed, sample_ids=keys)
+            yield noise, float(level), chosen, noisy
+
+
+def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:
+    """Rounded, so that a stored fit holds exactly what its lines were drawn through."""
+    return tuple(round(value, 6) for value in torch.cat(list(parts)).tolist())
+
+
+def _texts(right: Tensor) -> tuple[str, ...]:
+    return tuple("".join("1" if value else "0" for value in row) for row in right.tolist())
+
+
+def _to_images(pixels: NDArray[np.uint8], device: str | torch.device) -> Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)
