@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..specs import DEFAULT_STORE, distance_text
-from .progress import shown_progress
 from . import findings
+from .progress import shown_progress
 
 if TYPE_CHECKING:
     from ..evaluation.api import Ready, Setting
@@ -93,8 +93,6 @@ def finish(
     )
 
 
-def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
-    """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
 def say_doubts(ready: Ready) -> None:
     """Warn of models that were trained on other data, or expect images of another convention."""
     from ..evaluation.doubts import input_doubts, training_doubts
@@ -105,6 +103,8 @@ def say_doubts(ready: Ready) -> None:
         click.echo(f"Warning: {doubt}", err=True)
 
 
+def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
+    """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
     from ..evaluation.checks import check
     from ..evaluation.store import Store
 
@@ -123,8 +123,6 @@ def say_doubts(ready: Ready) -> None:
         for verdict in verdicts
         if verdict.verdict in ("warn", "fail")
     ]
-
-
     return [*lines, findings.of_attacks(list(found.values()))]
 
 
@@ -133,6 +131,8 @@ def _name(cell: Cell) -> str:
     eps, lam = getattr(cell.perturbation, "eps", None), cell.lam
     parts = [cell.perturbation.label, f"eps {eps}" if eps else "", f"lambda {lam.text}" if lam else ""]
     return f"{cell.model.name}, {', '.join(part for part in parts if part)}"
+
+
 def _save(ready: Ready, cells: Sequence[Cell], asked: Asked, saving: Saving) -> None:
     """Write the perturbed images and say how accurate the model is on what was written."""
     from ..evaluation.adversarials import save_cells

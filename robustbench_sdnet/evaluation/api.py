@@ -293,9 +293,9 @@ def evaluate(
         precision=precision,
         store=store,
         runs=Path(runs),
-    corruption_list = questions.corruptions_of(ready.data, names, severities, seed=seed) if names else []
     )
     ready = prepare(setting)
+    corruption_list = questions.corruptions_of(ready.data, names, severities, seed=seed) if names else []
     cells = corruption_plan(ready, corruption_list, chosen)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, precision, warm_start=warm_start)
