@@ -51,7 +51,7 @@ KINDS = {
     "mean": "mean over corruptions",
     "noise": "random noise",
     "attack": "attacks",
-    "worst_case": "worst case",
+    "worst_case": "worst case of every attack",
 }
 _Z = 1.959964
 

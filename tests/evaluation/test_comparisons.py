@@ -83,6 +83,10 @@ def test_the_worst_case_is_of_everything_run_in_the_ball(tmp_path):
     rows = _rows(tmp_path, _attacked())
     worst = next(row for row in rows if row["kind"] == "worst_case")
     # At 0.5: 0-7 and 2-9 and 0-3 = images 2, 3. At 0.1: PGD's 0-3.
+    assert (worst["family"].endswith("worst case of every attack"), worst["perturbation"]) == (
+        True,
+        "every attack",
+    )
     assert (worst["lambda_a"], worst["accuracy_a"], worst["accuracy_b"]) == (0.5, 0.2, 0.4)
     assert (worst["only_a"], worst["only_b"]) == (0, 2)
     assert not any(row["kind"] == "transfer" for row in rows)
