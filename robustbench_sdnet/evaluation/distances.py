@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from ..specs import AttackSpec, Cell
 from .outcome import Outcome
@@ -72,8 +72,8 @@ def quantile_interval(found: Distances, share: float, confidence: float = 0.95) 
         The ends; 0 or None (no end) where there are too few images.
     """
     n, tail = len(found), (1 - confidence) / 2
-    low = int(stats.binom.ppf(tail, n, share))
-    high = int(stats.binom.isf(tail, n, share)) + 1
+    below = special.bdtr(np.arange(n + 1), n, share)  # P(at most so many of the images lie within it)
+    low, high = int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail)) + 1
     return (float(found[low - 1]) if low else 0.0), (_finite(found[high - 1]) if high <= n else None)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..corruptions.registry import CORRUPTIONS
 from ..wording import counted
 from .document import Figure, Section, Table
-from .numbers import Missing
+from .numbers import Estimate, Missing, Value
 from .results import Results, distinct, lambda_text
 from .tables import attacks, corruptions, distances, lambdas
 from .tables import comparisons as tests
@@ -99,11 +99,17 @@ def _corruption_sections(
 def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
     if len(grids) < 2:
         return []
-    missing = Missing("not run")
-    return [
-        *corruptions.side_by_side(grids, corruptions.over_severities, "Mean over severities 1 to 5"),
-        *corruptions.side_by_side(grids, lambda row: row.get(5, missing), "Severity 5"),
-    ]
+    levels = corruptions.levels_run(grids.values())
+    missing, highest = Missing("not run"), levels[-1]
+    strongest = corruptions.side_by_side(grids, lambda row: row.get(highest, missing), f"Severity {highest}")
+    if len(levels) == 1:
+        return strongest
+
+    def over_all(row: Mapping[int, Estimate]) -> Value:
+        return corruptions.over_severities(row, levels)
+
+    title = f"Mean over {corruptions.levels_text(levels)}"
+    return [*corruptions.side_by_side(grids, over_all, title), *strongest]
 
 
 def _level_table(results: Results, data: str, source: str) -> Table | None:

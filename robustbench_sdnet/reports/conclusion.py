@@ -85,9 +85,14 @@ def noise(evidence: Evidence) -> str:
     numbers = [row for row in means if isinstance(row["lambda_a"], float)]
     if numbers:
         best = max(numbers, key=lambda row: (row["accuracy_a"] - row["accuracy_b"], -row["lambda_a"]))
-        parts.append(
-            f"Of the fixed numbers, {lambda_text(best['lambda_a'])} comes out highest: it {_effect(best)}."
-        )
+        if best["accuracy_a"] > best["accuracy_b"]:
+            parts.append(
+                f"Of the fixed numbers, {lambda_text(best['lambda_a'])} comes out highest: it {_effect(best)}."
+            )
+        else:
+            parts.append(
+                f"Of the fixed numbers none comes out higher: {lambda_text(best['lambda_a'])} {_effect(best)}."
+            )
     parts += _single(evidence)
     bound = _oracle(evidence)
     if bound is not None:
@@ -261,6 +266,8 @@ def _effect(row: Row) -> str:
         return f"costs {_points(-gain)} ({tested})"
     if max(-row["low"], row["high"]) <= NEGLIGIBLE:
         return f"changes nothing beyond {_points(NEGLIGIBLE)} ({tested})"
+    if row["only_a"] == row["only_b"] == 0:
+        return f"changes no answer, on too few images to tell more ({tested})"
     return f"moves accuracy by {100 * gain:+.1f} points, cannot tell from chance: too few images ({tested})"
 
 

@@ -36,10 +36,28 @@ def test_severities_and_their_mean() -> None:
     ]
 
 
-def test_a_missing_severity_is_a_dash_and_so_is_the_mean() -> None:
-    rows = [row for row in five("fog", 190, 10) if row["severity"] != 3]
+def test_what_nobody_asked_is_no_column_and_no_gap() -> None:
+    rows = [row for row in five("fog", 190, 10) + five("snow", 150, 10) if row["severity"] in (1, 5)]
     table = corruptions.severity_table(grid_of(rows))
-    assert percents(table) == [["fog", "95.0", "90.0", "-", "80.0", "75.0", "-"]]
+    assert table.columns == ("corruption", "1", "5", "mean")
+    # (190 + 150) / 2 and (150 + 110) / 2 of 200.
+    assert {row[0]: row[1:] for row in percents(table)} == {
+        "fog": ["95.0", "75.0", "85.0"],
+        "snow": ["75.0", "55.0", "65.0"],
+    }
+    assert corruptions.levels_text(corruptions.levels_run([grid_of(rows)])) == "severities 1, 5"
+    assert corruptions.levels_text((1, 2, 3, 4, 5)) == "severities 1 to 5"
+    subject = Subject("digits", "resnet20")
+    errors = corruptions.error_table({subject: grid_of(rows)}, {subject: None}, None)
+    assert "error: mean over severities 1, 5." in errors.notes
+
+
+def test_a_missing_severity_is_a_dash_and_so_is_the_mean() -> None:
+    rows = [row for row in five("fog", 190, 10) if row["severity"] != 3] + five("snow", 190, 10)
+    table = corruptions.severity_table(grid_of(rows))
+    found = {row[0]: row[1:] for row in percents(table)}
+    assert found["fog"] == ["95.0", "90.0", "-", "80.0", "75.0", "-"]
+    assert found["snow"] == ["95.0", "90.0", "85.0", "80.0", "75.0", "85.0"]
     assert table.notes == ("fog: not run: severity 3.",)
 
 

@@ -8,7 +8,7 @@ import pytest
 from robustbench_sdnet.evaluation.statistics import wilson
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
-from robustbench_sdnet.reports.plots import heatmap, panels, style
+from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
 from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Subject
 from robustbench_sdnet.reports.tables.lambdas import lambda_grids
@@ -114,3 +114,16 @@ def test_a_minimal_norm_attack_is_a_staircase_beside_the_grid() -> None:
     assert pgd.end == fab.end == pytest.approx(line.points[-1][0])
     assert 8 <= fab.end < 100
     assert (line.points[1][1].low, line.points[1][1].high) == wilson(2, 4)
+
+
+def test_a_legend_of_long_names_stays_inside_the_picture() -> None:
+    long = [record(190, model=f"a-model-with-quite-a-long-name-{i}") for i in range(5)]
+    rows = [
+        *long,
+        *(attack(name, "8/255", 90, model=row["model"]) for row in long for name in ("pgd", "square")),
+    ]
+    figure = curves.draw(panels.eps_panels(read_results(rows), "digits"), columns=2)
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1

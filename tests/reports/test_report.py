@@ -166,6 +166,7 @@ def test_stored_diagnostics_are_reported_and_mark_the_accuracy(store) -> None:
         "verdict": "fail",
         "value": 3.0,
         "sentence": "Noise breaks 3 samples more.",
+        "images": 20,
     }
     with Store(store) as opened:
         cells = opened.cells()
@@ -173,8 +174,8 @@ def test_stored_diagnostics_are_reported_and_mark_the_accuracy(store) -> None:
         opened.add_verdicts(plain, [finding])
         text = report(opened, "markdown").read_text()
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    finding_line = "| plain | pgd | linf 8/255 | - | fail | noise_wins | 3 | Noise breaks 3 samples more. |"
-    assert finding_line in lines
+    start = "| plain | pgd | linf 8/255 | - | fail | noise_wins | 3 | 20 |"
+    assert f"{start} Noise breaks 3 samples more. |" in lines
     assert "| plain | - | 95.0 | 65.0 | 45.0 | 35.0 untrusted | pgd |" in lines
 
 

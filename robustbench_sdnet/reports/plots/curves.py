@@ -52,7 +52,11 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
         columns = min(columns, len(panels))
         rows = math.ceil(len(panels) / columns)
         width = 4.6 if columns == 1 else 2.5 * columns + 0.6 if columns > 2 else 3.7 * columns
-        figure = new_figure(width, (2.9 if columns == 1 else 2.25 if columns > 2 else 2.8) * rows + 0.5)
+        height = 2.9 if columns == 1 else 2.25 if columns > 2 else 2.8
+        # Names of policies stand upright below the axis: they must not eat the panel.
+        names = [x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)]
+        height += 0.07 * max(map(len, names), default=0)
+        figure = new_figure(width, height * rows + 0.5)
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):
             _panel(axes, panel)
@@ -141,7 +145,9 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
         )
-    columns = min(len(handles), {1: 2, 2: 4}.get(len(panels), 6))
+    # About 0.075 inch a letter, and 0.6 for line and gaps, at this size of type.
+    widest = 0.6 + 0.075 * max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
     legend = figure.legend(
         handles=handles,
         loc="outside upper left",

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..numbers import Estimate
-from ..results import SEVERITIES, distinct
+from ..results import distinct
+from ..tables.corruptions import levels_run
 from .style import ACCURACY, GROUND, RC, TEXT, new_figure, plain
 
 Grid = Mapping[str, Mapping[int, Estimate]]
@@ -26,13 +27,14 @@ def draw(grids: Mapping[str, Grid], category: Mapping[str, str]) -> Figure:
         category: corruption -> the group it stands in; a gap in the order of corruptions separates groups.
     """
     names = distinct(name for grid in grids.values() for name in grid)
+    levels = levels_run(grids.values())
     with matplotlib.rc_context(RC):
         rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
         columns = math.ceil(len(grids) / rows)
         figure = new_figure(1.6 + 2.7 * columns, rows * (0.27 * len(names) + 0.8))
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes, (label, grid) in zip(panels, grids.items(), strict=False):
-            _panel(axes, grid, names, category)
+            _panel(axes, grid, names, levels, category)
             axes.set_title(label, loc="left", color=TEXT)
         for axes in panels[len(grids) :]:
             axes.set_visible(False)
@@ -41,12 +43,14 @@ def draw(grids: Mapping[str, Grid], category: Mapping[str, str]) -> Figure:
         return figure
 
 
-def _panel(axes: Axes, grid: Grid, names: tuple[str, ...], category: Mapping[str, str]) -> None:
+def _panel(
+    axes: Axes, grid: Grid, names: tuple[str, ...], levels: tuple[int, ...], category: Mapping[str, str]
+) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)
-    values = np.full((len(names), len(SEVERITIES)), np.nan)
+    values = np.full((len(names), len(levels)), np.nan)
     for row, name in enumerate(names):
-        for column, severity in enumerate(SEVERITIES):
+        for column, severity in enumerate(levels):
             estimate = grid.get(name, {}).get(severity)
             if estimate is not None:
                 values[row, column] = 100 * estimate.accuracy
@@ -55,7 +59,7 @@ def _panel(axes: Axes, grid: Grid, names: tuple[str, ...], category: Mapping[str
     for row in range(1, len(names)):
         if category.get(names[row]) != category.get(names[row - 1]):
             axes.axhline(row, color=GROUND, linewidth=5)
-    axes.set_xticks(np.arange(len(SEVERITIES)) + 0.5, list(map(str, SEVERITIES)))
+    axes.set_xticks(np.arange(len(levels)) + 0.5, list(map(str, levels)))
     axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names), 0)
 

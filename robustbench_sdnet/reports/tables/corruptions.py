@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ...corruptions.registry import CATEGORIES, CORRUPTIONS
 from ..document import Item, Table
@@ -26,42 +26,60 @@ def grid(results: Results, subject: Subject, source: str) -> dict[str, dict[int,
     return {name: found[name] for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))}
 
 
-def over_severities(accuracies: Mapping[int, Estimate]) -> Value:
-    """The mean of severities 1 to 5."""
-    return mean({f"severity {level}": accuracies.get(level) for level in SEVERITIES})
+def levels_run(grids: Iterable[Grid]) -> tuple[int, ...]:
+    """The severities that any of these subjects was asked at: what a mean over severities is taken over."""
+    found = {level for grid in grids for accuracies in grid.values() for level in accuracies}
+    return tuple(level for level in SEVERITIES if level in found) or SEVERITIES
 
 
-def over_corruptions(found: Grid, names: Sequence[str], severity: int | None = None) -> Value:
-    """The mean over corruptions, at one severity or over all five."""
-    return mean(dict(_parts(found, names, severity)))
+def levels_text(levels: Sequence[int]) -> str:
+    """The severities as headings name them."""
+    if len(levels) == 1:
+        return f"severity {levels[0]}"
+    return "severities 1 to 5" if tuple(levels) == SEVERITIES else f"severities {', '.join(map(str, levels))}"
 
 
-def _parts(found: Grid, names: Sequence[str], severity: int | None) -> Iterator[tuple[str, Estimate | None]]:
+def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = SEVERITIES) -> Value:
+    """The mean of some severities, by default all five."""
+    return mean({f"severity {level}": accuracies.get(level) for level in levels})
+
+
+def over_corruptions(
+    found: Grid, names: Sequence[str], severity: int | None = None, levels: Sequence[int] = SEVERITIES
+) -> Value:
+    """The mean over corruptions, at one severity or over several."""
+    return mean(dict(_parts(found, names, severity, levels)))
+
+
+def _parts(
+    found: Grid, names: Sequence[str], severity: int | None, wanted: Sequence[int]
+) -> Iterator[tuple[str, Estimate | None]]:
     for name in names:
         accuracies = found.get(name, {})
         if severity is not None:
             yield name, accuracies.get(severity)
             continue
-        value = over_severities(accuracies)
-        levels = [level for level in SEVERITIES if level not in accuracies]
-        where = f" at severity {', '.join(map(str, levels))}" if 0 < len(levels) < len(SEVERITIES) else ""
+        value = over_severities(accuracies, wanted)
+        levels = [level for level in wanted if level not in accuracies]
+        where = f" at severity {', '.join(map(str, levels))}" if 0 < len(levels) < len(wanted) else ""
         if isinstance(value, Missing) and not levels:
             where = f" ({value.reason})"
         yield name + where, value if isinstance(value, Estimate) else None
 
 
 def severity_table(found: Grid) -> Table:
-    """One row a corruption, one column a severity, and their mean."""
+    """One row a corruption, one column a severity that was run, and their mean."""
+    levels = levels_run([found])
     rows = tuple(
         (
             name,
-            *(found[name].get(level, Missing("not run")) for level in SEVERITIES),
-            over_severities(found[name]),
+            *(found[name].get(level, Missing("not run")) for level in levels),
+            over_severities(found[name], levels),
         )
         for name in found
     )
     notes = tuple(f"{row[0]}: {row[-1].reason}." for row in rows if isinstance(row[-1], Missing))
-    return Table(("corruption", *map(str, SEVERITIES), "mean"), rows, notes=notes, stacked=True)
+    return Table(("corruption", *map(str, levels), "mean"), rows, notes=notes, stacked=True)
 
 
 def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -81,17 +99,18 @@ def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def category_table(found: Grid) -> Table:
-    """Means over the published groups, at each severity and over all five; never over a part of a group."""
+    """Means over the published groups, at each severity and over all that were run; never over a part of a group."""
+    levels = levels_run([found])
     rows = tuple(
         (
             label,
-            *(over_corruptions(found, members, level) for level in SEVERITIES),
-            over_corruptions(found, members),
+            *(over_corruptions(found, members, level) for level in levels),
+            over_corruptions(found, members, levels=levels),
         )
         for label, members in groups(tuple(found)).items()
     )
     notes = tuple(f"{row[0]}: {row[-1].reason}." for row in rows if isinstance(row[-1], Missing))
-    return Table(("mean of", *map(str, SEVERITIES), "mean"), rows, notes=notes, stacked=True)
+    return Table(("mean of", *map(str, levels), "mean"), rows, notes=notes, stacked=True)
 
 
 def side_by_side(
@@ -123,15 +142,16 @@ def error_table(
 
     mCE is the mean over corruptions of sum_s E / sum_s E_baseline; relative mCE takes E - E_clean on both
     sides (Hendrycks & Dietterich 2019, arXiv:1903.12261). They are taken over the 15 main corruptions where a
-    subject has them all, else over the main ones that any subject has.
+    subject has them all, else over the main ones that any subject has; mCE over all five severities alone.
     """
     run = distinct(name for found in grids.values() for name in found)
     complete = any(set(found) >= set(MAIN) for found in grids.values())
     names = MAIN if complete else tuple(name for name in MAIN if name in run)
+    levels = levels_run(grids.values())
     rows: list[tuple[Item, ...]] = []
-    notes = []
+    notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
     for subject, found in grids.items():
-        corrupted = error(over_corruptions(found, names))
+        corrupted = error(over_corruptions(found, names, levels=levels))
         own_clean = clean.get(subject)
         if isinstance(corrupted, Missing):
             notes.append(f"{subject.label}: {corrupted.reason}.")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..document import Item, Table
 from ..numbers import Missing
-from ..results import SEVERITIES, Results, Subject, distinct, eps_value, lambda_text
-from .corruptions import Grid, grid, over_corruptions, over_severities
+from ..results import Results, Subject, distinct, eps_value, lambda_text
+from .corruptions import Grid, grid, levels_run, over_corruptions, over_severities
 
 
 def corruption_table(results: Results, data: str, model: str, source: str) -> Table:
     """One row a lambda: clean accuracy, the mean over every corruption run at each severity, and over all."""
     grids = lambda_grids(results, data, model, source)
     names = distinct(name for found in grids.values() for name in found)
-    rows, notes = [], []
+    rows, notes, levels = [], [], levels_run(grids.values())
     for subject, found in grids.items():
-        total = over_corruptions(found, names)
+        total = over_corruptions(found, names, levels=levels)
         if isinstance(total, Missing):
             notes.append(f"lambda {lambda_text(subject.lam)}: {total.reason}.")
         clean = results.one("clean", subject=subject) or Missing("not run")
-        by_severity = (over_corruptions(found, names, level) for level in SEVERITIES)
+        by_severity = (over_corruptions(found, names, level) for level in levels)
         rows.append((lambda_text(subject.lam), clean, *by_severity, total))
     return Table(
-        ("lambda", "clean", *map(str, SEVERITIES), "mean"),
+        ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
         title=f"{model}: mean over {len(names)} corruptions, by severity",
         left=(),
@@ -34,10 +36,11 @@ def single_corruption_tables(results: Results, data: str, model: str, source: st
     """For each corruption, one row a lambda and one column a severity."""
     grids = lambda_grids(results, data, model, source)
     names = distinct(name for found in grids.values() for name in found)
+    levels = levels_run(grids.values())
     return [
         Table(
-            ("lambda", *map(str, SEVERITIES), "mean"),
-            tuple(_row(subject, found, name) for subject, found in grids.items() if name in found),
+            ("lambda", *map(str, levels), "mean"),
+            tuple(_row(subject, found, name, levels) for subject, found in grids.items() if name in found),
             title=name,
             left=(),
             stacked=True,
@@ -74,6 +77,6 @@ def lambda_grids(results: Results, data: str, model: str, source: str) -> dict[S
     return {subject: found for subject, found in grids.items() if found}
 
 
-def _row(subject: Subject, found: Grid, name: str) -> tuple[Item, ...]:
-    levels = (found[name].get(level, Missing("not run")) for level in SEVERITIES)
-    return (lambda_text(subject.lam), *levels, over_severities(found[name]))
+def _row(subject: Subject, found: Grid, name: str, levels: Sequence[int]) -> tuple[Item, ...]:
+    each = (found[name].get(level, Missing("not run")) for level in levels)
+    return (lambda_text(subject.lam), *each, over_severities(found[name], levels))

@@ -6,9 +6,9 @@ from collections import Counter
 
 from ..document import Item, Table
 from ..numbers import Missing
-from ..results import DIRECT, Results, eps_value, lambda_text
+from ..results import DIRECT, SEVERITIES, Results, eps_value, lambda_text
 from .attacks import display_name, strongest
-from .corruptions import MAIN, grid, over_corruptions
+from .corruptions import MAIN, grid, levels_run, levels_text, over_corruptions
 
 
 def overview(results: Results, data: str, source: str | None) -> Table:
@@ -21,8 +21,11 @@ def overview(results: Results, data: str, source: str | None) -> Table:
     columns: tuple[str, ...] = ("model", "lambda", "clean")
     left: tuple[int, ...] = (0,)
     notes = []
+    levels = levels_run(grids.values())
     if names:
-        columns += (f"{len(names)} corruptions", "at severity 5")
+        columns += (f"{len(names)} corruptions", f"at severity {levels[-1]}")
+    if names and levels != SEVERITIES:
+        notes.append(f"{columns[3]}: mean over {levels_text(levels)}.")
     if budget:
         columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
         left += (len(columns) - 1,)
@@ -36,7 +39,8 @@ def overview(results: Results, data: str, source: str | None) -> Table:
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
         row.append(results.one("clean", subject=subject) or Missing("not run"))
         if names:
-            row += [over_corruptions(grids[subject], names), over_corruptions(grids[subject], names, 5)]
+            found = grids[subject]
+            row += [over_corruptions(found, names, levels=levels), over_corruptions(found, names, levels[-1])]
             notes += [f"{subject.label}: {item.reason}." for item in row[3:4] if isinstance(item, Missing)]
         if budget:
             worst = strongest(results, subject, *budget)
