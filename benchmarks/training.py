@@ -3,6 +3,7 @@
     python benchmarks/training.py [--arch sdnet18 ...] [--batch 32] [--rounds 5] [--precision float32] [--json]
 
 Both sides take the same random images of CIFAR-10's shape, interleaved in one process; figures are medians of rounds.
+With one CPU thread (OMP_NUM_THREADS=1) seconds are those that the process ran, whatever else the machine does.
 "Ours" is the package's own feed, objective and optimiser step, in the precision that the device is best at
 (`--precision float32` leaves that advantage out). The textbook loop crops, flips and converts image by image, trains
 in float32 and gives its sparse layers what the published code does at every forward, evaluation included: atoms
@@ -153,11 +154,13 @@ class Ours:
 
 
 def timed(call: Callable[[], None], device: Device) -> float:
+    alone = not device.is_gpu and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     device.wait()
-    begun = time.perf_counter()
+    begun = clock()
     call()
     device.wait()
-    return time.perf_counter() - begun
+    return clock() - begun
 
 
 def measure(archs: list[str], batch: int, rounds: int, device_name: str, precision: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -145,21 +146,33 @@ def _suffix(mean: Sequence[float], std: Sequence[float]) -> str:
     return "Add ?mean={}&std={} to the model's name".format(*numbers)
 
 
+class _Seen(Exception):
+    """The layer was reached."""
+
+
 @torch.no_grad()
 def _distance(model: nn.Module, layer: nn.BatchNorm2d, images: Tensor) -> float:
-    """How far the statistics of a layer's input are from those it remembers, 0 for the same."""
+    """How far the statistics of a layer's input are from those it remembers, 0 for the same.
+
+    The model runs up to that layer: what lies behind it has no say.
+    """
     seen: list[Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         seen.append(inputs[0].detach())
+        raise _Seen
 
     handle = layer.register_forward_pre_hook(keep)
     inner = model.normalise if isinstance(model, External) else None
     try:
         # The range guard of `External` would refuse what is tried here on purpose.
         model.model(inner(images)) if isinstance(model, External) and inner is not None else model(images)
+    except _Seen:
+        pass
     finally:
         handle.remove()
+    if not seen:
+        return math.inf  # nothing to judge by
     assert layer.running_mean is not None
     assert layer.running_var is not None
     variance, mean = torch.var_mean(seen[0].float(), (0, 2, 3))

@@ -360,6 +360,24 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     assert check_input(nn.Flatten(), images) is None
 
 
+class Unreached(nn.Module):
+    """What lies behind the first BatchNorm layer, or beside the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise AssertionError("it ran to the end")
+
+
+def test_the_input_is_judged_without_running_the_whole_model() -> None:
+    assert check_input(nn.Sequential(nn.BatchNorm2d(3), Unreached()).eval(), pictures(40)) is not None
+    aside = nn.Flatten()
+    aside.norm = nn.BatchNorm2d(3)  # never called
+    assert check_input(aside.eval(), pictures(40)) is None
+
+
 def test_a_function_is_identified_by_its_code_and_the_options_of_what_it_builds(
     tmp_path, monkeypatch
 ) -> None:
