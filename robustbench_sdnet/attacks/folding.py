@@ -15,12 +15,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def foldable(model: object) -> bool:
-    """Whether trying is worth a pass: a plain module that has batch normalisations."""
+    """Whether trying is worth a pass: a plain float32 module that has batch normalisations."""
     if not isinstance(model, nn.Module) or hasattr(model, "_orig_mod"):
         return False
     modules = list(model.modules())
     compiled = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
-    return not compiled and any(type(module) is nn.BatchNorm2d for module in modules)
+    single = all(weight.dtype == torch.float32 for weight in model.parameters())
+    return single and not compiled and any(type(module) is nn.BatchNorm2d for module in modules)
 
 
 def folded(model: nn.Module, run: Callable[[], object]) -> tuple[nn.Module, nn.Module] | None:
