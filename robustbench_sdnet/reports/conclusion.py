@@ -129,10 +129,13 @@ def adversary(evidence: Evidence) -> str:
             f"sample, {_percent(rows[0]['accuracy_b'])} survive at the training lambda "
             f"{lambda_text(evidence.trained)}."
         )
+        effects: dict[str, list[Any]] = {}
         for row in rows:
             doubt = row["lambda_a"] in doubted and _gains(row)
             caution = ", which is not to be trusted: see below" if doubt else ""
-            parts.append(f"Lambda {lambda_text(row['lambda_a'])} {_effect(row)}{caution}.")
+            effects.setdefault(f"{_effect(row)}{caution}", []).append(row["lambda_a"])
+        for effect, lams in effects.items():
+            parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {_listed(lams)} {effect}.")
     return " ".join(parts)
 
 

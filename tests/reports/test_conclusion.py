@@ -144,3 +144,17 @@ def test_what_was_not_asked_is_said_so():
     assert all("not asked" in answer for answer in text.values())
     assert conclusion([], [], []) is None
     assert isinstance(conclusion([], [compared(0.5, 1, 1)], []), Section)
+
+
+def test_lambdas_of_equal_effect_share_a_sentence():
+    rows = [compared(lam, lost, lost, kind="worst_case", n=20, base=0) for lam, lost in ((0.3, 0), (0.5, 0))]
+    text = said([], [*rows, compared(0.7, 3, 0, kind="worst_case", n=20, base=0)])["adversary"]
+    assert "Each of lambda 0.3, 0.5 changes no answer" in text
+    assert text.count("changes no answer") == 1
+    assert "Lambda 0.7 moves accuracy by +15.0 points" in text
+
+
+def test_where_no_number_comes_out_higher_none_is_praised():
+    text = said([], [compared(0.5, 0, 0, n=20, base=10), compared(0.7, 0, 1, n=20, base=10)])["noise"]
+    assert "Of the fixed numbers none comes out higher" in text
+    assert "comes out highest" not in text
