@@ -159,7 +159,7 @@ def test_kinds():
 
 
 def test_bad_norms_and_scopes_are_refused():
-    with pytest.raises(InputError, match="norm must be one of linf, l2, got 'l7'"):
+    with pytest.raises(InputError, match="norm must be one of linf, l2, l1, l0, got 'l7'"):
         replace(PGD, norm="l7")
     with pytest.raises(InputError, match="scope must be"):
         LambdaSpec("0.1", scope="some")
