@@ -31,6 +31,8 @@ def status(store: str, as_json: bool) -> None:
     from tabulate import tabulate
 
     keys = ("model", "data", "kind", "cells", "unfinished", "samples", "shards", "last_finished")
-    lines = [["-" if row[key] is None else row[key] for key in keys] for row in rows]
-    headers = [key.replace("_", " ") for key in keys]
+    # To the minute: seconds make the table wider than a terminal.
+    shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
+    lines = [[row[key] for key in keys] for row in shown]
+    headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
     click.echo(tabulate(lines, headers=headers) if lines else f"{store} holds no cells yet.")
