@@ -51,6 +51,7 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
     with matplotlib.rc_context(RC):
         columns = min(columns, len(panels))
         rows = math.ceil(len(panels) / columns)
+        columns = math.ceil(len(panels) / rows)  # no row with a single panel where two rows can share
         width = 4.6 if columns == 1 else 2.5 * columns + 0.6 if columns > 2 else 3.7 * columns
         height = 2.9 if columns == 1 else 2.25 if columns > 2 else 2.8
         # Names of policies stand upright below the axis: they must not eat the panel.
