@@ -39,6 +39,9 @@ DEFAULT_EPS = "8/255"
 @click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4].")
 @click.option("--restarts", metavar="N", help="Random restarts.")
 @click.option(
+    "--variant", metavar="NAME", help="Of autoattack: standard, or rand for models that draw random numbers."
+)
+@click.option(
     "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
 )
 @options.model_option
@@ -90,6 +93,7 @@ def attack(
     steps: str | None,
     step_size: str | None,
     restarts: str | None,
+    variant: str | None,
     pairs: tuple[str, ...],
     models: tuple[str, ...],
     lambdas: tuple[LambdaSpec, ...] | None,
@@ -125,6 +129,7 @@ def attack(
       sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
       sdnet-bench attack pgd --lambda 0.1:0.7:0.2 --warm-start
       sdnet-bench attack autoattack --limit 100 --verdicts
+      sdnet-bench attack autoattack --variant rand
       sdnet-bench attack torchattacks:MIFGSM --steps 10
       sdnet-bench attack fab-t --norm l2 --limit 100
     """
@@ -133,7 +138,7 @@ def attack(
 
     if eight_bit and folder is None:
         raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
-    named = {"steps": steps, "step_size": step_size, "restarts": restarts}
+    named = {"steps": steps, "step_size": step_size, "restarts": restarts, "variant": variant}
     given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
         pairs, "--set"
     )

@@ -35,6 +35,8 @@ WRONG = {
     "corrupt --device tpu": "Unknown device 'tpu'",
     "corrupt --nonsense": "No such option '--nonsense'",
     "attack": "Missing argument 'ATTACK'",
+    "attack pgd --variant rand": "variant",
+    "attack autoattack --variant rnd": "Did you mean 'rand'",
     "attack pdg": "Unknown attack 'pdg'. Did you mean 'pgd'",
     "attack pgd --eps 8": "at most 1 (images lie in [0, 1]), got '8'. Write 8/255",
     "attack pgd --eps abc": "eps must be a fraction or a decimal such as 8/255 or 0.03, got 'abc'",
