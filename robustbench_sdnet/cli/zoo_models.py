@@ -183,7 +183,7 @@ def export(
 
     dtype = "float32" if float32 else "float16"
     if output is not None:
-        written = export_model(checkpoint, output, name=name, dtype=dtype)
+        written = export_model(checkpoint, output, name=name, accuracy=accuracy, dtype=dtype)
         row = {"name": name, "path": str(output), "weights_hash": written.weights_hash}
     else:
         stored = card.recipe if isinstance(card.recipe, str) else (card.recipe or {}).get("name", "own")

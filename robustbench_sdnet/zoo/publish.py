@@ -34,6 +34,7 @@ def export_model(
     *,
     name: str | None = None,
     data: str | None = None,
+    accuracy: float | None = None,
     dtype: str = "float16",
 ) -> ModelCard:
     """Write a checkpoint again with its convolutions and linear layers in another type.
@@ -46,6 +47,7 @@ def export_model(
         path: the new file.
         name: what reports show; None keeps the name.
         data: name of the training data; None keeps it.
+        accuracy: clean test accuracy in [0, 1] of what is written; None keeps what the checkpoint states.
         dtype: "float16" or "float32".
 
     Raises:
@@ -61,7 +63,7 @@ def export_model(
         data=card.data if data is None else data,
         data_hash=card.data_hash,
         recipe=card.recipe,
-        accuracy=card.accuracy,
+        accuracy=card.accuracy if accuracy is None else accuracy,
         name=name or card.name,
         dtype=TYPES[dtype],
     )
@@ -98,17 +100,17 @@ def add_to_zoo(
     data = check_zoo_name(name)
     file = f"{name.replace('/', '-')}.safetensors"
     target = (index.parent / "weights" if folder is None else Path(folder)) / file
-    card = export_model(checkpoint, target, name=name, data=data, dtype=dtype)
-    size, stated = target.stat().st_size, card.accuracy if accuracy is None else accuracy
+    stated = read_card(own_checkpoint(str(checkpoint))).accuracy if accuracy is None else accuracy
+    if stated is None:
+        raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
+    card = export_model(checkpoint, target, name=name, data=data, accuracy=stated, dtype=dtype)
+    size = target.stat().st_size
     if folder is None and size > SHIPPED_BYTES:
         target.unlink()
         raise InputError(
             f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
             "Put it into the repository's weights/ folder (--folder weights)."
         )
-    if stated is None:
-        target.unlink()
-        raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
     item = Entry(
         name=name,
         arch=card.arch,
