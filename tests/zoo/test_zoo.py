@@ -89,7 +89,8 @@ def test_a_checkpoint_is_added_to_the_zoo(checkpoint: Path, index: Path) -> None
     images = torch.rand(8, 3, 8, 8)
     torch.testing.assert_close(load_model(path)(images), load_model(checkpoint)(images), rtol=0.02, atol=0.02)
     again = add_to_zoo(checkpoint, "tiny/sdnet20", recipe="fast", accuracy=0.75, dtype="float32", index=index)
-    assert entries(index) == (again,) and again.accuracy == read_card(path).accuracy == 0.75
+    assert entries(index) == (again,)
+    assert again.accuracy == read_card(path).accuracy == 0.75
     assert torch.equal(load_model(path)(images), load_model(checkpoint)(images))
     add_to_zoo(checkpoint, "tiny/a", recipe="fast", index=index)
     assert [each.name for each in entries(index)] == ["tiny/a", "tiny/sdnet20"]
