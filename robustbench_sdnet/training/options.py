@@ -15,6 +15,7 @@ class TrainOptions:
     """The `train.*` keys.
 
     Attributes:
+        init: weights to start from: a run, a checkpoint or a name of the zoo; or "random".
         epochs: passes over the training images.
         batch_size: images a step, over all devices together.
         lr: largest learning rate.
@@ -45,6 +46,7 @@ class TrainOptions:
         test_every: measure test accuracy every so many epochs, for the curve alone; 0 for the end only.
     """
 
+    init: str = "random"
     epochs: int = 220
     batch_size: int = 128
     lr: float = 0.1

@@ -14,8 +14,9 @@ from .. import data as datasets
 from ..data.images import ImageData
 from ..errors import InputError, TrainingError
 from ..zoo.control import refresh_step_sizes
+from ..zoo.registry import own_checkpoint
 from ..zoo.sdnet import build_model
-from ..zoo.weights import save_model
+from ..zoo.weights import load_checkpoint, save_model
 from . import distributed, folders
 from .curves import Curves
 from .device import Device
@@ -85,6 +86,8 @@ class Run:
                 f"model.num_classes={model.num_classes} is too few: '{self.name}' has "
                 f"{self.train_data.num_classes} classes. Leave it out."
             )
+        if options.init != "random":
+            self._begin_with(options.init, model)
         if self.world > 1:
             distributed.share_statistics(model)
         positions, self.held_out = folders.hold_out(len(self.train_data), options)
@@ -92,6 +95,19 @@ class Run:
         shard = Shard(self.rank, self.world)
         feed = make_feed(self.train_data, options, positions, batch_size, self.device.device, shard)
         self.session = start(model, feed, options, self.device)
+
+    @staticmethod
+    def _begin_with(source: str, model: torch.nn.Module) -> None:
+        """Copy the weights of a model that was trained before."""
+        found = load_checkpoint(own_checkpoint(source)).state_dict()
+        wanted = model.state_dict()
+        shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+        if shapes != {name: tuple(tensor.shape) for name, tensor in found.items()}:
+            raise InputError(
+                f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
+                "Name a checkpoint of the same model, or leave it out."
+            )
+        model.load_state_dict(found)
 
     def restore(self, state: dict[str, Any] | None) -> None:
         """Go to the step of a saved state; None is step 0.

@@ -54,6 +54,20 @@ def test_same_seed_same_weights_other_seed_other_weights(tiny_data, quick, tmp_p
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_path):
+    first = train(tiny_data, "sdnet20", overrides={**quick, "train.epochs": 12}, output=tmp_path / "a")
+    frozen = {**quick, "train.epochs": 1, "train.lr": 1e-12, "train.init": str(tmp_path / "a")}
+    again = train(tiny_data, "sdnet20", overrides=frozen, output=tmp_path / "b")
+    before, after = (load_model(result.last).state_dict() for result in (first, again))
+    for name, tensor in before.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(after[name], tensor, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match=r"train\.init: .* another architecture"):
+        train(tiny_data, "sdnet20_all", overrides=frozen, output=tmp_path / "c")
+    with pytest.raises(InputError, match="nowhere"):
+        train(tiny_data, "sdnet20", overrides={**frozen, "train.init": "nowhere"}, output=tmp_path / "d")
+
+
 @pytest.mark.parametrize(
     "extra",
     [
