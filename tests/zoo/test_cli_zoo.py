@@ -138,6 +138,20 @@ def test_verify_says_when_the_data_are_others(zoo: Shell, run: Path, tiny_npz: P
     assert "Trained on other images than those of npz:other.npz" in said
 
 
+def test_verify_of_the_whole_zoo_keeps_each_models_own_data(
+    zoo: Shell, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robustbench_sdnet.zoo import index
+
+    own = tuple(item for item in index.entries() if item.name == "digits/sdnet20-at")
+    monkeypatch.setattr(index, "entries", lambda *where: own)
+    rows = zoo.json("verify", "--data", f"npz:{tiny_npz}")
+    assert [(row["data"], row["other_data"], row["matches"]) for row in rows] == [("digits", None, True)]
+    assert "Trained on other images" in zoo(
+        "verify", "digits/sdnet20-at", "--data", f"npz:{tiny_npz}", code=1
+    )
+
+
 def test_verify_measures_again(zoo: Shell, run: Path) -> None:
     rows = zoo.json("verify", run, code=0 if _accuracy(run) == 1 / 3 else 1)
     assert rows[0]["n"] == 30
