@@ -33,7 +33,7 @@ CRITERIA: Mapping[str, str] = MappingProxyType(
         "entropy": "the lambda with the most certain prediction",
     }
 )
-DEFAULT_CRITERION = "noise"
+DEFAULT_CRITERION = "discrepancy"
 
 CALIBRATIONS: Mapping[str, str] = MappingProxyType(
     {

@@ -66,9 +66,9 @@ def test_a_study_asks_everything_resumes_and_concludes(ask):
     noises = {row["perturbation"] for row in found["records"] if row["kind"] == "corruption"}
     assert noises == {"gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise"}
     asked = {row["lambda"] for row in found["records"] if row["kind"] == "corruption"}
-    assert asked == {0.1, 0.5, 0.9, "calibrated", "label-free:noise", "oracle"}
+    assert asked == {0.1, 0.5, 0.9, "calibrated", "label-free:discrepancy", "oracle"}
     attacks = {(row["perturbation"], row["lambda"]) for row in found["records"] if row["kind"] == "attack"}
-    every = {0.1, 0.9, "calibrated", "label-free:noise"}
+    every = {0.1, 0.9, "calibrated", "label-free:discrepancy"}
     assert {lam for name, lam in attacks if name.startswith("square")} == every
     assert {lam for name, lam in attacks if "warm_start" in name} == every
     matrix = [row for row in found["records"] if row["kind"] == "transfer"]
@@ -97,7 +97,7 @@ def test_the_training_lambda_of_every_model_is_among_the_numbers():
         "0.25",
         "0.5",
         "calibrated",
-        "label-free:noise",
+        "label-free:discrepancy",
     ]
 
 

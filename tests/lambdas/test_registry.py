@@ -19,7 +19,7 @@ def test_names_are_read():
     assert parse_policy("0.30").text == "0.3"
     assert parse_policy("fixed:0.3") == parse_policy("0.3")
     assert parse_policy("oracle").text == "oracle"
-    assert parse_policy("label-free").text == "label-free:noise"
+    assert parse_policy("label-free").text == "label-free:discrepancy"
     assert parse_policy(" label-free:entropy ").criterion == "entropy"
     assert parse_policy("calibrated") == parse_policy("calibrated:residual")
     assert parse_policy("calibrated:published").text == "calibrated:published"
