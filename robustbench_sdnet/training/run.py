@@ -72,11 +72,11 @@ def train(
     plan = folders.settle(plan, chosen, count)
     joined = distributed.join(chosen.device)
     try:
+        run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
+        run.prepare(data_root)
         if rank == 0:
             folders.write_plan(folder, data, arch, plan)
         distributed.wait_for_all()
-        run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
-        run.prepare(data_root)
         run.restore(load_state(folder, run.tell_damage) if resume else None)
         return run.finish(begun)
     except RuntimeError as error:

@@ -66,6 +66,7 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
         train(tiny_data, "sdnet20_all", overrides=frozen, output=tmp_path / "c")
     with pytest.raises(InputError, match="nowhere"):
         train(tiny_data, "sdnet20", overrides={**frozen, "train.init": "nowhere"}, output=tmp_path / "d")
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize(
