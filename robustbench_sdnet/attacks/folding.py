@@ -55,7 +55,7 @@ def _pairs(model: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d,
         runs[module] = runs.get(module, 0) + 1
         if isinstance(module, nn.Conv2d):
             produced[id(output)] = (module, output)
-        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in produced:
+        elif isinstance(module, nn.BatchNorm2d) and inputs and id(inputs[0]) in produced:
             found.append((produced[id(inputs[0])][0], module))
 
     watched = [module for module in model.modules() if _plain(module)]

@@ -88,10 +88,28 @@ class Passes:
             )
             if copies is None:
                 return
-            self.forwards += few
-            error = (self._call(images[:few], copies[0], low=False) - logits[:few]).abs().amax()
-        if error <= AGREEMENT * logits[:few].abs().amax():
-            self._full, self._search = copies[0], copies[1] if self.low_precision else copies[0]
+            full, low = copies
+            found = self._tried(full, images[:few], low=False)
+            if found is None or (found - logits[:few]).abs().amax() > AGREEMENT * logits[:few].abs().amax():
+                return
+            self._full = full
+            if not self.low_precision:
+                self._search = full
+            elif self._tried(low, images[:few], low=True) is not None:
+                self._search = low
+
+    def _tried(self, copy: Classifier, images: Tensor, *, low: bool) -> Tensor | None:
+        """The finite logits of a folded copy, or None where it does not run as the model does.
+
+        A model may look at the parts that folding replaces, or leave autocast and feed bfloat16 weights float32.
+        """
+        self.forwards += len(images)
+        try:
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
+                logits = copy(images)
+        except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
+            return None
+        return logits if bool(torch.isfinite(logits).all()) else None
 
     def exact(self, images: Tensor) -> Tensor:
         """(n, classes) logits of the model itself at the precision of `images`, for decisions."""

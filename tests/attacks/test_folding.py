@@ -82,6 +82,38 @@ def test_a_copy_with_the_same_logits_is_used():
     assert passes.approximate
 
 
+class Particular(nn.Module):
+    """Calls its parts in a way of its own: by keyword, outside autocast, or asking what normalisation it has."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.body, self.norm, self.head, self.way = (
+            nn.Conv2d(1, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.Linear(4, 3),
+            way,
+        )
+
+    def forward(self, images):
+        if self.way == "keyword":
+            features = self.norm(input=self.body(images))
+        elif self.way == "attribute":
+            features = self.norm(self.body(images)) * (self.norm.num_features / 4)
+        else:
+            with torch.autocast("cpu", enabled=False):
+                features = self.norm(self.body(images.float()))
+        return self.head(features.relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("way", ["keyword", "attribute", "outside autocast"])
+def test_models_that_a_copy_cannot_stand_for_are_attacked_themselves(way, precision):
+    model, images = used(Particular(way)), torch.rand(6, 1, 8, 8)
+    labels = model(images).argmax(1)
+    result = attacks.pgd(model, images, labels, eps=0.3, steps=20, precision=precision)
+    assert torch.equal(result.robust, model(result.images).argmax(1) == labels)
+
+
 def test_what_others_have_changed_is_left_alone():
     images = torch.rand(1, 1, 8, 8)
     shared = nn.Conv2d(1, 1, 3, padding=1)
