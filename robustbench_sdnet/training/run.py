@@ -73,11 +73,12 @@ def train(
     joined = distributed.join(chosen.device)
     try:
         run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
-        run.prepare(data_root)
+        state = load_state(folder, run.tell_damage) if resume else None
+        run.prepare(data_root, fresh=state is None)
         if rank == 0:
             folders.write_plan(folder, data, arch, plan)
         distributed.wait_for_all()
-        run.restore(load_state(folder, run.tell_damage) if resume else None)
+        run.restore(state)
         return run.finish(begun)
     except RuntimeError as error:
         raise failure(error, folder, chosen) from error

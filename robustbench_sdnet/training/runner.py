@@ -13,6 +13,7 @@ import torch
 from .. import data as datasets
 from ..data.images import ImageData
 from ..errors import InputError, TrainingError
+from ..zoo.cards import read_card
 from ..zoo.control import refresh_step_sizes
 from ..zoo.registry import own_checkpoint
 from ..zoo.sdnet import build_model
@@ -49,6 +50,7 @@ class Run:
         self._stop: Callable[[], str | None] = lambda: None
         self._saved_at = time.monotonic()
         self.resumed_at = 0
+        self.init = recipe.train.init
         self.session: Session
         self.train_data: ImageData
         self.test_data: ImageData
@@ -64,8 +66,8 @@ class Run:
         """Report a state file that could not be used."""
         self.tell("damaged", path=str(path))
 
-    def prepare(self, data_root: str | Path | None) -> None:
-        """Load data, build the model, start the session at step 0."""
+    def prepare(self, data_root: str | Path | None, *, fresh: bool = True) -> None:
+        """Load data, build the model, start the session at step 0; weights of a state to come are not looked for."""
         if self.world > 1:
             if self.rank == 0:
                 datasets.load(self.name, "train", root=data_root)
@@ -86,8 +88,8 @@ class Run:
                 f"model.num_classes={model.num_classes} is too few: '{self.name}' has "
                 f"{self.train_data.num_classes} classes. Leave it out."
             )
-        if options.init != "random":
-            self._begin_with(options.init, model)
+        if fresh and options.init != "random":
+            self.init = begin_with(options.init, model)
         if self.world > 1:
             distributed.share_statistics(model)
         positions, self.held_out = folders.hold_out(len(self.train_data), options)
@@ -95,19 +97,6 @@ class Run:
         shard = Shard(self.rank, self.world)
         feed = make_feed(self.train_data, options, positions, batch_size, self.device.device, shard)
         self.session = start(model, feed, options, self.device)
-
-    @staticmethod
-    def _begin_with(source: str, model: torch.nn.Module) -> None:
-        """Copy the weights of a model that was trained before."""
-        found = load_checkpoint(own_checkpoint(source)).state_dict()
-        wanted = model.state_dict()
-        shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-        if shapes != {name: tuple(tensor.shape) for name, tensor in found.items()}:
-            raise InputError(
-                f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
-                "Name a checkpoint of the same model, or leave it out."
-            )
-        model.load_state_dict(found)
 
     def restore(self, state: dict[str, Any] | None) -> None:
         """Go to the step of a saved state; None is step 0.
@@ -130,6 +119,7 @@ class Run:
         session.step, session.history, session.best = state["step"], state["history"], state["best"]
         session.loss.copy_(state["loss"])
         self.resumed_at = session.step
+        self.init = state.get("init", self.init)
 
     def save(self) -> None:
         """Write the state; only the first process does."""
@@ -146,6 +136,7 @@ class Run:
             "best": session.best,
             "loss": session.loss,
             "data_hash": self.train_data.content_hash,
+            "init": self.init,
         }
         save_state(self.folder, state)
         self.tell("saved", step=session.step)
@@ -234,13 +225,36 @@ class Run:
         refresh_step_sizes(model)
         accuracy = accuracy_of(model, self.test_data, self.device)
         if self.rank == 0:
+            recipe = self.recipe.to_dict()
+            recipe["train"]["init"] = self.init  # whose weights, where the recipe says where they lay
             save_model(
                 model,
                 self.folder / f"{which}.safetensors",
                 data=self.name,
                 data_hash=self.train_data.content_hash,
-                recipe=self.recipe.to_dict(),
+                recipe=recipe,
                 accuracy=accuracy,
                 name=self.folder.resolve().name,
             )
         return accuracy
+
+
+def begin_with(source: str, model: torch.nn.Module) -> str:
+    """Copy the weights of a model that was trained before, and say whose they are.
+
+    Raises:
+        InputError: nothing of that name, or another model.
+    """
+    path = own_checkpoint(source)
+    found = load_checkpoint(path).state_dict()
+    shapes = (
+        {name: tuple(tensor.shape) for name, tensor in each.items()} for each in (found, model.state_dict())
+    )
+    if len({tuple(sorted(each.items())) for each in shapes}) > 1:
+        raise InputError(
+            f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
+            "Name a checkpoint of the same model, or leave it out."
+        )
+    model.load_state_dict(found)
+    card = read_card(path)
+    return f"{card.name} (weights {card.weights_hash[:16]})"

@@ -62,6 +62,12 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
     for name, tensor in before.items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(after[name], tensor, rtol=1e-4, atol=1e-5)
+    card = read_card(again.last)
+    assert card.recipe["train"]["init"] == f"a (weights {read_card(first.last).weights_hash[:16]})"
+    (tmp_path / "a").rename(tmp_path / "moved")
+    resumed = train(tiny_data, "sdnet20", output=tmp_path / "b", resume=True)
+    assert read_card(resumed.last) == card
+    (tmp_path / "moved").rename(tmp_path / "a")
     with pytest.raises(InputError, match=r"train\.init: .* another architecture"):
         train(tiny_data, "sdnet20_all", overrides=frozen, output=tmp_path / "c")
     with pytest.raises(InputError, match="nowhere"):
