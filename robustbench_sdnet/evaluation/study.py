@@ -18,7 +18,7 @@ from .checks import check
 from .runner import Progress
 from .store import Store
 
-NOISES = "gaussian_noise,shot_noise,speckle_noise,impulse_noise"
+NOISES = "noise"
 POLICIES = "calibrated,label-free"
 
 
@@ -140,7 +140,7 @@ def study(
     numbers, attack_numbers = (
         lambdas(ready.models, text, scope) for text in (budget.numbers, budget.attack_numbers)
     )
-    noises = questions.corruption_specs(NOISES, budget.severities, seed=seed)
+    noises = questions.corruptions_of(ready.data, NOISES, budget.severities, seed=seed)
     cells = api.corruption_plan(ready, noises, numbers, on_fit=on_fit)
     with shown("noise") as update:
         api.answer(replace(ready, count=count), cells, setting, on_progress=update)

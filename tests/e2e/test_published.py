@@ -77,6 +77,19 @@ def test_what_the_folder_lacks_is_said(folder):
     assert message == "Error: cifar10c:CIFAR-10-C holds contrast, gaussian_noise, not fog.\n"
 
 
+def test_in_python_a_group_means_what_the_folder_holds(folder, monkeypatch):
+    import robustbench_sdnet as rs
+
+    monkeypatch.chdir(folder)
+    asked = {"data": "cifar10c:CIFAR-10-C", "severities": [2], "store": "sqlite:///group.db"}
+    table = rs.evaluate(["runs/r"], corruptions="noise", **asked)
+    assert set(table[["perturbation", "source"]].itertuples(index=False, name=None)) == {
+        ("gaussian_noise", "published")
+    }
+    with pytest.raises(rs.errors.InputError, match="not fog"):
+        rs.evaluate(["runs/r"], corruptions=["contrast", "fog"], **asked)
+
+
 def test_a_folder_that_was_generated_here_says_so(folder):
     made = ["data", "generate", "cifar10c", "--data", "npz:ten.npz", "--output", "made", "--seed", "3"]
     _run([*made, "--corruption", "gaussian_noise,contrast", "--limit", "50", "--workers", "1"], folder)
