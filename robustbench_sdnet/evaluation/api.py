@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from ..data import ImageData
 
 
-FINE_GRAINED = ("square",)  # attacks whose search `auto` keeps in float32
-
-
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """Where and on what a run works: models, images, device, store.
@@ -205,8 +202,8 @@ def attack_plan(
 def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     """What "auto" comes to for an attack on a device: part of a cell's identity, since a coarser search may find less.
 
-    Noise is no search, other libraries compute in float32, and Square and minimal-norm attacks compare values so close
-    that rounding would mislead them.
+    Noise is no search, other libraries compute in float32, and minimal-norm attacks compare values so close that
+    rounding would mislead them.
     """
     import torch
 
@@ -214,7 +211,7 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
 
     if attack.kind == "noise" or ":" in attack.name:
         return "float32"
-    if precision == "auto" and (attack.name in FINE_GRAINED or attack.eps is None):
+    if precision == "auto" and attack.eps is None:
         return "float32"
     return "bfloat16" if wants_low_precision(precision, torch.empty(0, device=device)) else "float32"
 
@@ -279,7 +276,7 @@ def evaluate(
 
     if not set(severities) <= {1, 2, 3, 4, 5}:
         raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
-    names = ",".join(expand(corruptions)) if corruptions else ""
+    names = _names(corruptions)
     attack_list = [spec for attack in attacks for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(
@@ -333,6 +330,14 @@ def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
             Eps.parse(value, norm) for value in (budgets if isinstance(budgets, list | tuple) else [budgets])
         ]
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
+
+
+def _names(corruptions: str | Iterable[str]) -> str:
+    """The corruptions as one text, known names and groups; a group is for the data to resolve."""
+    text = corruptions if isinstance(corruptions, str) else ",".join(corruptions)
+    if text:
+        expand(text)
+    return text
 
 
 def _lambdas(values: Sequence[float | str] | str, scope: str) -> tuple[LambdaSpec, ...]:

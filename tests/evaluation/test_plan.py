@@ -189,16 +189,21 @@ def test_auto_keeps_searches_that_rounding_misleads_in_float32(monkeypatch):
     from robustbench_sdnet.evaluation.questions import attack_specs
 
     monkeypatch.setattr(passes, "wants_low_precision", lambda precision, images: precision != "float32")
+    budget = Eps.parse("8/255")
     found = {
-        name: [
-            search_precision(attack_specs(name, [Eps.parse("8/255")])[0], asked, "cpu")
-            for asked in ("auto", "bfloat16")
-        ]
-        for name in ("pgd", "square", "noise", "torchattacks:MIFGSM")
+        name: [search_precision(attack_specs(name, eps)[0], asked, "cpu") for asked in ("auto", "bfloat16")]
+        for name, eps in {
+            "pgd": [budget],
+            "square": [budget],
+            "fab-t": [],
+            "noise": [budget],
+            "torchattacks:MIFGSM": [budget],
+        }.items()
     }
     assert found == {
         "pgd": ["bfloat16", "bfloat16"],
-        "square": ["float32", "bfloat16"],
+        "square": ["bfloat16", "bfloat16"],
+        "fab-t": ["float32", "bfloat16"],
         "noise": ["float32", "float32"],
         "torchattacks:MIFGSM": ["float32", "float32"],
     }
