@@ -12,7 +12,7 @@ from typing import Any
 
 from ..wording import counted
 from .document import Section
-from .results import distinct, lambda_order, lambda_text
+from .results import Lambda, distinct, lambda_order, lambda_text
 from .tables.comparisons import probability
 
 Row = Mapping[str, Any]
@@ -80,11 +80,11 @@ def noise(evidence: Evidence) -> str:
     what = distinct(row["perturbation"] for row in means)
     base = f"The mean over {', '.join(what)} is {_percent(means[0]['accuracy_b'])} at the training lambda "
     parts = [f"{_answer(means)} {base}{lambda_text(evidence.trained)}."]
-    policies = [row for row in means if isinstance(row["lambda_a"], str)]
+    policies = [row for row in means if _number(row["lambda_a"]) is None]
     parts += [f"{lambda_text(row['lambda_a'])} {_effect(row)}." for row in policies]
-    numbers = [row for row in means if isinstance(row["lambda_a"], float)]
+    numbers = [(row, number) for row in means if (number := _number(row["lambda_a"])) is not None]
     if numbers:
-        best = max(numbers, key=lambda row: (row["accuracy_a"] - row["accuracy_b"], -row["lambda_a"]))
+        best, _ = max(numbers, key=lambda one: (one[0]["accuracy_a"] - one[0]["accuracy_b"], -one[1]))
         if best["accuracy_a"] > best["accuracy_b"]:
             parts.append(
                 f"Of the fixed numbers, {lambda_text(best['lambda_a'])} comes out highest: it {_effect(best)}."
@@ -244,9 +244,15 @@ def _oracle(evidence: Evidence) -> float | None:
     gains = [
         row["accuracy"] - trained[tuple(row[key] for key in keys)]
         for row in noises
-        if row["lambda"] == "oracle" and tuple(row[key] for key in keys) in trained
+        if row["lambda"] in ("oracle", "all:oracle") and tuple(row[key] for key in keys) in trained
     ]
     return sum(gains) / len(gains) if gains else None
+
+
+def _number(lam: Lambda) -> float | None:
+    """The number of a fixed lambda of either scope; None for a policy, or where there is no lambda."""
+    text = str(lam).removeprefix("all:")
+    return float(text) if text.replace(".", "", 1).isdigit() else None
 
 
 def _answer(rows: Sequence[Row]) -> str:

@@ -139,6 +139,19 @@ def test_the_oracle_is_called_an_upper_bound():
     assert "an upper bound that nobody can deploy, gains 7.0 points" in text
 
 
+def test_lambdas_of_all_layers_are_spoken_of_alike():
+    noise = {"perturbation": "gaussian_noise", "severity": 5, "norm": None, "eps": None}
+    answers = [
+        said(
+            [record("corruption", 0.1, 0.40, **noise), record("corruption", f"{scope}oracle", 0.47, **noise)],
+            [compared(f"{scope}0.5" if scope else 0.5, 60, 10), compared(f"{scope}calibrated", 120, 20)],
+        )["noise"]
+        for scope in ("", "all:")
+    ]
+    assert "all:0.5 comes out highest" in answers[1]
+    assert answers[1].replace("all:", "") == answers[0]
+
+
 def test_what_was_not_asked_is_said_so():
     text = said([], [compared(0.5, 1, 1, kind="clean")])
     assert all("not asked" in answer for answer in text.values())
