@@ -68,8 +68,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) to (n, d, h/stride, w/stride)."""
         y = self.bn1(self.conv1(x))
-        y = self.bn2(self.conv2(F.relu(y) if self.rectify else y))
-        return y if self.shortcut is None else F.relu(y + self.shortcut(x))
+        y = self.bn2(self.conv2(F.relu(y, inplace=True) if self.rectify else y))
+        return y if self.shortcut is None else F.relu(y + self.shortcut(x), inplace=True)
 
 
 class Subsample(nn.Module):
