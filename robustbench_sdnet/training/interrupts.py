@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while training: a request to stop after the current step."""
+"""Ctrl-C, SIGTERM and SIGHUP while training: a request to stop after the current step. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Have (number, frame) of the signals handled; what is ignored, as under nohup, stays ignored."""
+    caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in caught}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 @contextmanager
@@ -34,12 +46,5 @@ def stop_requests(heed: bool = True) -> Iterator[Callable[[], str | None]]:
             raise KeyboardInterrupt
         came.append(signal.Signals(number).name)
 
-    wanted = [
-        number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
-    ]  # as nohup has it
-    before = {number: signal.signal(number, note) for number in wanted}
-    try:
+    with handled(note):
         yield lambda: came[0] if came else None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,16 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InputError, TrainingError
+from .interrupts import handled
 
 POLL = 0.1  # seconds
 PATIENCE = 30.0  # seconds in which the others may end by themselves once one process has failed
 USAGE = 2  # exit code
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Process = subprocess.Popen[str]
 
@@ -39,7 +38,8 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     if devices < 1:
         raise InputError(f"--devices must be at least 1, got {devices}.")
     port = _free_port()
-    with tempfile.TemporaryFile("w+") as unseen, _signals() as came:
+    came: list[int] = []
+    with tempfile.TemporaryFile("w+") as unseen, handled(lambda number, frame: came.append(number)):
         processes = [_start(rank, devices, port, arguments, unseen) for rank in range(devices)]
         try:
             failed = _watch(processes, came)
@@ -109,18 +109,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect signals instead of dying of them; what is ignored, as under nohup, stays ignored."""
-    came: list[int] = []
-    caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {
-        number: signal.signal(number, lambda received, frame: came.append(received)) for number in caught
-    }
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
