@@ -145,9 +145,10 @@ def _verdicts(
 
     from ..attacks.verdicts import diagnose as run
     from ..data import load
+    from ..data.tensors import to_images
     from ..evaluation.device import pick_batch_size, pick_device
     from ..evaluation.doubts import training_doubt
-    from ..evaluation.predict import check_labels, predict, to_images
+    from ..evaluation.predict import check_labels, predict
     from ..evaluation.questions import default_data, shown_name
     from ..lambdas import Fixed, WithPolicy
     from ..zoo import describe_model, load_model

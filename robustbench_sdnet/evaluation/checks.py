@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..attacks.verdicts import diagnose
+from ..data.tensors import to_images
 from ..specs import AttackSpec, Cell
 from .deploy import deployed
-from .predict import to_images
 from .store import Store
 from .worker import Worker
 

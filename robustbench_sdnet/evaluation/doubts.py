@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data import short_name
+from ..data.tensors import to_images
 from ..errors import SdnetBenchError
 from ..specs import ModelSpec
 from ..zoo import check_input
 from ..zoo.registry import describe_model
-from .predict import named_errors, to_images
+from .predict import named_errors
 from .questions import shown_name, train_hash, training_set
 from .worker import Worker
 

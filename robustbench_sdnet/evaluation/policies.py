@@ -107,9 +107,9 @@ def _fitted(
     count: int,
     on_fit: OnFit,
 ) -> Policy:
+    from ..data.tensors import to_images
     from ..lambdas import Calibrated, CalibratedFit, LabelFree, calibrate, reference
     from ..lambdas.calibrated import VERSION
-    from .predict import to_images
 
     asked, count = parse_policy(lam.text), min(count, len(data))
     if asked.name == "label-free":

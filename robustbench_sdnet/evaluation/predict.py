@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ModelError, SdnetBenchError
 from .ladder import batches
 
 Classifier = Callable[[Tensor], Tensor]
-
-
-def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-    """uint8 (n, h, w, 3) to float32 (n, 3, h, w) in [0, 1] on the device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-    return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 def logits(model: Classifier, images: Tensor, *, size: int, name: str = "the model") -> Tensor:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.published import PublishedPixels, corrupted_images
+from ..data.tensors import to_images
 from ..errors import ModelError, SdnetBenchError
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..version import VERSION
@@ -26,7 +27,7 @@ from .deploy import Answered, deployed, logits_at_each
 from .ladder import batches
 from .outcome import Outcome
 from .plan import Task
-from .predict import check_labels, margins, to_images
+from .predict import check_labels, margins
 
 if TYPE_CHECKING:
     from ..attacks.result import AttackResult

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.tensors import to_images
 from ..errors import InputError
 from .calibrated import CalibratedFit, mean_energy, noise_level
 from .lines import CLEAN, FitPoint, fit_lines
@@ -74,14 +75,14 @@ def calibrate(
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
     truth = torch.as_tensor(np.asarray(labels), dtype=torch.int64, device=device)
-    at = trained_lambda(stem_of(model, _to_images(images[:1], device)).layer)
+    at = trained_lambda(stem_of(model, to_images(images[:1], device)).layer)
     count = 1 + sum(len(levels) for levels in noises.values())
     points: list[FitPoint] = []
     on_level(0, count)
     for noise, level, chosen, noisy in _noisy(images, noises, ids, seed):
         residuals, levels, right = [], [], []
         for start in range(0, len(noisy), batch_size):
-            batch = _to_images(noisy[start : start + batch_size], device)
+            batch = to_images(noisy[start : start + batch_size], device)
             answers = truth[chosen[start : start + batch_size]]
             with torch.no_grad():
                 residuals.append(mean_energy(model, batch, at))
@@ -120,8 +121,3 @@ def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:
 
 def _texts(right: Tensor) -> tuple[str, ...]:
     return tuple("".join("1" if value else "0" for value in row) for row in right.tolist())
-
-
-def _to_images(pixels: NDArray[np.uint8], device: str | torch.device) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-    return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)

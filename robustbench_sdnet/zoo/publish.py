@@ -168,14 +168,14 @@ def verify(
     Raises:
         ModelError: logits that are not finite, or of too few classes.
     """
+    from ..data.tensors import to_images
     from .guard import check_input
 
     n = min(limit or len(data), len(data))
     right, warning = 0, None
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
-        pixels = torch.from_numpy(data.images(start, stop).copy()).to(device)
-        images = pixels.permute(0, 3, 1, 2).float() / 255
+        images = to_images(data.images(start, stop).copy(), device)
         if start == 0 and len(images) >= 32:
             warning = check_input(model, images)
         right += _right(model, images, torch.as_tensor(data.labels[start:stop], device=device), card.name)
