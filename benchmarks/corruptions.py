@@ -117,6 +117,7 @@ def load_peer() -> Callable[..., Images]:
     """`imagecorruptions.corrupt`, with what its import misses put in place."""
     import skimage.filters
 
+    # Modules made here have the attributes that are set on them, which mypy cannot know.
     resources = types.ModuleType("pkg_resources")
     resources.resource_filename = lambda package, path: str(  # type: ignore[attr-defined]
         Path(sys.modules[package].__file__ or "").parent / path

@@ -102,7 +102,10 @@ class Textbook:
                 transforms.ToTensor(),
             ]
         )
-        pictures = [(Image.fromarray(image), int(label)) for image, label in zip(data.images(), data.labels)]  # noqa: B905
+        pictures = [
+            (Image.fromarray(image), int(label))
+            for image, label in zip(data.images(), data.labels, strict=True)
+        ]
         self.set = [(transform, picture, label) for picture, label in pictures]
         self.batch, self.device = batch, device
 
@@ -178,6 +181,7 @@ def measure(archs: list[str], batch: int, rounds: int, device_name: str, precisi
     seconds: dict[tuple[str, str, str], list[float]] = {}
     for turn in range(rounds + 1):
         for (arch, side), runner in sides.items():
+            # Each call is made at once, in the turn that binds its variables.
             for work, call in (("forward", lambda: runner.forward(images)), ("training", runner.train)):  # noqa: B023
                 spent = timed(call, device)
                 if turn:

@@ -202,7 +202,7 @@ class Passes:
                 logits = model(images)
         except SdnetBenchError:
             raise
-        except Exception as error:
+        except Exception as error:  # a model may raise anything: it becomes one line
             reason = (str(error).strip().splitlines() or [""])[0]
             shape = tuple(images.shape)
             raise ModelError(

@@ -67,6 +67,7 @@ def _checked(model: nn.Module, lambdas: Iterable[float | Tensor]) -> Iterator[fl
 @contextmanager
 def _coded(layer: SparseCoding, code: Tensor) -> Iterator[None]:
     """The layer answers with a code that is known already, whatever its input; the class is not touched."""
+    # On the instance, which mypy does not allow, so that nothing else is.
     layer.forward = lambda x: code  # type: ignore[method-assign]
     try:
         yield

@@ -92,7 +92,7 @@ def load_external(kind: str, source: str) -> nn.Module:
             model, stated_mean, stated_std = LOADERS[kind](name)
     except SdnetBenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # other packages may raise anything: it becomes one line
         text = " ".join(str(error).split())[:300]
         if kind in INSTALL and isinstance(error, OSError):  # what urllib and requests raise
             raise ModelError(

@@ -62,6 +62,7 @@ def _from_file(name: str) -> Loaded:
         inside = archive.namelist()
     extra = {METADATA: ""}
     if any("/code/" in item for item in inside):
+        # torch.jit is untyped.
         model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
     elif any(item.endswith(("data.pkl", "/data.pkl")) for item in inside) and not any(
         "models/" in i for i in inside

@@ -125,7 +125,7 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
             found = perturb(model, images.clone(), labels.clone())
     except SdnetBenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # a library and a model may raise anything: it becomes one line
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(f"Attack {name} raised {type(error).__name__}: {reason}") from error
     found = found.detach().to(images)

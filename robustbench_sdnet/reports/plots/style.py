@@ -39,6 +39,7 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure, its size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
+    # The stubs know neither that a layout was asked for nor which.
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     return figure
 
@@ -94,5 +95,6 @@ def to_svg(figure: Figure, name: str) -> str:
 def _save(figure: Figure, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(RC):
+        # The stubs type every option apart.
         figure.savefig(buffer, format=kind, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
