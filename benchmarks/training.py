@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_sdnet.data.images import ImageData, from_arrays
-from robustbench_sdnet.training.device import Device, choose
-from robustbench_sdnet.training.feed import Shard, make_feed
-from robustbench_sdnet.training.loop import start, train_step
-from robustbench_sdnet.training.options import TrainOptions
-from robustbench_sdnet.zoo.control import refresh_step_sizes
-from robustbench_sdnet.zoo.csc import SparseCoding
-from robustbench_sdnet.zoo.sdnet import build_model
+from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.step.device import Device, choose
+from robustbench_sdnet.training.step.feed import Shard, make_feed
+from robustbench_sdnet.training.step.loop import start, train_step
+from robustbench_sdnet.zoo.nets.control import refresh_step_sizes
+from robustbench_sdnet.zoo.nets.csc import SparseCoding
+from robustbench_sdnet.zoo.nets.sdnet import build_model
 
 ARCHITECTURES = ("resnet18", "sdnet18", "sdnet18_all")
 POWER_STEPS = 50

@@ -18,7 +18,7 @@ from .version import VERSION as __version__
 
 if TYPE_CHECKING:
     from . import attacks, corruptions, data, lambdas, reports, training, zoo
-    from .evaluation.api import evaluate, sweep
+    from .evaluation import evaluate, sweep
     from .reports import report
     from .zoo import build_model, has_lambda, import_checkpoint, load_model, residuals, save_model, use_lambda
 
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _SUBPACKAGES = {"attacks", "corruptions", "data", "lambdas", "reports", "training", "zoo"}
-_HOME = {"evaluate": "evaluation.api", "sweep": "evaluation.api", "report": "reports"}
+_HOME = {"evaluate": "evaluation", "sweep": "evaluation", "report": "reports"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest_plugins = ("tests.tiny_setting",)
+
 # Tiny networks gain nothing from threads, which spin when cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"

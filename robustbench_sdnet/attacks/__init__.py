@@ -9,21 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robustbench_sdnet.attacks.dispatch import run
-    from robustbench_sdnet.attacks.native.apgd import apgd_ce, apgd_dlr, apgd_t
-    from robustbench_sdnet.attacks.native.autoattack import autoattack
-    from robustbench_sdnet.attacks.native.fab import fab_t
-    from robustbench_sdnet.attacks.native.fgsm import fgsm
-    from robustbench_sdnet.attacks.native.noise import noise
-    from robustbench_sdnet.attacks.native.pgd import pgd
-    from robustbench_sdnet.attacks.native.square import square
-    from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS, attack_info, check_params
-    from robustbench_sdnet.attacks.result import AttackResult
+    from .dispatch import run
+    from .engine.result import AttackResult
+    from .native.apgd import apgd_ce, apgd_dlr, apgd_t
+    from .native.autoattack import autoattack
+    from .native.fab import fab_t
+    from .native.fgsm import fgsm
+    from .native.noise import noise
+    from .native.pgd import pgd
+    from .native.square import square
+    from .registry import ATTACKS, CHAINS, attack_info, check_params
 
 _LAZY = {
     "ATTACKS": "registry",
     "CHAINS": "registry",
-    "AttackResult": "result",
+    "AttackResult": "engine.result",
     "apgd_ce": "native.apgd",
     "apgd_dlr": "native.apgd",
     "apgd_t": "native.apgd",

@@ -6,14 +6,14 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from robustbench_sdnet.attacks.registry import attack_info, check_params
-from robustbench_sdnet.errors import InputError, unknown
+from ..errors import InputError, unknown
+from .registry import attack_info, check_params
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robustbench_sdnet.attacks.passes import Classifier
-    from robustbench_sdnet.attacks.result import AttackResult
+    from .engine.passes import Classifier
+    from .engine.result import AttackResult
 
 
 def run(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from robustbench_sdnet.attacks.signatures import LIBRARIES, library_attack
-from robustbench_sdnet.errors import InputError, unknown
+from ..errors import InputError, unknown
+from .signatures import LIBRARIES, library_attack
 
 Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen
-from robustbench_sdnet.errors import InputError
+from ..errors import InputError
+from .engine.passes import Classifier, Passes, frozen
 
 BATCH_SIZE = 100
 

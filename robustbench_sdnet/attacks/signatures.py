@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from robustbench_sdnet.errors import InputError, unknown
+from ..errors import InputError, unknown
 
 LIBRARIES = ("foolbox", "torchattacks")
 

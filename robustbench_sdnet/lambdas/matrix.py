@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import attacks
-from ..attacks.passes import Passes
+from ..attacks.engine.passes import Passes
+from ..attacks.engine.result import AttackResult
 from ..attacks.registry import attack_info, check_params
-from ..attacks.result import AttackResult
 from ..errors import InputError
 from .fixed import Fixed
 from .module import WithPolicy

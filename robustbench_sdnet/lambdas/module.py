@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..zoo.control import has_lambda, use_lambda
+from ..zoo.nets.control import has_lambda, use_lambda
 from .policy import Policy
 
 GRADIENTS = ("through", "bpda")

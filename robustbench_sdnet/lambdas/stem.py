@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..zoo.control import stem_input, use_lambda
-from ..zoo.csc import SparseCoding
+from ..zoo.nets.control import stem_input, use_lambda
+from ..zoo.nets.csc import SparseCoding
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from ..zoo.control import use_lambda
-from ..zoo.csc import SparseCoding
-from ..zoo.sdnet import Classifier
+from ..zoo.nets.control import use_lambda
+from ..zoo.nets.csc import SparseCoding
+from ..zoo.nets.sdnet import Classifier
 from .stem import stem_of
 
 

@@ -11,7 +11,7 @@ from ..errors import InputError, StoreError, unknown
 from ..specs import DEFAULT_STORE
 
 if TYPE_CHECKING:
-    from ..evaluation.store import Store
+    from ..store.store import Store
     from .document import Document, Figure
 
 # Format -> the ending of its file. The last two are data for other programs.
@@ -60,7 +60,7 @@ def report(
 
 
 def _data(store: str | Store, to: str, with_cost: bool) -> str:
-    from ..evaluation.records import COST_FIELDS, DISTANCE_FIELDS, FIELDS, records
+    from ..answers.records import COST_FIELDS, DISTANCE_FIELDS, FIELDS, records
     from .writers import csv, json
 
     rows = records(store, with_cost=with_cost)
@@ -71,11 +71,11 @@ def _data(store: str | Store, to: str, with_cost: bool) -> str:
 
 
 def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
-    from ..evaluation.comparisons import comparisons
-    from ..evaluation.distances import distances
-    from ..evaluation.records import provenance, records
-    from ..evaluation.rivals import rivals
-    from ..evaluation.store import Store
+    from ..answers.comparisons import comparisons
+    from ..answers.distances import distances
+    from ..answers.records import provenance, records
+    from ..answers.rivals import rivals
+    from ..store.store import Store
     from .content import build
 
     if isinstance(store, str):

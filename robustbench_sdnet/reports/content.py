@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..answers.distances import Distances
 from ..errors import InputError, unknown
-from ..evaluation.distances import Distances
 from . import chapters
 from .conclusion import conclusion
 from .document import Document, Figure, Section

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..answers.distances import Distances
 from ..attacks.registry import CHAINS
-from ..evaluation.distances import Distances
 from .numbers import Estimate
 from .results import Result, Results, Subject
 

@@ -9,9 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .architectures import ARCHITECTURES
-    from .cards import ModelCard, read_card
-    from .control import (
+    from .files.cards import ModelCard, read_card
+    from .files.importing import import_checkpoint
+    from .files.weights import load_model, save_model, weights_hash
+    from .names import describe_model, find_models
+    from .nets.architectures import ARCHITECTURES
+    from .nets.control import (
         auxiliary_objective,
         csc_layers,
         has_lambda,
@@ -20,13 +23,10 @@ if TYPE_CHECKING:
         residuals,
         use_lambda,
     )
-    from .external import with_normalisation
-    from .guard import check_input
-    from .importing import import_checkpoint
-    from .publish import add_to_zoo, export_model, verify
-    from .registry import describe_model, find_models
-    from .sdnet import build_model
-    from .weights import load_model, save_model, weights_hash
+    from .nets.sdnet import build_model
+    from .others.external import with_normalisation
+    from .others.guard import check_input
+    from .shelf.publish import add_to_zoo, export_model, verify
 
 __all__ = [
     "ARCHITECTURES",
@@ -53,19 +53,19 @@ __all__ = [
     "with_normalisation",
 ]
 _NAMES = {
-    "architectures": ("ARCHITECTURES",),
-    "cards": ("ModelCard", "read_card"),
-    "control": (
+    "nets.architectures": ("ARCHITECTURES",),
+    "files.cards": ("ModelCard", "read_card"),
+    "nets.control": (
         *("auxiliary_objective", "csc_layers", "has_lambda", "normalise_atoms", "refresh_step_sizes"),
         *("residuals", "use_lambda"),
     ),
-    "external": ("with_normalisation",),
-    "guard": ("check_input",),
-    "importing": ("import_checkpoint",),
-    "publish": ("add_to_zoo", "export_model", "verify"),
-    "registry": ("describe_model", "find_models"),
-    "sdnet": ("build_model",),
-    "weights": ("load_model", "save_model", "weights_hash"),
+    "others.external": ("with_normalisation",),
+    "others.guard": ("check_input",),
+    "files.importing": ("import_checkpoint",),
+    "shelf.publish": ("add_to_zoo", "export_model", "verify"),
+    "names": ("describe_model", "find_models"),
+    "nets.sdnet": ("build_model",),
+    "files.weights": ("load_model", "save_model", "weights_hash"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -8,7 +8,7 @@ from attack_networks import convolutional, linear_problem
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.passes import Passes, pieces, rungs
+from robustbench_sdnet.attacks.engine.passes import Passes, pieces, rungs
 from robustbench_sdnet.errors import InputError, ModelError
 
 EPS = 0.02

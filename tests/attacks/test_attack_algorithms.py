@@ -10,7 +10,7 @@ from scipy.optimize import linprog, minimize
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.losses import dlr, margin, ranked_targets, targeted_dlr
+from robustbench_sdnet.attacks.engine.losses import dlr, margin, ranked_targets, targeted_dlr
 from robustbench_sdnet.attacks.native.apgd import checkpoints
 from robustbench_sdnet.attacks.native.fab import to_hyperplane
 from robustbench_sdnet.attacks.native.square import window_sides

@@ -8,9 +8,9 @@ from attack_networks import convolutional
 from torch import nn
 
 from robustbench_sdnet import attacks, zoo
-from robustbench_sdnet.attacks.folding import foldable, folded
-from robustbench_sdnet.attacks.losses import margin
-from robustbench_sdnet.attacks.passes import Passes
+from robustbench_sdnet.attacks.engine.folding import foldable, folded
+from robustbench_sdnet.attacks.engine.losses import margin
+from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.lambdas import Fixed, WithPolicy
 
 
@@ -132,13 +132,13 @@ def test_what_others_have_changed_is_left_alone():
 
 def test_successes_of_a_folded_search_are_the_models(hardened, monkeypatch):
     model, images, labels = hardened
-    monkeypatch.setattr("robustbench_sdnet.attacks.passes.AGREEMENT", torch.inf)
+    monkeypatch.setattr("robustbench_sdnet.attacks.engine.passes.AGREEMENT", torch.inf)
 
     def misled(model, run):
         other = nn.Sequential(convolutional(), nn.Softmax(1)).eval()
         return other, other
 
-    monkeypatch.setattr("robustbench_sdnet.attacks.passes.folded", misled)
+    monkeypatch.setattr("robustbench_sdnet.attacks.engine.passes.folded", misled)
     result = attacks.pgd(model, images[:100], labels[:100], eps=0.15, precision="float32")
     right = model(result.images).argmax(1) == labels[:100]
     assert torch.equal(result.robust, result.clean & right)

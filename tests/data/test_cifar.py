@@ -141,7 +141,7 @@ def test_damaged_or_hostile_batch(damage, mirror, tmp_path, monkeypatch):
 def test_the_command_as_typed_downloads_and_trains(mirror, tmp_path, monkeypatch):
     from click.testing import CliRunner
 
-    from robustbench_sdnet.cli.train import train
+    from robustbench_sdnet.commands.train import train
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDNET_BENCH_DATA", str(tmp_path / "data"))

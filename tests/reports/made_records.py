@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from robustbench_sdnet.evaluation.statistics import wilson
+from robustbench_sdnet.statistics import wilson
 
 Row = dict[str, Any]
 WEIGHTS = "0123456789abcdef" * 4

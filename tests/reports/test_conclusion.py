@@ -10,8 +10,8 @@ def compared(lam, gained, lost, n=1000, kind="mean", base=500, **given):
     """A lambda against 0.1, which has `base` of `n` right; the difference's interval as for right or wrong."""
     import numpy as np
 
-    from robustbench_sdnet.evaluation.comparisons import difference_interval
-    from robustbench_sdnet.evaluation.statistics import mcnemar
+    from robustbench_sdnet.answers.comparisons import difference_interval
+    from robustbench_sdnet.statistics import mcnemar
 
     differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost))
     low, high = difference_interval(differences)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robustbench_sdnet.evaluation.statistics import wilson
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
 from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Subject
 from robustbench_sdnet.reports.tables.lambdas import lambda_grids
+from robustbench_sdnet.statistics import wilson
 
 from .made_records import attack, details, record, study
 

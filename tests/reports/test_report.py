@@ -13,11 +13,9 @@ import sys
 import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.records import COST_FIELDS, FIELDS
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
-from robustbench_sdnet.evaluation.outcome import Outcome
-from robustbench_sdnet.evaluation.records import COST_FIELDS, FIELDS
-from robustbench_sdnet.evaluation.store import Store
 from robustbench_sdnet.reports import FORMATS, report
 from robustbench_sdnet.specs import (
     CLEAN,
@@ -29,6 +27,8 @@ from robustbench_sdnet.specs import (
     LambdaSpec,
     ModelSpec,
 )
+from robustbench_sdnet.store.outcome import Outcome
+from robustbench_sdnet.store.store import Store
 
 DATA = DataSpec(name="digits", source="digits", split="test", content="d" * 64)
 MODELS = (

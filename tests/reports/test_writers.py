@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from robustbench_sdnet.evaluation.records import FIELDS
+from robustbench_sdnet.answers.records import FIELDS
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Document, Figure, Section, Table
 from robustbench_sdnet.reports.numbers import Estimate, Missing

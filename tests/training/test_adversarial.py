@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_sdnet.training.adversarial import perturb
-from robustbench_sdnet.training.options import TrainOptions
+from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.step.adversarial import perturb
 
 
 class Linear(nn.Module):

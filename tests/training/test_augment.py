@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from robustbench_sdnet.training.augment import Placement, draw_placements, place
-from robustbench_sdnet.training.augmix import OPERATIONS, apply, augmix
-from robustbench_sdnet.training.options import TrainOptions
+from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.step.augment import Placement, draw_placements, place
+from robustbench_sdnet.training.step.augmix import OPERATIONS, apply, augmix
 
 
 def random_images(count=6, height=7, width=9):

@@ -8,9 +8,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from robustbench_sdnet.cli.train import Screen, _without_devices, duration, quicker_text, start_text, train
+from robustbench_sdnet.commands.train import (
+    Screen,
+    _without_devices,
+    duration,
+    quicker_text,
+    start_text,
+    train,
+)
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.training.recipe import load_recipe
+from robustbench_sdnet.training.recipes.recipe import load_recipe
 
 SETTINGS = ["--set", "train.epochs=1", "--set", "model.width=4", "--set", "train.threads=1"]
 

@@ -16,9 +16,9 @@ import torch
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training import train
-from robustbench_sdnet.training.feed import Epoch, Shard
-from robustbench_sdnet.training.launch import launch
-from robustbench_sdnet.training.options import TrainOptions
+from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.run.launch import launch
+from robustbench_sdnet.training.step.feed import Epoch, Shard
 from robustbench_sdnet.zoo import load_model, read_card
 
 SETTINGS = {
@@ -152,7 +152,7 @@ def test_restarts_need_a_folder_that_is_named(tiny_data, monkeypatch):
 
 
 def test_a_process_that_fails_alone_is_quoted():
-    from robustbench_sdnet.training.launch import _account
+    from robustbench_sdnet.training.run.launch import _account
 
     text = _account(1, 2, 1, "progress\nError: data is damaged.\n\n")
     assert "Training process 2 of 2 ended with exit code 1" in text

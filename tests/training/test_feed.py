@@ -11,8 +11,8 @@ from robustbench_sdnet import data
 from robustbench_sdnet.data.imagenet import random_box
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
-from robustbench_sdnet.training.feed import ResidentFeed, Shard, StreamingFeed, make_feed
-from robustbench_sdnet.training.options import TrainOptions
+from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.step.feed import ResidentFeed, Shard, StreamingFeed, make_feed
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from robustbench_sdnet.training import loop
+from robustbench_sdnet.training.step import loop
 
 
 class Stopped(Exception):

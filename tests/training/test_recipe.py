@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.training.recipe import MODEL_OPTIONS, Recipe, load_recipe, recipe_names
+from robustbench_sdnet.training.recipes.recipe import MODEL_OPTIONS, Recipe, load_recipe, recipe_names
 
 
 def test_every_shipped_recipe_reads_and_survives_a_round_trip():
@@ -36,7 +36,7 @@ def test_settings_are_read_as_yaml_in_the_type_of_the_key():
 
 
 def test_model_options_are_the_zoos():
-    from robustbench_sdnet.zoo.sdnet import OPTIONS
+    from robustbench_sdnet.zoo.nets.sdnet import OPTIONS
 
     assert set(MODEL_OPTIONS) == set(OPTIONS)
 

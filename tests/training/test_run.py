@@ -201,7 +201,7 @@ def test_what_torch_raises_is_one_line(tiny_data, quick, tmp_path, monkeypatch, 
     def fail(self, images, labels, ids, step):
         raise raised
 
-    monkeypatch.setattr("robustbench_sdnet.training.objective.Objective.forward", fail)
+    monkeypatch.setattr("robustbench_sdnet.training.step.objective.Objective.forward", fail)
     with pytest.raises(TrainingError, match=said) as caught:
         train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
     assert "\n" not in str(caught.value)

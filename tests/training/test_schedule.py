@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_sdnet.training.options import TrainOptions
-from robustbench_sdnet.training.schedule import learning_rate
+from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.step.schedule import learning_rate
 
 
 def rates(total, **options):

@@ -52,7 +52,7 @@ def run(tmp_path: Path, tiny_npz: Path) -> Path:
 
 
 def test_list_agrees_with_the_index(zoo: Shell) -> None:
-    from robustbench_sdnet.zoo.index import INDEX
+    from robustbench_sdnet.zoo.shelf.index import INDEX
 
     rows = zoo.json("list")
     names = [row["name"] for row in yaml.safe_load(INDEX.read_text())["models"]]
@@ -141,7 +141,7 @@ def test_verify_says_when_the_data_are_others(zoo: Shell, run: Path, tiny_npz: P
 def test_verify_of_the_whole_zoo_keeps_each_models_own_data(
     zoo: Shell, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from robustbench_sdnet.zoo import index
+    from robustbench_sdnet.zoo.shelf import index
 
     own = tuple(item for item in index.entries() if item.name == "digits/sdnet20-at")
     monkeypatch.setattr(index, "entries", lambda *where: own)
@@ -207,7 +207,7 @@ def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:
 def test_info_of_a_model_that_is_not_here_shows_the_index(
     zoo: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from robustbench_sdnet.zoo import index
+    from robustbench_sdnet.zoo.shelf import index
 
     far = index.Entry(
         name="tiny/far",
@@ -219,8 +219,8 @@ def test_info_of_a_model_that_is_not_here_shows_the_index(
         source="weights/x",
     )
     monkeypatch.setattr(index, "entries", lambda *_: (far,))
-    monkeypatch.setattr("robustbench_sdnet.zoo.registry.entries", lambda *_: (far,))
-    monkeypatch.setattr("robustbench_sdnet.zoo.registry.entry", lambda *_: far)
+    monkeypatch.setattr("robustbench_sdnet.zoo.names.entries", lambda *_: (far,))
+    monkeypatch.setattr("robustbench_sdnet.zoo.names.entry", lambda *_: far)
     row = zoo.json("info", "tiny/far")
     assert (row["local"], row["accuracy"]) == (False, 0.5)
     assert "fetch" in zoo("list")

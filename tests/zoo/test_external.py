@@ -23,10 +23,10 @@ from robustbench_sdnet.zoo import (
     save_model,
     with_normalisation,
 )
-from robustbench_sdnet.zoo.external import parse_normalisation
-from robustbench_sdnet.zoo.guard import External
-from robustbench_sdnet.zoo.registry import check_source
-from robustbench_sdnet.zoo.sources import METADATA
+from robustbench_sdnet.zoo.names import check_source
+from robustbench_sdnet.zoo.others.external import parse_normalisation
+from robustbench_sdnet.zoo.others.guard import External
+from robustbench_sdnet.zoo.others.sources import METADATA
 
 MODULE = """
 import torch

@@ -20,7 +20,7 @@ from robustbench_sdnet.zoo import (
     residuals,
     use_lambda,
 )
-from robustbench_sdnet.zoo.resnet import BasicBlock
+from robustbench_sdnet.zoo.nets.resnet import BasicBlock
 
 
 def frozen(arch: str, **options: object) -> nn.Module:

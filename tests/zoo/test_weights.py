@@ -26,7 +26,7 @@ from robustbench_sdnet.zoo import (
     save_model,
     weights_hash,
 )
-from robustbench_sdnet.zoo.registry import newest_run
+from robustbench_sdnet.zoo.names import newest_run
 
 
 def trained(arch: str = "sdnet20_all") -> nn.Module:

@@ -14,10 +14,10 @@ from torch import nn
 from robustbench_sdnet.data import load
 from robustbench_sdnet.errors import CheckpointError, InputError, ModelError
 from robustbench_sdnet.zoo import add_to_zoo, build_model, describe_model, load_model, read_card, save_model
-from robustbench_sdnet.zoo.fetch import fetch
-from robustbench_sdnet.zoo.files import sha256_of
-from robustbench_sdnet.zoo.index import INDEX, cached_path, entries, entry, local_path
-from robustbench_sdnet.zoo.publish import export_model, verify
+from robustbench_sdnet.zoo.files.whole import sha256_of
+from robustbench_sdnet.zoo.shelf.fetch import fetch
+from robustbench_sdnet.zoo.shelf.index import INDEX, cached_path, entries, entry, local_path
+from robustbench_sdnet.zoo.shelf.publish import export_model, verify
 
 from .server import Server, serving
 
@@ -117,7 +117,7 @@ def test_large_models_and_unmeasured_models_do_not_ship(
     save_model(load_model(checkpoint), tmp_path / "no.safetensors")
     with pytest.raises(InputError, match="states no accuracy"):
         add_to_zoo(tmp_path / "no.safetensors", "tiny/x", recipe="smoke", index=index)
-    monkeypatch.setattr("robustbench_sdnet.zoo.publish.SHIPPED_BYTES", 1000)
+    monkeypatch.setattr("robustbench_sdnet.zoo.shelf.publish.SHIPPED_BYTES", 1000)
     with pytest.raises(InputError, match="the package ships models up to"):
         add_to_zoo(checkpoint, "tiny/x", recipe="smoke", index=index)
     assert not list((index.parent / "weights").iterdir())

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from robustbench_sdnet.attacks.backends.library import Counted, changed, construct, imported, run_library
-from robustbench_sdnet.attacks.passes import Classifier
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.signatures import library_attack
+from ..engine.passes import Classifier
+from ..engine.result import AttackResult
+from ..signatures import library_attack
+from .library import Counted, changed, construct, imported, run_library
 
 _TARGETED_ONLY = {"GenAttack"}
 

@@ -13,19 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustbench_sdnet.attacks.geometry import column, lengths, project
-from robustbench_sdnet.attacks.losses import margin
-from robustbench_sdnet.attacks.native.wrapper import (
-    DEFAULT_BATCH_SIZE,
-    assert_inside,
-    checked,
-    nothing,
-    positive,
-)
-from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.draws import stream_key
-from robustbench_sdnet.errors import InputError, ModelError, SdnetBenchError
+from ...draws import stream_key
+from ...errors import InputError, ModelError, SdnetBenchError
+from ..engine.balls import column, lengths, project
+from ..engine.losses import margin
+from ..engine.passes import Classifier, Passes, frozen
+from ..engine.result import AttackResult
+from ..native.wrapper import DEFAULT_BATCH_SIZE, assert_inside, checked, nothing, positive
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""

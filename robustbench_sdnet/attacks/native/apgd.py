@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.geometry import column, project, random_on_sphere, steepest
-from robustbench_sdnet.attacks.losses import cross_entropy, dlr, targeted_dlr
-from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Classifier, Passes
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.search import Rows, State, Step
-from robustbench_sdnet.draws import Draws
+from ...draws import Draws
+from ..engine.balls import column, project, random_on_sphere, steepest
+from ..engine.losses import cross_entropy, dlr, targeted_dlr
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .wrapper import positive, run_native
 
 MOMENTUM = 0.75
 """Alpha of the paper: the share of the new step in a move, against the previous move."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.native.wrapper import checked, nothing
-from robustbench_sdnet.attacks.passes import Classifier
-from robustbench_sdnet.attacks.registry import ATTACKS, chain, check_params
-from robustbench_sdnet.attacks.result import AttackResult
+from ..engine.passes import Classifier
+from ..engine.result import AttackResult
+from ..registry import ATTACKS, chain, check_params
+from .wrapper import checked, nothing
 
 
 def autoattack(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.geometry import column, lengths
-from robustbench_sdnet.attacks.losses import margin, targeted_margin
-from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Classifier, Passes
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.search import Rows, State, Step
+from ..engine.balls import column, lengths
+from ..engine.losses import margin, targeted_margin
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .wrapper import positive, run_native
 
 ALPHA_MAX = 0.1
 """The largest weight of the step that starts at the original image."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from robustbench_sdnet.attacks.native.pgd import PgdSearch
-from robustbench_sdnet.attacks.native.wrapper import run_native
-from robustbench_sdnet.attacks.passes import Classifier
-from robustbench_sdnet.attacks.result import AttackResult
+from ..engine.passes import Classifier
+from ..engine.result import AttackResult
+from .pgd import PgdSearch
+from .wrapper import run_native
 
 
 def fgsm(

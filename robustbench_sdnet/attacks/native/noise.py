@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.geometry import random_direction
-from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Classifier, Passes
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.search import Rows, State, Step
-from robustbench_sdnet.draws import Draws
+from ...draws import Draws
+from ..engine.balls import random_direction
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .wrapper import positive, run_native
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.geometry import project, random_in_ball, steepest
-from robustbench_sdnet.attacks.losses import cross_entropy
-from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Classifier, Passes
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.search import Rows, State, Step
-from robustbench_sdnet.draws import Draws
+from ...draws import Draws
+from ..engine.balls import project, random_in_ball, steepest
+from ..engine.losses import cross_entropy
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .wrapper import positive, run_native
 
 
 @dataclass(frozen=True)

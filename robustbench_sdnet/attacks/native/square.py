@@ -10,13 +10,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.losses import margin
-from robustbench_sdnet.attacks.native.square_proposals import proposal_l2, proposal_linf, start_l2, start_linf
-from robustbench_sdnet.attacks.native.wrapper import positive, run_native
-from robustbench_sdnet.attacks.passes import Classifier, Passes
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.search import Rows, State, Step
-from robustbench_sdnet.draws import Draws
+from ...draws import Draws
+from ..engine.losses import margin
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .square_proposals import proposal_l2, proposal_linf, start_l2, start_linf
+from .wrapper import positive, run_native
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries after which the share of changed pixels halves (section 3.1, for 10,000 queries, not rescaled)."""

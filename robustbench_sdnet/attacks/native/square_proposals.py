@@ -10,8 +10,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.geometry import column, lengths, project
-from robustbench_sdnet.draws import Draws
+from ...draws import Draws
+from ..engine.balls import column, lengths, project
 
 
 def start_linf(draws: Draws, images: Tensor, eps: float) -> Tensor:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robustbench_sdnet.attacks.active import Outcome, run_search
-from robustbench_sdnet.attacks.geometry import NORMS, lengths, outside
-from robustbench_sdnet.attacks.passes import Classifier, Passes, frozen, wants_low_precision
-from robustbench_sdnet.attacks.result import AttackResult
-from robustbench_sdnet.attacks.search import Search
-from robustbench_sdnet.errors import InputError, unknown
+from ...errors import InputError, unknown
+from ..engine.active import Outcome, run_search
+from ..engine.balls import NORMS, lengths, outside
+from ..engine.passes import Classifier, Passes, frozen, wants_low_precision
+from ..engine.result import AttackResult
+from ..engine.search import Search
 
 TOLERANCE = 1e-6
 """How far rounding may carry an image out of its ball or out of [0, 1]."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...evaluation.distances import quantile, quantile_interval
-from ...evaluation.statistics import wilson
+from ...answers.distances import quantile, quantile_interval
+from ...statistics import wilson
 from ..document import Item, Table
 from ..numbers import Estimate
 from ..results import Result, Results, lambda_text

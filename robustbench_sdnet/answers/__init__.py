@@ -1,0 +1,1 @@
+"""What a store says, typed: never torch."""

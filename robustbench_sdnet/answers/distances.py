@@ -1,0 +1,81 @@
+"""How far minimal-norm attacks had to go, image by image: the median, and with it the whole curve against eps.
+
+A distance is the norm of the smallest perturbation found: 0 where the image is wrong without any, infinity where
+nothing was found. Accuracy at a budget eps is the share of distances above eps. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from ..specs import AttackSpec, Cell
+from ..store.outcome import Outcome
+from ..store.store import Store
+
+Distances = NDArray[np.float64]
+
+
+def distances(store: Store | str) -> dict[str, Distances]:
+    """Per answered cell of a minimal-norm attack its distances (n,), sorted.
+
+    Raises:
+        StoreError: the store does not exist or is damaged.
+    """
+    if isinstance(store, str):
+        with Store(store, must_exist=True) as opened:
+            return distances(opened)
+    found = {}
+    for cell_id, cell in store.cells().items():
+        outcome = store.outcome(cell_id) if is_minimal(cell) else None
+        sought = None if outcome is None else of_outcome(cell, outcome)
+        if sought is not None:
+            found[cell_id] = sought
+    return found
+
+
+def is_minimal(cell: Cell) -> bool:
+    """Whether a cell asks for smallest perturbations, and not for any inside a budget."""
+    return (
+        cell.kind == "attack" and isinstance(cell.perturbation, AttackSpec) and cell.perturbation.eps is None
+    )
+
+
+def of_outcome(cell: Cell, outcome: Outcome) -> Distances | None:
+    """The sorted distances of a cell's answer; None where it seeks none, or none were stored."""
+    if not is_minimal(cell) or not len(outcome) or bool(np.isnan(outcome.distance).any()):
+        return None
+    return np.sort(np.where(outcome.right, np.inf, outcome.distance).astype(np.float64))
+
+
+def quantile(found: Distances, share: float = 0.5) -> float | None:
+    """The smallest budget that breaks a share of the images, by default half; None where fewer were broken.
+
+    Args:
+        found: (n,) sorted, n >= 1.
+        share: above 0, at most 1.
+    """
+    return _finite(found[math.ceil(share * len(found)) - 1])
+
+
+def quantile_interval(found: Distances, share: float, confidence: float = 0.95) -> tuple[float, float | None]:
+    """Both ends of the exact (order-statistic) interval of the distance within which a share of images breaks.
+
+    Args:
+        found: (n,) sorted, n >= 1.
+        share: between 0 and 1; 0.5 for the median.
+
+    Returns:
+        The ends; 0 or None (no end) where there are too few images.
+    """
+    n, tail = len(found), (1 - confidence) / 2
+    below = special.bdtr(np.arange(n + 1), n, share)  # P(at most so many of the images lie within it)
+    low, high = int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail)) + 1
+    return (float(found[low - 1]) if low else 0.0), (_finite(found[high - 1]) if high <= n else None)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

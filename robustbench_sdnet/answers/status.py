@@ -1,0 +1,37 @@
+"""What a store holds, in a few lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..store.store import Store
+
+
+def status(store: Store) -> list[dict[str, Any]]:
+    """Per model, data set and kind of question, what is answered.
+
+    Returns:
+        Rows of `model`, `data`, `kind`, `cells` (planned), `unfinished` (cells with fewer samples than a run asked
+        for), `samples` (of the largest), `shards`, `last_finished` (UTC, or None).
+    """
+    progress, asked = store.progress(), store.asked()
+    groups: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
+    for cell_id, cell in store.cells().items():
+        shards, samples, last = progress.get(cell_id, (0, 0, None))
+        # Of what older versions asked, only cells without any answer are known to be unfinished.
+        unfinished = samples < (asked[cell_id] or 1)
+        key = (cell.model.name, cell.data.name, cell.kind)
+        groups.setdefault(key, []).append((shards, samples, last, unfinished))
+    return [
+        {
+            "model": model,
+            "data": data,
+            "kind": kind,
+            "cells": len(cells),
+            "unfinished": sum(unfinished for *_, unfinished in cells),
+            "samples": max(samples for _, samples, _, _ in cells),
+            "shards": sum(shards for shards, _, _, _ in cells),
+            "last_finished": max((last for _, _, last, _ in cells if last), default=None),
+        }
+        for (model, data, kind), cells in sorted(groups.items())
+    ]

@@ -1,0 +1,1 @@
+"""The attack engine: active set, passes, balls, losses and results."""

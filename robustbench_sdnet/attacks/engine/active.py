@@ -1,0 +1,223 @@
+"""The active set: a sample leaves when it breaks and its place is refilled, so that batches stay full.
+
+An attack is a `Search`: it starts a course for any rows and advances all of them by one model evaluation,
+each row with its own counters. The engine owns everything else: who is in, what was the first success,
+whether the model itself confirms it in full precision, restarts and targets (`attempts`, one after the
+other), and what is returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ...errors import InputError
+from .losses import margin, ranked_targets
+from .passes import Passes
+from .search import Rows, Search, State, Step
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is kept of each row: its best image, margin and score; the first step that broke it (0: none)."""
+
+    images: Tensor
+    margin: Tensor
+    score: Tensor
+    first: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The engine's answer for a whole shard, in its order; see `AttackResult` for the meaning of each."""
+
+    images: Tensor
+    clean: Tensor
+    margin: Tensor
+    broken_at: Tensor
+    lost: Tensor
+
+
+FOLD_FROM = 10
+"""Steps from which a cheaper copy of the model earns the passes that it takes to make one."""
+
+Table = TypeVar("Table", Rows, Track)
+
+
+def run_search(
+    search: Search, passes: Passes, images: Tensor, labels: Tensor, ids: Tensor, *, early_stop: bool = True
+) -> Outcome:
+    """Run a search over a shard.
+
+    Args:
+        images: (n, c, h, w) in [0, 1].
+        labels, ids: (n,) int64.
+        early_stop: leave at the first confirmed success, and never enter when misclassified; otherwise every
+            sample runs its textbook course to the end.
+    """
+    logits = passes.exact(images)
+    if int(labels.max()) >= logits.shape[1] or int(labels.min()) < 0:
+        raise InputError(
+            f"labels go up to {int(labels.max())}, but the model returns {logits.shape[1]} classes: 0 to "
+            f"{logits.shape[1] - 1}."
+        )
+    # The smallest perturbation lies on the boundary, where rounding would decide: it needs the model itself.
+    if search.length * search.attempts >= FOLD_FROM and not search.minimal:
+        passes.fold(images, logits)
+    start = margin(logits, labels)
+    shard = Rows(
+        images, labels, ids, torch.arange(len(images), device=images.device), torch.zeros_like(labels),
+        ranked_targets(logits, labels),
+    )  # fmt: skip
+    clean = start >= 0
+    queue = shard.index[clean] if early_stop or search.minimal else shard.index
+    engine = _Engine(search, passes, shard, start, early_stop=early_stop)
+    engine.drain(queue)
+    return engine.outcome(clean, queue)
+
+
+class _Engine:
+    """The slots of one run: rows that are in, their state and track, and the results of those that left."""
+
+    def __init__(
+        self, search: Search, passes: Passes, shard: Rows, start: Tensor, *, early_stop: bool
+    ) -> None:
+        self.search = search
+        self.passes = passes
+        self.shard = shard
+        self.start = start
+        self.early_stop = early_stop and not search.minimal
+        self.attempts = min(search.attempts, shard.ranking.shape[1]) if search.targeted else search.attempts
+        self.images = shard.images.clone()
+        self.margin = start.clone()
+        self.first = torch.zeros_like(shard.labels)
+        # Looking at a mask is free on a CPU; on a device the host would wait for it, so it looks less often.
+        self.every = 1 if shard.images.device.type == "cpu" else 4
+
+    def drain(self, queue: Tensor) -> None:
+        """Attack every queued sample."""
+        rows = _take(self.shard, queue[:0])
+        state: State = {}
+        track = self._fresh_track(rows)
+        position = 0
+        while len(rows) or position < len(queue):
+            room = self.passes.batch_size - len(rows)
+            if room and position < len(queue):
+                new = _take(self.shard, queue[position : position + room])
+                position += len(new)
+                fresh = self.search.begin(new)
+                state = (
+                    {name: torch.cat([state[name], fresh[name]]) for name in fresh} if len(rows) else fresh
+                )
+                rows, track = _join(rows, new), _join(track, self._fresh_track(new))
+            done = torch.zeros_like(rows.labels, dtype=torch.bool)
+            for _ in range(self.every):
+                step = self.search.step(self.passes, rows, state)
+                track = self._follow(track, rows, step, done)
+                done = done | step.done
+            rows, state, track = self._release(rows, state, track, done)
+
+    def outcome(self, clean: Tensor, queue: Tensor) -> Outcome:
+        """Results in the shard's order; survivors of an approximate search are judged by the model itself."""
+        self.passes.check()
+        if self.passes.approximate:
+            open_rows = queue[self.first[queue] == 0] if self.early_stop else queue
+            if len(open_rows):
+                logits = self.passes.exact(self.images[open_rows])
+                self.margin[open_rows] = margin(logits, self.shard.labels[open_rows])
+        self.passes.check()
+        wrong = self.margin < 0
+        end = self.search.length * self.attempts
+        broken_at = torch.where(self.first > 0, self.first, end)
+        broken_at = torch.where(wrong, broken_at, -1)
+        broken_at = torch.where(clean, broken_at, 0)
+        return Outcome(self.images, clean, self.margin, broken_at, clean & ~wrong & (self.first > 0))
+
+    def _fresh_track(self, rows: Rows) -> Track:
+        margins = self.start[rows.index]
+        scores = margins
+        if self.search.minimal or (self.search.returns_last and not self.early_stop):
+            scores = torch.full_like(margins, torch.inf)
+        return Track(rows.images, margins, scores, torch.zeros_like(rows.index))
+
+    def _follow(self, track: Track, rows: Rows, step: Step, ended: Tensor) -> Track:
+        """Keep the first success or, until then, the image closest to breaking."""
+        margins = margin(step.logits, rows.labels)
+        valid = ~ended if step.inside is None else ~ended & step.inside
+        number = rows.attempt * self.search.length + step.number.clamp_min(1)
+        broken = valid & (margins < -_slack(step.logits))
+        first = torch.where(broken & (track.first == 0), number, track.first)
+        scores = margins if step.score is None else step.score
+        better = valid & (scores < track.score)
+        if self.early_stop:
+            better = better & (track.first == 0)
+        elif self.search.returns_last:
+            better = better & step.done
+        # Looking is free on a CPU, and cheaper than copying images that do not change.
+        if better.device.type == "cpu" and not bool(better.any()):
+            return replace(track, first=first)
+        return Track(
+            torch.where(better.reshape(-1, 1, 1, 1), step.images, track.images),
+            torch.where(better, margins, track.margin),
+            torch.where(better, scores, track.score),
+            first,
+        )
+
+    def _release(self, rows: Rows, state: State, track: Track, done: Tensor) -> tuple[Rows, State, Track]:
+        """Let broken and finished rows go, and send those with attempts left into the next one."""
+        broken = track.first > 0
+        if self.early_stop and bool(broken.any()):
+            track = self._confirm(rows, track, broken)
+            broken = track.first > 0
+        leave = (broken | done) if self.early_stop else done
+        if not bool(leave.any()):
+            return rows, state, track
+        last = rows.attempt + 1 >= self.attempts
+        again = done & ~last & ~(broken if self.early_stop else torch.zeros_like(broken))
+        gone = leave & ~again
+        index = rows.index[gone]
+        self.images[index] = track.images[gone]
+        self.margin[index] = track.margin[gone]
+        self.first[index] = track.first[gone]
+        stay = (~gone).nonzero()[:, 0]
+        rows = _take(replace(rows, attempt=rows.attempt + again.long()), stay)
+        state = {name: values[stay] for name, values in state.items()}
+        track, again = _take(track, stay), again[stay]
+        if bool(again.any()):
+            renewed = self.search.begin(_take(rows, again))
+            for name, values in renewed.items():
+                state[name][again] = values
+        return rows, state, track
+
+    def _confirm(self, rows: Rows, track: Track, broken: Tensor) -> Track:
+        """Judge new successes of an approximate search by the model itself, on the stored image."""
+        if not self.passes.approximate:
+            return track
+        which = broken.nonzero()[:, 0]
+        logits = self.passes.exact(track.images[which])
+        margins = margin(logits, rows.labels[which])
+        confirmed = margins < -_slack(logits)
+        return Track(
+            track.images,
+            track.margin.index_copy(0, which, margins),
+            track.score.index_copy(0, which, margins),
+            track.first.index_copy(0, which, torch.where(confirmed, track.first[which], 0)),
+        )
+
+
+def _slack(logits: Tensor) -> Tensor:
+    """(m,) margin by which a success must show: rounding of another batch shape must not undo it."""
+    return 64 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+
+
+def _take(table: Table, index: Tensor) -> Table:
+    return type(table)(*(getattr(table, field.name)[index] for field in fields(table)))
+
+
+def _join(first: Table, second: Table) -> Table:
+    return type(first)(
+        *(torch.cat([getattr(first, field.name), getattr(second, field.name)]) for field in fields(first))
+    )

@@ -1,0 +1,283 @@
+"""Passes through a model under attack: counted, in fixed batch shapes, without weight gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError, ModelError, SdnetBenchError
+from .folding import foldable, folded
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+Classifier = Callable[[Tensor], Tensor]
+"""(n, c, h, w) images in [0, 1] to (n, classes) logits: an `nn.Module`, or any function around one."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
+
+
+LADDER = (*range(1, 40), *range(40, 100, 2), *range(100, 200, 5), *range(200, 400, 10), *range(400, 501, 20))
+"""The batch shapes that a model sees, so that its rounding does not depend on what else is still alive.
+
+Finer than the ladder of plain predictions: an active set shrinks through every size, for thousands of steps.
+"""
+
+
+def rungs(largest: int) -> tuple[int, ...]:
+    """The shapes in use when no batch may exceed `largest`; `largest` itself is the top rung."""
+    return (*(rung for rung in LADDER if rung < largest), largest)
+
+
+def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """Cut `count` rows into (start, stop, shape) with little padding: an eighth of the rows left, or one."""
+    start = 0
+    while start < count:
+        left = count - start
+        shape = next((s for s in shapes if left <= s <= left + max(left // 8, 1)), None)
+        shape = shape or max(s for s in shapes if s <= left)
+        yield start, min(start + shape, count), shape
+        start += shape
+
+
+TRIAL = 4
+"""Images on which a folded model must give the model's logits."""
+
+AGREEMENT = 1e-4
+"""How far the logits of a folded model may be off, as a share of the largest."""
+
+
+class Passes:
+    """A model's forward and backward passes, as attacks use them.
+
+    Attributes:
+        forwards, backwards: samples passed so far, padding left out.
+        low_precision: the search runs in bfloat16.
+    """
+
+    def __init__(self, model: Classifier, *, low_precision: bool, batch_size: int, repeats: int = 1) -> None:
+        self.model = model
+        self.low_precision = low_precision
+        self.batch_size = batch_size
+        self.repeats = repeats
+        self.forwards = 0
+        self.backwards = 0
+        self._shapes = rungs(batch_size)
+        self._bad: Tensor | None = None
+        self._full: Classifier = model
+        self._search: Classifier = model
+
+    @property
+    def approximate(self) -> bool:
+        """The search does not ask the model itself in full precision, so that successes need confirming."""
+        return self.low_precision or self.repeats > 1 or self._search is not self.model
+
+    def fold(self, images: Tensor, logits: Tensor) -> None:
+        """Search in a copy of the model with folded normalisation, if it agrees with `logits` (n, classes)."""
+        few = min(len(images), TRIAL)
+        if images.dtype != torch.float32 or self.repeats > 1 or not few or not foldable(self.model):
+            return
+        with torch.no_grad():
+            self.forwards += 1
+            copies = folded(
+                cast("nn.Module", self.model), lambda: self._call(images[:1], self.model, low=False)
+            )
+            if copies is None:
+                return
+            full, low = copies
+            found = self._tried(full, images[:few], low=False)
+            if found is None or (found - logits[:few]).abs().amax() > AGREEMENT * logits[:few].abs().amax():
+                return
+            self._full = full
+            if not self.low_precision:
+                self._search = full
+            elif self._tried(low, images[:few], low=True) is not None:
+                self._search = low
+
+    def _tried(self, copy: Classifier, images: Tensor, *, low: bool) -> Tensor | None:
+        """The finite logits of a folded copy, or None where it does not run as the model does.
+
+        A model may look at the parts that folding replaces, or leave autocast and feed bfloat16 weights float32.
+        """
+        self.forwards += len(images)
+        try:
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
+                logits = copy(images)
+        except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
+            return None
+        return logits if bool(torch.isfinite(logits).all()) else None
+
+    def exact(self, images: Tensor) -> Tensor:
+        """(n, classes) logits of the model itself at the precision of `images`, for decisions."""
+        return self._logits(images, self.model, low=False)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(n, classes) logits at the search precision, without gradients."""
+        return self._logits(images, self._search, low=self.low_precision)
+
+    def full(self, images: Tensor) -> Tensor:
+        """(n, classes) logits at the precision of `images`, for a low-precision search that must look closer."""
+        return self._logits(images, self._full, low=False)
+
+    def gradient(self, images: Tensor, loss: Loss, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) at `images` and the gradient (n, c, h, w) of each sample's loss.
+
+        Rows in `skip` (n,) bool need no gradient; it is zero where leaving it out saves a pass.
+        Gradients that are not finite become zero.
+        """
+        # Looking at `skip` is free on a CPU; elsewhere it would make the host wait for the device.
+        if skip is not None and images.device.type == "cpu" and bool(skip.any()):
+            return self._partial_gradient(images, loss, skip)
+        rows = torch.arange(len(images), device=images.device)
+        return self._gradient(images, loss, rows)
+
+    def call(self, images: Tensor) -> Tensor:
+        """Logits of one batch as it comes, gradients recorded, for attacks that bring their own batches."""
+        self.forwards += len(images)
+        return self._call(images, self.model, low=False)
+
+    def check(self) -> None:
+        """Raise if any logits so far were not finite (the only place that waits for the device)."""
+        if self._bad is not None and bool(self._bad):
+            raise ModelError(
+                f"Model {type(self.model).__name__} returned logits that are not finite (NaN or infinity) "
+                "for an image in [0, 1]: check its weights and its normalisation."
+            )
+
+    def _partial_gradient(self, images: Tensor, loss: Loss, skip: Tensor) -> tuple[Tensor, Tensor]:
+        ends = skip.nonzero()[:, 0]
+        ended = self.logits(images[ends])
+        logits = ended.new_empty(len(images), ended.shape[1])
+        gradient = torch.zeros_like(images)
+        logits[ends] = ended
+        rows = (~skip).nonzero()[:, 0]
+        if len(rows):
+            logits[rows], gradient[rows] = self._gradient(images[rows], loss, rows)
+        return logits, gradient
+
+    def _gradient(self, images: Tensor, loss: Loss, rows: Tensor) -> tuple[Tensor, Tensor]:
+        all_logits, all_gradients = [], []
+        for start, stop, shape in pieces(len(images), self._shapes):
+            count = stop - start
+            piece = _padded(images[start:stop], shape).requires_grad_()
+            total_logits, total = None, None
+            for _ in range(self.repeats):
+                with torch.enable_grad():
+                    logits = self._call(piece, self._search, low=self.low_precision)[:count]
+                    gradient = _input_gradient(loss(logits, rows[start:stop]).sum(), piece)
+                total_logits = logits.detach() if total_logits is None else total_logits + logits.detach()
+                total = gradient if total is None else total + gradient
+            self.forwards += count * self.repeats
+            self.backwards += count * self.repeats
+            if total is None or total_logits is None:
+                raise InputError(f"repeats must be at least 1, got {self.repeats}.")
+            if self.repeats > 1:
+                total_logits, total = total_logits / self.repeats, total / self.repeats
+            all_logits.append(total_logits)
+            all_gradients.append(total[:count].contiguous())
+        gradients = _joined(all_gradients)
+        # Looking is free on a CPU, and cheaper than writing everything anew.
+        if gradients.device.type != "cpu" or not bool(torch.isfinite(gradients.sum())):
+            gradients = gradients.nan_to_num(0, 0, 0)
+        return _joined(all_logits), gradients
+
+    def _logits(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
+        outputs = []
+        with torch.no_grad():
+            for start, stop, shape in pieces(len(images), self._shapes):
+                logits = self._call(_padded(images[start:stop], shape), model, low=low)
+                outputs.append(logits[: stop - start])
+        self.forwards += len(images)
+        return _joined(outputs)
+
+    def _call(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
+        """One batch through the model; any failure becomes one line that names the model."""
+        name = type(self.model).__name__
+        try:
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
+                logits = model(images)
+        except SdnetBenchError:
+            raise
+        except Exception as error:  # a model may raise anything: it becomes one line
+            reason = (str(error).strip().splitlines() or [""])[0]
+            shape = tuple(images.shape)
+            raise ModelError(
+                f"Model {name} raised {type(error).__name__} on images {shape}: {reason}"
+            ) from error
+        wanted = f"logits ({len(images)}, 2 or more classes)"
+        if not isinstance(logits, Tensor):
+            raise ModelError(f"Model {name} must return {wanted}, got {type(logits).__name__}.")
+        if logits.dim() != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+            raise ModelError(f"Model {name} must return {wanted}, got {tuple(logits.shape)}.")
+        logits = logits.to(images.dtype)
+        bad = ~torch.isfinite(logits.detach()).all()
+        self._bad = bad if self._bad is None else self._bad | bad
+        if images.device.type == "cpu":
+            self.check()
+        return logits
+
+
+def _input_gradient(value: Tensor, images: Tensor) -> Tensor:
+    """The gradient, zero where the model does not let one through (a detached or constant output)."""
+    if not value.requires_grad:
+        return torch.zeros_like(images)
+    try:
+        (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(f"The model raised {type(error).__name__} in its backward pass: {reason}") from error
+    return torch.zeros_like(images) if gradient is None else gradient
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _padded(images: Tensor, shape: int) -> Tensor:
+    """The batch in channels-last layout (faster convolutions), filled up with copies of its first image."""
+    if len(images) < shape:
+        images = torch.cat([images, images[:1].expand(shape - len(images), *images.shape[1:])])
+    layout = torch.channels_last if images.dim() == 4 else torch.contiguous_format
+    return images.detach().clone(memory_format=layout)
+
+
+@contextmanager
+def frozen(model: Classifier) -> Iterator[None]:
+    """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after."""
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    modes = {module: module.training for module in model.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval()
+        for parameter in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+
+
+def wants_low_precision(precision: str, images: Tensor) -> bool:
+    """Whether to search in bfloat16: asked for, or `auto` where the hardware computes it natively."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'.")
+    if precision == "float32" or images.dtype != torch.float32:
+        return False
+    return precision == "bfloat16" or _native_bfloat16(images.device)
+
+
+def _native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and supported is not None and bool(supported())

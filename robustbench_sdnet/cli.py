@@ -1,0 +1,121 @@
+"""The command `sdnet-bench`: parse, build specs, call, print.
+
+Commands are imported when they are asked for, and import torch when they have work to do, so that help and usage
+errors come at once. Every error a user can meet is one line on standard error; SDNET_BENCH_DEBUG=1 adds the traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NoReturn
+
+import click
+
+from .errors import SdnetBenchError
+from .version import VERSION
+
+# name -> (module of this package, first line of its help)
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "train": ("train", "Train a model."),
+        "corrupt": ("corrupt", "Measure accuracy under corruptions, at every lambda asked for."),
+        "attack": ("attack", "Measure accuracy under adversarial attacks, at every lambda asked for."),
+        "diagnose": ("diagnose", "Check whether a model masks gradients."),
+        "study": ("study", "Answer the whole question of lambda for a model, in one run."),
+        "report": ("report", "Draw the report from the store."),
+        "status": ("status", "Show what the store holds and what is unfinished."),
+        "quickstart": ("quickstart", "Train, corrupt, attack, sweep lambda and report, small and offline."),
+        "zoo": ("zoo", "List, fetch, import, verify and export models."),
+        "data": ("data", "Prepare, generate and show data."),
+    }
+)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called, not when help lists it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of a day's work."""
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, its module imported."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f".commands.{COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with the nearest name."""
+        from .errors import unknown
+
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise unknown("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="These four, as typed, are a whole study:  sdnet-bench train cifar10 sdnet18;  "
+    "sdnet-bench corrupt --severity 1-5;  sdnet-bench attack pgd --eps 8/255;  sdnet-bench report to markdown",
+)
+@click.version_option(VERSION, prog_name="sdnet-bench")
+def cli() -> None:
+    """Measure how robust image classifiers are: corruptions, attacks, and lambda swept at test time."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; exit with 0 (done), 1 (the work failed) or 2 (the command line was wrong)."""
+    try:
+        code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
+        _leave(code if isinstance(code, int) else 0)
+    except SdnetBenchError as error:
+        _fail(str(error), error.exit_code, error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        _leave(2)
+    except click.UsageError as error:
+        hint = f" Try '{error.ctx.command_path} -h'." if error.ctx else ""
+        _fail(f"{error.format_message()}{hint}", 2, error)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code, error)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _fail("Stopped. What was finished is stored; run the same command again to go on.", 1, error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}. What was finished is stored.", 1, error)
+    except Exception as error:  # noqa: BLE001  the last stop before a traceback, which no user should see
+        first = str(error).splitlines()[0] if str(error) else ""
+        _fail(
+            f"Unexpected {type(error).__name__}: {first} "
+            "This is a bug: run again with SDNET_BENCH_DEBUG=1 and report what it prints.",
+            1,
+            error,
+        )
+
+
+def _fail(message: str, code: int, error: BaseException) -> NoReturn:
+    if os.environ.get("SDNET_BENCH_DEBUG"):
+        raise error
+    click.echo(f"Error: {message}", err=True)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    sys.exit(code)

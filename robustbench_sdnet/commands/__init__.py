@@ -1,0 +1,1 @@
+"""The commands, one file each, exactly the names in `cli.COMMANDS`: parse, call, print."""

@@ -1,0 +1,170 @@
+"""`sdnet-bench attack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..attacks.registry import attack_info
+from ..console import options
+from ..console.tables import Asked, Saving, finish, say_fit
+from ..errors import InputError
+from ..specs import NORMS, LambdaSpec
+
+CURVE = "1/255,2/255,4/255,8/255,16/255"
+DEFAULT_EPS = "8/255"
+
+
+@click.command()
+@click.argument("name", metavar="ATTACK")
+@click.option(
+    "--eps",
+    metavar="EPS",
+    help="Budget as a fraction or a decimal in [0, 1], or a comma list of them "
+    f"[default: {DEFAULT_EPS}; a minimal-norm attack seeks the smallest perturbation of each image].",
+)
+@click.option("--eps-curve", is_flag=True, help=f"Short for --eps {CURVE}.")
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="Attack every sample at every eps [default: a larger eps attacks the survivors of the smaller].",
+)
+@click.option(
+    "--norm",
+    type=click.Choice(NORMS),
+    help="Norm of the budget or of the distance [default: linf where the attack knows it].",
+)
+@click.option("--steps", metavar="N", help="Steps of an iterative attack.")
+@click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4].")
+@click.option("--restarts", metavar="N", help="Random restarts.")
+@click.option(
+    "--variant", metavar="NAME", help="Of autoattack: standard, or rand for models that draw random numbers."
+)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
+)
+@options.model_option
+@options.lambda_options
+@click.option(
+    "--attack-lambda",
+    "attack_lambdas",
+    type=options.LAMBDAS,
+    metavar="LAMBDA",
+    help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
+)
+@click.option(
+    "--warm-start", is_flag=True, help="Begin each lambda's PGD at the perturbations of the lambda before it."
+)
+@click.option(
+    "--verdicts",
+    is_flag=False,
+    flag_value="cheap",
+    type=click.Choice(["cheap", "full"]),
+    help="Check every attack for gradient masking: the cheap diagnostics, or with 'full' all sixteen.",
+)
+@click.option(
+    "--save-adversarials",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the perturbed images of every attack, exact float32, one .npz each.",
+)
+@click.option(
+    "--eight-bit", is_flag=True, help="With --save-adversarials: also rounded to 8 bits, with their accuracy."
+)
+@options.data_option
+@options.data_root_option
+@options.split_option
+@options.limit_option
+@options.store_option
+@options.runs_option
+@options.seed_option
+@options.device_option
+@options.batch_size_option
+@options.precision_option
+@options.json_option
+def attack(
+    name: str,
+    eps: str | None,
+    eps_curve: bool,
+    from_scratch: bool,
+    norm: str | None,
+    steps: str | None,
+    step_size: str | None,
+    restarts: str | None,
+    variant: str | None,
+    pairs: tuple[str, ...],
+    models: tuple[str, ...],
+    lambdas: tuple[LambdaSpec, ...] | None,
+    lambda_scope: str,
+    attack_lambdas: tuple[LambdaSpec, ...] | None,
+    warm_start: bool,
+    verdicts: str | None,
+    folder: Path | None,
+    eight_bit: bool,
+    data: str | None,
+    data_root: str | None,
+    split: str,
+    limit: int | None,
+    store: str,
+    runs: Path,
+    seed: int,
+    device: str,
+    batch_size: int | None,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Measure accuracy under adversarial attacks, at every lambda asked for.
+
+    ATTACK is fgsm, pgd, noise, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, torchattacks:NAME or foolbox:NAME.
+    Gradients are taken at the lambda that is deployed; random noise of the same budget is measured beside.
+    Minimal-norm attacks (fab-t, torchattacks:CW, foolbox:L2DeepFoolAttack, ...) without --eps give the distance to
+    the nearest wrong answer of each image: the median is printed, and the report draws accuracy at every eps.
+
+    \b
+    Examples:
+      sdnet-bench attack pgd --eps 8/255
+      sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --lambda 0.1:0.7:0.2 --limit 1000
+      sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
+      sdnet-bench attack pgd --lambda 0.1:0.7:0.2 --warm-start
+      sdnet-bench attack autoattack --limit 100 --verdicts
+      sdnet-bench attack autoattack --variant rand
+      sdnet-bench attack torchattacks:MIFGSM --steps 10
+      sdnet-bench attack fab-t --norm l2 --limit 100
+    """
+    from ..planning import questions
+    from ..planning.plan import check_warm_start
+
+    if eight_bit and folder is None:
+        raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
+    named = {"steps": steps, "step_size": step_size, "restarts": restarts, "variant": variant}
+    given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
+        pairs, "--set"
+    )
+    info = attack_info(name)
+    norm = norm or ("linf" if "linf" in info.norms else info.norms[0])
+    budgets = CURVE if eps_curve else eps or (None if info.minimal_norm else DEFAULT_EPS)
+    specs = questions.attack_specs(
+        name, options.eps_list(norm)(budgets) if budgets else (), norm, given, seed
+    )
+    if warm_start:
+        check_warm_start(specs)
+    chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
+    options.check_sources(models, data, device)
+    options.check_clean(data, "An attack")
+    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
+
+    from .. import evaluation as api
+
+    ready = api.prepare(asked.setting())
+    cells = api.attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit, warm_start)
+    finish(
+        ready,
+        cells,
+        asked,
+        f"attack {name}",
+        as_json,
+        verdicts,
+        Saving(folder, eight_bit) if folder else None,
+    )

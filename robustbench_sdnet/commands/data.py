@@ -1,0 +1,223 @@
+"""`sdnet-bench data`: fetch the published corrupted sets, generate them, look at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from ..console import options
+from ..corruptions.registry import expand
+from ..data.registry import check_name, data_root
+from ..wording import counted
+
+Update = Callable[[int, int, str], None]
+
+output_option = click.option(
+    "--output", type=click.Path(path_type=Path), required=True, metavar="PATH", help="Where to write."
+)
+corruption_option = click.option(
+    "--corruption",
+    "corruptions",
+    default="all",
+    show_default=True,
+    metavar="NAMES",
+    help="Names, all, main, extra or a category.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def data() -> None:
+    """Prepare, generate and show data.
+
+    \b
+    Examples:
+      sdnet-bench data prepare cifar10c
+      sdnet-bench data generate cifar10c --data cifar10 --output CIFAR-10-C
+      sdnet-bench data show --data digits --output sheet.png
+    """
+
+
+@data.command()
+@click.argument("name", metavar="cifar10c|cifar100c")
+@options.data_root_option
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where [default: in the data root]."
+)
+@options.json_option
+def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool) -> None:
+    """Download CIFAR-10-C or CIFAR-100-C (2.9 GB) from Zenodo, check and unpack it.
+
+    A download that broke off goes on where it was when the same command is given again.
+
+    \b
+    Examples:
+      sdnet-bench data prepare cifar10c
+      sdnet-bench corrupt --data cifar10c:DIR --severity 1-5
+    """
+    from ..data.resumable import archive
+    from ..data.resumable import prepare as fetch_and_unpack
+
+    entry = archive(name)
+    folder = output or _root(data_root) / Path(entry.url).stem
+    with _shown("download", as_json) as update:
+        files = fetch_and_unpack(entry, folder, lambda done, total: update(done, total, "bytes"))
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "files": files}))
+    else:
+        click.echo(f"{len(files)} files in {folder}. Use it with --data {name}:{folder}")
+
+
+@data.command()
+@click.argument("layout", type=click.Choice(["cifar10c", "cifar100c"]), metavar="cifar10c|cifar100c")
+@options.data_option
+@options.data_root_option
+@options.limit_option
+@output_option
+@corruption_option
+@options.seed_option
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: every core].")
+@options.json_option
+def generate(
+    layout: str,
+    data: str | None,
+    data_root: str | None,
+    limit: int | None,
+    output: Path,
+    corruptions: str,
+    seed: int,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Write a corrupted set in the published layout: one .npy a corruption with all severities, and labels.npy.
+
+    Runs on every core, and goes on where it was when the same command is given again.
+
+    \b
+    Examples:
+      sdnet-bench data generate cifar10c --output cifar10c
+      sdnet-bench data generate cifar10c --data npz:my.npz --corruption main --output my-c
+    """
+    source = data or layout.removesuffix("c")
+    check_name(source)
+    expand(corruptions)
+    from ..corruptions.generation import generate as write
+    from ..data import load
+
+    found = load(source, "test", root=data_root)
+    n = min(limit or len(found), len(found))
+    with _shown("generate", as_json) as update:
+        names = write(
+            found.images(0, n),
+            found.labels[:n],
+            output,
+            content_hash=found.content_hash,
+            corruptions=corruptions,
+            seed=seed,
+            workers=workers,
+            report=lambda done: update(done.written, done.total, done.corruption),
+        )
+    if as_json:
+        click.echo(json.dumps({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)}))
+    else:
+        click.echo(
+            f"{counted(n * 5 * len(names), 'image')} in {output}. Use them with --data {layout}:{output}"
+        )
+
+
+@data.command()
+@options.data_option
+@options.data_root_option
+@click.option("--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="How many.")
+@corruption_option
+@click.option(
+    "--severity",
+    "severities",
+    type=options.SEVERITIES,
+    default="1-5",
+    show_default=True,
+    help="1-5, 3, 1,3,5.",
+)
+@options.seed_option
+@click.option(
+    "--scale", type=click.IntRange(1, 8), default=2, show_default=True, help="Screen pixels a pixel."
+)
+@output_option
+def show(
+    data: str | None,
+    data_root: str | None,
+    count: int,
+    corruptions: str,
+    severities: tuple[int, ...],
+    seed: int,
+    scale: int,
+    output: Path,
+) -> None:
+    """Draw a contact sheet: every corruption at every severity on the first images.
+
+    \b
+    Example:
+      sdnet-bench data show --data digits --output corruptions.png
+    """
+    source = data or "digits"
+    check_name(source)
+    names = expand(corruptions)
+    from ..corruptions.sheet import contact_sheet
+    from ..data import load
+    from ..errors import InputError
+
+    images = load(source, "test", root=data_root).images(0, count)
+    sheet = contact_sheet(images, names, severities, seed=seed, scale=scale)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(output)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Cannot write a picture to {output} ({error}). Use a name that ends in .png."
+        ) from error
+    click.echo(f"{len(names)} corruptions at {len(severities)} severities in {output}")
+
+
+def _root(text: str | None) -> Path:
+    return data_root(text)
+
+
+@contextmanager
+def _shown(verb: str, quiet: bool) -> Iterator[Update]:
+    """A callback that draws a bar with time left; a line at every tenth where there is no terminal."""
+    import sys
+
+    if quiet:
+        yield lambda done, total, label: None
+        return
+    if not sys.stderr.isatty():
+        yield _tenths(verb)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
+    left = (
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, *left, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, label: bar.update(task, total=total, completed=done, description=label)
+
+
+def _tenths(verb: str) -> Update:
+    reached = -1
+
+    def update(done: int, total: int, label: str) -> None:
+        nonlocal reached
+        tenth = 10 * done // total if total else 0
+        if tenth > reached:
+            reached = tenth
+            click.echo(f"{verb}: {10 * tenth} % {label}".rstrip(), err=True)
+
+    return update

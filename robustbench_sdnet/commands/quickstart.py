@@ -1,0 +1,96 @@
+"""`sdnet-bench quickstart`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console.options import device_option, seed_option
+from ..console.progress import shown_progress
+
+if TYPE_CHECKING:
+    from ..training.step.loop import Event
+
+ARCHITECTURES = ("resnet20", "sdnet20")
+CORRUPTIONS = "all"
+LAMBDAS = "0.1,0.4,0.7"
+EPS = "2/255,4/255,8/255,16/255"
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs/quickstart"),
+    show_default=True,
+    metavar="DIR",
+    help="Where models, results and the report go.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Test images used.",
+)
+@device_option
+@seed_option
+def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
+    """Train two small models on digits, corrupt, attack, sweep lambda and write the report: offline, in minutes.
+
+    A second run goes on where a first one was stopped, and ends at once where nothing is left to do.
+
+    \b
+    Examples:
+      sdnet-bench quickstart
+      sdnet-bench quickstart --output first --limit 100
+    """
+    models = [_train(arch, output / f"digits-{arch}", device, seed) for arch in ARCHITECTURES]
+
+    from ..evaluation import evaluate
+    from ..reports import report
+
+    store = f"sqlite:///{output / 'results.db'}"
+    shared: dict[str, Any] = {
+        "models": models,
+        "data": "digits",
+        "store": store,
+        "limit": limit,
+        "device": device,
+        "seed": seed,
+        "lambdas": LAMBDAS,
+    }
+    with shown_progress("corrupt") as update:
+        evaluate(corruptions=CORRUPTIONS, on_progress=update, **shared)
+    with shown_progress("attack pgd") as update:
+        evaluate(attacks=[{"name": "pgd", "eps": EPS}], on_progress=update, **shared)
+    for kind, name in (("markdown", "report.md"), ("html", "report.html")):
+        click.echo(f"report {report(store, kind, output=output / name)}")
+    click.echo(f"store  {store}")
+
+
+def _train(arch: str, folder: Path, device: str, seed: int) -> str:
+    """Train a model where its folder holds none yet."""
+    if not (folder / "last.safetensors").exists():
+        from ..training import train
+
+        result = train(
+            "digits",
+            arch,
+            recipe="quickstart",
+            overrides={"train.seed": seed},
+            output=folder,
+            resume=folder.exists(),
+            device=device,
+            on_event=_epoch,
+        )
+        click.echo(f"train {arch}: accuracy {result.accuracy:.1%} after {result.seconds:.0f} s", err=True)
+    return str(folder)
+
+
+def _epoch(event: Event) -> None:
+    if event["event"] == "epoch":
+        click.echo(f"train: epoch {event['epoch']:g}, loss {event['loss']:.3f}", err=True)

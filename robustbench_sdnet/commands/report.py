@@ -1,0 +1,49 @@
+"""`sdnet-bench report to FORMAT`: the report of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..console.options import store_option
+from ..errors import InputError
+
+
+@click.command(no_args_is_help=True)
+@click.argument("to", metavar="to")
+@click.argument("format_name", metavar="FORMAT", required=False)
+@store_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write it [default: beside the store; csv and json: the terminal].",
+)
+@click.option(
+    "--baseline", metavar="MODEL[@LAMBDA]", help="A model of the store that corruption errors are divided by."
+)
+@click.option("--with-cost", is_flag=True, help="Add seconds, memory, device and versions.")
+def report(
+    to: str, format_name: str | None, store: str, output: Path | None, baseline: str | None, with_cost: bool
+) -> None:
+    """Write the report of the store as FORMAT: markdown, html, latex, csv or json.
+
+    \b
+    Examples:
+      sdnet-bench report to markdown
+      sdnet-bench report to html --output report.html --with-cost
+      sdnet-bench report to markdown --baseline resnet20
+      sdnet-bench report to csv > results.csv
+    """
+    from ..reports import DATA_FORMATS, FORMATS
+    from ..reports import report as write
+
+    if to != "to" or format_name is None:
+        wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
+        raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
+    written = write(store, format_name, output=output, baseline=baseline, with_cost=with_cost)
+    if isinstance(written, Path):
+        click.echo(f"Wrote {written}", err=format_name in DATA_FORMATS)
+    else:
+        click.echo(written, nl=False)

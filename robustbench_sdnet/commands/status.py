@@ -1,0 +1,38 @@
+"""`sdnet-bench status`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..console import options
+
+
+@click.command()
+@options.store_option
+@options.json_option
+def status(store: str, as_json: bool) -> None:
+    """Show what the store holds: per model and kind, cells, samples, and cells that were asked for and not finished.
+
+    \b
+    Examples:
+      sdnet-bench status
+      sdnet-bench status --store sqlite:///runs/quickstart/results.db --json
+    """
+    from ..answers.status import status as read_status
+    from ..store.store import Store
+
+    with Store(store, must_exist=True) as opened:
+        rows = read_status(opened)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from tabulate import tabulate
+
+    keys = ("model", "data", "kind", "cells", "unfinished", "samples", "shards", "last_finished")
+    # To the minute: seconds make the table wider than a terminal.
+    shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
+    lines = [[row[key] for key in keys] for row in shown]
+    headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
+    click.echo(tabulate(lines, headers=headers) if lines else f"{store} holds no cells yet.")

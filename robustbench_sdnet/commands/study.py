@@ -1,0 +1,179 @@
+"""`sdnet-bench study`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..console import options
+from ..console.progress import shown_progress
+from ..console.tables import say_doubts, say_fit
+
+if TYPE_CHECKING:
+    from ..specs import Cell
+
+BUDGETS = ("small", "standard", "full")
+
+
+@click.command()
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option(
+    "--budget",
+    "budget_name",
+    type=click.Choice(BUDGETS),
+    default="small",
+    show_default=True,
+    help="How much to look at: minutes, hours or days on a CPU.",
+)
+@click.option(
+    "--eps",
+    default="8/255",
+    show_default=True,
+    metavar="EPS",
+    help="Budget of the attacks, as a fraction or a decimal, or a comma list of them.",
+)
+@click.option(
+    "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget."
+)
+@click.option(
+    "--lambda-scope",
+    type=click.Choice(["stem", "all"]),
+    default="stem",
+    show_default=True,
+    help="Which CSC layers lambda is set on.",
+)
+@options.data_option
+@options.data_root_option
+@options.limit_option
+@options.store_option
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where study.md and study.html go [default: beside the store].",
+)
+@options.runs_option
+@options.seed_option
+@options.device_option
+@options.batch_size_option
+@options.precision_option
+@options.json_option
+def study(
+    models: tuple[str, ...],
+    budget_name: str,
+    eps: str,
+    norm: str,
+    lambda_scope: str,
+    data: str | None,
+    data_root: str | None,
+    limit: int | None,
+    store: str,
+    output: Path | None,
+    runs: Path,
+    seed: int,
+    device: str,
+    batch_size: int | None,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Answer the whole question in one run: does another lambda make MODEL robust?
+
+    Four noises at several severities, at fixed lambdas and by policies; PGD at every lambda, evaluated at every lambda;
+    a gradient-free attack and random noise at each; diagnostics. Then the report, which ends in a conclusion.
+    A run that was stopped goes on where it was when the same command is given again.
+
+    \b
+    Examples:
+      sdnet-bench study runs/cifar10-sdnet20
+      sdnet-bench study runs/digits-sdnet20 runs/digits-resnet20 --limit 100
+      sdnet-bench study cifar10/sdnet20 --budget standard --eps 2/255,8/255
+    """
+    budgets = options.eps_list(norm)(eps)
+    options.check_sources(models, data, device)
+    options.check_clean(data, "A study")
+
+    from .. import study as work
+    from ..evaluation import Setting
+
+    setting = Setting(
+        models=models,
+        data=data or _data_of(models[0]),
+        data_root=data_root,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        store=store,
+        runs=runs,
+    )
+    cells = work.study(
+        setting,
+        work.budget_named(budget_name),
+        budgets,
+        norm=norm,
+        seed=seed,
+        scope=lambda_scope,
+        shown=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
+        on_fit=say_fit,
+        on_check=_say_check,
+        on_ready=say_doubts,
+    )
+    written = _report(store, output)
+    found = _found(store, cells)
+    if as_json:
+        click.echo(
+            json.dumps({**found, "reports": [str(path) for path in written]}, indent=2, allow_nan=False)
+        )
+        return
+    for item in found["conclusion"]:
+        click.echo(
+            textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n"
+        )
+    for path in written:
+        click.echo(f"report {path}")
+
+
+def _data_of(model: str) -> str | None:
+    """The data set that the first model was trained on."""
+    from ..zoo.names import describe_model
+
+    return describe_model(model).data or None
+
+
+def _say_check(cell: Cell) -> None:
+    from ..answers.records import lambda_value
+
+    lam = lambda_value(cell.lam)
+    at = "" if lam is None else f" at lambda {lam}"
+    click.echo(f"Checking {cell.perturbation.label} on {cell.model.name}{at}.", err=True)
+
+
+def _report(store: str, output: Path | None) -> list[Path]:
+    from ..reports import beside, report
+
+    folder = output or beside(store)
+    endings = {"markdown": "study.md", "html": "study.html"}
+    return [Path(report(store, kind, output=folder / name)) for kind, name in endings.items()]
+
+
+def _found(store: str, cells: list[Cell]) -> dict[str, Any]:
+    """The study's own records and tests, out of a store that may hold others, and what they come to."""
+    from ..answers.comparisons import comparisons
+    from ..answers.records import records
+    from ..answers.rivals import rivals
+    from ..reports.conclusion import sentences
+
+    wanted, names = {cell.id for cell in cells}, {cell.model.name for cell in cells}
+    data = {cell.data.name for cell in cells}
+    rows = records(store, only=wanted)
+    compared = [
+        row for row in comparisons(store) if {row["model_a"], row["model_b"]} <= names and row["data"] in data
+    ]
+    missed = [row for row in rivals(store) if row["model"] in names and row["data"] in data]
+    answers = [{"question": asked, "answer": text} for asked, text in sentences(rows, compared, missed)]
+    return {"records": rows, "comparisons": compared, "rivals": missed, "conclusion": answers}

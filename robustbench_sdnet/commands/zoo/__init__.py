@@ -1,0 +1,115 @@
+"""`sdnet-bench zoo`: list, info, fetch, import, verify, export."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from ...console import options
+from .importing import import_model
+from .models import export, shown_share, verify
+
+
+@click.group()
+def zoo() -> None:
+    """Models that ship, models that can be fetched, and checkpoints of others.
+
+    \b
+    Examples:
+      sdnet-bench zoo list
+      sdnet-bench zoo verify cifar10/sdnet20 --data cifar10
+      sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data cifar10
+    """
+
+
+@zoo.command(name="list")
+@options.json_option
+def list_models(as_json: bool) -> None:
+    """List the models of the zoo.
+
+    \b
+    Examples:
+      sdnet-bench zoo list
+      sdnet-bench zoo list --json
+    """
+    from ...zoo.shelf.index import entries, listing
+
+    rows = [listing(item) for item in entries()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from tabulate import tabulate
+
+    lines = [
+        [
+            row["name"],
+            row["arch"],
+            row["recipe"],
+            f"{100 * row['accuracy']:.2f} %",
+            "yes" if row["local"] else "fetch",
+        ]
+        for row in rows
+    ]
+    click.echo(
+        tabulate(lines, headers=["name", "architecture", "recipe", "accuracy", "here"]) or "The zoo is empty."
+    )
+
+
+@zoo.command()
+@click.argument("model")
+@options.json_option
+def info(model: str, as_json: bool) -> None:
+    """Show what is known of MODEL: a zoo name, a run, a checkpoint or an external source.
+
+    \b
+    Examples:
+      sdnet-bench zoo info cifar10/sdnet20
+      sdnet-bench zoo info runs/digits-sdnet20 --json
+    """
+    from ...zoo.names import describe_model
+    from ...zoo.shelf.index import entries, listing
+
+    row = next((listing(item) for item in entries() if item.name == model), {})
+    if row.get("local", True):
+        card = asdict(describe_model(model))
+        row = card | row | {"path": None if card["path"] is None else str(card["path"])}
+    if as_json:
+        click.echo(json.dumps(row, indent=2, default=str))
+        return
+    from tabulate import tabulate
+
+    shown = [(key, json.dumps(value) if isinstance(value, dict) else value) for key, value in row.items()]
+    click.echo(tabulate(shown, tablefmt="plain", disable_numparse=True))
+
+
+@zoo.command()
+@click.argument("source")
+@click.option(
+    "--from", "place", metavar="URL|DIR", help="Where the zoo's files are [default: where the index says]."
+)
+@click.option("--sha256", metavar="HEX", help="Expected checksum [default: the index's, for its models].")
+@options.json_option
+def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> None:
+    """Fetch SOURCE, a zoo name, URL or path, into the cache; a broken download goes on where it stopped.
+
+    \b
+    Examples:
+      sdnet-bench zoo fetch cifar10/sdnet18
+      sdnet-bench zoo fetch cifar10/sdnet18 --from ../checkout/weights
+      sdnet-bench zoo fetch https://example.org/sdnet18.safetensors --sha256 0123...
+    """
+    from ...zoo.files.whole import sha256_of
+    from ...zoo.shelf.fetch import fetch as bring
+
+    with shown_share("fetching", quiet=as_json) as update:
+        path = bring(source, place=place, sha256=sha256, on_progress=update)
+    if as_json:
+        click.echo(json.dumps({"source": source, "path": str(path), "sha256": sha256_of(path)}))
+    else:
+        click.echo(f"{source} is at {path}")
+
+
+for command in (import_model, verify, export):
+    zoo.add_command(command)

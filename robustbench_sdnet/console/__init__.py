@@ -1,0 +1,1 @@
+"""What the commands share on the screen: options, progress, tables, findings."""

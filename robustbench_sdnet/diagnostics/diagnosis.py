@@ -1,0 +1,141 @@
+"""All sixteen checks of one model on some images, in the order of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..attacks.engine.losses import negative_margin
+from ..attacks.engine.passes import frozen
+from ..attacks.native.wrapper import checked
+from ..errors import InputError
+from . import instant, rivals, smoothness, strength
+from .record import CHECKS, FAIL, Verdict, not_run, seen_on
+from .subject import STEPS, Subject, follow
+
+_CHEAP_SAMPLES = 100
+
+
+def diagnose(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    norm: str = "linf",
+    seed: int = 0,
+    cheap: bool = False,
+    survivors: Tensor | None = None,
+    model_at: Callable[[float], nn.Module] | None = None,
+    lambdas: Sequence[float] = (),
+    others: Mapping[str, nn.Module] | None = None,
+    sample_ids: Tensor | None = None,
+    batch_size: int = 100,
+    queries: int = 200,
+) -> list[Verdict]:
+    """Does an attack at this budget measure the model, or is it held back?
+
+    Args:
+        model: in [0, 1] images to logits, at the lambda that is deployed; left as it is.
+        images: (n, c, h, w) float32 in [0, 1].
+        labels: (n,) int64.
+        eps: the budget under trial, above 0.
+        norm: "linf" or "l2".
+        seed: of every random start, draw and direction.
+        cheap: only the checks that cost a few passes a sample; the others say not_run.
+        survivors: (n,) bool, robust under the attacks on trial; None attacks here, with PGD of 20 steps.
+        model_at: the model at another lambda, as a module of its own.
+        lambdas: other lambdas to transfer perturbations from, through `model_at`.
+        others: other models to transfer from, by name.
+        sample_ids: (n,) int64 that key the draws; None numbers the samples.
+        batch_size: at most this many samples at once.
+        queries: of the gradient-free attack, a survivor.
+
+    Returns:
+        One verdict for each row of `CHECKS`, in its order.
+
+    Raises:
+        InputError: an argument is out of range, or there are no images.
+        ModelError: the model raised or returned logits that are not finite.
+    """
+    if not eps > 0:
+        raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
+    ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
+    if len(images) == 0:
+        raise InputError("Diagnostics need at least one image, got none.")
+    subject = Subject(
+        model=model,
+        images=images,
+        labels=labels,
+        ids=ids,
+        eps=eps,
+        norm=norm,
+        seed=seed,
+        batch_size=batch_size,
+        survivors=survivors,
+    )
+    sources = {} if model_at is None else {f"lambda {value:g}": model_at(value) for value in lambdas}
+    sources |= others or {}
+    with frozen(model):
+        found = {
+            verdict.check: verdict for verdict in _verdicts(subject, sources, cheap=cheap, queries=queries)
+        }
+    skipped = "Not among the cheap checks; `sdnet-bench diagnose` makes them all."
+    return [found.get(check) or not_run(check, skipped) for check in CHECKS]
+
+
+def _verdicts(
+    subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool, queries: int
+) -> list[Verdict]:
+    randomised = instant.randomised(subject)
+    found = [
+        *seen_on(len(subject), randomised, instant.probabilities(subject)),
+        *seen_on(1, instant.test_time_optimisation(subject)),
+        *_smooth(subject, randomised),
+    ]
+    subject = subject.take(subject.right())
+    if len(subject) == 0:
+        why = "The model gets none of these images right, so there is nothing to attack."
+        return [*found, *(not_run(check, why) for check in CHECKS if check not in {v.check for v in found})]
+    # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
+    found += seen_on(len(subject), instant.zero_gradient(subject))
+    return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
+
+
+def _smooth(subject: Subject, randomised: Verdict) -> list[Verdict]:
+    if randomised.verdict == FAIL:
+        why = "The model is randomised, so differences between calls say nothing."
+        return [not_run(check, why) for check in ("rough_loss", "wrong_gradient")]
+    exact = smoothness.in_float64(subject)
+    return seen_on(len(exact or ()), smoothness.rough_loss(exact), smoothness.wrong_gradient(exact))
+
+
+def _cheap_attacks(subject: Subject) -> list[Verdict]:
+    few = subject.take(torch.arange(min(_CHEAP_SAMPLES, len(subject)), device=subject.labels.device))
+    survivors = few.survivors
+    if survivors is None:
+        survivors = ~follow(few).broken()
+    return seen_on(len(few), rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors))
+
+
+def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Verdict]:
+    trace = follow(subject, steps=2 * STEPS, leave=False)
+    by_entropy = trace.broken(STEPS)
+    by_margin = follow(subject, negative_margin).broken()
+    iterative = ~trace.broken() if subject.survivors is None else subject.survivors
+    white_box = iterative & ~by_margin if subject.survivors is None else subject.survivors
+    return seen_on(
+        len(subject),
+        rivals.gradient_free_wins(subject, white_box, queries),
+        rivals.single_step_wins(subject, iterative),
+        strength.not_monotone_in_eps(subject, ~by_entropy),
+        strength.unbounded_eps_survives(subject),
+        rivals.transfer_wins(subject, white_box, sources),
+        rivals.noise_wins(subject, iterative),
+        strength.not_converged(trace),
+        strength.lost_success(trace),
+        strength.losses_disagree(subject, by_entropy, by_margin),
+        strength.restart_sensitive(subject, by_entropy),
+    )

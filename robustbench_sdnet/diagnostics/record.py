@@ -1,0 +1,104 @@
+"""What a diagnostic says, the table of them all, and the rules that turn a count into pass, warn or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
+
+TOLERATED = 0.02  # share of samples that more steps or restarts may still break
+NOTICED = 0.005  # above this share, say so
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer of one check.
+
+    Attributes:
+        check: its id, a key of `CHECKS`.
+        verdict: "pass", "warn", "fail" or "not_run"; a fail marks the accuracy untrusted.
+        value: the number behind it; None when it was not run.
+        sentence: what that number means, for a reader.
+        images: how many it looked at; None when it was not run.
+    """
+
+    check: str
+    verdict: str
+    value: float | None
+    sentence: str
+    images: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A row of the table: what is asked, and whether it costs no more than a few passes a sample."""
+
+    question: str
+    cheap: bool = False
+
+
+CHECKS: Mapping[str, Check] = MappingProxyType(
+    {
+        "randomised": Check("Do logits differ between calls on the same input?", cheap=True),
+        "probabilities": Check(
+            "Does the model return probabilities, so that the loss saturates?", cheap=True
+        ),
+        "zero_gradient": Check("Is the input gradient zero or not finite?", cheap=True),
+        "test_time_optimisation": Check("Does the forward pass run autograd?", cheap=True),
+        "gradient_free_wins": Check("Does Square break samples that white-box attacks do not?"),
+        "single_step_wins": Check("Does FGSM break samples that PGD does not?", cheap=True),
+        "not_monotone_in_eps": Check("Does robust accuracy rise with eps?"),
+        "unbounded_eps_survives": Check("Do samples survive a very large eps?"),
+        "transfer_wins": Check("Do perturbations made elsewhere break what the direct attack does not?"),
+        "noise_wins": Check("Does random noise break samples that PGD does not?", cheap=True),
+        "not_converged": Check("Do more steps lower accuracy, or does the loss still move?"),
+        "lost_success": Check("Are samples broken on the way but not at the end?"),
+        "rough_loss": Check("Is the loss unstable under tiny random perturbations?", cheap=True),
+        "losses_disagree": Check("Do cross-entropy and margin attacks disagree widely?"),
+        "restart_sensitive": Check("Do restarts or the step size change the accuracy?"),
+        "wrong_gradient": Check("Do finite differences contradict autograd?", cheap=True),
+    }
+)
+
+
+def not_run(check: str, why: str) -> Verdict:
+    """A check that could not be made, with its reason."""
+    return Verdict(check, NOT_RUN, None, why)
+
+
+def seen_on(images: int, *verdicts: Verdict) -> list[Verdict]:
+    """The verdicts with the number of images they are about; those that were not run have none."""
+    return [found if found.verdict == NOT_RUN else replace(found, images=images) for found in verdicts]
+
+
+def above(check: str, value: float, sentence: str, *, warn: float, fail: float) -> Verdict:
+    """Grade a number by two thresholds: fail above `fail`, warn above `warn`."""
+    return Verdict(check, FAIL if value > fail else WARN if value > warn else PASS, value, sentence)
+
+
+def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, noticed: float) -> Verdict:
+    """Grade a count by exact binomial tests at 1 %: fail when it is too many for a rate of `tolerated`.
+
+    Args:
+        count: samples that speak against the attack, of `n`.
+        tolerated: fail when the test rejects this rate, from three samples on.
+        noticed: warn when it rejects this one.
+    """
+    from ..statistics import exceeds_rare_rate
+
+    verdict = PASS
+    if exceeds_rare_rate(count, n, rate=tolerated):
+        verdict = FAIL
+    elif exceeds_rare_rate(count, n, rate=noticed):
+        verdict = WARN
+    return Verdict(check, verdict, float(count), sentence)
+
+
+def trusted(verdicts: Iterable[Verdict]) -> str:
+    """The word beside an accuracy: untrusted after a fail, trusted after checks that ran, else unchecked."""
+    found = {verdict.verdict for verdict in verdicts}
+    if FAIL in found:
+        return "untrusted"
+    return "trusted" if found & {PASS, WARN} else "unchecked"

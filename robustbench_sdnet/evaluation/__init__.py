@@ -1,1 +1,0 @@
-"""Plan cells, answer them shard by shard, store every answer once."""

@@ -1,0 +1,261 @@
+"""From what a user asks to specs: models by name, data by name, corruptions and attacks with all their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..attacks.registry import attack_info, check_params
+from ..attacks.registry import chain as stages_of
+from ..corruptions.registry import corruption_info, expand
+from ..errors import InputError
+from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, ModelSpec, decimal_text, params
+
+if TYPE_CHECKING:
+    from ..data import ImageData
+    from ..zoo.names import ModelCard
+
+DEFAULT_EPS = "8/255"
+TRAINING_SETS = {"cifar10c": "cifar10", "cifar10.1": "cifar10", "cifar100c": "cifar100"}
+
+
+def corruption_specs(
+    names: str | Iterable[str],
+    severities: Sequence[int] = (),
+    levels: Sequence[Decimal] = (),
+    seed: int = 0,
+    source: str = "generated",
+) -> list[CorruptionSpec]:
+    """Corruptions at every severity, or at every level.
+
+    Args:
+        names: corruption names, "all", "main", "extra" or a category; a comma list or several.
+        severities: 1 to 5.
+        levels: free noise levels, instead of severities.
+        seed: of the draws; a corruption without draws ignores it.
+        source: "generated" or "published".
+
+    Raises:
+        InputError: an unknown name, or a level for a corruption that has none.
+    """
+    found: list[CorruptionSpec] = []
+    for name in expand(names):
+        info = corruption_info(name)
+        own = seed if info.random and source == "generated" else 0
+        shared: dict[str, Any] = {"name": name, "seed": own, "version": info.version, "source": source}
+        if levels:
+            if not info.levels:
+                raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")
+            found.extend(CorruptionSpec(level=decimal_text(level), **shared) for level in levels)
+        else:
+            found.extend(CorruptionSpec(severity=severity, **shared) for severity in severities)
+    return found
+
+
+def corruptions_of(
+    data: ImageData,
+    names: str,
+    severities: Sequence[int],
+    levels: Sequence[Decimal] = (),
+    seed: int = 0,
+) -> list[CorruptionSpec]:
+    """The corruptions to ask about a data set: those that a folder of corrupted images holds, else drawn here.
+
+    A folder that `data generate` wrote names its seed and versions; any other counts as published.
+
+    Raises:
+        InputError: an unknown name, something that the folder does not hold, or levels of a folder.
+    """
+    from ..data.published import PublishedPixels
+
+    if not isinstance(data.pixels, PublishedPixels):
+        return corruption_specs(names, severities, levels, seed)
+    if levels:
+        raise InputError("A folder of corrupted images has severities, not levels. Leave out --level.")
+    made = data.pixels.published.generated
+    found = corruption_specs(available(data, names), severities, source="published")
+    return [
+        replace(
+            spec,
+            source="generated",
+            version=made.versions[spec.name],
+            seed=made.seed if corruption_info(spec.name).random else 0,
+        )
+        if made and spec.name in made.versions
+        else spec
+        for spec in found
+    ]
+
+
+def available(data: ImageData, names: str) -> str:
+    """The corruptions asked for of a published folder; a group means those of it that the folder holds.
+
+    Raises:
+        InputError: a corruption asked for by name is not in the folder, or nothing of a group is.
+    """
+    from ..data.published import PublishedPixels
+
+    if not isinstance(data.pixels, PublishedPixels):
+        raise InputError(f"'{data.name}' is no folder of published corruptions. Write cifar10c:PATH.")
+    held = data.pixels.published.corruptions
+    named = {part.strip() for part in names.split(",")}
+    found = [name for name in expand(names) if name in held or name in named]
+    lacking = [name for name in found if name not in held]
+    if lacking or not found:
+        raise InputError(f"{data.name} holds {', '.join(held)}, not {', '.join(lacking) or names}.")
+    return ",".join(found)
+
+
+def attack_specs(
+    name: str,
+    budgets: Sequence[Eps],
+    norm: str = "linf",
+    given: Mapping[str, str] | None = None,
+    seed: int = 0,
+    chain: str = "",
+) -> list[AttackSpec]:
+    """An attack at every budget, with all its hyper-parameters; a chain such as autoattack as its stages.
+
+    Args:
+        name: an attack, a chain, `torchattacks:NAME` or `foolbox:NAME`.
+        budgets: what eps to attack at; empty only for attacks that take none.
+        given: hyper-parameters as texts; the others keep their defaults.
+        seed: of the draws.
+        chain: set for the stages of a chain.
+
+    Raises:
+        InputError: an unknown name, norm or hyper-parameter, or a value of the wrong type.
+    """
+    info = attack_info(name)
+    if norm not in info.norms:
+        raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
+    chosen = check_params(info, given or {})
+    changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
+    text = ",".join(changed + ([f"seed={seed}"] if seed else []))
+    stages = stages_of(name, chosen)
+    if len(stages) > 1:
+        whole = f"{name}({text})" if text else name
+        return [
+            spec
+            for eps in budgets
+            for stage, options in stages
+            for spec in attack_specs(stage, [eps], norm, {k: str(v) for k, v in options.items()}, seed, whole)
+        ]
+    if not budgets and not info.minimal_norm:
+        raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
+    shown = "" if chain else text
+    wanted: Sequence[Eps | None] = budgets or [None]
+    return [
+        AttackSpec(
+            name=name,
+            eps=eps,
+            norm=norm,
+            params=params(chosen),
+            seed=seed,
+            version=info.version,
+            kind=info.kind,
+            chain=chain,
+            shown=shown,
+        )
+        for eps in wanted
+    ]
+
+
+def model_spec(card: ModelCard) -> ModelSpec:
+    """What identifies the model that a card describes."""
+    return ModelSpec(
+        name=card.name,
+        source=card.source,
+        arch=card.arch,
+        weights=card.weights_hash,
+        options=params(card.options),
+        mean=tuple(card.mean),
+        std=tuple(card.std),
+        training_lambda=card.lam if card.has_lambda else None,
+    )
+
+
+def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | None) -> list[ModelSpec]:
+    """The models of that name, or every model at hand that was trained on the data set.
+
+    Raises:
+        InputError: an unknown name, or no model at hand.
+    """
+    from ..zoo.names import describe_model, find_models
+
+    trained_on = training_set(data.name)
+    if names:
+        cards = [describe_model(name) for name in names]
+    else:
+        cards = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
+    if not cards:
+        raise InputError(
+            f"No model trained on {trained_on} is at hand. "
+            f"Run 'sdnet-bench train {trained_on} sdnet20' or give --model."
+        )
+    specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
+    return _distinct(sorted(specs.values(), key=lambda spec: spec.name))
+
+
+def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
+    """Refuse two different models of one name: a report could not tell them apart."""
+    seen: dict[str, ModelSpec] = {}
+    for spec in specs:
+        if spec.name in seen:
+            raise InputError(
+                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. "
+                "Rename one."
+            )
+        seen[spec.name] = spec
+    return specs
+
+
+def train_hash(data: ImageData, root: str | None) -> str | None:
+    """The content hash of the training split that belongs to a data set; None where it is not at hand."""
+    from ..data import load
+    from ..errors import SdnetBenchError
+
+    if data.name == "imagenet":
+        return None
+    try:
+        if data.split == "train":
+            return data.content_hash
+        return load(training_set(data.name), "train", root, download=False).content_hash
+    except SdnetBenchError:
+        return None
+
+
+def training_set(name: str) -> str:
+    """The data set whose training split belongs to a test set: cifar10 to its published corruptions."""
+    kind, colon, _ = name.partition(":")
+    return TRAINING_SETS.get(kind, name) if colon else name
+
+
+def data_spec(data: ImageData) -> DataSpec:
+    """What identifies a split of a data set."""
+    return DataSpec(name=shown_name(data.name), source=data.name, split=data.split, content=data.content_hash)
+
+
+def shown_name(name: str) -> str:
+    """A data set as reports name it: without the folders of its path."""
+    kind, colon, path = name.partition(":")
+    return f"{kind}:{Path(path).name}" if colon else kind
+
+
+def default_data(runs: Path) -> str:
+    """The data set of the newest run.
+
+    Raises:
+        InputError: there is no run.
+    """
+    from ..zoo.names import newest_run
+
+    card = newest_run(runs)
+    if card is None:
+        raise InputError(
+            f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
+        )
+    return card.data

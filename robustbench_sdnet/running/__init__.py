@@ -1,0 +1,1 @@
+"""Answer cells: models, devices, engines. Torch, never SQL."""

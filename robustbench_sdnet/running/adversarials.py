@@ -1,0 +1,62 @@
+"""Adversarial images as files: one .npz a cell, exact, with the accuracy of what was saved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from ..attacks.saving import SavedAdversarials, save_adversarials
+from ..errors import StoreError
+from ..specs import AttackSpec, Cell
+from ..store.images import ImageFolder
+from ..store.store import Store
+from .deploy import deployed
+from .worker import Worker
+
+
+def save_cells(
+    cells: Sequence[Cell], *, store: Store, worker: Worker, count: int, folder: Path, eight_bit: bool = False
+) -> Iterator[tuple[Cell, SavedAdversarials]]:
+    """Write the perturbed images of every attack of a plan that was run with its images kept.
+
+    Args:
+        count: how many samples, from the first.
+        folder: gets one file a cell, named after model, attack, eps and lambda.
+        eight_bit: also the images rounded to 8 bits, with their accuracy.
+
+    Raises:
+        StoreError: some images are not kept.
+    """
+    kept = ImageFolder(store.images_folder)
+    labels = torch.from_numpy(worker.data.labels[:count])
+    for cell in dict.fromkeys(cells):
+        if cell.kind not in ("attack", "noise"):
+            continue
+        images = kept.fetch(cell.id, 0, count)
+        if images is None:
+            raise StoreError(f"The images of {file_name(cell)} are not kept. Run the attack again.")
+        policies = worker.policies.get(cell.model.key, {})
+        with deployed(worker.model(cell.model), cell.lam, policies) as classifier:
+            yield (
+                cell,
+                save_adversarials(
+                    folder / file_name(cell),
+                    classifier,
+                    torch.from_numpy(images).to(worker.device),
+                    labels.to(worker.device),
+                    sample_ids=worker.data.ids[:count].tolist(),
+                    eight_bit=eight_bit,
+                ),
+            )
+
+
+def file_name(cell: Cell) -> str:
+    """A name that says what is in the file, and ends in the cell's id, so that no two cells share it."""
+    spec = cell.perturbation
+    eps = f"eps{spec.eps.text}" if isinstance(spec, AttackSpec) and spec.eps else ""
+    lam = f"lambda{cell.lam.text}" if cell.lam else ""
+    words = "-".join(word for word in (cell.model.name, spec.label, eps, lam, cell.id[:8]) if word)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", words) + ".npz"

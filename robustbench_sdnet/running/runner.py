@@ -1,0 +1,137 @@
+"""Drive a plan: skip what is stored, run the rest on an engine, store every shard as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..errors import ModelError
+from ..planning.plan import Range, Task, missing, tasks
+from ..specs import AttackSpec, Cell
+from ..store.images import ImageFolder
+from ..store.store import Store
+from .engines import local
+from .worker import Failure, Inputs, Worker
+
+
+@dataclass
+class Progress:
+    """How far a run has come; costs are sample passes at the most.
+
+    Attributes:
+        shards: shards of this run, and how many of them are answered.
+        stored: shards of the plan that an earlier run had stored already.
+    """
+
+    shards: int
+    stored: int
+    cost: int
+    done_shards: int = 0
+    done_cost: int = 0
+    label: str = ""
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run(
+    cells: Sequence[Cell],
+    *,
+    store: Store,
+    worker: Worker,
+    count: int,
+    keep_images: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Answer every cell on the first `count` samples and store the answers.
+
+    A model that fails is left out of the rest of the run; the others go on, and its error is raised at the end.
+
+    Args:
+        cells: the plan, parents before children.
+        keep_images: keep every attack's perturbed images, not only those that a later cell needs.
+        on_progress: called before the first task and after each.
+
+    Raises:
+        ModelError: a model failed; everything else is stored.
+        StoreError: the store cannot be written.
+    """
+    by_id = {cell.id: cell for cell in cells}
+    store.add_cells(by_id, count)
+    kept = ImageFolder(store.images_folder)
+    waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
+    attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
+    with_images = attacks if keep_images else waiting
+    todo = _tasks(cells, store, worker, count, kept, with_images, keep_images)
+    progress = Progress(
+        shards=sum(len(task.cells) for task in todo),
+        stored=sum(len(found) for cell_id, found in store.ranges().items() if cell_id in by_id),
+        cost=sum(task.cost for task in todo),
+    )
+    on_progress(progress)
+    for task, answers in local.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
+        for answer in answers:
+            if isinstance(answer, Failure):
+                progress.failed[answer.model] = answer.message
+                continue
+            if answer.images is not None and answer.cell.id in with_images:
+                kept.keep(answer.cell.id, task.start, answer.images)
+            store.add_shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost)
+        progress.done_shards += len(task.cells)
+        progress.done_cost += task.cost
+        progress.label = _label(task)
+        on_progress(progress)
+    if progress.failed:
+        raise ModelError(" | ".join(progress.failed.values()))
+    return progress
+
+
+def _tasks(
+    cells: Sequence[Cell],
+    store: Store,
+    worker: Worker,
+    count: int,
+    kept: ImageFolder,
+    with_images: set[str],
+    keep_all: bool,
+) -> list[Task]:
+    """Missing shards, and attack shards again whose images a later cell needs but are gone."""
+    stored: dict[str, list[Range]] = store.ranges()
+    again = {}
+    for cell_id in with_images & set(stored):
+        children = [stored.get(cell.id, []) for cell in cells if cell_id in cell.parents]
+        again[cell_id] = [
+            (a, b)
+            for a, b in stored[cell_id]
+            if (keep_all or any(any(missing((a, min(b, count)), child)) for child in children))
+            and kept.fetch(cell_id, a, b) is None
+        ]
+    for cell_id, ranges in again.items():
+        stored[cell_id] = [part for part in stored[cell_id] if part not in ranges]
+    height, width = worker.data.image_shape
+    return tasks(cells, stored, count, pixels=height * width, device=worker.device)
+
+
+def _inputs(task: Task, store: Store, kept: ImageFolder) -> Inputs:
+    outcomes, images = {}, {}
+    for cell in task.cells:
+        for parent in cell.parents:
+            found = kept.fetch(parent, task.start, task.stop)
+            if found is not None:
+                images[parent] = found
+            if cell.kind != "transfer":
+                outcome = store.outcome(parent, task.start, task.stop)
+                if outcome is not None:
+                    outcomes[parent] = outcome
+    return Inputs(outcomes, images)
+
+
+def _label(task: Task) -> str:
+    """What a task is about: an attack belongs to one cell, a corruption to all models and lambdas at once."""
+    cell = task.cells[0]
+    perturbation = cell.perturbation
+    if not isinstance(perturbation, AttackSpec):
+        return perturbation.label + (f" {perturbation.severity}" if perturbation.severity else "")
+    parts = [perturbation.label]
+    parts += [f"eps {perturbation.eps}"] if perturbation.eps else []
+    parts += [f"lambda {cell.lam.text}"] if cell.lam else []
+    parts += [f"made at {cell.lam_attack.text}"] if cell.kind == "transfer" and cell.lam_attack else []
+    return f"{', '.join(parts)} on {cell.model.name}"

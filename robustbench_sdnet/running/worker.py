@@ -1,0 +1,345 @@
+"""Answer tasks on one device: the only place that holds models and images.
+
+An answer depends on its task alone, so any engine may run any task on any worker, in any order that puts parents
+before children, and as often as it likes.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..data.published import PublishedPixels, corrupted_images
+from ..data.tensors import to_images
+from ..errors import ModelError, SdnetBenchError
+from ..planning.plan import Task
+from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..store.outcome import Outcome
+from ..version import VERSION
+from .deploy import Answered, deployed, logits_at_each
+from .ladder import batches
+from .predict import check_labels, margins
+
+if TYPE_CHECKING:
+    from ..attacks.engine.result import AttackResult
+    from ..data import ImageData
+    from ..lambdas import Policy
+
+_NOTHING = np.float32(np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a task needs of its parents: outcomes and perturbed images, by cell id."""
+
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    images: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The outcome of one cell of a task, what it cost, and the perturbed images of an attack."""
+
+    cell: Cell
+    outcome: Outcome
+    cost: dict[str, Any]
+    images: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ShardInput:
+    """The samples of a shard: pixels uint8 (n, h, w, 3), corrupted or not; labels (n,) on the device; ids (n,)."""
+
+    pixels: NDArray[np.uint8]
+    labels: Tensor
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a model gave no answer; it is left out of what follows."""
+
+    model: str
+    message: str
+
+
+@dataclass(eq=False)
+class Worker:
+    """Models and data on one device.
+
+    Attributes:
+        data: the images that are asked about.
+        load: from a `ModelSpec` to a module in evaluation mode on the device.
+        device: "cpu", "cuda", "cuda:1", ...
+        batch_size: the largest batch, top rung of the ladder.
+        policies: by the model's key, what a model's input-dependent lambdas stand for.
+    """
+
+    data: ImageData
+    load: Callable[[ModelSpec], nn.Module]
+    device: str = "cpu"
+    batch_size: int = 250
+    policies: dict[str, dict[LambdaSpec, Policy]] = field(default_factory=dict)
+    _models: dict[ModelSpec, nn.Module] = field(default_factory=dict)
+    _failed: dict[ModelSpec, Failure] = field(default_factory=dict)
+
+    def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
+        """Every cell of a task, or why its model cannot answer."""
+        perturbation = task.cells[0].perturbation
+        pixels = corrupted(
+            self.data, perturbation if isinstance(perturbation, CorruptionSpec) else CLEAN, task
+        )
+        shard = self._shard(task, pixels)
+        found: list[Answer | Failure] = []
+        for spec in dict.fromkeys(cell.model for cell in task.cells):
+            cells = [cell for cell in task.cells if cell.model == spec]
+            if spec not in self._failed:
+                try:
+                    found.extend(self._answers(spec, cells, shard, inputs))
+                    continue
+                except SdnetBenchError as error:
+                    self._failed[spec] = Failure(spec.name, str(error))
+                except torch.OutOfMemoryError:
+                    self._failed[spec] = Failure(
+                        spec.name,
+                        f"{spec.name} does not fit the device's memory. Take a smaller --batch-size.",
+                    )
+            found.append(self._failed[spec])
+        return found
+
+    def model(self, spec: ModelSpec) -> nn.Module:
+        """A model, loaded once."""
+        if spec not in self._models:
+            self._models[spec] = self.load(spec)
+        return self._models[spec]
+
+    def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
+        if isinstance(cells[0].perturbation, CorruptionSpec):
+            return list(self._predict(spec, cells, shard))
+        return [self._attack(cell, shard, inputs) for cell in cells]
+
+    def _shard(self, task: Task, pixels: NDArray[np.uint8]) -> ShardInput:
+        labels = torch.from_numpy(np.asarray(self.data.labels[task.start : task.stop], dtype=np.int64))
+        return ShardInput(
+            pixels=pixels,
+            labels=labels.to(self.device),
+            ids=np.asarray(self.data.ids[task.start : task.stop], dtype=np.int64),
+        )
+
+    def _predict(self, spec: ModelSpec, cells: Sequence[Cell], shard: ShardInput) -> Iterator[Answer]:
+        """All lambdas of one model on each batch, so that a batch is moved and converted once."""
+        model = self.model(spec)
+        lams = [cell.lam for cell in cells]
+        found: list[list[Prediction]] = [[] for _ in cells]
+        forwards = [0] * len(cells)
+        started = time.perf_counter()
+        for start, stop, size in batches(len(shard.pixels), self.batch_size):
+            images, labels = to_images(shard.pixels[start:stop], self.device), shard.labels[start:stop]
+            residual = self._residual(model, spec, images)
+            for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
+                check_labels(int(labels.max()), answered.logits.shape[1], spec.name)
+                found[index].append(_prediction(answered, labels, residual))
+                forwards[index] += answered.passes
+        seconds = (time.perf_counter() - started) / len(cells)
+        for cell, parts, passes in zip(cells, found, forwards, strict=True):
+            yield Answer(cell, _joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
+
+    def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
+        model, ids = self.model(cell.model), shard.ids
+        images = to_images(shard.pixels, self.device)
+        residual = self._residual(model, cell.model, images)
+        started = time.perf_counter()
+        if cell.kind == "transfer":
+            perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
+            outcome = self._transfer(cell, perturbed, shard, residual)
+            return Answer(cell, outcome, self._cost(cell, len(ids), 0, time.perf_counter() - started))
+        start = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device) if cell.warm else None
+        before = inputs.outcomes[cell.parents[0]] if cell.parents and start is None else None
+        alive = np.arange(len(ids)) if before is None else np.flatnonzero(before.right)
+        if before is not None and len(alive) == 0:
+            kept = self._before(cell, inputs, images).cpu().numpy()
+            return Answer(cell, before, self._cost(cell, 0, 0, 0.0), kept)
+        there = torch.from_numpy(alive).to(self.device)
+        with deployed(model, cell.lam_attack, self._policies(cell.model)) as classifier:
+            result = run_attack(
+                cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size, start
+            )
+        found = images if before is None else self._before(cell, inputs, images)
+        found[there] = result.images.to(images.dtype)
+        outcome = _attack_outcome(result, ids, alive, before, _fixed(cell.lam), residual)
+        cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
+        return Answer(cell, outcome, cost, found.cpu().numpy())
+
+    def _before(self, cell: Cell, inputs: Inputs, images: Tensor) -> Tensor:
+        """What the parent made of the images, where it was kept: it shows how those that broke there broke."""
+        made = inputs.images.get(cell.parents[0])
+        return images if made is None else torch.from_numpy(made).to(self.device)
+
+    def _transfer(self, cell: Cell, perturbed: Tensor, shard: ShardInput, residual: Tensor | None) -> Outcome:
+        parts = []
+        for start, stop, size in batches(len(perturbed), self.batch_size):
+            part = None if residual is None else residual[start:stop]
+            for answered in self._at_each(cell, perturbed[start:stop], [cell.lam], size):
+                parts.append(_prediction(answered, shard.labels[start:stop], part))
+        return _joined(parts, shard.ids)
+
+    def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
+        return self.policies.get(spec.key, {})
+
+    def _at_each(
+        self, cell: Cell, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
+    ) -> Iterator[Answered]:
+        """A batch at each lambda; predictions are screened in bfloat16 where the cell says so, transfer never is."""
+        return logits_at_each(
+            self.model(cell.model),
+            images,
+            lams,
+            self._policies(cell.model),
+            size=size,
+            name=cell.model.name,
+            screen=cell.precision == "bfloat16" and isinstance(cell.perturbation, CorruptionSpec),
+        )
+
+    def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
+        from ..zoo import residuals
+
+        if not spec.has_lambda:
+            return None
+        with torch.no_grad():
+            return torch.cat(
+                [residuals(model, images[a:b]) for a, b, _ in batches(len(images), self.batch_size)]
+            )
+
+    def _cost(self, cell: Cell, forwards: int, backwards: int, seconds: float) -> dict[str, Any]:
+        cuda = self.device.startswith("cuda")
+        peak = (
+            torch.cuda.max_memory_allocated()
+            if cuda
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
+        return {
+            "forwards": forwards,
+            "backwards": backwards,
+            "seconds": round(seconds, 4),
+            "memory_mib": round(peak / 2**20),
+            "device": torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
+            "precision": cell.precision,
+            "versions": {"robustbench_sdnet": VERSION, "torch": torch.__version__, "numpy": np.__version__},
+        }
+
+
+Prediction = dict[str, NDArray[Any]]
+
+
+def corrupted(data: ImageData, spec: CorruptionSpec, task: Task) -> NDArray[np.uint8]:
+    """A task's images under a corruption, uint8 (n, h, w, 3), from the generator or from a folder of them."""
+    start, stop = task.start, task.stop
+    if spec.name != "clean" and isinstance(data.pixels, PublishedPixels):
+        return corrupted_images(data, spec.name, spec.severity or 0, start, stop)
+    pixels = data.images(start, stop)
+    if spec.name == "clean":
+        return pixels
+    from ..corruptions import corrupt
+
+    level = None if spec.level is None else float(spec.level)
+    found: NDArray[np.uint8] = corrupt(
+        pixels,
+        spec.name,
+        severity=spec.severity or 3,
+        level=level,
+        seed=spec.seed,
+        sample_ids=data.ids[start:stop],
+    )
+    return found
+
+
+def run_attack(
+    cell: Cell,
+    classifier: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    ids: NDArray[np.int64],
+    batch_size: int,
+    start: Tensor | None = None,
+) -> AttackResult:
+    """Run a cell's attack, from `start` where given; what goes wrong inside names the model and the attack."""
+    from .. import attacks
+
+    spec = cell.perturbation
+    assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
+    shared: dict[str, Any] = {
+        "norm": spec.norm,
+        "seed": spec.seed,
+        "sample_ids": torch.from_numpy(ids),
+        "precision": cell.precision,
+        "batch_size": batch_size,
+    }
+    eps = None if spec.eps is None else float(spec.eps)
+    try:
+        if start is not None and eps is not None:
+            given = {**dict(spec.params), "random_start": False}
+            return attacks.pgd(classifier, images, labels, eps=eps, start=start, **given, **shared)
+        return attacks.run(spec.name, classifier, images, labels, eps=eps, params=dict(spec.params), **shared)
+    except ModelError as error:
+        raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
+
+
+def _prediction(answered: Answered, labels: Tensor, residual: Tensor | None) -> Prediction:
+    n, output, lam = len(labels), answered.logits.float(), answered.lam
+    lam_values = (
+        lam.float().cpu().numpy() if isinstance(lam, Tensor) else np.full(n, _NOTHING if lam is None else lam)
+    )
+    return {
+        "right": (output.argmax(1) == labels).cpu().numpy(),
+        "margin": margins(output, labels).cpu().numpy(),
+        "lam": lam_values.astype(np.float32),
+        "residual": np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
+    }
+
+
+def _joined(parts: Sequence[Prediction], ids: NDArray[np.int64]) -> Outcome:
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    broken = np.where(joined["right"], -1, 0).astype(np.int32)
+    return Outcome(ids=ids, broken_at=broken, distance=np.full(len(ids), _NOTHING), **joined)
+
+
+def _attack_outcome(
+    result: AttackResult,
+    ids: NDArray[np.int64],
+    alive: NDArray[np.int64],
+    before: Outcome | None,
+    lam: float | None,
+    residual: Tensor | None,
+) -> Outcome:
+    """The outcome of a shard of which only the samples at `alive` were attacked; the others keep their parent's."""
+    n = len(ids)
+    distance = result.extra.get("distance")
+    fresh: dict[str, NDArray[Any]] = {
+        "right": result.robust.cpu().numpy(),
+        "broken_at": result.broken_at.cpu().numpy().astype(np.int32),
+        "margin": result.margin.float().cpu().numpy(),
+        "distance": np.full(len(alive), _NOTHING) if distance is None else distance.float().cpu().numpy(),
+    }
+    merged: dict[str, NDArray[Any]] = {}
+    for key, values in fresh.items():
+        merged[key] = np.empty(n, values.dtype) if before is None else getattr(before, key).copy()
+        merged[key][alive] = values
+    return Outcome(
+        ids=ids,
+        lam=np.full(n, _NOTHING if lam is None else lam, np.float32),
+        residual=np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
+        **merged,
+    )
+
+
+def _fixed(lam: LambdaSpec | None) -> float | None:
+    return None if lam is None else lam.fixed

@@ -1,0 +1,183 @@
+"""Intervals and tests of accuracies: Wilson, exact McNemar, Holm, and the exact test of a rare rate.
+
+Every accuracy of the suite is a count of right answers on the same images: its interval is binomial, and two
+accuracies are compared pair by pair. Needs NumPy and SciPy alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from .errors import InputError
+
+RARE_RATE = 0.002
+RARE_ALPHA = 0.01
+RARE_MINIMUM = 3
+
+
+def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The score interval of a share (Wilson 1927), inside [0, 1] and sound for shares of 0 and 1.
+
+    Args:
+        right: samples that count, 0 to `n`.
+        n: samples.
+        confidence: coverage, between 0 and 1.
+
+    Returns:
+        Both ends as fractions; NaN when there are no samples.
+
+    Raises:
+        InputError: `right` lies outside 0 to `n`, or `confidence` outside (0, 1).
+    """
+    if not 0 <= right <= n:
+        raise InputError(f"wilson: right must lie in 0 to n, got {right} of {n}.")
+    if not 0 < confidence < 1:
+        raise InputError(
+            f"wilson: confidence must lie between 0 and 1, got {confidence}. Write 0.95 for 95 %."
+        )
+    if n == 0:
+        return math.nan, math.nan
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, shrink = right / n, 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At the edges the exact end is 0 or 1, which rounding would miss by 1e-17.
+    return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two lists of outcomes on the same images.
+
+    Attributes:
+        first, second: names, for readers.
+        n: images both saw.
+        only_first, only_second: images that one alone has right.
+        p_value: exact two-sided McNemar.
+        p_adjusted: the same after Holm's correction over the family it was compared in.
+    """
+
+    first: str
+    second: str
+    n: int
+    only_first: int
+    only_second: int
+    p_value: float
+    p_adjusted: float
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the first minus that of the second, as a fraction; NaN without images."""
+        return (self.only_first - self.only_second) / self.n if self.n else math.nan
+
+    def better(self, alpha: float = 0.05) -> str | None:
+        """The name of the one that is better at the corrected level `alpha`, or None when neither is."""
+        if self.p_adjusted >= alpha:
+            return None
+        return self.first if self.only_first > self.only_second else self.second
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p value of McNemar's test: are the disagreements a fair coin?
+
+    Args:
+        only_first: images that the first alone has right.
+        only_second: images that the second alone has right.
+
+    Returns:
+        min(1, 2 P(X <= smaller)) with X binomial(disagreements, 1/2); 1 without disagreements.
+
+    Raises:
+        InputError: a negative count.
+    """
+    if min(only_first, only_second) < 0:
+        raise InputError(f"mcnemar: counts must not be negative, got {only_first} and {only_second}.")
+    flips = only_first + only_second
+    if flips == 0:
+        return 1.0
+    return min(1.0, 2 * float(special.bdtr(min(only_first, only_second), flips, 0.5)))
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """P values corrected for their number (Holm 1979): reject those below alpha, and errors stay below alpha.
+
+    Args:
+        p_values: (m,), each in [0, 1].
+
+    Returns:
+        (m,) corrected values in the order given: never below the raw ones, never above 1.
+
+    Raises:
+        InputError: a value outside [0, 1], or not a list.
+    """
+    raw = np.asarray(p_values, dtype=np.float64)
+    if raw.ndim != 1 or not ((raw >= 0) & (raw <= 1)).all():
+        raise InputError("holm: needs a list of p values in [0, 1].")
+    order = np.argsort(raw, kind="stable")
+    stepped = np.maximum.accumulate(raw[order] * np.arange(raw.size, 0, -1))
+    corrected = np.empty_like(raw)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def compare(
+    outcomes: Mapping[str, ArrayLike], pairs: Sequence[tuple[str, str]] | None = None
+) -> list[Comparison]:
+    """Paired comparisons of models, or of lambdas, on the same images, corrected together.
+
+    Args:
+        outcomes: name -> (n,) bool, right or wrong, the same images in the same order.
+        pairs: which names to compare; every pair when not given.
+
+    Raises:
+        InputError: lists of different lengths, or a pair whose name has no outcomes.
+    """
+    right = {name: np.asarray(values, dtype=bool) for name, values in outcomes.items()}
+    chosen = list(combinations(right, 2)) if pairs is None else list(pairs)
+    counts = []
+    for first, second in chosen:
+        for name in (first, second):
+            if name not in right:
+                raise InputError(f"compare: no outcomes of '{name}'. Known: {', '.join(right)}.")
+        if right[first].shape != right[second].shape:
+            raise InputError(
+                f"compare: '{first}' has {right[first].size} outcomes, '{second}' has {right[second].size}. "
+                "Paired tests need the same images."
+            )
+        counts.append(
+            (int((right[first] & ~right[second]).sum()), int((right[second] & ~right[first]).sum()))
+        )
+    raw = [mcnemar(*count) for count in counts]
+    return [
+        Comparison(first, second, right[first].size, *count, p_value, float(adjusted))
+        for (first, second), count, p_value, adjusted in zip(chosen, counts, raw, holm(raw), strict=True)
+    ]
+
+
+def binomial_tail(count: int, n: int, rate: float) -> float:
+    """P(X >= count) for X binomial(n, rate): how odd so many would be if the rate were true.
+
+    Raises:
+        InputError: `count` outside 0 to `n`, or `rate` outside [0, 1].
+    """
+    if not (0 <= count <= n and 0 <= rate <= 1):
+        raise InputError(
+            f"binomial_tail: needs 0 <= count <= n and a rate in [0, 1], got {count}, {n}, {rate}."
+        )
+    return 1.0 if count == 0 else float(special.bdtrc(count - 1, n, rate))
+
+
+def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE, alpha: float = RARE_ALPHA) -> bool:
+    """Whether `count` of `n` samples are too many for a rare event: the rule of every verdict that counts.
+
+    Fewer than three samples never are, so that a verdict cannot fire on noise at n = 100.
+    """
+    return count >= RARE_MINIMUM and binomial_tail(count, n, rate) < alpha

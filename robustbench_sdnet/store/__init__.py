@@ -1,0 +1,1 @@
+"""Results on disk: cells, shards, kept images, fits. The only SQL, never torch."""

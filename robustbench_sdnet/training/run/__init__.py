@@ -1,0 +1,1 @@
+"""A training run: folders, state, processes, interrupts."""

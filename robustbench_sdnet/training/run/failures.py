@@ -1,0 +1,39 @@
+"""What a run says when torch raises in the middle of it: one line, with what to try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ...errors import TrainingError
+from ..step.device import Device
+from .distributed import lost_another
+
+
+def failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError:
+    """The error a user sees.
+
+    Args:
+        error: what torch raised.
+        folder: the run's; its last saved state is whole.
+        device: where the run was.
+    """
+    if lost_another(error):
+        return TrainingError(
+            f"Another training process has gone. The last saved state is whole: go on with --resume --output {folder}."
+        )
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+        remedy = "Take a smaller batch (--set train.batch_size=N) or more devices"
+        return TrainingError(
+            f"{device.label} has too little memory for this. {remedy}, with another --output."
+        )
+    first = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    hint = (
+        " Try --set train.compile=false."
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+        else ""
+    )
+    return TrainingError(
+        f"Training failed: {type(error).__name__}: {first}.{hint} SDNET_BENCH_DEBUG=1 shows where."
+    )

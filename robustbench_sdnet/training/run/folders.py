@@ -1,0 +1,187 @@
+"""A run's folder: where it is, which recipe it holds, what may be resumed, and how training images are
+split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from ...data import short_name
+from ...draws import stream_key
+from ...errors import InputError, TrainingError
+from ..recipes.options import TrainOptions
+from ..recipes.recipe import Recipe, load_recipe, with_settings
+from ..step.device import Device
+from .state import NAME, PREVIOUS, write_atomically
+
+PLAN = "recipe.yaml"
+DEFAULT_RECIPE = "published"
+
+
+def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], data: str) -> Recipe:
+    """The recipe with its overrides.
+
+    Raises:
+        InputError: see `load_recipe`.
+    """
+    if isinstance(recipe, Recipe):
+        return with_settings(recipe, overrides)
+    return load_recipe(recipe or DEFAULT_RECIPE, overrides, data=data)
+
+
+def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, resume: bool) -> Path:
+    """The folder named, else a new one, else (to resume) the newest unfinished one of this data and
+    architecture.
+
+    Raises:
+        InputError: nothing to resume.
+    """
+    if output is not None:
+        return Path(output).expanduser()
+    stem = f"{short_name(data)}-{arch}"
+    if resume:
+        found = [path.parent for path in runs.glob(f"{stem}-*/{PLAN}")]
+        if not found:
+            raise InputError(
+                f"There is no run {runs}/{stem}-* to resume. Leave --resume out, or name --output."
+            )
+        return max(found, key=lambda folder: (folder / PLAN).stat().st_mtime)
+    folder = runs / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(2, 100):
+        if not folder.exists():
+            break
+        folder = folder.with_name(f"{folder.name.rpartition('_')[0] or folder.name}_{number}")
+    return folder
+
+
+def may_resume(folder: Path, *, asked: bool, restarted: bool) -> bool:
+    """Whether to go on with the run of a folder.
+
+    Args:
+        folder: the run's.
+        asked: by `--resume`; then a run must be there, though it need not have saved a state yet.
+        restarted: by torchrun; then the first start may have been lost before it made the folder.
+
+    Raises:
+        InputError: asked, and the folder holds no run.
+    """
+    there = (folder / PLAN).is_file()
+    if asked and not there and not restarted:
+        what = "holds no run" if folder.is_dir() else "does not exist"
+        raise InputError(
+            f"{folder} {what}: nothing to resume. Leave --resume out to start there, or name another --output."
+        )
+    return there and (asked or restarted)
+
+
+def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bool, resume: bool) -> Recipe:
+    """The recipe this folder is to run.
+
+    A resumed run keeps the recipe it was started with; asking for another one is an error.
+
+    Raises:
+        InputError: the folder holds a run and `resume` is off.
+        TrainingError: the folder's run is of other data, another architecture or another recipe.
+    """
+    held = _read_plan(folder)
+    if not resume:
+        if held is not None or (folder / NAME).exists() or (folder / PREVIOUS).exists():
+            raise InputError(
+                f"{folder} already holds a run. Add --resume to go on, or name another --output."
+            )
+        return wanted
+    if held is None:
+        return wanted
+    for key, value in (("data", data), ("arch", arch)):
+        if held[key] != value:
+            raise TrainingError(f"{folder} holds a run with {key} '{held[key]}', not '{value}'.")
+    stored = Recipe.from_dict(held)
+    if explicit:
+        _refuse_changes(folder, stored, wanted)
+    return stored
+
+
+def _refuse_changes(folder: Path, stored: Recipe, wanted: Recipe) -> None:
+    before, after = stored.to_dict(), wanted.to_dict()
+    settled = ("precision", "threads")  # "auto" and 0 were replaced by what the device has
+    for section in ("train", "model"):
+        for key in sorted({*before[section], *after[section]}):
+            old, new = before[section].get(key), after[section].get(key)
+            if old != new and not (key in settled and new in ("auto", 0)):
+                raise TrainingError(
+                    f"{folder} was started with {section}.{key} = {old}, not {new}: a resumed run keeps it. "
+                    "Leave --recipe and --set out, or start another run."
+                )
+
+
+def settle(recipe: Recipe, device: Device, processes: int) -> Recipe:
+    """The recipe with what "auto" came to, so that a resumed run computes the same.
+
+    Raises:
+        InputError: the global batch cannot be shared by the processes.
+    """
+    if recipe.train.batch_size % processes:
+        raise InputError(
+            f"train.batch_size={recipe.train.batch_size} is shared by {processes} processes: take a multiple."
+        )
+    threads = 0 if device.is_gpu else torch.get_num_threads()
+    return replace(recipe, train=replace(recipe.train, precision=device.precision, threads=threads))
+
+
+def write_plan(folder: Path, data: str, arch: str, recipe: Recipe) -> None:
+    """Make the folder and keep the resolved recipe there.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Cannot make the folder {folder} ({error.strerror}). Choose another --output."
+        ) from error
+    content = yaml.safe_dump({"data": data, "arch": arch, **recipe.to_dict()}, sort_keys=False)
+    write_atomically(folder / PLAN, content.encode())
+
+
+def _read_plan(folder: Path) -> dict[str, Any] | None:
+    path = folder / PLAN
+    if not path.is_file():
+        return None
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read ({' '.join(str(error).split())}).") from error
+    if not isinstance(raw, dict) or not {"data", "arch", "name"} <= raw.keys():
+        raise TrainingError(f"{path} is no recipe of a run. Use another --output.")
+    return raw
+
+
+def hold_out(count: int, options: TrainOptions) -> tuple[Tensor, Tensor]:
+    """Positions to train on and positions held out, drawn by the seed among the first `limit` images."""
+    positions = torch.arange(min(count, options.limit or count))
+    generator = torch.Generator().manual_seed(stream_key(options.seed, "held-out images") >> 1)
+    shuffled = positions[torch.randperm(len(positions), generator=generator)]
+    kept = len(positions) - round(options.hold_out * len(positions))
+    return shuffled[:kept].sort().values, shuffled[kept:].sort().values
+
+
+def batch_size(options: TrainOptions, images: int, processes: int) -> int:
+    """The global batch: the recipe's, or all images where there are fewer.
+
+    Raises:
+        InputError: no image for every process.
+    """
+    size = min(options.batch_size, images - images % processes)
+    if size < 1:
+        raise InputError(
+            f"There are {images} training images for {processes} processes; nothing to train on."
+        )
+    return size

@@ -1,0 +1,87 @@
+"""`train`, the public function: from names to a finished run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ... import data as datasets
+from ...errors import InputError
+from ...zoo.names import architecture
+from ..recipes.recipe import Recipe
+from ..step.device import choose
+from ..step.loop import Event
+from . import distributed, folders
+from .failures import failure
+from .result import TrainResult
+from .runner import Run
+from .state import load_state
+
+__all__ = ["TrainResult", "train"]
+
+
+def train(
+    data: str,
+    arch: str,
+    *,
+    recipe: str | Recipe | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    runs: str | Path = "runs",
+    on_event: Callable[[Event], None] | None = None,
+) -> TrainResult:
+    """Train a model and save it.
+
+    Args:
+        data: name of a data set.
+        arch: name of an architecture.
+        recipe: a name, the path of a YAML file, or a recipe; None is "published".
+        overrides: "train.epochs" -> 30 and the like.
+        output: the run's folder; None makes `runs/<data>-<arch>-<time>`, or finds the newest one to resume.
+        resume: go on from the last state of the folder, from the beginning where none was saved yet. Processes that
+            torchrun has started again do so in any case.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        data_root: folder of downloaded data.
+        runs: where run folders are made.
+        on_event: called with what happens ("start", "step", "epoch", "saved", "done").
+
+    Raises:
+        InputError: unknown names or keys, a folder that cannot be written, holds another run, or holds none to resume.
+        DataError: damaged data.
+        TrainingError: the loss is not finite, the run was interrupted (its state is saved first), a step failed, or
+            another process was lost.
+    """
+    begun = time.monotonic()
+    architecture(arch)
+    datasets.check_name(data)
+    wanted = folders.resolve_recipe(recipe, overrides or {}, data)
+    rank, count, local_rank = distributed.world()
+    if output is None and distributed.may_restart():
+        raise InputError(
+            "With --max-restarts, name --output: the processes must find the run when they start again."
+        )
+    folder = folders.choose_folder(data, arch, output, Path(runs), resume)
+    resume = folders.may_resume(folder, asked=resume, restarted=distributed.restarted())
+    plan = folders.plan_run(folder, data, arch, wanted, explicit=bool(recipe or overrides), resume=resume)
+    chosen = choose(device, plan.train, local_rank)
+    plan = folders.settle(plan, chosen, count)
+    joined = distributed.join(chosen.device)
+    try:
+        run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
+        state = load_state(folder, run.tell_damage) if resume else None
+        run.prepare(data_root, fresh=state is None)
+        if rank == 0:
+            folders.write_plan(folder, data, arch, plan)
+        distributed.wait_for_all()
+        run.restore(state)
+        return run.finish(begun)
+    except RuntimeError as error:
+        raise failure(error, folder, chosen) from error
+    finally:
+        if joined:
+            distributed.leave()

@@ -1,0 +1,260 @@
+"""One run in progress: its session, its folder, and when to save."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import data as datasets
+from ...data.images import ImageData
+from ...errors import InputError, TrainingError
+from ...zoo.files.cards import read_card
+from ...zoo.files.weights import load_checkpoint, save_model
+from ...zoo.names import own_checkpoint
+from ...zoo.nets.control import refresh_step_sizes
+from ...zoo.nets.sdnet import build_model
+from ..recipes.recipe import Recipe
+from ..step.device import Device
+from ..step.feed import Shard, make_feed
+from ..step.loop import Event, Session, fit, start
+from ..step.measure import accuracy_of, seconds_a_step
+from . import distributed, folders
+from .curves import Curves
+from .interrupts import stop_requests
+from .result import TrainResult
+from .state import save_state, write_atomically
+
+PROBE_FROM = 50  # steps; shorter runs start at once
+
+
+class Run:
+    """A run in progress: the session, its folder, and when to save."""
+
+    def __init__(
+        self,
+        folder: Path,
+        data: str,
+        arch: str,
+        recipe: Recipe,
+        device: Device,
+        on_event: Callable[[Event], None] | None,
+    ) -> None:
+        self.folder, self.name, self.arch, self.recipe, self.device = folder, data, arch, recipe, device
+        self.rank, self.world, _ = distributed.world()
+        self._on_event = on_event
+        self._stop: Callable[[], str | None] = lambda: None
+        self._saved_at = time.monotonic()
+        self.resumed_at = 0
+        self.init = recipe.train.init
+        self.session: Session
+        self.train_data: ImageData
+        self.test_data: ImageData
+        self.held_out: torch.Tensor
+        self.curves = Curves(folder if self.rank == 0 else None)
+
+    def tell(self, event: str, **values: Any) -> None:
+        """Report something that happened."""
+        if self._on_event is not None:
+            self._on_event({"event": event, **values})
+
+    def tell_damage(self, path: Path) -> None:
+        """Report a state file that could not be used."""
+        self.tell("damaged", path=str(path))
+
+    def prepare(self, data_root: str | Path | None, *, fresh: bool = True) -> None:
+        """Load data, build the model, start the session at step 0; weights of a state to come are not looked for."""
+        if self.world > 1:
+            if self.rank == 0:
+                datasets.load(self.name, "train", root=data_root)
+            distributed.wait_for_all()  # one process downloads
+        self.train_data = datasets.load(self.name, "train", root=data_root)
+        self.test_data = datasets.load(self.name, "test", root=data_root)
+        options = self.recipe.train
+        torch.manual_seed(options.seed)
+        if self.device.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        defaults = {
+            "num_classes": self.train_data.num_classes,
+            "input_size": max(self.train_data.image_shape),
+        }
+        model = build_model(self.arch, **{**defaults, **self.recipe.model})
+        if model.num_classes < self.train_data.num_classes:
+            raise InputError(
+                f"model.num_classes={model.num_classes} is too few: '{self.name}' has "
+                f"{self.train_data.num_classes} classes. Leave it out."
+            )
+        if fresh and options.init != "random":
+            self.init = begin_with(options.init, model)
+        if self.world > 1:
+            distributed.share_statistics(model)
+        positions, self.held_out = folders.hold_out(len(self.train_data), options)
+        batch_size = folders.batch_size(options, len(positions), self.world)
+        shard = Shard(self.rank, self.world)
+        feed = make_feed(self.train_data, options, positions, batch_size, self.device.device, shard)
+        self.session = start(model, feed, options, self.device)
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go to the step of a saved state; None is step 0.
+
+        Raises:
+            TrainingError: the state belongs to other data, or the processes found different ones.
+        """
+        distributed.agree_on(state["step"] if state else 0, self.device.device)
+        if state is None:
+            return
+        if state["data_hash"] != self.train_data.content_hash:
+            raise TrainingError(
+                f"{self.folder} was trained on other images than '{self.name}' has. Name another --output."
+            )
+        session = self.session
+        session.model.load_state_dict(state["model"])
+        session.optimiser.load_state_dict(state["optimiser"])
+        if session.average is not None:
+            session.average.load_state_dict(state["average"])
+        session.step, session.history, session.best = state["step"], state["history"], state["best"]
+        session.loss.copy_(state["loss"])
+        self.resumed_at = session.step
+        self.init = state.get("init", self.init)
+
+    def save(self) -> None:
+        """Write the state; only the first process does."""
+        self._saved_at = time.monotonic()
+        if self.rank:
+            return
+        session = self.session
+        state = {
+            "model": session.model.state_dict(),
+            "optimiser": session.optimiser.state_dict(),
+            "average": None if session.average is None else session.average.state_dict(),
+            "step": session.step,
+            "history": session.history,
+            "best": session.best,
+            "loss": session.loss,
+            "data_hash": self.train_data.content_hash,
+            "init": self.init,
+        }
+        save_state(self.folder, state)
+        self.tell("saved", step=session.step)
+
+    def finish(self, begun: float) -> TrainResult:
+        """Train what is left and write the checkpoints."""
+        session = self.session
+        left = session.steps_total - session.step
+        seconds = seconds_a_step(session) * left if left >= PROBE_FROM else None
+        self.tell(
+            "start",
+            folder=str(self.folder),
+            device=self.device.label,
+            gpu=self.device.is_gpu,
+            precision=self.device.precision,
+            recipe=self.recipe,
+            images=len(session.feed.positions),
+            steps_total=session.steps_total,
+            resumed_at_step=self.resumed_at,
+            seconds=seconds,
+        )
+        with stop_requests(heed=self.rank == 0) as stop:
+            self._stop = stop
+            fit(session, after_step=self._after_step, after_epoch=self._after_epoch)
+        self.curves.close()
+        accuracy = self._write_checkpoints()
+        result = TrainResult(
+            folder=self.folder,
+            best=self.folder / "best.safetensors",
+            last=self.folder / "last.safetensors",
+            accuracy=accuracy,
+            steps_total=session.steps_total,
+            steps_run=session.steps_total - self.resumed_at,
+            resumed_at_step=self.resumed_at,
+            seconds=time.monotonic() - begun,
+        )
+        self.tell("done", **result.to_dict())
+        return result
+
+    def _after_step(self) -> None:
+        session = self.session
+        self.tell("step", step=session.step)
+        if reason := self._stop():
+            self.save()
+            raise TrainingError(
+                f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
+                f"is saved. Go on with --resume --output {self.folder}."
+            )
+        if time.monotonic() - self._saved_at >= 60 * self.recipe.train.save_minutes and self.rank == 0:
+            self.save()
+
+    def _after_epoch(self, record: dict[str, float]) -> None:
+        session, options = self.session, self.recipe.train
+        epoch = int(record["epoch"])
+        if len(self.held_out):
+            record["held_out"] = accuracy_of(
+                session.result, self.train_data, self.device, self.held_out, fast=True
+            )
+            if session.best is None or record["held_out"] > session.best[0]:
+                weights = {key: value.cpu().clone() for key, value in session.result.state_dict().items()}
+                session.best = record["held_out"], weights
+        if options.test_every and epoch % options.test_every == 0:
+            record["test"] = accuracy_of(session.result, self.test_data, self.device, fast=True)
+        self.curves.add(record)
+        self.save()
+        if self.rank == 0:
+            lines = "".join(json.dumps(line) + "\n" for line in session.history)
+            write_atomically(self.folder / "log.jsonl", lines.encode())
+        self.tell("epoch", **record)
+
+    def _write_checkpoints(self) -> float:
+        """best and last, with exact step sizes and their accuracy on the test images; the accuracy of
+        last."""
+        result = self.session.result
+        accuracy = self._write(result, "last")
+        if self.session.best is not None:
+            result.load_state_dict(self.session.best[1])
+            self._write(result, "best")
+        elif self.rank == 0:
+            write_atomically(
+                self.folder / "best.safetensors", (self.folder / "last.safetensors").read_bytes()
+            )
+        return accuracy
+
+    def _write(self, model: torch.nn.Module, which: str) -> float:
+        refresh_step_sizes(model)
+        accuracy = accuracy_of(model, self.test_data, self.device)
+        if self.rank == 0:
+            recipe = self.recipe.to_dict()
+            recipe["train"]["init"] = self.init  # whose weights, where the recipe says where they lay
+            save_model(
+                model,
+                self.folder / f"{which}.safetensors",
+                data=self.name,
+                data_hash=self.train_data.content_hash,
+                recipe=recipe,
+                accuracy=accuracy,
+                name=self.folder.resolve().name,
+            )
+        return accuracy
+
+
+def begin_with(source: str, model: torch.nn.Module) -> str:
+    """Copy the weights of a model that was trained before, and say whose they are.
+
+    Raises:
+        InputError: nothing of that name, or another model.
+    """
+    path = own_checkpoint(source)
+    found = load_checkpoint(path).state_dict()
+    shapes = (
+        {name: tuple(tensor.shape) for name, tensor in each.items()} for each in (found, model.state_dict())
+    )
+    if len({tuple(sorted(each.items())) for each in shapes}) > 1:
+        raise InputError(
+            f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
+            "Name a checkpoint of the same model, or leave it out."
+        )
+    model.load_state_dict(found)
+    card = read_card(path)
+    return f"{card.name} (weights {card.weights_hash[:16]})"

@@ -1,0 +1,89 @@
+"""Random crops, flips and holes, in batches on the device that holds the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..recipes.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where each image is cut: shifts `down` and `right` (n,) in pixels, `mirrored` (n,) bool, and the
+    centre of its hole as fractions of height and width, `hole` (n, 2).
+    """
+
+    down: Tensor
+    right: Tensor
+    mirrored: Tensor
+    hole: Tensor
+    cutout: int = 0
+
+    def __getitem__(self, index: Tensor | slice) -> Placement:
+        """The placements of some images."""
+        return Placement(
+            self.down[index], self.right[index], self.mirrored[index], self.hole[index], self.cutout
+        )
+
+    def to(self, device: torch.device) -> Placement:
+        """On another device."""
+        down, right, mirrored = (part.to(device) for part in (self.down, self.right, self.mirrored))
+        return Placement(down, right, mirrored, self.hole.to(device), self.cutout)
+
+
+def draw_placements(options: TrainOptions, count: int, generator: torch.Generator) -> Placement:
+    """Draw `count` placements; every draw is made whatever the options, so that options do not shift each
+    other."""
+    pad = options.crop
+    down, right = (torch.randint(-pad, pad + 1, (count,), generator=generator) for _ in range(2))
+    mirrored = (torch.rand(count, generator=generator) < 0.5) & options.flip
+    return Placement(down, right, mirrored, torch.rand(count, 2, generator=generator), options.cutout)
+
+
+def place(images: Tensor, positions: Tensor, placement: Placement) -> Tensor:
+    """Crop with zero padding, flip and cut holes: one gather.
+
+    Args:
+        images: (n, 3, h, w) uint8, on any device.
+        positions: (m,) which of them.
+        placement: of the m images.
+
+    Returns:
+        (m, 3, h, w) uint8; a hole is mid-grey, so that it is close to zero after normalisation.
+    """
+    height, width = images.shape[2:]
+    rows = torch.arange(height, device=images.device) + placement.down[:, None]
+    columns = torch.arange(width, device=images.device).expand(len(positions), -1)
+    columns = (
+        torch.where(placement.mirrored[:, None], width - 1 - columns, columns) + placement.right[:, None]
+    )
+    inside = _inside(rows, height)[:, :, None] & _inside(columns, width)[:, None, :]
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    picked = images[
+        positions[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]
+    ]
+    picked = picked * inside[:, None]
+    if placement.cutout:
+        picked = torch.where(_holes(placement, height, width)[:, None], 128, picked)
+    return picked
+
+
+def _inside(index: Tensor, size: int) -> Tensor:
+    return (index >= 0) & (index < size)
+
+
+def _holes(placement: Placement, height: int, width: int) -> Tensor:
+    """(n, h, w): squares of side `cutout` around centres anywhere in the image (DeVries and Taylor 2017)."""
+    rows, columns = (
+        (
+            (torch.arange(size, device=placement.hole.device) + 0.5)
+            - placement.hole[:, axis : axis + 1] * size
+        ).abs()
+        <= placement.cutout / 2
+        for axis, size in enumerate((height, width))
+    )
+    return rows[:, :, None] & columns[:, None, :]

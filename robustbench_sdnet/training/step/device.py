@@ -1,0 +1,116 @@
+"""The one place that knows about devices: which one, in which precision, with how many threads."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ..recipes.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model is trained.
+
+    Attributes:
+        device: torch's.
+        dtype: of weights and images.
+        autocast: whether convolutions run in bfloat16.
+        channels_last: memory format.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    autocast: bool
+    channels_last: bool
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether there is an accelerator."""
+        return self.device.type != "cpu"
+
+    @property
+    def precision(self) -> str:
+        """As reports name it."""
+        return "bfloat16" if self.autocast else str(self.dtype).removeprefix("torch.")
+
+    def forward(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model here, in the right type and memory format."""
+        model = model.to(self.device, self.dtype)
+        return model.to(memory_format=torch.channels_last) if self.channels_last else model
+
+    def floats(self, images: Tensor) -> Tensor:
+        """uint8 (n, 3, h, w) to [0, 1]."""
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.to(self.device, self.dtype, memory_format=memory_format).div_(255)
+
+    def wait(self) -> None:
+        """Let queued work end, for timing."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @property
+    def label(self) -> str:
+        """For messages."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return (
+            f"{self.device.type} with {torch.get_num_threads()} threads"
+            if not self.is_gpu
+            else str(self.device)
+        )
+
+
+def choose(name: str, options: TrainOptions, local_rank: int = 0) -> Device:
+    """The device a run trains on.
+
+    "auto" is the GPU where there is one. Precision "auto" is bfloat16 on GPUs and on CPUs with instructions
+    for it: with channels-last it is the fastest of the four combinations for the 20-layer models there,
+    forward and backward (1.6 to 1.7 times float32, AVX512-BF16).
+
+    Raises:
+        InputError: a device that this machine does not have.
+    """
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        name = "cuda" if cuda else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Unknown device '{name}'. Known: auto, cpu, cuda, cuda:N.") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        index = local_rank if device.index is None else device.index
+        if not cuda or index >= count:
+            raise InputError(f"Device '{name}' is not there ({count} CUDA devices found). Use --device cpu.")
+        device = torch.device("cuda", index)
+        torch.cuda.set_device(device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    precision = options.precision
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" or _cpu_has_bfloat16() else "float32"
+    return Device(
+        device=device,
+        dtype=torch.float64 if precision == "float64" else torch.float32,
+        autocast=precision == "bfloat16",
+        channels_last=options.channels_last,
+    )
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return os.uname().machine == "x86_64" and ("avx512_bf16" in flags or "amx_bf16" in flags)

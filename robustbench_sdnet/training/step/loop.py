@@ -1,0 +1,176 @@
+"""The training loop: read it from `fit` downwards.
+
+Nothing in a step waits for the device: learning rates are functions of the step, losses are summed where
+they arise, and the first step with a loss that is not finite is remembered there too. Results are read at
+the end of an epoch, and when the state is saved.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import TrainingError
+from ..recipes.options import TrainOptions
+from ..run.distributed import distribute, total, world
+from .device import Device
+from .feed import Batch, Feed
+from .objective import Objective
+from .schedule import learning_rate
+
+Event = Mapping[str, Any]
+NEVER = 2**62
+
+
+@dataclass
+class Session:
+    """Everything that changes while a model is trained.
+
+    Attributes:
+        model: the classifier.
+        objective: `Objective` of the model, or its distributed wrapper.
+        average: moving average of the model, or None.
+        optimiser: SGD.
+        feed: training batches.
+        step: steps done.
+        loss: sum of this epoch's losses, on the device.
+        bad_step: first step with a loss that is not finite, on the device.
+        history: one record an epoch.
+        best: (held-out accuracy, weights) of the best epoch, where images are held out.
+    """
+
+    model: nn.Module
+    objective: nn.Module
+    average: nn.Module | None
+    optimiser: torch.optim.Optimizer
+    feed: Feed
+    options: TrainOptions
+    device: Device
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: tuple[float, dict[str, Tensor]] | None = None
+
+    def __post_init__(self) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
+        self.bad_step = torch.full((), NEVER, dtype=torch.int64, device=self.device.device)
+
+    @property
+    def steps_total(self) -> int:
+        """Of the whole run."""
+        return self.feed.steps * self.options.epochs
+
+    @property
+    def result(self) -> nn.Module:
+        """The model that is evaluated and saved."""
+        return self.model if self.average is None else self.average
+
+
+def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -> Session:
+    """A session at step 0; the model is moved to the device."""
+    model = device.place(model).train()
+    objective: nn.Module = Objective(model, options, device, compiled=options.compile)
+    if world()[1] > 1:
+        objective = distribute(objective, device.device)
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=options.lr,
+        momentum=options.momentum,
+        nesterov=options.nesterov and options.momentum > 0,
+        weight_decay=options.weight_decay,
+        fused=True,
+    )
+    average = copy.deepcopy(model).requires_grad_(False) if options.ema else None
+    return Session(model, objective, average, optimiser, feed, options, device)
+
+
+def fit(
+    session: Session,
+    *,
+    after_step: Callable[[], None],
+    after_epoch: Callable[[dict[str, float]], None],
+) -> None:
+    """Train to the last step.
+
+    Args:
+        session: at any step.
+        after_step: called with the step finished; may raise to stop.
+        after_epoch: called with the epoch's record, which it may extend.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    feed = session.feed
+    if session.step and session.step % feed.steps == 0 and len(session.history) < session.step // feed.steps:
+        _end_epoch(session, after_epoch)  # the state was saved after an epoch's last step, before its record
+    while session.step < session.steps_total:
+        epoch, offset = divmod(session.step, feed.steps)
+        session.model.train()
+        for batch in feed.epoch(epoch, offset):
+            train_step(session, batch)
+            after_step()
+        _end_epoch(session, after_epoch)
+
+
+def _end_epoch(session: Session, after_epoch: Callable[[dict[str, float]], None]) -> None:
+    check_finite(session)
+    steps = session.feed.steps
+    record = {"epoch": session.step // steps, "step": session.step, "loss": float(session.loss) / steps}
+    record["lr"] = learning_rate(session.options, session.step - 1, session.steps_total)
+    session.loss.zero_()
+    session.history.append(record)
+    after_epoch(record)
+
+
+def train_step(session: Session, batch: Batch) -> None:
+    """One update."""
+    options, step = session.options, session.step
+    rate = learning_rate(options, step, session.steps_total)
+    for group in session.optimiser.param_groups:
+        group["lr"] = rate
+    loss = session.objective(batch.images, batch.labels, batch.ids, step)
+    loss.backward()
+    session.optimiser.step()
+    # The fused kernel does not raise the versions by which sparse layers see that their atoms have moved.
+    for parameter in session.model.parameters():
+        torch.autograd.graph.increment_version(parameter)
+    session.optimiser.zero_grad(set_to_none=True)
+    if session.average is not None:
+        update_average(session.average, session.model, min(options.ema, (1 + step) / (10 + step)))
+    loss = total(loss.detach()) / world()[1]
+    session.loss += loss
+    session.bad_step = torch.where(loss.isfinite(), session.bad_step, session.bad_step.clamp_max(step))
+    session.step += 1
+    if not session.device.is_gpu:
+        check_finite(session)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the average towards the model; counters are copied."""
+    ours, theirs = average.state_dict(), model.state_dict()
+    floats = [key for key, value in ours.items() if value.is_floating_point()]
+    torch._foreach_lerp_([ours[key] for key in floats], [theirs[key] for key in floats], 1 - decay)
+    for key in ours.keys() - set(floats):
+        ours[key].copy_(theirs[key])
+
+
+def check_finite(session: Session) -> None:
+    """Stop where a loss was not finite.
+
+    Raises:
+        TrainingError: with the step, its learning rate and what to try.
+    """
+    bad = int(session.bad_step)
+    if bad == NEVER:
+        return
+    rate = learning_rate(session.options, bad, session.steps_total)
+    hint = "train.precision=float32" if session.device.autocast else "a longer train.warmup"
+    raise TrainingError(
+        f"The loss is not finite at step {bad + 1} (learning rate {rate:.3g}). "
+        f"Lower the rate (--set train.lr={session.options.lr / 3:.2g}) or try {hint}."
+    )

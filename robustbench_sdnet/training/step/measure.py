@@ -1,0 +1,69 @@
+"""Measuring a model: its accuracy on a split, and the time of a training step."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import torch
+from torch import Tensor, nn
+
+from ...data.images import ImageData
+from ..run.distributed import total, world
+from .device import Device
+from .feed import Batch
+from .loop import Session
+from .objective import Objective
+
+EVALUATION_BATCH = 256
+
+
+@torch.no_grad()
+def accuracy_of(
+    model: nn.Module, data: ImageData, device: Device, positions: Tensor | None = None, *, fast: bool = False
+) -> float:
+    """Share of images that the model gets right, in evaluation mode; processes share the work.
+
+    Args:
+        model: its mode is restored.
+        data: a split.
+        device: where the model lies.
+        positions: which images, None for all.
+        fast: in the precision of training instead of float32 or float64.
+    """
+    rank, count, _ = world()
+    chosen = (torch.arange(len(data)) if positions is None else positions).tensor_split(count)[rank]
+    labels = torch.from_numpy(data.labels)
+    right = torch.zeros((), dtype=torch.int64, device=device.device)
+    training = model.training
+    model.eval()
+    for part in torch.split(chosen, EVALUATION_BATCH):
+        pixels = torch.from_numpy(data.pixels.read(part.numpy())).permute(0, 3, 1, 2)
+        with torch.autocast(device.device.type, torch.bfloat16, enabled=fast and device.autocast):
+            logits = model(device.floats(pixels))
+        right += (logits.argmax(1) == labels[part].to(device.device)).sum()
+    model.train(training)
+    return int(total(right)) / (len(data) if positions is None else len(positions))
+
+
+def seconds_a_step(session: Session) -> float:
+    """Time of one step on this device, from a few steps of a copy of the model; nothing of the session
+    changes."""
+    copied = copy.deepcopy(session.model)
+    objective = Objective(copied, session.options, session.device)
+    warm, timed = (3, 10) if session.device.is_gpu else (1, 2)
+    share, seconds = 1.0, []
+    batches = session.feed.epoch(0)
+    batch = next(batches)
+    if not session.device.is_gpu and len(batch.labels) > 32:
+        share = len(batch.labels) / 32
+        batch = Batch(batch.images[:32], batch.labels[:32], batch.ids[:32])
+    for step in range(warm + timed):
+        session.device.wait()
+        begun = time.perf_counter()
+        objective(batch.images, batch.labels, batch.ids, step).backward()
+        session.device.wait()
+        seconds.append(time.perf_counter() - begun)
+    # Feeds are generators, typed as iterators: closing one ends its decoding threads.
+    batches.close()  # type: ignore[attr-defined]
+    return share * min(seconds[warm:])

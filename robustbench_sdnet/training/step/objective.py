@@ -1,0 +1,94 @@
+"""The loss of one step: the model, the adversary, the consistency and the auxiliary terms, in one module.
+
+As one module it is what DistributedDataParallel wraps, so that every forward pass of a step lies inside
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..recipes.options import TrainOptions
+from .adversarial import perturb
+from .augmix import augmix
+from .device import Device
+
+
+class Objective(nn.Module):
+    """Batch mean of the training loss.
+
+    Attributes:
+        model: the classifier.
+        options: the recipe.
+        device: gives the precision of forward passes.
+    """
+
+    def __init__(
+        self, model: nn.Module, options: TrainOptions, device: Device, compiled: bool = False
+    ) -> None:
+        super().__init__()
+        self.model, self.options, self.device = model, options, device
+        self._run = torch.compile(model) if compiled else model
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(n, classes) in at least float32."""
+        with self.device.forward():
+            logits: Tensor = self._run(images)
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def forward(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
+        """The loss, a 0-d tensor.
+
+        Args:
+            images: (n, 3, h, w) uint8.
+            labels: (n,).
+            ids: (n,) sample ids.
+            step: of the run.
+        """
+        with self._auxiliary() as collect:
+            loss = self._main(images, labels, ids, step)
+            return loss if collect is None else loss + self.options.auxiliary * collect()
+
+    def _main(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
+        options = self.options
+        if options.augmix:
+            return self._consistent(images, labels, ids, step)
+        clean = self.device.floats(images)
+        if options.adversary == "none":
+            return self._cross_entropy(self.logits(clean), labels)
+        moved = perturb(self.model, self.logits, clean, labels, ids, options, step)
+        if options.adversary != "trades":
+            return self._cross_entropy(self.logits(moved), labels)
+        logits, moved_logits = self.logits(clean), self.logits(moved)
+        divergence = F.kl_div(moved_logits.log_softmax(1), logits.softmax(1), reduction="batchmean")
+        return self._cross_entropy(logits, labels) + options.beta * divergence
+
+    def _consistent(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
+        """Cross-entropy plus the Jensen-Shannon divergence of a clean image and two mixtures."""
+        clean = self.device.floats(images)
+        views = [
+            clean,
+            *(augmix(clean, ids, seed=self.options.seed, step=2 * step + view) for view in range(2)),
+        ]
+        logits = self.logits(torch.cat(views)).chunk(3)
+        chances = [part.softmax(1) for part in logits]
+        mixture = (sum(chances[1:], chances[0]) / 3).clamp(1e-7, 1).log()
+        divergence = sum(
+            (F.kl_div(mixture, chance, reduction="batchmean") for chance in chances), mixture.new_zeros(())
+        )
+        return self._cross_entropy(logits[0], labels) + self.options.augmix * divergence / 3
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+
+    def _auxiliary(self) -> AbstractContextManager[Callable[[], Tensor] | None]:
+        if not self.options.auxiliary:
+            return nullcontext()
+        from ...zoo.nets.control import auxiliary_objective
+
+        return auxiliary_objective(self.model)

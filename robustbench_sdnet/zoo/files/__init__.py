@@ -1,0 +1,1 @@
+"""Models as files: cards, weights, checkpoints of others."""

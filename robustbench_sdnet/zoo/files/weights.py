@@ -1,0 +1,178 @@
+"""Checkpoints: safetensors with one JSON card; saved atomically, read without torch, verified at load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CheckpointError, InputError
+from ..names import kind_of, run_checkpoint, zoo_checkpoint
+from .cards import CARD, ModelCard, read_card
+from .whole import write_atomically
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+FORMAT = 1
+_WARM_START = "power_vector"  # of training alone, made again from its seed at load
+
+
+def save_model(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    data: str = "",
+    data_hash: str = "",
+    recipe: Any = None,
+    accuracy: float | None = None,
+    name: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> ModelCard:
+    """Write a model built by `build_model` with its card; the file appears whole or not at all.
+
+    Args:
+        model: what to save; call `refresh_step_sizes` first where its weights changed.
+        path: the file, made or replaced.
+        data: name of the training data.
+        data_hash: content hash of the training split.
+        recipe: the resolved recipe, anything JSON can hold.
+        accuracy: clean test accuracy in [0, 1].
+        name: what reports show; None: the name of the file's folder.
+        dtype: store the weights of convolutions and linear layers in this type; None keeps their own. All else
+            stays: it takes no space, and small variances would be lost in float16.
+
+    Returns:
+        The card as `read_card` gives it.
+
+    Raises:
+        InputError: the model was not made by `build_model`, or the folder cannot be written.
+    """
+    import safetensors.torch
+
+    path = Path(path)
+    arch, options = getattr(model, "arch", None), getattr(model, "options", None)
+    if not isinstance(arch, str) or not isinstance(options, dict):
+        raise InputError(
+            "Only models made by build_model can be saved: this one has no 'arch' and 'options'."
+        )
+    tensors = _stored_tensors(model, dtype)
+    card = {
+        "format": FORMAT,
+        "name": name or path.resolve().parent.name,
+        "arch": arch,
+        "options": options,
+        "data": data,
+        "data_hash": data_hash,
+        "accuracy": accuracy,
+        "recipe": recipe,
+        "weights_hash": _hash_tensors(tensors),
+    }
+    write_atomically(path, safetensors.torch.save(tensors, {CARD: json.dumps(card, sort_keys=True)}))
+    return read_card(path)
+
+
+def _stored_tensors(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    tensors = {}
+    for key, value in model.state_dict().items():
+        if key.rpartition(".")[2] != _WARM_START:
+            convert = (
+                dtype is not None and value.is_floating_point() and key.endswith("weight") and value.dim() > 1
+            )
+            kept = value.detach().to("cpu", dtype if convert else value.dtype)
+            tensors[key] = kept.contiguous().clone()
+    return tensors
+
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over names, types, shapes and bytes of a model's tensors: equal hashes, equal weights."""
+    return _hash_tensors(_stored_tensors(model, None))
+
+
+def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        value = tensors[key]
+        digest.update(f"{key}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """Load a model in evaluation mode, its weights frozen.
+
+    Args:
+        source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
+            "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
+            TorchScript or exported file.
+        device: where to put it.
+
+    Raises:
+        InputError: nothing of that name; the message names the nearest.
+        CheckpointError: the file is damaged or belongs to another architecture.
+    """
+    kind = kind_of(str(source))
+    if kind == "run":
+        model = load_checkpoint(run_checkpoint(Path(source)))
+    elif kind == "checkpoint":
+        model = load_checkpoint(Path(source))
+    elif kind == "zoo":
+        model = load_checkpoint(zoo_checkpoint(str(source)))
+    else:
+        from ..others.external import load_external
+
+        model = load_external(kind, str(source))
+    return model.to(device)
+
+
+def load_checkpoint(path: Path) -> nn.Module:
+    """Load a checkpoint that `save_model` wrote; its tensors must match the hash in its card."""
+    import safetensors.torch
+
+    from ..nets.control import normalise_atoms
+    from ..nets.sdnet import rebuild
+
+    card = read_card(path)
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"'{path}' is damaged: {error}") from None
+    if _hash_tensors(tensors) != card.weights_hash:
+        raise CheckpointError(f"'{path}' is damaged: its weights do not match the hash in its card.")
+    try:
+        model = rebuild(card.arch, card.options)
+    except InputError as error:
+        raise CheckpointError(f"'{path}': {error}") from None
+    fill(model, tensors, str(path))
+    model.eval().requires_grad_(False)
+    normalise_atoms(model)
+    return model
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a model, converted to its types; all but the power iteration's must be there.
+
+    Raises:
+        CheckpointError: names or shapes differ; the message holds the first differences.
+    """
+    own = {key: value for key, value in model.state_dict().items() if key.rpartition(".")[2] != _WARM_START}
+    wrong = [f"{key} is missing" for key in own if key not in tensors]
+    wrong += [
+        f"{key} is unknown" for key in tensors if key not in own and key.rpartition(".")[2] != _WARM_START
+    ]
+    wrong += [
+        f"{key} is {list(tensors[key].shape)}, not {list(value.shape)}"
+        for key, value in own.items()
+        if key in tensors and tensors[key].shape != value.shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"'{where}' does not fit {getattr(model, 'arch', 'the model')}: {'; '.join(wrong[:3])}"
+            + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        )
+    model.load_state_dict({key: tensors[key] for key in own}, strict=False)

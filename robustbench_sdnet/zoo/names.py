@@ -1,0 +1,208 @@
+"""What models are at hand and what their names mean, without importing torch.
+
+A source, what `load_model` takes, is one of: a run's folder, a checkpoint, a name of the zoo
+("cifar10/sdnet20"), "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID",
+or an exported file (.pt, .pt2). External sources may end in "?mean=...&std=...".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import InputError, SdnetBenchError, unknown
+from .files.cards import ModelCard, read_card
+from .nets.architectures import ARCHITECTURES, Architecture, architecture
+from .shelf.index import INDEX, entries, entry, local_path
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "ModelCard",
+    "architecture",
+    "check_source",
+    "check_zoo_name",
+    "describe_model",
+    "find_models",
+    "kind_of",
+    "newest_run",
+    "own_checkpoint",
+    "run_checkpoint",
+    "zoo_checkpoint",
+]
+
+EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_EXPORTED = (".pt", ".pt2", ".pts", ".ts")
+_ZOO_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
+
+
+def kind_of(source: str) -> str:
+    """What a source is: run, checkpoint, exported, zoo, callable, torchvision, timm, robustbench or hub.
+
+    Raises:
+        InputError: none of them; the message names the nearest model of the zoo.
+    """
+    name = source.partition("?")[0]
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in EXTERNAL:
+        if not rest:
+            raise InputError(f"'{source}' names no model. Write {prefix}:NAME.")
+        return prefix
+    path = Path(name)
+    if path.is_dir():
+        return "run"
+    if path.suffix in _PICKLED:
+        raise InputError(
+            f"'{name}' is a pickled checkpoint. Import it first: sdnet-bench zoo import {name} -h"
+        )
+    if path.suffix in _EXPORTED:
+        return "exported"
+    if path.suffix == ".safetensors" or path.is_file():
+        return "checkpoint"
+    if _CALLABLE.fullmatch(name):
+        return "callable"
+    known = [item.name for item in entries()]
+    if name in known:
+        return "zoo"
+    raise unknown(
+        "model", source, [*known, "package.module:function", *(f"{kind}:NAME" for kind in EXTERNAL)]
+    )
+
+
+def check_source(source: str) -> None:
+    """Refuse a source that cannot be meant, without loading anything.
+
+    Raises:
+        InputError: an unknown name, a missing file, or a package that is not installed.
+        CheckpointError: a damaged checkpoint.
+    """
+    kind = kind_of(source)
+    if kind in ("run", "checkpoint", "zoo"):
+        describe_model(source)
+    else:
+        from .others.external import check_external
+
+        check_external(kind, source)
+
+
+def describe_model(source: str) -> ModelCard:
+    """The card of whatever `load_model` would load.
+
+    For external models the weights are known only once they are loaded, so this loads them, with torch.
+
+    Raises:
+        InputError: nothing of that name, or not on this machine.
+        CheckpointError: a damaged checkpoint.
+    """
+    kind = kind_of(source)
+    if kind == "run":
+        return replace(
+            read_card(run_checkpoint(Path(source))), name=Path(source).resolve().name, source=source
+        )
+    if kind == "checkpoint":
+        card, stem = read_card(source), Path(source).stem
+        return card if stem in ("best", "last") else replace(card, name=stem)
+    if kind == "zoo":
+        return replace(read_card(zoo_checkpoint(source)), name=source, source=source)
+    from .others.external import describe_external
+
+    return describe_external(kind, source)
+
+
+def run_checkpoint(folder: Path) -> Path:
+    """The checkpoint of a run: its last epoch's, which is the one whose accuracy is reported.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    for name in ("last.safetensors", "best.safetensors"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"'{folder}' holds no checkpoint (last.safetensors). Is it the folder of a run?")
+
+
+def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
+    """The file of a model of the zoo.
+
+    Raises:
+        InputError: an unknown name, or a model that was not fetched yet.
+    """
+    path = local_path(entry(name, index), index)
+    if path is None:
+        raise InputError(f"'{name}' is not on this machine yet. Run: sdnet-bench zoo fetch {name}")
+    return path
+
+
+def own_checkpoint(source: str) -> Path:
+    """The file behind a run, a checkpoint or a name of the zoo.
+
+    Raises:
+        InputError: nothing of that name, or a model of other people, which has no such file.
+    """
+    kind = kind_of(source)
+    if kind == "run":
+        return run_checkpoint(Path(source))
+    if kind == "zoo":
+        return zoo_checkpoint(source)
+    if kind != "checkpoint":
+        raise InputError(
+            f"'{source}' is no model built here. Name a run, a checkpoint or a model of the zoo."
+        )
+    if not Path(source).is_file():
+        raise InputError(f"No checkpoint '{source}'.")
+    return Path(source)
+
+
+def check_zoo_name(name: str) -> str:
+    """The data set in a name of the zoo, "data/model".
+
+    Raises:
+        InputError: a malformed name.
+    """
+    if not _ZOO_NAME.fullmatch(name):
+        raise InputError(f"A name of the zoo is data/model, such as cifar10/sdnet20, got '{name}'.")
+    return name.partition("/")[0]
+
+
+def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = "runs") -> list[ModelCard]:
+    """Every model at hand that was trained on a data set: runs first, the newest first, then the zoo.
+
+    Args:
+        data: name of the data set, as cards hold it.
+        train_hash: content hash of its training split; a model trained on the same images counts, whatever
+            they were called.
+        runs: the folder of runs.
+    """
+    cards = [*_run_cards(Path(runs)), *_zoo_cards()]
+    return [card for card in cards if card.data == data or (train_hash and card.data_hash == train_hash)]
+
+
+def newest_run(runs: str | Path = "runs") -> ModelCard | None:
+    """The card of the run that was written last, or None."""
+    cards = _run_cards(Path(runs))
+    return cards[0] if cards else None
+
+
+def _run_cards(folder: Path) -> list[ModelCard]:
+    """Cards of the readable runs, the newest first; one that is damaged or not yet saved is not at hand."""
+    found = []
+    for run in folder.iterdir() if folder.is_dir() else ():
+        try:
+            path = run_checkpoint(run)
+            card = replace(read_card(path), name=run.name, source=str(run))
+            found.append((path.stat().st_mtime_ns, run.name, card))
+        except (SdnetBenchError, OSError):
+            continue
+    return [card for _, _, card in sorted(found, key=lambda item: item[:2], reverse=True)]
+
+
+def _zoo_cards() -> list[ModelCard]:
+    found = []
+    for item in entries():
+        path = local_path(item)
+        if path is not None:
+            found.append(replace(read_card(path), name=item.name, source=item.name))
+    return found

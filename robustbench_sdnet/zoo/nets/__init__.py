@@ -1,0 +1,1 @@
+"""Networks: sparse coding layers, residual bodies, architectures."""

@@ -1,0 +1,159 @@
+"""What can be done to sparse coding layers from outside: set lambda, read residuals, refresh step sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from .csc import SparseCoding
+
+SCOPES = ("stem", "all")
+
+
+def csc_layers(model: nn.Module) -> list[SparseCoding]:
+    """The sparse coding layers of a model, the stem first."""
+    return [layer for layer in model.modules() if isinstance(layer, SparseCoding)]
+
+
+def has_lambda(model: nn.Module) -> bool:
+    """Whether a model has sparse coding layers, and so a lambda to choose."""
+    return any(isinstance(layer, SparseCoding) for layer in model.modules())
+
+
+@contextmanager
+def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> Iterator[None]:
+    """Run a model at another lambda; on leaving, what was in force before is in force again.
+
+    Args:
+        model: a model with sparse coding layers, wrapped or not.
+        value: one number, a 0-d tensor, or one value an image (n,); gradients flow through tensors.
+        scope: "stem" (the first layer, the published protocol) or "all" sparse coding layers.
+
+    Raises:
+        InputError: no sparse coding layers, a negative or infinite number, a matrix, another scope.
+    """
+    layers = csc_layers(model)
+    if not layers:
+        raise InputError("This model has no sparse coding layers, so it has no lambda. Leave lambda out.")
+    if scope not in SCOPES:
+        raise InputError(f"lambda scope must be 'stem' or 'all', got '{scope}'.")
+    if isinstance(value, Tensor):
+        if value.dim() > 1:
+            raise InputError(
+                f"lambda must be a number or one value an image (n,), got shape {tuple(value.shape)}."
+            )
+    else:
+        value = float(value)
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"lambda must be finite and not negative, got {value}.")
+    chosen = layers[:1] if scope == "stem" else layers
+    before = [layer._override for layer in chosen]
+    for layer in chosen:
+        layer._override = value
+    try:
+        yield
+    finally:
+        for layer, old in zip(chosen, before, strict=True):
+            layer._override = old
+
+
+def residuals(model: nn.Module, images: Tensor) -> Tensor:
+    """(n,) residual energy |x - A z|^2 of the stem on the normalised images, at the lambda in force.
+
+    Args:
+        model: a model built here, wrapped or not.
+        images: (n, 3, h, w) in [0, 1].
+
+    Raises:
+        InputError: the model has no sparse coding stem.
+    """
+    layer, x = stem_input(model, images)
+    return layer.residual(x)
+
+
+class _Reached(Exception):
+    """The stem was called: nothing behind it needs to run."""
+
+
+def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
+    """The first sparse coding layer of a model and the input (n, c, h, w) that it gets for images in [0, 1].
+
+    The model runs up to that layer, so whatever it or a model around it does to the images before counts.
+
+    Raises:
+        InputError: the model has no sparse coding stem.
+    """
+    seen: list[tuple[SparseCoding, Tensor]] = []
+
+    def stop(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, SparseCoding)  # narrows the type: the hook is on these layers alone
+        seen.append((layer, inputs[0]))
+        raise _Reached
+
+    handles = [layer.register_forward_pre_hook(stop) for layer in csc_layers(model)]
+    try:
+        if handles:
+            model(images)
+    except _Reached:
+        return seen[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    raise InputError("This model has no sparse coding stem, so it has no lambda. Use an sdnet architecture.")
+
+
+def refresh_step_sizes(model: nn.Module, *, tolerance: float = 1e-5, max_steps: int = 2000) -> None:
+    """Normalise every dictionary and compute every step size to convergence, from the weights alone.
+
+    Call it once after training or after changing weights; evaluation never repeats it.
+
+    Args:
+        model: any model; without sparse coding layers nothing happens.
+        tolerance: a layer is done when ten more power iterations raise L by less than this fraction.
+        max_steps: at most this many power iterations a layer.
+    """
+    for layer in csc_layers(model):
+        layer.refresh(tolerance, max_steps)
+
+
+def normalise_atoms(model: nn.Module) -> None:
+    """Put every atom back on the unit sphere in place; step sizes stay as they are."""
+    for layer in csc_layers(model):
+        layer.normalise()
+
+
+@contextmanager
+def auxiliary_objective(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
+    """Collect what every sparse coding layer minimises, for the auxiliary loss of training.
+
+    Yields:
+        A function without arguments: the batch mean of |x - A z|^2 + lambda |z|_1 + mu/2 |z|^2, summed over
+        layers and over the forwards since the last call. Multiply it by a factor and add it to the loss.
+
+    Raises:
+        InputError: no sparse coding layers.
+    """
+    layers = csc_layers(model)
+    if not layers:
+        raise InputError("The auxiliary loss needs a model with sparse coding layers, such as sdnet18.")
+    terms: list[Tensor] = []
+
+    def collect() -> Tensor:
+        total = (
+            torch.stack([term.mean() for term in terms]).sum() if terms else layers[0].weight.new_zeros(())
+        )
+        terms.clear()
+        return total
+
+    for layer in layers:
+        layer._objectives = terms
+    try:
+        yield collect
+    finally:
+        for layer in layers:
+            layer._objectives = None

@@ -1,0 +1,187 @@
+"""Sparse coding layers (Dai et al. 2022, arXiv:2210.12945): a layer returns the sparse code of its input.
+
+`csc2d`, `csc1d` and `csc_linear` make the same layer for images, 1-D signals, and vectors or token sequences.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from .coding import Coding
+from .dictionary import Convolutional, Dictionary, Linear
+from .fista import STEP_FRACTION, fista, power_iterations, seeded_unit_vector, unit_atoms
+
+_ROUND = 10  # power iterations between two looks at the progress, each of which waits for the device
+
+
+class SparseCoding(nn.Module):
+    """A layer whose output approximately solves a sparse coding problem over its dictionary.
+
+    Attributes:
+        weight: (d, n_dict * c, *kernel); atoms are normalised before use.
+        step_size: 0-d buffer, 0.9 / L with L the largest eigenvalue of A^T A on the layer's own input size.
+        power_vector: (1, n_dict * c, *size) buffer, where the power iteration of training stands.
+        coding: the hyper-parameters.
+        operator: A and A^T.
+    """
+
+    step_size: Tensor
+    power_vector: Tensor
+
+    def __init__(
+        self, weight_shape: tuple[int, ...], size: tuple[int, ...], operator: Dictionary, coding: Coding
+    ) -> None:
+        """Make a layer with random atoms.
+
+        Args:
+            weight_shape: (d, n_dict * c, *kernel).
+            size: spatial size of the input, on which the step size is computed; other sizes can be coded too.
+            operator: A and A^T.
+            coding: the hyper-parameters.
+        """
+        super().__init__()
+        self.coding, self.operator = coding, operator
+        self.weight = nn.Parameter(torch.empty(weight_shape))
+        nn.init.kaiming_uniform_(self.weight)
+        with torch.no_grad():
+            self.weight.copy_(unit_atoms(self.weight))
+        self.register_buffer("step_size", torch.ones(()))
+        self.register_buffer("power_vector", seeded_unit_vector((1, weight_shape[1], *size)))
+        self._override: float | Tensor | None = None
+        self._objectives: list[Tensor] | None = None
+        self._unit = (0, -1)  # identity and version of the weight when its atoms were normalised
+
+    @property
+    def lam(self) -> float | Tensor:
+        """Lambda in force: what `use_lambda` set, else the layer's own."""
+        return self.coding.lam if self._override is None else self._override
+
+    def atoms(self) -> Tensor:
+        """The dictionary with unit-norm atoms; frozen weights were normalised once and come as they are."""
+        frozen = not (self.training or torch.compiler.is_compiling() or self.weight.is_inference())
+        # In-place writes raise the version: changed or replaced weights are never taken for normalised ones.
+        if frozen and self._unit == (id(self.weight), self.weight._version):
+            return self.weight
+        return unit_atoms(self.weight)
+
+    def train(self, mode: bool = True) -> SparseCoding:
+        """Switch to training or evaluation; training may change the weights without a trace, as fused optimisers do."""
+        if mode:
+            self._unit = (0, -1)
+        super().train(mode)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The code (n, d, *size / stride) of `x` (n, c, *size).
+
+        Raises:
+            InputError: a per-sample lambda of another length than the batch.
+        """
+        code, repeated, atoms = self._encode(x)
+        if self._objectives is not None:
+            penalty = self._per_sample(x) * code.abs() + self.coding.mu / 2 * code.square()
+            self._objectives.append(self._energy(repeated, code, atoms) + penalty.flatten(1).sum(1))
+        return code
+
+    def residual(self, x: Tensor) -> Tensor:
+        """(n,) energy |x - A z|^2 at the lambda in force, averaged over the sub-dictionaries."""
+        code, repeated, atoms = self._encode(x)
+        return self._energy(repeated, code, atoms)
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The code, the repeated input and the atoms."""
+        atoms = self.atoms()
+        step = self._warm_step(atoms) if self.training and self.coding.power_steps else self.step_size
+        repeated = self.operator.repeat(x, self.coding.n_dict) if self.coding.n_dict > 1 else x
+        lam = self._per_sample(x)
+        return fista(repeated, atoms, self.operator, step=step, lam=lam, coding=self.coding), repeated, atoms
+
+    def _energy(self, x: Tensor, code: Tensor, atoms: Tensor) -> Tensor:
+        difference = x - self.operator.synthesise(code, atoms, x)
+        return difference.square().flatten(1).sum(1) / self.coding.n_dict
+
+    def _per_sample(self, x: Tensor) -> float | Tensor:
+        """Lambda for a batch: a number, or one a sample in a shape that broadcasts over codes."""
+        lam = self.lam.to(x) if isinstance(self.lam, Tensor) else self.lam
+        if self.coding.rescale_lambda:
+            lam = lam * (x[0].numel() / self.operator.code_numel(x, self.weight))
+        if not isinstance(lam, Tensor) or lam.dim() == 0:
+            return lam
+        if lam.shape != x.shape[:1]:
+            raise InputError(
+                f"A per-sample lambda needs one value an image, got {lam.shape[0]} values for a batch of "
+                f"{x.shape[0]}. Set lambda anew for each batch, or use one number."
+            )
+        return lam.reshape(-1, *(1 for _ in x.shape[1:]))
+
+    def _warm_step(self, atoms: Tensor) -> Tensor:
+        """The step size after more power iterations from where the last training forward stopped."""
+        with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):
+            steps = self.coding.power_steps
+            vector, bound = power_iterations(self.power_vector, atoms.detach(), self.operator, steps)
+            step = STEP_FRACTION / bound
+            self.power_vector.copy_(vector)
+            self.step_size.copy_(step)
+        return step  # not the buffer: a second forward before the backward pass would overwrite it
+
+    @torch.no_grad()
+    def refresh(self, tolerance: float = 1e-5, max_steps: int = 2000) -> None:
+        """Normalise the atoms in place and compute the step size from the weights alone.
+
+        Args:
+            tolerance: stop when ten more iterations raise L by less than this fraction.
+            max_steps: stop after about that many iterations in any case.
+        """
+        self.normalise()
+        vector, last = seeded_unit_vector(tuple(self.power_vector.shape)).to(self.power_vector), 0.0
+        for _ in range(max(max_steps // _ROUND, 1)):
+            vector, bound = power_iterations(vector, self.weight, self.operator, _ROUND)
+            estimate = bound.item()
+            if estimate <= last * (1 + tolerance):
+                break
+            last = estimate
+        self.power_vector.copy_(vector)
+        self.step_size.fill_(STEP_FRACTION / estimate)
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Normalise the atoms in place; the step size stays as it is."""
+        unit = unit_atoms(self.weight)
+        # Atoms that are there within rounding keep their bits, so that saving and loading changes nothing.
+        rounding = 8 * torch.finfo(unit.dtype).eps
+        error = (self.weight.flatten(1).norm(dim=1) - 1).abs().reshape(-1, *(1 for _ in unit.shape[1:]))
+        self.weight.copy_(torch.where(error <= rounding, self.weight, unit))
+        if (
+            not self.weight.is_inference()
+        ):  # such tensors keep no version; atoms are then normalised each time
+            self._unit = (id(self.weight), self.weight._version)
+
+
+def csc2d(
+    channels: int,
+    atoms: int,
+    *,
+    size: tuple[int, int],
+    kernel: int = 3,
+    stride: int = 1,
+    coding: Coding | None = None,
+) -> SparseCoding:
+    """A layer on images (n, channels, *size); codes are (n, atoms, *size / stride). `kernel` is odd."""
+    coding, operator = coding or Coding(), Convolutional(2, stride, kernel // 2)
+    return SparseCoding((atoms, channels * coding.n_dict, kernel, kernel), size, operator, coding)
+
+
+def csc1d(
+    channels: int, atoms: int, *, length: int, kernel: int = 3, stride: int = 1, coding: Coding | None = None
+) -> SparseCoding:
+    """A layer on signals (n, channels, length); codes are (n, atoms, length / stride). `kernel` is odd."""
+    coding, operator = coding or Coding(), Convolutional(1, stride, kernel // 2)
+    return SparseCoding((atoms, channels * coding.n_dict, kernel), (length,), operator, coding)
+
+
+def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> SparseCoding:
+    """A layer on vectors (n, features) or tokens (n, tokens, features); codes have `atoms` entries."""
+    coding = coding or Coding()
+    return SparseCoding((atoms, features * coding.n_dict), (), Linear(), coding)

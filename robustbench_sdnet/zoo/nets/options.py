@@ -1,0 +1,79 @@
+"""The options of a model, checked and with every default filled in, without importing torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import InputError, unknown
+from .architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD, architecture
+from .coding import CODING_OPTIONS, Coding
+
+IMAGENET_STEM_FROM = 64  # pixels: smaller images keep their resolution through a 3x3 stem
+OPTIONS = (
+    *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
+    *CODING_OPTIONS,
+)
+
+
+def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Every option with its default filled in, checked.
+
+    Raises:
+        InputError: a value outside its range.
+    """
+    plan = architecture(arch)
+    for name in given:
+        if name not in OPTIONS:
+            raise unknown("model option", name, OPTIONS)
+    options: dict[str, Any] = {
+        "num_classes": 10,
+        "shortcut": True,
+        "input_size": 32,
+        "pooling": False,
+    } | given
+    for name, high in (("num_classes", 100_000), ("input_size", 4096), ("width", 4096)):
+        value = options.get(name)
+        if value is None:
+            options[name] = plan.width
+        elif isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+            raise InputError(f"{name} must be a whole number from 1 to {high}, got {value!r}.")
+    for name in ("shortcut", "pooling"):
+        if not isinstance(options[name], bool):
+            raise InputError(f"{name} must be true or false, got {options[name]!r}.")
+    if not options["shortcut"] and plan.sparse != "all":
+        raise InputError(
+            f"shortcut=False needs a network that is sparse throughout, such as {_nearest_all(arch)}."
+        )
+    if options.get("stem") is None:
+        options["stem"] = "imagenet" if options["input_size"] >= IMAGENET_STEM_FROM else "cifar"
+    elif options["stem"] not in ("cifar", "imagenet"):
+        raise InputError(f"stem must be 'cifar' or 'imagenet', got '{options['stem']}'.")
+    large = options["stem"] == "imagenet"
+    options["mean"] = _channels("mean", options.get("mean"), IMAGENET_MEAN if large else CIFAR_MEAN)
+    options["std"] = _channels("std", options.get("std"), IMAGENET_STD if large else CIFAR_STD)
+    if min(options["std"]) <= 0:
+        raise InputError(f"std must be above 0, got {options['std']}.")
+    if plan.sparse == "none":
+        return {name: value for name, value in options.items() if name not in CODING_OPTIONS}
+    coding = coding_of(options)
+    return options | {name: getattr(coding, name) for name in CODING_OPTIONS}
+
+
+def _nearest_all(arch: str) -> str:
+    return "sdnet" + "".join(character for character in arch if character.isdigit()) + "_all"
+
+
+def _channels(name: str, value: Sequence[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    if value is None:
+        return default
+    numbers = tuple(float(item) for item in value)
+    if len(numbers) != len(default) or not all(math.isfinite(number) for number in numbers):
+        raise InputError(f"{name} must be {len(default)} finite numbers, one a channel, got {value!r}.")
+    return numbers
+
+
+def coding_of(options: Mapping[str, Any]) -> Coding:
+    """The part of the options that the sparse layers take."""
+    return Coding(**{name: options[name] for name in CODING_OPTIONS if name in options})

@@ -1,0 +1,161 @@
+"""SDNet and its plain baselines (Dai et al. 2022, arXiv:2210.12945): one builder for every architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...errors import unknown
+from .architectures import architecture
+from .coding import CODING_OPTIONS
+from .control import refresh_step_sizes
+from .csc import csc2d
+from .options import OPTIONS, coding_of, resolve_options
+from .resnet import (
+    BasicBlock,
+    Convolution,
+    Normalise,
+    SparseConvolution,
+    Stage,
+    plain_convolution,
+    shortcut_module,
+    sparse_convolution,
+)
+
+__all__ = ["OPTIONS", "Classifier", "build_model", "rebuild"]
+
+
+class Classifier(nn.Module):
+    """Normalisation, stem, stages, global average and one linear layer.
+
+    Attributes:
+        arch: the architecture's name.
+        options: what `build_model` needs to build it again, every default resolved.
+        num_classes: the number of logits.
+    """
+
+    def __init__(self, arch: str, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.arch, self.options = arch, options
+        self.num_classes: int = options["num_classes"]
+        self.normalise = Normalise(options["mean"], options["std"])
+        plan, width = architecture(arch), options["width"]
+        self.layer0, size = _stem(plan.sparse, options)
+        everywhere = plan.sparse == "all"
+        coding = coding_of(options)
+        convolution = sparse_convolution(coding, options["pooling"]) if everywhere else plain_convolution
+        channels = width
+        for index, count in enumerate(plan.blocks):
+            blocks = []
+            for position in range(count):
+                stride, outputs = 2 if index and position == 0 else 1, width * 2**index
+                block = BasicBlock(convolution, channels, outputs, stride, size, rectify=not everywhere)
+                if options["shortcut"]:
+                    block.shortcut = shortcut_module(channels, outputs, stride, plan.projects)
+                blocks.append(block)
+                channels, size = outputs, -(-size // stride)
+            self.add_module(f"layer{index + 1}", Stage(blocks) if everywhere else nn.Sequential(*blocks))
+        self._stages = tuple(f"layer{index + 1}" for index in range(len(plan.blocks)))
+        self.linear = nn.Linear(channels, self.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, 3, h, w) in [0, 1]."""
+        x: Tensor = self.layer0(self.normalise(images))
+        for stage in self._stages:
+            x = getattr(self, stage)(x)
+        logits: Tensor = self.linear(x.mean((2, 3)))
+        return logits
+
+
+def build_model(
+    arch: str,
+    *,
+    num_classes: int = 10,
+    shortcut: bool = True,
+    input_size: int = 32,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    width: int | None = None,
+    stem: str | None = None,
+    pooling: bool = False,
+    **coding: Any,
+) -> Classifier:
+    """Build a model with random weights, in training mode.
+
+    Args:
+        arch: a name of `registry.ARCHITECTURES`.
+        num_classes: number of logits.
+        shortcut: keep the shortcuts; only the sparse `_all` networks can do without.
+        input_size: side of the images in pixels.
+        mean: per-channel mean the model subtracts; None: CIFAR-10's, or ImageNet's with an ImageNet stem.
+        std: per-channel deviation the model divides by.
+        width: channels of the first stage; None: the architecture's own (64, or 16 for 20 layers).
+        stem: "cifar" (3x3), "imagenet" (7x7 stride 2 and pooling) or None: by `input_size`.
+        pooling: replace the stride of sparse blocks by max-pooling.
+        coding: fields of `csc.Coding`: lam, mu, n_steps, non_negative, gradient_at, square_noise, ...
+
+    Raises:
+        InputError: unknown architecture or option, or a value outside its range.
+    """
+    for name in coding:
+        if name not in CODING_OPTIONS:
+            raise unknown("model option", name, OPTIONS)
+    return _build(
+        arch,
+        resolve_options(
+            arch,
+            {
+                "num_classes": num_classes,
+                "shortcut": shortcut,
+                "input_size": input_size,
+                "mean": mean,
+                "std": std,
+                "width": width,
+                "stem": stem,
+                "pooling": pooling,
+                **coding,
+            },
+        ),
+        with_step_sizes=True,
+    )
+
+
+def _build(arch: str, options: dict[str, Any], *, with_step_sizes: bool) -> Classifier:
+    model = Classifier(arch, options)
+    if with_step_sizes:
+        # Close to L is enough to start from: training forwards go on, and `refresh_step_sizes` ends it.
+        refresh_step_sizes(model, max_steps=10)
+    return model
+
+
+def rebuild(arch: str, options: Mapping[str, Any]) -> Classifier:
+    """Build a model whose weights and step sizes are about to be overwritten, from `model.options`."""
+    return _build(arch, resolve_options(arch, dict(options)), with_step_sizes=False)
+
+
+def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
+    """The stem and the side of its output."""
+    width, size = options["width"], options["input_size"]
+    large = options["stem"] == "imagenet"
+    kernel, stride = (7, 2) if large else (3, 1)
+    size_after = -(-size // stride)
+    layers: list[nn.Module]
+    if sparse == "none":
+        layers = [
+            nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+    else:
+        coding = coding_of(options)
+        layer = csc2d(3, width, size=(size, size), kernel=kernel, stride=stride, coding=coding)
+        layers = [SparseConvolution(layer), nn.BatchNorm2d(width)]
+    if large:
+        reduce: Convolution | None = (
+            sparse_convolution(coding_of(options), False) if sparse == "all" else None
+        )
+        layers.append(reduce(width, width, 2, size_after) if reduce else nn.MaxPool2d(3, 2, 1))
+        size_after = -(-size_after // 2)
+    return nn.Sequential(*layers), size_after

@@ -1,0 +1,1 @@
+"""Other people's models: where they come from, and guards around them."""

@@ -1,0 +1,170 @@
+"""Other people's models: Python functions, exported files, torchvision, timm, RobustBench and the Hugging Face Hub.
+
+Their packages are imported when such a model is asked for, and are no requirement of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from ...errors import InputError, ModelError, SdnetBenchError
+from ..files.cards import ModelCard
+from .sources import INSTALL, LOADERS, Statistics, working_folder_importable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def with_normalisation(source: str, mean: Sequence[float], std: Sequence[float]) -> str:
+    """A source that carries its normalisation: "NAME?mean=a,b,c&std=a,b,c"."""
+    name = source.partition("?")[0]
+    numbers = (",".join(repr(float(value)) for value in values) for values in (mean, std))
+    return "{}?mean={}&std={}".format(name, *numbers)
+
+
+def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
+    """Split "NAME?mean=a,b,c&std=a,b,c"; without the suffix both are empty.
+
+    Raises:
+        InputError: one without the other, another key, not one or three numbers, or a deviation of 0.
+    """
+    name, mark, query = source.partition("?")
+    if not mark:
+        return name, (), ()
+    given = dict(parse_qsl(query))
+    if set(given) != {"mean", "std"}:
+        raise InputError(f"'{source}': the suffix is ?mean=a,b,c&std=a,b,c, both of them.")
+    try:
+        mean, std = (tuple(float(part) for part in given[key].split(",")) for key in ("mean", "std"))
+    except ValueError:
+        raise InputError(f"'{source}': mean and std are numbers, such as 0.485,0.456,0.406.") from None
+    if len(mean) not in (1, 3) or len(std) not in (1, 3) or not all(0 < value < 1e6 for value in std):
+        raise InputError(f"'{source}': mean and std are one number or three, and std is above 0.")
+    return name, mean, std
+
+
+def check_external(kind: str, source: str) -> None:
+    """Refuse an external source that cannot be loaded here, without importing its package.
+
+    Raises:
+        InputError: a missing package or file, or a bad suffix.
+    """
+    name, _, _ = parse_normalisation(source)
+    if kind == "exported":
+        if not Path(name).is_file():
+            raise InputError(f"No model file '{name}'.")
+    elif kind == "callable":
+        top = name.partition(":")[0].partition(".")[0]
+        with working_folder_importable():
+            if importlib.util.find_spec(top) is None:
+                raise InputError(
+                    f"Model '{source}': there is no Python package '{top}' here. Check PYTHONPATH."
+                )
+    else:
+        package, command = INSTALL[kind]
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"Model '{source}' needs the package {package}. Install it: {command}")
+
+
+def load_external(kind: str, source: str) -> nn.Module:
+    """Load an external model in evaluation mode, its weights frozen; it takes images in [0, 1].
+
+    Raises:
+        InputError: it cannot be found, or its normalisation is unknown or stated twice.
+        ModelError: its own code failed.
+    """
+    import torch
+
+    from .guard import External, own_normalisation
+
+    check_external(kind, source)
+    name, mean, std = parse_normalisation(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other packages' warnings are not this tool's to print
+            model, stated_mean, stated_std = LOADERS[kind](name)
+    except SdnetBenchError:
+        raise
+    except Exception as error:  # other packages may raise anything: it becomes one line
+        text = " ".join(str(error).split())[:300]
+        if kind in INSTALL and isinstance(error, OSError):  # what urllib and requests raise
+            raise ModelError(
+                f"Model '{source}': its weights cannot be downloaded ({text}). Fetch them where there is a network; "
+                f"they are looked for in {_cache(kind)}."
+            ) from error
+        raise ModelError(f"Model '{source}' could not be loaded: {type(error).__name__}: {text}") from error
+    model.eval()
+    for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+        weight.requires_grad_(False)
+    if any(weight.dtype == torch.float64 for weight in model.parameters()):
+        model.register_forward_pre_hook(_widen)  # evaluations hand over float32 images
+    inside = own_normalisation(model)
+    if mean and inside is not None:
+        raise InputError(
+            f"Model '{name}' normalises by itself, with mean {inside[0]}. Leave out mean and std."
+        )
+    if kind == "callable" and not mean and hasattr(model, "arch"):
+        return model  # one of ours
+    if not mean and inside is None:
+        mean, std = stated_mean, stated_std
+    if kind == "exported" and not mean and inside is None:
+        raise InputError(
+            f"'{name}' does not say how it normalises. Write {name}?mean=a,b,c&std=a,b,c; mean=0&std=1 for [0, 1]."
+        )
+    return External(model, source, mean, std).eval()
+
+
+def _widen(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].double(), *inputs[1:])
+
+
+def _cache(kind: str) -> str:
+    """Where a package keeps what it downloaded."""
+    if kind in ("timm", "hub"):
+        return "the cache of huggingface_hub (HF_HOME)"
+    if kind == "robustbench":
+        return "./models"
+    import torch
+
+    return f"{torch.hub.get_dir()}/checkpoints (TORCH_HOME)"
+
+
+def describe_external(kind: str, source: str) -> ModelCard:
+    """The card of an external model; it is loaded to hash its weights."""
+    from ..files.weights import weights_hash
+    from ..nets.control import csc_layers
+
+    model = load_external(kind, source)
+    layers, normalise = csc_layers(model), getattr(model, "normalise", None)
+    mean, std = (
+        tuple(getattr(normalise, key).flatten().tolist()) if hasattr(normalise, key) else ()
+        for key in ("mean", "std")
+    )
+    return ModelCard(
+        name=source,
+        source=source,
+        arch=source,
+        options=_beyond_tensors(kind, source, model),
+        weights_hash=weights_hash(model),
+        has_lambda=bool(layers),
+        lam=layers[0].coding.lam if layers else None,
+        mean=mean,
+        std=std,
+    )
+
+
+def _beyond_tensors(kind: str, source: str, model: nn.Module) -> dict[str, Any]:
+    """What can change an answer and is in no tensor: how ours was built, and the code of a function's module."""
+    found = dict(getattr(model, "options", None) or {})
+    if kind == "callable":
+        spec = importlib.util.find_spec(source.partition("?")[0].partition(":")[0])
+        if spec is not None and spec.origin and Path(spec.origin).is_file():
+            found["source_sha256"] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    return found

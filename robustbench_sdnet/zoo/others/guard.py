@@ -1,0 +1,181 @@
+"""Guards around other people's models: a wrong input range, a normalisation that is missing or applied twice."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import ModelError
+from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
+from ..nets.resnet import Normalise
+
+_NORMALISER = re.compile(
+    r"(image|input|channel)?_?normali[sz](e|er|ation)(layer|bychannelmeanstd)?", re.IGNORECASE
+)
+AS_IS = "as they are"
+CLEARLY = 4.0  # how many times nearer another input must come to the BatchNorm statistics to be called the right one
+
+
+class External(nn.Module):
+    """Another model behind the interface of ours: images in [0, 1] in, logits out.
+
+    Attributes:
+        arch: the source it came from.
+        normalise: what its source says it wants, or nothing where it normalises by itself.
+    """
+
+    def __init__(
+        self, model: nn.Module, arch: str, mean: tuple[float, ...] = (), std: tuple[float, ...] = ()
+    ) -> None:
+        super().__init__()
+        self.arch = arch
+        self.normalise = Normalise(mean, std) if mean else nn.Identity()
+        self.model = model
+        self._range_is_known = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, 3, h, w) in [0, 1].
+
+        Raises:
+            ModelError: the first images lie outside [0, 1], or the model returns no logits.
+        """
+        if not self._range_is_known and not torch.compiler.is_compiling():
+            self._check_range(images)
+        output = self.model(self.normalise(images))
+        logits = getattr(output, "logits", output)
+        logits = logits[0] if isinstance(logits, tuple | list) else logits
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ModelError(
+                f"'{self.arch}' must return logits (n, classes), got {shape} for {len(images)} images."
+            )
+        return logits
+
+    def _check_range(self, images: Tensor) -> None:
+        """Look at the first batch alone: every look waits for the device."""
+        low, high = (float(value) for value in torch.aminmax(images.detach()))
+        if low < -1e-3 or high > 1 + 1e-3:
+            hint = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
+            raise ModelError(
+                f"'{self.arch}' takes images in [0, 1], got values from {low:.3g} to {high:.3g}. {hint}"
+            )
+        self._range_is_known = True
+
+
+class Exported(nn.Module):
+    """An exported graph, which has no modes: its own `eval` raises."""
+
+    def __init__(self, graph: nn.Module) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def train(self, mode: bool = True) -> Exported:
+        """Note the mode, for those who ask."""
+        self.training = mode
+        return self
+
+    def forward(self, images: Tensor) -> Any:
+        """What the graph returns."""
+        return self.graph(images)
+
+
+def own_normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation of a layer inside the model that normalises images, or None."""
+    for module in model.modules():
+        name = getattr(module, "original_name", type(module).__name__)  # scripted modules have the first
+        mean, std = (getattr(module, key, None) for key in ("mean", "std"))
+        if _NORMALISER.fullmatch(name) and mean is not None and std is not None:
+            values = [torch.as_tensor(value, dtype=torch.float64).flatten().tolist() for value in (mean, std)]
+            if len(values[0]) in (1, 3) and len(values[1]) in (1, 3):
+                return tuple(values[0]), tuple(values[1])
+    return None
+
+
+def check_input(model: nn.Module, images: Tensor) -> str | None:
+    """Whether natural images in [0, 1] look to a model as its training images did.
+
+    The statistics that the first BatchNorm layer remembers are compared with those of the images as they are, and
+    as they would be under other conventions. Models without BatchNorm cannot be judged.
+
+    Args:
+        model: in evaluation mode, takes images in [0, 1].
+        images: (n, 3, h, w) natural images in [0, 1], 32 or more.
+
+    Returns:
+        None where nothing is suspicious, else one line that names the convention that fits better.
+    """
+    layer = next(
+        (m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.running_var is not None), None
+    )
+    if layer is None:
+        return None
+    tried = _conventions(images)
+    distances = {name: _distance(model, layer, seen) for name, (seen, _) in tried.items()}
+    as_is, best = distances[AS_IS], min(distances, key=lambda name: distances[name])
+    if distances[best] * CLEARLY + 0.05 >= as_is:
+        return None
+    stated = isinstance(model, External) and isinstance(model.normalise, Normalise)
+    remedy = "Check the mean and std that were given" if stated else tried[best][1]
+    return (
+        f"The input looks wrong: the first BatchNorm layer's statistics are {as_is / max(distances[best], 1e-6):.0f} "
+        f"times nearer when images are {best}. {remedy}."
+    )
+
+
+def _conventions(images: Tensor) -> Mapping[str, tuple[Tensor, str]]:
+    """The same images as other conventions would hand them over, and what to do where one of them fits."""
+    found = {AS_IS: (images, "")}
+    for name, mean, std in (("CIFAR-10", CIFAR_MEAN, CIFAR_STD), ("ImageNet", IMAGENET_MEAN, IMAGENET_STD)):
+        layer = Normalise(mean, std).to(images)
+        lacking = f"normalised first with {name}'s mean and std (the model lacks its normalisation)"
+        found[lacking] = layer(images), _suffix(mean, std)
+        twice = f"put on {name}'s mean and std first (it normalises twice)"
+        found[twice] = images * layer.std + layer.mean, "Take one of the two out of the model"
+    found["scaled to [-1, 1]"] = images * 2 - 1, _suffix((0.5,), (0.5,))
+    found["scaled to [0, 255]"] = images * 255, _suffix((0,), (round(1 / 255, 9),))
+    return found
+
+
+def _suffix(mean: Sequence[float], std: Sequence[float]) -> str:
+    numbers = (",".join(f"{value:g}" for value in values) for values in (mean, std))
+    return "Add ?mean={}&std={} to the model's name".format(*numbers)
+
+
+class _Seen(Exception):
+    """The layer was reached."""
+
+
+@torch.no_grad()
+def _distance(model: nn.Module, layer: nn.BatchNorm2d, images: Tensor) -> float:
+    """How far the statistics of a layer's input are from those it remembers, 0 for the same.
+
+    The model runs up to that layer: what lies behind it has no say.
+    """
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        seen.append(inputs[0].detach())
+        raise _Seen
+
+    handle = layer.register_forward_pre_hook(keep)
+    inner = model.normalise if isinstance(model, External) else None
+    try:
+        # The range guard of `External` would refuse what is tried here on purpose.
+        model.model(inner(images)) if isinstance(model, External) and inner is not None else model(images)
+    except _Seen:
+        pass
+    finally:
+        handle.remove()
+    if not seen:
+        return math.inf  # nothing to judge by
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    variance, mean = torch.var_mean(seen[0].float(), (0, 2, 3))
+    scale = layer.running_var.float() + layer.eps
+    shift = (mean - layer.running_mean.float()).square() / scale
+    return float((shift + ((variance + layer.eps) / scale).log().square()).mean())

@@ -1,0 +1,165 @@
+"""How each kind of external model is loaded: a Python function, an exported file, and the packages of others."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING
+
+from ...errors import CheckpointError, InputError, unknown
+from ..files.cards import read_card
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Statistics = tuple[float, ...]
+Loaded = tuple["nn.Module", Statistics, Statistics]  # a model, and the mean and std that its source states
+# Extra file of a TorchScript or exported model: {"mean": [...], "std": [...]}
+METADATA = "normalisation.json"
+INSTALL: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "torchvision": ("torchvision", "pip install torchvision"),
+        "timm": ("timm", "pip install 'robustbench-sdnet[timm]'"),
+        "robustbench": ("robustbench", "pip install robustbench"),
+        "hub": ("huggingface_hub", "pip install 'robustbench-sdnet[hub]'"),
+    }
+)
+
+
+def _from_callable(name: str) -> Loaded:
+    import torch
+
+    module_name, _, function = name.partition(":")
+    with working_folder_importable():
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise InputError(f"Model '{name}': no module named '{error.name}'. Check PYTHONPATH.") from None
+    make = getattr(module, function, None)
+    if make is None:
+        raise InputError(f"Model '{name}': module '{module_name}' has no '{function}'.")
+    model = make() if not isinstance(make, torch.nn.Module) else make
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"Model '{name}' must return a torch.nn.Module, got {type(model).__name__}.")
+    return model, (), ()
+
+
+def _from_file(name: str) -> Loaded:
+    import torch
+
+    from .guard import Exported
+
+    if not zipfile.is_zipfile(name):
+        raise CheckpointError(f"'{name}' is no TorchScript or exported model.")
+    with zipfile.ZipFile(name) as archive:
+        inside = archive.namelist()
+    extra = {METADATA: ""}
+    if any("/code/" in item for item in inside):
+        # torch.jit is untyped.
+        model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
+    elif any(item.endswith(("data.pkl", "/data.pkl")) for item in inside) and not any(
+        "models/" in i for i in inside
+    ):
+        raise CheckpointError(
+            f"'{name}' is a pickled checkpoint. Import its state dict: sdnet-bench zoo import -h"
+        )
+    else:
+        model = Exported(torch.export.load(name, extra_files=extra).module())
+    stated = json.loads(extra[METADATA] or "{}")
+    return model, tuple(stated.get("mean", ())), tuple(stated.get("std", ()))
+
+
+def _from_torchvision(name: str) -> Loaded:
+    from torchvision import models
+
+    name = name.partition(":")[2]
+    if name not in models.list_models(module=models):
+        raise unknown("torchvision model", name, models.list_models(module=models))
+    weights = models.get_model_weights(name).DEFAULT
+    preset = weights.transforms()
+    return models.get_model(name, weights=weights), tuple(preset.mean), tuple(preset.std)
+
+
+def _from_timm(name: str) -> Loaded:
+    import timm
+
+    model = timm.create_model(name.partition(":")[2], pretrained=True)
+    return model, tuple(model.pretrained_cfg["mean"]), tuple(model.pretrained_cfg["std"])
+
+
+def _from_robustbench(name: str) -> Loaded:
+    from robustbench.utils import load_model
+
+    # [data set/[threat model/]]NAME; RobustBench's models normalise by themselves.
+    *place, model = name.partition(":")[2].split("/")
+    data, threat = (*place, *("cifar10", "Linf")[len(place) :])[:2]
+    return load_model(model_name=model, dataset=data, threat_model=threat), (), ()
+
+
+def _from_hub(name: str) -> Loaded:
+    from huggingface_hub import hf_hub_download, list_repo_files
+
+    repository = name.partition(":")[2]
+    files = list_repo_files(repository)
+    for file in files:
+        if file.endswith(".safetensors"):
+            path = Path(hf_hub_download(repository, file))
+            if _has_card(path):
+                from ..files.weights import load_checkpoint
+
+                return load_checkpoint(path), (), ()
+    config = json.loads(Path(hf_hub_download(repository, "config.json")).read_text(encoding="utf-8"))
+    if "architecture" in config:
+        _need("timm", name, INSTALL["timm"][1])
+        return _from_timm(f"timm:hf-hub:{repository}")
+    transformers = _need("transformers", name, "pip install transformers")
+    processor = transformers.AutoImageProcessor.from_pretrained(repository)
+    model = transformers.AutoModelForImageClassification.from_pretrained(repository)
+    return model, tuple(processor.image_mean), tuple(processor.image_std)
+
+
+def _has_card(path: Path) -> bool:
+    try:
+        read_card(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _need(package: str, source: str, command: str) -> ModuleType:
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"Model '{source}' needs the package {package}. Install it: {command}")
+    return importlib.import_module(package)
+
+
+@contextmanager
+def working_folder_importable() -> Iterator[None]:
+    """Let "module:function" mean a file of the working folder, as it does under `python -m`."""
+    folder = str(Path.cwd())
+    if folder in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+LOADERS: Mapping[str, Callable[[str], Loaded]] = MappingProxyType(
+    {
+        "callable": _from_callable,
+        "exported": _from_file,
+        "torchvision": _from_torchvision,
+        "timm": _from_timm,
+        "robustbench": _from_robustbench,
+        "hub": _from_hub,
+    }
+)

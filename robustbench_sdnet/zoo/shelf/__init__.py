@@ -1,0 +1,1 @@
+"""The shelf of trained models: index, fetch, publish."""

@@ -1,0 +1,233 @@
+"""Put a trained checkpoint into the zoo, and measure whether a model has the accuracy that is stated for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...errors import InputError, ModelError, SdnetBenchError
+from ...statistics import wilson
+from ..files.cards import ModelCard, read_card
+from ..files.weights import load_checkpoint, save_model
+from ..files.whole import sha256_of
+from ..names import check_zoo_name, own_checkpoint
+from .index import INDEX, Entry, entries, write_entries
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ...data import ImageData
+
+SHIPPED_BYTES = (
+    2_000_000  # what a model may take in the package; larger ones go to weights/ of the repository
+)
+TYPES = {"float16": torch.float16, "float32": None}
+
+
+def export_model(
+    checkpoint: str | Path,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    data: str | None = None,
+    accuracy: float | None = None,
+    dtype: str = "float16",
+) -> ModelCard:
+    """Write a checkpoint again with its convolutions and linear layers in another type.
+
+    Normalisation layers, biases and step sizes stay in float32: they take no space, and small variances would be
+    lost in float16.
+
+    Args:
+        checkpoint: a run's folder, a checkpoint or a name of the zoo.
+        path: the new file.
+        name: what reports show; None keeps the name.
+        data: name of the training data; None keeps it.
+        accuracy: clean test accuracy in [0, 1] of what is written; None keeps what the checkpoint states.
+        dtype: "float16" or "float32".
+
+    Raises:
+        InputError: no such checkpoint or type, or an unwritable folder.
+    """
+    if dtype not in TYPES:
+        raise InputError(f"dtype must be float16 or float32, got '{dtype}'.")
+    source = own_checkpoint(str(checkpoint))
+    card = read_card(source)
+    return save_model(
+        load_checkpoint(source),
+        path,
+        data=card.data if data is None else data,
+        data_hash=card.data_hash,
+        recipe=card.recipe,
+        accuracy=card.accuracy if accuracy is None else accuracy,
+        name=name or card.name,
+        dtype=TYPES[dtype],
+    )
+
+
+def add_to_zoo(
+    checkpoint: str | Path,
+    name: str,
+    *,
+    recipe: str,
+    accuracy: float | None = None,
+    robust: Mapping[str, float] | None = None,
+    note: str = "",
+    dtype: str = "float16",
+    folder: str | Path | None = None,
+    index: Path = INDEX,
+) -> Entry:
+    """Put a checkpoint into the zoo: its weights beside the index, or in another folder, and its entry in the index.
+
+    Args:
+        checkpoint: a run's folder, a checkpoint or a name of the zoo.
+        name: "data/model"; an entry of that name is replaced.
+        recipe: name of the recipe it was trained with.
+        accuracy: clean test accuracy in [0, 1] of the exported weights; None: what the checkpoint states.
+        robust: summary of robust accuracies.
+        note: one line for readers.
+        dtype: "float16" or "float32".
+        folder: where the weights go; None: into the package, where a model may take 2 MB.
+        index: of the zoo.
+
+    Raises:
+        InputError: a malformed name, no accuracy, or too large to ship in the package.
+    """
+    data = check_zoo_name(name)
+    file = f"{name.replace('/', '-')}.safetensors"
+    target = (index.parent / "weights" if folder is None else Path(folder)) / file
+    stated = read_card(own_checkpoint(str(checkpoint))).accuracy if accuracy is None else accuracy
+    if stated is None:
+        raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
+    card = export_model(checkpoint, target, name=name, data=data, accuracy=stated, dtype=dtype)
+    size = target.stat().st_size
+    if folder is None and size > SHIPPED_BYTES:
+        target.unlink()
+        raise InputError(
+            f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
+            "Put it into the repository's weights/ folder (--folder weights)."
+        )
+    item = Entry(
+        name=name,
+        arch=card.arch,
+        data=data,
+        recipe=recipe,
+        accuracy=round(stated, 6),
+        sha256=sha256_of(target),
+        source=f"{'weights' if folder is None else Path(folder).name}/{file}",
+        robust=dict(robust or {}),
+        note=note,
+    )
+    write_entries([old for old in entries(index) if old.name != name] + [item], index)
+    return item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What `verify` found.
+
+    Attributes:
+        stated: accuracy that is claimed, or None.
+        measured: accuracy on the images.
+        low: of the 95 % interval of `measured`.
+        high: of the same interval.
+        n: images.
+        matches: whether the claim holds: to `tolerance` on all test images, inside the interval on fewer; None
+            where nothing is claimed.
+        warning: what looks wrong with the input, or None.
+    """
+
+    name: str
+    data: str
+    stated: float | None
+    measured: float
+    low: float
+    high: float
+    n: int
+    matches: bool | None
+    warning: str | None = None
+
+
+def verify(
+    model: nn.Module,
+    card: ModelCard,
+    data: ImageData,
+    *,
+    limit: int | None = None,
+    batch_size: int = 250,
+    device: str = "cpu",
+    tolerance: float = 1e-3,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Verdict:
+    """Evaluate a model again and compare with its stated accuracy.
+
+    Raises:
+        ModelError: logits that are not finite, or of too few classes.
+    """
+    from ...data.tensors import to_images
+    from ..others.guard import check_input
+
+    n = min(limit or len(data), len(data))
+    right, warning = 0, None
+    for start in range(0, n, batch_size):
+        stop = min(start + batch_size, n)
+        images = to_images(data.images(start, stop).copy(), device)
+        if start == 0 and len(images) >= 32:
+            warning = check_input(model, images)
+        right += _right(model, images, torch.as_tensor(data.labels[start:stop], device=device), card.name)
+        on_progress(stop, n)
+    low, high = wilson(right, n)
+    agrees = _agrees(card.accuracy, right / n, (low, high), tolerance, n == len(data))
+    return Verdict(
+        name=card.name,
+        data=data.name,
+        stated=card.accuracy,
+        measured=right / n,
+        low=low,
+        high=high,
+        n=n,
+        matches=agrees,
+        warning=warning,
+    )
+
+
+def other_data(card: ModelCard, name: str, root: str | None = None) -> str | None:
+    """One line where a model was trained on other images than a data set holds, else None.
+
+    Args:
+        card: of the model.
+        name: of the data set; its training images are compared where both hashes can be had, else the names.
+        root: folder of downloaded data.
+    """
+    from ...data import load
+
+    try:
+        train_hash = load(name, "train", root).content_hash if card.data_hash else ""
+    except SdnetBenchError:  # no training split, such as cifar10c's
+        train_hash = ""
+    same = card.data_hash == train_hash if train_hash else card.data in ("", name)
+    if same:
+        return None
+    return f"Trained on other images than those of {name} ({card.data}): what is stated is for its own test images."
+
+
+def _agrees(
+    stated: float | None, measured: float, interval: tuple[float, float], tolerance: float, whole: bool
+) -> bool | None:
+    if stated is None:
+        return None
+    return abs(stated - measured) <= tolerance if whole else interval[0] <= stated <= interval[1]
+
+
+@torch.no_grad()
+def _right(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, name: str) -> int:
+    logits: Any = model(images)
+    if not torch.isfinite(logits).all():
+        raise ModelError(f"'{name}' returns logits that are not finite. Its weights are damaged.")
+    if int(labels.max()) >= logits.shape[1]:
+        raise ModelError(f"'{name}' knows {logits.shape[1]} classes, the data has label {int(labels.max())}.")
+    return int((logits.argmax(1) == labels).sum())

@@ -1,0 +1,170 @@
+"""Paired tests from a store: numbers worked out by hand, families corrected apart, and the worst case."""
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet.answers.comparisons import FIELDS, comparisons, difference_interval
+from robustbench_sdnet.answers.rivals import rivals
+from robustbench_sdnet.specs import LambdaSpec
+
+from ..made_answers import HIGH, LOW, NOISE, PGD, RANDOM, RESNET, SDNET, SQUARE, cell, made_store, right
+
+
+def _rows(tmp_path, answers):
+    with made_store(tmp_path, answers) as store:
+        return comparisons(store)
+
+
+def test_models_are_compared_at_their_training_lambda_on_the_same_images(tmp_path):
+    answers = [(cell(), right(10)), (cell(model=RESNET), right(2)), (cell(lam=HIGH), right(4))]
+    rows = _rows(tmp_path, answers)
+    assert all(tuple(row) == FIELDS for row in rows)
+    between, within = rows
+    assert between["family"] == "tiny: models, clean"
+    # resnet has images 0-1 right, sdnet 0-9: 0 flips one way, 8 the other.
+    # Two-sided exact McNemar: 2 * (1/2)^8 = 2/256.
+    assert (between["model_a"], between["only_a"], between["model_b"], between["only_b"]) == (
+        "resnet",
+        0,
+        "sdnet",
+        8,
+    )
+    assert between["p"] == pytest.approx(2 / 256)
+    assert between["p_corrected"] == pytest.approx(2 / 256), "the only one of its family"
+    assert between["better"] == "sdnet @ 0.1"
+    # lambda 0.5 has images 0-3 right: 0 against 6 flips, 2 * (1/2)^6 = 2/64.
+    assert within["family"] == "tiny: lambdas of sdnet, clean"
+    assert (within["lambda_a"], within["lambda_b"], within["only_a"], within["only_b"]) == (0.5, 0.1, 0, 6)
+    assert within["p"] == pytest.approx(2 / 64)
+    assert (within["accuracy_a"], within["accuracy_b"]) == (0.4, 1.0)
+
+
+def test_corrections_hold_within_a_family_and_nobody_is_better_without_one(tmp_path):
+    answers = []
+    for lam, count in (("0.1", 10), ("0.3", 4), ("0.5", 3), ("0.7", 9)):
+        answers.append((cell(lam=LambdaSpec(lam)), right(count)))
+    rows = {row["lambda_a"]: row for row in _rows(tmp_path, answers)}
+    # Raw p: 0.5 loses 7 images, 2/128; 0.3 loses 6, 2/64; 0.7 loses 1, 2 * 1/2 = 1.
+    # Holm, smallest first: 3 * 2/128 = 0.046875; 2 * 2/64 = 0.0625; 1 * 1 = 1.
+    assert rows[0.5]["p_corrected"] == pytest.approx(6 / 128)
+    assert rows[0.3]["p"] < 0.05
+    assert rows[0.3]["p_corrected"] == pytest.approx(4 / 64)
+    assert rows[0.7]["p_corrected"] == 1
+    assert [rows[lam]["better"] for lam in (0.3, 0.5, 0.7)] == ["", "sdnet @ 0.1", ""]
+
+
+def test_a_mean_over_conditions_counts_each_image_once(tmp_path):
+    # Three conditions; at 0.5 images 0-7 are right in all, at 0.1 in the first alone: 8 images gain, none loses.
+    answers = [(cell(spec, lam=HIGH), right(8)) for spec in NOISE]
+    answers += [(cell(spec), right(8 if spec is NOISE[0] else 0)) for spec in NOISE]
+    mean = [row for row in _rows(tmp_path, answers) if row["kind"] == "mean"]
+    assert [row["perturbation"] for row in mean] == ["2 noises, 3 conditions"]
+    assert (mean[0]["only_a"], mean[0]["only_b"], mean[0]["n"]) == (8, 0, 10)
+    assert mean[0]["p"] == pytest.approx(2 / 256)
+    assert mean[0]["accuracy_a"] == pytest.approx(0.8)
+    assert mean[0]["accuracy_b"] == pytest.approx(0.8 / 3)
+    assert mean[0]["better"] == "sdnet @ 0.5"
+
+
+def _attacked():
+    """At 0.5 PGD leaves 0-7; the perturbations made at 0.1 leave 2-9; Square leaves 0-3; noise leaves all."""
+    made = cell(PGD)
+    return [
+        (made, right(4)),
+        (cell(PGD, lam=HIGH), right(8)),
+        (cell(PGD, lam=HIGH, lam_attack=LOW, parents=(made.id,)), right(8, first=2)),
+        (cell(SQUARE, lam=HIGH), right(4)),
+        (cell(RANDOM, lam=HIGH), right(10)),
+        (cell(RANDOM), right(10)),
+    ]
+
+
+def test_the_worst_case_is_of_everything_run_in_the_ball(tmp_path):
+    rows = _rows(tmp_path, _attacked())
+    worst = next(row for row in rows if row["kind"] == "worst_case")
+    # At 0.5: 0-7 and 2-9 and 0-3 = images 2, 3. At 0.1: PGD's 0-3.
+    assert (worst["family"].endswith("worst case of every attack"), worst["perturbation"]) == (
+        True,
+        "every attack",
+    )
+    assert (worst["lambda_a"], worst["accuracy_a"], worst["accuracy_b"]) == (0.5, 0.2, 0.4)
+    assert (worst["only_a"], worst["only_b"]) == (0, 2)
+    assert not any(row["kind"] == "transfer" for row in rows)
+    direct = next(row for row in rows if row["kind"] == "attack")
+    assert worst["accuracy_a"] <= direct["accuracy_a"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_worst_case_is_never_above_any_single_answer(tmp_path, seed):
+    generator = np.random.default_rng(seed)
+    answers = [(asked, generator.random(10) < 0.8) for asked, _ in _attacked()]
+    rows = [row for row in _rows(tmp_path, answers) if row["kind"] == "worst_case"]
+    assert len(rows) == 1
+    for side in ("a", "b"):
+        single = [
+            given.mean() for asked, given in answers if float(asked.lam.text) == rows[0][f"lambda_{side}"]
+        ]
+        assert rows[0][f"accuracy_{side}"] <= min(single)
+
+
+def test_rivals_count_what_the_direct_attack_missed(tmp_path):
+    with made_store(tmp_path, _attacked()) as store:
+        found = {(row["lambda"], row["rival"]): row for row in rivals(store)}
+    # PGD at 0.5 leaves 0-7: transfer (2-9 survive) breaks 0 and 1, Square (0-3 survive) breaks 4 to 7, noise none.
+    assert {key: row["broken"] for key, row in found.items()} == {
+        (0.1, "noise"): 0,
+        (0.5, "noise"): 0,
+        (0.5, "square"): 4,
+        (0.5, "transfer"): 2,
+    }
+    # Fewer than three are never suspicious; 4 of 10 at a rate of 0.2 % are.
+    assert [found[0.5, name]["suspicious"] for name in ("square", "transfer", "noise")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_subjects_that_saw_different_images_are_compared_on_those_they_share(tmp_path):
+    rows = _rows(tmp_path, [(cell(), right(6, n=6)), (cell(model=RESNET), right(10))])
+    assert rows[0]["n"] == 6
+    assert rows[0]["only_a"] == rows[0]["only_b"] == 0
+    assert rows[0]["p"] == 1
+
+
+def test_the_interval_of_a_difference():
+    # Agresti and Min: half an image added to each of the four cells. 8 gained, 2 lost of 98:
+    # (8 - 2) / 100 = 0.06; variance (10 + 1) / 100 - 0.06^2 = 0.1064; half 1.96 * sqrt(0.1064 / 100).
+    differences = np.array([1.0] * 8 + [-1.0] * 2 + [0.0] * 88)
+    low, high = difference_interval(differences)
+    half = 1.959964 * (0.1064 / 100) ** 0.5
+    assert (low, high) == (pytest.approx(0.06 - half), pytest.approx(0.06 + half))
+    assert np.isnan(difference_interval(np.empty(0))).all()
+
+
+def test_comparisons_need_no_torch():
+    import subprocess
+    import sys
+
+    program = "import robustbench_sdnet.answers.comparisons, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_report_shows_significant_differences_and_counts_the_others(tmp_path):
+    from robustbench_sdnet.reports import report
+
+    answers = [
+        (cell(lam=LambdaSpec(lam)), right(count)) for lam, count in (("0.1", 10), ("0.3", 9), ("0.5", 2))
+    ]
+    with made_store(tmp_path, answers) as store:
+        text = report(store, output=tmp_path / "report.md").read_text()
+    # lambda 0.5 loses 8 images: p = 2/256, corrected 4/256 = 0.0156; lambda 0.3 loses one.
+    assert "McNemar" in text
+    families = next(line for line in text.splitlines() if line.startswith("| tiny: lambdas of sdnet, clean"))
+    assert [part.strip() for part in families.split("|")[2:5]] == ["2", "1", "1"]
+    line = next(line for line in text.splitlines() if line.startswith("| sdnet @ 0.5 "))
+    assert [part.strip() for part in line.split("|")[1:-1]] == [
+        "sdnet @ 0.5", "sdnet @ 0.1", "clean", "10", "20.0", "100.0", "0", "8", "0.0078", "0.0156", "sdnet @ 0.1",
+    ]  # fmt: skip
+    assert "1 other comparisons of this family found no significant difference" in text
+    assert SDNET.name in text

@@ -1,0 +1,109 @@
+"""Records of stores whose cells resemble each other: nothing is mixed up, and nothing hides what it should not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.specs import (
+    AttackSpec,
+    Cell,
+    CorruptionSpec,
+    DataSpec,
+    Eps,
+    LambdaSpec,
+    ModelSpec,
+    params,
+)
+from robustbench_sdnet.store.outcome import Outcome
+from robustbench_sdnet.store.store import Store
+
+MODEL = ModelSpec(name="sdnet", source="s", arch="sdnet20", weights="a", training_lambda=0.1)
+DATA = DataSpec(name="digits", source="digits", split="test", content="c")
+NOISE = CorruptionSpec(name="gaussian_noise", severity=3)
+PGD = AttackSpec(name="pgd", eps=Eps.parse("8/255"), params=params({"steps": 20}))
+COST = {
+    "forwards": 1, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device": "cpu", "precision": "", "versions": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(f"sqlite:///{tmp_path}/results.db") as opened:
+        yield opened
+
+
+def answer(store, cell, n, right):
+    nothing = np.full(n, np.nan, np.float32)
+    outcome = Outcome(
+        ids=np.arange(n),
+        right=np.arange(n) < right,
+        broken_at=np.where(np.arange(n) < right, -1, 0).astype(np.int32),
+        margin=nothing,
+        lam=nothing,
+        residual=nothing,
+        distance=nothing,
+    )
+    store.add_cells({cell.id: cell})
+    store.add_shard(cell.id, 0, n, outcome, COST)
+
+
+def test_two_fits_of_one_policy_are_two_answers(store):
+    for fit, counts in (("aaa", {1: 9, 2: 5}), ("bbb", {1: 8, 2: 6})):
+        for severity, right in counts.items():
+            lam = LambdaSpec("calibrated", fit=fit)
+            noise = replace(NOISE, severity=severity)
+            answer(store, Cell(model=MODEL, data=DATA, perturbation=noise, lam=lam), 10, right)
+    found = sorted((row["severity"], row["accuracy"]) for row in records(store))
+    assert found == [(1, 0.8), (1, 0.9), (2, 0.5), (2, 0.6)]
+
+
+def test_two_models_of_equal_tensors_and_other_options_are_two_answers(store):
+    for steps, right in ((2, 9), (4, 5)):
+        model = replace(MODEL, options=params({"n_steps": steps}))
+        answer(store, Cell(model=model, data=DATA, perturbation=NOISE, lam=LambdaSpec("0.1")), 10, right)
+    assert sorted(row["accuracy"] for row in records(store)) == [0.5, 0.9]
+
+
+def test_a_screened_answer_stands_until_float32_has_seen_as_many_images(store):
+    screened = Cell(model=MODEL, data=DATA, perturbation=NOISE, lam=LambdaSpec("0.1"), precision="bfloat16")
+    exact = replace(screened, precision="float32")
+    store.add_cells({exact.id: exact})
+    answer(store, screened, 20, 10)
+    assert [row["n"] for row in records(store)] == [20], "float32 was planned and not answered"
+    answer(store, exact, 10, 5)
+    assert [row["n"] for row in records(store)] == [20]
+    store.add_shard(exact.id, 10, 20, Outcome.join([store.outcome(screened.id, 10, 20)]), COST)
+    assert [row["cell"] for row in records(store)] == [exact.id]
+
+
+def test_only_some_cells_are_looked_at(store):
+    curve, scratch = (Cell(model=MODEL, data=DATA, perturbation=PGD, lam=LambdaSpec("0.1"),
+                           lam_attack=LambdaSpec("0.1"), parents=parents) for parents in (("p",), ()))  # fmt: skip
+    answer(store, curve, 10, 3)
+    answer(store, scratch, 10, 4)
+    assert [row["accuracy"] for row in records(store)] == [0.3], "the tighter bound stands"
+    assert [row["accuracy"] for row in records(store, only={scratch.id})] == [0.4]
+
+
+def test_the_worst_case_knows_a_model_under_another_name(store):
+    lams = [LambdaSpec("0.1"), LambdaSpec("0.5")]
+    for name, made_at, right in (("a", lams[0], 6), ("b", lams[1], 4)):
+        cell = Cell(
+            model=replace(MODEL, name=name), data=DATA, perturbation=PGD, lam=lams[0], lam_attack=made_at
+        )
+        answer(store, cell, 10, right)
+    worst = [row for row in records(store) if row["kind"] == "worst_case"]
+    assert [row["accuracy"] for row in worst] == [0.4]
+
+
+def test_a_chain_does_not_take_the_name_of_an_attack_asked_for_alone(store):
+    alone = Cell(
+        model=MODEL, data=DATA, perturbation=PGD, lam=LambdaSpec("0.1"), lam_attack=LambdaSpec("0.1")
+    )
+    stage = replace(alone, perturbation=replace(PGD, chain="autoattack"))
+    assert stage.id == alone.id
+    answer(store, alone, 10, 4)
+    store.add_cells({stage.id: stage})
+    assert [row["perturbation"] for row in records(store)] == ["pgd"]

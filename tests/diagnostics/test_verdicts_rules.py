@@ -1,0 +1,127 @@
+"""The rules of single checks, on traces and outcomes made by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from robustbench_sdnet.attacks.engine.losses import negative_margin
+from robustbench_sdnet.diagnostics import Verdict, strength, trusted
+from robustbench_sdnet.diagnostics.record import above, counted
+from robustbench_sdnet.diagnostics.subject import STEPS, Subject, Trace, follow
+
+
+class Linear(nn.Module):
+    """Two logits, +w.x and -w.x: the margin of class 0 falls by 2 eps |w|_1 in an l-infinity ball."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, images):
+        score = self.weight * (images - 0.5).flatten(1).sum(1)
+        return torch.stack([score, -score], 1)
+
+
+def subject(values, eps=0.1, norm="linf"):
+    images = torch.tensor(values)[:, None, None, None].repeat(1, 1, 2, 2)
+    n = len(values)
+    return Subject(
+        model=Linear(), images=images, labels=torch.zeros(n, dtype=torch.int64), ids=torch.arange(n),
+        eps=eps, norm=norm, seed=0, batch_size=10,
+    )  # fmt: skip
+
+
+def trace(broken_at, broken_last, losses):
+    n = len(broken_at)
+    steps = torch.tensor(losses, dtype=torch.float64)[:, None].repeat(1, n)
+    return Trace(torch.tensor(broken_at), torch.tensor(broken_last), steps, torch.zeros(n, 1, 2, 2))
+
+
+def test_follow_reaches_the_closed_form_on_a_linear_model():
+    # Pixels 0.55 are 0.05 above the boundary: eps 0.1 breaks them, 0.04 does not; the optimum is x - eps.
+    broken = follow(subject([0.55, 0.9]), negative_margin)
+    assert broken.broken().tolist() == [True, False]
+    assert torch.allclose(broken.images[1], torch.full((1, 2, 2), 0.8))
+    assert not follow(subject([0.55]), eps=0.04).broken().any()
+
+
+def test_follow_in_l2():
+    # An l2 step of eps moves each of the 4 equal pixels by eps / 2: 0.55 breaks from eps = 0.1 on.
+    assert follow(subject([0.55], eps=0.11, norm="l2"), negative_margin).broken().all()
+    assert not follow(subject([0.55], eps=0.09, norm="l2"), negative_margin).broken().any()
+
+
+def test_followed_to_the_end_records_every_loss():
+    watched = follow(subject([0.55, 0.9]), leave=False, steps=5)
+    assert watched.losses.shape == (6, 2)
+    assert not watched.losses.isnan().any()
+    left = follow(subject([0.55, 0.9]), leave=True, steps=20)
+    assert left.losses[-1, 0].isnan()
+    assert not left.losses[-1, 1].isnan()
+
+
+def test_more_steps_that_break_more_are_not_converged():
+    flat = [1.0] * (2 * STEPS + 1)
+    late = trace([STEPS + 5] * 8 + [-1] * 92, [True] * 8 + [False] * 92, flat)
+    assert strength.not_converged(late).verdict == "fail"
+    early = trace([STEPS] * 8 + [-1] * 92, [True] * 8 + [False] * 92, flat)
+    assert strength.not_converged(early).verdict == "pass"
+
+
+def test_a_loss_that_still_moves_is_not_converged():
+    # Ten steps before the end the loss is 0.9, at the end 1.0: 10 % of 1.0, above the 5 % allowed.
+    climbing = [0.9] * (2 * STEPS - 9) + [1.0] * 10
+    moved = strength.not_converged(trace([-1] * 50, [False] * 50, climbing))
+    assert moved.verdict == "fail"
+    assert moved.value == pytest.approx(0.1)
+    settled = [0.97] * (2 * STEPS - 9) + [1.0] * 10
+    assert strength.not_converged(trace([-1] * 50, [False] * 50, settled)).verdict == "pass"
+
+
+def test_lost_success_counts_samples_that_recover():
+    flat = [1.0] * (2 * STEPS + 1)
+    found = strength.lost_success(trace([3] * 20 + [-1] * 80, [False] * 20 + [False] * 80, flat))
+    assert (found.verdict, found.value) == ("fail", 20.0)
+    assert (
+        strength.lost_success(trace([3] * 20 + [-1] * 80, [True] * 20 + [False] * 80, flat)).verdict == "pass"
+    )
+
+
+def test_accuracy_that_rises_with_eps_is_not_monotone():
+    # All of these survive twice the budget, so a budget at which none survives is a rise.
+    tough = subject([0.9] * 20, eps=0.1)
+    assert strength.not_monotone_in_eps(tough, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
+    assert strength.not_monotone_in_eps(tough, torch.ones(20, dtype=torch.bool)).verdict == "pass"
+
+
+def test_restarts_that_break_more_are_told():
+    weak = subject([0.55] * 20)
+    assert strength.restart_sensitive(weak, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
+    assert strength.restart_sensitive(weak, torch.ones(20, dtype=torch.bool)).verdict == "pass"
+
+
+def test_losses_that_agree_on_shares_but_not_on_samples_pass():
+    first = torch.arange(40) < 20
+    assert strength.losses_disagree(subject([0.9] * 40), first, ~first).verdict == "pass"
+    assert strength.losses_disagree(subject([0.9] * 40), first, first & False).verdict == "fail"
+
+
+def test_every_image_is_within_an_unbounded_eps():
+    assert strength.unbounded_eps_survives(subject([0.55, 0.99])).verdict == "pass"
+
+
+def test_grades():
+    assert above("x", 0.2, "", warn=0.1, fail=0.3).verdict == "warn"
+    # n = 100, rate 2 %: P(X >= 7) = 0.004, P(X >= 6) = 0.015; 0.5 %: P(X >= 4) = 0.0017, P(X >= 3) = 0.014.
+    assert [counted("x", k, 100, "", tolerated=0.02, noticed=0.005).verdict for k in (3, 4, 6, 7)] == [
+        "pass", "warn", "warn", "fail",
+    ]  # fmt: skip
+
+
+def test_one_fail_makes_an_accuracy_untrusted():
+    good, bad, none = (Verdict("x", word, 0.0, "") for word in ("pass", "fail", "not_run"))
+    assert trusted([good, bad]) == "untrusted"
+    assert trusted([good, none]) == "trusted"
+    assert trusted([none]) == trusted([]) == "unchecked"

@@ -1,0 +1,209 @@
+"""Plans: which cells, which shards, and what is left to do."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robustbench_sdnet.planning import plan
+from robustbench_sdnet.specs import (
+    CLEAN,
+    AttackSpec,
+    CorruptionSpec,
+    DataSpec,
+    Eps,
+    LambdaSpec,
+    ModelSpec,
+    params,
+)
+
+SDNET = ModelSpec(name="sdnet", source="s", arch="sdnet20", weights="a", training_lambda=0.1)
+RESNET = ModelSpec(name="resnet", source="r", arch="resnet20", weights="b")
+DATA = DataSpec(name="digits", source="digits", split="test", content="c")
+FOG = CorruptionSpec(name="fog", severity=3)
+L1, L3 = LambdaSpec("0.1"), LambdaSpec("0.3")
+
+
+def pgd(eps="8/255", **options):
+    return AttackSpec(name="pgd", eps=Eps.parse(eps), params=params({"steps": 20, **options}))
+
+
+def test_a_model_without_csc_layers_gives_one_cell_a_corruption():
+    cells = plan.corruption_cells([SDNET, RESNET], DATA, [FOG], [L1, L3])
+    asked = [(cell.model.name, cell.perturbation.name, cell.lam) for cell in cells]
+    assert asked == [
+        (name, corruption, lam)
+        for corruption in ("clean", "fog")
+        for name, lams in (("sdnet", (L1, L3)), ("resnet", (None,)))
+        for lam in lams
+    ]
+
+
+def test_the_default_lambda_is_the_training_value():
+    assert plan.corruption_cells([SDNET], DATA, [])[0].lam == L1
+
+
+def test_attacks_take_gradients_at_the_deployed_lambda():
+    cells = plan.attack_cells([SDNET], DATA, [pgd()], [L1, L3])
+    attacks = [cell for cell in cells if cell.kind == "attack"]
+    assert [(cell.lam, cell.lam_attack) for cell in attacks] == [(L1, L1), (L3, L3)]
+
+
+def test_attack_lambdas_make_a_matrix_whose_off_diagonal_is_transfer_from_its_parent():
+    cells = plan.attack_cells([SDNET], DATA, [pgd()], [L1, L3], [L1, L3])
+    by_id = {cell.id: cell for cell in cells}
+    transfer = [cell for cell in cells if cell.kind == "transfer"]
+    assert [(cell.lam_attack, cell.lam) for cell in transfer] == [(L1, L3), (L3, L1)]
+    for cell in transfer:
+        parent = by_id[cell.parents[0]]
+        assert parent.kind == "attack"
+        assert parent.lam == cell.lam_attack
+        assert cells.index(parent) < cells.index(cell)
+
+
+def test_stages_of_a_chain_start_from_the_survivors_of_the_stage_before():
+    stages = [
+        AttackSpec(name=name, eps=Eps.parse(eps), chain="autoattack", params=params({"steps": 5}))
+        for eps in ("4/255", "8/255")
+        for name in ("apgd-ce", "square")
+    ]
+    cells = [cell for cell in plan.attack_cells([RESNET], DATA, stages) if cell.kind == "attack"]
+    assert [len(cell.parents) for cell in cells] == [0, 1, 0, 1], "another eps is another chain"
+    assert cells[1].parents == (cells[0].id,)
+    assert cells[3].parents == (cells[2].id,)
+
+
+def test_usual_limits_fall_on_edges_of_the_grid():
+    edges = {stop for _, stop in plan.grid(1000, 10_000)}
+    assert {100, 200, 500, 1000, 2000, 10_000} <= edges
+    assert max(stop - start for start, stop in plan.grid(1000, 10_000)) == 1000
+    assert [stop for _, stop in plan.grid(50, 120)] == [50, 100, 120]
+
+
+@given(size=st.sampled_from([10, 50, 100, 200, 500, 1000, 5000]), stop=st.integers(1, 12_000))
+def test_a_grid_covers_everything_once(size, stop):
+    shards = list(plan.grid(size, stop))
+    assert shards[0][0] == 0
+    assert shards[-1][1] == stop
+    assert all(a[1] == b[0] for a, b in pairwise(shards))
+    assert all(0 < b - a <= size for a, b in shards)
+
+
+@given(
+    wanted=st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda t: (t[0], t[0] + t[1])),
+    stored=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30)).map(lambda t: (t[0], t[0] + t[1]))),
+)
+def test_missing_is_the_set_difference(wanted, stored):
+    def positions(ranges):
+        return {i for a, b in ranges for i in range(a, b)}
+
+    parts = list(plan.missing(wanted, stored))
+    assert positions(parts) == positions([wanted]) - positions(stored)
+    assert sum(b - a for a, b in parts) == len(positions(parts)), "no part twice"
+
+
+def _tasks(cells, stored, count):
+    return plan.tasks(cells, stored, count, pixels=1024, device="cpu")
+
+
+def test_one_corrupted_batch_serves_all_models_and_lambdas():
+    cells = plan.corruption_cells([SDNET, RESNET], DATA, [FOG], [L1, L3])
+    tasks = _tasks(cells, {}, 100)
+    assert [len(task.cells) for task in tasks] == [3, 3]
+    assert {cell.perturbation for cell in tasks[1].cells} == {FOG}
+
+
+def test_a_larger_limit_keeps_the_shards_of_a_smaller_one():
+    cells = plan.corruption_cells([RESNET], DATA, [])
+    first = _tasks(cells, {}, 250)
+    stored = {cells[0].id: [(task.start, task.stop) for task in first]}
+    second = _tasks(cells, stored, 1000)
+    assert [(task.start, task.stop) for task in second] == [(250, 500), (500, 1000)]
+    assert _tasks(cells, {cells[0].id: [(0, 1000)]}, 1000) == []
+
+
+def test_only_cells_that_lack_a_shard_are_in_its_task():
+    cells = plan.corruption_cells([SDNET, RESNET], DATA, [])
+    tasks = _tasks(cells, {cells[0].id: [(0, 100)]}, 200)
+    assert [(task.start, [cell.model.name for cell in task.cells]) for task in tasks] == [
+        (0, ["resnet"]),
+        (100, ["sdnet", "resnet"]),
+    ]
+
+
+def test_shards_shrink_with_the_cost_of_a_cell():
+    cheap, dear = (plan.attack_cells([RESNET], DATA, [pgd(steps=steps)])[-1] for steps in (10, 1000))
+    clean = plan.corruption_cells([RESNET], DATA, [])[0]
+    sizes = [plan.shard_size(cell, 1024, "cpu") for cell in (clean, cheap, dear)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 1000
+    assert plan.shard_size(clean, 224 * 224, "cpu") < sizes[0]
+    assert plan.shard_size(cheap, 1024, "cuda:1") > sizes[1]
+    assert CLEAN.name == "clean"
+
+
+@pytest.mark.parametrize("largest", [1, 7, 100, 250])
+def test_batches_have_few_shapes(largest):
+    from robustbench_sdnet.running.ladder import batches
+
+    shapes = set()
+    for count in range(1, 600):
+        parts = list(batches(count, largest))
+        assert np.concatenate([np.arange(a, b) for a, b, _ in parts]).tolist() == list(range(count))
+        assert all(b - a <= size <= largest for a, b, size in parts)
+        shapes |= {size for _, _, size in parts}
+    assert len(shapes) <= 7
+
+
+def test_the_dearest_attack_still_has_shards():
+    square = AttackSpec(name="square", eps=Eps.parse("8/255"), params=params({"steps": 5000}))
+    cell = plan.attack_cells([RESNET], DATA, [square])[-1]
+    for pixels in (32 * 32, 224 * 224):
+        for device in ("cpu", "cuda"):
+            assert plan.shard_size(cell, pixels, device) >= 10
+
+
+def test_two_variants_of_a_chain_are_told_apart_and_do_not_continue_each_other():
+    from robustbench_sdnet.planning.questions import attack_specs
+
+    eps = [Eps.parse("8/255")]
+    specs = (
+        attack_specs("autoattack", eps)
+        + attack_specs("autoattack", eps, seed=1)
+        + attack_specs("autoattack", eps, given={"variant": "rand"})
+    )
+    assert [spec.chain for spec in specs[::4]] == [
+        "autoattack",
+        "autoattack(seed=1)",
+        "autoattack(variant=rand)",
+    ]
+    cells = [cell for cell in plan.attack_cells([RESNET], DATA, specs) if cell.kind == "attack"]
+    assert [len(cell.parents) for cell in cells] == [0, 1, 1, 1, 0, 1, 1, 1, 0, 1]
+
+
+def test_auto_keeps_searches_that_rounding_misleads_in_float32(monkeypatch):
+    from robustbench_sdnet.attacks.engine import passes
+    from robustbench_sdnet.evaluation import search_precision
+    from robustbench_sdnet.planning.questions import attack_specs
+
+    monkeypatch.setattr(passes, "wants_low_precision", lambda precision, images: precision != "float32")
+    budget = Eps.parse("8/255")
+    found = {
+        name: [search_precision(attack_specs(name, eps)[0], asked, "cpu") for asked in ("auto", "bfloat16")]
+        for name, eps in {
+            "pgd": [budget],
+            "square": [budget],
+            "fab-t": [],
+            "noise": [budget],
+            "torchattacks:MIFGSM": [budget],
+        }.items()
+    }
+    assert found == {
+        "pgd": ["bfloat16", "bfloat16"],
+        "square": ["bfloat16", "bfloat16"],
+        "fab-t": ["float32", "bfloat16"],
+        "noise": ["float32", "float32"],
+        "torchattacks:MIFGSM": ["float32", "float32"],
+    }

@@ -1,0 +1,387 @@
+"""Runs: answers do not depend on how the work was cut, stopped, repeated or who failed beside it."""
+
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.errors import ModelError
+from robustbench_sdnet.planning import plan
+from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
+from robustbench_sdnet.running.runner import run
+from robustbench_sdnet.specs import Eps, LambdaSpec
+from robustbench_sdnet.store.store import Store
+
+from ..tiny_setting import RESNET, SDNET
+
+LAMBDAS = (LambdaSpec("0.1"), LambdaSpec("0.5"))
+EPS = [Eps.parse("4/255")]
+
+
+def _store(path, name):
+    return Store(f"sqlite:///{path}/{name}.db")
+
+
+def _corruptions(data):
+    specs = corruption_specs("gaussian_noise,contrast", [1, 5])
+    return plan.corruption_cells([SDNET, RESNET], data, specs, LAMBDAS)
+
+
+def _attacks(data, **options):
+    specs = attack_specs("noise", EPS) + attack_specs("pgd", EPS, given={"steps": "3"})
+    return plan.attack_cells([SDNET, RESNET], data, specs, LAMBDAS, **options)
+
+
+def _answers(store):
+    return {
+        (
+            row["model"],
+            row["kind"],
+            row["perturbation"],
+            row["severity"],
+            row["lambda"],
+            row["lambda_attack"],
+        ): (
+            row["n"],
+            row["accuracy"],
+            row["passes_forward"],
+            row["passes_backward"],
+        )
+        for row in records(store)
+    }
+
+
+def test_predictions_are_those_of_the_model_on_the_corrupted_images(tmp_path, make_worker, data, networks):
+    from robustbench_sdnet.corruptions import corrupt
+    from robustbench_sdnet.zoo import residuals, use_lambda
+
+    worker = make_worker(batch_size=50)
+    with _store(tmp_path, "s") as store:
+        cells = _corruptions(data)
+        run(cells, store=store, worker=worker, count=130)
+        wanted = [
+            c for c in cells if c.model == SDNET and c.perturbation.severity == 5 and c.lam == LAMBDAS[1]
+        ]
+        assert len(wanted) == 2
+        for cell in wanted:
+            pixels = corrupt(worker.data.images(0, 130), cell.perturbation.name, severity=5, seed=0)
+            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+            with torch.no_grad(), use_lambda(networks["sdnet"], 0.5):
+                logits = networks["sdnet"](x)
+            right = (logits.argmax(1).numpy() == worker.data.labels).tolist()
+            found = store.outcome(cell.id)
+            assert found.right.tolist() == right
+            np.testing.assert_allclose(found.residual, residuals(networks["sdnet"], x).numpy(), rtol=1e-4)
+            assert (found.lam == np.float32(0.5)).all()
+
+
+@pytest.mark.parametrize("cells_of", [_corruptions, _attacks])
+def test_answers_do_not_depend_on_limits_or_restarts(tmp_path, make_worker, data, cells_of):
+    cells = cells_of(data)
+    with _store(tmp_path, "whole") as whole, _store(tmp_path, "parts") as parts:
+        run(cells, store=whole, worker=make_worker(), count=130)
+        for count in (37, 100, 130):
+            run(cells, store=parts, worker=make_worker(), count=count)
+        assert _answers(parts) == _answers(whole)
+        again = run(cells, store=parts, worker=make_worker(), count=130)
+        assert again.shards == 0, "everything was stored"
+        assert sum(len(found) for found in parts.ranges().values()) > len(cells)
+
+
+def test_answers_do_not_depend_on_batch_size(tmp_path, make_worker, data):
+    found = []
+    for batch_size in (1, 7, 250):
+        with _store(tmp_path, str(batch_size)) as store:
+            run(_corruptions(data) + _attacks(data), store=store, worker=make_worker(batch_size), count=30)
+            found.append(_answers(store))
+    assert found[0] == found[1] == found[2]
+
+
+def test_answers_do_not_depend_on_order_or_neighbours(tmp_path, make_worker, data):
+    cells = _corruptions(data)
+    with _store(tmp_path, "one") as together, _store(tmp_path, "two") as apart:
+        run(cells, store=together, worker=make_worker(), count=30)
+        for cell in reversed(cells):
+            run([cell], store=apart, worker=make_worker(), count=30)
+        assert records(together) == records(apart)
+
+
+def test_a_stopped_run_goes_on_and_keeps_what_it_had(tmp_path, make_worker, data):
+    cells = _corruptions(data)
+
+    def stop(progress):
+        if progress.done_shards >= 4:
+            raise KeyboardInterrupt
+
+    with _store(tmp_path, "stopped") as stopped, _store(tmp_path, "undisturbed") as undisturbed:
+        with pytest.raises(KeyboardInterrupt):
+            run(cells, store=stopped, worker=make_worker(), count=130, on_progress=stop)
+        times = {c.id: [s.finished_at for s in stopped.shards(c.id)] for c in cells}
+        assert any(times.values())
+        run(cells, store=stopped, worker=make_worker(), count=130)
+        run(cells, store=undisturbed, worker=make_worker(), count=130)
+        assert records(stopped) == records(undisturbed)
+        for cell in cells:
+            assert [s.finished_at for s in stopped.shards(cell.id)][: len(times[cell.id])] == times[cell.id]
+
+
+class _Broken(torch.nn.Module):
+    def forward(self, x):
+        return torch.full((len(x), 3), float("nan"))
+
+
+def test_a_model_that_fails_is_named_and_the_others_are_stored(tmp_path, make_worker, data, networks):
+    worker = make_worker()
+    worker.load = lambda spec: _Broken() if spec == SDNET else networks[spec.name]
+    lambda_free = [c for c in _corruptions(data) if c.model == RESNET or c.lam == LAMBDAS[0]]
+    with _store(tmp_path, "s") as store:
+        with pytest.raises(ModelError, match="sdnet"):
+            run(lambda_free, store=store, worker=worker, count=30)
+        assert {row["model"] for row in records(store)} == {"resnet"}
+
+
+def test_labels_beyond_the_models_classes_are_refused(tmp_path, make_worker, data, images):
+    worker = make_worker(labels=images.labels + 1)
+    cells = plan.corruption_cells([RESNET], data, [])
+    with _store(tmp_path, "s") as store, pytest.raises(ModelError, match=r"3 classes.*labels up to 3"):
+        run(cells, store=store, worker=worker, count=30)
+
+
+def test_transfer_evaluates_the_parents_images_at_another_lambda(tmp_path, make_worker, data, networks):
+    from robustbench_sdnet.zoo import use_lambda
+
+    cells = _attacks(data, attack_lambdas=LAMBDAS)
+    worker = make_worker()
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=40)
+        transfer = next(c for c in cells if c.kind == "transfer")
+        from robustbench_sdnet.store.images import ImageFolder
+
+        images = torch.from_numpy(ImageFolder(store.images_folder).fetch(transfer.parents[0], 0, 40))
+        clean = torch.from_numpy(worker.data.images(0, 40)).permute(0, 3, 1, 2).float() / 255
+        assert float((images - clean).abs().max()) <= 4 / 255 + 1e-6
+        with torch.no_grad(), use_lambda(networks["sdnet"], float(transfer.lam.text)):
+            right = networks["sdnet"](images).argmax(1).numpy() == worker.data.labels[:40]
+        assert store.outcome(transfer.id).right.tolist() == right.tolist()
+
+
+def test_images_that_are_gone_are_made_again(tmp_path, make_worker, data):
+    import shutil
+
+    cells = _attacks(data, attack_lambdas=LAMBDAS)
+    with _store(tmp_path, "s") as store:
+        run([c for c in cells if c.kind != "transfer"], store=store, worker=make_worker(), count=20)
+        run(cells, store=store, worker=make_worker(), count=20)
+        before = records(store)
+        shutil.rmtree(store.images_folder)
+        run(cells, store=store, worker=make_worker(), count=30)
+        assert [row for row in records(store) if row["n"] == 20] == []
+        assert len(records(store)) == len(before)
+
+
+def test_the_worst_case_is_never_above_any_single_attack(tmp_path, make_worker, data):
+    with _store(tmp_path, "s") as store:
+        run(_attacks(data, attack_lambdas=LAMBDAS), store=store, worker=make_worker(), count=60)
+        rows = records(store)
+    worst = [row for row in rows if row["kind"] == "worst_case"]
+    assert [row["lambda"] for row in worst] == [0.1, 0.5]
+    for row in worst:
+        singles = [r for r in rows if r["kind"] in ("attack", "transfer") and r["cell"] in row["cell"]]
+        assert len(singles) == 2
+        assert all(row["accuracy"] <= single["accuracy"] for single in singles)
+
+
+def test_a_chain_attacks_survivors_only(tmp_path, make_worker, data):
+    stages = [
+        spec
+        for name, given in (("fgsm", {}), ("pgd", {"steps": "4"}))
+        for spec in attack_specs(name, [Eps.parse("8/255")], given=given, chain="pair")
+    ]
+    cells = plan.attack_cells([RESNET], data, stages)
+    first, second = (c for c in cells if c.kind == "attack")
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=make_worker(), count=60)
+        before, after = store.outcome(first.id), store.outcome(second.id)
+        assert not after.right[~before.right].any(), "what broke stays broken"
+        assert (after.broken_at[~before.right] == before.broken_at[~before.right]).all()
+        (shard,) = store.shards(second.id)
+        assert shard.cost["forwards"] <= before.right.sum() * (2 * 4 + 3)
+
+
+def test_levels_reach_the_noise(tmp_path, make_worker, data):
+    specs = corruption_specs("gaussian_noise", levels=[Decimal("0"), Decimal("0.5")])
+    with _store(tmp_path, "s") as store:
+        run(plan.corruption_cells([RESNET], data, specs), store=store, worker=make_worker(), count=100)
+        rows = {row["perturbation"]: row["cell"] for row in records(store)}
+        margins = {name: store.outcome(cell).margin for name, cell in rows.items()}
+    assert (
+        np.abs(margins["gaussian_noise@0"] - margins["clean"]).max()
+        < np.abs(margins["gaussian_noise@0.5"] - margins["clean"]).max()
+    )
+
+
+def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker, data, networks):
+    from robustbench_sdnet.diagnostics.checks import check
+
+    class Saturated(torch.nn.Module):
+        def forward(self, x):
+            return 1e6 * networks["resnet"](x)
+
+    specs = attack_specs("pgd", EPS, given={"steps": "2"})
+    cells = plan.attack_cells([SDNET, RESNET], data, specs)
+    worker = make_worker()
+    worker.load = lambda spec: Saturated() if spec == RESNET else networks[spec.name]
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=60)
+        assert {row["verdict"] for row in records(store)} == {"unchecked"}
+        check([c for c in cells if c.model == RESNET], store=store, worker=worker)
+        found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
+    assert found["resnet", "attack"] == "untrusted"
+    assert found["sdnet", "attack"] == "unchecked"
+
+
+def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, data, networks, images):
+    from dataclasses import replace
+
+    from robustbench_sdnet.running.policies import fit_policies, resolved
+    from robustbench_sdnet.specs import parse_lambdas
+
+    lambdas = parse_lambdas("0.1,label-free:noise,calibrated")
+    fitted = []
+
+    def fit(folder):
+        return fit_policies(
+            [SDNET, RESNET],
+            lambdas,
+            load=lambda spec: networks[spec.name],
+            training_data=lambda: replace(images, pixels=images.pixels),
+            folder=folder,
+            device="cpu",
+            on_fit=fitted.append,
+        )
+
+    fits = fit(tmp_path / "fits")
+    fit(tmp_path / "fits")
+    assert {step.lam.text for step in fitted} == {"calibrated"}
+    steps = fitted[0].steps
+    assert steps == 36, "clean images and the published levels"
+    assert [step.done for step in fitted] == list(range(steps + 1)), "once: it is kept beside the store"
+    assert sorted(fitted, key=lambda step: step.seconds) == fitted
+    chosen = resolved(SDNET, lambdas, fits)
+    assert [lam.text for lam in chosen] == ["0.1", "label-free:noise", "calibrated"]
+    assert all(lam.fit for lam in chosen[1:])
+
+    specs = corruption_specs("gaussian_noise", [5])
+    cells = plan.corruption_cells([SDNET], data, specs, chosen)
+    deployed = []
+    for shuffled in (images.labels, images.labels[::-1].copy()):
+        worker = make_worker(labels=shuffled)
+        worker.policies = {SDNET.key: dict(fits.values())}
+        with _store(tmp_path, str(len(deployed))) as store:
+            run(cells, store=store, worker=worker, count=60)
+            deployed.append(np.concatenate([store.outcome(cell.id).lam for cell in cells]))
+    np.testing.assert_array_equal(*deployed)
+    assert len(np.unique(deployed[0])) > 10, "a lambda a sample"
+
+
+def test_the_oracle_is_the_best_of_a_sweep(tmp_path, make_worker, data):
+    lambdas = tuple(LambdaSpec(text) for text in ("0.1", "0.5", "1"))
+    cells = plan.corruption_cells([SDNET, RESNET], data, corruption_specs("contrast", [5]), lambdas)
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=make_worker(), count=60)
+        rows = [row for row in records(store) if row["kind"] == "corruption" and row["model"] == "sdnet"]
+    oracle = [row for row in rows if row["lambda"] == "oracle"]
+    assert len(oracle) == 1
+    assert oracle[0]["accuracy"] == max(row["accuracy"] for row in rows if row["lambda"] != "oracle")
+
+
+def test_saved_adversarials_are_the_attacked_images(tmp_path, make_worker, data):
+    from robustbench_sdnet.running.adversarials import save_cells
+
+    cells = plan.attack_cells([RESNET], data, attack_specs("pgd", EPS, given={"steps": "3"}))
+    worker = make_worker()
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=30, keep_images=True)
+        ((cell, saved),) = save_cells(
+            cells, store=store, worker=worker, count=30, folder=tmp_path / "out", eight_bit=True
+        )
+        outcome = store.outcome(cell.id)
+    assert saved.path.name.startswith("resnet-pgd_steps_3_-eps4_255-")
+    assert saved.accuracy == outcome.right.mean()
+    with np.load(saved.path) as arrays:
+        clean = worker.data.images(0, 30).transpose(0, 3, 1, 2) / 255
+        assert arrays["images"].dtype == np.float32
+        assert np.abs(arrays["images"] - clean).max() <= 4 / 255 + 1e-6
+        assert arrays["right"].tolist() == outcome.right.tolist()
+        assert arrays["images_8bit"].shape == (30, 8, 8, 3)
+
+
+def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp_path, make_worker, data):
+    budgets = [Eps.parse(text) for text in ("1/255", "4/255", "16/255")]
+    specs = attack_specs("pgd", budgets, given={"steps": "3"})
+    scratch = plan.attack_cells([RESNET], data, specs)
+    curve = plan.attack_cells([RESNET], data, specs, eps_curve=True)
+    assert scratch[:2] == curve[:2], "the clean cell and the smallest eps are shared"
+    assert [len(cell.parents) for cell in curve] == [0, 0, 1, 1]
+    with _store(tmp_path, "s") as store:
+        run(curve, store=store, worker=make_worker(), count=60, keep_images=True)
+        outcomes = [store.outcome(cell.id) for cell in curve[1:]]
+        for smaller, larger in pairwise(outcomes):
+            assert not (larger.right & ~smaller.right).any()
+        from robustbench_sdnet.store.images import ImageFolder
+
+        folder = ImageFolder(store.images_folder)
+        made = [folder.fetch(cell.id, 0, 60) for cell in curve[1:]]
+        broken = ~outcomes[0].right
+        assert np.array_equal(made[2][broken], made[0][broken]), "what broke at 1/255 stays as it broke"
+        run(scratch, store=store, worker=make_worker(), count=60)
+        rows = [row for row in records(store) if row["kind"] == "attack"]
+    assert [row["eps"] for row in rows] == ["1/255", "4/255", "16/255"], "one record an eps"
+    for row, outcome in zip(rows, outcomes, strict=True):
+        assert row["accuracy"] <= outcome.right.mean()
+
+
+def test_an_external_model_that_is_normalised_twice_raises_a_doubt(make_worker, networks):
+    from dataclasses import replace
+
+    from robustbench_sdnet.diagnostics.doubts import input_doubts
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = networks["resnet"]
+
+        def forward(self, x):
+            return self.inner((x - 0.45) / 0.2)
+
+    worker = make_worker()
+    worker.load = lambda spec: Twice() if "twice" in spec.source else networks["resnet"]
+    external = [replace(RESNET, name=name, source=f"mine:{name}", weights=name) for name in ("once", "twice")]
+    doubts = list(input_doubts([RESNET, *external], worker))
+    assert len(doubts) == 1
+    assert doubts[0].startswith("twice: The input looks wrong")
+
+
+def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, data):
+    import shutil
+
+    cells = _attacks(data, attack_lambdas=LAMBDAS)
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=make_worker(), count=20)
+        shutil.rmtree(store.images_folder)
+        assert run(cells, store=store, worker=make_worker(), count=20).shards == 0
+
+
+def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
+    from robustbench_sdnet.diagnostics.checks import check
+
+    budgets = [Eps.parse(text) for text in ("2/255", "8/255")]
+    specs = attack_specs("pgd", budgets, given={"steps": "2"})
+    cells = plan.attack_cells([RESNET], data, specs, eps_curve=True)
+    worker = make_worker()
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=20)
+        assert len(check(cells, store=store, worker=worker)) == 2

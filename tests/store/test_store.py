@@ -1,0 +1,204 @@
+"""The store: whole shards, once each, and clear words when the file is not one."""
+
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from robustbench_sdnet.answers.status import status
+from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec
+from robustbench_sdnet.store.images import ImageFolder
+from robustbench_sdnet.store.outcome import Outcome
+from robustbench_sdnet.store.store import Store
+
+MODEL = ModelSpec(name="r", source="r", arch="resnet20", weights="b")
+DATA = DataSpec(name="digits", source="digits", split="test", content="c")
+CELL = Cell(model=MODEL, data=DATA, perturbation=CLEAN)
+COST = {"forwards": 4, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device": "cpu", "versions": {}}
+
+
+def outcome(start=0, stop=4, right=True):
+    n = stop - start
+    return Outcome(
+        ids=np.arange(start, stop),
+        right=np.full(n, right),
+        broken_at=np.full(n, -1, np.int32),
+        margin=np.linspace(-1, 1, n, dtype=np.float32),
+        lam=np.full(n, np.nan, np.float32),
+        residual=np.full(n, np.nan, np.float32),
+        distance=np.full(n, np.nan, np.float32),
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(f"sqlite:///{tmp_path}/new/results.db") as opened:
+        opened.add_cells({CELL.id: CELL})
+        yield opened
+
+
+def test_what_is_stored_comes_back(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    (shard,) = store.shards(CELL.id)
+    assert (shard.start, shard.stop, shard.cost) == (0, 4, COST)
+    assert np.array_equal(shard.outcome.margin, outcome().margin)
+    assert shard.outcome.margin.dtype == np.float32
+    assert store.cells() == {CELL.id: CELL}
+    assert store.ranges() == {CELL.id: [(0, 4)]}
+
+
+def test_the_first_writer_of_a_shard_wins(store):
+    store.add_shard(CELL.id, 0, 4, outcome(right=True), COST)
+    store.add_shard(CELL.id, 0, 4, outcome(right=False), COST)
+    (shard,) = store.shards(CELL.id)
+    assert shard.outcome.right.all()
+
+
+def test_a_renamed_model_keeps_its_answers(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    renamed = replace(CELL, model=replace(MODEL, name="other"))
+    assert renamed.id == CELL.id
+    store.add_cells({renamed.id: renamed})
+    assert store.cells() == {CELL.id: renamed}
+    assert store.ranges() == {CELL.id: [(0, 4)]}
+
+
+def test_shards_never_overlap(store):
+    store.add_shard(CELL.id, 2, 4, outcome(2, 4, right=True), COST)
+    store.add_shard(CELL.id, 0, 8, outcome(0, 8, right=False), {**COST, "forwards": 8})
+    assert store.ranges() == {CELL.id: [(0, 2), (2, 4), (4, 8)]}
+    found = store.outcome(CELL.id)
+    assert found.ids.tolist() == list(range(8))
+    assert found.right.tolist() == [False, False, True, True, False, False, False, False]
+    assert [shard.cost["forwards"] for shard in store.shards(CELL.id)] == [2, 4, 4]
+
+
+def test_outcomes_of_shards_join_and_can_be_cut(store):
+    store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
+    store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
+    assert store.outcome(CELL.id, 2, 6).ids.tolist() == [2, 3, 4, 5]
+    assert store.outcome("nothing") is None
+
+
+def test_a_shard_of_an_unknown_cell_is_refused(store):
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.add_shard("nobody", 0, 4, outcome(), COST)
+
+
+def test_a_damaged_shard_is_named(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("update shards set outcome = substr(outcome, 1, 100)")
+    with pytest.raises(StoreError, match="damaged"):
+        list(store.shards(CELL.id))
+
+
+def test_pickles_in_a_shard_are_never_loaded(store, tmp_path):
+    evil = tmp_path / "evil.npz"
+    np.savez(evil, ids=np.array([print], dtype=object))
+    with pytest.raises(StoreError, match="damaged"):
+        Outcome.decode(evil.read_bytes())
+
+
+def test_what_is_no_store_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="Not a store: 'nonsense'"):
+        Store("nonsense")
+    with pytest.raises(InputError, match="must be a file"):
+        Store("sqlite://")
+    with pytest.raises(StoreError, match="does not exist"):
+        Store(f"sqlite:///{tmp_path}/none.db", must_exist=True)
+    broken = tmp_path / "text.db"
+    broken.write_text("this is no database, " * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        Store(f"sqlite:///{broken}")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StoreError, match="Cannot create the folder"):
+        Store(f"sqlite:///{blocked}/results.db")
+
+
+def test_a_newer_schema_is_refused(store):
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("update meta set value = '99'")
+    with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
+        Store(str(store.url))
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.close()
+    sa.event.listen(store._engine, "connect", lambda raw, _: raw.execute("pragma max_page_count=1"))
+    huge = {**COST, "device": "x" * 1_000_000}
+    with pytest.raises(StoreError, match=r"Cannot write the store .*full.*Finished shards are safe"):
+        store.add_shard(CELL.id, 4, 8, outcome(4, 8), huge)
+    assert store.ranges() == {CELL.id: [(0, 4)]}
+
+
+def test_verdicts_replace_older_ones(store):
+    store.add_verdicts(CELL.id, [{"check": "randomised", "verdict": "fail", "value": 1.0}])
+    store.add_verdicts(CELL.id, [{"check": "randomised", "verdict": "pass", "value": 0.0}])
+    assert store.verdicts() == {CELL.id: [{"check": "randomised", "verdict": "pass", "value": 0.0}]}
+
+
+def test_perturbed_images_are_kept_exactly_and_checked(tmp_path):
+    folder = ImageFolder(tmp_path / "images")
+    images = np.random.default_rng(0).random((6, 3, 4, 4), dtype=np.float32)
+    folder.keep("cell", 0, images[:4])
+    folder.keep("cell", 4, images[4:])
+    assert np.array_equal(folder.fetch("cell", 1, 6), images[1:])
+    assert folder.fetch("cell", 1, 7) is None
+    assert folder.fetch("other", 0, 1) is None
+    (damaged,) = folder.folder.glob("cell/4-*.npy")
+    damaged.write_bytes(damaged.read_bytes()[:-4] + b"\0\0\0\0")
+    assert folder.fetch("cell", 0, 6) is None
+    assert folder.fetch("cell", 0, 4) is not None
+
+
+def test_a_damaged_image_file_does_not_hide_a_good_one(tmp_path):
+    folder = ImageFolder(tmp_path / "images")
+    images = np.random.default_rng(0).random((2, 3, 4, 4), dtype=np.float32)
+    folder.keep("cell", 0, images)
+    (folder.folder / "cell" / f"0-2-{'0' * 16}.npy").write_bytes(b"damaged")
+    assert np.array_equal(folder.fetch("cell", 0, 2), images)
+
+
+def test_a_store_of_the_first_schema_is_read_and_goes_on(tmp_path):
+    path = tmp_path / "old.db"
+    with Store(f"sqlite:///{path}") as made:
+        made.add_cells({CELL.id: CELL})
+        made.add_shard(CELL.id, 0, 4, outcome(), COST)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE cells DROP COLUMN asked")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+    with Store(f"sqlite:///{path}", must_exist=True) as old:
+        assert old.cells() == {CELL.id: CELL}
+        assert len(old.outcome(CELL.id)) == 4
+        assert old.asked() == {CELL.id: None}
+        assert [row["unfinished"] for row in status(old)] == [0], "what it was asked for is not known"
+        old.add_cells({CELL.id: CELL}, 6)
+        assert [row["unfinished"] for row in status(old)] == [1]
+
+
+def test_only_what_was_asked_for_and_is_not_done_is_unfinished(store):
+    other = replace(CELL, model=replace(MODEL, weights="c"))
+    store.add_cells({CELL.id: CELL}, 4)
+    store.add_cells({other.id: other}, 2)
+    assert [row["unfinished"] for row in status(store)] == [2]
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.add_shard(other.id, 0, 2, outcome(stop=2), COST)
+    assert [row["unfinished"] for row in status(store)] == [0], "the second was asked for on two images only"
+    store.add_cells({other.id: other}, 1)
+    assert [row["unfinished"] for row in status(store)] == [0], "a smaller question is answered already"
+    store.add_cells({other.id: other}, 4)
+    assert [row["unfinished"] for row in status(store)] == [1]
+
+
+def test_a_shard_is_cut_where_fewer_samples_are_wanted(store):
+    store.add_shard(CELL.id, 0, 2, outcome(0, 2), COST)
+    store.add_shard(CELL.id, 2, 6, outcome(2, 6), COST)
+    found = list(store.shards(CELL.id, 3))
+    assert [(shard.start, shard.stop, len(shard.outcome)) for shard in found] == [(0, 2, 2), (2, 3, 1)]
+    assert [shard.cost["forwards"] for shard in found] == [4, 1]

@@ -1,0 +1,117 @@
+"""The public Python API: questions in, a table of records out, and defaults that find data and models."""
+
+import numpy as np
+import pytest
+import torch
+
+import robustbench_sdnet as rs
+from robustbench_sdnet.answers.records import FIELDS
+from robustbench_sdnet.data import load
+from robustbench_sdnet.errors import InputError
+
+
+@pytest.fixture
+def runs(tmp_path, tiny_npz, monkeypatch):
+    """A working directory with two models that say they were trained on the tiny data set."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    data = f"npz:{tiny_npz}"
+    for arch in ("sdnet20", "resnet20"):
+        model = rs.build_model(arch, width=4, num_classes=3, input_size=8)
+        rs.save_model(
+            model,
+            f"runs/tiny-{arch}/last.safetensors",
+            data=data,
+            data_hash=load(data, "train").content_hash,
+            recipe={},
+            accuracy=None,
+        )
+    return tmp_path
+
+
+def test_evaluate_finds_the_newest_runs_data_and_every_model_on_it(runs):
+    table = rs.evaluate(
+        corruptions="contrast",
+        severities=[1, 5],
+        attacks=["fgsm", {"name": "pgd", "eps": [1 / 255, 8 / 255], "steps": 2}],
+    )
+    assert list(table.columns) == list(FIELDS)
+    assert set(table.model) == {"tiny-sdnet20", "tiny-resnet20"}
+    assert set(table.kind) == {"clean", "corruption", "noise", "attack"}
+    assert set(table[table.perturbation == "pgd(steps=2)"].eps) == {"1/255", "8/255"}
+    assert set(table[table.perturbation == "fgsm"].eps) == {"8/255"}
+    assert table[table.model == "tiny-resnet20"]["lambda"].isna().all()
+    assert (table.n == 30).all()
+    assert ((table.low <= table.accuracy) & (table.accuracy <= table.high)).all()
+    before = (runs / "runs" / "results.db").stat().st_mtime_ns
+    again = rs.evaluate(corruptions="contrast", severities=[1, 5])
+    assert again.equals(table), "stored answers are not computed again"
+    assert (runs / "runs" / "results.db").stat().st_mtime_ns >= before
+
+
+def test_sweep_and_report(runs):
+    table = rs.sweep(
+        ["runs/tiny-sdnet20"], lambdas=[0.1, 0.5, 1.0], corruptions="impulse_noise", severities=[3], limit=10
+    )
+    corrupted = table[table.kind == "corruption"]
+    assert list(corrupted["lambda"]) == [0.1, 0.5, 1.0, "oracle"]
+    assert rs.report("sqlite:///runs/results.db", to="json").count('"impulse_noise"') == 4
+
+
+def test_policies_choose_for_all_layers(runs):
+    asked = {"corruptions": "impulse_noise", "severities": [3], "limit": 10, "lambda_scope": "all"}
+    policies = ["calibrated", "label-free:entropy"]
+    table = rs.evaluate(["runs/tiny-sdnet20"], lambdas=[0.1, 0.5, 1.0, *policies], **asked)
+    corrupted = table[table.kind == "corruption"].set_index("lambda")
+    numbers = ["all:0.1", "all:0.5", "all:1"]
+    assert set(corrupted.index) == {*numbers, "all:calibrated", "all:label-free:entropy", "all:oracle"}
+    assert corrupted.accuracy["all:oracle"] == max(corrupted.accuracy[number] for number in numbers)
+    again = rs.evaluate(["runs/tiny-sdnet20"], lambdas=["oracle"], **asked)
+    assert "all:1.4" in set(again["lambda"])
+
+
+def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_npz):
+    renamed = tiny_npz.rename(tiny_npz.with_name("other.npz"))
+    table = rs.evaluate(data=f"npz:{renamed}", limit=5)
+    assert len(table) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"severities": [0]}, "severities must lie in 1 to 5"),
+        ({"corruptions": "fogg"}, "Did you mean 'fog'"),
+        ({"attacks": ["pdg"]}, "Did you mean 'pgd'"),
+        ({"attacks": [{"name": "pgd", "eps": "8"}]}, "Write 8/255"),
+        ({"attacks": [{"name": "pgd", "stps": 3}]}, "Did you mean 'steps'"),
+        ({"lambdas": "-1"}, "not negative"),
+        ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
+        ({"models": ["nothing"]}, "nothing"),
+        ({"device": "cuda:99"}, "not there"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(runs, asked, message):
+    with pytest.raises(InputError, match=message) as caught:
+        rs.evaluate(**{"limit": 5, **asked})
+    assert "\n" not in str(caught.value)
+
+
+def test_data_that_no_model_was_trained_on_is_said(runs):
+    arrays = {"x_train": np.zeros((3, 8, 8, 3), np.uint8), "y_train": np.arange(3)}
+    np.savez("new.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])
+    with pytest.raises(InputError, match=r"No model trained on npz:new.npz is at hand"):
+        rs.evaluate(data="npz:new.npz")
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"There is no run in runs/ yet. Run 'sdnet-bench train"):
+        rs.evaluate()
+
+
+def test_two_models_of_one_name_are_refused(runs):
+    import shutil
+
+    shutil.copytree("runs/tiny-sdnet20", "elsewhere/tiny-resnet20")
+    with pytest.raises(InputError, match="Two different models are called 'tiny-resnet20'"):
+        rs.evaluate(["runs/tiny-resnet20", "elsewhere/tiny-resnet20"], limit=5)

@@ -1,0 +1,133 @@
+"""Intervals and tests against closed forms and against SciPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.statistics import binomial_tail, compare, exceeds_rare_rate, holm, mcnemar, wilson
+
+
+def test_wilson_of_half():
+    # p = 1/2, n = 100: centre 1/2, half width z / (2 sqrt(n + z^2)) = 1.959964 / (2 sqrt(103.841459)).
+    low, high = wilson(50, 100)
+    half = 1.959963984540054 / (2 * math.sqrt(100 + 1.959963984540054**2))
+    assert low == pytest.approx(0.5 - half, abs=1e-12)
+    assert high == pytest.approx(0.5 + half, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 100, 10_000])
+def test_wilson_at_the_edges(n):
+    # None of n: the interval is [0, z^2 / (n + z^2)]; all of n is its mirror.
+    z = 1.959963984540054
+    assert wilson(0, n) == (0.0, pytest.approx(z * z / (n + z * z), abs=1e-12))
+    assert wilson(n, n) == (pytest.approx(n / (n + z * z), abs=1e-12), 1.0)
+
+
+@given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_wilson_agrees_with_scipy(n, share, confidence):
+    right = round(share * n)
+    expected = stats.binomtest(right, n).proportion_ci(confidence, method="wilson")
+    assert wilson(right, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_without_samples_is_nan():
+    assert all(math.isnan(end) for end in wilson(0, 0))
+
+
+@pytest.mark.parametrize(("right", "n", "confidence"), [(5, 4, 0.95), (-1, 4, 0.95), (1, 4, 95)])
+def test_wilson_refuses_nonsense(right, n, confidence):
+    with pytest.raises(InputError, match="wilson"):
+        wilson(right, n, confidence)
+
+
+def test_mcnemar_closed_forms():
+    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(5, 5) == 1.0
+    assert mcnemar(0, 6) == pytest.approx(2 / 2**6)  # both tails of six heads in a row
+    assert mcnemar(1, 7) == pytest.approx(2 * (1 + 8) / 2**8)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_two_sided_sign_test(first, second):
+    assert mcnemar(first, second) == mcnemar(second, first)
+    if first + second:
+        expected = stats.binomtest(first, first + second).pvalue
+        assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_mcnemar_refuses_negative_counts():
+    with pytest.raises(InputError, match="negative"):
+        mcnemar(-1, 2)
+
+
+def test_holm_by_hand():
+    # Sorted .01 .02 .03 .04 times 4 3 2 1 is .04 .06 .06 .04; each at least the one before: .04 .06 .06 .06.
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert holm([]).size == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_raw_and_bonferroni(raw):
+    corrected = holm(raw)
+    assert (corrected >= np.asarray(raw) - 1e-12).all()
+    assert (corrected <= np.minimum(np.asarray(raw) * len(raw), 1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("values", [[1.5], [[0.1]], [math.nan]])
+def test_holm_refuses_what_is_no_list_of_p_values(values):
+    with pytest.raises(InputError, match="holm"):
+        holm(values)
+
+
+def test_compare_names_a_winner_only_when_corrected():
+    n = 40
+    good, bad = np.ones(n, dtype=bool), np.arange(n) >= 12
+    close = np.arange(n) != 0
+    found = {(c.first, c.second): c for c in compare({"good": good, "bad": bad, "close": close})}
+    assert len(found) == 3
+    clear = found["good", "bad"]
+    assert (clear.only_first, clear.only_second, clear.n) == (12, 0, n)
+    assert clear.difference == pytest.approx(0.3)
+    assert clear.p_value == pytest.approx(2 / 2**12)
+    assert clear.p_adjusted == pytest.approx(3 * 2 / 2**12)
+    assert clear.better() == "good"
+    assert found["good", "close"].better() is None
+    assert found["bad", "close"].better() == "close"
+
+
+def test_compare_needs_the_same_images():
+    with pytest.raises(InputError, match="same images"):
+        compare({"a": [True, False], "b": [True]})
+    with pytest.raises(InputError, match="no outcomes of 'c'"):
+        compare({"a": [True]}, pairs=[("a", "c")])
+
+
+def test_difference_without_images_is_nan():
+    (only,) = compare({"a": [], "b": []})
+    assert math.isnan(only.difference)
+    assert only.better() is None
+
+
+def test_binomial_tail_closed_forms():
+    assert binomial_tail(0, 10, 0.3) == 1.0
+    assert binomial_tail(1, 10, 0.002) == pytest.approx(1 - 0.998**10)
+    assert binomial_tail(10, 10, 0.5) == pytest.approx(2**-10)
+    with pytest.raises(InputError, match="binomial_tail"):
+        binomial_tail(11, 10, 0.5)
+
+
+def test_rare_rate_needs_three_samples_and_the_test():
+    # Rate 0.2 %, n = 100: P(X >= 3) = 0.0011; n = 1000: P(X >= 5) = 0.052, P(X >= 7) = 0.0045.
+    assert not exceeds_rare_rate(2, 3)
+    assert not exceeds_rare_rate(2, 100)
+    assert exceeds_rare_rate(3, 100)
+    assert not exceeds_rare_rate(5, 1000)
+    assert exceeds_rare_rate(7, 1000)

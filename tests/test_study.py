@@ -1,0 +1,117 @@
+"""A study in one run: everything it promises is asked, it resumes, and its report ends in a conclusion."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from robustbench_sdnet import study as work
+from robustbench_sdnet.cli import cli
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.store.store import Store
+
+from .tiny_setting import RESNET, SDNET
+
+TINY = work.Budget(
+    images=12,
+    attacked=8,
+    severities=(1, 5),
+    numbers="0.1,0.5,0.9",
+    attack_numbers="0.1,0.9",
+    steps=2,
+    queries=3,
+    calibration=6,
+    warm_start=True,
+    cheap=True,
+)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    """A tiny sdnet with made-up weights in the zoo's file format."""
+    from robustbench_sdnet.zoo import build_model, refresh_step_sizes
+    from robustbench_sdnet.zoo.files.weights import save_model
+
+    torch.manual_seed(0)
+    model = build_model("sdnet20", width=4, num_classes=3, input_size=8).train()
+    with torch.no_grad():
+        model(torch.rand(32, 3, 8, 8))
+    refresh_step_sizes(model)
+    path = tmp_path_factory.mktemp("tiny-sdnet") / "best.safetensors"
+    save_model(model.eval(), path, data="tiny", name="tiny-sdnet")
+    return path
+
+
+@pytest.fixture
+def ask(model_file, tiny_npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(work, "BUDGETS", {**work.BUDGETS, "small": TINY})
+    store = f"sqlite:///{tmp_path}/study.db"
+
+    def ask(*options):
+        command = ["study", str(model_file), "--data", f"npz:{tiny_npz}", "--store", store, "--device", "cpu"]
+        done = CliRunner().invoke(cli, [*command, *options], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.stdout
+
+    return ask, store, tmp_path
+
+
+def test_a_study_asks_everything_resumes_and_concludes(ask):
+    run, store, folder = ask
+    found = json.loads(run("--json"))
+    kinds = {row["kind"] for row in found["records"]}
+    assert kinds == {"clean", "corruption", "noise", "attack", "transfer", "worst_case"}
+    noises = {row["perturbation"] for row in found["records"] if row["kind"] == "corruption"}
+    assert noises == {"gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise"}
+    asked = {row["lambda"] for row in found["records"] if row["kind"] == "corruption"}
+    assert asked == {0.1, 0.5, 0.9, "calibrated", "label-free:discrepancy", "oracle"}
+    attacks = {(row["perturbation"], row["lambda"]) for row in found["records"] if row["kind"] == "attack"}
+    every = {0.1, 0.9, "calibrated", "label-free:discrepancy"}
+    assert {lam for name, lam in attacks if name.startswith("square")} == every
+    assert {lam for name, lam in attacks if "warm_start" in name} == every
+    matrix = [row for row in found["records"] if row["kind"] == "transfer"]
+    assert len(matrix) == len(every) * (len(every) - 1)
+    assert any(row["verdict"] != "unchecked" for row in found["records"] if row["kind"] == "attack")
+    assert [item["question"] for item in found["conclusion"]] == ["noise", "adversary", "masking"]
+
+    text = (folder / "study.md").read_text()
+    assert text.split("\n## ")[-1].startswith("Conclusion")
+    assert (folder / "study.html").exists()
+    with Store(store) as opened:
+        first = {cell: [s.finished_at for s in opened.shards(cell)] for cell in opened.cells()}
+        before = opened.verdicts()
+    again = run()
+    with Store(store) as opened:
+        assert {cell: [s.finished_at for s in opened.shards(cell)] for cell in opened.cells()} == first
+        assert opened.verdicts() == before
+    assert "an adversary who knows lambda" in again
+    assert (folder / "study.md").read_text() == text
+
+
+def test_the_training_lambda_of_every_model_is_among_the_numbers():
+    models = [replace(SDNET, training_lambda=0.25), RESNET]
+    assert [lam.text for lam in work.lambdas(models, "0.1,0.5")] == [
+        "0.1",
+        "0.25",
+        "0.5",
+        "calibrated",
+        "label-free:discrepancy",
+    ]
+
+
+def test_a_model_without_lambda_is_asked_once(data):
+    from robustbench_sdnet.planning import plan
+
+    chosen = work.lambdas([RESNET], "0.1,0.5")
+    assert len(plan.corruption_cells([RESNET], data, [], chosen)) == 1
+
+
+def test_budgets_grow():
+    budgets = [work.budget_named(name) for name in ("small", "standard", "full")]
+    for key in ("images", "attacked", "queries", "steps"):
+        values = [getattr(budget, key) for budget in budgets]
+        assert values == sorted(values)
+    with pytest.raises(InputError, match="Did you mean 'small'"):
+        work.budget_named("smal")
