@@ -37,9 +37,9 @@ from torch import nn
 from robustbench_sdnet import corruptions
 from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.lambdas import sweep_lambdas
-from robustbench_sdnet.lambdas.registry import LAMBDAS
 from robustbench_sdnet.running.deploy import logits_at_each
 from robustbench_sdnet.specs import LambdaSpec
+from robustbench_sdnet.specs.lambdas import LAMBDAS
 from robustbench_sdnet.zoo import build_model, csc_layers, load_model, use_lambda
 
 POWER_STEPS = 50

@@ -1,6 +1,6 @@
 """How lambda is chosen at test time: policies from (model, images) to one lambda a sample.
 
-`registry` needs no torch; everything else is loaded when first asked for.
+Names are read in `specs.lambdas`, without torch; everything here is loaded when first asked for.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from .module import Expectation, WithPolicy
     from .oracle import Oracle, choose_oracle
     from .policy import Policy
-    from .registry import CRITERIA, POLICIES, PolicyName, choose, parse_policy
     from .sweep import sweep_lambdas
 
 _HOMES = {
-    "CRITERIA": "registry",
     "Calibrated": "calibrated",
     "CalibratedFit": "calibrated",
     "Expectation": "module",
@@ -29,24 +27,20 @@ _HOMES = {
     "LabelFree": "label_free",
     "LambdaMatrix": "matrix",
     "Oracle": "oracle",
-    "POLICIES": "registry",
     "Policy": "policy",
-    "PolicyName": "registry",
     "Reference": "label_free",
     "WithPolicy": "module",
     "calibrate": "calibration",
-    "choose": "registry",
     "choose_oracle": "oracle",
     "lambda_matrix": "matrix",
-    "parse_policy": "registry",
     "reference": "label_free",
     "sweep_lambdas": "sweep",
 }
 
 __all__ = [
-    "CRITERIA", "POLICIES", "Calibrated", "CalibratedFit", "Expectation", "Fixed", "LabelFree",
-    "LambdaMatrix", "Oracle", "Policy", "PolicyName", "Reference", "WithPolicy", "calibrate", "choose",
-    "choose_oracle", "lambda_matrix", "parse_policy", "reference", "sweep_lambdas",
+    "Calibrated", "CalibratedFit", "Expectation", "Fixed", "LabelFree",
+    "LambdaMatrix", "Oracle", "Policy",
+    "Reference", "WithPolicy", "calibrate", "choose_oracle", "lambda_matrix", "reference", "sweep_lambdas",
 ]  # fmt: skip
 
 

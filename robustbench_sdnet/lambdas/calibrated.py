@@ -1,6 +1,6 @@
 """Lambda from the stem's residual, by a line fitted on corrupted training images (Dai et al. 2022, section 4.3).
 
-Three lines come out of one measurement, the rules of `registry.CALIBRATIONS`: in the residual, chosen for its accuracy
+Three lines come out of one measurement, the rules in `CALIBRATIONS`: in the residual, chosen for its accuracy
 on those images; in the estimated noise level, chosen alike; and the published one, through each level's best lambda.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import DataError, InputError, unknown
+from ..specs.lambdas import CALIBRATIONS, DEFAULT_CALIBRATION
 from .label_free import noise_variance
 from .lines import FitPoint, Line
-from .registry import CALIBRATIONS, DEFAULT_CALIBRATION
 from .stem import stem_of
 
 VERSION = 2  # of fitting and of applying a line

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from ..data.tensors import to_images
 from ..errors import InputError
+from ..specs.lambdas import LAMBDAS
 from .calibrated import CalibratedFit, mean_energy, noise_level
 from .lines import CLEAN, FitPoint, fit_lines
-from .registry import LAMBDAS
 from .stem import stem_of, trained_lambda
 from .sweep import sweep_lambdas
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError, unknown
-from .registry import CRITERIA, LAMBDAS
+from ..specs.lambdas import CRITERIA, LAMBDAS
 from .stem import Stem, stem_of, trained_lambda
 from .sweep import sweep_lambdas
 

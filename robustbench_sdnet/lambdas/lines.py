@@ -57,7 +57,7 @@ class FitPoint:
 
 
 def fit_lines(points: Sequence[FitPoint], lambdas: Sequence[float]) -> dict[str, Line]:
-    """The line of every rule of `registry.CALIBRATIONS`."""
+    """The line of every rule of `specs.lambdas.CALIBRATIONS`."""
     return {
         "residual": most_accurate(points, lambdas, [point.residuals for point in points]),
         "noise": most_accurate(points, lambdas, [point.noise_levels for point in points]),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .registry import LAMBDAS
+from ..specs.lambdas import LAMBDAS
 from .sweep import sweep_lambdas
 
 

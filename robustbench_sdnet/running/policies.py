@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, StoreError
-from ..lambdas.registry import DEFAULT_CALIBRATION, LAMBDAS, parse_policy
 from ..specs import LambdaSpec, ModelSpec, canonical, decimal_text
+from ..specs.lambdas import DEFAULT_CALIBRATION, LAMBDAS, parse_policy
 
 if TYPE_CHECKING:
     from torch import nn

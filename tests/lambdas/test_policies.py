@@ -25,8 +25,8 @@ from robustbench_sdnet.lambdas.label_free import noise_variance
 from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
 from robustbench_sdnet.lambdas.oracle import best_lambda
 from robustbench_sdnet.lambdas.plots import plot_fit
-from robustbench_sdnet.lambdas.registry import CALIBRATIONS, CRITERIA, LAMBDAS
 from robustbench_sdnet.lambdas.stem import stem_of
+from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS
 from robustbench_sdnet.zoo import use_lambda
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}

@@ -1,18 +1,13 @@
-"""The policies by name, without importing torch: what a command line needs before any work starts."""
+"""How lambda is chosen at test time: a number or a policy by its name, read without importing torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ..errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from .calibrated import CalibratedFit
-    from .label_free import Reference
-    from .policy import Policy
+from .ranges import decimal_text, parse_numbers, parts
 
 LAMBDAS = tuple(round(0.1 * step, 1) for step in range(1, 15))
 """The published sweep: 0.1 to 1.4 in steps of 0.1."""
@@ -98,50 +93,48 @@ def parse_policy(text: str) -> PolicyName:
     return PolicyName(name)
 
 
-def choose(
-    text: str,
-    *,
-    fit: CalibratedFit | None = None,
-    reference: Reference | None = None,
-    per: str = "sample",
-    scope: str = "stem",
-) -> Policy:
-    """The policy of that name.
-
-    Args:
-        text: as `parse_policy` takes it.
-        fit: what `calibrate` returned, for "calibrated".
-        reference: what the criteria see on clean images without labels, for "label-free".
-        per: "sample" or "batch", for "calibrated".
-        scope: the layers that lambda will be set on, for "label-free:entropy", which tries some.
-
-    Raises:
-        InputError: an unknown name, or a fit or reference that is missing. An oracle has no rule of its
-        own: it is
-            made from test labels, with `choose_oracle`.
-    """
-    asked = parse_policy(text)
-    if asked.value is not None:
-        from .fixed import Fixed
-
-        return Fixed(asked.value)
-    if asked.name == "calibrated":
-        from .calibrated import Calibrated
-
-        if fit is None:
-            raise InputError(
-                "Policy 'calibrated' needs a fit on training images: make one with lambdas.calibrate."
-            )
-        return Calibrated(fit, rule=asked.criterion or DEFAULT_CALIBRATION, per=per)
-    if asked.name == "label-free":
-        from .label_free import LabelFree
-
-        return LabelFree(asked.criterion, reference=reference, scope=scope)
-    raise InputError("Policy 'oracle' needs test labels: make it with lambdas.choose_oracle, per corruption.")
-
-
 def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaSpec:
+    """How lambda is chosen at test time: a fixed number, or a policy that looks at the input.
+
+    Attributes:
+        text: a decimal ("0.3") or a policy ("calibrated", "label-free:entropy").
+        scope: "stem" (the first CSC layer, the published protocol) or "all".
+        fit: the hash of a policy's fitted parameters, where it has any.
+    """
+
+    text: str
+    scope: str = "stem"
+    fit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scope not in ("stem", "all"):
+            raise InputError(f"lambda scope must be 'stem' or 'all', got '{self.scope}'.")
+
+    @property
+    def fixed(self) -> float | None:
+        """The number, or None for a policy."""
+        return None if self.text[:1].isalpha() else float(self.text)
+
+
+def parse_lambdas(text: str, scope: str = "stem") -> tuple[LambdaSpec, ...]:
+    """Read "0.1", "0.1,0.4", "0.1:1.4:0.1", a policy ("calibrated", "label-free:entropy", "oracle"), or a list.
+
+    Raises:
+        InputError: a number out of range, or an unknown policy, with the nearest name.
+    """
+    found: dict[LambdaSpec, None] = {}
+    for part in parts(text, "lambda"):
+        if part[:1].isalpha():
+            found[LambdaSpec(parse_policy(part).text, scope)] = None
+        else:
+            for value in parse_numbers(part, "lambda"):
+                found[LambdaSpec(decimal_text(value), scope)] = None
+    return tuple(found)

@@ -8,11 +8,7 @@ import sys
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.lambdas import CalibratedFit, choose
-from robustbench_sdnet.lambdas.lines import Line
-from robustbench_sdnet.lambdas.registry import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
-
-FIT = CalibratedFit({rule: Line(1.0, 0.0) for rule in CALIBRATIONS}, (0.1, 1.4), 0.1, (), 1, 0)
+from robustbench_sdnet.specs.lambdas import LAMBDAS, parse_policy
 
 
 def test_names_are_read():
@@ -46,21 +42,9 @@ def test_wrong_names_are_refused(text, match):
         parse_policy(text)
 
 
-def test_policies_are_made_by_name():
-    assert choose("0.3").name == "0.3"
-    assert choose("calibrated", fit=FIT).name == "calibrated"
-    assert choose("calibrated:noise", fit=FIT).name == "calibrated:noise"
-    for criterion in CRITERIA:
-        assert choose(f"label-free:{criterion}").name == f"label-free:{criterion}"
-    with pytest.raises(InputError, match="needs a fit"):
-        choose("calibrated")
-    with pytest.raises(InputError, match="needs test labels"):
-        choose("oracle")
-
-
-def test_the_registry_needs_no_torch():
+def test_specs_need_no_torch():
     code = (
-        "import sys; from robustbench_sdnet.lambdas import registry; registry.parse_policy('oracle');"
+        "import sys; from robustbench_sdnet import specs; specs.parse_policy('oracle');"
         "from robustbench_sdnet import diagnostics; diagnostics.CHECKS; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

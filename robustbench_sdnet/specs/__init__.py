@@ -1,0 +1,20 @@
+"""What identifies a question: frozen records of model, data, perturbation and lambda, and the cell they form.
+
+Equal cells give equal answers, so a cell's id is the hash of everything that can change its answer and of nothing
+else: names and texts that only a reader sees (`name`, the spelling of eps) stay out of it.
+"""
+
+from __future__ import annotations
+
+from .budgets import NORMS, Eps, distance_text, parse_eps_list
+from .cell import DEFAULT_STORE, Cell
+from .lambdas import LambdaSpec, parse_lambdas, parse_policy
+from .models import DataSpec, ModelSpec, Params, canonical, params
+from .perturbations import CLEAN, AttackSpec, CorruptionSpec
+from .ranges import SEVERITIES, decimal_text, parse_numbers, parse_severities
+
+__all__ = [
+    "CLEAN", "DEFAULT_STORE", "NORMS", "SEVERITIES", "AttackSpec", "Cell", "CorruptionSpec", "DataSpec", "Eps",
+    "LambdaSpec", "ModelSpec", "Params", "canonical", "decimal_text", "distance_text", "params", "parse_eps_list",
+    "parse_lambdas", "parse_numbers", "parse_policy", "parse_severities",
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""Perturbation budgets: exact fractions, kept with the text they were written as."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..errors import InputError
+from .ranges import parts
+
+NORMS = ("linf", "l2", "l1", "l0")
+
+
+@dataclass(frozen=True, slots=True)
+class Eps:
+    """A perturbation budget in [0, 1] pixel units: an exact fraction, kept with the text it was written as."""
+
+    fraction: Fraction
+    text: str
+
+    @classmethod
+    def parse(cls, text: str | float | Fraction | Eps, norm: str = "linf") -> Eps:
+        """Read "8/255", "0.031" or a number.
+
+        Args:
+            text: a fraction, a decimal, or a float (8/255 computed in Python is recognised as a multiple of 1/255).
+            norm: "linf" budgets lie in [0, 1]; "l2" budgets may be larger.
+
+        Raises:
+            InputError: not a number, negative, or above 1 for Linf.
+        """
+        if isinstance(text, Eps):
+            return text
+        if isinstance(text, float):
+            return cls.parse(_fraction_of_float(text), norm)
+        written = str(text).strip()
+        try:
+            value = Fraction(written)
+        except (ValueError, ZeroDivisionError):
+            raise InputError(
+                f"eps must be a fraction or a decimal such as 8/255 or 0.03, got '{written}'."
+            ) from None
+        if value < 0:
+            raise InputError(f"eps must not be negative, got '{written}'.")
+        if norm == "linf" and value > 1:
+            remedy = (
+                f" Write {written}/255 for pixel levels." if value.denominator == 1 and value <= 255 else ""
+            )
+            raise InputError(f"Linf eps must be at most 1 (images lie in [0, 1]), got '{written}'.{remedy}")
+        return cls(value, written)
+
+    def __float__(self) -> float:
+        return self.fraction.numerator / self.fraction.denominator
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _fraction_of_float(value: float) -> str:
+    if not math.isfinite(value):
+        raise InputError(f"eps must be a finite number, got {value}.")
+    level = round(value * 255)
+    return f"{level}/255" if value == level / 255 else repr(value)
+
+
+def parse_eps_list(text: str, norm: str = "linf") -> tuple[Eps, ...]:
+    """Read a comma list of budgets, each once, in growing order."""
+    found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in parts(text, "eps"))}
+    return tuple(found[value] for value in sorted(found))
+
+
+def distance_text(distance: float | None, norm: str | None) -> str:
+    """A distance as tables print it: Linf in pixel levels, as budgets are written; "-" where there is none."""
+    if distance is None:
+        return "-"
+    return f"{255 * distance:.2f}/255" if norm == "linf" else f"{distance:.3g}"

@@ -1,0 +1,98 @@
+"""One question and its id, the hash of everything that can change the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from .budgets import Eps
+from .lambdas import LambdaSpec
+from .models import DataSpec, ModelSpec, canonical, params
+from .perturbations import AttackSpec, CorruptionSpec
+
+DEFAULT_STORE = "sqlite:///runs/results.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One question: this model, at this lambda, under this perturbation, on these images.
+
+    Attributes:
+        lam: lambda while the prediction is made; None for a model without CSC layers.
+        lam_attack: lambda while the attack takes its gradients; differs from `lam` in transfer cells.
+        precision: of the search; predictions are confirmed in float32.
+        parents: ids of the cells this one starts from: survivors of a chain's stage before, or the attack whose
+            images a transfer cell evaluates or a warm start begins at.
+        warm: the attack begins at the parent's perturbed images.
+    """
+
+    model: ModelSpec
+    data: DataSpec
+    perturbation: CorruptionSpec | AttackSpec
+    lam: LambdaSpec | None = None
+    lam_attack: LambdaSpec | None = None
+    precision: str = "float32"
+    parents: tuple[str, ...] = field(default=())
+    warm: bool = False
+
+    @property
+    def kind(self) -> str:
+        """clean, corruption, attack, noise or transfer, as in the result record."""
+        if isinstance(self.perturbation, CorruptionSpec):
+            return "clean" if self.perturbation.name == "clean" else "corruption"
+        return "transfer" if self.lam_attack != self.lam else self.perturbation.kind
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether the parent's perturbed images are needed, and not only which samples it left right."""
+        return self.kind == "transfer" or self.warm
+
+    @property
+    def id(self) -> str:
+        """The hash of everything that can change the answer."""
+        identity = {
+            "model": self.model.identity(),
+            "data": self.data.identity(),
+            **self.perturbation.identity(),
+            "lambda": self.lam and asdict(self.lam),
+            "lambda_attack": self.lam_attack and asdict(self.lam_attack),
+            "precision": self.precision,
+            "parents": self.parents,
+            **({"warm": True} if self.warm else {}),
+        }
+        return hashlib.sha256(canonical(identity).encode()).hexdigest()[:24]
+
+    def asked_in(self, precision: str) -> str:
+        """The id that this question has at another precision."""
+        return replace(self, precision=precision).id
+
+    def to_json(self) -> str:
+        """The whole cell as JSON, readable back by `from_json`."""
+        return canonical(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Cell:
+        """The cell that `to_json` wrote."""
+        raw = json.loads(text)
+        model = {**raw["model"], "options": params(raw["model"]["options"])}
+        model.update(mean=tuple(model["mean"]), std=tuple(model["std"]))
+        lams = {key: raw[key] and LambdaSpec(**raw[key]) for key in ("lam", "lam_attack")}
+        return cls(
+            model=ModelSpec(**model),
+            data=DataSpec(**raw["data"]),
+            perturbation=_perturbation(raw["perturbation"]),
+            precision=raw["precision"],
+            parents=tuple(raw["parents"]),
+            warm=raw.get("warm", False),
+            **lams,
+        )
+
+
+def _perturbation(raw: dict[str, Any]) -> CorruptionSpec | AttackSpec:
+    if "eps" not in raw:
+        return CorruptionSpec(**raw)
+    eps = raw["eps"] and Eps(Fraction(raw["eps"]["fraction"]), raw["eps"]["text"])
+    return AttackSpec(**{**raw, "eps": eps, "params": params(raw["params"])})

@@ -1,0 +1,84 @@
+"""Lists and ranges of numbers as users write them."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from ..errors import InputError
+
+SEVERITIES = (1, 2, 3, 4, 5)
+MAX_LAMBDAS = 1000
+
+
+def parse_severities(text: str) -> tuple[int, ...]:
+    """Read "3", "1,3,5" or "1-5"; severities are 1 to 5.
+
+    Raises:
+        InputError: anything else.
+    """
+    found: set[int] = set()
+    for part in parts(text, "severity"):
+        first, dash, last = part.partition("-")
+        try:
+            low, high = int(first), int(last) if dash else int(first)
+        except ValueError:
+            raise InputError(
+                f"severity must be 1 to 5, a list or a range such as 1-5, got '{text}'."
+            ) from None
+        if low not in SEVERITIES or high not in SEVERITIES or low > high:
+            raise InputError(f"severity must lie in 1 to 5, got '{part}'. Write one to five, or 1-5 for all.")
+        found.update(range(low, high + 1))
+    return tuple(sorted(found))
+
+
+def parse_numbers(text: str, what: str) -> tuple[Decimal, ...]:
+    """Read a number, a comma list, or ranges `first:last:step` (both ends included), each value once, in order.
+
+    Args:
+        text: what the user wrote.
+        what: the option, for messages.
+
+    Raises:
+        InputError: not numbers, negative, a range that runs backwards, or more than `MAX_LAMBDAS` values.
+    """
+    values: dict[Decimal, None] = {}
+    for part in parts(text, what):
+        pieces = [_decimal(piece, what) for piece in part.split(":")]
+        if len(pieces) == 1:
+            values[pieces[0]] = None
+            continue
+        if len(pieces) != 3:
+            raise InputError(f"{what}: a range is first:last:step, such as 0.1:1.4:0.1, got '{part}'.")
+        first, last, step = pieces
+        if step <= 0 or last < first:
+            raise InputError(f"{what}: a range needs first <= last and a step above 0, got '{part}'.")
+        if (last - first) / step >= MAX_LAMBDAS:
+            raise InputError(f"{what}: '{part}' holds more than {MAX_LAMBDAS} values. Take a larger step.")
+        values.update((first + step * index, None) for index in range(int((last - first) / step) + 1))
+    return tuple(Decimal(decimal_text(value)) for value in values)
+
+
+def parts(text: str, what: str) -> list[str]:
+    """The members of a comma list, none of them empty."""
+    parts = [part.strip() for part in str(text).split(",")]
+    if not all(parts):
+        raise InputError(f"{what} must not be empty, got '{text}'.")
+    return parts
+
+
+def _decimal(text: str, what: str) -> Decimal:
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        raise InputError(
+            f"{what} must be a number, a list or a range such as 0.1:1.4:0.1, got '{text}'."
+        ) from None
+    if not value.is_finite() or value < 0:
+        raise InputError(f"{what} must be finite and not negative, got '{text}'.")
+    return value
+
+
+def decimal_text(value: Decimal | float | str) -> str:
+    """The shortest plain text of a decimal: 0.10 and 1e-1 are 0.1."""
+    text = format(Decimal(str(value)).normalize(), "f")
+    return "0" if Decimal(text) == 0 else text
