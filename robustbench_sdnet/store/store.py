@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,29 @@ class Shard:
     finished_at: str
     outcome: Outcome
     cost: dict[str, Any]
+
+    def first(self, count: int) -> Shard:
+        """Its first `count` samples, with their share of the cost."""
+        if count >= len(self.outcome):
+            return self
+        cost = _scaled(self.cost, count / len(self.outcome))
+        return replace(self, stop=self.start + count, outcome=self.outcome.cut(0, count), cost=cost)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Everything that is stored of a cell.
+
+    Attributes:
+        asked: the most samples that any run asked for; None where that was not written down.
+        shards: in order of samples, decoded; empty where nothing is answered yet.
+        verdicts: the diagnostics of an attack, as `add_verdicts` took them; None where none were run.
+    """
+
+    cell: Cell
+    asked: int | None
+    shards: tuple[Shard, ...]
+    verdicts: list[dict[str, Any]] | None
 
 
 class Store:
@@ -185,6 +209,28 @@ class Store:
             rows = connection.execute(sa.select(_VERDICTS)).all()
         return {row.cell_id: json.loads(row.checks) for row in rows}
 
+    def answered(self) -> Iterator[Stored]:
+        """Every recorded cell with all that is stored of it, in order of ids, each shard decoded once.
+
+        One transaction, so that what it yields fits together while others write.
+        """
+        by_id, by_range = (
+            sa.select(_CELLS).order_by(_CELLS.c.id),
+            sa.select(_SHARDS).order_by(*_SHARDS.primary_key),
+        )
+        with self._guard("read"), self._engine.connect() as connection, connection.begin():
+            verdicts = {
+                row.cell_id: json.loads(row.checks) for row in connection.execute(sa.select(_VERDICTS))
+            }
+            cells = connection.execute(by_id).all()
+            shards = {
+                key: list(rows)
+                for key, rows in groupby(connection.execute(by_range), lambda row: row.cell_id)
+            }
+        for row in cells:
+            decoded = tuple(map(_shard, shards.get(row.id, ())))
+            yield Stored(Cell.from_json(row.spec), row.asked, decoded, verdicts.get(row.id))
+
     def ranges(self) -> dict[str, list[tuple[int, int]]]:
         """The stored (start, stop) of every cell, in order."""
         query = sa.select(_SHARDS.c.cell_id, _SHARDS.c.start, _SHARDS.c.stop).order_by(*_SHARDS.primary_key)
@@ -231,11 +277,7 @@ class Store:
             stop = row.stop if limit is None else min(row.stop, limit)
             if stop <= row.start:
                 return
-            outcome, cost = Outcome.decode(row.outcome), json.loads(row.cost)
-            if stop < row.stop:
-                share = (stop - row.start) / (row.stop - row.start)
-                outcome, cost = outcome.cut(0, stop - row.start), _scaled(cost, share)
-            yield Shard(row.start, stop, row.finished_at, outcome, cost)
+            yield _shard(row).first(stop - row.start)
 
     def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
         """What is stored of a cell between two positions, or None where nothing is."""
@@ -283,6 +325,10 @@ class Store:
             raise StoreError(
                 f"Cannot {verb} the store {self.url.render_as_string()}: {_first_line(error)}."
             ) from None
+
+
+def _shard(row: Any) -> Shard:
+    return Shard(row.start, row.stop, row.finished_at, Outcome.decode(row.outcome), json.loads(row.cost))
 
 
 def _insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:

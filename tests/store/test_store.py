@@ -83,6 +83,30 @@ def test_outcomes_of_shards_join_and_can_be_cut(store):
     assert store.outcome("nothing") is None
 
 
+def test_one_pass_yields_every_cell_with_all_that_is_stored_of_it(store, monkeypatch):
+    other = replace(CELL, model=replace(MODEL, weights="c"))
+    store.add_cells({other.id: other, CELL.id: CELL}, 8)
+    store.add_shard(CELL.id, 4, 8, outcome(4, 8, right=False), COST)
+    store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
+    checks = [{"check": "randomised", "verdict": "fail", "value": 1.0}]
+    store.add_verdicts(CELL.id, checks)
+    decoded, decode = [], Outcome.decode
+    monkeypatch.setattr(Outcome, "decode", lambda blob: decoded.append(blob) or decode(blob))
+    found = {stored.cell: stored for stored in store.answered()}
+    assert list(found) == sorted((CELL, other), key=lambda cell: cell.id)
+    assert [(shard.start, shard.stop, shard.cost) for shard in found[CELL].shards] == [
+        (0, 4, COST),
+        (4, 8, COST),
+    ]
+    assert (
+        np.concatenate([shard.outcome.right for shard in found[CELL].shards]).tolist()
+        == [True] * 4 + [False] * 4
+    )
+    assert (found[CELL].verdicts, found[CELL].asked) == (checks, 8)
+    assert (found[other].shards, found[other].verdicts) == ((), None)
+    assert len(decoded) == 2
+
+
 def test_a_shard_of_an_unknown_cell_is_refused(store):
     with pytest.raises(StoreError, match="FOREIGN KEY"):
         store.add_shard("nobody", 0, 4, outcome(), COST)
