@@ -21,10 +21,8 @@ from .specs import (
     AttackSpec,
     Cell,
     CorruptionSpec,
-    Eps,
     LambdaSpec,
     ModelSpec,
-    parse_eps_list,
     parse_lambdas,
 )
 from .store.store import Store
@@ -256,8 +254,8 @@ def evaluate(
         data: a data set's name; None for the newest run's.
         corruptions: names, "all", "main", "extra" or a category.
         severities: 1 to 5.
-        attacks: names ("pgd"), or mappings with `name`, `eps` (default "8/255"; none for minimal-norm attacks), `norm`
-            and hyper-parameters.
+        attacks: names ("pgd"), or mappings with `name`, `norm`, `eps` (default by norm: 8/255 in linf, 0.5 in l2, 12
+            in l1; none for minimal-norm attacks) and hyper-parameters.
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.
         attack_lambdas: attack at each of these and evaluate at every one of `lambdas`.
         lambda_scope: "stem" or "all".
@@ -320,16 +318,8 @@ def sweep(
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     options = {"name": attack} if isinstance(attack, str) else dict(attack)
-    name, norm = str(options.pop("name")), str(options.pop("norm", "linf"))
-    budgets = options.pop("eps", None)
-    if budgets is None:
-        budgets = () if attack_info(name).minimal_norm else questions.DEFAULT_EPS
-    if isinstance(budgets, str):
-        eps = list(parse_eps_list(budgets, norm))
-    else:
-        eps = [
-            Eps.parse(value, norm) for value in (budgets if isinstance(budgets, list | tuple) else [budgets])
-        ]
+    name, norm = str(options.pop("name")), options.pop("norm", None)
+    norm, eps = questions.budgets(name, norm, options.pop("eps", None))
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 
 

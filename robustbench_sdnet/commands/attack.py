@@ -6,14 +6,12 @@ from pathlib import Path
 
 import click
 
-from ..attacks.registry import attack_info
 from ..console import options
 from ..console.tables import Asked, Saving, finish, say_fit
 from ..errors import InputError
 from ..specs import NORMS, LambdaSpec
 
-CURVE = "1/255,2/255,4/255,8/255,16/255"
-DEFAULT_EPS = "8/255"
+USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
 
 
 @click.command()
@@ -22,9 +20,13 @@ DEFAULT_EPS = "8/255"
     "--eps",
     metavar="EPS",
     help="Budget as a fraction or a decimal in [0, 1], or a comma list of them "
-    f"[default: {DEFAULT_EPS}; a minimal-norm attack seeks the smallest perturbation of each image].",
+    f"[default: {USUAL}; a minimal-norm attack seeks the smallest perturbation of each image].",
 )
-@click.option("--eps-curve", is_flag=True, help=f"Short for --eps {CURVE}.")
+@click.option(
+    "--eps-curve",
+    is_flag=True,
+    help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like.",
+)
 @click.option(
     "--from-scratch",
     is_flag=True,
@@ -32,7 +34,7 @@ DEFAULT_EPS = "8/255"
 )
 @click.option(
     "--norm",
-    type=click.Choice(NORMS),
+    type=click.Choice(tuple(NORMS)),
     help="Norm of the budget or of the distance [default: linf where the attack knows it].",
 )
 @click.option("--steps", metavar="N", help="Steps of an iterative attack.")
@@ -142,12 +144,8 @@ def attack(
     given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
         pairs, "--set"
     )
-    info = attack_info(name)
-    norm = norm or ("linf" if "linf" in info.norms else info.norms[0])
-    budgets = CURVE if eps_curve else eps or (None if info.minimal_norm else DEFAULT_EPS)
-    specs = questions.attack_specs(
-        name, options.eps_list(norm)(budgets) if budgets else (), norm, given, seed
-    )
+    norm, budgets = questions.budgets(name, norm, questions.eps_curve(name, norm) if eps_curve else eps)
+    specs = questions.attack_specs(name, budgets, norm, given, seed)
     if warm_start:
         check_warm_start(specs)
     chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))

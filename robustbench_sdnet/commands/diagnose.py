@@ -35,11 +35,9 @@ if TYPE_CHECKING:
     help="Images to attack.",
 )
 @click.option(
-    "--eps", default="8/255", show_default=True, metavar="EPS", help="Budget as a fraction or decimal."
+    "--eps", metavar="EPS", help="Budget as a fraction or decimal [default: the norm's usual, 8/255 in linf]."
 )
-@click.option(
-    "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget."
-)
+@options.norm_option
 @options.lambda_options
 @click.option(
     "--transfer-from",
@@ -60,7 +58,7 @@ def diagnose(
     data_root: str | None,
     split: str,
     limit: int,
-    eps: str,
+    eps: str | None,
     norm: str,
     lambdas: tuple[LambdaSpec, ...] | None,
     lambda_scope: str,
@@ -83,7 +81,12 @@ def diagnose(
       sdnet-bench diagnose cifar10/sdnet20 --lambda 0.5 --limit 100 --eps 8/255
       sdnet-bench diagnose mypackage.models:defended --data cifar10 --json
     """
-    budget = Eps.parse(eps, norm)
+    from ..planning.questions import budgets
+
+    _, found = budgets("pgd", norm, eps)
+    if len(found) > 1:
+        raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once for each.")
+    budget = found[0]
     if budget.fraction == 0:
         raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
     lam = _one_lambda(lambdas)
@@ -110,7 +113,7 @@ def diagnose(
         return
     lam_text = "" if lam is None else f" at lambda {lam:g}"
     click.echo(
-        f"{subject.model}{lam_text} on {subject.data}, {counted(subject.images, 'image')}, {norm} {eps}"
+        f"{subject.model}{lam_text} on {subject.data}, {counted(subject.images, 'image')}, {norm} {budget}"
     )
     click.echo(findings.table(verdicts))
     click.echo(findings.summary(verdicts))

@@ -32,14 +32,10 @@ BUDGETS = ("small", "standard", "full")
 )
 @click.option(
     "--eps",
-    default="8/255",
-    show_default=True,
     metavar="EPS",
-    help="Budget of the attacks, as a fraction or a decimal, or a comma list of them.",
+    help="Budget of the attacks, as a fraction or a decimal, or a comma list of them [default: the norm's usual].",
 )
-@click.option(
-    "--norm", type=click.Choice(["linf", "l2"]), default="linf", show_default=True, help="Norm of the budget."
-)
+@options.norm_option
 @click.option(
     "--lambda-scope",
     type=click.Choice(["stem", "all"]),
@@ -66,7 +62,7 @@ BUDGETS = ("small", "standard", "full")
 def study(
     models: tuple[str, ...],
     budget_name: str,
-    eps: str,
+    eps: str | None,
     norm: str,
     lambda_scope: str,
     data: str | None,
@@ -93,7 +89,9 @@ def study(
       sdnet-bench study runs/digits-sdnet20 runs/digits-resnet20 --limit 100
       sdnet-bench study cifar10/sdnet20 --budget standard --eps 2/255,8/255
     """
-    budgets = options.eps_list(norm)(eps)
+    from ..planning.questions import budgets
+
+    _, asked = budgets("pgd", norm, eps)
     options.check_sources(models, data, device)
     options.check_clean(data, "A study")
 
@@ -114,7 +112,7 @@ def study(
     cells = work.study(
         setting,
         work.budget_named(budget_name),
-        budgets,
+        asked,
         norm=norm,
         seed=seed,
         scope=lambda_scope,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ..errors import InputError, unknown
-from ..specs import DEFAULT_STORE, Eps, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
+from ..specs import DEFAULT_STORE, NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,6 +83,13 @@ precision_option = click.option(
     default="auto",
     show_default=True,
     help="Of the search for perturbations; every success is confirmed in float32.",
+)
+norm_option = click.option(
+    "--norm",
+    type=click.Choice(tuple(NORMS)),
+    default="linf",
+    show_default=True,
+    help="Norm of the budget, one that pgd knows.",
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws."
@@ -168,10 +175,3 @@ def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
             raise InputError(f"{option} takes key=value, got '{pair}'.")
         found[key.strip()] = value.strip()
     return found
-
-
-def eps_list(norm: str) -> Callable[[str], tuple[Eps, ...]]:
-    """A reader of comma lists of budgets in a norm."""
-    from ..specs import parse_eps_list
-
-    return lambda text: parse_eps_list(text, norm)

@@ -12,13 +12,22 @@ from ..attacks.registry import attack_info, check_params
 from ..attacks.registry import chain as stages_of
 from ..corruptions.registry import corruption_info, expand
 from ..errors import InputError
-from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, ModelSpec, decimal_text, params
+from ..specs import (
+    NORMS,
+    AttackSpec,
+    CorruptionSpec,
+    DataSpec,
+    Eps,
+    ModelSpec,
+    decimal_text,
+    params,
+    parse_eps_list,
+)
 
 if TYPE_CHECKING:
     from ..data import ImageData
     from ..zoo.names import ModelCard
 
-DEFAULT_EPS = "8/255"
 TRAINING_SETS = {"cifar10c": "cifar10", "cifar10.1": "cifar10", "cifar100c": "cifar100"}
 
 
@@ -107,6 +116,46 @@ def available(data: ImageData, names: str) -> str:
     if lacking or not found:
         raise InputError(f"{data.name} holds {', '.join(held)}, not {', '.join(lacking) or names}.")
     return ",".join(found)
+
+
+def budgets(
+    name: str, norm: str | None = None, eps: str | float | Eps | Sequence[str | float | Eps] | None = None
+) -> tuple[str, tuple[Eps, ...]]:
+    """The norm and the budgets that an attack is run at, where the user left one or both open.
+
+    Args:
+        norm: None for linf where the attack knows it, else for the first that it knows.
+        eps: a number, a comma list, or several; None for no budget where the attack seeks the smallest perturbation,
+            else for the norm's usual one.
+
+    Raises:
+        InputError: an unknown attack, a norm that it lacks, no budget, or one that has no usual value.
+    """
+    info = attack_info(name)
+    norm = norm or ("linf" if "linf" in info.norms else info.norms[0])
+    if norm not in info.norms:
+        raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
+    if eps is None and info.minimal_norm:
+        return norm, ()
+    wanted = NORMS[norm].eps if eps is None else eps
+    if wanted is None:
+        raise InputError(f"Attack '{name}' needs --eps: {norm} has no usual budget.")
+    if isinstance(wanted, str):
+        return norm, parse_eps_list(wanted, norm)
+    listed = wanted if isinstance(wanted, Sequence) else [wanted]
+    return norm, tuple(Eps.parse(value, norm) for value in listed)
+
+
+def eps_curve(name: str, norm: str | None = None) -> str:
+    """The budgets of `--eps-curve`, as a comma list, in the norm that an attack is run in.
+
+    Raises:
+        InputError: the norm has no such curve.
+    """
+    norm, _ = budgets(name, norm, "1")
+    if not NORMS[norm].curve:
+        raise InputError(f"{norm} has no eps curve. Give --eps with a list.")
+    return ",".join(NORMS[norm].curve)
 
 
 def attack_specs(

@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 from ..errors import InputError
 from .ranges import parts
 
-NORMS = ("linf", "l2", "l1", "l0")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """What is known of a norm without any tensor; its geometry stands in `attacks.engine.balls`.
+
+    Attributes:
+        eps: the field's usual budget, taken where none is given; None where there is none.
+        curve: the budgets of --eps-curve.
+        largest: budgets above it make no sense in [0, 1]; None for no bound.
+        scale, unit: a distance is shown as `scale` times itself with `unit` behind it.
+    """
+
+    eps: str | None
+    curve: tuple[str, ...] = ()
+    largest: int | None = None
+    scale: int = 1
+    unit: str = ""
+
+    def shown(self, distance: float) -> str:
+        """A distance as tables print it: Linf in pixel levels, as budgets are written."""
+        return f"{self.scale * distance:.2f}{self.unit}" if self.unit else f"{distance:.3g}"
+
+
+NORMS: Mapping[str, Norm] = MappingProxyType(
+    {
+        "linf": Norm(
+            eps="8/255",
+            curve=("1/255", "2/255", "4/255", "8/255", "16/255"),
+            largest=1,
+            scale=255,
+            unit="/255",
+        ),
+        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1")),
+        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24")),
+        "l0": Norm(eps=None),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +66,7 @@ class Eps:
             norm: "linf" budgets lie in [0, 1]; "l2" budgets may be larger.
 
         Raises:
-            InputError: not a number, negative, or above 1 for Linf.
+            InputError: not a number, negative, or above 1 for linf.
         """
         if isinstance(text, Eps):
             return text
@@ -43,11 +81,14 @@ class Eps:
             ) from None
         if value < 0:
             raise InputError(f"eps must not be negative, got '{written}'.")
-        if norm == "linf" and value > 1:
+        largest = NORMS[norm].largest if norm in NORMS else None
+        if largest is not None and value > largest:
             remedy = (
                 f" Write {written}/255 for pixel levels." if value.denominator == 1 and value <= 255 else ""
             )
-            raise InputError(f"Linf eps must be at most 1 (images lie in [0, 1]), got '{written}'.{remedy}")
+            raise InputError(
+                f"{norm.capitalize()} eps must be at most {largest} (images lie in [0, 1]), got '{written}'.{remedy}"
+            )
         return cls(value, written)
 
     def __float__(self) -> float:
@@ -74,4 +115,4 @@ def distance_text(distance: float | None, norm: str | None) -> str:
     """A distance as tables print it: Linf in pixel levels, as budgets are written; "-" where there is none."""
     if distance is None:
         return "-"
-    return f"{255 * distance:.2f}/255" if norm == "linf" else f"{distance:.3g}"
+    return NORMS[norm].shown(distance) if norm and norm in NORMS else f"{distance:.3g}"

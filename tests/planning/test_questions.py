@@ -1,0 +1,44 @@
+"""From what a user asks to specs: norms and budgets where the user left them open."""
+
+from fractions import Fraction
+
+import pytest
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.planning.questions import budgets, eps_curve
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "eps", "found"),
+    [
+        ("pgd", None, None, ("linf", ["8/255"])),
+        ("pgd", "l2", None, ("l2", ["0.5"])),
+        ("pgd", "l2", "1,0.25", ("l2", ["0.25", "1"])),
+        ("pgd", "linf", 8 / 255, ("linf", ["8/255"])),
+        ("pgd", "linf", [4 / 255, "8/255"], ("linf", ["4/255", "8/255"])),
+        ("torchattacks:PGDL2", None, None, ("l2", ["0.5"])),
+        ("foolbox:SparseL1DescentAttack", None, None, ("l1", ["12"])),
+        ("fab-t", None, None, ("linf", [])),
+        ("torchattacks:CW", None, None, ("l2", [])),
+        ("torchattacks:JSMA", None, None, ("l0", [])),
+    ],
+)
+def test_the_budget_left_open_is_the_norms_usual_one(name, norm, eps, found):
+    norm, asked = budgets(name, norm, eps)
+    assert (norm, [budget.text for budget in asked]) == found
+
+
+def test_norms_and_budgets_that_an_attack_lacks_are_refused():
+    with pytest.raises(InputError, match=r"'pgd' has no norm 'l0'. It knows: linf, l2"):
+        budgets("pgd", "l0")
+    with pytest.raises(InputError, match="at most 1"):
+        budgets("pgd", "linf", "12")
+
+
+def test_an_eps_curve_is_around_the_usual_budget():
+    for norm in ("linf", "l2"):
+        _, curve = budgets("pgd", norm, eps_curve("pgd", norm))
+        (usual,) = budgets("pgd", norm)[1]
+        assert [budget.fraction / usual.fraction for budget in curve] == [
+            Fraction(2) ** k for k in range(-3, 2)
+        ]
