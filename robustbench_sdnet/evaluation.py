@@ -169,7 +169,7 @@ def corruption_plan(
     on_fit: policies.OnFit = policies.silent,
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
-    chosen = ready.with_fits(policies.expand_oracle(lambdas), on_fit)
+    chosen = ready.with_fits(policies.expand(lambdas), on_fit)
     return plan.corruption_cells(
         ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
     )

@@ -13,34 +13,27 @@ if TYPE_CHECKING:
     from .calibration import calibrate
     from .fixed import Fixed
     from .label_free import LabelFree, Reference, reference
-    from .matrix import LambdaMatrix, lambda_matrix
-    from .module import Expectation, WithPolicy
-    from .oracle import Oracle, choose_oracle
+    from .module import WithPolicy
     from .policy import Policy
     from .sweep import sweep_lambdas
 
 _HOMES = {
     "Calibrated": "calibrated",
     "CalibratedFit": "calibrated",
-    "Expectation": "module",
     "Fixed": "fixed",
     "LabelFree": "label_free",
-    "LambdaMatrix": "matrix",
-    "Oracle": "oracle",
     "Policy": "policy",
     "Reference": "label_free",
     "WithPolicy": "module",
     "calibrate": "calibration",
-    "choose_oracle": "oracle",
-    "lambda_matrix": "matrix",
     "reference": "label_free",
     "sweep_lambdas": "sweep",
 }
 
 __all__ = [
-    "Calibrated", "CalibratedFit", "Expectation", "Fixed", "LabelFree",
-    "LambdaMatrix", "Oracle", "Policy",
-    "Reference", "WithPolicy", "calibrate", "choose_oracle", "lambda_matrix", "reference", "sweep_lambdas",
+    "Calibrated", "CalibratedFit", "Fixed", "LabelFree",
+    "Policy",
+    "Reference", "WithPolicy", "calibrate", "reference", "sweep_lambdas",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ on *training* images, and residuals and answers at every lambda are recorded.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 from ..data.tensors import to_images
 from ..errors import InputError
+from ..specs import canonical
 from ..specs.lambdas import LAMBDAS
-from .calibrated import CalibratedFit, mean_energy, noise_level
+from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level
 from .lines import CLEAN, FitPoint, fit_lines
+from .plots import plot_fit
+from .policy import Fitting
 from .stem import stem_of, trained_lambda
 from .sweep import sweep_lambdas
 
@@ -96,6 +100,37 @@ def calibrate(
     return CalibratedFit(
         fit_lines(points, grid), grid, at, tuple(points), len(images), seed, scope, source, weights
     )
+
+
+def deploy(rule: str, fitting: Fitting) -> Calibrated:
+    """The policy of a rule for a model; its fit is measured once, for all rules, and kept."""
+    data, count = fitting.data, fitting.count
+    made_from = canonical(
+        {
+            **fitting.model.identity(),
+            "data": data.content_hash,
+            "images": count,
+            "scope": fitting.scope,
+            "version": VERSION,
+        }
+    )
+    name = f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+    text = fitting.kept.read(name)
+    if text is not None:
+        return Calibrated(CalibratedFit.from_json(text), rule)
+    fit = calibrate(
+        fitting.load(fitting.model),
+        data.images(0, count),
+        data.labels[:count],
+        scope=fitting.scope,
+        sample_ids=data.ids[:count].tolist(),
+        device=fitting.device,
+        source=data.content_hash,
+        weights=fitting.model.weights,
+        on_level=fitting.on_step,
+    )
+    fitting.kept.keep(name, fit.to_json(), lambda path: plot_fit(fit, path))
+    return Calibrated(fit, rule)
 
 
 def _noisy(

@@ -24,8 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data.tensors import to_images
 from ..errors import InputError, unknown
 from ..specs.lambdas import CRITERIA, LAMBDAS
+from .policy import Fitting
 from .stem import Stem, stem_of, trained_lambda
 from .sweep import sweep_lambdas
 
@@ -125,6 +127,12 @@ def reference(model: nn.Module, images: Tensor) -> Reference:
         raise InputError("A reference needs at least one clean image.")
     with torch.no_grad():
         return Reference(float(noise_variance(stem_of(model, images).x).median()))
+
+
+def deploy(criterion: str, fitting: Fitting) -> LabelFree:
+    """The policy of a criterion for a model, with the noise estimate of clean training images as its reference."""
+    clean = to_images(fitting.data.images(0, fitting.count), fitting.device)
+    return LabelFree(criterion, reference=reference(fitting.load(fitting.model), clean), scope=fitting.scope)
 
 
 def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tensor:

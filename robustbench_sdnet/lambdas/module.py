@@ -49,23 +49,3 @@ class WithPolicy(nn.Module):
         with use_lambda(self.model, self.lambdas(images), scope=self.scope):
             logits: Tensor = self.model(images)
         return logits
-
-
-class Expectation(nn.Module):
-    """The mean prediction over several calls of a randomised model: expectation over transformation (EOT).
-
-    Probabilities are averaged, so that the result is the model's expected prediction; their logarithm is
-    returned.
-    """
-
-    def __init__(self, model: nn.Module, draws: int) -> None:
-        super().__init__()
-        if draws < 1:
-            raise InputError(f"An expectation needs at least one draw, got {draws}.")
-        self.model, self.draws = model, draws
-        self.train(model.training)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(n, classes) log of the mean probability."""
-        found = torch.stack([self.model(images).log_softmax(1) for _ in range(self.draws)])
-        return found.logsumexp(0) - torch.tensor(float(self.draws)).log().to(found)

@@ -5,28 +5,26 @@ A fitted policy's hash is part of the cell (`LambdaSpec.fit`), so answers of two
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, StoreError
-from ..specs import LambdaSpec, ModelSpec, canonical, decimal_text
-from ..specs.lambdas import DEFAULT_CALIBRATION, LAMBDAS, parse_policy
+from ..lambdas.policy import Fitting, deploy
+from ..specs import LambdaSpec, ModelSpec, decimal_text
+from ..specs.lambdas import POLICIES, parse_policy
+from ..store.fits import Fits
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..data import ImageData
-    from ..lambdas import CalibratedFit, Policy
+    from ..lambdas import Policy
 
 CALIBRATION_IMAGES = (
     200  # of the training split; each is seen clean and at half of the 35 published noise levels
 )
-FITTED = ("calibrated", "label-free")
 Key = tuple[str, LambdaSpec]
 
 
@@ -48,13 +46,13 @@ def silent(_: FitProgress) -> None:
     """Say nothing of a fit."""
 
 
-def expand_oracle(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
+def expand(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
     """Replace "oracle" by the numbers it chooses from; the choice itself is made from their answers, in the records."""
     found: dict[LambdaSpec, None] = {}
     for lam in lambdas:
-        if lam.text == "oracle":
-            found.update((LambdaSpec(decimal_text(value), lam.scope), None) for value in LAMBDAS)
-        else:
+        numbers = () if lam.fixed is not None else POLICIES[parse_policy(lam.text).name].numbers
+        found.update((LambdaSpec(decimal_text(value), lam.scope), None) for value in numbers)
+        if not numbers:
             found[lam] = None
     return tuple(found)
 
@@ -83,78 +81,32 @@ def fit_policies(
         (the model's key, lambda as asked) to (lambda with its fit's hash, policy).
     """
     found: dict[Key, tuple[LambdaSpec, Policy]] = {}
-    for lam in lambdas:
-        if lam.fixed is not None:
-            continue
-        if parse_policy(lam.text).name not in FITTED:
-            raise InputError(
-                f"Lambda policy '{lam.text}' has no rule to deploy. Take calibrated or label-free."
+    for lam in (lam for lam in lambdas if lam.fixed is None):
+        for model in (model for model in models if model.has_lambda):
+            data, started = training_data(), time.monotonic()
+
+            def step(
+                done: int,
+                steps: int,
+                model: ModelSpec = model,
+                lam: LambdaSpec = lam,
+                started: float = started,
+            ) -> None:
+                on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started))
+
+            fitting = Fitting(
+                model=model,
+                load=load,
+                data=data,
+                count=min(count, len(data)),
+                scope=lam.scope,
+                device=device,
+                kept=Fits(folder),
+                on_step=step,
             )
-        for model in models:
-            if model.has_lambda:
-                policy = _fitted(model, lam, load, training_data(), folder, device, count, on_fit)
-                found[model.key, lam] = (replace(lam, fit=policy.identity()), policy)
+            policy = deploy(parse_policy(lam.text), fitting)
+            found[model.key, lam] = (replace(lam, fit=policy.identity()), policy)
     return found
-
-
-def _fitted(
-    model: ModelSpec,
-    lam: LambdaSpec,
-    load: Callable[[ModelSpec], nn.Module],
-    data: ImageData,
-    folder: Path,
-    device: str,
-    count: int,
-    on_fit: OnFit,
-) -> Policy:
-    from ..data.tensors import to_images
-    from ..lambdas import Calibrated, CalibratedFit, LabelFree, calibrate, reference
-    from ..lambdas.calibrated import VERSION
-
-    asked, count = parse_policy(lam.text), min(count, len(data))
-    if asked.name == "label-free":
-        clean = to_images(data.images(0, count), device)
-        return LabelFree(asked.criterion, reference=reference(load(model), clean), scope=lam.scope)
-    rule = asked.criterion or DEFAULT_CALIBRATION
-    made_from = canonical(
-        {
-            **model.identity(),
-            "data": data.content_hash,
-            "images": count,
-            "scope": lam.scope,
-            "version": VERSION,
-        }
-    )
-    path = folder / f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.json"
-    if path.exists():
-        return Calibrated(CalibratedFit.from_json(path.read_text()), rule)
-    started = time.monotonic()
-    fit = calibrate(
-        load(model),
-        data.images(0, count),
-        data.labels[:count],
-        scope=lam.scope,
-        sample_ids=data.ids[:count].tolist(),
-        device=device,
-        source=data.content_hash,
-        weights=model.weights,
-        on_level=lambda done, steps: on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started)),
-    )
-    _keep(path, fit)
-    return Calibrated(fit, rule)
-
-
-def _keep(path: Path, fit: CalibratedFit) -> None:
-    from ..lambdas.plots import plot_fit
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(fit.to_json())
-        temporary.replace(path)
-        plot_fit(fit, path.with_suffix(".png"))
-    except OSError as error:
-        raise StoreError(f"Cannot keep the lambda fit {path}: {error.strerror}.") from None
 
 
 def resolved(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..errors import InputError, unknown
@@ -12,15 +12,6 @@ from .ranges import decimal_text, parse_numbers, parts
 LAMBDAS = tuple(round(0.1 * step, 1) for step in range(1, 15))
 """The published sweep: 0.1 to 1.4 in steps of 0.1."""
 
-POLICIES: Mapping[str, str] = MappingProxyType(
-    {
-        "fixed": "one number for every image",
-        "oracle": "the best number on the test labels, for each corruption and severity: an upper bound",
-        "calibrated": "a line in the stem's residual, or by another rule, fitted on corrupted training images",
-        "label-free": "a criterion on the image alone: no labels, neither of test nor of training images",
-    }
-)
-
 CRITERIA: Mapping[str, str] = MappingProxyType(
     {
         "noise": "threshold in proportion to the image's estimated noise level",
@@ -28,7 +19,6 @@ CRITERIA: Mapping[str, str] = MappingProxyType(
         "entropy": "the lambda with the most certain prediction",
     }
 )
-DEFAULT_CRITERION = "discrepancy"
 
 CALIBRATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -40,6 +30,54 @@ CALIBRATIONS: Mapping[str, str] = MappingProxyType(
 DEFAULT_CALIBRATION = "residual"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRow:
+    """A policy before any work: how it is written, and where it is.
+
+    Attributes:
+        summary: what it does, in a line.
+        home: the module of `lambdas` whose `deploy` fits it for a model; empty where there is no rule to deploy.
+        details: what may follow its name and a colon, with a line each.
+        usual: the detail that is meant without one; tables leave it out if `silent`.
+        noun: what a detail is called.
+        numbers: asked in its place, where it is a choice among their answers.
+    """
+
+    summary: str
+    home: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    usual: str = ""
+    silent: bool = False
+    noun: str = ""
+    numbers: tuple[float, ...] = ()
+
+
+POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
+    {
+        "fixed": PolicyRow(summary="one number for every image"),
+        "oracle": PolicyRow(
+            summary="the best number on the test labels, for each corruption and severity: an upper bound",
+            numbers=LAMBDAS,
+        ),
+        "calibrated": PolicyRow(
+            summary="a line in the stem's residual, or by another rule, fitted on corrupted training images",
+            home="calibration",
+            details=CALIBRATIONS,
+            usual=DEFAULT_CALIBRATION,
+            silent=True,
+            noun="calibration",
+        ),
+        "label-free": PolicyRow(
+            summary="a criterion on the image alone: no labels, neither of test nor of training images",
+            home="label_free",
+            details=CRITERIA,
+            usual="discrepancy",
+            noun="label-free criterion",
+        ),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyName:
     """A policy as the user wrote it, read and checked.
@@ -47,26 +85,31 @@ class PolicyName:
     Attributes:
         name: a key of `POLICIES`.
         value: the number of a fixed policy, else None.
-        criterion: of a label-free policy, or the rule of a calibrated one where it is not the usual; else "".
+        detail: a key of the policy's `details`, else "".
     """
 
     name: str
     value: float | None = None
-    criterion: str = ""
+    detail: str = ""
 
     @property
     def text(self) -> str:
         """How tables name it."""
         if self.value is not None:
             return f"{self.value:g}"
-        return f"{self.name}:{self.criterion}" if self.criterion else self.name
+        row = POLICIES[self.name]
+        return (
+            self.name
+            if (row.silent and self.detail == row.usual) or not self.detail
+            else f"{self.name}:{self.detail}"
+        )
 
 
 def parse_policy(text: str) -> PolicyName:
-    """Read "0.3", "fixed:0.3", "oracle", "calibrated[:rule]" or "label-free[:criterion]".
+    """Read "0.3", "fixed:0.3", or a policy with the detail that it knows, such as "label-free:entropy".
 
     Raises:
-        InputError: an unknown policy or criterion, with the nearest name, or a negative number.
+        InputError: an unknown policy or detail, with the nearest name, or a negative number.
     """
     name, colon, detail = str(text).strip().partition(":")
     number = _number(detail if name == "fixed" else name)
@@ -78,19 +121,13 @@ def parse_policy(text: str) -> PolicyName:
         raise InputError(f"A fixed lambda is a number such as 0.3, got '{text}'.")
     if name not in POLICIES:
         raise unknown("lambda policy", name, POLICIES)
-    if name == "label-free":
-        criterion = detail if colon else DEFAULT_CRITERION
-        if criterion not in CRITERIA:
-            raise unknown("label-free criterion", criterion, CRITERIA)
-        return PolicyName(name, criterion=criterion)
-    if name == "calibrated":
-        rule = detail if colon else DEFAULT_CALIBRATION
-        if rule not in CALIBRATIONS:
-            raise unknown("calibration", rule, CALIBRATIONS)
-        return PolicyName(name, criterion="" if rule == DEFAULT_CALIBRATION else rule)
-    if colon:
+    row = POLICIES[name]
+    if colon and not row.details:
         raise InputError(f"Policy '{name}' takes no detail, got '{text}'. Write '{name}'.")
-    return PolicyName(name)
+    chosen = detail if colon else row.usual
+    if row.details and chosen not in row.details:
+        raise unknown(row.noun, chosen, row.details)
+    return PolicyName(name, detail=chosen)
 
 
 def _number(text: str) -> float | None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Expectation, Fixed, LabelFree, WithPolicy
+from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Fixed, LabelFree, WithPolicy
 from robustbench_sdnet.lambdas.lines import Line
 from robustbench_sdnet.zoo import build_model, use_lambda
 
@@ -74,26 +74,6 @@ def test_a_policy_that_jumps_is_held_constant(model, images):
     (gradient,) = torch.autograd.grad(WithPolicy(model, LabelFree("entropy"))(x).sum(), x)
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() > 0
-
-
-class Coin(torch.nn.Module):
-    """Logits of one of two answers, in turn."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, images):
-        self.calls += 1
-        return torch.log(torch.tensor([[0.9, 0.1], [0.3, 0.7]])[self.calls % 2]).expand(len(images), 2)
-
-
-def test_expectation_is_the_mean_prediction(images):
-    # The mean of (0.9, 0.1) and (0.3, 0.7) is (0.6, 0.4).
-    found = Expectation(Coin(), draws=4)(images)
-    torch.testing.assert_close(found.exp(), torch.tensor([[0.6, 0.4]]).expand(len(images), 2))
-    with pytest.raises(InputError, match="at least one draw"):
-        Expectation(Coin(), draws=0)
 
 
 def test_only_models_with_lambda_can_have_a_policy(model):

@@ -15,7 +15,6 @@ from robustbench_sdnet.lambdas import (
     LabelFree,
     Reference,
     calibrate,
-    choose_oracle,
     reference,
     sweep_lambdas,
 )
@@ -23,10 +22,10 @@ from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level
 from robustbench_sdnet.lambdas.calibration import PUBLISHED_LEVELS, TRIED
 from robustbench_sdnet.lambdas.label_free import noise_variance
 from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
-from robustbench_sdnet.lambdas.oracle import best_lambda
 from robustbench_sdnet.lambdas.plots import plot_fit
+from robustbench_sdnet.lambdas.policy import deploy
 from robustbench_sdnet.lambdas.stem import stem_of
-from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS
+from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
 from robustbench_sdnet.zoo import use_lambda
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
@@ -56,29 +55,6 @@ def test_fixed(model, images):
     assert not Fixed(0.3).upper_bound
     with pytest.raises(InputError, match="not negative"):
         Fixed(-1.0)
-
-
-def test_the_best_lambda_is_the_argmax_and_of_equals_the_smallest():
-    right = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0]], dtype=torch.bool)
-    oracle = best_lambda(right, (0.1, 0.3, 0.2, 0.4))
-    assert oracle.value == 0.2
-    assert oracle.accuracies == ((0.1, 0.25), (0.2, 0.75), (0.3, 0.75), (0.4, 0.0))
-    assert oracle.upper_bound
-    with pytest.raises(InputError, match="lambdas"):
-        best_lambda(right, (0.1, 0.2))
-
-
-def test_an_oracle_is_never_below_a_fixed_lambda(model, images, labels):
-    lambdas = (0.1, 0.4, 0.9)
-    oracle = choose_oracle(model, noisy(images, 0.2), labels, lambdas, batch_size=10)
-    rights = {
-        lam: float((logits.argmax(1) == labels).double().mean())
-        for lam, logits in zip(lambdas, sweep_lambdas(model, noisy(images, 0.2), lambdas), strict=True)
-    }
-    assert dict(oracle.accuracies) == pytest.approx(rights)
-    assert rights[oracle.value] == max(rights.values())
-    with pytest.raises(InputError, match="at least one image"):
-        choose_oracle(model, images[:0], labels[:0], lambdas)
 
 
 def test_the_line_through_points():
@@ -276,7 +252,7 @@ def test_a_lambda_depends_on_its_image_alone(model, images, name):
     assert whole.dtype == images.dtype
 
 
-def test_shuffled_test_labels_change_the_oracle_alone(model, pixels, images, labels):
+def test_shuffled_test_labels_change_no_policy(model, pixels, images, labels):
     train, test = slice(0, 12), slice(12, 24)
     shuffled = labels.roll(1)
     assert not torch.equal(shuffled[test], labels[test])
@@ -286,11 +262,9 @@ def test_shuffled_test_labels_change_the_oracle_alone(model, pixels, images, lab
             model, pixels[train], given[train].numpy(), noises={"gaussian_noise": (0.1,)}, lambdas=(0.1, 0.9)
         )
         free = [LabelFree(name, reference=reference(model, images[train])) for name in CRITERIA]
-        chosen = [policy(model, images[test]) for policy in (Calibrated(fit), *free)]
-        found.append((chosen, choose_oracle(model, images[test], given[test], (0.1, 0.9)).accuracies))
-    for first, second in zip(found[0][0], found[1][0], strict=True):
+        found.append([policy(model, images[test]) for policy in (Calibrated(fit), *free)])
+    for first, second in zip(*found, strict=True):
         assert torch.equal(first, second)
-    assert found[0][1] != found[1][1]
 
 
 def test_label_free_refuses_nonsense():
@@ -300,3 +274,9 @@ def test_label_free_refuses_nonsense():
         LabelFree("noise", lambdas=(0.5, 0.1))
     with pytest.raises(InputError, match="strength"):
         LabelFree("noise", strength=0.0)
+
+
+def test_only_a_policy_with_a_rule_is_deployed():
+    for text in ("oracle", "0.3"):
+        with pytest.raises(InputError, match=r"no rule to deploy\. Take calibrated or label-free"):
+            deploy(parse_policy(text), None)

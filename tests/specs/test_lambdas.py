@@ -16,7 +16,7 @@ def test_names_are_read():
     assert parse_policy("fixed:0.3") == parse_policy("0.3")
     assert parse_policy("oracle").text == "oracle"
     assert parse_policy("label-free").text == "label-free:discrepancy"
-    assert parse_policy(" label-free:entropy ").criterion == "entropy"
+    assert parse_policy(" label-free:entropy ").detail == "entropy"
     assert parse_policy("calibrated") == parse_policy("calibrated:residual")
     assert parse_policy("calibrated:published").text == "calibrated:published"
     assert LAMBDAS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
