@@ -33,6 +33,10 @@ class ModelError(SdnetBenchError):
     """A model raised, or returned something that is not finite logits of the right shape."""
 
 
+class WriteError(SdnetBenchError):
+    """A file cannot be written: the disk is full, the folder may not be written, or is none."""
+
+
 class StoreError(SdnetBenchError):
     """The result store cannot be opened, read or written, or holds nothing to report."""
 

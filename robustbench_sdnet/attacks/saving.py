@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import whole
 from .engine.passes import Classifier, Passes, frozen
 
 BATCH_SIZE = 100
@@ -54,7 +54,8 @@ def save_adversarials(
         images: (n, c, h, w) in [0, 1], as an attack returned them.
 
     Raises:
-        InputError: the path is no .npz or cannot be written, or the ids do not fit the images.
+        InputError: the path is no .npz, or the ids do not fit the images.
+        WriteError: the path cannot be written.
         ModelError: the model raised or returned logits that are not finite.
     """
     path = Path(path)
@@ -74,7 +75,12 @@ def save_adversarials(
         right_8bit = _right(model, restored, labels)
         change = float((restored - images).abs().max()) if len(images) else 0.0
         arrays |= {"images_8bit": levels.permute(0, 2, 3, 1), "right_8bit": right_8bit}
-    _write(path, {name: values.cpu().contiguous().numpy() for name, values in arrays.items()})
+    with whole(path) as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            **{name: values.cpu().contiguous().numpy() for name, values in arrays.items()},
+        )
     share = None if right_8bit is None else float(right_8bit.double().mean())
     return SavedAdversarials(path, float(right.double().mean()), share, change)
 
@@ -87,20 +93,3 @@ def _right(model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
         right = passes.exact(images).argmax(1) == labels
     passes.check()
     return right
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Through a temporary file in the same folder, so that a killed process leaves no half file."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"Cannot write adversarial images to '{path}': {error.strerror or error}."
-        ) from error

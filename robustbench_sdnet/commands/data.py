@@ -12,6 +12,8 @@ import click
 from ..console import options
 from ..corruptions.registry import expand
 from ..data.registry import check_name, data_root
+from ..errors import InputError
+from ..files import whole
 from ..wording import counted
 
 Update = Callable[[int, int, str], None]
@@ -165,20 +167,25 @@ def show(
     source = data or "digits"
     check_name(source)
     names = expand(corruptions)
+    kind = _picture_format(output)
     from ..corruptions.sheet import contact_sheet
     from ..data import load
-    from ..errors import InputError
 
     images = load(source, "test", root=data_root).images(0, count)
     sheet = contact_sheet(images, names, severities, seed=seed, scale=scale)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(output)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"Cannot write a picture to {output} ({error}). Use a name that ends in .png."
-        ) from error
+    with whole(output) as file:
+        sheet.save(file, format=kind)
     click.echo(f"{len(names)} corruptions at {len(severities)} severities in {output}")
+
+
+def _picture_format(output: Path) -> str:
+    """By the name's ending; PNG for what has none, as a device."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(output.suffix.lower(), "") if output.suffix else "PNG"
+    if kind not in Image.SAVE:
+        raise InputError(f"{output} is no name of a picture. Use one that ends in .png.")
+    return kind
 
 
 def _root(text: str | None) -> Path:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.hashes import read_hashes, sha256, stamp, write_hashes
-from ..errors import InputError
+from ..data.hashes import read_hashes, stamp, write_hashes
+from ..files import cannot_write, sha256_of, whole
 from .journal import Journal, Task
 from .parameters import check_size
 from .registry import expand
@@ -64,7 +64,8 @@ def generate(
         The corruptions in the folder after this call.
 
     Raises:
-        InputError: unknown names, sizes without parameters, a folder that cannot be written or holds something else.
+        InputError: unknown names, sizes without parameters, a folder that holds something else.
+        WriteError: the folder cannot be written.
     """
     names = expand(corruptions)
     check_size(images.shape[1], images.shape[2])
@@ -81,7 +82,7 @@ def generate(
         _write(output / "clean.npy", images)
         _run(tasks, journal, seed, workers or os.cpu_count() or 1, report)
     except OSError as error:
-        raise InputError(f"Cannot write to {output} ({error.strerror or error}).") from error
+        raise cannot_write(output, error) from error
     return names
 
 
@@ -147,17 +148,15 @@ def _complete(journal: Journal, name: str) -> None:
         os.fsync(stream.fileno())
     part.replace(file)
     noted = read_hashes(journal.folder)
-    noted[name] = {"sha256": sha256(file), "stamp": stamp(file)}
+    noted[name] = {"sha256": sha256_of(file), "stamp": stamp(file)}
     write_hashes(journal.folder, noted)
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:
     """Write an array whole, unless it is there."""
     if not path.exists():
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with partial.open("wb") as file:
+        with whole(path) as file:
             np.save(file, array)
-        partial.replace(path)
 
 
 _worker: tuple[Path, int, NDArray[np.uint8]]

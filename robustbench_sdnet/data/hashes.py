@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ..errors import WriteError
+from ..files import write_whole
+
 HASHES = "hashes.json"
-
-
-def sha256(file: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    hasher = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            hasher.update(chunk)
-    return hasher.hexdigest()
 
 
 def stamp(file: Path) -> list[int]:
@@ -42,9 +35,5 @@ def write_hashes(folder: Path, noted: dict[str, dict[str, Any]]) -> None:
     """Note the files' hashes beside them; a folder that cannot be written goes without."""
     if noted == read_hashes(folder):
         return
-    partial = folder / f".{HASHES}.{os.getpid()}.part"
-    try:
-        partial.write_text(json.dumps(noted, indent=1, sort_keys=True))
-        partial.replace(folder / HASHES)
-    except OSError:
-        return
+    with contextlib.suppress(WriteError):
+        write_whole(folder / HASHES, json.dumps(noted, indent=1, sort_keys=True))

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError, unknown
-from .hashes import HASHES, read_hashes, sha256, stamp, write_hashes
+from ..files import sha256_of
+from .hashes import HASHES, read_hashes, stamp, write_hashes
 from .images import Int64, Uint8, check_labels
 
 SEVERITIES = 5
@@ -160,7 +161,7 @@ class Published:
             self._array(name)
             file, note = self.path / f"{name}.npy", noted.get(name)
             if again or note is None or stamp(file) != note["stamp"]:
-                digest = sha256(file)
+                digest = sha256_of(file)
                 if note is not None and digest != note["sha256"]:
                     raise DataError(
                         f"{file} is not the file that was noted in {self.path / HASHES}: damaged, or written over. "

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ..errors import DataError, InputError, unknown
-from .hashes import read_hashes, sha256, stamp, write_hashes
+from ..files import sha256_of
+from .hashes import read_hashes, stamp, write_hashes
 
 TIMEOUT = 60.0
 ATTEMPTS = 5
@@ -172,7 +173,7 @@ def _unpack(source: Path, folder: Path) -> list[str]:
                 with partial.open("wb") as file:
                     shutil.copyfileobj(content, file, _BLOCK)
                 partial.replace(target)
-                noted[target.stem] = {"sha256": sha256(target), "stamp": stamp(target)}
+                noted[target.stem] = {"sha256": sha256_of(target), "stamp": stamp(target)}
                 names.append(name)
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{source} is damaged ({error}). Delete it and run the command again.") from error

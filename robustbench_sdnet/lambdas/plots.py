@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import whole
 from .calibrated import CalibratedFit
 
 
@@ -41,5 +42,7 @@ def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
     axes.set_ylabel("best lambda on training images")
     axes.legend(fontsize="small")
     target = Path(path)
-    figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
+    kind = target.suffix.removeprefix(".")
+    with whole(target) as file:
+        figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return target

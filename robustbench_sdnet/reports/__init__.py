@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, StoreError, unknown
+from ..errors import InputError, unknown
+from ..files import write_whole
 from ..specs import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def report(
 
     Raises:
         InputError: an unknown format or baseline.
-        StoreError: the store does not exist, is damaged or empty, or the file cannot be written.
+        StoreError: the store does not exist, is damaged or empty.
+        WriteError: the file cannot be written.
     """
     if to not in FORMATS:
         raise unknown("report format", to, FORMATS)
@@ -53,10 +54,10 @@ def report(
         text = _data(store, to, with_cost)
         if output is None:
             return text
-        return _write(Path(output), text)
+        return write_whole(Path(output), text)
     target = Path(output) if output is not None else beside(store) / f"report{FORMATS[to]}"
     document = _document(store, baseline, with_cost)
-    return _write(target, _render(document, to, target))
+    return write_whole(target, _render(document, to, target))
 
 
 def _data(store: str | Store, to: str, with_cost: bool) -> str:
@@ -108,7 +109,7 @@ def _render(document: Document, to: str, target: Path) -> str:
 
 def _picture(folder: Path, ending: str, draw: Callable[[Figure], bytes]) -> Callable[[Figure], str]:
     def save(figure: Figure) -> str:
-        path = _write(folder / f"{figure.name}{ending}", draw(figure))
+        path = write_whole(folder / f"{figure.name}{ending}", draw(figure))
         return f"{folder.name}/{path.name}"
 
     return save
@@ -124,18 +125,3 @@ def beside(store: str | Store) -> Path:
             Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path("runs")
         )
     return store.path.parent if store.path else Path("runs")
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all, so that nobody reads half a report."""
-    data = content.encode() if isinstance(content, str) else content
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write {path}: {error.strerror}. Choose another place with --output."
-        ) from None
-    return path

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import StoreError
+from ..files import write_whole
 
 
 class Fits:
@@ -31,14 +31,8 @@ class Fits:
         """Keep a text, and beside it the picture that `draw` writes into a file.
 
         Raises:
-            StoreError: the folder cannot be written.
+            WriteError: the folder cannot be written.
         """
         path = self.folder / f"{name}.json"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}")
-            temporary.write_text(text)
-            temporary.replace(path)
-            draw(path.with_suffix(".png"))
-        except OSError as error:
-            raise StoreError(f"Cannot keep the lambda fit {path}: {error.strerror}.") from None
+        write_whole(path, text)
+        draw(path.with_suffix(".png"))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StoreError
+from ..files import whole
 
 _NAME = re.compile(r"(\d+)-(\d+)-([0-9a-f]{16})\.npy")
 
@@ -27,20 +26,9 @@ class ImageFolder:
 
     def keep(self, cell_id: str, start: int, images: NDArray[np.float32]) -> None:
         """Write a shard's images, whole or not at all."""
-        target = self.folder / cell_id
         name = f"{start}-{start + len(images)}-{_digest(images)}.npy"
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            temporary = target / f".{name}.{os.getpid()}"
-            with temporary.open("wb") as file:
-                np.save(file, images, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target / name)
-        except OSError as error:
-            raise StoreError(
-                f"Cannot keep perturbed images in {target}: {error.strerror}. Free some space."
-            ) from None
+        with whole(self.folder / cell_id / name) as file:
+            np.save(file, images, allow_pickle=False)
 
     def fetch(self, cell_id: str, start: int, stop: int) -> NDArray[np.float32] | None:
         """The images at positions start to stop, or None where some are not kept or damaged."""

@@ -17,7 +17,7 @@ import pytest
 from robustbench_sdnet import corruptions
 from robustbench_sdnet.corruptions import generation, journal
 from robustbench_sdnet.data.published import Published
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, WriteError
 
 N = 12
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 16, 16, 3)).astype(np.uint8)
@@ -139,7 +139,7 @@ def test_folders_are_not_mixed(tmp_path: Path, in_process: list[generation.Task]
     with pytest.raises(InputError, match="not generated here"):
         write(other, "contrast")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="Cannot write to"):
+    with pytest.raises(WriteError, match="Cannot write"):
         write(tmp_path / "file" / "folder", "contrast")
     with pytest.raises(InputError, match="Unknown corruption"):
         write(tmp_path, "contras")

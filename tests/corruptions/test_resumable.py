@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet.data import resumable
-from robustbench_sdnet.data.hashes import read_hashes, sha256
+from robustbench_sdnet.data.hashes import read_hashes
 from robustbench_sdnet.data.published import Published
 from robustbench_sdnet.errors import DataError, InputError
+from robustbench_sdnet.files import sha256_of
 
 
 def tar_of(arrays: dict[str, np.ndarray]) -> bytes:
@@ -99,7 +100,7 @@ def test_fetches_checks_and_unpacks(server: Server, tmp_path: Path) -> None:
     ]
     assert not list(tmp_path.glob("*.npy"))
     np.testing.assert_array_equal(Published(folder).images("fog", 2), IMAGES[2:4])
-    assert read_hashes(folder)["fog"]["sha256"] == sha256(folder / "fog.npy")
+    assert read_hashes(folder)["fog"]["sha256"] == sha256_of(folder / "fog.npy")
 
 
 def test_goes_on_after_a_broken_connection(server: Server, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from robustbench_sdnet.answers.records import COST_FIELDS, FIELDS
 from robustbench_sdnet.cli import main
-from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.errors import InputError, StoreError, WriteError
 from robustbench_sdnet.reports import FORMATS, report
 from robustbench_sdnet.specs import (
     CLEAN,
@@ -229,5 +229,5 @@ def test_the_function_raises_what_the_command_prints(store, tmp_path) -> None:
     with pytest.raises(StoreError, match="does not exist"):
         report(f"sqlite:///{tmp_path}/none.db")
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="Cannot write"):
+    with pytest.raises(WriteError, match="Cannot write"):
         report(store, "csv", output=tmp_path / "file" / "out.csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robustbench_sdnet.errors import InputError, TrainingError
+from robustbench_sdnet.errors import TrainingError, WriteError
 from robustbench_sdnet.training.run.state import NAME, PREVIOUS, load_state, save_state
 
 
@@ -50,5 +50,6 @@ def test_one_flipped_bit_is_seen(tmp_path):
 
 
 def test_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="Cannot write"):
-        save_state(tmp_path / "absent", {"step": 1})
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="Cannot write"):
+        save_state(tmp_path / "file" / "absent", {"step": 1})

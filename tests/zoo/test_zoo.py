@@ -13,8 +13,8 @@ from torch import nn
 
 from robustbench_sdnet.data import load
 from robustbench_sdnet.errors import CheckpointError, InputError, ModelError
+from robustbench_sdnet.files import sha256_of
 from robustbench_sdnet.zoo import add_to_zoo, build_model, describe_model, load_model, read_card, save_model
-from robustbench_sdnet.zoo.files.whole import sha256_of
 from robustbench_sdnet.zoo.shelf.fetch import fetch
 from robustbench_sdnet.zoo.shelf.index import INDEX, cached_path, entries, entry, local_path
 from robustbench_sdnet.zoo.shelf.publish import export_model, verify

@@ -100,7 +100,7 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
       sdnet-bench zoo fetch cifar10/sdnet18 --from ../checkout/weights
       sdnet-bench zoo fetch https://example.org/sdnet18.safetensors --sha256 0123...
     """
-    from ...zoo.files.whole import sha256_of
+    from ...files import sha256_of
     from ...zoo.shelf.fetch import fetch as bring
 
     with shown_share("fetching", quiet=as_json) as update:

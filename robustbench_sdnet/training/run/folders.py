@@ -16,10 +16,11 @@ from torch import Tensor
 from ...data import short_name
 from ...draws import stream_key
 from ...errors import InputError, TrainingError
+from ...files import write_whole
 from ..recipes.options import TrainOptions
 from ..recipes.recipe import Recipe, load_recipe, with_settings
 from ..step.device import Device
-from .state import NAME, PREVIOUS, write_atomically
+from .state import NAME, PREVIOUS
 
 PLAN = "recipe.yaml"
 DEFAULT_RECIPE = "published"
@@ -139,16 +140,10 @@ def write_plan(folder: Path, data: str, arch: str, recipe: Recipe) -> None:
     """Make the folder and keep the resolved recipe there.
 
     Raises:
-        InputError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"Cannot make the folder {folder} ({error.strerror}). Choose another --output."
-        ) from error
     content = yaml.safe_dump({"data": data, "arch": arch, **recipe.to_dict()}, sort_keys=False)
-    write_atomically(folder / PLAN, content.encode())
+    write_whole(folder / PLAN, content)
 
 
 def _read_plan(folder: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import torch
 from ... import data as datasets
 from ...data.images import ImageData
 from ...errors import InputError, TrainingError
+from ...files import write_whole
 from ...zoo.files.cards import read_card
 from ...zoo.files.weights import load_checkpoint, save_model
 from ...zoo.names import own_checkpoint
@@ -27,7 +28,7 @@ from . import distributed, folders
 from .curves import Curves
 from .interrupts import stop_requests
 from .result import TrainResult
-from .state import save_state, write_atomically
+from .state import save_state
 
 PROBE_FROM = 50  # steps; shorter runs start at once
 
@@ -204,7 +205,7 @@ class Run:
         self.save()
         if self.rank == 0:
             lines = "".join(json.dumps(line) + "\n" for line in session.history)
-            write_atomically(self.folder / "log.jsonl", lines.encode())
+            write_whole(self.folder / "log.jsonl", lines)
         self.tell("epoch", **record)
 
     def _write_checkpoints(self) -> float:
@@ -216,9 +217,7 @@ class Run:
             result.load_state_dict(self.session.best[1])
             self._write(result, "best")
         elif self.rank == 0:
-            write_atomically(
-                self.folder / "best.safetensors", (self.folder / "last.safetensors").read_bytes()
-            )
+            write_whole(self.folder / "best.safetensors", (self.folder / "last.safetensors").read_bytes())
         return accuracy
 
     def _write(self, model: torch.nn.Module, which: str) -> float:

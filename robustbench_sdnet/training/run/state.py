@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...errors import InputError, TrainingError
+from ...errors import TrainingError
+from ...files import write_whole
 
 NAME, PREVIOUS = "state.pt", "state-previous.pt"
 MAGIC = b"sdnet-bench training state 1 sha256 "
@@ -23,13 +23,13 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     At any moment at least one of the two files is complete, whenever the process is killed.
 
     Raises:
-        InputError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
     header = MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
-    write_atomically(folder / NAME, header + content, keep=folder / PREVIOUS)
+    write_whole(folder / NAME, header + content, keep=folder / PREVIOUS)
 
 
 def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> dict[str, Any] | None:
@@ -52,22 +52,3 @@ def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: No
     if found:
         raise TrainingError(f"Every saved state in {folder} is damaged. Start again with another --output.")
     return None
-
-
-def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) -> None:
-    """Replace a file as a whole, durably; `keep` is where the old one goes.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            path.replace(keep)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path} ({error.strerror or error}).") from error

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, InputError
+from ...files import write_whole
 from ..names import kind_of, run_checkpoint, zoo_checkpoint
 from .cards import CARD, ModelCard, read_card
-from .whole import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def save_model(
         "recipe": recipe,
         "weights_hash": _hash_tensors(tensors),
     }
-    write_atomically(path, safetensors.torch.save(tensors, {CARD: json.dumps(card, sort_keys=True)}))
+    write_whole(path, safetensors.torch.save(tensors, {CARD: json.dumps(card, sort_keys=True)}))
     return read_card(path)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import CheckpointError, InputError
+from ...files import sha256_of
 from ..files.cards import read_card
-from ..files.whole import sha256_of
 from .index import INDEX, Entry, cache_folder, cached_path, entry, local_path
 
 BLOCK = 1 << 16

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError, InputError, unknown
+from ...files import write_whole
 
 INDEX = Path(__file__).parent.with_name("index.yaml")
 _REQUIRED = ("name", "arch", "data", "recipe", "accuracy", "sha256", "source")
@@ -85,15 +86,13 @@ def write_entries(models: list[Entry], index: Path) -> None:
     """Write an index, the models in order of their names."""
     import yaml
 
-    from ..files.whole import write_atomically
-
     rows: list[dict[str, Any]] = []
     for item in sorted(models, key=lambda item: item.name):
         row = asdict(item) | {"robust": dict(item.robust)}
         rows.append({key: value for key, value in row.items() if value not in ("", {})})
     text = "# The shipped zoo. Written by `sdnet-bench zoo export`; see docs for the meaning of each key.\n"
     text += yaml.safe_dump({"models": rows}, sort_keys=False, allow_unicode=False)
-    write_atomically(index, text.encode())
+    write_whole(index, text)
 
 
 def cache_folder() -> Path:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import InputError, ModelError, SdnetBenchError
+from ...files import sha256_of
 from ...statistics import wilson
 from ..files.cards import ModelCard, read_card
 from ..files.weights import load_checkpoint, save_model
-from ..files.whole import sha256_of
 from ..names import check_zoo_name, own_checkpoint
 from .index import INDEX, Entry, entries, write_entries
 

@@ -1,0 +1,200 @@
+"""Files that are there whole or not at all: the one place that writes them, locks them and takes their checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import WriteError
+
+if sys.platform != "win32":
+    import fcntl
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/(?:(stdout)|(stderr)|fd/(\d+))")
+
+
+def cannot_write(path: Path | str, error: OSError) -> WriteError:
+    """The one error of a file or folder that cannot be written: where, why, and what to do about it."""
+    if error.errno in _FULL:
+        remedy = "Free some space and run the same command again."
+    elif error.errno in _REFUSED:
+        remedy = "Choose a place that may be written."
+    else:
+        remedy = "Choose another place."
+    return WriteError(f"Cannot write {path} ({error.strerror or error}). {remedy}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+@contextlib.contextmanager
+def whole(path: Path | str, *, keep: Path | None = None) -> Iterator[BinaryIO]:
+    """A stream whose bytes appear under `path` together, on disk, when the block ends well, and else not at all.
+
+    They lie under another name in the same folder until then. What killed processes left of the same file is removed.
+    A device, a pipe or an open descriptor (/dev/stdout) is written to and never replaced. The folder is made; a file
+    that is replaced keeps its permissions.
+
+    Args:
+        path: the file; a link's target is replaced, not the link.
+        keep: where the file that is replaced goes; without it, it goes away.
+
+    Raises:
+        WriteError: the system refuses, in the block too.
+    """
+    path = Path(path)
+    try:
+        if (direct := _open_device(path)) is not None:
+            with direct:
+                yield direct
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        partial, stream = _open_partial(target)
+        try:
+            with stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                if keep is not None and target.exists():
+                    os.replace(target, keep)
+                os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_whole(path: Path | str, content: bytes | str, *, keep: Path | None = None) -> Path:
+    """Write a file whole or not at all, text as UTF-8; see `whole`.
+
+    Returns:
+        The path.
+    """
+    with whole(path, keep=keep) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+    return Path(path)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    return checksum_of(path, "sha256")
+
+
+def checksum_of(path: Path, algorithm: str) -> str:
+    """The checksum of a file's bytes, in hex; `algorithm` is one of hashlib ("sha256", "md5")."""
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a file, which is made where it is missing and ends with the process however that ends.
+
+    Args:
+        path: the file; it stays.
+        wait: for another process that holds it.
+
+    Yields:
+        Whether it is held: False where another process has it and `wait` is off.
+
+    Raises:
+        WriteError: the file cannot be made.
+    """
+    make_folder(path.parent)
+    try:
+        stream = path.open("ab")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with stream:
+        yield _lock(stream, wait=wait) is not False
+
+
+def _lock(stream: BinaryIO, *, wait: bool) -> bool | None:
+    """Whether the lock is ours now; None where the file system knows no locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True
+
+
+def _open_device(path: Path) -> BinaryIO | None:
+    """What is written to where it is: an open descriptor, or whatever exists and is neither file nor folder."""
+    if match := _DESCRIPTOR.fullmatch(str(path)):
+        number = 1 if match[1] else 2 if match[2] else int(match[3])
+        return os.fdopen(os.dup(number), "wb")
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return path.open("wb")
+    return None
+
+
+def _open_partial(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside `target`, locked so that `_sweep` of another process leaves it alone."""
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    while True:
+        partial = target.with_name(f"{_prefix(target)}{secrets.token_hex(6)}.part")
+        # Readable too, because NumPy writes past Python, and loses the reason of a failure, where a stream only writes.
+        stream = os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b")
+        _lock(stream, wait=True)
+        if os.fstat(stream.fileno()).st_nlink:  # not swept between its making and its lock
+            if mode is not None and sys.platform != "win32":
+                with contextlib.suppress(OSError):
+                    os.fchmod(stream.fileno(), mode)
+            return partial, stream
+        stream.close()
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name[:80]}."
+
+
+def _sweep(target: Path) -> None:
+    """Remove what processes that were killed left of a file."""
+    prefix = _prefix(target)
+    for name in os.listdir(target.parent):
+        if name.startswith(prefix) and re.fullmatch(r"[0-9a-f]{12}\.part", name.removeprefix(prefix)):
+            leftover = target.with_name(name)
+            with contextlib.suppress(OSError), leftover.open("rb") as stream:
+                if _lock(stream, wait=False):
+                    leftover.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on disk as well; some file systems know no such thing."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
