@@ -18,7 +18,7 @@ from .version import VERSION as __version__
 
 if TYPE_CHECKING:
     from . import attacks, corruptions, data, lambdas, reports, training, zoo
-    from .evaluation import evaluate, sweep
+    from .evaluation import diagnose, evaluate, study, sweep
     from .reports import report
     from .zoo import build_model, has_lambda, import_checkpoint, load_model, residuals, save_model, use_lambda
 
@@ -28,6 +28,7 @@ __all__ = [
     "build_model",
     "corruptions",
     "data",
+    "diagnose",
     "evaluate",
     "has_lambda",
     "import_checkpoint",
@@ -37,6 +38,7 @@ __all__ = [
     "reports",
     "residuals",
     "save_model",
+    "study",
     "sweep",
     "training",
     "use_lambda",
@@ -44,7 +46,7 @@ __all__ = [
 ]
 
 _SUBPACKAGES = {"attacks", "corruptions", "data", "lambdas", "reports", "training", "zoo"}
-_HOME = {"evaluate": "evaluation", "sweep": "evaluation", "report": "reports"}
+_HOME = {**dict.fromkeys(("diagnose", "evaluate", "study", "sweep"), "evaluation"), "report": "reports"}
 
 
 def __getattr__(name: str) -> Any:

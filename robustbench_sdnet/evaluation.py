@@ -1,4 +1,4 @@
-"""Ask questions and get records: what the command line and the public Python API both call."""
+"""The Python door: ask questions, get tables. The commands take the same ways."""
 
 from __future__ import annotations
 
@@ -7,222 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .attacks.registry import attack_info
 from .corruptions.registry import expand
-from .data.published import PublishedPixels
-from .errors import DataError, InputError
-from .planning import plan, questions
-from .running import policies
-from .running.device import pick_batch_size, pick_device
-from .running.runner import Progress, run
-from .running.worker import Worker
-from .specs import (
-    DEFAULT_STORE,
-    AttackSpec,
-    Cell,
-    CorruptionSpec,
-    LambdaSpec,
-    ModelSpec,
-    parse_lambdas,
-)
-from .store.store import Store
+from .errors import InputError
+from .planning import questions
+from .planning.setting import Setting
+from .running.ready import answer, attack_plan, corruption_plan, prepare
+from .running.runner import Progress
+from .specs import DEFAULT_STORE, AttackSpec, Eps, LambdaSpec, parse_lambdas
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
 
-    from .data import ImageData
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """Where and on what a run works: models, images, device, store.
-
-    Attributes:
-        models: sources; empty for every model at hand that was trained on the data set.
-        data: a data set's name; None for the newest run's.
-        limit: the first N images only.
-        batch_size: the largest batch; None for what suits the device.
-        precision: of attacks' searches: auto, float32 or bfloat16.
-        calibration_images: training images that a lambda policy is fitted on.
-    """
-
-    models: Sequence[str] = ()
-    data: str | None = None
-    data_root: str | None = None
-    split: str = "test"
-    limit: int | None = None
-    device: str = "auto"
-    batch_size: int | None = None
-    precision: str = "auto"
-    store: str = DEFAULT_STORE
-    runs: Path = Path("runs")
-    calibration_images: int = policies.CALIBRATION_IMAGES
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A setting resolved: the images, the models that will be asked, and a worker for them."""
-
-    setting: Setting
-    data: ImageData
-    models: list[ModelSpec]
-    worker: Worker
-    count: int
-
-    def with_fits(
-        self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
-    ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
-        """Each model's lambdas, its policies fitted on training images and handed to the worker.
-
-        Raises:
-            InputError: a policy that cannot be deployed, or no training images for a data set that has none.
-        """
-        with Store(self.setting.store) as store:
-            folder = store.fits_folder
-        fits = policies.fit_policies(
-            self.models,
-            lambdas,
-            load=self.worker.model,
-            training_data=self._training_data,
-            folder=folder,
-            device=self.worker.device,
-            count=self.setting.calibration_images,
-            on_fit=on_fit,
-        )
-        for (key, _), (lam, policy) in fits.items():
-            self.worker.policies.setdefault(key, {})[lam] = policy
-        return lambda model: policies.resolved(model, lambdas, fits)
-
-    def _training_data(self) -> ImageData:
-        from .data import load
-
-        return load(questions.training_set(self.data.name), "train", self.setting.data_root)
-
-    def has_images(self) -> bool:
-        """Whether the clean images are at hand: a folder of corrupted images may lack them."""
-        if not isinstance(self.data.pixels, PublishedPixels):
-            return True
-        try:
-            self.data.images(0, 1)
-        except DataError:
-            return False
-        return True
-
-
-def prepare(setting: Setting) -> Ready:
-    """Find data and models, and pick the device.
-
-    Raises:
-        InputError: an unknown name, no model at hand, or a device that is not there.
-        DataError: the data set is damaged.
-    """
-    from .data import load
-
-    name = setting.data or questions.default_data(setting.runs)
-    device = pick_device(setting.device)
-    data = load(name, setting.split, setting.data_root)
-    models = questions.model_specs(setting.models, data, setting.runs, setting.data_root)
-    height, width = data.image_shape
-    batch = pick_batch_size(setting.batch_size, device, height * width)
-    worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
-    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)))
-
-
-def _load(spec: ModelSpec, device: str) -> nn.Module:
-    from .zoo import load_model
-
-    model: nn.Module = load_model(spec.source, device=device)
-    return model
-
-
-def answer(
-    ready: Ready,
-    cells: Sequence[Cell],
-    setting: Setting,
-    *,
-    keep_images: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
-    """Answer cells and store the answers; what is stored already is not run again.
-
-    Raises:
-        ModelError: a model failed; the others' answers are stored.
-        StoreError: the store cannot be written.
-    """
-    with Store(setting.store) as store:
-        return run(
-            cells,
-            store=store,
-            worker=ready.worker,
-            count=ready.count,
-            keep_images=keep_images,
-            on_progress=on_progress,
-        )
-
-
-def corruption_plan(
-    ready: Ready,
-    corruptions: Sequence[CorruptionSpec],
-    lambdas: Sequence[LambdaSpec] = (),
-    precision: str = "float32",
-    on_fit: policies.OnFit = policies.silent,
-) -> list[Cell]:
-    """The cells of `corrupt`, lambda policies fitted first."""
-    chosen = ready.with_fits(policies.expand(lambdas), on_fit)
-    return plan.corruption_cells(
-        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
-    )
-
-
-def attack_plan(
-    ready: Ready,
-    attacks: Sequence[AttackSpec],
-    lambdas: Sequence[LambdaSpec] = (),
-    attack_lambdas: Sequence[LambdaSpec] = (),
-    precision: str = "auto",
-    eps_curve: bool = True,
-    on_fit: policies.OnFit = policies.silent,
-    warm_start: bool = False,
-) -> list[Cell]:
-    """The cells of `attack`, with random noise of the same budget beside every attack."""
-    chosen = ready.with_fits(lambdas, on_fit)
-    attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
-    spec = questions.data_spec(ready.data)
-
-    def search(attack: AttackSpec) -> str:
-        return search_precision(attack, precision, ready.worker.device)
-
-    return plan.attack_cells(
-        ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
-    )
-
-
-def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
-    """What "auto" comes to for an attack on a device: part of a cell's identity, since a coarser search may find less.
-
-    Noise is no search, other libraries compute in float32, and minimal-norm attacks compare values so close that
-    rounding would mislead them.
-    """
-    import torch
-
-    from .attacks.engine.passes import wants_low_precision
-
-    if attack.kind == "noise" or ":" in attack.name:
-        return "float32"
-    if precision == "auto" and attack.eps is None:
-        return "float32"
-    return "bfloat16" if wants_low_precision(precision, torch.empty(0, device=device)) else "float32"
-
-
-def _with_noise(attacks: Sequence[AttackSpec]) -> list[AttackSpec]:
-    """The attacks, each budget with its random noise first, in the norms that noise is drawn in."""
-    noise: dict[AttackSpec, None] = {}
-    known = attack_info("noise").norms
-    for attack in attacks:
-        if attack.eps is not None and attack.kind != "noise" and attack.norm in known:
-            noise[questions.attack_specs("noise", [attack.eps], attack.norm, seed=attack.seed)[0]] = None
-    return [*(spec for spec in noise if spec not in attacks), *attacks]
+    from .answers.records import Record
+    from .diagnostics import Finding
+    from .diagnostics.of_study import Watching
+    from .planning.study import Budget
 
 
 def evaluate(
@@ -258,9 +57,18 @@ def evaluate(
             in l1; none for minimal-norm attacks) and hyper-parameters.
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.
         attack_lambdas: attack at each of these and evaluate at every one of `lambdas`.
-        lambda_scope: "stem" or "all".
+        lambda_scope: the layers that lambda is set on, "stem" or "all".
         warm_start: each lambda's PGD begins at the perturbations of the lambda before it.
+        seed: of corruptions and attacks.
         store: URL of the result store; answers that it holds are not computed again.
+        limit: the first N images only.
+        split: "test" or "train".
+        device: "auto", "cpu" or "cuda".
+        batch_size: the largest batch; None for what suits the device.
+        precision: of attacks' searches: "auto", "float32" or "bfloat16".
+        data_root: where data sets lie.
+        runs: the folder of runs.
+        on_progress: called before the first shard and after each.
 
     Returns:
         One row a record, the columns of `evaluation.records.FIELDS`.
@@ -314,6 +122,186 @@ def sweep(
         options: as for `evaluate`.
     """
     return evaluate(models, data, lambdas=lambdas, corruptions=corruptions, **options)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found.
+
+    Attributes:
+        records: one dictionary an answer, the fields of `answers.records.FIELDS`.
+        comparisons: exact paired tests between models and lambdas, as the report prints them.
+        rivals: what other perturbations of the same ball broke that the direct attack left.
+        conclusion: `question` ("noise", "adversary", "masking") and `answer`, a sentence drawn from the numbers alone.
+    """
+
+    records: list[Record]
+    comparisons: list[dict[str, Any]]
+    rivals: list[dict[str, Any]]
+    conclusion: list[dict[str, str]]
+
+
+def study(
+    models: Sequence[str],
+    data: str | None = None,
+    *,
+    budget: str = "small",
+    eps: str | float | None = None,
+    norm: str = "linf",
+    lambda_scope: str = "stem",
+    seed: int = 0,
+    store: str = DEFAULT_STORE,
+    limit: int | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    precision: str = "auto",
+    data_root: str | None = None,
+    runs: str | Path = "runs",
+) -> Study:
+    """Does another lambda make these models robust? Noises, attacks, policies, diagnostics and a conclusion in one run.
+
+    Args:
+        models: zoo names, runs, checkpoints or "package.module:function".
+        data: a data set's name; None for what the first model was trained on, else the newest run's.
+        budget: "small", "standard" or "full": minutes, hours or days on a CPU.
+        eps: the attacks' budget in [0, 1] pixel units, or a comma list of budgets as text; None: the norm's usual one.
+        norm: of the attacks' budget.
+        lambda_scope: the layers that lambda is set on, "stem" or "all".
+        seed: of corruptions and attacks.
+        store: URL of the result store; what it holds is not computed again.
+        limit: the first N images only, in place of the budget's numbers.
+        device: "auto", "cpu" or "cuda".
+        batch_size: the largest batch; None for what suits the device.
+        precision: of attacks' searches: "auto", "float32" or "bfloat16".
+        data_root: where data sets lie.
+        runs: the folder of runs.
+
+    Raises:
+        InputError: something asked for is unknown or out of range.
+        ModelError: a model failed; the others' answers are stored.
+        StoreError: the store cannot be written.
+    """
+    from .planning.study import budget_named
+    from .zoo.names import describe_model
+
+    setting = Setting(
+        models=models,
+        data=data or (describe_model(models[0]).data or None),
+        data_root=data_root,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        store=store,
+        runs=Path(runs),
+    )
+    _, budgets = questions.budgets("pgd", norm, eps)
+    return run_study(setting, budget_named(budget), budgets, norm=norm, seed=seed, scope=lambda_scope)
+
+
+def run_study(
+    setting: Setting,
+    budget: Budget,
+    eps: Sequence[Eps],
+    *,
+    norm: str,
+    seed: int,
+    scope: str,
+    watching: Watching | None = None,
+) -> Study:
+    """The same of a setting, with progress; the study's own answers out of a store that may hold others."""
+    from .answers.comparisons import comparisons
+    from .answers.records import records
+    from .answers.rivals import rivals
+    from .diagnostics.of_study import Watching, answer_study
+    from .reports.conclusion import sentences
+
+    cells = answer_study(
+        setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()
+    )
+    wanted, names = {cell.id for cell in cells}, {cell.model.name for cell in cells}
+    data = {cell.data.name for cell in cells}
+    rows = records(setting.store, only=wanted)
+    compared = [
+        row
+        for row in comparisons(setting.store)
+        if {row["model_a"], row["model_b"]} <= names and row["data"] in data
+    ]
+    missed = [row for row in rivals(setting.store) if row["model"] in names and row["data"] in data]
+    answers = [{"question": asked, "answer": text} for asked, text in sentences(rows, compared, missed)]
+    return Study(rows, compared, missed, answers)
+
+
+def diagnose(
+    model: str,
+    data: str | None = None,
+    *,
+    eps: str | float | None = None,
+    norm: str = "linf",
+    lam: float | None = None,
+    lambda_scope: str = "stem",
+    transfer_from: Sequence[str] = (),
+    cheap: bool = False,
+    limit: int = 100,
+    split: str = "test",
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    data_root: str | None = None,
+    runs: str | Path = "runs",
+) -> list[Finding]:
+    """Does the model mask its gradients? Sixteen diagnostics, each pass, warn, fail or not_run with its number.
+
+    Args:
+        model: a run, a checkpoint, a zoo name or "package.module:function".
+        data: a data set's name; None for what the model was trained on.
+        eps: the budget under trial in [0, 1] pixel units, above 0; None for the norm's usual one.
+        norm: of the budget.
+        lam: lambda as deployed; None for the training value.
+        lambda_scope: the layers that `lam` is set on, "stem" or "all".
+        transfer_from: other models whose perturbations are tried too.
+        cheap: only the diagnostics that cost a few passes a sample.
+        limit: how many images, from the first.
+        split: "test" or "train".
+        seed: of every random start, draw and direction.
+        device: "auto", "cpu" or "cuda".
+        batch_size: the largest batch; None for what suits the device.
+        data_root: where data sets lie.
+        runs: the folder of runs.
+
+    Returns:
+        One `Finding` for each row of `diagnostics.DIAGNOSTICS`, in its order; a fail says that an attack's accuracy
+        cannot be trusted, and why.
+
+    Raises:
+        InputError: an unknown name, an eps of 0, or a lambda for a model that has none.
+        ModelError: the model failed.
+    """
+    from .diagnostics.of_model import diagnose_model
+
+    setting = Setting(
+        models=(model,),
+        data=data,
+        data_root=data_root,
+        split=split,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        runs=Path(runs),
+    )
+    _, budgets = questions.budgets("pgd", norm, eps)
+    if len(budgets) > 1:
+        raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
+    return diagnose_model(
+        setting,
+        budgets[0],
+        norm=norm,
+        lam=lam,
+        lambda_scope=lambda_scope,
+        others=transfer_from,
+        cheap=cheap,
+        seed=seed,
+    ).findings
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:

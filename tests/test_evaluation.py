@@ -1,5 +1,8 @@
 """The public Python API: questions in, a table of records out, and defaults that find data and models."""
 
+import json
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
@@ -115,3 +118,45 @@ def test_two_models_of_one_name_are_refused(runs):
     shutil.copytree("runs/tiny-sdnet20", "elsewhere/tiny-resnet20")
     with pytest.raises(InputError, match="Two different models are called 'tiny-resnet20'"):
         rs.evaluate(["runs/tiny-resnet20", "elsewhere/tiny-resnet20"], limit=5)
+
+
+def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
+    from click.testing import CliRunner
+
+    from robustbench_sdnet.cli import cli
+    from robustbench_sdnet.diagnostics import DIAGNOSTICS
+
+    found = rs.diagnose("runs/tiny-sdnet20", eps=8 / 255, cheap=True, limit=6, lam=0.4)
+    command = [
+        "diagnose",
+        "runs/tiny-sdnet20",
+        "--eps",
+        "8/255",
+        "--cheap",
+        "--limit",
+        "6",
+        "--lambda",
+        "0.4",
+    ]
+    printed = CliRunner().invoke(cli, [*command, "--json"], catch_exceptions=False).stdout
+    assert [asdict(finding) for finding in found] == json.loads(printed)
+    assert [finding.check for finding in found] == list(DIAGNOSTICS)
+    with pytest.raises(InputError, match="eps must be above 0"):
+        rs.diagnose("runs/tiny-sdnet20", eps="0")
+
+
+def test_study_answers_what_the_command_prints(runs, monkeypatch):
+    from click.testing import CliRunner
+
+    from robustbench_sdnet.cli import cli
+    from robustbench_sdnet.planning import study
+
+    small = replace(
+        study.BUDGETS["small"], severities=(5,), numbers="0.1,0.5", steps=2, queries=3, calibration=6
+    )
+    monkeypatch.setattr(study, "BUDGETS", {"small": replace(small, attack_numbers="0.1")})
+    found = rs.study(["runs/tiny-sdnet20"], limit=6, store="sqlite:///study.db")
+    command = ["study", "runs/tiny-sdnet20", "--limit", "6", "--store", "sqlite:///study.db", "--json"]
+    printed = json.loads(CliRunner().invoke(cli, command, catch_exceptions=False).stdout)
+    assert {key: printed[key] for key in asdict(found)} == asdict(found)
+    assert [item["question"] for item in found.conclusion] == ["noise", "adversary", "masking"]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from robustbench_sdnet import study as work
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.planning import study as work
 from robustbench_sdnet.store.store import Store
 
 from .tiny_setting import RESNET, SDNET

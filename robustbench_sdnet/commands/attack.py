@@ -153,10 +153,10 @@ def attack(
     options.check_clean(data, "An attack")
     asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
 
-    from .. import evaluation as api
+    from ..running.ready import attack_plan, prepare
 
-    ready = api.prepare(asked.setting())
-    cells = api.attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit, warm_start)
+    ready = prepare(asked.setting())
+    cells = attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit, warm_start)
     finish(
         ready,
         cells,

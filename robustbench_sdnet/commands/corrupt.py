@@ -90,9 +90,9 @@ def corrupt(
     options.check_sources(models, data, device)
     asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size)
 
-    from .. import evaluation as api
     from ..planning import questions
+    from ..running.ready import corruption_plan, prepare
 
-    ready = api.prepare(asked.setting())
+    ready = prepare(asked.setting())
     specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed)
-    finish(ready, api.corruption_plan(ready, specs, chosen, precision, say_fit), asked, "corrupt", as_json)
+    finish(ready, corruption_plan(ready, specs, chosen, precision, say_fit), asked, "corrupt", as_json)

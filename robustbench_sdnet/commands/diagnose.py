@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..console import findings, options
-from ..errors import InputError, ModelError
-from ..specs import Eps, LambdaSpec
+from ..errors import InputError
+from ..specs import LambdaSpec
 from ..wording import counted
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from ..diagnostics import Verdict
 
 
 @click.command()
@@ -83,124 +76,44 @@ def diagnose(
     """
     from ..planning.questions import budgets
 
-    _, found = budgets("pgd", norm, eps)
-    if len(found) > 1:
+    _, asked = budgets("pgd", norm, eps)
+    if len(asked) > 1:
         raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once for each.")
-    budget = found[0]
-    if budget.fraction == 0:
-        raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
     lam = _one_lambda(lambdas)
     options.check_sources((source, *others), data, device)
-    subject, verdicts = _verdicts(
-        source,
-        budget,
-        lam,
-        others,
-        lambda_scope=lambda_scope,
+
+    from ..diagnostics.of_model import diagnose_model
+    from ..planning.setting import Setting
+
+    setting = Setting(
+        models=(source,),
         data=data,
         data_root=data_root,
         split=split,
         limit=limit,
-        norm=norm,
-        cheap=cheap,
-        runs=runs,
-        seed=seed,
         device=device,
         batch_size=batch_size,
+        runs=runs,
     )
+    found = diagnose_model(
+        setting,
+        asked[0],
+        norm=norm,
+        lam=lam,
+        lambda_scope=lambda_scope,
+        others=others,
+        cheap=cheap,
+        seed=seed,
+    )
+    if found.doubt:
+        click.echo(f"Warning: {found.doubt}", err=True)
     if as_json:
-        click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
+        click.echo(json.dumps([asdict(finding) for finding in found.findings], indent=2))
         return
-    lam_text = "" if lam is None else f" at lambda {lam:g}"
-    click.echo(
-        f"{subject.model}{lam_text} on {subject.data}, {counted(subject.images, 'image')}, {norm} {budget}"
-    )
-    click.echo(findings.table(verdicts))
-    click.echo(findings.summary(verdicts))
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What was diagnosed: the model's name, the data set with its split, and on how many images."""
-
-    model: str
-    data: str
-    images: int
-
-
-def _verdicts(
-    source: str,
-    budget: Eps,
-    lam: float | None,
-    others: Sequence[str],
-    *,
-    lambda_scope: str,
-    data: str | None,
-    data_root: str | None,
-    split: str,
-    limit: int,
-    device: str,
-    batch_size: int | None,
-    runs: Path,
-    **asked: Any,
-) -> tuple[Subject, list[Verdict]]:
-    import torch
-
-    from ..data import load
-    from ..data.tensors import to_images
-    from ..diagnostics import diagnose as run
-    from ..diagnostics.doubts import training_doubt
-    from ..lambdas import Fixed, WithPolicy
-    from ..planning.questions import default_data, shown_name
-    from ..running.device import pick_batch_size, pick_device
-    from ..running.predict import check_labels, predict
-    from ..zoo import describe_model, load_model
-
-    card, chosen = describe_model(source), pick_device(device)
-    if lam is not None and not card.has_lambda:
-        raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
-    images_of = load(data or card.data or default_data(runs), split, data_root)
-    doubt = training_doubt(card, images_of, data_root)
-    if doubt:
-        click.echo(f"Warning: {doubt}", err=True)
-    count = min(limit, len(images_of))
-    height, width = images_of.image_shape
-    batch = pick_batch_size(batch_size, chosen, height * width)
-    images = to_images(images_of.images(0, count), chosen)
-    labels = torch.from_numpy(images_of.labels[:count]).to(chosen)
-    base: nn.Module = load_model(source, device=chosen)
-    check_labels(
-        int(labels.max()), predict(base, images[:1], batch_size=1, name=card.name).shape[1], card.name
-    )
-
-    def model_at(value: float) -> nn.Module:
-        return WithPolicy(base, Fixed(value), scope=lambda_scope)
-
-    deployed = card.lam if lam is None else lam
-    subject = Subject(card.name, f"{shown_name(images_of.name)} ({split})", count)
-    try:
-        return subject, run(
-            base if lam is None else model_at(lam),
-            images,
-            labels,
-            eps=float(budget),
-            model_at=model_at if deployed is not None else None,
-            lambdas=transfer_lambdas(deployed, card.lam),
-            others={other: load_model(other, device=chosen) for other in others},
-            sample_ids=torch.from_numpy(images_of.ids[:count]),
-            batch_size=batch,
-            **asked,
-        )
-    except ModelError as error:
-        raise ModelError(f"{card.name}: {error}") from error
-
-
-def transfer_lambdas(deployed: float | None, trained: float | None) -> tuple[float, ...]:
-    """Where perturbations may carry over from: the training lambda, half and twice the deployed one."""
-    if deployed is None:
-        return ()
-    near = {deployed / 2, deployed * 2, trained}
-    return tuple(sorted(value for value in near if value is not None and value != deployed))
+    at = "" if lam is None else f" at lambda {lam:g}"
+    click.echo(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")
+    click.echo(findings.table(found.findings))
+    click.echo(findings.summary(found.findings))
 
 
 def _one_lambda(lambdas: tuple[LambdaSpec, ...] | None) -> float | None:

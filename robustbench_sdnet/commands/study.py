@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -95,8 +96,10 @@ def study(
     options.check_sources(models, data, device)
     options.check_clean(data, "A study")
 
-    from .. import study as work
-    from ..evaluation import Setting
+    from ..diagnostics.of_study import Watching
+    from ..evaluation import run_study
+    from ..planning.setting import Setting
+    from ..planning.study import budget_named
 
     setting = Setting(
         models=models,
@@ -109,26 +112,26 @@ def study(
         store=store,
         runs=runs,
     )
-    cells = work.study(
+    found = run_study(
         setting,
-        work.budget_named(budget_name),
+        budget_named(budget_name),
         asked,
         norm=norm,
         seed=seed,
         scope=lambda_scope,
-        shown=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
-        on_fit=say_fit,
-        on_check=_say_check,
-        on_ready=say_doubts,
+        watching=Watching(
+            stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
+            fit=say_fit,
+            check=_say_check,
+            ready=say_doubts,
+        ),
     )
     written = _report(store, output)
-    found = _found(store, cells)
     if as_json:
-        click.echo(
-            json.dumps({**found, "reports": [str(path) for path in written]}, indent=2, allow_nan=False)
-        )
+        shown = {**asdict(found), "reports": [str(path) for path in written]}
+        click.echo(json.dumps(shown, indent=2, allow_nan=False))
         return
-    for item in found["conclusion"]:
+    for item in found.conclusion:
         click.echo(
             textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n"
         )
@@ -157,21 +160,3 @@ def _report(store: str, output: Path | None) -> list[Path]:
     folder = output or beside(store)
     endings = {"markdown": "study.md", "html": "study.html"}
     return [Path(report(store, kind, output=folder / name)) for kind, name in endings.items()]
-
-
-def _found(store: str, cells: list[Cell]) -> dict[str, Any]:
-    """The study's own records and tests, out of a store that may hold others, and what they come to."""
-    from ..answers.comparisons import comparisons
-    from ..answers.records import records
-    from ..answers.rivals import rivals
-    from ..reports.conclusion import sentences
-
-    wanted, names = {cell.id for cell in cells}, {cell.model.name for cell in cells}
-    data = {cell.data.name for cell in cells}
-    rows = records(store, only=wanted)
-    compared = [
-        row for row in comparisons(store) if {row["model_a"], row["model_b"]} <= names and row["data"] in data
-    ]
-    missed = [row for row in rivals(store) if row["model"] in names and row["data"] in data]
-    answers = [{"question": asked, "answer": text} for asked, text in sentences(rows, compared, missed)]
-    return {"records": rows, "comparisons": compared, "rivals": missed, "conclusion": answers}

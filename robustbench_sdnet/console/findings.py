@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from ..wording import counted
 
 if TYPE_CHECKING:
-    from ..diagnostics import Verdict
+    from ..diagnostics import Finding
 
 WIDEST = 120
 
 
-def table(verdicts: Sequence[Verdict]) -> str:
+def table(verdicts: Sequence[Finding]) -> str:
     """One check a line, its finding wrapped to the terminal; what was not run stands below, by reason."""
     lines = [f"{'verdict':<7}  {'check':<22}  {'number':>8}  {'images':>6}  finding"]
     for verdict in verdicts:
@@ -33,7 +33,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def summary(verdicts: Iterable[Verdict]) -> str:
+def summary(verdicts: Iterable[Finding]) -> str:
     """How many checks passed, warned, failed and were not run, and what that means."""
     counts = Counter(verdict.verdict for verdict in verdicts)
     text = f"{counts['pass']} pass, {counts['warn']} warn, {counts['fail']} fail, {counts['not_run']} not run"
@@ -44,7 +44,7 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     return f"{text}: " + ("look at the warnings." if counts["warn"] else "no sign of masked gradients.")
 
 
-def of_attacks(found: Sequence[Sequence[Verdict]]) -> str:
+def of_attacks(found: Sequence[Sequence[Finding]]) -> str:
     """The same over several attacks."""
     if not found:
         return "Diagnostics: none of these attacks has a budget above 0 to diagnose."

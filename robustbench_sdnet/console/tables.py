@@ -16,8 +16,9 @@ from . import findings
 from .progress import shown_progress
 
 if TYPE_CHECKING:
-    from ..evaluation import Ready, Setting
+    from ..planning.setting import Setting
     from ..running.policies import FitProgress
+    from ..running.ready import Ready
     from ..specs import Cell
 
 
@@ -43,7 +44,7 @@ class Asked:
 
     def setting(self) -> Setting:
         """The same for the evaluation."""
-        from ..evaluation import Setting
+        from ..planning.setting import Setting
 
         return Setting(**asdict(self))
 
@@ -66,14 +67,12 @@ def finish(
     saving: Saving | None = None,
 ) -> None:
     """Answer the cells, check and save the attacks where asked to, then print the records as tables or as JSON."""
-    from .. import evaluation as api
     from ..answers.records import records
+    from ..running.ready import answer
 
     say_doubts(ready)
     with shown_progress(verb, quiet=as_json) as update:
-        progress = api.answer(
-            ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update
-        )
+        progress = answer(ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update)
     failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
     if saving:
         _save(ready, cells, asked, saving)
@@ -105,12 +104,12 @@ def say_doubts(ready: Ready) -> None:
 
 def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
     """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
-    from ..diagnostics.checks import check
+    from ..diagnostics.of_cells import diagnose_cells
     from ..store.store import Store
 
     names = {cell.id: _name(cell) for cell in cells}
     with Store(asked.store) as store:
-        found = check(
+        found = diagnose_cells(
             cells,
             store=store,
             worker=ready.worker,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..lambdas.policy import Fitting, deploy
+from ..planning.setting import CALIBRATION_IMAGES
 from ..specs import LambdaSpec, ModelSpec, decimal_text
 from ..specs.lambdas import POLICIES, parse_policy
 from ..store.fits import Fits
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ..data import ImageData
     from ..lambdas import Policy
 
-CALIBRATION_IMAGES = (
-    200  # of the training split; each is seen clean and at half of the 35 published noise levels
-)
 Key = tuple[str, LambdaSpec]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.diagnostics import CHECKS, diagnose
+from robustbench_sdnet.diagnostics import DIAGNOSTICS, diagnose
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo.nets.control import refresh_step_sizes, use_lambda
 from robustbench_sdnet.zoo.nets.csc import SparseCoding, csc2d
@@ -120,7 +120,7 @@ def only_on_the_grid(images: Tensor) -> Tensor:
 
 def verdicts(model, digits, n=40, **options):
     found = diagnose(model, digits[0][:n], digits[1][:n], eps=EPS, **{"queries": 60, **options})
-    assert [verdict.check for verdict in found] == list(CHECKS)
+    assert [verdict.check for verdict in found] == list(DIAGNOSTICS)
     return {verdict.check: verdict for verdict in found}
 
 
@@ -163,7 +163,7 @@ def test_honest_models_trip_none(name, digits, request):
         found = verdicts(model, digits, n=80, seed=seed, queries=100, **transfer_options(model))
         assert not failed(found), [found[check] for check in failed(found)]
         ran = {check for check, verdict in found.items() if verdict.verdict != "not_run"}
-        assert ran == set(CHECKS) - (set() if name == "sparse" else {"transfer_wins"})
+        assert ran == set(DIAGNOSTICS) - (set() if name == "sparse" else {"transfer_wins"})
 
 
 def transfer_options(model):
@@ -223,7 +223,7 @@ def test_noise_wins_over_survivors_that_were_never_attacked(standard, digits):
 def test_cheap_checks_are_few_passes_and_say_what_is_left(standard, digits):
     found = verdicts(standard, digits, cheap=True)
     assert {name for name, verdict in found.items() if verdict.verdict == "not_run"} == {
-        name for name, check in CHECKS.items() if not check.cheap
+        name for name, check in DIAGNOSTICS.items() if not check.cheap
     }
 
 

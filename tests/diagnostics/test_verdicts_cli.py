@@ -9,9 +9,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from robustbench_sdnet.commands.diagnose import diagnose, transfer_lambdas
+from robustbench_sdnet.commands.diagnose import diagnose
 from robustbench_sdnet.console import findings
-from robustbench_sdnet.diagnostics import CHECKS, Verdict
+from robustbench_sdnet.diagnostics import DIAGNOSTICS, Finding
+from robustbench_sdnet.diagnostics.of_model import transfer_lambdas
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo import build_model, save_model
 
@@ -39,7 +40,7 @@ def test_json_is_a_list_of_checks(checkpoint):
     result = invoke(checkpoint, "--cheap", "--limit", "12", "--lambda", "0.3", "--json")
     assert result.exit_code == 0
     found = json.loads(result.output)
-    assert [item["check"] for item in found] == list(CHECKS)
+    assert [item["check"] for item in found] == list(DIAGNOSTICS)
     assert {item["verdict"] for item in found} <= {"pass", "warn", "fail", "not_run"}
     for key in ("value", "images"):
         assert all((item[key] is None) == (item["verdict"] == "not_run") for item in found)
@@ -55,17 +56,17 @@ def test_text_says_what_was_looked_at_then_a_line_a_check_then_the_sum(checkpoin
         int(number)
         for number in re.match(r"(\d+) pass, (\d+) warn, (\d+) fail, (\d+) not run: ", last).groups()
     ]
-    assert sum(counts) == len(CHECKS)
+    assert sum(counts) == len(DIAGNOSTICS)
     assert max(map(len, result.output.splitlines())) <= 100, "a terminal of 100 columns holds it"
-    assert all(check in result.output for check in CHECKS)
+    assert all(check in result.output for check in DIAGNOSTICS)
 
 
 def test_the_sum_says_what_it_means():
-    passed, warned, failed = (Verdict("noise_wins", verdict, 0.0, "") for verdict in ("pass", "warn", "fail"))
+    passed, warned, failed = (Finding("noise_wins", verdict, 0.0, "") for verdict in ("pass", "warn", "fail"))
     assert findings.summary([passed]) == "1 pass, 0 warn, 0 fail, 0 not run: no sign of masked gradients."
     assert findings.summary([passed, warned]).endswith("look at the warnings.")
     assert findings.summary([warned, failed]).endswith("not to be trusted.")
-    assert findings.summary([Verdict("noise_wins", "not_run", None, "")]).endswith(
+    assert findings.summary([Finding("noise_wins", "not_run", None, "")]).endswith(
         "nothing could be checked."
     )
     assert findings.of_attacks([[passed], [passed]]).startswith("Diagnostics of 2 attacks: 2 pass, ")

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from robustbench_sdnet.attacks.engine.losses import negative_margin
-from robustbench_sdnet.diagnostics import Verdict, strength, trusted
-from robustbench_sdnet.diagnostics.record import above, counted
-from robustbench_sdnet.diagnostics.subject import STEPS, Subject, Trace, follow
+from robustbench_sdnet.diagnostics import Finding, trusted
+from robustbench_sdnet.diagnostics.finding import above, counted
+from robustbench_sdnet.diagnostics.masking import strength
+from robustbench_sdnet.diagnostics.masking.subject import STEPS, Subject, Trace, follow
 
 
 class Linear(nn.Module):
@@ -121,7 +122,7 @@ def test_grades():
 
 
 def test_one_fail_makes_an_accuracy_untrusted():
-    good, bad, none = (Verdict("x", word, 0.0, "") for word in ("pass", "fail", "not_run"))
+    good, bad, none = (Finding("x", word, 0.0, "") for word in ("pass", "fail", "not_run"))
     assert trusted([good, bad]) == "untrusted"
     assert trusted([good, none]) == "trusted"
     assert trusted([none]) == trusted([]) == "unchecked"

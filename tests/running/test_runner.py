@@ -224,7 +224,7 @@ def test_levels_reach_the_noise(tmp_path, make_worker, data):
 
 
 def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker, data, networks):
-    from robustbench_sdnet.diagnostics.checks import check
+    from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
 
     class Saturated(torch.nn.Module):
         def forward(self, x):
@@ -237,7 +237,7 @@ def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker,
     with _store(tmp_path, "s") as store:
         run(cells, store=store, worker=worker, count=60)
         assert {row["verdict"] for row in records(store)} == {"unchecked"}
-        check([c for c in cells if c.model == RESNET], store=store, worker=worker)
+        diagnose_cells([c for c in cells if c.model == RESNET], store=store, worker=worker)
         found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
     assert found["resnet", "attack"] == "untrusted"
     assert found["sdnet", "attack"] == "unchecked"
@@ -376,7 +376,7 @@ def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, da
 
 
 def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
-    from robustbench_sdnet.diagnostics.checks import check
+    from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
 
     budgets = [Eps.parse(text) for text in ("2/255", "8/255")]
     specs = attack_specs("pgd", budgets, given={"steps": "2"})
@@ -384,4 +384,4 @@ def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
     worker = make_worker()
     with _store(tmp_path, "s") as store:
         run(cells, store=store, worker=worker, count=20)
-        assert len(check(cells, store=store, worker=worker)) == 2
+        assert len(diagnose_cells(cells, store=store, worker=worker)) == 2

@@ -45,6 +45,6 @@ def test_wrong_names_are_refused(text, match):
 def test_specs_need_no_torch():
     code = (
         "import sys; from robustbench_sdnet import specs; specs.parse_policy('oracle');"
-        "from robustbench_sdnet import diagnostics; diagnostics.CHECKS; sys.exit('torch' in sys.modules)"
+        "from robustbench_sdnet import diagnostics; diagnostics.DIAGNOSTICS; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

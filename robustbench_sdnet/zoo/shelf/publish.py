@@ -127,7 +127,7 @@ def add_to_zoo(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Finding:
     """What `verify` found.
 
     Attributes:
@@ -162,7 +162,7 @@ def verify(
     device: str = "cpu",
     tolerance: float = 1e-3,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Verdict:
+) -> Finding:
     """Evaluate a model again and compare with its stated accuracy.
 
     Raises:
@@ -182,7 +182,7 @@ def verify(
         on_progress(stop, n)
     low, high = wilson(right, n)
     agrees = _agrees(card.accuracy, right / n, (low, high), tolerance, n == len(data))
-    return Verdict(
+    return Finding(
         name=card.name,
         data=data.name,
         stated=card.accuracy,

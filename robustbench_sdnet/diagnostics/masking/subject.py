@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..attacks.engine.balls import project, random_in_ball, steepest
-from ..attacks.engine.losses import cross_entropy
-from ..attacks.engine.passes import Passes
-from ..draws import Draws
+from ...attacks.engine.balls import project, random_in_ball, steepest
+from ...attacks.engine.losses import cross_entropy
+from ...attacks.engine.passes import Passes
+from ...draws import Draws
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 STEPS = 20

@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..attacks.engine.losses import negative_margin
-from ..statistics import binomial_tail
-from .record import FAIL, NOTICED, PASS, TOLERATED, WARN, Verdict, counted
+from ...attacks.engine.losses import negative_margin
+from ...statistics import binomial_tail
+from ..finding import FAIL, NOTICED, PASS, TOLERATED, WARN, Finding, counted
 from .subject import STEPS, Subject, Trace, follow
 
 _MOVES = 0.05  # relative change of the mean loss over the last ten steps
@@ -18,7 +18,7 @@ _ROUGHLY_EQUAL = 0.1  # robust accuracies of two losses
 _ALPHA = 0.01
 
 
-def not_monotone_in_eps(subject: Subject, base: Tensor) -> Verdict:
+def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
     """Robust accuracy at half, once and twice the budget, each attacked from scratch.
 
     Args:
@@ -37,10 +37,10 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Verdict:
     sentence = (
         "Robust accuracy at half, once and twice eps: " + ", ".join(f"{share:.1%}" for share in shares) + "."
     )
-    return Verdict("not_monotone_in_eps", verdict, rise, sentence)
+    return Finding("not_monotone_in_eps", verdict, rise, sentence)
 
 
-def unbounded_eps_survives(subject: Subject) -> Verdict:
+def unbounded_eps_survives(subject: Subject) -> Finding:
     """Attack with half the range of the box, where nothing of the image need be left."""
     eps = 0.5 if subject.norm == "linf" else 0.5 * math.sqrt(subject.images[0].numel())
     broken = follow(subject, eps=eps).broken()
@@ -54,7 +54,7 @@ def unbounded_eps_survives(subject: Subject) -> Verdict:
     )
 
 
-def not_converged(trace: Trace) -> Verdict:
+def not_converged(trace: Trace) -> Finding:
     """Does a trace of twice the steps break more, or its loss still move on those it never broke?
 
     Args:
@@ -72,11 +72,11 @@ def not_converged(trace: Trace) -> Verdict:
     by_count = counted("not_converged", more, n, sentence + ".", tolerated=TOLERATED, noticed=NOTICED)
     # A handful of survivors says nothing about a mean loss.
     if by_count.verdict != FAIL and moved > _MOVES and int(survivors.sum()) >= 10:
-        return Verdict("not_converged", FAIL, moved, sentence + ": take more steps.")
+        return Finding("not_converged", FAIL, moved, sentence + ": take more steps.")
     return by_count
 
 
-def lost_success(trace: Trace) -> Verdict:
+def lost_success(trace: Trace) -> Finding:
     """Samples that were broken at some step but not at the last one, of a trace followed to the end."""
     lost, n = int((trace.broken() & ~trace.broken_last).sum()), len(trace.broken_at)
     sentence = f"{lost} of {n} samples were broken on the way but not at the last step"
@@ -84,7 +84,7 @@ def lost_success(trace: Trace) -> Verdict:
     return counted("lost_success", lost, n, sentence, tolerated=2 * TOLERATED, noticed=TOLERATED)
 
 
-def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> Verdict:
+def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> Finding:
     """Robust accuracy under cross-entropy and under the margin, attacked with the same steps.
 
     Args:
@@ -99,10 +99,10 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
         verdict = FAIL if gap > _ROUGHLY_EQUAL else WARN if gap > _ROUGHLY_EQUAL / 2 else PASS
     shares = [1 - float(broken.double().mean()) for broken in (by_entropy, by_margin)]
     sentence = f"Robust accuracy is {shares[0]:.1%} under cross-entropy and {shares[1]:.1%} under the margin."
-    return Verdict("losses_disagree", verdict, gap, sentence)
+    return Finding("losses_disagree", verdict, gap, sentence)
 
 
-def restart_sensitive(subject: Subject, broken: Tensor) -> Verdict:
+def restart_sensitive(subject: Subject, broken: Tensor) -> Finding:
     """What another restart, and one with a finer step, break in addition.
 
     Args:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..attacks.engine.losses import negative_margin
-from ..attacks.engine.passes import frozen
-from ..attacks.native.wrapper import checked
-from ..errors import InputError
+from ...attacks.engine.losses import negative_margin
+from ...attacks.engine.passes import frozen
+from ...attacks.native.wrapper import checked
+from ...errors import InputError
+from ..finding import DIAGNOSTICS, FAIL, Finding, not_run, seen_on
 from . import instant, rivals, smoothness, strength
-from .record import CHECKS, FAIL, Verdict, not_run, seen_on
 from .subject import STEPS, Subject, follow
 
 _CHEAP_SAMPLES = 100
@@ -34,7 +34,7 @@ def diagnose(
     sample_ids: Tensor | None = None,
     batch_size: int = 100,
     queries: int = 200,
-) -> list[Verdict]:
+) -> list[Finding]:
     """Does an attack at this budget measure the model, or is it held back?
 
     Args:
@@ -54,7 +54,7 @@ def diagnose(
         queries: of the gradient-free attack, a survivor.
 
     Returns:
-        One verdict for each row of `CHECKS`, in its order.
+        One verdict for each row of `DIAGNOSTICS`, in its order.
 
     Raises:
         InputError: an argument is out of range, or there are no images.
@@ -83,12 +83,12 @@ def diagnose(
             verdict.check: verdict for verdict in _verdicts(subject, sources, cheap=cheap, queries=queries)
         }
     skipped = "Not among the cheap checks; `sdnet-bench diagnose` makes them all."
-    return [found.get(check) or not_run(check, skipped) for check in CHECKS]
+    return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
 
 
 def _verdicts(
     subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool, queries: int
-) -> list[Verdict]:
+) -> list[Finding]:
     randomised = instant.randomised(subject)
     found = [
         *seen_on(len(subject), randomised, instant.probabilities(subject)),
@@ -98,13 +98,16 @@ def _verdicts(
     subject = subject.take(subject.right())
     if len(subject) == 0:
         why = "The model gets none of these images right, so there is nothing to attack."
-        return [*found, *(not_run(check, why) for check in CHECKS if check not in {v.check for v in found})]
+        return [
+            *found,
+            *(not_run(check, why) for check in DIAGNOSTICS if check not in {v.check for v in found}),
+        ]
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
     found += seen_on(len(subject), instant.zero_gradient(subject))
     return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
 
 
-def _smooth(subject: Subject, randomised: Verdict) -> list[Verdict]:
+def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
     if randomised.verdict == FAIL:
         why = "The model is randomised, so differences between calls say nothing."
         return [not_run(check, why) for check in ("rough_loss", "wrong_gradient")]
@@ -112,7 +115,7 @@ def _smooth(subject: Subject, randomised: Verdict) -> list[Verdict]:
     return seen_on(len(exact or ()), smoothness.rough_loss(exact), smoothness.wrong_gradient(exact))
 
 
-def _cheap_attacks(subject: Subject) -> list[Verdict]:
+def _cheap_attacks(subject: Subject) -> list[Finding]:
     few = subject.take(torch.arange(min(_CHEAP_SAMPLES, len(subject)), device=subject.labels.device))
     survivors = few.survivors
     if survivors is None:
@@ -120,7 +123,7 @@ def _cheap_attacks(subject: Subject) -> list[Verdict]:
     return seen_on(len(few), rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors))
 
 
-def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Verdict]:
+def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Finding]:
     trace = follow(subject, steps=2 * STEPS, leave=False)
     by_entropy = trace.broken(STEPS)
     by_margin = follow(subject, negative_margin).broken()

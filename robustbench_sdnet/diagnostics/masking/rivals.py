@@ -8,18 +8,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..attacks.engine.balls import project, random_in_ball, steepest
-from ..attacks.engine.losses import cross_entropy
-from ..attacks.engine.passes import frozen
-from ..draws import Draws
-from ..statistics import RARE_RATE, binomial_tail
-from .record import Verdict, counted, not_run
+from ...attacks.engine.balls import project, random_in_ball, steepest
+from ...attacks.engine.losses import cross_entropy
+from ...attacks.engine.passes import frozen
+from ...draws import Draws
+from ...statistics import RARE_RATE, binomial_tail
+from ..finding import Finding, counted, not_run
 from .subject import STEPS, Subject, follow
 
 _DRAWS = 5
 
 
-def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -> Verdict:
+def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -> Finding:
     """Judge how many survivors a weaker attack broke, which should break none and is granted 0.2 %.
 
     Args:
@@ -36,9 +36,9 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
     return replace(verdict, sentence=sentence.rstrip(".") + ".")
 
 
-def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Verdict:
+def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Finding:
     """Square on what every white-box attack left."""
-    from ..attacks import run
+    from ...attacks import run
 
     left = subject.take(survivors)
     broken = torch.zeros(len(left), dtype=torch.bool)
@@ -61,7 +61,7 @@ def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Ver
     return won("gradient_free_wins", f"Square with {queries} queries", broken, subject, remedy)
 
 
-def single_step_wins(subject: Subject, survivors: Tensor) -> Verdict:
+def single_step_wins(subject: Subject, survivors: Tensor) -> Finding:
     """One full step along the gradient from the image itself."""
     left = subject.take(survivors)
     broken = torch.zeros(len(left), dtype=torch.bool)
@@ -72,7 +72,7 @@ def single_step_wins(subject: Subject, survivors: Tensor) -> Verdict:
     return won("single_step_wins", "FGSM", broken, subject, "the loss is masked along PGD's way")
 
 
-def noise_wins(subject: Subject, survivors: Tensor, draws: int = _DRAWS) -> Verdict:
+def noise_wins(subject: Subject, survivors: Tensor, draws: int = _DRAWS) -> Finding:
     """Random points of the same ball."""
     left = subject.take(survivors)
     broken = torch.zeros(len(left), dtype=torch.bool, device=left.labels.device)
@@ -83,7 +83,7 @@ def noise_wins(subject: Subject, survivors: Tensor, draws: int = _DRAWS) -> Verd
     return won("noise_wins", f"Random noise ({draws} draws)", broken, subject, remedy)
 
 
-def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.Module]) -> Verdict:
+def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.Module]) -> Finding:
     """Perturbations of the same ball made on other models, or at other lambdas.
 
     Args:

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from ..attacks.engine.losses import cross_entropy, dlr
-from .record import FAIL, PASS, Verdict, above
+from ...attacks.engine.losses import cross_entropy, dlr
+from ..finding import FAIL, PASS, Finding, above
 from .subject import Loss, Subject
 
 _REPEATS = 2
 _SAME = 1e-4
 
 
-def randomised(subject: Subject) -> Verdict:
+def randomised(subject: Subject) -> Finding:
     """Compare logits of repeated calls; relative to their size, so that large logits do not look random."""
     first = subject.predict()
     others = [subject.predict() for _ in range(_REPEATS)]
@@ -24,11 +24,11 @@ def randomised(subject: Subject) -> Verdict:
     gap = max(float((other - first).abs().max()) for other in others) / scale
     if gap > _SAME:
         sentence = f"Logits differ by {gap:.2g} between calls: average over draws (EOT) before attacking."
-        return Verdict("randomised", FAIL, gap, sentence)
-    return Verdict("randomised", PASS, gap, "Repeated calls give the same logits.")
+        return Finding("randomised", FAIL, gap, sentence)
+    return Finding("randomised", PASS, gap, "Repeated calls give the same logits.")
 
 
-def probabilities(subject: Subject) -> Verdict:
+def probabilities(subject: Subject) -> Finding:
     """The share of rows that lie in [0, 1] and sum to 1."""
     rows = subject.predict()
     inside = (rows >= 0).all(1) & (rows <= 1).all(1) & ((rows.sum(1) - 1).abs() < 1e-3)
@@ -39,7 +39,7 @@ def probabilities(subject: Subject) -> Verdict:
     return above("probabilities", share, sentence, warn=0.1, fail=0.5)
 
 
-def zero_gradient(subject: Subject) -> Verdict:
+def zero_gradient(subject: Subject) -> Finding:
     """The share of samples without a usable input gradient, for cross-entropy and for DLR."""
     shares = [_share_without(subject, loss) for loss in (cross_entropy, dlr)]
     worst = max(shares)
@@ -56,7 +56,7 @@ def _share_without(subject: Subject, loss: Loss) -> float:
     return float((gradient == 0).flatten(1).all(1).double().mean())
 
 
-def test_time_optimisation(subject: Subject) -> Verdict:
+def test_time_optimisation(subject: Subject) -> Finding:
     """Watch one forward pass for calls of autograd, under whatever name the model imported it."""
     watched = {torch.autograd.grad.__code__, torch.autograd.backward.__code__}
     calls = 0
@@ -76,5 +76,5 @@ def test_time_optimisation(subject: Subject) -> Verdict:
         sentence = (
             f"The forward pass calls autograd ({calls} calls): attack through it, or without gradients."
         )
-        return Verdict("test_time_optimisation", FAIL, float(calls), sentence)
-    return Verdict("test_time_optimisation", PASS, 0.0, "The forward pass runs no autograd.")
+        return Finding("test_time_optimisation", FAIL, float(calls), sentence)
+    return Finding("test_time_optimisation", PASS, 0.0, "The forward pass runs no autograd.")

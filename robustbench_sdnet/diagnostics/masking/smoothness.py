@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..attacks.engine.losses import negative_margin
-from ..draws import Draws
-from .record import Verdict, above, not_run
+from ...attacks.engine.losses import negative_margin
+from ...draws import Draws
+from ..finding import Finding, above, not_run
 from .subject import Subject
 
 _SAMPLES = 24
@@ -30,7 +30,7 @@ def in_float64(subject: Subject) -> Subject | None:
     return exact if works else None
 
 
-def rough_loss(subject: Subject | None) -> Verdict:
+def rough_loss(subject: Subject | None) -> Finding:
     """How much more the margin moves under tiny random signs than its gradient says; 1 on a smooth loss.
 
     A step of size h along random signs moves a smooth loss by h |g|_2 in the root mean square.
@@ -55,7 +55,7 @@ def rough_loss(subject: Subject | None) -> Verdict:
     return above("rough_loss", value, sentence, warn=2.0, fail=3.0)
 
 
-def wrong_gradient(subject: Subject | None) -> Verdict:
+def wrong_gradient(subject: Subject | None) -> Finding:
     """The share of samples whose central differences and autograd disagree on most of four directions."""
     if subject is None:
         return not_run("wrong_gradient", "The model does not work in float64.")

@@ -16,19 +16,19 @@ from ..store.store import Store
 from . import diagnose
 
 if TYPE_CHECKING:
-    from . import Verdict
+    from . import Finding
 
 IMAGES = 100
 
 
-def check(
+def diagnose_cells(
     cells: Sequence[Cell],
     *,
     store: Store,
     worker: Worker,
     cheap: bool = True,
     on_check: Callable[[Cell], None] = lambda cell: None,
-) -> dict[str, list[Verdict]]:
+) -> dict[str, list[Finding]]:
     """Diagnose every answered attack of a plan, on its first images, against its own survivors; store the verdicts.
 
     A chain's stages are judged by the last one, and attacks without a budget are not judged.
@@ -38,7 +38,7 @@ def check(
         on_check: called before each.
     """
     stages = _earlier_stages(cells)
-    found: dict[str, list[Verdict]] = {}
+    found: dict[str, list[Finding]] = {}
     for cell in dict.fromkeys(cells):
         spec = cell.perturbation
         if cell.kind != "attack" or cell.id in stages or not isinstance(spec, AttackSpec):
@@ -63,7 +63,7 @@ def _earlier_stages(cells: Sequence[Cell]) -> set[str]:
 
 def _diagnosed(
     cell: Cell, spec: AttackSpec, eps: float, store: Store, worker: Worker, cheap: bool
-) -> list[Verdict]:
+) -> list[Finding]:
     outcome = store.outcome(cell.id, 0, IMAGES)
     count = 0 if outcome is None else len(outcome)
     data, device = worker.data, worker.device

@@ -13,11 +13,11 @@ NOTICED = 0.005  # above this share, say so
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Finding:
     """The answer of one check.
 
     Attributes:
-        check: its id, a key of `CHECKS`.
+        check: its id, a key of `DIAGNOSTICS`.
         verdict: "pass", "warn", "fail" or "not_run"; a fail marks the accuracy untrusted.
         value: the number behind it; None when it was not run.
         sentence: what that number means, for a reader.
@@ -32,53 +32,53 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Diagnostic:
     """A row of the table: what is asked, and whether it costs no more than a few passes a sample."""
 
     question: str
     cheap: bool = False
 
 
-CHECKS: Mapping[str, Check] = MappingProxyType(
+DIAGNOSTICS: Mapping[str, Diagnostic] = MappingProxyType(
     {
-        "randomised": Check("Do logits differ between calls on the same input?", cheap=True),
-        "probabilities": Check(
+        "randomised": Diagnostic("Do logits differ between calls on the same input?", cheap=True),
+        "probabilities": Diagnostic(
             "Does the model return probabilities, so that the loss saturates?", cheap=True
         ),
-        "zero_gradient": Check("Is the input gradient zero or not finite?", cheap=True),
-        "test_time_optimisation": Check("Does the forward pass run autograd?", cheap=True),
-        "gradient_free_wins": Check("Does Square break samples that white-box attacks do not?"),
-        "single_step_wins": Check("Does FGSM break samples that PGD does not?", cheap=True),
-        "not_monotone_in_eps": Check("Does robust accuracy rise with eps?"),
-        "unbounded_eps_survives": Check("Do samples survive a very large eps?"),
-        "transfer_wins": Check("Do perturbations made elsewhere break what the direct attack does not?"),
-        "noise_wins": Check("Does random noise break samples that PGD does not?", cheap=True),
-        "not_converged": Check("Do more steps lower accuracy, or does the loss still move?"),
-        "lost_success": Check("Are samples broken on the way but not at the end?"),
-        "rough_loss": Check("Is the loss unstable under tiny random perturbations?", cheap=True),
-        "losses_disagree": Check("Do cross-entropy and margin attacks disagree widely?"),
-        "restart_sensitive": Check("Do restarts or the step size change the accuracy?"),
-        "wrong_gradient": Check("Do finite differences contradict autograd?", cheap=True),
+        "zero_gradient": Diagnostic("Is the input gradient zero or not finite?", cheap=True),
+        "test_time_optimisation": Diagnostic("Does the forward pass run autograd?", cheap=True),
+        "gradient_free_wins": Diagnostic("Does Square break samples that white-box attacks do not?"),
+        "single_step_wins": Diagnostic("Does FGSM break samples that PGD does not?", cheap=True),
+        "not_monotone_in_eps": Diagnostic("Does robust accuracy rise with eps?"),
+        "unbounded_eps_survives": Diagnostic("Do samples survive a very large eps?"),
+        "transfer_wins": Diagnostic("Do perturbations made elsewhere break what the direct attack does not?"),
+        "noise_wins": Diagnostic("Does random noise break samples that PGD does not?", cheap=True),
+        "not_converged": Diagnostic("Do more steps lower accuracy, or does the loss still move?"),
+        "lost_success": Diagnostic("Are samples broken on the way but not at the end?"),
+        "rough_loss": Diagnostic("Is the loss unstable under tiny random perturbations?", cheap=True),
+        "losses_disagree": Diagnostic("Do cross-entropy and margin attacks disagree widely?"),
+        "restart_sensitive": Diagnostic("Do restarts or the step size change the accuracy?"),
+        "wrong_gradient": Diagnostic("Do finite differences contradict autograd?", cheap=True),
     }
 )
 
 
-def not_run(check: str, why: str) -> Verdict:
+def not_run(check: str, why: str) -> Finding:
     """A check that could not be made, with its reason."""
-    return Verdict(check, NOT_RUN, None, why)
+    return Finding(check, NOT_RUN, None, why)
 
 
-def seen_on(images: int, *verdicts: Verdict) -> list[Verdict]:
+def seen_on(images: int, *verdicts: Finding) -> list[Finding]:
     """The verdicts with the number of images they are about; those that were not run have none."""
     return [found if found.verdict == NOT_RUN else replace(found, images=images) for found in verdicts]
 
 
-def above(check: str, value: float, sentence: str, *, warn: float, fail: float) -> Verdict:
+def above(check: str, value: float, sentence: str, *, warn: float, fail: float) -> Finding:
     """Grade a number by two thresholds: fail above `fail`, warn above `warn`."""
-    return Verdict(check, FAIL if value > fail else WARN if value > warn else PASS, value, sentence)
+    return Finding(check, FAIL if value > fail else WARN if value > warn else PASS, value, sentence)
 
 
-def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, noticed: float) -> Verdict:
+def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, noticed: float) -> Finding:
     """Grade a count by exact binomial tests at 1 %: fail when it is too many for a rate of `tolerated`.
 
     Args:
@@ -93,10 +93,10 @@ def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, 
         verdict = FAIL
     elif exceeds_rare_rate(count, n, rate=noticed):
         verdict = WARN
-    return Verdict(check, verdict, float(count), sentence)
+    return Finding(check, verdict, float(count), sentence)
 
 
-def trusted(verdicts: Iterable[Verdict]) -> str:
+def trusted(verdicts: Iterable[Finding]) -> str:
     """The word beside an accuracy: untrusted after a fail, trusted after checks that ran, else unchecked."""
     found = {verdict.verdict for verdict in verdicts}
     if FAIL in found:

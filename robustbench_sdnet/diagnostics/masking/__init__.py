@@ -1,0 +1,1 @@
+"""The sixteen diagnostics of gradient masking, one family a file; they need torch."""

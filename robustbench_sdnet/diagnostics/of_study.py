@@ -1,0 +1,143 @@
+"""A study from its first question to its last diagnostic: everything goes through the store, so it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from ..planning import questions
+from ..planning.setting import Setting
+from ..planning.study import NOISES, Budget, lambdas
+from ..running import policies
+from ..running.ready import Ready, answer, attack_plan, corruption_plan, prepare
+from ..running.runner import Progress
+from ..specs import AttackSpec, Cell, Eps, LambdaSpec
+from ..store.store import Store
+from .of_cells import diagnose_cells
+
+OnProgress = Callable[[Progress], None]
+
+
+def _unseen(_: str) -> AbstractContextManager[OnProgress]:
+    return nullcontext(lambda progress: None)
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Who is told of a study's progress.
+
+    Attributes:
+        stage: from what a stage is called to a context that takes its progress.
+        fit, check: told of policies that are fitted, and of attacks before they are diagnosed.
+        ready: told of models and data before any work.
+    """
+
+    stage: Callable[[str], AbstractContextManager[OnProgress]] = _unseen
+    fit: policies.OnFit = policies.silent
+    check: Callable[[Cell], None] = lambda cell: None
+    ready: Callable[[Ready], None] = lambda ready: None
+
+
+def answer_study(
+    setting: Setting,
+    budget: Budget,
+    eps: Sequence[Eps],
+    *,
+    norm: str = "linf",
+    seed: int = 0,
+    scope: str = "stem",
+    watching: Watching = Watching(),
+) -> list[Cell]:
+    """Ask everything, store every answer, and diagnose the attacks; what is stored already is not done again.
+
+    Args:
+        setting: its `limit`, where given, takes the place of both numbers of images of the budget.
+        eps: the attacks' budgets.
+        scope: the layers that lambda is set on, "stem" or "all".
+
+    Returns:
+        Every cell of the study.
+
+    Raises:
+        InputError: something asked for is unknown, or no training images to fit a policy on.
+        ModelError: a model failed; the others' answers are stored.
+        StoreError: the store cannot be written.
+    """
+    setting = replace(setting, calibration_images=budget.calibration)
+    ready = prepare(setting)
+    watching.ready(ready)
+    count = min(setting.limit or budget.images, len(ready.data))
+    attacked = min(setting.limit or budget.attacked, len(ready.data))
+    numbers, attack_numbers = (
+        lambdas(ready.models, text, scope) for text in (budget.numbers, budget.attack_numbers)
+    )
+    noises = questions.corruptions_of(ready.data, NOISES, budget.severities, seed=seed)
+    cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
+    with watching.stage("noise") as update:
+        answer(replace(ready, count=count), cells, setting, on_progress=update)
+    attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
+    ready = replace(ready, count=attacked)
+    before = _stored(setting.store)
+    with watching.stage("attacks") as update:
+        answer(ready, attacks, setting, on_progress=update)
+    _diagnose(ready, attacks, setting.store, before, budget, watching.check)
+    return list(dict.fromkeys([*cells, *attacks]))
+
+
+def attack_cells(
+    ready: Ready,
+    budget: Budget,
+    eps: Sequence[Eps],
+    chosen: Sequence[LambdaSpec],
+    norm: str = "linf",
+    seed: int = 0,
+    precision: str = "auto",
+) -> list[Cell]:
+    """PGD at every lambda evaluated at every lambda, then Square, with random noise beside them."""
+
+    def specs(name: str, steps: int) -> list[AttackSpec]:
+        return questions.attack_specs(name, eps, norm, {"steps": str(steps)}, seed)
+
+    pgd = specs("pgd", budget.steps)
+    found = attack_plan(ready, pgd, chosen, chosen, precision)
+    if budget.warm_start:
+        found += attack_plan(ready, pgd, chosen, (), precision, warm_start=True)
+    found += attack_plan(ready, specs("square", budget.queries), chosen, (), precision, eps_curve=False)
+    return list(dict.fromkeys(found))
+
+
+def _diagnose(
+    ready: Ready,
+    cells: Sequence[Cell],
+    store_url: str,
+    before: Mapping[str, object],
+    budget: Budget,
+    on_check: Callable[[Cell], None],
+) -> None:
+    """Diagnose every ordinary PGD whose answers are new, or that was not diagnosed so far as asked."""
+    with Store(store_url) as store:
+        ranges, verdicts = store.ranges(), store.verdicts()
+        todo = []
+        for cell in cells:
+            if (
+                isinstance(cell.perturbation, AttackSpec)
+                and cell.perturbation.name == "pgd"
+                and not cell.warm
+            ):
+                old = ranges.get(cell.id) == before.get(cell.id)
+                found = verdicts.get(cell.id, [])
+                complete = bool(found) and (budget.cheap or any(_is_thorough(item) for item in found))
+                if not (old and complete):
+                    todo.append(cell)
+        diagnose_cells(todo, store=store, worker=ready.worker, cheap=budget.cheap, on_check=on_check)
+
+
+def _is_thorough(item: Mapping[str, object]) -> bool:
+    """Whether a diagnostic that the cheap ones leave out was made."""
+    return item["check"] == "gradient_free_wins" and item["verdict"] != "not_run"
+
+
+def _stored(store_url: str) -> Mapping[str, object]:
+    with Store(store_url) as store:
+        return store.ranges()

@@ -1,0 +1,106 @@
+"""The whole question in one plan: does another lambda help under noise, and against an adversary who knows it?
+
+Noises at several severities, at fixed numbers and by policies; PGD at every lambda, evaluated at every lambda; Square
+and random noise at every lambda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ..errors import unknown
+from ..specs import LambdaSpec, ModelSpec, decimal_text, parse_lambdas
+
+NOISES = "noise"
+POLICIES = "calibrated,label-free"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much a study looks at.
+
+    Attributes:
+        images, attacked: test images under noise, and under attack.
+        numbers, attack_numbers: the fixed lambdas of both; each model's training lambda is added.
+        queries: of Square, for each image.
+        calibration: training images that a policy is fitted on.
+        warm_start: PGD at each lambda also begins at its neighbour's perturbations.
+        cheap: only the diagnostics that cost a few passes a sample.
+    """
+
+    images: int
+    attacked: int
+    severities: tuple[int, ...]
+    numbers: str
+    attack_numbers: str
+    steps: int
+    queries: int
+    calibration: int
+    warm_start: bool
+    cheap: bool
+
+
+BUDGETS: Mapping[str, Budget] = MappingProxyType(
+    {
+        "small": Budget(
+            images=200,
+            attacked=100,
+            severities=(1, 3, 5),
+            numbers="0.1:0.7:0.2",
+            attack_numbers="0.1,0.3,0.7",
+            steps=20,
+            queries=200,
+            calibration=40,
+            warm_start=False,
+            cheap=True,
+        ),
+        "standard": Budget(
+            images=1000,
+            attacked=500,
+            severities=(1, 2, 3, 4, 5),
+            numbers="0.1:1.3:0.2",
+            attack_numbers="0.1:0.7:0.2,1.3",
+            steps=40,
+            queries=1000,
+            calibration=200,
+            warm_start=True,
+            cheap=True,
+        ),
+        "full": Budget(
+            images=10_000,
+            attacked=1000,
+            severities=(1, 2, 3, 4, 5),
+            numbers="0.1:1.4:0.1",
+            attack_numbers="0.1:1.3:0.2",
+            steps=100,
+            queries=5000,
+            calibration=200,
+            warm_start=True,
+            cheap=False,
+        ),
+    }
+)
+
+
+def budget_named(name: str) -> Budget:
+    """The budget of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in BUDGETS:
+        raise unknown("budget", name, BUDGETS)
+    return BUDGETS[name]
+
+
+def lambdas(models: Sequence[ModelSpec], numbers: str, scope: str = "stem") -> tuple[LambdaSpec, ...]:
+    """The fixed numbers with every model's training lambda among them, in order, then the policies."""
+    trained = [
+        LambdaSpec(decimal_text(model.training_lambda))
+        for model in models
+        if model.training_lambda is not None
+    ]
+    fixed = dict.fromkeys([*trained, *parse_lambdas(numbers, scope)])
+    return (*sorted(fixed, key=lambda lam: lam.fixed or 0.0), *parse_lambdas(POLICIES, scope))

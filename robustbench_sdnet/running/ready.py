@@ -1,0 +1,189 @@
+"""A setting resolved: models and images at hand, a worker for them, and the cells that they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..attacks.registry import attack_info
+from ..data.published import PublishedPixels
+from ..errors import DataError
+from ..planning import plan, questions
+from ..planning.setting import Setting
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..store.store import Store
+from . import policies
+from .device import pick_batch_size, pick_device
+from .runner import Progress, run
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data import ImageData
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A setting resolved: the images, the models that will be asked, and a worker for them."""
+
+    setting: Setting
+    data: ImageData
+    models: list[ModelSpec]
+    worker: Worker
+    count: int
+
+    def with_fits(
+        self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
+    ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
+        """Each model's lambdas, its policies fitted on training images and handed to the worker.
+
+        Raises:
+            InputError: a policy that cannot be deployed, or no training images for a data set that has none.
+        """
+        with Store(self.setting.store) as store:
+            folder = store.fits_folder
+        fits = policies.fit_policies(
+            self.models,
+            lambdas,
+            load=self.worker.model,
+            training_data=self._training_data,
+            folder=folder,
+            device=self.worker.device,
+            count=self.setting.calibration_images,
+            on_fit=on_fit,
+        )
+        for (key, _), (lam, policy) in fits.items():
+            self.worker.policies.setdefault(key, {})[lam] = policy
+        return lambda model: policies.resolved(model, lambdas, fits)
+
+    def _training_data(self) -> ImageData:
+        from ..data import load
+
+        return load(questions.training_set(self.data.name), "train", self.setting.data_root)
+
+    def has_images(self) -> bool:
+        """Whether the clean images are at hand: a folder of corrupted images may lack them."""
+        if not isinstance(self.data.pixels, PublishedPixels):
+            return True
+        try:
+            self.data.images(0, 1)
+        except DataError:
+            return False
+        return True
+
+
+def prepare(setting: Setting) -> Ready:
+    """Find data and models, and pick the device.
+
+    Raises:
+        InputError: an unknown name, no model at hand, or a device that is not there.
+        DataError: the data set is damaged.
+    """
+    from ..data import load
+
+    name = setting.data or questions.default_data(setting.runs)
+    device = pick_device(setting.device)
+    data = load(name, setting.split, setting.data_root)
+    models = questions.model_specs(setting.models, data, setting.runs, setting.data_root)
+    height, width = data.image_shape
+    batch = pick_batch_size(setting.batch_size, device, height * width)
+    worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
+    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)))
+
+
+def _load(spec: ModelSpec, device: str) -> nn.Module:
+    from ..zoo import load_model
+
+    model: nn.Module = load_model(spec.source, device=device)
+    return model
+
+
+def answer(
+    ready: Ready,
+    cells: Sequence[Cell],
+    setting: Setting,
+    *,
+    keep_images: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Answer cells and store the answers; what is stored already is not run again.
+
+    Raises:
+        ModelError: a model failed; the others' answers are stored.
+        StoreError: the store cannot be written.
+    """
+    with Store(setting.store) as store:
+        return run(
+            cells,
+            store=store,
+            worker=ready.worker,
+            count=ready.count,
+            keep_images=keep_images,
+            on_progress=on_progress,
+        )
+
+
+def corruption_plan(
+    ready: Ready,
+    corruptions: Sequence[CorruptionSpec],
+    lambdas: Sequence[LambdaSpec] = (),
+    precision: str = "float32",
+    on_fit: policies.OnFit = policies.silent,
+) -> list[Cell]:
+    """The cells of `corrupt`, lambda policies fitted first."""
+    chosen = ready.with_fits(policies.expand(lambdas), on_fit)
+    return plan.corruption_cells(
+        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
+    )
+
+
+def attack_plan(
+    ready: Ready,
+    attacks: Sequence[AttackSpec],
+    lambdas: Sequence[LambdaSpec] = (),
+    attack_lambdas: Sequence[LambdaSpec] = (),
+    precision: str = "auto",
+    eps_curve: bool = True,
+    on_fit: policies.OnFit = policies.silent,
+    warm_start: bool = False,
+) -> list[Cell]:
+    """The cells of `attack`, with random noise of the same budget beside every attack."""
+    chosen = ready.with_fits(lambdas, on_fit)
+    attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
+    spec = questions.data_spec(ready.data)
+
+    def search(attack: AttackSpec) -> str:
+        return search_precision(attack, precision, ready.worker.device)
+
+    return plan.attack_cells(
+        ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
+    )
+
+
+def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
+    """What "auto" comes to for an attack on a device: part of a cell's identity, since a coarser search may find less.
+
+    Noise is no search, other libraries compute in float32, and minimal-norm attacks compare values so close that
+    rounding would mislead them.
+    """
+    import torch
+
+    from ..attacks.engine.passes import wants_low_precision
+
+    if attack.kind == "noise" or ":" in attack.name:
+        return "float32"
+    if precision == "auto" and attack.eps is None:
+        return "float32"
+    return "bfloat16" if wants_low_precision(precision, torch.empty(0, device=device)) else "float32"
+
+
+def _with_noise(attacks: Sequence[AttackSpec]) -> list[AttackSpec]:
+    """The attacks, each budget with its random noise first, in the norms that noise is drawn in."""
+    noise: dict[AttackSpec, None] = {}
+    known = attack_info("noise").norms
+    for attack in attacks:
+        if attack.eps is not None and attack.kind != "noise" and attack.norm in known:
+            noise[questions.attack_specs("noise", [attack.eps], attack.norm, seed=attack.seed)[0]] = None
+    return [*(spec for spec in noise if spec not in attacks), *attacks]
