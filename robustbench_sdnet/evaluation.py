@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .corruptions.registry import expand
 from .errors import InputError
 from .planning import questions
-from .planning.setting import Setting
+from .planning.setting import Setting, Where
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
-from .specs import DEFAULT_STORE, AttackSpec, Eps, LambdaSpec, parse_lambdas
+from .specs import AttackSpec, Eps, LambdaSpec, parse_lambdas
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Unpack
 
     from .answers.records import Record
     from .diagnostics import Finding
@@ -36,15 +36,8 @@ def evaluate(
     lambda_scope: str = "stem",
     warm_start: bool = False,
     seed: int = 0,
-    store: str = DEFAULT_STORE,
-    limit: int | None = None,
-    split: str = "test",
-    device: str = "auto",
-    batch_size: int | None = None,
-    precision: str = "auto",
-    data_root: str | None = None,
-    runs: str | Path = "runs",
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    **where: Unpack[Where],
 ) -> pd.DataFrame:
     """Measure models under corruptions and attacks, at every lambda, and return the records of the store.
 
@@ -60,15 +53,8 @@ def evaluate(
         lambda_scope: the layers that lambda is set on, "stem" or "all".
         warm_start: each lambda's PGD begins at the perturbations of the lambda before it.
         seed: of corruptions and attacks.
-        store: URL of the result store; answers that it holds are not computed again.
-        limit: the first N images only.
-        split: "test" or "train".
-        device: "auto", "cpu" or "cuda".
-        batch_size: the largest batch; None for what suits the device.
-        precision: of attacks' searches: "auto", "float32" or "bfloat16".
-        data_root: where data sets lie.
-        runs: the folder of runs.
         on_progress: called before the first shard and after each.
+        where: store, limit, split, device and the others of `planning.setting.Where`.
 
     Returns:
         One row a record, the columns of `evaluation.records.FIELDS`.
@@ -86,25 +72,14 @@ def evaluate(
     names = _names(corruptions)
     attack_list = [spec for attack in attacks for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
-    setting = Setting(
-        models=models,
-        data=data,
-        data_root=data_root,
-        split=split,
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        store=store,
-        runs=Path(runs),
-    )
+    setting = Setting(models=models, data=data, **where)
     ready = prepare(setting)
     corruption_list = questions.corruptions_of(ready.data, names, severities, seed=seed) if names else []
     cells = corruption_plan(ready, corruption_list, chosen)
     if attack_list:
-        cells += attack_plan(ready, attack_list, chosen, attacked, precision, warm_start=warm_start)
+        cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
     answer(ready, cells, setting, on_progress=on_progress)
-    table: pd.DataFrame = pd.DataFrame(records(store), columns=list(FIELDS))
+    table: pd.DataFrame = pd.DataFrame(records(setting.store), columns=list(FIELDS))
     return table
 
 
@@ -150,13 +125,7 @@ def study(
     norm: str = "linf",
     lambda_scope: str = "stem",
     seed: int = 0,
-    store: str = DEFAULT_STORE,
-    limit: int | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-    precision: str = "auto",
-    data_root: str | None = None,
-    runs: str | Path = "runs",
+    **where: Unpack[Where],
 ) -> Study:
     """Does another lambda make these models robust? Noises, attacks, policies, diagnostics and a conclusion in one run.
 
@@ -168,13 +137,7 @@ def study(
         norm: of the attacks' budget.
         lambda_scope: the layers that lambda is set on, "stem" or "all".
         seed: of corruptions and attacks.
-        store: URL of the result store; what it holds is not computed again.
-        limit: the first N images only, in place of the budget's numbers.
-        device: "auto", "cpu" or "cuda".
-        batch_size: the largest batch; None for what suits the device.
-        precision: of attacks' searches: "auto", "float32" or "bfloat16".
-        data_root: where data sets lie.
-        runs: the folder of runs.
+        where: store, device and the others of `planning.setting.Where`; `limit` replaces the budget's numbers.
 
     Raises:
         InputError: something asked for is unknown or out of range.
@@ -184,17 +147,7 @@ def study(
     from .planning.study import budget_named
     from .zoo.names import describe_model
 
-    setting = Setting(
-        models=models,
-        data=data or (describe_model(models[0]).data or None),
-        data_root=data_root,
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        store=store,
-        runs=Path(runs),
-    )
+    setting = Setting(models=models, data=data or (describe_model(models[0]).data or None), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     return run_study(setting, budget_named(budget), budgets, norm=norm, seed=seed, scope=lambda_scope)
 
@@ -242,13 +195,8 @@ def diagnose(
     lambda_scope: str = "stem",
     transfer_from: Sequence[str] = (),
     cheap: bool = False,
-    limit: int = 100,
-    split: str = "test",
     seed: int = 0,
-    device: str = "auto",
-    batch_size: int | None = None,
-    data_root: str | None = None,
-    runs: str | Path = "runs",
+    **where: Unpack[Where],
 ) -> list[Finding]:
     """Does the model mask its gradients? Sixteen diagnostics, each pass, warn, fail or not_run with its number.
 
@@ -261,13 +209,8 @@ def diagnose(
         lambda_scope: the layers that `lam` is set on, "stem" or "all".
         transfer_from: other models whose perturbations are tried too.
         cheap: only the diagnostics that cost a few passes a sample.
-        limit: how many images, from the first.
-        split: "test" or "train".
         seed: of every random start, draw and direction.
-        device: "auto", "cpu" or "cuda".
-        batch_size: the largest batch; None for what suits the device.
-        data_root: where data sets lie.
-        runs: the folder of runs.
+        where: limit (default 100 images), split, device and the others of `planning.setting.Where`.
 
     Returns:
         One `Finding` for each row of `diagnostics.DIAGNOSTICS`, in its order; a fail says that an attack's accuracy
@@ -279,16 +222,7 @@ def diagnose(
     """
     from .diagnostics.of_model import diagnose_model
 
-    setting = Setting(
-        models=(model,),
-        data=data,
-        data_root=data_root,
-        split=split,
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        runs=Path(runs),
-    )
+    setting = Setting(models=(model,), data=data, **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     if len(budgets) > 1:
         raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")

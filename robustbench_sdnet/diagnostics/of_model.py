@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..data import load
 from ..data.tensors import to_images
 from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
-from ..planning.questions import default_data, shown_name
+from ..planning.questions import shown_name
 from ..planning.setting import Setting
-from ..running.device import pick_batch_size, pick_device
 from ..running.predict import check_labels, predict
+from ..running.ready import prepare
 from ..specs import Eps
 from ..zoo import describe_model, load_model
 from . import diagnose
@@ -74,16 +73,14 @@ def diagnose_model(
     """
     if eps.fraction == 0:
         raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
-    (source,) = setting.models
-    card, device = describe_model(source), pick_device(setting.device)
+    card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
-    data = load(setting.data or card.data or default_data(setting.runs), setting.split, setting.data_root)
-    count = min(setting.limit or IMAGES, len(data))
-    height, width = data.image_shape
-    images = to_images(data.images(0, count), device)
-    labels = torch.from_numpy(data.labels[:count]).to(device)
-    base: nn.Module = load_model(source, device=device)
+    ready = prepare(replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES))
+    data, worker, n = ready.data, ready.worker, ready.count
+    images = to_images(data.images(0, n), worker.device)
+    labels = torch.from_numpy(data.labels[:n]).to(worker.device)
+    base = worker.model(ready.models[0])
     classes = predict(base, images[:1], batch_size=1, name=card.name).shape[1]
     check_labels(int(labels.max()), classes, card.name)
 
@@ -102,14 +99,14 @@ def diagnose_model(
             cheap=cheap,
             model_at=model_at if deployed is not None else None,
             lambdas=transfer_lambdas(deployed, card.lam),
-            others={other: load_model(other, device=device) for other in others},
-            sample_ids=torch.from_numpy(data.ids[:count]),
-            batch_size=pick_batch_size(setting.batch_size, device, height * width),
+            others={other: load_model(other, device=worker.device) for other in others},
+            sample_ids=torch.from_numpy(data.ids[:n]),
+            batch_size=worker.batch_size,
         )
     except ModelError as error:
         raise ModelError(f"{card.name}: {error}") from error
     doubt = training_doubt(card, data, setting.data_root)
-    return Diagnosis(card.name, f"{shown_name(data.name)} ({setting.split})", count, doubt, findings)
+    return Diagnosis(card.name, f"{shown_name(data.name)} ({setting.split})", n, doubt, findings)
 
 
 def transfer_lambdas(deployed: float | None, trained: float | None) -> tuple[float, ...]:

@@ -1,27 +1,51 @@
-"""Where and on what a run works."""
+"""Where and on what a run works: the fields that every question shares, in one place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from ..specs import DEFAULT_STORE
 
 CALIBRATION_IMAGES = 200  # of the training split, seen clean and at half of the 35 published noise levels
 
 
+class Where(TypedDict, total=False):
+    """Keywords of `evaluate`, `sweep`, `study` and `diagnose`; left out, each is what `Setting` says.
+
+    Attributes:
+        store: URL of the result store; answers that it holds are not computed again.
+        limit: the first N images only.
+        split: "test" or "train".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        batch_size: the largest batch; None for what suits the device.
+        precision: of attacks' searches: "auto", "float32" or "bfloat16".
+        data_root: where data sets lie.
+        runs: the folder of runs.
+    """
+
+    store: str
+    limit: int | None
+    split: str
+    device: str
+    batch_size: int | None
+    precision: str
+    data_root: str | None
+    runs: str | Path
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where and on what a run works: models, images, device, store.
+    """A run's models and data, and where it works.
 
     Attributes:
         models: sources; empty for every model at hand that was trained on the data set.
         data: a data set's name; None for the newest run's.
-        limit: the first N images only.
-        batch_size: the largest batch; None for what suits the device.
-        precision: of attacks' searches: auto, float32 or bfloat16.
         calibration_images: training images that a lambda policy is fitted on.
+
+    The others are those of `Where`.
     """
 
     models: Sequence[str] = ()
@@ -33,5 +57,5 @@ class Setting:
     batch_size: int | None = None
     precision: str = "auto"
     store: str = DEFAULT_STORE
-    runs: Path = Path("runs")
+    runs: str | Path = "runs"
     calibration_images: int = CALIBRATION_IMAGES

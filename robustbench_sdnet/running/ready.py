@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..attacks.registry import attack_info
@@ -83,10 +84,10 @@ def prepare(setting: Setting) -> Ready:
     """
     from ..data import load
 
-    name = setting.data or questions.default_data(setting.runs)
+    name = setting.data or questions.default_data(Path(setting.runs))
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
-    models = questions.model_specs(setting.models, data, setting.runs, setting.data_root)
+    models = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)

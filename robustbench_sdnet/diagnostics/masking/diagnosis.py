@@ -39,18 +39,15 @@ def diagnose(
 
     Args:
         model: in [0, 1] images to logits, at the lambda that is deployed; left as it is.
-        images: (n, c, h, w) float32 in [0, 1].
-        labels: (n,) int64.
-        eps: the budget under trial, above 0.
-        norm: "linf" or "l2".
+        images, labels: (n, c, h, w) float32 in [0, 1], and (n,) int64.
+        eps, norm: the budget under trial, above 0.
         seed: of every random start, draw and direction.
         cheap: only the checks that cost a few passes a sample; the others say not_run.
         survivors: (n,) bool, robust under the attacks on trial; None attacks here, with PGD of 20 steps.
-        model_at: the model at another lambda, as a module of its own.
-        lambdas: other lambdas to transfer perturbations from, through `model_at`.
+        model_at, lambdas: the model at another lambda as a module of its own, and where to transfer from.
         others: other models to transfer from, by name.
         sample_ids: (n,) int64 that key the draws; None numbers the samples.
-        batch_size: at most this many samples at once.
+        batch_size: at most this many at once.
         queries: of the gradient-free attack, a survivor.
 
     Returns:
@@ -60,11 +57,9 @@ def diagnose(
         InputError: an argument is out of range, or there are no images.
         ModelError: the model raised or returned logits that are not finite.
     """
-    if not eps > 0:
-        raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
+    if not eps > 0 or len(images) == 0:
+        raise InputError(f"Diagnostics need an eps above 0 and an image, got {eps} and {len(images)} images.")
     ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
-    if len(images) == 0:
-        raise InputError("Diagnostics need at least one image, got none.")
     subject = Subject(
         model=model,
         images=images,
@@ -79,14 +74,13 @@ def diagnose(
     sources = {} if model_at is None else {f"lambda {value:g}": model_at(value) for value in lambdas}
     sources |= others or {}
     with frozen(model):
-        found = {
-            verdict.check: verdict for verdict in _verdicts(subject, sources, cheap=cheap, queries=queries)
-        }
+        made = _findings(subject, sources, cheap=cheap, queries=queries)
+    found = {finding.check: finding for finding in made}
     skipped = "Not among the cheap checks; `sdnet-bench diagnose` makes them all."
     return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
 
 
-def _verdicts(
+def _findings(
     subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool, queries: int
 ) -> list[Finding]:
     randomised = instant.randomised(subject)
