@@ -45,6 +45,10 @@ class TrainingError(SdnetBenchError):
     """Training stopped: the loss is not finite, or a run cannot be resumed."""
 
 
+class GradientWarning(UserWarning):
+    """An attack stood still: the first gradient of too many samples was zero or not finite."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Say that `name` is no `kind`, with the nearest known name first.
 

@@ -16,6 +16,7 @@ from ..statistics import wilson
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store
 from .distances import of_outcome, quantile
+from .trust import first_gradients, judged, with_parents
 
 FIELDS = (
     "model",
@@ -73,14 +74,19 @@ def records(
             return records(opened, with_cost=with_cost, only=only, limit=limit)
     found: list[Record] = []
     answered: list[tuple[Cell, Outcome]] = []
-    verdicts = store.verdicts()
+    verdicts, signs = store.verdicts(), {}
     seen = {cell_id: n if limit is None else min(n, limit) for cell_id, (_, n, _) in store.progress().items()}
     cells = {cell_id: cell for cell_id, cell in store.cells().items() if only is None or cell_id in only}
     for cell_id, cell in answered_exactly(cells, seen).items():
         shards = list(store.shards(cell_id, limit))
         outcome = Outcome.join(shard.outcome for shard in shards)
         answered.append((cell, outcome))
-        found.append(_record(cell, outcome, shards, _verdict(verdicts.get(cell_id)), with_cost))
+        signs[cell_id] = first_gradients(shards)
+        found.append(_record(cell, outcome, shards, "unchecked", with_cost))
+    for row, (gradients, silent) in zip(
+        found, with_parents((cell for cell, _ in answered), signs).values(), strict=True
+    ):
+        row["verdict"] = judged(verdicts.get(row["cell"], ()), gradients, silent)
     if not found:
         raise StoreError(
             f"The store {store.url.render_as_string()} holds no results. "
@@ -280,12 +286,6 @@ def _summed(group: Sequence[Record], with_cost: bool) -> Record:
     if with_cost:
         found["seconds"] = round(sum(row["seconds"] for row in group), 3)
     return found
-
-
-def _verdict(checks: Sequence[Mapping[str, Any]] | None) -> str:
-    if not checks:
-        return "unchecked"
-    return "untrusted" if any(check["verdict"] == "fail" for check in checks) else "trusted"
 
 
 def _provenance(cell_id: str, cell: Cell, shards: Sequence[Shard]) -> dict[str, Any]:

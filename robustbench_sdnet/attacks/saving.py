@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import whole
-from .engine.passes import Classifier, Passes, frozen
+from .engine.guards import frozen
+from .engine.passes import Classifier, Passes
 
 BATCH_SIZE = 100
 

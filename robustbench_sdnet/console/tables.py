@@ -73,6 +73,7 @@ def finish(
     say_doubts(ready)
     with shown_progress(verb, quiet=as_json) as update:
         progress = answer(ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update)
+    say_silence(cells, asked, ready.count)
     failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
     if saving:
         _save(ready, cells, asked, saving)
@@ -100,6 +101,19 @@ def say_doubts(ready: Ready) -> None:
         click.echo(f"Warning: {doubt}", err=True)
     for doubt in input_doubts(ready.models, ready.worker):
         click.echo(f"Warning: {doubt}", err=True)
+
+
+def say_silence(cells: Sequence[Cell], asked: Asked, count: int) -> None:
+    """Warn of attacks whose first gradients were zero or not finite: there they stand still."""
+    from ..answers.trust import first_gradients
+    from ..attacks.signs import stands_still
+    from ..store.store import Store
+
+    with Store(asked.store) as store:
+        for cell in dict.fromkeys(cell for cell in cells if cell.kind == "attack"):
+            found = stands_still(*first_gradients(store.shards(cell.id, count)))
+            if found:
+                click.echo(f"Warning: {_name(cell)}: {found} Its accuracy is untrusted.", err=True)
 
 
 def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from ..answers.trust import trust
+
 PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
 
 TOLERATED = 0.02  # share of samples that more steps or restarts may still break
@@ -98,7 +100,4 @@ def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, 
 
 def trusted(verdicts: Iterable[Finding]) -> str:
     """The word beside an accuracy: untrusted after a fail, trusted after checks that ran, else unchecked."""
-    found = {verdict.verdict for verdict in verdicts}
-    if FAIL in found:
-        return "untrusted"
-    return "trusted" if found & {PASS, WARN} else "unchecked"
+    return trust(verdict.verdict for verdict in verdicts)

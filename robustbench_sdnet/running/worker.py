@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import resource
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from ..data.published import PublishedPixels, corrupted_images
 from ..data.tensors import to_images
-from ..errors import ModelError, SdnetBenchError
+from ..errors import GradientWarning, ModelError, SdnetBenchError
 from ..planning.plan import Task
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.outcome import Outcome
@@ -92,6 +93,7 @@ class Worker:
     _models: dict[ModelSpec, nn.Module] = field(default_factory=dict)
     _failed: dict[ModelSpec, Failure] = field(default_factory=dict)
 
+    @torch.inference_mode(False)  # attacks find no gradient in it, and models made in it give none later
     def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
         """Every cell of a task, or why its model cannot answer."""
         perturbation = task.cells[0].perturbation
@@ -116,6 +118,7 @@ class Worker:
             found.append(self._failed[spec])
         return found
 
+    @torch.inference_mode(False)
     def model(self, spec: ModelSpec) -> nn.Module:
         """A model, loaded once."""
         if spec not in self._models:
@@ -177,6 +180,8 @@ class Worker:
         found[there] = result.images.to(images.dtype)
         outcome = _attack_outcome(result, ids, alive, before, _fixed(cell.lam), residual)
         cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
+        if result.gradients:
+            cost |= {"gradients": result.gradients, "silent": result.silent}
         return Answer(cell, outcome, cost, found.cpu().numpy())
 
     def _before(self, cell: Cell, inputs: Inputs, images: Tensor) -> Tensor:
@@ -285,10 +290,14 @@ def run_attack(
     }
     eps = None if spec.eps is None else float(spec.eps)
     try:
-        if start is not None and eps is not None:
-            given = {**dict(spec.params), "random_start": False}
-            return attacks.pgd(classifier, images, labels, eps=eps, start=start, **given, **shared)
-        return attacks.run(spec.name, classifier, images, labels, eps=eps, params=dict(spec.params), **shared)
+        with warnings.catch_warnings():
+            # The answer holds the counts, from which the command line warns.
+            warnings.simplefilter("ignore", GradientWarning)
+            if start is not None and eps is not None:
+                given = {**dict(spec.params), "random_start": False}
+                return attacks.pgd(classifier, images, labels, eps=eps, start=start, **given, **shared)
+            params = dict(spec.params)
+            return attacks.run(spec.name, classifier, images, labels, eps=eps, params=params, **shared)
     except ModelError as error:
         raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
 

@@ -382,7 +382,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _scaled(cost: Mapping[str, Any], share: float) -> dict[str, Any]:
-    counted = ("forwards", "backwards", "seconds")
+    counted = ("forwards", "backwards", "gradients", "silent", "seconds")
     return {key: type(value)(value * share) if key in counted else value for key, value in cost.items()}
 
 

@@ -168,16 +168,15 @@ def test_a_model_without_logits_is_named():
         attacks.fgsm(lambda images: images.flatten(1)[:, :1], images, labels, eps=0.1, batch_size=1)
 
 
-def test_a_model_without_gradient_stays_robust():
+def test_a_model_without_gradient_is_refused():
     images = torch.rand(4, 1, 3, 3)
 
     def model(images):
         return images.detach().flatten(1)[:, :2]
 
     labels = model(images).argmax(1)
-    result = attacks.pgd(model, images, labels, eps=1e-6, random_start=False)
-    assert bool(result.robust.all())
-    assert torch.equal(result.images, images)
+    with pytest.raises(ModelError, match=r"lets no gradient through.*square"):
+        attacks.pgd(model, images, labels, eps=1e-6, random_start=False)
 
 
 @pytest.mark.parametrize(

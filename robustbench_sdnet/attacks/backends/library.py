@@ -16,10 +16,18 @@ from torch import Tensor, nn
 from ...draws import stream_key
 from ...errors import InputError, ModelError, SdnetBenchError
 from ..engine.balls import column, lengths, project
+from ..engine.guards import frozen, tracked, usable
 from ..engine.losses import margin
-from ..engine.passes import Classifier, Passes, frozen
+from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
-from ..native.wrapper import DEFAULT_BATCH_SIZE, assert_inside, checked, nothing, positive
+from ..native.wrapper import (
+    DEFAULT_BATCH_SIZE,
+    assert_inside,
+    checked,
+    nothing,
+    positive,
+    warn_of_silence,
+)
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
@@ -31,22 +39,36 @@ class Counted(nn.Module):
     def __init__(self, passes: Passes, classes: int, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__()
         self.classes = classes
+        self.gradients = self.silent = 0
+        self.first = True
         self._passes = passes
         self._dtype = dtype
         # Libraries read the device from the first parameter.
         self.anchor = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self._passes.call(images.to(self._dtype))
+        asks = images.requires_grad and torch.is_grad_enabled()
+        logits = self._passes.call(images.to(self._dtype), asks=asks)
         if logits.requires_grad:
             hooked: Any = logits
             hooked.register_hook(self._count_backward)
+        if asks and self.first:
+            watched: Any = images
+            watched.register_hook(self._look)
         return logits
+
+    def _look(self, gradient: Tensor) -> None:
+        """Count the first gradient of every sample of a batch, and those that are silent."""
+        if self.first:
+            self.first = False
+            self.gradients += len(gradient)
+            self.silent += int(silent(gradient).sum())
 
     def _count_backward(self, gradient: Tensor) -> None:
         self._passes.backwards += len(gradient)
 
 
+@torch.inference_mode(False)
 def run_library(
     perturb: Perturb,
     name: str,
@@ -73,6 +95,7 @@ def run_library(
     ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids, norms=(norm,))
     if len(images) == 0:
         return nothing(images)
+    images, labels, model = usable(images), usable(labels), tracked(model)
     size = positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
     passes = Passes(model, low_precision=False, batch_size=size)
     with frozen(model):
@@ -83,6 +106,7 @@ def run_library(
         wanted = clean.nonzero()[:, 0]
         for start in range(0, len(wanted), size):
             index = wanted[start : start + size]
+            counted.first = True
             with _seeded(seed, name, ids[index], images.device):
                 raw[index] = _perturbed(perturb, name, counted, images[index], labels[index])
         passes.check()
@@ -90,6 +114,7 @@ def run_library(
         inside = _inside(raw, images, eps, norm)
         margins = raw_margin if torch.equal(inside, raw) else margin(passes.exact(inside), labels)
     assert_inside(inside, images, eps, norm)
+    warn_of_silence(counted.gradients, counted.silent)
     broken_at = torch.where(margins < 0, 1, -1)
     # Without a budget what counts is what is handed back; with one, how far the library had to go.
     sought, broken = (inside, margins) if eps is None else (raw, raw_margin)
@@ -102,6 +127,8 @@ def run_library(
         margin=margins.float(),
         forwards=passes.forwards,
         backwards=passes.backwards,
+        gradients=counted.gradients,
+        silent=counted.silent,
         extra={
             "raw_robust": clean & (raw_margin >= 0),
             "raw_distance": lengths(raw - images, norm),

@@ -39,6 +39,8 @@ class Outcome:
     margin: Tensor
     broken_at: Tensor
     lost: Tensor
+    gradients: int
+    silent: int
 
 
 FOLD_FROM = 10
@@ -94,6 +96,8 @@ class _Engine:
         self.images = shard.images.clone()
         self.margin = start.clone()
         self.first = torch.zeros_like(shard.labels)
+        self.unseen = torch.ones_like(shard.labels, dtype=torch.bool)
+        self.gradients = torch.zeros(2, dtype=torch.int64, device=shard.labels.device)
         # Looking at a mask is free on a CPU; on a device the host would wait for it, so it looks less often.
         self.every = 1 if shard.images.device.type == "cpu" else 4
 
@@ -109,6 +113,7 @@ class _Engine:
                 new = _take(self.shard, queue[position : position + room])
                 position += len(new)
                 fresh = self.search.begin(new)
+                self.passes.watched = True
                 state = (
                     {name: torch.cat([state[name], fresh[name]]) for name in fresh} if len(rows) else fresh
                 )
@@ -116,6 +121,8 @@ class _Engine:
             done = torch.zeros_like(rows.labels, dtype=torch.bool)
             for _ in range(self.every):
                 step = self.search.step(self.passes, rows, state)
+                if self.passes.watched:
+                    self._count_first(rows, step)
                 track = self._follow(track, rows, step, done)
                 done = done | step.done
             rows, state, track = self._release(rows, state, track, done)
@@ -134,7 +141,9 @@ class _Engine:
         broken_at = torch.where(self.first > 0, self.first, end)
         broken_at = torch.where(wrong, broken_at, -1)
         broken_at = torch.where(clean, broken_at, 0)
-        return Outcome(self.images, clean, self.margin, broken_at, clean & ~wrong & (self.first > 0))
+        lost = clean & ~wrong & (self.first > 0)
+        seen, silent = self.gradients.tolist()
+        return Outcome(self.images, clean, self.margin, broken_at, lost, seen, silent)
 
     def _fresh_track(self, rows: Rows) -> Track:
         margins = self.start[rows.index]
@@ -142,6 +151,17 @@ class _Engine:
         if self.search.minimal or (self.search.returns_last and not self.early_stop):
             scores = torch.full_like(margins, torch.inf)
         return Track(rows.images, margins, scores, torch.zeros_like(rows.index))
+
+    def _count_first(self, rows: Rows, step: Step) -> None:
+        """Count each sample's first gradient, and whether it was silent.
+
+        Only where the prediction is still right: a loss may be flat by construction beyond the boundary.
+        """
+        silent, self.passes.watched, self.passes.silent = self.passes.silent, False, None
+        if silent is not None:
+            asked = self.unseen[rows.index] & (margin(step.logits, rows.labels) >= 0)
+            self.unseen[rows.index] = False
+            self.gradients += torch.stack([asked.sum(), (asked & silent).sum()])
 
     def _follow(self, track: Track, rows: Rows, step: Step, ended: Tensor) -> Track:
         """Keep the first success or, until then, the image closest to breaking."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -51,16 +50,32 @@ AGREEMENT = 1e-4
 """How far the logits of a folded model may be off, as a share of the largest."""
 
 
+REMEDY = "Let the gradient through, or attack with square, which needs none."
+
+
 class Passes:
     """A model's forward and backward passes, as attacks use them.
 
     Attributes:
         forwards, backwards: samples passed so far, padding left out.
         low_precision: the search runs in bfloat16.
+        silent: (m,) bool of the latest gradients, taken where `watched`: zero everywhere, or not finite somewhere.
     """
 
-    def __init__(self, model: Classifier, *, low_precision: bool, batch_size: int, repeats: int = 1) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        *,
+        low_precision: bool,
+        batch_size: int,
+        repeats: int = 1,
+        lenient: bool = False,
+    ) -> None:
+        """Passes; `lenient` ones take a gradient that does not exist for zero, others raise."""
         self.model = model
+        self.lenient = lenient
+        self.watched = False
+        self.silent: Tensor | None = None
         self.low_precision = low_precision
         self.batch_size = batch_size
         self.repeats = repeats
@@ -135,10 +150,13 @@ class Passes:
         rows = torch.arange(len(images), device=images.device)
         return self._gradient(images, loss, rows)
 
-    def call(self, images: Tensor) -> Tensor:
-        """Logits of one batch as it comes, gradients recorded, for attacks that bring their own batches."""
+    def call(self, images: Tensor, *, asks: bool) -> Tensor:
+        """Logits of one batch as it comes, for attacks that bring their own batches; `asks` wants a gradient."""
         self.forwards += len(images)
-        return self._call(images, self.model, low=False)
+        logits = self._call(images, self.model, low=False)
+        if asks and not logits.requires_grad:
+            raise self._no_gradient()
+        return logits
 
     def check(self) -> None:
         """Raise if any logits so far were not finite (the only place that waits for the device)."""
@@ -157,6 +175,8 @@ class Passes:
         rows = (~skip).nonzero()[:, 0]
         if len(rows):
             logits[rows], gradient[rows] = self._gradient(images[rows], loss, rows)
+            if self.silent is not None:
+                self.silent = torch.zeros_like(skip).index_copy(0, rows, self.silent)
         return logits, gradient
 
     def _gradient(self, images: Tensor, loss: Loss, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,7 +188,7 @@ class Passes:
             for _ in range(self.repeats):
                 with torch.enable_grad():
                     logits = self._call(piece, self._search, low=self.low_precision)[:count]
-                    gradient = _input_gradient(loss(logits, rows[start:stop]).sum(), piece)
+                    gradient = self._input_gradient(loss(logits, rows[start:stop]).sum(), piece)
                 total_logits = logits.detach() if total_logits is None else total_logits + logits.detach()
                 total = gradient if total is None else total + gradient
             self.forwards += count * self.repeats
@@ -180,10 +200,33 @@ class Passes:
             all_logits.append(total_logits)
             all_gradients.append(total[:count].contiguous())
         gradients = _joined(all_gradients)
+        self.silent = silent(gradients) if self.watched else None
         # Looking is free on a CPU, and cheaper than writing everything anew.
         if gradients.device.type != "cpu" or not bool(torch.isfinite(gradients.sum())):
             gradients = gradients.nan_to_num(0, 0, 0)
         return _joined(all_logits), gradients
+
+    def _input_gradient(self, value: Tensor, images: Tensor) -> Tensor:
+        gradient = None
+        try:
+            if value.requires_grad:
+                (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise ModelError(
+                f"The model raised {type(error).__name__} in its backward pass: {reason}"
+            ) from error
+        if gradient is None and not self.lenient:
+            raise self._no_gradient()
+        return torch.zeros_like(images) if gradient is None else gradient
+
+    def _no_gradient(self) -> ModelError:
+        return ModelError(
+            f"Model {type(self.model).__name__} lets no gradient through to its images: its forward pass runs under "
+            f"no_grad or inference_mode, detaches, or leaves torch. {REMEDY}"
+        )
 
     def _logits(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
         outputs = []
@@ -205,8 +248,9 @@ class Passes:
         except Exception as error:  # a model may raise anything: it becomes one line
             reason = (str(error).strip().splitlines() or [""])[0]
             shape = tuple(images.shape)
+            remedy = f" {REMEDY}" if "call numpy() on Tensor that requires grad" in reason else ""
             raise ModelError(
-                f"Model {name} raised {type(error).__name__} on images {shape}: {reason}"
+                f"Model {name} raised {type(error).__name__} on images {shape}: {reason}{remedy}"
             ) from error
         wanted = f"logits ({len(images)}, 2 or more classes)"
         if not isinstance(logits, Tensor):
@@ -221,18 +265,10 @@ class Passes:
         return logits
 
 
-def _input_gradient(value: Tensor, images: Tensor) -> Tensor:
-    """The gradient, zero where the model does not let one through (a detached or constant output)."""
-    if not value.requires_grad:
-        return torch.zeros_like(images)
-    try:
-        (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(f"The model raised {type(error).__name__} in its backward pass: {reason}") from error
-    return torch.zeros_like(images) if gradient is None else gradient
+def silent(gradients: Tensor) -> Tensor:
+    """(m,) bool: a gradient that moves nothing, or that is not finite."""
+    flat = gradients.flatten(1)
+    return (flat == 0).all(1) | ~torch.isfinite(flat).all(1)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -245,26 +281,6 @@ def _padded(images: Tensor, shape: int) -> Tensor:
         images = torch.cat([images, images[:1].expand(shape - len(images), *images.shape[1:])])
     layout = torch.channels_last if images.dim() == 4 else torch.contiguous_format
     return images.detach().clone(memory_format=layout)
-
-
-@contextmanager
-def frozen(model: Classifier) -> Iterator[None]:
-    """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after."""
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    modes = {module: module.training for module in model.modules()}
-    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        model.eval()
-        for parameter in flags:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, flag in flags.items():
-            parameter.requires_grad_(flag)
 
 
 def wants_low_precision(precision: str, images: Tensor) -> bool:

@@ -23,6 +23,8 @@ class AttackResult:
         margin: (n,) float32, logit of the label minus the largest other logit, at `images`.
         forwards: samples passed forward through the model.
         backwards: samples passed backward through the model.
+        gradients: samples whose first gradient was looked at, where the prediction was still right.
+        silent: those of them whose first gradient was zero or not finite, so that the attack stands still.
         extra: what only some attacks have, such as `distance` (n,) of a minimal-norm attack, or
             `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`).
     """
@@ -34,6 +36,8 @@ class AttackResult:
     margin: Tensor
     forwards: int
     backwards: int
+    gradients: int = 0
+    silent: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

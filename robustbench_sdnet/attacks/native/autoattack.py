@@ -9,12 +9,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..engine.guards import usable
 from ..engine.passes import Classifier
 from ..engine.result import AttackResult
 from ..registry import ATTACKS, chain, check_params
 from .wrapper import checked, nothing
 
 
+@torch.inference_mode(False)
 def autoattack(
     model: Classifier,
     images: Tensor,
@@ -44,6 +46,7 @@ def autoattack(
     """
     options = check_params(ATTACKS["autoattack"], {"variant": variant})
     ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
+    images, labels = usable(images), usable(labels)
     whole = nothing(images)
     stage = torch.full_like(labels, -1)
     alive = torch.arange(len(images), device=images.device)
@@ -75,4 +78,6 @@ def _merged(whole: AttackResult, part: AttackResult, index: Tensor) -> AttackRes
         margin=whole.margin.index_copy(0, index, part.margin),
         forwards=whole.forwards + part.forwards,
         backwards=whole.backwards + part.backwards,
+        gradients=whole.gradients + part.gradients,
+        silent=whole.silent + part.silent,
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ...errors import InputError, unknown
+from ...errors import GradientWarning, InputError, unknown
 from ..engine.active import Outcome, run_search
 from ..engine.balls import NORMS, lengths, outside
-from ..engine.passes import Classifier, Passes, frozen, wants_low_precision
+from ..engine.guards import frozen, tracked, usable
+from ..engine.passes import Classifier, Passes, wants_low_precision
 from ..engine.result import AttackResult
 from ..engine.search import Search
+from ..signs import stands_still
 
 TOLERANCE = 1e-6
 """How far rounding may carry an image out of its ball or out of [0, 1]."""
@@ -20,6 +23,7 @@ TOLERANCE = 1e-6
 DEFAULT_BATCH_SIZE = 100
 
 
+@torch.inference_mode(False)
 def run_native(
     search: Search,
     model: Classifier,
@@ -36,8 +40,9 @@ def run_native(
 ) -> AttackResult:
     """Run a search on the active set and check what it found; see `pgd` for the arguments."""
     ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
+    images, labels = usable(images), usable(labels)
     passes = Passes(
-        model,
+        tracked(model),
         # Without early leaving nothing is confirmed on the way, so that `auto` searches in full precision.
         low_precision=wants_low_precision(_for_search(search, precision, early_stop=early_stop), images),
         batch_size=positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
@@ -45,9 +50,10 @@ def run_native(
     )
     if len(images) == 0:
         return nothing(images)
-    with frozen(model):
+    with frozen(passes.model):
         outcome = run_search(search, passes, images, labels, ids, early_stop=early_stop)
     assert_inside(outcome.images, images, eps, norm)
+    warn_of_silence(outcome.gradients, outcome.silent)
     return AttackResult(
         images=outcome.images,
         clean=outcome.clean,
@@ -56,8 +62,17 @@ def run_native(
         margin=outcome.margin.float(),
         forwards=passes.forwards,
         backwards=passes.backwards,
+        gradients=outcome.gradients,
+        silent=outcome.silent,
         extra=_extra(search, outcome, images, norm, early_stop=early_stop),
     )
+
+
+def warn_of_silence(gradients: int, silent: int) -> None:
+    """Warn where more first gradients were zero or not finite than chance explains."""
+    found = stands_still(gradients, silent)
+    if found:
+        warnings.warn(found, GradientWarning, stacklevel=4)
 
 
 def _for_search(search: Search, precision: str, *, early_stop: bool) -> str:

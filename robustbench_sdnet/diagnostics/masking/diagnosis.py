@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...attacks.engine.guards import frozen, tracked, usable
 from ...attacks.engine.losses import negative_margin
-from ...attacks.engine.passes import frozen
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
 from ..finding import DIAGNOSTICS, FAIL, Finding, not_run, seen_on
@@ -18,6 +18,7 @@ from .subject import STEPS, Subject, follow
 _CHEAP_SAMPLES = 100
 
 
+@torch.inference_mode(False)
 def diagnose(
     model: nn.Module,
     images: Tensor,
@@ -60,10 +61,11 @@ def diagnose(
     if not eps > 0 or len(images) == 0:
         raise InputError(f"Diagnostics need an eps above 0 and an image, got {eps} and {len(images)} images.")
     ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
+    model = tracked(model)
     subject = Subject(
         model=model,
-        images=images,
-        labels=labels,
+        images=usable(images),
+        labels=usable(labels),
         ids=ids,
         eps=eps,
         norm=norm,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ...attacks.engine.balls import project, random_in_ball, steepest
+from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy
-from ...attacks.engine.passes import frozen
 from ...draws import Draws
 from ...statistics import RARE_RATE, binomial_tail
 from ..finding import Finding, counted, not_run

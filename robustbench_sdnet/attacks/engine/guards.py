@@ -1,0 +1,48 @@
+"""A model as an attack may use it: outside inference mode, in evaluation mode, its weights left alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from .passes import Classifier
+
+AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
+
+
+def tracked(model: AnyClassifier) -> AnyClassifier:
+    """The model, or a copy of one that was made in inference mode, whose tensors autograd refuses."""
+    if isinstance(model, nn.Module):
+        tensors = (*model.parameters(), *model.buffers())
+        if any(tensor.is_inference() for tensor in tensors):
+            return copy.deepcopy(model)
+    return model
+
+
+@contextmanager
+def frozen(model: Classifier) -> Iterator[None]:
+    """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after."""
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    modes = {module: module.training for module in model.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval()
+        for parameter in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+
+
+def usable(values: Tensor) -> Tensor:
+    """The values as autograd takes them: a copy of what was made in inference mode."""
+    return values.clone() if values.is_inference() else values

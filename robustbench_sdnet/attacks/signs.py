@@ -1,0 +1,22 @@
+"""The sign that every gradient attack leaves for free: first gradients that were zero or not finite. Needs no torch."""
+
+from __future__ import annotations
+
+from ..statistics import exceeds_rare_rate
+
+CHECK = "zero_gradient"
+
+
+def stands_still(gradients: int, silent: int) -> str | None:
+    """What to say of an attack whose first gradients were silent more often than chance explains; None of others.
+
+    Args:
+        gradients: samples whose first gradient was looked at.
+        silent: those where it was zero or not finite.
+    """
+    if not exceeds_rare_rate(silent, gradients):
+        return None
+    return (
+        f"The first gradient is zero or not finite on {silent} of {gradients} images, where the attack stands still. "
+        "Attack with square, which needs no gradient, or see what stops the gradient (saturated logits, rounding)."
+    )
