@@ -85,6 +85,8 @@ def whole(path: Path | str, *, keep: Path | None = None) -> Iterator[BinaryIO]:
             raise
         _sync_folder(target.parent)
     except OSError as error:
+        if error.errno is None:  # not the system's: what the block reads is damaged
+            raise
         raise cannot_write(path, error) from error
 
 
@@ -118,7 +120,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of a file, which is made where it is missing and ends with the process however that ends.
 
     Args:
-        path: the file; it stays.
+        path: the file; who holds it may move or remove it.
         wait: for another process that holds it.
 
     Yields:
@@ -128,12 +130,24 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         WriteError: the file cannot be made.
     """
     make_folder(path.parent)
+    while True:
+        try:
+            stream = path.open("ab")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        with stream:
+            held = _lock(stream, wait=wait) is not False
+            # Whoever held it may have moved or removed the file meanwhile: the lock of that one says nothing.
+            if _is_at(path, stream):
+                yield held
+                return
+
+
+def _is_at(path: Path, stream: BinaryIO) -> bool:
     try:
-        stream = path.open("ab")
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    with stream:
-        yield _lock(stream, wait=wait) is not False
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(stream: BinaryIO, *, wait: bool) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from ..console import options
 from ..corruptions.registry import expand
 from ..data.registry import check_name, data_root
 from ..errors import InputError
-from ..files import whole
+from ..files import write_whole
 from ..wording import counted
 
-Update = Callable[[int, int, str], None]
+Update = Callable[[int, int | None, str], None]
 
 output_option = click.option(
     "--output", type=click.Path(path_type=Path), required=True, metavar="PATH", help="Where to write."
@@ -60,8 +61,8 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
       sdnet-bench data prepare cifar10c
       sdnet-bench corrupt --data cifar10c:DIR --severity 1-5
     """
-    from ..data.resumable import archive
-    from ..data.resumable import prepare as fetch_and_unpack
+    from ..data.archives import archive
+    from ..data.archives import prepare as fetch_and_unpack
 
     entry = archive(name)
     folder = output or _root(data_root) / Path(entry.url).stem
@@ -173,8 +174,9 @@ def show(
 
     images = load(source, "test", root=data_root).images(0, count)
     sheet = contact_sheet(images, names, severities, seed=seed, scale=scale)
-    with whole(output) as file:
-        sheet.save(file, format=kind)
+    content = io.BytesIO()
+    sheet.save(content, format=kind)
+    write_whole(output, content.getvalue())
     click.echo(f"{len(names)} corruptions at {len(severities)} severities in {output}")
 
 
@@ -220,7 +222,7 @@ def _shown(verb: str, quiet: bool) -> Iterator[Update]:
 def _tenths(verb: str) -> Update:
     reached = -1
 
-    def update(done: int, total: int, label: str) -> None:
+    def update(done: int, total: int | None, label: str) -> None:
         nonlocal reached
         tenth = 10 * done // total if total else 0
         if tenth > reached:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .download import fetch_archive
+from .archives import fetch_members
 from .images import ImageData, from_arrays
 
 
@@ -22,27 +22,20 @@ from .images import ImageData, from_arrays
 class Source:
     """Where one data set lies and what it holds."""
 
-    archive: str
-    md5: str
     folder: str
     files: dict[str, tuple[str, ...]]
     labels: str
     num_classes: int
 
 
-URL = "https://www.cs.toronto.edu/~kriz/"
 SOURCES = {
     "cifar10": Source(
-        archive="cifar-10-python.tar.gz",
-        md5="c58f30108f718f92721af3b95e74349a",
         folder="cifar-10-batches-py",
         files={"train": tuple(f"data_batch_{part}" for part in range(1, 6)), "test": ("test_batch",)},
         labels="labels",
         num_classes=10,
     ),
     "cifar100": Source(
-        archive="cifar-100-python.tar.gz",
-        md5="eb9058c3a382ffc7106e4002c42a8d85",
         folder="cifar-100-python",
         files={"train": ("train",), "test": ("test",)},
         labels="fine_labels",
@@ -63,9 +56,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     if not all((folder / file).is_file() for file in files):
         if not download:
             raise DataError(f"{name} is not in {root}. Allow the download, or use npz:PATH.")
-        fetch_archive(
-            name, URL, source.archive, source.md5, root, members=[f"{source.folder}/{file}" for file in files]
-        )
+        fetch_members(name, root, [f"{source.folder}/{file}" for file in files])
     batches = [_read_batch(folder / file, source.labels) for file in source.files[split]]
     images = np.concatenate([images for images, _ in batches])
     labels = np.concatenate([labels for _, labels in batches])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
-from ..files import whole
+from ..files import write_whole
 from .calibrated import CalibratedFit
 
 
@@ -43,6 +44,6 @@ def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
     axes.legend(fontsize="small")
     target = Path(path)
     kind = target.suffix.removeprefix(".")
-    with whole(target) as file:
-        figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    return target
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return write_whole(target, content.getvalue())

@@ -14,7 +14,7 @@ from PIL import Image
 
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.corruptions import generation
-from robustbench_sdnet.data import resumable
+from robustbench_sdnet.data import archives
 from robustbench_sdnet.errors import InputError
 
 
@@ -86,13 +86,13 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def note(entry: resumable.Archive, folder: Path, report: object) -> list[str]:
-        assert entry == resumable.ARCHIVES["cifar10c"]
+    def note(entry: archives.Archive, folder: Path, report: object) -> list[str]:
+        assert entry == archives.ARCHIVES["cifar10c"]
         assert folder == tmp_path / "CIFAR-10-C"
         return ["fog.npy"]
 
     monkeypatch.delenv("SDNET_BENCH_MIRROR", raising=False)
-    monkeypatch.setattr(resumable, "prepare", note)
+    monkeypatch.setattr(archives, "prepare", note)
     said = run("prepare", "cifar10c", "--data-root", tmp_path)
     assert (
         said

@@ -8,13 +8,14 @@ import io
 import pickle
 import tarfile
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from robustbench_sdnet import data
-from robustbench_sdnet.data import cifar
-from robustbench_sdnet.errors import DataError, InputError
+from robustbench_sdnet.data import archives, cifar
+from robustbench_sdnet.errors import DataError, WriteError
 
 
 def batch(count, seed, key, classes):
@@ -66,7 +67,7 @@ def mirror(monkeypatch):
 
 def publish(served, name, **options):
     content, batches = archive_of(name, **options)
-    file = cifar.SOURCES[name].archive
+    file = archives.ARCHIVES[name].file
     served[file] = content
     served[f"{file}.md5"] = hashlib.md5(content).hexdigest().encode()
     return batches
@@ -87,8 +88,10 @@ def test_download_and_read(name, mirror, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_published_checksum_holds_where_a_mirror_has_none(mirror, tmp_path):
+def test_published_checksum_holds_where_a_mirror_has_none(mirror, tmp_path, monkeypatch):
     publish(mirror, "cifar10")
+    entry = replace(archives.ARCHIVES["cifar10"], size=None)
+    monkeypatch.setattr(archives, "ARCHIVES", {"cifar10": entry})
     del mirror["cifar-10-python.tar.gz.md5"]
     with pytest.raises(DataError, match=r"instead of c58f30108f718f92721af3b95e74349a"):
         data.load("cifar10", root=tmp_path)
@@ -96,7 +99,7 @@ def test_published_checksum_holds_where_a_mirror_has_none(mirror, tmp_path):
 
 
 def test_missing_archive_names_the_remedies(mirror, tmp_path):
-    with pytest.raises(DataError, match=r"Could not download cifar100 .*Not Found.*npz:PATH"):
+    with pytest.raises(DataError, match=r"cifar100: Cannot download .*404.*npz:PATH"):
         data.load("cifar100", root=tmp_path)
 
 
@@ -117,7 +120,7 @@ def test_truncated_archive(mirror, tmp_path):
 def test_unwritable_root(mirror, tmp_path):
     publish(mirror, "cifar10")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="Cannot write to the data folder"):
+    with pytest.raises(WriteError, match="Cannot write"):
         data.load("cifar10", root=tmp_path / "file" / "below")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_sdnet.errors import StoreError
+from robustbench_sdnet.errors import StoreError, WriteError
 from robustbench_sdnet.store.fits import Fits
 
 
@@ -20,5 +20,5 @@ def test_what_cannot_be_read_or_kept_is_named(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(StoreError, match=r"Cannot read the lambda fit .*a\.json"):
         Fits(tmp_path).read("a")
-    with pytest.raises(StoreError, match="Cannot keep the lambda fit"):
+    with pytest.raises(WriteError, match="Cannot write"):
         Fits(tmp_path / "a.json" / "under").keep("b", "{}", lambda path: None)

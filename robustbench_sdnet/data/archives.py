@@ -1,0 +1,167 @@
+"""The published archives: where they lie, how they are known, and the wanted members out of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+
+from ..download import Progress, download, fetch_text
+from ..errors import DataError, SdnetBenchError, unknown
+from ..files import sha256_of, whole
+from .hashes import read_hashes, stamp, write_hashes
+
+MIRROR = "SDNET_BENCH_MIRROR"
+MOST = 64 << 30  # bytes of an archive whose size is not known
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A published archive: where it lies, its MD5, and its size in bytes where it is known."""
+
+    url: str
+    md5: str
+    size: int | None = None
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return PurePosixPath(self.url).name
+
+
+_KRIZHEVSKY, _ZENODO = "https://www.cs.toronto.edu/~kriz/", "https://zenodo.org/records/"
+ARCHIVES: Mapping[str, Archive] = MappingProxyType(
+    {
+        "cifar10": Archive(
+            f"{_KRIZHEVSKY}cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170_498_071
+        ),
+        "cifar100": Archive(
+            f"{_KRIZHEVSKY}cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437
+        ),
+        "cifar10c": Archive(
+            f"{_ZENODO}2535967/files/CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499", 2_918_471_680
+        ),
+        "cifar100c": Archive(f"{_ZENODO}3555552/files/CIFAR-100-C.tar", "11f0ed0f1191edbf9fa23466ae6021d3"),
+    }
+)
+PUBLISHED_SETS = ("cifar10c", "cifar100c")
+
+
+def archive(name: str) -> Archive:
+    """The entry of a published corrupted set.
+
+    Raises:
+        InputError: no such set.
+    """
+    if name not in PUBLISHED_SETS:
+        raise unknown("published set", name, PUBLISHED_SETS)
+    return ARCHIVES[name]
+
+
+def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, total: None) -> None:
+    """Download an archive, going on where an earlier call broke off.
+
+    $SDNET_BENCH_MIRROR replaces the folder of its address; such a mirror may publish its own `<archive>.md5`, else the
+    published checksum and size hold there too.
+
+    Raises:
+        DataError: the download fails, or is not the published file.
+        WriteError: the disk refuses.
+    """
+    url, md5, size = entry.url, entry.md5, entry.size
+    if mirror := os.environ.get(MIRROR):
+        url = f"{mirror.rstrip('/')}/{entry.file}"
+        if own := fetch_text(f"{url}.md5"):
+            md5, size = own[:32].lower(), None
+    try:
+        download(url, target, checksum=f"md5:{md5}", size=size, most=MOST, on_progress=on_progress)
+    except DataError as error:
+        raise DataError(f"{error} ${MIRROR} names another server.") from error
+
+
+def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, total: None) -> list[str]:
+    """Fetch an archive of .npy files and unpack it into a folder by their last names; nothing is done twice.
+
+    Args:
+        entry: what to fetch.
+        folder: where the arrays go, flat; made where it is missing.
+        on_progress: told of bytes there and bytes in all.
+
+    Returns:
+        The files, by name.
+
+    Raises:
+        DataError: the download fails, or is not the published file.
+        WriteError: the folder cannot be written.
+    """
+
+    def place(member: str) -> Path | None:
+        name = PurePosixPath(member).name
+        return folder / name if name.endswith(".npy") and not name.startswith(".") else None
+
+    target = folder / entry.file
+    if not target.is_file():
+        fetch(entry, target, on_progress)
+    written = unpack(target, place)
+    if not written:
+        raise DataError(f"{target} holds no .npy file.")
+    noted = read_hashes(folder)
+    noted |= {path.stem: {"sha256": sha256_of(path), "stamp": stamp(path)} for path in written}
+    write_hashes(folder, noted)
+    target.unlink()
+    return [path.name for path in written]
+
+
+def fetch_members(name: str, root: Path, members: list[str]) -> None:
+    """Fetch an archive into `root` and unpack those members there, by their paths; the archive goes.
+
+    Raises:
+        DataError: the download fails, or lacks a member.
+        WriteError: `root` cannot be written.
+    """
+    target = root / ARCHIVES[name].file
+    try:
+        fetch(ARCHIVES[name], target)
+        written = unpack(target, lambda member: root / member if member in members else None)
+    except DataError as error:
+        raise DataError(f"{name}: {error} Or use npz:PATH, or put the folder into {root}.") from error
+    target.unlink()
+    if missing := set(members) - {path.relative_to(root).as_posix() for path in written}:
+        raise DataError(f"{name}: {target.name} is damaged or lacks {', '.join(sorted(missing))}.")
+
+
+def unpack(source: Path, place: Callable[[str], Path | None]) -> list[Path]:
+    """Write the wanted files of a tar archive, each whole or not at all.
+
+    Args:
+        source: the archive; removed where it is damaged.
+        place: where a member of that name goes; None leaves it out.
+
+    Raises:
+        DataError: it is damaged.
+        WriteError: the disk refuses.
+    """
+    written: list[Path] = []
+    try:
+        with tarfile.open(source, "r:*") as tar:
+            for member in tar:
+                target = place(member.name)
+                content = tar.extractfile(member) if member.isfile() and target is not None else None
+                if content is None or target is None:
+                    continue
+                with whole(target) as file:
+                    shutil.copyfileobj(content, file, _BLOCK)
+                written.append(target)
+    except SdnetBenchError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        source.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())
+        raise DataError(f"{source} is damaged ({reason}). Run the command again to fetch it.") from error
+    return written

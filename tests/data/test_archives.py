@@ -1,0 +1,117 @@
+"""Published archives from a server on this machine: fetched, checked, unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet.data import archives
+from robustbench_sdnet.data.hashes import read_hashes
+from robustbench_sdnet.data.published import Published
+from robustbench_sdnet.errors import DataError, InputError, WriteError
+from robustbench_sdnet.files import sha256_of
+from tests.server import Server, serving
+
+
+def tar_of(arrays: dict[str, np.ndarray]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, array)
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content.getvalue())
+            tar.addfile(entry, io.BytesIO(content.getvalue()))
+        link = tarfile.TarInfo("CIFAR-10-C/link.npy")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    return stream.getvalue()
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+TAR = tar_of(
+    {"CIFAR-10-C/fog.npy": IMAGES, "CIFAR-10-C/labels.npy": np.zeros(10, np.int64), "../../evil.npy": IMAGES}
+)
+
+
+ENTRY = archives.Archive("https://nowhere.example/CIFAR-10-C.tar", hashlib.md5(TAR).hexdigest(), len(TAR))
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "CIFAR-10-C.tar").write_bytes(TAR)
+    with serving(tmp_path / "served") as found:
+        monkeypatch.setenv("SDNET_BENCH_MIRROR", found.url + "/")
+        yield found
+
+
+def test_fetches_checks_and_unpacks(server: Server, tmp_path: Path) -> None:
+    reports: list[tuple[int, int | None]] = []
+    folder = tmp_path / "a" / "b"
+    names = archives.prepare(ENTRY, folder, lambda done, total: reports.append((done, total)))
+    assert names == ["fog.npy", "labels.npy", "evil.npy"]
+    assert reports[-1] == (len(TAR), len(TAR))
+    # By their last names alone, links left out, the archive gone.
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "evil.npy",
+        "fog.npy",
+        "hashes.json",
+        "labels.npy",
+    ]
+    assert not list(tmp_path.glob("*.npy"))
+    np.testing.assert_array_equal(Published(folder).images("fog", 2), IMAGES[2:4])
+    assert read_hashes(folder)["fog"]["sha256"] == sha256_of(folder / "fog.npy")
+
+
+def test_goes_on_in_the_next_run(server: Server, tmp_path: Path) -> None:
+    server.break_after = [1000] * 5
+    with pytest.raises(DataError, match=r"bytes are kept; the same command continues. \$SDNET_BENCH_MIRROR"):
+        archives.prepare(ENTRY, tmp_path / "out")
+    assert len(archives.prepare(ENTRY, tmp_path / "out")) == 3
+    assert server.log[-1] == "bytes=5000-"
+
+
+def test_another_file_is_refused_and_forgotten(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"checksum .* instead of 0000"):
+        archives.prepare(replace(ENTRY, md5="0000"), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_checksum_of_a_mirror_goes_before_the_published_one(server: Server, tmp_path: Path) -> None:
+    (server.folder / "CIFAR-10-C.tar.md5").write_text(f"{ENTRY.md5}  CIFAR-10-C.tar\n")
+    assert len(archives.prepare(replace(ENTRY, md5="0000", size=5), tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("content", [b"no tar at all" * 100, gzip.compress(TAR)[:-200], TAR[:-20000]])
+def test_damaged_archives_are_told_and_removed(content: bytes, server: Server, tmp_path: Path) -> None:
+    (server.folder / "CIFAR-10-C.tar").write_bytes(content)
+    entry = replace(ENTRY, md5=hashlib.md5(content).hexdigest(), size=None)
+    with pytest.raises(DataError, match=r"CIFAR-10-C.tar is damaged .* Run the command again to fetch it"):
+        archives.prepare(entry, tmp_path / "out")
+    assert not (tmp_path / "out" / "CIFAR-10-C.tar").exists()
+
+
+def test_unwritable_folders_and_empty_archives(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"Cannot write .*Not a directory"):
+        archives.prepare(ENTRY, tmp_path / "file" / "x")
+    empty = tar_of({"a.txt": IMAGES})
+    (server.folder / "CIFAR-10-C.tar").write_bytes(empty)
+    with pytest.raises(DataError, match=r"holds no .npy file"):
+        archives.prepare(replace(ENTRY, md5=hashlib.md5(empty).hexdigest(), size=None), tmp_path / "out")
+
+
+def test_the_published_addresses() -> None:
+    assert archives.archive("cifar10c").size == 2_918_471_680
+    assert archives.archive("cifar100c").url.startswith("https://zenodo.org/records/3555552/")
+    with pytest.raises(InputError, match="Did you mean 'cifar10c'"):
+        archives.archive("cifar10")
