@@ -61,8 +61,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
       sdnet-bench data prepare cifar10c
       sdnet-bench corrupt --data cifar10c:DIR --severity 1-5
     """
-    from ..data.archives import archive
-    from ..data.archives import prepare as fetch_and_unpack
+    from ..data.archives import archive, prepare as fetch_and_unpack
 
     entry = archive(name)
     folder = output or _root(data_root) / Path(entry.url).stem

@@ -36,8 +36,7 @@ def report(
       sdnet-bench report to markdown --baseline resnet20
       sdnet-bench report to csv > results.csv
     """
-    from ..reports import DATA_FORMATS, FORMATS
-    from ..reports import report as write
+    from ..reports import DATA_FORMATS, FORMATS, report as write
 
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")

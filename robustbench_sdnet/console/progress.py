@@ -25,8 +25,7 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
         yield _silent if quiet else _once(verb)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
         TextColumn(verb),

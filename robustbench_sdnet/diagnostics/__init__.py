@@ -3,21 +3,6 @@
 The table and its findings need no torch; what computes them is loaded when first asked for.
 """
 
-from __future__ import annotations
+from lazy_loader import attach_stub
 
-from typing import TYPE_CHECKING, Any
-
-from .finding import DIAGNOSTICS, Diagnostic, Finding, trusted
-
-if TYPE_CHECKING:
-    from .masking.diagnosis import diagnose
-
-__all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "diagnose", "trusted"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "diagnose":
-        from .masking.diagnosis import diagnose
-
-        return diagnose
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -8,8 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..attacks.registry import attack_info, check_params
-from ..attacks.registry import chain as stages_of
+from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.registry import corruption_info, expand
 from ..errors import InputError
 from ..specs import (

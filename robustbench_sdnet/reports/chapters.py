@@ -12,8 +12,7 @@ from ..wording import counted
 from .document import Figure, Section, Table
 from .numbers import Estimate, Missing, Value
 from .results import Results, distinct, lambda_text
-from .tables import attacks, corruptions, distances, lambdas
-from .tables import comparisons as tests
+from .tables import attacks, comparisons as tests, corruptions, distances, lambdas
 from .tables.diagnostics import Checks, diagnostics_table
 from .tables.overview import overview
 

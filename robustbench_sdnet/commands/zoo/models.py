@@ -109,8 +109,7 @@ def _verified(
     from ...running.device import pick_device
     from ...zoo.files.weights import load_model
     from ...zoo.names import describe_model
-    from ...zoo.shelf.publish import other_data
-    from ...zoo.shelf.publish import verify as measure
+    from ...zoo.shelf.publish import other_data, verify as measure
 
     card = describe_model(source)
     if not (data or card.data):

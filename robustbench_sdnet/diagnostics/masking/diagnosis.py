@@ -58,8 +58,10 @@ def diagnose(
         InputError: an argument is out of range, or there are no images.
         ModelError: the model raised or returned logits that are not finite.
     """
-    if not eps > 0 or len(images) == 0:
-        raise InputError(f"Diagnostics need an eps above 0 and an image, got {eps} and {len(images)} images.")
+    if not eps > 0:
+        raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
+    if len(images) == 0:
+        raise InputError("Diagnostics need at least one image, got none.")
     ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
     model = tracked(model)
     subject = Subject(

@@ -1,0 +1,23 @@
+from . import (
+    attacks as attacks,
+    corruptions as corruptions,
+    data as data,
+    diagnostics as diagnostics,
+    lambdas as lambdas,
+    reports as reports,
+    training as training,
+    zoo as zoo,
+)
+from .evaluation import diagnose as diagnose, evaluate as evaluate, study as study, sweep as sweep
+from .reports import report as report
+from .zoo import (
+    build_model as build_model,
+    has_lambda as has_lambda,
+    import_checkpoint as import_checkpoint,
+    load_model as load_model,
+    residuals as residuals,
+    save_model as save_model,
+    use_lambda as use_lambda,
+)
+
+__version__: str

@@ -1,0 +1,15 @@
+from .dispatch import run as run
+from .engine.result import AttackResult as AttackResult
+from .native.apgd import apgd_ce as apgd_ce, apgd_dlr as apgd_dlr, apgd_t as apgd_t
+from .native.autoattack import autoattack as autoattack
+from .native.fab import fab_t as fab_t
+from .native.fgsm import fgsm as fgsm
+from .native.noise import noise as noise
+from .native.pgd import pgd as pgd
+from .native.square import square as square
+from .registry import (
+    ATTACKS as ATTACKS,
+    CHAINS as CHAINS,
+    attack_info as attack_info,
+    check_params as check_params,
+)
