@@ -8,11 +8,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .wording import LONGEST_NAME, one_line, shown
+
 
 class SdnetBenchError(Exception):
-    """Base of every error that is meant for a user."""
+    """Base of every error that is meant for a user: one line, whatever names it quotes."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class InputError(SdnetBenchError, ValueError):
@@ -59,6 +64,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """
     names = sorted(known)
     folded = {known_name.lower(): known_name for known_name in names}
-    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:LONGEST_NAME].lower(), folded, n=1, cutoff=0.5)
     hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
-    return InputError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(names)}.")
+    return InputError(f"Unknown {kind} '{shown(name)}'.{hint} Known: {', '.join(names)}.")

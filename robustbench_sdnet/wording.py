@@ -1,8 +1,39 @@
-"""Numbers in sentences."""
+"""Numbers and names in sentences."""
 
 from __future__ import annotations
+
+LONGEST_NAME = 200
+LONGEST_LINE = 4000
 
 
 def counted(n: int, noun: str) -> str:
     """A number with its noun, in the plural unless it is one: "1 image", "1,000 images"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def visible(text: str, keep: str = "") -> str:
+    """A text without the characters that steer a terminal or break a line: ESC stands as \\x1b.
+
+    Args:
+        text: whatever it holds.
+        keep: characters that stay, such as a table's newlines.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def shown(value: object) -> str:
+    """What came from outside, as an error line quotes it: visible, and cut where it is long."""
+    text = str(value)
+    return visible(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}...")
+
+
+def one_line(text: str) -> str:
+    """A message on one line: visible, each word cut where it is long, and the whole as well."""
+    if len(text) > LONGEST_NAME:
+        text = " ".join(shown(word) for word in text.split(" "))
+    return visible(" ".join(text.splitlines()) if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}...")

@@ -13,7 +13,7 @@ from robustbench_sdnet.cli import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "robustbench_sdnet"
 FLOORS = (
-    {"errors", "draws", "wording", "statistics", "files", "download", "version"},
+    {"errors", "draws", "wording", "statistics", "reading", "files", "download", "version"},
     {"specs"},
     {"data", "corruptions", "zoo"},
     {"lambdas", "attacks"},
@@ -30,7 +30,9 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NEVER = {
-    **{room: {"torch"} for room in ("specs", "planning", "store", "answers", "reports", "console")},
+    **{
+        room: {"torch"} for room in ("reading", "specs", "planning", "store", "answers", "reports", "console")
+    },
     "running": {"sqlalchemy"},
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..errors import InputError, unknown
+from ..reading.numbers import whole
 from .signatures import LIBRARIES, library_attack
 
 Value = bool | int | float | str | None
@@ -178,10 +179,7 @@ def _coerced(what: str, value: object, default: Value) -> Value:
     if default is None and text.lower() == "none":
         return None
     if isinstance(default, int):
-        try:
-            return int(text)
-        except ValueError:
-            raise InputError(f"{what} must be a whole number, got '{text}'.") from None
+        return whole(text, f"{what} must be a whole number")
     return _number(what, text, default)
 
 
@@ -189,8 +187,8 @@ def _number(what: str, text: str, default: Value) -> Value:
     """A number, also written as a fraction; options without a default may be any text."""
     top, slash, bottom = text.partition("/")
     if default is None and text.lstrip("-").isdigit():
-        return int(text)
+        return whole(text, f"{what} must be a whole number")
     try:
         return float(top) / float(bottom) if slash else float(text)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise InputError(f"{what} must be a number, got '{text}'.") from None

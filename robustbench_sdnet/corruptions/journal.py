@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.published_folder import JOURNAL
+from ..data.published_folder import JOURNAL, LONGEST
 from ..errors import InputError
-from .registry import corruption_info
+from ..reading.structured import read_lines
+from .registry import CORRUPTIONS, corruption_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +30,22 @@ class Journal:
         self.folder, self.shape = folder, identity["shape"]
         self._path = folder / JOURNAL
         self._done: set[tuple[str, int, int]] = set()
-        lines = self._path.read_text().splitlines() if self._path.is_file() else []
+        lines = read_lines(self._path, limit=LONGEST) if self._path.exists() else []
         if not lines:
             if any(folder.glob("*.npy")):
                 raise InputError(
                     f"{folder} holds .npy files that were not generated here. Choose another folder."
                 )
             self._append(identity)
-        elif json.loads(lines[0]) != identity:
+        elif lines[0] != identity:
             raise InputError(
                 f"{folder} holds corruptions of other images or another seed. Choose another folder."
             )
         for line in lines[1:]:
-            try:
-                name, version, severity, start = json.loads(line)
-            except ValueError:  # the line that was being written when the run was killed
-                continue
-            if version == corruption_info(name).version:
-                self._done.add((name, severity, start))
+            match line:
+                case [str(name), int(version), int(severity), int(start)] if name in CORRUPTIONS:
+                    if version == corruption_info(name).version:
+                        self._done.add((name, severity, start))
 
     def has(self, task: Task) -> bool:
         """Whether a piece is on disk."""

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import WriteError
+from ..errors import InputError, WriteError
 from ..files import write_whole
+from ..reading.structured import read_json
 
 HASHES = "hashes.json"
 
@@ -22,8 +23,8 @@ def stamp(file: Path) -> list[int]:
 def read_hashes(folder: Path) -> dict[str, dict[str, Any]]:
     """What `hashes.json` notes of each file; nothing where there is none, or none that can be read."""
     try:
-        noted = json.loads((folder / HASHES).read_text())
-    except (OSError, ValueError):
+        noted = read_json(folder / HASHES)
+    except InputError:
         return {}
     complete = isinstance(noted, dict) and all(
         isinstance(note, dict) and {"sha256", "stamp"} <= note.keys() for note in noted.values()

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError
+from ..reading.arrays import open_npy
+from ..reading.paths import path_of
 from .images import ImageData, Int64, Uint8, check_labels, from_arrays
-from .published_folder import CLEAN, Published, open_array
+from .published_folder import CLEAN, Published
 
 __all__ = ["Published", "corrupted_images", "load"]
 
@@ -56,7 +58,7 @@ class PublishedPixels:
 
         published, file = self.published, self.published.path / f"{CLEAN}.npy"
         if file.is_file():
-            array = open_array(file)
+            array = open_npy(file)
             if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
                 raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
             return array
@@ -81,7 +83,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     if split != "test":
         raise InputError(f"{name} has a test split only, got '{split}'.")
     if kind == "cifar10.1":
-        return _load_cifar10_1(name, Path(path).expanduser())
+        return _load_cifar10_1(name, path_of(path))
     published = Published(path, CLASSES[kind])
     ids = np.arange(len(published), dtype=np.int64)
     pixels = PublishedPixels(published, kind, root, download)
@@ -109,8 +111,8 @@ def _load_cifar10_1(name: str, path: Path) -> ImageData:
     )
     for file in choices:
         if file.is_file():
-            labels = open_array(file.with_name(file.name.replace("_data", "_labels")))
-            images = np.array(open_array(file))
+            labels = open_npy(file.with_name(file.name.replace("_data", "_labels")))
+            images = np.array(open_npy(file))
             checked = check_labels(labels, CLASSES["cifar10.1"], f"{file}: its labels")
             return from_arrays(name, "test", images, checked, CLASSES["cifar10.1"], str(file))
     raise DataError(f"{path} must hold cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy (or those of v4).")

@@ -7,19 +7,21 @@ A folder holds one `<corruption>.npy` a corruption, (5 n, h, w, 3) uint8, severi
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError, unknown
 from ..files import sha256_of
+from ..reading.arrays import open_npy
+from ..reading.numbers import whole
+from ..reading.paths import path_of
+from ..reading.structured import read_lines
 from .hashes import HASHES, read_hashes, stamp, write_hashes
 from .images import Int64, Uint8, check_labels
 
@@ -28,6 +30,7 @@ CLEAN = "clean"
 _NOT_CORRUPTIONS = ("labels", CLEAN)
 # Beside the files of a folder that `sdnet-bench data generate` wrote: the seed, then a line for every piece.
 JOURNAL = ".generation.jsonl"
+LONGEST = 1 << 26  # bytes of it
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,14 @@ class Generated:
 def read_journal(folder: Path) -> Generated | None:
     """What the journal of a generated folder says; None where there is none, or none that can be read."""
     try:
-        lines = (folder / JOURNAL).read_text().splitlines()
-        seed = int(json.loads(lines[0])["seed"])
-    except (OSError, ValueError, IndexError, KeyError, TypeError):
+        lines = read_lines(folder / JOURNAL, limit=LONGEST)
+        seed = whole(lines[0]["seed"], "a seed", 0)
+    except (DataError, InputError, IndexError, KeyError, TypeError):
         return None
     versions: dict[str, int] = {}
-    for line in filter(None, lines[1:]):
-        try:
-            name, version, *_ = json.loads(line)
-            versions[str(name)] = int(version)
-        except (ValueError, TypeError):  # the line that was being written when the run was killed
-            continue
+    for line in lines[1:]:
+        if isinstance(line, list) and len(line) > 1 and isinstance(line[1], int):
+            versions[str(line[0])] = line[1]
     return Generated(seed, versions)
 
 
@@ -76,7 +76,7 @@ class Published:
             InputError: no such folder.
             DataError: no labels or no corruption in it, or labels that do not repeat five times.
         """
-        self.path = Path(path).expanduser()
+        self.path = path_of(path)
         if not self.path.is_dir():
             raise InputError(f"There is no folder '{self.path}'. Name the folder that holds labels.npy.")
         files = sorted(file.stem for file in self.path.glob("*.npy"))
@@ -85,9 +85,7 @@ class Published:
             raise DataError(
                 f"{self.path} must hold labels.npy and one .npy file a corruption, such as gaussian_noise.npy."
             )
-        labels = check_labels(
-            open_array(self.path / "labels.npy"), num_classes, f"{self.path / 'labels.npy'}"
-        )
+        labels = check_labels(open_npy(self.path / "labels.npy"), num_classes, f"{self.path / 'labels.npy'}")
         rounds = labels.reshape(SEVERITIES, -1) if len(labels) % SEVERITIES == 0 else labels[None, :0]
         if not rounds.size or (rounds != rounds[0]).any():
             raise DataError(f"{self.path / 'labels.npy'} must repeat the same labels {SEVERITIES} times.")
@@ -125,7 +123,7 @@ class Published:
             raise unknown(f"corruption in {self.path}", corruption, self.corruptions)
         if corruption not in self._arrays:
             file = self.path / f"{corruption}.npy"
-            array = open_array(file)
+            array = open_npy(file)
             rows = SEVERITIES * len(self)
             if array.dtype != np.uint8 or array.ndim != 4 or array.shape[0] != rows or array.shape[3] != 3:
                 raise DataError(
@@ -171,17 +169,3 @@ class Published:
             found[name] = str(noted[name]["sha256"])
         write_hashes(self.path, noted)
         return found
-
-
-def open_array(file: Path) -> NDArray[Any]:
-    """A memory-mapped array."""
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = "it holds pickled objects" if "Python objects" in str(error) else str(error).splitlines()[0]
-        raise DataError(
-            f"{file} is no readable .npy file of a plain array ({reason.rstrip('.')})."
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{file} is an .npz archive under the name of an .npy file.")
-    return array

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, unknown
+from ..reading.paths import path_of
 
 if TYPE_CHECKING:
     from .images import ImageData
@@ -40,7 +41,7 @@ def check_name(name: str) -> None:
         raise unknown("data set", name, [*DATASETS, *(f"{kind}:PATH" for kind in WITH_PATH)])
     if not path:
         raise InputError(f"Data set '{kind}' needs a path: write {kind}:PATH.")
-    if not Path(path).expanduser().exists():
+    if not path_of(path).exists():
         raise InputError(f"Data set '{name}': there is no file or folder '{path}'.")
 
 
@@ -64,11 +65,11 @@ def short_name(name: str) -> str:
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Where downloads are kept: `root`, else $SDNET_BENCH_DATA, else a folder in the user's cache."""
     if root:
-        return Path(root).expanduser()
+        return path_of(root)
     if chosen := os.environ.get("SDNET_BENCH_DATA"):
-        return Path(chosen).expanduser()
+        return path_of(chosen)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "robustbench_sdnet"
+    return path_of(cache) / "robustbench_sdnet"
 
 
 def load(

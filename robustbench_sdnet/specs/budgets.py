@@ -9,6 +9,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from ..errors import InputError
+from ..reading.numbers import fraction
 from .ranges import parts
 
 
@@ -73,12 +74,7 @@ class Eps:
         if isinstance(text, float):
             return cls.parse(_fraction_of_float(text), norm)
         written = str(text).strip()
-        try:
-            value = Fraction(written)
-        except (ValueError, ZeroDivisionError):
-            raise InputError(
-                f"eps must be a fraction or a decimal such as 8/255 or 0.03, got '{written}'."
-            ) from None
+        value = fraction(written, "eps must be a fraction or a decimal such as 8/255 or 0.03")
         if value < 0:
             raise InputError(f"eps must not be negative, got '{written}'.")
         largest = NORMS[norm].largest if norm in NORMS else None

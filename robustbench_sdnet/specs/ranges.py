@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from ..errors import InputError
+from ..reading.numbers import decimal, whole
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MAX_LAMBDAS = 1000
@@ -19,12 +20,9 @@ def parse_severities(text: str) -> tuple[int, ...]:
     found: set[int] = set()
     for part in parts(text, "severity"):
         first, dash, last = part.partition("-")
-        try:
-            low, high = int(first), int(last) if dash else int(first)
-        except ValueError:
-            raise InputError(
-                f"severity must be 1 to 5, a list or a range such as 1-5, got '{text}'."
-            ) from None
+        rule = "severity must be 1 to 5, a list or a range such as 1-5"
+        low = whole(first, rule)
+        high = whole(last, rule) if dash else low
         if low not in SEVERITIES or high not in SEVERITIES or low > high:
             raise InputError(f"severity must lie in 1 to 5, got '{part}'. Write one to five, or 1-5 for all.")
         found.update(range(low, high + 1))
@@ -67,13 +65,8 @@ def parts(text: str, what: str) -> list[str]:
 
 
 def _decimal(text: str, what: str) -> Decimal:
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        raise InputError(
-            f"{what} must be a number, a list or a range such as 0.1:1.4:0.1, got '{text}'."
-        ) from None
-    if not value.is_finite() or value < 0:
+    value = decimal(text, f"{what} must be a number, a list or a range such as 0.1:1.4:0.1")
+    if value < 0:
         raise InputError(f"{what} must be finite and not negative, got '{text}'.")
     return value
 

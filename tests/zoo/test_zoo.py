@@ -127,7 +127,7 @@ def test_large_models_and_unmeasured_models_do_not_ship(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "no index of models"),
+        ("[", "is no YAML at line 1"),
         ("models: 3", "no index of models"),
         ("models:\n- name: a/b\n", "model 1: arch, data, recipe"),
         ("models:\n- 3\n", "model 1: name"),

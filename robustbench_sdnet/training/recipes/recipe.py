@@ -6,15 +6,16 @@ under `data`, changes of both for single data sets.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...errors import InputError, unknown
+from ...reading.numbers import number, whole
+from ...reading.paths import path_of
+from ...reading.structured import mapping, parse_yaml, read_yaml
+from ...wording import shown
 from .options import TrainOptions
 
 FOLDER = Path(__file__).parent
@@ -69,9 +70,8 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
     raw = _read(name)
     recipe = Recipe(name=str(raw.get("name", Path(name).stem)))
     recipe = with_settings(recipe, _flat(raw, name))
-    own = (raw.get("data") or {}).get(data)
-    if own:
-        recipe = with_settings(recipe, _flat(own, name))
+    own = mapping(raw.get("data"), f"{name}: 'data'").get(data)
+    recipe = with_settings(recipe, _flat(mapping(own, f"{name}: 'data.{data}'"), name))
     return with_settings(recipe, settings or {})
 
 
@@ -100,15 +100,10 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 def _read(name: str) -> Mapping[str, Any]:
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
-        path = Path(name).expanduser()
+        path = path_of(name)
         if path.suffix not in (".yaml", ".yml") and not path.is_file():
             raise unknown("recipe", name, recipe_names())
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read the recipe {path} ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise InputError(f"{path}: a recipe is a mapping with 'train' and 'model', got {type(raw).__name__}.")
     allowed = ("name", "summary", "data", *SECTIONS)
@@ -124,40 +119,27 @@ def _flat(raw: Mapping[str, Any], where: str = "recipe") -> dict[str, Any]:
 
 def _pairs(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
     for section in SECTIONS:
-        values = raw.get(section) or {}
-        if not isinstance(values, Mapping):
-            raise InputError(f"{where}: '{section}' must be a mapping, got {type(values).__name__}.")
-        for key, value in values.items():
+        for key, value in mapping(raw.get(section), f"{where}: '{section}'").items():
             yield f"{section}.{key}", value
 
 
 def _parse(key: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise InputError(f"{key}: cannot read the value '{value}'.") from None
+    return parse_yaml(value, f"{key}: '{shown(value)}'") if isinstance(value, str) else value
 
 
 def _coerce(key: str, value: Any, default: Any) -> Any:
     """The value in the type of the default; YAML reads 5e-4 as a text and 1 as a whole number."""
-    try:
-        if isinstance(default, bool):
-            if isinstance(value, bool):
-                return value
-        elif isinstance(default, int):
-            if not isinstance(value, bool) and int(value) == float(value):
-                return int(value)
-        elif isinstance(default, float):
-            if not isinstance(value, bool) and math.isfinite(float(value)):
-                return float(value)
-        elif isinstance(default, tuple):
-            items = value if isinstance(value, list | tuple) else [value]
-            return tuple(int(item) for item in items)
-        else:
-            return str(value)
-    except (TypeError, ValueError):
-        pass
-    kind = {bool: "true or false", int: "a whole number", float: "a number", tuple: "a list of whole numbers"}
-    raise InputError(f"{key} must be {kind.get(type(default), 'a text')}, got '{value}'.")
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        raise InputError(f"{key} must be true or false, got '{shown(value)}'.")
+    if isinstance(default, int):
+        return whole(value, f"{key} must be a whole number", -(2**63), 2**63 - 1)
+    if isinstance(default, float):
+        return number(value, f"{key} must be a number")
+    if isinstance(default, tuple):
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(whole(item, f"{key} must be a list of whole numbers") for item in items)
+    if isinstance(value, list | dict):
+        raise InputError(f"{key} must be a text, got '{shown(value)}'.")
+    return str(value)

@@ -17,6 +17,8 @@ from ...data import short_name
 from ...draws import stream_key
 from ...errors import InputError, TrainingError
 from ...files import write_whole
+from ...reading.paths import path_of
+from ...reading.structured import read_yaml
 from ..recipes.options import TrainOptions
 from ..recipes.recipe import Recipe, load_recipe, with_settings
 from ..step.device import Device
@@ -45,7 +47,7 @@ def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, r
         InputError: nothing to resume.
     """
     if output is not None:
-        return Path(output).expanduser()
+        return path_of(output)
     stem = f"{short_name(data)}-{arch}"
     if resume:
         found = [path.parent for path in runs.glob(f"{stem}-*/{PLAN}")]
@@ -150,10 +152,7 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
     path = folder / PLAN
     if not path.is_file():
         return None
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read ({' '.join(str(error).split())}).") from error
+    raw = read_yaml(path, TrainingError)
     if not isinstance(raw, dict) or not {"data", "arch", "name"} <= raw.keys():
         raise TrainingError(f"{path} is no recipe of a run. Use another --output.")
     return raw

@@ -84,7 +84,7 @@ def read_card(path: str | Path) -> ModelCard:
             std=tuple(float(value) for value in options["std"]),
             path=path,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, InputError):
             raise CheckpointError(f"'{path}': {error}") from None
         raise CheckpointError(

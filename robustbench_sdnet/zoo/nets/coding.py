@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 from ...errors import InputError
@@ -41,7 +40,7 @@ class Coding:
     def __post_init__(self) -> None:
         for name in ("lam", "mu"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e300:
                 raise InputError(f"{name} must be a finite number, not negative, got {value!r}.")
         for name, low in (("n_steps", 1), ("n_dict", 1), ("power_steps", 0)):
             value = getattr(self, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InputError, unknown
@@ -65,10 +65,13 @@ def _nearest_all(arch: str) -> str:
     return "sdnet" + "".join(character for character in arch if character.isdigit()) + "_all"
 
 
-def _channels(name: str, value: Sequence[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:
+def _channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[float, ...]:
     if value is None:
         return default
-    numbers = tuple(float(item) for item in value)
+    try:
+        numbers = tuple(float(item) for item in value)
+    except (TypeError, ValueError, OverflowError):
+        numbers = ()
     if len(numbers) != len(default) or not all(math.isfinite(number) for number in numbers):
         raise InputError(f"{name} must be {len(default)} finite numbers, one a channel, got {value!r}.")
     return numbers

@@ -10,6 +10,8 @@ from typing import Any
 
 from ...errors import CheckpointError, InputError, unknown
 from ...files import write_whole
+from ...reading.paths import path_of
+from ...reading.structured import read_yaml
 
 INDEX = Path(__file__).parent.with_name("index.yaml")
 _REQUIRED = ("name", "arch", "data", "recipe", "accuracy", "sha256", "source")
@@ -49,15 +51,12 @@ def entries(index: Path = INDEX) -> tuple[Entry, ...]:
         InputError: no such index.
         CheckpointError: the index is damaged; the message names the entry.
     """
-    import yaml
-
-    try:
-        raw = yaml.safe_load(index.read_text(encoding="utf-8")) or {}
-        models = list(raw["models"] or ())
-    except FileNotFoundError:
-        raise InputError(f"No index of models at '{index}'.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"'{index}' is no index of models: {' '.join(str(error).split())}.") from None
+    if not index.exists():
+        raise InputError(f"No index of models at '{index}'.")
+    raw = read_yaml(index, CheckpointError)
+    models = raw.get("models") if isinstance(raw, dict) else None
+    if not isinstance(models, list):
+        raise CheckpointError(f"'{index}' is no index of models: it holds no list under 'models'.")
     found = []
     for position, model in enumerate(models):
         missing = [key for key in _REQUIRED if not isinstance(model, dict) or model.get(key) is None]
@@ -98,8 +97,8 @@ def write_entries(models: list[Entry], index: Path) -> None:
 def cache_folder() -> Path:
     """Where fetched weights are kept: $SDNET_BENCH_CACHE, else a folder in the user's cache."""
     if chosen := os.environ.get("SDNET_BENCH_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "robustbench_sdnet" / "zoo"
+        return path_of(chosen)
+    return path_of(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "robustbench_sdnet" / "zoo"
 
 
 def cached_path(item: Entry) -> Path:

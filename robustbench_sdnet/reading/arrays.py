@@ -1,0 +1,163 @@
+"""Arrays from outside: .npy and .npz files whose headers are checked before anything of their size is reserved."""
+
+from __future__ import annotations
+
+import math
+import os
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ..errors import DataError, SdnetBenchError
+from ..wording import shown
+from .paths import check_file
+
+NUMBERS = "biuf"  # kinds of arrays that are read: truth values, whole and real numbers
+_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+}
+_BROKEN = (
+    *(
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+        tokenize.TokenError,
+        SyntaxError,
+        EOFError,
+        OSError,
+    ),
+    *(
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+    ),
+)
+
+
+def open_npy(path: Path, error: type[SdnetBenchError] = DataError) -> NDArray[Any]:
+    """An .npy file as a memory-mapped array of numbers, of which only what is looked at is read.
+
+    Raises:
+        error: no such file, another format, objects or texts in it, or another length than its header says.
+    """
+    size = check_file(path, error)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+            if start[:2] == b"PK":
+                raise error(f"{path} is an .npz archive under the name of an .npy file.")
+            stream.seek(0)
+            shape, order, dtype, length = _header(stream)
+            if size - stream.tell() != length:
+                raise ValueError(f"its header says {length:,} bytes, it holds {size - stream.tell():,}")
+            if not length:
+                return np.empty(shape, dtype)
+            return np.memmap(path, dtype=dtype, mode="r", offset=stream.tell(), shape=shape, order=order)
+    except _BROKEN as failure:
+        raise error(f"{path} is no readable .npy file of a plain array ({_reason(failure)}).") from failure
+
+
+def read_npz(
+    source: Path | BinaryIO, names: Iterable[str], *, where: str, error: type[SdnetBenchError] = DataError
+) -> dict[str, NDArray[Any]]:
+    """Some arrays of an .npz archive, in the byte order of this machine.
+
+    Args:
+        source: a file, or a stream of one.
+        names: of the arrays; others in the archive are not read. One that it lacks is left out.
+        where: the file, for messages.
+
+    Raises:
+        error: no such file, another format, objects or texts in it, members that are encrypted, cut off or larger than
+            the memory of this machine.
+    """
+    with _archive(source, where, error) as archive:
+        held = set(archive.namelist())
+        return {
+            name: _member(archive, archive.getinfo(f"{name}.npy")) for name in names if f"{name}.npy" in held
+        }
+
+
+def held_arrays(
+    source: Path | BinaryIO, where: str, error: type[SdnetBenchError] = DataError
+) -> tuple[str, ...]:
+    """The names of the arrays in an .npz archive, none of them read; see `read_npz`."""
+    with _archive(source, where, error) as archive:
+        return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
+@contextmanager
+def _archive(source: Path | BinaryIO, where: str, error: type[SdnetBenchError]) -> Iterator[zipfile.ZipFile]:
+    try:
+        if isinstance(source, Path):
+            check_file(source)
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except _BROKEN as failure:
+        raise error(
+            f"{where} is no readable .npz of plain arrays ({_reason(failure)}). Write it again with numpy.savez."
+        ) from failure
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    name = info.filename.removesuffix(".npy")
+    if info.flag_bits & 1:
+        raise ValueError(f"{name} is encrypted")
+    with archive.open(info) as stream:
+        shape, order, dtype, length = _header(stream, name)
+        if info.file_size - stream.tell() != length:
+            raise ValueError(
+                f"{name}: its header says {length:,} bytes, it holds {info.file_size - stream.tell():,}"
+            )
+        if length > _memory():
+            raise ValueError(f"{name} takes {length:,} bytes, more than the memory here")
+        content = stream.read(length)
+        if len(content) != length or stream.read(1):
+            raise ValueError(f"{name} is cut off")
+    found = np.frombuffer(bytearray(content), dtype).reshape(shape, order=order)
+    return found.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(stream: IO[bytes], name: str = "") -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
+    """Shape, order, dtype and the number of bytes that follow the header."""
+    what = f"{name}: " if name else ""
+    version = npy.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"{what}a header of version {version[0]}.{version[1]}")
+    shape, fortran, dtype = _HEADERS[version](stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects")
+    if dtype.kind not in NUMBERS or dtype.subdtype:
+        raise ValueError(f"{what}values of type {shown(dtype)}, not numbers")
+    if any(isinstance(side, bool) or side < 0 for side in shape):
+        raise ValueError(f"{what}shape {shown(shape)}")
+    return shape, "F" if fortran else "C", dtype, math.prod(shape) * dtype.itemsize
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine; 64 GiB where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 64 << 30
+
+
+def _reason(failure: BaseException) -> str:
+    if isinstance(failure, MemoryError):
+        return "it does not fit in memory"
+    text = (str(failure).strip() or type(failure).__name__).splitlines()[0].rstrip(".")
+    return shown("it holds pickled objects" if "Python objects" in text else text)

@@ -1,0 +1,89 @@
+"""Numbers from outside, with bounds that are looked at before anything of the size they name is built."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+from ..errors import InputError
+from ..wording import shown
+
+DIGITS = (
+    60  # of a number as it is written, and of its exponent: far more than any budget, lambda or count has
+)
+LARGEST = 10**9  # of counts
+_WHOLE = re.compile(r"[+-]?[0-9](?:_?[0-9])*")
+
+
+def decimal(text: str, rule: str) -> Decimal:
+    """A finite decimal that is no longer than `DIGITS` when written out.
+
+    Args:
+        text: what was written.
+        rule: what is asked for, as the message begins: "lambda must be a number".
+
+    Raises:
+        InputError: something else.
+    """
+    text = str(text).strip()
+    try:
+        value = Decimal(text) if len(text) <= 2 * DIGITS else None
+    except InvalidOperation:
+        value = None
+    if value is None or not value.is_finite() or (value and abs(value.adjusted()) > DIGITS):
+        raise InputError(f"{rule}, got '{shown(text)}'.")
+    return value
+
+
+def fraction(text: str, rule: str) -> Fraction:
+    """A fraction of two decimals, or a decimal, exactly; the bounds are those of `decimal`.
+
+    Raises:
+        InputError: something else, or a fraction with 0 below.
+    """
+    top, slash, bottom = str(text).strip().partition("/")
+    below = Fraction(decimal(bottom, rule)) if slash else Fraction(1)
+    if below == 0:
+        raise InputError(f"{rule}, got '{shown(text)}'.")
+    return Fraction(decimal(top, rule)) / below
+
+
+def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> int:
+    """A whole number from `low` to `high`, of a text or of what YAML and JSON hold.
+
+    Raises:
+        InputError: something else.
+    """
+    if isinstance(text, str):
+        written = text.strip()
+        value = int(written) if len(written) <= 1000 and _WHOLE.fullmatch(written) else None
+    elif isinstance(text, bool):
+        value = None
+    elif isinstance(text, float):
+        value = int(text) if math.isfinite(text) and text.is_integer() else None
+    else:
+        value = text if isinstance(text, int) else None
+    if value is None:
+        raise InputError(f"{rule}, got '{shown(text)}'.")
+    if not low <= value <= high:
+        raise InputError(f"{rule} from {low:,} to {high:,}, got '{shown(text)}'.")
+    return value
+
+
+def number(value: object, rule: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite number from `low` to `high`, of a text or of what YAML and JSON hold.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        found = (
+            float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        )
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found) or not low <= found <= high:
+        raise InputError(f"{rule}, got '{shown(value)}'.")
+    return found

@@ -1,0 +1,70 @@
+"""Paths as users write them, and files that are read whole within a bound."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ..errors import InputError, SdnetBenchError
+from ..wording import shown
+
+MEGABYTE = 1 << 20
+
+
+def path_of(text: str | os.PathLike[str]) -> Path:
+    """A path with its `~` replaced.
+
+    Raises:
+        InputError: no such user, a NUL byte, or a name longer than the system allows.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"There is no user of that name in the path '{shown(text)}'. Write the folder out."
+        ) from None
+    if "\0" in str(path):
+        raise InputError(f"A path holds no NUL byte, got '{shown(text)}'.")
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.strerror and not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+            raise InputError(f"'{shown(text)}' is no path here ({error.strerror}).") from None
+    except ValueError:
+        raise InputError(f"'{shown(text)}' is no path: its name is not text.") from None
+    return path
+
+
+def check_file(path: Path, error: type[SdnetBenchError] = InputError) -> int:
+    """The size of a file in bytes, which devices and pipes are not.
+
+    Raises:
+        error: there is none, it cannot be looked at, or it is a folder or something without an end.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as failure:
+        reason = getattr(failure, "strerror", None) or failure
+        raise error(f"Cannot read '{shown(path)}' ({reason}).") from None
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise error(f"'{shown(path)}' is {what}, not a file.")
+    return status.st_size
+
+
+def read_text(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError] = InputError) -> str:
+    """The text of a file, UTF-8.
+
+    Raises:
+        error: no such file, longer than `limit` bytes, or not UTF-8.
+    """
+    size = check_file(path, error)
+    if size > limit:
+        raise error(f"'{shown(path)}' is {size:,} bytes long, more than the {limit:,} of any such file.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as failure:
+        raise error(f"'{shown(path)}' is no UTF-8 text (byte {failure.start}).") from None
+    except OSError as failure:
+        raise error(f"Cannot read '{shown(path)}' ({failure.strerror}).") from None

@@ -1,0 +1,54 @@
+"""Paths and text files from outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from robustbench_sdnet.errors import DataError, InputError
+from robustbench_sdnet.reading.paths import check_file, path_of, read_text
+
+
+def test_a_path_has_its_home_replaced(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert path_of("~/a") == tmp_path / "a"
+    assert path_of("a/b") == Path("a/b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("~nobody-of-that-name/x", "no user of that name"),
+        ("a\0b", "no NUL byte"),
+        ("x" * 5000, "is no path here"),
+    ],
+)
+def test_what_is_no_path_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        path_of(text)
+
+
+def test_only_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in (
+        (tmp_path, "a folder"),
+        (tmp_path / "pipe", "a device or a pipe"),
+        (Path("/dev/zero"), "device"),
+    ):
+        with pytest.raises(DataError, match=what):
+            check_file(path, DataError)
+    with pytest.raises(InputError, match=r"Cannot read .*No such file"):
+        check_file(tmp_path / "none")
+
+
+def test_texts_are_bounded_and_utf8(tmp_path):
+    file = tmp_path / "text"
+    file.write_bytes(b"abc\xff")
+    with pytest.raises(InputError, match=r"no UTF-8 text \(byte 3\)"):
+        read_text(file)
+    file.write_text("four")
+    assert read_text(file, limit=4) == "four"
+    with pytest.raises(InputError, match="4 bytes long, more than the 3"):
+        read_text(file, limit=3)
