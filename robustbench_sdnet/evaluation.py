@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,8 @@ def evaluate(
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(models=models, data=data, **where)
     ready = prepare(setting)
+    for note in ready.notes:
+        warnings.warn(note, stacklevel=2)
     corruption_list = questions.corruptions_of(ready.data, names, severities, seed=seed) if names else []
     cells = corruption_plan(ready, corruption_list, chosen)
     if attack_list:

@@ -97,7 +97,7 @@ def say_doubts(ready: Ready) -> None:
     """Warn of models that were trained on other data, or expect images of another convention."""
     from ..diagnostics.doubts import input_doubts, training_doubts
 
-    for doubt in training_doubts(ready.models, ready.data, ready.setting.data_root):
+    for doubt in (*ready.notes, *training_doubts(ready.models, ready.data, ready.setting.data_root)):
         click.echo(f"Warning: {doubt}", err=True)
     for doubt in input_doubts(ready.models, ready.worker):
         click.echo(f"Warning: {doubt}", err=True)

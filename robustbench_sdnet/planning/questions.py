@@ -223,6 +223,7 @@ def model_spec(card: ModelCard) -> ModelSpec:
         mean=tuple(card.mean),
         std=tuple(card.std),
         training_lambda=card.lam if card.has_lambda else None,
+        fingerprint=card.fingerprint,
     )
 
 
@@ -236,7 +237,7 @@ def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | N
 
     trained_on = training_set(data.name)
     if names:
-        cards = [describe_model(name) for name in names]
+        cards = [describe_model(name, data.image_shape) for name in names]
     else:
         cards = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
     if not cards:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
-from ..errors import DataError
+from ..errors import DataError, StoreError
 from ..planning import plan, questions
+from ..planning.known import known
 from ..planning.setting import Setting
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.store import Store
@@ -27,13 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ready:
-    """A setting resolved: the images, the models that will be asked, and a worker for them."""
+    """A setting resolved: the images, the models that will be asked, and a worker for them.
+
+    Attributes:
+        notes: one line for every model that changed since its answers were stored, or is randomised.
+    """
 
     setting: Setting
     data: ImageData
     models: list[ModelSpec]
     worker: Worker
     count: int
+    notes: Sequence[str] = ()
 
     def with_fits(
         self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
@@ -87,18 +93,33 @@ def prepare(setting: Setting) -> Ready:
     name = setting.data or questions.default_data(Path(setting.runs))
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
-    models = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
+    specs = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
+    models, notes = _known(specs, setting.store)
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
-    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)))
+    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)), notes)
+
+
+def _known(models: list[ModelSpec], url: str) -> tuple[list[ModelSpec], list[str]]:
+    """The models as the store knows them; answers of others that had their names are renamed there."""
+    try:
+        with Store(url, must_exist=True) as store:
+            found = known(models, store.cells())
+            if found.renamed:
+                store.add_cells(found.renamed)
+    except StoreError:  # none yet, or one that cannot be read, which writing to it will say
+        found = known(models, {})
+    return found.models, found.notes
 
 
 def _load(spec: ModelSpec, device: str) -> nn.Module:
     from ..zoo import load_model
+    from ..zoo.others.fingerprint import check_fingerprint
 
-    model: nn.Module = load_model(spec.source, device=device)
-    return model
+    model: nn.Module = load_model(spec.source)
+    check_fingerprint(model, spec)
+    return model.to(device)
 
 
 def answer(

@@ -78,7 +78,7 @@ class Cell:
         """The cell that `to_json` wrote."""
         raw = json.loads(text)
         model = {**raw["model"], "options": params(raw["model"]["options"])}
-        model.update(mean=tuple(model["mean"]), std=tuple(model["std"]))
+        model.update({key: tuple(model.get(key, ())) for key in ("mean", "std", "fingerprint")})
         lams = {key: raw[key] and LambdaSpec(**raw[key]) for key in ("lam", "lam_attack")}
         return cls(
             model=ModelSpec(**model),

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 Params = tuple[tuple[str, Any], ...]
+TOLERANCE = 1e-3  # of the largest logit: how far two fingerprints of one model may lie apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A model by its weights. `name` is for readers, `source` is what `load_model` takes; neither identifies it."""
+    """A model by its weights, and one of other people by its code and its answers too.
+
+    `name` is for readers, `source` is what `load_model` takes; neither identifies it.
+
+    Attributes:
+        fingerprint: of a model that was not built here: height and width of fixed images, then its logits on them.
+    """
 
     name: str
     source: str
@@ -22,6 +29,7 @@ class ModelSpec:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     training_lambda: float | None = None
+    fingerprint: tuple[float, ...] = ()
 
     @property
     def has_lambda(self) -> bool:
@@ -41,7 +49,14 @@ class ModelSpec:
             "options": dict(self.options),
             "mean": self.mean,
             "std": self.std,
+            **({"fingerprint": self.fingerprint} if self.fingerprint else {}),
         }
+
+
+def same_answers(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    """Whether two fingerprints are of one model: equal but for what processors and libraries round."""
+    close = TOLERANCE * max((abs(value) for value in second[2:]), default=0.0)
+    return len(first) == len(second) and all(abs(a - b) <= close for a, b in zip(first, second, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

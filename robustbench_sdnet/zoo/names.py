@@ -8,12 +8,14 @@ or an exported file (.pt, .pt2). External sources may end in "?mean=...&std=..."
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError, SdnetBenchError, unknown
 from .files.cards import ModelCard, read_card
 from .nets.architectures import ARCHITECTURES, Architecture, architecture
+from .others.external import check_external, describe_external
 from .shelf.index import INDEX, entries, entry, local_path
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
+EXTERNAL_KINDS = (*EXTERNAL, "callable", "exported")
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _EXPORTED = (".pt", ".pt2", ".pts", ".ts")
 _ZOO_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -80,18 +83,20 @@ def check_source(source: str) -> None:
         CheckpointError: a damaged checkpoint.
     """
     kind = kind_of(source)
-    if kind in ("run", "checkpoint", "zoo"):
-        describe_model(source)
-    else:
-        from .others.external import check_external
-
+    if kind in EXTERNAL_KINDS:
         check_external(kind, source)
+    else:
+        describe_model(source)
 
 
-def describe_model(source: str) -> ModelCard:
+def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:
     """The card of whatever `load_model` would load.
 
-    For external models the weights are known only once they are loaded, so this loads them, with torch.
+    External models are known only once they are loaded and called, so this does both, with torch.
+
+    Args:
+        source: what `load_model` takes.
+        size: height and width of the images that an external model is to be called on.
 
     Raises:
         InputError: nothing of that name, or not on this machine.
@@ -107,9 +112,7 @@ def describe_model(source: str) -> ModelCard:
         return card if stem in ("best", "last") else replace(card, name=stem)
     if kind == "zoo":
         return replace(read_card(zoo_checkpoint(source)), name=source, source=source)
-    from .others.external import describe_external
-
-    return describe_external(kind, source)
+    return describe_external(kind, source, size)
 
 
 def run_checkpoint(folder: Path) -> Path:

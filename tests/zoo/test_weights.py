@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_sdnet.errors import CheckpointError, InputError
+from robustbench_sdnet.errors import CheckpointError, InputError, WriteError
 from robustbench_sdnet.zoo import (
     ModelCard,
     build_model,
@@ -159,7 +159,7 @@ def test_a_write_that_fails_leaves_the_old_file(run: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(WriteError, match="No space left on device"):
         save_model(trained("resnet20"), run / "last.safetensors")
     assert (run / "last.safetensors").read_bytes() == before
     assert [path.name for path in run.iterdir()] == ["last.safetensors"]

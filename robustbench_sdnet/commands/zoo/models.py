@@ -107,7 +107,7 @@ def _verified(
     """One row of `verify`; `data` holds for models that were trained on other images only where it must (`insist`)."""
     from ...data import load
     from ...running.device import pick_device
-    from ...zoo.files.weights import load_model
+    from ...zoo.loading import load_model
     from ...zoo.names import describe_model
     from ...zoo.shelf.publish import other_data, verify as measure
 

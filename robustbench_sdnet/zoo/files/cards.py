@@ -36,6 +36,7 @@ class ModelCard:
         mean: of the normalisation inside the model.
         std: of the normalisation inside the model.
         path: the file that holds the weights, or None for external models.
+        fingerprint: of an external model: height and width of fixed images, then its logits on them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelCard:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     path: Path | None = None
+    fingerprint: tuple[float, ...] = ()
 
 
 def read_card(path: str | Path) -> ModelCard:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, InputError
 from ...files import write_whole
-from ..names import kind_of, run_checkpoint, zoo_checkpoint
 from .cards import CARD, ModelCard, read_card
 
 if TYPE_CHECKING:
@@ -53,18 +52,17 @@ def save_model(
     """
     import safetensors.torch
 
+    from ..nets.sdnet import Classifier
+
     path = Path(path)
-    arch, options = getattr(model, "arch", None), getattr(model, "options", None)
-    if not isinstance(arch, str) or not isinstance(options, dict):
-        raise InputError(
-            "Only models made by build_model can be saved: this one has no 'arch' and 'options'."
-        )
+    if not isinstance(model, Classifier):
+        raise InputError(f"Only models made by build_model can be saved, not a {type(model).__name__}.")
     tensors = _stored_tensors(model, dtype)
     card = {
         "format": FORMAT,
         "name": name or path.resolve().parent.name,
-        "arch": arch,
-        "options": options,
+        "arch": model.arch,
+        "options": model.options,
         "data": data,
         "data_hash": data_hash,
         "accuracy": accuracy,
@@ -101,33 +99,6 @@ def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{key}|{value.dtype}|{tuple(value.shape)}|".encode())
         digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Module:
-    """Load a model in evaluation mode, its weights frozen.
-
-    Args:
-        source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
-            "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
-            TorchScript or exported file.
-        device: where to put it.
-
-    Raises:
-        InputError: nothing of that name; the message names the nearest.
-        CheckpointError: the file is damaged or belongs to another architecture.
-    """
-    kind = kind_of(str(source))
-    if kind == "run":
-        model = load_checkpoint(run_checkpoint(Path(source)))
-    elif kind == "checkpoint":
-        model = load_checkpoint(Path(source))
-    elif kind == "zoo":
-        model = load_checkpoint(zoo_checkpoint(str(source)))
-    else:
-        from ..others.external import load_external
-
-        model = load_external(kind, str(source))
-    return model.to(device)
 
 
 def load_checkpoint(path: Path) -> nn.Module:

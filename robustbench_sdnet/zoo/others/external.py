@@ -5,9 +5,9 @@ Their packages are imported when such a model is asked for, and are no requireme
 
 from __future__ import annotations
 
-import hashlib
-import importlib
+import contextlib
 import importlib.util
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ...errors import InputError, ModelError, SdnetBenchError
+from ...files import sha256_of
 from ..files.cards import ModelCard
 from .sources import INSTALL, LOADERS, Statistics, working_folder_importable
 
@@ -61,7 +62,12 @@ def check_external(kind: str, source: str) -> None:
         if not Path(name).is_file():
             raise InputError(f"No model file '{name}'.")
     elif kind == "callable":
-        top = name.partition(":")[0].partition(".")[0]
+        top = _module_of(name).partition(".")[0]
+        if top == "__main__":
+            raise InputError(
+                f"Model '{source}' is written in a notebook or script, where no other process finds it. Put it into a "
+                f"file and name that: --model file:{name.partition(':')[2]}."
+            )
         with working_folder_importable():
             if importlib.util.find_spec(top) is None:
                 raise InputError(
@@ -82,12 +88,13 @@ def load_external(kind: str, source: str) -> nn.Module:
     """
     import torch
 
+    from ..nets.sdnet import Classifier
     from .guard import External, own_normalisation
 
     check_external(kind, source)
     name, mean, std = parse_normalisation(source)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")  # other packages' warnings are not this tool's to print
             model, stated_mean, stated_std = LOADERS[kind](name)
     except SdnetBenchError:
@@ -110,8 +117,8 @@ def load_external(kind: str, source: str) -> nn.Module:
         raise InputError(
             f"Model '{name}' normalises by itself, with mean {inside[0]}. Leave out mean and std."
         )
-    if kind == "callable" and not mean and hasattr(model, "arch"):
-        return model  # one of ours
+    if type(model) is Classifier and not mean:
+        return model  # one of ours, known by its class: anyone's model may have attributes of the same names
     if not mean and inside is None:
         mean, std = stated_mean, stated_std
     if kind == "exported" and not mean and inside is None:
@@ -136,35 +143,47 @@ def _cache(kind: str) -> str:
     return f"{torch.hub.get_dir()}/checkpoints (TORCH_HOME)"
 
 
-def describe_external(kind: str, source: str) -> ModelCard:
-    """The card of an external model; it is loaded to hash its weights."""
+def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
+    """The card of an external model, which is loaded, and called on images of a height and width, to know what it is.
+
+    What can change its answers and is in no tensor is in the card's options: how ours was built, the bytes of an
+    exported file, the code (`code.code_hash`), and whether two calls disagree.
+    """
     from ..files.weights import weights_hash
     from ..nets.control import csc_layers
+    from ..nets.resnet import Normalise
+    from ..nets.sdnet import Classifier
+    from .code import code_hash
+    from .fingerprint import fingerprint
 
     model = load_external(kind, source)
+    with working_folder_importable():
+        numbers, randomised = fingerprint(model, size)
+        code = code_hash(model, *([_module_of(source)] if kind == "callable" else []))
+    options = dict(model.options) if isinstance(model, Classifier) else {}
+    options |= {"code": code}
+    options |= {"file": sha256_of(Path(source.partition("?")[0]))} if kind == "exported" else {}
+    options |= {"randomised": True} if randomised else {}
     layers, normalise = csc_layers(model), getattr(model, "normalise", None)
-    mean, std = (
-        tuple(getattr(normalise, key).flatten().tolist()) if hasattr(normalise, key) else ()
-        for key in ("mean", "std")
-    )
+    stated = (normalise.mean, normalise.std) if isinstance(normalise, Normalise) else None
+    mean, std = (tuple(values.flatten().tolist()) for values in stated) if stated else ((), ())
+    try:
+        weights = weights_hash(model)
+    except Exception as error:  # tensors without values, of a layer that no call has filled
+        raise ModelError(f"Model '{source}' has weights that cannot be read: {error}") from error
     return ModelCard(
         name=source,
         source=source,
         arch=source,
-        options=_beyond_tensors(kind, source, model),
-        weights_hash=weights_hash(model),
+        options=options,
+        weights_hash=weights,
         has_lambda=bool(layers),
         lam=layers[0].coding.lam if layers else None,
         mean=mean,
         std=std,
+        fingerprint=numbers,
     )
 
 
-def _beyond_tensors(kind: str, source: str, model: nn.Module) -> dict[str, Any]:
-    """What can change an answer and is in no tensor: how ours was built, and the code of a function's module."""
-    found = dict(getattr(model, "options", None) or {})
-    if kind == "callable":
-        spec = importlib.util.find_spec(source.partition("?")[0].partition(":")[0])
-        if spec is not None and spec.origin and Path(spec.origin).is_file():
-            found["source_sha256"] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-    return found
+def _module_of(source: str) -> str:
+    return source.partition("?")[0].partition(":")[0]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import CheckpointError, InputError, unknown
 from ..files.cards import read_card
+from ..files.weights import load_checkpoint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,10 +43,10 @@ def _from_callable(name: str) -> Loaded:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             raise InputError(f"Model '{name}': no module named '{error.name}'. Check PYTHONPATH.") from None
-    make = getattr(module, function, None)
-    if make is None:
-        raise InputError(f"Model '{name}': module '{module_name}' has no '{function}'.")
-    model = make() if not isinstance(make, torch.nn.Module) else make
+        make = getattr(module, function, None)
+        if make is None:
+            raise InputError(f"Model '{name}': module '{module_name}' has no '{function}'.")
+        model = make() if not isinstance(make, torch.nn.Module) else make
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"Model '{name}' must return a torch.nn.Module, got {type(model).__name__}.")
     return model, (), ()
@@ -112,8 +113,6 @@ def _from_hub(name: str) -> Loaded:
         if file.endswith(".safetensors"):
             path = Path(hf_hub_download(repository, file))
             if _has_card(path):
-                from ..files.weights import load_checkpoint
-
                 return load_checkpoint(path), (), ()
     config = json.loads(Path(hf_hub_download(repository, "config.json")).read_text(encoding="utf-8"))
     if "architecture" in config:

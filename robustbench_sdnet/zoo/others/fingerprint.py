@@ -1,0 +1,63 @@
+"""What a model answers on a few fixed images: a change that no hash of its code or weights shows, shows here."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...errors import ModelError
+from ...specs.models import ModelSpec, same_answers
+from .sources import working_folder_importable
+
+IMAGES = 4
+NUMBERS = 16  # an image; more logits are mixed into that many, so that a question stays small
+REPEATABLE = 1e-5  # relative difference of two calls that threads of one processor may make
+
+
+def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...], bool]:
+    """A model's answers on fixed random images, and whether two calls disagree.
+
+    Args:
+        model: in evaluation mode, on the CPU; takes images (n, 3, h, w) in [0, 1].
+        size: height and width of the images.
+
+    Returns:
+        (height, width, numbers...), empty where the model is randomised or does not run on such images: what is
+        wrong with it is then for the run to say.
+    """
+    images = torch.from_numpy(np.random.default_rng(0).random((IMAGES, 3, *size), dtype=np.float32))
+    quiet = contextlib.redirect_stdout(sys.stderr)
+    try:
+        with working_folder_importable(), quiet, torch.random.fork_rng(devices=[]), torch.no_grad():
+            model(images)  # what a first call alone does, such as importing, is no disagreement
+            first, second = (model(images).double().numpy() for _ in range(2))
+    except (Exception, SystemExit):  # noqa: BLE001  it is another person's code
+        return (), False
+    if first.ndim != 2 or not np.isfinite(first).all():
+        return (), False
+    if not np.allclose(first, second, rtol=0, atol=REPEATABLE * np.abs(first).max()):
+        return (), True
+    if first.shape[1] > NUMBERS:
+        mixing = np.random.default_rng(1).standard_normal((first.shape[1], NUMBERS))
+        first = first @ mixing / np.sqrt(first.shape[1])
+    return (*map(float, size), *(float(f"{value:.7g}") for value in first.ravel())), False
+
+
+def check_fingerprint(model: nn.Module, spec: ModelSpec) -> None:
+    """Refuse a model that was just loaded, on the CPU, and is not the one that the questions are about.
+
+    Raises:
+        ModelError: it answers otherwise.
+    """
+    if spec.fingerprint:
+        found, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
+        if not same_answers(found, spec.fingerprint):
+            raise ModelError(
+                f"{spec.name} answers otherwise than when this run began: its code differs where it is loaded, "
+                "or changed meanwhile. Run the same command again."
+            )
