@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import robustbench_sdnet as rs
-from robustbench_sdnet.answers.records import FIELDS
+from robustbench_sdnet.answers.records import FIELDS, records
 from robustbench_sdnet.data import load
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, StoreError
 
 
 @pytest.fixture
@@ -87,6 +87,8 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"attacks": ["pdg"]}, "Did you mean 'pgd'"),
         ({"attacks": [{"name": "pgd", "eps": "8"}]}, "Write 8/255"),
         ({"attacks": [{"name": "pgd", "stps": 3}]}, "Did you mean 'steps'"),
+        ({"attacks": [{"name": "torchattacks:APGDT"}]}, "needs 4 classes, the model has 3 .apgd-t does"),
+        ({"attacks": [{"name": "foolbox:EADAttack", "decision_rule": "L7"}]}, "invalid decision rule"),
         ({"lambdas": "-1"}, "not negative"),
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
         ({"models": ["nothing"]}, "nothing"),
@@ -97,6 +99,9 @@ def test_what_cannot_be_asked_is_one_line(runs, asked, message):
     with pytest.raises(InputError, match=message) as caught:
         rs.evaluate(**{"limit": 5, **asked})
     assert "\n" not in str(caught.value)
+    if (runs / "runs" / "results.db").exists():
+        with pytest.raises(StoreError, match="holds no results"):
+            records("sqlite:///runs/results.db")
 
 
 def test_data_that_no_model_was_trained_on_is_said(runs):

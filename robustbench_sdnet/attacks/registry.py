@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
+from .backends.limits import check_options
 from .signatures import LIBRARIES, library_attack
 
 Value = bool | int | float | str | None
@@ -156,6 +157,7 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
         allowed = info.choices.get(name)
         if allowed and params[name] not in allowed:
             raise unknown(f"value of option '{name}'", str(value), allowed)
+    check_options(info.name, params)
     return params
 
 

@@ -65,14 +65,19 @@ def library_attack(library: str, name: str) -> LibraryAttack:
     Raises:
         InputError: the library is not installed, or has no such attack.
     """
-    attacks = _attacks(library)
+    attacks = library_attacks(library)
     if name not in attacks:
         raise unknown(f"{library} attack", name, attacks)
     return attacks[name]
 
 
 @cache
-def _attacks(library: str) -> Mapping[str, LibraryAttack]:
+def library_attacks(library: str) -> Mapping[str, LibraryAttack]:
+    """Every attack of an installed library, by class name.
+
+    Raises:
+        InputError: the library is not installed.
+    """
     spec = importlib.util.find_spec(library)
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"{library} is not installed: pip install {library}.")

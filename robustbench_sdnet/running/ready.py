@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
-from ..errors import DataError, StoreError
+from ..data.tensors import to_images
+from ..errors import DataError, ModelError, StoreError
 from ..planning import plan, questions
 from ..planning.known import known
 from ..planning.setting import Setting
@@ -17,6 +18,7 @@ from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.store import Store
 from . import policies
 from .device import pick_batch_size, pick_device
+from .predict import predict
 from .runner import Progress, run
 from .worker import Worker
 
@@ -69,6 +71,21 @@ class Ready:
         from ..data import load
 
         return load(questions.training_set(self.data.name), "train", self.setting.data_root)
+
+    def check_library(self, attack: AttackSpec, model: ModelSpec) -> None:
+        """Refuse another library's attack that this model, these images or its own constructor rule out.
+
+        Raises:
+            InputError: it cannot run; the line says why.
+        """
+        from ..attacks.backends.library import check_attack
+
+        try:
+            images = to_images(self.data.images(0, 1), self.worker.device)
+            classes = predict(self.worker.model(model), images, batch_size=1, name=model.name).shape[1]
+        except ModelError:
+            return  # the run names the model, and goes on with the others
+        check_attack(attack, classes, images)
 
     def has_images(self) -> bool:
         """Whether the clean images are at hand: a folder of corrupted images may lack them."""
@@ -175,6 +192,9 @@ def attack_plan(
     chosen = ready.with_fits(lambdas, on_fit)
     attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
     spec = questions.data_spec(ready.data)
+    for attack in attacks:
+        for model in ready.models if ":" in attack.name else ():
+            ready.check_library(attack, model)
 
     def search(attack: AttackSpec) -> str:
         return search_precision(attack, precision, ready.worker.device)

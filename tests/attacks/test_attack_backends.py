@@ -99,12 +99,12 @@ def test_what_goes_wrong_is_one_clear_line():
         attacks.run("pgd", model, images, labels, eps=None)
     with pytest.raises(InputError, match=r"Unknown norm of attack foolbox:L2PGD 'linf'.*l2"):
         attacks.run("foolbox:L2PGD", model, images, labels, eps=0.1)
-    with pytest.raises(InputError, match=r"VirtualAdversarialAttack refuses its options: .*steps"):
-        attacks.run("foolbox:VirtualAdversarialAttack", model, images, labels, eps=0.1, norm="l2")
-    with pytest.raises(ModelError, match=r"Attack torchattacks:EADL1 raised ZeroDivisionError"):
+    with pytest.raises(InputError, match=r"EADAttack refuses its options: invalid decision rule"):
         attacks.run(
-            "torchattacks:EADL1", model, images, labels, eps=None, norm="l1", params={"max_iterations": 5}
+            "foolbox:EADAttack", model, images, labels, eps=None, norm="l1", params={"decision_rule": "L7"}
         )
+    with pytest.raises(ModelError, match=r"Attack torchattacks:APGD raised ValueError: unknown loss"):
+        attacks.run("torchattacks:APGD", model, images, labels, eps=0.1, params={"loss": "huber"})
     with pytest.raises(ModelError, match=r"not finite"):
         attacks.run("torchattacks:PGD", lambda x: model(x) * torch.nan, images, labels, eps=0.1)
 

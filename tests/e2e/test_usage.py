@@ -39,6 +39,8 @@ WRONG = {
     "attack autoattack --variant rnd": "Did you mean 'rand'",
     "attack pdg": "Unknown attack 'pdg'. Did you mean 'pgd'",
     "attack pgd --eps 8": "at most 1 (images lie in [0, 1]), got '8'. Write 8/255",
+    "attack torchattacks:EADEN --set max_iterations=5": "must be at least 10, got 5",
+    "attack foolbox:VirtualAdversarialAttack": "needs --set steps=...",
     "attack pgd --norm l0": "'pgd' has no norm 'l0'",
     "attack foolbox:SaltAndPepperNoiseAttack --norm linf": "has no norm 'linf'",
     "study runs/x --norm l0": "'pgd' has no norm 'l0'",

@@ -15,6 +15,19 @@ from .library import Counted, changed, construct, imported, run_library
 _TARGETED_ONLY = {"GenAttack"}
 
 
+def build(name: str, options: Mapping[str, object], *, norm: str, **_: object) -> Any:
+    """An attack object.
+
+    Raises:
+        InputError: the class refuses its options.
+    """
+    foolbox, known = imported("foolbox"), library_attack("foolbox", name)
+    own = changed(dict(options), dict(known.params))
+    if "constraint" in known.params and "constraint" not in own:
+        own["constraint"] = norm
+    return construct(f"foolbox:{name}", lambda: getattr(foolbox.attacks, name)(**own))
+
+
 def attack(
     model: Classifier,
     images: Tensor,
@@ -41,10 +54,7 @@ def attack(
     """
     foolbox = imported("foolbox")
     known = library_attack("foolbox", name)
-    own = changed(dict(options), dict(known.params))
-    if "constraint" in known.params and "constraint" not in own:
-        own["constraint"] = norm
-    built: Any = construct(f"foolbox:{name}", lambda: getattr(foolbox.attacks, name)(**own))
+    built = build(name, options, norm=norm)
 
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
         wrapped = foolbox.PyTorchModel(counted.eval(), bounds=(0, 1), device=batch.device)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...draws import stream_key
 from ...errors import InputError, ModelError, SdnetBenchError
+from ...specs import AttackSpec
 from ..engine.balls import column, lengths, project
 from ..engine.guards import frozen, tracked, usable
 from ..engine.losses import margin
@@ -28,6 +29,7 @@ from ..native.wrapper import (
     positive,
     warn_of_silence,
 )
+from .limits import check_problem
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
@@ -68,6 +70,29 @@ class Counted(nn.Module):
         self._passes.backwards += len(gradient)
 
 
+def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
+    """Refuse what cannot run on a model and its images: the attack is made, and not run.
+
+    Args:
+        classes: of the model.
+        images: (n, c, h, w), one or more.
+
+    Raises:
+        InputError: too few classes, too large images, or options that the library refuses.
+    """
+    check_problem(spec.name, classes, images[0].numel())
+    library, _, name = spec.name.partition(":")
+    passes = Passes(lambda x: x.flatten(1)[:, :classes], low_precision=False, batch_size=1)
+    importlib.import_module(f".{library}", __package__).build(
+        name,
+        dict(spec.params),
+        eps=None if spec.eps is None else float(spec.eps),
+        norm=spec.norm,
+        seed=spec.seed,
+        model=Counted(passes, classes, images.dtype, images.device),
+    )
+
+
 @torch.inference_mode(False)
 def run_library(
     perturb: Perturb,
@@ -100,6 +125,7 @@ def run_library(
     passes = Passes(model, low_precision=False, batch_size=size)
     with frozen(model):
         logits = passes.exact(images)
+        check_problem(name, logits.shape[1], images[0].numel())
         counted = Counted(passes, logits.shape[1], images.dtype, images.device)
         clean = margin(logits, labels) >= 0
         raw = images.clone()
@@ -143,7 +169,8 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
         # The libraries' own deprecations are not the user's to act on.
         with torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = perturb(model, images.clone(), labels.clone())
+            # Some libraries take views that only a contiguous tensor has, and images come as channels-last pixels.
+            found = perturb(model, images.clone(memory_format=torch.contiguous_format), labels.clone())
     except SdnetBenchError:
         raise
     except Exception as error:  # a library and a model may raise anything: it becomes one line

@@ -15,6 +15,23 @@ from .library import Counted, changed, construct, imported, run_library
 _NORM_NAMES = {"linf": "Linf", "l2": "L2"}
 
 
+def build(
+    name: str, options: Mapping[str, object], *, eps: float | None, norm: str, seed: int, model: Counted
+) -> Any:
+    """An attack object on a model.
+
+    Raises:
+        InputError: the class refuses its options.
+    """
+    torchattacks, known = imported("torchattacks"), library_attack("torchattacks", name)
+    own = changed(dict(options), dict(known.params))
+    supplied: dict[str, Any] = {
+        "eps": eps, "max_epsilon": eps, "norm": _NORM_NAMES.get(norm), "seed": seed, "n_classes": model.classes,
+    }  # fmt: skip
+    given = {key: supplied[key] for key in supplied if key in known.accepts and supplied[key] is not None}
+    return construct(f"torchattacks:{name}", lambda: getattr(torchattacks, name)(model, **given, **own))
+
+
 def attack(
     model: Classifier,
     images: Tensor,
@@ -37,20 +54,9 @@ def attack(
 
     Returns and raises what `run_library` does; an option that the class refuses is an InputError.
     """
-    torchattacks = imported("torchattacks")
-    known = library_attack("torchattacks", name)
-    own = changed(dict(options), dict(known.params))
 
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
-        supplied: dict[str, Any] = {
-            "eps": eps, "max_epsilon": eps, "norm": _NORM_NAMES.get(norm), "seed": seed,
-            "n_classes": counted.classes,
-        }  # fmt: skip
-        given = {key: supplied[key] for key in supplied if key in known.accepts and supplied[key] is not None}
-        built: Any = construct(
-            f"torchattacks:{name}", lambda: getattr(torchattacks, name)(counted, **given, **own)
-        )
-        found: Tensor = built(batch, wanted)
+        found: Tensor = build(name, options, eps=eps, norm=norm, seed=seed, model=counted)(batch, wanted)
         return found
 
     return run_library(

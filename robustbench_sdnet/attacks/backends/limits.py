@@ -1,0 +1,96 @@
+"""What attacks of other libraries cannot do, so that it is refused before any work. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ...errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an attack needs beyond what its signature says.
+
+    Attributes:
+        classes: it fails on models with fewer.
+        numbers: it fails on images of more numbers (channels times height times width).
+        least: the smallest value of an option.
+        required: options without a default.
+        package: that it imports and its library does not require.
+        instead: what does where this attack does not.
+    """
+
+    classes: int = 2
+    numbers: int | None = None
+    least: Mapping[str, int] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    package: str = ""
+    instead: str = ""
+
+
+_BRENDEL_BETHGE = Limits(package="numba")
+# Read in the sources of torchattacks 3.5.1 and foolbox 3.3.4; the tests run every other attack.
+LIMITS: Mapping[str, Limits] = MappingProxyType(
+    {
+        # Its loss divides by the gap between the third and the fourth largest logit.
+        "torchattacks:APGDT": Limits(classes=4, instead="apgd-t does with fewer"),
+        "torchattacks:AutoAttack": Limits(classes=4, instead="autoattack does with fewer"),
+        # It seeks class (label + 1) modulo 10, and holds matrices of all pairs of numbers.
+        "torchattacks:JSMA": Limits(classes=10, numbers=3 * 64 * 64, instead="torchattacks:SparseFool does"),
+        # They stop early at every tenth of their iterations.
+        "torchattacks:EADEN": Limits(least=MappingProxyType({"max_iterations": 10})),
+        "torchattacks:EADL1": Limits(least=MappingProxyType({"max_iterations": 10})),
+        "foolbox:VirtualAdversarialAttack": Limits(required=("steps",)),
+        "foolbox:L0BrendelBethgeAttack": _BRENDEL_BETHGE,
+        "foolbox:L1BrendelBethgeAttack": _BRENDEL_BETHGE,
+        "foolbox:L2BrendelBethgeAttack": _BRENDEL_BETHGE,
+        "foolbox:LinfinityBrendelBethgeAttack": _BRENDEL_BETHGE,
+    }
+)
+_NONE = Limits()
+
+
+def limits(name: str) -> Limits:
+    """The limits of an attack; none for most."""
+    return LIMITS.get(name, _NONE)
+
+
+def check_options(name: str, options: Mapping[str, object]) -> None:
+    """Refuse options that the attack would fail on.
+
+    Raises:
+        InputError: a package or an option is missing, or an option is too small.
+    """
+    known = limits(name)
+    if known.package and importlib.util.find_spec(known.package) is None:
+        raise InputError(f"Attack {name} needs the package {known.package}: pip install {known.package}.")
+    for option in known.required:
+        if options.get(option) is None:
+            raise InputError(f"Attack {name} needs --set {option}=..., which has no default.")
+    for option, least in known.least.items():
+        value = options.get(option)
+        if isinstance(value, int | float) and value < least:
+            raise InputError(f"Option '{option}' of attack {name} must be at least {least}, got {value}.")
+
+
+def check_problem(name: str, classes: int, numbers: int) -> None:
+    """Refuse a model or images that the attack would fail on.
+
+    Args:
+        classes: of the model.
+        numbers: of an image: channels times height times width.
+
+    Raises:
+        InputError: too few classes, or too large images.
+    """
+    known = limits(name)
+    instead = f" ({known.instead})" if known.instead else ""
+    if classes < known.classes:
+        raise InputError(f"Attack {name} needs {known.classes} classes, the model has {classes}{instead}.")
+    if known.numbers is not None and numbers > known.numbers:
+        raise InputError(
+            f"Attack {name} takes images of at most {known.numbers} numbers, got {numbers}{instead}."
+        )
