@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +166,116 @@ def test_another_architecture_is_told_in_one_line(
 def test_tensors_of_nothing_known_are_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="of no architecture known here"):
         imported(_saved({"fc.weight": torch.zeros(2)}, tmp_path))
+
+
+@pytest.mark.parametrize("place", ["state_dict", "model_state_dict", "model", "net", "ema"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "module._orig_mod.",
+        "_orig_mod.module.",
+        "model._orig_mod.module.",
+    ],
+)
+def test_weights_are_found_in_every_place_and_under_every_prefix(
+    place: str, prefix: str, best: Path, tmp_path: Path
+) -> None:
+    state = {f"{prefix}{key}": value for key, value in released().items()}
+    other = imported(_saved({place: state, "epoch": 3, "acc": np.float32(0.5)}, tmp_path)).state_dict()
+    first = imported(best).state_dict()
+    assert all(torch.equal(value, other[key]) for key, value in first.items() if "power_vector" not in key)
+
+
+def test_averaged_weights_of_torch_are_read(best: Path, tmp_path: Path) -> None:
+    averaged = {"n_averaged": torch.tensor(3)} | {f"module.{key}": value for key, value in released().items()}
+    nested = _saved({"ema": {"state_dict": averaged}}, tmp_path)
+    assert torch.equal(imported(nested).linear.weight, imported(best).linear.weight)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_numpy_values_beside_the_weights_are_no_code(tmp_path: Path, new_format: bool) -> None:
+    values = [
+        kind(1)
+        for kind in (np.int8, np.int32, np.uint64, np.float16, np.float64, np.bool_, np.complex64, np.str_)
+    ]
+    arrays = [np.arange(3), np.zeros((2, 2), np.float16), np.array(["a"]), np.random.default_rng(0).random(4)]
+    path = tmp_path / "saved.pth"
+    whole = {
+        "net": released(),
+        "values": values,
+        "arrays": arrays,
+        "rng": np.random.RandomState(0).get_state(),
+    }
+    torch.save(whole, path, _use_new_zipfile_serialization=new_format)
+    assert imported(path)(torch.rand(1, 3, 32, 32)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("held", "named"),
+    [
+        (argparse.Namespace(lr=0.1), r"argparse\.Namespace"),
+        (torch.nn.Linear(2, 2), r"torch\.nn\.modules\.linear\.Linear"),
+        (np.array([None]), r"[\w.]*ObjectDType"),
+    ],
+)
+@pytest.mark.parametrize("new_format", [True, False])
+def test_what_is_no_tensor_and_no_number_is_named(
+    held: Any, named: str, new_format: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "saved.pth"
+    torch.save({"state_dict": released(), "args": held}, path, _use_new_zipfile_serialization=new_format)
+    with pytest.raises(CheckpointError, match=rf"holds code \({named}\) and was refused"):
+        imported(path)
+
+
+@pytest.mark.parametrize(("arch", "width"), [("resnet20", 8), ("sdnet20", 6), ("sdnet20_all", 4)])
+def test_the_width_is_that_of_the_stem(arch: str, width: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_model(arch, width=width).eval()
+    found = import_checkpoint(_saved(model.state_dict(), tmp_path), arch)
+    assert found.options["width"] == width  # type: ignore[index]
+    assert torch.equal(found.linear.weight, model.linear.weight)  # type: ignore[union-attr]
+    with pytest.raises(
+        CheckpointError, match=f"It looks like {arch} with num_classes=10.*, width={width}, not"
+    ):
+        import_checkpoint(tmp_path / "saved.pth.tar", arch, width=5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    state = released()
+    state["linear.weight"][0, 0] = value
+    with pytest.raises(CheckpointError, match=r"holds weights that are not finite \(linear\.weight\)"):
+        imported(_saved(state, tmp_path))
+
+
+def test_a_sound_file_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
+    script, program, zipped = (tmp_path / name for name in ("script.pt", "program.pt2", "zipped.pth"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), script)
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), program)
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("readme", "hello")
+    for path, message in (
+        (script, "is an exported model, no checkpoint. Use it as it is: --model"),
+        (program, "is an exported model, no checkpoint"),
+        (zipped, "is no PyTorch checkpoint"),
+    ):
+        with pytest.raises(CheckpointError, match=message) as caught:
+            imported(path)
+        assert "damaged" not in str(caught.value)
+
+
+def test_one_name_under_two_prefixes_is_refused(tmp_path: Path) -> None:
+    state = released()
+    state["module.linear.bias"] = state["linear.bias"]
+    with pytest.raises(CheckpointError, match="one name under several prefixes"):
+        imported(_saved(state, tmp_path))
 
 
 def _saved(state: Any, folder: Path) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import CheckpointError, InputError
-from ..nets.architectures import ARCHITECTURES
+from ..nets.architectures import ARCHITECTURES, architecture
 from ..nets.control import has_lambda, normalise_atoms, refresh_step_sizes
 from ..nets.sdnet import rebuild
 from .weights import fill
 
 STEP_SIZES = ("recompute", "checkpoint")
+# Where training scripts keep their weights; of a file that holds several, the first of these counts.
+PLACES = ("state_dict", "model_state_dict", "model", "net", "ema")
+_WRAPPED = re.compile(r"^(?:(?:module|model)\.)+")
+_UNSUPPORTED = re.compile(r"(?:[Uu]nsupported global: +(?:GLOBAL )?|but got <class ')([\w.]+)")
 
 
 def import_checkpoint(
@@ -36,7 +40,9 @@ def import_checkpoint(
     step_size: str = "recompute",
     **options: Any,
 ) -> nn.Module:
-    """Load `model_best.pth.tar` (a bare state dict) or `checkpoint.pth.tar` (one under `state_dict`).
+    """Load `model_best.pth.tar` (a bare state dict) or `checkpoint.pth.tar` (one under `state_dict` or the like).
+
+    The width is that of its stem where `options` do not say another.
 
     Args:
         path: the file; it is read with `weights_only=True`, and one that holds code is refused.
@@ -56,7 +62,7 @@ def import_checkpoint(
 
     Raises:
         InputError: no such file, an unknown architecture or option.
-        CheckpointError: damaged, holds code, or belongs to another architecture.
+        CheckpointError: damaged, holds code or weights that are not finite, or belongs to another architecture.
     """
     if step_size not in STEP_SIZES:
         raise InputError(f"step_size must be 'recompute' or 'checkpoint', got '{step_size}'.")
@@ -68,8 +74,11 @@ def import_checkpoint(
         "std": std,
     }
     sparse = {"lam": lam} if arch in ARCHITECTURES and ARCHITECTURES[arch].sparse != "none" else {}
-    model = rebuild(arch, {**given, **sparse, **options})
+    architecture(arch)
     tensors = read_state_dict(Path(path))
+    stem = _stem(tensors)
+    width = {} if stem is None else {"width": len(stem)}
+    model = rebuild(arch, {**given, **sparse, **width, **options})
     own = model.state_dict()
     # The released models normalise in their data loader; step sizes to be computed anew need not be stored.
     ours = [key for key in own if key.startswith("normalise.")]
@@ -79,6 +88,11 @@ def import_checkpoint(
         fill(model, tensors, str(path))
     except CheckpointError as error:
         raise CheckpointError(f"{error}.{_likely(tensors, arch)}") from None
+    if wrong := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
+        raise CheckpointError(
+            f"'{path}' holds weights that are not finite ({', '.join(wrong[:3])}): its training diverged, or it is not "
+            "the file that was meant."
+        )
     model.eval().requires_grad_(False)
     if has_lambda(model):
         (refresh_step_sizes if step_size == "recompute" else normalise_atoms)(model)
@@ -86,58 +100,80 @@ def import_checkpoint(
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a pickled checkpoint by name, without the prefix of DataParallel.
+    """The tensors of a pickled checkpoint by name, without the prefixes of DataParallel, torch.compile and Lightning.
 
     Raises:
         InputError: no such file.
         CheckpointError: damaged, holds code, or holds no state dict.
     """
     try:
-        with warnings.catch_warnings(), _numpy_scalars():
-            warnings.simplefilter(
-                "ignore"
-            )  # old formats are read with deprecation warnings, which users cannot act on
+        # Old formats are read with deprecation warnings, which users cannot act on.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_values()):
+            warnings.simplefilter("ignore")
             raw = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"No checkpoint '{path}'.") from None
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|[Uu]nsupported global:?) +`?([\w.]+)", str(error))
-        if found is None:
-            raise CheckpointError(f"'{path}' is damaged, or no PyTorch checkpoint.") from None
+    except PermissionError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    except Exception as error:  # noqa: BLE001  what a hostile or damaged file makes of torch's reader is no fixed list
+        raise CheckpointError(f"'{path}' {_why_refused(path, error)}") from None
+    state = _state(raw)
+    if state is None:
+        held = f" It holds {', '.join(map(str, list(raw)[:5]))}." if isinstance(raw, Mapping) and raw else ""
+        raise CheckpointError(f"'{path}' holds no state dict (a mapping of names to tensors).{held}")
+    found = {_WRAPPED.sub("", key.replace("_orig_mod.", "")): value for key, value in state.items()}
+    if len(found) < len(state):
         raise CheckpointError(
-            f"'{path}' holds code ({found[1]}) and was refused: loading it could run anything. "
+            f"'{path}' holds one name under several prefixes. Save the model's own state_dict."
+        )
+    found.pop("n_averaged", None)  # a count beside the averaged weights
+    return found
+
+
+def _state(raw: Any) -> dict[str, Tensor] | None:
+    """The first mapping of names to tensors, at the top or in the usual places."""
+    if not isinstance(raw, Mapping) or not raw:
+        return None
+    if all(isinstance(value, Tensor) for value in raw.values()):
+        return {str(key): value for key, value in raw.items()}
+    found = (_state(raw[place]) for place in PLACES if place in raw)
+    return next((state for state in found if state is not None), None)
+
+
+def _why_refused(path: Path, error: Exception) -> str:
+    """What is wrong with a file that torch does not read; only one that is broken is called damaged."""
+    named = _UNSUPPORTED.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+    if named:
+        return (
+            f"holds code ({named[1]}) and was refused: loading it could run anything. "
             "Save its state_dict alone where you trust it."
-        ) from None
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise CheckpointError(
-            f"'{path}' is damaged, or no PyTorch checkpoint ({type(error).__name__})."
-        ) from None
-    state = raw.get("state_dict", raw) if isinstance(raw, Mapping) else None
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"'{path}' holds no state dict (a mapping of names to tensors).")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
+        )
+    inside: list[str] = []
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inside = archive.namelist() if archive.testzip() is None else []
+    if any("/code/" in name or name.endswith("archive_format") for name in inside):
+        return f"is an exported model, no checkpoint. Use it as it is: --model '{path}?mean=a,b,c&std=a,b,c'."
+    if any(name.endswith("data.pkl") for name in inside):
+        return "holds objects that cannot be read without running code. Save its state_dict alone where you trust it."
+    if inside:
+        return "is no PyTorch checkpoint."
+    return f"is damaged, or no PyTorch checkpoint ({type(error).__name__})."
 
 
-def _numpy_scalars() -> AbstractContextManager[Any]:
-    """Allow the NumPy numbers that old checkpoints hold as their accuracy; making one runs no code."""
-    allow = getattr(torch.serialization, "safe_globals", None)
-    if allow is None:
-        return nullcontext()
+def _numpy_values() -> list[Any]:
+    """The NumPy numbers and arrays that checkpoints hold beside the weights; making one runs no code."""
     scalar = np.float64(0).__reduce__()[0]  # numpy.(_)core.multiarray.scalar of either NumPy
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
-    context: AbstractContextManager[Any] = allow(
-        [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]
-    )
-    return context
+    array = np.zeros(1).__reduce__()[0]
+    old = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
+    # Of all types but objects, whose arrays hold anything.
+    kinds = {type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OV"}
+    return [*old, scalar, array, np.ndarray, np.dtype, *kinds]
+
+
+def _stem(tensors: Mapping[str, Tensor]) -> Tensor | None:
+    found = tensors.get("layer0.0.dn.weight", tensors.get("layer0.0.weight"))
+    return found if found is not None and found.dim() == 4 else None
 
 
 def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
@@ -156,8 +192,10 @@ def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
     details = [f"num_classes={tensors['linear.weight'].shape[0]}"]
     if everywhere and not any(".shortcut." in key for key in tensors):
         details.append("shortcut=False")
-    stem = tensors.get("layer0.0.dn.weight", tensors.get("layer0.0.weight"))
+    stem = _stem(tensors)
     if stem is not None and stem.shape[-1] == 7:
         details.append("an ImageNet stem")
+    if stem is not None and len(stem) != ARCHITECTURES[names[0]].width:
+        details.append(f"width={len(stem)}")
     asked_for = ", not what was asked for" if names[0] == asked else ""
     return f" It looks like {names[0]} with {', '.join(details)}{asked_for}."
