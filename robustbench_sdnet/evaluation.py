@@ -167,25 +167,27 @@ def run_study(
 ) -> Study:
     """The same of a setting, with progress; the study's own answers out of a store that may hold others."""
     from .answers.comparisons import comparisons
-    from .answers.records import records
+    from .answers.records import flat
     from .answers.rivals import rivals
+    from .answers.rows import rows
+    from .answers.snapshot import Snapshot
     from .diagnostics.of_study import Watching, answer_study
     from .reports.conclusion import sentences
 
     cells = answer_study(
         setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()
     )
-    wanted, names = {cell.id for cell in cells}, {cell.model.name for cell in cells}
-    data = {cell.data.name for cell in cells}
-    rows = records(setting.store, only=wanted)
+    models, data = {cell.model for cell in cells}, {cell.data.content for cell in cells}
+    snapshot = Snapshot.read(setting.store)
+    found = rows(snapshot.of({cell.id for cell in cells}))
     compared = [
-        row
-        for row in comparisons(setting.store)
-        if {row["model_a"], row["model_b"]} <= names and row["data"] in data
+        one
+        for one in comparisons(snapshot)
+        if {one.a.model, one.b.model} <= models and one.asked.content in data
     ]
-    missed = [row for row in rivals(setting.store) if row["model"] in names and row["data"] in data]
-    answers = [{"question": asked, "answer": text} for asked, text in sentences(rows, compared, missed)]
-    return Study(rows, compared, missed, answers)
+    missed = [one for one in rivals(snapshot) if one.model in models and one.content in data]
+    answers = [{"question": asked, "answer": text} for asked, text in sentences(found, compared, missed)]
+    return Study(flat(found), [one.record() for one in compared], [one.record() for one in missed], answers)
 
 
 def diagnose(

@@ -107,7 +107,6 @@ def test_rooms_touch_only_what_they_may(room):
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.xfail(strict=True, reason="reports/__init__.py opens the store")
 def test_reports_never_open_a_store_and_nothing_imports_a_command():
     wrong = [
         f"{module}:{line} imports {target}"

@@ -1,50 +1,28 @@
-"""Paired comparisons from a store: models at the lambda they were trained at, and lambdas of one model.
+"""Paired comparisons: models at the lambda they were trained at, and lambdas of one model.
 
 Every test is exact and two-sided on the same images: McNemar's for one perturbation, the sign test over images for a
 mean over several (an image counts for the side that has more of them right). P values are corrected (Holm) within a
-family: one kind of perturbation, between models or between the lambdas of one model. Needs no torch.
+family: one kind of perturbation, between models or between the lambdas of one model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..corruptions.registry import CORRUPTIONS
 from ..statistics import holm, mcnemar
-from ..store.store import Store
-from .gathered import Answers, Question, Right, Subject, answered_cells, gather, shared
-from .records import lambda_value
+from .gathered import Answers, Question, Subject, gather
+from .right import Right, shared
+from .rows import lambda_value
+from .snapshot import Snapshot
 
 ALPHA = 0.05
-FIELDS = (
-    "family",
-    "data",
-    "model_a",
-    "lambda_a",
-    "model_b",
-    "lambda_b",
-    "kind",
-    "perturbation",
-    "severity",
-    "norm",
-    "eps",
-    "n",
-    "accuracy_a",
-    "accuracy_b",
-    "low",
-    "high",
-    "only_a",
-    "only_b",
-    "p",
-    "p_corrected",
-    "better",
-)
 KINDS = {
     "clean": "clean",
     "corruption": "corruptions",
@@ -55,62 +33,130 @@ KINDS = {
 }
 _Z = 1.959964
 
-Row = dict[str, Any]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two subjects on one question.
 
-def comparisons(store: Store | str) -> list[Row]:
-    """Every comparison that the store's answers allow, as rows of `FIELDS`, in a fixed order.
-
-    `only_a` and `only_b` count images that one side alone has right (for means: has right more often); `low` and
-    `high` are the 95 % interval of accuracy a minus accuracy b; `better` names a side whose corrected p is below 0.05,
-    or is empty.
-
-    Raises:
-        StoreError: the store does not exist or is damaged.
+    Attributes:
+        a, b: the sides; of two lambdas of one model `b` is the one it was trained at.
+        n: images that both saw.
+        low, high: 95 % interval of accuracy a minus accuracy b.
+        only_a, only_b: images that one side alone has right (for means: has right more often).
+        p_corrected: `p` after Holm's correction within the family.
     """
-    if isinstance(store, str):
-        with Store(store, must_exist=True) as opened:
-            return comparisons(opened)
-    answers = gather(answered_cells(store))
-    rows = [
-        _row(asked, pair, [(found[pair[0]], found[pair[1]])])
+
+    asked: Question
+    a: Subject
+    b: Subject
+    n: int
+    accuracy_a: float
+    accuracy_b: float
+    low: float
+    high: float
+    only_a: int
+    only_b: int
+    p: float
+    p_corrected: float = math.nan
+
+    @property
+    def within(self) -> bool:
+        """Whether it is between two lambdas of one model."""
+        return self.a.model == self.b.model
+
+    @property
+    def family(self) -> str:
+        """The tests that it is corrected with."""
+        between = f"lambdas of {self.a.model.name}" if self.within else "models"
+        source = "" if self.asked.source == "generated" else f" ({self.asked.source})"
+        return f"{self.asked.data}: {between}, {KINDS[self.asked.kind]}{source}"
+
+    @property
+    def better(self) -> Subject | None:
+        """The side that is better by the corrected p, if any."""
+        if not self.p_corrected < ALPHA:
+            return None
+        return self.a if self.only_a > self.only_b else self.b
+
+    @property
+    def gain(self) -> float:
+        """Accuracy a minus accuracy b."""
+        return self.accuracy_a - self.accuracy_b
+
+    @property
+    def gains(self) -> bool:
+        """Whether a is significantly better, and more accurate."""
+        return self.better is self.a and self.gain > 0
+
+    @property
+    def loses(self) -> bool:
+        """Whether b is significantly better, and more accurate."""
+        return self.better is self.b and self.only_a < self.only_b and self.gain < 0
+
+    def record(self) -> dict[str, Any]:
+        """As one flat dictionary."""
+        asked = self.asked
+        return {
+            "family": self.family,
+            "data": asked.data,
+            "model_a": self.a.model.name,
+            "lambda_a": lambda_value(self.a.lam),
+            "model_b": self.b.model.name,
+            "lambda_b": lambda_value(self.b.lam),
+            "kind": asked.kind,
+            "perturbation": asked.perturbation,
+            "severity": asked.severity,
+            "norm": asked.norm,
+            "eps": asked.eps and asked.eps.text,
+            **{key: getattr(self, key) for key in _NUMBERS},
+            "better": self.better.name if self.better else "",
+        }
+
+
+_NUMBERS = ("n", "accuracy_a", "accuracy_b", "low", "high", "only_a", "only_b", "p", "p_corrected")
+
+
+def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
+    """Every comparison that the answers allow, in a fixed order."""
+    answers = gather(store.exact)
+    single = (
+        _compared(asked, pair, [(found[pair[0]], found[pair[1]])])
         for asked, found in answers.items()
         for pair in _pairs(found)
-    ]
-    rows = [row for row in [*rows, *_means(answers)] if row["n"]]
-    _correct(rows)
-    return sorted(rows, key=_order)
+    )
+    made = [comparison for comparison in (*single, *_means(answers)) if comparison.n]
+    return tuple(sorted(_corrected(made), key=_order))
 
 
-def _pairs(found: Mapping[Subject, Right]) -> Iterator[tuple[Subject, Subject]]:
+def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
     """Models against each other at their defaults, then each lambda against its model's default."""
-    defaults = sorted((subject for subject in found if subject.is_default), key=lambda s: s.model.name)
+    subjects = list(found)
+    defaults = sorted((subject for subject in subjects if subject.is_default), key=lambda s: s.model.name)
     yield from combinations(defaults, 2)
     for default in defaults:
-        for subject in found:
+        for subject in subjects:
             if subject.model == default.model and subject != default:
                 yield subject, default
 
 
-def _means(answers: Answers) -> Iterator[Row]:
+def _means(answers: Answers) -> Iterator[Comparison]:
     """Means over the noises, and over everything where more than noises was run, on what both sides were asked."""
-    corruptions = {asked: found for asked, found in answers.items() if asked.kind == "corruption"}
-    for data, content, source in dict.fromkeys((q.data, q.content, q.source) for q in corruptions):
-        here = [q for q in corruptions if (q.data, q.content, q.source) == (data, content, source)]
-        noises = [q for q in here if _category(q) == "noise"]
-        for asked in [noises] if len(noises) == len(here) else [noises, here]:
-            subjects = dict.fromkeys(subject for q in asked for subject in corruptions[q])
-            for pair in _pairs(dict.fromkeys(subjects, Right(np.empty(0, np.int64), np.empty(0, bool)))):
-                both = [q for q in asked if pair[0] in corruptions[q] and pair[1] in corruptions[q]]
+    groups: dict[Question, list[Question]] = {}
+    for asked in answers:
+        if asked.kind == "corruption":
+            groups.setdefault(
+                Question(asked.data, asked.content, "mean", "", source=asked.source), []
+            ).append(asked)
+    for mean, here in groups.items():
+        noises = [asked for asked in here if asked.is_noise]
+        for every in [noises] if len(noises) == len(here) else [noises, here]:
+            of = replace(mean, is_noise=every is noises)
+            for pair in _pairs(dict.fromkeys(subject for asked in every for subject in answers[asked])):
+                both = [asked for asked in every if pair[0] in answers[asked] and pair[1] in answers[asked]]
                 if len(both) > 1:
-                    name = _mean_name(both, asked is noises)
-                    mean = Question(data, content, "mean", name, source=source)
-                    yield _row(mean, pair, [(corruptions[q][pair[0]], corruptions[q][pair[1]]) for q in both])
-
-
-def _category(asked: Question) -> str:
-    info = CORRUPTIONS.get(asked.perturbation.partition("@")[0].partition("(")[0])
-    return info.category if info else ""
+                    named = replace(of, perturbation=_mean_name(both, of.is_noise))
+                    sides = [(answers[asked][pair[0]], answers[asked][pair[1]]) for asked in both]
+                    yield _compared(named, pair, sides)
 
 
 def _mean_name(asked: Sequence[Question], noises: bool) -> str:
@@ -119,38 +165,35 @@ def _mean_name(asked: Sequence[Question], noises: bool) -> str:
     return f"{names} {what}, {len(asked)} conditions"
 
 
-def _row(asked: Question, pair: tuple[Subject, Subject], answers: Sequence[tuple[Right, Right]]) -> Row:
-    first, second = pair
+def _compared(
+    asked: Question, pair: tuple[Subject, Subject], answers: Sequence[tuple[Right, Right]]
+) -> Comparison:
     ids = shared([side for both in answers for side in both])
-    a = np.mean([side.at(ids) for side, _ in answers], axis=0) if len(ids) else np.empty(0)
-    b = np.mean([side.at(ids) for _, side in answers], axis=0) if len(ids) else np.empty(0)
+    a, b = (_shares([both[side] for both in answers], ids) for side in (0, 1))
     low, high = difference_interval(a - b)
     # Shares of equal counts are equal floats: both are the same integer over the same number of conditions.
     only_a, only_b = int((a > b).sum()), int((b > a).sum())
-    same_model = first.model == second.model
-    between = f"lambdas of {first.model.name}" if same_model else "models"
-    source = "" if asked.source == "generated" else f" ({asked.source})"
-    return {
-        "family": f"{asked.data}: {between}, {KINDS[asked.kind]}{source}",
-        "data": asked.data,
-        "model_a": first.model.name,
-        "lambda_a": lambda_value(first.lam),
-        "model_b": second.model.name,
-        "lambda_b": lambda_value(second.lam),
-        "kind": asked.kind,
-        "perturbation": asked.perturbation,
-        "severity": asked.severity,
-        "norm": asked.norm,
-        "eps": asked.eps,
-        "n": len(ids),
-        "accuracy_a": float(a.mean()) if len(ids) else math.nan,
-        "accuracy_b": float(b.mean()) if len(ids) else math.nan,
-        "low": low,
-        "high": high,
-        "only_a": only_a,
-        "only_b": only_b,
-        "p": mcnemar(only_a, only_b),
-    }
+    return Comparison(
+        asked=asked,
+        a=pair[0],
+        b=pair[1],
+        n=len(ids),
+        accuracy_a=float(a.mean()) if len(ids) else math.nan,
+        accuracy_b=float(b.mean()) if len(ids) else math.nan,
+        low=low,
+        high=high,
+        only_a=only_a,
+        only_b=only_b,
+        p=mcnemar(only_a, only_b),
+    )
+
+
+def _shares(answers: Sequence[Right], ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Per image the share of perturbations under which it is right, (m,)."""
+    if not len(ids):
+        return np.empty(0)
+    shares: NDArray[np.float64] = np.mean([answer.at(ids) for answer in answers], axis=0)
+    return shares
 
 
 def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
@@ -167,41 +210,29 @@ def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]
     return max(-1.0, mean - half), min(1.0, mean + half)
 
 
-def _correct(rows: Sequence[Row]) -> None:
-    """Add corrected p values, family by family, and who is better by them."""
-    families: dict[str, list[Row]] = {}
-    for row in rows:
-        families.setdefault(row["family"], []).append(row)
+def _corrected(made: Sequence[Comparison]) -> Iterator[Comparison]:
+    """The same with corrected p values, family by family."""
+    families: Mapping[str, list[Comparison]] = {comparison.family: [] for comparison in made}
+    for comparison in made:
+        families[comparison.family].append(comparison)
     for family in families.values():
-        for row, corrected in zip(family, holm([row["p"] for row in family]), strict=True):
-            row["p_corrected"] = float(corrected)
-            side = "a" if row["only_a"] > row["only_b"] else "b"
-            row["better"] = _name(row, side) if corrected < ALPHA else ""
+        for comparison, p in zip(family, holm([one.p for one in family]), strict=True):
+            yield replace(comparison, p_corrected=float(p))
 
 
-def _name(row: Row, side: str) -> str:
-    lam = row[f"lambda_{side}"]
-    if lam is None:
-        return str(row[f"model_{side}"])
+def _order(comparison: Comparison) -> tuple[Any, ...]:
+    asked, lam = comparison.asked, lambda_value(comparison.a.lam)
     return (
-        f"{row[f'model_{side}']} @ {lam:g}" if isinstance(lam, float) else f"{row[f'model_{side}']} @ {lam}"
-    )
-
-
-def _order(row: Row) -> tuple[Any, ...]:
-    lam = row["lambda_a"]
-    number = lam if isinstance(lam, float) else math.inf
-    return (
-        row["data"],
-        "lambdas of" in row["family"],
-        list(KINDS).index(row["kind"]),
-        row["family"],
-        row["perturbation"],
-        row["severity"] or 0,
-        row["norm"] or "",
-        row["eps"] or "",
-        row["model_a"],
-        number,
+        asked.data,
+        comparison.within,
+        list(KINDS).index(asked.kind),
+        comparison.family,
+        asked.perturbation,
+        asked.severity or 0,
+        asked.norm or "",
+        asked.eps.text if asked.eps else "",
+        comparison.a.model.name,
+        lam if isinstance(lam, float) else math.inf,
         str(lam),
-        row["model_b"],
+        comparison.b.model.name,
     )

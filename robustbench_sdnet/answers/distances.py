@@ -14,27 +14,8 @@ from scipy import special
 
 from ..specs import AttackSpec, Cell
 from ..store.outcome import Outcome
-from ..store.store import Store
 
 Distances = NDArray[np.float64]
-
-
-def distances(store: Store | str) -> dict[str, Distances]:
-    """Per answered cell of a minimal-norm attack its distances (n,), sorted.
-
-    Raises:
-        StoreError: the store does not exist or is damaged.
-    """
-    if isinstance(store, str):
-        with Store(store, must_exist=True) as opened:
-            return distances(opened)
-    found = {}
-    for cell_id, cell in store.cells().items():
-        outcome = store.outcome(cell_id) if is_minimal(cell) else None
-        sought = None if outcome is None else of_outcome(cell, outcome)
-        if sought is not None:
-            found[cell_id] = sought
-    return found
 
 
 def is_minimal(cell: Cell) -> bool:

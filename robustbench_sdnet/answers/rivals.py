@@ -1,46 +1,77 @@
-"""What other perturbations of the same ball break that the gradient attacks at the deployed lambda left. No torch."""
+"""What other perturbations of the same ball break that the gradient attacks at the deployed lambda left."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
-from ..specs import AttackSpec, Cell
+from ..specs import AttackSpec, Cell, Eps, LambdaSpec, ModelSpec
 from ..statistics import exceeds_rare_rate
-from ..store.store import Store
-from .gathered import Question, Right, Subject, answered_cells, question, shared, worst
-from .records import lambda_value
+from .gathered import Question, Subject, ball, right_of
+from .right import Right, shared, worst
+from .rows import lambda_value
+from .snapshot import Snapshot
 
-Row = dict[str, Any]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """Images that another perturbation breaks and no gradient attack at the deployed lambda did.
 
-def rivals(store: Store | str) -> list[Row]:
-    """Images that another perturbation of the same ball breaks and no gradient attack at the deployed lambda did.
-
-    Where they are more than a rare rate explains (`suspicious`), the direct attack's accuracy is too high.
-
-    Returns:
-        Rows of data, model, lambda, norm, eps, n, left (right under the direct attacks), rival ("square", "noise" or
-        "transfer"), broken (of those left), suspicious.
+    Attributes:
+        n: images that both saw.
+        left: of those, right under the direct attacks.
+        name: "square", "noise" or "transfer".
+        broken: of those left, wrong under the rival.
     """
-    if isinstance(store, str):
-        with Store(store, must_exist=True) as opened:
-            return rivals(opened)
+
+    data: str
+    content: str
+    model: ModelSpec
+    lam: LambdaSpec | None
+    norm: str
+    eps: Eps
+    n: int
+    left: int
+    name: str
+    broken: int
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether they are more than a rare rate explains, so that the direct attack's accuracy is too high."""
+        return exceeds_rare_rate(self.broken, self.n)
+
+    def record(self) -> dict[str, Any]:
+        """As one flat dictionary."""
+        return {
+            "data": self.data,
+            "model": self.model.name,
+            "lambda": lambda_value(self.lam),
+            "norm": self.norm,
+            "eps": self.eps.text,
+            "n": self.n,
+            "left": self.left,
+            "rival": self.name,
+            "broken": self.broken,
+            "suspicious": self.suspicious,
+        }
+
+
+def rivals(store: Snapshot) -> tuple[Rival, ...]:
+    """Every rival of every subject and ball that gradient attacks were run in, in a fixed order."""
     balls: dict[tuple[Question, Subject], dict[str, list[Right]]] = {}
-    for cell, outcome in answered_cells(store):
-        spec = cell.perturbation
+    for answered in store.exact:
+        cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None:
-            asked = replace(question(cell), kind="worst_case", perturbation="")
-            found = balls.setdefault((asked, Subject(cell.model, cell.lam)), {})
-            found.setdefault(_role(cell, spec), []).append(Right(outcome.ids, outcome.right))
-    rows = []
-    for (asked, subject), roles in balls.items():
-        if "direct" in roles:
-            direct = worst(roles.pop("direct"))
-            rows += [_rival(asked, subject, direct, name, worst(found)) for name, found in roles.items()]
-    return sorted(
-        rows, key=lambda row: [str(row[key]) for key in ("data", "model", "eps", "lambda", "rival")]
-    )
+            found = balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), {})
+            found.setdefault(_role(cell, spec), []).append(right_of(answered))
+    made = [
+        _rival(asked, subject, worst(roles["direct"]), name, worst(found))
+        for (asked, subject), roles in balls.items()
+        if "direct" in roles
+        for name, found in roles.items()
+        if name != "direct"
+    ]
+    return tuple(sorted(made, key=_order))
 
 
 def _role(cell: Cell, spec: AttackSpec) -> str:
@@ -49,19 +80,24 @@ def _role(cell: Cell, spec: AttackSpec) -> str:
     return "square" if spec.name == "square" and not spec.chain else "direct"
 
 
-def _rival(asked: Question, subject: Subject, direct: Right, name: str, rival: Right) -> Row:
+def _rival(asked: Question, subject: Subject, direct: Right, name: str, rival: Right) -> Rival:
     ids = shared((direct, rival))
     left = direct.at(ids)
-    broken = int((left & ~rival.at(ids)).sum())
-    return {
-        "data": asked.data,
-        "model": subject.model.name,
-        "lambda": lambda_value(subject.lam),
-        "norm": asked.norm,
-        "eps": asked.eps,
-        "n": len(ids),
-        "left": int(left.sum()),
-        "rival": name,
-        "broken": broken,
-        "suspicious": exceeds_rare_rate(broken, len(ids)),
-    }
+    assert asked.norm is not None  # narrows the types: a ball has both
+    assert asked.eps is not None
+    return Rival(
+        data=asked.data,
+        content=asked.content,
+        model=subject.model,
+        lam=subject.lam,
+        norm=asked.norm,
+        eps=asked.eps,
+        n=len(ids),
+        left=int(left.sum()),
+        name=name,
+        broken=int((left & ~rival.at(ids)).sum()),
+    )
+
+
+def _order(rival: Rival) -> tuple[str, ...]:
+    return rival.data, rival.model.name, rival.eps.text, str(lambda_value(rival.lam)), rival.name

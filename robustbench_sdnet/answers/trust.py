@@ -1,58 +1,50 @@
-"""The word beside an accuracy: may it be trusted? The one rule, for records and diagnostics alike."""
+"""The word beside an accuracy: may it be trusted? One rule, over what diagnostics found and the sign that is free."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..attacks.signs import stands_still
-from ..specs import Cell
-from ..store.store import Shard
 
-FAIL, RAN = "fail", ("pass", "warn")
-
-
-def trust(verdicts: Iterable[str]) -> str:
-    """Untrusted after a fail, trusted after checks that ran, else unchecked."""
-    found = set(verdicts)
-    if FAIL in found:
-        return "untrusted"
-    return "trusted" if found.intersection(RAN) else "unchecked"
+PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
+TRUSTED, UNTRUSTED, UNCHECKED = "trusted", "untrusted", "unchecked"
 
 
-def first_gradients(shards: Iterable[Shard]) -> tuple[int, int]:
-    """Samples whose first gradient an attack looked at, and those of them where it was zero or not finite."""
-    costs = [shard.cost for shard in shards]
-    gradients, silent = (sum(cost.get(key, 0) for cost in costs) for key in ("gradients", "silent"))
-    return gradients, silent
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The answer of one check.
+
+    Attributes:
+        check: its id, a key of `diagnostics.DIAGNOSTICS`.
+        verdict: pass, warn, fail or not_run; a fail marks the accuracy untrusted.
+        value: the number behind it; None when it was not run.
+        sentence: what that number means, for a reader.
+        images: how many it looked at; None when it was not run.
+    """
+
+    check: str
+    verdict: str
+    value: float | None
+    sentence: str
+    images: int | None = None
+
+    @classmethod
+    def stored(cls, raw: Mapping[str, Any]) -> Finding:
+        """The finding that a store holds as a mapping."""
+        return cls(raw["check"], raw["verdict"], raw["value"], raw["sentence"], raw.get("images"))
 
 
-def with_parents(cells: Iterable[Cell], signs: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    """Each cell's first gradients and those of every cell it goes on from: a chain's number is all its stages'.
+def trust(findings: Iterable[Finding], gradients: int = 0, silent: int = 0) -> str:
+    """Untrusted after a fail, trusted after checks that ran, else unchecked.
 
     Args:
-        signs: the cells' own, by id.
+        findings: of the diagnostics; empty where none were asked for.
+        gradients, silent: samples whose first gradient the attack and those it goes on from looked at, and those of
+            them where it was zero or not finite: a sign that can only cast doubt.
     """
-    by_id = {cell.id: cell for cell in cells}
-    found = {}
-    for cell_id in by_id:
-        lineage, waiting = set(), [cell_id]
-        while waiting:
-            here = waiting.pop()
-            if here in by_id and here not in lineage:
-                lineage.add(here)
-                waiting.extend(by_id[here].parents)
-        gradients, silent = zip(*(signs.get(here, (0, 0)) for here in lineage), strict=True)
-        found[cell_id] = (sum(gradients), sum(silent))
-    return found
-
-
-def judged(checks: Sequence[Mapping[str, Any]], gradients: int, silent: int) -> str:
-    """The word for a number: its stored diagnostics, and the free sign, which can only cast doubt.
-
-    Args:
-        checks: as the store keeps them; empty where none were asked for.
-        gradients, silent: as `first_gradients` counts them.
-    """
-    free = ["fail"] if stands_still(gradients, silent) else []
-    return trust([*(check["verdict"] for check in checks), *free])
+    found = {finding.verdict for finding in findings}
+    if FAIL in found or stands_still(gradients, silent):
+        return UNTRUSTED
+    return TRUSTED if found & {PASS, WARN} else UNCHECKED

@@ -147,7 +147,7 @@ def _data_of(model: str) -> str | None:
 
 
 def _say_check(cell: Cell) -> None:
-    from ..answers.records import lambda_value
+    from ..answers.rows import lambda_value
 
     lam = lambda_value(cell.lam)
     at = "" if lam is None else f" at lambda {lam}"
@@ -155,8 +155,10 @@ def _say_check(cell: Cell) -> None:
 
 
 def _report(store: str, output: Path | None) -> list[Path]:
-    from ..reports import beside, report
+    from ..answers.snapshot import Snapshot
+    from ..reports import report
 
-    folder = output or beside(store)
+    snapshot = Snapshot.read(store)
+    folder = output or snapshot.folder
     endings = {"markdown": "study.md", "html": "study.html"}
-    return [Path(report(store, kind, output=folder / name)) for kind, name in endings.items()]
+    return [Path(report(snapshot, kind, output=folder / name)) for kind, name in endings.items()]

@@ -16,6 +16,7 @@ from . import findings
 from .progress import shown_progress
 
 if TYPE_CHECKING:
+    from ..answers.snapshot import Snapshot
     from ..planning.setting import Setting
     from ..running.policies import FitProgress
     from ..running.ready import Ready
@@ -68,17 +69,18 @@ def finish(
 ) -> None:
     """Answer the cells, check and save the attacks where asked to, then print the records as tables or as JSON."""
     from ..answers.records import records
+    from ..answers.snapshot import Snapshot
     from ..running.ready import answer
 
     say_doubts(ready)
     with shown_progress(verb, quiet=as_json) as update:
         progress = answer(ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update)
-    say_silence(cells, asked, ready.count)
     failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
     if saving:
         _save(ready, cells, asked, saving)
-    wanted = {cell.id for cell in cells}
-    rows = records(asked.store, only=wanted, limit=ready.count)
+    snapshot = Snapshot.read(asked.store, only={cell.id for cell in cells}, limit=ready.count)
+    say_silence(snapshot)
+    rows = records(snapshot)
     if as_json:
         click.echo(json.dumps(rows, indent=2, allow_nan=False, default=str))
         return
@@ -103,17 +105,14 @@ def say_doubts(ready: Ready) -> None:
         click.echo(f"Warning: {doubt}", err=True)
 
 
-def say_silence(cells: Sequence[Cell], asked: Asked, count: int) -> None:
+def say_silence(snapshot: Snapshot) -> None:
     """Warn of attacks whose first gradients were zero or not finite: there they stand still."""
-    from ..answers.trust import first_gradients
     from ..attacks.signs import stands_still
-    from ..store.store import Store
 
-    with Store(asked.store) as store:
-        for cell in dict.fromkeys(cell for cell in cells if cell.kind == "attack"):
-            found = stands_still(*first_gradients(store.shards(cell.id, count)))
-            if found:
-                click.echo(f"Warning: {_name(cell)}: {found} Its accuracy is untrusted.", err=True)
+    for answered in snapshot.answered:
+        found = stands_still(answered.cost.gradients, answered.cost.silent)
+        if found and answered.cell.kind == "attack":
+            click.echo(f"Warning: {_name(answered.cell)}: {found} Its accuracy is untrusted.", err=True)
 
 
 def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:

@@ -2,6 +2,6 @@ from .finding import (
     DIAGNOSTICS as DIAGNOSTICS,
     Diagnostic as Diagnostic,
     Finding as Finding,
-    trusted as trusted,
+    trust as trust,
 )
 from .masking.diagnosis import diagnose as diagnose

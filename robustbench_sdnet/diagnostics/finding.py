@@ -1,36 +1,17 @@
-"""What a diagnostic says, the table of them all, and the rules that turn a count into pass, warn or fail."""
+"""The table of diagnostics, and the rules that turn a count into pass, warn or fail."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ..answers.trust import trust
+from ..answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding, trust
 
-PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
+__all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "above", "counted", "not_run", "seen_on", "trust"]
 
 TOLERATED = 0.02  # share of samples that more steps or restarts may still break
 NOTICED = 0.005  # above this share, say so
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The answer of one check.
-
-    Attributes:
-        check: its id, a key of `DIAGNOSTICS`.
-        verdict: "pass", "warn", "fail" or "not_run"; a fail marks the accuracy untrusted.
-        value: the number behind it; None when it was not run.
-        sentence: what that number means, for a reader.
-        images: how many it looked at; None when it was not run.
-    """
-
-    check: str
-    verdict: str
-    value: float | None
-    sentence: str
-    images: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +77,3 @@ def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, 
     elif exceeds_rare_rate(count, n, rate=noticed):
         verdict = WARN
     return Finding(check, verdict, float(count), sentence)
-
-
-def trusted(verdicts: Iterable[Finding]) -> str:
-    """The word beside an accuracy: untrusted after a fail, trusted after checks that ran, else unchecked."""
-    return trust(verdict.verdict for verdict in verdicts)

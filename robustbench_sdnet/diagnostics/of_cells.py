@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data.tensors import to_images
+from ..planning.chains import is_stage
 from ..running.deploy import deployed
 from ..running.worker import Worker
 from ..specs import AttackSpec, Cell
@@ -37,28 +38,16 @@ def diagnose_cells(
         cheap: only the checks that cost a few passes a sample.
         on_check: called before each.
     """
-    stages = _earlier_stages(cells)
     found: dict[str, list[Finding]] = {}
     for cell in dict.fromkeys(cells):
         spec = cell.perturbation
-        if cell.kind != "attack" or cell.id in stages or not isinstance(spec, AttackSpec):
+        if cell.kind != "attack" or is_stage(spec) or not isinstance(spec, AttackSpec):
             continue
         if spec.eps is not None and spec.eps.fraction > 0:
             on_check(cell)
             found[cell.id] = _diagnosed(cell, spec, float(spec.eps), store, worker, cheap)
             store.add_verdicts(cell.id, [asdict(verdict) for verdict in found[cell.id]])
     return found
-
-
-def _earlier_stages(cells: Sequence[Cell]) -> set[str]:
-    """Ids of a chain's stages that a later stage of the same budget goes on from."""
-    budgets = {cell.id: getattr(cell.perturbation, "eps", None) for cell in cells}
-    return {
-        parent
-        for cell in cells
-        for parent in cell.parents
-        if cell.kind == "attack" and not cell.warm and budgets.get(parent) == budgets[cell.id]
-    }
 
 
 def _diagnosed(

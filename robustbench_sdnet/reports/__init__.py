@@ -11,6 +11,7 @@ from ..files import write_whole
 from ..specs import DEFAULT_STORE
 
 if TYPE_CHECKING:
+    from ..answers.snapshot import Snapshot
     from ..store.store import Store
     from .document import Document, Figure
 
@@ -20,7 +21,7 @@ DATA_FORMATS = ("csv", "json")
 
 
 def report(
-    store: str | Store = DEFAULT_STORE,
+    store: str | Store | Snapshot = DEFAULT_STORE,
     to: str = "markdown",
     *,
     output: str | Path | None = None,
@@ -30,7 +31,7 @@ def report(
     """Write the report of a store. Two reports of the same answers are equal, byte for byte.
 
     Args:
-        store: an open result store or its URL.
+        store: an open result store, its URL, or a snapshot of it.
         to: one of `FORMATS`.
         output: the file to write. Without it markdown, html and latex go to `report.*` beside the store,
             pictures into a folder `report-files` beside that; csv and json are returned as text.
@@ -55,44 +56,21 @@ def report(
         if output is None:
             return text
         return write_whole(Path(output), text)
-    target = Path(output) if output is not None else beside(store) / f"report{FORMATS[to]}"
-    document = _document(store, baseline, with_cost)
+    from ..answers.snapshot import Snapshot
+    from .content import build
+
+    snapshot = Snapshot.read(store)
+    target = Path(output) if output is not None else snapshot.folder / f"report{FORMATS[to]}"
+    document = build(snapshot, baseline=baseline, with_cost=with_cost)
     return write_whole(target, _render(document, to, target))
 
 
-def _data(store: str | Store, to: str, with_cost: bool) -> str:
-    from ..answers.records import COST_FIELDS, DISTANCE_FIELDS, FIELDS, records
+def _data(store: str | Store | Snapshot, to: str, with_cost: bool) -> str:
+    from ..answers.records import records
     from .writers import csv, json
 
     rows = records(store, with_cost=with_cost)
-    distances = DISTANCE_FIELDS if any(key in row for row in rows for key in DISTANCE_FIELDS) else ()
-    fields = (*FIELDS, *distances, *(COST_FIELDS if with_cost else ()))
-    render = csv.render if to == "csv" else json.render
-    return render(rows, fields)
-
-
-def _document(store: str | Store, baseline: str | None, with_cost: bool) -> Document:
-    from ..answers.comparisons import comparisons
-    from ..answers.distances import distances
-    from ..answers.records import provenance, records
-    from ..answers.rivals import rivals
-    from ..store.store import Store
-    from .content import build
-
-    if isinstance(store, str):
-        with Store(store, must_exist=True) as opened:
-            return _document(opened, baseline, with_cost)
-    found = records(store, with_cost=with_cost)
-    return build(
-        found,
-        provenance(store),
-        checks=store.verdicts(),
-        compared=comparisons(store),
-        rivals=rivals(store),
-        distances=distances(store),
-        baseline=baseline,
-        with_cost=with_cost,
-    )
+    return (csv.render if to == "csv" else json.render)(rows, tuple(rows[0]))
 
 
 def _render(document: Document, to: str, target: Path) -> str:
@@ -113,15 +91,3 @@ def _picture(folder: Path, ending: str, draw: Callable[[Figure], bytes]) -> Call
         return f"{folder.name}/{path.name}"
 
     return save
-
-
-def beside(store: str | Store) -> Path:
-    """The folder of a store, where its reports go unless told otherwise."""
-    if isinstance(store, str):
-        from sqlalchemy.engine import make_url
-
-        url = make_url(store)
-        return (
-            Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else Path("runs")
-        )
-    return store.path.parent if store.path else Path("runs")

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..answers.comparisons import Comparison
 from ..corruptions.registry import CORRUPTIONS
 from ..wording import counted
 from .document import Figure, Section, Table
 from .numbers import Estimate, Missing, Value
 from .results import Results, distinct, lambda_text
 from .tables import attacks, comparisons as tests, corruptions, distances, lambdas
-from .tables.diagnostics import Checks, diagnostics_table
+from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
 
 if TYPE_CHECKING:
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
 Blocks = list[Table | Figure | str]
 
 
-def of_data(
-    results: Results, data: str, *, baseline: str | None, checks: Checks, prefix: str
-) -> Iterator[Section]:
+def of_data(results: Results, data: str, *, baseline: str | None, prefix: str) -> Iterator[Section]:
     """Every chapter that the results of a data set fill.
 
     Args:
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
-        checks: cell -> its diagnostics.
         prefix: of every heading.
     """
     sources = distinct(r.source for r in results.of("corruption", data=data))
@@ -40,19 +38,19 @@ def of_data(
     for source in sources:
         yield from _corruption_sections(results, data, source, baseline, prefix)
     yield from _attack_sections(results, data, prefix)
-    diagnosed = diagnostics_table(results, data, checks)
+    diagnosed = diagnostics_table(results, data)
     if diagnosed:
         yield Section(f"{prefix}Diagnostics of the attacks", (diagnosed,), level=3)
     yield from _lambda_sections(results, data, sources, prefix)
 
 
-def comparisons(rows: Sequence[tests.Row]) -> Iterator[Section]:
+def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
     """Which differences are significant: the families, then each with its own, folded."""
     if not rows:
         return
     yield Section("Comparisons", (tests.TESTS, tests.family_table(rows)))
-    for family in distinct(row["family"] for row in rows):
-        found = tests.significant_table([row for row in rows if row["family"] == family])
+    for family in distinct(row.family for row in rows):
+        found = tests.significant_table([row for row in rows if row.family == family])
         if found:
             yield Section(f"Significant differences: {family}", (found,), level=3, folded=True)
 

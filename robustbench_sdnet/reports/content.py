@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-from ..answers.distances import Distances
+from ..answers.comparisons import comparisons
+from ..answers.rivals import rivals
+from ..answers.rows import rows
+from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from . import chapters
 from .conclusion import conclusion
@@ -15,9 +17,7 @@ from .document import Document, Figure, Section
 from .reading import read_results
 from .results import Results
 from .tables import provenance
-from .tables.diagnostics import Checks
 
-Row = Mapping[str, Any]
 READING = (
     "Accuracies are in per cent, each with its 95 % Wilson interval. n is the number of images. "
     "The interval of a mean is the mean of the intervals, which is never too narrow. "
@@ -27,41 +27,37 @@ READING = (
 )
 
 
-def build(
-    records: Sequence[Row],
-    details: Sequence[Row],
-    *,
-    checks: Checks | None = None,
-    compared: Sequence[Row] = (),
-    rivals: Sequence[Row] = (),
-    distances: Mapping[str, Distances] | None = None,
-    baseline: str | None = None,
-    with_cost: bool = False,
-) -> Document:
+def build(snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = False) -> Document:
     """The whole report.
 
     Args:
-        records: as `evaluation.records.records` returns them, with cost fields where `with_cost`.
-        details: as `evaluation.records.provenance` returns them.
-        checks: cell -> its diagnostics, as `Store.verdicts` returns them.
-        compared, rivals: as `evaluation.comparisons.comparisons` and `evaluation.rivals.rivals` return them.
-        distances: cell -> how far a minimal-norm attack had to go, as `evaluation.distances.distances` returns it.
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
 
     Raises:
         InputError: no such baseline.
     """
-    results = read_results(records, details, distances)
+    found, compared = rows(snapshot), comparisons(snapshot)
+    results = read_results(found)
     if baseline is not None:
         _check_baseline(results, baseline)
     sections = [Section("How to read it", (READING,))]
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
-        sections += chapters.of_data(results, data, baseline=baseline, checks=checks or {}, prefix=prefix)
+        sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)
     sections += chapters.comparisons(compared)
-    sections.append(_run_section(details, records if with_cost else ()))
-    last = conclusion(records, compared, rivals)
+    ran = provenance.in_order(snapshot.answered)
+    what = (
+        provenance.model_table(ran),
+        provenance.data_table(ran),
+        provenance.corruption_table(ran),
+        provenance.attack_table(ran),
+        f"Software: {provenance.versions_text(ran)}.",
+        f"Cells answered: {len(ran):,}.",
+        provenance.cost_table(found) if with_cost else None,
+    )
+    sections.append(Section("What was run", tuple(block for block in what if block is not None)))
+    last = conclusion(found, compared, rivals(snapshot))
     sections += [last] if last else []
     return Document("Robustness report", tuple(_with_unique_figures(sections)))
 
@@ -79,19 +75,6 @@ def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
         yield replace(
             section, blocks=tuple(unique(b) if isinstance(b, Figure) else b for b in section.blocks)
         )
-
-
-def _run_section(details: Sequence[Row], costly: Sequence[Row]) -> Section:
-    found = (
-        provenance.model_table(details),
-        provenance.data_table(details),
-        provenance.corruption_table(details),
-        provenance.attack_table(details),
-        f"Software: {provenance.versions_text(details)}.",
-        f"Cells answered: {len(details):,}.",
-        provenance.cost_table(costly) if costly else None,
-    )
-    return Section("What was run", tuple(block for block in found if block is not None))
 
 
 def _check_baseline(results: Results, baseline: str) -> None:

@@ -1,129 +1,100 @@
-"""From flat records to results, every name made unambiguous by what was stored of its cell."""
+"""From rows to results, every name made unambiguous by what it stands for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from ..answers.distances import Distances
-from ..attacks.registry import CHAINS
-from .numbers import Estimate
-from .results import Result, Results, Subject
-
-Record = Mapping[str, Any]
-# What may tell two of one name apart: a text to show, "" for what goes without saying, None for unknown.
-Marks = tuple[str | None, ...]
-_ANY = Estimate(0.0, 0.0, 0.0, 0)
-# The last stage of a chain, which starts from the survivors of all others, holds the accuracy of the whole chain.
-_LAST_STAGES = {f"{name.partition('-')[0]}/{stages[-1][0]}": name for name, stages in CHAINS.items()}
+from ..answers.rows import Row, data_name
+from ..planning.chains import is_stage, whole_name
+from ..specs import AttackSpec
+from .results import Result, Results, Subject, shown_lambda
 
 
-def read_results(
-    records: Iterable[Record],
-    provenance: Iterable[Record] = (),
-    distances: Mapping[str, Distances] | None = None,
-) -> Results:
-    """Typed results of the records that have images.
+def read_results(rows: Iterable[Row]) -> Results:
+    """Results of the rows that have images.
 
     Two models of one name but different weights get the start of their hash, and so do data sets; two cells that
     differ in precision or algorithm version say so in their name. The last stage of a chain gets the chain's name,
     and the passes of all stages. Whatever still reads alike gets the start of its cell.
-
-    Args:
-        records: as `evaluation.records.records` returns them.
-        provenance: as `evaluation.records.provenance` returns it.
-        distances: as `evaluation.distances.distances` returns them.
     """
-    rows = [row for row in records if row["n"]]
-    cells = {row["cell"]: row for row in provenance}
-    details = [cells.get(str(row["cell"]).partition("+")[0], {}) for row in rows]
-    models = _told_apart(rows, ("model",), [_hash(detail, "weights") for detail in details], "model")
-    data = _told_apart(rows, ("data",), [_hash(detail, "data_hash") for detail in details], "data")
-    family = ("kind", "perturbation", "norm")
-    names = _told_apart(rows, family, [_settings(detail) for detail in details], "perturbation")
-    sought = distances or {}
-    found = _numbered(
-        tuple(
-            replace(result, distances=sought[result.cell])
-            if result.kind == "attack" and result.cell in sought
-            else result
-            for result in map(_result, rows, models, data, names)
+    kept = [row for row in rows if row.n]
+    models = _marks(kept, lambda row: row.model.name, lambda row: (row.model.weights[:8],))
+    data = _marks(kept, lambda row: data_name(row.data), lambda row: (row.data.content[:8],))
+    settings = _marks(
+        kept,
+        lambda row: (row.kind, row.perturbation.label, row.norm),
+        lambda row: (row.precision, f"version {row.perturbation.version}"),
+    )
+    found = [
+        Result(
+            subject=Subject(data_name(row.data) + on, row.model.name + model, shown_lambda(row.lam)),
+            name=whole_name(row.perturbation) + setting,
+            row=row,
+            passes=(row.cost.forwards, row.cost.backwards),
         )
-    )
-    return Results(tuple(_whole_chain(result, found) for result in found))
-
-
-def _whole_chain(result: Result, all_results: Sequence[Result]) -> Result:
-    name, space, mark = result.name.partition(" ")
-    if name not in _LAST_STAGES:
-        return result
-    prefix = f"{name.partition('/')[0]}/"
-    question = (result.subject, result.kind, result.norm, result.eps)
-    passes = [
-        other.passes
-        for other in all_results
-        if other.name.startswith(prefix) and (other.subject, other.kind, other.norm, other.eps) == question
+        for row, model, on, setting in zip(kept, models, data, settings, strict=True)
     ]
-    total = (sum(forward for forward, _ in passes), sum(backward for _, backward in passes))
-    return replace(result, name=_LAST_STAGES[name] + space + mark, passes=total)
+    return Results(tuple(_with_chain_passes(_numbered(found))))
 
 
-def _result(row: Record, model: str, data: str, name: str) -> Result:
-    return Result(
-        subject=Subject(data, model, row["lambda"]),
-        kind=row["kind"],
-        name=name,
-        estimate=Estimate(
-            row["accuracy"],
-            row["low"],
-            row["high"],
-            row["n"],
-            untrusted=row["verdict"] == "untrusted",
-            transfer=row["kind"] == "transfer",
-        ),
-        severity=row["severity"],
-        norm=row["norm"],
-        eps=row["eps"],
-        lam_attack=row["lambda_attack"],
-        source=row["source"],
-        verdict=row["verdict"],
-        passes=(row["passes_forward"], row["passes_backward"]),
-        cell=row["cell"],
-    )
-
-
-def _told_apart(rows: Sequence[Record], keys: Sequence[str], marks: Sequence[Marks], name: str) -> list[str]:
-    """The `name` of every row, with those of its marks that differ among the rows of equal `keys`."""
-    seen: dict[tuple[Any, ...], list[set[str]]] = {}
-    for row, mark in zip(rows, marks, strict=True):
-        sets = seen.setdefault(tuple(row[key] for key in keys), [set() for _ in mark])
-        for values, value in zip(sets, mark, strict=True):
-            values.update(() if value is None else (value,))
+def _marks(
+    rows: Sequence[Row], named: Callable[[Row], Hashable], marks: Callable[[Row], tuple[str, ...]]
+) -> list[str]:
+    """What to add to the name of every row: those of its marks that differ among the rows of one name."""
+    seen: dict[Hashable, list[set[str]]] = {}
+    for row in rows:
+        sets = seen.setdefault(named(row), [set() for _ in marks(row)])
+        for values, value in zip(sets, marks(row), strict=True):
+            values.add(value)
     found = []
-    for row, mark in zip(rows, marks, strict=True):
-        sets = seen[tuple(row[key] for key in keys)]
-        differing = [value for values, value in zip(sets, mark, strict=True) if len(values) > 1 and value]
-        found.append(f"{row[name]} [{', '.join(differing)}]" if differing else str(row[name]))
+    for row in rows:
+        sets = seen[named(row)]
+        differing = [value for values, value in zip(sets, marks(row), strict=True) if len(values) > 1]
+        found.append(f" [{', '.join(differing)}]" if differing else "")
     return found
 
 
-def _numbered(results: tuple[Result, ...]) -> tuple[Result, ...]:
+def _numbered(results: Sequence[Result]) -> list[Result]:
     """Whatever still answers the same question gets the start of its cell: no answer may hide another."""
-    questions = [replace(result, estimate=_ANY, verdict="", passes=(0, 0), cell="") for result in results]
+    questions = [
+        (
+            r.subject,
+            r.kind,
+            r.name,
+            r.row.perturbation.label,
+            r.severity,
+            r.norm,
+            r.eps,
+            r.lam_attack,
+            r.source,
+        )
+        for r in results
+    ]
     counts = Counter(questions)
-    return tuple(
-        replace(result, name=f"{result.name} [cell {result.cell[:6]}]") if counts[question] > 1 else result
+    return [
+        replace(result, name=f"{result.name} [cell {result.row.cell[:6]}]")
+        if counts[question] > 1
+        else result
         for result, question in zip(results, questions, strict=True)
-    )
+    ]
 
 
-def _hash(detail: Record, key: str) -> Marks:
-    return (str(detail[key])[:8] if detail else None,)
+def _with_chain_passes(results: Sequence[Result]) -> Iterable[Result]:
+    totals: dict[Hashable, list[tuple[int, int]]] = {}
+    for result in results:
+        totals.setdefault(_chain(result), []).append(result.passes)
+    for result in results:
+        if _chain(result) is not None and not is_stage(result.row.perturbation):
+            forwards, backwards = zip(*totals[_chain(result)], strict=True)
+            result = replace(result, passes=(sum(forwards), sum(backwards)))
+        yield result
 
 
-def _settings(detail: Record) -> Marks:
-    if not detail:
-        return None, None
-    return detail["precision"], f"version {detail['parameters'].get('version')}"
+def _chain(result: Result) -> Hashable | None:
+    """What all stages of one chain on one subject share; None outside chains."""
+    spec = result.row.perturbation
+    if not isinstance(spec, AttackSpec) or not spec.chain:
+        return None
+    return result.subject, result.kind, spec.chain, result.norm, result.eps

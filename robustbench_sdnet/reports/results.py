@@ -1,26 +1,29 @@
-"""The flat records of a store as typed results, and the questions that tables ask of them."""
+"""The results of a store under names that readers can tell apart, and the questions that tables ask of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answers.rows import Row, eps_order, lambda_order, lambda_value
+from ..planning.chains import is_stage
+from ..specs import SEVERITIES, Eps, LambdaSpec, decimal_text
 from .numbers import Estimate
 
-Lambda = float | str | None
-SEVERITIES = (1, 2, 3, 4, 5)
+__all__ = ["SEVERITIES", "eps_order", "lambda_order", "lambda_value"]
+
+Lambda = LambdaSpec | None
 DIRECT = ("attack", "worst_case")
-DEFAULT_LAMBDA = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged: a model at a lambda (a number, a policy, or None without CSC layers), on a data set."""
+    """What is judged: a model at a lambda (None without CSC layers), on a data set."""
 
     data: str
     model: str
@@ -32,35 +35,80 @@ class Subject:
         return self.model if self.lam is None else f"{self.model} @ {lambda_text(self.lam)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One record: see `evaluation.records` for its source.
+    """One row under its names.
 
     Attributes:
-        name: the perturbation, with the settings that tell it from another of the same name.
-        eps: as it was written; None without a budget.
-        lam_attack: the lambda that the attack took its gradients at.
-        distances: of a minimal-norm attack, (n,) sorted; empty for everything else.
+        name: the perturbation, with what tells it from another of the same name; a chain's last stage by the chain's.
+        passes: forward and backward; of all stages for a chain.
     """
 
     subject: Subject
-    kind: str
     name: str
-    estimate: Estimate
-    severity: int | None = None
-    norm: str | None = None
-    eps: str | None = None
-    lam_attack: Lambda = None
-    source: str = "generated"
-    verdict: str = "unchecked"
-    passes: tuple[int, int] = (0, 0)
-    cell: str = ""
-    distances: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False)
+    row: Row
+    passes: tuple[int, int]
+
+    @property
+    def kind(self) -> str:
+        """As in the row."""
+        return self.row.kind
+
+    @property
+    def severity(self) -> int | None:
+        """Of a corruption that has one."""
+        return self.row.severity
+
+    @property
+    def norm(self) -> str | None:
+        """Of an attack or noise."""
+        return self.row.norm
+
+    @property
+    def eps(self) -> Eps | None:
+        """Of an attack or noise with a budget."""
+        return self.row.eps
+
+    @property
+    def lam_attack(self) -> Lambda:
+        """The lambda that the attack took its gradients at."""
+        return self.row.lam_attack
+
+    @property
+    def source(self) -> str:
+        """Where the images come from."""
+        return self.row.source
+
+    @property
+    def verdict(self) -> str:
+        """Whether to trust the accuracy."""
+        return self.row.verdict
+
+    @property
+    def distances(self) -> NDArray[np.float64]:
+        """Of a minimal-norm attack, (n,) sorted; empty for everything else."""
+        return np.empty(0) if self.row.distances is None else self.row.distances
+
+    @property
+    def estimate(self) -> Estimate:
+        """The accuracy with its interval."""
+        return Estimate(
+            self.row.accuracy,
+            *self.row.interval,
+            self.row.n,
+            untrusted=self.row.verdict == "untrusted",
+            transfer=self.row.kind == "transfer",
+        )
 
     @property
     def is_stage(self) -> bool:
-        """Whether this is a stage of a chain on the way to its result ("autoattack/apgd-ce")."""
-        return "/" in self.name
+        """Whether this is a stage of a chain on the way to its result."""
+        return is_stage(self.row.perturbation)
+
+    @property
+    def budget(self) -> str:
+        """Norm and eps as tables print them."""
+        return f"{self.norm or ''} {self.eps or '-'}".strip()
 
 
 @dataclass(frozen=True)
@@ -69,14 +117,23 @@ class Results:
 
     all: tuple[Result, ...]
 
-    def of(self, kind: str | Sequence[str], **wanted: Any) -> Iterator[Result]:
+    def of(
+        self, kind: str | Sequence[str], subject: Subject | None = None, **wanted: Any
+    ) -> Iterator[Result]:
         """Results of a kind (or several) whose attributes equal `wanted`; so may data, model and lam."""
         kinds = (kind,) if isinstance(kind, str) else kind
-        for result in self.all:
+        for result in self.all if subject is None else self._by_subject.get(subject, ()):
             if result.kind in kinds and all(
                 _attribute(result, key) == value for key, value in wanted.items()
             ):
                 yield result
+
+    @cached_property
+    def _by_subject(self) -> dict[Subject, list[Result]]:
+        found: dict[Subject, list[Result]] = {}
+        for result in self.all:
+            found.setdefault(result.subject, []).append(result)
+        return found
 
     def attacks(self, data: str, **wanted: Any) -> tuple[tuple[str, str | None], ...]:
         """Name and norm of every direct attack, chains as a whole."""
@@ -86,36 +143,40 @@ class Results:
         """The number of the only such result, or None where there is none."""
         return next((result.estimate for result in self.of(kind, **wanted)), None)
 
-    @property
+    @cached_property
     def data(self) -> tuple[str, ...]:
         """The data sets, in order."""
-        return tuple(dict.fromkeys(result.subject.data for result in self.all))
+        return tuple(dict.fromkeys(subject.data for subject in self._by_subject))
 
     def models(self, data: str) -> tuple[str, ...]:
         """The models with results on a data set."""
-        return tuple(dict.fromkeys(r.subject.model for r in self.all if r.subject.data == data))
+        return tuple(dict.fromkeys(subject.model for subject in self._by_subject if subject.data == data))
 
     def lambdas(self, data: str, model: str, kinds: Sequence[str] = ()) -> tuple[Lambda, ...]:
         """The lambdas of a model in order: numbers first, then policies."""
-        found = {
-            r.subject.lam
-            for r in self.all
-            if (r.subject.data, r.subject.model) == (data, model) and (not kinds or r.kind in kinds)
-        }
+        found = [
+            subject.lam
+            for subject, results in self._by_subject.items()
+            if (subject.data, subject.model) == (data, model)
+            and (not kinds or any(result.kind in kinds for result in results))
+        ]
         return tuple(sorted(found, key=lambda_order))
 
     def main_lambda(self, data: str, model: str) -> Lambda:
-        """The lambda that stands for a model where one must: the usual training value, or the first."""
+        """The lambda that stands for a model where one must: the one it was trained at, or the first."""
         lambdas = self.lambdas(data, model)
-        return DEFAULT_LAMBDA if DEFAULT_LAMBDA in lambdas else lambdas[0]
+        return next((lam for lam in lambdas if self._is_trained(Subject(data, model, lam))), lambdas[0])
+
+    def _is_trained(self, subject: Subject) -> bool:
+        trained = self._by_subject[subject][0].row.model.training_lambda
+        return trained is not None and subject.lam == LambdaSpec(decimal_text(trained))
 
     def main_subjects(self, data: str) -> tuple[Subject, ...]:
         """Every model at its main lambda and at every policy that was run."""
         return tuple(
-            Subject(data, model, lam)
-            for model in self.models(data)
-            for lam in self.lambdas(data, model)
-            if lam == self.main_lambda(data, model) or isinstance(lam, str)
+            subject
+            for subject in self.subjects(data)
+            if subject.lam == self.main_lambda(data, subject.model) or is_named(subject.lam)
         )
 
     def subjects(self, data: str) -> tuple[Subject, ...]:
@@ -133,26 +194,24 @@ class Results:
         return None
 
 
-def eps_value(text: str | None) -> float:
-    """A budget as a number, to order by; -1 where there is none."""
-    try:
-        return float(Fraction(text)) if text is not None else -1.0
-    except (ValueError, ZeroDivisionError):
-        return float("inf")
+def shown_lambda(lam: Lambda) -> Lambda:
+    """A lambda as reports tell it from others: two fits of one policy are one."""
+    return lam and replace(lam, fit="")
 
 
 def lambda_text(lam: Lambda) -> str:
     """A lambda as tables print it."""
-    if isinstance(lam, str):
-        return f"{lam} (upper bound)" if lam.endswith("oracle") else lam
-    return "-" if lam is None else f"{lam:g}"
+    value = lambda_value(lam)
+    if lam is None or value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value} (upper bound)" if lam.text == "oracle" else value
 
 
-def lambda_order(lam: Lambda) -> tuple[int, float, str]:
-    """Numbers in order, then policies by name; no lambda first."""
-    if lam is None:
-        return 0, 0.0, ""
-    return (2, 0.0, lam) if isinstance(lam, str) else (1, float(lam), "")
+def is_named(lam: Lambda) -> bool:
+    """Whether a lambda stands beside the axis of plain numbers: a policy, or a number for all layers."""
+    return isinstance(lambda_value(lam), str)
 
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -160,5 +219,6 @@ def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _attribute(result: Result, key: str) -> Any:
-    return getattr(result.subject if key in ("data", "model", "lam") else result, key)
+def _attribute(result: Result, key: str) -> Hashable:
+    found: Hashable = getattr(result.subject if key in ("data", "model", "lam") else result, key)
+    return found

@@ -7,7 +7,7 @@ at any moment loses at most the shards in flight; the first writer of a shard wi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -25,6 +25,7 @@ from ..specs import DEFAULT_STORE, Cell, canonical
 from .outcome import Outcome
 
 SCHEMA_VERSION = 2
+MANY = 10_000  # a query names no more cells than this, and reads them all where more are wanted
 
 _METADATA = sa.MetaData()
 _META = sa.Table(
@@ -87,11 +88,13 @@ class Stored:
     """Everything that is stored of a cell.
 
     Attributes:
+        id: under which the cell is stored.
         asked: the most samples that any run asked for; None where that was not written down.
         shards: in order of samples, decoded; empty where nothing is answered yet.
         verdicts: the diagnostics of an attack, as `add_verdicts` took them; None where none were run.
     """
 
+    id: str
     cell: Cell
     asked: int | None
     shards: tuple[Shard, ...]
@@ -209,15 +212,18 @@ class Store:
             rows = connection.execute(sa.select(_VERDICTS)).all()
         return {row.cell_id: json.loads(row.checks) for row in rows}
 
-    def answered(self) -> Iterator[Stored]:
+    def answered(self, only: Collection[str] | None = None) -> Iterator[Stored]:
         """Every recorded cell with all that is stored of it, in order of ids, each shard decoded once.
 
         One transaction, so that what it yields fits together while others write.
+
+        Args:
+            only: ids of the cells that are wanted; None for all.
         """
-        by_id, by_range = (
-            sa.select(_CELLS).order_by(_CELLS.c.id),
-            sa.select(_SHARDS).order_by(*_SHARDS.primary_key),
-        )
+        by_id = sa.select(_CELLS).order_by(_CELLS.c.id)
+        by_range = sa.select(_SHARDS).order_by(*_SHARDS.primary_key)
+        if only is not None and len(only) < MANY:
+            by_id, by_range = by_id.where(_CELLS.c.id.in_(only)), by_range.where(_SHARDS.c.cell_id.in_(only))
         with self._guard("read"), self._engine.connect() as connection, connection.begin():
             verdicts = {
                 row.cell_id: json.loads(row.checks) for row in connection.execute(sa.select(_VERDICTS))
@@ -228,8 +234,9 @@ class Store:
                 for key, rows in groupby(connection.execute(by_range), lambda row: row.cell_id)
             }
         for row in cells:
-            decoded = tuple(map(_shard, shards.get(row.id, ())))
-            yield Stored(Cell.from_json(row.spec), row.asked, decoded, verdicts.get(row.id))
+            if only is None or row.id in only:
+                decoded = tuple(map(_shard, shards.get(row.id, ())))
+                yield Stored(row.id, Cell.from_json(row.spec), row.asked, decoded, verdicts.get(row.id))
 
     def ranges(self) -> dict[str, list[tuple[int, int]]]:
         """The stored (start, stop) of every cell, in order."""

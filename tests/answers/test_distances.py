@@ -9,8 +9,10 @@ from torch import nn
 
 from robustbench_sdnet import evaluation as api
 from robustbench_sdnet.answers.comparisons import comparisons
-from robustbench_sdnet.answers.distances import distances, quantile, quantile_interval
+from robustbench_sdnet.answers.distances import quantile, quantile_interval
 from robustbench_sdnet.answers.records import DISTANCE_FIELDS, FIELDS, records
+from robustbench_sdnet.answers.rows import rows
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.console.tables import table
 from robustbench_sdnet.data.images import from_arrays
@@ -71,7 +73,7 @@ def answered(linear, tmp_path):
 def test_every_distance_is_the_one_to_the_nearest_boundary(answered, linear):
     url, cells = answered
     model, images, data = linear
-    found = distances(url)
+    found = {row.cell: row.distances for row in rows(Snapshot.read(url)) if row.distances is not None}
     assert len(found) == 3
     for (label, norm), cell in cells.items():
         if cell.kind == "attack":
@@ -108,7 +110,7 @@ def test_the_first_images_alone_can_be_looked_at(answered):
 
 
 def test_what_found_nothing_is_no_paired_test_of_robustness(answered):
-    assert {row["kind"] for row in comparisons(answered[0])} <= {"clean"}
+    assert {row.asked.kind for row in comparisons(Snapshot.read(answered[0]))} <= {"clean"}
 
 
 def test_the_command_prints_the_median_and_the_report_the_curve(answered):

@@ -12,7 +12,7 @@ from torch import nn
 
 import robustbench_sdnet as rs
 from robustbench_sdnet import attacks
-from robustbench_sdnet.answers.trust import judged
+from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.diagnostics import diagnose
 from robustbench_sdnet.errors import GradientWarning, ModelError
 
@@ -143,13 +143,12 @@ def test_diagnostics_look_at_a_model_without_gradient_and_at_one_inside_inferenc
 
 
 def test_free_signs_only_cast_doubt():
-    passed = [{"check": "noise_wins", "verdict": "pass"}]
-    skipped = [{"check": "noise_wins", "verdict": "not_run"}]
-    assert judged((), 0, 0) == judged((), 100, 0) == judged((), 100, 2) == "unchecked"
-    assert judged(skipped, 100, 0) == "unchecked"
-    assert judged(passed, 100, 2) == "trusted"
-    assert judged((), 100, 3) == judged(passed, 100, 3) == "untrusted"
-    assert judged((), 10_000, 3) == "unchecked", "three of ten thousand are no more than chance"
+    passed, skipped = ([Finding("noise_wins", word, None, "")] for word in ("pass", "not_run"))
+    assert trust((), 0, 0) == trust((), 100, 0) == trust((), 100, 2) == "unchecked"
+    assert trust(skipped, 100, 0) == "unchecked"
+    assert trust(passed, 100, 2) == "trusted"
+    assert trust((), 100, 3) == trust(passed, 100, 3) == "untrusted"
+    assert trust((), 10_000, 3) == "unchecked", "three of ten thousand are no more than chance"
 
 
 MINE = """

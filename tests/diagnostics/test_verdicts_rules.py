@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet.attacks.engine.losses import negative_margin
-from robustbench_sdnet.diagnostics import Finding, trusted
+from robustbench_sdnet.diagnostics import Finding, trust
 from robustbench_sdnet.diagnostics.finding import above, counted
 from robustbench_sdnet.diagnostics.masking import strength
 from robustbench_sdnet.diagnostics.masking.subject import STEPS, Subject, Trace, follow
@@ -123,6 +123,6 @@ def test_grades():
 
 def test_one_fail_makes_an_accuracy_untrusted():
     good, bad, none = (Finding("x", word, 0.0, "") for word in ("pass", "fail", "not_run"))
-    assert trusted([good, bad]) == "untrusted"
-    assert trusted([good, none]) == "trusted"
-    assert trusted([none]) == trusted([]) == "unchecked"
+    assert trust([good, bad]) == "untrusted"
+    assert trust([good, none]) == "trusted"
+    assert trust([none]) == trust([]) == "unchecked"

@@ -1,110 +1,149 @@
-"""Made-up records in the form of `evaluation.records`, with accuracies that a reader can follow."""
+"""Made-up answers in the real types, with accuracies that a reader can follow."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from robustbench_sdnet.statistics import wilson
+import numpy as np
 
-Row = dict[str, Any]
+from robustbench_sdnet.answers.rows import Row, rows
+from robustbench_sdnet.answers.snapshot import Answered, Cost, Snapshot
+from robustbench_sdnet.answers.trust import Finding
+from robustbench_sdnet.reports.reading import read_results
+from robustbench_sdnet.reports.results import Results
+from robustbench_sdnet.specs import (
+    CLEAN,
+    AttackSpec,
+    Cell,
+    CorruptionSpec,
+    DataSpec,
+    Eps,
+    LambdaSpec,
+    ModelSpec,
+    decimal_text,
+    params,
+)
+from robustbench_sdnet.store.outcome import Outcome
+
+DATA = DataSpec(name="digits", source="digits", split="test", content="f" * 64)
 WEIGHTS = "0123456789abcdef" * 4
+RESNET = ModelSpec(name="resnet20", source="r", arch="resnet20", weights=WEIGHTS)
+SDNET = ModelSpec(name="sdnet20", source="s", arch="sdnet20", weights=WEIGHTS, training_lambda=0.1)
+PASSED = Finding("noise_wins", "pass", 0.0, "Noise breaks nothing more.", 200)
+FAILED = Finding("noise_wins", "fail", 7.0, "Noise breaks 7 samples more.", 60)
+VERSIONS = {"torch": "2.0", "numpy": "2.0"}
+
+Lam = float | str | None
 
 
-def record(right: int, n: int = 200, **given: Any) -> Row:
-    """One record: `right` of `n` images, the rest from `given` or as for clean images of a plain model."""
-    low, high = wilson(right, n)
-    row: Row = {
-        "model": "resnet20",
-        "arch": "resnet20",
-        "data": "digits",
-        "kind": "clean",
-        "perturbation": "clean",
-        "severity": None,
-        "norm": None,
-        "eps": None,
-        "lambda": None,
-        "lambda_attack": None,
-        "n": n,
-        "accuracy": right / n,
-        "low": low,
-        "high": high,
-        "source": "generated",
-        "verdict": "unchecked",
-        "passes_forward": n,
-        "passes_backward": 0,
-    }
-    row.update(given)
-    question = [row[key] for key in row if key not in ("n", "accuracy", "low", "high", "verdict")]
-    row["cell"] = hashlib.sha256(str(question).encode()).hexdigest()[:24]
-    return row
+def lam_spec(lam: Lam) -> LambdaSpec | None:
+    """0.1, "calibrated" or None as a spec."""
+    return None if lam is None else LambdaSpec(lam if isinstance(lam, str) else decimal_text(lam))
 
 
-def corruption(name: str, severity: int, right: int, **given: Any) -> Row:
-    """A record under a corruption."""
-    return record(right, kind="corruption", perturbation=name, severity=severity, **given)
+def record(
+    right: int,
+    n: int = 200,
+    *,
+    spec: CorruptionSpec | AttackSpec = CLEAN,
+    model: ModelSpec = RESNET,
+    lam: Lam = None,
+    lam_attack: Lam = None,
+    first: int = 0,
+    passes: tuple[int, int] | None = None,
+    findings: tuple[Finding, ...] = (),
+    distances: Iterable[float] | None = None,
+    data: DataSpec = DATA,
+    precision: str = "float32",
+    parents: tuple[str, ...] = (),
+    seconds: float = 0.0,
+    memory_mib: float | None = None,
+    versions: tuple[dict[str, str], ...] = (VERSIONS,),
+) -> Answered:
+    """An answer: of `n` images `right` from position `first` on, by default the clean images and a plain model."""
+    cell = Cell(
+        model=model,
+        data=data,
+        perturbation=spec,
+        lam=lam_spec(lam),
+        lam_attack=lam_spec(lam_attack),
+        precision=precision,
+        parents=parents,
+    )
+    nothing = np.full(n, np.nan, np.float32)
+    positions = np.arange(n)
+    outcome = Outcome(
+        ids=positions,
+        right=(positions >= first) & (positions < first + right),
+        broken_at=np.full(n, -1, np.int32),
+        margin=nothing,
+        lam=nothing,
+        residual=nothing,
+        distance=nothing if distances is None else np.asarray(list(distances), np.float32),
+    )
+    forwards, backwards = passes or (n, 0)
+    cost = Cost(forwards, backwards, seconds, memory_mib, ("cpu",), (precision,), versions)
+    return Answered(cell.id, cell, outcome, cost, findings)
 
 
-def attack(name: str, eps: str | None, right: int, **given: Any) -> Row:
-    """A record under a Linf attack whose gradients were taken at the deployed lambda."""
-    given.setdefault("lambda_attack", given.get("lambda"))
-    return record(right, **{"kind": "attack", "perturbation": name, "norm": "linf", "eps": eps, **given})
+def corruption(name: str, severity: int, right: int, n: int = 200, **given: Any) -> Answered:
+    """An answer under a corruption."""
+    return record(right, n, spec=CorruptionSpec(name=name, severity=severity), **given)
 
 
-def details(records: Iterable[Row], **given: Any) -> list[Row]:
-    """What `evaluation.records.provenance` would say of the records."""
-    found = []
-    for row in records:
-        if row["kind"] == "worst_case":
-            continue
-        parameters: Row = {"seed": 0, "version": 1}
-        if row["norm"]:
-            parameters |= {"norm": row["norm"], "eps": row["eps"], "steps": 20}
-        else:
-            parameters |= {"source": row["source"]} | (
-                {"severity": row["severity"]} if row["severity"] else {}
-            )
-        keys = ("cell", "model", "arch", "data", "kind", "perturbation", "lambda", "lambda_attack", "n")
-        found.append(
-            {
-                **{key: row[key] for key in keys},
-                "weights": WEIGHTS,
-                "data_hash": "f" * 64,
-                "parameters": parameters,
-                "precision": "float32",
-                "parents": [],
-                "versions": {"torch": "2.0", "numpy": "2.0"},
-                **given,
-            }
-        )
-    return found
+def attack(name: str, eps: str | None, right: int, n: int = 200, **given: Any) -> Answered:
+    """An answer under an attack whose gradients were taken at the deployed lambda; "chain/stage" for a stage."""
+    chain, _, stage = name.rpartition("/")
+    norm, steps = given.pop("norm", "linf"), given.pop("steps", 20)
+    spec = AttackSpec(
+        name=stage,
+        eps=None if eps is None else Eps.parse(eps, norm),
+        norm=norm,
+        params=params({"steps": steps, **given.pop("settings", {})}),
+        kind="noise" if stage == "noise" else "attack",
+        chain=chain,
+    )
+    given.setdefault("lam_attack", given.get("lam"))
+    return record(right, n, spec=spec, **given)
+
+
+def rows_of(answers: Iterable[Answered]) -> tuple[Row, ...]:
+    """The typed rows of some answers, worst cases and oracles among them."""
+    return rows(snapshot(answers))
+
+
+def snapshot(answers: Iterable[Answered]) -> Snapshot:
+    """What a store with these answers says."""
+    return Snapshot(tuple(sorted(answers, key=lambda answered: answered.id)))
+
+
+def results_of(answers: Iterable[Answered]) -> Results:
+    """The results of some answers as tables read them."""
+    return read_results(rows_of(answers))
 
 
 def study(
     names: Iterable[str] = ("gaussian_noise", "brightness"), lambdas: Iterable[float] = (0.1, 0.5, 1.0)
-) -> list[Row]:
+) -> list[Answered]:
     """Two models, corruptions at five severities, an attack at three eps beside noise, three lambdas."""
     lams = list(lambdas)
-    rows = [record(190)]
-    rows += [record(192 - round(8 * lam), model="sdnet20", arch="sdnet20", **{"lambda": lam}) for lam in lams]
+    found = [record(190)]
+    found += [record(192 - round(8 * lam), model=SDNET, lam=lam) for lam in lams]
     for position, name in enumerate(names):
         for severity in range(1, 6):
-            rows.append(corruption(name, severity, 190 - (12 + 3 * (position % 7)) * severity))
+            found.append(corruption(name, severity, 190 - (12 + 3 * (position % 7)) * severity))
             for lam in lams:
                 lost = (14 + 3 * (position % 7)) * severity * (1.15 - min(lam, 0.7 + 0.1 * position))
-                given = {"model": "sdnet20", "arch": "sdnet20", "lambda": lam}
-                rows.append(
-                    corruption(name, severity, round(min(max(190 - 12 * lam - lost, 20), 190)), **given)
-                )
+                right = round(min(max(190 - 12 * lam - lost, 20), 190))
+                found.append(corruption(name, severity, right, model=SDNET, lam=lam))
     for level in (2, 4, 8):
-        given = {"passes_forward": 900, "passes_backward": 700}
-        rows.append(attack("pgd", f"{level}/255", 160 - 18 * level, **given))
-        rows.append(attack("noise", f"{level}/255", 189 - level, kind="noise"))
+        found.append(attack("pgd", f"{level}/255", 160 - 18 * level, passes=(900, 700)))
+        found.append(attack("noise", f"{level}/255", 189 - level))
         for lam in lams:
-            own: Row = {"model": "sdnet20", "arch": "sdnet20", "lambda": lam, **given}
-            own["verdict"] = "untrusted" if lam > 0.9 else "trusted"
-            rows.append(attack("pgd", f"{level}/255", round(150 - 17 * level + 20 * lam), **own))
-            own |= {"kind": "noise", "verdict": "unchecked"}
-            rows.append(attack("noise", f"{level}/255", round(188 - level - 6 * lam), **own))
-    return rows
+            findings = (FAILED,) if lam > 0.9 else (PASSED,)
+            right = round(150 - 17 * level + 20 * lam)
+            own: dict[str, Any] = {"model": SDNET, "lam": lam, "passes": (900, 700)}
+            found.append(attack("pgd", f"{level}/255", right, findings=findings, **own))
+            found.append(attack("noise", f"{level}/255", round(188 - level - 6 * lam), **own))
+    return found

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from robustbench_sdnet.answers.snapshot import Answered
+from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.numbers import Estimate, Missing
-from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
 from robustbench_sdnet.reports.tables.diagnostics import diagnostics_table
 from robustbench_sdnet.reports.tables.distances import distance_table
 from robustbench_sdnet.reports.tables.overview import headline_budget, overview
 
-from .made_records import Row, attack, record
+from .made_records import FAILED, SDNET, attack, lam_spec, record, results_of
 from .printed import percents
 
-SDNET: Row = {"model": "sdnet20", "arch": "sdnet20"}
 
-
-def matrix_records() -> list[Row]:
-    """PGD at two lambdas, each evaluated at both, with the worst case of each deployed lambda."""
-    rows = [record(190, **SDNET, **{"lambda": lam}) for lam in (0.1, 0.5)]
-    for made, deployed, right in ((0.1, 0.1, 20), (0.1, 0.5, 120), (0.5, 0.1, 90), (0.5, 0.5, 30)):
-        kind = "attack" if made == deployed else "transfer"
-        rows.append(
-            attack("pgd", "8/255", right, kind=kind, **SDNET, **{"lambda": deployed, "lambda_attack": made})
-        )
-    for deployed, right in ((0.1, 18), (0.5, 28)):
-        lams = {"lambda": deployed, "lambda_attack": None}
-        rows.append(attack("pgd", "8/255", right, kind="worst_case", **SDNET, **lams))
+def matrix_records() -> list[Answered]:
+    """PGD at two lambdas, each evaluated at both: deployed at 0.1 18 images survive both, at 0.5 28."""
+    rows = [record(190, model=SDNET, lam=lam) for lam in (0.1, 0.5)]
+    for made, deployed, right, first in (
+        (0.1, 0.1, 20, 0),
+        (0.1, 0.5, 120, 2),
+        (0.5, 0.1, 90, 2),
+        (0.5, 0.5, 30, 0),
+    ):
+        rows.append(attack("pgd", "8/255", right, model=SDNET, lam=deployed, lam_attack=made, first=first))
     return rows
 
 
 def test_noise_of_the_same_eps_and_lambda_stands_beside_an_attack() -> None:
     rows = [
         attack("pgd", "4/255", 100),
-        attack("pgd", "8/255", 40, verdict="untrusted", passes_forward=900, passes_backward=700),
-        attack("noise", "4/255", 180, kind="noise"),
+        attack("pgd", "8/255", 40, findings=(FAILED,), passes=(900, 700)),
+        attack("noise", "4/255", 180),
     ]
-    table = attacks.attack_table(read_results(rows), "digits", "resnet20")
+    table = attacks.attack_table(results_of(rows), "digits", "resnet20")
     # 900 forward and 700 backward passes for 200 images: 4.5 + 3.5 an image.
     assert percents(table) == [
         ["pgd", "-", "linf 4/255", "50.0", "90.0", "1.0 + 0.0", "unchecked"],
@@ -54,8 +50,8 @@ def test_eps_are_ordered_by_value_and_gaps_are_dashes() -> None:
         record(190),
         *(attack("pgd", eps, right) for eps, right in (("8/255", 20), ("0.01", 120), ("2/255", 150))),
     ]
-    rows += [record(180, **SDNET, **{"lambda": 0.1}), attack("pgd", "8/255", 10, **SDNET, **{"lambda": 0.1})]
-    results = read_results(rows)
+    rows += [record(180, model=SDNET, lam=0.1), attack("pgd", "8/255", 10, model=SDNET, lam=0.1)]
+    results = results_of(rows)
     table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
     # 2/255 = 0.0078 lies below 0.01, which lies below 8/255.
     assert table.columns == ("model", "perturbation", "clean", "2/255", "0.01", "8/255")
@@ -66,7 +62,7 @@ def test_eps_are_ordered_by_value_and_gaps_are_dashes() -> None:
 
 
 def test_transfer_is_a_matrix_of_its_own_and_marked() -> None:
-    (table,) = attacks.transfer_tables(read_results(matrix_records()), "digits", "sdnet20")
+    (table,) = attacks.transfer_tables(results_of(matrix_records()), "digits", "sdnet20")
     # Rows: made at. Diagonal: 20/200 and 30/200. Transfer: 120/200 and 90/200. Worst case: 18 and 28.
     assert percents(table) == [
         ["0.1", "10.0", "60.0"],
@@ -78,9 +74,9 @@ def test_transfer_is_a_matrix_of_its_own_and_marked() -> None:
 
 
 def test_transfer_is_never_robust_accuracy() -> None:
-    only_transfer = [row for row in matrix_records() if row["kind"] in ("clean", "transfer")]
-    results = read_results(only_transfer)
-    subject = Subject("digits", "sdnet20", 0.1)
+    only_transfer = [row for row in matrix_records() if row.cell.kind in ("clean", "transfer")]
+    results = results_of(only_transfer)
+    subject = Subject("digits", "sdnet20", lam_spec(0.1))
     assert attacks.strongest(results, subject, "linf", "8/255") is None
     assert attacks.attack_table(results, "digits", "sdnet20").rows == ()
     assert lambdas.attack_tables(results, "digits", "sdnet20") == []
@@ -89,21 +85,23 @@ def test_transfer_is_never_robust_accuracy() -> None:
 
 
 def test_the_worst_case_is_what_the_overview_shows() -> None:
-    table = overview(read_results(matrix_records()), "digits", None)
+    table = overview(results_of(matrix_records()), "digits", None)
     assert table.columns == ("model", "lambda", "clean", "linf 8/255", "by")
     # The direct attack at lambda 0.1 leaves 10 %, the worst case over attack lambdas 9 %.
     assert percents(table) == [["sdnet20", "0.1", "95.0", "9.0", "worst case of pgd"]]
 
 
 def test_lambda_rows_hold_direct_attacks_alone() -> None:
-    (table,) = lambdas.attack_tables(read_results(matrix_records()), "digits", "sdnet20")
+    (table,) = lambdas.attack_tables(results_of(matrix_records()), "digits", "sdnet20")
     assert percents(table) == [["0.1", "95.0", "10.0"], ["0.5", "95.0", "15.0"]]
 
 
 def test_lambdas_are_numbers_in_order_then_policies() -> None:
-    rows = [record(190, **SDNET, **{"lambda": lam}) for lam in ("oracle", 1.0, 0.1, "calibrated", 0.5)]
-    results: Results = read_results(rows)
-    assert results.lambdas("digits", "sdnet20") == (0.1, 0.5, 1.0, "calibrated", "oracle")
+    rows = [record(190, model=SDNET, lam=lam) for lam in ("oracle", 1.0, 0.1, "calibrated", 0.5)]
+    results: Results = results_of(rows)
+    assert results.lambdas("digits", "sdnet20") == tuple(
+        map(lam_spec, (0.1, 0.5, 1.0, "calibrated", "oracle"))
+    )
     assert [s.label for s in results.main_subjects("digits")] == [
         "sdnet20 @ 0.1",
         "sdnet20 @ calibrated",
@@ -112,8 +110,8 @@ def test_lambdas_are_numbers_in_order_then_policies() -> None:
 
 
 def test_what_was_not_run_is_missing_in_the_overview() -> None:
-    rows = [record(190), attack("pgd", "8/255", 10), record(180, **SDNET, **{"lambda": 0.1})]
-    table = overview(read_results(rows), "digits", None)
+    rows = [record(190), attack("pgd", "8/255", 10), record(180, model=SDNET, lam=0.1)]
+    table = overview(results_of(rows), "digits", None)
     assert percents(table) == [["resnet20", "-", "95.0", "5.0", "pgd"], ["sdnet20", "0.1", "90.0", "-", "-"]]
     assert isinstance(table.rows[1][3], Missing)
 
@@ -121,10 +119,10 @@ def test_what_was_not_run_is_missing_in_the_overview() -> None:
 def test_a_chain_is_one_attack_whose_stages_stand_before_it() -> None:
     stages = [("apgd-ce", 80), ("apgd-t", 60), ("fab-t", 60), ("square", 58)]
     rows = [
-        attack(f"autoattack/{name}", "8/255", right, passes_forward=200 * place, passes_backward=200)
+        attack(f"autoattack/{name}", "8/255", right, passes=(200 * place, 200))
         for place, (name, right) in enumerate(stages, 1)
     ]
-    results = read_results([record(190), *rows])
+    results = results_of([record(190), *rows])
     table = attacks.attack_table(results, "digits", "resnet20")
     # The chain's passes are those of all stages: (1 + 2 + 3 + 4) forward and 4 backward an image.
     assert [(row[0], row[5]) for row in percents(table)] == [
@@ -145,34 +143,26 @@ def test_all_attacks_of_a_norm_share_a_table_with_noise_below() -> None:
         attack("fgsm", "4/255", 120),
         attack("pgd", "0.5", 90, norm="l2"),
     ]
-    rows.append(attack("noise", "8/255", 180, kind="noise"))
-    results = read_results(rows)
+    rows.append(attack("noise", "8/255", 180))
+    results = results_of(rows)
     table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
     assert percents(table) == [
-        ["resnet20", "pgd", "95.0", "-", "10.0"],
         ["resnet20", "fgsm", "95.0", "60.0", "-"],
+        ["resnet20", "pgd", "95.0", "-", "10.0"],
         ["resnet20", "noise", "95.0", "-", "90.0"],
     ]
 
 
 def test_diagnostics_say_what_failed_and_why() -> None:
+    passed = Finding("zero_gradient", "pass", 0.0, "No gradient is zero.")
+    unknown = Finding("rough_loss", "not_run", None, "Not asked for.")
     rows = [
-        attack("pgd", "4/255", 100),
-        attack("pgd", "8/255", 40, verdict="untrusted"),
+        attack("pgd", "4/255", 100, findings=(passed, unknown)),
+        attack("pgd", "8/255", 40, findings=(passed, FAILED, unknown)),
         attack("fgsm", "8/255", 60),
     ]
-    passed = {"check": "zero_gradient", "verdict": "pass", "value": 0.0, "sentence": "No gradient is zero."}
-    failed = {
-        "check": "noise_wins",
-        "verdict": "fail",
-        "value": 7,
-        "sentence": "Noise breaks 7 samples more.",
-        "images": 60,
-    }
-    unknown = {"check": "rough_loss", "verdict": "not_run", "value": None, "sentence": "Not asked for."}
-    checks = {rows[0]["cell"]: [passed, unknown], rows[1]["cell"]: [passed, failed, unknown]}
-    results = read_results(rows)
-    table = diagnostics_table(results, "digits", checks)
+    results = results_of(rows)
+    table = diagnostics_table(results, "digits")
     assert table is not None
     assert percents(table) == [
         ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 checks", "-", "-", "1 not run"],
@@ -188,13 +178,14 @@ def test_diagnostics_say_what_failed_and_why() -> None:
             "Noise breaks 7 samples more.",
         ],
     ]
-    assert diagnostics_table(results, "digits", {}) is None
+    assert diagnostics_table(results_of([attack("fgsm", "8/255", 60)]), "digits") is None
 
 
 def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -> None:
-    rows = [record(3, 4), attack("pgd", "3/255", 2, n=4), attack("fab-t", None, 0, n=4)]
-    distances = {rows[2]["cell"]: np.array([0.0, 2.0, 4.0, np.inf]) / 255}
-    results = read_results(rows, (), distances)
+    # The image where nothing was found is right, and at an infinite distance.
+    sought = attack("fab-t", None, 1, n=4, distances=[9.0, 0.0, 2 / 255, 4 / 255])
+    rows = [record(3, 4), attack("pgd", "3/255", 2, n=4), sought]
+    results = results_of(rows)
     table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
     assert table.columns == ("model", "perturbation", "clean", "3/255")
     # Above 3/255 lie two of the four distances.
@@ -210,4 +201,4 @@ def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -
 
 
 def test_without_minimal_norm_attacks_there_is_no_table_of_distances() -> None:
-    assert distance_table(read_results([attack("pgd", "3/255", 2)]), "digits") is None
+    assert distance_table(results_of([attack("pgd", "3/255", 2)]), "digits") is None

@@ -1,45 +1,63 @@
 """The conclusion: claims only what a test found, and says where images are too few."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.comparisons import Comparison, difference_interval
+from robustbench_sdnet.answers.gathered import EVERY, Question, Subject
+from robustbench_sdnet.answers.rivals import Rival
 from robustbench_sdnet.reports.conclusion import conclusion, sentences
 from robustbench_sdnet.reports.document import Section
+from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
+from robustbench_sdnet.statistics import mcnemar
+
+from .made_records import DATA, FAILED, PASSED, SDNET as MODEL, attack, lam_spec, rows_of
+
+SDNET = replace(MODEL, name="sdnet")
+EPS = Eps.parse("8/255")
+MEAN = Question("digits", DATA.content, "mean", "4 noises, 20 conditions", is_noise=True)
+BALL = Question("digits", DATA.content, "worst_case", EVERY, norm="linf", eps=EPS)
+CLEAN = Question("digits", DATA.content, "clean", "clean")
+SHOT = Question("digits", DATA.content, "corruption", "shot_noise", 5, is_noise=True)
+NOISE = CorruptionSpec(name="gaussian_noise", severity=5)
 
 
-def compared(lam, gained, lost, n=1000, kind="mean", base=500, **given):
+def scoped(lam):
+    """A number, a policy, or either for all layers ("all:0.5")."""
+    scope, colon, text = str(lam).rpartition(":")
+    return LambdaSpec(text, scope) if colon else lam_spec(lam)
+
+
+def compared(lam, gained, lost, n=1000, asked=MEAN, base=500):
     """A lambda against 0.1, which has `base` of `n` right; the difference's interval as for right or wrong."""
-    import numpy as np
-
-    from robustbench_sdnet.answers.comparisons import difference_interval
-    from robustbench_sdnet.statistics import mcnemar
-
     differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost))
     low, high = difference_interval(differences)
     p = mcnemar(gained, lost)
-    side = "sdnet @ 0.1" if lost > gained else f"sdnet @ {lam}"
-    attack = kind != "mean"
-    return {
-        "family": "f", "data": "digits", "model_a": "sdnet", "lambda_a": lam, "model_b": "sdnet", "lambda_b": 0.1,
-        "kind": kind, "perturbation": "every attack" if attack else "4 noises, 20 conditions", "severity": None,
-        "norm": "linf" if attack else None, "eps": "8/255" if attack else None, "n": n,
-        "accuracy_a": (base + gained - lost) / n, "accuracy_b": base / n, "low": low, "high": high,
-        "only_a": gained, "only_b": lost, "p": p, "p_corrected": p, "better": side if p < 0.05 else "", **given,
-    }  # fmt: skip
+    return Comparison(
+        asked=asked, a=Subject(SDNET, scoped(lam)), b=Subject(SDNET, lam_spec(0.1)), n=n,
+        accuracy_a=(base + gained - lost) / n, accuracy_b=base / n, low=low, high=high,
+        only_a=gained, only_b=lost, p=p, p_corrected=p,
+    )  # fmt: skip
 
 
-def record(kind, lam, accuracy, lam_attack=None, verdict="unchecked", **given):
-    return {
-        "data": "digits", "model": "sdnet", "kind": kind, "perturbation": "pgd", "severity": None, "norm": "linf",
-        "eps": "8/255", "lambda": lam, "lambda_attack": lam_attack or lam, "n": 1000, "accuracy": accuracy,
-        "source": "generated", "verdict": verdict, **given,
-    }  # fmt: skip
+def record(lam, accuracy, lam_attack=None, findings=(), spec=None):
+    """The row of an attack, or of a corruption at `spec`."""
+    given = {"model": SDNET, "findings": findings}
+    answer = attack("pgd", "8/255", round(1000 * accuracy), 1000, lam=0.1, lam_attack=0.1, **given)
+    (row,) = rows_of([answer])
+    row = replace(row, lam=scoped(lam), lam_attack=scoped(lam_attack or lam))
+    if spec:
+        return replace(row, kind="corruption", perturbation=spec)
+    return replace(row, kind="attack" if row.lam == row.lam_attack else "transfer")
 
 
-def rival(name, lam, broken, suspicious):
-    return {
-        "data": "digits", "model": "sdnet", "lambda": lam, "norm": "linf", "eps": "8/255", "n": 1000, "left": 300,
-        "rival": name, "broken": broken, "suspicious": suspicious,
-    }  # fmt: skip
+def rival(name, lam, broken):
+    return Rival(
+        data="digits", content=DATA.content, model=SDNET, lam=lam_spec(lam), norm="linf", eps=EPS, n=1000, left=300,
+        name=name, broken=broken,
+    )  # fmt: skip
 
 
 def said(records, rows, rivals=()):
@@ -69,41 +87,37 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
 
 
 def test_single_noises_are_counted():
-    single = {"kind": "corruption", "perturbation": "shot_noise", "severity": 5}
     rows = [
-        compared(lam, *moved, **single) for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
+        compared(lam, *moved, asked=SHOT) for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
     ]
     text = said([], [compared(0.5, 60, 10), *rows])["noise"]
     assert "Of 3 tests of one noise at one severity, 1 found a gain and 1 a loss." in text
 
 
 def test_a_loss_is_called_one():
-    text = said([], [compared(0.9, 10, 200, kind="worst_case")])["adversary"]
+    text = said([], [compared(0.9, 10, 200, asked=BALL)])["adversary"]
     assert "No other lambda helps" in text
     assert "Lambda 0.9 costs 19.0 points" in text
     assert "50.0 % survive at the training lambda 0.1" in text
 
 
 def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
-    rows = [compared(0.9, 200, 10, kind="worst_case")]
-    honest = said([record("attack", 0.9, 0.7)], rows, [rival("square", 0.9, 1, False)])
+    rows = [compared(0.9, 200, 10, asked=BALL)]
+    honest = said([record(0.9, 0.7)], rows, [rival("square", 0.9, 1)])
     assert "not to be trusted" not in honest["adversary"]
     assert "Square, which uses no gradient, breaks no more than a rare image" in honest["masking"]
-    masked = said([record("attack", 0.9, 0.7)], rows, [rival("square", 0.9, 40, True)])
+    masked = said([record(0.9, 0.7)], rows, [rival("square", 0.9, 40)])
     assert "Lambda 0.9 gains 19.0 points" in masked["adversary"]
     assert "not to be trusted" in masked["adversary"]
     assert "breaks 40 of the 300 images" in masked["masking"]
 
 
 def test_failed_diagnostics_are_named():
-    records = [record("attack", 0.1, 0.5, verdict="trusted"), record("attack", 0.9, 0.7, verdict="untrusted")]
-    text = said(records, [compared(0.9, 200, 10, kind="worst_case")])
+    records = [record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.7, findings=(FAILED,))]
+    text = said(records, [compared(0.9, 200, 10, asked=BALL)])
     assert "Diagnostics failed at lambda 0.9:" in text["masking"]
     assert "not to be trusted" in text["adversary"]
-    assert (
-        "were not diagnosed"
-        in said([record("attack", 0.9, 0.7)], [compared(0.9, 0, 0, kind="worst_case")])["masking"]
-    )
+    assert "were not diagnosed" in said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)])["masking"]
 
 
 @pytest.mark.parametrize(
@@ -121,29 +135,27 @@ def test_failed_diagnostics_are_named():
     ],
 )
 def test_transfer_is_told_from_robustness(transfer, gained, claim):
-    records = [record("attack", 0.9, 0.9), record("transfer", 0.9, transfer, lam_attack=0.1)]
-    assert claim in said(records, [compared(0.9, gained, 0, kind="worst_case")])["masking"]
+    records = [record(0.9, 0.9), record(0.9, transfer, lam_attack=0.1)]
+    assert claim in said(records, [compared(0.9, gained, 0, asked=BALL)])["masking"]
 
 
 def test_no_more_of_a_gain_is_lost_than_there_was():
     # Transfer leaves 80 %, the worst case 10 %: the apparent 30 points are gone, not 70.
-    records = [record("attack", 0.9, 0.1), record("transfer", 0.9, 0.8, lam_attack=0.1)]
-    text = said(records, [compared(0.9, 0, 400, kind="worst_case")])["masking"]
+    records = [record(0.9, 0.1), record(0.9, 0.8, lam_attack=0.1)]
+    text = said(records, [compared(0.9, 0, 400, asked=BALL)])["masking"]
     assert "30.0 points of that gain are transfer" in text
 
 
 def test_the_oracle_is_called_an_upper_bound():
-    noise = {"perturbation": "gaussian_noise", "severity": 5, "norm": None, "eps": None}
-    records = [record("corruption", 0.1, 0.40, **noise), record("corruption", "oracle", 0.47, **noise)]
+    records = [record(0.1, 0.40, spec=NOISE), record("oracle", 0.47, spec=NOISE)]
     text = said(records, [compared(0.5, 60, 10)])["noise"]
     assert "an upper bound that nobody can deploy, gains 7.0 points" in text
 
 
 def test_lambdas_of_all_layers_are_spoken_of_alike():
-    noise = {"perturbation": "gaussian_noise", "severity": 5, "norm": None, "eps": None}
     answers = [
         said(
-            [record("corruption", 0.1, 0.40, **noise), record("corruption", f"{scope}oracle", 0.47, **noise)],
+            [record(0.1, 0.40, spec=NOISE), record(f"{scope}oracle", 0.47, spec=NOISE)],
             [compared(f"{scope}0.5" if scope else 0.5, 60, 10), compared(f"{scope}calibrated", 120, 20)],
         )["noise"]
         for scope in ("", "all:")
@@ -153,15 +165,15 @@ def test_lambdas_of_all_layers_are_spoken_of_alike():
 
 
 def test_what_was_not_asked_is_said_so():
-    text = said([], [compared(0.5, 1, 1, kind="clean")])
+    text = said([], [compared(0.5, 1, 1, asked=CLEAN)])
     assert all("not asked" in answer for answer in text.values())
     assert conclusion([], [], []) is None
     assert isinstance(conclusion([], [compared(0.5, 1, 1)], []), Section)
 
 
 def test_lambdas_of_equal_effect_share_a_sentence():
-    rows = [compared(lam, lost, lost, kind="worst_case", n=20, base=0) for lam, lost in ((0.3, 0), (0.5, 0))]
-    text = said([], [*rows, compared(0.7, 3, 0, kind="worst_case", n=20, base=0)])["adversary"]
+    rows = [compared(lam, lost, lost, asked=BALL, n=20, base=0) for lam, lost in ((0.3, 0), (0.5, 0))]
+    text = said([], [*rows, compared(0.7, 3, 0, asked=BALL, n=20, base=0)])["adversary"]
     assert "Each of lambda 0.3, 0.5 changes no answer" in text
     assert text.count("changes no answer") == 1
     assert "Lambda 0.7 moves accuracy by +15.0 points" in text
@@ -171,3 +183,12 @@ def test_where_no_number_comes_out_higher_none_is_praised():
     text = said([], [compared(0.5, 0, 0, n=20, base=10), compared(0.7, 0, 1, n=20, base=10)])["noise"]
     assert "Of the fixed numbers none comes out higher" in text
     assert "comes out highest" not in text
+
+
+def test_salt_and_pepper_is_noise_like_any_other():
+    salt = replace(NOISE, name="salt_and_pepper")
+    rows = [record(0.1, 0.40, spec=salt), record("oracle", 0.47, spec=salt)]
+    assert (
+        "an upper bound that nobody can deploy, gains 7.0 points"
+        in said(rows, [compared(0.5, 60, 10)])["noise"]
+    )

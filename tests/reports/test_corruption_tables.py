@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.reports.document import Table
-from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import corruptions
 
-from .made_records import Row, corruption, record
+from .made_records import SDNET, corruption, record, results_of
 from .printed import percents
 
 PLAIN = Subject("digits", "resnet20", None)
 
 
-def grid_of(rows: list[Row], subject: Subject = PLAIN) -> corruptions.Grid:
-    return corruptions.grid(read_results(rows), subject, "generated")
+def grid_of(rows: list[Answered], subject: Subject = PLAIN) -> corruptions.Grid:
+    return corruptions.grid(results_of(rows), subject, "generated")
 
 
-def five(name: str, first: int, step: int, **given: object) -> list[Row]:
+def five(name: str, first: int, step: int, **given: object) -> list[Answered]:
     """Severities 1 to 5 with first, first - step, ... of 200 images right."""
     return [corruption(name, severity, first - step * (severity - 1), **given) for severity in range(1, 6)]
 
@@ -37,7 +37,11 @@ def test_severities_and_their_mean() -> None:
 
 
 def test_what_nobody_asked_is_no_column_and_no_gap() -> None:
-    rows = [row for row in five("fog", 190, 10) + five("snow", 150, 10) if row["severity"] in (1, 5)]
+    rows = [
+        row
+        for row in five("fog", 190, 10) + five("snow", 150, 10)
+        if row.cell.perturbation.severity in (1, 5)
+    ]
     table = corruptions.severity_table(grid_of(rows))
     assert table.columns == ("corruption", "1", "5", "mean")
     # (190 + 150) / 2 and (150 + 110) / 2 of 200.
@@ -53,7 +57,9 @@ def test_what_nobody_asked_is_no_column_and_no_gap() -> None:
 
 
 def test_a_missing_severity_is_a_dash_and_so_is_the_mean() -> None:
-    rows = [row for row in five("fog", 190, 10) if row["severity"] != 3] + five("snow", 190, 10)
+    rows = [row for row in five("fog", 190, 10) if row.cell.perturbation.severity != 3] + five(
+        "snow", 190, 10
+    )
     table = corruptions.severity_table(grid_of(rows))
     found = {row[0]: row[1:] for row in percents(table)}
     assert found["fog"] == ["95.0", "90.0", "-", "80.0", "75.0", "-"]
@@ -117,8 +123,8 @@ def error_rows(results: Results, baseline: Subject | None) -> Table:
 
 
 def two_models() -> Results:
-    better = {"model": "sdnet20", "arch": "sdnet20", "lambda": 0.1}
-    return read_results(
+    better = {"model": SDNET, "lam": 0.1}
+    return results_of(
         [
             record(180),
             record(190, **better),

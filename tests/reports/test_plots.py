@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
-from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Subject
 from robustbench_sdnet.reports.tables.lambdas import lambda_grids
 from robustbench_sdnet.statistics import wilson
 
-from .made_records import attack, details, record, study
+from .made_records import RESNET, SDNET, attack, lam_spec, record, results_of, snapshot, study
 
 
 @pytest.fixture(scope="module")
 def figures() -> tuple[Figure, ...]:
     rows = study()
-    return build(rows, details(rows)).figures
+    return build(snapshot(rows)).figures
 
 
 def test_the_figures_of_a_study(figures: tuple[Figure, ...]) -> None:
@@ -54,8 +54,8 @@ def test_an_svg_stands_in_a_page(figures: tuple[Figure, ...]) -> None:
 
 def test_eps_curves_start_at_clean_accuracy_and_have_noise_beside_them() -> None:
     rows = [record(190), attack("pgd", "2/255", 100), attack("pgd", "8/255", 20)]
-    rows.append(attack("noise", "8/255", 180, kind="noise"))
-    (panel,) = panels.eps_panels(read_results(rows), "digits")
+    rows.append(attack("noise", "8/255", 180))
+    (panel,) = panels.eps_panels(results_of(rows), "digits")
     curve, noise = panel.lines
     # In units of 1/255: clean at 0, then 100/200 and 20/200.
     assert [(x, value.accuracy) for x, value in curve.points] == [
@@ -68,22 +68,22 @@ def test_eps_curves_start_at_clean_accuracy_and_have_noise_beside_them() -> None
 
 
 def test_transfer_is_in_no_curve() -> None:
-    rows = [record(190, **{"lambda": 0.1})]
-    rows.append(attack("pgd", "8/255", 100, kind="transfer", **{"lambda": 0.1, "lambda_attack": 0.5}))
-    results = read_results(rows)
+    rows = [record(190, model=SDNET, lam=0.1)]
+    rows.append(attack("pgd", "8/255", 100, model=SDNET, lam=0.1, lam_attack=0.5))
+    results = results_of(rows)
     assert panels.eps_panels(results, "digits") == []
     assert panels.lambda_attack_panels(results, "digits") == []
 
 
 def test_lambda_curves_hold_every_lambda_and_severity() -> None:
-    results = read_results(study(["fog"], [0.1, 0.5]))
+    results = results_of(study(["fog"], [0.1, 0.5]))
     grids = {s.lam: found for s, found in lambda_grids(results, "digits", "sdnet20", "generated").items()}
     clean = {lam: results.one("clean", subject=Subject("digits", "sdnet20", lam)) for lam in grids}
     (panel,) = panels.lambda_corruption_panels(grids, clean, ("fog",))
     assert [line.label for line in panel.lines] == ["clean images", *(f"severity {s}" for s in range(1, 6))]
     assert [x for x, _ in panel.lines[3].points] == [0.1, 0.5]
     assert panel.lines[3].points[0][1] == results.one(
-        "corruption", name="fog", severity=3, model="sdnet20", lam=0.1
+        "corruption", name="fog", severity=3, model="sdnet20", lam=lam_spec(0.1)
     )
 
 
@@ -95,13 +95,13 @@ def test_a_heat_map_leaves_out_what_was_not_run() -> None:
 
 def record_estimate(accuracy: float):
     row = record(round(200 * accuracy))
-    return read_results([row]).all[0].estimate
+    return results_of([row]).all[0].estimate
 
 
 def test_a_minimal_norm_attack_is_a_staircase_beside_the_grid() -> None:
-    rows = [record(3, 4), attack("pgd", "8/255", 2, n=4), attack("fab-t", None, 0, n=4)]
-    distances = {rows[2]["cell"]: np.array([0.0, 2.0, 4.0, 100.0]) / 255}
-    pgd, fab = panels.eps_panels(read_results(rows, (), distances), "digits")
+    sought = attack("fab-t", None, 0, n=4, distances=[0.0, 2 / 255, 4 / 255, 100 / 255])
+    rows = [record(3, 4), attack("pgd", "8/255", 2, n=4), sought]
+    fab, pgd = panels.eps_panels(results_of(rows), "digits")
     (line,) = fab.lines
     assert line.steps
     # In units of 1/255: one of four wrong at once, the next at 2 and at 4; 100 lies behind the end of the axis.
@@ -117,12 +117,12 @@ def test_a_minimal_norm_attack_is_a_staircase_beside_the_grid() -> None:
 
 
 def test_a_legend_of_long_names_stays_inside_the_picture() -> None:
-    long = [record(190, model=f"a-model-with-quite-a-long-name-{i}") for i in range(5)]
+    long = [record(190, model=replace(RESNET, name=f"a-model-with-quite-a-long-name-{i}")) for i in range(5)]
     rows = [
         *long,
-        *(attack(name, "8/255", 90, model=row["model"]) for row in long for name in ("pgd", "square")),
+        *(attack(name, "8/255", 90, model=row.cell.model) for row in long for name in ("pgd", "square")),
     ]
-    figure = curves.draw(panels.eps_panels(read_results(rows), "digits"), columns=2)
+    figure = curves.draw(panels.eps_panels(results_of(rows), "digits"), columns=2)
     figure.canvas.draw()
     box = figure.legends[0].get_window_extent()
     assert box.x1 <= figure.bbox.x1

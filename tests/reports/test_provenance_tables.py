@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from robustbench_sdnet.reports.tables import provenance
 
-from .made_records import attack, corruption, details, record, study
+from .made_records import RESNET, SDNET, attack, corruption, lam_spec, record, rows_of, study
 from .printed import percents
 
 
 def test_models_and_data_by_hash() -> None:
-    rows = details(study(lambdas=[0.1, 0.5]))
+    rows = provenance.in_order(study(lambdas=[0.1, 0.5]))
     assert percents(provenance.model_table(rows)) == [
         ["resnet20", "resnet20", "0123456789abcdef", "-"],
         ["sdnet20", "sdnet20", "0123456789abcdef", "0.1, 0.5"],
@@ -19,27 +21,26 @@ def test_models_and_data_by_hash() -> None:
 
 def test_many_lambdas_are_a_span_and_policies_are_named() -> None:
     lams = [0.1, 0.2, 0.3, 0.4, 0.5, "calibrated"]
-    rows = details([record(190, model="sdnet20", **{"lambda": lam}) for lam in lams])
+    rows = [record(190, model=SDNET, lam=lam) for lam in lams]
     assert percents(provenance.model_table(rows))[0][3] == "0.1 to 0.5 (5), calibrated"
 
 
 def test_corruptions_with_severities_source_seed_and_images() -> None:
     rows = [corruption("fog", severity, 100) for severity in (1, 2, 3)]
     rows += [corruption("snow", severity, 100) for severity in (1, 5)]
-    rows.append(corruption("snow", 5, 50, n=100, model="other"))
-    table = provenance.corruption_table(details(rows))
+    rows.append(corruption("snow", 5, 50, n=100, model=replace(RESNET, name="other")))
+    table = provenance.corruption_table(rows)
     assert table is not None
     assert percents(table) == [
         ["fog", "1-3", "generated", "0", "1", "1", "200"],
         ["snow", "1, 5", "generated", "0", "1", "2", "100, 200"],
     ]
-    assert provenance.corruption_table(details([record(190)])) is None
+    assert provenance.corruption_table([record(190)]) is None
 
 
 def test_attacks_with_every_parameter() -> None:
-    rows = details([attack("pgd", eps, 100) for eps in ("8/255", "2/255")] + [attack("pgd", "8/255", 90)])
-    rows[2]["parameters"]["steps"] = 40
-    rows[2]["parameters"]["restarts"] = 5
+    rows = [attack("pgd", eps, 100) for eps in ("8/255", "2/255")]
+    rows.append(attack("pgd", "8/255", 90, steps=40, settings={"restarts": 5}))
     table = provenance.attack_table(rows)
     assert table is not None
     assert percents(table) == [
@@ -53,17 +54,18 @@ def test_attacks_with_every_parameter() -> None:
 
 
 def test_cost_is_summed_over_cells_once() -> None:
-    rows = [corruption("fog", severity, 100) for severity in (1, 2)]
-    for row, seconds, memory in zip(rows, (1.5, 2.25), (100, 300), strict=True):
-        row |= {"seconds": seconds, "memory_mib": memory, "device": "cpu"}
-    oracle = {**rows[0], "lambda": "oracle", "cell": f"{rows[0]['cell']}+{rows[1]['cell']}"}
-    table = provenance.cost_table([*rows, oracle])
+    costs = ((1, 1.5, 100), (2, 2.25, 300))
+    rows = [
+        corruption("fog", level, 100, seconds=seconds, memory_mib=memory) for level, seconds, memory in costs
+    ]
+    plain = rows_of(rows)
+    oracle = replace(plain[0], lam=lam_spec("oracle"), cells=(*plain[0].cells, *plain[1].cells))
+    table = provenance.cost_table([*plain, oracle])
     # 1.5 + 2.25 seconds, the larger memory, 200 forward passes each; the oracle is made of answers already counted.
     assert percents(table) == [["resnet20", "fog", "cpu", "3.8", "300", "400", "0"]]
 
 
 def test_software_is_named() -> None:
-    rows = details([record(190), record(180, model="other")])
-    rows[1]["versions"] = [{"torch": "2.1"}, {"torch": "2.0"}]
-    assert provenance.versions_text(rows) == "numpy 2.0, torch 2.0; torch 2.1, torch 2.0"
+    rows = [record(190), record(180, versions=({"torch": "2.1"}, {"torch": "2.0"}))]
+    assert provenance.versions_text(rows) == "numpy 2.0, torch 2.0; torch 2.0; torch 2.1"
     assert provenance.versions_text([]) == "not recorded"

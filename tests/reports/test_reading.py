@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
-from robustbench_sdnet.reports.reading import read_results
+from dataclasses import replace
 
-from .made_records import attack, details, record
+from .made_records import DATA, RESNET, SDNET, attack, record, results_of
 
 
 def test_two_models_of_one_name_get_the_start_of_their_hash() -> None:
-    rows = [record(190), record(180, passes_forward=201)]
-    provenance = details(rows)
-    provenance[1]["weights"] = "fedcba98" * 8
-    names = [result.subject.model for result in read_results(rows, provenance).all]
-    assert names == ["resnet20 [01234567]", "resnet20 [fedcba98]"]
+    rows = [record(190), record(180, model=replace(RESNET, weights="fedcba98" * 8))]
+    names = {result.subject.model for result in results_of(rows).all}
+    assert names == {"resnet20 [01234567]", "resnet20 [fedcba98]"}
 
 
-def test_equal_questions_at_two_precisions_are_told_apart() -> None:
-    rows = [attack("pgd", "8/255", 20), attack("pgd", "8/255", 22, passes_forward=201), record(190)]
-    provenance = details(rows)
-    provenance[1]["precision"] = "bfloat16"
-    names = [result.name for result in read_results(rows, provenance).all]
-    assert names == ["pgd [float32]", "pgd [bfloat16]", "clean"]
+def test_of_two_answers_to_one_question_the_stronger_stands() -> None:
+    old, new = (attack("pgd", "8/255", right) for right in (20, 22))
+    newer = replace(new.cell, perturbation=replace(new.cell.perturbation, version=2), precision="bfloat16")
+    rows = [old, replace(new, id=newer.id, cell=newer), record(190)]
+    assert [(result.name, result.row.right) for result in results_of(rows).all] == [
+        ("clean", 190),
+        ("pgd", 20),
+    ]
+
+
+def test_models_searched_at_two_precisions_are_told_apart() -> None:
+    rows = [
+        attack("pgd", "8/255", 20),
+        attack("pgd", "8/255", 22, model=SDNET, lam=0.1, precision="bfloat16"),
+        record(190),
+    ]
+    names = [result.name for result in results_of(rows).all]
+    assert names == ["clean", "pgd [float32]", "pgd [bfloat16]"]
 
 
 def test_an_eps_curve_on_survivors_keeps_one_name() -> None:
-    rows = [attack("pgd", "4/255", 60), attack("pgd", "8/255", 20)]
-    provenance = details(rows)
-    provenance[1]["parents"] = [rows[0]["cell"]]
-    assert [result.name for result in read_results(rows, provenance).all] == ["pgd", "pgd"]
+    first = attack("pgd", "4/255", 60)
+    rows = [first, attack("pgd", "8/255", 20, parents=(first.id,))]
+    assert [result.name for result in results_of(rows).all] == ["pgd", "pgd"]
 
 
 def test_a_worst_case_without_common_images_is_no_result() -> None:
-    nothing = {"n": 0, "accuracy": float("nan"), "low": float("nan"), "high": float("nan")}
-    rows = [attack("pgd", "8/255", 20), {**attack("pgd", "8/255", 0, kind="worst_case"), **nothing}]
-    assert len(read_results(rows, details(rows)).all) == 1
+    made = [attack("pgd", "8/255", 20, model=SDNET, lam=0.1, lam_attack=lam) for lam in (0.1, 0.5)]
+    elsewhere = replace(made[1], outcome=replace(made[1].outcome, ids=made[1].outcome.ids + 1000))
+    assert [r.kind for r in results_of(made).all] == ["attack", "worst_case", "transfer"]
+    assert [r.kind for r in results_of([made[0], elsewhere]).all] == ["attack", "transfer"]
 
 
 def test_data_of_one_name_but_other_content_are_told_apart() -> None:
-    rows = [record(190), record(180, passes_forward=201)]
-    provenance = details(rows)
-    provenance[1]["data_hash"] = "0" * 64
-    assert read_results(rows, provenance).data == ("digits [ffffffff]", "digits [00000000]")
+    rows = [record(190), record(180, data=replace(DATA, content="0" * 64))]
+    assert set(results_of(rows).data) == {"digits [ffffffff]", "digits [00000000]"}
 
 
 def test_no_answer_hides_another() -> None:
+    options = replace(RESNET, options=(("n_steps", 4),))
     rows = [
-        attack("autoattack/square", "8/255", 20),
-        attack("autoattack/square", "8/255", 22, passes_forward=201),
+        attack("autoattack/square", "8/255", right, model=m) for right, m in ((20, RESNET), (22, options))
     ]
-    names = [result.name for result in read_results(rows, details(rows)).all]
-    assert names == [f"autoattack [cell {row['cell'][:6]}]" for row in rows]
+    names = {result.name for result in results_of(rows).all}
+    assert names == {f"autoattack [cell {row.id[:6]}]" for row in rows}
+
+
+def test_a_chain_with_other_settings_is_a_chain_too() -> None:
+    stages = [attack(f"autoattack(variant=rand)/{name}", "8/255", 20) for name in ("apgd-ce", "apgd-dlr")]
+    found = {result.name: result for result in results_of(stages).all}
+    assert set(found) == {"autoattack(variant=rand)/apgd-ce", "autoattack(variant=rand)"}
+    assert found["autoattack(variant=rand)"].passes == (400, 0)
+    assert [result.is_stage for result in found.values()].count(True) == 1

@@ -9,13 +9,13 @@ import re
 
 import pytest
 
-from robustbench_sdnet.answers.records import FIELDS
+from robustbench_sdnet.answers.records import FIELDS, flat
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Document, Figure, Section, Table
 from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.writers import csv, html, json, latex, markdown
 
-from .made_records import attack, details, record, study
+from .made_records import FAILED, attack, record, rows_of, snapshot, study
 
 HOSTILE = 'a|b <script>alert("x")</script> & 100 % _y_ $z$ #1 \\end{document} `c` [d](e)'
 NUMBERS = Table(
@@ -112,7 +112,7 @@ def test_hostile_names_stay_text_in_latex() -> None:
 
 def test_a_page_needs_nothing_from_outside() -> None:
     rows = study()
-    text = html.render(build(rows, details(rows)), lambda figure: f"<svg><text>{figure.name}</text></svg>")
+    text = html.render(build(snapshot(rows)), lambda figure: f"<svg><text>{figure.name}</text></svg>")
     assert not re.search(r"https?:|<link|<script|<img|@import|url\((?!#)", text)
     assert len(re.findall(r"<svg role", text)) == 4
     anchors = re.findall(r'href="#([^"]+)"', text)
@@ -122,8 +122,8 @@ def test_a_page_needs_nothing_from_outside() -> None:
 
 @pytest.mark.parametrize("render", [markdown.render, latex.render, html.render])
 def test_untrusted_is_marked_wherever_a_number_is_printed(render) -> None:
-    rows = [record(190), attack("pgd", "8/255", 77, verdict="untrusted"), attack("pgd", "4/255", 90)]
-    text = render(build(rows, details(rows)), no_pictures)
+    rows = [record(190), attack("pgd", "8/255", 77, findings=(FAILED,)), attack("pgd", "4/255", 90)]
+    text = render(build(snapshot(rows)), no_pictures)
     # 77 of 200 is 38.5 %: in the overview, in the table against eps, and in the attack table.
     places = [match.end() for match in re.finditer(r"38\.5", text)]
     assert len(places) == 3
@@ -133,7 +133,7 @@ def test_untrusted_is_marked_wherever_a_number_is_printed(render) -> None:
 
 
 def test_csv_has_the_columns_of_the_record_in_their_order() -> None:
-    text = csv.render([record(190)], FIELDS)
+    text = csv.render(flat(rows_of([record(190)])), FIELDS)
     header, row = standard_csv.reader(io.StringIO(text))
     assert header == list(FIELDS)
     found = dict(zip(header, row, strict=True))
@@ -141,11 +141,12 @@ def test_csv_has_the_columns_of_the_record_in_their_order() -> None:
 
 
 def test_csv_quotes_what_needs_it_and_writes_mappings_as_json() -> None:
-    text = csv.render([{**record(190, model='a,"b"'), "versions": {"torch": "2"}}], ("model", "versions"))
+    text = csv.render([{"model": 'a,"b"', "versions": {"torch": "2"}}], ("model", "versions"))
     assert list(standard_csv.reader(io.StringIO(text)))[1] == ['a,"b"', '{"torch": "2"}']
 
 
 def test_json_is_a_list_of_flat_records_and_knows_no_nan() -> None:
-    rows = standard_json.loads(json.render([record(190), {**record(180), "accuracy": float("nan")}], FIELDS))
+    (first,) = flat(rows_of([record(190)]))
+    rows = standard_json.loads(json.render([first, {**first, "accuracy": float("nan")}], FIELDS))
     assert [list(row) for row in rows] == [list(FIELDS)] * 2
     assert (rows[0]["accuracy"], rows[1]["accuracy"], rows[0]["lambda"]) == (0.95, None, None)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...answers.trust import FAIL, Finding
 from ...attacks.engine.guards import frozen, tracked, usable
 from ...attacks.engine.losses import negative_margin
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
-from ..finding import DIAGNOSTICS, FAIL, Finding, not_run, seen_on
+from ..finding import DIAGNOSTICS, not_run, seen_on
 from . import instant, rivals, smoothness, strength
 from .subject import STEPS, Subject, follow
 

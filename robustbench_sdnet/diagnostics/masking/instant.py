@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from ...answers.trust import FAIL, PASS, Finding
 from ...attacks.engine.losses import cross_entropy, dlr
-from ..finding import FAIL, PASS, Finding, above
+from ..finding import above
 from .subject import Loss, Subject
 
 _REPEATS = 2

@@ -8,12 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ...answers.trust import Finding
 from ...attacks.engine.balls import project, random_in_ball, steepest
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy
 from ...draws import Draws
 from ...statistics import RARE_RATE, binomial_tail
-from ..finding import Finding, counted, not_run
+from ..finding import counted, not_run
 from .subject import STEPS, Subject, follow
 
 _DRAWS = 5

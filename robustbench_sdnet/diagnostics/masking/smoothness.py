@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...answers.trust import Finding
 from ...attacks.engine.losses import negative_margin
 from ...draws import Draws
-from ..finding import Finding, above, not_run
+from ..finding import above, not_run
 from .subject import Subject
 
 _SAMPLES = 24

@@ -8,9 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ...answers.trust import FAIL, PASS, WARN, Finding
 from ...attacks.engine.losses import negative_margin
 from ...statistics import binomial_tail
-from ..finding import FAIL, NOTICED, PASS, TOLERATED, WARN, Finding, counted
+from ..finding import NOTICED, TOLERATED, counted
 from .subject import STEPS, Subject, Trace, follow
 
 _MOVES = 0.05  # relative change of the mean loss over the last ten steps

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...specs import Eps
 from ..numbers import Estimate
-from ..results import SEVERITIES, Lambda, Result, Results, distinct, eps_value, lambda_order
+from ..results import SEVERITIES, Lambda, Result, Results, distinct, eps_order, lambda_order, lambda_value
 from ..tables.corruptions import Grid, over_corruptions
 from ..tables.distances import accuracy_at
 from .curves import Line, Panel
@@ -37,7 +38,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
                     for r in results.of(kind, subject=subject, norm=norm)
                     if kind == "noise" or r.name == name
                 ]
-                points = {unit * eps_value(r.eps): r.estimate for r in found if r.eps is not None}
+                points = {unit * float(r.eps): r.estimate for r in found if r.eps is not None}
                 if points and clean:
                     points.setdefault(0.0, clean)
                 if points:
@@ -62,7 +63,7 @@ def _ends(results: Results, data: str) -> dict[str | None, float]:
             found[result.norm] = max(found.get(result.norm, 0.0), float(np.quantile(broken, MOST)))
     for result in results.of(("attack", "noise"), data=data):
         if result.norm in found:
-            found[result.norm] = max(found[result.norm], eps_value(result.eps))
+            found[result.norm] = max(found[result.norm], eps_order(result.eps))
     return {norm: end * _unit(norm) for norm, end in found.items()}
 
 
@@ -107,24 +108,22 @@ def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
         found = tuple(r for r in results.of("attack", data=data, model=model, name=name, norm=norm) if r.eps)
         if len({r.subject.lam for r in found}) < 2:
             continue
-        budgets = sorted(distinct(r.eps for r in found), key=eps_value)
+        budgets = sorted(distinct(r.eps for r in found), key=eps_order)
         clean = {r.subject.lam: r.estimate for r in results.of("clean", data=data, model=model)}
         lines = [Line("clean images", _points(clean), FAINT, faint=True)]
         for position, eps in enumerate(budgets):
             points = {r.subject.lam: r.estimate for r in found if r.eps == eps}
-            lines.append(Line(f"eps {eps or '-'}", _points(points), strength(position, len(budgets))))
+            lines.append(Line(f"eps {eps}", _points(points), strength(position, len(budgets))))
         lines += _noise_line(results, found, budgets[-1])
         panels.append(Panel(f"{model}: {name}, {norm or '-'}", "lambda", tuple(lines)))
     return panels
 
 
-def _noise_line(results: Results, attacks: tuple[Result, ...], eps: str | None) -> list[Line]:
+def _noise_line(results: Results, attacks: tuple[Result, ...], eps: Eps) -> list[Line]:
     subject = attacks[0].subject
     found = results.of("noise", data=subject.data, model=subject.model, norm=attacks[0].norm, eps=eps)
     points = {r.subject.lam: r.estimate for r in found}
-    return (
-        [Line(f"random noise, eps {eps or '-'}", _points(points), PALETTE[0], faint=True)] if points else []
-    )
+    return [Line(f"random noise, eps {eps}", _points(points), PALETTE[0], faint=True)] if points else []
 
 
 def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], reference: Line) -> Panel:
@@ -139,4 +138,5 @@ def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], refe
 
 def _points(values: Mapping[Lambda, Estimate | None]) -> tuple[tuple[float | str, Estimate], ...]:
     ordered = sorted(values.items(), key=lambda item: lambda_order(item[0]))
-    return tuple((lam, value) for lam, value in ordered if lam is not None and value is not None)
+    named = ((lambda_value(lam), value) for lam, value in ordered)
+    return tuple((lam, value) for lam, value in named if lam is not None and value is not None)

@@ -7,10 +7,12 @@ own table, and never as robust accuracy.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from ...specs import AttackSpec, Eps
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
-from ..results import DIRECT, Result, Results, Subject, distinct, eps_value, lambda_order, lambda_text
+from ..results import DIRECT, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
 from .distances import accuracy_at
 
 NOISE_NOTE = (
@@ -25,10 +27,10 @@ def attack_table(results: Results, data: str, model: str) -> Table:
         results.of(DIRECT, data=data, model=model),
         key=lambda r: (
             r.norm or "",
-            eps_value(r.eps),
+            eps_order(r.eps),
             lambda_order(r.subject.lam),
             kinds[r.kind],
-            _stages(r.name),
+            _stages(r),
         ),
     )
     rows = []
@@ -38,7 +40,7 @@ def attack_table(results: Results, data: str, model: str) -> Table:
             (
                 display_name(result),
                 lambda_text(result.subject.lam),
-                f"{result.norm or ''} {result.eps or '-'}".strip(),
+                result.budget,
                 result.estimate,
                 noise if noise else Missing("no noise of this eps was run"),
                 _passes(result),
@@ -65,7 +67,7 @@ def attack_table(results: Results, data: str, model: str) -> Table:
 def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[Subject]) -> Table:
     """Accuracy against eps in one norm: clean accuracy, then a column an eps; attacks, then random noise."""
     found = tuple(results.of("attack", data=data, norm=norm))
-    budgets = sorted(distinct(r.eps for r in found if r.eps), key=eps_value)
+    budgets = sorted(distinct(r.eps for r in found if r.eps), key=eps_order)
     names = [("attack", name) for name, found in results.attacks(data) if found == norm]
     names += [("noise", name) for name in distinct(r.name for r in results.of("noise", data=data, norm=norm))]
     rows: list[tuple[Item, ...]] = []
@@ -76,9 +78,9 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
             if any(cells):
                 rows.append((subject.label, label, clean, *(cell or Missing("not run") for cell in cells)))
         for sought in (r for r in found if r.subject == subject and len(r.distances) and budgets):
-            whole = (accuracy_at(sought, eps_value(eps)) for eps in budgets)
+            whole = (accuracy_at(sought, float(eps)) for eps in budgets)
             rows.append((subject.label, f"{sought.name}, by distance", clean, *whole))
-    columns = ("model", "perturbation", "clean", *(eps or "-" for eps in budgets))
+    columns = ("model", "perturbation", "clean", *map(str, budgets))
     title = f"Accuracy against eps, {norm}" if norm else ""
     notes = ("by distance: the share of images whose smallest perturbation found is larger than eps.",)
     sought_any = any(len(r.distances) for r in found)
@@ -97,12 +99,12 @@ def transfer_tables(results: Results, data: str, model: str) -> list[Table]:
     pairs = distinct((r.name, r.norm, r.eps) for r in results.of("transfer", data=data, model=model))
     return [
         _matrix(results, data, model, *pair)
-        for pair in sorted(pairs, key=lambda p: (p[0], p[1] or "", eps_value(p[2])))
+        for pair in sorted(pairs, key=lambda p: (p[0], p[1] or "", eps_order(p[2])))
     ]
 
 
-def _matrix(results: Results, data: str, model: str, name: str, norm: str | None, eps: str | None) -> Table:
-    wanted = {"data": data, "model": model, "norm": norm, "eps": eps}
+def _matrix(results: Results, data: str, model: str, name: str, norm: str | None, eps: Eps | None) -> Table:
+    wanted: dict[str, Any] = {"data": data, "model": model, "norm": norm, "eps": eps}
     found = {
         (r.lam_attack, r.subject.lam): r.estimate
         for r in results.of(("attack", "transfer"), name=name, **wanted)
@@ -133,7 +135,7 @@ def noise_beside(results: Results, attack: Result) -> Estimate | None:
     return results.one("noise", subject=attack.subject, norm=attack.norm, eps=attack.eps)
 
 
-def strongest(results: Results, subject: Subject, norm: str | None, eps: str | None) -> Result | None:
+def strongest(results: Results, subject: Subject, norm: str | None, eps: Eps | None) -> Result | None:
     """The direct attack, or worst case, that leaves a subject the least accuracy at a budget.
 
     Only attacks on the most images are compared: the same attack on the first few says something else.
@@ -148,14 +150,14 @@ def strongest(results: Results, subject: Subject, norm: str | None, eps: str | N
 
 def display_name(result: Result) -> str:
     """How a table names an attack; the worst case says what it is."""
-    if result.kind != "worst_case":
-        return result.name
-    return "worst case" if result.name in ("worst_case", "") else f"worst case of {result.name}"
+    return f"worst case of {result.name}" if result.kind == "worst_case" else result.name
 
 
-def _stages(name: str) -> tuple[str, bool, str]:
+def _stages(result: Result) -> tuple[str, bool, str]:
     """A chain's stages in a row, the whole chain after them."""
-    return name.partition("/")[0].partition("-rand")[0], "/" not in name, name
+    spec = result.row.perturbation
+    chain = spec.chain if isinstance(spec, AttackSpec) else ""
+    return chain or result.name, not result.is_stage, result.name
 
 
 def _passes(result: Result) -> str:

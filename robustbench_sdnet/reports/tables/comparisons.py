@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from ...answers.comparisons import Comparison
+from ...answers.gathered import Subject
 from ..document import Item, Table
 from ..results import distinct, lambda_text
 
-Row = Mapping[str, Any]
 TESTS = (
     "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "
     "exact sign test over images for a mean over several (an image counts for the side that has it right more often). "
@@ -17,19 +17,19 @@ TESTS = (
 )
 
 
-def family_table(rows: Sequence[Row]) -> Table:
+def family_table(rows: Sequence[Comparison]) -> Table:
     """One row a family: tests, those that found a difference, and those that did not."""
     found: list[tuple[Item, ...]] = []
-    for family in distinct(row["family"] for row in rows):
-        same = [row for row in rows if row["family"] == family]
-        significant = sum(bool(row["better"]) for row in same)
+    for family in distinct(row.family for row in rows):
+        same = [row for row in rows if row.family == family]
+        significant = sum(row.better is not None for row in same)
         found.append((family, len(same), significant, len(same) - significant))
     return Table(("family", "tests", "significant", "not significant"), tuple(found))
 
 
-def significant_table(rows: Sequence[Row]) -> Table | None:
+def significant_table(rows: Sequence[Comparison]) -> Table | None:
     """Every significant difference of one family; None where there is none."""
-    found = [_line(row) for row in rows if row["better"]]
+    found = [_line(row) for row in rows if row.better]
     left = len(rows) - len(found)
     notes = [
         "only a, only b: images that one side alone has right, or has right more often. Accuracies in per cent."
@@ -45,29 +45,30 @@ def probability(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def perturbation(row: Row) -> str:
+def side(subject: Subject) -> str:
+    """How tables name one side."""
+    return subject.model.name + ("" if subject.lam is None else f" @ {lambda_text(subject.lam)}")
+
+
+def _perturbation(row: Comparison) -> str:
     """What both sides were asked, with its severity or budget."""
-    if row["eps"] is not None:
-        return f"{row['perturbation']}, {row['norm']} {row['eps']}"
-    return f"{row['perturbation']} {row['severity']}" if row["severity"] else str(row["perturbation"])
+    asked = row.asked
+    if asked.eps is not None:
+        return f"{asked.perturbation}, {asked.norm} {asked.eps}"
+    return f"{asked.perturbation} {asked.severity}" if asked.severity else asked.perturbation
 
 
-def _line(row: Row) -> tuple[Item, ...]:
+def _line(row: Comparison) -> tuple[Item, ...]:
     return (
-        _side(row, "a"),
-        _side(row, "b"),
-        perturbation(row),
-        row["n"],
-        f"{100 * row['accuracy_a']:.1f}",
-        f"{100 * row['accuracy_b']:.1f}",
-        row["only_a"],
-        row["only_b"],
-        probability(row["p"]),
-        probability(row["p_corrected"]),
-        str(row["better"]),
+        side(row.a),
+        side(row.b),
+        _perturbation(row),
+        row.n,
+        f"{100 * row.accuracy_a:.1f}",
+        f"{100 * row.accuracy_b:.1f}",
+        row.only_a,
+        row.only_b,
+        probability(row.p),
+        probability(row.p_corrected),
+        row.better.name if row.better else "",
     )
-
-
-def _side(row: Row, side: str) -> str:
-    lam = row[f"lambda_{side}"]
-    return str(row[f"model_{side}"]) + ("" if lam is None else f" @ {lambda_text(lam)}")

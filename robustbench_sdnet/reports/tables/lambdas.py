@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..document import Item, Table
 from ..numbers import Missing
-from ..results import Results, Subject, distinct, eps_value, lambda_text
+from ..results import Results, Subject, distinct, eps_order, lambda_text
 from .corruptions import Grid, grid, levels_run, over_corruptions, over_severities
 
 
@@ -54,7 +54,7 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
     tables = []
     for name, norm in results.attacks(data, model=model):
         found = tuple(r for r in results.of("attack", data=data, model=model, name=name, norm=norm) if r.eps)
-        budgets = sorted(distinct(r.eps for r in found), key=eps_value)
+        budgets = sorted(distinct(r.eps for r in found), key=eps_order)
         lambdas = [lam for lam in results.lambdas(data, model) if any(r.subject.lam == lam for r in found)]
         if len(lambdas) < 2:
             continue
@@ -64,7 +64,7 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
             clean = results.one("clean", subject=subject) or Missing("not run")
             cells = (results.one("attack", subject=subject, name=name, norm=norm, eps=eps) for eps in budgets)
             rows.append((lambda_text(lam), clean, *(cell or Missing("not run") for cell in cells)))
-        columns = ("lambda", "clean", *(eps or "-" for eps in budgets))
+        columns = ("lambda", "clean", *map(str, budgets))
         title = f"{name}, {norm or '-'}: gradients at the deployed lambda"
         tables.append(Table(columns, tuple(rows), title=title, left=(), stacked=len(budgets) > 3))
     return tables

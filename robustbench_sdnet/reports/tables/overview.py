@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 
+from ...specs import Eps
 from ..document import Item, Table
 from ..numbers import Missing
-from ..results import DIRECT, SEVERITIES, Results, eps_value, lambda_text
+from ..results import DIRECT, SEVERITIES, Results, eps_order, lambda_text
 from .attacks import display_name, strongest
 from .corruptions import MAIN, grid, levels_run, levels_text, over_corruptions
 
@@ -49,12 +51,14 @@ def overview(results: Results, data: str, source: str | None) -> Table:
     return Table(columns, tuple(rows), left=left, notes=tuple(notes), stacked=len(columns) > 5)
 
 
-def headline_budget(results: Results, data: str) -> tuple[str | None, str | None] | None:
+def headline_budget(results: Results, data: str) -> tuple[str | None, Eps | None] | None:
     """The norm and eps that most subjects were attacked at; of several Linf 8/255, then the largest eps."""
     counts = Counter(
         (norm, eps)
         for _, norm, eps in {(r.subject, r.norm, r.eps) for r in results.of(DIRECT, data=data) if r.eps}
     )
-    return max(
-        counts, key=lambda b: (counts[b], b == ("linf", "8/255"), eps_value(b[1]), b[0] or ""), default=None
-    )
+    return max(counts, key=lambda b: (counts[b], _is_usual(*b), eps_order(b[1]), b[0] or ""), default=None)
+
+
+def _is_usual(norm: str | None, eps: Eps | None) -> bool:
+    return norm == "linf" and eps is not None and eps.fraction == Fraction(8, 255)

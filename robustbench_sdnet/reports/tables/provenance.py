@@ -5,114 +5,131 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...answers.rows import Row, data_name, eps_order, lambda_order
+from ...answers.snapshot import Answered
+from ...specs import AttackSpec, CorruptionSpec, LambdaSpec
 from ..document import Table
-from ..results import distinct, eps_value, lambda_order, lambda_text
+from ..results import distinct, is_named, lambda_text, shown_lambda
 
-Row = Mapping[str, Any]
-# Parameters that vary along the axis of a table, and so stand in columns of their own.
-AXES = ("norm", "eps", "severity", "level")
 HASH_DIGITS = 16
 
 
-def model_table(rows: Sequence[Row]) -> Table:
+def in_order(answered: Iterable[Answered]) -> list[Answered]:
+    """By model, data, perturbation and cell."""
+    return sorted(
+        answered,
+        key=lambda a: (a.cell.model.name, data_name(a.cell.data), a.cell.perturbation.label, a.id),
+    )
+
+
+def model_table(answered: Sequence[Answered]) -> Table:
     """Name, architecture, hash of the weights, and the lambdas that were asked."""
     found = []
-    for model, arch, weights in distinct((row["model"], row["arch"], row["weights"]) for row in rows):
-        lambdas = _lambdas(row for row in rows if (row["model"], row["weights"]) == (model, weights))
+    for key in distinct(map(_model_key, answered)):
+        model, arch, weights = key
+        lambdas = _lambdas(a for a in answered if _model_key(a) == key)
         found.append((model, arch, weights[:HASH_DIGITS], lambdas))
     return Table(("model", "architecture", "weights (SHA-256)", "lambda"), tuple(found), left=(0, 1, 2, 3))
 
 
-def data_table(rows: Sequence[Row]) -> Table:
+def data_table(answered: Sequence[Answered]) -> Table:
     """Name, hash of images and labels, and the number of images that were asked for."""
     found = []
-    for name, content in distinct((row["data"], row["data_hash"]) for row in rows):
-        counts = sorted({row["n"] for row in rows if row["data_hash"] == content})
-        found.append((name, content[:HASH_DIGITS], ", ".join(f"{n:,}" for n in counts)))
+    for name, content in distinct((data_name(a.cell.data), a.cell.data.content) for a in answered):
+        counts = _counts(a for a in answered if a.cell.data.content == content)
+        found.append((name, content[:HASH_DIGITS], counts))
     return Table(("data", "content (SHA-256)", "images"), tuple(found), left=(0, 1))
 
 
-def corruption_table(rows: Sequence[Row]) -> Table | None:
+def corruption_table(answered: Sequence[Answered]) -> Table | None:
     """Every corruption with its severities, source, seed and algorithm version."""
-    found = []
-    kept = [row for row in rows if row["kind"] == "corruption"]
-    for key in distinct(map(_corruption_key, kept)):
-        same = [row for row in kept if _corruption_key(row) == key]
-        severities = sorted({row["parameters"].get("severity") or 0 for row in same})
-        found.append((key[0], _span(severities), *map(str, key[1:]), _models(same), _counts(same)))
+    groups: dict[tuple[Any, ...], list[Answered]] = {}
+    severities: dict[tuple[Any, ...], set[int]] = {}
+    for a in answered:
+        spec = a.cell.perturbation
+        if isinstance(spec, CorruptionSpec) and a.cell.kind == "corruption":
+            key = spec.label, spec.source, spec.seed, spec.version
+            groups.setdefault(key, []).append(a)
+            severities.setdefault(key, set()).add(spec.severity or 0)
+    found = [
+        (key[0], _span(sorted(severities[key])), *map(str, key[1:]), _models(same), _counts(same))
+        for key, same in groups.items()
+    ]
     columns = ("corruption", "severity", "source", "seed", "version", "models", "n")
     return Table(columns, tuple(found), left=(0, 2)) if found else None
 
 
-def attack_table(rows: Sequence[Row]) -> Table | None:
+def attack_table(answered: Sequence[Answered]) -> Table | None:
     """Every attack and noise with its budgets and lambdas; its parameters in a note."""
-    kept = [row for row in rows if row["kind"] in ("attack", "noise", "transfer")]
+    groups: dict[tuple[str, str, str, str, str], list[Answered]] = {}
+    budgets: dict[tuple[str, str, str, str, str], dict[str, float]] = {}
+    for a in answered:
+        spec = a.cell.perturbation
+        if isinstance(spec, AttackSpec):
+            key = spec.label, a.cell.kind, spec.norm, a.cell.precision, _settings(spec)
+            groups.setdefault(key, []).append(a)
+            text = str(spec.eps.fraction) if spec.eps else "-"
+            budgets.setdefault(key, {})[text] = eps_order(spec.eps) if spec.eps else float("inf")
     found, notes = [], []
-    for key in distinct(map(_attack_key, kept)):
-        same = [row for row in kept if _attack_key(row) == key]
-        budgets = sorted({row["parameters"].get("eps", "-") for row in same}, key=eps_value)
-        kind, name, norm, precision, settings = key
-        budgets_text = ", ".join(budgets)
-        found.append(
-            (name, kind, norm, budgets_text, _lambdas(same), precision, _models(same), _counts(same))
-        )
+    for key, same in groups.items():
+        name, kind, norm, precision, settings = key
+        eps = ", ".join(sorted(budgets[key], key=budgets[key].__getitem__))
+        found.append((name, kind, norm, eps, _lambdas(same), precision, _models(same), _counts(same)))
         notes.append(f"{name} ({kind}): {settings}")
     columns = ("perturbation", "kind", "norm", "eps", "lambda", "search", "models", "n")
     return Table(columns, tuple(found), left=(0, 1, 2, 3, 4, 5), notes=distinct(notes)) if found else None
 
 
-def versions_text(rows: Sequence[Row]) -> str:
+def versions_text(answered: Sequence[Answered]) -> str:
     """The software that answered."""
-    found = sorted({_text(row["versions"]) for row in rows if row.get("versions")})
-    return "; ".join(found) or "not recorded"
+    found = {_text(versions) for a in answered for versions in a.cost.versions if versions}
+    return "; ".join(sorted(found)) or "not recorded"
 
 
-def cost_table(records: Sequence[Row]) -> Table:
+def cost_table(rows: Iterable[Row]) -> Table:
     """Seconds, memory and passes by model and perturbation, over all severities, eps and lambdas."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        # Rows made of several cells (worst case, oracle) cost nothing of their own.
+        if len(row.cells) == 1:
+            key = row.model.name, data_name(row.data), row.perturbation.label
+            groups.setdefault(key, []).append(row)
     found = []
-    # Records made of several cells ("a+b": worst case, oracle) cost nothing of their own.
-    kept = [row for row in records if "+" not in row["cell"]]
-    for model, data, name in distinct((row["model"], row["data"], row["perturbation"]) for row in kept):
-        same = [r for r in kept if (r["model"], r["data"], r["perturbation"]) == (model, data, name)]
-        memory = [row["memory_mib"] for row in same if row.get("memory_mib") is not None]
+    for (model, _, name), same in groups.items():
+        memory = [row.cost.memory_mib for row in same if row.cost.memory_mib is not None]
         found.append(
             (
                 model,
                 name,
-                ", ".join(distinct(_text(row.get("device", "-")) for row in same)),
-                f"{sum(row.get('seconds') or 0 for row in same):,.1f}",
+                ", ".join(distinct(device for row in same for device in row.cost.devices)),
+                f"{sum(row.cost.seconds for row in same):,.1f}",
                 f"{max(memory):,.0f}" if memory else "-",
-                f"{sum(row['passes_forward'] for row in same):,}",
-                f"{sum(row['passes_backward'] for row in same):,}",
+                f"{sum(row.cost.forwards for row in same):,}",
+                f"{sum(row.cost.backwards for row in same):,}",
             )
         )
     columns = ("model", "perturbation", "device", "seconds", "MiB", "forwards", "backwards")
     return Table(columns, tuple(found), left=(0, 1, 2))
 
 
-def _corruption_key(row: Row) -> tuple[Any, ...]:
-    details = row["parameters"]
-    return (
-        row["perturbation"],
-        details.get("source", "-"),
-        details.get("seed", "-"),
-        details.get("version", "-"),
-    )
+def _model_key(answered: Answered) -> tuple[str, str, str]:
+    model = answered.cell.model
+    return model.name, model.arch, model.weights
 
 
-def _attack_key(row: Row) -> tuple[str, ...]:
-    details = row["parameters"]
-    settings = ", ".join(f"{name} {_text(details[name])}" for name in sorted(details) if name not in AXES)
-    return row["kind"], row["perturbation"], details.get("norm", "-"), row["precision"], settings
+def _settings(spec: AttackSpec) -> str:
+    """Every parameter of an attack but those that stand in columns of their own."""
+    found = {"seed": spec.seed, "version": spec.version, **dict(spec.params)}
+    return ", ".join(f"{name} {_text(found[name])}" for name in sorted(found) if found[name] is not None)
 
 
-def _lambdas(rows: Iterable[Row]) -> str:
-    values = sorted({row["lambda"] for row in rows}, key=lambda_order)
-    numbers = [value for value in values if isinstance(value, float | int)]
+def _lambdas(answered: Iterable[Answered]) -> str:
+    values = sorted({shown_lambda(a.cell.lam) for a in answered}, key=lambda_order)
+    numbers: list[LambdaSpec | None] = [lam for lam in values if lam and not is_named(lam)]
     if len(numbers) < 5:
         return ", ".join(map(lambda_text, values))
     span = f"{lambda_text(numbers[0])} to {lambda_text(numbers[-1])} ({len(numbers)})"
-    return ", ".join([span, *(lambda_text(value) for value in values if value not in numbers and value)])
+    return ", ".join([span, *(lambda_text(lam) for lam in values if is_named(lam))])
 
 
 def _span(severities: Sequence[int]) -> str:
@@ -121,12 +138,12 @@ def _span(severities: Sequence[int]) -> str:
     return ", ".join(str(severity) if severity else "-" for severity in severities)
 
 
-def _models(rows: Iterable[Row]) -> str:
-    return str(len({(row["model"], row["weights"]) for row in rows}))
+def _models(answered: Iterable[Answered]) -> str:
+    return str(len({(a.cell.model.name, a.cell.model.weights) for a in answered}))
 
 
-def _counts(rows: Iterable[Row]) -> str:
-    return ", ".join(f"{n:,}" for n in sorted({row["n"] for row in rows}))
+def _counts(answered: Iterable[Answered]) -> str:
+    return ", ".join(f"{n:,}" for n in sorted({len(a.outcome) for a in answered}))
 
 
 def _text(value: Any) -> str:

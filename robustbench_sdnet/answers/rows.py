@@ -1,0 +1,277 @@
+"""Results, typed: a row an answered question, and what several answers come to: the worst case and the oracle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from ..corruptions.registry import CORRUPTIONS
+from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, canonical
+from ..statistics import wilson
+from .distances import Distances, of_outcome
+from .right import Right, worst
+from .snapshot import Answered, Cost, Snapshot
+from .trust import UNCHECKED, UNTRUSTED, Finding, trust
+
+KINDS = ("clean", "corruption", "noise", "attack", "worst_case", "transfer")
+ORACLE_CHOICES = 3  # fewer lambdas are no sweep, and their best is no bound worth naming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Row:
+    """One result.
+
+    Attributes:
+        kind: one of `KINDS`.
+        right, n: images that are right, of so many.
+        verdict: trusted, untrusted or unchecked.
+        findings: of the diagnostics that the verdict comes from.
+        cells: ids of the cells it is made of; several for a worst case and an oracle.
+        distances: of a minimal-norm attack, (n,) sorted; None for everything else.
+    """
+
+    model: ModelSpec
+    data: DataSpec
+    kind: str
+    perturbation: CorruptionSpec | AttackSpec
+    lam: LambdaSpec | None
+    lam_attack: LambdaSpec | None
+    precision: str
+    right: int
+    n: int
+    verdict: str
+    cost: Cost
+    cells: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    distances: Distances | None = None
+
+    @property
+    def cell(self) -> str:
+        """The cell, or those it is made of, as one text."""
+        return "+".join(self.cells)
+
+    @property
+    def severity(self) -> int | None:
+        """Of a corruption that has one."""
+        return self.perturbation.severity if isinstance(self.perturbation, CorruptionSpec) else None
+
+    @property
+    def norm(self) -> str | None:
+        """Of an attack or noise."""
+        return self.perturbation.norm if isinstance(self.perturbation, AttackSpec) else None
+
+    @property
+    def eps(self) -> Eps | None:
+        """Of an attack or noise with a budget."""
+        return self.perturbation.eps if isinstance(self.perturbation, AttackSpec) else None
+
+    @property
+    def source(self) -> str:
+        """Where the images come from: generated or published."""
+        return self.perturbation.source if isinstance(self.perturbation, CorruptionSpec) else "generated"
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images that are right; NaN without images."""
+        return self.right / self.n if self.n else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends of the 95 % interval of the accuracy."""
+        return wilson(self.right, self.n)
+
+
+def rows(store: Snapshot) -> tuple[Row, ...]:
+    """Every answered question, worst cases and oracles beside, in an order that depends on the answers alone."""
+    lines = _Lineage({answered.id: answered for answered in store.answered})
+    found = _strongest([(answered, _row(answered, *lines.signs(answered.id))) for answered in store.exact])
+    made = [*_worst_cases(found), *_oracles(row for _, row in found)]
+    return tuple(sorted([*(row for _, row in found), *made], key=_order))
+
+
+def is_noise(spec: CorruptionSpec | AttackSpec) -> bool:
+    """Whether a corruption is of the category noise."""
+    info = CORRUPTIONS.get(spec.name) if isinstance(spec, CorruptionSpec) else None
+    return info is not None and info.category == "noise"
+
+
+def lambda_value(lam: LambdaSpec | None) -> float | str | None:
+    """Lambda as records hold it: a number, the name of a policy, or None; other scopes than the stem are named."""
+    if lam is None:
+        return None
+    if lam.scope != "stem":
+        return f"{lam.scope}:{lam.text}"
+    return lam.text if lam.fixed is None else lam.fixed
+
+
+def lambda_order(lam: LambdaSpec | None) -> tuple[int, float, str]:
+    """No lambda first, numbers in order, then what has a name."""
+    value = lambda_value(lam)
+    if value is None:
+        return 0, 0.0, ""
+    return (1, value, "") if isinstance(value, float) else (2, 0.0, str(value))
+
+
+def eps_order(eps: Eps | None) -> float:
+    """Budgets in order; none first."""
+    return -1.0 if eps is None else float(eps)
+
+
+def data_name(data: DataSpec) -> str:
+    """A data set as readers know it; another split than the test images is named."""
+    return data.name if data.split == "test" else f"{data.name} ({data.split})"
+
+
+@dataclass(frozen=True)
+class _Lineage:
+    """Answers with those that they go on from: a chain's number is all its stages'."""
+
+    by_id: Mapping[str, Answered]
+
+    def signs(self, cell_id: str) -> tuple[int, int]:
+        """First gradients of all of them, and those that were zero or not finite."""
+        lineage: dict[str, Cost] = {}
+        waiting = [cell_id]
+        while waiting:
+            here = waiting.pop()
+            if here in self.by_id and here not in lineage:
+                lineage[here] = self.by_id[here].cost
+                waiting += self.by_id[here].cell.parents
+        return sum(cost.gradients for cost in lineage.values()), sum(cost.silent for cost in lineage.values())
+
+
+def _row(answered: Answered, gradients: int, silent: int) -> Row:
+    cell, outcome = answered.cell, answered.outcome
+    return Row(
+        model=cell.model,
+        data=cell.data,
+        kind=cell.kind,
+        perturbation=cell.perturbation,
+        lam=cell.lam,
+        lam_attack=cell.lam_attack if isinstance(cell.perturbation, AttackSpec) else None,
+        precision=cell.precision,
+        right=int(outcome.right.sum()),
+        n=len(outcome),
+        verdict=trust(answered.verdicts, gradients, silent),
+        cost=answered.cost,
+        cells=(answered.id,),
+        findings=answered.verdicts,
+        distances=of_outcome(cell, outcome),
+    )
+
+
+Pair = tuple[Answered, Row]
+
+
+def _strongest(pairs: Iterable[Pair]) -> list[Pair]:
+    """One answer a question: an attack from scratch and on survivors ask the same; the larger n, then the lower
+    accuracy, which is the tighter bound, stands."""
+    best: dict[Hashable, Pair] = {}
+    for answered, row in pairs:
+        key = (
+            *(_identity(row.model), row.model.name, row.data.content, data_name(row.data)),
+            *(row.kind, row.perturbation.label, row.severity, row.source, row.norm, row.eps and row.eps.text),
+            *(row.lam, row.lam_attack),
+        )
+        if key not in best or _strength(row) > _strength(best[key][1]):
+            best[key] = answered, row
+    return sorted(best.values(), key=lambda pair: pair[0].id)
+
+
+def _strength(row: Row) -> tuple[int, float, str]:
+    return row.n, -row.accuracy, row.cell
+
+
+def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
+    """Per-sample worst case over all attack lambdas, wherever a deployed lambda was attacked at two or more."""
+
+    def asked(pair: Pair) -> Hashable:
+        cell = pair[0].cell
+        attack = canonical(cell.perturbation.identity())
+        return _identity(cell.model), canonical(cell.data.identity()), attack, cell.lam
+
+    attacked = [pair for pair in pairs if pair[1].kind in ("attack", "transfer")]
+    return [_worst_case(group) for group in _groups(attacked, asked) if len(group) > 1]
+
+
+def _worst_case(group: Sequence[Pair]) -> Row:
+    found = worst([Right(answered.outcome.ids, answered.outcome.right) for answered, _ in group])
+    doubted = any(row.verdict == UNTRUSTED for _, row in group)
+    return replace(
+        _together([row for _, row in group]),
+        kind="worst_case",
+        lam_attack=None,
+        right=int(found.right.sum()),
+        n=len(found.ids),
+        verdict=UNTRUSTED if doubted else UNCHECKED,
+        findings=(),
+        distances=None,
+    )
+
+
+def _oracles(found: Iterable[Row]) -> list[Row]:
+    """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
+
+    def asked(row: Row) -> Hashable:
+        scope = row.lam and row.lam.scope
+        return (
+            _identity(row.model),
+            row.model.name,
+            row.data.content,
+            data_name(row.data),
+            row.perturbation,
+            row.n,
+            scope,
+        )
+
+    swept = [row for row in found if row.kind == "corruption" and row.lam and row.lam.fixed is not None]
+    return [_oracle(group) for group in _groups(swept, asked) if len(group) >= ORACLE_CHOICES]
+
+
+def _oracle(group: Sequence[Row]) -> Row:
+    best = max(group, key=lambda row: (row.accuracy, -_number(row.lam)))
+    others = [row for row in group if row is not best]
+    return replace(
+        _together([best, *others]), lam=LambdaSpec("oracle", best.lam.scope if best.lam else "stem")
+    )
+
+
+def _together(group: Sequence[Row]) -> Row:
+    """The first of several rows, made of all of them."""
+    first = group[0]
+    cost = first.cost.plus(row.cost for row in group[1:])
+    return replace(first, cost=cost, cells=tuple(sorted(cell for row in group for cell in row.cells)))
+
+
+def _groups(items: Iterable[Any], key: Callable[[Any], Hashable]) -> list[list[Any]]:
+    groups: dict[Hashable, list[Any]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())
+
+
+@lru_cache(maxsize=1024)
+def _identity(model: ModelSpec) -> str:
+    return model.key
+
+
+def _number(lam: LambdaSpec | None) -> float:
+    return math.inf if lam is None or lam.fixed is None else lam.fixed
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return (
+        row.model.name,
+        data_name(row.data),
+        KINDS.index(row.kind),
+        row.perturbation.label,
+        row.severity or 0,
+        row.norm or "",
+        eps_order(row.eps),
+        lambda_order(row.lam),
+        lambda_order(row.lam_attack),
+        row.cell,
+    )

@@ -1,0 +1,165 @@
+"""What a store says at one moment: every answered cell, decoded once. All answers are functions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from ..specs import Cell, CorruptionSpec
+from ..store.outcome import Outcome
+from ..store.store import Shard, Store, Stored
+from .trust import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer cost, over all its shards.
+
+    Attributes:
+        seconds: to the millisecond.
+        memory_mib: the most of any shard.
+        devices, precisions, versions: the different ones, in the order of shards.
+        gradients, silent: samples whose first gradient was looked at, and those where it was zero or not finite.
+    """
+
+    forwards: int
+    backwards: int
+    seconds: float
+    memory_mib: float | None
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    versions: tuple[Mapping[str, str], ...]
+    gradients: int = 0
+    silent: int = 0
+
+    @classmethod
+    def of(cls, shards: Sequence[Shard]) -> Cost:
+        """The cost of these shards together."""
+        costs = [shard.cost for shard in shards]
+        memory = [cost["memory_mib"] for cost in costs if cost.get("memory_mib") is not None]
+        devices, precisions, versions = (
+            _different(cost[key] for cost in costs if key in cost)
+            for key in ("device", "precision", "versions")
+        )
+        return cls(
+            forwards=sum(cost["forwards"] for cost in costs),
+            backwards=sum(cost["backwards"] for cost in costs),
+            seconds=round(sum(cost["seconds"] for cost in costs), 3),
+            memory_mib=max(memory, default=None),
+            devices=devices,
+            precisions=precisions,
+            versions=versions,
+            gradients=sum(cost.get("gradients", 0) for cost in costs),
+            silent=sum(cost.get("silent", 0) for cost in costs),
+        )
+
+    def plus(self, others: Iterable[Cost]) -> Cost:
+        """The same with the passes and seconds of others added."""
+        every = [self, *others]
+        return replace(
+            self,
+            forwards=sum(cost.forwards for cost in every),
+            backwards=sum(cost.backwards for cost in every),
+            seconds=round(sum(cost.seconds for cost in every), 3),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """A cell with its answer: per-sample outcome, cost, and what diagnostics found.
+
+    Attributes:
+        id: under which the store knows the cell.
+    """
+
+    id: str
+    cell: Cell
+    outcome: Outcome
+    cost: Cost
+    verdicts: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Every answered cell of a store, in the order of their ids.
+
+    Attributes:
+        folder: where reports of the store go.
+    """
+
+    answered: tuple[Answered, ...]
+    folder: Path = Path("runs")
+
+    @classmethod
+    def read(
+        cls, store: str | Store | Snapshot, *, only: Collection[str] | None = None, limit: int | None = None
+    ) -> Snapshot:
+        """Read and decode.
+
+        Args:
+            store: an open store, its URL, or a snapshot, which is returned as it is.
+            only: ids of the cells to look at; None for all.
+            limit: look at the first `limit` images alone, whatever more is stored.
+
+        Raises:
+            StoreError: the store does not exist, is damaged, or holds no answer.
+        """
+        if isinstance(store, Snapshot):
+            return store
+        if isinstance(store, str):
+            with Store(store, must_exist=True) as opened:
+                return cls.read(opened, only=only, limit=limit)
+        ids: dict[bytes, Outcome] = {}
+        found = tuple(
+            _answered(stored, shards, ids)
+            for stored in store.answered(only)
+            if (shards := _first(stored.shards, limit))
+        )
+        if not found:
+            raise StoreError(
+                f"The store {store.url.render_as_string()} holds no results. "
+                "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
+            )
+        return cls(found, store.path.parent if store.path else Path("runs"))
+
+    def of(self, only: Collection[str]) -> Snapshot:
+        """The same of some cells alone, by their ids."""
+        return replace(self, answered=tuple(answered for answered in self.answered if answered.id in only))
+
+    @cached_property
+    def exact(self) -> tuple[Answered, ...]:
+        """The answers without screened ones that float32 gave on as many samples."""
+        counts = {answered.id: len(answered.outcome) for answered in self.answered}
+        return tuple(
+            answered
+            for answered in self.answered
+            if answered.cell.precision == "float32"
+            or not isinstance(answered.cell.perturbation, CorruptionSpec)
+            or counts.get(answered.cell.asked_in("float32"), 0) < len(answered.outcome)
+        )
+
+
+def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
+    if limit is None:
+        return list(shards)
+    return [shard.first(limit - shard.start) for shard in shards if shard.start < limit]
+
+
+def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]) -> Answered:
+    """The shards together; cells of a plan look at the same images, whose ids are kept once for all."""
+    outcome = Outcome.join(shard.outcome for shard in shards)
+    outcome = replace(outcome, ids=ids.setdefault(outcome.ids.tobytes(), outcome).ids)
+    findings = tuple(map(Finding.stored, stored.verdicts or ()))
+    return Answered(stored.id, stored.cell, outcome, Cost.of(shards), findings)
+
+
+def _different(values: Iterable[Any]) -> tuple[Any, ...]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return tuple(found)

@@ -1,0 +1,23 @@
+"""What a chain is: attacks of one budget, each on the survivors of the one before, spoken of as one (AutoAttack).
+
+`AttackSpec.chain` names the whole. Its last stage, which starts from the survivors of all others, holds the accuracy of
+the whole; the stages before it are on the way there and no answer of their own.
+"""
+
+from __future__ import annotations
+
+from ..attacks.registry import CHAINS
+from ..specs import AttackSpec, CorruptionSpec
+
+_LAST_STAGES = frozenset(stages[-1][0] for stages in CHAINS.values())
+
+
+def is_stage(spec: AttackSpec | CorruptionSpec) -> bool:
+    """Whether this is a stage of a chain before its last."""
+    return isinstance(spec, AttackSpec) and bool(spec.chain) and spec.name not in _LAST_STAGES
+
+
+def whole_name(spec: AttackSpec | CorruptionSpec) -> str:
+    """How readers know it: a chain's last stage by the name of the chain, everything else by its own."""
+    chained = isinstance(spec, AttackSpec) and spec.chain and not is_stage(spec)
+    return spec.chain if isinstance(spec, AttackSpec) and chained else spec.label

@@ -1,0 +1,88 @@
+"""A store is read once: every shard decoded once, chains whole or not at all, trust by one rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from robustbench_sdnet.answers.gathered import gather
+from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.answers.trust import Finding, trust
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.reports import FORMATS, report
+from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.store.outcome import Outcome
+from robustbench_sdnet.store.store import Store
+
+from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, cell, made_store, right
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_report_decodes_every_stored_shard_once(to, tmp_path, monkeypatch):
+    asked = [cell(), cell(PGD), cell(PGD, lam=HIGH), cell(model=RESNET), *map(cell, NOISE)]
+    made_store(tmp_path, [(one, right(7)) for one in asked]).close()
+    decoded: list[bytes] = []
+    decode = Outcome.decode.__func__
+    monkeypatch.setattr(
+        Outcome, "decode", classmethod(lambda cls, blob: decoded.append(blob) or decode(cls, blob))
+    )
+    report(f"sqlite:///{tmp_path}/made.db", to, output=tmp_path / "out")
+    assert len(decoded) == len(asked)
+
+
+def test_a_snapshot_of_the_first_images_and_of_some_cells(tmp_path):
+    with made_store(tmp_path, [(cell(), right(7)), (cell(PGD), right(3))]) as store:
+        whole, some = Snapshot.read(store), Snapshot.read(store, only={cell(PGD).id}, limit=2)
+    assert [len(answered.outcome) for answered in whole.answered] == [10, 10]
+    assert [(answered.id, len(answered.outcome)) for answered in some.answered] == [(cell(PGD).id, 2)]
+    assert whole.answered[0].outcome.ids is whole.answered[1].outcome.ids, "equal ids are kept once"
+    assert [answered.id for answered in whole.of({cell(PGD).id}).answered] == [cell(PGD).id]
+
+
+def chain_cells():
+    """The four stages of AutoAttack, each from the survivors of the one before."""
+    cells = []
+    for spec in attack_specs("autoattack", [Eps.parse("8/255")]):
+        cells.append(cell(spec, parents=(cells[-1].id,) if cells else ()))
+    return cells
+
+
+@pytest.mark.parametrize(("stages", "names"), [(4, ["autoattack"]), (3, [])])
+def test_a_chain_that_was_stopped_is_no_whole_one(stages, names, tmp_path):
+    answers = [(one, right(8 - place)) for place, one in enumerate(chain_cells()[:stages])]
+    with made_store(tmp_path, answers) as store:
+        found = gather(Snapshot.read(store).exact)
+    attacks = {asked: subjects for asked, subjects in found.items() if asked.kind == "attack"}
+    assert [asked.perturbation for asked in attacks] == names
+    assert [int(one.right.sum()) for subjects in attacks.values() for one in subjects.values()] == [5][
+        : len(names)
+    ]
+
+
+def finding(check, verdict):
+    return Finding(check, verdict, None, "")
+
+
+@pytest.mark.parametrize(
+    ("findings", "word"),
+    [
+        ([], "unchecked"),
+        ([finding("noise_wins", "pass"), finding("rough_loss", "not_run")], "trusted"),
+        ([finding("noise_wins", "warn")], "trusted"),
+        ([finding("noise_wins", "pass"), finding("rough_loss", "fail")], "untrusted"),
+        ([finding("noise_wins", "not_run")], "unchecked"),
+        ([finding("zero_gradient", "fail")], "untrusted"),
+    ],
+)
+def test_one_rule_of_trust(findings, word):
+    assert trust(findings) == word
+
+
+def test_a_store_says_what_it_holds_under_the_id_it_keeps(tmp_path):
+    with made_store(tmp_path, [(cell(), right(7))]) as store:
+        (stored,) = Snapshot.read(store).answered
+    assert (stored.id, stored.cell, stored.cost.forwards) == (cell().id, cell(), 1)
+    assert replace(stored.cell, lam=LOW) == stored.cell
+    with Store(f"sqlite:///{tmp_path}/made.db") as opened:
+        assert Snapshot.read(opened).folder == tmp_path
