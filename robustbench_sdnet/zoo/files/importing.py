@@ -24,7 +24,7 @@ STEP_SIZES = ("recompute", "checkpoint")
 # Where training scripts keep their weights; of a file that holds several, the first of these counts.
 PLACES = ("state_dict", "model_state_dict", "model", "net", "ema")
 _WRAPPED = re.compile(r"^(?:(?:module|model)\.)+")
-_UNSUPPORTED = re.compile(r"(?:[Uu]nsupported global: +(?:GLOBAL )?|but got <class ')([\w.]+)")
+_UNSUPPORTED = re.compile(r"(?:[Uu]nsupported (?:global: +)?GLOBAL |but got <class ')([\w.]+)")
 
 
 def import_checkpoint(
