@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from .errors import SdnetBenchError
+from .interrupts import Stopped, as_ctrl_c
 from .version import VERSION
 
 # name -> (module of this package, first line of its help)
@@ -80,7 +81,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exit with 0 (done), 1 (the work failed) or 2 (the command line was wrong)."""
     try:
-        code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
+        with as_ctrl_c():
+            code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
         _leave(code if isinstance(code, int) else 0)
     except SdnetBenchError as error:
         _fail(str(error), error.exit_code, error)
@@ -93,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, error)
     except (KeyboardInterrupt, click.Abort) as error:
-        _fail("Stopped. What was finished is stored; run the same command again to go on.", 1, error)
+        by = f" by {error.__cause__}" if isinstance(error.__cause__, Stopped) else ""
+        _fail(f"Stopped{by}. What was finished is stored; run the same command again to go on.", 1, error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(1)

@@ -143,6 +143,28 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
                 return
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made where it is missing, against other processes that would write to it.
+
+    Raises:
+        WriteError: another process has it, or it cannot be made.
+    """
+    lock, made = folder / ".lock", not folder.exists()
+    with locked(lock, wait=False) as held:
+        if not held:
+            raise WriteError(
+                f"Another process is writing to {folder}. Wait until it ends, or choose another folder."
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            if made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # nothing came of it
+
+
 def _is_at(path: Path, stream: BinaryIO) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.hashes import read_hashes, stamp, write_hashes
-from ..files import cannot_write, sha256_of, whole
+from ..errors import SdnetBenchError
+from ..files import alone_in, cannot_write, sha256_of, whole
+from ..interrupts import SIGNALS, handled
 from .journal import Journal, Task
 from .parameters import check_size
 from .registry import expand
@@ -65,7 +73,8 @@ def generate(
 
     Raises:
         InputError: unknown names, sizes without parameters, a folder that holds something else.
-        WriteError: the folder cannot be written.
+        WriteError: the folder cannot be written, or another process writes there.
+        SdnetBenchError: a worker was lost.
     """
     names = expand(corruptions)
     check_size(images.shape[1], images.shape[2])
@@ -75,14 +84,19 @@ def generate(
         for severity in SEVERITIES
         for start in range(0, len(images), STEP)
     ]
-    try:
-        output.mkdir(parents=True, exist_ok=True)
+    with alone_in(output):
         journal = Journal(output, {"content": content_hash, "seed": seed, "shape": list(images.shape)})
-        _write(output / "labels.npy", np.tile(labels.astype(np.int64), len(SEVERITIES)))
-        _write(output / "clean.npy", images)
-        _run(tasks, journal, seed, workers or os.cpu_count() or 1, report)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+        try:
+            _write(output / "labels.npy", np.tile(labels.astype(np.int64), len(SEVERITIES)))
+            _write(output / "clean.npy", images)
+            _run(tasks, journal, seed, workers or os.cpu_count() or 1, report)
+        except BrokenProcessPool:
+            raise SdnetBenchError(
+                "A worker process was lost, killed or for want of memory. What is finished is kept: run the same "
+                "command again, with fewer --workers if it was memory."
+            ) from None
+        except OSError as error:
+            raise cannot_write(output, error) from error
     return names
 
 
@@ -97,26 +111,36 @@ def _run(
     total = sum(task.stop - task.start for task in tasks)
     before = written = total - sum(task.stop - task.start for task in missing)
     report(Done(before, written, total, ""))
+    _reserve(journal, [name for name in left if left[name]])
     for name in left:
-        if left[name]:
-            _grow(journal, name)
-        elif not journal.file(name).exists():
+        if not left[name] and not journal.file(name).exists():
             _complete(journal, name)
     if not missing:
         return
+    with _workers(min(workers, len(missing)), journal.folder, seed) as pool:
+        for task in _in_order(pool, missing, 2 * workers):
+            journal.add(task)
+            left[task.corruption] -= 1
+            if not left[task.corruption]:
+                _complete(journal, task.corruption)
+            written += task.stop - task.start
+            report(Done(before, written, total, task.corruption))
+
+
+@contextmanager
+def _workers(count: int, folder: Path, seed: int) -> Iterator[Executor]:
+    """Processes that end with the block, at once where it fails: what they were at is made again."""
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    start = (str(journal.folder), seed)
-    with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, start) as pool:
+    with handled(signal.SIG_IGN):  # a terminal that hangs up would end it, and Python warn of that
+        resource_tracker.ensure_running()
+    with ProcessPoolExecutor(count, context, _start_worker, (str(folder), seed)) as pool:
         try:
-            for task in _in_order(pool, missing, 2 * workers):
-                journal.add(task)
-                left[task.corruption] -= 1
-                if not left[task.corruption]:
-                    _complete(journal, task.corruption)
-                written += task.stop - task.start
-                report(Done(before, written, total, task.corruption))
+            yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
             raise
 
 
@@ -131,14 +155,30 @@ def _in_order(pool: Executor, tasks: list[Task], ahead: int) -> Iterator[Task]:
             yield future.result()
 
 
-def _grow(journal: Journal, name: str) -> None:
-    """An empty array to write into, or the one that was begun; never over a finished file's name."""
-    part, file = journal.part(name), journal.file(name)
-    if file.exists():  # pieces of it are of another version: they are made anew
-        file.replace(part)
-    if not part.exists():
-        n, *shape = journal.shape
-        np.lib.format.open_memmap(part, "w+", np.uint8, (len(SEVERITIES) * n, *shape)).flush()
+def _reserve(journal: Journal, names: Sequence[str]) -> None:
+    """Arrays to write into, or those that were begun, with their space on the disk: a worker that found it full would
+    die of it. Never under a finished file's name.
+
+    Raises:
+        OSError: there is no space for all of them; then none that was not begun stays.
+    """
+    n, *shape = journal.shape
+    made = []
+    try:
+        for name in names:
+            part, file = journal.part(name), journal.file(name)
+            if file.exists():  # pieces of it are of another version: they are made anew
+                file.replace(part)
+            if not part.exists():
+                made.append(part)
+                np.lib.format.open_memmap(part, "w+", np.uint8, (len(SEVERITIES) * n, *shape)).flush()
+            if hasattr(os, "posix_fallocate"):
+                with part.open("r+b") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, part.stat().st_size)
+    except OSError:
+        for part in made:
+            part.unlink(missing_ok=True)
+        raise
 
 
 def _complete(journal: Journal, name: str) -> None:
@@ -164,12 +204,22 @@ _worker: tuple[Path, int, NDArray[np.uint8]]
 
 def _start_worker(folder: str, seed: int) -> None:
     global _worker
+    if (parent := multiprocessing.parent_process()) is not None:
+        for number in SIGNALS:  # the parent's to answer: it ends the workers
+            signal.signal(number, signal.SIG_IGN)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import cv2
     import torch
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _worker = Path(folder), seed, np.load(Path(folder) / "clean.npy", mmap_mode="r")
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """A parent that was killed cannot end its workers."""
+    parent.join()
+    os._exit(1)
 
 
 def _work(task: Task) -> Task:

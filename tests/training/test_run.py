@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from robustbench_sdnet.errors import InputError, TrainingError
+from robustbench_sdnet.errors import InputError, TrainingError, WriteError
+from robustbench_sdnet.files import alone_in
 from robustbench_sdnet.training import load_recipe, train
 from robustbench_sdnet.zoo import load_model, read_card
 
@@ -178,7 +179,7 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="Unknown architecture 'resnet21'"):
         train(tiny_data, "resnet21")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="Cannot make the folder"):
+    with pytest.raises(WriteError, match="Cannot write"):
         train(tiny_data, "resnet20", overrides=quick, output="file/run")
 
 
@@ -247,3 +248,11 @@ def test_stored_recipe_is_resolved(tiny_data, quick, tmp_path):
     assert stored["train"]["precision"] in ("float32", "bfloat16")
     assert stored["train"]["threads"] >= 1
     assert stored["train"].keys() == load_recipe("published").to_dict()["train"].keys()
+
+
+def test_a_second_run_of_a_folder_is_refused_while_the_first_goes_on(tiny_data, quick, tmp_path):
+    with alone_in(tmp_path / "run"), pytest.raises(WriteError, match=r"Another process is writing to .*run"):
+        train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    assert not (tmp_path / "run" / ".lock").exists()

@@ -1,1 +1,1 @@
-"""A training run: folders, state, processes, interrupts."""
+"""A training run: folders, state, processes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ... import data as datasets
 from ...errors import InputError
+from ...files import alone_in
 from ...zoo.names import architecture
 from ..recipes.recipe import Recipe
 from ..step.device import choose
@@ -51,8 +53,9 @@ def train(
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:
-        InputError: unknown names or keys, a folder that cannot be written, holds another run, or holds none to resume.
+        InputError: unknown names or keys, a folder that holds another run, or holds none to resume.
         DataError: damaged data.
+        WriteError: the folder cannot be written, or another process is training there.
         TrainingError: the loss is not finite, the run was interrupted (its state is saved first), a step failed, or
             another process was lost.
     """
@@ -71,7 +74,11 @@ def train(
     chosen = choose(device, plan.train, local_rank)
     plan = folders.settle(plan, chosen, count)
     joined = distributed.join(chosen.device)
+    held = contextlib.ExitStack()
     try:
+        if rank == 0:
+            held.enter_context(alone_in(folder))
+            folders.plan_run(folder, data, arch, plan, explicit=False, resume=resume)  # none came meanwhile
         run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
         state = load_state(folder, run.tell_damage) if resume else None
         run.prepare(data_root, fresh=state is None)
@@ -83,5 +90,6 @@ def train(
     except RuntimeError as error:
         raise failure(error, folder, chosen) from error
     finally:
+        held.close()
         if joined:
             distributed.leave()

@@ -14,6 +14,7 @@ from ... import data as datasets
 from ...data.images import ImageData
 from ...errors import InputError, TrainingError
 from ...files import write_whole
+from ...interrupts import stop_requests
 from ...zoo.files.cards import read_card
 from ...zoo.files.weights import load_checkpoint, save_model
 from ...zoo.names import own_checkpoint
@@ -26,7 +27,6 @@ from ..step.loop import Event, Session, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed, folders
 from .curves import Curves
-from .interrupts import stop_requests
 from .result import TrainResult
 from .state import save_state
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while training: a request to stop after the current step. Does not import torch."""
+"""Ctrl-C, SIGTERM and SIGHUP: what ends work at once, and what asks training to stop after the current step."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Have (number, frame) of the signals handled; what is ignored, as under nohup, stays ignored."""
+def handled(handler: Callable[[int, Any], None] | signal.Handlers) -> Iterator[None]:
+    """Have (number, frame) of the signals handled; what is ignored, as under nohup, stays ignored.
+
+    Outside the main thread, which alone may, nothing is caught.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in caught}
     try:
@@ -23,9 +29,30 @@ def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
             signal.signal(number, previous)
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came; everything that Ctrl-C ends in order, it ends in order."""
+
+
+@contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the work as Ctrl-C does, by an exception in the main thread.
+
+    Raises:
+        Stopped: with the name of the signal.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Stopped(signal.Signals(number).name)
+
+    with handled(stop):
+        yield
+
+
 @contextmanager
 def stop_requests(heed: bool = True) -> Iterator[Callable[[], str | None]]:
-    """Catch the signals; outside the main thread, which alone may, catch nothing.
+    """Catch the signals.
 
     Args:
         heed: False ignores them, as all but the first of several processes do: the first one stops when it has
@@ -35,9 +62,6 @@ def stop_requests(heed: bool = True) -> Iterator[Callable[[], str | None]]:
         A function that names the signal that came, or None. A second one raises KeyboardInterrupt at once.
     """
     came: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
 
     def note(number: int, frame: Any) -> None:
         if not heed:

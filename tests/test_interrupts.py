@@ -1,0 +1,101 @@
+"""SIGTERM and SIGHUP end every command as Ctrl-C does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from robustbench_sdnet import cli
+from robustbench_sdnet.interrupts import Stopped, as_ctrl_c
+from robustbench_sdnet.store.store import Store
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_an_exception_and_the_handler_goes(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped, match=number.name), as_ctrl_c():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with as_ctrl_c():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_another_thread_catches_nothing() -> None:
+    seen: list[object] = []
+
+    def work() -> None:
+        with as_ctrl_c():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("command", ["corrupt", "attack", "study", "data"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_every_command_says_how_to_go_on(
+    command: str, number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(**_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr(cli.cli, "invoke", lambda context: work())
+    with pytest.raises(SystemExit) as left:
+        cli.main([command])
+    assert left.value.code == 1
+    assert capsys.readouterr().err.strip() == (
+        f"Error: Stopped by {number.name}. What was finished is stored; run the same command again to go on."
+    )
+
+
+def test_corrupt_keeps_what_is_stored(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/results.db"
+    arguments = [
+        "corrupt",
+        "--data",
+        "digits",
+        "--model",
+        "digits/resnet20-at",
+        "--limit",
+        "300",
+        "--store",
+        url,
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robustbench_sdnet", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 120
+
+    def stored() -> int:
+        if not (tmp_path / "results.db").exists():
+            return 0
+        with Store(url) as store:
+            return sum(len(ranges) for ranges in store.ranges().values())
+
+    while time.monotonic() < end and process.poll() is None and not stored():
+        time.sleep(0.1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.rstrip().endswith(
+        "Stopped by SIGTERM. What was finished is stored; run the same command again to go on."
+    )
+    assert stored()
