@@ -121,7 +121,7 @@ class Snapshot:
         )
         if not found:
             raise StoreError(
-                f"The store {store.url.render_as_string()} holds no results. "
+                f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
         return cls(found, store.path.parent if store.path else Path("runs"))

@@ -80,6 +80,7 @@ USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if know
 @options.split_option
 @options.limit_option
 @options.store_option
+@options.repair_option
 @options.runs_option
 @options.seed_option
 @options.device_option
@@ -110,6 +111,7 @@ def attack(
     split: str,
     limit: int | None,
     store: str,
+    repair: bool,
     runs: Path,
     seed: int,
     device: str,
@@ -151,7 +153,7 @@ def attack(
     chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
     options.check_sources(models, data, device)
     options.check_clean(data, "An attack")
-    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision)
+    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision, repair)
 
     from ..running.ready import attack_plan, prepare
 

@@ -43,6 +43,7 @@ from ..specs import LambdaSpec
 @options.split_option
 @options.limit_option
 @options.store_option
+@options.repair_option
 @options.runs_option
 @options.seed_option
 @options.device_option
@@ -67,6 +68,7 @@ def corrupt(
     split: str,
     limit: int | None,
     store: str,
+    repair: bool,
     runs: Path,
     seed: int,
     device: str,
@@ -88,7 +90,7 @@ def corrupt(
     expand(corruptions)
     chosen = options.with_scope(lambdas, lambda_scope)
     options.check_sources(models, data, device)
-    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size)
+    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, repair=repair)
 
     from ..planning import questions
     from ..running.ready import corruption_plan, prepare

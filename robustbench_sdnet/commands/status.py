@@ -21,9 +21,11 @@ def status(store: str, as_json: bool) -> None:
       sdnet-bench status --store sqlite:///runs/quickstart/results.db --json
     """
     from ..answers.status import status as read_status
+    from ..store.repair import check
     from ..store.store import Store
 
     with Store(store, must_exist=True) as opened:
+        check(opened)
         rows = read_status(opened)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -35,4 +37,4 @@ def status(store: str, as_json: bool) -> None:
     shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
     lines = [[row[key] for key in keys] for row in shown]
     headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
-    click.echo(tabulate(lines, headers=headers) if lines else f"{store} holds no cells yet.")
+    click.echo(tabulate(lines, headers=headers) if lines else f"{opened.shown} holds no cells yet.")

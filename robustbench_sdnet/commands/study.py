@@ -48,6 +48,7 @@ BUDGETS = ("small", "standard", "full")
 @options.data_root_option
 @options.limit_option
 @options.store_option
+@options.repair_option
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -70,6 +71,7 @@ def study(
     data_root: str | None,
     limit: int | None,
     store: str,
+    repair: bool,
     output: Path | None,
     runs: Path,
     seed: int,
@@ -111,6 +113,7 @@ def study(
         precision=precision,
         store=store,
         runs=runs,
+        repair=repair,
     )
     found = run_study(
         setting,

@@ -41,6 +41,9 @@ LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
 store_option = click.option(
     "--store", metavar="URL", default=DEFAULT_STORE, show_default=True, help="Where results are kept."
 )
+repair_option = click.option(
+    "--repair", is_flag=True, help="Drop what is damaged in the store, say what it was, and compute it anew."
+)
 data_option = click.option(
     "--data",
     metavar="NAME",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -42,6 +43,7 @@ class Asked:
     device: str
     batch_size: int | None
     precision: str = "auto"
+    repair: bool = False
 
     def setting(self) -> Setting:
         """The same for the evaluation."""
@@ -71,6 +73,7 @@ def finish(
     from ..answers.records import records
     from ..answers.snapshot import Snapshot
     from ..running.ready import answer
+    from ..store.database import shown
 
     say_doubts(ready)
     with shown_progress(verb, quiet=as_json) as update:
@@ -90,7 +93,7 @@ def finish(
     for line in failures:
         click.echo(line)
     click.echo(
-        f"{progress.shards} shards computed, {progress.stored} were stored already, in {asked.store}. "
+        f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(asked.store)}. "
         f"Draw the report: sdnet-bench report to markdown{_store_option(asked.store)}"
     )
 
@@ -263,7 +266,9 @@ def _percent(value: float | None) -> str:
 
 def _store_option(store: str) -> str:
     """What to add to a command so that it reads the same store."""
-    return "" if store == DEFAULT_STORE else f" --store {store}"
+    from ..store.database import shown
+
+    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown(store))}"
 
 
 def _budget(row: Record) -> str:

@@ -76,7 +76,9 @@ def diagnose_model(
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
-    ready = prepare(replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES))
+    ready = prepare(
+        replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES), stored=False
+    )
     data, worker, n = ready.data, ready.worker, ready.count
     images = to_images(data.images(0, n), worker.device)
     labels = torch.from_numpy(data.labels[:n]).to(worker.device)

@@ -24,6 +24,7 @@ class Where(TypedDict, total=False):
         precision: of attacks' searches: "auto", "float32" or "bfloat16".
         data_root: where data sets lie.
         runs: the folder of runs.
+        repair: drop what is damaged in the store and answer it anew; without it a damaged store is refused.
     """
 
     store: str
@@ -34,6 +35,7 @@ class Where(TypedDict, total=False):
     precision: str
     data_root: str | None
     runs: str | Path
+    repair: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,4 +60,5 @@ class Setting:
     precision: str = "auto"
     store: str = DEFAULT_STORE
     runs: str | Path = "runs"
+    repair: bool = False
     calibration_images: int = CALIBRATION_IMAGES

@@ -11,7 +11,6 @@ import torch
 from ..attacks.saving import SavedAdversarials, save_adversarials
 from ..errors import StoreError
 from ..specs import AttackSpec, Cell
-from ..store.images import ImageFolder
 from ..store.store import Store
 from .deploy import deployed
 from .worker import Worker
@@ -30,7 +29,7 @@ def save_cells(
     Raises:
         StoreError: some images are not kept.
     """
-    kept = ImageFolder(store.images_folder)
+    kept = store.images
     labels = torch.from_numpy(worker.data.labels[:count])
     for cell in dict.fromkeys(cells):
         if cell.kind not in ("attack", "noise"):

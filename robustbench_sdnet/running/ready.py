@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
 from ..data.tensors import to_images
-from ..errors import DataError, ModelError, StoreError
+from ..errors import DataError, ModelError
 from ..planning import plan, questions
 from ..planning.known import known
 from ..planning.setting import Setting
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..store.repair import check, repair
 from ..store.store import Store
 from . import policies
 from .device import pick_batch_size, pick_device
@@ -33,7 +34,8 @@ class Ready:
     """A setting resolved: the images, the models that will be asked, and a worker for them.
 
     Attributes:
-        notes: one line for every model that changed since its answers were stored, or is randomised.
+        notes: one line for whatever was damaged in the store and is dropped, and for every model that changed since its
+            answers were stored, or is randomised.
     """
 
     setting: Setting
@@ -98,10 +100,14 @@ class Ready:
         return True
 
 
-def prepare(setting: Setting) -> Ready:
-    """Find data and models, and pick the device.
+def prepare(setting: Setting, *, stored: bool = True) -> Ready:
+    """Find data and models, pick the device, and look whether the store is sound, or repair it.
+
+    Args:
+        stored: off where nothing will be stored.
 
     Raises:
+        StoreError: the store is damaged, and the setting does not say to repair it.
         InputError: an unknown name, no model at hand, or a device that is not there.
         DataError: the data set is damaged.
     """
@@ -111,23 +117,21 @@ def prepare(setting: Setting) -> Ready:
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
     specs = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
-    models, notes = _known(specs, setting.store)
+    models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
     return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)), notes)
 
 
-def _known(models: list[ModelSpec], url: str) -> tuple[list[ModelSpec], list[str]]:
-    """The models as the store knows them; answers of others that had their names are renamed there."""
-    try:
-        with Store(url, must_exist=True) as store:
-            found = known(models, store.cells())
-            if found.renamed:
-                store.add_cells(found.renamed)
-    except StoreError:  # none yet, or one that cannot be read, which writing to it will say
-        found = known(models, {})
-    return found.models, found.notes
+def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:
+    """The models as the store knows them, once it is sound; answers of others with their names are renamed."""
+    with Store(setting.store, repair=setting.repair) as store:
+        notes = repair(store) if setting.repair else check(store)
+        found = known(models, store.cells())
+        if found.renamed:
+            store.add_cells(found.renamed)
+    return found.models, [*(f"the store is repaired, and lost {row}" for row in notes), *found.notes]
 
 
 def _load(spec: ModelSpec, device: str) -> nn.Module:

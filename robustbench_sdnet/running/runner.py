@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import ModelError
 from ..planning.plan import Range, Task, missing, tasks
 from ..specs import AttackSpec, Cell
-from ..store.images import ImageFolder
+from ..store.images import KeptImages
 from ..store.store import Store
 from .engines import local
 from .worker import Failure, Inputs, Worker
@@ -56,7 +56,7 @@ def run(
     """
     by_id = {cell.id: cell for cell in cells}
     store.add_cells(by_id, count)
-    kept = ImageFolder(store.images_folder)
+    kept = store.images
     waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
     attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
     with_images = attacks if keep_images else waiting
@@ -89,7 +89,7 @@ def _tasks(
     store: Store,
     worker: Worker,
     count: int,
-    kept: ImageFolder,
+    kept: KeptImages,
     with_images: set[str],
     keep_all: bool,
 ) -> list[Task]:
@@ -110,7 +110,7 @@ def _tasks(
     return tasks(cells, stored, count, pixels=height * width, device=worker.device)
 
 
-def _inputs(task: Task, store: Store, kept: ImageFolder) -> Inputs:
+def _inputs(task: Task, store: Store, kept: KeptImages) -> Inputs:
     outcomes, images = {}, {}
     for cell in task.cells:
         for parent in cell.parents:

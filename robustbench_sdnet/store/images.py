@@ -1,21 +1,34 @@
-"""Perturbed images that a later cell needs, kept beside the store by cell and shard, each file with its hash."""
+"""Perturbed images that a later cell needs, kept by cell and shard, each piece with the checksum of its bytes.
+
+What is checked is the whole piece as it lies there, so dtype and shape too; what is damaged counts as not kept, and is
+made again.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from ..files import whole
+from ..files import write_whole
+from .database import Database
+from .schema import IMAGES, checksum, insert_once, rows
 
-_NAME = re.compile(r"(\d+)-(\d+)-([0-9a-f]{16})\.npy")
+Images = NDArray[np.float32]
+Piece = tuple[int, int, Images]  # start, stop, and the images of those positions
+_NAME = re.compile(r"(\d+)-(\d+)-([0-9a-f]{16}|[0-9a-f]{64})\.npy")
+_PIECE = 32 << 20  # bytes of a row of a database, so that neither side holds much more than a piece in memory
 
 
 class ImageFolder:
-    """Float32 images (n, 3, h, w) of shards, exactly as they were attacked.
+    """Float32 images (n, 3, h, w) of shards as files, exactly as they were attacked.
 
     Args:
         folder: is made when the first shard is kept.
@@ -24,41 +37,113 @@ class ImageFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, cell_id: str, start: int, images: NDArray[np.float32]) -> None:
-        """Write a shard's images, whole or not at all."""
-        name = f"{start}-{start + len(images)}-{_digest(images)}.npy"
-        with whole(self.folder / cell_id / name) as file:
-            np.save(file, images, allow_pickle=False)
+    def keep(self, cell_id: str, start: int, images: Images) -> None:
+        """Write a shard's images, whole or not at all.
 
-    def fetch(self, cell_id: str, start: int, stop: int) -> NDArray[np.float32] | None:
+        Raises:
+            WriteError: they cannot be written.
+        """
+        raw = _encoded(images)
+        name = f"{start}-{start + len(images)}-{hashlib.sha256(raw).hexdigest()}.npy"
+        write_whole(self.folder / cell_id / name, raw)
+
+    def fetch(self, cell_id: str, start: int, stop: int) -> Images | None:
         """The images at positions start to stop, or None where some are not kept or damaged."""
-        parts: list[NDArray[np.float32]] = []
-        at = start
-        for low, high, path in self._kept(cell_id):
-            if low <= at < high and at < stop:
-                images = _read(path)
-                if images is None:
-                    continue  # damaged; another file may hold the same range
-                parts.append(images[at - low : min(stop, high) - low])
-                at = min(stop, high)
-        return np.concatenate(parts) if parts and at >= stop else None
-
-    def _kept(self, cell_id: str) -> list[tuple[int, int, Path]]:
         found = []
         for path in (self.folder / cell_id).glob("*.npy"):
             match = _NAME.fullmatch(path.name)
-            if match:
-                found.append((int(match[1]), int(match[2]), path))
-        return sorted(found)
+            if match and int(match[1]) < stop and int(match[2]) > start:
+                found.append((int(match[1]), int(match[2]), path, match[3]))
+        return _joined(
+            ((low, high, images) for low, high, path, digest in sorted(found)
+             if (images := _read(path, high - low, digest)) is not None),
+            start, stop,
+        )  # fmt: skip
 
 
-def _read(path: Path) -> NDArray[np.float32] | None:
+class ImageTable:
+    """The same in the database, where every driver of a shared store sees them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, cell_id: str, start: int, images: Images) -> None:
+        """Write a shard's images in one transaction; the first writer wins.
+
+        Raises:
+            StoreError: they cannot be written.
+        """
+        each = max(1, _PIECE // max(images[:1].nbytes, 1))
+
+        def add(connection: sa.Connection) -> None:
+            for first in range(0, len(images), each):
+                part = images[first : first + each]
+                low = start + first
+                row = {"cell_id": cell_id, "start": low, "stop": low + len(part), "images": _encoded(part)}
+                insert_once(connection, IMAGES, row)
+
+        self._database.run("write", add)
+
+    def fetch(self, cell_id: str, start: int, stop: int) -> Images | None:
+        """The images at positions start to stop, or None where some are not kept or damaged."""
+        query = (
+            sa.select(IMAGES)
+            .where(IMAGES.c.cell_id == cell_id, IMAGES.c.start < stop, IMAGES.c.stop > start)
+            .order_by(IMAGES.c.start, IMAGES.c.stop)
+        )
+        pieces = self._database.run("read", lambda connection: rows(connection, query))
+        sound = (row for row in pieces if row["checksum"] == checksum(IMAGES, row))
+        return _joined(((row["start"], row["stop"], _decoded(row["images"])) for row in sound), start, stop)
+
+
+KeptImages = ImageFolder | ImageTable
+
+
+def _joined(pieces: Iterable[Piece], start: int, stop: int) -> Images | None:
+    """Pieces in order put together where they cover start to stop; several may hold the same positions."""
+    parts, at = [], start
+    for low, high, images in pieces:
+        if low <= at < min(high, stop):
+            parts.append(images[at - low : min(stop, high) - low])
+            at = min(stop, high)
+    return np.concatenate(parts) if parts and at >= stop else None
+
+
+def _read(path: Path, count: int, digest: str) -> Images | None:
     try:
-        images: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        raw = path.read_bytes()
+        if len(digest) == 64:
+            return _decoded(raw) if hashlib.sha256(raw).hexdigest() == digest else None
+        return _of_older_version(raw, count, digest)
+    except OSError:
         return None
-    return images if path.name.endswith(f"-{_digest(images)}.npy") else None
 
 
-def _digest(images: NDArray[np.float32]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:16]
+def _of_older_version(raw: bytes, count: int, digest: str) -> Images | None:
+    """Images whose name holds the checksum of their numbers alone: dtype and shape are looked at here."""
+    try:
+        images = _decoded(raw)
+    except (
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TokenError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+        RecursionError,
+    ):
+        return None
+    fits = images.dtype.str == "<f4" and images.ndim == 4 and images.shape[:2] == (count, 3)
+    return images if fits and hashlib.sha256(images.tobytes()).hexdigest()[:16] == digest else None
+
+
+def _encoded(images: Images) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(images, np.dtype("<f4")), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _decoded(raw: bytes) -> Images:
+    images: Images = np.load(io.BytesIO(raw), allow_pickle=False)
+    return images

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from tokenize import TokenError
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
+
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {
+        "ids": np.dtype("<i8"),
+        "right": np.dtype("?"),
+        "broken_at": np.dtype("<i4"),
+        "margin": np.dtype("<f4"),
+        "lam": np.dtype("<f4"),
+        "residual": np.dtype("<f4"),
+        "distance": np.dtype("<f4"),
+    }
+)
+# What reading raises of bytes that are no longer what `encode` wrote: of the archive, its members, and their headers.
+_DAMAGED = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, struct.error,
+    NotImplementedError, RuntimeError, SyntaxError, TokenError, MemoryError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +63,8 @@ class Outcome:
     def encode(self) -> bytes:
         """The arrays as one compressed blob."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{item.name: getattr(self, item.name) for item in fields(self)})
+        arrays = {name: np.asarray(getattr(self, name), dtype) for name, dtype in DTYPES.items()}
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
     @classmethod
@@ -53,23 +76,20 @@ class Outcome:
         """
         try:
             with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
-                found = cls(**{item.name: arrays[item.name] for item in fields(cls)})
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise StoreError(f"A stored shard is damaged ({error}). Restore the store from a copy.") from None
-        if len({len(getattr(found, item.name)) for item in fields(cls)}) != 1:
-            raise StoreError(
-                "A stored shard is damaged (arrays of different length). Restore the store from a copy."
-            )
-        return found
+                found = {name: arrays[name] for name in DTYPES}
+        except _DAMAGED as error:
+            raise StoreError(f"its answers are damaged ({type(error).__name__})") from None
+        for name, dtype in DTYPES.items():
+            if found[name].dtype != dtype or found[name].shape != (len(found["ids"]),):
+                raise StoreError(f"its answers are damaged (array '{name}')")
+        return cls(**found)
 
     @classmethod
     def join(cls, parts: Iterable[Outcome]) -> Outcome:
         """Outcomes one after the other."""
         found = list(parts)
-        return cls(
-            **{item.name: np.concatenate([getattr(p, item.name) for p in found]) for item in fields(cls)}
-        )
+        return cls(**{name: np.concatenate([getattr(part, name) for part in found]) for name in DTYPES})
 
     def cut(self, start: int, stop: int) -> Outcome:
         """The samples at positions start to stop."""
-        return Outcome(**{item.name: getattr(self, item.name)[start:stop] for item in fields(self)})
+        return Outcome(**{name: getattr(self, name)[start:stop] for name in DTYPES})

@@ -1,140 +1,108 @@
-"""The result store: every cell once, every shard whole, in one small schema on any SQLAlchemy database.
+"""The result store: every cell once, every shard whole, in one small schema on SQLite or PostgreSQL.
 
-Only this module touches results on disk. A shard is written in one transaction or not at all, so killing the process
-at any moment loses at most the shards in flight; the first writer of a shard wins, so two processes may share a store.
+A shard is written in one transaction or not at all, so killing the process at any moment loses at most the shards in
+flight; the first writer of a shard wins, so two processes may share a store. Every row carries a checksum: what does
+not read as it was written is named, never returned.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from ..errors import InputError, StoreError
+from ..errors import StoreError
 from ..planning.plan import missing
 from ..specs import DEFAULT_STORE, Cell, canonical
+from .database import PATIENCE, Database, nothing_at
+from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
+from .rows import Reader, Shard, Stored, refuse, scaled
+from .schema import (
+    CELLS,
+    META,
+    SHARDS,
+    VERDICTS,
+    check_version,
+    columns,
+    create_or_migrate,
+    insert_once,
+    rows,
+    sealed,
+    select,
+)
 
-SCHEMA_VERSION = 2
+__all__ = ["Finished", "Shard", "Store", "Stored"]
+
+
 MANY = 10_000  # a query names no more cells than this, and reads them all where more are wanted
 
-_METADATA = sa.MetaData()
-_META = sa.Table(
-    "meta",
-    _METADATA,
-    sa.Column("key", sa.String(32), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-_CELLS = sa.Table(
-    "cells",
-    _METADATA,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("spec", sa.Text, nullable=False),
-    sa.Column("parents", sa.Text, nullable=False),
-    # The most samples that any run asked for; unknown of what was asked before schema 2.
-    sa.Column("asked", sa.Integer, nullable=True),
-)
-_SHARDS = sa.Table(
-    "shards",
-    _METADATA,
-    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cells.id"), primary_key=True),
-    sa.Column("start", sa.Integer, primary_key=True),
-    sa.Column("stop", sa.Integer, primary_key=True),
-    sa.Column("finished_at", sa.String(32), nullable=False),
-    sa.Column("outcome", sa.LargeBinary, nullable=False),
-    sa.Column("cost", sa.Text, nullable=False),
-)
 
-_VERDICTS = sa.Table(
-    "verdicts",
-    _METADATA,
-    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cells.id"), primary_key=True),
-    sa.Column("checks", sa.Text, nullable=False),
-)
+class Finished(NamedTuple):
+    """The answers of a cell on the samples at positions start to stop, to be stored."""
 
-# Migrations in code: MIGRATIONS[v] brings a store from schema version v to v + 1.
-MIGRATIONS: Mapping[int, tuple[str, ...]] = {1: ("ALTER TABLE cells ADD COLUMN asked INTEGER",)}
-
-
-@dataclass(frozen=True, eq=False)
-class Shard:
-    """A stored answer: a cell on the samples at positions start to stop."""
-
+    cell_id: str
     start: int
     stop: int
-    finished_at: str
     outcome: Outcome
-    cost: dict[str, Any]
-
-    def first(self, count: int) -> Shard:
-        """Its first `count` samples, with their share of the cost."""
-        if count >= len(self.outcome):
-            return self
-        cost = _scaled(self.cost, count / len(self.outcome))
-        return replace(self, stop=self.start + count, outcome=self.outcome.cut(0, count), cost=cost)
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """Everything that is stored of a cell.
-
-    Attributes:
-        id: under which the cell is stored.
-        asked: the most samples that any run asked for; None where that was not written down.
-        shards: in order of samples, decoded; empty where nothing is answered yet.
-        verdicts: the diagnostics of an attack, as `add_verdicts` took them; None where none were run.
-    """
-
-    id: str
-    cell: Cell
-    asked: int | None
-    shards: tuple[Shard, ...]
-    verdicts: list[dict[str, Any]] | None
+    cost: Mapping[str, Any]
 
 
 class Store:
     """Cells and shards of one database.
 
     Args:
-        url: an SQLAlchemy URL; `sqlite:///FILE` or `postgresql+psycopg://...`.
-        must_exist: refuse to create a new store (for reports and status).
+        url: `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/NAME`.
+        must_exist: read what is there and write nothing (for reports and status).
+        repair: mend a version that cannot be read; for rows see `repair.repair`.
+        patience: how many seconds to wait for a PostgreSQL server that went away in between.
+
+    Attributes:
+        shown: the URL as messages print it, without any password.
+        path: the file of an SQLite store; None for PostgreSQL.
 
     Raises:
         InputError: not a URL of a known database.
         StoreError: the database cannot be opened, is damaged, or was written by a newer version.
     """
 
-    def __init__(self, url: str = DEFAULT_STORE, *, must_exist: bool = False) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_STORE,
+        *,
+        must_exist: bool = False,
+        repair: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.database = Database(url, read_only=must_exist, patience=patience)
+        self.shown, self.path = self.database.shown, self.database.path
         try:
-            self.url = make_url(url)
-            self.path = _sqlite_path(self.url)
-            if must_exist and self.path is not None and not self.path.exists():
-                raise StoreError(
-                    f"No results yet: {self.path} does not exist. "
-                    "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
-                )
-            self._engine = sa.create_engine(self.url)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
-            raise InputError(f"Not a store: '{url}' ({_first_line(error)}). Write sqlite:///FILE.") from None
-        if self.path is not None:
-            _make_folder(self.path.parent)
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
-            sa.event.listen(self._engine, "begin", _begin_sqlite)
-        with self._guard("open"):
-            self._create_or_migrate()
+            self._present = self.database.run(
+                "read" if must_exist else "open",
+                lambda connection: self._open(connection, must_exist, repair),
+                patience=0,
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, connection: sa.Connection, read_only: bool, repair: bool) -> dict[str, set[str]]:
+        if not read_only:
+            create_or_migrate(connection, self.shown, repair)
+            return columns(connection)
+        present = columns(connection)
+        if "meta" not in present or "cells" not in present:
+            raise StoreError(nothing_at(self.shown))
+        check_version(connection.scalar(sa.select(META.c.value).where(META.c.key == "schema")), self.shown)
+        return present
 
     def close(self) -> None:
         """Release the connections."""
-        self._engine.dispose()
+        self.database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -143,14 +111,17 @@ class Store:
         self.close()
 
     @property
-    def images_folder(self) -> Path:
-        """Where perturbed images that later cells need are kept: beside an SQLite store, else under runs/."""
-        return self.path.with_suffix(".images") if self.path else Path("runs") / "results.images"
+    def images(self) -> KeptImages:
+        """Perturbed images that later cells need: in files beside an SQLite store, else in the database, where every
+        driver sees them."""
+        return (
+            ImageTable(self.database) if self.path is None else ImageFolder(self.path.with_suffix(".images"))
+        )
 
     @property
     def fits_folder(self) -> Path:
-        """Where fitted lambda policies are kept, with their data and pictures."""
-        return self.images_folder.with_suffix(".fits")
+        """Where fitted lambda policies are kept, with their data and pictures: what this machine fitted."""
+        return self.path.with_suffix(".fits") if self.path else Path("runs") / "results.fits"
 
     def add_cells(self, cells: Mapping[str, Cell], asked: int | None = None) -> None:
         """Record cells by id; those already there keep their answers and take the names they have now.
@@ -158,59 +129,70 @@ class Store:
         Args:
             asked: how many samples this run wants of each.
         """
-        columns = (_CELLS.c.id, _CELLS.c.spec, _CELLS.c.asked)
-        with self._guard("write"), self._writing() as connection:
-            known = {row.id: row for row in connection.execute(sa.select(*columns))}
-            for cell_id, cell in cells.items():
-                spec = cell.to_json()
-                if cell_id not in known:
-                    row = {"id": cell_id, "spec": spec, "parents": canonical(cell.parents), "asked": asked}
-                    _insert_once(connection, _CELLS, row)
+
+        def add(connection: sa.Connection) -> None:
+            known = {row["id"]: row for row in rows(connection, select(CELLS, self._present))}
+            for cell_id, cell in sorted(
+                cells.items()
+            ):  # in order, so that two drivers cannot wait for each other
+                row = {
+                    "id": cell_id,
+                    "spec": cell.to_json(),
+                    "parents": canonical(cell.parents),
+                    "asked": asked,
+                }
+                before = known.get(cell_id)
+                if before is None:
+                    insert_once(connection, CELLS, row)
                     continue
-                before = known[cell_id]
-                changes: dict[str, str | int] = {}
-                if before.spec != spec and not _stage_of_standalone(before.spec, cell):
-                    changes["spec"] = spec
-                if asked is not None and asked > (before.asked or 0):
-                    changes["asked"] = asked
-                if changes:
-                    connection.execute(sa.update(_CELLS).where(_CELLS.c.id == cell_id).values(**changes))
+                if chain_of(cell) and (standalone := Reader().cell(before)) and not chain_of(standalone):
+                    row["spec"] = before["spec"]  # the attack was also asked for alone, and keeps its name
+                row["asked"] = max((n for n in (asked, before["asked"]) if n is not None), default=None)
+                if any(row[key] != before[key] for key in row):
+                    changes = sealed(CELLS, row)
+                    connection.execute(sa.update(CELLS).where(CELLS.c.id == cell_id).values(changes))
+
+        self.database.run("write", add)
 
     def add_shard(
         self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]
     ) -> None:
-        """Store a shard, whole; positions that are already there stay as they are, so shards never overlap."""
-        with self._guard("write"), self._writing() as connection:
+        """Store a shard, whole; see `add_shards`."""
+        self.add_shards([Finished(cell_id, start, stop, outcome, cost)])
+
+    def add_shards(self, finished: Sequence[Finished]) -> None:
+        """Store shards in one transaction, all of them or none.
+
+        Positions that are already there stay as they are, so shards never overlap, and it is safe to do twice.
+        """
+
+        def add(connection: sa.Connection) -> None:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
-            where = _SHARDS.c.cell_id == cell_id
-            stored = [
-                tuple(row)
-                for row in connection.execute(sa.select(_SHARDS.c.start, _SHARDS.c.stop).where(where))
-            ]
-            for low, high in missing((start, stop), stored):
-                share = (high - low) / (stop - start)
-                row = {
-                    "cell_id": cell_id,
-                    "start": low,
-                    "stop": high,
-                    "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-                    "outcome": outcome.cut(low - start, high - start).encode(),
-                    "cost": canonical(cost if share == 1 else _scaled(cost, share)),
-                }
-                _insert_once(connection, _SHARDS, row)
+            stored = self._ranges(connection, {shard.cell_id for shard in finished})
+            for shard in finished:
+                ranges = stored.setdefault(shard.cell_id, [])
+                for low, high in list(missing((shard.start, shard.stop), ranges)):
+                    insert_once(connection, SHARDS, _row(shard, low, high))
+                    ranges.append((low, high))
+
+        self.database.run("write", add)
 
     def add_verdicts(self, cell_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
         """Store the diagnostics of an attack's cell; newer ones replace older ones."""
-        with self._guard("write"), self._writing() as connection:
-            connection.execute(sa.delete(_VERDICTS).where(_VERDICTS.c.cell_id == cell_id))
-            connection.execute(sa.insert(_VERDICTS).values(cell_id=cell_id, checks=canonical(list(checks))))
+
+        def add(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(VERDICTS).where(VERDICTS.c.cell_id == cell_id))
+            insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": canonical(list(checks))})
+
+        self.database.run("write", add)
 
     def verdicts(self) -> dict[str, list[dict[str, Any]]]:
         """The diagnostics of every cell that has some."""
-        with self._guard("read"), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(_VERDICTS)).all()
-        return {row.cell_id: json.loads(row.checks) for row in rows}
+        reader = Reader()
+        found = {row["cell_id"]: reader.verdicts(row) for row in self._rows(select(VERDICTS, self._present))}
+        self._sound(reader)
+        return {cell_id: checks for cell_id, checks in found.items() if checks is not None}
 
     def answered(self, only: Collection[str] | None = None) -> Iterator[Stored]:
         """Every recorded cell with all that is stored of it, in order of ids, each shard decoded once.
@@ -219,179 +201,112 @@ class Store:
 
         Args:
             only: ids of the cells that are wanted; None for all.
+
+        Raises:
+            StoreError: a row is damaged; the first is named.
         """
-        by_id = sa.select(_CELLS).order_by(_CELLS.c.id)
-        by_range = sa.select(_SHARDS).order_by(*_SHARDS.primary_key)
-        if only is not None and len(only) < MANY:
-            by_id, by_range = by_id.where(_CELLS.c.id.in_(only)), by_range.where(_SHARDS.c.cell_id.in_(only))
-        with self._guard("read"), self._engine.connect() as connection, connection.begin():
-            verdicts = {
-                row.cell_id: json.loads(row.checks) for row in connection.execute(sa.select(_VERDICTS))
-            }
-            cells = connection.execute(by_id).all()
-            shards = {
-                key: list(rows)
-                for key, rows in groupby(connection.execute(by_range), lambda row: row.cell_id)
-            }
-        for row in cells:
-            if only is None or row.id in only:
-                decoded = tuple(map(_shard, shards.get(row.id, ())))
-                yield Stored(row.id, Cell.from_json(row.spec), row.asked, decoded, verdicts.get(row.id))
+        reader = Reader()
+
+        def read(connection: sa.Connection) -> tuple[list[dict[str, Any]], ...]:
+            by_id = select(CELLS, self._present).order_by(CELLS.c.id)
+            queries = [by_id, self._shard_rows(), select(VERDICTS, self._present)]
+            if only is not None and len(only) < MANY:
+                keys = (CELLS.c.id, SHARDS.c.cell_id, VERDICTS.c.cell_id)
+                queries = [query.where(key.in_(only)) for query, key in zip(queries, keys, strict=True)]
+            return tuple(rows(connection, query) for query in queries)
+
+        cells, shards, verdicts = self.database.run("read", read)
+        checks = {row["cell_id"]: reader.verdicts(row) for row in verdicts}
+        found = {row["id"]: (reader.cell(row), row["asked"]) for row in cells}
+        decoded = {
+            cell_id: tuple(shard for shard in map(reader.shard, of_cell) if shard)
+            for cell_id, of_cell in groupby(shards, lambda row: row["cell_id"])
+        }
+        self._sound(reader)
+        for cell_id, (cell, asked) in found.items():
+            if cell is not None and (only is None or cell_id in only):
+                yield Stored(cell_id, cell, asked, decoded.get(cell_id, ()), checks.get(cell_id))
 
     def ranges(self) -> dict[str, list[tuple[int, int]]]:
         """The stored (start, stop) of every cell, in order."""
-        query = sa.select(_SHARDS.c.cell_id, _SHARDS.c.start, _SHARDS.c.stop).order_by(*_SHARDS.primary_key)
-        found: dict[str, list[tuple[int, int]]] = {}
-        with self._guard("read"), self._engine.connect() as connection:
-            for cell_id, start, stop in connection.execute(query):
-                found.setdefault(cell_id, []).append((start, stop))
-        return found
+        return self.database.run("read", self._ranges)
 
     def progress(self) -> dict[str, tuple[int, int, str | None]]:
         """Per cell with answers: shards, samples, and when the last shard was finished."""
-        shards = _SHARDS.c
+        shards = SHARDS.c
         query = sa.select(
             shards.cell_id,
-            sa.func.count(),
-            sa.func.sum(shards.stop - shards.start),
-            sa.func.max(shards.finished_at),
+            sa.func.count().label("count"),
+            sa.func.sum(shards.stop - shards.start).label("samples"),
+            sa.func.max(shards.finished_at).label("last"),
         ).group_by(shards.cell_id)
-        with self._guard("read"), self._engine.connect() as connection:
-            return {
-                cell_id: (count, samples, last) for cell_id, count, samples, last in connection.execute(query)
-            }
+        return {row["cell_id"]: (row["count"], row["samples"], row["last"]) for row in self._rows(query)}
 
     def asked(self) -> dict[str, int | None]:
         """Per recorded cell the most samples that any run asked for; None where that was not written down."""
-        with self._guard("read"), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(_CELLS.c.id, _CELLS.c.asked)).all()
-        return {cell_id: asked for cell_id, asked in rows}
+        return {row["id"]: row["asked"] for row in self._rows(select(CELLS, self._present))}
 
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
-        with self._guard("read"), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(_CELLS.c.id, _CELLS.c.spec).order_by(_CELLS.c.id)).all()
-        return {cell_id: Cell.from_json(spec) for cell_id, spec in rows}
+        reader = Reader()
+        query = select(CELLS, self._present).order_by(CELLS.c.id)
+        found = {row["id"]: reader.cell(row) for row in self._rows(query)}
+        self._sound(reader)
+        return {cell_id: cell for cell_id, cell in found.items() if cell is not None}
 
     def shards(self, cell_id: str, limit: int | None = None) -> Iterator[Shard]:
         """The stored shards of a cell, in order of samples; of its first `limit` samples alone, where given."""
-        query = (
-            sa.select(_SHARDS).where(_SHARDS.c.cell_id == cell_id).order_by(_SHARDS.c.start, _SHARDS.c.stop)
-        )
-        with self._guard("read"), self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        for row in rows:
-            stop = row.stop if limit is None else min(row.stop, limit)
-            if stop <= row.start:
+        for row in self._rows(self._shard_rows().where(SHARDS.c.cell_id == cell_id)):
+            reader = Reader()
+            shard = reader.shard(row)
+            self._sound(reader)
+            if shard is None or (limit is not None and shard.start >= limit):
                 return
-            yield _shard(row).first(stop - row.start)
+            yield shard if limit is None else shard.first(limit - shard.start)
 
     def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
         """What is stored of a cell between two positions, or None where nothing is."""
         parts = []
-        for shard in self.shards(cell_id):
-            low, high = max(start, shard.start), shard.stop if stop is None else min(stop, shard.stop)
-            if low < high:
-                parts.append(shard.outcome.cut(low - shard.start, high - shard.start))
+        for shard in self.shards(cell_id, stop):
+            if shard.stop > start:
+                parts.append(shard.outcome.cut(max(start - shard.start, 0), len(shard.outcome)))
         return Outcome.join(parts) if parts else None
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that holds the write lock from its start, so that what it reads stays true."""
-        with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
-            yield connection
+    def _shard_rows(self) -> sa.Select[Any]:
+        return select(SHARDS, self._present).order_by(*SHARDS.primary_key)
 
-    def _create_or_migrate(self) -> None:
-        with self._writing() as connection:
-            _METADATA.create_all(connection)
-            _insert_once(connection, _META, {"key": "schema", "value": str(SCHEMA_VERSION)})
-            found = int(connection.scalar(sa.select(_META.c.value).where(_META.c.key == "schema")) or 0)
-            if found > SCHEMA_VERSION:
-                raise StoreError(
-                    f"The store {self.url.render_as_string()} has schema {found}, this version reads up to "
-                    f"{SCHEMA_VERSION}. Upgrade robustbench-sdnet."
-                )
-            for version in range(found, SCHEMA_VERSION):
-                for statement in MIGRATIONS[version]:
-                    connection.execute(sa.text(statement))
-            connection.execute(
-                sa.update(_META).where(_META.c.key == "schema").values(value=str(SCHEMA_VERSION))
-            )
+    def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        return self.database.run("read", lambda connection: rows(connection, query))
 
-    @contextmanager
-    def _guard(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            reason = _first_line(error.orig or error)
-            raise StoreError(
-                f"Cannot {verb} the store {self.url.render_as_string()}: {reason}. "
-                "Finished shards are safe; check the disk and the permissions, then run the same command again."
-            ) from None
-        except SQLAlchemyError as error:
-            raise StoreError(
-                f"Cannot {verb} the store {self.url.render_as_string()}: {_first_line(error)}."
-            ) from None
+    def _ranges(
+        self, connection: sa.Connection, only: Iterable[str] | None = None
+    ) -> dict[str, list[tuple[int, int]]]:
+        query = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
+        if only is not None:
+            query = query.where(SHARDS.c.cell_id.in_(only))
+        found: dict[str, list[tuple[int, int]]] = {}
+        for row in connection.execute(query).mappings():
+            found.setdefault(row["cell_id"], []).append((row["start"], row["stop"]))
+        return found
+
+    def _sound(self, reader: Reader) -> None:
+        if reader.damages:
+            cells = {row["id"]: Reader().cell(row) for row in self._rows(select(CELLS, self._present))}
+            refuse(self.shown, reader.damages, cells)
 
 
-def _shard(row: Any) -> Shard:
-    return Shard(row.start, row.stop, row.finished_at, Outcome.decode(row.outcome), json.loads(row.cost))
+def _row(shard: Finished, low: int, high: int) -> dict[str, Any]:
+    share = (high - low) / (shard.stop - shard.start)
+    return {
+        "cell_id": shard.cell_id,
+        "start": low,
+        "stop": high,
+        "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "outcome": shard.outcome.cut(low - shard.start, high - shard.start).encode(),
+        "cost": canonical(shard.cost if share == 1 else scaled(shard.cost, share)),
+    }
 
 
-def _insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert, unless the primary key is there already."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        connection.execute(postgresql_insert(table).values(row).on_conflict_do_nothing())
-    else:
-        connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite").values(row))
-
-
-def _stage_of_standalone(known: str, cell: Cell) -> bool:
-    """Whether a chain's stage is an attack that was also asked for alone, whose name it must not take."""
-    chain = getattr(cell.perturbation, "chain", "")
-    return bool(chain) and not getattr(Cell.from_json(known).perturbation, "chain", "")
-
-
-def _sqlite_path(url: sa.URL) -> Path | None:
-    if url.get_backend_name() != "sqlite":
-        return None
-    if not url.database or url.database == ":memory:":
-        raise InputError("A store must be a file: write sqlite:///runs/results.db.")
-    return Path(url.database)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"Cannot create the folder {folder} of the store: {error.strerror}.") from None
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    """WAL lets reports read while shards are written; FULL makes a finished shard survive a power cut."""
-    connection.isolation_level = (
-        None  # transactions begin where `_begin_sqlite` says, not where the driver guesses
-    )
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=60000")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN"
-    )
-
-
-def _scaled(cost: Mapping[str, Any], share: float) -> dict[str, Any]:
-    counted = ("forwards", "backwards", "gradients", "silent", "seconds")
-    return {key: type(value)(value * share) if key in counted else value for key, value in cost.items()}
-
-
-def _first_line(error: object) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def chain_of(cell: Cell) -> str:
+    """The chain that an attack is a stage of, or an empty text."""
+    return getattr(cell.perturbation, "chain", "")

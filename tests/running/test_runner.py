@@ -158,9 +158,8 @@ def test_transfer_evaluates_the_parents_images_at_another_lambda(tmp_path, make_
     with _store(tmp_path, "s") as store:
         run(cells, store=store, worker=worker, count=40)
         transfer = next(c for c in cells if c.kind == "transfer")
-        from robustbench_sdnet.store.images import ImageFolder
 
-        images = torch.from_numpy(ImageFolder(store.images_folder).fetch(transfer.parents[0], 0, 40))
+        images = torch.from_numpy(store.images.fetch(transfer.parents[0], 0, 40))
         clean = torch.from_numpy(worker.data.images(0, 40)).permute(0, 3, 1, 2).float() / 255
         assert float((images - clean).abs().max()) <= 4 / 255 + 1e-6
         with torch.no_grad(), use_lambda(networks["sdnet"], float(transfer.lam.text)):
@@ -176,7 +175,7 @@ def test_images_that_are_gone_are_made_again(tmp_path, make_worker, data):
         run([c for c in cells if c.kind != "transfer"], store=store, worker=make_worker(), count=20)
         run(cells, store=store, worker=make_worker(), count=20)
         before = records(store)
-        shutil.rmtree(store.images_folder)
+        shutil.rmtree(store.images.folder)
         run(cells, store=store, worker=make_worker(), count=30)
         assert [row for row in records(store) if row["n"] == 20] == []
         assert len(records(store)) == len(before)
@@ -335,9 +334,8 @@ def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp
         outcomes = [store.outcome(cell.id) for cell in curve[1:]]
         for smaller, larger in pairwise(outcomes):
             assert not (larger.right & ~smaller.right).any()
-        from robustbench_sdnet.store.images import ImageFolder
 
-        folder = ImageFolder(store.images_folder)
+        folder = store.images
         made = [folder.fetch(cell.id, 0, 60) for cell in curve[1:]]
         broken = ~outcomes[0].right
         assert np.array_equal(made[2][broken], made[0][broken]), "what broke at 1/255 stays as it broke"
@@ -375,7 +373,7 @@ def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, da
     cells = _attacks(data, attack_lambdas=LAMBDAS)
     with _store(tmp_path, "s") as store:
         run(cells, store=store, worker=make_worker(), count=20)
-        shutil.rmtree(store.images_folder)
+        shutil.rmtree(store.images.folder)
         assert run(cells, store=store, worker=make_worker(), count=20).shards == 0
 
 

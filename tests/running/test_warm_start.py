@@ -11,7 +11,6 @@ from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.specs import Cell, Eps, LambdaSpec
-from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.store import Store
 
 from ..tiny_setting import SDNET
@@ -70,7 +69,7 @@ def test_attacks_begin_where_the_parent_ended_and_stay_in_the_ball(tmp_path, mak
     cells, worker = _cells(data), make_worker()
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         run(cells, store=store, worker=worker, count=20, keep_images=True)
-        kept = ImageFolder(store.images_folder)
+        kept = store.images
     warm = [cell for cell in cells if cell.warm]
     clean = worker.data.images(0, 20).transpose(0, 3, 1, 2).astype(np.float32) / 255
     assert len(starts) == len(warm)

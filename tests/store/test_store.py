@@ -9,28 +9,11 @@ import sqlalchemy as sa
 
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.errors import InputError, StoreError
-from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec
 from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Finished, Store
 
-MODEL = ModelSpec(name="r", source="r", arch="resnet20", weights="b")
-DATA = DataSpec(name="digits", source="digits", split="test", content="c")
-CELL = Cell(model=MODEL, data=DATA, perturbation=CLEAN)
-COST = {"forwards": 4, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device": "cpu", "versions": {}}
-
-
-def outcome(start=0, stop=4, right=True):
-    n = stop - start
-    return Outcome(
-        ids=np.arange(start, stop),
-        right=np.full(n, right),
-        broken_at=np.full(n, -1, np.int32),
-        margin=np.linspace(-1, 1, n, dtype=np.float32),
-        lam=np.full(n, np.nan, np.float32),
-        residual=np.full(n, np.nan, np.float32),
-        distance=np.full(n, np.nan, np.float32),
-    )
+from .made import CELL, COST, MODEL, outcome
 
 
 @pytest.fixture
@@ -74,6 +57,25 @@ def test_shards_never_overlap(store):
     assert found.ids.tolist() == list(range(8))
     assert found.right.tolist() == [False, False, True, True, False, False, False, False]
     assert [shard.cost["forwards"] for shard in store.shards(CELL.id)] == [2, 4, 4]
+
+
+def test_shards_that_share_a_transaction_are_stored_all_or_none(store):
+    other = replace(CELL, model=replace(MODEL, weights="c"))
+    store.add_cells({other.id: other})
+    store.add_shards(
+        [
+            Finished(CELL.id, 0, 4, outcome(0, 4), COST),
+            Finished(other.id, 0, 4, outcome(0, 4), COST),
+            Finished(CELL.id, 2, 8, outcome(2, 8, right=False), {**COST, "forwards": 6}),
+        ]
+    )
+    assert store.ranges() == {CELL.id: [(0, 4), (4, 8)], other.id: [(0, 4)]}
+    assert store.outcome(CELL.id).right.tolist() == [True] * 4 + [False] * 4
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.add_shards(
+            [Finished(CELL.id, 8, 12, outcome(8, 12), COST), Finished("nobody", 0, 4, outcome(0, 4), COST)]
+        )
+    assert store.ranges()[CELL.id] == [(0, 4), (4, 8)]
 
 
 def test_outcomes_of_shards_join_and_can_be_cut(store):
@@ -148,13 +150,13 @@ def test_a_newer_schema_is_refused(store):
     with sqlite3.connect(store.path) as connection:
         connection.execute("update meta set value = '99'")
     with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
-        Store(str(store.url))
+        Store(store.shown)
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
     store.add_shard(CELL.id, 0, 4, outcome(), COST)
     store.close()
-    sa.event.listen(store._engine, "connect", lambda raw, _: raw.execute("pragma max_page_count=1"))
+    sa.event.listen(store.database._engine, "connect", lambda raw, _: raw.execute("pragma max_page_count=1"))
     huge = {**COST, "device": "x" * 1_000_000}
     with pytest.raises(StoreError, match=r"Cannot write the store .*full.*Finished shards are safe"):
         store.add_shard(CELL.id, 4, 8, outcome(4, 8), huge)
@@ -196,12 +198,20 @@ def test_a_store_of_the_first_schema_is_read_and_goes_on(tmp_path):
         made.add_shard(CELL.id, 0, 4, outcome(), COST)
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE cells DROP COLUMN asked")
+        for table in ("cells", "shards", "verdicts"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        connection.execute("DROP TABLE images")
         connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
     with Store(f"sqlite:///{path}", must_exist=True) as old:
         assert old.cells() == {CELL.id: CELL}
         assert len(old.outcome(CELL.id)) == 4
         assert old.asked() == {CELL.id: None}
         assert [row["unfinished"] for row in status(old)] == [0], "what it was asked for is not known"
+        assert [len(stored.shards) for stored in old.answered()] == [1]
+    before = path.read_bytes()
+    with Store(f"sqlite:///{path}", must_exist=True):
+        assert path.read_bytes() == before, "reading does not migrate"
+    with Store(f"sqlite:///{path}") as old:
         old.add_cells({CELL.id: CELL}, 6)
         assert [row["unfinished"] for row in status(old)] == [1]
 

@@ -1,0 +1,227 @@
+"""One database by its URL: connections, transactions, and what goes wrong with either, in one line each."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from ..errors import InputError, StoreError
+
+T = TypeVar("T")
+PATIENCE = 60.0  # seconds
+_EXTRA = "pip install 'robustbench-sdnet[postgres]'"
+
+
+class Database:
+    """Transactions on one database.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/NAME`.
+        read_only: nothing is created or written, so that a folder that cannot be written, or is full, can be read.
+        patience: how many seconds to wait for a PostgreSQL server that went away in between.
+
+    Attributes:
+        shown: the URL as messages print it, without any password.
+        path: the file of an SQLite database.
+
+    Raises:
+        InputError: not a URL of a known database.
+        StoreError: its folder cannot be made or read.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+        self.shown, self.patience = shown(url), patience
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self.url, self._engine = self._parse(url)
+        self.path = Path(self.url.database or "") if self._engine.dialect.name == "sqlite" else None
+        if self.path is None:
+            return
+        if self.path.is_dir():
+            raise StoreError(f"The store {self.shown} is a folder. Name a file in it.")
+        if read_only and not self.path.exists():
+            raise StoreError(nothing_at(self.path))
+        if read_only:
+            self._engine = self._reader(self.path)
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot create the folder {self.path.parent} of the store: {error.strerror}."
+            ) from None
+        sa.event.listen(self._engine, "connect", _prepare)
+        sa.event.listen(self._engine, "begin", _begin)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether others may write from other machines."""
+        return self.path is None
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._engine.dispose()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def run(self, verb: str, work: Callable[[sa.Connection], T], *, patience: float | None = None) -> T:
+        """Do something in one transaction, again where the server went away in between.
+
+        Args:
+            verb: for messages: open, read or write. What writes holds the write lock from the start, so that what it
+                reads stays true.
+            work: is safe to do twice: a server may go away after a commit and before it says so.
+
+        Raises:
+            StoreError: the database cannot be opened, read or written.
+        """
+        until = time.monotonic() + (self.patience if patience is None else patience)
+        while True:
+            try:
+                options = {"immediate": verb != "read"}
+                with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                    return work(connection)
+            except DBAPIError as error:
+                if not self._went_away(error) or time.monotonic() > until:
+                    raise StoreError(self._account(verb, error)) from None
+                self._engine.dispose()
+                time.sleep(0.5)
+            except SQLAlchemyError as error:
+                raise StoreError(f"Cannot {verb} the store {self.shown}: {_first_line(error)}.") from None
+
+    def _parse(self, text: str) -> tuple[sa.URL, sa.Engine]:
+        try:
+            url = make_url(text)
+            if url.drivername == "postgresql":
+                url = url.set(drivername="postgresql+psycopg")
+            if url.get_backend_name() not in ("sqlite", "postgresql") or "\0" in (url.database or ""):
+                raise ArgumentError("no SQLite or PostgreSQL database")
+            if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+                raise InputError("A store must be a file: write sqlite:///runs/results.db.")
+            engine = sa.create_engine(url)
+            engine.dialect.create_connect_args(url)
+        except ModuleNotFoundError as error:
+            remedy = f"Run {_EXTRA}." if error.name == "psycopg" else "Write sqlite:///FILE."
+            raise InputError(f"Not a store: '{self.shown}' ({_first_line(error)}). {remedy}") from None
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise InputError(
+                f"Not a store: '{self.shown}' ({_first_line(error)}). Write sqlite:///FILE."
+            ) from None
+        except (ValueError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"Not a store: '{self.shown}' has a part that is no number. Write sqlite:///FILE or "
+                "postgresql+psycopg://USER@HOST:PORT/NAME."
+            ) from None
+        return url, engine
+
+    def _reader(self, path: Path) -> sa.Engine:
+        """Connections that never write: as they are, or else of a file that nobody can write now, or else of a copy.
+
+        SQLite's log (-wal) holds the newest answers and is read through an index that it makes beside the file, which
+        a folder that is read-only or full does not allow. Without a log the file alone is whole.
+        """
+        log = path.with_name(f"{path.name}-wal")
+        engine = _read_only_engine(self.url, path, "mode=rw")
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+            return engine
+        except DBAPIError as error:
+            engine.dispose()
+            refused = StoreError(self._account("read", error))
+            if not isinstance(error.orig, sqlite3.OperationalError) or "locked" in str(error.orig):
+                raise refused from None
+        try:
+            if not log.exists() or not log.stat().st_size:
+                return _read_only_engine(self.url, path, "mode=ro&immutable=1")
+            self._copy = tempfile.TemporaryDirectory(prefix="sdnet-bench-")
+            for file in (path, log):
+                shutil.copyfile(file, Path(self._copy.name, file.name))
+        except OSError:
+            raise refused from None
+        return _read_only_engine(self.url, Path(self._copy.name, path.name), "mode=rw")
+
+    def _account(self, verb: str, error: DBAPIError) -> str:
+        """What went wrong and what to do about it; "safe" is said only where the store itself is sound."""
+        start = f"Cannot {verb} the store {self.shown}: {_first_line(error.orig or error)}."
+        if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
+            return f"{start} The file is damaged, or no store: restore a copy, or name another --store."
+        if verb == "open":
+            return f"{start} Check the address and the permissions."
+        waited = f" Waited {self.patience:.0f} s for the server." if self._went_away(error) else ""
+        safe = " Finished shards are safe; check" if verb == "write" else " Check"
+        return f"{start}{waited}{safe} the disk, the permissions and the server, then run the same command again."
+
+    def _went_away(self, error: DBAPIError) -> bool:
+        """Whether a PostgreSQL server is stopping, starting, full, or not there; or undid the transaction by itself."""
+        if not self.is_postgresql:
+            return False
+        state: str | None = getattr(error.orig, "sqlstate", None)
+        if state is None:
+            return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
+        return state.startswith(("08", "57P", "40")) or state == "53300"
+
+
+def nothing_at(where: object) -> str:
+    """That there is no store yet, and how to get one."""
+    return f"No results yet: {where} does not exist. Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
+
+
+def shown(url: str) -> str:
+    """A URL as messages print it: no password, and no query, which may hold one."""
+    try:
+        return make_url(url).set(query={}).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return re.sub(r"(?<=//)[^/]*@", "***@", url.partition("?")[0])
+
+
+def _read_only_engine(url: sa.URL, path: Path, mode: str) -> sa.Engine:
+    address = f"file:{quote(str(path.absolute()))}?{mode}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        connection.text_factory = _text
+        connection.execute("PRAGMA busy_timeout=60000")
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    engine = sa.create_engine(url.set(query={}), creator=connect)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _text(raw: bytes) -> str:
+    """Text that is damaged too, so that its row can be named."""
+    return raw.decode(errors="replace")
+
+
+def _prepare(connection: Any, _: object) -> None:
+    """WAL lets reports read while shards are written; FULL makes a finished shard survive a power cut."""
+    connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
+    connection.text_factory = _text
+    cursor = connection.cursor()
+    for setting in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN"
+    )
+
+
+def _first_line(error: object) -> str:
+    return (str(error).splitlines() or [""])[0].strip().rstrip(".") or type(error).__name__

@@ -1,0 +1,175 @@
+"""What the rows of a store say: each checked against its checksum, decoded, or named as damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from ..errors import InputError, StoreError
+from ..specs import Cell, canonical
+from .outcome import Outcome
+from .schema import CELLS, SHARDS, VERDICTS, checksum
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+_COUNTED = ("forwards", "backwards", "gradients", "silent", "seconds")
+# What a row may raise that was written before rows had checksums, and is damaged.
+_UNREADABLE = (InputError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError)
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """A stored answer: a cell on the samples at positions start to stop."""
+
+    start: int
+    stop: int
+    finished_at: str
+    outcome: Outcome
+    cost: dict[str, Any]
+
+    def first(self, count: int) -> Shard:
+        """Its first `count` samples, with their share of the cost."""
+        if count >= len(self.outcome):
+            return self
+        cost = scaled(self.cost, count / len(self.outcome))
+        return replace(self, stop=self.start + count, outcome=self.outcome.cut(0, count), cost=cost)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Everything that is stored of a cell.
+
+    Attributes:
+        id: under which the cell is stored.
+        asked: the most samples that any run asked for; None where that was not written down.
+        shards: in order of samples, decoded; empty where nothing is answered yet.
+        verdicts: the diagnostics of an attack, as `add_verdicts` took them; None where none were run.
+    """
+
+    id: str
+    cell: Cell
+    asked: int | None
+    shards: tuple[Shard, ...]
+    verdicts: list[dict[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A row that cannot be trusted.
+
+    Attributes:
+        table: where it lies.
+        key: its primary key, as it reads.
+        reason: what is wrong with it.
+    """
+
+    table: sa.Table
+    key: tuple[Any, ...]
+    reason: str
+
+    def name(self, cells: Mapping[str, Cell | None]) -> str:
+        """What it holds, as a user knows it: the cell by its question where that can be read, and the range."""
+        cell = cells.get(self.key[0])
+        of = f"cell {self.key[0]!s:.24}" + (f" ({question(cell)})" if cell else "")
+        what = {"cells": of, "verdicts": f"the diagnostics of {of}"}.get(self.table.name)
+        return f"{what or 'shard {}-{} of {}'.format(*self.key[1:], of)}: {self.reason}"
+
+
+class Reader:
+    """Decodes rows; those that cannot be are kept in `damages`."""
+
+    def __init__(self) -> None:
+        self.damages: list[Damage] = []
+
+    def cell(self, row: Row) -> Cell | None:
+        """The question of a row of `cells`; None where it cannot be read, or a repair left it empty."""
+        if row["spec"] == "":
+            return None
+        return self._read(CELLS, row, _cell)
+
+    def shard(self, row: Row, decoded: bool = True) -> Shard | None:
+        """The answers of a row of `shards`; with `decoded` off None too where a checksum alone says it is sound."""
+        if not decoded and row["checksum"] is not None:
+            self._read(SHARDS, row, lambda row: None)
+            return None
+        return self._read(SHARDS, row, _shard)
+
+    def verdicts(self, row: Row) -> list[dict[str, Any]] | None:
+        """The diagnostics of a row of `verdicts`."""
+        return self._read(VERDICTS, row, _verdicts)
+
+    def _read(self, table: sa.Table, row: Row, decode: Callable[[Row], T]) -> T | None:
+        try:
+            if row["checksum"] is not None and row["checksum"] != checksum(table, row):
+                raise StoreError("its checksum differs")
+            return decode(row)
+        except StoreError as error:
+            reason = str(error)
+        except _UNREADABLE as error:
+            reason = f"it cannot be read ({type(error).__name__})"
+        self.damages.append(Damage(table, tuple(row[column.name] for column in table.primary_key), reason))
+        return None
+
+
+def _cell(row: Row) -> Cell:
+    cell, asked = Cell.from_json(row["spec"]), row["asked"]
+    if cell.id != row["id"]:
+        raise StoreError("its question is not the one that its id names")
+    if row["parents"] != canonical(cell.parents):
+        raise StoreError("its parents are not those of its question")
+    if not (asked is None or (type(asked) is int and asked >= 0)):
+        raise StoreError("the number of samples asked for is none")
+    return cell
+
+
+def _shard(row: Row) -> Shard:
+    start, stop, finished_at = row["start"], row["stop"], row["finished_at"]
+    if type(start) is not int or type(stop) is not int or not 0 <= start < stop:
+        raise StoreError("its range is none")
+    if not isinstance(finished_at, str):
+        raise StoreError("its time is none")
+    cost, outcome = json.loads(row["cost"]), Outcome.decode(row["outcome"])
+    if not all(type(cost[key]) in (int, float) for key in ("forwards", "backwards", "seconds")):
+        raise StoreError("its cost is none")
+    if len(outcome) != stop - start:
+        raise StoreError(f"it holds {len(outcome)} answers")
+    return Shard(start, stop, finished_at, outcome, cost)
+
+
+def _verdicts(row: Row) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(row["checks"])
+    if not isinstance(found, list) or not all("check" in one and "verdict" in one for one in found):
+        raise StoreError("they are none")
+    return found
+
+
+def scaled(cost: Row, share: float) -> dict[str, Any]:
+    """The part of a cost that falls to a share of its samples."""
+    return {key: type(value)(value * share) if key in _COUNTED else value for key, value in cost.items()}
+
+
+def question(cell: Cell) -> str:
+    """What a cell asks, in the fewest words."""
+    spec = cell.perturbation
+    detail = getattr(spec, "severity", None) or (getattr(spec, "eps", None) and f"at {spec.eps}")  # type: ignore[union-attr]
+    lam = f", lambda {cell.lam.text}" if cell.lam else ""
+    return f"{cell.model.name}, {spec.label}{f' {detail}' if detail else ''}{lam}"
+
+
+def refuse(where: str, damages: Iterable[Damage], cells: Mapping[str, Cell | None]) -> None:
+    """Say which rows are damaged, the first by name.
+
+    Raises:
+        StoreError: there are some.
+    """
+    found = list(damages)
+    if found:
+        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise StoreError(
+            f"The store {where} is damaged: {found[0].name(cells)}{others}. Run the command that asked for it "
+            "('corrupt', 'attack' or 'study') again with --repair, which computes it anew, or restore a copy."
+        )

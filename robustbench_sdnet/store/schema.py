@@ -1,0 +1,173 @@
+"""The tables of a store, the checksum of their rows, and how a store of an older version becomes one of this.
+
+Version 1 had no `asked`; 1 and 2 had no checksums and no images. A row without a checksum is taken where it reads
+soundly; every row that this version writes carries one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from ..errors import StoreError
+
+SCHEMA_VERSION = 3
+
+METADATA = sa.MetaData()
+META = sa.Table(
+    "meta",
+    METADATA,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+CELLS = sa.Table(
+    "cells",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("parents", sa.Text, nullable=False),
+    # The most samples that any run asked for; unknown of what was asked before schema 2.
+    sa.Column("asked", sa.Integer, nullable=True),
+    sa.Column("checksum", sa.String(64), nullable=True),
+)
+
+
+def _ranged(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    """A table of what is known of a cell on the samples at positions start to stop."""
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column("cell_id", sa.String(64), sa.ForeignKey("cells.id"), primary_key=True),
+        sa.Column("start", sa.Integer, primary_key=True),
+        sa.Column("stop", sa.Integer, primary_key=True),
+        *columns,
+        sa.Column("checksum", sa.String(64), nullable=True),
+    )
+
+
+SHARDS = _ranged(
+    "shards",
+    sa.Column("finished_at", sa.String(32), nullable=False),
+    sa.Column("outcome", sa.LargeBinary, nullable=False),
+    sa.Column("cost", sa.Text, nullable=False),
+)
+# Perturbed images, where the drivers of a store share no disk.
+IMAGES = _ranged("images", sa.Column("images", sa.LargeBinary, nullable=False))
+VERDICTS = sa.Table(
+    "verdicts",
+    METADATA,
+    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cells.id"), primary_key=True),
+    sa.Column("checks", sa.Text, nullable=False),
+    sa.Column("checksum", sa.String(64), nullable=True),
+)
+_LOCK = 7_362_153  # of PostgreSQL's advisory locks, so that two drivers do not make the same table at once
+
+
+def checksum(table: sa.Table, row: Mapping[str, Any]) -> str:
+    """The SHA-256 of everything else in a row, types and lengths included."""
+    digest = hashlib.sha256()
+    for column in table.columns:
+        if column.name != "checksum":
+            value = row[column.name]
+            raw = value if isinstance(value, bytes) else repr(value).encode(errors="backslashreplace")
+            digest.update(b"%d:%b;" % (len(raw), raw))
+    return digest.hexdigest()
+
+
+def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its checksum."""
+    return {**row, "checksum": checksum(table, row)}
+
+
+def insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert a row with its checksum, unless the primary key is there already."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        connection.execute(postgresql_insert(table).values(sealed(table, row)).on_conflict_do_nothing())
+    else:
+        connection.execute(
+            sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite").values(sealed(table, row))
+        )
+
+
+def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:
+    """Everything in a table as it lies there, NULL for the columns that an older version did not have.
+
+    Args:
+        present: the columns of every table of the store, as `columns` returns them.
+    """
+    there = present.get(table.name, ())
+    wanted = (
+        (sa.type_coerce(column, sa.types.NullType) if column.name in there else sa.null()).label(column.name)
+        for column in table.columns
+    )
+    return cast("sa.Select[Any]", sa.select(*wanted).select_from(table))
+
+
+def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """The rows of a query, each by its columns' names."""
+    return [{str(key): value for key, value in row.items()} for row in connection.execute(query).mappings()]
+
+
+def columns(connection: sa.Connection) -> dict[str, set[str]]:
+    """The columns of every table of this schema that a store has."""
+    inspector = sa.inspect(connection)
+    there = set(inspector.get_table_names())
+    return {
+        name: {column["name"] for column in inspector.get_columns(name)}
+        for name in METADATA.tables
+        if name in there
+    }
+
+
+def create_or_migrate(connection: sa.Connection, where: str, repair: bool = False) -> None:
+    """Make the tables, or add to an older store what it lacks.
+
+    Args:
+        where: the store's URL, for messages.
+        repair: write the version anew where it is no number.
+
+    Raises:
+        StoreError: a newer version wrote the store, or the version is damaged.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    METADATA.create_all(connection)
+    there = columns(connection)
+    version = sa.select(META.c.value).where(META.c.key == "schema")
+    found = connection.scalar(version)
+    if found is not None:
+        check_version(found, where, repair)
+    for table in METADATA.tables.values():
+        for column in table.columns:
+            if column.name not in there[table.name]:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+    if found != str(SCHEMA_VERSION):
+        connection.execute(sa.delete(META).where(META.c.key == "schema"))
+        connection.execute(sa.insert(META).values(key="schema", value=str(SCHEMA_VERSION)))
+
+
+def check_version(found: Any, where: str, repair: bool = False) -> None:
+    """Refuse a store that a newer version wrote, or whose version cannot be read.
+
+    Raises:
+        StoreError: that.
+    """
+    if not (isinstance(found, str) and re.fullmatch(r"[1-9]\d{0,5}", found, re.ASCII)):
+        if repair:
+            return
+        raise StoreError(
+            f"The store {where} is damaged: its schema reads {found!r:.40}. "
+            "'corrupt', 'attack' or 'study' with --repair mends it."
+        )
+    if int(found) > SCHEMA_VERSION:
+        raise StoreError(
+            f"The store {where} has schema {found}, this version reads up to {SCHEMA_VERSION}. "
+            "Upgrade robustbench-sdnet."
+        )

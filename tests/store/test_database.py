@@ -1,0 +1,222 @@
+"""What a store is opened at: addresses, read-only and full disks, files that are no store; and no password shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.store.database import shown
+from robustbench_sdnet.store.outcome import Outcome
+from robustbench_sdnet.store.store import Store
+
+from .made import CELL, COST, outcome
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Permissions mean nothing to root."""
+    root = os.geteuid() == 0
+    Outcome.decode(outcome().encode())  # imports what another user may not read
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path):
+    """A folder that nobody may write into, and every folder above it open to all who run the test."""
+    opened = [
+        one for one in (folder, *folder.parents) if one.stat().st_uid == os.getuid() and one != Path("/")
+    ]
+    before = [(one, one.stat().st_mode) for one in opened]
+    for one, mode in before[1:]:
+        one.chmod(mode | 0o055)
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        with unprivileged():
+            yield
+    finally:
+        for one, mode in before:
+            one.chmod(mode)
+
+
+def filled(folder: Path) -> Store:
+    store = Store(f"sqlite:///{folder}/results.db")
+    store.add_cells({CELL.id: CELL}, 4)
+    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    return store
+
+
+def answers(folder: Path) -> int:
+    with Store(f"sqlite:///{folder}/results.db", must_exist=True) as store:
+        return sum(len(shard.outcome) for stored in store.answered() for shard in stored.shards)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "store"
+    filled(folder).close()
+    return folder
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A store as a driver leaves it that is killed: its newest answers lie in the log."""
+    live, folder = tmp_path / "live", tmp_path / "store"
+    store = filled(live)
+    folder.mkdir()
+    for name in ("results.db", "results.db-wal"):
+        shutil.copyfile(live / name, folder / name)
+    store.close()
+    assert (folder / "results.db-wal").stat().st_size
+    return folder
+
+
+def test_a_read_only_store_is_read(folder):
+    with read_only(folder):
+        assert answers(folder) == 4
+        assert [path.name for path in folder.iterdir()] == ["results.db"]
+        with pytest.raises(StoreError, match=r"Cannot open the store .*readonly"):
+            Store(f"sqlite:///{folder}/results.db")
+
+
+def test_a_read_only_store_is_read_with_its_newest_answers(killed):
+    with read_only(killed):
+        assert answers(killed) == 4
+        assert sorted(path.name for path in killed.iterdir()) == ["results.db", "results.db-wal"]
+
+
+@pytest.mark.parametrize("state", ["folder", "killed"])
+def test_a_store_on_a_full_disk_is_read(state, request, tmp_path):
+    source, disk = request.getfixturevalue(state), tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True
+    ).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    try:
+        for file in source.iterdir():
+            shutil.copyfile(file, disk / file.name)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        assert answers(disk) == 4
+        with pytest.raises(StoreError, match=r"Cannot open the store"):
+            Store(f"sqlite:///{disk}/results.db")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_reading_changes_nothing_and_leaves_nothing(folder):
+    before = (folder / "results.db").read_bytes()
+    assert answers(folder) == 4
+    assert (folder / "results.db").read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["results.db"]
+
+
+def test_what_is_read_while_another_writes_is_up_to_date(tmp_path):
+    with filled(tmp_path) as writer, Store(f"sqlite:///{tmp_path}/results.db", must_exist=True) as reader:
+        writer.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
+        assert reader.ranges() == {CELL.id: [(0, 4), (4, 8)]}
+        with pytest.raises(StoreError, match="readonly"):
+            reader.add_shard(CELL.id, 8, 12, outcome(8, 12), COST)
+
+
+def garbage(path):
+    path.write_text("this is no database, " * 100)
+
+
+def truncated(path):
+    filled(path.parent).close()
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+def another(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE notes (text)")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (garbage, "not a database. The file is damaged, or no store: restore a copy"),
+        (truncated, "malformed. The file is damaged, or no store: restore a copy"),
+        (Path.mkdir, "is a folder. Name a file in it"),
+        (Path.touch, "No results yet"),
+        (another, "No results yet"),
+        (lambda path: None, "No results yet"),
+    ],
+)
+def test_what_is_no_store_is_never_called_safe(tmp_path, make, said, capsys):
+    make(tmp_path / "results.db")
+    for command in (["report", "to", "json"], ["status"]):
+        with pytest.raises(SystemExit) as left:
+            main([*command, "--store", f"sqlite:///{tmp_path}/results.db"])
+        line = capsys.readouterr().err
+        assert (left.value.code, line.count("\n")) == (1, 1)
+        assert said in line
+        assert "safe" not in line
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://h:abc/d", "has a part that is no number"),
+        ("sqlite:///x.db?timeout=abc", "has a part that is no number"),
+        ("sqlite:///a%00b.db", "no SQLite or PostgreSQL database"),
+        ("sqlite:///a\0b.db", "no SQLite or PostgreSQL database"),
+        ("sqlite://", "must be a file"),
+        ("sqlite:///?a", "must be a file"),
+        ("nonsense", "Not a store: 'nonsense'"),
+        ("", "Not a store: ''"),
+        ("mysql://me:secret@h/d", "Not a store: 'mysql://me:***@h/d'"),
+        ("postgresql://me:secret@h:1:2/d", "Not a store: 'postgresql://***@h:1:2/d'"),
+        ("postgresql+nodriver://me:secret@h/d?password=secret", "nodriver"),
+    ],
+)
+def test_a_wrong_address_is_one_line_and_exit_2(url, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (["report", "to", "json"], ["status"]):
+        with pytest.raises(SystemExit) as left:
+            main([*command, "--store", url])
+        line = capsys.readouterr().err
+        assert (left.value.code, line.count("\n")) == (2, 1)
+        assert said in line
+        assert "secret" not in line
+    with pytest.raises(InputError):
+        Store(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_passwords_are_never_shown():
+    for url in (
+        "postgresql+psycopg://me:secret@h:5432/d",
+        "postgresql+psycopg://me@h/d?password=secret&sslmode=require",
+        "postgresql://me:secret@h:abc/d?password=secret",
+        "//me:secret@h/d",
+    ):
+        assert "secret" not in shown(url)
+    assert shown("sqlite:///runs/results.db") == "sqlite:///runs/results.db"
+
+
+def test_a_server_that_is_not_there_is_one_line_at_once():
+    with pytest.raises(
+        StoreError, match=r"Cannot open the store postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/d"
+    ):
+        Store("postgresql+psycopg://me:secret@127.0.0.1:1/d")
