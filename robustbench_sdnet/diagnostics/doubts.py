@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,27 @@ if TYPE_CHECKING:
 IMAGES = 100
 
 
+@dataclass(frozen=True, slots=True)
+class OtherData:
+    """A model that is asked about other images than it was trained on.
+
+    Attributes:
+        model: its name.
+        trained_on: data set that it was trained on, as its card calls it.
+        asked: data set whose training images would have been its own.
+    """
+
+    model: str
+    trained_on: str
+    asked: str
+
+    def __str__(self) -> str:
+        """One line; two data sets of one name are told apart by their folders."""
+        own, asked = shown_name(self.trained_on), shown_name(self.asked)
+        own, asked = (self.trained_on, self.asked) if own == asked else (own, asked)
+        return f"{self.model} was trained on {own or 'other images'}, not on {asked}."
+
+
 def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | None = None) -> Iterator[str]:
     """One line for every model whose card says that it was trained on other data than it is asked about.
 
@@ -32,17 +54,21 @@ def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | No
         if ":" not in spec.source or Path(spec.source).exists():
             doubt = training_doubt(describe_model(spec.source), data, root)
             if doubt:
-                yield doubt
+                yield str(doubt)
 
 
-def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) -> str | None:
-    """The same for one model; the same images under another name are no other data."""
+def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) -> OtherData | None:
+    """Whether a model was trained on other data than it is asked about.
+
+    The training images decide, where both hashes are at hand, and else the names: equal images under another name are
+    the same data, and other images under the same name are not.
+    """
     wanted = training_set(data.name)
-    if not card.data or short_name(card.data) == short_name(wanted):
-        return None
-    if card.data_hash and card.data_hash == train_hash(data, root):
-        return None
-    return f"{card.name} was trained on {shown_name(card.data)}, not on {shown_name(wanted)}."
+    hashed = train_hash(data, root) if card.data_hash else None
+    same = (
+        card.data_hash == hashed if hashed else short_name(card.data) == short_name(wanted) or not card.data
+    )
+    return None if same else OtherData(card.name, card.data, wanted)
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:

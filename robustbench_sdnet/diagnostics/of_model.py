@@ -108,7 +108,9 @@ def diagnose_model(
     except ModelError as error:
         raise ModelError(f"{card.name}: {error}") from error
     doubt = training_doubt(card, data, setting.data_root)
-    return Diagnosis(card.name, f"{shown_name(data.name)} ({setting.split})", n, doubt, findings)
+    return Diagnosis(
+        card.name, f"{shown_name(data.name)} ({setting.split})", n, str(doubt) if doubt else None, findings
+    )
 
 
 def transfer_lambdas(deployed: float | None, trained: float | None) -> tuple[float, ...]:

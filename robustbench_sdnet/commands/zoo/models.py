@@ -106,18 +106,19 @@ def _verified(
 ) -> dict[str, Any]:
     """One row of `verify`; `data` holds for models that were trained on other images only where it must (`insist`)."""
     from ...data import load
+    from ...diagnostics.doubts import training_doubt
     from ...running.device import pick_device
     from ...zoo.loading import load_model
     from ...zoo.names import describe_model
-    from ...zoo.shelf.publish import other_data, verify as measure
+    from ...zoo.shelf.publish import verify as measure
 
     card = describe_model(source)
     if not (data or card.data):
         raise InputError(f"'{source}' does not say what it was trained on. Give --data.")
-    warning = None if data is None else other_data(card, data, root)
-    if warning and not insist:
-        data, warning = None, None
     images, where = load(data or card.data, "test", root), pick_device(device)
+    doubt = training_doubt(card, images, root) if data else None
+    if doubt and not insist:
+        images, doubt = load(card.data, "test", root), None
     with shown_share(f"verifying {card.name}", quiet) as update:
         verdict = measure(
             load_model(source, where),
@@ -129,6 +130,10 @@ def _verified(
             tolerance=tolerance,
             on_progress=update,
         )
+    warning = doubt and (
+        f"Trained on other images than those of {doubt.asked} ({doubt.trained_on}): "
+        "what is stated is for its own test images."
+    )
     return {**asdict(verdict), "other_data": warning}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...errors import InputError, ModelError, SdnetBenchError
+from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ...statistics import wilson
 from ..files.cards import ModelCard, read_card
@@ -165,6 +165,19 @@ def verify(
 ) -> Finding:
     """Evaluate a model again and compare with its stated accuracy.
 
+    Args:
+        model: in evaluation mode, on `device`.
+        card: what is stated of it.
+        data: the test images.
+        limit: the first N images only.
+        batch_size: images at a time.
+        device: where the images go.
+        tolerance: what the accuracy on all test images may differ from the stated one.
+        on_progress: called after every batch with the images done and in all.
+
+    Returns:
+        The accuracy with its 95 % interval, whether the stated one holds, and what looks wrong with the input.
+
     Raises:
         ModelError: logits that are not finite, or of too few classes.
     """
@@ -193,26 +206,6 @@ def verify(
         matches=agrees,
         warning=warning,
     )
-
-
-def other_data(card: ModelCard, name: str, root: str | None = None) -> str | None:
-    """One line where a model was trained on other images than a data set holds, else None.
-
-    Args:
-        card: of the model.
-        name: of the data set; its training images are compared where both hashes can be had, else the names.
-        root: folder of downloaded data.
-    """
-    from ...data import load
-
-    try:
-        train_hash = load(name, "train", root).content_hash if card.data_hash else ""
-    except SdnetBenchError:  # no training split, such as cifar10c's
-        train_hash = ""
-    same = card.data_hash == train_hash if train_hash else card.data in ("", name)
-    if same:
-        return None
-    return f"Trained on other images than those of {name} ({card.data}): what is stated is for its own test images."
 
 
 def _agrees(

@@ -1,0 +1,79 @@
+"""One rule for "trained on other data" in every command: the images decide, and names where they cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from robustbench_sdnet.cli import cli
+from robustbench_sdnet.data import load
+from robustbench_sdnet.diagnostics.doubts import OtherData, training_doubt
+from robustbench_sdnet.zoo import build_model, read_card, save_model
+from robustbench_sdnet.zoo.files.cards import ModelCard
+
+OURS, THEIRS = "npz:a/tiny.npz", "npz:b/tiny.npz"
+LINE = "run was trained on npz:a/tiny.npz, not on npz:b/tiny.npz."
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model trained on `a/tiny.npz`; `b/tiny.npz` has other pixels, `c/copy.npz` the same."""
+    monkeypatch.chdir(tmp_path)
+    with np.load(tiny_npz) as held:
+        arrays = dict(held)
+    for name, divisor in (("a/tiny", 1), ("b/tiny", 2), ("c/copy", 1)):
+        Path(name).parent.mkdir()
+        np.savez(f"{name}.npz", **(arrays | {"x_train": arrays["x_train"] // divisor}))  # type: ignore[arg-type]
+    model = build_model("resnet20", width=4, num_classes=3, input_size=8).eval()
+    own = load(OURS, "train").content_hash
+    save_model(model, "run/last.safetensors", data=OURS, data_hash=own, accuracy=1.0, name="run")
+
+
+def card(**changes: object) -> ModelCard:
+    from dataclasses import replace
+
+    return replace(read_card("run/last.safetensors"), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "doubted"),
+    [
+        ({}, OURS, False),
+        ({}, THEIRS, True),
+        ({}, "npz:c/copy.npz", False),
+        ({"data": "npz:c/copy.npz"}, OURS, False),
+        ({"data": THEIRS}, THEIRS, True),
+        ({"data_hash": ""}, THEIRS, False),
+        ({"data_hash": ""}, "npz:c/copy.npz", True),
+        ({"data_hash": "", "data": ""}, THEIRS, False),
+    ],
+)
+def test_the_images_decide_and_names_where_they_cannot(
+    changes: dict[str, object], asked: str, doubted: bool
+) -> None:
+    found = training_doubt(card(**changes), load(asked, "test"))
+    assert found == (OtherData("run", card(**changes).data, asked) if doubted else None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["corrupt", "--corruption", "contrast", "--severity", "1", "--model", "run"],
+        ["attack", "fgsm", "--eps", "8/255", "--model", "run"],
+        ["diagnose", "run", "--cheap", "--limit", "8"],
+    ],
+)
+def test_every_command_warns_of_other_images_under_the_same_name(command: list[str]) -> None:
+    for asked, warned in ((OURS, False), (THEIRS, True)):
+        result = CliRunner().invoke(cli, [*command, "--data", asked, "--device", "cpu"])
+        assert (f"Warning: {LINE}" in result.stderr) == warned, result.output
+
+
+def test_zoo_verify_warns_by_the_same_rule() -> None:
+    for asked, warned in ((OURS, False), (THEIRS, True), ("npz:c/copy.npz", False)):
+        rows = json.loads(CliRunner().invoke(cli, ["zoo", "verify", "run", "--data", asked, "--json"]).stdout)
+        assert (rows[0]["other_data"] is not None) == warned
