@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import unknown
 from ..specs import LambdaSpec, ModelSpec, decimal_text, parse_lambdas
@@ -42,45 +43,21 @@ class Budget:
     cheap: bool
 
 
+_NAMES = ("small", "standard", "full")
+_BUDGETS: Mapping[str, tuple[Any, Any, Any]] = {
+    "images": (200, 1000, 10_000),
+    "attacked": (100, 500, 1000),
+    "severities": ((1, 3, 5), (1, 2, 3, 4, 5), (1, 2, 3, 4, 5)),
+    "numbers": ("0.1:0.7:0.2", "0.1:1.3:0.2", "0.1:1.4:0.1"),
+    "attack_numbers": ("0.1,0.3,0.7", "0.1:0.7:0.2,1.3", "0.1:1.3:0.2"),
+    "steps": (20, 40, 100),
+    "queries": (200, 1000, 5000),
+    "calibration": (40, 200, 200),
+    "warm_start": (False, True, True),
+    "cheap": (True, True, False),
+}
 BUDGETS: Mapping[str, Budget] = MappingProxyType(
-    {
-        "small": Budget(
-            images=200,
-            attacked=100,
-            severities=(1, 3, 5),
-            numbers="0.1:0.7:0.2",
-            attack_numbers="0.1,0.3,0.7",
-            steps=20,
-            queries=200,
-            calibration=40,
-            warm_start=False,
-            cheap=True,
-        ),
-        "standard": Budget(
-            images=1000,
-            attacked=500,
-            severities=(1, 2, 3, 4, 5),
-            numbers="0.1:1.3:0.2",
-            attack_numbers="0.1:0.7:0.2,1.3",
-            steps=40,
-            queries=1000,
-            calibration=200,
-            warm_start=True,
-            cheap=True,
-        ),
-        "full": Budget(
-            images=10_000,
-            attacked=1000,
-            severities=(1, 2, 3, 4, 5),
-            numbers="0.1:1.4:0.1",
-            attack_numbers="0.1:1.3:0.2",
-            steps=100,
-            queries=5000,
-            calibration=200,
-            warm_start=True,
-            cheap=False,
-        ),
-    }
+    {name: Budget(**{key: row[k] for key, row in _BUDGETS.items()}) for k, name in enumerate(_NAMES)}
 )
 
 
