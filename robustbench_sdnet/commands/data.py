@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from ..console import options
+from ..console.output import say
 from ..corruptions.registry import expand
 from ..data.registry import check_name, data_root
 from ..errors import InputError
@@ -68,9 +69,9 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     with _shown("download", as_json) as update:
         files = fetch_and_unpack(entry, folder, lambda done, total: update(done, total, "bytes"))
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "files": files}))
+        say(json.dumps({"folder": str(folder), "files": files}))
     else:
-        click.echo(f"{len(files)} files in {folder}. Use it with --data {name}:{folder}")
+        say(f"{len(files)} files in {folder}. Use it with --data {name}:{folder}")
 
 
 @data.command()
@@ -123,11 +124,9 @@ def generate(
             report=lambda done: update(done.written, done.total, done.corruption),
         )
     if as_json:
-        click.echo(json.dumps({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)}))
+        say(json.dumps({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)}))
     else:
-        click.echo(
-            f"{counted(n * 5 * len(names), 'image')} in {output}. Use them with --data {layout}:{output}"
-        )
+        say(f"{counted(n * 5 * len(names), 'image')} in {output}. Use them with --data {layout}:{output}")
 
 
 @data.command()
@@ -176,7 +175,7 @@ def show(
     content = io.BytesIO()
     sheet.save(content, format=kind)
     write_whole(output, content.getvalue())
-    click.echo(f"{len(names)} corruptions at {len(severities)} severities in {output}")
+    say(f"{len(names)} corruptions at {len(severities)} severities in {output}")
 
 
 def _picture_format(output: Path) -> str:
@@ -226,6 +225,6 @@ def _tenths(verb: str) -> Update:
         tenth = 10 * done // total if total else 0
         if tenth > reached:
             reached = tenth
-            click.echo(f"{verb}: {10 * tenth} % {label}".rstrip(), err=True)
+            say(f"{verb}: {10 * tenth} % {label}".rstrip(), err=True)
 
     return update

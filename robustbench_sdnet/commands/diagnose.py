@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from ..console import findings, options
+from ..console.output import say, say_json, warn
 from ..errors import InputError
 from ..specs import LambdaSpec
 from ..wording import counted
@@ -106,14 +106,14 @@ def diagnose(
         seed=seed,
     )
     if found.doubt:
-        click.echo(f"Warning: {found.doubt}", err=True)
+        warn(f"{found.doubt}")
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found.findings], indent=2))
+        say_json([asdict(finding) for finding in found.findings])
         return
     at = "" if lam is None else f" at lambda {lam:g}"
-    click.echo(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")
-    click.echo(findings.table(found.findings))
-    click.echo(findings.summary(found.findings))
+    say(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")
+    say(findings.table(found.findings))
+    say(findings.summary(found.findings))
 
 
 def _one_lambda(lambdas: tuple[LambdaSpec, ...] | None) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import device_option, seed_option
+from ..console.output import say
 from ..console.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
     with shown_progress("attack pgd") as update:
         evaluate(attacks=[{"name": "pgd", "eps": EPS}], on_progress=update, **shared)
     for kind, name in (("markdown", "report.md"), ("html", "report.html")):
-        click.echo(f"report {report(store, kind, output=output / name)}")
-    click.echo(f"store  {store}")
+        say(f"report {report(store, kind, output=output / name)}")
+    say(f"store  {store}")
 
 
 def _train(arch: str, folder: Path, device: str, seed: int) -> str:
@@ -87,10 +88,10 @@ def _train(arch: str, folder: Path, device: str, seed: int) -> str:
             device=device,
             on_event=_epoch,
         )
-        click.echo(f"train {arch}: accuracy {result.accuracy:.1%} after {result.seconds:.0f} s", err=True)
+        say(f"train {arch}: accuracy {result.accuracy:.1%} after {result.seconds:.0f} s", err=True)
     return str(folder)
 
 
 def _epoch(event: Event) -> None:
     if event["event"] == "epoch":
-        click.echo(f"train: epoch {event['epoch']:g}, loss {event['loss']:.3f}", err=True)
+        say(f"train: epoch {event['epoch']:g}, loss {event['loss']:.3f}", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..console.options import store_option
+from ..console.output import say
 from ..errors import InputError
 
 
@@ -43,6 +44,6 @@ def report(
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
     written = write(store, format_name, output=output, baseline=baseline, with_cost=with_cost)
     if isinstance(written, Path):
-        click.echo(f"Wrote {written}", err=format_name in DATA_FORMATS)
+        say(f"Wrote {written}", err=format_name in DATA_FORMATS)
     else:
-        click.echo(written, nl=False)
+        say(written, nl=False)

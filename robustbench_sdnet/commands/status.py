@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from ..console import options
+from ..console.output import say, say_json
 
 
 @click.command()
@@ -28,7 +27,7 @@ def status(store: str, as_json: bool) -> None:
         check(opened)
         rows = read_status(opened)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
         return
     from tabulate import tabulate
 
@@ -37,4 +36,4 @@ def status(store: str, as_json: bool) -> None:
     shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
     lines = [[row[key] for key in keys] for row in shown]
     headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
-    click.echo(tabulate(lines, headers=headers) if lines else f"{opened.shown} holds no cells yet.")
+    say(tabulate(lines, headers=headers) if lines else f"{opened.shown} holds no cells yet.")

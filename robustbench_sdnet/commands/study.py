@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..console import options
+from ..console.output import say, say_json
 from ..console.progress import shown_progress
 from ..console.tables import say_doubts, say_fit
 
@@ -132,14 +132,12 @@ def study(
     written = _report(store, output)
     if as_json:
         shown = {**asdict(found), "reports": [str(path) for path in written]}
-        click.echo(json.dumps(shown, indent=2, allow_nan=False))
+        say_json(shown)
         return
     for item in found.conclusion:
-        click.echo(
-            textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n"
-        )
+        say(textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n")
     for path in written:
-        click.echo(f"report {path}")
+        say(f"report {path}")
 
 
 def _data_of(model: str) -> str | None:
@@ -154,7 +152,7 @@ def _say_check(cell: Cell) -> None:
 
     lam = lambda_value(cell.lam)
     at = "" if lam is None else f" at lambda {lam}"
-    click.echo(f"Checking {cell.perturbation.label} on {cell.model.name}{at}.", err=True)
+    say(f"Checking {cell.perturbation.label} on {cell.model.name}{at}.", err=True)
 
 
 def _report(store: str, output: Path | None) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import check_device, data_root_option, device_option, json_option, parse_pairs
+from ..console.output import say
 from ..wording import counted
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def train(
     if dry_run:
         import yaml
 
-        click.echo(yaml.safe_dump(resolved.to_dict(), sort_keys=False), nl=False)
+        say(yaml.safe_dump(resolved.to_dict(), sort_keys=False), nl=False)
         return None
     if devices is not None and devices > 1 and "WORLD_SIZE" not in os.environ:
         from ..training.run.launch import launch
@@ -131,10 +132,10 @@ def _train(
     if not first:
         return
     if as_json:
-        click.echo(json.dumps(result.to_dict()))
+        say(json.dumps(result.to_dict()))
     else:
-        click.echo(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
-        click.echo(f"checkpoint {result.best}")
+        say(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
+        say(f"checkpoint {result.best}")
 
 
 class Screen:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from .output import say
 
 if TYPE_CHECKING:
     from ..running.runner import Progress
@@ -56,10 +56,10 @@ def _once(verb: str) -> Callable[[Progress], None]:
     def update(progress: Progress) -> None:
         nonlocal tenth
         if progress.done_shards == 0:
-            click.echo(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.", err=True)
+            say(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.", err=True)
         reached = 10 * progress.done_cost // progress.cost if progress.cost else 10
         if progress.done_shards and reached > tenth:
             tenth = reached
-            click.echo(f"{verb}: {10 * reached} % ({progress.label})", err=True)
+            say(f"{verb}: {10 * reached} % ({progress.label})", err=True)
 
     return update

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..specs import DEFAULT_STORE, distance_text
 from . import findings
+from .output import say, say_json, warn
 from .progress import shown_progress
 
 if TYPE_CHECKING:
@@ -85,14 +83,14 @@ def finish(
     say_silence(snapshot)
     rows = records(snapshot)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, allow_nan=False, default=str))
+        say_json(rows)
         return
-    click.echo(table(rows))
+    say(table(rows))
     if any(_distance(row) for row in rows):
-        click.echo(MEDIAN)
+        say(MEDIAN)
     for line in failures:
-        click.echo(line)
-    click.echo(
+        say(line)
+    say(
         f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(asked.store)}. "
         f"Draw the report: sdnet-bench report to markdown{_store_option(asked.store)}"
     )
@@ -103,9 +101,9 @@ def say_doubts(ready: Ready) -> None:
     from ..diagnostics.doubts import input_doubts, training_doubts
 
     for doubt in (*ready.notes, *training_doubts(ready.models, ready.data, ready.setting.data_root)):
-        click.echo(f"Warning: {doubt}", err=True)
+        warn(doubt)
     for doubt in input_doubts(ready.models, ready.worker):
-        click.echo(f"Warning: {doubt}", err=True)
+        warn(doubt)
 
 
 def say_silence(snapshot: Snapshot) -> None:
@@ -115,7 +113,7 @@ def say_silence(snapshot: Snapshot) -> None:
     for answered in snapshot.answered:
         found = stands_still(answered.cost.gradients, answered.cost.silent)
         if found and answered.cell.kind == "attack":
-            click.echo(f"Warning: {_name(answered.cell)}: {found} Its accuracy is untrusted.", err=True)
+            warn(f"{_name(answered.cell)}: {found} Its accuracy is untrusted.")
 
 
 def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
@@ -130,7 +128,7 @@ def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) ->
             store=store,
             worker=ready.worker,
             cheap=cheap,
-            on_check=lambda cell: click.echo(f"Checking {names[cell.id]}.", err=True),
+            on_check=lambda cell: say(f"Checking {names[cell.id]}.", err=True),
         )
     lines = [
         f"{verdict.verdict}: {names[cell_id]}: {verdict.check}: {verdict.sentence}"
@@ -163,7 +161,7 @@ def _save(ready: Ready, cells: Sequence[Cell], asked: Asked, saving: Saving) -> 
             eight_bit=saving.eight_bit,
         ):
             rounded = "" if saved.accuracy_8bit is None else f", rounded to 8 bits {saved.accuracy_8bit:.1%}"
-            click.echo(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
+            say(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
 
 
 def say_fit(fit: FitProgress) -> None:
@@ -174,9 +172,9 @@ def say_fit(fit: FitProgress) -> None:
         left = fit.seconds / fit.done * (fit.steps - fit.done)
         text += f": {fit.done / fit.steps:.0%}, {left:.0f} s left"
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text}", nl=fit.done == fit.steps, err=True)
+        say(f"\r\x1b[K{text}", nl=fit.done == fit.steps, err=True)
     elif not fit.done or 5 * fit.done // fit.steps > 5 * (fit.done - 1) // fit.steps:
-        click.echo(f"{text}.", err=True)
+        say(f"{text}.", err=True)
 
 
 def table(rows: Sequence[Record]) -> str:

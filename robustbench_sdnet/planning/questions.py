@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -243,7 +244,7 @@ def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | N
     if not cards:
         raise InputError(
             f"No model trained on {trained_on} is at hand. "
-            f"Run 'sdnet-bench train {trained_on} sdnet20' or give --model."
+            f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
         )
     specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
     return _distinct(sorted(specs.values(), key=lambda spec: spec.name))

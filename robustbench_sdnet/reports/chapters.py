@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -202,4 +203,6 @@ def _corruption_curves(results: Results, data: str, model: str, source: str) -> 
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60]
+    # Two names that differ must not share a file.
+    return plain if plain == name else f"{plain or 'unnamed'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

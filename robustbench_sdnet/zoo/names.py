@@ -8,6 +8,7 @@ or an exported file (.pt, .pt2). External sources may end in "?mean=...&std=..."
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def kind_of(source: str) -> str:
         return "run"
     if path.suffix in _PICKLED:
         raise InputError(
-            f"'{name}' is a pickled checkpoint. Import it first: sdnet-bench zoo import {name} -h"
+            f"'{name}' is a pickled checkpoint. Import it first: sdnet-bench zoo import {shlex.quote(name)} -h"
         )
     if path.suffix in _EXPORTED:
         return "exported"

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from ...console import options
+from ...console.output import say, say_json
 from .importing import import_model
 from .models import export, shown_share, verify
 
@@ -38,7 +39,7 @@ def list_models(as_json: bool) -> None:
 
     rows = [listing(item) for item in entries()]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
         return
     from tabulate import tabulate
 
@@ -52,7 +53,7 @@ def list_models(as_json: bool) -> None:
         ]
         for row in rows
     ]
-    click.echo(
+    say(
         tabulate(lines, headers=["name", "architecture", "recipe", "accuracy", "here"]) or "The zoo is empty."
     )
 
@@ -76,12 +77,12 @@ def info(model: str, as_json: bool) -> None:
         card = asdict(describe_model(model))
         row = card | row | {"path": None if card["path"] is None else str(card["path"])}
     if as_json:
-        click.echo(json.dumps(row, indent=2, default=str))
+        say_json(row)
         return
     from tabulate import tabulate
 
     shown = [(key, json.dumps(value) if isinstance(value, dict) else value) for key, value in row.items()]
-    click.echo(tabulate(shown, tablefmt="plain", disable_numparse=True))
+    say(tabulate(shown, tablefmt="plain", disable_numparse=True))
 
 
 @zoo.command()
@@ -106,9 +107,9 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
     with shown_share("fetching", quiet=as_json) as update:
         path = bring(source, place=place, sha256=sha256, on_progress=update)
     if as_json:
-        click.echo(json.dumps({"source": source, "path": str(path), "sha256": sha256_of(path)}))
+        say(json.dumps({"source": source, "path": str(path), "sha256": sha256_of(path)}))
     else:
-        click.echo(f"{source} is at {path}")
+        say(f"{source} is at {path}")
 
 
 for command in (import_model, verify, export):

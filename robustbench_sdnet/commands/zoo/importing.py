@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ...console import options
+from ...console.output import say
 from ...errors import InputError
 
 
@@ -111,9 +112,7 @@ def import_model(
         "data": data,
         "weights_hash": card.weights_hash,
     }
-    click.echo(
-        json.dumps(row) if as_json else f"Imported {checkpoint} into {folder}/. Use it: --model {folder}"
-    )
+    say(json.dumps(row) if as_json else f"Imported {checkpoint} into {folder}/. Use it: --model {folder}")
 
 
 def _refuse_another(folder: Path, weights: str) -> None:

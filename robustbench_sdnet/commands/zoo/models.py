@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ...console import options
+from ...console.output import say, say_json, warn
 from ...errors import InputError
 from ...wording import counted
 
@@ -78,17 +79,17 @@ def verify(
         for model in chosen
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
     else:
         for row in rows:
             stated = "nothing stated" if row["stated"] is None else f"stated {100 * row['stated']:.2f} %"
-            click.echo(
+            say(
                 f"{_VERDICTS[row['matches']]} {row['name']}: {100 * row['measured']:.2f} % "
                 f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {counted(row['n'], 'image')} of "
                 f"{row['data']}, {stated}"
             )
             for warning in filter(None, (row["warning"], row["other_data"])):
-                click.echo(f"  {warning}")
+                say(f"  {warning}")
     if any(row["matches"] is False for row in rows):
         raise click.exceptions.Exit(1)
 
@@ -188,7 +189,7 @@ def export(
     own_checkpoint(checkpoint)
     card = describe_model(checkpoint)
     if card.data and short_name(card.data) != data:
-        click.echo(f"Warning: '{name}' says {data}, but {checkpoint} was trained on {card.data}.", err=True)
+        warn(f"'{name}' says {data}, but {checkpoint} was trained on {card.data}.")
     from ...zoo.shelf.index import listing
     from ...zoo.shelf.publish import add_to_zoo, export_model
 
@@ -209,7 +210,7 @@ def export(
             folder=folder,
         )
         row = listing(item)
-    click.echo(
+    say(
         json.dumps(row) if as_json else f"Exported {checkpoint} as {name}: {row.get('path') or row['source']}"
     )
 

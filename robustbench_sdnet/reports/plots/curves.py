@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..numbers import Estimate
-from .style import FAINT, LINES, RC, TEXT, new_figure, plain
+from .style import FAINT, LINES, RC, TEXT, drawn, new_figure, plain
 
 Colour = str | tuple[float, float, float, float]
 
@@ -76,7 +76,7 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
 def _panel(axes: Axes, panel: Panel) -> None:
     plain(axes)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title(panel.title, loc="left", color=TEXT)
+    axes.set_title(drawn(panel.title), loc="left", color=TEXT)
     numbers = sorted({x for line in panel.lines for x, _ in line.points if not isinstance(x, str)})
     names = sorted({x for line in panel.lines for x, _ in line.points if isinstance(x, str)})
     span = (numbers[-1] - numbers[0]) if len(numbers) > 1 else 1.0
@@ -94,7 +94,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         return
     shown = _thinned(numbers)
-    axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *places])
+    axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *map(drawn, places)])
     for label in axes.get_xticklabels()[len(shown) :]:
         label.set(rotation=90, fontsize=7.5)
 
@@ -141,7 +141,7 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
         # One entry for what has the same name in several colours, as random noise beside every model has.
         colour = lines[0].colour if len({line.colour for line in lines}) == 1 else FAINT
         style: Any = (0, (3, 1.5)) if lines[0].faint else "-"
-        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.6, label=label))
+        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.6, label=drawn(label)))
     if any(value.untrusted for panel in panels for line in panel.lines for _, value in line.points):
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")

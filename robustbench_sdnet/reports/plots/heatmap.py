@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ..numbers import Estimate
 from ..results import distinct
 from ..tables.corruptions import levels_run
-from .style import ACCURACY, GROUND, RC, TEXT, new_figure, plain
+from .style import ACCURACY, GROUND, RC, TEXT, drawn, new_figure, plain
 
 Grid = Mapping[str, Mapping[int, Estimate]]
 PANELS_IN_A_ROW = 3
@@ -35,7 +35,7 @@ def draw(grids: Mapping[str, Grid], category: Mapping[str, str]) -> Figure:
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes, (label, grid) in zip(panels, grids.items(), strict=False):
             _panel(axes, grid, names, levels, category)
-            axes.set_title(label, loc="left", color=TEXT)
+            axes.set_title(drawn(label), loc="left", color=TEXT)
         for axes in panels[len(grids) :]:
             axes.set_visible(False)
         for axes in panels[: len(grids)][-columns:]:

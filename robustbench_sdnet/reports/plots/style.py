@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import Any
 
 import matplotlib as mpl
@@ -12,9 +13,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from ...wording import visible
+
 TEXT = "#39404a"
 FAINT = "#8a919c"
 LINES = "#d9dde3"
+LONGEST_DRAWN = 60  # letters of a name
 # White on paper, the page's own ground on a page; a level off, so that it is not taken for white text.
 GROUND = "#fffffe"
 # Told apart by people with any colour vision, on white and on dark ground.
@@ -32,6 +36,7 @@ RC: Any = {
     "axes.labelsize": 9.0,
     "svg.hashsalt": "sdnet-bench",
     "svg.fonttype": "path",
+    "text.parse_math": False,  # names are drawn as they are, dollar signs too
 }
 
 
@@ -56,6 +61,11 @@ def plain(axes: Axes, *, grid: bool = True) -> None:
     if grid:
         axes.grid(axis="y", color=LINES, linewidth=0.7)
         axes.set_axisbelow(True)
+
+
+def drawn(name: str) -> str:
+    """A name as figures draw it: without characters that have no shape, and cut where it would fill the figure."""
+    return visible(name if len(name) <= LONGEST_DRAWN else f"{name[:LONGEST_DRAWN]}...")
 
 
 def strength(position: int, count: int) -> tuple[float, float, float, float]:
@@ -94,7 +104,9 @@ def to_svg(figure: Figure, name: str) -> str:
 
 def _save(figure: Figure, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context(RC):
+    with mpl.rc_context(RC), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         # The stubs type every option apart.
         figure.savefig(buffer, format=kind, **options)  # type: ignore[arg-type]
     return buffer.getvalue()

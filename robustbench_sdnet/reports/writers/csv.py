@@ -8,6 +8,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...wording import visible
+
+FORMULA = ("=", "+", "-", "@")
+
 
 def render(records: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
     """One line a record under a line of names; values that are lists or mappings as JSON.
@@ -23,6 +27,10 @@ def render(records: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> Any:
+    """The value as a cell: texts visible on one line, and not taken by a spreadsheet for something to compute."""
+    if isinstance(value, str):
+        value = visible(value)
+        return f"'{value}" if value.startswith(FORMULA) else value
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, sort_keys=True)
     return "" if value is None or value != value else value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from string import Template
 
-from ...wording import counted
+from ...wording import counted, visible
 from ..document import Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -40,7 +40,7 @@ def render(document: Document, svg: Callable[[Figure], str]) -> str:
 
 def escape(text: str) -> str:
     """Text that means itself, also inside an attribute."""
-    return html.escape(" ".join(text.split()))
+    return html.escape(visible(" ".join(text.split())))
 
 
 def _link(section: Section, anchor: str) -> str:

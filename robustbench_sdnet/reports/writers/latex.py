@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...wording import counted
+from ...wording import counted, visible
 from ..document import Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -55,7 +55,7 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
 
 def escape(text: str) -> str:
     """Text that means itself; characters outside ASCII, which a class may not know, as question marks."""
-    plain = " ".join(text.split()).encode("ascii", "replace").decode()
+    plain = visible(" ".join(text.split())).encode("ascii", "replace").decode()
     return "".join(_SPECIAL.get(character, character) for character in plain)
 
 

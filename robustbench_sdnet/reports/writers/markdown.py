@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tabulate import tabulate
 
-from ...wording import counted
+from ...wording import counted, visible
 from ..document import Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -29,7 +29,7 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
 
 def escape(text: str) -> str:
     """Text that means itself: no markup, HTML or table borders. Underscores inside words stay as they are."""
-    text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", visible(" ".join(text.split())))
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -21,7 +22,8 @@ def failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError:
     """
     if lost_another(error):
         return TrainingError(
-            f"Another training process has gone. The last saved state is whole: go on with --resume --output {folder}."
+            "Another training process has gone. The last saved state is whole: go on with "
+            f"--resume --output {shlex.quote(str(folder))}."
         )
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
         remedy = "Take a smaller batch (--set train.batch_size=N) or more devices"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -184,7 +185,7 @@ class Run:
             self.save()
             raise TrainingError(
                 f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
-                f"is saved. Go on with --resume --output {self.folder}."
+                f"is saved. Go on with --resume --output {shlex.quote(str(self.folder))}."
             )
         if time.monotonic() - self._saved_at >= 60 * self.recipe.train.save_minutes and self.rank == 0:
             self.save()

@@ -1,0 +1,25 @@
+"""What commands print: every text passes here, so that no name from outside steers the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ..wording import visible
+
+
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text of one line or more, its control characters written out."""
+    click.echo(visible(str(text), keep="\n\t"), err=err, nl=nl)
+
+
+def say_json(value: Any) -> None:
+    """Print JSON for machines; a number that is undefined is an error, as JSON has none."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def warn(text: object) -> None:
+    """Print a warning on standard error."""
+    say(f"Warning: {text}", err=True)
