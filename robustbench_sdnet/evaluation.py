@@ -111,12 +111,14 @@ class Study:
         comparisons: exact paired tests between models and lambdas, as the report prints them.
         rivals: what other perturbations of the same ball broke that the direct attack left.
         conclusion: `question` ("noise", "adversary", "masking") and `answer`, a sentence drawn from the numbers alone.
+        failed: by name why models gave no answers, or not all.
     """
 
     records: list[Record]
     comparisons: list[dict[str, Any]]
     rivals: list[dict[str, Any]]
     conclusion: list[dict[str, str]]
+    failed: dict[str, str]
 
 
 def study(
@@ -144,7 +146,7 @@ def study(
 
     Raises:
         InputError: something asked for is unknown or out of range.
-        ModelError: a model failed; the others' answers are stored.
+        ModelError: every model failed; a part of them is named in `failed`.
         StoreError: the store cannot be written.
     """
     from .planning.study import budget_named
@@ -174,7 +176,7 @@ def run_study(
     from .diagnostics.of_study import Watching, answer_study
     from .reports.conclusion import sentences
 
-    cells = answer_study(
+    cells, failed = answer_study(
         setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()
     )
     models, data = {cell.model for cell in cells}, {cell.data.content for cell in cells}
@@ -187,7 +189,13 @@ def run_study(
     ]
     missed = [one for one in rivals(snapshot) if one.model in models and one.content in data]
     answers = [{"question": asked, "answer": text} for asked, text in sentences(found, compared, missed)]
-    return Study(flat(found), [one.record() for one in compared], [one.record() for one in missed], answers)
+    return Study(
+        flat(found),
+        [one.record() for one in compared],
+        [one.record() for one in missed],
+        answers,
+        dict(failed),
+    )
 
 
 def diagnose(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from ..console import options
 from ..console.output import say, say_json
 from ..console.progress import shown_progress
 from ..console.tables import say_doubts, say_fit
+from ..errors import ModelError
 
 if TYPE_CHECKING:
     from ..specs import Cell
@@ -105,7 +107,7 @@ def study(
 
     setting = Setting(
         models=models,
-        data=data or _data_of(models[0]),
+        data=data or _data_of(models),
         data_root=data_root,
         limit=limit,
         device=device,
@@ -133,18 +135,22 @@ def study(
     if as_json:
         shown = {**asdict(found), "reports": [str(path) for path in written]}
         say_json(shown)
-        return
-    for item in found.conclusion:
+    for item in () if as_json else found.conclusion:
         say(textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n")
-    for path in written:
+    for path in () if as_json else written:
         say(f"report {path}")
+    if found.failed:
+        raise ModelError(" | ".join(found.failed.values()))
 
 
-def _data_of(model: str) -> str | None:
-    """The data set that the first model was trained on."""
+def _data_of(models: tuple[str, ...]) -> str | None:
+    """The data set that the first model was trained on that says so."""
     from ..zoo.names import describe_model
 
-    return describe_model(model).data or None
+    for model in models:
+        with suppress(ModelError):  # the run names it, and goes on with the others
+            return describe_model(model).data or None
+    return None
 
 
 def _say_check(cell: Cell) -> None:

@@ -71,11 +71,21 @@ def finish(
     from ..answers.records import records
     from ..answers.snapshot import Snapshot
     from ..running.ready import answer
+    from ..running.runner import ModelsFailed
     from ..store.database import shown
 
     say_doubts(ready)
-    with shown_progress(verb, quiet=as_json) as update:
-        progress = answer(ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update)
+    failure = None
+    try:
+        with shown_progress(verb, quiet=as_json) as update:
+            progress = answer(
+                ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update
+            )
+    except ModelsFailed as error:  # what the others answered is shown all the same
+        failure, progress = error, error.progress
+        cells = [cell for cell in cells if cell.model.name not in progress.failed]
+        if not cells:
+            raise
     failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
     if saving:
         _save(ready, cells, asked, saving)
@@ -84,6 +94,8 @@ def finish(
     rows = records(snapshot)
     if as_json:
         say_json(rows)
+        if failure:
+            raise failure
         return
     say(table(rows))
     if any(_distance(row) for row in rows):
@@ -94,6 +106,8 @@ def finish(
         f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(asked.store)}. "
         f"Draw the report: sdnet-bench report to markdown{_store_option(asked.store)}"
     )
+    if failure:
+        raise failure
 
 
 def say_doubts(ready: Ready) -> None:

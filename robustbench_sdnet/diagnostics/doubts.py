@@ -11,11 +11,11 @@ from ..data import short_name
 from ..data.tensors import to_images
 from ..errors import SdnetBenchError
 from ..planning.questions import shown_name, train_hash, training_set
-from ..running.predict import named_errors
 from ..running.worker import Worker
 from ..specs import ModelSpec
 from ..zoo import check_input
 from ..zoo.names import describe_model
+from ..zoo.others.guard import HALVES, External, named_errors
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -85,9 +85,12 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
         return
     for spec in outside:
         try:
+            model = worker.model(spec)
             with named_errors(spec.name):
-                doubt = check_input(worker.model(spec), images)
+                doubt = check_input(model, images)
         except SdnetBenchError:
             continue
+        if isinstance(model, External) and model.dtype in HALVES:
+            yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
         if doubt:
             yield f"{spec.name}: {doubt}"

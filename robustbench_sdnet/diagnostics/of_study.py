@@ -10,7 +10,7 @@ from ..planning import questions
 from ..planning.setting import Setting
 from ..planning.study import NOISES, Budget, lambdas
 from ..running import policies
-from ..running.ready import Ready, answer, attack_plan, corruption_plan, prepare
+from ..running.ready import Ready, answer_some, attack_plan, corruption_plan, prepare
 from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
@@ -48,7 +48,7 @@ def answer_study(
     seed: int = 0,
     scope: str = "stem",
     watching: Watching = Watching(),
-) -> list[Cell]:
+) -> tuple[list[Cell], Mapping[str, str]]:
     """Ask everything, store every answer, and diagnose the attacks; what is stored already is not done again.
 
     Args:
@@ -57,11 +57,11 @@ def answer_study(
         scope: the layers that lambda is set on, "stem" or "all".
 
     Returns:
-        Every cell of the study.
+        Every cell of the study, and by name why models failed; the others' answers are stored.
 
     Raises:
         InputError: something asked for is unknown, or no training images to fit a policy on.
-        ModelError: a model failed; the others' answers are stored.
+        ModelError: every model failed.
         StoreError: the store cannot be written.
     """
     setting = replace(setting, calibration_images=budget.calibration)
@@ -75,14 +75,14 @@ def answer_study(
     noises = questions.corruptions_of(ready.data, NOISES, budget.severities, seed=seed)
     cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
     with watching.stage("noise") as update:
-        answer(replace(ready, count=count), cells, setting, on_progress=update)
+        ready = answer_some(replace(ready, count=count), cells, update)
     attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
     ready = replace(ready, count=attacked)
     before = _stored(setting.store)
     with watching.stage("attacks") as update:
-        answer(ready, attacks, setting, on_progress=update)
+        ready = answer_some(ready, attacks, update)
     _diagnose(ready, attacks, setting.store, before, budget, watching.check)
-    return list(dict.fromkeys([*cells, *attacks]))
+    return list(dict.fromkeys([*cells, *attacks])), ready.failed
 
 
 def attack_cells(
@@ -121,7 +121,8 @@ def _diagnose(
         todo = []
         for cell in cells:
             if (
-                isinstance(cell.perturbation, AttackSpec)
+                cell.model in ready.models
+                and isinstance(cell.perturbation, AttackSpec)
                 and cell.perturbation.name == "pgd"
                 and not cell.warm
             ):

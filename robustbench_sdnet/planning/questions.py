@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.registry import corruption_info, expand
-from ..errors import InputError
+from ..errors import InputError, ModelError
 from ..specs import (
     NORMS,
     AttackSpec,
@@ -228,26 +228,39 @@ def model_spec(card: ModelCard) -> ModelSpec:
     )
 
 
-def model_specs(names: Sequence[str], data: ImageData, runs: Path, root: str | None) -> list[ModelSpec]:
+def model_specs(
+    names: Sequence[str], data: ImageData, runs: Path, root: str | None
+) -> tuple[list[ModelSpec], dict[str, str]]:
     """The models of that name, or every model at hand that was trained on the data set.
+
+    Returns:
+        The models, and by name why others could not be loaded.
 
     Raises:
         InputError: an unknown name, or no model at hand.
+        ModelError: no model could be loaded.
     """
     from ..zoo.names import describe_model, find_models
 
     trained_on = training_set(data.name)
     if names:
-        cards = [describe_model(name, data.image_shape) for name in names]
+        cards, failed = [], {}
+        for name in names:
+            try:
+                cards.append(describe_model(name, data.image_shape))
+            except ModelError as error:
+                failed[name] = str(error)
+        if not cards:
+            raise ModelError(" | ".join(failed.values()))
     else:
-        cards = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
+        cards, failed = find_models(trained_on, train_hash=train_hash(data, root), runs=runs), {}
     if not cards:
         raise InputError(
             f"No model trained on {trained_on} is at hand. "
             f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
         )
     specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
-    return _distinct(sorted(specs.values(), key=lambda spec: spec.name))
+    return _distinct(sorted(specs.values(), key=lambda spec: spec.name)), failed
 
 
 def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:

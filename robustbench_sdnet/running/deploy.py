@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..lambdas import WithPolicy, sweep_lambdas
 from ..specs import LambdaSpec
 from ..zoo import use_lambda
-from .predict import checked, named_errors, pad, predict
+from ..zoo.others.guard import named_errors
+from .predict import checked, pad, predict
 from .screening import screened
 
 if TYPE_CHECKING:

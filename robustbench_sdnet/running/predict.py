@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..errors import ModelError, SdnetBenchError
+from ..errors import ModelError
+from ..zoo.others.guard import named_errors
 from .ladder import batches
 
 Classifier = Callable[[Tensor], Tensor]
@@ -35,20 +35,6 @@ def pad(images: Tensor, size: int) -> Tensor:
     """The images, the last one repeated up to `size`."""
     lacking = size - len(images)
     return torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)]) if lacking else images
-
-
-@contextmanager
-def named_errors(name: str) -> Iterator[None]:
-    """Turn what a model raises into one line with its name."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise ModelError(f"{name} does not fit the device's memory. Take a smaller --batch-size.") from error
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        if isinstance(error, SdnetBenchError):
-            raise
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{name} failed in its forward pass: {first}") from error
 
 
 def checked(found: Tensor, count: int, name: str) -> Tensor:

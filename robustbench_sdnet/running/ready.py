@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from ..store.store import Store
 from . import policies
 from .device import pick_batch_size, pick_device
 from .predict import predict
-from .runner import Progress, run
+from .runner import ModelsFailed, Progress, run
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Ready:
     """A setting resolved: the images, the models that will be asked, and a worker for them.
 
     Attributes:
+        failed: models that could not be loaded, with the reason; the others are asked.
         notes: one line for whatever was damaged in the store and is dropped, and for every model that changed since its
             answers were stored, or is randomised.
     """
@@ -44,6 +45,7 @@ class Ready:
     worker: Worker
     count: int
     notes: Sequence[str] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def with_fits(
         self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
@@ -116,12 +118,12 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     name = setting.data or questions.default_data(Path(setting.runs))
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
-    specs = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
+    specs, failed = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
     models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
-    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)), notes)
+    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)), notes, failed)
 
 
 def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:
@@ -164,8 +166,29 @@ def answer(
             worker=ready.worker,
             count=ready.count,
             keep_images=keep_images,
+            failed=ready.failed,
             on_progress=on_progress,
         )
+
+
+def answer_some(
+    ready: Ready, cells: Sequence[Cell], on_progress: Callable[[Progress], None] = lambda progress: None
+) -> Ready:
+    """Answer cells as `answer` does; models that fail are left out of what is returned, for what follows.
+
+    Raises:
+        ModelsFailed: every model failed.
+        StoreError: the store cannot be written.
+    """
+    try:
+        answer(ready, cells, ready.setting, on_progress=on_progress)
+    except ModelsFailed as error:
+        failed = error.progress.failed
+        models = [model for model in ready.models if model.name not in failed]
+        if not models:
+            raise
+        return replace(ready, models=models, failed=failed)
+    return ready
 
 
 def corruption_plan(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ..errors import ModelError
 from ..planning.plan import Range, Task, missing, tasks
@@ -32,6 +33,14 @@ class Progress:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+class ModelsFailed(ModelError):
+    """Models failed in a run; the others' answers are stored."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(" | ".join(progress.failed.values()))
+        self.progress = progress
+
+
 def run(
     cells: Sequence[Cell],
     *,
@@ -39,6 +48,7 @@ def run(
     worker: Worker,
     count: int,
     keep_images: bool = False,
+    failed: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Answer every cell on the first `count` samples and store the answers.
@@ -47,11 +57,12 @@ def run(
 
     Args:
         cells: the plan, parents before children.
+        failed: models that failed before the run began, with the reason; they are in no cell.
         keep_images: keep every attack's perturbed images, not only those that a later cell needs.
         on_progress: called before the first task and after each.
 
     Raises:
-        ModelError: a model failed; everything else is stored.
+        ModelsFailed: a model failed; everything else is stored.
         StoreError: the store cannot be written.
     """
     by_id = {cell.id: cell for cell in cells}
@@ -65,6 +76,7 @@ def run(
         shards=sum(len(task.cells) for task in todo),
         stored=sum(len(found) for cell_id, found in store.ranges().items() if cell_id in by_id),
         cost=sum(task.cost for task in todo),
+        failed=dict(failed),
     )
     on_progress(progress)
     for task, answers in local.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
@@ -80,7 +92,7 @@ def run(
         progress.label = _label(task)
         on_progress(progress)
     if progress.failed:
-        raise ModelError(" | ".join(progress.failed.values()))
+        raise ModelsFailed(progress)
     return progress
 
 

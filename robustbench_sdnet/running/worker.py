@@ -26,6 +26,7 @@ from ..planning.plan import Task
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.outcome import Outcome
 from ..version import VERSION
+from ..zoo.others.guard import named_errors
 from .deploy import Answered, deployed, logits_at_each
 from .ladder import batches
 from .predict import check_labels, margins
@@ -219,7 +220,7 @@ class Worker:
 
         if not spec.has_lambda:
             return None
-        with torch.no_grad():
+        with named_errors(spec.name), torch.no_grad():
             return torch.cat(
                 [residuals(model, images[a:b]) for a, b, _ in batches(len(images), self.batch_size)]
             )

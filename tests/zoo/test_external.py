@@ -187,7 +187,7 @@ def test_what_is_no_logits_is_caught(name: str) -> None:
         ("their_models.sub:none", InputError, "no module named"),
         ("not_there_at_all:make", InputError, "no Python package 'not_there_at_all'"),
         ("their_models:number", InputError, "must return a torch.nn.Module, got int"),
-        ("their_models:broken", ModelError, "RuntimeError: two lines"),
+        ("their_models:broken", ModelError, "raised RuntimeError while it was loaded: two lines"),
         ("missing.pt", InputError, "No model file 'missing.pt'"),
         ("torchvision:resnet19", InputError, "Did you mean 'resnet18'"),
     ],

@@ -122,7 +122,7 @@ class Passes:
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
                 logits = copy(images)
-        except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
+        except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, ModelError):
             return None
         return logits if bool(torch.isfinite(logits).all()) else None
 

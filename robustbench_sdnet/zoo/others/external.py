@@ -5,19 +5,17 @@ Their packages are imported when such a model is asked for, and are no requireme
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from ...errors import InputError, ModelError, SdnetBenchError
+from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ..files.cards import ModelCard
-from .sources import INSTALL, LOADERS, Statistics, working_folder_importable
+from .sources import INSTALL, LOADERS, Loaded, Statistics, working_folder_importable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,33 +84,18 @@ def load_external(kind: str, source: str) -> nn.Module:
         InputError: it cannot be found, or its normalisation is unknown or stated twice.
         ModelError: its own code failed.
     """
-    import torch
 
     from ..nets.sdnet import Classifier
-    from .guard import External, own_normalisation
+    from .guard import External, named_errors, own_normalisation
 
     check_external(kind, source)
     name, mean, std = parse_normalisation(source)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-            warnings.simplefilter("ignore")  # other packages' warnings are not this tool's to print
-            model, stated_mean, stated_std = LOADERS[kind](name)
-    except SdnetBenchError:
-        raise
-    except Exception as error:  # other packages may raise anything: it becomes one line
-        text = " ".join(str(error).split())[:300]
-        if kind in INSTALL and isinstance(error, OSError):  # what urllib and requests raise
-            raise ModelError(
-                f"Model '{source}': its weights cannot be downloaded ({text}). Fetch them where there is a network; "
-                f"they are looked for in {_cache(kind)}."
-            ) from error
-        raise ModelError(f"Model '{source}' could not be loaded: {type(error).__name__}: {text}") from error
-    model.eval()
-    for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
-        weight.requires_grad_(False)
-    if any(weight.dtype == torch.float64 for weight in model.parameters()):
-        model.register_forward_pre_hook(_widen)  # evaluations hand over float32 images
-    inside = own_normalisation(model)
+    with named_errors(f"Model '{source}'", "while it was loaded"):
+        model, stated_mean, stated_std = _loaded(kind, source, name)
+        model.eval()
+        for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
+            weight.requires_grad_(False)
+        inside = own_normalisation(model)
     if mean and inside is not None:
         raise InputError(
             f"Model '{name}' normalises by itself, with mean {inside[0]}. Leave out mean and std."
@@ -128,8 +111,19 @@ def load_external(kind: str, source: str) -> nn.Module:
     return External(model, source, mean, std).eval()
 
 
-def _widen(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].double(), *inputs[1:])
+def _loaded(kind: str, source: str, name: str) -> Loaded:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other packages' warnings are not this tool's to print
+            return LOADERS[kind](name)
+    except OSError as error:
+        if kind not in INSTALL:
+            raise
+        # What urllib and requests raise.
+        raise ModelError(
+            f"Model '{source}': its weights cannot be downloaded ({' '.join(str(error).split())[:300]}). Fetch them "
+            f"where there is a network; they are looked for in {_cache(kind)}."
+        ) from error
 
 
 def _cache(kind: str) -> str:

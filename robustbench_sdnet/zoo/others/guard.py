@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelError
+from ...errors import ModelError, SdnetBenchError
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.resnet import Normalise
 
@@ -18,7 +21,32 @@ _NORMALISER = re.compile(
     r"(image|input|channel)?_?normali[sz](e|er|ation)(layer|bychannelmeanstd)?", re.IGNORECASE
 )
 AS_IS = "as they are"
+HALVES = (torch.float16, torch.bfloat16)
 CLEARLY = 4.0  # how many times nearer another input must come to the BatchNorm statistics to be called the right one
+
+
+@contextmanager
+def named_errors(name: str, doing: str = "") -> Iterator[None]:
+    """Run a model's code: what it prints goes to standard error, and what it raises becomes one line with its name.
+
+    Args:
+        name: the model, for messages.
+        doing: what it does, where that is not answering ("while it was loaded").
+
+    Raises:
+        ModelError: it raised anything, or asked the process to exit.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except SdnetBenchError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{name} does not fit the device's memory. Take a smaller --batch-size.") from error
+    except (Exception, SystemExit) as error:  # a model may raise anything
+        kind = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
+        text = " ".join(str(error).split())[:300]
+        raise ModelError(f"{name} {kind}{doing and ' ' + doing}{text and ': ' + text}") from error
 
 
 class External(nn.Module):
@@ -27,6 +55,7 @@ class External(nn.Module):
     Attributes:
         arch: the source it came from.
         normalise: what its source says it wants, or nothing where it normalises by itself.
+        dtype: the floating type of its weights, which its images are handed over in; None where they differ.
     """
 
     def __init__(
@@ -34,19 +63,21 @@ class External(nn.Module):
     ) -> None:
         super().__init__()
         self.arch = arch
+        self.dtype = _own_dtype(model)
         self.normalise = Normalise(mean, std) if mean else nn.Identity()
         self.model = model
         self._range_is_known = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, 3, h, w) in [0, 1].
+        """Logits (n, classes) of images (n, 3, h, w) in [0, 1]; float32 where the model's are half precision.
 
         Raises:
-            ModelError: the first images lie outside [0, 1], or the model returns no logits.
+            ModelError: the first images lie outside [0, 1], or the model raises or returns no logits.
         """
         if not self._range_is_known and not torch.compiler.is_compiling():
             self._check_range(images)
-        output = self.model(self.normalise(images))
+        with named_errors(self.arch):
+            output = self.answer(images)
         logits = getattr(output, "logits", output)
         logits = logits[0] if isinstance(logits, tuple | list) else logits
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
@@ -54,7 +85,12 @@ class External(nn.Module):
             raise ModelError(
                 f"'{self.arch}' must return logits (n, classes), got {shape} for {len(images)} images."
             )
-        return logits
+        return logits if logits.dtype not in HALVES else logits.float()
+
+    def answer(self, images: Tensor) -> Any:
+        """What the model returns for images (n, 3, h, w), whatever it is."""
+        inputs = self.normalise(images)
+        return self.model(inputs if self.dtype is None else inputs.to(self.dtype))
 
     def _check_range(self, images: Tensor) -> None:
         """Look at the first batch alone: every look waits for the device."""
@@ -65,6 +101,14 @@ class External(nn.Module):
                 f"'{self.arch}' takes images in [0, 1], got values from {low:.3g} to {high:.3g}. {hint}"
             )
         self._range_is_known = True
+
+
+def _own_dtype(model: nn.Module) -> torch.dtype | None:
+    """The type to hand images over in: float64 where any weight has it, else the one that all weights share."""
+    found = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    if torch.float64 in found:
+        return torch.float64
+    return found.pop() if len(found) == 1 else None
 
 
 class Exported(nn.Module):
@@ -163,10 +207,9 @@ def _distance(model: nn.Module, layer: nn.BatchNorm2d, images: Tensor) -> float:
         raise _Seen
 
     handle = layer.register_forward_pre_hook(keep)
-    inner = model.normalise if isinstance(model, External) else None
     try:
         # The range guard of `External` would refuse what is tried here on purpose.
-        model.model(inner(images)) if isinstance(model, External) and inner is not None else model(images)
+        model.answer(images) if isinstance(model, External) else model(images)
     except _Seen:
         pass
     finally:

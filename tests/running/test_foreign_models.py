@@ -1,0 +1,185 @@
+"""Models of a user that raise, print, exit or compute in half precision: named, and the others go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustbench_sdnet.zoo import load_model
+
+BAD = """
+import sys, warnings
+import torch
+from torch import nn
+
+print("printed while imported")
+
+
+class Own(Exception):
+    pass
+
+
+class Model(nn.Module):
+    def __init__(self, fail=None, calls=0):
+        super().__init__()
+        self.fail, self.calls = fail, calls
+        self.linear = nn.Linear(3, 3, bias=False)
+        self.linear.weight.data = torch.eye(3)
+
+    def forward(self, images):
+        self.calls -= 1
+        if self.fail and self.calls < 0:
+            self.fail()
+        return self.linear(images.mean((2, 3)))
+
+
+def fails(error, calls=0):
+    def fail():
+        raise error
+    return lambda: Model(fail, calls)
+
+
+key = fails(KeyError("k"))
+memory = fails(MemoryError())
+own = fails(Own("mine\\nsecond line"))
+eof = fails(EOFError("no more"))
+pipe = fails(BrokenPipeError(32, "Broken pipe"))
+disk = fails(OSError(28, "No space left on device"))
+assertion = fails(AssertionError("never"))
+missing = fails(ImportError("no such thing"))
+warned = fails(UserWarning("a warning as an error"))
+leaves = fails(SystemExit(0))
+late = fails(KeyError("late"), calls=4)
+good = Model
+
+
+def loading():
+    raise RuntimeError("at load")
+
+
+def leaving():
+    sys.exit(0)
+
+
+def meta():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 3, device="meta"))
+
+
+class Printing(Model):
+    def forward(self, images):
+        print("printed while called")
+        return super().forward(images)
+
+
+def printing():
+    print("printed while loaded")
+    return Printing()
+
+
+def half():
+    return Model().half()
+
+
+def bfloat16():
+    return Model().bfloat16()
+"""
+SAID = {
+    "key": "bad:key raised KeyError: 'k'",
+    "memory": "bad:memory raised MemoryError",
+    "own": "bad:own raised Own: mine second line",
+    "eof": "bad:eof raised EOFError: no more",
+    "pipe": "bad:pipe raised BrokenPipeError: [Errno 32] Broken pipe",
+    "disk": "bad:disk raised OSError: [Errno 28] No space left on device",
+    "assertion": "bad:assertion raised AssertionError: never",
+    "missing": "bad:missing raised ImportError: no such thing",
+    "warned": "bad:warned raised UserWarning: a warning as an error",
+    "leaves": "bad:leaves called sys.exit: 0",
+    "late": "bad:late raised KeyError: 'late'",
+    "loading": "Model 'bad:loading' raised RuntimeError while it was loaded: at load",
+    "leaving": "Model 'bad:leaving' called sys.exit while it was loaded: 0",
+    "meta": "Model 'bad:meta' has weights that cannot be read",
+}
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_npz, monkeypatch):
+    (tmp_path / "bad.py").write_text(BAD)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("bad", None)
+    return tmp_path
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "robustbench_sdnet",
+        *arguments,
+        "--data",
+        "npz:tiny.npz",
+        "--limit",
+        "20",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+
+
+def test_whatever_models_raise_is_named_and_the_others_go_on(folder):
+    models = [part for name in ("good", *SAID) for part in ("--model", f"bad:{name}")]
+    done = _run(folder, "corrupt", "--corruption", "contrast", "--severity", "3", "--json", *models)
+    assert done.returncode == 1, done.stderr
+    rows = json.loads(done.stdout)
+    assert {(row["model"], row["kind"]) for row in rows} == {
+        ("bad:good", "clean"),
+        ("bad:good", "corruption"),
+    }
+    assert [row["accuracy"] for row in rows if row["kind"] == "clean"] == [1.0], (
+        "brightest channel, by design"
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    for said in SAID.values():
+        assert said in line
+    assert "This is a bug" not in done.stderr
+
+
+def test_an_attack_goes_on_with_the_other_models(folder):
+    done = _run(folder, "attack", "fgsm", "--model", "bad:own", "--model", "bad:good", "--eps", "1/255")
+    assert done.returncode == 1
+    assert "bad:own raised Own: mine second line" in done.stderr
+    assert "bad:good" in done.stdout
+    assert "bad:own" not in done.stdout
+
+
+def test_what_a_model_prints_leaves_json_alone(folder):
+    done = _run(
+        folder, "corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--model", "bad:printing"
+    )
+    assert done.returncode == 0, done.stderr
+    assert {row["accuracy"] for row in json.loads(done.stdout) if row["kind"] == "clean"} == {1.0}
+    for when in ("imported", "loaded", "called"):
+        assert f"printed while {when}" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["half", "bfloat16"])
+def test_half_precision_models_compute_in_their_own_precision_and_say_so(folder, name):
+    done = _run(folder, "attack", "pgd", "--set", "steps=3", "--json", "--model", f"bad:{name}")
+    assert done.returncode == 0, done.stderr
+    own = {"half": "float16"}.get(name, name)
+    assert f"bad:{name} computes in its own precision, {own}." in done.stderr
+    assert {row["accuracy"] for row in json.loads(done.stdout) if row["kind"] == "clean"} == {1.0}
+
+
+@pytest.mark.parametrize("name", ["half", "bfloat16", "good"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_of_another_type_are_handed_over_in_the_models(folder, name, dtype):
+    model = load_model(f"bad:{name}")
+    images = torch.zeros(2, 3, 8, 8, dtype=dtype)
+    images[:, 1] = 1
+    logits = model(images)
+    assert logits.dtype == torch.float32
+    assert logits.tolist() == [[0, 1, 0], [0, 1, 0]]
