@@ -8,6 +8,7 @@ from . import (
     training as training,
     zoo as zoo,
 )
+from .answers.frames import outcomes as outcomes, records as records
 from .evaluation import diagnose as diagnose, evaluate as evaluate, study as study, sweep as sweep
 from .reports import report as report
 from .zoo import (

@@ -58,15 +58,13 @@ def evaluate(
         where: store, limit, split, device and the others of `planning.setting.Where`.
 
     Returns:
-        One row a record, the columns of `evaluation.records.FIELDS`.
+        What `records(store)` returns: one row a result.
 
     Raises:
         InputError: something asked for is unknown or out of range.
         ModelError: a model failed; the others' answers are stored.
     """
-    import pandas as pd
-
-    from .answers.records import FIELDS, records
+    from .answers.frames import records
 
     if not set(severities) <= {1, 2, 3, 4, 5}:
         raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
@@ -82,8 +80,7 @@ def evaluate(
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
     answer(ready, cells, setting, on_progress=on_progress)
-    table: pd.DataFrame = pd.DataFrame(records(setting.store), columns=list(FIELDS))
-    return table
+    return records(setting.store)
 
 
 def sweep(

@@ -28,7 +28,7 @@ from ..errors import InputError
 def report(
     to: str, format_name: str | None, store: str, output: Path | None, baseline: str | None, with_cost: bool
 ) -> None:
-    """Write the report of the store as FORMAT: markdown, html, latex, csv or json.
+    """Write the report of the store as FORMAT: markdown, html, latex, csv, json or outcomes (a row an image).
 
     \b
     Examples:
@@ -37,13 +37,13 @@ def report(
       sdnet-bench report to markdown --baseline resnet20
       sdnet-bench report to csv > results.csv
     """
-    from ..reports import DATA_FORMATS, FORMATS, report as write
+    from ..reports import FORMATS, report as write
 
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
     written = write(store, format_name, output=output, baseline=baseline, with_cost=with_cost)
     if isinstance(written, Path):
-        say(f"Wrote {written}", err=format_name in DATA_FORMATS)
+        say(f"Wrote {written}", err=FORMATS[format_name].is_data)
     else:
         say(written, nl=False)

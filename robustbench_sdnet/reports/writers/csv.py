@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...wording import visible
@@ -13,16 +13,13 @@ from ...wording import visible
 FORMULA = ("=", "+", "-", "@")
 
 
-def render(records: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
-    """One line a record under a line of names; values that are lists or mappings as JSON.
-
-    Args:
-        fields: the columns, in order.
-    """
+def render(records: Sequence[Mapping[str, Any]]) -> str:
+    """One line a record under a line of names; values that are lists or mappings as JSON."""
+    fields = list(records[0])
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(fields)
-    writer.writerows([_text(record.get(field)) for field in fields] for record in records)
+    writer.writerows([_text(record[field]) for field in fields] for record in records)
     return buffer.getvalue()
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def render(records: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
-    """The list, one line a field; a number that is undefined is null, as JSON has no NaN.
-
-    Args:
-        fields: the keys, in order.
-    """
-    rows = [{field: _defined(record.get(field)) for field in fields} for record in records]
+def render(records: Sequence[Mapping[str, Any]]) -> str:
+    """The list, one line a field; a number that is undefined is null, as JSON has no NaN."""
+    rows = [{field: _defined(value) for field, value in record.items()} for record in records]
     return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 

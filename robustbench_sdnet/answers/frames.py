@@ -1,0 +1,121 @@
+"""Answers as pandas tables, for users: a view at the end, never a stage on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .records import records as flat_records
+from .rows import data_name, lambda_value
+from .snapshot import Answered, Snapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..store.store import Store
+
+
+def records(store: str | Store | Snapshot) -> pd.DataFrame:
+    """The results of a store, a row each, in the order of `report to json`.
+
+    Args:
+        store: an open store, its URL, or a snapshot of it.
+
+    Returns:
+        A table of these columns:
+        `model`, `arch`, `data`: names of the model, of its architecture and of the data set.
+        `kind`: clean, corruption, noise, attack, worst_case or transfer.
+        `perturbation`: corruption or attack, with the settings that differ from the defaults.
+        `severity`: of a corruption, 1 to 5 (Int64; missing elsewhere and for free levels).
+        `norm`, `eps`: of an attack; eps is the text that was asked for, such as "8/255".
+        `lambda`: the lambda that is deployed, a number or the name of a policy; None without CSC layers.
+        `lambda_attack`: the lambda that the attack took its gradients at.
+        `n`, `accuracy`, `low`, `high`: images, share of them that is right, and its 95 % Wilson interval.
+        `source`: generated, or published where the corrupted images come from files.
+        `verdict`: trusted, untrusted or unchecked, by the attack's diagnostics.
+        `passes_forward`, `passes_backward`: passes through the model, counted image by image.
+        `cell`: id of the answered cell; ids joined by "+" where a row is made of several.
+        `median_distance`: only where the store holds a minimal-norm attack: the distance within which half of the
+        images break, in the units of eps.
+
+    Raises:
+        StoreError: the store does not exist, is damaged, or holds nothing.
+    """
+    import pandas as pd
+
+    rows = flat_records(store)
+    table: pd.DataFrame = pd.DataFrame(rows, columns=list(rows[0]))
+    table["severity"] = table["severity"].astype("Int64")
+    return table
+
+
+def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
+    """What became of every image, a row an image and answered cell, by cell and image.
+
+    Args:
+        store: an open store, its URL, or a snapshot of it.
+
+    Returns:
+        A table of these columns; texts that repeat are categories:
+        `model`, `data`, `kind`, `perturbation`, `severity`, `norm`, `eps`: as in `records`.
+        `lambda`, `lambda_attack`: as in `records`, as text.
+        `image`: the image's id in its data set (int64).
+        `right`: right under the perturbation (bool).
+        `broken_at`: the first step of the attack that broke it; -1: none did, 0: wrong without any (int32).
+        `margin`: logit of the label minus the largest other, under the perturbation (float32).
+        `lambda_used`: the lambda that the prediction was made at; NaN without CSC layers (float32).
+        `residual`: |x - A z|^2 of the stem at the training lambda; NaN without CSC layers (float32).
+        `distance`: norm of a minimal-norm attack's perturbation; NaN elsewhere (float32).
+        `cell`: id of the answered cell.
+
+    Raises:
+        StoreError: the store does not exist, is damaged, or holds nothing.
+    """
+    import pandas as pd
+
+    answered = Snapshot.read(store).exact
+    counts = [len(one.outcome) for one in answered]
+    named = pd.DataFrame([_named(one) for one in answered])
+    columns: dict[str, Any] = {
+        name: pd.Categorical(named[name]).repeat(counts) for name in named if name not in ("severity", "cell")
+    }
+    columns["severity"] = named["severity"].astype("Int64").repeat(counts).array
+    for name, array in _ARRAYS.items():
+        columns[name] = np.concatenate([getattr(one.outcome, array) for one in answered])
+    columns["cell"] = pd.Categorical(named["cell"]).repeat(counts)
+    table: pd.DataFrame = pd.DataFrame(columns, columns=[*named.columns[:-1], *_ARRAYS, "cell"])
+    return table
+
+
+def _named(answered: Answered) -> dict[str, Any]:
+    cell, spec = answered.cell, answered.cell.perturbation
+    eps = getattr(spec, "eps", None)
+    return {
+        "model": cell.model.name,
+        "data": data_name(cell.data),
+        "kind": cell.kind,
+        "perturbation": spec.label,
+        "severity": getattr(spec, "severity", None),
+        "norm": getattr(spec, "norm", None),
+        "eps": eps and eps.text,
+        "lambda": _text(lambda_value(cell.lam)),
+        "lambda_attack": _text(lambda_value(cell.lam_attack)),
+        "cell": answered.id,
+    }
+
+
+def _text(value: float | str | None) -> str | None:
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+# Column -> the array of an outcome that it holds.
+_ARRAYS = {
+    "image": "ids",
+    "right": "right",
+    "broken_at": "broken_at",
+    "margin": "margin",
+    "lambda_used": "lam",
+    "residual": "residual",
+    "distance": "distance",
+}

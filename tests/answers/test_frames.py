@@ -1,0 +1,66 @@
+"""The pandas views: the numbers of the store with their types, a row a result and a row an image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import robustbench_sdnet as rs
+from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.reports.writers import outcomes as outcomes_writer
+
+from ..made_answers import HIGH, NOISE, PGD, cell, made_store, right
+
+
+@pytest.fixture
+def store(tmp_path):
+    answers = [(cell(), right(7)), (cell(PGD, lam=HIGH), right(3)), (cell(NOISE[0]), right(5))]
+    made_store(tmp_path, answers).close()
+    return f"sqlite:///{tmp_path}/made.db"
+
+
+def test_records_are_the_json_with_types(store):
+    table = rs.records(store)
+    rows = json.loads(str(rs.report(store, "json")))
+    assert list(table.columns) == list(rows[0])
+    assert table["accuracy"].tolist() == [row["accuracy"] for row in rows] == [0.7, 0.5, 0.3]
+    assert table["lambda"].tolist() == [0.1, 0.1, 0.5]
+    assert (str(table["severity"].dtype), str(table["n"].dtype)) == ("Int64", "int64")
+    assert table["severity"].tolist()[1] == 1
+    assert table["eps"].tolist()[2] == "8/255"
+
+
+def test_outcomes_have_a_row_an_image_and_cell(store):
+    table = rs.outcomes(store)
+    assert len(table) == 30
+    counts = table.groupby(["kind", "lambda"], observed=True)["right"].sum().to_dict()
+    assert counts == {("clean", "0.1"): 7, ("attack", "0.5"): 3, ("corruption", "0.1"): 5}
+    pgd = table[table["kind"] == "attack"]
+    assert pgd["image"].tolist() == list(range(10))
+    assert (pgd["broken_at"].tolist()[:4], pgd["margin"].tolist()[3]) == ([-1, -1, -1, 0], -1)
+    assert set(pgd["eps"]) == {"8/255"}
+    assert (table["right"].dtype, table["margin"].dtype) == (np.dtype(bool), np.dtype(np.float32))
+    assert set(table["cell"]) == {one.id for one in Snapshot.read(store).answered}
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_outcomes_as_a_file_hold_the_same(ending, store, tmp_path):
+    pytest.importorskip("pyarrow")
+    path = Path(rs.report(store, "outcomes", output=tmp_path / f"out{ending}"))
+    read = pd.read_parquet(path) if ending == ".parquet" else pd.read_csv(path, dtype={"lambda": str})
+    table = rs.outcomes(store)
+    assert list(read.columns) == list(table.columns)
+    for name in ("image", "right", "broken_at", "margin", "lambda", "cell"):
+        assert read[name].tolist() == table[name].tolist()
+
+
+def test_parquet_without_pyarrow_names_the_remedy(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcomes_writer, "ENDING", ".csv")
+    with pytest.raises(InputError, match=r"robustbench-sdnet\[parquet\]"):
+        rs.report(store, "outcomes", output=tmp_path / "out.parquet")
+    assert Path(rs.report(store, "outcomes", output=tmp_path / "out")).read_text().startswith("model,data,")
