@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest_plugins = ("tests.tiny_setting",)
+pytest_plugins = ("tests.tiny_setting", "tests.servers", "pytester")
 
 # Tiny networks gain nothing from threads, which spin when cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

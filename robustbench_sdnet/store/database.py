@@ -108,7 +108,9 @@ class Database:
                 raise ArgumentError("no SQLite or PostgreSQL database")
             if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
                 raise InputError("A store must be a file: write sqlite:///runs/results.db.")
-            engine = sa.create_engine(url)
+            # In a database of no encoding (SQL_ASCII) text would come back as bytes.
+            settings = {} if url.get_backend_name() == "sqlite" else {"client_encoding": "utf8"}
+            engine = sa.create_engine(url, connect_args=settings)
             engine.dialect.create_connect_args(url)
         except ModuleNotFoundError as error:
             remedy = f"Run {_EXTRA}." if error.name == "psycopg" else "Write sqlite:///FILE."

@@ -68,7 +68,7 @@ class ImageTable:
         self._database = database
 
     def keep(self, cell_id: str, start: int, images: Images) -> None:
-        """Write a shard's images in one transaction; the first writer wins.
+        """Write a shard's images in one transaction, in the place of any that are damaged.
 
         Raises:
             StoreError: they cannot be written.
@@ -80,6 +80,8 @@ class ImageTable:
                 part = images[first : first + each]
                 low = start + first
                 row = {"cell_id": cell_id, "start": low, "stop": low + len(part), "images": _encoded(part)}
+                key = (column == row[column.name] for column in IMAGES.primary_key)
+                connection.execute(sa.delete(IMAGES).where(*key))
                 insert_once(connection, IMAGES, row)
 
         self._database.run("write", add)
