@@ -139,13 +139,15 @@ def check_labels(labels: Any, num_classes: int | None, what: str) -> Int64:
     """The labels as (n,) int64.
 
     Args:
-        labels: an array.
+        labels: (n,) or (n, 1).
         num_classes: labels must lie in [0, num_classes); None allows MAX_CLASSES.
         what: the array, for messages.
 
     Raises:
         DataError: not a vector of integers, empty, or out of range.
     """
+    if labels.ndim == 2 and labels.shape[1] == 1:  # a column, as keras and ART write them
+        labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0:
         remedy = "Take the argmax of one-hot labels" if labels.ndim == 2 else "Store class numbers from 0"
         raise DataError(

@@ -53,6 +53,13 @@ def test_npz_gives_back_what_was_saved(tmp_path, arrays):
     assert (held.num_classes, held.image_shape, len(held), held.name) == (4, (8, 10), 5, name)
 
 
+def test_a_column_of_labels_is_flattened_and_not_read_as_one_hot(tmp_path, arrays):
+    columns = {key: arrays[key][:, None] for key in ("y_train", "y_test")}
+    held = data.load(save(tmp_path / "own.npz", arrays, **columns), "test")
+    assert held.labels.tolist() == [0, 1, 2, 3, 0]
+    assert held.num_classes == 4
+
+
 def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
     first = data.load(save(tmp_path / "a.npz", arrays)).content_hash
     again = data.load(save(tmp_path / "b.npz", arrays)).content_hash
