@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..errors import InputError, unknown
-from .registry import attack_info, check_params
+from .registry import ATTACKS, attack_info, check_params
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +30,14 @@ def run(
     precision: str = "auto",
     batch_size: int | None = None,
     early_stop: bool = True,
+    start: Tensor | None = None,
 ) -> AttackResult:
     """Run the attack `name`: native, "torchattacks:NAME" or "foolbox:NAME".
 
     Args:
         eps: radius in the units of `images`; None only for minimal-norm attacks.
         params: the attack's own options, as `check_params` takes them.
+        start: (n, c, h, w) points to begin at, for an attack that can.
 
     Other arguments, the result and the errors are those of `pgd`.
 
@@ -48,16 +50,29 @@ def run(
         raise unknown(f"norm of attack {name}", norm, info.norms)
     if eps is None and not info.minimal_norm:
         raise InputError(f"Attack {name} needs eps, such as 8/255.")
+    extra: dict[str, object] = dict(options)
+    if ":" in name:  # a library's options travel as one mapping, since their names may be any
+        extra = {"name": name.partition(":")[2], "options": options}
+    if start is not None:
+        if not info.starts:
+            raise InputError(f"Attack {name} cannot begin at given points. Known: {_startable()}.")
+        extra["start"] = start
     module, _, function = info.function.partition(":")
-    attack = getattr(importlib.import_module(module), function)
-    extra = {"name": name.partition(":")[2]} if ":" in name else {}
-    result = attack(
-        model, images, labels, eps=eps, norm=norm, seed=seed, sample_ids=sample_ids, precision=precision,
-        batch_size=batch_size, early_stop=early_stop, **extra, **_passed(extra, options),
-    )  # fmt: skip
+    result = getattr(importlib.import_module(module), function)(
+        model,
+        images,
+        labels,
+        eps=eps,
+        norm=norm,
+        seed=seed,
+        sample_ids=sample_ids,
+        precision=precision,
+        batch_size=batch_size,
+        early_stop=early_stop,
+        **extra,
+    )
     return cast("AttackResult", result)
 
 
-def _passed(extra: Mapping[str, str], options: Mapping[str, object]) -> dict[str, object]:
-    """A library's options travel as one mapping, since their names may be any."""
-    return {"options": options} if extra else dict(options)
+def _startable() -> str:
+    return ", ".join(name for name, info in ATTACKS.items() if info.starts)

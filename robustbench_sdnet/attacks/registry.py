@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
+from ..specs import BUDGETED
 from .backends.limits import check_options
-from .signatures import LIBRARIES, library_attack
+from .libraries import LIBRARIES, library_attack
 
 Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
@@ -31,6 +32,8 @@ class AttackInfo:
         version: raised by hand when its answers change.
         summary: one line for help texts.
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
+        choices: the values that a text option may have.
+        starts: it can begin at given points.
     """
 
     name: str
@@ -42,6 +45,7 @@ class AttackInfo:
     summary: str
     minimal_norm: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    starts: bool = False
 
 
 def _native(
@@ -50,49 +54,70 @@ def _native(
     summary: str,
     *,
     kind: str = "attack",
+    norms: tuple[str, ...] = BUDGETED,
     choices: Mapping[str, tuple[str, ...]] | None = None,
     minimal_norm: bool = False,
+    starts: bool = False,
     **params: Value,
 ) -> AttackInfo:
     return AttackInfo(
         name=name,
         function=f"{_PACKAGE}.{function}",
         kind=kind,
-        norms=("linf", "l2"),
+        norms=norms,
         params=MappingProxyType(params),
         version=1,
         summary=summary,
         choices=choices or {},
         minimal_norm=minimal_norm,
+        starts=starts,
     )
 
+
+SQUARE_NORMS = ("linf", "l2", "l1")
 
 _LIST = (
     _native("fgsm", "fgsm:fgsm", "one full step along the sign of the gradient"),
     _native(
-        "pgd", "pgd:pgd", "projected gradient steps on the cross-entropy",
-        steps=20, step_size=None, random_start=True, restarts=1,
+        "pgd",
+        "pgd:pgd",
+        "projected gradient steps on the cross-entropy",
+        starts=True,
+        steps=20,
+        step_size=None,
+        random_start=True,
+        restarts=1,
     ),
     _native("noise", "noise:noise", "random noise of the same eps", kind="noise", draws=1),
     _native("apgd-ce", "apgd:apgd_ce", "auto-PGD on the cross-entropy", steps=100, restarts=1, eot=1),
-    _native(
-        "apgd-dlr", "apgd:apgd_dlr", "auto-PGD on the logit ratio", steps=100, restarts=1, eot=1
-    ),
+    _native("apgd-dlr", "apgd:apgd_dlr", "auto-PGD on the logit ratio", steps=100, restarts=1, eot=1),
     _native("apgd-t", "apgd:apgd_t", "auto-PGD on the targeted DLR loss", steps=100, targets=9),
     _native(
-        "fab-t", "fab:fab_t", "fast adaptive boundary attack, target by target", minimal_norm=True,
-        steps=100, targets=9,
+        "fab-t",
+        "fab:fab_t",
+        "fast adaptive boundary attack, target by target",
+        minimal_norm=True,
+        steps=100,
+        targets=9,
     ),
-    _native("square", "square:square", "random search with squares", steps=5000, p_init=0.8),
     _native(
-        "autoattack", "autoattack:autoattack", "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
-        choices={"variant": ("standard", "rand")}, variant="standard",
+        "square", "square:square", "random search with squares", norms=SQUARE_NORMS, steps=5000, p_init=0.8
     ),
-)  # fmt: skip
+    _native(
+        "autoattack",
+        "autoattack:autoattack",
+        "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
+        norms=SQUARE_NORMS,
+        choices={"variant": ("standard", "rand")},
+        variant="standard",
+    ),
+)
 
 ATTACKS: Mapping[str, AttackInfo] = MappingProxyType({info.name: info for info in _LIST})
 
-CHAINS: Mapping[str, tuple[tuple[str, Mapping[str, Value]], ...]] = MappingProxyType(
+Stages = tuple[tuple[str, Mapping[str, Value]], ...]
+
+CHAINS: Mapping[str, Stages] = MappingProxyType(
     {
         "autoattack": (
             ("apgd-ce", {"steps": 100}),
@@ -108,12 +133,21 @@ CHAINS: Mapping[str, tuple[tuple[str, Mapping[str, Value]], ...]] = MappingProxy
 )
 """Attacks that are several stages, each of which runs on the survivors of the one before."""
 
+BY_NORM: Mapping[tuple[str, str, str], Mapping[str, Value]] = MappingProxyType(
+    {
+        ("autoattack", "l1", "apgd-ce"): {"restarts": 5},
+        ("autoattack", "l1", "apgd-t"): {"targets": 5},
+    }
+)
+"""What a stage does otherwise in a norm: (chain, norm, stage) to the options that change."""
 
-def chain(name: str, params: Mapping[str, Value]) -> tuple[tuple[str, Mapping[str, Value]], ...]:
+
+def chain(name: str, params: Mapping[str, Value], norm: str = "linf") -> Stages:
     """The stages (name, params) of an attack with its checked `params`; most attacks are their own chain."""
-    if name != "autoattack":
+    found = f"{name}-rand" if params.get("variant") == "rand" else name
+    if found not in CHAINS:
         return ((name, params),)
-    return CHAINS["autoattack-rand" if params.get("variant") == "rand" else "autoattack"]
+    return tuple((stage, {**own, **BY_NORM.get((found, norm, stage), {})}) for stage, own in CHAINS[found])
 
 
 def attack_info(name: str) -> AttackInfo:
@@ -127,15 +161,13 @@ def attack_info(name: str) -> AttackInfo:
         if name not in ATTACKS:
             raise unknown("attack", name, [*ATTACKS, *(f"{library}:NAME" for library in LIBRARIES)])
         return ATTACKS[name]
-    if library not in LIBRARIES:
-        raise unknown("attack library", library, LIBRARIES)
     found = library_attack(library, attack)
     return AttackInfo(
         name=name,
         function=f"robustbench_sdnet.attacks.backends.{library}:attack",
         kind="attack",
         norms=found.norms,
-        params=MappingProxyType(dict(found.params)),
+        params=found.params,
         version=1,
         summary=f"{attack} of {library}",
         minimal_norm=found.minimal_norm,

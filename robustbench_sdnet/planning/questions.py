@@ -184,7 +184,7 @@ def attack_specs(
     chosen = check_params(info, given or {})
     changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
     text = ",".join(changed + ([f"seed={seed}"] if seed else []))
-    stages = stages_of(name, chosen)
+    stages = stages_of(name, chosen, norm)
     if len(stages) > 1:
         whole = f"{name}({text})" if text else name
         return [
@@ -204,7 +204,7 @@ def attack_specs(
             norm=norm,
             params=params(chosen),
             seed=seed,
-            version=info.version,
+            version=info.version + NORMS[norm].version,
             kind=info.kind,
             chain=chain,
             shown=shown,

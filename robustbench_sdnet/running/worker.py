@@ -294,11 +294,10 @@ def run_attack(
         with warnings.catch_warnings():
             # The answer holds the counts, from which the command line warns.
             warnings.simplefilter("ignore", GradientWarning)
-            if start is not None and eps is not None:
-                given = {**dict(spec.params), "random_start": False}
-                return attacks.pgd(classifier, images, labels, eps=eps, start=start, **given, **shared)
             params = dict(spec.params)
-            return attacks.run(spec.name, classifier, images, labels, eps=eps, params=params, **shared)
+            return attacks.run(
+                spec.name, classifier, images, labels, eps=eps, params=params, start=start, **shared
+            )
     except ModelError as error:
         raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
 

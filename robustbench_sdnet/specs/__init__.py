@@ -6,7 +6,7 @@ else: names and texts that only a reader sees (`name`, the spelling of eps) stay
 
 from __future__ import annotations
 
-from .budgets import NORMS, Eps, distance_text, parse_eps_list
+from .budgets import BUDGETED, NORMS, Eps, distance_text, parse_eps_list
 from .cell import DEFAULT_STORE, Cell
 from .lambdas import LambdaSpec, parse_lambdas, parse_policy
 from .models import DataSpec, ModelSpec, Params, canonical, params
@@ -14,7 +14,26 @@ from .perturbations import CLEAN, AttackSpec, CorruptionSpec
 from .ranges import SEVERITIES, decimal_text, parse_numbers, parse_severities
 
 __all__ = [
-    "CLEAN", "DEFAULT_STORE", "NORMS", "SEVERITIES", "AttackSpec", "Cell", "CorruptionSpec", "DataSpec", "Eps",
-    "LambdaSpec", "ModelSpec", "Params", "canonical", "decimal_text", "distance_text", "params", "parse_eps_list",
-    "parse_lambdas", "parse_numbers", "parse_policy", "parse_severities",
-]  # fmt: skip
+    "BUDGETED",
+    "CLEAN",
+    "DEFAULT_STORE",
+    "NORMS",
+    "SEVERITIES",
+    "AttackSpec",
+    "Cell",
+    "CorruptionSpec",
+    "DataSpec",
+    "Eps",
+    "LambdaSpec",
+    "ModelSpec",
+    "Params",
+    "canonical",
+    "decimal_text",
+    "distance_text",
+    "params",
+    "parse_eps_list",
+    "parse_lambdas",
+    "parse_numbers",
+    "parse_policy",
+    "parse_severities",
+]

@@ -21,12 +21,14 @@ class Norm:
         eps: the field's usual budget, taken where none is given; None where there is none.
         curve: the budgets of --eps-curve.
         largest: budgets above it make no sense in [0, 1]; None for no bound.
+        version: raised by hand when the geometry, and with it answers of attacks, changes.
         scale, unit: a distance is shown as `scale` times itself with `unit` behind it.
     """
 
     eps: str | None
     curve: tuple[str, ...] = ()
     largest: int | None = None
+    version: int = 0
     scale: int = 1
     unit: str = ""
 
@@ -45,10 +47,13 @@ NORMS: Mapping[str, Norm] = MappingProxyType(
             unit="/255",
         ),
         "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1")),
-        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24")),
-        "l0": Norm(eps=None),
+        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24"), version=1),
+        "l0": Norm(eps=None, version=1),
     }
 )
+
+BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
+"""The norms whose balls have a usual budget: those that attacks on a budget work in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from scipy.optimize import linprog, minimize
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.losses import dlr, margin, ranked_targets, targeted_dlr
-from robustbench_sdnet.attacks.native.apgd import checkpoints
-from robustbench_sdnet.attacks.native.fab import to_hyperplane
-from robustbench_sdnet.attacks.native.square import window_sides
-from robustbench_sdnet.attacks.native.square_proposals import bump_pair, proposal_l2, proposal_linf
+from robustbench_sdnet.attacks.native.apgd_search import checkpoints
+from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
+from robustbench_sdnet.attacks.native.square_proposals import bump_pair
 from robustbench_sdnet.draws import Draws
 
 
@@ -55,8 +55,8 @@ def test_projection_onto_the_hyperplane_is_the_smallest_in_the_box():
     normals = torch.randn(12, 6, generator=generator, dtype=torch.float64)
     normals[:, 0] = 0
     gaps = 1.5 * torch.randn(12, generator=generator, dtype=torch.float64)
-    for norm in ("linf", "l2"):
-        found = to_hyperplane(points, normals, gaps, norm)
+    for norm in ("linf", "l2", "l1"):
+        found = BALLS[norm].boundary(points, normals, gaps)
         assert bool(((points + found) > -1e-12).all())
         assert bool(((points + found) < 1 + 1e-12).all())
         for x, w, gap, d in zip(points.numpy(), normals.numpy(), gaps.numpy(), found.numpy(), strict=True):
@@ -65,11 +65,17 @@ def test_projection_onto_the_hyperplane_is_the_smallest_in_the_box():
                 assert abs(w @ d) == pytest.approx(room)
                 continue
             assert w @ d == pytest.approx(gap)
-            size = np.abs(d).max() if norm == "linf" else np.linalg.norm(d)
+            size = float(BALLS[norm].lengths(torch.from_numpy(d)[None])[0])
             assert size == pytest.approx(_smallest(x, w, gap, norm), rel=1e-4)
 
 
 def _smallest(x, w, gap, norm):
+    if norm == "l1":
+        n, eye = len(x), np.eye(len(x))
+        sides = np.block([[eye, -eye], [-eye, -eye]])
+        bounds = [*zip(-x, 1 - x, strict=True), *[(0, None)] * n]
+        cost, plane = np.r_[np.zeros(n), np.ones(n)], np.r_[w, np.zeros(n)][None]
+        return linprog(cost, A_ub=sides, b_ub=np.zeros(2 * n), A_eq=plane, b_eq=[gap], bounds=bounds).fun
     if norm == "linf":
         n, eye = len(x), np.eye(len(x))
         sides = np.block([[eye, -np.ones((n, 1))], [-eye, -np.ones((n, 1))]])
@@ -86,7 +92,7 @@ def test_square_proposals_change_one_window_a_row():
     images = torch.full((5, 3, 9, 7), 0.5)
     size = torch.tensor([1, 2, 3, 5, 7])
     draws = Draws.of(0, "square", torch.arange(5))
-    moved = proposal_linf(draws, images, images, 0.1, size, torch.arange(5))
+    moved = PROPOSALS["linf"].propose(draws, images, images, 0.1, size, torch.arange(5))
     changed = (moved != images).any(1)
     assert changed.flatten(1).sum(1).tolist() == [1, 4, 9, 25, 49]
     assert torch.allclose((moved - images)[changed[:, None].expand_as(images)].abs(), torch.tensor(0.1))
@@ -94,19 +100,25 @@ def test_square_proposals_change_one_window_a_row():
     assert rows.tolist() == columns.tolist() == size.tolist()
 
 
-def test_square_l2_proposals_stay_on_the_sphere():
+@pytest.mark.parametrize(("norm", "order"), [("l2", 2), ("l1", 1)])
+def test_square_proposals_stay_on_the_sphere(norm, order):
     images = torch.full((4, 3, 9, 8), 0.5, dtype=torch.float64)
     best = images + 0.01 * torch.randn(4, 3, 9, 8, dtype=torch.float64)
     draws = Draws.of(0, "square", torch.arange(4))
-    moved = proposal_l2(draws, images, best, 0.3, torch.tensor([3, 4, 5, 8]), torch.arange(4))
-    assert torch.allclose((moved - images).flatten(1).norm(dim=1), torch.tensor(0.3, dtype=torch.float64))
+    for moved in (
+        PROPOSALS[norm].start(draws, images, 0.3),
+        PROPOSALS[norm].propose(draws, images, best, 0.3, torch.tensor([3, 4, 5, 8]), torch.arange(4)),
+    ):
+        lengths = (moved - images).flatten(1).norm(order, dim=1)
+        assert torch.allclose(lengths, torch.tensor(0.3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 6, 9])
-def test_bump_pairs_have_unit_norm(side):
-    pair = bump_pair(side)
+def test_bump_pairs_have_unit_norm(side, order):
+    pair = bump_pair(side, order)
     assert pair.shape == (side, side)
-    assert float(pair.norm()) == pytest.approx(1)
+    assert float(pair.norm(order)) == pytest.approx(1)
     if side >= 3:
         assert float(pair[: side // 2].min()) >= 0
         assert float(pair[side // 2 :].max()) <= 0
@@ -129,10 +141,10 @@ def test_autoattack_stages_run_on_survivors(hardened):
     )
 
     with pytest.MonkeyPatch.context() as patch:
-        from robustbench_sdnet.attacks.native import autoattack as module
+        from robustbench_sdnet.attacks.native import chain as module
 
         stages = (("apgd-ce", {"steps": 20}), ("apgd-t", {"steps": 10, "targets": 2}))
-        patch.setattr(module, "chain", lambda name, params: stages)
+        patch.setattr(module, "chain", lambda name, params, norm: stages)
         whole = attacks.autoattack(model, images, labels, eps=eps, precision="float32")
     assert torch.equal(whole.robust[alive], targeted.robust)
     assert whole.forwards == chained.forwards + targeted.forwards
@@ -169,6 +181,6 @@ def test_float64_works_everywhere():
         "square": {"steps": 5},
         "noise": {},
     }.items():
-        for norm in ("linf", "l2"):
+        for norm in ("linf", "l2", "l1"):
             result = attacks.run(name, model, images, labels, eps=0.05, norm=norm, params=params)
             assert result.images.dtype == torch.float64

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import subprocess
 import sys
+import warnings
 
 import pytest
 
+from robustbench_sdnet.attacks.libraries import LIBRARIES, table
 from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS, attack_info, chain, check_params
 from robustbench_sdnet.errors import InputError
 
@@ -23,26 +27,26 @@ def test_looking_up_any_attack_imports_no_torch():
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("pdg", "pgd"), ("apgd-c", "apgd-ce"), ("torchattacks:PDG", "PGD"), ("foolbox:LinfPDG", "LinfPGD"),
+        ("pdg", "pgd"),
+        ("apgd-c", "apgd-ce"),
+        ("torchattacks:PDG", "PGD"),
+        ("foolbox:LinfPDG", "LinfPGD"),
         ("foolbx:LinfPGD", "foolbox"),
     ],
-)  # fmt: skip
+)
 def test_an_unknown_name_brings_the_nearest(name, near):
     with pytest.raises(InputError, match=rf"Unknown .*attack.*Did you mean '{near}'"):
         attack_info(name)
 
 
 def test_defaults_are_the_signatures():
-    import inspect
-    from importlib import import_module
-
     for info in ATTACKS.values():
         module, _, function = info.function.partition(":")
-        signature = inspect.signature(getattr(import_module(module), function)).parameters
+        signature = inspect.signature(getattr(importlib.import_module(module), function)).parameters
         assert {name: signature[name].default for name in info.params} == dict(info.params), info.name
 
 
-def test_library_signatures_are_read_from_their_sources():
+def test_library_attacks_have_norms_and_options():
     pgd = attack_info("torchattacks:PGD")
     assert dict(pgd.params) == {"alpha": pytest.approx(2 / 255), "steps": 10, "random_start": True}
     assert attack_info("torchattacks:PGDL2").norms == ("l2",)
@@ -50,6 +54,43 @@ def test_library_signatures_are_read_from_their_sources():
     assert attack_info("foolbox:LinfPGD").norms == ("linf",)
     assert attack_info("foolbox:L2DeepFoolAttack").minimal_norm
     assert not attack_info("foolbox:L2PGD").minimal_norm
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_table_of_library_attacks_is_what_is_installed(library):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = importlib.import_module(library)
+    home = module.attacks if library == "foolbox" else module
+    classes = {name: kind for name, kind in vars(home).items() if inspect.isclass(kind)}
+    base = module.attacks.Attack if library == "foolbox" else module.attack.Attack
+    known = table()[library]
+    unlisted = {name for name, kind in classes.items() if issubclass(kind, base)} - set(known)
+    assert unlisted <= NO_ATTACKS
+    for name, row in known.items():
+        signature = inspect.signature(classes[name].__init__).parameters.values()
+        own = {p.name: _plain(p.default) for p in signature if p.name not in SUPPLIED}
+        assert own == row.get("params", {}), name
+
+
+NO_ATTACKS = {"VANILA", "MultiAttack", "LGV", "Attack", "BinarizationRefinementAttack"}
+SUPPLIED = {
+    "self",
+    "model",
+    "eps",
+    "max_epsilon",
+    "norm",
+    "device",
+    "seed",
+    "verbose",
+    "distance",
+    "n_classes",
+}
+SUPPLIED |= {"init_attack", "tensorboard", "args", "kwargs"}
+
+
+def _plain(default):
+    return default if isinstance(default, bool | int | float | str) else None
 
 
 def test_options_are_coerced_by_their_defaults():

@@ -12,7 +12,7 @@ from torch import nn
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.backends.limits import LIMITS, limits
-from robustbench_sdnet.attacks.signatures import library_attacks
+from robustbench_sdnet.attacks.libraries import table
 from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.specs import NORMS
@@ -34,8 +34,8 @@ NEEDED = {"foolbox:VirtualAdversarialAttack": {"steps": 5}}
 CASES = [
     (f"{library}:{name}", norm)
     for library in ("torchattacks", "foolbox")
-    for name, known in library_attacks(library).items()
-    for norm in known.norms
+    for name, known in table()[library].items()
+    for norm in known["norms"]
 ]
 
 

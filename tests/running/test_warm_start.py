@@ -61,11 +61,12 @@ def test_attacks_begin_where_the_parent_ended_and_stay_in_the_ball(tmp_path, mak
     starts = []
 
     def spy(*args, start=None, **options):
-        starts.append(start.numpy().copy())
-        return pgd(*args, start=start, **options)
+        if start is not None:
+            starts.append(start.numpy().copy())
+        return ordinary(*args, start=start, **options)
 
-    pgd = attacks.pgd
-    monkeypatch.setattr(attacks, "pgd", spy)
+    ordinary = attacks.run
+    monkeypatch.setattr(attacks, "run", spy)
     cells, worker = _cells(data), make_worker()
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         run(cells, store=store, worker=worker, count=20, keep_images=True)

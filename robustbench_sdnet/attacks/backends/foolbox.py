@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from ..engine.passes import Classifier
 from ..engine.result import AttackResult
-from ..signatures import library_attack
-from .library import Counted, changed, construct, imported, run_library
+from ..libraries import library_attack
+from .library import Counted, LibraryRun, changed, construct, imported, run_library
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _TARGETED_ONLY = {"GenAttack"}
 
@@ -22,7 +25,7 @@ def build(name: str, options: Mapping[str, object], *, norm: str, **_: object) -
         InputError: the class refuses its options.
     """
     foolbox, known = imported("foolbox"), library_attack("foolbox", name)
-    own = changed(dict(options), dict(known.params))
+    own = changed(options, known.params)
     if "constraint" in known.params and "constraint" not in own:
         own["constraint"] = norm
     return construct(f"foolbox:{name}", lambda: getattr(foolbox.attacks, name)(**own))
@@ -35,15 +38,9 @@ def attack(
     *,
     name: str,
     options: Mapping[str, object],
-    eps: float | None,
-    norm: str,
-    seed: int,
-    sample_ids: Tensor | Sequence[int] | None,
-    precision: str,
-    batch_size: int | None,
-    early_stop: bool,
+    **run: Unpack[LibraryRun],
 ) -> AttackResult:
-    """Run foolbox's class `name`; it runs in the model's precision, and to its own end.
+    """Run foolbox's class `name`.
 
     Minimal-norm attacks always seek the smallest perturbation; with eps it is then moved into the ball.
 
@@ -54,7 +51,7 @@ def attack(
     """
     foolbox = imported("foolbox")
     known = library_attack("foolbox", name)
-    built = build(name, options, norm=norm)
+    built = build(name, options, norm=run["norm"])
 
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
         wrapped = foolbox.PyTorchModel(counted.eval(), bounds=(0, 1), device=batch.device)
@@ -63,14 +60,11 @@ def attack(
         criterion = foolbox.Misclassification(wanted)
         if name in _TARGETED_ONLY:
             criterion = foolbox.TargetedMisclassification(_runners_up(counted, batch, wanted))
-        raw, _, _ = built(wrapped, batch, criterion, epsilons=None if known.minimal_norm else eps)
+        raw, _, _ = built(wrapped, batch, criterion, epsilons=None if known.minimal_norm else run["eps"])
         found: Tensor = raw
         return found
 
-    return run_library(
-        perturb, f"foolbox:{name}", model, images, labels, eps=eps, norm=norm, seed=seed,
-        sample_ids=sample_ids, batch_size=batch_size,
-    )  # fmt: skip
+    return run_library(perturb, f"foolbox:{name}", model, images, labels, run)
 
 
 def _runners_up(model: Counted, images: Tensor, labels: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from ...draws import stream_key
 from ...errors import InputError, ModelError, SdnetBenchError
 from ...specs import AttackSpec
-from ..engine.balls import column, lengths, project
+from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
 from ..native.wrapper import (
     DEFAULT_BATCH_SIZE,
-    assert_inside,
     checked,
     nothing,
     positive,
@@ -33,6 +32,18 @@ from .limits import check_problem
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
+
+
+class LibraryRun(TypedDict):
+    """What `attacks.run` hands every adapter; a library runs in the model's precision, and to its own end."""
+
+    eps: float | None
+    norm: str
+    seed: int
+    sample_ids: Tensor | Sequence[int] | None
+    precision: str
+    batch_size: int | None
+    early_stop: bool
 
 
 class Counted(nn.Module):
@@ -100,12 +111,7 @@ def run_library(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
-    *,
-    eps: float | None,
-    norm: str,
-    seed: int,
-    sample_ids: Tensor | Sequence[int] | None,
-    batch_size: int | None,
+    run: LibraryRun,
 ) -> AttackResult:
     """Attack the correctly classified samples, batch by batch, and verify every outcome.
 
@@ -117,7 +123,8 @@ def run_library(
         `extra["raw_distance"]` (n,) judge them before that, and `extra["distance"]` (n,) is the norm of the
         perturbation that broke each sample (0 misclassified from the start, infinity none).
     """
-    ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids, norms=(norm,))
+    eps, batch_size, found = run["eps"], run["batch_size"], ball(run["norm"])
+    ids = checked(images, labels, eps=eps, sample_ids=run["sample_ids"])
     if len(images) == 0:
         return nothing(images)
     images, labels, model = usable(images), usable(labels), tracked(model)
@@ -133,18 +140,18 @@ def run_library(
         for start in range(0, len(wanted), size):
             index = wanted[start : start + size]
             counted.first = True
-            with _seeded(seed, name, ids[index], images.device):
+            with _seeded(run["seed"], name, ids[index], images.device):
                 raw[index] = _perturbed(perturb, name, counted, images[index], labels[index])
         passes.check()
         raw_margin = margin(passes.exact(raw), labels)
-        inside = _inside(raw, images, eps, norm)
+        inside = raw.clamp(0, 1) if eps is None else found.project(raw, images, eps)
         margins = raw_margin if torch.equal(inside, raw) else margin(passes.exact(inside), labels)
-    assert_inside(inside, images, eps, norm)
+    found.assert_inside(inside, images, eps)
     warn_of_silence(counted.gradients, counted.silent)
     broken_at = torch.where(margins < 0, 1, -1)
     # Without a budget what counts is what is handed back; with one, how far the library had to go.
     sought, broken = (inside, margins) if eps is None else (raw, raw_margin)
-    distance = torch.where(broken < 0, lengths(sought - images, norm), torch.inf)
+    distance = torch.where(broken < 0, found.lengths(sought - images), torch.inf)
     return AttackResult(
         images=inside,
         clean=clean,
@@ -157,7 +164,7 @@ def run_library(
         silent=counted.silent,
         extra={
             "raw_robust": clean & (raw_margin >= 0),
-            "raw_distance": lengths(raw - images, norm),
+            "raw_distance": found.lengths(raw - images),
             "distance": torch.where(clean, distance, 0.0),
         },
     )
@@ -180,19 +187,6 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
     if found.shape != images.shape:
         raise ModelError(f"Attack {name} returned {tuple(found.shape)} for images {tuple(images.shape)}.")
     return torch.where(torch.isfinite(found), found, images)
-
-
-def _inside(raw: Tensor, images: Tensor, eps: float | None, norm: str) -> Tensor:
-    """The raw images in [0, 1] and in the ball: projected (linf, l2), shrunk (l1), or given up (l0)."""
-    boxed = raw.clamp(0, 1)
-    if eps is None:
-        return boxed
-    if norm in ("linf", "l2"):
-        return project(raw, images, eps, norm)
-    if norm == "l1":
-        shrink = (eps / lengths(boxed - images, norm).clamp_min(1e-30)).clamp(max=1)
-        return images + column(shrink, images) * (boxed - images)
-    return torch.where((lengths(boxed - images, norm) <= eps).reshape(-1, 1, 1, 1), boxed, images)
 
 
 @contextmanager
@@ -218,7 +212,7 @@ def imported(library: str) -> Any:
         return importlib.import_module(library)
 
 
-def changed(options: dict[str, object], defaults: dict[str, object]) -> dict[str, object]:
+def changed(options: Mapping[str, object], defaults: Mapping[str, object]) -> dict[str, object]:
     """The options that differ from their defaults: the rest is left to the library."""
     return {name: value for name, value in options.items() if value != defaults.get(name)}
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from ..engine.passes import Classifier
 from ..engine.result import AttackResult
-from ..signatures import library_attack
-from .library import Counted, changed, construct, imported, run_library
+from ..libraries import library_attack
+from .library import Counted, LibraryRun, changed, construct, imported, run_library
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _NORM_NAMES = {"linf": "Linf", "l2": "L2"}
 
@@ -23,13 +27,20 @@ def build(
     Raises:
         InputError: the class refuses its options.
     """
-    torchattacks, known = imported("torchattacks"), library_attack("torchattacks", name)
-    own = changed(dict(options), dict(known.params))
-    supplied: dict[str, Any] = {
-        "eps": eps, "max_epsilon": eps, "norm": _NORM_NAMES.get(norm), "seed": seed, "n_classes": model.classes,
-    }  # fmt: skip
-    given = {key: supplied[key] for key in supplied if key in known.accepts and supplied[key] is not None}
-    return construct(f"torchattacks:{name}", lambda: getattr(torchattacks, name)(model, **given, **own))
+    kind = getattr(imported("torchattacks"), name)
+    supplied = {
+        "eps": eps,
+        "max_epsilon": eps,
+        "norm": _NORM_NAMES.get(norm),
+        "seed": seed,
+        "n_classes": model.classes,
+    }
+    accepted = inspect.signature(kind.__init__).parameters
+    given: dict[str, Any] = {
+        key: value for key, value in supplied.items() if key in accepted and value is not None
+    }
+    own = changed(options, library_attack("torchattacks", name).params)
+    return construct(f"torchattacks:{name}", lambda: kind(model, **given, **own))
 
 
 def attack(
@@ -39,15 +50,9 @@ def attack(
     *,
     name: str,
     options: Mapping[str, object],
-    eps: float | None,
-    norm: str,
-    seed: int,
-    sample_ids: Tensor | Sequence[int] | None,
-    precision: str,
-    batch_size: int | None,
-    early_stop: bool,
+    **run: Unpack[LibraryRun],
 ) -> AttackResult:
-    """Run torchattacks' class `name`; it runs in the model's precision, and to its own end.
+    """Run torchattacks' class `name`.
 
     Args:
         options: of its constructor; eps, norm, seed and number of classes are supplied.
@@ -56,10 +61,8 @@ def attack(
     """
 
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
-        found: Tensor = build(name, options, eps=eps, norm=norm, seed=seed, model=counted)(batch, wanted)
+        made = build(name, options, eps=run["eps"], norm=run["norm"], seed=run["seed"], model=counted)
+        found: Tensor = made(batch, wanted)
         return found
 
-    return run_library(
-        perturb, f"torchattacks:{name}", model, images, labels, eps=eps, norm=norm, seed=seed,
-        sample_ids=sample_ids, batch_size=batch_size,
-    )  # fmt: skip
+    return run_library(perturb, f"torchattacks:{name}", model, images, labels, run)

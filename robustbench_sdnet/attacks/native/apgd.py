@@ -1,150 +1,63 @@
-"""Auto-PGD (Croce & Hein 2020, arXiv:2003.01690, algorithm 1): momentum and a step size that halves."""
+"""Auto-PGD (Croce & Hein 2020, arXiv:2003.01690) on three losses; the search itself stands in `apgd_search`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from ...draws import Draws
-from ..engine.balls import column, project, random_on_sphere, steepest
+from ..engine.ball import Ball
 from ..engine.losses import cross_entropy, dlr, targeted_dlr
-from ..engine.passes import Classifier, Passes
+from ..engine.passes import Classifier
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
-from .wrapper import positive, run_native
+from .apgd_search import ApgdSearch, RowLoss
+from .apgd_sparse import SparseApgdSearch
+from .wrapper import Run, attack, positive, run_native
 
-MOMENTUM = 0.75
-"""Alpha of the paper: the share of the new step in a move, against the previous move."""
-
-PROGRESS = 0.75
-"""Rho of the paper: the share of steps in a window that must raise the loss."""
-
-RowLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(logits, labels, targets) -> (m,) values to maximise."""
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def checkpoints(steps: int) -> list[int]:
-    """The steps w_j at which the step size may halve: windows of 22 %, shrinking by 3 % down to 6 %."""
-    window, shortest, shrink = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
-    found = [0]
-    while found[-1] + window <= steps:
-        found.append(found[-1] + window)
-        window = max(window - shrink, shortest)
-    return found
-
-
-@dataclass(frozen=True)
-class ApgdSearch:
-    """One course a restart (untargeted) or a target, each from its own random point of the sphere."""
-
-    loss: RowLoss
-    eps: float
-    norm: str
-    length: int
-    attempts: int
-    seed: int
-    stream: str
-    targeted: bool = False
-    minimal: bool = False
-    returns_last: bool = False
-
-    def begin(self, rows: Rows) -> State:
-        draws = Draws.of(self.seed, self.stream, rows.ids)
-        start = random_on_sphere(draws, rows.images, self.eps, self.norm, rows.attempt)
-        start = project(start, rows.images, self.eps, self.norm)
-        scalar = torch.zeros(len(rows), dtype=start.dtype, device=start.device)
-        return {
-            "x": start,
-            "previous": start,
-            "best": start,
-            "best_gradient": torch.zeros_like(start),
-            "best_loss": torch.full_like(scalar, -torch.inf),
-            "loss": torch.full_like(scalar, -torch.inf),
-            "window_loss": torch.full_like(scalar, -torch.inf),
-            "size": torch.full_like(scalar, 2 * self.eps),
-            "gains": scalar,
-            "halved": torch.ones_like(rows.labels, dtype=torch.bool),
-            "k": torch.zeros_like(rows.labels),
-        }
-
-    def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
-        done = k >= self.length
-        targets = self._targets(rows)
-        logits, gradient = passes.gradient(
-            x, lambda z, index: self.loss(z, rows.labels[index], targets[index]), skip=done
+def _run(
+    loss: RowLoss,
+    stream: str,
+    attempts: int,
+    steps: int,
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    run: Run,
+    repeats: int = 1,
+    targeted: bool = False,
+) -> AttackResult:
+    def search(ball: Ball, seed: int) -> ApgdSearch:
+        kind = SparseApgdSearch if ball.sparse else ApgdSearch
+        return kind(
+            ball=ball,
+            loss=loss,
+            eps=eps,
+            length=kind.evaluations(positive("steps", steps)),
+            attempts=attempts,
+            seed=seed,
+            stream=stream,
+            targeted=targeted,
         )
-        loss = self.loss(logits, rows.labels, targets)
-        state["gains"] = state["gains"] + ((loss > state["loss"]) & (k > 0))
-        state["loss"] = loss
-        self._remember(state, x, gradient, loss)
-        base, gradient = self._halve(state, x, gradient, k)
-        self._move(state, rows, base, gradient, k)
-        state["k"] = k + 1
-        return Step(x, logits, k, done)
 
-    def _targets(self, rows: Rows) -> Tensor:
-        """The class that this attempt aims at; an untargeted loss ignores it."""
-        if not self.targeted:
-            return rows.labels
-        return rows.ranking.gather(1, rows.attempt[:, None])[:, 0]
-
-    def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor) -> None:
-        """x_max, f_max and the gradient there (lines 8 and 9)."""
-        better = loss > state["best_loss"]
-        wide = better.reshape(-1, 1, 1, 1)
-        state["best"] = torch.where(wide, x, state["best"])
-        state["best_gradient"] = torch.where(wide, gradient, state["best_gradient"])
-        state["best_loss"] = torch.where(better, loss, state["best_loss"])
-        # The starting point opens the first window.
-        state["window_loss"] = torch.where(state["k"] == 0, loss, state["window_loss"])
-
-    def _halve(self, state: State, x: Tensor, gradient: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Conditions 1 and 2 at a checkpoint: halve the step size, go back to the best point."""
-        windows = torch.zeros(self.length + 1, dtype=torch.int64)
-        ends = checkpoints(self.length)
-        windows[ends[1:]] = torch.tensor(ends[1:]) - torch.tensor(ends[:-1])
-        window = windows.to(k.device)[k.clamp_max(self.length)]
-        end = window > 0
-        stalled = state["gains"] <= PROGRESS * window
-        stuck = ~state["halved"] & (state["best_loss"] <= state["window_loss"])
-        halve = end & (stalled | stuck)
-        state["size"] = torch.where(halve, state["size"] / 2, state["size"])
-        state["halved"] = torch.where(end, halve, state["halved"])
-        state["window_loss"] = torch.where(end, state["best_loss"], state["window_loss"])
-        state["gains"] = torch.where(end, 0, state["gains"])
-        wide = halve.reshape(-1, 1, 1, 1)
-        return torch.where(wide, state["best"], x), torch.where(wide, state["best_gradient"], gradient)
-
-    def _move(self, state: State, rows: Rows, base: Tensor, gradient: Tensor, k: Tensor) -> None:
-        """z = P(x + size * ascent), then x + alpha (z - x) + (1 - alpha) (x - previous) (lines 6 and 7)."""
-        size = column(state["size"], base)
-        z = project(base + size * steepest(gradient, self.norm), rows.images, self.eps, self.norm)
-        # The first move has no momentum.
-        share = column(torch.where(k == 0, 1.0, MOMENTUM).to(base.dtype), base)
-        moved = base + share * (z - base) + (1 - share) * (base - state["previous"])
-        state["previous"] = base
-        state["x"] = project(moved, rows.images, self.eps, self.norm)
+    return run_native(search, model, images, labels, eps=eps, repeats=repeats, **run)
 
 
+@attack
 def apgd_ce(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,
     eps: float,
-    norm: str = "linf",
     steps: int = 100,
     restarts: int = 1,
     eot: int = 1,
-    early_stop: bool = True,
-    precision: str = "auto",
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    batch_size: int | None = None,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the cross-entropy.
 
@@ -154,58 +67,39 @@ def apgd_ce(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    search = ApgdSearch(
-        loss=lambda logits, labels, targets: cross_entropy(logits, labels), eps=eps, norm=norm,
-        length=positive("steps", steps), attempts=positive("restarts", restarts), seed=seed, stream="apgd-ce",
-    )  # fmt: skip
-    return run_native(
-        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
-        batch_size=batch_size, early_stop=early_stop, repeats=eot,
-    )  # fmt: skip
+    return _run(
+        _entropy, "apgd-ce", positive("restarts", restarts), steps, model, images, labels, eps, run, eot
+    )
 
 
+@attack
 def apgd_dlr(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,
     eps: float,
-    norm: str = "linf",
     steps: int = 100,
     restarts: int = 1,
     eot: int = 1,
-    early_stop: bool = True,
-    precision: str = "auto",
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    batch_size: int | None = None,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the difference of logits ratio; arguments as in `apgd_ce`."""
-    search = ApgdSearch(
-        loss=lambda logits, labels, targets: dlr(logits, labels), eps=eps, norm=norm,
-        length=positive("steps", steps), attempts=positive("restarts", restarts), seed=seed,
-        stream="apgd-dlr",
-    )  # fmt: skip
-    return run_native(
-        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
-        batch_size=batch_size, early_stop=early_stop, repeats=eot,
-    )  # fmt: skip
+    return _run(
+        _ratio, "apgd-dlr", positive("restarts", restarts), steps, model, images, labels, eps, run, eot
+    )
 
 
+@attack
 def apgd_t(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,
     eps: float,
-    norm: str = "linf",
     steps: int = 100,
     targets: int = 9,
-    early_stop: bool = True,
-    precision: str = "auto",
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    batch_size: int | None = None,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the targeted DLR loss, towards one wrong class after the other, the most likely first.
 
@@ -215,11 +109,13 @@ def apgd_t(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    search = ApgdSearch(
-        loss=targeted_dlr, eps=eps, norm=norm, length=positive("steps", steps),
-        attempts=positive("targets", targets), seed=seed, stream="apgd-t", targeted=True,
-    )  # fmt: skip
-    return run_native(
-        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
-        batch_size=batch_size, early_stop=early_stop,
-    )  # fmt: skip
+    attempts = positive("targets", targets)
+    return _run(targeted_dlr, "apgd-t", attempts, steps, model, images, labels, eps, run, targeted=True)
+
+
+def _entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    return cross_entropy(logits, labels)
+
+
+def _ratio(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    return dlr(logits, labels)

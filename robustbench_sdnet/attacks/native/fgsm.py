@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ..engine.passes import Classifier
 from ..engine.result import AttackResult
-from .pgd import PgdSearch
-from .wrapper import run_native
+from .pgd import pgd
+from .wrapper import Run, attack
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
+@attack
 def fgsm(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    norm: str = "linf",
-    early_stop: bool = True,
-    precision: str = "auto",
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    batch_size: int | None = None,
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, **run: Unpack[Run]
 ) -> AttackResult:
-    """x + eps * sign(gradient of the cross-entropy), or the step of l2 length eps; arguments as in `pgd`."""
-    search = PgdSearch(eps=eps, norm=norm, steps=1, step_size=eps, random_start=False, attempts=1, seed=seed)
-    return run_native(
-        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
-        batch_size=batch_size, early_stop=early_stop,
-    )  # fmt: skip
+    """x + eps * sign(gradient of the cross-entropy), or the steepest step of length eps; arguments as in `pgd`."""
+    return pgd(model, images, labels, eps=eps, steps=1, step_size=eps, random_start=False, **run)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.balls import random_direction
+from ..engine.ball import Ball
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
-from .wrapper import positive, run_native
+from .wrapper import Run, attack, positive, run_native
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
 class NoiseSearch:
-    """Evaluates one random point after the other: uniform in the linf ball, or on the l2 sphere."""
+    """Evaluates one random point after the other: uniform in the linf ball, on the sphere of other norms."""
 
+    ball: Ball
     eps: float
-    norm: str
     length: int
     seed: int
     attempts: int = 1
@@ -34,33 +37,17 @@ class NoiseSearch:
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         k = state["k"]
-        draws = Draws.of(self.seed, "noise", rows.ids)
-        if self.norm == "linf":
-            delta = 2 * draws.uniform(tuple(rows.images.shape[1:]), k, rows.images.dtype) - 1
-        else:
-            delta = random_direction(draws, rows.images, k)
-        points = (rows.images + self.eps * delta).clamp(0, 1)
+        points = self.ball.noise(Draws.of(self.seed, "noise", rows.ids), rows.images, self.eps, k)
         state["k"] = k + 1
         return Step(points, passes.logits(points), k + 1, k + 1 >= self.length)
 
 
+@attack
 def noise(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    norm: str = "linf",
-    draws: int = 1,
-    early_stop: bool = True,
-    precision: str = "auto",
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    batch_size: int | None = None,
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, draws: int = 1, **run: Unpack[Run]
 ) -> AttackResult:
     """Break a sample if any of `draws` random points of its ball does; other arguments as in `pgd`."""
-    search = NoiseSearch(eps=eps, norm=norm, length=positive("draws", draws), seed=seed)
+    length = positive("draws", draws)
     return run_native(
-        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
-        batch_size=batch_size, early_stop=early_stop,
-    )  # fmt: skip
+        lambda ball, seed: NoiseSearch(ball, eps, length, seed), model, images, labels, eps=eps, **run
+    )

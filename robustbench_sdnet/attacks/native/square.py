@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
+from ..engine.balls import BALLS
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
-from .square_proposals import proposal_l2, proposal_linf, start_l2, start_linf
-from .wrapper import positive, run_native
+from .square_proposals import Bumps, Proposals, Signs
+from .wrapper import Run, attack, positive, run_native
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+PROPOSALS: Mapping[str, Proposals] = MappingProxyType(
+    {"linf": Signs(BALLS["linf"]), "l2": Bumps(BALLS["l2"], 2), "l1": Bumps(BALLS["l1"], 1)}
+)
+"""What is proposed in each norm: signs in a square, or mass moved between two of them."""
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries after which the share of changed pixels halves (section 3.1, for 10,000 queries, not rescaled)."""
@@ -38,8 +49,8 @@ class SquareSearch:
     from, and only then keeps it: rounding may dismiss a small gain, but never lets the search walk uphill.
     """
 
+    proposals: Proposals
     eps: float
-    norm: str
     length: int
     p_init: float
     seed: int
@@ -50,10 +61,9 @@ class SquareSearch:
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "square", rows.ids)
-        start = start_linf if self.norm == "linf" else start_l2
         return {
             "x": rows.images,
-            "next": start(draws, rows.images, self.eps),
+            "next": self.proposals.start(draws, rows.images, self.eps),
             "margin": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
             "low": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
             "k": torch.zeros_like(rows.labels),
@@ -79,27 +89,22 @@ class SquareSearch:
 
     def _propose(self, rows: Rows, state: State) -> Tensor:
         height, width = rows.images.shape[-2:]
-        sides = window_sides(self.length, self.p_init, height, width, 1 if self.norm == "linf" else 3)
+        sides = window_sides(self.length, self.p_init, height, width, self.proposals.least)
         size = sides.to(rows.labels.device)[state["k"].clamp_max(self.length)]
         draws = Draws.of(self.seed, "square", rows.ids)
-        propose = proposal_linf if self.norm == "linf" else proposal_l2
-        return propose(draws, rows.images, state["x"], self.eps, size, state["k"])
+        return self.proposals.propose(draws, rows.images, state["x"], self.eps, size, state["k"])
 
 
+@attack
 def square(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,
     eps: float,
-    norm: str = "linf",
     steps: int = 5000,
     p_init: float = 0.8,
-    early_stop: bool = True,
-    precision: str = "auto",
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    batch_size: int | None = None,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Random search over squares on the margin loss.
 
@@ -109,8 +114,13 @@ def square(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    search = SquareSearch(eps=eps, norm=norm, length=positive("steps", steps), p_init=p_init, seed=seed)
+    length = positive("steps", steps)
     return run_native(
-        search, model, images, labels, eps=eps, norm=norm, precision=precision, sample_ids=sample_ids,
-        batch_size=batch_size, early_stop=early_stop,
-    )  # fmt: skip
+        lambda ball, seed: SquareSearch(PROPOSALS[ball.name], eps, length, p_init, seed),
+        model,
+        images,
+        labels,
+        eps=eps,
+        norms=PROPOSALS,
+        **run,
+    )

@@ -5,94 +5,139 @@ Counter 0 of a sample's draws belongs to the starting point, counter k to the pr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.balls import column, lengths, project
+from ..engine.ball import Ball, column
 
 
-def start_linf(draws: Draws, images: Tensor, eps: float) -> Tensor:
-    """Vertical stripes of width one, each channel of each column at +eps or -eps."""
-    channels, _, width = images.shape[1:]
-    return (images + eps * draws.signs((channels, 1, width), 0, images.dtype)).clamp(0, 1)
+class Proposals(Protocol):
+    """Where the search begins in a norm, and what it tries next; `least` is the smallest side of a window."""
+
+    @property
+    def least(self) -> int: ...
+
+    def start(self, draws: Draws, images: Tensor, eps: float) -> Tensor:
+        """The first points, in their balls and in [0, 1]."""
+
+    def propose(
+        self, draws: Draws, images: Tensor, best: Tensor, eps: float, size: Tensor, k: Tensor
+    ) -> Tensor:
+        """Points that change `best` in windows of side `size` (m,), after k (m,) queries."""
 
 
-def proposal_linf(draws: Draws, images: Tensor, best: Tensor, eps: float, size: Tensor, k: Tensor) -> Tensor:
-    """A square of side `size` (m,) moved to +eps or -eps, one sign a channel."""
-    channels, height, width = images.shape[1:]
-    words = draws.words(2 + channels, k)
-    inside = _window(words[:, 0], words[:, 1], size, height, width)
-    signs = ((words[:, 2:] >> 31) * 2 - 1).to(images.dtype)
-    moved = best + inside[:, None] * (2 * eps * signs[:, :, None, None])
-    return project(moved, images, eps, "linf")
+@dataclass(frozen=True)
+class Signs:
+    """Every value at +eps or -eps: stripes of width one, then squares, one sign a channel."""
+
+    ball: Ball
+    least: int = 1
+
+    def start(self, draws: Draws, images: Tensor, eps: float) -> Tensor:
+        channels, _, width = images.shape[1:]
+        return (images + eps * draws.signs((channels, 1, width), 0, images.dtype)).clamp(0, 1)
+
+    def propose(
+        self, draws: Draws, images: Tensor, best: Tensor, eps: float, size: Tensor, k: Tensor
+    ) -> Tensor:
+        channels, height, width = images.shape[1:]
+        words = draws.words(2 + channels, k)
+        inside = _window(words[:, 0], words[:, 1], size, height, width)
+        signs = ((words[:, 2:] >> 31) * 2 - 1).to(images.dtype)
+        moved = best + inside[:, None] * (2 * eps * signs[:, :, None, None])
+        return self.ball.project(moved, images, eps)
 
 
-def start_l2(draws: Draws, images: Tensor, eps: float) -> Tensor:
-    """A grid of bump pairs of side height / 5, scaled to length eps."""
-    channels, height, width = images.shape[1:]
-    side = max(min(height, width) // 5, 1)
-    rows, columns = height // side, width // side
-    top, left = (height - rows * side) // 2, (width - columns * side) // 2
-    signs = draws.signs((channels + 1, rows, columns), 0, images.dtype)
-    bump = bump_pair(side).to(images)
-    shapes = torch.where(signs[:, 0, :, None, :, None] > 0, bump[:, None, :], bump.T[:, None, :])
-    grid = signs[:, 1:, :, None, :, None] * shapes[:, None]
-    delta = torch.zeros_like(images)
-    delta[:, :, top : top + rows * side, left : left + columns * side] = grid.reshape(
-        len(images), channels, rows * side, columns * side
-    )
-    return _scaled(delta, images, eps)
+@dataclass(frozen=True)
+class Bumps:
+    """Pairs of bumps of a whole length: a grid of them, then mass moved between windows (algorithm 3 of the paper).
 
+    Attributes:
+        order: of the norm, 2 or 1; in l1 after Croce & Hein 2021 (arXiv:2103.01208).
+    """
 
-def proposal_l2(draws: Draws, images: Tensor, best: Tensor, eps: float, size: Tensor, k: Tensor) -> Tensor:
-    """Mass of a second window moved into a new bump pair in a first window (algorithm 3 of the paper)."""
-    channels, height, width = images.shape[1:]
-    words = draws.words(5 + channels, k)
-    # The paper wants odd sides; one row less where the image has no room for it.
-    size = torch.where(size % 2 == 0, size + 1, size)
-    size = torch.where(size > min(height, width), size - 2, size).clamp_min(1)
-    first = _window(words[:, 0], words[:, 1], size, height, width)[:, None]
-    second = _window(words[:, 2], words[:, 3], size, height, width)[:, None]
-    delta = best - images
-    signs = ((words[:, 5:] >> 31) * 2 - 1).to(images.dtype)[:, :, None, None]
-    bump = _placed_bump(words, size, height, width).to(images.dtype)[:, None]
-    old = delta * first
-    new = bump * signs + old / (1e-12 + _planes(old))
-    spare = (eps**2 - lengths(delta, "l2") ** 2).clamp_min(0)
-    freed = lengths(delta * torch.maximum(first, second), "l2") ** 2
-    new = new / (1e-12 + _planes(new)) * column((spare / channels + freed).sqrt(), images)
-    delta = torch.where(first > 0, new, torch.where(second > 0, 0.0, delta))
-    return _scaled(delta, images, eps)
+    ball: Ball
+    order: int
+    least: int = 3
+
+    def start(self, draws: Draws, images: Tensor, eps: float) -> Tensor:
+        """A grid of bump pairs of side height / 5."""
+        channels, height, width = images.shape[1:]
+        side = max(min(height, width) // 5, 1)
+        rows, columns = height // side, width // side
+        top, left = (height - rows * side) // 2, (width - columns * side) // 2
+        signs = draws.signs((channels + 1, rows, columns), 0, images.dtype)
+        bump = bump_pair(side, self.order).to(images)
+        shapes = torch.where(signs[:, 0, :, None, :, None] > 0, bump[:, None, :], bump.T[:, None, :])
+        grid = signs[:, 1:, :, None, :, None] * shapes[:, None]
+        delta = torch.zeros_like(images)
+        delta[:, :, top : top + rows * side, left : left + columns * side] = grid.reshape(
+            len(images), channels, rows * side, columns * side
+        )
+        return self._inside(delta, images, eps)
+
+    def propose(
+        self, draws: Draws, images: Tensor, best: Tensor, eps: float, size: Tensor, k: Tensor
+    ) -> Tensor:
+        channels, height, width = images.shape[1:]
+        words = draws.words(5 + channels, k)
+        # The paper wants odd sides; one row less where the image has no room for it.
+        size = torch.where(size % 2 == 0, size + 1, size)
+        size = torch.where(size > min(height, width), size - 2, size).clamp_min(1)
+        first = _window(words[:, 0], words[:, 1], size, height, width)[:, None]
+        second = _window(words[:, 2], words[:, 3], size, height, width)[:, None]
+        delta = best - images
+        signs = ((words[:, 5:] >> 31) * 2 - 1).to(images.dtype)[:, :, None, None]
+        bump = _placed_bump(words, size, height, width, self.order).to(images.dtype)[:, None]
+        old = delta * first
+        new = bump * signs + old / (1e-12 + self._planes(old))
+        spare = (eps**self.order - self.ball.lengths(delta) ** self.order).clamp_min(0)
+        freed = self.ball.lengths(delta * torch.maximum(first, second)) ** self.order
+        share = (spare + freed) / channels if self.order == 1 else (spare / channels + freed).sqrt()
+        new = new / (1e-12 + self._planes(new)) * column(share, images)
+        return self._inside(torch.where(first > 0, new, torch.where(second > 0, 0.0, delta)), images, eps)
+
+    def _planes(self, delta: Tensor) -> Tensor:
+        """(m, c, 1, 1) norm of each channel."""
+        found: Tensor = torch.linalg.vector_norm(delta, self.order, dim=(-2, -1), keepdim=True)
+        return found
+
+    def _inside(self, delta: Tensor, images: Tensor, eps: float) -> Tensor:
+        """The image plus the perturbation at length eps, in [0, 1]."""
+        scaled = images + delta * column(eps / self.ball.lengths(delta).clamp_min(1e-12), delta)
+        return scaled.clamp(0, 1) if self.order == 2 else self.ball.project(scaled, images, eps)
 
 
 @lru_cache(maxsize=64)
-def bump_pair(side: int) -> Tensor:
-    """(side, side) of l2 norm 1: a bump in the upper half and its negative in the lower half."""
+def bump_pair(side: int, order: int) -> Tensor:
+    """(side, side) of norm 1 in l1 or l2: a bump in the upper half and its negative in the lower half."""
     if side < 3:
-        return torch.full((side, side), 1.0 / side, dtype=torch.float64)
+        return torch.full((side, side), 1.0 / side ** (2 / order), dtype=torch.float64)
     upper = side // 2
-    pair = torch.cat([_bump(upper, side), -_bump(side - upper, side)])
-    normalised: Tensor = pair / torch.linalg.vector_norm(pair)
+    pair = torch.cat([_bump(upper, side, order), -_bump(side - upper, side, order)])
+    normalised: Tensor = pair / torch.linalg.vector_norm(pair, order)
     return normalised
 
 
-def _bump(height: int, width: int) -> Tensor:
-    """Nested centred rectangles that grow by one on each side, the i-th of height 1 / i^2, at l2 norm 1."""
+def _bump(height: int, width: int, order: int) -> Tensor:
+    """Nested centred rectangles that grow by one on each side, the i-th of height 1 / i^2, at norm 1."""
     bump = torch.zeros(height, width, dtype=torch.float64)
     top, left = height // 2 - 1, width // 2 - 1
     for ring in range(max(height, width) // 2 + 1):
         bottom, right = top - ring + 2 * ring + 1, left - ring + 2 * ring + 1
         bump[max(top - ring, 0) : max(bottom, 0), max(left - ring, 0) : max(right, 0)] += 1 / (ring + 1) ** 2
-    normalised: Tensor = bump / torch.linalg.vector_norm(bump)
+    normalised: Tensor = bump / torch.linalg.vector_norm(bump, order)
     return normalised
 
 
-def _placed_bump(words: Tensor, size: Tensor, height: int, width: int) -> Tensor:
+def _placed_bump(words: Tensor, size: Tensor, height: int, width: int, order: int) -> Tensor:
     """(m, h, w): the bump pair of each row's side in its first window, upright or on its side."""
-    table, number = _bump_table(min(height, width), size.device)
+    table, number = _bump_table(min(height, width), order, size.device)
     y, x = _from_corner(words[:, 0], words[:, 1], size, height, width)
     inside = ((y >= 0) & (y < size[:, None]))[:, :, None] & ((x >= 0) & (x < size[:, None]))[:, None, :]
     turned = (words[:, 4] >> 31)[:, None, None] > 0
@@ -103,13 +148,13 @@ def _placed_bump(words: Tensor, size: Tensor, height: int, width: int) -> Tensor
 
 
 @lru_cache(maxsize=8)
-def _bump_table(largest: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _bump_table(largest: int, order: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Every odd bump pair, padded to the largest, and the table's row for each side."""
     sides = list(range(1, largest + 1, 2))
     table = torch.zeros(len(sides), largest, largest)
     number = torch.zeros(largest + 1, dtype=torch.int64)
     for row, side in enumerate(sides):
-        table[row, :side, :side] = bump_pair(side)
+        table[row, :side, :side] = bump_pair(side, order)
         number[side] = row
     return table.to(device), number.to(device)
 
@@ -127,14 +172,3 @@ def _window(top: Tensor, left: Tensor, size: Tensor, height: int, width: int) ->
     y, x = _from_corner(top, left, size, height, width)
     size = size[:, None]
     return (((y >= 0) & (y < size))[:, :, None] & ((x >= 0) & (x < size))[:, None, :]).float()
-
-
-def _planes(delta: Tensor) -> Tensor:
-    """(m, c, 1, 1) l2 norm of each channel."""
-    return delta.square().sum((-2, -1), keepdim=True).sqrt()
-
-
-def _scaled(delta: Tensor, images: Tensor, eps: float) -> Tensor:
-    """The image plus the perturbation at length eps, in [0, 1]."""
-    length = column(lengths(delta, "l2"), delta).clamp_min(1e-12)
-    return (images + delta / length * eps).clamp(0, 1)

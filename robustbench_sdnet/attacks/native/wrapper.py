@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypedDict, TypeVar
 
 import torch
 from torch import Tensor
 
-from ...errors import GradientWarning, InputError, unknown
+from ...errors import GradientWarning, InputError
+from ...specs import BUDGETED
 from ..engine.active import Outcome, run_search
-from ..engine.balls import NORMS, lengths, outside
+from ..engine.ball import Ball
+from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.passes import Classifier, Passes, wants_low_precision
 from ..engine.result import AttackResult
 from ..engine.search import Search
 from ..signs import stands_still
 
-TOLERANCE = 1e-6
-"""How far rounding may carry an image out of its ball or out of [0, 1]."""
-
 DEFAULT_BATCH_SIZE = 100
+
+Function = TypeVar("Function", bound=Callable[..., AttackResult])
+
+
+class Run(TypedDict, total=False):
+    """What every native attack takes beside its own hyper-parameters; `pgd` says what each means."""
+
+    norm: str
+    early_stop: bool
+    precision: str
+    seed: int
+    sample_ids: Tensor | Sequence[int] | None
+    batch_size: int | None
 
 
 @torch.inference_mode(False)
 def run_native(
-    search: Search,
+    build: Callable[[Ball, int], Search],
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     *,
     eps: float | None,
-    norm: str,
-    precision: str,
-    sample_ids: Tensor | Sequence[int] | None,
-    batch_size: int | None,
-    early_stop: bool,
     repeats: int = 1,
+    norms: Collection[str] = BUDGETED,
+    norm: str = "linf",
+    early_stop: bool = True,
+    precision: str = "auto",
+    seed: int = 0,
+    sample_ids: Tensor | Sequence[int] | None = None,
+    batch_size: int | None = None,
 ) -> AttackResult:
-    """Run a search on the active set and check what it found; see `pgd` for the arguments."""
-    ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
-    images, labels = usable(images), usable(labels)
+    """Run a search on the active set and check what it found; see `pgd` for the arguments.
+
+    Args:
+        build: from the norm's ball and the seed to the search.
+        repeats: passes averaged a gradient.
+        norms: those that the attack works in.
+    """
+    found = ball(norm, norms)
+    ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
+    images, labels, search = usable(images), usable(labels), build(found, seed)
     passes = Passes(
         tracked(model),
         # Without early leaving nothing is confirmed on the way, so that `auto` searches in full precision.
@@ -52,7 +75,7 @@ def run_native(
         return nothing(images)
     with frozen(passes.model):
         outcome = run_search(search, passes, images, labels, ids, early_stop=early_stop)
-    assert_inside(outcome.images, images, eps, norm)
+    found.assert_inside(outcome.images, images, eps)
     warn_of_silence(outcome.gradients, outcome.silent)
     return AttackResult(
         images=outcome.images,
@@ -64,8 +87,20 @@ def run_native(
         backwards=passes.backwards,
         gradients=outcome.gradients,
         silent=outcome.silent,
-        extra=_extra(search, outcome, images, norm, early_stop=early_stop),
+        extra=_extra(search, outcome, images, found, early_stop=early_stop),
     )
+
+
+def attack(function: Function) -> Function:
+    """A native attack whose signature spells out the options of `Run`, for `help` and for editors."""
+    signature = inspect.signature(function)
+    shared = inspect.signature(run_native).parameters
+    own = [
+        parameter for parameter in signature.parameters.values() if parameter.kind != parameter.VAR_KEYWORD
+    ]
+    spelled = [*own, *(shared[name] for name in Run.__annotations__)]
+    function.__signature__ = signature.replace(parameters=spelled)  # type: ignore[attr-defined]  # read by inspect
+    return function
 
 
 def warn_of_silence(gradients: int, silent: int) -> None:
@@ -82,27 +117,19 @@ def _for_search(search: Search, precision: str, *, early_stop: bool) -> str:
 
 
 def _extra(
-    search: Search, outcome: Outcome, images: Tensor, norm: str, *, early_stop: bool
+    search: Search, outcome: Outcome, images: Tensor, found: Ball, *, early_stop: bool
 ) -> dict[str, Tensor]:
     if search.minimal:
-        distance = lengths(outcome.images - images, norm)
+        distance = found.lengths(outcome.images - images)
         distance = torch.where(outcome.margin < 0, distance, torch.inf)
         return {"distance": torch.where(outcome.clean, distance, 0.0)}
     return {} if early_stop else {"lost_success": outcome.lost}
 
 
 def checked(
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float | None,
-    norm: str,
-    sample_ids: Tensor | Sequence[int] | None,
-    norms: Sequence[str] = NORMS,
+    images: Tensor, labels: Tensor, *, eps: float | None, sample_ids: Tensor | Sequence[int] | None
 ) -> Tensor:
     """The sample ids (n,) int64 on the device of `images`, once every argument has been found in order."""
-    if norm not in norms:
-        raise unknown("norm", norm, norms)
     if eps is not None and not eps >= 0:
         raise InputError(f"eps must be 0 or more, got {eps}.")
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
@@ -128,19 +155,15 @@ def positive(name: str, value: int) -> int:
     return value
 
 
-def assert_inside(points: Tensor, images: Tensor, eps: float | None, norm: str) -> None:
-    """Raise if any point left its ball or [0, 1]: a defect of the attack, never of its input."""
-    beyond, box = outside(points, images, eps, norm)
-    if not (beyond <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE):
-        raise AssertionError(
-            f"Attack left the {norm} ball of radius {eps} by {beyond:.2e}, or [0, 1] by {box:.2e}."
-        )
-
-
 def nothing(images: Tensor) -> AttackResult:
     """The result of attacking no samples."""
     flags = torch.zeros(0, dtype=torch.bool, device=images.device)
     return AttackResult(
-        images=images.clone(), clean=flags, robust=flags, broken_at=flags.long(), margin=flags.float(),
-        forwards=0, backwards=0,
-    )  # fmt: skip
+        images=images.clone(),
+        clean=flags,
+        robust=flags,
+        broken_at=flags.long(),
+        margin=flags.float(),
+        forwards=0,
+        backwards=0,
+    )

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import FAIL, Finding
+from ...attacks.engine.balls import ball
 from ...attacks.engine.guards import frozen, tracked, usable
 from ...attacks.engine.losses import negative_margin
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
+from ...specs import BUDGETED
 from ..finding import DIAGNOSTICS, not_run, seen_on
 from . import instant, rivals, smoothness, strength
 from .subject import STEPS, Subject, follow
@@ -63,7 +65,8 @@ def diagnose(
         raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
     if len(images) == 0:
         raise InputError("Diagnostics need at least one image, got none.")
-    ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
+    ball(norm, BUDGETED)
+    ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
     model = tracked(model)
     subject = Subject(
         model=model,

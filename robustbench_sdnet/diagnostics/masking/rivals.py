@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import Finding
-from ...attacks.engine.balls import project, random_in_ball, steepest
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy
 from ...draws import Draws
@@ -68,8 +68,8 @@ def single_step_wins(subject: Subject, survivors: Tensor) -> Finding:
     broken = torch.zeros(len(left), dtype=torch.bool)
     if len(left):
         gradient, _, _ = left.gradient(cross_entropy)
-        moved = left.images + left.eps * steepest(gradient, left.norm)
-        broken = ~left.right(project(moved, left.images, left.eps, left.norm))
+        ball = BALLS[left.norm]
+        broken = ~left.right(ball.ascend(left.images, gradient, left.images, left.eps, left.eps))
     return won("single_step_wins", "FGSM", broken, subject, "the loss is masked along PGD's way")
 
 
@@ -79,7 +79,7 @@ def noise_wins(subject: Subject, survivors: Tensor, draws: int = _DRAWS) -> Find
     broken = torch.zeros(len(left), dtype=torch.bool, device=left.labels.device)
     stream = Draws.of(left.seed, "verdicts/noise", left.ids)
     for index in range(draws if len(left) else 0):
-        broken |= ~left.right(random_in_ball(stream, left.images, left.eps, left.norm, index))
+        broken |= ~left.right(BALLS[left.norm].random_in_ball(stream, left.images, left.eps, index))
     remedy = "chance beats the gradient, so the gradient says nothing"
     return won("noise_wins", f"Random noise ({draws} draws)", broken, subject, remedy)
 

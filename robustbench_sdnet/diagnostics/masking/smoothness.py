@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...answers.trust import Finding
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import negative_margin
 from ...draws import Draws
 from ..finding import above, not_run
@@ -38,9 +39,7 @@ def rough_loss(subject: Subject | None) -> Finding:
     """
     if subject is None:
         return not_run("rough_loss", "The model does not work in float64.")
-    tiny = subject.eps / 100
-    if subject.norm != "linf":
-        tiny /= subject.images[0].numel() ** 0.5
+    tiny = subject.eps / 100 / float(BALLS[subject.norm].lengths(torch.ones_like(subject.images[:1])))
     gradient, start, _ = subject.gradient(negative_margin)
     expected = tiny * gradient.flatten(1).norm(dim=1)
     draws = Draws.of(subject.seed, "verdicts/rough", subject.ids)

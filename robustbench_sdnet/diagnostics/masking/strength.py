@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from ...answers.trust import FAIL, PASS, WARN, Finding
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import negative_margin
 from ...statistics import binomial_tail
 from ..finding import NOTICED, TOLERATED, counted
@@ -43,7 +43,7 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
 
 def unbounded_eps_survives(subject: Subject) -> Finding:
     """Attack with half the range of the box, where nothing of the image need be left."""
-    eps = 0.5 if subject.norm == "linf" else 0.5 * math.sqrt(subject.images[0].numel())
+    eps = float(BALLS[subject.norm].lengths(torch.full_like(subject.images[:1], 0.5)))
     broken = follow(subject, eps=eps).broken()
     left = subject.take(~broken)
     survived = int((~follow(left, negative_margin, eps=eps).broken()).sum()) if len(left) else 0

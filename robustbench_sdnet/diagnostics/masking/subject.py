@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ...attacks.engine.balls import project, random_in_ball, steepest
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import cross_entropy
 from ...attacks.engine.passes import Passes
 from ...draws import Draws
@@ -111,9 +111,8 @@ def follow(
         start: which random start.
     """
     eps = subject.eps if eps is None else eps
-    x = random_in_ball(
-        Draws.of(subject.seed, "verdicts/start", subject.ids), subject.images, eps, subject.norm, start
-    )
+    ball = BALLS[subject.norm]
+    x = ball.random_in_ball(Draws.of(subject.seed, "verdicts/start", subject.ids), subject.images, eps, start)
     n = len(subject)
     broken_at = torch.full_like(subject.labels, -1)
     broken_last = torch.zeros(n, dtype=torch.bool, device=x.device)
@@ -130,6 +129,5 @@ def follow(
             alive, gradient, here = alive[~wrong], gradient[~wrong], here.take(~wrong)
         if step == steps or len(alive) == 0:
             break
-        moved = x[alive] + step_fraction * eps * steepest(gradient, subject.norm)
-        x[alive] = project(moved, here.images, eps, subject.norm)
+        x[alive] = ball.ascend(x[alive], gradient, here.images, step_fraction * eps, eps)
     return Trace(broken_at, broken_last, losses, x)

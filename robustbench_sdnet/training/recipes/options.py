@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import InputError, unknown
-from ...specs import Eps
+from ...specs import BUDGETED, Eps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,6 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "schedule": ("cosine", "step", "one-cycle"),
     "adversary": ("none", "fgsm", "pgd", "trades"),
-    "norm": ("linf", "l2"),
+    "norm": BUDGETED,
     "precision": ("auto", "float32", "bfloat16", "float64"),
 }

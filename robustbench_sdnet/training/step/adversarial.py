@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...attacks.engine.balls import BALLS
 from ...draws import Draws
 from ..recipes.options import TrainOptions
 
@@ -42,9 +43,8 @@ def perturb(
     training = model.training
     model.eval()
     try:
-        start = random_start(draws, images, options, step)
+        moved = random_start(draws, images, options, step)
         loss_of = _loss(logits_of, images, labels, options)
-        moved = (images + start).clamp(0, 1)
         for _ in range(1 if options.adversary == "fgsm" else options.attack_steps):
             moved = _ascend(loss_of, moved, images, options)
     finally:
@@ -53,16 +53,10 @@ def perturb(
 
 
 def random_start(draws: Draws, images: Tensor, options: TrainOptions, step: int) -> Tensor:
-    """A point of the ball: uniform in the Linf box, or uniform in the L2 ball; TRADES starts close to the
-    centre."""
-    shape = images.shape[1:]
+    """A random point of the ball; TRADES starts close to the centre."""
     if options.adversary == "trades":
-        return 0.001 * draws.normal(shape, step, images.dtype)
-    if options.norm == "linf":
-        return options.radius * (2 * draws.uniform(shape, step, images.dtype) - 1)
-    direction = draws.normal(shape, 2 * step, images.dtype)
-    share = draws.uniform((1,), 2 * step + 1, images.dtype) ** (1 / direction[0].numel())
-    return options.radius * _per_image(share) * _unit(direction)
+        return (images + 0.001 * draws.normal(images.shape[1:], step, images.dtype)).clamp(0, 1)
+    return BALLS[options.norm].random_in_ball(draws, images, options.radius, step)
 
 
 def _loss(
@@ -80,22 +74,4 @@ def _ascend(
 ) -> Tensor:
     moved = moved.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(loss_of(moved), moved)
-    moved = moved.detach()
-    if options.norm == "linf":
-        offset = moved + options.step_radius * gradient.sign() - images
-        return (images + offset.clamp(-options.radius, options.radius)).clamp(0, 1)
-    offset = moved + options.step_radius * _unit(gradient) - images
-    shrink = (options.radius / _norms(offset)).clamp_max(1)
-    return (images + offset * shrink).clamp(0, 1)
-
-
-def _per_image(values: Tensor) -> Tensor:
-    return values.reshape(-1, 1, 1, 1)
-
-
-def _norms(x: Tensor) -> Tensor:
-    return _per_image(x.flatten(1).norm(dim=1)).clamp_min(torch.finfo(x.dtype).tiny)
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / _norms(x)
+    return BALLS[options.norm].ascend(moved.detach(), gradient, images, options.step_radius, options.radius)

@@ -1,0 +1,110 @@
+"""What an attack asks of a norm: distances, the ball, directions and starting points; images are (n, c, h, w)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ...draws import Draws
+from ...errors import InputError
+
+TOLERANCE = 1e-6
+"""How far rounding may carry an image out of its ball, as a share of a radius above 1, or out of [0, 1]."""
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """(n,) values shaped (n, 1, 1, 1), to multiply images."""
+    return values.reshape(-1, *(1,) * (like.dim() - 1))
+
+
+def spread(eps: float | Tensor, like: Tensor) -> float | Tensor:
+    """A radius to compare images with: a number, or (n,) radii as a column."""
+    return column(eps, like) if isinstance(eps, Tensor) else eps
+
+
+class Ball(ABC):
+    """The geometry of one norm; how its numbers are written stands in `specs.NORMS`.
+
+    Every point is in [0, 1], every radius in the units of the images: one number, or (n,) one for each.
+    """
+
+    name: str
+    """As `specs.NORMS` has it."""
+
+    sparse = False
+    """Whether few values should move at a time, as `sparsest` does it."""
+
+    @abstractmethod
+    def lengths(self, delta: Tensor) -> Tensor:
+        """(n,) norm of each perturbation."""
+
+    @abstractmethod
+    def project(self, points: Tensor, images: Tensor, eps: float | Tensor) -> Tensor:
+        """Points moved into the ball of radius eps around `images`, and into [0, 1]."""
+
+    def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
+        """The direction of unit norm in which a loss grows fastest from `points`; zero where the gradient is zero."""
+        raise self._lacking("steepest direction")
+
+    def random_direction(self, draws: Draws, images: Tensor, counter: Tensor | int) -> Tensor:
+        """(n, c, h, w) of unit norm."""
+        raise self._lacking("random direction")
+
+    def boundary(self, points: Tensor, normals: Tensor, gaps: Tensor) -> Tensor:
+        """The smallest d with <normal, d> = gap and points + d in [0, 1]; else as far as the box allows.
+
+        Args:
+            points, normals: (m, d).
+            gaps: (m,), of either sign.
+        """
+        raise self._lacking("way onto a plane")
+
+    def sparsest(self, gradient: Tensor, share: Tensor) -> Tensor:
+        """Unit length, equal steps along the largest share (n,) of each gradient's entries, at least one."""
+        raise self._lacking("sparse step")
+
+    def random_in_ball(self, draws: Draws, images: Tensor, eps: float, counter: Tensor | int = 0) -> Tensor:
+        """A random point of each ball: random direction, uniform radius."""
+        # Two blocks of draws a counter: the radius takes the first, the direction the second.
+        radius = draws.uniform((1,), 2 * counter, images.dtype)[:, 0]
+        delta = self.random_direction(draws, images, 2 * counter + 1) * column(radius * eps, images)
+        return (images + delta).clamp(0, 1)
+
+    def random_on_sphere(self, draws: Draws, images: Tensor, eps: float, counter: Tensor | int = 0) -> Tensor:
+        """A random point at distance eps of each image, then clipped to [0, 1]."""
+        return (images + eps * self.random_direction(draws, images, counter)).clamp(0, 1)
+
+    def noise(self, draws: Draws, images: Tensor, eps: float, counter: Tensor | int) -> Tensor:
+        """Random noise of size eps."""
+        return self.random_on_sphere(draws, images, eps, counter)
+
+    def ascend(self, points: Tensor, gradient: Tensor, images: Tensor, size: float, eps: float) -> Tensor:
+        """One step of projected gradient ascent (Madry et al. 2018, arXiv:1706.06083)."""
+        return self.project(points + size * self.steepest(gradient, points), images, eps)
+
+    def outside(self, points: Tensor, images: Tensor, eps: float | None) -> tuple[float, float]:
+        """How far the worst point lies outside its ball and outside [0, 1]; both are 0 where all is well."""
+        if len(points) == 0:
+            return 0.0, 0.0
+        box = float(torch.maximum(-points, points - 1).max().clamp_min(0))
+        if eps is None:
+            return 0.0, box
+        return max(0.0, float(self.lengths((points - images).double()).max()) - eps), box
+
+    def assert_inside(self, points: Tensor, images: Tensor, eps: float | None) -> None:
+        """Raise if any point left its ball or [0, 1]: a defect of the attack, never of its input."""
+        beyond, box = self.outside(points, images, eps)
+        if not (beyond <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE):
+            raise AssertionError(
+                f"Attack left the {self.name} ball of radius {eps} by {beyond:.2e}, or [0, 1] by {box:.2e}."
+            )
+
+    def _lacking(self, what: str) -> InputError:
+        return InputError(f"The norm {self.name} has no {what}: take another norm or attack.")
+
+
+def room(points: Tensor, direction: Tensor) -> Tensor:
+    """How far each coordinate can move along the sign of `direction` within [0, 1]; 0 where that is 0."""
+    return torch.where(direction > 0, 1 - points, points) * direction.sign().abs()

@@ -1,0 +1,125 @@
+"""Auto-PGD in l1 (Croce & Hein 2021, "Mind the box", arXiv:2103.01208): sparse steps, from larger balls inwards."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from ...draws import Draws
+from ..engine.ball import column
+from ..engine.passes import Passes
+from ..engine.search import Rows, State, Step
+from .apgd_search import ApgdSearch
+
+RADII = (3, 2, 1)
+"""Radii of the stages over eps; each begins at the best point of the one before, moved into its ball."""
+
+SHARES = (0.3, 0.3)
+"""Shares of the steps that the first stages take; the last has the rest."""
+
+REDUCTION = 1.5
+"""A step moves the values that the best point changed, over this; a step size that stays is divided by it."""
+
+SMALLEST = 10
+"""The smallest step size is the radius over this."""
+
+
+def stages(steps: int) -> list[int]:
+    """Steps of each stage."""
+    found: list[int] = []
+    for share in SHARES:
+        found.append(min(math.ceil(share * steps), steps - sum(found)))
+    return [*found, steps - sum(found)]
+
+
+@dataclass(frozen=True)
+class SparseApgdSearch(ApgdSearch):
+    """A stage evaluates its starting point and every step; what is found counts in the last one."""
+
+    @staticmethod
+    def evaluations(steps: int) -> int:
+        return steps + len(SHARES)
+
+    def begin(self, rows: Rows) -> State:
+        draws = Draws.of(self.seed, self.stream, rows.ids)
+        point = rows.images + draws.normal(tuple(rows.images.shape[1:]), rows.attempt, rows.images.dtype)
+        radius = torch.full_like(rows.labels, RADII[0] * self.eps, dtype=point.dtype)
+        return {
+            "k": torch.zeros_like(rows.labels),
+            "previous": point,  # the dense search's, unused here
+            **self._opened(rows, point, radius),
+        }
+
+    def step(self, passes: Passes, rows: Rows, state: State) -> Step:
+        x, k = state["x"], state["k"]
+        done = k >= self.length
+        targets = self._targets(rows)
+        logits, gradient = passes.gradient(
+            x, lambda z, index: self.loss(z, rows.labels[index], targets[index]), skip=done
+        )
+        self._remember(state, x, gradient, self.loss(logits, rows.labels, targets))
+        stage, within, count = self._place(k)
+        base, gradient = self._adapt(state, rows, x, gradient, (within > 0) & (within % _period(count) == 0))
+        direction = self.ball.sparsest(gradient, state["share"])
+        state["x"] = self.ball.project(
+            base + column(state["size"], base) * direction, rows.images, state["radius"]
+        )
+        ended = ((within == count) & ~done).nonzero()[:, 0]
+        if len(ended):
+            radii = torch.tensor([*RADII[1:], RADII[-1]], dtype=x.dtype, device=x.device)[stage[ended]]
+            part = Rows(*(getattr(rows, name)[ended] for name in rows.__dataclass_fields__))
+            for name, values in self._opened(part, state["best"][ended], radii * self.eps).items():
+                state[name] = state[name].index_copy(0, ended, values)
+        state["k"] = k + 1
+        return Step(x, logits, k, done, stage == len(RADII) - 1)
+
+    def _place(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each row's stage, its step within the stage, and how many steps the stage has."""
+        counts = torch.tensor(stages(self.length - len(SHARES)), device=k.device)
+        ends = torch.tensor(list(accumulate(count + 1 for count in counts.tolist())), device=k.device)
+        stage = (k[:, None] >= ends).sum(1).clamp_max(len(RADII) - 1)
+        count = counts[stage]
+        return stage, k - (ends[stage] - count - 1), count
+
+    def _opened(self, rows: Rows, point: Tensor, radius: Tensor) -> State:
+        """The state at a stage's start: the point in its ball, nothing remembered."""
+        x = self.ball.project(point, rows.images, radius)
+        changed = _changed(x, rows.images)
+        nothing = torch.full_like(radius, -torch.inf)
+        return {
+            "x": x,
+            "radius": radius,
+            "size": radius,
+            "best": x,
+            "best_gradient": torch.zeros_like(x),
+            "best_loss": nothing,
+            "window_loss": nothing,
+            "changed": changed,
+            "share": changed / x[0].numel() / REDUCTION,
+        }
+
+    def _adapt(
+        self, state: State, rows: Rows, x: Tensor, gradient: Tensor, due: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Where the best point became sparser, go back to it with full steps; elsewhere make smaller steps."""
+        changed, radius = _changed(state["best"], rows.images), state["radius"]
+        sparser = due & (changed < 0.95 * state["changed"])
+        smaller = (state["size"] / REDUCTION).clamp_min(radius / SMALLEST)
+        state["size"] = torch.where(due, torch.where(sparser, radius, smaller), state["size"])
+        state["share"] = torch.where(due, changed / x[0].numel() / REDUCTION, state["share"])
+        state["changed"] = torch.where(due, changed, state["changed"])
+        wide = column(sparser, x)
+        return torch.where(wide, state["best"], x), torch.where(wide, state["best_gradient"], gradient)
+
+
+def _changed(points: Tensor, images: Tensor) -> Tensor:
+    """(n,) how many values differ."""
+    return (points != images).flatten(1).sum(1).to(images.dtype)
+
+
+def _period(steps: Tensor) -> Tensor:
+    return (0.04 * steps).long().clamp_min(1)

@@ -1,0 +1,160 @@
+"""The geometry of each norm: projections against exact solvers, directions, starting points."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.balls import BALLS, ball
+from robustbench_sdnet.draws import Draws
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.specs import BUDGETED, NORMS
+
+
+def nearest_in_l1(point, image, eps):
+    """The same point by sorting: the shrinkage is where the piecewise linear sum of changes meets eps."""
+    delta = point - image
+    size, space = np.abs(delta), np.where(delta > 0, 1 - image, image)
+    if np.minimum(size, space).sum() <= eps:
+        return image + np.sign(delta) * np.minimum(size, space)
+    knots = np.unique(np.concatenate([[0.0], size, np.maximum(size - space, 0)]))
+    sums = np.array([np.minimum(np.maximum(size - knot, 0), space).sum() for knot in knots])
+    right = int(np.argmax(sums <= eps))
+    left = right - 1
+    share = (sums[left] - eps) / (sums[left] - sums[right])
+    shrinkage = knots[left] + share * (knots[right] - knots[left])
+    return image + np.sign(delta) * np.minimum(np.maximum(size - shrinkage, 0), space)
+
+
+def test_the_l1_projection_is_the_nearest_point_in_a_thousand_cases():
+    generator = np.random.default_rng(0)
+    worst = 0.0
+    for case in range(1000):
+        d = int(generator.integers(1, 60))
+        image = generator.random(d)
+        if case % 3 == 0:
+            image = image.round()  # corners of the box, as saturated pixels are
+        point = image + generator.normal(size=d) * generator.choice([0.01, 0.3, 3.0])
+        if case % 5 == 0:
+            point = image + (point - image).round(1)  # ties
+        eps = float(generator.choice([0.01, 0.5, 3.0, 12.0]))
+        shape = (1, 1, 1, d)
+        found = BALLS["l1"].project(
+            torch.from_numpy(point).reshape(shape), torch.from_numpy(image).reshape(shape), eps
+        )
+        worst = max(worst, float(np.abs(found.numpy().ravel() - nearest_in_l1(point, image, eps)).max()))
+    assert worst < 1e-9
+
+
+def test_the_l1_projection_is_no_farther_than_a_general_solver():
+    from scipy.optimize import minimize
+
+    generator = np.random.default_rng(1)
+    for _ in range(5):
+        image, point = generator.random(5), generator.normal(size=5)
+        found = nearest_in_l1(point, image, 0.7)
+        start = image + 0.01 * np.sign(point - image) * np.where(point > image, 1 - image, image)
+        limit = {"type": "ineq", "fun": lambda z, image=image: 0.7 - np.abs(z - image).sum()}
+        other = minimize(
+            lambda z, point=point: ((z - point) ** 2).sum(),
+            start,
+            bounds=[(0, 1)] * 5,
+            constraints=limit,
+            method="SLSQP",
+        )
+        assert ((found - point) ** 2).sum() <= other.fun + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("norm", list(BALLS))
+def test_projections_keep_the_dtype_and_end_inside(norm, dtype):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(20, 3, 4, 4, generator=generator).to(dtype)
+    points = images + torch.randn(images.shape, generator=generator).to(dtype)
+    radii = torch.linspace(0.1, 4, 20)
+    for eps in (1.0, radii):
+        found = BALLS[norm].project(points, images, eps.to(dtype) if isinstance(eps, torch.Tensor) else eps)
+        assert found.dtype == dtype
+        assert float(found.min()) >= 0
+        assert float(found.max()) <= 1
+        lengths = BALLS[norm].lengths((found - images).double())
+        rounding = 48 * torch.finfo(dtype).eps
+        assert bool((lengths <= torch.as_tensor(eps).double() + rounding).all())
+        again = BALLS[norm].project(found, images, eps)
+        assert torch.allclose(again.float(), found.float(), atol=4 * torch.finfo(dtype).eps)
+
+
+def test_the_l0_projection_keeps_the_pixels_that_matter_most():
+    images = torch.full((1, 3, 1, 4), 0.5)
+    delta = torch.tensor([[0.1, 0.0, 0.4, 9.0], [0.0, 0.2, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).reshape(
+        1, 3, 1, 4
+    )
+    # Beyond the box pixel 3 can only move by 0.5, which still gains most: 9^2 - 8.5^2; pixel 2 gains 0.16.
+    found = BALLS["l0"].project(images + delta, images, 2.0) - images
+    assert torch.allclose(found[0, 0, 0], torch.tensor([0.0, 0.0, 0.4, 0.5]))
+    assert not bool(found[0, 1:].any())
+
+
+@pytest.mark.parametrize("norm", BUDGETED)
+def test_directions_and_random_points_have_their_length(norm):
+    known, draws = BALLS[norm], Draws.of(0, "test", torch.arange(6))
+    gradient = torch.randn(6, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    middle = torch.full_like(gradient, 0.5)
+    one = torch.ones(6, dtype=torch.float64)
+    assert torch.allclose(known.lengths(known.steepest(gradient, middle)), one)
+    assert not bool(known.steepest(torch.zeros_like(gradient), middle).any())
+    assert torch.allclose(known.lengths(known.random_on_sphere(draws, middle, 0.3) - middle), 0.3 * one)
+    assert bool((known.lengths(known.random_in_ball(draws, middle, 0.3, 4) - middle) <= 0.3 + 1e-9).all())
+    assert bool((known.lengths(known.noise(draws, middle, 0.3, 1) - middle) <= 0.3 + 1e-9).all())
+
+
+def test_steps_in_l1_leave_values_alone_that_cannot_move():
+    images = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+    gradient = torch.tensor([[[[-9.0, 5.0], [1.0, 0.0]]]], dtype=torch.float64)
+    step = BALLS["l1"].steepest(gradient, images)
+    assert step.flatten().tolist() == [0, 1, 0, 0], "the steepest value is at 0 already and wants to fall"
+
+
+@pytest.mark.parametrize("name", ["pgd", "square", "autoattack"])
+def test_an_unknown_norm_is_refused_with_those_that_are_known(name):
+    images = torch.rand(2, 3, 4, 4)
+    with pytest.raises(InputError, match=r"Unknown norm 'l3'.*Known: l1, l2, linf\."):
+        getattr(attacks, name)(lambda x: x, images, torch.zeros(2, dtype=torch.int64), eps=0.1, norm="l3")
+    with pytest.raises(InputError, match="Known: l0, l1, l2, linf"):
+        ball("l3")
+    with pytest.raises(InputError, match="l0 has no random direction"):
+        BALLS["l0"].random_in_ball(Draws.of(0, "t", torch.arange(2)), images, 1.0)
+
+
+def test_every_norm_has_a_ball_of_its_name():
+    assert list(BALLS) == list(NORMS)
+    assert all(known.name == name for name, known in BALLS.items())
+
+
+def test_public_attacks_spell_out_their_options():
+    found = inspect.signature(attacks.pgd).parameters
+    defaults = {name: p.default for name, p in found.items() if p.kind == p.KEYWORD_ONLY}
+    assert defaults.pop("eps") is inspect.Parameter.empty
+    assert defaults == {
+        "norm": "linf",
+        "steps": 20,
+        "step_size": None,
+        "random_start": True,
+        "restarts": 1,
+        "start": None,
+        "early_stop": True,
+        "precision": "auto",
+        "seed": 0,
+        "sample_ids": None,
+        "batch_size": None,
+    }
+
+
+def test_only_pgd_begins_at_given_points():
+    images = torch.rand(2, 3, 4, 4)
+    with pytest.raises(InputError, match=r"Attack square cannot begin at given points\. Known: pgd\."):
+        attacks.run("square", lambda x: x, images, torch.zeros(2).long(), eps=0.1, start=images)
