@@ -3,6 +3,7 @@ from . import (
     corruptions as corruptions,
     data as data,
     diagnostics as diagnostics,
+    inside as inside,
     lambdas as lambdas,
     reports as reports,
     training as training,
@@ -10,6 +11,7 @@ from . import (
 )
 from .answers.frames import outcomes as outcomes, records as records
 from .evaluation import diagnose as diagnose, evaluate as evaluate, study as study, sweep as sweep
+from .inside import codes as codes, dictionary as dictionary, reconstruct as reconstruct
 from .reports import report as report
 from .zoo import (
     build_model as build_model,

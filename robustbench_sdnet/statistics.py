@@ -181,3 +181,25 @@ def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE, alpha: float 
     Fewer than three samples never are, so that a verdict cannot fire on noise at n = 100.
     """
     return count >= RARE_MINIMUM and binomial_tail(count, n, rate) < alpha
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The mean of a sample with both ends of Student's t interval; NaN ends for fewer than two values.
+
+    Args:
+        values: (n,) one number an image, n >= 1.
+        confidence: coverage, between 0 and 1.
+
+    Raises:
+        InputError: no values, or `confidence` outside (0, 1).
+    """
+    found = np.asarray(values, dtype=np.float64).ravel()
+    if not (found.size and 0 < confidence < 1):
+        raise InputError(
+            f"mean_interval needs values and a confidence in (0, 1), got {found.size}, {confidence}."
+        )
+    mean, n = float(found.mean()), found.size
+    half = math.nan
+    if n > 1:
+        half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * found.std(ddof=1) / math.sqrt(n))
+    return mean, mean - half, mean + half

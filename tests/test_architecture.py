@@ -23,7 +23,7 @@ FLOORS = (
     {"running", "answers"},
     {"diagnostics"},
     {"reports"},
-    {"evaluation"},
+    {"evaluation", "inside"},
     {"console"},
     {"commands"},
     {"cli"},

@@ -1,0 +1,3 @@
+from .gradient import invert_features as invert_features
+from .inversion import codes as codes, dictionary as dictionary, reconstruct as reconstruct
+from .way import features as features

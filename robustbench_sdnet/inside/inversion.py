@@ -1,0 +1,173 @@
+"""Images made again from the sparse codes of a network without shortcuts, layer by layer, exactly as far as codes go.
+
+Backwards, a sparse coding layer is its synthesis A z, the transposed convolution of the code with the atoms, and
+BatchNorm is x = (y - b) / w * sqrt(var + eps) + mean. Nothing is optimised, and nothing of the input is used but the
+sizes of its layers. The original (github.com/Delay-Xili/SDNet, sdnet_inverse.py) leaves eps out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..zoo.nets.csc import SparseCoding
+from ..zoo.nets.resnet import BasicBlock, SparseConvolution
+from . import gradient
+from .way import check_depth, check_evaluated, network, stages
+
+METHODS = ("inverse", "gradient")
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """A depth of a network on a batch: the code (n, d, h', w') there, and the images (n, c, h, w) made of it."""
+
+    depth: int
+    code: Tensor
+    images: Tensor
+
+
+def reconstruct(model: nn.Module, images: Tensor, depth: int = 0, *, method: str = "inverse") -> Tensor:
+    """What a depth of a network still holds of images, as images again.
+
+    Args:
+        model: in evaluation mode; `use_lambda` around the call decides lambda.
+        images: (n, c, h, w) in [0, 1].
+        depth: 0 is after the stem, k after block k: up to 8 for 18 layers, 9 for 20.
+        method: "inverse" goes back through dictionaries and BatchNorm; it needs sparse coding layers and, beyond
+            the stem, a network built with shortcut=False. "gradient" looks for images with the same features, in
+            any classifier.
+
+    Returns:
+        (n, c, h, w) in [0, 1] pixel units, not clipped.
+
+    Raises:
+        InputError: no such depth or method, training mode, or a network that cannot be inverted there.
+    """
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, got '{method}'.")
+    if method == "gradient":
+        return gradient.invert_features(model, images, depth)
+    return next(inversions(model, images, (depth,))).images
+
+
+def codes(model: nn.Module, images: Tensor, depth: int = 0) -> Tensor:
+    """The sparse code (n, d, h', w') of the last sparse coding layer at a depth, before its BatchNorm.
+
+    Raises:
+        InputError: as for `reconstruct`.
+    """
+    return next(inversions(model, images, (depth,))).code
+
+
+def dictionary(model: nn.Module, depth: int = 0) -> Tensor:
+    """The atoms (d, c, kernel, kernel) of unit norm of the last sparse coding layer at a depth.
+
+    Raises:
+        InputError: no such depth, or no sparse coding layer there.
+    """
+    layers = [
+        layer for layer in _layers(model, depth, shortcuts=True) if isinstance(layer, SparseConvolution)
+    ]
+    return layers[-1].dn.atoms().detach()
+
+
+def invertible(model: nn.Module) -> tuple[int, ...]:
+    """The depths that `reconstruct` can go back from: all, the stem's alone, or none."""
+    net = network(model)
+    if net is None or not _is_sparse(net.layer0):
+        return ()
+    blocks = [part for part in net.modules() if isinstance(part, BasicBlock)]
+    return (0,) if any(map(_stops, blocks)) else tuple(range(len(blocks) + 1))
+
+
+@torch.no_grad()
+def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Iterator[Inversion]:
+    """The inversion at each of some depths, in order, after one pass through the network.
+
+    Raises:
+        InputError: as for `reconstruct`.
+    """
+    check_evaluated(model)
+    wanted = [len(_layers(model, depth)) for depth in depths]
+    layers, net = _layers(model, max(depths)), network(model)
+    assert net is not None  # narrows the type: it has such layers
+    x = net.normalise(images)
+    inputs, found = [], []
+    for layer in layers:
+        inputs.append(x)
+        if isinstance(layer, SparseConvolution):
+            code = layer.dn(x)
+            found.append(code)
+            x = F.max_pool2d(code, layer.pool) if layer.pool > 1 else code
+        else:
+            found.append(x)
+            x = layer(x)
+    for depth, length in zip(depths, wanted, strict=True):
+        x = code = found[length - 1]
+        for layer, given, made in zip(
+            layers[length - 1 :: -1], inputs[length - 1 :: -1], found[length - 1 :: -1], strict=True
+        ):
+            x = _synthesis(layer, x, made, given) if isinstance(layer, SparseConvolution) else undo(layer, x)
+        yield Inversion(depth, code, x * net.normalise.std + net.normalise.mean)
+
+
+def undo(layer: nn.BatchNorm2d, y: Tensor) -> Tensor:
+    """The input of a BatchNorm layer in evaluation mode; the mean where its weight is 0 and nothing came through."""
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    scale = torch.sqrt(layer.running_var + layer.eps) / layer.weight
+    scale = torch.where(layer.weight == 0, torch.zeros_like(scale), scale)
+    shaped = (part[:, None, None] for part in (layer.bias, scale, layer.running_mean))
+    bias, scale, mean = shaped
+    return (y - bias) * scale + mean
+
+
+def _synthesis(layer: SparseConvolution, x: Tensor, code: Tensor, given: Tensor) -> Tensor:
+    """The input that a code stands for; a pooled one is enlarged first, as the original does."""
+    dn: SparseCoding = layer.dn
+    if x.shape != code.shape:
+        x = F.interpolate(x, size=code.shape[2:], mode="bilinear", align_corners=False)
+    made = dn.operator.synthesise(x, dn.atoms(), given)
+    return torch.stack(made.chunk(dn.coding.n_dict, 1)).mean(0) if dn.coding.n_dict > 1 else made
+
+
+def _layers(
+    model: nn.Module, depth: int, *, shortcuts: bool = False
+) -> list[SparseConvolution | nn.BatchNorm2d]:
+    """The layers up to the code at a depth, in order; `shortcuts` allows what goes around them."""
+    net = network(model)
+    if net is None or not _is_sparse(net.layer0):
+        raise InputError(
+            "This model has no sparse coding stem, so it has no codes. Take an sdnet, or method='gradient'."
+        )
+    check_depth(depth, len(stages(net)))
+    blocks = [part for part in net.modules() if isinstance(part, BasicBlock)][:depth]
+    if blocks and not isinstance(blocks[0].conv2, SparseConvolution):
+        raise InputError(
+            f"{net.arch} has sparse coding in its stem alone, and blocks with shortcuts behind it: take depth 0, "
+            "an _all network built with shortcut=False, or method='gradient'."
+        )
+    if not shortcuts and any(map(_stops, blocks)):
+        raise InputError(
+            f"This {net.arch} has shortcuts, so that only its stem can be inverted: take depth 0, a network built with "
+            "shortcut=False, or method='gradient'."
+        )
+    parts = [*net.layer0, *(part for b in blocks for part in (b.conv1, b.bn1, b.conv2, b.bn2))]
+    kept = [part for part in parts if isinstance(part, SparseConvolution | nn.BatchNorm2d)]
+    # A code stands before its BatchNorm, which the last layer of a sparse ImageNet stem does not have.
+    return kept if isinstance(kept[-1], SparseConvolution) else kept[:-1]
+
+
+def _is_sparse(stem: nn.Module) -> bool:
+    return any(isinstance(part, SparseConvolution) for part in stem.modules())
+
+
+def _stops(block: BasicBlock) -> bool:
+    """Whether a block adds what went around it, which no code holds."""
+    return block.shortcut is not None or block.rectify or not isinstance(block.conv2, SparseConvolution)

@@ -1,0 +1,96 @@
+"""An image's way through a network: what stands at every depth, 0 after the stem and k after block k."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..zoo.nets.resnet import BasicBlock
+from ..zoo.nets.sdnet import Classifier
+
+
+def network(model: nn.Module) -> Classifier | None:
+    """The network built here that a model is or wraps, or None."""
+    return next((part for part in model.modules() if isinstance(part, Classifier)), None)
+
+
+def stages(model: nn.Module) -> list[nn.Module]:
+    """What ends each depth: stem and blocks of a network built here, of any other the parts that it is made of."""
+    net = network(model)
+    if net is not None:
+        return [net.layer0, *(part for part in net.modules() if isinstance(part, BasicBlock))]
+    parts = list(getattr(model, "model", model).children())
+    while len(parts) == 1 and list(parts[0].children()):
+        parts = list(parts[0].children())
+    return parts or [model]
+
+
+def check_depth(depth: int, count: int) -> None:
+    """Refuse a depth that a model does not have.
+
+    Raises:
+        InputError: it lies outside 0 to `count` - 1.
+    """
+    if not 0 <= depth < count:
+        raise InputError(f"depth must lie in 0 to {count - 1} for this model, got {depth}.")
+
+
+def check_evaluated(model: nn.Module) -> None:
+    """Refuse a model in training mode, whose BatchNorm layers would look at the batch.
+
+    Raises:
+        InputError: it is in training mode.
+    """
+    if model.training:
+        raise InputError("The model is in training mode. Call model.eval() first.")
+
+
+def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list[Tensor]:
+    """What stands at every depth, or at one.
+
+    Args:
+        model: in evaluation mode.
+        images: (n, c, h, w) in [0, 1].
+        depth: 0 after the stem, k after block k; None for all. Of a model that was not built here, k is its k-th part.
+
+    Returns:
+        One tensor a depth, (n, channels, height, width) for networks built here.
+
+    Raises:
+        InputError: no such depth, or a part that gives no tensor.
+    """
+    check_evaluated(model)
+    found = stages(model)
+    if depth is not None:
+        check_depth(depth, len(found))
+        found = [found[depth]]
+    seen: dict[nn.Module, Tensor] = {}
+
+    def keep(stage: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            seen.setdefault(stage, output)
+            if depth is not None:
+                raise _Reached
+
+    with _hooked(found, keep), suppress(_Reached):
+        model(images)
+    if any(stage not in seen for stage in found):
+        raise InputError("A part of this model is not called, or gives no tensor, so that it has no depths.")
+    return [seen[stage] for stage in found]
+
+
+class _Reached(Exception):
+    """The depth was reached: nothing behind it needs to run."""
+
+
+@contextmanager
+def _hooked(parts: list[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
+    handles = [part.register_forward_hook(hook) for part in parts]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
