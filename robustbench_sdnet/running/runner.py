@@ -10,7 +10,7 @@ from ..errors import ModelError
 from ..planning.plan import Range, Task, missing, tasks
 from ..specs import AttackSpec, Cell
 from ..store.images import KeptImages
-from ..store.store import Store
+from ..store.store import Finished, Store
 from .engines import local
 from .worker import Failure, Inputs, Worker
 
@@ -80,13 +80,15 @@ def run(
     )
     on_progress(progress)
     for task, answers in local.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
+        finished = []
         for answer in answers:
             if isinstance(answer, Failure):
                 progress.failed[answer.model] = answer.message
                 continue
             if answer.images is not None and answer.cell.id in with_images:
                 kept.keep(answer.cell.id, task.start, answer.images)
-            store.add_shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost)
+            finished.append(Finished(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
+        store.add_shards(finished)
         progress.done_shards += len(task.cells)
         progress.done_cost += task.cost
         progress.label = _label(task)

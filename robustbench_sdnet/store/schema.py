@@ -83,16 +83,18 @@ def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "checksum": checksum(table, row)}
 
 
-def insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert a row with its checksum, unless the primary key is there already."""
+def insert_once(connection: sa.Connection, table: sa.Table, *rows: Mapping[str, Any]) -> None:
+    """Insert rows with their checksums, but for those whose primary key is there already."""
+    if not rows:
+        return
+    insert: sa.Insert
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
-        connection.execute(postgresql_insert(table).values(sealed(table, row)).on_conflict_do_nothing())
+        insert = postgresql_insert(table).on_conflict_do_nothing()
     else:
-        connection.execute(
-            sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite").values(sealed(table, row))
-        )
+        insert = sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite")
+    connection.execute(insert, [sealed(table, row) for row in rows])
 
 
 def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:

@@ -169,14 +169,16 @@ class Store:
         def add(connection: sa.Connection) -> None:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
-            stored = self._ranges(connection, {shard.cell_id for shard in finished})
+            stored, new = self._ranges(connection, {shard.cell_id for shard in finished}), []
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
                 for low, high in list(missing((shard.start, shard.stop), ranges)):
-                    insert_once(connection, SHARDS, _row(shard, low, high))
+                    new.append(_row(shard, low, high))
                     ranges.append((low, high))
+            insert_once(connection, SHARDS, *new)
 
-        self.database.run("write", add)
+        if finished:
+            self.database.run("write", add)
 
     def add_verdicts(self, cell_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
         """Store the diagnostics of an attack's cell; newer ones replace older ones."""
@@ -256,21 +258,30 @@ class Store:
 
     def shards(self, cell_id: str, limit: int | None = None) -> Iterator[Shard]:
         """The stored shards of a cell, in order of samples; of its first `limit` samples alone, where given."""
-        for row in self._rows(self._shard_rows().where(SHARDS.c.cell_id == cell_id)):
-            reader = Reader()
-            shard = reader.shard(row)
-            self._sound(reader)
-            if shard is None or (limit is not None and shard.start >= limit):
-                return
+        for shard in self._between(cell_id, 0, limit):
             yield shard if limit is None else shard.first(limit - shard.start)
 
     def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
         """What is stored of a cell between two positions, or None where nothing is."""
-        parts = []
-        for shard in self.shards(cell_id, stop):
-            if shard.stop > start:
-                parts.append(shard.outcome.cut(max(start - shard.start, 0), len(shard.outcome)))
+        parts = [
+            shard.outcome.cut(
+                max(start - shard.start, 0), (shard.stop if stop is None else stop) - shard.start
+            )
+            for shard in self._between(cell_id, start, stop)
+        ]
         return Outcome.join(parts) if parts else None
+
+    def _between(self, cell_id: str, start: int, stop: int | None) -> Iterator[Shard]:
+        """The shards of a cell that hold positions from start to stop, decoded one by one."""
+        query = self._shard_rows().where(SHARDS.c.cell_id == cell_id, SHARDS.c.stop > start)
+        if stop is not None:
+            query = query.where(SHARDS.c.start < stop)
+        for row in self._rows(query):
+            reader = Reader()
+            shard = reader.shard(row)
+            self._sound(reader)
+            if shard is not None:
+                yield shard
 
     def _shard_rows(self) -> sa.Select[Any]:
         return select(SHARDS, self._present).order_by(*SHARDS.primary_key)
