@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..console.options import check_device, data_root_option, device_option, json_option, parse_pairs
-from ..console.output import say
+from ..console.output import say, say_json
 from ..wording import counted
 
 if TYPE_CHECKING:
@@ -76,13 +76,12 @@ def train(
     """
     from ..data.registry import check_name
     from ..training.recipes.recipe import load_recipe
-    from ..zoo.names import architecture
+    from ..zoo.nets.options import resolve_options
 
     check_name(data)
     if source is not None:
         check_name(source)
         data = source
-    architecture(arch)
     check_device(device)
     overrides: dict[str, Any] = dict(parse_pairs(settings, "--set"))
     if seed is not None:
@@ -90,7 +89,11 @@ def train(
     if limit is not None:
         overrides["train.limit"] = limit
     resolved = load_recipe(recipe or "published", overrides, data=data)
+    resolve_options(arch, dict(resolved.model))
     if dry_run:
+        if as_json:
+            say_json(resolved.to_dict())
+            return None
         import yaml
 
         say(yaml.safe_dump(resolved.to_dict(), sort_keys=False), nl=False)

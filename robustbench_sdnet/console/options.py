@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,8 +130,7 @@ def check_device(device: str) -> str:
     Raises:
         InputError: not auto, cpu, cuda, cuda:N or mps.
     """
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not index.isdigit()):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device, re.ASCII):
         raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
     return device
 

@@ -100,6 +100,15 @@ def held_arrays(
         return tuple(name.removesuffix(".npy") for name in archive.namelist())
 
 
+def members(path: Path) -> tuple[str, ...]:
+    """The names in a zip archive whose checksums hold; none for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(archive.namelist()) if archive.testzip() is None else ()
+    except _BROKEN:
+        return ()
+
+
 @contextmanager
 def _archive(source: Path | BinaryIO, where: str, error: type[SdnetBenchError]) -> Iterator[zipfile.ZipFile]:
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import CheckpointError, InputError
+from ...reading.arrays import members
 from ..nets.architectures import ARCHITECTURES, architecture
 from ..nets.control import has_lambda, normalise_atoms, refresh_step_sizes
 from ..nets.sdnet import rebuild
@@ -148,10 +148,7 @@ def _why_refused(path: Path, error: Exception) -> str:
             f"holds code ({named[1]}) and was refused: loading it could run anything. "
             "Save its state_dict alone where you trust it."
         )
-    inside: list[str] = []
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            inside = archive.namelist() if archive.testzip() is None else []
+    inside = members(path)
     if any("/code/" in name or name.endswith("archive_format") for name in inside):
         return f"is an exported model, no checkpoint. Use it as it is: --model '{path}?mean=a,b,c&std=a,b,c'."
     if any(name.endswith("data.pkl") for name in inside):

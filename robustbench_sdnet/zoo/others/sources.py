@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import json
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,8 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
 
 from ...errors import CheckpointError, InputError, unknown
+from ...reading.arrays import members
+from ...reading.structured import mapping, parse_json
 from ..files.cards import read_card
 from ..files.weights import load_checkpoint
 
@@ -57,10 +58,9 @@ def _from_file(name: str) -> Loaded:
 
     from .guard import Exported
 
-    if not zipfile.is_zipfile(name):
-        raise CheckpointError(f"'{name}' is no TorchScript or exported model.")
-    with zipfile.ZipFile(name) as archive:
-        inside = archive.namelist()
+    inside = members(Path(name))
+    if not inside:
+        raise CheckpointError(f"'{name}' is damaged, or no TorchScript or exported model.")
     extra = {METADATA: ""}
     if any("/code/" in item for item in inside):
         # torch.jit is untyped.
@@ -73,7 +73,9 @@ def _from_file(name: str) -> Loaded:
         )
     else:
         model = Exported(torch.export.load(name, extra_files=extra).module())
-    stated = json.loads(extra[METADATA] or "{}")
+    stated = mapping(
+        parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError), f"'{name}'", CheckpointError
+    )
     return model, tuple(stated.get("mean", ())), tuple(stated.get("std", ()))
 
 
