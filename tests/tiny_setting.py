@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustbench_sdnet.data.images import from_arrays
-from robustbench_sdnet.planning.questions import data_spec
+from robustbench_sdnet.planning.identity import data_spec
 from robustbench_sdnet.running.worker import Worker
 from robustbench_sdnet.specs import ModelSpec
 

@@ -138,7 +138,8 @@ def attack(
       sdnet-bench attack fab-t --norm l2 --limit 100
     """
     from ..planning import questions
-    from ..planning.plan import check_warm_start
+    from ..planning.curves import eps_curve as curve
+    from ..planning.matrices import check_warm_start
 
     if eight_bit and folder is None:
         raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
@@ -146,7 +147,7 @@ def attack(
     given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
         pairs, "--set"
     )
-    norm, budgets = questions.budgets(name, norm, questions.eps_curve(name, norm) if eps_curve else eps)
+    norm, budgets = questions.budgets(name, norm, curve(name, norm) if eps_curve else eps)
     specs = questions.attack_specs(name, budgets, norm, given, seed)
     if warm_start:
         check_warm_start(specs)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ..data import short_name
 from ..data.tensors import to_images
 from ..errors import SdnetBenchError
-from ..planning.questions import shown_name, train_hash, training_set
+from ..planning.identity import shown_name, training_set
+from ..running.at_hand import train_hash
 from ..running.worker import Worker
 from ..specs import ModelSpec
 from ..zoo import check_input

@@ -11,7 +11,7 @@ import torch
 from ..data.tensors import to_images
 from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
-from ..planning.questions import shown_name
+from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.predict import check_labels, predict
 from ..running.ready import prepare

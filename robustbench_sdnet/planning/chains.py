@@ -21,3 +21,8 @@ def whole_name(spec: AttackSpec | CorruptionSpec) -> str:
     """How readers know it: a chain's last stage by the name of the chain, everything else by its own."""
     chained = isinstance(spec, AttackSpec) and spec.chain and not is_stage(spec)
     return spec.chain if isinstance(spec, AttackSpec) and chained else spec.label
+
+
+def chain_of(spec: AttackSpec | CorruptionSpec) -> str:
+    """The chain that an attack is a stage of; an empty text for everything else."""
+    return spec.chain if isinstance(spec, AttackSpec) else ""

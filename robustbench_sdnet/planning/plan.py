@@ -1,24 +1,16 @@
-"""From questions to work: cells in order, and the shards of them that are not stored yet.
-
-A shard is a cell on a range of sample positions. Ranges lie on a grid that starts fine and grows, so that the usual
-limits (100, 200, 500, 1,000) fall on its edges; whatever the store holds already is subtracted, so any two runs share
-their shards.
-"""
+"""From questions to work: cells in order, and the shards of them that are not stored yet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from ..errors import InputError
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, decimal_text
+from .costs import Range, grid, missing, passes, shard_size
+from .curves import continues
+from .matrices import check_warm_start, transfers, warmed
 
-Range = tuple[int, int]
 Lambdas = Sequence[LambdaSpec] | Callable[[ModelSpec], Sequence[LambdaSpec]]
-_SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
-# Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores.
-_BUDGET = {"cpu": 20_000, "cuda": 1_000_000}
-_LARGEST = {"cpu": 1000, "cuda": 5000}
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ def attack_cells(
             for attack in attacks:
                 if not direct and attack.kind != "noise":
                     continue
-                before = chain[-1] if chain and _continues(chain[-1].perturbation, attack, curve) else None
+                before = chain[-1] if chain and continues(chain[-1].perturbation, attack, curve) else None
                 cell = Cell(
                     model=model,
                     data=data,
@@ -118,65 +110,11 @@ def attack_cells(
                 if warm_start and attack.kind != "noise":
                     if attack not in warm:
                         cells.append(cell)
-                    cell = warm[attack] = _warmed(cell, warm.get(attack, cell))
+                    cell = warm[attack] = warmed(cell, warm.get(attack, cell))
                 cells.append(cell)
                 if attack.kind != "noise" and not attack.chain and attack_lambdas:
-                    cells.extend(_transfers(cell, evaluated))
+                    cells.extend(transfers(cell, evaluated))
     return cells
-
-
-def check_warm_start(attacks: Sequence[AttackSpec]) -> None:
-    """Refuse a warm start of anything but PGD with one restart.
-
-    Raises:
-        InputError: the attack cannot be warm-started.
-    """
-    for attack in attacks:
-        if attack.kind == "noise":
-            continue
-        if attack.name != "pgd" or attack.chain:
-            raise InputError(f"Only pgd can be warm-started, got '{attack.chain or attack.name}'.")
-        if dict(attack.params).get("restarts") != 1:
-            raise InputError(
-                "A warm start begins at one point, so restarts would repeat it. Leave them at 1."
-            )
-
-
-def _warmed(cell: Cell, parent: Cell) -> Cell:
-    """The same attack, begun at the parent's perturbed images; tables name it so."""
-    spec = cell.perturbation
-    assert isinstance(spec, AttackSpec)  # narrows the type
-    shown = f"{spec.shown},warm_start" if spec.shown else "warm_start"
-    return replace(cell, perturbation=replace(spec, shown=shown), parents=(parent.id,), warm=True)
-
-
-def _continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec, eps_curve: bool) -> bool:
-    """Whether an attack starts from the survivors of the one before: a chain's next stage, or a curve's next eps."""
-    if any(getattr(before, key, None) != getattr(attack, key) for key in ("chain", "norm", "seed")):
-        return False
-    before_eps, eps = getattr(before, "eps", None), attack.eps
-    if before_eps == eps:
-        return bool(attack.chain)
-    grows = before_eps is not None and eps is not None and before_eps.fraction < eps.fraction
-    same = bool(attack.chain) or (before.name, getattr(before, "params", None)) == (
-        attack.name,
-        attack.params,
-    )
-    return eps_curve and attack.kind == "attack" and grows and same
-
-
-def _transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[Cell]:
-    for lam in evaluated:
-        if lam != parent.lam:
-            yield Cell(
-                model=parent.model,
-                data=parent.data,
-                perturbation=parent.perturbation,
-                lam=lam,
-                lam_attack=parent.lam,
-                precision=parent.precision,
-                parents=(parent.id,),
-            )
 
 
 def model_lambdas(model: ModelSpec, lambdas: Lambdas) -> tuple[LambdaSpec | None, ...]:
@@ -185,51 +123,6 @@ def model_lambdas(model: ModelSpec, lambdas: Lambdas) -> tuple[LambdaSpec | None
         return (None,)
     chosen = lambdas(model) if callable(lambdas) else lambdas
     return tuple(chosen) or (LambdaSpec(decimal_text(model.training_lambda)),)
-
-
-def passes(cell: Cell) -> int:
-    """Sample passes of a cell at the most, one for a prediction."""
-    if isinstance(cell.perturbation, CorruptionSpec) or cell.kind in ("noise", "transfer"):
-        return 1
-    options = dict(cell.perturbation.params)
-    targets = options.get("targets") or options.get("n_targets") or 1
-    steps = options.get("steps") or options.get("queries") or options.get("n_queries") or 20
-    return 2 * int(steps) * int(options.get("restarts") or 1) * int(targets)
-
-
-def shard_size(cell: Cell, pixels: int, device: str) -> int:
-    """How many samples a shard holds at the most: seconds to a few minutes of work.
-
-    Args:
-        pixels: height times width of an image.
-        device: "cpu" or "cuda".
-    """
-    kind = "cpu" if device == "cpu" else "cuda"
-    affordable = _BUDGET[kind] * 1024 / (max(pixels, 256) * passes(cell))
-    return max((size for size in _SIZES if size <= min(affordable, _LARGEST[kind])), default=_SIZES[0])
-
-
-def grid(size: int, stop: int) -> Iterator[Range]:
-    """The ranges of shards of at most `size` samples that cover 0 to `stop`, small ones first."""
-    edges = [edge for edge in _SIZES if 100 <= edge <= size]
-    start = 0
-    while start < stop:
-        edge = next((edge for edge in edges if edge > start), (start // size + 1) * size)
-        yield start, min(edge, stop)
-        start = edge
-
-
-def missing(wanted: Range, stored: Iterable[Range]) -> Iterator[Range]:
-    """The parts of a range that are not stored."""
-    start, stop = wanted
-    for low, high in sorted(stored):
-        if low > start:
-            yield start, min(low, stop)
-        start = max(start, high)
-        if start >= stop:
-            return
-    if start < stop:
-        yield start, stop
 
 
 def tasks(

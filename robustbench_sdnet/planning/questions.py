@@ -1,24 +1,20 @@
-"""From what a user asks to specs: models by name, data by name, corruptions and attacks with all their parameters."""
+"""From what a user asks to specs: corruptions and attacks with all their parameters."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.registry import corruption_info, expand
-from ..errors import InputError, ModelError
+from ..errors import InputError
 from ..specs import (
     NORMS,
     AttackSpec,
     CorruptionSpec,
-    DataSpec,
     Eps,
-    ModelSpec,
     decimal_text,
     params,
     parse_eps_list,
@@ -26,9 +22,6 @@ from ..specs import (
 
 if TYPE_CHECKING:
     from ..data import ImageData
-    from ..zoo.names import ModelCard
-
-TRAINING_SETS = {"cifar10c": "cifar10", "cifar10.1": "cifar10", "cifar100c": "cifar100"}
 
 
 def corruption_specs(
@@ -146,18 +139,6 @@ def budgets(
     return norm, tuple(Eps.parse(value, norm) for value in listed)
 
 
-def eps_curve(name: str, norm: str | None = None) -> str:
-    """The budgets of `--eps-curve`, as a comma list, in the norm that an attack is run in.
-
-    Raises:
-        InputError: the norm has no such curve.
-    """
-    norm, _ = budgets(name, norm, "1")
-    if not NORMS[norm].curve:
-        raise InputError(f"{norm} has no eps curve. Give --eps with a list.")
-    return ",".join(NORMS[norm].curve)
-
-
 def attack_specs(
     name: str,
     budgets: Sequence[Eps],
@@ -211,114 +192,3 @@ def attack_specs(
         )
         for eps in wanted
     ]
-
-
-def model_spec(card: ModelCard) -> ModelSpec:
-    """What identifies the model that a card describes."""
-    return ModelSpec(
-        name=card.name,
-        source=card.source,
-        arch=card.arch,
-        weights=card.weights_hash,
-        options=params(card.options),
-        mean=tuple(card.mean),
-        std=tuple(card.std),
-        training_lambda=card.lam if card.has_lambda else None,
-        fingerprint=card.fingerprint,
-    )
-
-
-def model_specs(
-    names: Sequence[str], data: ImageData, runs: Path, root: str | None
-) -> tuple[list[ModelSpec], dict[str, str]]:
-    """The models of that name, or every model at hand that was trained on the data set.
-
-    Returns:
-        The models, and by name why others could not be loaded.
-
-    Raises:
-        InputError: an unknown name, or no model at hand.
-        ModelError: no model could be loaded.
-    """
-    from ..zoo.names import describe_model, find_models
-
-    trained_on = training_set(data.name)
-    if names:
-        cards, failed = [], {}
-        for name in names:
-            try:
-                cards.append(describe_model(name, data.image_shape))
-            except ModelError as error:
-                failed[name] = str(error)
-        if not cards:
-            raise ModelError(" | ".join(failed.values()))
-    else:
-        cards, failed = find_models(trained_on, train_hash=train_hash(data, root), runs=runs), {}
-    if not cards:
-        raise InputError(
-            f"No model trained on {trained_on} is at hand. "
-            f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
-        )
-    specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
-    return _distinct(sorted(specs.values(), key=lambda spec: spec.name)), failed
-
-
-def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
-    """Refuse two different models of one name: a report could not tell them apart."""
-    seen: dict[str, ModelSpec] = {}
-    for spec in specs:
-        if spec.name in seen:
-            raise InputError(
-                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. "
-                "Rename one."
-            )
-        seen[spec.name] = spec
-    return specs
-
-
-def train_hash(data: ImageData, root: str | None) -> str | None:
-    """The content hash of the training split that belongs to a data set; None where it is not at hand."""
-    from ..data import load
-    from ..errors import SdnetBenchError
-
-    if data.name == "imagenet":
-        return None
-    try:
-        if data.split == "train":
-            return data.content_hash
-        return load(training_set(data.name), "train", root, download=False).content_hash
-    except SdnetBenchError:
-        return None
-
-
-def training_set(name: str) -> str:
-    """The data set whose training split belongs to a test set: cifar10 to its published corruptions."""
-    kind, colon, _ = name.partition(":")
-    return TRAINING_SETS.get(kind, name) if colon else name
-
-
-def data_spec(data: ImageData) -> DataSpec:
-    """What identifies a split of a data set."""
-    return DataSpec(name=shown_name(data.name), source=data.name, split=data.split, content=data.content_hash)
-
-
-def shown_name(name: str) -> str:
-    """A data set as reports name it: without the folders of its path."""
-    kind, colon, path = name.partition(":")
-    return f"{kind}:{Path(path).name}" if colon else kind
-
-
-def default_data(runs: Path) -> str:
-    """The data set of the newest run.
-
-    Raises:
-        InputError: there is no run.
-    """
-    from ..zoo.names import newest_run
-
-    card = newest_run(runs)
-    if card is None:
-        raise InputError(
-            f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
-        )
-    return card.data

@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from ..answers.rows import Row, data_name
-from ..planning.chains import is_stage, whole_name
-from ..specs import AttackSpec
+from ..planning.chains import chain_of, is_stage, whole_name
 from .results import Result, Results, Subject, shown_lambda
 
 
@@ -94,7 +93,5 @@ def _with_chain_passes(results: Sequence[Result]) -> Iterable[Result]:
 
 def _chain(result: Result) -> Hashable | None:
     """What all stages of one chain on one subject share; None outside chains."""
-    spec = result.row.perturbation
-    if not isinstance(spec, AttackSpec) or not spec.chain:
-        return None
-    return result.subject, result.kind, spec.chain, result.norm, result.eps
+    chain = chain_of(result.row.perturbation)
+    return (result.subject, result.kind, chain, result.norm, result.eps) if chain else None

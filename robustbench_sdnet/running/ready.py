@@ -12,12 +12,14 @@ from ..data.published import PublishedPixels
 from ..data.tensors import to_images
 from ..errors import DataError, ModelError
 from ..planning import plan, questions
+from ..planning.identity import data_spec, training_set
 from ..planning.known import known
 from ..planning.setting import Setting
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.repair import check, repair
 from ..store.store import Store
 from . import policies
+from .at_hand import default_data, model_specs
 from .device import pick_batch_size, pick_device
 from .predict import predict
 from .runner import ModelsFailed, Progress, run
@@ -74,7 +76,7 @@ class Ready:
     def _training_data(self) -> ImageData:
         from ..data import load
 
-        return load(questions.training_set(self.data.name), "train", self.setting.data_root)
+        return load(training_set(self.data.name), "train", self.setting.data_root)
 
     def check_library(self, attack: AttackSpec, model: ModelSpec) -> None:
         """Refuse another library's attack that this model, these images or its own constructor rule out.
@@ -115,10 +117,10 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     """
     from ..data import load
 
-    name = setting.data or questions.default_data(Path(setting.runs))
+    name = setting.data or default_data(Path(setting.runs))
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
-    specs, failed = questions.model_specs(setting.models, data, Path(setting.runs), setting.data_root)
+    specs, failed = model_specs(setting.models, data, Path(setting.runs), setting.data_root)
     models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
@@ -201,7 +203,7 @@ def corruption_plan(
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = ready.with_fits(policies.expand(lambdas), on_fit)
     return plan.corruption_cells(
-        ready.models, questions.data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
+        ready.models, data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
     )
 
 
@@ -218,7 +220,7 @@ def attack_plan(
     """The cells of `attack`, with random noise of the same budget beside every attack."""
     chosen = ready.with_fits(lambdas, on_fit)
     attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
-    spec = questions.data_spec(ready.data)
+    spec = data_spec(ready.data)
     for attack in attacks:
         for model in ready.models if ":" in attack.name else ():
             ready.check_library(attack, model)

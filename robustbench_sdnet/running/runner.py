@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..errors import ModelError
-from ..planning.plan import Range, Task, missing, tasks
+from ..planning.costs import Range, missing
+from ..planning.plan import Task, tasks
 from ..specs import AttackSpec, Cell
 from ..store.images import KeptImages
 from ..store.store import Finished, Store

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ..errors import StoreError
-from ..planning.plan import missing
+from ..planning.chains import chain_of
+from ..planning.costs import missing
 from ..specs import DEFAULT_STORE, Cell, canonical
 from .database import PATIENCE, Database, nothing_at
 from .images import ImageFolder, ImageTable, KeptImages
@@ -145,7 +146,8 @@ class Store:
                 if before is None:
                     insert_once(connection, CELLS, row)
                     continue
-                if chain_of(cell) and (standalone := Reader().cell(before)) and not chain_of(standalone):
+                known_as = Reader().cell(before) if chain_of(cell.perturbation) else None
+                if known_as is not None and not chain_of(known_as.perturbation):
                     row["spec"] = before["spec"]  # the attack was also asked for alone, and keeps its name
                 row["asked"] = max((n for n in (asked, before["asked"]) if n is not None), default=None)
                 if any(row[key] != before[key] for key in row):
@@ -316,8 +318,3 @@ def _row(shard: Finished, low: int, high: int) -> dict[str, Any]:
         "outcome": shard.outcome.cut(low - shard.start, high - shard.start).encode(),
         "cost": canonical(shard.cost if share == 1 else scaled(shard.cost, share)),
     }
-
-
-def chain_of(cell: Cell) -> str:
-    """The chain that an attack is a stage of, or an empty text."""
-    return getattr(cell.perturbation, "chain", "")

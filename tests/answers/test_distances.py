@@ -17,7 +17,8 @@ from robustbench_sdnet.cli import main
 from robustbench_sdnet.console.tables import table
 from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.planning import plan
-from robustbench_sdnet.planning.questions import attack_specs, data_spec
+from robustbench_sdnet.planning.identity import data_spec
+from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.running.worker import Worker

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from robustbench_sdnet.planning import plan
+from robustbench_sdnet.planning import costs, plan
 from robustbench_sdnet.specs import (
     CLEAN,
     AttackSpec,
@@ -75,15 +75,15 @@ def test_stages_of_a_chain_start_from_the_survivors_of_the_stage_before():
 
 
 def test_usual_limits_fall_on_edges_of_the_grid():
-    edges = {stop for _, stop in plan.grid(1000, 10_000)}
+    edges = {stop for _, stop in costs.grid(1000, 10_000)}
     assert {100, 200, 500, 1000, 2000, 10_000} <= edges
-    assert max(stop - start for start, stop in plan.grid(1000, 10_000)) == 1000
-    assert [stop for _, stop in plan.grid(50, 120)] == [50, 100, 120]
+    assert max(stop - start for start, stop in costs.grid(1000, 10_000)) == 1000
+    assert [stop for _, stop in costs.grid(50, 120)] == [50, 100, 120]
 
 
 @given(size=st.sampled_from([10, 50, 100, 200, 500, 1000, 5000]), stop=st.integers(1, 12_000))
 def test_a_grid_covers_everything_once(size, stop):
-    shards = list(plan.grid(size, stop))
+    shards = list(costs.grid(size, stop))
     assert shards[0][0] == 0
     assert shards[-1][1] == stop
     assert all(a[1] == b[0] for a, b in pairwise(shards))
@@ -98,7 +98,7 @@ def test_missing_is_the_set_difference(wanted, stored):
     def positions(ranges):
         return {i for a, b in ranges for i in range(a, b)}
 
-    parts = list(plan.missing(wanted, stored))
+    parts = list(costs.missing(wanted, stored))
     assert positions(parts) == positions([wanted]) - positions(stored)
     assert sum(b - a for a, b in parts) == len(positions(parts)), "no part twice"
 
@@ -135,11 +135,11 @@ def test_only_cells_that_lack_a_shard_are_in_its_task():
 def test_shards_shrink_with_the_cost_of_a_cell():
     cheap, dear = (plan.attack_cells([RESNET], DATA, [pgd(steps=steps)])[-1] for steps in (10, 1000))
     clean = plan.corruption_cells([RESNET], DATA, [])[0]
-    sizes = [plan.shard_size(cell, 1024, "cpu") for cell in (clean, cheap, dear)]
+    sizes = [costs.shard_size(cell, 1024, "cpu") for cell in (clean, cheap, dear)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 1000
-    assert plan.shard_size(clean, 224 * 224, "cpu") < sizes[0]
-    assert plan.shard_size(cheap, 1024, "cuda:1") > sizes[1]
+    assert costs.shard_size(clean, 224 * 224, "cpu") < sizes[0]
+    assert costs.shard_size(cheap, 1024, "cuda:1") > sizes[1]
     assert CLEAN.name == "clean"
 
 
@@ -161,7 +161,7 @@ def test_the_dearest_attack_still_has_shards():
     cell = plan.attack_cells([RESNET], DATA, [square])[-1]
     for pixels in (32 * 32, 224 * 224):
         for device in ("cpu", "cuda"):
-            assert plan.shard_size(cell, pixels, device) >= 10
+            assert costs.shard_size(cell, pixels, device) >= 10
 
 
 def test_two_variants_of_a_chain_are_told_apart_and_do_not_continue_each_other():

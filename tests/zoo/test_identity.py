@@ -17,7 +17,7 @@ from torch import nn
 from robustbench_sdnet import evaluate
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import InputError, ModelError
-from robustbench_sdnet.planning.questions import model_spec
+from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.zoo import describe_model, load_model
 from robustbench_sdnet.zoo.others.code import code_hash

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...specs import AttackSpec, Eps
+from ...planning.chains import chain_of
+from ...specs import Eps
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import DIRECT, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
@@ -155,9 +156,7 @@ def display_name(result: Result) -> str:
 
 def _stages(result: Result) -> tuple[str, bool, str]:
     """A chain's stages in a row, the whole chain after them."""
-    spec = result.row.perturbation
-    chain = spec.chain if isinstance(spec, AttackSpec) else ""
-    return chain or result.name, not result.is_stage, result.name
+    return chain_of(result.row.perturbation) or result.name, not result.is_stage, result.name
 
 
 def _passes(result: Result) -> str:

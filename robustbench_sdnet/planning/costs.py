@@ -1,0 +1,63 @@
+"""What cells cost, and the shards they are cut into.
+
+A shard is a cell on a range of sample positions. Ranges lie on a grid that starts fine and grows, so that the usual
+limits (100, 200, 500, 1,000) fall on its edges; whatever the store holds already is subtracted, so any two runs share
+their shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..specs import Cell, CorruptionSpec
+
+Range = tuple[int, int]
+_SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
+# Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores.
+_BUDGET = {"cpu": 20_000, "cuda": 1_000_000}
+_LARGEST = {"cpu": 1000, "cuda": 5000}
+
+
+def passes(cell: Cell) -> int:
+    """Sample passes of a cell at the most, one for a prediction."""
+    if isinstance(cell.perturbation, CorruptionSpec) or cell.kind in ("noise", "transfer"):
+        return 1
+    options = dict(cell.perturbation.params)
+    targets = options.get("targets") or options.get("n_targets") or 1
+    steps = options.get("steps") or options.get("queries") or options.get("n_queries") or 20
+    return 2 * int(steps) * int(options.get("restarts") or 1) * int(targets)
+
+
+def shard_size(cell: Cell, pixels: int, device: str) -> int:
+    """How many samples a shard holds at the most: seconds to a few minutes of work.
+
+    Args:
+        pixels: height times width of an image.
+        device: "cpu" or "cuda".
+    """
+    kind = "cpu" if device == "cpu" else "cuda"
+    affordable = _BUDGET[kind] * 1024 / (max(pixels, 256) * passes(cell))
+    return max((size for size in _SIZES if size <= min(affordable, _LARGEST[kind])), default=_SIZES[0])
+
+
+def grid(size: int, stop: int) -> Iterator[Range]:
+    """The ranges of shards of at most `size` samples that cover 0 to `stop`, small ones first."""
+    edges = [edge for edge in _SIZES if 100 <= edge <= size]
+    start = 0
+    while start < stop:
+        edge = next((edge for edge in edges if edge > start), (start // size + 1) * size)
+        yield start, min(edge, stop)
+        start = edge
+
+
+def missing(wanted: Range, stored: Iterable[Range]) -> Iterator[Range]:
+    """The parts of a range that are not stored."""
+    start, stop = wanted
+    for low, high in sorted(stored):
+        if low > start:
+            yield start, min(low, stop)
+        start = max(start, high)
+        if start >= stop:
+            return
+    if start < stop:
+        yield start, stop

@@ -1,0 +1,85 @@
+"""Models and data as they lie on this machine: those named, or what the runs and the zoo hold."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..data import ImageData, load
+from ..errors import InputError, ModelError, SdnetBenchError
+from ..planning.identity import model_spec, training_set
+from ..specs import ModelSpec
+from ..zoo.names import describe_model, find_models, newest_run
+
+
+def model_specs(
+    names: Sequence[str], data: ImageData, runs: Path, root: str | None
+) -> tuple[list[ModelSpec], dict[str, str]]:
+    """The models of that name, or every model at hand that was trained on the data set.
+
+    Returns:
+        The models, and by name why others could not be loaded.
+
+    Raises:
+        InputError: an unknown name, or no model at hand.
+        ModelError: no model could be loaded.
+    """
+    trained_on = training_set(data.name)
+    if names:
+        cards, failed = [], {}
+        for name in names:
+            try:
+                cards.append(describe_model(name, data.image_shape))
+            except ModelError as error:
+                failed[name] = str(error)
+        if not cards:
+            raise ModelError(" | ".join(failed.values()))
+    else:
+        cards, failed = find_models(trained_on, train_hash=train_hash(data, root), runs=runs), {}
+    if not cards:
+        raise InputError(
+            f"No model trained on {trained_on} is at hand. "
+            f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
+        )
+    specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
+    return _distinct(sorted(specs.values(), key=lambda spec: spec.name)), failed
+
+
+def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
+    """Refuse two different models of one name: a report could not tell them apart."""
+    seen: dict[str, ModelSpec] = {}
+    for spec in specs:
+        if spec.name in seen:
+            raise InputError(
+                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. "
+                "Rename one."
+            )
+        seen[spec.name] = spec
+    return specs
+
+
+def train_hash(data: ImageData, root: str | None) -> str | None:
+    """The content hash of the training split that belongs to a data set; None where it is not at hand."""
+    if data.name == "imagenet":
+        return None
+    try:
+        if data.split == "train":
+            return data.content_hash
+        return load(training_set(data.name), "train", root, download=False).content_hash
+    except SdnetBenchError:
+        return None
+
+
+def default_data(runs: Path) -> str:
+    """The data set of the newest run.
+
+    Raises:
+        InputError: there is no run.
+    """
+    card = newest_run(runs)
+    if card is None:
+        raise InputError(
+            f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
+        )
+    return card.data
