@@ -51,7 +51,8 @@ def exact_distance(model: Linear, images: Tensor, labels: Tensor, norm: str) -> 
     weights = model.weight.detach()
     gaps = logits.gather(1, labels[:, None]) - logits
     spread = (weights[labels][:, None] - weights[None]).double()
-    dual = spread.abs().sum(2) if norm == "linf" else spread.square().sum(2).sqrt()
+    order = {"linf": 1, "l2": 2, "l1": float("inf")}[norm]
+    dual = torch.linalg.vector_norm(spread, order, dim=2)
     ratio = torch.where(dual > 0, gaps / dual.clamp_min(1e-30), torch.inf)
     return ratio.amin(1)
 
