@@ -6,6 +6,7 @@ from .native.fab import fab_t as fab_t
 from .native.fgsm import fgsm as fgsm
 from .native.noise import noise as noise
 from .native.pgd import pgd as pgd
+from .native.pma import pma as pma
 from .native.square import square as square
 from .registry import (
     ATTACKS as ATTACKS,

@@ -103,6 +103,7 @@ _LIST = (
     _native(
         "square", "square:square", "random search with squares", norms=SQUARE_NORMS, steps=5000, p_init=0.8
     ),
+    _native("pma", "pma:pma", "sign steps on the margin of probabilities", steps=100, restarts=2),
     _native(
         "autoattack",
         "autoattack:autoattack",

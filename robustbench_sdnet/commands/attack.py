@@ -121,7 +121,8 @@ def attack(
 ) -> None:
     """Measure accuracy under adversarial attacks, at every lambda asked for.
 
-    ATTACK is fgsm, pgd, noise, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, torchattacks:NAME or foolbox:NAME.
+    ATTACK is fgsm, pgd, pma, noise, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, torchattacks:NAME or
+    foolbox:NAME.
     Gradients are taken at the lambda that is deployed; random noise of the same budget is measured beside.
     Minimal-norm attacks (fab-t, torchattacks:CW, foolbox:L2DeepFoolAttack, ...) without --eps give the distance to
     the nearest wrong answer of each image: the median is printed, and the report draws accuracy at every eps.

@@ -8,19 +8,25 @@ from attack_networks import convolutional, linear_problem
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.passes import Passes, pieces, rungs
 from robustbench_sdnet.errors import InputError, ModelError
 
 EPS = 0.02
-ALL = ("fgsm", "pgd", "noise", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square")
+ALL = ("fgsm", "pgd", "pma", "noise", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square")
 SHORT = {
-    "pgd": {"steps": 6, "restarts": 2}, "noise": {"draws": 3}, "apgd-ce": {"steps": 8, "restarts": 2},
-    "apgd-dlr": {"steps": 8}, "apgd-t": {"steps": 6, "targets": 3}, "fab-t": {"steps": 5, "targets": 3},
+    "pgd": {"steps": 6, "restarts": 2},
+    "pma": {"steps": 6},
+    "noise": {"draws": 3},
+    "apgd-ce": {"steps": 8, "restarts": 2},
+    "apgd-dlr": {"steps": 8},
+    "apgd-t": {"steps": 6, "targets": 3},
+    "fab-t": {"steps": 5, "targets": 3},
     "square": {"steps": 30},
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("name", ALL)
 def test_what_holds_after_every_attack(standard, name, norm):
     model, images, labels = standard
@@ -241,3 +247,35 @@ def test_large_l2_budgets_are_kept_within_rounding():
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     result = attacks.noise(model, images, torch.zeros(2, dtype=torch.int64), eps=20.0, norm="l2")
     assert float((result.images - images).flatten(1).norm(dim=1).max()) <= 20 * (1 + 1e-6)
+
+
+def test_a_sample_whose_iterates_repeat_leaves_with_the_same_outcome(hardened):
+    model, images, labels = hardened
+    images, labels = images[:60], labels[:60]
+    options = {"eps": 0.15, "steps": 64, "precision": "float32"}
+    cut = attacks.pgd(model, images, labels, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BALLS["linf"], "signs", False)
+        whole = attacks.pgd(model, images, labels, **options)
+    cycled = cut.extra["cycled"]
+    assert bool(cycled.any())
+    assert not bool(cycled[~cut.robust].any()), "in one attempt a broken sample has left before"
+    assert torch.equal(cut.broken_at, whole.broken_at)
+    assert torch.equal(cut.images, whole.images)
+    assert not bool(whole.extra["cycled"].any())
+    assert cut.backwards < whole.backwards
+
+
+def test_a_linear_models_corner_repeats_at_once_and_a_random_model_never_does():
+    model, images, labels, _ = linear_problem(2, (1, 3, 3), 6, 0.02, "linf")
+    # Step 5 of eps/4 is on the corner for certain; the iterate kept at step 8 is the corner, and step 9 repeats it.
+    found = attacks.pgd(model, images, labels, eps=0.002, steps=50, random_start=False)
+    assert bool(found.extra["cycled"].all())
+    assert found.backwards == 6 * (9 + 1)
+
+    def noisy(x):
+        return model(x) + 0.01 * torch.rand(len(x), 2, generator=generator, dtype=x.dtype)
+
+    generator = torch.Generator().manual_seed(0)
+    drawn = attacks.pgd(noisy, images, labels, eps=0.002, steps=50, random_start=False)
+    assert not bool(drawn.extra["cycled"].all())

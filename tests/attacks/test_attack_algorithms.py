@@ -11,7 +11,13 @@ from torch import nn
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
-from robustbench_sdnet.attacks.engine.losses import dlr, margin, ranked_targets, targeted_dlr
+from robustbench_sdnet.attacks.engine.losses import (
+    dlr,
+    margin,
+    probability_weights,
+    ranked_targets,
+    targeted_dlr,
+)
 from robustbench_sdnet.attacks.native.apgd_search import checkpoints
 from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
 from robustbench_sdnet.attacks.native.square_proposals import bump_pair
@@ -40,6 +46,25 @@ def test_dlr_losses_by_hand():
     three = logits[:, :3]
     assert targeted_dlr(three, labels, torch.tensor([2])).item() == pytest.approx(-4)
     assert dlr(logits[:, :2], labels).item() == pytest.approx(-2)
+
+
+def test_probability_weights_are_the_gradients_and_do_not_saturate():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(9, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = logits.argmax(1)
+    p = logits.softmax(1)
+    p_y = p.gather(1, labels[:, None])[:, 0]
+    p_max = p.scatter(1, labels[:, None], -1).amax(1)
+    for value, weights in zip(
+        (p_max, -p_y, p_max - p_y), probability_weights(logits.detach(), labels), strict=True
+    ):
+        (gradient,) = torch.autograd.grad(value.sum(), logits, retain_graph=True)
+        ratio = gradient / weights
+        assert float(ratio.min()) > 0
+        assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio))
+    for weights in probability_weights((1e4 * logits).detach().float(), labels):
+        assert bool((weights.gather(1, labels[:, None]) < -0.5).all())
+        assert bool(torch.isfinite(weights).all())
 
 
 def test_a_tie_counts_as_the_prediction_does():

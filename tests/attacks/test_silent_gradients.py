@@ -16,7 +16,7 @@ from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.diagnostics import diagnose
 from robustbench_sdnet.errors import GradientWarning, ModelError
 
-GRADIENT = ("fgsm", "pgd", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "autoattack")
+GRADIENT = ("fgsm", "pgd", "pma", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "autoattack")
 LIBRARY = ("torchattacks:PGD", "torchattacks:APGD", "foolbox:LinfPGD", "foolbox:L2DeepFoolAttack")
 EPS = 0.05
 
@@ -121,6 +121,10 @@ def test_saturated_logits_are_counted_in_float32(problem):
     assert found.silent > 20
     honest = run("pgd", model.model, images, labels)
     assert (honest.gradients, honest.silent) == (30, 0)
+    # The probability margin is climbed by ratios, which do not saturate.
+    assert torch.equal(
+        run("pma", model, images, labels).robust, run("pma", model.model, images, labels).robust
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])

@@ -41,6 +41,7 @@ class Outcome:
     lost: Tensor
     gradients: int
     silent: int
+    cycled: Tensor
 
 
 FOLD_FROM = 10
@@ -96,6 +97,7 @@ class _Engine:
         self.images = shard.images.clone()
         self.margin = start.clone()
         self.first = torch.zeros_like(shard.labels)
+        self.cycled = torch.zeros_like(shard.labels, dtype=torch.bool)
         self.unseen = torch.ones_like(shard.labels, dtype=torch.bool)
         self.gradients = torch.zeros(2, dtype=torch.int64, device=shard.labels.device)
         # Looking at a mask is free on a CPU; on a device the host would wait for it, so it looks less often.
@@ -125,6 +127,8 @@ class _Engine:
                     self._count_first(rows, step)
                 track = self._follow(track, rows, step, done)
                 done = done | step.done
+                if step.cycled is not None:
+                    self.cycled[rows.index] |= step.cycled
             rows, state, track = self._release(rows, state, track, done)
 
     def outcome(self, clean: Tensor, queue: Tensor) -> Outcome:
@@ -143,7 +147,7 @@ class _Engine:
         broken_at = torch.where(clean, broken_at, 0)
         lost = clean & ~wrong & (self.first > 0)
         seen, silent = self.gradients.tolist()
-        return Outcome(self.images, clean, self.margin, broken_at, lost, seen, silent)
+        return Outcome(self.images, clean, self.margin, broken_at, lost, seen, silent, self.cycled)
 
     def _fresh_track(self, rows: Rows) -> Track:
         margins = self.start[rows.index]

@@ -36,6 +36,9 @@ class Ball(ABC):
     sparse = False
     """Whether few values should move at a time, as `sparsest` does it."""
 
+    signs = False
+    """Whether a step moves every value by the same size, so that iterates can repeat exactly."""
+
     @abstractmethod
     def lengths(self, delta: Tensor) -> Tensor:
         """(n,) norm of each perturbation."""
@@ -80,9 +83,11 @@ class Ball(ABC):
         """Random noise of size eps."""
         return self.random_on_sphere(draws, images, eps, counter)
 
-    def ascend(self, points: Tensor, gradient: Tensor, images: Tensor, size: float, eps: float) -> Tensor:
-        """One step of projected gradient ascent (Madry et al. 2018, arXiv:1706.06083)."""
-        return self.project(points + size * self.steepest(gradient, points), images, eps)
+    def ascend(
+        self, points: Tensor, gradient: Tensor, images: Tensor, size: float | Tensor, eps: float | Tensor
+    ) -> Tensor:
+        """One step of projected gradient ascent (Madry et al. 2018, arXiv:1706.06083); sizes may be (n,)."""
+        return self.project(points + spread(size, points) * self.steepest(gradient, points), images, eps)
 
     def outside(self, points: Tensor, images: Tensor, eps: float | None) -> tuple[float, float]:
         """How far the worst point lies outside its ball and outside [0, 1]; both are 0 where all is well."""

@@ -57,6 +57,33 @@ def targeted_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     return (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
 
 
+def rival(logits: Tensor, labels: Tensor) -> Tensor:
+    """(n,) the wrong class with the largest logit."""
+    return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+def probability_weights(logits: Tensor, labels: Tensor) -> Tensor:
+    """(3, n, classes) gradients by the logits of p_max, of -p_y and of p_max - p_y, each up to a positive factor.
+
+    p_max is the largest wrong probability. In float32 the softmax of a confident model is 1 and these gradients vanish;
+    divided by p_max, and by 1 - p_y, they do not: all that is left are ratios of wrong probabilities.
+    """
+    wrong = rival(logits, labels)
+    label, target = (torch.zeros_like(logits).scatter(1, index[:, None], 1) for index in (labels, wrong))
+    others = logits.masked_fill(label > 0, -torch.inf)
+    share = others.softmax(1)  # of each wrong class in 1 - p_y
+    p = logits.softmax(1)
+    p_y, p_max, part = (
+        (values * of).sum(1, keepdim=True) for values, of in ((p, label), (p, target), (share, target))
+    )
+    margin_weights = (
+        part * (1 - p_max + p_y) * target
+        - p_y * (1 + part) * label
+        + share * (p_y - p_max) * (1 - label - target)
+    )
+    return torch.stack([target - p, share - label, margin_weights])
+
+
 def ranked_targets(logits: Tensor, labels: Tensor) -> Tensor:
     """(n, classes - 1) every wrong class, the most likely first."""
     return logits.scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :-1]

@@ -26,7 +26,8 @@ class AttackResult:
         gradients: samples whose first gradient was looked at, where the prediction was still right.
         silent: those of them whose first gradient was zero or not finite, so that the attack stands still.
         extra: what only some attacks have, such as `distance` (n,) of a minimal-norm attack, or
-            `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`).
+            `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`), and
+            `cycled` (n,) bool: left since its iterates repeated.
     """
 
     images: Tensor

@@ -38,7 +38,7 @@ class Step:
 
     `number` (m,) counts steps within the attempt, `done` (m,) bool says that the attempt is over, and rows
     where `inside` (m,) is False do not count as results. The result of the lowest `score` (m,) is kept; None
-    stands for the margin.
+    stands for the margin. Of rows in `cycled` (m,) the attempt is over since they repeat themselves.
     """
 
     images: Tensor
@@ -47,6 +47,7 @@ class Step:
     done: Tensor
     inside: Tensor | None = None
     score: Tensor | None = None
+    cycled: Tensor | None = None
 
 
 class Search(Protocol):

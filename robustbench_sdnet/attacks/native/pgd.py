@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.ball import Ball
-from ..engine.losses import cross_entropy
+from ..engine.ball import Ball, column
+from ..engine.losses import cross_entropy, margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
@@ -18,6 +18,10 @@ from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+SAME_ANSWER = 1e-5
+"""How far two margins of one image may lie apart by rounding; a model that draws random numbers goes farther."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class PgdSearch:
     attempts: int
     seed: int
     start: Tensor | None = None
+    leaves_cycles: bool = False
     returns_last: bool = True
     targeted: bool = False
     minimal: bool = False
@@ -41,7 +46,11 @@ class PgdSearch:
         if self.random_start:
             draws = Draws.of(self.seed, "pgd", rows.ids)
             points = self.ball.random_in_ball(draws, rows.images, self.eps, rows.attempt)
-        return {"x": points, "k": torch.zeros_like(rows.labels)}
+        state = {"x": points, "k": torch.zeros_like(rows.labels)}
+        if self.leaves_cycles:
+            nothing = torch.full_like(points[:, 0, 0, 0], torch.nan)
+            state |= {"anchor": torch.full_like(points, -1), "anchor_margin": nothing}
+        return state
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         x, k = state["x"], state["k"]
@@ -51,7 +60,23 @@ class PgdSearch:
         )
         state["x"] = self.ball.ascend(x, gradient, rows.images, self.step_size, self.eps)
         state["k"] = k + 1
-        return Step(x, logits, k, done)
+        if not self.leaves_cycles:
+            return Step(x, logits, k, done)
+        cycled = ~done & self._repeats(x, margin(logits, rows.labels), k, state)
+        return Step(x, logits, k, done | cycled, cycled=cycled)
+
+    def _repeats(self, x: Tensor, margins: Tensor, k: Tensor, state: State) -> Tensor:
+        """(m,) bool: the iterate is one seen before, and the model answers as it did there: nothing new will come.
+
+        Brent's method: one earlier iterate is kept, and renewed at every power of two.
+        """
+        near = (margins - state["anchor_margin"]).abs() <= SAME_ANSWER * (1 + margins.abs())
+        found = near & (x == state["anchor"]).flatten(1).all(1) if bool(near.any()) else near
+        renewed = (k & (k - 1)) == 0
+        if bool(renewed.any()):
+            state["anchor"] = torch.where(column(renewed, x), x, state["anchor"])
+            state["anchor_margin"] = torch.where(renewed, margins, state["anchor_margin"])
+        return found
 
 
 @attack
@@ -88,7 +113,9 @@ def pgd(
 
     Returns:
         Outcomes a sample; without a success, the image is the one closest to breaking (the last iterate of
-        the worst restart when `early_stop` is False).
+        the worst restart when `early_stop` is False). In linf steps have one size in every value, so that iterates
+        can repeat: a sample leaves at the first repetition, which changes no outcome, and `extra["cycled"]` (n,)
+        bool says which did.
 
     Raises:
         InputError: an argument is out of range.
@@ -105,6 +132,7 @@ def pgd(
             attempts=positive("restarts", restarts),
             seed=seed,
             start=start,
+            leaves_cycles=ball.signs and run.get("early_stop", True),
         )
 
     return run_native(search, model, images, labels, eps=eps, **run)

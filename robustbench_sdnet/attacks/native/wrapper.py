@@ -123,7 +123,7 @@ def _extra(
         distance = found.lengths(outcome.images - images)
         distance = torch.where(outcome.margin < 0, distance, torch.inf)
         return {"distance": torch.where(outcome.clean, distance, 0.0)}
-    return {} if early_stop else {"lost_success": outcome.lost}
+    return {"cycled": outcome.cycled} if early_stop else {"lost_success": outcome.lost}
 
 
 def checked(

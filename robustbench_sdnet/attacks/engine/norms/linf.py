@@ -14,6 +14,7 @@ class Linf(Ball):
     """Every value may move by eps."""
 
     name = "linf"
+    signs = True
 
     def lengths(self, delta: Tensor) -> Tensor:
         return delta.flatten(1).abs().amax(1)

@@ -1,0 +1,87 @@
+"""The probability-margin attack: sign steps on the softmax's own margin, from a step size that starts over midway."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...draws import Draws
+from ..engine.ball import Ball
+from ..engine.losses import probability_weights
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .wrapper import Run, attack, positive, run_native
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+RIVAL, LABEL, MARGIN = 0, 1, 2
+"""Rows of `probability_weights`: what a step climbs."""
+
+
+@dataclass(frozen=True)
+class PmaSearch:
+    """Half of a course climbs p_max or -p_y, by turns of the attempts, the other half p_max - p_y.
+
+    Step k of a half of K' has the size eps (1 + cos(pi k / K')).
+    """
+
+    ball: Ball
+    eps: float
+    length: int
+    attempts: int
+    seed: int
+    returns_last: bool = False
+    targeted: bool = False
+    minimal: bool = False
+
+    def begin(self, rows: Rows) -> State:
+        draws = Draws.of(self.seed, "pma", rows.ids)
+        points = self.ball.random_in_ball(draws, rows.images, self.eps, rows.attempt)
+        return {"x": points, "k": torch.zeros_like(rows.labels)}
+
+    def step(self, passes: Passes, rows: Rows, state: State) -> Step:
+        x, k = state["x"], state["k"]
+        done, half = k >= self.length, max(self.length // 2, 1)
+        climbed = torch.where(k >= half, MARGIN, torch.where(rows.attempt % 2 == 0, RIVAL, LABEL))
+
+        def loss(logits: Tensor, index: Tensor) -> Tensor:
+            weights = probability_weights(logits.detach(), rows.labels[index])
+            return (logits * weights[climbed[index], torch.arange(len(index), device=index.device)]).sum(1)
+
+        logits, gradient = passes.gradient(x, loss, skip=done)
+        size = self.eps * (1 + (math.pi * (k % half) / half).cos())
+        state["x"] = self.ball.ascend(x, gradient, rows.images, size.to(x.dtype), self.eps)
+        state["k"] = k + 1
+        return Step(x, logits, k, done)
+
+
+@attack
+def pma(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int = 100,
+    restarts: int = 2,
+    **run: Unpack[Run],
+) -> AttackResult:
+    """Climb the margin of probabilities, p_max - p_y, inside a ball.
+
+    Args:
+        steps: gradient steps a restart.
+        restarts: courses a sample, each from its own random point; those that follow one another begin on p_max and
+            on -p_y by turns.
+
+    Other arguments, the result and the errors are those of `pgd`.
+    """
+    length, attempts = positive("steps", steps), positive("restarts", restarts)
+    return run_native(
+        lambda ball, seed: PmaSearch(ball, eps, length, attempts, seed), model, images, labels, eps=eps, **run
+    )
