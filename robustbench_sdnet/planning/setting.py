@@ -25,6 +25,7 @@ class Where(TypedDict, total=False):
         data_root: where data sets lie.
         runs: the folder of runs.
         repair: drop what is damaged in the store and answer it anew; without it a damaged store is refused.
+        engine: where the work is done: "local", this process.
     """
 
     store: str
@@ -36,6 +37,7 @@ class Where(TypedDict, total=False):
     data_root: str | None
     runs: str | Path
     repair: bool
+    engine: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,4 +63,5 @@ class Setting:
     store: str = DEFAULT_STORE
     runs: str | Path = "runs"
     repair: bool = False
+    engine: str = "local"
     calibration_images: int = CALIBRATION_IMAGES

@@ -21,13 +21,12 @@ from ..store.store import Store
 from . import policies
 from .at_hand import default_data, model_specs
 from .device import pick_batch_size, pick_device
+from .engines import Engine, engine_of
 from .predict import predict
 from .runner import ModelsFailed, Progress, run
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..data import ImageData
 
 
@@ -36,6 +35,7 @@ class Ready:
     """A setting resolved: the images, the models that will be asked, and a worker for them.
 
     Attributes:
+        engine: where the cells are answered.
         failed: models that could not be loaded, with the reason; the others are asked.
         notes: one line for whatever was damaged in the store and is dropped, and for every model that changed since its
             answers were stored, or is randomised.
@@ -46,6 +46,7 @@ class Ready:
     models: list[ModelSpec]
     worker: Worker
     count: int
+    engine: Engine
     notes: Sequence[str] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
 
@@ -124,8 +125,17 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
-    worker = Worker(data=data, load=lambda spec: _load(spec, device), device=device, batch_size=batch)
-    return Ready(setting, data, models, worker, min(setting.limit or len(data), len(data)), notes, failed)
+    worker = Worker(data=data, device=device, batch_size=batch)
+    return Ready(
+        setting,
+        data,
+        models,
+        worker,
+        min(setting.limit or len(data), len(data)),
+        engine_of(setting),
+        notes,
+        failed,
+    )
 
 
 def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:
@@ -136,15 +146,6 @@ def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], 
         if found.renamed:
             store.add_cells(found.renamed)
     return found.models, [*(f"the store is repaired, and lost {row}" for row in notes), *found.notes]
-
-
-def _load(spec: ModelSpec, device: str) -> nn.Module:
-    from ..zoo import load_model
-    from ..zoo.others.fingerprint import check_fingerprint
-
-    model: nn.Module = load_model(spec.source)
-    check_fingerprint(model, spec)
-    return model.to(device)
 
 
 def answer(
@@ -167,6 +168,7 @@ def answer(
             store=store,
             worker=ready.worker,
             count=ready.count,
+            engine=ready.engine,
             keep_images=keep_images,
             failed=ready.failed,
             on_progress=on_progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError
 from ..planning.costs import Range, missing
@@ -12,8 +13,15 @@ from ..planning.plan import Task, tasks
 from ..specs import AttackSpec, Cell
 from ..store.images import KeptImages
 from ..store.store import Finished, Store
-from .engines import local
-from .worker import Failure, Inputs, Worker
+from .engines.local import Local
+from .exchange import Failure, Inputs
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .engines import Engine
+
+
+LOCAL = Local()
 
 
 @dataclass
@@ -48,6 +56,7 @@ def run(
     store: Store,
     worker: Worker,
     count: int,
+    engine: Engine = LOCAL,
     keep_images: bool = False,
     failed: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -58,6 +67,7 @@ def run(
 
     Args:
         cells: the plan, parents before children.
+        engine: where the tasks run.
         failed: models that failed before the run began, with the reason; they are in no cell.
         keep_images: keep every attack's perturbed images, not only those that a later cell needs.
         on_progress: called before the first task and after each.
@@ -80,7 +90,7 @@ def run(
         failed=dict(failed),
     )
     on_progress(progress)
-    for task, answers in local.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
+    for task, answers in engine.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
         finished = []
         for answer in answers:
             if isinstance(answer, Failure):

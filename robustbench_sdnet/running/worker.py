@@ -10,7 +10,7 @@ import platform
 import resource
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,33 +28,15 @@ from ..store.outcome import Outcome
 from ..version import VERSION
 from ..zoo.others.guard import named_errors
 from .deploy import Answered, deployed, logits_at_each
+from .exchange import Answer, Failure, Inputs
 from .ladder import batches
-from .predict import check_labels, margins
+from .outcomes import Prediction, attack_outcome, joined, prediction
+from .predict import check_labels
 
 if TYPE_CHECKING:
     from ..attacks.engine.result import AttackResult
     from ..data import ImageData
     from ..lambdas import Policy
-
-_NOTHING = np.float32(np.nan)
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What a task needs of its parents: outcomes and perturbed images, by cell id."""
-
-    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
-    images: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """The outcome of one cell of a task, what it cost, and the perturbed images of an attack."""
-
-    cell: Cell
-    outcome: Outcome
-    cost: dict[str, Any]
-    images: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,33 +48,29 @@ class ShardInput:
     ids: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a model gave no answer; it is left out of what follows."""
-
-    model: str
-    message: str
-
-
 @dataclass(eq=False)
 class Worker:
-    """Models and data on one device.
+    """Models and data on one device; made of plain values, so that any process can have one.
 
     Attributes:
         data: the images that are asked about.
-        load: from a `ModelSpec` to a module in evaluation mode on the device.
+        load: from a `ModelSpec` to a module in evaluation mode; None for what its source says.
         device: "cpu", "cuda", "cuda:1", ...
         batch_size: the largest batch, top rung of the ladder.
         policies: by the model's key, what a model's input-dependent lambdas stand for.
     """
 
     data: ImageData
-    load: Callable[[ModelSpec], nn.Module]
+    load: Callable[[ModelSpec], nn.Module] | None = None
     device: str = "cpu"
     batch_size: int = 250
     policies: dict[str, dict[LambdaSpec, Policy]] = field(default_factory=dict)
     _models: dict[ModelSpec, nn.Module] = field(default_factory=dict)
     _failed: dict[ModelSpec, Failure] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the models, which a worker in another process loads itself."""
+        return {**self.__dict__, "_models": {}, "_failed": {}}
 
     @torch.inference_mode(False)  # attacks find no gradient in it, and models made in it give none later
     def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
@@ -123,7 +101,7 @@ class Worker:
     def model(self, spec: ModelSpec) -> nn.Module:
         """A model, loaded once."""
         if spec not in self._models:
-            self._models[spec] = self.load(spec)
+            self._models[spec] = (self.load or loaded)(spec).to(self.device)
         return self._models[spec]
 
     def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
@@ -151,11 +129,11 @@ class Worker:
             residual = self._residual(model, spec, images)
             for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
                 check_labels(int(labels.max()), answered.logits.shape[1], spec.name)
-                found[index].append(_prediction(answered, labels, residual))
+                found[index].append(prediction(answered, labels, residual))
                 forwards[index] += answered.passes
         seconds = (time.perf_counter() - started) / len(cells)
         for cell, parts, passes in zip(cells, found, forwards, strict=True):
-            yield Answer(cell, _joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
+            yield Answer(cell, joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
 
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
         model, ids = self.model(cell.model), shard.ids
@@ -179,7 +157,8 @@ class Worker:
             )
         found = images if before is None else self._before(cell, inputs, images)
         found[there] = result.images.to(images.dtype)
-        outcome = _attack_outcome(result, ids, alive, before, _fixed(cell.lam), residual)
+        lam = None if cell.lam is None else cell.lam.fixed
+        outcome = attack_outcome(result, ids, alive, before, lam, residual)
         cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
         if result.gradients:
             cost |= {"gradients": result.gradients, "silent": result.silent}
@@ -195,8 +174,8 @@ class Worker:
         for start, stop, size in batches(len(perturbed), self.batch_size):
             part = None if residual is None else residual[start:stop]
             for answered in self._at_each(cell, perturbed[start:stop], [cell.lam], size):
-                parts.append(_prediction(answered, shard.labels[start:stop], part))
-        return _joined(parts, shard.ids)
+                parts.append(prediction(answered, shard.labels[start:stop], part))
+        return joined(parts, shard.ids)
 
     def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
         return self.policies.get(spec.key, {})
@@ -243,7 +222,18 @@ class Worker:
         }
 
 
-Prediction = dict[str, NDArray[Any]]
+def loaded(spec: ModelSpec) -> nn.Module:
+    """A model from its source, found to be the one that is asked.
+
+    Raises:
+        ModelError: it cannot be loaded, or answers otherwise than when the run began.
+    """
+    from ..zoo import load_model
+    from ..zoo.others.fingerprint import check_fingerprint
+
+    model: nn.Module = load_model(spec.source)
+    check_fingerprint(model, spec)
+    return model
 
 
 def corrupted(data: ImageData, spec: CorruptionSpec, task: Task) -> NDArray[np.uint8]:
@@ -282,73 +272,24 @@ def run_attack(
 
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
-    shared: dict[str, Any] = {
-        "norm": spec.norm,
-        "seed": spec.seed,
-        "sample_ids": torch.from_numpy(ids),
-        "precision": cell.precision,
-        "batch_size": batch_size,
-    }
-    eps = None if spec.eps is None else float(spec.eps)
+    params = dict(spec.params) | ({} if start is None else {"random_start": False})
     try:
         with warnings.catch_warnings():
             # The answer holds the counts, from which the command line warns.
             warnings.simplefilter("ignore", GradientWarning)
-            params = dict(spec.params)
             return attacks.run(
-                spec.name, classifier, images, labels, eps=eps, params=params, start=start, **shared
+                spec.name,
+                classifier,
+                images,
+                labels,
+                eps=None if spec.eps is None else float(spec.eps),
+                norm=spec.norm,
+                params=params,
+                seed=spec.seed,
+                sample_ids=torch.from_numpy(ids),
+                precision=cell.precision,
+                batch_size=batch_size,
+                start=start,
             )
     except ModelError as error:
         raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error
-
-
-def _prediction(answered: Answered, labels: Tensor, residual: Tensor | None) -> Prediction:
-    n, output, lam = len(labels), answered.logits.float(), answered.lam
-    lam_values = (
-        lam.float().cpu().numpy() if isinstance(lam, Tensor) else np.full(n, _NOTHING if lam is None else lam)
-    )
-    return {
-        "right": (output.argmax(1) == labels).cpu().numpy(),
-        "margin": margins(output, labels).cpu().numpy(),
-        "lam": lam_values.astype(np.float32),
-        "residual": np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
-    }
-
-
-def _joined(parts: Sequence[Prediction], ids: NDArray[np.int64]) -> Outcome:
-    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    broken = np.where(joined["right"], -1, 0).astype(np.int32)
-    return Outcome(ids=ids, broken_at=broken, distance=np.full(len(ids), _NOTHING), **joined)
-
-
-def _attack_outcome(
-    result: AttackResult,
-    ids: NDArray[np.int64],
-    alive: NDArray[np.int64],
-    before: Outcome | None,
-    lam: float | None,
-    residual: Tensor | None,
-) -> Outcome:
-    """The outcome of a shard of which only the samples at `alive` were attacked; the others keep their parent's."""
-    n = len(ids)
-    distance = result.extra.get("distance")
-    fresh: dict[str, NDArray[Any]] = {
-        "right": result.robust.cpu().numpy(),
-        "broken_at": result.broken_at.cpu().numpy().astype(np.int32),
-        "margin": result.margin.float().cpu().numpy(),
-        "distance": np.full(len(alive), _NOTHING) if distance is None else distance.float().cpu().numpy(),
-    }
-    merged: dict[str, NDArray[Any]] = {}
-    for key, values in fresh.items():
-        merged[key] = np.empty(n, values.dtype) if before is None else getattr(before, key).copy()
-        merged[key][alive] = values
-    return Outcome(
-        ids=ids,
-        lam=np.full(n, _NOTHING if lam is None else lam, np.float32),
-        residual=np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
-        **merged,
-    )
-
-
-def _fixed(lam: LambdaSpec | None) -> float | None:
-    return None if lam is None else lam.fixed

@@ -81,7 +81,7 @@ def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
         ({"x_test": np.zeros((5, 8, 10), np.uint8)}, r"x_test must have shape .*\(5, 8, 10\)"),
         ({"x_test": np.zeros((5, 3, 8, 10), np.uint8)}, "x_test must have shape"),
         ({"x_test": np.zeros((4, 8, 10, 3), np.uint8)}, "4 images but y_test 5 labels"),
-        ({"y_test": np.zeros((5, 1), np.int64)}, "vector of integers"),
+        ({"y_test": np.zeros((5, 2), np.int64)}, "vector of integers"),
         ({"y_test": np.zeros(5, np.float64)}, "vector of integers.*float64"),
         ({"y_test": np.array([0, 1, 2, 3, 4])}, "labels must be 0 to 3.*got 4"),
         ({"y_test": np.array([0, 1, 2, 3, -1])}, "labels must be 0 to 3.*got -1"),

@@ -1,5 +1,8 @@
 """Runs: answers do not depend on how the work was cut, stopped, repeated or who failed beside it."""
 
+import pickle
+import subprocess
+import sys
 from decimal import Decimal
 from itertools import pairwise
 
@@ -126,6 +129,35 @@ def test_a_stopped_run_goes_on_and_keeps_what_it_had(tmp_path, make_worker, data
         assert records(stopped) == records(undisturbed)
         for cell in cells:
             assert [s.finished_at for s in stopped.shards(cell.id)][: len(times[cell.id])] == times[cell.id]
+
+
+def test_a_worker_made_in_another_process_answers_the_same(tmp_path, images):
+    from robustbench_sdnet.planning.plan import tasks
+    from robustbench_sdnet.planning.questions import data_spec, model_spec
+    from robustbench_sdnet.running.exchange import Inputs
+    from robustbench_sdnet.running.worker import Worker
+    from robustbench_sdnet.zoo import build_model, describe_model, save_model
+
+    torch.manual_seed(0)
+    model = build_model("resnet20", width=4, num_classes=3, input_size=8)
+    path = tmp_path / "small" / "last.safetensors"
+    save_model(model, path, data="x", data_hash="", recipe={}, accuracy=None)
+    spec = model_spec(describe_model(str(path.parent)))
+    (task,) = tasks(plan.corruption_cells([spec], data_spec(images), []), {}, 50, pixels=64, device="cpu")
+    program = (
+        "import pickle, sys; worker, task, inputs = pickle.load(sys.stdin.buffer); "
+        "sys.stdout.buffer.write(pickle.dumps(worker.answer(task, inputs)))"
+    )
+    there = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps((Worker(data=images), task, Inputs())),
+        capture_output=True,
+        check=True,
+    )
+    (here,), (found,) = Worker(data=images).answer(task, Inputs()), pickle.loads(there.stdout)  # noqa: S301  written above
+    assert found.cell == here.cell
+    assert found.outcome.margin.tobytes() == here.outcome.margin.tobytes()
+    assert len(found.outcome) == 50
 
 
 class _Broken(torch.nn.Module):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from ...planning.plan import Task
-from ..worker import Answer, Failure, Inputs, Worker
+from ..exchange import Answer, Failure, Inputs
+from ..worker import Worker
 
 
-def run(
-    tasks: Iterable[Task], worker: Worker, inputs: Callable[[Task], Inputs]
-) -> Iterator[tuple[Task, list[Answer | Failure]]]:
-    """Answer tasks one after the other.
+class Local:
+    """One worker, which is the driver itself."""
 
-    Args:
-        tasks: parents before children.
-        worker: holds the models, the images and the device.
-        inputs: fetches what a task needs of its parents, called when their answers are stored.
-    """
-    for task in tasks:
-        yield task, worker.answer(task, inputs(task))
+    def run(
+        self, tasks: Iterable[Task], worker: Worker, inputs: Callable[[Task], Inputs]
+    ) -> Iterator[tuple[Task, list[Answer | Failure]]]:
+        """Answer tasks one after the other; see `Engine`."""
+        for task in tasks:
+            yield task, worker.answer(task, inputs(task))
+
+    def close(self) -> None:
+        """Nothing to end."""
