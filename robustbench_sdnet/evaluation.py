@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .corruptions.parameters import check_table
 from .corruptions.registry import expand
 from .errors import InputError
 from .planning import questions
@@ -37,6 +38,7 @@ def evaluate(
     lambda_scope: str = "stem",
     warm_start: bool = False,
     seed: int = 0,
+    table: str | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **where: Unpack[Where],
 ) -> pd.DataFrame:
@@ -54,6 +56,7 @@ def evaluate(
         lambda_scope: the layers that lambda is set on, "stem" or "all".
         warm_start: each lambda's PGD begins at the perturbations of the lambda before it.
         seed: of corruptions and attacks.
+        table: parameter set of the corruptions (`corruptions.TABLES`); None takes that of the images' size.
         on_progress: called before the first shard and after each.
         where: store, limit, split, device and the others of `planning.setting.Where`.
 
@@ -66,6 +69,8 @@ def evaluate(
     """
     from .answers.frames import records
 
+    if table is not None:
+        check_table(table)
     if not set(severities) <= {1, 2, 3, 4, 5}:
         raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
     names = _names(corruptions)
@@ -75,7 +80,9 @@ def evaluate(
     ready = prepare(setting)
     for note in ready.notes:
         warnings.warn(note, stacklevel=2)
-    corruption_list = questions.corruptions_of(ready.data, names, severities, seed=seed) if names else []
+    corruption_list = (
+        questions.corruptions_of(ready.data, names, severities, seed=seed, table=table) if names else []
+    )
     cells = corruption_plan(ready, corruption_list, chosen)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)

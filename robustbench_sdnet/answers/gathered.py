@@ -88,7 +88,7 @@ def question(cell: Cell) -> Question:
     spec = cell.perturbation
     asked = Question(cell.data.name, cell.data.content, cell.kind, whole_name(spec))
     if isinstance(spec, CorruptionSpec):
-        return replace(asked, severity=spec.severity, source=spec.source, is_noise=is_noise(spec))
+        return replace(asked, severity=spec.severity, source=spec.origin, is_noise=is_noise(spec))
     return replace(asked, norm=spec.norm, eps=spec.eps)
 
 

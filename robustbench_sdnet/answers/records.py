@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..specs import CorruptionSpec
 from .distances import quantile
 from .rows import Row, data_name, lambda_value, rows
 from .snapshot import Snapshot
@@ -22,6 +23,9 @@ FIELDS = (
     "accuracy", "low", "high", "source", "verdict", "passes_forward", "passes_backward", "cell",
 )  # fmt: skip
 DISTANCE_FIELDS = ("median_distance",)  # only in stores that hold a minimal-norm attack
+TABLE_FIELDS = (
+    "table",
+)  # only in stores that hold corruptions with parameters other than CIFAR's for 32x32 images
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
 
 
@@ -35,7 +39,8 @@ def records(
     """Every result as a record of `FIELDS`, in an order that depends on the answers alone.
 
     Where a minimal-norm attack is among them, every record also has `DISTANCE_FIELDS`: the median distance in the
-    units of eps, None for everything else and where less than half of the images were broken.
+    units of eps, None for everything else and where less than half of the images were broken. Where a corruption with
+    other parameters than CIFAR's at 32x32 is among them, every record has `TABLE_FIELDS`: the parameter set.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
@@ -53,10 +58,12 @@ def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:
     """Rows as records."""
     kept = list(found)
     sought = any(row.distances is not None for row in kept)
+    named = any(_table(row) for row in kept)
     return [
         {
             **_record(row),
             **({"median_distance": _median(row)} if sought else {}),
+            **({"table": _table(row)} if named else {}),
             **(_cost(row) if with_cost else {}),
         }
         for row in kept
@@ -80,12 +87,16 @@ def _record(row: Row) -> Record:
         "accuracy": row.accuracy,
         "low": low,
         "high": high,
-        "source": row.source,
+        "source": row.perturbation.source if isinstance(row.perturbation, CorruptionSpec) else row.source,
         "verdict": row.verdict,
         "passes_forward": row.cost.forwards,
         "passes_backward": row.cost.backwards,
         "cell": row.cell,
     }
+
+
+def _table(row: Row) -> str | None:
+    return row.perturbation.parameters if isinstance(row.perturbation, CorruptionSpec) else None
 
 
 def _median(row: Row) -> float | None:

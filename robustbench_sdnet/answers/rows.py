@@ -70,8 +70,8 @@ class Row:
 
     @property
     def source(self) -> str:
-        """Where the images come from: generated or published."""
-        return self.perturbation.source if isinstance(self.perturbation, CorruptionSpec) else "generated"
+        """Where the images come from: generated or published, with the parameter set where it is not CIFAR's."""
+        return self.perturbation.origin if isinstance(self.perturbation, CorruptionSpec) else "generated"
 
     @property
     def accuracy(self) -> float:

@@ -36,6 +36,7 @@ from ..specs import LambdaSpec
     type=options.LEVELS,
     help="Free noise levels instead of severities, such as 0.02:0.20:0.02.",
 )
+@options.table_option
 @options.model_option
 @options.lambda_options
 @options.data_option
@@ -60,6 +61,7 @@ def corrupt(
     corruptions: str,
     severities: tuple[int, ...],
     levels: tuple[Decimal, ...] | None,
+    table: str | None,
     models: tuple[str, ...],
     lambdas: tuple[LambdaSpec, ...] | None,
     lambda_scope: str,
@@ -96,5 +98,5 @@ def corrupt(
     from ..running.ready import corruption_plan, prepare
 
     ready = prepare(asked.setting())
-    specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed)
+    specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed, table)
     finish(ready, corruption_plan(ready, specs, chosen, precision, say_fit), asked, "corrupt", as_json)

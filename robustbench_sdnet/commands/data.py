@@ -81,6 +81,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
 @options.limit_option
 @output_option
 @corruption_option
+@options.table_option
 @options.seed_option
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: every core].")
 @options.json_option
@@ -91,6 +92,7 @@ def generate(
     limit: int | None,
     output: Path,
     corruptions: str,
+    table: str | None,
     seed: int,
     workers: int | None,
     as_json: bool,
@@ -120,6 +122,7 @@ def generate(
             content_hash=found.content_hash,
             corruptions=corruptions,
             seed=seed,
+            table=table,
             workers=workers,
             report=lambda done: update(done.written, done.total, done.corruption),
         )
@@ -143,6 +146,7 @@ def generate(
     help="1-5, 3, 1,3,5.",
 )
 @options.seed_option
+@options.table_option
 @click.option(
     "--scale", type=click.IntRange(1, 8), default=2, show_default=True, help="Screen pixels a pixel."
 )
@@ -154,6 +158,7 @@ def show(
     corruptions: str,
     severities: tuple[int, ...],
     seed: int,
+    table: str | None,
     scale: int,
     output: Path,
 ) -> None:
@@ -171,7 +176,7 @@ def show(
     from ..data import load
 
     images = load(source, "test", root=data_root).images(0, count)
-    sheet = contact_sheet(images, names, severities, seed=seed, scale=scale)
+    sheet = contact_sheet(images, names, severities, seed=seed, scale=scale, table=table)
     content = io.BytesIO()
     sheet.save(content, format=kind)
     write_whole(output, content.getvalue())

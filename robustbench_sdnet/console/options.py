@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..corruptions.member import TABLES
 from ..errors import InputError, unknown
 from ..specs import DEFAULT_STORE, NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
 
@@ -44,6 +45,12 @@ store_option = click.option(
 )
 repair_option = click.option(
     "--repair", is_flag=True, help="Drop what is damaged in the store, say what it was, and compute it anew."
+)
+table_option = click.option(
+    "--table",
+    type=click.Choice(list(TABLES)),
+    help="Parameters of the corruptions: cifar (made for 32 pixels), tiny (64), imagenet (224), inception (299) "
+    "[default: by the images' shorter side].",
 )
 data_option = click.option(
     "--data",

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..specs import DEFAULT_STORE, distance_text
+from ..corruptions.member import TABLES
+from ..specs import DEFAULT_STORE, CorruptionSpec, distance_text
 from . import findings
 from .output import say, say_json, warn
 from .progress import shown_progress
@@ -75,6 +76,7 @@ def finish(
     from ..store.database import shown
 
     say_doubts(ready)
+    say_table(cells)
     failure = None
     try:
         with shown_progress(verb, quiet=as_json) as update:
@@ -118,6 +120,14 @@ def say_doubts(ready: Ready) -> None:
         warn(doubt)
     for doubt in input_doubts(ready.models, ready.worker):
         warn(doubt)
+
+
+def say_table(cells: Sequence[Cell]) -> None:
+    """Note corruptions whose parameters were made for images of another size."""
+    specs = [cell.perturbation for cell in cells if isinstance(cell.perturbation, CorruptionSpec)]
+    for size, name in sorted({(spec.size, spec.table) for spec in specs if spec.size}):
+        side = TABLES[name]
+        say(f"Note: images of {size} are corrupted with the {name} table, made for {side}x{side}.", err=True)
 
 
 def say_silence(snapshot: Snapshot) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .filters import from_words, unit_interval
-from .parameters import Setting
+from .member import Setting
 
 # Which of (value, middle, least) red, green and blue are in each sixth of the hue circle.
 _SECTORS = ((0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0), (1, 2, 0), (0, 2, 1))

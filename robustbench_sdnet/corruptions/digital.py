@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .parameters import Setting
+from .member import Setting
 
 
 def jpeg_compression(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -30,27 +30,38 @@ def jpeg_compression(images: Tensor, _: dict[str, Tensor], setting: Setting) -> 
 
 
 def pixelate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, which rounds after each axis.
+    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, in its integers, which round after each axis.
 
-    A box holds one or two pixels, and enlarging repeats whole pixels: an axis is one rounded mean of two
-    gathers.
+    Enlarging repeats whole pixels, so that an axis is a rounded mean of a few gathers.
     """
-    result = images.to(torch.int16)
+    result = images.to(torch.int32)
     for axis in (2, 1):  # Pillow goes along rows first
         size = images.shape[axis]
-        first, last = (
+        members, weights, box = (
             torch.from_numpy(index).to(images.device) for index in _boxes(size, int(size * setting[0]))
         )
-        result = result.index_select(axis, first).add_(result.index_select(axis, last)).add_(1) >> 1
+        shape = [-1 if along == axis else 1 for along in range(4)]
+        total = torch.zeros_like(result.narrow(axis, 0, members.shape[1]), dtype=torch.int32)
+        for member, weight in zip(members, weights, strict=True):
+            total += result.index_select(axis, member) * weight.reshape(shape)
+        result = ((total + _HALF) >> _BITS).index_select(axis, box)
     return result.to(torch.uint8)
 
 
+_BITS = 22  # of Pillow's fixed point
+_HALF = 1 << (_BITS - 1)
+
+
 @lru_cache(maxsize=256)
-def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last source pixel of the box that each pixel ends up in, (size,) each."""
+def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """The source pixels of each box and their weights, (most, small) each, and the box of each pixel, (size,)."""
     scale = size / small
     centre = (np.arange(small) + 0.5) * scale
     first = np.maximum((centre - scale / 2 + 0.5).astype(np.int64), 0)
-    last = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size) - 1
+    stop = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size)
+    members = first + np.arange((stop - first).max())[:, None]
+    place = (members - centre + 0.5) / scale
+    inside = (members < stop) & (place > -0.5) & (place <= 0.5)
+    weights = np.where(inside, (0.5 + (1 << _BITS) / inside.sum(0)).astype(np.int32), 0)
     box = ((np.arange(size) + 0.5) * (small / size)).astype(np.int64)
-    return first[box], last[box]
+    return np.minimum(members, size - 1), weights.astype(np.int32), box

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import gaussian
-from .parameters import Setting
+from .filters import smooth_field
+from .member import Setting
 
 Generators = Iterator[np.random.Generator]
 
@@ -27,16 +27,16 @@ def sample_elastic(
 
 
 def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
-    """Bilinear both times; lengths are shares of the image's shorter side."""
-    alpha, sigma, reach = setting
+    """Bilinear both times; lengths grow with the image's shorter side."""
+    alpha, sigma, reach, nominal = setting
     height, width = images.shape[1:3]
     side = min(height, width)
+    alpha, sigma, reach = (value * side / nominal for value in (alpha, sigma, reach))
     planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    x, y = _affine(draws["points"].to(torch.float64) * (reach * side), height, width)
+    x, y = _affine(draws["points"].to(torch.float64) * reach, height, width)
     planes = _bilinear(planes, x, y, "mirror")
     if alpha:
-        fields = draws["field"].reshape(-1, height, width, 1)
-        smooth = gaussian(fields, sigma * side, "reflect", truncate=3).mul_(alpha * side)
+        smooth = smooth_field(draws["field"].reshape(-1, height, width), sigma).mul_(alpha)
         shift_x, shift_y = smooth.reshape(-1, 2, height, width).unbind(1)
         across, down = _grid(height, width, images.device)
         planes = _bilinear(planes, across + shift_x, down + shift_y, "reflect")

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+_LONGEST = 64  # taps of a kernel on one side that are added one by one
+
 
 def unit_interval(images: Tensor) -> Tensor:
     """uint8 to float64 in [0, 1], by a true division: GPUs multiply by the reciprocal of a plain number."""
@@ -89,6 +91,32 @@ def _gaussian_taps(sigma: float, truncate: float) -> tuple[float, ...]:
     offset = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 / (sigma * sigma) * offset**2)
     return tuple((kernel / kernel.sum())[radius:].tolist())
+
+
+def smooth_field(fields: Tensor, sigma: float) -> Tensor:
+    """Smooth (n, h, w) float32 fields of uniform draws: reflected, truncated at three standard deviations, float64.
+
+    A kernel of hundreds of taps is a matrix product instead. Draws are multiples of 2^-23 below 1 in size; with weights
+    rounded to 2^-28, and the first result to 2^-24, every partial sum is a float64 number: no order of adding matters.
+    """
+    if int(3 * sigma + 0.5) <= _LONGEST:
+        return gaussian(fields[..., None], sigma, "reflect", truncate=3)[..., 0]
+    down, across = (_smoothing(size, sigma).to(fields.device) for size in fields.shape[1:])
+    rows = (down @ fields.to(torch.float64)).mul_(2.0**24).round_().mul_(2.0**-24)
+    return rows @ across.T
+
+
+def _smoothing(size: int, sigma: float) -> Tensor:
+    """(size, size) the Gaussian along an axis with a reflected border, as a matrix of multiples of 2^-28."""
+    taps = _gaussian_taps(sigma, 3)
+    radius = len(taps) - 1
+    matrix = np.zeros((size, size))
+    index = border_index(size, radius, radius, "reflect")
+    for offset in range(-radius, radius + 1):
+        np.add.at(
+            matrix, (np.arange(size), index[radius + offset : radius + offset + size]), taps[abs(offset)]
+        )
+    return torch.from_numpy(np.round(matrix * 2.0**28) * 2.0**-28)
 
 
 def _correlate(images: Tensor, taps: tuple[float, ...], axis: int, mode: str) -> Tensor:

@@ -25,7 +25,7 @@ from ..errors import SdnetBenchError
 from ..files import alone_in, cannot_write, sha256_of, whole
 from ..interrupts import SIGNALS, handled
 from .journal import Journal, Task
-from .parameters import check_size
+from .parameters import check_size, table_for
 from .registry import expand
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -50,6 +50,7 @@ def generate(
     content_hash: str,
     corruptions: str | Iterable[str] = "all",
     seed: int = 0,
+    table: str | None = None,
     workers: int | None = None,
     report: Callable[[Done], None] = lambda done: None,
 ) -> tuple[str, ...]:
@@ -65,6 +66,7 @@ def generate(
         content_hash: what identifies the images, so that a folder never mixes two data sets.
         corruptions: names and groups.
         seed: of the draws.
+        table: parameter set; None takes that of the images' size.
         workers: processes; None takes every core.
         report: told of every piece.
 
@@ -84,12 +86,16 @@ def generate(
         for severity in SEVERITIES
         for start in range(0, len(images), STEP)
     ]
+    table = table or table_for(*images.shape[1:3])[0]
+    identity = {"content": content_hash, "seed": seed, "shape": list(images.shape)}
+    if table != "cifar":
+        identity["table"] = table
     with alone_in(output):
-        journal = Journal(output, {"content": content_hash, "seed": seed, "shape": list(images.shape)})
+        journal = Journal(output, identity)
         try:
             _write(output / "labels.npy", np.tile(labels.astype(np.int64), len(SEVERITIES)))
             _write(output / "clean.npy", images)
-            _run(tasks, journal, seed, workers or os.cpu_count() or 1, report)
+            _run(tasks, journal, (seed, table), workers or os.cpu_count() or 1, report)
         except BrokenProcessPool:
             raise SdnetBenchError(
                 "A worker process was lost, killed or for want of memory. What is finished is kept: run the same "
@@ -101,7 +107,7 @@ def generate(
 
 
 def _run(
-    tasks: list[Task], journal: Journal, seed: int, workers: int, report: Callable[[Done], None]
+    tasks: list[Task], journal: Journal, drawn: tuple[int, str], workers: int, report: Callable[[Done], None]
 ) -> None:
     """Do what is missing, a few pieces ahead of the workers, and give a corruption its name when it is complete."""
     missing = [task for task in tasks if not journal.has(task)]
@@ -117,7 +123,7 @@ def _run(
             _complete(journal, name)
     if not missing:
         return
-    with _workers(min(workers, len(missing)), journal.folder, seed) as pool:
+    with _workers(min(workers, len(missing)), journal.folder, drawn) as pool:
         for task in _in_order(pool, missing, 2 * workers):
             journal.add(task)
             left[task.corruption] -= 1
@@ -128,13 +134,13 @@ def _run(
 
 
 @contextmanager
-def _workers(count: int, folder: Path, seed: int) -> Iterator[Executor]:
+def _workers(count: int, folder: Path, drawn: tuple[int, str]) -> Iterator[Executor]:
     """Processes that end with the block, at once where it fails: what they were at is made again."""
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with handled(signal.SIG_IGN):  # a terminal that hangs up would end it, and Python warn of that
         resource_tracker.ensure_running()
-    with ProcessPoolExecutor(count, context, _start_worker, (str(folder), seed)) as pool:
+    with ProcessPoolExecutor(count, context, _start_worker, (str(folder), *drawn)) as pool:
         try:
             yield pool
         except BaseException:
@@ -199,10 +205,10 @@ def _write(path: Path, array: NDArray[Any]) -> None:
             np.save(file, array)
 
 
-_worker: tuple[Path, int, NDArray[np.uint8]]
+_worker: tuple[Path, int, str, NDArray[np.uint8]]
 
 
-def _start_worker(folder: str, seed: int) -> None:
+def _start_worker(folder: str, seed: int, table: str) -> None:
     global _worker
     if (parent := multiprocessing.parent_process()) is not None:
         for number in SIGNALS:  # the parent's to answer: it ends the workers
@@ -213,7 +219,7 @@ def _start_worker(folder: str, seed: int) -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _worker = Path(folder), seed, np.load(Path(folder) / "clean.npy", mmap_mode="r")
+    _worker = Path(folder), seed, table, np.load(Path(folder) / "clean.npy", mmap_mode="r")
 
 
 def _end_with(parent: BaseProcess) -> None:
@@ -226,9 +232,9 @@ def _work(task: Task) -> Task:
     """Corrupt a piece into its place. Runs in a worker."""
     from .pipeline import corrupt
 
-    folder, seed, images = _worker
+    folder, seed, table, images = _worker
     ids = range(task.start, task.stop)
-    found = corrupt(images[task.start : task.stop], task.corruption, task.severity, seed, ids)
+    found = corrupt(images[task.start : task.stop], task.corruption, task.severity, seed, ids, table=table)
     array = np.lib.format.open_memmap(folder / f".{task.corruption}.npy.part", "r+")
     first = (task.severity - 1) * len(images) + task.start
     array[first : first + len(found)] = found

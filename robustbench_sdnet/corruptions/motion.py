@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .filters import pad, to_words
-from .parameters import Setting
+from .member import Setting
 
 Generators = Iterator[np.random.Generator]
 _QUANTUM = 257  # ImageMagick works in 16 bits: 255 becomes 65535
@@ -44,6 +44,9 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
     n, height, width, channels = images.shape
     weights = _tail(2 * radius + 1, sigma)
     shift_x, shift_y, (left, up, right, down) = _shifts(angle, len(weights))
+    if n == 1:
+        padded = pad(pad(images.to(torch.float64), 1, up, down, "nearest"), 2, left, right, "nearest")
+        return _one_blurred(padded[0], shift_x[:, 0] + left, shift_y[:, 0] + up, weights, height, width)[None]
     pixels = to_words(images) if channels == 3 else images[..., 0]
     padded = pad(pad(pixels, 1, up, down, "nearest"), 2, left, right, "nearest")
     tall, wide = padded.shape[1:]
@@ -61,6 +64,18 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
         shifted = flat.index_select(0, index.reshape(-1)).view(torch.uint8)
         total.add_(term.copy_(shifted.reshape(term.shape)).mul_(weight * _QUANTUM))
     return _from_quantum(total).reshape(n, height, width, -1)[..., :channels]
+
+
+def _one_blurred(
+    padded: Tensor, columns: Tensor, rows: Tensor, weights: tuple[float, ...], height: int, width: int
+) -> Tensor:
+    """The same for one image, whose shifts are windows of the padded one, (h', w', c) float64."""
+    total = torch.zeros((height, width, padded.shape[-1]), dtype=torch.float64, device=padded.device)
+    term = torch.empty_like(total)
+    for row, column, weight in zip(rows.tolist(), columns.tolist(), weights, strict=True):
+        torch.mul(padded[row : row + height, column : column + width], weight * _QUANTUM, out=term)
+        total.add_(term)
+    return _from_quantum(total)
 
 
 def _from_quantum(total: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .parameters import Setting
+from .member import Setting
 
 Generators = Iterator[np.random.Generator]
 _THRESHOLD_BITS = 24

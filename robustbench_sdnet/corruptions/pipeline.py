@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,84 +14,59 @@ from torch import Tensor
 
 from ..draws import host_generators
 from ..errors import InputError
-from . import blur, colour, digital, elastic, motion, noise, precipitation, weather
-from .parameters import Setting, check_size, setting
+from .member import Setting
+from .parameters import check_size, setting, table_for
+from .registry import CORRUPTIONS
 
+Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 HostDraws = dict[str, NDArray[Any]]
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
 _CHUNK_PIXELS = 64 * 32 * 32
 
 
-@dataclass(frozen=True, slots=True)
-class Corruption:
-    """A corruption's two halves.
-
-    Attributes:
-        apply: (images (n, h, w, 3) uint8, draws, setting) -> images of the same shape and type.
-        sample: (one generator a sample, n, h, w, setting) -> arrays of n rows; None draws nothing.
-    """
-
-    apply: Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
-    sample: (
-        Callable[[Iterator[np.random.Generator], int, int, int, Setting], Mapping[str, NDArray[Any]]] | None
-    ) = None
+Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
+Sample = Callable[[Iterator[np.random.Generator], int, int, int, Setting], Mapping[str, NDArray[Any]]]
 
 
-IMPLEMENTATIONS: Mapping[str, Corruption] = MappingProxyType(
-    {
-        "gaussian_noise": Corruption(noise.gaussian_noise, noise.sample_normal),
-        "shot_noise": Corruption(noise.shot_noise, noise.sample_words),
-        "impulse_noise": Corruption(noise.impulse_noise, noise.sample_uniform),
-        "speckle_noise": Corruption(noise.speckle_noise, noise.sample_normal),
-        "salt_and_pepper": Corruption(noise.impulse_noise, noise.sample_uniform),
-        "gaussian_blur": Corruption(blur.gaussian_blur),
-        "glass_blur": Corruption(blur.glass_blur, blur.sample_glass),
-        "defocus_blur": Corruption(blur.defocus_blur),
-        "motion_blur": Corruption(motion.motion_blur, motion.sample_motion),
-        "zoom_blur": Corruption(blur.zoom_blur),
-        "snow": Corruption(precipitation.snow, precipitation.sample_snow),
-        "frost": Corruption(weather.frost, weather.sample_frost),
-        "fog": Corruption(weather.fog, weather.sample_fog),
-        "spatter": Corruption(precipitation.spatter, precipitation.sample_spatter),
-        "elastic_transform": Corruption(elastic.elastic_transform, elastic.sample_elastic),
-        "pixelate": Corruption(digital.pixelate),
-        "brightness": Corruption(colour.brightness),
-        "contrast": Corruption(colour.contrast),
-        "saturate": Corruption(colour.saturate),
-        "jpeg_compression": Corruption(digital.jpeg_compression),
-    }
-)
+@cache
+def _function(place: str) -> Any:
+    """What stands at "module:function" of this package."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f".{module}", __package__), name)
 
 
 def corrupt(
-    images: NDArray[np.uint8] | Tensor,
+    images: Images,
     name: str,
     severity: int = 3,
     seed: int = 0,
     sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None = None,
     level: float | None = None,
-) -> Any:
-    """Corrupt images as CIFAR-10-C does (Hendrycks & Dietterich 2019, arXiv:1903.12261).
+    table: str | None = None,
+) -> Images:
+    """Corrupt images as CIFAR-10-C and ImageNet-C do (Hendrycks & Dietterich 2019, arXiv:1903.12261).
 
     An image's bytes depend on the image and on (seed, sample id, corruption, severity) alone: not on the
     batch, its order, the number of threads or the machine.
 
     Args:
-        images: (n, h, w, 3) uint8 RGB, NumPy or torch (any device), sides of 8 to 64 pixels. Left as it is.
+        images: (n, h, w, 3) uint8 RGB, NumPy or torch (any device), sides of 8 to 512 pixels. Left as it is.
         name: a name of `CORRUPTIONS`.
         severity: 1 to 5.
         seed: any integer.
         sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
         level: in place of a severity, the parameter of a noise (see `parameters.setting`).
+        table: parameter set, one of `TABLES`; None takes the images' own, see `parameters.table_for`.
 
     Returns:
         The corrupted images: the same shape, type and device.
 
     Raises:
-        InputError: unknown name, or a severity, level, shape, dtype or id outside its range.
+        InputError: unknown name or table, or a severity, level, shape, dtype or id outside its range.
     """
-    values = setting(name, severity, level)
+    setting(name, severity, level, table or "cifar")  # the name before the images
     height, width = _check_images(images)
+    values = setting(name, severity, level, table or table_for(height, width)[0])
     ids = _ids(sample_ids, len(images))
     step = max(1, _CHUNK_PIXELS // (height * width))
     result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
@@ -100,7 +75,7 @@ def corrupt(
         stop = start + step
         draws = _sample(name, values, seed, ids[start:stop], (height, width), key)
         result[start:stop] = _apply(images[start:stop], name, values, draws)
-    return result.numpy() if isinstance(images, np.ndarray) else result
+    return _like(images, result)
 
 
 def sample(
@@ -111,6 +86,7 @@ def sample(
     *,
     size: tuple[int, int] = (32, 32),
     level: float | None = None,
+    table: str | None = None,
 ) -> HostDraws:
     """The draws of some images, one row an image: what `corrupt` draws, or the layout to inject others in.
 
@@ -120,7 +96,7 @@ def sample(
         name: a corruption.
         severity: 1 to 5.
         size: height and width of the images.
-        level: see `corrupt`.
+        level, table: see `corrupt`.
 
     Returns:
         Named arrays of n rows; none for a corruption that draws nothing.
@@ -129,11 +105,19 @@ def sample(
         InputError: see `corrupt`.
     """
     check_size(*size)
-    values = setting(name, severity, level)
+    values = setting(name, severity, level, table or table_for(*size)[0])
     return _sample(name, values, seed, _ids(sample_ids, len(sample_ids)), size, _key(name, severity, level))
 
 
-def apply(images: Any, name: str, severity: int = 3, *, draws: HostDraws, level: float | None = None) -> Any:
+def apply(
+    images: Images,
+    name: str,
+    severity: int = 3,
+    *,
+    draws: HostDraws,
+    level: float | None = None,
+    table: str | None = None,
+) -> Images:
     """Corrupt images with given draws; `corrupt` is `sample` and then this, chunk by chunk.
 
     Args:
@@ -141,13 +125,16 @@ def apply(images: Any, name: str, severity: int = 3, *, draws: HostDraws, level:
         name: a corruption.
         severity: 1 to 5.
         draws: as `sample` returns them.
-        level: see `corrupt`.
+        level, table: see `corrupt`.
 
     Raises:
         InputError: see `corrupt`.
     """
-    _check_images(images)
-    result = _apply(images, name, setting(name, severity, level), draws)
+    values = setting(name, severity, level, table or table_for(*_check_images(images))[0])
+    return _like(images, _apply(images, name, values, draws))
+
+
+def _like(images: Images, result: Tensor) -> Images:
     return result.numpy() if isinstance(images, np.ndarray) else result
 
 
@@ -160,15 +147,19 @@ def _key(name: str, severity: int, level: float | None) -> str:
 def _sample(
     name: str, values: Setting, seed: int, ids: list[int], size: tuple[int, int], key: str
 ) -> HostDraws:
-    draw = IMPLEMENTATIONS[name].sample
-    return {} if draw is None else dict(draw(host_generators(seed, key, ids), len(ids), *size, values))
+    place = CORRUPTIONS[name].draws
+    if not place:
+        return {}
+    draw: Sample = _function(place)
+    return dict(draw(host_generators(seed, key, ids), len(ids), *size, values))
 
 
-def _apply(images: Any, name: str, values: Setting, draws: HostDraws) -> Tensor:
+def _apply(images: Images, name: str, values: Setting, draws: HostDraws) -> Tensor:
     # NumPy images are copied: they may be read-only or memory-mapped, which torch warns of.
     batch = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
     moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
-    return IMPLEMENTATIONS[name].apply(batch, moved, values)
+    work: Apply = _function(CORRUPTIONS[name].apply)
+    return work(batch, moved, values)
 
 
 def _check_images(images: Any) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .filters import gaussian, mix_rows, to_bytes, zoom_extent
+from .member import Setting
 from .motion import blur_along
-from .parameters import Setting
 
 Generators = Iterator[np.random.Generator]
 _WATER = (175.0, 238.0, 238.0)

@@ -21,6 +21,7 @@ def contact_sheet(
     *,
     seed: int = 0,
     scale: int = 2,
+    table: str | None = None,
 ) -> Image.Image:
     """Draw a row a corruption: the clean images, then the same at each severity.
 
@@ -30,6 +31,7 @@ def contact_sheet(
         severities: 1 to 5.
         seed: of the draws.
         scale: screen pixels a pixel.
+        table: parameter set; None takes that of the images' size.
     """
     n, height, width = images.shape[:3]
     block, tall = n * width * scale + _GAP, height * scale + _GAP
@@ -41,7 +43,7 @@ def contact_sheet(
     for row, name in enumerate(corruptions):
         top = _LINE + row * tall
         pen.text((2, top + tall // 2 - 6), corruption_info(name).name, fill="black")
-        strips = [images, *(corrupt(images, name, severity, seed) for severity in severities)]
+        strips = [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)]
         for column, strip in enumerate(strips):
             picture = Image.fromarray(np.concatenate(list(strip), axis=1))
             picture = picture.resize((n * width * scale, height * scale), Image.Resampling.NEAREST)

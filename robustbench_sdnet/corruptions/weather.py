@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import metadata
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .filters import border_index, to_bytes, unit_interval
-from .parameters import Setting
+from .member import Setting
 
 Generators = Iterator[np.random.Generator]
 _PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
@@ -78,13 +79,14 @@ def _plasma(uniform: Tensor, size: int, decay: float) -> Tensor:
 
 
 def sample_frost(
-    generators: Generators, n: int, height: int, width: int, _: Setting
+    generators: Generators, n: int, height: int, width: int, setting: Setting
 ) -> dict[str, NDArray[np.int64]]:
     """Photograph (0 to 4), first row and first column of the crop: (n, 3) int64."""
     uniform = np.empty((n, 3))
     for row, generator in zip(uniform, generators, strict=True):
         generator.random(out=row)
-    room = np.array([(rows - height, columns - width) for rows, columns, _c in _frost_shapes(height, width)])
+    textures = frost_textures(height, width, setting[2])
+    room = np.array([(len(texture) - height, texture.shape[1] - width) for texture in textures])
     photograph = (uniform[:, 0] * len(room)).astype(np.int64)
     corner = (uniform[:, 1:] * room[photograph]).astype(np.int64)
     return {"crop": np.concatenate([photograph[:, None], corner], 1)}
@@ -93,16 +95,16 @@ def sample_frost(
 def frost(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """a x + b (a random crop of one of five photographs of frost). Equal to the reference to the byte.
 
-    The photographs are 63 to 120 pixels high; for larger images they are continued by their mirror image.
+    For images that are larger than a photograph it is continued by its mirror image.
 
     Raises:
         DataError: the distribution `imagecorruptions`, whose photographs these are, is not installed.
     """
-    share, frost_share = setting
+    share, frost_share, scale = setting
     height, width = images.shape[1:3]
     layer = torch.empty_like(images)
     photograph, row, column = draws["crop"].unbind(1)
-    for index, texture in enumerate(frost_textures(height, width)):
+    for index, texture in enumerate(frost_textures(height, width, scale)):
         chosen = (photograph == index).nonzero()[:, 0]
         ice = torch.from_numpy(texture).to(images.device)
         stride, rows, columns = ice.stride(), ice.shape[0] - height + 1, ice.shape[1] - width + 1
@@ -112,25 +114,23 @@ def frost(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     return mixed.clamp_(0, 255).to(torch.uint8)
 
 
-def _frost_shapes(height: int, width: int) -> list[tuple[int, ...]]:
-    return [texture.shape for texture in frost_textures(height, width)]
-
-
 @lru_cache(maxsize=8)
-def frost_textures(height: int, width: int) -> tuple[NDArray[np.uint8], ...]:
-    """The five photographs, larger than an image of this size: (rows, columns, 3) uint8 RGB each."""
-    return tuple(_continued(_continued(photograph, 0, height), 1, width) for photograph in _photographs())
+def frost_textures(height: int, width: int, scale: float) -> tuple[NDArray[np.uint8], ...]:
+    """The five photographs at a scale, larger than an image of this size: (rows, columns, 3) uint8 RGB each."""
+    return tuple(
+        _continued(_continued(photograph, 0, height), 1, width) for photograph in _photographs(scale)
+    )
 
 
 def _continued(texture: NDArray[np.uint8], axis: int, size: int) -> NDArray[np.uint8]:
     rows = texture.shape[axis]
-    extra = 0 if rows > size else rows
+    extra = 0 if rows > size else rows * math.ceil((size + 1 - rows) / rows)
     return np.ascontiguousarray(texture.take(border_index(rows, 0, extra, "reflect"), axis))
 
 
-@lru_cache(maxsize=1)
-def _photographs() -> tuple[NDArray[np.uint8], ...]:
-    """Every fifth pixel of the photographs in the installed distribution, which is not imported."""
+@lru_cache(maxsize=3)
+def _photographs(scale: float) -> tuple[NDArray[np.uint8], ...]:
+    """The photographs in the installed distribution, which is not imported; a fifth is every fifth pixel."""
     import cv2
 
     try:
@@ -149,5 +149,9 @@ def _photographs() -> tuple[NDArray[np.uint8], ...]:
                 f"frost cannot read {name} of imagecorruptions."
                 " Repair it with: python -m pip install --force-reinstall --no-deps imagecorruptions"
             )
-        found.append(np.asarray(photograph, np.uint8)[2::5, 2::5, ::-1].copy())
+        if scale == 0.2:
+            photograph = photograph[2::5, 2::5]
+        elif scale != 1:
+            photograph = cv2.resize(photograph, (0, 0), fx=scale, fy=scale)
+        found.append(np.asarray(photograph, np.uint8)[..., ::-1].copy())
     return tuple(found)

@@ -35,24 +35,25 @@ LONGEST = 1 << 26  # bytes of it
 
 @dataclass(frozen=True)
 class Generated:
-    """How a folder was generated: the seed, and the version of the algorithm behind each corruption."""
+    """How a folder was generated: the seed, the version of each corruption's algorithm, and the parameter set."""
 
     seed: int
     versions: Mapping[str, int]
+    table: str = "cifar"
 
 
 def read_journal(folder: Path) -> Generated | None:
     """What the journal of a generated folder says; None where there is none, or none that can be read."""
     try:
         lines = read_lines(folder / JOURNAL, limit=LONGEST)
-        seed = whole(lines[0]["seed"], "a seed", 0)
-    except (DataError, InputError, IndexError, KeyError, TypeError):
+        seed, table = whole(lines[0]["seed"], "a seed", 0), str(lines[0].get("table", "cifar"))
+    except (DataError, InputError, IndexError, KeyError, TypeError, AttributeError):
         return None
     versions: dict[str, int] = {}
     for line in lines[1:]:
         if isinstance(line, list) and len(line) > 1 and isinstance(line[1], int):
             versions[str(line[0])] = line[1]
-    return Generated(seed, versions)
+    return Generated(seed, versions, table)
 
 
 class Published:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
+from ..corruptions.parameters import foreign_size, table_for
 from ..corruptions.registry import corruption_info, expand
 from ..errors import InputError
 from ..specs import (
@@ -30,6 +31,7 @@ def corruption_specs(
     levels: Sequence[Decimal] = (),
     seed: int = 0,
     source: str = "generated",
+    table: tuple[str, str] = ("cifar", ""),
 ) -> list[CorruptionSpec]:
     """Corruptions at every severity, or at every level.
 
@@ -39,6 +41,7 @@ def corruption_specs(
         levels: free noise levels, instead of severities.
         seed: of the draws; a corruption without draws ignores it.
         source: "generated" or "published".
+        table: the parameter set behind severities, and the images' size where it was made for another.
 
     Raises:
         InputError: an unknown name, or a level for a corruption that has none.
@@ -53,6 +56,8 @@ def corruption_specs(
                 raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")
             found.extend(CorruptionSpec(level=decimal_text(level), **shared) for level in levels)
         else:
+            if info.family:
+                shared |= {"table": table[0], "size": table[1]}
             found.extend(CorruptionSpec(severity=severity, **shared) for severity in severities)
     return found
 
@@ -63,18 +68,26 @@ def corruptions_of(
     severities: Sequence[int],
     levels: Sequence[Decimal] = (),
     seed: int = 0,
+    table: str | None = None,
 ) -> list[CorruptionSpec]:
     """The corruptions to ask about a data set: those that a folder of corrupted images holds, else drawn here.
 
-    A folder that `data generate` wrote names its seed and versions; any other counts as published.
+    A folder that `data generate` wrote names its seed, versions and table; any other counts as published.
+
+    Args:
+        table: the parameter set; None takes that of the images' size.
 
     Raises:
-        InputError: an unknown name, something that the folder does not hold, or levels of a folder.
+        InputError: an unknown name, something that the folder does not hold, or levels or a table of a folder.
     """
     from ..data.published import PublishedPixels
 
     if not isinstance(data.pixels, PublishedPixels):
-        return corruption_specs(names, severities, levels, seed)
+        size = data.image_shape
+        chosen = table_for(*size) if table is None else (table, foreign_size(table, *size))
+        return corruption_specs(names, severities, levels, seed, table=chosen)
+    if table is not None:
+        raise InputError("A folder of corrupted images has its parameters in it. Leave out --table.")
     if levels:
         raise InputError("A folder of corrupted images has severities, not levels. Leave out --level.")
     made = data.pixels.published.generated
@@ -84,6 +97,8 @@ def corruptions_of(
             spec,
             source="generated",
             version=made.versions[spec.name],
+            table=made.table,
+            size=foreign_size(made.table, *data.image_shape),
             seed=made.seed if corruption_info(spec.name).random else 0,
         )
         if made and spec.name in made.versions

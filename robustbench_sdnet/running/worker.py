@@ -254,6 +254,7 @@ def corrupted(data: ImageData, spec: CorruptionSpec, task: Task) -> NDArray[np.u
         level=level,
         seed=spec.seed,
         sample_ids=data.ids[start:stop],
+        table=spec.table,
     )
     return found
 

@@ -12,7 +12,13 @@ from .models import Params
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorruptionSpec:
-    """A corruption at a severity (1 to 5) or, for noises, at a free level; or "clean", the images as they are."""
+    """A corruption at a severity (1 to 5) or, for noises, at a free level; or "clean", the images as they are.
+
+    Attributes:
+        source: "generated" or "published".
+        table: the parameter set behind a severity (`corruptions.TABLES`).
+        size: of the images ("96x96"), where the set was made for another; for readers.
+    """
 
     name: str
     severity: int | None = None
@@ -20,6 +26,20 @@ class CorruptionSpec:
     seed: int = 0
     version: int = 1
     source: str = "generated"
+    table: str = "cifar"
+    size: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where the images come from, with the parameter set unless it is CIFAR's own: never mixed in one mean."""
+        return f"{self.source}, table {self.parameters}" if self.parameters else self.source
+
+    @property
+    def parameters(self) -> str | None:
+        """The parameter set, with the size that it was not made for; None for CIFAR's at its own."""
+        if not self.size:
+            return None if self.table == "cifar" else self.table
+        return f"{self.table} at {self.size}"
 
     @property
     def label(self) -> str:
@@ -29,7 +49,11 @@ class CorruptionSpec:
 
     def identity(self) -> dict[str, Any]:
         """What can change an answer."""
-        return {"corruption": asdict(self)}
+        kept = asdict(self)
+        del kept["size"]
+        if self.table == "cifar":  # as before there were others
+            del kept["table"]
+        return {"corruption": kept}
 
 
 CLEAN = CorruptionSpec(name="clean")

@@ -47,24 +47,26 @@ def gaussian_blur(image: Array, _: dict[str, Array], sigma: float) -> Array:
     return to_bytes(smooth(image / 255, sigma))
 
 
-def glass_blur(image: Array, draws: dict[str, Array], sigma: float, reach: float, iterations: float) -> Array:
-    assert reach == 1
+def glass_blur(image: Array, draws: dict[str, Array], sigma: float, reach: float, sweeps: float) -> Array:
     shaken = (smooth(image / 255, sigma) * 255).astype(np.uint8)
     height, width = image.shape[:2]
-    for iteration in range(int(iterations)):
-        for row in range(height - 1, 1, -1):
-            for column in range(width - 1, 1, -1):
-                left, up = draws["step"][iteration, row - 2, column - 2]
-                other = row - int(up), column - int(left)
+    reach = int(reach)
+    for sweep in range(int(sweeps)):
+        for row in range(height - reach, reach, -1):
+            for column in range(width - reach, reach, -1):
+                right, down = draws["step"][sweep, row - reach - 1, column - reach - 1].astype(int)
+                # With a reach of 1 the draws say how far to go left and up, else how far from the upper left corner.
+                right, down = (-right, -down) if reach == 1 else (right - reach, down - reach)
+                other = row + down, column + right
                 # A swap of two views: the second assignment finds the first already done.
                 shaken[row, column], shaken[other] = shaken[other], shaken[row, column]
     return to_bytes(smooth(shaken / 255, sigma))
 
 
 def defocus_blur(image: Array, _: dict[str, Array], radius: float, alias: float) -> Array:
-    offset = np.arange(-8, 9)
+    offset = np.arange(-8, 9) if radius <= 8 else np.arange(-radius, radius + 1)
     disk = ((offset[:, None] ** 2 + offset**2) <= radius**2).astype(np.float32)
-    kernel = cv2.GaussianBlur(disk / disk.sum(), (3, 3), sigmaX=alias)
+    kernel = cv2.GaussianBlur(disk / disk.sum(), (3, 3) if radius <= 8 else (5, 5), sigmaX=alias)
     return to_bytes(
         np.stack([cv2.filter2D(plane, -1, kernel) for plane in np.moveaxis(image / 255, 2, 0)], 2)
     )
@@ -100,9 +102,9 @@ def zoom(image: Array, factor: float) -> Array:
     return large[top : top + height, left : left + width]
 
 
-def zoom_blur(image: Array, _: dict[str, Array], end: float) -> Array:
+def zoom_blur(image: Array, _: dict[str, Array], end: float, step: float) -> Array:
     clean = (image / 255).astype(np.float32)
-    factors = np.arange(1, end, 0.01)
+    factors = np.arange(1, end, step)
     return to_bytes((clean + sum(zoom(clean, factor) for factor in factors)) / (len(factors) + 1))
 
 
@@ -167,10 +169,11 @@ def spatter(image: Array, draws: dict[str, Array], *setting: float) -> Array:
 
 
 def elastic_transform(
-    image: Array, draws: dict[str, Array], alpha: float, sigma: float, reach: float
+    image: Array, draws: dict[str, Array], alpha: float, sigma: float, reach: float, nominal: float
 ) -> Array:
     height, width = image.shape[:2]
     side = min(height, width)
+    alpha, sigma, reach = (value / nominal for value in (alpha, sigma, reach))
     middle, arm = np.array([width // 2, height // 2]), side // 3
     corners = np.float32([middle + arm, middle + np.array([arm, -arm]), middle - arm])
     moved = corners + (draws["points"] * reach * side).astype(np.float32)

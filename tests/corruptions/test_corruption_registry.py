@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from robustbench_sdnet import corruptions
-from robustbench_sdnet.corruptions import parameters
-from robustbench_sdnet.corruptions.pipeline import IMPLEMENTATIONS
+from robustbench_sdnet.corruptions import pipeline
 from robustbench_sdnet.errors import InputError
 
 IMAGES = np.zeros((2, 32, 32, 3), np.uint8)
@@ -31,11 +30,14 @@ def test_groups() -> None:
     assert corruptions.expand("salt_and_pepper") == ("salt_and_pepper",)
 
 
-def test_every_name_has_five_settings_and_an_implementation() -> None:
-    assert set(parameters.CIFAR) == set(corruptions.CORRUPTIONS) == set(IMPLEMENTATIONS)
-    assert all(len(settings) == 5 for settings in parameters.CIFAR.values())
-    for name, info in corruptions.CORRUPTIONS.items():
-        assert (IMPLEMENTATIONS[name].sample is not None) == info.random
+def test_every_row_has_five_settings_a_set_and_functions_that_are_there() -> None:
+    for info in corruptions.CORRUPTIONS.values():
+        assert "cifar" in info.settings
+        for settings in info.settings.values():
+            assert len(settings) == 5
+            assert {len(setting) for setting in settings} == {len(info.at("cifar")[0])}
+        for place in filter(None, (info.apply, info.draws)):
+            assert callable(pipeline._function(place))
 
 
 def test_the_registry_needs_no_torch() -> None:
@@ -93,7 +95,7 @@ def test_levels_only_where_there_are_some() -> None:
         (np.zeros((32, 32, 3), np.uint8), r"must have shape \(n, h, w, 3\), got \(32, 32, 3\)"),
         (np.zeros((1, 3, 32, 32), np.uint8), r"got \(1, 3, 32, 32\)"),
         (np.zeros((1, 7, 32, 3), np.uint8), "at least 8x8 pixels, got 7x32"),
-        (np.zeros((1, 32, 65, 3), np.uint8), "up to 64x64 pixels, got 32x65"),
+        (np.zeros((1, 32, 513, 3), np.uint8), "up to 512x512 pixels, got 32x513"),
     ],
 )
 def test_wrong_images(images: object, message: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,16 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[generation.Task]:
     done: list[generation.Task] = []
 
     def in_order(pool: object, tasks: list[generation.Task], ahead: int) -> object:
-        generation._start_worker(str(pool.folder), pool.seed)  # type: ignore[attr-defined]
+        generation._start_worker(str(pool.folder), *pool.drawn)  # type: ignore[attr-defined]
         for task in tasks:
             yield generation._work(task)
             done.append(task)
 
     class Pool:
-        def __init__(self, workers: int, context: object, start: object, arguments: tuple[str, int]) -> None:
-            self.folder, self.seed = arguments
+        def __init__(
+            self, workers: int, context: object, start: object, arguments: tuple[str, int, str]
+        ) -> None:
+            self.folder, *self.drawn = arguments
 
         def __enter__(self) -> Pool:
             return self
@@ -121,7 +124,7 @@ def test_a_new_version_is_made_again(
     tmp_path: Path, in_process: list[generation.Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "contrast")
-    newer = corruptions.CorruptionInfo(name="contrast", category="digital", random=False, version=99)
+    newer = replace(corruptions.CORRUPTIONS["contrast"], version=99)
     monkeypatch.setattr(journal, "corruption_info", lambda name: newer)
     del in_process[:]
     write(tmp_path, "contrast")

@@ -1,0 +1,80 @@
+"""Glass blur: pixels copied from near ones, in the reference's order, all at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .filters import from_words, gaussian, to_bytes, to_words, unit_interval
+from .member import Setting
+
+Generators = Iterator[np.random.Generator]
+
+
+def sample_glass(
+    generators: Generators, n: int, height: int, width: int, setting: Setting
+) -> dict[str, NDArray[np.uint8]]:
+    """Where each pixel is copied from: (n, sweeps, h - 2 d, w - 2 d, 2) uint8, columns and rows.
+
+    With a reach d of 1 they are bits: one column left, one row up. Else they count from d columns left and d rows up,
+    below 2 d: 16 random bits each, scaled.
+    """
+    _, reach, sweeps = (int(value) for value in setting)
+    shape = (sweeps, max(height - 2 * reach, 0), max(width - 2 * reach, 0), 2)
+    count, each = math.prod(shape), 64 if reach == 1 else 4
+    words = np.empty((n, math.ceil(count / each)), np.uint64)
+    for row, generator in zip(words, generators, strict=True):
+        row[:] = generator.bit_generator.random_raw(len(row))
+    words = words.astype("<u8", copy=False)
+    if reach == 1:
+        return {"step": np.unpackbits(words.view(np.uint8), axis=1, count=count).reshape(n, *shape)}
+    scaled = (words.view("<u2")[:, :count].astype(np.uint32) * (2 * reach)) >> 16
+    return {"step": scaled.astype(np.uint8).reshape(n, *shape)}
+
+
+def glass_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+    """Blur, copy each pixel from one near it, blur again.
+
+    The reference swaps through views, which copies, from the last pixel to the first. The d rows and columns at the
+    border stay as they are, and one more above and to the left.
+    """
+    sigma, reach = setting[0], int(setting[1])
+    words = to_words(to_bytes(gaussian(unit_interval(images), sigma)))
+    for step in draws["step"].unbind(1):
+        words = _nearest_copied(words, step) if reach == 1 else _copied(words, step, reach)
+    return to_bytes(gaussian(unit_interval(from_words(words)), sigma))
+
+
+def _nearest_copied(words: Tensor, step: Tensor) -> Tensor:
+    """A sweep of reach 1: no source was changed before, so that it is one parallel choice of four neighbours."""
+    left, up = step.to(torch.bool).unbind(-1)
+    here, beside = words[:, 2:, 2:], words[:, 2:, 1:-1]
+    above, across = words[:, 1:-1, 2:], words[:, 1:-1, 1:-1]
+    moved = torch.where(up, torch.where(left, across, above), torch.where(left, beside, here))
+    words = words.clone()
+    words[:, 2:, 2:] = moved
+    return words
+
+
+def _copied(words: Tensor, step: Tensor, reach: int) -> Tensor:
+    """A sweep of a larger reach: a source below or to the right was changed before, and stands for its own source.
+
+    Sources of sources are followed in doubling strides until each is a pixel that was not changed before its copy.
+    """
+    n, height, width = words.shape
+    active = torch.zeros(height, width, dtype=torch.bool, device=words.device)
+    active[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
+    own = torch.arange(height * width, device=words.device)
+    source = own.expand(n, -1).clone()
+    move = (step[..., 1].to(torch.int64) - reach) * width + (step[..., 0].to(torch.int64) - reach)
+    source[:, active.reshape(-1)] += move.reshape(n, -1)
+    waiting = active.reshape(-1)[source] & (source > own)
+    while bool(waiting.any()):
+        following = source.gather(1, source)
+        source, waiting = torch.where(waiting, following, source), waiting & waiting.gather(1, source)
+    return words.reshape(n, -1).gather(1, source).reshape(words.shape)
