@@ -38,6 +38,7 @@ def records(store: str | Store | Snapshot) -> pd.DataFrame:
         `cell`: id of the answered cell; ids joined by "+" where a row is made of several.
         `median_distance`: only where the store holds a minimal-norm attack: the distance within which half of the
         images break, in the units of eps.
+        `table`: only where corruptions have other parameters than CIFAR's for 32x32 images: the parameter set.
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.
