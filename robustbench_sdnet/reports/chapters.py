@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 Blocks = list[Table | Figure | str]
+FIGURES = 6  # models that get a figure of their own in a chapter
 
 
 def of_data(results: Results, data: str, *, baseline: str | None, prefix: str) -> Iterator[Section]:
@@ -36,20 +37,20 @@ def of_data(results: Results, data: str, *, baseline: str | None, prefix: str) -
     table = overview(results, data, sources[0] if sources else None)
     images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
     yield Section(f"{prefix}Overview", (f"{models} on {data}{images}.", table))
+    yield from _lambda_sections(results, data, sources, prefix)
     for source in sources:
         yield from _corruption_sections(results, data, source, baseline, prefix)
     yield from _attack_sections(results, data, prefix)
     diagnosed = diagnostics_table(results, data)
     if diagnosed:
-        yield Section(f"{prefix}Diagnostics of the attacks", (diagnosed,), level=3)
-    yield from _lambda_sections(results, data, sources, prefix)
+        yield Section(f"{prefix}Diagnostics of the attacks", (diagnosed,), level=3, folded=True)
 
 
 def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
     """Which differences are significant: the families, then each with its own, folded."""
     if not rows:
         return
-    yield Section("Comparisons", (tests.TESTS, tests.family_table(rows)))
+    yield Section("Comparisons", (tests.TESTS, tests.family_table(rows)), folded=True)
     for family in distinct(row.family for row in rows):
         found = tests.significant_table([row for row in rows if row.family == family])
         if found:
@@ -77,8 +78,9 @@ def _corruption_sections(
             "Accuracy by corruption and severity, %",
             f"Heat map of accuracy under corruptions: {', '.join(labelled)}. Its numbers are in the tables.",
             draw,
+            tuple(_compared(labelled)),
         )
-        blocks: Blocks = [heat, *_compared(labelled)]
+        blocks: Blocks = [heat]
         clean = {subject: results.one("clean", subject=subject) for subject in results.subjects(data)}
         base = results.subject_named(data, baseline) if baseline else None
         with_base = {base: corruptions.grid(results, base, source), **grids} if base else grids
@@ -88,10 +90,10 @@ def _corruption_sections(
         yield Section(title)
     for subject, found in grids.items():
         tables = (corruptions.severity_table(found), corruptions.category_table(found))
-        yield Section(f"{prefix}{subject.label}: corruptions by severity", tables, level=3)
+        yield Section(f"{prefix}{subject.label}: corruptions by severity", tables, level=3, folded=True)
     levels = _level_table(results, data, source)
     if levels:
-        yield Section(f"{prefix}Noise at free levels", (levels,), level=3)
+        yield Section(f"{prefix}Noise at free levels", (levels,), level=3, folded=True)
 
 
 def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
@@ -128,38 +130,40 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
         return curves.draw(panels.eps_panels(results, data), columns=2)
 
     blocks: Blocks = []
-    if any(r.eps or len(r.distances) for r in results.of("attack", data=data)):
-        alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
-        blocks.append(Figure(f"attacks-{_slug(data)}", "Accuracy against eps", alt, draw))
     tables = [
         attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
     ]
-    blocks += [table for table in tables if table.rows]
+    tables = [table for table in tables if table.rows]
+    if any(r.eps or len(r.distances) for r in results.of("attack", data=data)):
+        alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
+        blocks.append(Figure(f"attacks-{_slug(data)}", "Accuracy against eps", alt, draw, tuple(tables)))
+    else:
+        blocks += tables
     sought = distances.distance_table(results, data)
     blocks += [sought] if sought else []
     yield Section(f"{prefix}Attacks", tuple(blocks))
     for model in results.models(data):
         table = attacks.attack_table(results, data, model)
         if table.rows:
-            yield Section(f"{prefix}{model}: attacks", (table,), level=3)
+            yield Section(f"{prefix}{model}: attacks", (table,), level=3, folded=True)
         transfer = attacks.transfer_tables(results, data, model)
         if transfer:
-            yield Section(f"{prefix}{model}: transfer between lambdas", tuple(transfer), level=3)
+            yield Section(f"{prefix}{model}: transfer between lambdas", tuple(transfer), level=3, folded=True)
 
 
 def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix: str) -> Iterator[Section]:
+    swept = [
+        (model, source)
+        for model in results.models(data)
+        for source in sources
+        if len(results.lambdas(data, model, ("corruption",))) > 1
+    ]
     blocks: Blocks = []
-    folded: list[Section] = []
-    for model in results.models(data):
-        for source in sources:
-            if len(results.lambdas(data, model, ("corruption",))) < 2:
-                continue
-            blocks.append(_corruption_curves(results, data, model, source))
-            blocks.append(lambdas.corruption_table(results, data, model, source))
-            singles = lambdas.single_corruption_tables(results, data, model, source)
-            if len(singles) > 1:
-                title = f"{prefix}{model}: each corruption at each lambda"
-                folded.append(Section(title, tuple(singles), level=3, folded=True))
+    if len(swept) > FIGURES:
+        blocks.append(_mean_curves(results, data, swept))
+    else:
+        blocks += [_corruption_curves(results, data, *one) for one in swept]
+    blocks += [lambdas.corruption_table(results, data, *one) for one in swept]
     tables = [table for model in results.models(data) for table in _attack_lambdas(results, data, model)]
     if tables:
 
@@ -169,13 +173,10 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
             return curves.draw(panels.lambda_attack_panels(results, data), columns=2)
 
         alt = "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables."
-        blocks += [
-            Figure(f"lambda-attacks-{_slug(data)}", "Accuracy under attack against lambda", alt, draw),
-            *tables,
-        ]
+        title = "Accuracy under attack against lambda"
+        blocks.append(Figure(f"lambda-attacks-{_slug(data)}", title, alt, draw, tuple(tables)))
     if blocks:
         yield Section(f"{prefix}Lambda at test time", tuple(blocks))
-        yield from folded
 
 
 def _attack_lambdas(results: Results, data: str, model: str) -> list[Table]:
@@ -199,7 +200,26 @@ def _corruption_curves(results: Results, data: str, model: str, source: str) -> 
         f"{model}: accuracy under corruptions against lambda",
         f"Accuracy of {model} against lambda, one panel a corruption, one line a severity.",
         draw,
+        tuple(lambdas.single_corruption_tables(results, data, model, source)),
     )
+
+
+def _mean_curves(results: Results, data: str, swept: Sequence[tuple[str, str]]) -> Figure:
+    """One panel a model: of so many models nobody could read a panel for each corruption."""
+
+    def draw() -> Drawing:
+        from .plots import curves, panels
+
+        return curves.draw([panels.mean_panel(results, data, *one) for one in swept])
+
+    title = "Mean accuracy over corruptions against lambda"
+    alt = f"{title}: {', '.join(model for model, _ in swept)}. Its numbers are in the tables."
+    tables = tuple(
+        replace(table, title=f"{model}: {table.title}")
+        for (model, source) in swept
+        for table in lambdas.single_corruption_tables(results, data, model, source)
+    )
+    return Figure(f"lambda-means-{_slug(data)}", title, alt, draw, tables)
 
 
 def _slug(name: str) -> str:

@@ -16,10 +16,11 @@ from ..answers.trust import UNCHECKED, UNTRUSTED
 from ..specs import Eps
 from ..wording import counted
 from .document import Section
-from .results import Lambda, distinct, lambda_text, shown_lambda
+from .results import Lambda, distinct, is_oracle, lambda_text, shown_lambda
 from .tables.comparisons import probability
 
 NEGLIGIBLE = 0.03
+UNFOLDED = 6  # paragraphs
 
 
 @dataclass(frozen=True)
@@ -47,26 +48,35 @@ def conclusion(
 ) -> Section | None:
     """What it all comes to; None where no model was asked at several lambdas."""
     paragraphs = tuple(paragraph for _, paragraph in sentences(rows, compared, rivals))
-    return Section("Conclusion", paragraphs) if paragraphs else None
+    return Section("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED) if paragraphs else None
 
 
 def sentences(
     rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
 ) -> Iterator[tuple[str, str]]:
     """Paragraphs with the question each answers: noise, adversary or masking."""
+    for start, evidence in evidences(rows, compared, rivals):
+        yield "noise", f"{start}, noise: {noise(evidence)}"
+        yield "adversary", f"{start}, an adversary who knows lambda: {adversary(evidence)}"
+        yield "masking", f"{start}, transfer and masking: {masking(evidence)}"
+
+
+def evidences(
+    rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
+) -> Iterator[tuple[str, Evidence]]:
+    """What each model is called, with the data set where there are several, and what is known of it."""
     within = [one for one in compared if one.within and one.b.lam is not None]
     subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
     several = len({data for data, _, _ in subjects}) > 1
     for data, content, model in subjects:
-        evidence = Evidence(
-            [row for row in rows if (row.data.content, row.model) == (content, model)],
-            [one for one in within if (one.asked.content, one.a.model) == (content, model)],
-            [rival for rival in rivals if (rival.content, rival.model) == (content, model)],
+        yield (
+            f"{model.name} on {data}" if several else model.name,
+            Evidence(
+                [row for row in rows if (row.data.content, row.model) == (content, model)],
+                [one for one in within if (one.asked.content, one.a.model) == (content, model)],
+                [rival for rival in rivals if (rival.content, rival.model) == (content, model)],
+            ),
         )
-        start = f"{model.name} on {data}" if several else model.name
-        yield "noise", f"{start}, noise: {noise(evidence)}"
-        yield "adversary", f"{start}, an adversary who knows lambda: {adversary(evidence)}"
-        yield "masking", f"{start}, transfer and masking: {masking(evidence)}"
 
 
 def noise(evidence: Evidence) -> str:
@@ -76,8 +86,8 @@ def noise(evidence: Evidence) -> str:
     if not means:
         return "not asked. Run noise at several lambdas, at two severities or more."
     what = ", ".join(distinct(one.asked.perturbation for one in means))
-    base = f"{_percent(means[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
-    parts = [f"{_answer(means)} The mean over {what} is {base}."]
+    base = f"{percent(means[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
+    parts = [f"{answer(means)} The mean over {what} is {base}."]
     parts += [f"{_at(one)} {_effect(one)}." for one in means if _number(one) is None]
     numbers = [(one, number) for one in means if (number := _number(one)) is not None]
     if numbers:
@@ -96,7 +106,7 @@ def noise(evidence: Evidence) -> str:
     if bound is not None:
         parts.append(
             f"Choosing the number on the test labels for each noise and severity, an upper bound that nobody can "
-            f"deploy, gains {_points(bound)}."
+            f"deploy, gains {points(bound)}."
         )
     return " ".join(parts)
 
@@ -111,8 +121,8 @@ def adversary(evidence: Evidence) -> str:
         same = [one for one in worst if (one.asked.norm, one.asked.eps) == (norm, eps)]
         doubted = _doubts(evidence, norm, eps)
         parts.append(
-            f"{_answer(same)} Under the worst of everything that was run in the ball of {norm} {eps}, sample by "
-            f"sample, {_percent(same[0].accuracy_b)} survive at the training lambda "
+            f"{answer(same)} Under the worst of everything that was run in the ball of {norm} {eps}, sample by "
+            f"sample, {percent(same[0].accuracy_b)} survive at the training lambda "
             f"{lambda_text(evidence.trained)}."
         )
         effects: dict[str, list[Lambda]] = {}
@@ -165,14 +175,14 @@ def _transfer(evidence: Evidence) -> str:
     lost = min(row.accuracy - found.accuracy_a, apparent)
     seen = (
         f"Perturbations of {row.norm} {row.eps} made at the training lambda leave "
-        f"{_percent(row.accuracy)} at lambda {lambda_text(row.lam)}"
+        f"{percent(row.accuracy)} at lambda {lambda_text(row.lam)}"
     )
     if apparent <= NEGLIGIBLE:
-        return f"{seen}: not even transfer looks like a gain over {_percent(found.accuracy_b)}."
-    seen += f", which looks like a gain of {_points(apparent)}; together, everything run there leaves "
-    seen += _percent(found.accuracy_a)
+        return f"{seen}: not even transfer looks like a gain over {percent(found.accuracy_b)}."
+    seen += f", which looks like a gain of {points(apparent)}; together, everything run there leaves "
+    seen += percent(found.accuracy_a)
     if lost > NEGLIGIBLE:
-        return f"{seen}: {_points(lost)} of that gain are transfer, not robustness."
+        return f"{seen}: {points(lost)} of that gain are transfer, not robustness."
     return f"{seen}: transfer does not explain it."
 
 
@@ -211,7 +221,7 @@ def _oracle(evidence: Evidence) -> float | None:
     gains = [
         row.accuracy - trained[row.perturbation, row.n]
         for row in noises
-        if row.lam and row.lam.text == "oracle" and (row.perturbation, row.n) in trained
+        if is_oracle(row.lam) and (row.perturbation, row.n) in trained
     ]
     return sum(gains) / len(gains) if gains else None
 
@@ -221,12 +231,12 @@ def _number(one: Comparison) -> float | None:
     return one.a.lam.fixed if one.a.lam else None
 
 
-def _answer(compared: Sequence[Comparison]) -> str:
+def answer(compared: Sequence[Comparison]) -> str:
     """Yes, no or cannot tell, over every other lambda that was tried."""
     if any(one.gains for one in compared):
         return "Another lambda helps."
     if all(one.loses or one.high <= NEGLIGIBLE for one in compared):
-        return f"No other lambda helps (by more than {_points(NEGLIGIBLE)})."
+        return f"No other lambda helps (by more than {points(NEGLIGIBLE)})."
     return "Cannot tell whether another lambda helps: too few images."
 
 
@@ -235,11 +245,11 @@ def _effect(one: Comparison) -> str:
     interval = f"95 % interval {100 * one.low:+.1f} to {100 * one.high:+.1f}"
     tested = f"{interval}, corrected p {probability(one.p_corrected)}, {counted(one.n, 'image')}"
     if one.gains:
-        return f"gains {_points(one.gain)} ({tested})"
+        return f"gains {points(one.gain)} ({tested})"
     if one.loses:
-        return f"costs {_points(-one.gain)} ({tested})"
+        return f"costs {points(-one.gain)} ({tested})"
     if max(-one.low, one.high) <= NEGLIGIBLE:
-        return f"changes nothing beyond {_points(NEGLIGIBLE)} ({tested})"
+        return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"
     return (
@@ -251,11 +261,11 @@ def _at(one: Comparison) -> str:
     return lambda_text(one.a.lam)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
     return f"{100 * share:.1f} points"
 
 

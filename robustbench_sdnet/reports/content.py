@@ -14,9 +14,11 @@ from ..errors import InputError, unknown
 from . import chapters
 from .conclusion import conclusion
 from .document import Document, Figure, Section
+from .lead import lead
 from .reading import read_results
 from .results import Results
 from .tables import provenance
+from .tables.overview import everything
 
 READING = (
     "Accuracies are in per cent, each with its 95 % Wilson interval. n is the number of images. "
@@ -41,7 +43,9 @@ def build(snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = 
     results = read_results(found)
     if baseline is not None:
         _check_baseline(results, baseline)
-    sections = [Section("How to read it", (READING,))]
+    missed = rivals(snapshot)
+    last = conclusion(found, compared, missed)
+    sections = [last] if last else []
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
         sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)
@@ -56,10 +60,14 @@ def build(snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = 
         f"Cells answered: {len(ran):,}.",
         provenance.cost_table(found) if with_cost else None,
     )
-    sections.append(Section("What was run", tuple(block for block in what if block is not None)))
-    last = conclusion(found, compared, rivals(snapshot))
-    sections += [last] if last else []
-    return Document("Robustness report", tuple(_with_unique_figures(sections)))
+    sections.append(Section("What was run", tuple(block for block in what if block is not None), folded=True))
+    sections.append(Section("How to read it", (READING,)))
+    return Document(
+        "Robustness report",
+        tuple(_with_unique_figures(sections)),
+        lead=tuple(lead(results, found, compared, missed)),
+        everything=everything(results),
+    )
 
 
 def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:

@@ -23,6 +23,7 @@ class Table:
         left: positions of the columns that are set flush left; all others are numbers and set flush right.
         notes: printed below, one line each.
         stacked: print intervals under their numbers instead of beside them; for tables with many columns.
+        filters: positions of the columns that a page offers to filter by.
     """
 
     columns: tuple[str, ...]
@@ -31,6 +32,7 @@ class Table:
     left: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
     stacked: bool = False
+    filters: tuple[int, ...] = ()
 
     @property
     def usual_n(self) -> int | None:
@@ -47,12 +49,14 @@ class Figure:
         name: of its file, unique in a document.
         alt: what it shows, for those who cannot see it.
         draw: makes the matplotlib figure anew at each call.
+        tables: the numbers that it shows.
     """
 
     name: str
     title: str
     alt: str
     draw: Callable[[], Drawing]
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A report."""
+    """A report.
+
+    Attributes:
+        lead: what it all comes to, in a sentence or two.
+        everything: one row a model, lambda and threat, for formats that can sort and filter.
+    """
 
     title: str
     sections: tuple[Section, ...]
+    lead: tuple[str, ...] = ()
+    everything: Table | None = None
 
     @property
     def figures(self) -> tuple[Figure, ...]:

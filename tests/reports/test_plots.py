@@ -24,10 +24,10 @@ def figures() -> tuple[Figure, ...]:
 
 def test_the_figures_of_a_study(figures: tuple[Figure, ...]) -> None:
     assert [figure.name for figure in figures] == [
-        "corruptions-digits-generated",
-        "attacks-digits",
         "lambda-digits-sdnet20-generated",
         "lambda-attacks-digits",
+        "corruptions-digits-generated",
+        "attacks-digits",
     ]
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...specs import Eps
-from ..numbers import Estimate
-from ..results import SEVERITIES, Lambda, Result, Results, distinct, eps_order, lambda_order, lambda_value
+from ..numbers import Estimate, Value
+from ..results import (
+    SEVERITIES,
+    Lambda,
+    Result,
+    Results,
+    Subject,
+    distinct,
+    eps_order,
+    lambda_order,
+    lambda_value,
+)
 from ..tables.corruptions import Grid, over_corruptions
 from ..tables.distances import accuracy_at
+from ..tables.lambdas import lambda_grids
 from .curves import Line, Panel
 from .style import FAINT, PALETTE, strength
 
@@ -86,17 +97,29 @@ def lambda_corruption_panels(
     reference = Line("clean images", _points(clean), FAINT, faint=True)
     panels = []
     if len(names) > 1:
-        means = {
-            severity: {lam: over_corruptions(grid, names, severity) for lam, grid in grids.items()}
-            for severity in SEVERITIES
-        }
-        panels.append(_by_severity(f"mean of {len(names)}", means, reference))
+        panels.append(_by_severity(f"mean of {len(names)}", _severity_means(grids, names), reference))
     for name in names:
         found = {
             level: {lam: grid.get(name, {}).get(level) for lam, grid in grids.items()} for level in SEVERITIES
         }
         panels.append(_by_severity(name.replace("_", " "), found, reference))
     return [panel for panel in panels if len(panel.lines) > 1]
+
+
+def mean_panel(results: Results, data: str, model: str, source: str) -> Panel:
+    """Accuracy against lambda, in the mean over the corruptions of a model: a line for each severity."""
+    grids = {subject.lam: found for subject, found in lambda_grids(results, data, model, source).items()}
+    names = distinct(name for found in grids.values() for name in found)
+    clean = {lam: results.one("clean", subject=Subject(data, model, lam)) for lam in grids}
+    reference = Line("clean images", _points(clean), FAINT, faint=True)
+    return _by_severity(model, _severity_means(grids, names), reference)
+
+
+def _severity_means(grids: Mapping[Lambda, Grid], names: Sequence[str]) -> dict[int, dict[Lambda, Value]]:
+    return {
+        severity: {lam: over_corruptions(grid, names, severity) for lam, grid in grids.items()}
+        for severity in SEVERITIES
+    }
 
 
 def lambda_attack_panels(results: Results, data: str) -> list[Panel]:

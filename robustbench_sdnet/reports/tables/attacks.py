@@ -44,7 +44,7 @@ def attack_table(results: Results, data: str, model: str) -> Table:
                 result.budget,
                 result.estimate,
                 noise if noise else Missing("no noise of this eps was run"),
-                _passes(result),
+                passes_text(result),
                 result.verdict,
             )
         )
@@ -159,7 +159,8 @@ def _stages(result: Result) -> tuple[str, bool, str]:
     return chain_of(result.row.perturbation) or result.name, not result.is_stage, result.name
 
 
-def _passes(result: Result) -> str:
+def passes_text(result: Result) -> str:
+    """Forward and backward passes through the model for one image."""
     if not any(result.passes) or not result.estimate.n:
         return "-"
     forward, backward = (f"{count / result.estimate.n:.1f}" for count in result.passes)

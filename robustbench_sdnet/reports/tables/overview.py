@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 
 from ...specs import Eps
 from ..document import Item, Table
 from ..numbers import Missing
-from ..results import DIRECT, SEVERITIES, Results, eps_order, lambda_text
-from .attacks import display_name, strongest
+from ..results import DIRECT, SEVERITIES, Results, Subject, distinct, eps_order, lambda_text
+from .attacks import display_name, passes_text, strongest
 from .corruptions import MAIN, grid, levels_run, levels_text, over_corruptions
 
 
@@ -57,8 +58,50 @@ def headline_budget(results: Results, data: str) -> tuple[str | None, Eps | None
         (norm, eps)
         for _, norm, eps in {(r.subject, r.norm, r.eps) for r in results.of(DIRECT, data=data) if r.eps}
     )
-    return max(counts, key=lambda b: (counts[b], _is_usual(*b), eps_order(b[1]), b[0] or ""), default=None)
+    return max(counts, key=lambda b: (counts[b], is_usual(*b), eps_order(b[1]), b[0] or ""), default=None)
 
 
-def _is_usual(norm: str | None, eps: Eps | None) -> bool:
+def is_usual(norm: str | None, eps: Eps | None) -> bool:
+    """Whether a budget is the one that most of the field reports."""
     return norm == "linf" and eps is not None and eps.fraction == Fraction(8, 255)
+
+
+def everything(results: Results) -> Table:
+    """One row a data set, model, lambda and threat: clean, the mean over corruptions, and the strongest attack of each
+    budget, with what it cost."""
+    rows: list[tuple[Item, ...]] = []
+    for data in results.data:
+        for subject in results.subjects(data):
+            lam = lambda_text(subject.lam)
+            for threat, by, number, passes, verdict in _threats(results, subject):
+                rows.append((subject.model, lam, threat, by, number, passes, verdict, data))
+    columns = ("model", "lambda", "threat", "by", "accuracy", "passes/image", "verdict", "data")
+    several = len(results.data) > 1
+    notes = (
+        "A mean over corruptions is one over all that this model was run on at this lambda; compare equal ones only.",
+    )
+    return Table(
+        columns if several else columns[:-1],
+        tuple(row if several else row[:-1] for row in rows),
+        left=(0, 2, 3, 6, 7) if several else (0, 2, 3, 6),
+        notes=notes,
+        filters=(0, 1, 2, 6, 7) if several else (0, 1, 2, 6),
+    )
+
+
+def _threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item, str, str]]:
+    """What a subject was asked: name, by what, accuracy, passes an image and verdict."""
+    clean = next(iter(results.of("clean", subject=subject)), None)
+    if clean:
+        yield "clean", "", clean.estimate, passes_text(clean), ""
+    for source in distinct(r.source for r in results.of("corruption", subject=subject)):
+        found = grid(results, subject, source)
+        levels, names = levels_run([found]), tuple(found)
+        if names:
+            name = f"{len(names)} corruptions" + ("" if source == "generated" else f" ({source})")
+            yield name, levels_text(levels), over_corruptions(found, names, levels=levels), "-", ""
+    budgets = {(r.norm, r.eps): None for r in results.of(DIRECT, subject=subject)}
+    for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
+        worst = strongest(results, subject, norm, eps)
+        if worst and eps:
+            yield worst.budget, display_name(worst), worst.estimate, passes_text(worst), worst.verdict

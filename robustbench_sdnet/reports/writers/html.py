@@ -1,17 +1,20 @@
-"""A document as one web page that needs nothing else: figures are inline SVG in the page's own colours."""
+"""A document as one web page that needs nothing else: figures are inline SVG in the page's own colours.
+
+The page is a Jinja template with autoescape; what a user named is text and nothing else.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterator
-from importlib import resources
-from string import Template
+import re
+from collections.abc import Callable
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape as escape_markup
 
 from ...wording import counted, visible
-from ..document import Document, Figure, Item, Section, Table
+from ..document import Document, Figure, Item, Table
 from ..numbers import Estimate, Missing
 
-TEMPLATE = "report.html"
 LONG_TEXT = 40
 
 
@@ -21,83 +24,55 @@ def render(document: Document, svg: Callable[[Figure], str]) -> str:
     Args:
         svg: from a figure to its `<svg>` element.
     """
-    text = (
-        resources.files("robustbench_sdnet.reports")
-        .joinpath(f"templates/{TEMPLATE}")
-        .read_text(encoding="utf-8")
-    )
-    anchors = [f"section-{number}" for number in range(1, len(document.sections) + 1)]
-    contents = (_link(section, anchor) for section, anchor in zip(document.sections, anchors, strict=True))
-    body = (
-        line
-        for section, anchor in zip(document.sections, anchors, strict=True)
-        for line in _section(section, anchor, svg)
-    )
-    return Template(text).substitute(
-        title=escape(document.title), contents="\n".join(contents), body="\n".join(body)
-    )
+
+    def drawn(figure: Figure) -> Markup:
+        label = Markup('<svg role="img" aria-label="{}"').format(escape(figure.alt))
+        return Markup(svg(figure).replace("<svg", label, 1))
+
+    page = environment()
+    page.filters["drawn"] = drawn
+    return page.get_template("report.html").render(document=document)
 
 
-def escape(text: str) -> str:
+def environment() -> Environment:
+    """Templates of this package; every text is escaped."""
+    found = Environment(
+        loader=PackageLoader("robustbench_sdnet.reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: escape(value) if type(value) is str else value,
+    )
+    found.filters |= {"cell": cell, "images": lambda n: counted(n, "image"), "file_name": file_name}
+    found.tests |= {
+        "table": lambda block: isinstance(block, Table),
+        "figure": lambda block: isinstance(block, Figure),
+    }
+    return found
+
+
+def escape(text: str) -> Markup:
     """Text that means itself, also inside an attribute."""
-    return html.escape(visible(" ".join(text.split())))
+    return escape_markup(visible(" ".join(text.split())))
 
 
-def _link(section: Section, anchor: str) -> str:
-    below = ' class="below"' if section.level > 2 else ""
-    return f'<a href="#{anchor}"{below}>{escape(section.title)}</a>'
+def file_name(text: str) -> str:
+    """A text as the name of a file."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "table"
 
 
-def _section(section: Section, anchor: str, svg: Callable[[Figure], str]) -> Iterator[str]:
-    title = escape(section.title)
-    if section.folded:
-        yield f'<details id="{anchor}"><summary>{title}</summary>'
-    else:
-        yield f'<h{section.level} id="{anchor}">{title}</h{section.level}>'
-    for block in section.blocks:
-        if isinstance(block, Table):
-            yield from table_lines(block)
-        elif isinstance(block, Figure):
-            label = f'<svg role="img" aria-label="{escape(block.alt)}"'
-            yield f"<figure><figcaption>{escape(block.title)}</figcaption>"
-            yield svg(block).replace("<svg", label, 1)
-            yield "</figure>"
-        else:
-            yield f"<p>{escape(block)}</p>"
-    if section.folded:
-        yield "</details>"
-
-
-def table_lines(table: Table) -> Iterator[str]:
-    """The table in a box that scrolls sideways by itself, its notes and number of images below."""
-    yield '<div class="wide"><table>'
-    if table.title:
-        yield f"<caption>{escape(table.title)}</caption>"
-    heads = (f"<th{_side(table, i)}>{escape(name)}</th>" for i, name in enumerate(table.columns))
-    yield f"<thead><tr>{''.join(heads)}</tr></thead><tbody>"
-    for items in table.rows:
-        yield f"<tr>{''.join(_cell(item, table, i) for i, item in enumerate(items))}</tr>"
-    yield "</tbody></table></div>"
-    notes = [f"n = {counted(table.usual_n, 'image')}."] if table.usual_n else []
-    notes += table.notes
-    if notes:
-        yield f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'
-
-
-def _side(table: Table, column: int) -> str:
-    return ' class="left"' if column in table.left else ""
-
-
-def _cell(item: Item, table: Table, column: int) -> str:
+def cell(item: Item, left: bool, usual_n: int | None) -> Markup:
+    """One `<td>`: a number with its interval below, a dash with its reason, or a text."""
     if isinstance(item, Missing):
-        return f'<td class="missing" title="{escape(item.reason)}">-</td>'
+        return Markup('<td class="missing" title="{}">-</td>').format(escape(item.reason))
     if not isinstance(item, Estimate):
-        text = str(item)
-        kinds = [name for name, on in (("left", column in table.left), ("long", len(text) > LONG_TEXT)) if on]
-        kind = f' class="{" ".join(kinds)}"' if kinds else ""
-        return f"<td{kind}>{escape(text)}</td>"
+        text = escape(str(item))
+        kinds = [name for name, on in (("left", left), ("long", len(text) > LONG_TEXT)) if on]
+        kind = Markup(' class="{}"').format(" ".join(kinds)) if kinds else ""
+        return Markup("<td{}>{}</td>").format(kind, text)
     number = f"({item.percent})" if item.transfer else item.percent
     kind = ' class="untrusted"' if item.untrusted else ' class="transfer"' if item.transfer else ""
     mark = '<span class="mark">untrusted</span>' if item.untrusted else ""
-    other = f" n={item.n:,}" if item.n != table.usual_n else ""
-    return f"<td{kind}>{number}{mark}<small>{item.interval('-')}{other}</small></td>"
+    other = f" n={item.n:,}" if item.n != usual_n else ""
+    # Numbers alone, which need no escape: this runs once for every cell of every table.
+    return Markup(f"<td{kind}>{number}{mark}<small>{item.interval('-')}{other}</small></td>")

@@ -48,6 +48,7 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
         "\\begin{document}",
         "\\maketitle",
     ]
+    lines += [escape(sentence) + "\n" for sentence in document.lead]
     for section in document.sections:
         lines += _section(section, picture)
     return "\n".join([*lines, "\\end{document}", ""])
@@ -68,6 +69,8 @@ def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str
         elif isinstance(block, Figure):
             yield f"\\begin{{center}}\\includegraphics[{PICTURE}]{{{picture(block)}}}\\\\"
             yield f"{escape(block.title)}\\end{{center}}"
+            for table in block.tables:
+                yield from table_lines(table)
         else:
             yield escape(block) + "\n"
 

@@ -22,6 +22,8 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
         picture: from a figure to the address of its file, relative to where the text will lie.
     """
     lines = [f"# {escape(document.title)}", ""]
+    for sentence in document.lead:
+        lines += [*textwrap.wrap(escape(sentence), WIDTH), ""]
     for section in document.sections:
         lines += _section(section, picture)
     return "\n".join(lines).rstrip() + "\n"
@@ -44,6 +46,9 @@ def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str
             yield from table_lines(block)
         elif isinstance(block, Figure):
             yield f"![{escape(block.alt)}](<{picture(block)}>)"
+            for table in block.tables:
+                yield ""
+                yield from table_lines(table)
         else:
             yield from textwrap.wrap(escape(block), WIDTH)
         yield ""

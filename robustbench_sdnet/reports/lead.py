@@ -1,0 +1,92 @@
+"""The first words of a report: the highest numbers, and whether another lambda helps, in a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..answers.comparisons import Comparison
+from ..answers.rivals import Rival
+from ..answers.rows import Row
+from ..wording import counted
+from .conclusion import Evidence, answer, evidences, percent, points
+from .numbers import Estimate
+from .results import Results, distinct, eps_order, is_oracle, lambda_text
+from .tables.overview import is_usual, overview
+
+NAMED = 3  # models that a sentence names
+
+
+def lead(
+    results: Results, rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
+) -> Iterator[str]:
+    """At most one sentence for each data set, one on noise and one on attacks."""
+    for data in results.data:
+        yield from _highest(results, data)
+    found = list(evidences(rows, compared, rivals))
+    yield from _helps("Under noise", [(name, _noise(evidence)) for name, evidence in found])
+    attacked = [(name, _worst(evidence)) for name, evidence in found]
+    balls = distinct(f"{one.asked.norm} {one.asked.eps}" for _, asked in attacked for one in asked)
+    yield from _helps(f"Against an adversary who knows lambda ({', '.join(balls)})", attacked)
+
+
+def _noise(evidence: Evidence) -> list[Comparison]:
+    return [one for one in evidence.compared if one.asked.kind == "mean" and one.asked.is_noise]
+
+
+def _worst(evidence: Evidence) -> list[Comparison]:
+    """Worst cases at one budget: the usual one where it was run, else the largest."""
+    found = [one for one in evidence.compared if one.asked.kind == "worst_case"]
+    budgets = distinct((one.asked.norm, one.asked.eps) for one in found)
+    chosen = max(budgets, key=lambda b: (is_usual(*b), eps_order(b[1])), default=None)
+    return [one for one in found if (one.asked.norm, one.asked.eps) == chosen]
+
+
+def _helps(question: str, asked: Sequence[tuple[str, Sequence[Comparison]]]) -> Iterator[str]:
+    """Which models another lambda helps, which it does not, and of which that cannot be told."""
+    groups: dict[str, list[str]] = {}
+    for name, compared in asked:
+        if compared:
+            groups.setdefault(_verdict(compared), []).append(f"{name} ({_numbers(compared)})")
+    if groups:
+        yield f"{question}, {'; '.join(f'{said} {_some(names)}' for said, names in groups.items())}."
+
+
+def _highest(results: Results, data: str) -> Iterator[str]:
+    """The highest accuracy in each column of the overview."""
+    sources = [r.source for r in results.of("corruption", data=data)]
+    table = overview(results, data, sources[0] if sources else None)
+    oracles = [lambda_text(subject.lam) for subject in results.subjects(data) if is_oracle(subject.lam)]
+    parts = []
+    for column, name in enumerate(table.columns):
+        found = [(row[column], row) for row in table.rows]
+        numbers = [
+            (value, row) for value, row in found if isinstance(value, Estimate) and row[1] not in oracles
+        ]
+        if numbers:
+            best, row = max(numbers, key=lambda pair: pair[0].accuracy)
+            lam = "" if row[1] == "-" else f" @ {row[1]}"
+            lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
+            doubt = " (untrusted)" if best.untrusted else ""
+            where = name if name == "clean" or name.startswith("at ") else f"under {name}"
+            parts.append(f"{best.percent} %{doubt} {where} ({row[0]}{lam})")
+    if parts:
+        images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
+        yield f"Highest accuracies on {data}{images}: {'; '.join(parts)}."
+
+
+def _verdict(asked: Sequence[Comparison]) -> str:
+    text = answer(asked)
+    if text.startswith("Another"):
+        return "another lambda helps"
+    return "no other lambda helps" if text.startswith("No") else "the images are too few to tell for"
+
+
+def _numbers(asked: Sequence[Comparison]) -> str:
+    best = max(asked, key=lambda one: one.gain)
+    change = f"{'+' if best.gain >= 0 else '-'}{points(abs(best.gain))} at {lambda_text(best.a.lam)}"
+    return f"{percent(best.accuracy_b)} at the training lambda {lambda_text(best.b.lam)}, {change}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,110 @@
+"use strict";
+(() => {
+  const cellText = (cell) => {
+    if (!cell || cell.classList.contains("missing")) return "";
+    const small = cell.querySelector("small");
+    return (small ? cell.textContent.slice(0, -small.textContent.length) : cell.textContent).trim();
+  };
+  const number = (text) => {
+    const found = /^\(?(-?[\d,]*\.?\d+)/.exec(text);
+    return found ? parseFloat(found[1].replaceAll(",", "")) : NaN;
+  };
+
+  // Dark and light: as the system says until the button is pressed.
+  const theme = document.getElementById("theme");
+  theme.addEventListener("click", () => {
+    const now = document.documentElement.dataset.theme;
+    const dark = now ? now === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    theme.setAttribute("aria-pressed", String(!dark));
+  });
+
+  // Sorting: numbers by value, texts by letters, empty cells last.
+  const sort = (table, column, head) => {
+    const up = head.getAttribute("aria-sort") !== "ascending";
+    for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const body = table.tBodies[0];
+    const keyed = Array.from(body.rows, (row) => {
+      const text = cellText(row.cells[column]);
+      return { row, text, value: number(text) };
+    });
+    const numeric = keyed.every(({ text, value }) => text === "" || text === "-" || !Number.isNaN(value));
+    keyed.sort((a, b) => {
+      const gone = (key) => key.text === "" || (numeric && Number.isNaN(key.value));
+      if (gone(a) || gone(b)) return gone(a) - gone(b);
+      const order = numeric ? a.value - b.value : a.text.localeCompare(b.text, "en", { numeric: true });
+      return up ? order : -order;
+    });
+    body.append(...keyed.map(({ row }) => row));
+  };
+
+  // CSV: intervals in columns of their own, and no text that a spreadsheet would compute.
+  const quoted = (text) => {
+    if (/^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text))) text = "'" + text;
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const csv = (table) => {
+    const heads = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent.trim());
+    const rows = Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
+    const wide = heads.map((_, column) => rows.some((row) => row.cells[column].querySelector("small")));
+    const line = (cells, extra) => cells.flatMap((text, i) => (wide[i] ? [text, extra(i)] : [text])).map(quoted).join(",");
+    const lines = [line(heads, (i) => `${heads[i]}, 95 %`)];
+    for (const row of rows) {
+      const below = (i) => row.cells[i].querySelector("small")?.textContent ?? "";
+      lines.push(line(Array.from(row.cells, cellText), below));
+    }
+    return lines.join("\n") + "\n";
+  };
+  const download = (name, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
+  const filter = (table, tools) => {
+    const selects = Array.from(tools.querySelectorAll("select"));
+    const search = tools.querySelector("input");
+    const count = tools.querySelector("output");
+    const rows = Array.from(table.tBodies[0].rows);
+    for (const select of selects) {
+      const seen = new Set(rows.map((row) => cellText(row.cells[select.dataset.column])));
+      for (const value of seen) if (value) select.add(new Option(value, value));
+    }
+    const update = () => {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const row of rows) {
+        const chosen = selects.every((s) => s.value === "" || cellText(row.cells[s.dataset.column]) === s.value);
+        const text = words.length ? row.textContent.toLowerCase() : "";
+        row.hidden = !(chosen && words.every((word) => text.includes(word)));
+        shown += !row.hidden;
+      }
+      count.textContent = `${shown} of ${rows.length} rows`;
+    };
+    for (const control of [...selects, search]) control.addEventListener("input", update);
+    update();
+  };
+
+  for (const table of document.querySelectorAll("main table")) {
+    for (const [column, head] of Array.from(table.tHead.rows[0].cells).entries()) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = head.textContent;
+      head.replaceChildren(button);
+      button.addEventListener("click", () => sort(table, column, head));
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.csv");
+    if (button) download(button.dataset.name, csv(button.closest(".data").querySelector("table")));
+  });
+  for (const tools of document.querySelectorAll(".tools.filters")) {
+    tools.hidden = false;
+    filter(tools.closest(".data").querySelector("table"), tools);
+  }
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+  addEventListener("hashchange", () => document.querySelector(location.hash)?.closest("details")?.setAttribute("open", ""));
+})();

@@ -1,0 +1,128 @@
+"""The page of a study in a real browser: sorted, filtered, folded, dark, narrow, printed, and for everybody."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from robustbench_sdnet.reports import report
+
+from .made_records import snapshot, study
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory) -> Path:
+    """The page of two models at three lambdas, one of whose names is markup."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    return Path(report(snapshot(study()), "html", output=path))
+
+
+@pytest.fixture
+def page(page_file, browser):
+    """The page, opened: nothing is asked of anywhere else and nothing fails."""
+    opened = browser.new_page(viewport={"width": 1200, "height": 900}, accept_downloads=True)
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: problems.append(request.url) if "://" in request.url else None)
+    opened.goto(page_file.as_uri())
+    problems.remove(page_file.as_uri())
+    yield opened
+    assert problems == []
+    opened.close()
+
+
+def column(page, number: int) -> list[str]:
+    """The texts of a column of the first table, those rows that are shown."""
+    return page.evaluate(
+        """number => [...document.querySelector("table").tBodies[0].rows].filter(row => !row.hidden)
+            .map(row => row.cells[number].firstChild?.textContent ?? "")""",
+        number,
+    )
+
+
+def test_a_click_sorts_by_value_and_another_turns_it_round(page):
+    head = page.locator("table").first.locator("th", has_text="accuracy")
+    head.locator("button").click()
+    ascending = [float(text) for text in column(page, 4)]
+    assert len(ascending) == 21
+    assert ascending == sorted(ascending)
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").press("Enter")
+    assert [float(text) for text in column(page, 4)] == ascending[::-1]
+
+
+def test_filters_show_the_rows_that_were_asked_for(page):
+    page.get_by_label("model").first.select_option("sdnet20")
+    page.get_by_label("verdict").first.select_option("untrusted")
+    assert set(column(page, 0)) == {"sdnet20"}
+    assert column(page, 1) == ["1", "1", "1"]
+    assert "3 of 21 rows" in page.locator("output").first.inner_text()
+    page.get_by_label("search").fill("linf 8/255")
+    assert column(page, 2) == ["linf 8/255"]
+
+
+def test_tables_download_as_csv(page, tmp_path):
+    page.get_by_label("model").first.select_option("resnet20")
+    with page.expect_download() as started:
+        page.get_by_label("Download All results as CSV").click()
+    started.value.save_as(tmp_path / "all.csv")
+    assert started.value.suggested_filename == "All-results.csv"
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    # resnet20: clean 190 of 200, two corruptions, three budgets of pgd.
+    assert len(rows) == 5
+    assert (rows[0]["accuracy"], rows[0]["accuracy, 95 %"]) == ("95.0", "91.0-97.3")
+    assert rows[0]["threat"] == "clean"
+
+
+def test_details_unfold_and_links_open_them(page):
+    closed = page.locator("main > details").first
+    assert not closed.locator("table").first.is_visible()
+    closed.locator("summary").first.click()
+    assert closed.locator("table").first.is_visible()
+    page.locator("nav a", has_text="What was run").click()
+    assert page.get_by_text("Cells answered").is_visible()
+
+
+def test_dark_and_light_and_print(page):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ground)
+    page.locator("#theme").click()
+    assert page.evaluate(ground) != before
+    page.locator("#theme").press("Space")
+    assert page.evaluate(ground) == before
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert len(page.pdf()) > 10_000
+
+
+def test_figures_have_a_text_and_their_numbers(page):
+    figures = page.locator("figure")
+    assert figures.count() == 4
+    for figure in figures.all():
+        assert len(figure.locator("svg").first.get_attribute("aria-label")) > 20
+        assert figure.locator("details table").count() >= 1
+
+
+def test_nothing_is_wider_than_a_phone(page):
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_fault_for_assistive_technology(page, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+    found = Axe().run(page).response["violations"]
+    assert [
+        (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
+    ] == []
