@@ -13,15 +13,18 @@ def status(store: Store) -> list[dict[str, Any]]:
     Returns:
         Rows of `model`, `data`, `kind`, `cells` (planned), `unfinished` (cells with fewer samples than a run asked
         for), `samples` (of the largest), `shards`, `last_finished` (UTC, or None).
+
+    Raises:
+        StoreError: a row is damaged; the first is named.
     """
-    progress, asked = store.progress(), store.asked()
     groups: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
-    for cell_id, cell in store.cells().items():
-        shards, samples, last = progress.get(cell_id, (0, 0, None))
+    for stored in store.answered():
+        samples = sum(len(shard.outcome) for shard in stored.shards)
+        last = max((shard.finished_at for shard in stored.shards), default=None)
         # Of what older versions asked, only cells without any answer are known to be unfinished.
-        unfinished = samples < (asked[cell_id] or 1)
-        key = (cell.model.name, cell.data.name, cell.kind)
-        groups.setdefault(key, []).append((shards, samples, last, unfinished))
+        unfinished = samples < (stored.asked or 1)
+        key = (stored.cell.model.name, stored.cell.data.name, stored.cell.kind)
+        groups.setdefault(key, []).append((len(stored.shards), samples, last, unfinished))
     return [
         {
             "model": model,

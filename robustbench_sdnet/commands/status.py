@@ -20,11 +20,9 @@ def status(store: str, as_json: bool) -> None:
       sdnet-bench status --store sqlite:///runs/quickstart/results.db --json
     """
     from ..answers.status import status as read_status
-    from ..store.repair import check
     from ..store.store import Store
 
     with Store(store, must_exist=True) as opened:
-        check(opened)
         rows = read_status(opened)
     if as_json:
         say_json(rows)

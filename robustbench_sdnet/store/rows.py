@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -37,6 +38,29 @@ class Shard:
             return self
         cost = scaled(self.cost, count / len(self.outcome))
         return replace(self, stop=self.start + count, outcome=self.outcome.cut(0, count), cost=cost)
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """The answers of a cell on the samples at positions start to stop, to be stored."""
+
+    cell_id: str
+    start: int
+    stop: int
+    outcome: Outcome
+    cost: Row
+
+    def row(self, low: int, high: int) -> dict[str, Any]:
+        """Its row on the samples at positions low to high, with their share of the cost."""
+        share = (high - low) / (self.stop - self.start)
+        return {
+            "cell_id": self.cell_id,
+            "start": low,
+            "stop": high,
+            "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "outcome": self.outcome.cut(low - self.start, high - self.start).encode(),
+            "cost": canonical(self.cost if share == 1 else scaled(self.cost, share)),
+        }
 
 
 @dataclass(frozen=True, eq=False)

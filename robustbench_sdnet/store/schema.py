@@ -14,6 +14,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from ..errors import StoreError
+from .database import nothing_at
 
 SCHEMA_VERSION = 3
 
@@ -64,6 +65,7 @@ VERDICTS = sa.Table(
     sa.Column("checks", sa.Text, nullable=False),
     sa.Column("checksum", sa.String(64), nullable=True),
 )
+_VERSION = sa.select(META.c.value).where(META.c.key == "schema")
 _LOCK = 7_362_153  # of PostgreSQL's advisory locks, so that two drivers do not make the same table at once
 
 
@@ -127,24 +129,38 @@ def columns(connection: sa.Connection) -> dict[str, set[str]]:
     }
 
 
-def create_or_migrate(connection: sa.Connection, where: str, repair: bool = False) -> None:
-    """Make the tables, or add to an older store what it lacks.
+def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool) -> dict[str, set[str]]:
+    """Make a store ready, or where nothing may be written look whether it is one.
 
     Args:
         where: the store's URL, for messages.
         repair: write the version anew where it is no number.
 
+    Returns:
+        What `columns` does.
+
     Raises:
-        StoreError: a newer version wrote the store, or the version is damaged.
+        StoreError: there is no store, a newer version wrote it, or its version is damaged.
     """
+    if not read_only:
+        _create_or_migrate(connection, where, repair)
+        return columns(connection)
+    there = columns(connection)
+    if "meta" not in there or "cells" not in there:
+        raise StoreError(nothing_at(where))
+    _check_version(connection.scalar(_VERSION), where)
+    return there
+
+
+def _create_or_migrate(connection: sa.Connection, where: str, repair: bool) -> None:
+    """Make the tables, or add to an older store what it lacks."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     METADATA.create_all(connection)
     there = columns(connection)
-    version = sa.select(META.c.value).where(META.c.key == "schema")
-    found = connection.scalar(version)
+    found = connection.scalar(_VERSION)
     if found is not None:
-        check_version(found, where, repair)
+        _check_version(found, where, repair)
     for table in METADATA.tables.values():
         for column in table.columns:
             if column.name not in there[table.name]:
@@ -155,12 +171,8 @@ def create_or_migrate(connection: sa.Connection, where: str, repair: bool = Fals
         connection.execute(sa.insert(META).values(key="schema", value=str(SCHEMA_VERSION)))
 
 
-def check_version(found: Any, where: str, repair: bool = False) -> None:
-    """Refuse a store that a newer version wrote, or whose version cannot be read.
-
-    Raises:
-        StoreError: that.
-    """
+def _check_version(found: Any, where: str, repair: bool = False) -> None:
+    """Refuse a store that a newer version wrote, or whose version cannot be read and is not to be written anew."""
     if not (isinstance(found, str) and re.fullmatch(r"[1-9]\d{0,5}", found, re.ASCII)):
         if repair:
             return

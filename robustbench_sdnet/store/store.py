@@ -8,49 +8,25 @@ not read as it was written is named, never returned.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import StoreError
 from ..planning.chains import chain_of
 from ..planning.costs import missing
 from ..specs import DEFAULT_STORE, Cell, canonical
-from .database import PATIENCE, Database, nothing_at
+from .database import PATIENCE, Database
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
-from .rows import Reader, Shard, Stored, refuse, scaled
-from .schema import (
-    CELLS,
-    META,
-    SHARDS,
-    VERDICTS,
-    check_version,
-    columns,
-    create_or_migrate,
-    insert_once,
-    rows,
-    sealed,
-    select,
-)
+from .rows import Finished, Reader, Shard, Stored, refuse
+from .schema import CELLS, SHARDS, VERDICTS, insert_once, opened, rows, sealed, select
 
 __all__ = ["Finished", "Shard", "Store", "Stored"]
 
 
 MANY = 10_000  # a query names no more cells than this, and reads them all where more are wanted
-
-
-class Finished(NamedTuple):
-    """The answers of a cell on the samples at positions start to stop, to be stored."""
-
-    cell_id: str
-    start: int
-    stop: int
-    outcome: Outcome
-    cost: Mapping[str, Any]
 
 
 class Store:
@@ -84,22 +60,12 @@ class Store:
         try:
             self._present = self.database.run(
                 "read" if must_exist else "open",
-                lambda connection: self._open(connection, must_exist, repair),
+                lambda connection: opened(connection, self.shown, must_exist, repair),
                 patience=0,
             )
         except BaseException:
             self.close()
             raise
-
-    def _open(self, connection: sa.Connection, read_only: bool, repair: bool) -> dict[str, set[str]]:
-        if not read_only:
-            create_or_migrate(connection, self.shown, repair)
-            return columns(connection)
-        present = columns(connection)
-        if "meta" not in present or "cells" not in present:
-            raise StoreError(nothing_at(self.shown))
-        check_version(connection.scalar(sa.select(META.c.value).where(META.c.key == "schema")), self.shown)
-        return present
 
     def close(self) -> None:
         """Release the connections."""
@@ -175,7 +141,7 @@ class Store:
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
                 for low, high in list(missing((shard.start, shard.stop), ranges)):
-                    new.append(_row(shard, low, high))
+                    new.append(shard.row(low, high))
                     ranges.append((low, high))
             insert_once(connection, SHARDS, *new)
 
@@ -235,21 +201,6 @@ class Store:
         """The stored (start, stop) of every cell, in order."""
         return self.database.run("read", self._ranges)
 
-    def progress(self) -> dict[str, tuple[int, int, str | None]]:
-        """Per cell with answers: shards, samples, and when the last shard was finished."""
-        shards = SHARDS.c
-        query = sa.select(
-            shards.cell_id,
-            sa.func.count().label("count"),
-            sa.func.sum(shards.stop - shards.start).label("samples"),
-            sa.func.max(shards.finished_at).label("last"),
-        ).group_by(shards.cell_id)
-        return {row["cell_id"]: (row["count"], row["samples"], row["last"]) for row in self._rows(query)}
-
-    def asked(self) -> dict[str, int | None]:
-        """Per recorded cell the most samples that any run asked for; None where that was not written down."""
-        return {row["id"]: row["asked"] for row in self._rows(select(CELLS, self._present))}
-
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
         reader = Reader()
@@ -306,15 +257,3 @@ class Store:
         if reader.damages:
             cells = {row["id"]: Reader().cell(row) for row in self._rows(select(CELLS, self._present))}
             refuse(self.shown, reader.damages, cells)
-
-
-def _row(shard: Finished, low: int, high: int) -> dict[str, Any]:
-    share = (high - low) / (shard.stop - shard.start)
-    return {
-        "cell_id": shard.cell_id,
-        "start": low,
-        "stop": high,
-        "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-        "outcome": shard.outcome.cut(low - shard.start, high - shard.start).encode(),
-        "cost": canonical(shard.cost if share == 1 else scaled(shard.cost, share)),
-    }
