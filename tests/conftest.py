@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,15 @@ pytest_plugins = ("tests.tiny_setting", "tests.servers", "pytester")
 # Tiny networks gain nothing from threads, which spin when cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test draws the same numbers, alone or among others."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:  # one that a test imports itself begins at a fixed seed
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..lambdas import WithPolicy, sweep_lambdas
 from ..specs import LambdaSpec
 from ..zoo import use_lambda
+from ..zoo.nets.layout import laid_out
 from ..zoo.others.guard import named_errors
 from .predict import checked, pad, predict
 from .screening import screened
@@ -103,7 +104,7 @@ def _passed(
     size: int,
     name: str,
 ) -> Iterator[Tensor]:
-    batch, n = pad(images, size), len(images)
+    batch, n = laid_out(model, pad(images, size)), len(images)
     asked = zip(lams, values, strict=True)
     for scope, together in groupby(asked, key=lambda pair: pair[0] and pair[0].scope):
         wanted = [_padded(value, size) for _, value in together if value is not None]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from ..zoo.nets.layout import laid_out
 from ..zoo.others.guard import named_errors
 from .ladder import batches
 
@@ -28,7 +29,7 @@ def logits(model: Classifier, images: Tensor, *, size: int, name: str = "the mod
         ModelError: the model raised, or its output is not finite numbers of shape (n, classes).
     """
     with named_errors(name), torch.no_grad():
-        return checked(model(pad(images, size)), size, name)[: len(images)]
+        return checked(model(laid_out(model, pad(images, size))), size, name)[: len(images)]
 
 
 def pad(images: Tensor, size: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, ModelError, SdnetBenchError
+from ...zoo.nets.layout import layout_of
 from .folding import foldable, folded
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -82,6 +83,7 @@ class Passes:
         self.forwards = 0
         self.backwards = 0
         self._shapes = rungs(batch_size)
+        self._layout: torch.memory_format | None = None
         self._bad: Tensor | None = None
         self._full: Classifier = model
         self._search: Classifier = model
@@ -153,7 +155,7 @@ class Passes:
     def call(self, images: Tensor, *, asks: bool) -> Tensor:
         """Logits of one batch as it comes, for attacks that bring their own batches; `asks` wants a gradient."""
         self.forwards += len(images)
-        logits = self._call(images, self.model, low=False)
+        logits = self._call(self._laid_out(images), self.model, low=False)
         if asks and not logits.requires_grad:
             raise self._no_gradient()
         return logits
@@ -183,7 +185,7 @@ class Passes:
         all_logits, all_gradients = [], []
         for start, stop, shape in pieces(len(images), self._shapes):
             count = stop - start
-            piece = _padded(images[start:stop], shape).requires_grad_()
+            piece = self._padded(images[start:stop], shape).requires_grad_()
             total_logits, total = None, None
             for _ in range(self.repeats):
                 with torch.enable_grad():
@@ -232,10 +234,21 @@ class Passes:
         outputs = []
         with torch.no_grad():
             for start, stop, shape in pieces(len(images), self._shapes):
-                logits = self._call(_padded(images[start:stop], shape), model, low=low)
+                logits = self._call(self._padded(images[start:stop], shape), model, low=low)
                 outputs.append(logits[: stop - start])
         self.forwards += len(images)
         return _joined(outputs)
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        """The batch in the layout that suits the model."""
+        if self._layout is None:
+            self._layout = layout_of(self.model, images)
+        return images.contiguous(memory_format=self._layout)
+
+    def _padded(self, images: Tensor, shape: int) -> Tensor:
+        """A copy of the batch in the model's layout, filled up with its first image."""
+        filling = images[:1].expand(shape - len(images), *images.shape[1:])
+        return self._laid_out(torch.cat([images.detach(), filling]))
 
     def _call(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
         """One batch through the model; any failure becomes one line that names the model."""
@@ -273,14 +286,6 @@ def silent(gradients: Tensor) -> Tensor:
 
 def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _padded(images: Tensor, shape: int) -> Tensor:
-    """The batch in channels-last layout (faster convolutions), filled up with copies of its first image."""
-    if len(images) < shape:
-        images = torch.cat([images, images[:1].expand(shape - len(images), *images.shape[1:])])
-    layout = torch.channels_last if images.dim() == 4 else torch.contiguous_format
-    return images.detach().clone(memory_format=layout)
 
 
 def wants_low_precision(precision: str, images: Tensor) -> bool:

@@ -85,6 +85,25 @@ class Subsample(nn.Module):
         return F.pad(x, (0, 0, 0, 0, self.extra // 2, self.extra - self.extra // 2))
 
 
+class Projection(nn.Sequential):
+    """The shortcut of He et al. 2016 that learns (option B): every second pixel, a 1x1 convolution, BatchNorm.
+
+    The same function as a 1x1 convolution of that stride, whose weight gradient with fewer than eight channels
+    in channels-last is wrong, or crashes, on processors without AVX-512 (oneDNN in torch 2.15).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) to (n, d, h/stride, w/stride)."""
+        x = x[:, :, :: self.stride, :: self.stride]
+        for part in self:
+            x = part(x)
+        return x
+
+
 class Stage(nn.Module):
     """A stage of sparse coding blocks; released checkpoints hold them under `layers`."""
 
@@ -120,4 +139,4 @@ def shortcut_module(inputs: int, outputs: int, stride: int, project: bool) -> nn
         return nn.Sequential()
     if not project:
         return Subsample(outputs - inputs, stride)
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return Projection(inputs, outputs, stride)
