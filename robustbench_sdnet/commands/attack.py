@@ -7,11 +7,77 @@ from pathlib import Path
 import click
 
 from ..console import options
-from ..console.tables import Asked, Saving, finish, say_fit
+from ..console.tables import Saving, finish, say_fit
 from ..errors import InputError
+from ..planning.setting import Setting
 from ..specs import NORMS, LambdaSpec
 
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
+
+
+def _parameters(pairs: tuple[str, ...], **named: str | None) -> dict[str, str]:
+    """Hyper-parameters by name, as texts."""
+    given = {key: value for key, value in named.items() if value is not None}
+    return given | options.parse_pairs(pairs, "--set")
+
+
+def _lambdas(
+    lambdas: tuple[LambdaSpec, ...] | None, attack_lambdas: tuple[LambdaSpec, ...] | None, lambda_scope: str
+) -> tuple[tuple[LambdaSpec, ...], tuple[LambdaSpec, ...]]:
+    """Lambdas to evaluate at, and those to attack at, none where they are the same."""
+    return options.with_scope(lambdas, lambda_scope), options.with_scope(attack_lambdas, lambda_scope)
+
+
+def _saving(folder: Path | None, eight_bit: bool) -> Saving | None:
+    if eight_bit and folder is None:
+        raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
+    return Saving(folder, eight_bit) if folder else None
+
+
+PARAMETERS = options.gathered(
+    "given",
+    _parameters,
+    click.option("--steps", metavar="N", help="Steps of an iterative attack."),
+    click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4]."),
+    click.option("--restarts", metavar="N", help="Random restarts."),
+    click.option(
+        "--variant",
+        metavar="NAME",
+        help="Of autoattack: standard, or rand for models that draw random numbers.",
+    ),
+    click.option(
+        "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
+    ),
+)
+LAMBDAS = options.gathered(
+    "lambdas",
+    _lambdas,
+    options.lambda_option,
+    options.lambda_scope_option,
+    click.option(
+        "--attack-lambda",
+        "attack_lambdas",
+        type=options.LAMBDAS,
+        metavar="LAMBDA",
+        help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
+    ),
+)
+SAVING = options.gathered(
+    "saving",
+    _saving,
+    click.option(
+        "--save-adversarials",
+        "folder",
+        type=options.PATH,
+        metavar="DIR",
+        help="Write the perturbed images of every attack, exact float32, one .npz each.",
+    ),
+    click.option(
+        "--eight-bit",
+        is_flag=True,
+        help="With --save-adversarials: also rounded to 8 bits, with their accuracy.",
+    ),
+)
 
 
 @click.command()
@@ -37,24 +103,8 @@ USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if know
     type=click.Choice(tuple(NORMS)),
     help="Norm of the budget or of the distance [default: linf where the attack knows it].",
 )
-@click.option("--steps", metavar="N", help="Steps of an iterative attack.")
-@click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4].")
-@click.option("--restarts", metavar="N", help="Random restarts.")
-@click.option(
-    "--variant", metavar="NAME", help="Of autoattack: standard, or rand for models that draw random numbers."
-)
-@click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
-)
-@options.model_option
-@options.lambda_options
-@click.option(
-    "--attack-lambda",
-    "attack_lambdas",
-    type=options.LAMBDAS,
-    metavar="LAMBDA",
-    help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
-)
+@PARAMETERS
+@LAMBDAS
 @click.option(
     "--warm-start", is_flag=True, help="Begin each lambda's PGD at the perturbations of the lambda before it."
 )
@@ -65,27 +115,9 @@ USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if know
     type=click.Choice(["cheap", "full"]),
     help="Check every attack for gradient masking: the cheap diagnostics, or with 'full' all sixteen.",
 )
-@click.option(
-    "--save-adversarials",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Write the perturbed images of every attack, exact float32, one .npz each.",
-)
-@click.option(
-    "--eight-bit", is_flag=True, help="With --save-adversarials: also rounded to 8 bits, with their accuracy."
-)
-@options.data_option
-@options.data_root_option
-@options.split_option
-@options.limit_option
-@options.store_option
-@options.repair_option
-@options.runs_option
+@SAVING
 @options.seed_option
-@options.device_option
-@options.batch_size_option
-@options.precision_option
+@options.setting_options()
 @options.json_option
 def attack(
     name: str,
@@ -93,30 +125,13 @@ def attack(
     eps_curve: bool,
     from_scratch: bool,
     norm: str | None,
-    steps: str | None,
-    step_size: str | None,
-    restarts: str | None,
-    variant: str | None,
-    pairs: tuple[str, ...],
-    models: tuple[str, ...],
-    lambdas: tuple[LambdaSpec, ...] | None,
-    lambda_scope: str,
-    attack_lambdas: tuple[LambdaSpec, ...] | None,
+    given: dict[str, str],
+    lambdas: tuple[tuple[LambdaSpec, ...], tuple[LambdaSpec, ...]],
     warm_start: bool,
     verdicts: str | None,
-    folder: Path | None,
-    eight_bit: bool,
-    data: str | None,
-    data_root: str | None,
-    split: str,
-    limit: int | None,
-    store: str,
-    repair: bool,
-    runs: Path,
+    saving: Saving | None,
     seed: int,
-    device: str,
-    batch_size: int | None,
-    precision: str,
+    setting: Setting,
     as_json: bool,
 ) -> None:
     """Measure accuracy under adversarial attacks, at every lambda asked for.
@@ -142,31 +157,14 @@ def attack(
     from ..planning.curves import eps_curve as curve
     from ..planning.matrices import check_warm_start
 
-    if eight_bit and folder is None:
-        raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
-    named = {"steps": steps, "step_size": step_size, "restarts": restarts, "variant": variant}
-    given = {key: value for key, value in named.items() if value is not None} | options.parse_pairs(
-        pairs, "--set"
-    )
     norm, budgets = questions.budgets(name, norm, curve(name, norm) if eps_curve else eps)
     specs = questions.attack_specs(name, budgets, norm, given, seed)
     if warm_start:
         check_warm_start(specs)
-    chosen, attacked = (options.with_scope(found, lambda_scope) for found in (lambdas, attack_lambdas))
-    options.check_sources(models, data, device)
-    options.check_clean(data, "An attack")
-    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, precision, repair)
+    options.check_clean(setting.data, "An attack")
 
     from ..running.ready import attack_plan, prepare
 
-    ready = prepare(asked.setting())
-    cells = attack_plan(ready, specs, chosen, attacked, precision, not from_scratch, say_fit, warm_start)
-    finish(
-        ready,
-        cells,
-        asked,
-        f"attack {name}",
-        as_json,
-        verdicts,
-        Saving(folder, eight_bit) if folder else None,
-    )
+    ready = prepare(setting)
+    cells = attack_plan(ready, specs, *lambdas, setting.precision, not from_scratch, say_fit, warm_start)
+    finish(ready, cells, f"attack {name}", as_json, verdicts, saving)

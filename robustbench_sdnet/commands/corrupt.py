@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import click
 
 from ..console import options
-from ..console.tables import Asked, finish, say_fit
+from ..console.tables import finish, say_fit
 from ..corruptions.registry import expand
+from ..planning.setting import Setting
 from ..specs import LambdaSpec
 
 
@@ -37,24 +37,14 @@ from ..specs import LambdaSpec
     help="Free noise levels instead of severities, such as 0.02:0.20:0.02.",
 )
 @options.table_option
-@options.model_option
 @options.lambda_options
-@options.data_option
-@options.data_root_option
-@options.split_option
-@options.limit_option
-@options.store_option
-@options.repair_option
-@options.runs_option
 @options.seed_option
-@options.device_option
-@options.batch_size_option
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="bfloat16 repeats close calls in float32; several times faster where the processor has it.",
+@options.setting_options(
+    precision={
+        "choices": ("float32", "bfloat16"),
+        "default": "float32",
+        "help": "bfloat16 repeats close calls in float32; several times faster where the processor has it.",
+    }
 )
 @options.json_option
 def corrupt(
@@ -62,20 +52,9 @@ def corrupt(
     severities: tuple[int, ...],
     levels: tuple[Decimal, ...] | None,
     table: str | None,
-    models: tuple[str, ...],
-    lambdas: tuple[LambdaSpec, ...] | None,
-    lambda_scope: str,
-    data: str | None,
-    data_root: str | None,
-    split: str,
-    limit: int | None,
-    store: str,
-    repair: bool,
-    runs: Path,
+    lambdas: tuple[LambdaSpec, ...],
     seed: int,
-    device: str,
-    batch_size: int | None,
-    precision: str,
+    setting: Setting,
     as_json: bool,
 ) -> None:
     """Measure accuracy under corruptions, at every lambda asked for.
@@ -90,13 +69,10 @@ def corrupt(
       sdnet-bench corrupt --corruption gaussian_noise --level 0.02:0.20:0.02
     """
     expand(corruptions)
-    chosen = options.with_scope(lambdas, lambda_scope)
-    options.check_sources(models, data, device)
-    asked = Asked(models, data, data_root, split, limit, store, runs, device, batch_size, repair=repair)
 
     from ..planning import questions
     from ..running.ready import corruption_plan, prepare
 
-    ready = prepare(asked.setting())
+    ready = prepare(setting)
     specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed, table)
-    finish(ready, corruption_plan(ready, specs, chosen, precision, say_fit), asked, "corrupt", as_json)
+    finish(ready, corruption_plan(ready, specs, lambdas, setting.precision, say_fit), "corrupt", as_json)

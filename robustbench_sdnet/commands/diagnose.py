@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import click
 
 from ..console import findings, options
 from ..console.output import say, say_json, warn
 from ..errors import InputError
+from ..planning.setting import Setting
 from ..specs import LambdaSpec
 from ..wording import counted
 
 
 @click.command()
 @click.argument("source", metavar="MODEL")
-@options.data_option
-@options.data_root_option
-@options.split_option
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Images to attack.",
-)
 @click.option(
     "--eps", metavar="EPS", help="Budget as a fraction or decimal [default: the norm's usual, 8/255 in linf]."
 )
@@ -40,27 +29,22 @@ from ..wording import counted
     help="Also try perturbations made on this model; repeatable.",
 )
 @click.option("--cheap", is_flag=True, help="Only the checks that cost a few passes a sample.")
-@options.runs_option
 @options.seed_option
-@options.device_option
-@options.batch_size_option
+@options.setting_options(
+    only=("data", "data_root", "split", "limit", "runs", "device", "batch_size"),
+    limit={"default": 100, "help": "Images to attack."},
+    data={"help": "Data set [default: the one the model was trained on]."},
+)
 @options.json_option
 def diagnose(
     source: str,
-    data: str | None,
-    data_root: str | None,
-    split: str,
-    limit: int,
     eps: str | None,
     norm: str,
-    lambdas: tuple[LambdaSpec, ...] | None,
-    lambda_scope: str,
+    lambdas: tuple[LambdaSpec, ...],
     others: tuple[str, ...],
     cheap: bool,
-    runs: Path,
     seed: int,
-    device: str,
-    batch_size: int | None,
+    setting: Setting,
     as_json: bool,
 ) -> None:
     """Check whether a model masks gradients: sixteen diagnostics, each pass, warn or fail with its number.
@@ -80,45 +64,32 @@ def diagnose(
     if len(asked) > 1:
         raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once for each.")
     lam = _one_lambda(lambdas)
-    options.check_sources((source, *others), data, device)
+    options.check_sources((source, *others), setting.data, setting.device)
 
     from ..diagnostics.of_model import diagnose_model
-    from ..planning.setting import Setting
 
-    setting = Setting(
-        models=(source,),
-        data=data,
-        data_root=data_root,
-        split=split,
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        runs=runs,
-    )
     found = diagnose_model(
-        setting,
+        replace(setting, models=(source,)),
         asked[0],
         norm=norm,
-        lam=lam,
-        lambda_scope=lambda_scope,
+        lam=lam.fixed if lam else None,
+        lambda_scope=lam.scope if lam else "stem",
         others=others,
         cheap=cheap,
         seed=seed,
     )
     if found.doubt:
-        warn(f"{found.doubt}")
+        warn(found.doubt)
     if as_json:
         say_json([asdict(finding) for finding in found.findings])
         return
-    at = "" if lam is None else f" at lambda {lam:g}"
+    at = "" if lam is None else f" at lambda {lam.fixed:g}"
     say(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")
     say(findings.table(found.findings))
     say(findings.summary(found.findings))
 
 
-def _one_lambda(lambdas: tuple[LambdaSpec, ...] | None) -> float | None:
-    if not lambdas:
-        return None
-    if len(lambdas) > 1 or lambdas[0].fixed is None:
+def _one_lambda(lambdas: tuple[LambdaSpec, ...]) -> LambdaSpec | None:
+    if len(lambdas) > 1 or any(lam.fixed is None for lam in lambdas):
         raise InputError("diagnose takes one number as --lambda, such as 0.5. Run it once for each.")
-    return lambdas[0].fixed
+    return lambdas[0] if lambdas else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from ..console.output import say, say_json
 from ..console.progress import shown_progress
 from ..console.tables import say_doubts, say_fit
 from ..errors import ModelError
+from ..planning.setting import Setting
 
 if TYPE_CHECKING:
     from ..specs import Cell
@@ -39,29 +40,17 @@ BUDGETS = ("small", "standard", "full")
     help="Budget of the attacks, as a fraction or a decimal, or a comma list of them [default: the norm's usual].",
 )
 @options.norm_option
-@click.option(
-    "--lambda-scope",
-    type=click.Choice(["stem", "all"]),
-    default="stem",
-    show_default=True,
-    help="Which CSC layers lambda is set on.",
-)
-@options.data_option
-@options.data_root_option
-@options.limit_option
-@options.store_option
-@options.repair_option
+@options.lambda_scope_option
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.PATH,
     metavar="DIR",
     help="Where study.md and study.html go [default: beside the store].",
 )
-@options.runs_option
 @options.seed_option
-@options.device_option
-@options.batch_size_option
-@options.precision_option
+@options.setting_options(
+    without=("models", "split"), data={"help": "Data set [default: the one the first model was trained on]."}
+)
 @options.json_option
 def study(
     models: tuple[str, ...],
@@ -69,17 +58,9 @@ def study(
     eps: str | None,
     norm: str,
     lambda_scope: str,
-    data: str | None,
-    data_root: str | None,
-    limit: int | None,
-    store: str,
-    repair: bool,
     output: Path | None,
-    runs: Path,
     seed: int,
-    device: str,
-    batch_size: int | None,
-    precision: str,
+    setting: Setting,
     as_json: bool,
 ) -> None:
     """Answer the whole question in one run: does another lambda make MODEL robust?
@@ -97,28 +78,15 @@ def study(
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
-    options.check_sources(models, data, device)
-    options.check_clean(data, "A study")
+    options.check_sources(models, setting.data, setting.device)
+    options.check_clean(setting.data, "A study")
 
     from ..diagnostics.of_study import Watching
     from ..evaluation import run_study
-    from ..planning.setting import Setting
     from ..planning.study import budget_named
 
-    setting = Setting(
-        models=models,
-        data=data or _data_of(models),
-        data_root=data_root,
-        limit=limit,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        store=store,
-        runs=runs,
-        repair=repair,
-    )
     found = run_study(
-        setting,
+        replace(setting, models=models, data=setting.data or _data_of(models)),
         budget_named(budget_name),
         asked,
         norm=norm,
@@ -131,7 +99,7 @@ def study(
             ready=say_doubts,
         ),
     )
-    written = _report(store, output)
+    written = _report(setting.store, output)
     if as_json:
         shown = {**asdict(found), "reports": [str(path) for path in written]}
         say_json(shown)

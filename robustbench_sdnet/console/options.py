@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
 from ..corruptions.member import TABLES
 from ..errors import InputError, unknown
-from ..specs import DEFAULT_STORE, NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
+from ..planning.setting import Setting
+from ..reading.paths import path_of
+from ..specs import NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Option = Callable[[Any], Any]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
@@ -40,60 +44,83 @@ SEVERITIES = Parsed("1-5", parse_severities)
 LAMBDAS = Parsed("lambda", parse_lambdas)
 LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
 
-store_option = click.option(
-    "--store", metavar="URL", default=DEFAULT_STORE, show_default=True, help="Where results are kept."
-)
-repair_option = click.option(
-    "--repair", is_flag=True, help="Drop what is damaged in the store, say what it was, and compute it anew."
+PATH = Parsed("path", path_of)
+
+
+def gathered(into: str, build: Callable[..., Any], *options: Option) -> Callable[[Function], Any]:
+    """Several options of a command as one argument, `into`: what `build` makes of their values, by name."""
+
+    def decorate(function: Function) -> Any:
+        @functools.wraps(function)
+        def command(*args: Any, **given: Any) -> Any:
+            own = {name: given.pop(name) for name in names}
+            return function(*args, **{into: build(**own)}, **given)
+
+        before = len(getattr(command, "__click_params__", ()))
+        for option in reversed(options):
+            option(command)
+        names = [param.name for param in getattr(command, "__click_params__", ())[before:]]
+        return command
+
+    return decorate
+
+
+def setting_option(name: str, **changes: Any) -> Option:
+    """The option of a field of a run, as `planning.setting` describes it.
+
+    Args:
+        name: the field.
+        changes: what is different in one command: "help", "default", "choices".
+    """
+    (known,) = (item for item in fields(Setting) if item.name == name)
+    asked = {"default": known.default, **known.metadata, **changes}
+    default = asked["default"]
+    shown: dict[str, Any] = {"help": asked["help"], "default": default}
+    if isinstance(default, bool):
+        return click.option(asked["flag"], name, is_flag=True, **shown)
+    if "choices" in asked:
+        shown["type"] = click.Choice(asked["choices"])
+    elif "low" in asked:
+        shown["type"] = click.IntRange(min=asked["low"])
+    elif asked.get("path"):
+        shown["type"] = PATH
+    shown |= {
+        "metavar": asked.get("metavar"),
+        "show_default": default not in (None, ()),
+        "multiple": default == (),
+    }
+    return click.option(asked["flag"], name, **shown)
+
+
+def setting_options(
+    *, only: Sequence[str] = (), without: Sequence[str] = (), **changes: Mapping[str, Any]
+) -> Callable[[Function], Any]:
+    """Where and on what a command works, as one argument `setting`, checked before torch is imported.
+
+    Args:
+        only: these fields of `Setting`; empty for all that are options.
+        without: all but these.
+        changes: by field, what is different here.
+    """
+    known = [item.name for item in fields(Setting) if "flag" in item.metadata]
+    names = [name for name in known if (not only or name in only) and name not in without]
+    return gathered("setting", _setting, *(setting_option(name, **changes.get(name, {})) for name in names))
+
+
+def _setting(**given: Any) -> Setting:
+    setting = Setting(**given)
+    check_sources(setting.models, setting.data, setting.device)
+    return setting
+
+
+data_option, data_root_option, limit_option, store_option, device_option, batch_size_option = map(
+    setting_option, ("data", "data_root", "limit", "store", "device", "batch_size")
 )
 table_option = click.option(
     "--table",
     type=click.Choice(list(TABLES)),
     help="Parameters of the corruptions: cifar (made for 32 pixels), tiny (64), imagenet (224), inception (299) "
     "[default: by the images' shorter side].",
-)
-data_option = click.option(
-    "--data",
-    metavar="NAME",
-    help="digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: the newest run's].",
-)
-data_root_option = click.option(
-    "--data-root",
-    metavar="DIR",
-    help="Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache].",
-)
-split_option = click.option(
-    "--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which images."
-)
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="The first N images only."
-)
-model_option = click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="MODEL",
-    help="A run, a checkpoint, a zoo name, package.module:function; repeatable [default: every model at hand].",
-)
-runs_option = click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
-)
-device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ..."
-)
-batch_size_option = click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="N",
-    help="Largest batch [default: by device].",
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="Of the search for perturbations; every success is confirmed in float32.",
 )
 norm_option = click.option(
     "--norm",
@@ -108,27 +135,28 @@ seed_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
-def lambda_options(function: Function) -> Function:
-    """Add --lambda and --lambda-scope."""
-    function = click.option(
-        "--lambda-scope",
-        type=click.Choice(["stem", "all"]),
-        default="stem",
-        show_default=True,
-        help="Which CSC layers lambda is set on.",
-    )(function)
-    return click.option(
-        "--lambda",
-        "lambdas",
-        type=LAMBDAS,
-        metavar="LAMBDA",
-        help="0.1, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda].",
-    )(function)
+lambda_scope_option = click.option(
+    "--lambda-scope",
+    type=click.Choice(["stem", "all"]),
+    default="stem",
+    show_default=True,
+    help="Which CSC layers lambda is set on.",
+)
+lambda_option = click.option(
+    "--lambda",
+    "lambdas",
+    type=LAMBDAS,
+    metavar="LAMBDA",
+    help="0.1, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda].",
+)
 
 
-def with_scope(lambdas: tuple[LambdaSpec, ...] | None, scope: str) -> tuple[LambdaSpec, ...]:
+def with_scope(lambdas: Sequence[LambdaSpec] | None, lambda_scope: str) -> tuple[LambdaSpec, ...]:
     """The lambdas asked for, set on the layers asked for."""
-    return tuple(LambdaSpec(lam.text, scope, lam.fit) for lam in lambdas or ())
+    return tuple(LambdaSpec(lam.text, lambda_scope, lam.fit) for lam in lambdas or ())
+
+
+lambda_options = gathered("lambdas", with_scope, lambda_option, lambda_scope_option)
 
 
 def check_device(device: str) -> str:
@@ -142,7 +170,7 @@ def check_device(device: str) -> str:
     return device
 
 
-def check_sources(models: tuple[str, ...], data: str | None, device: str) -> None:
+def check_sources(models: Sequence[str], data: str | None, device: str) -> None:
     """Refuse what cannot be meant before torch is imported: data, models by name, device.
 
     Raises:

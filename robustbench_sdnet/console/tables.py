@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from .progress import shown_progress
 
 if TYPE_CHECKING:
     from ..answers.snapshot import Snapshot
-    from ..planning.setting import Setting
     from ..running.policies import FitProgress
     from ..running.ready import Ready
     from ..specs import Cell
@@ -26,29 +25,6 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 SCREEN = 60  # lines
 MEDIAN = "median dist.: within it half of the images break; 'report' draws accuracy at every eps from all distances."
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The options that say where and on what to run."""
-
-    models: Sequence[str]
-    data: str | None
-    data_root: str | None
-    split: str
-    limit: int | None
-    store: str
-    runs: Path
-    device: str
-    batch_size: int | None
-    precision: str = "auto"
-    repair: bool = False
-
-    def setting(self) -> Setting:
-        """The same for the evaluation."""
-        from ..planning.setting import Setting
-
-        return Setting(**asdict(self))
 
 
 @dataclass(frozen=True)
@@ -62,7 +38,6 @@ class Saving:
 def finish(
     ready: Ready,
     cells: Sequence[Cell],
-    asked: Asked,
     verb: str,
     as_json: bool,
     verdicts: str | None = None,
@@ -80,18 +55,16 @@ def finish(
     failure = None
     try:
         with shown_progress(verb, quiet=as_json) as update:
-            progress = answer(
-                ready, cells, asked.setting(), keep_images=saving is not None, on_progress=update
-            )
+            progress = answer(ready, cells, ready.setting, keep_images=saving is not None, on_progress=update)
     except ModelsFailed as error:  # what the others answered is shown all the same
         failure, progress = error, error.progress
         cells = [cell for cell in cells if cell.model.name not in progress.failed]
         if not cells:
             raise
-    failures = _check(ready, cells, asked, cheap=verdicts == "cheap") if verdicts else []
+    failures = _check(ready, cells, cheap=verdicts == "cheap") if verdicts else []
     if saving:
-        _save(ready, cells, asked, saving)
-    snapshot = Snapshot.read(asked.store, only={cell.id for cell in cells}, limit=ready.count)
+        _save(ready, cells, saving)
+    snapshot = Snapshot.read(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)
     say_silence(snapshot)
     rows = records(snapshot)
     if as_json:
@@ -105,8 +78,8 @@ def finish(
     for line in failures:
         say(line)
     say(
-        f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(asked.store)}. "
-        f"Draw the report: sdnet-bench report to markdown{_store_option(asked.store)}"
+        f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(ready.setting.store)}. "
+        f"Draw the report: sdnet-bench report to markdown{_store_option(ready.setting.store)}"
     )
     if failure:
         raise failure
@@ -140,13 +113,13 @@ def say_silence(snapshot: Snapshot) -> None:
             warn(f"{_name(answered.cell)}: {found} Its accuracy is untrusted.")
 
 
-def _check(ready: Ready, cells: Sequence[Cell], asked: Asked, *, cheap: bool) -> list[str]:
+def _check(ready: Ready, cells: Sequence[Cell], *, cheap: bool) -> list[str]:
     """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
     from ..diagnostics.of_cells import diagnose_cells
     from ..store.store import Store
 
     names = {cell.id: _name(cell) for cell in cells}
-    with Store(asked.store) as store:
+    with Store(ready.setting.store) as store:
         found = diagnose_cells(
             cells,
             store=store,
@@ -170,12 +143,12 @@ def _name(cell: Cell) -> str:
     return f"{cell.model.name}, {', '.join(part for part in parts if part)}"
 
 
-def _save(ready: Ready, cells: Sequence[Cell], asked: Asked, saving: Saving) -> None:
+def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:
     """Write the perturbed images and say how accurate the model is on what was written."""
     from ..running.adversarials import save_cells
     from ..store.store import Store
 
-    with Store(asked.store) as store:
+    with Store(ready.setting.store) as store:
         for _, saved in save_cells(
             cells,
             store=store,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ..specs import DEFAULT_STORE
 
@@ -40,9 +40,14 @@ class Where(TypedDict, total=False):
     engine: str
 
 
+def _option(flag: str, text: str, **more: Any) -> Mapping[str, Any]:
+    """What `console.options` makes the option of a field of."""
+    return {"flag": flag, "help": text, **more}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A run's models and data, and where it works.
+    """A run's models and data, and where it works. A field that is added here is an option of every command for cells.
 
     Attributes:
         models: sources; empty for every model at hand that was trained on the data set.
@@ -52,16 +57,62 @@ class Setting:
     The others are those of `Where`.
     """
 
-    models: Sequence[str] = ()
-    data: str | None = None
-    data_root: str | None = None
-    split: str = "test"
-    limit: int | None = None
-    device: str = "auto"
-    batch_size: int | None = None
-    precision: str = "auto"
-    store: str = DEFAULT_STORE
-    runs: str | Path = "runs"
-    repair: bool = False
+    models: Sequence[str] = field(
+        default=(),
+        metadata=_option(
+            "--model",
+            "A run, a checkpoint, a zoo name, package.module:function; repeatable [default: every model at hand].",
+            metavar="MODEL",
+        ),
+    )
+    data: str | None = field(
+        default=None,
+        metadata=_option(
+            "--data",
+            "digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: the newest run's].",
+            metavar="NAME",
+        ),
+    )
+    data_root: str | None = field(
+        default=None,
+        metadata=_option(
+            "--data-root",
+            "Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache].",
+            metavar="DIR",
+        ),
+    )
+    split: str = field(
+        default="test", metadata=_option("--split", "Which images.", choices=("test", "train"))
+    )
+    limit: int | None = field(
+        default=None, metadata=_option("--limit", "The first N images only.", metavar="N", low=1)
+    )
+    store: str = field(
+        default=DEFAULT_STORE, metadata=_option("--store", "Where results are kept.", metavar="URL")
+    )
+    repair: bool = field(
+        default=False,
+        metadata=_option(
+            "--repair", "Drop what is damaged in the store, say what it was, and compute it anew."
+        ),
+    )
+    runs: str | Path = field(
+        default="runs", metadata=_option("--runs", "Where runs are.", metavar="DIR", path=True)
+    )
+    device: str = field(
+        default="auto", metadata=_option("--device", "auto, cpu, cuda, cuda:1, ...", metavar="DEVICE")
+    )
+    batch_size: int | None = field(
+        default=None,
+        metadata=_option("--batch-size", "Largest batch [default: by device].", metavar="N", low=1),
+    )
+    precision: str = field(
+        default="auto",
+        metadata=_option(
+            "--precision",
+            "Of the search for perturbations; every success is confirmed in float32.",
+            choices=("auto", "float32", "bfloat16"),
+        ),
+    )
     engine: str = "local"
     calibration_images: int = CALIBRATION_IMAGES
