@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..attacks.registry import ATTACKS
 from ..console import options
 from ..console.tables import Saving, finish, say_fit
 from ..errors import InputError
@@ -136,8 +137,7 @@ def attack(
 ) -> None:
     """Measure accuracy under adversarial attacks, at every lambda asked for.
 
-    ATTACK is fgsm, pgd, pma, noise, apgd-ce, apgd-dlr, apgd-t, fab-t, square, autoattack, torchattacks:NAME or
-    foolbox:NAME.
+    ATTACK is {attacks}, torchattacks:NAME or foolbox:NAME.
     Gradients are taken at the lambda that is deployed; random noise of the same budget is measured beside.
     Minimal-norm attacks (fab-t, torchattacks:CW, foolbox:L2DeepFoolAttack, ...) without --eps give the distance to
     the nearest wrong answer of each image: the median is printed, and the report draws accuracy at every eps.
@@ -168,3 +168,6 @@ def attack(
     ready = prepare(setting)
     cells = attack_plan(ready, specs, *lambdas, setting.precision, not from_scratch, say_fit, warm_start)
     finish(ready, cells, f"attack {name}", as_json, verdicts, saving)
+
+
+attack.help = str(attack.help).format(attacks=", ".join(ATTACKS))
