@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.augment import Placement, draw_placements, place
+from robustbench_sdnet.training.step.augment import Placement, draw_placements, place, reduced
 from robustbench_sdnet.training.step.augmix import OPERATIONS, apply, augmix
 
 
@@ -70,6 +70,20 @@ def test_augmix_operations_one_by_one():
     shifted = operate(7, images)  # a third of the width: pixels move left by 16/3
     assert shifted[..., 11:].abs().max() == 0
     assert torch.equal(operate(-1, images), images)
+
+
+def test_images_are_reduced_as_pillow_reduces_them():
+    from PIL import Image
+
+    images = random_images(3, 32, 24)
+    for side, size in ((16, (16, 12)), (24, (24, 18))):
+        found = reduced(images, side)
+        assert found.shape == (3, 3, *size)
+        for image, small in zip(images, found, strict=True):
+            wanted = Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size[::-1], Image.BILINEAR)
+            assert np.abs(np.asarray(wanted).astype(int) - small.permute(1, 2, 0).numpy()).max() <= 1
+    assert reduced(images, 32) is images
+    assert reduced(images, 64) is images
 
 
 def test_rotation_turns_about_the_centre():

@@ -9,9 +9,17 @@ from robustbench_sdnet.training.recipes.recipe import MODEL_OPTIONS, Recipe, loa
 
 
 def test_every_shipped_recipe_reads_and_survives_a_round_trip():
-    assert {"published", "fast", "smoke", "quickstart", "pgd-at", "trades", "fast-at", "augmix"} <= set(
-        recipe_names()
-    )
+    assert {
+        "published",
+        "fast",
+        "smoke",
+        "quickstart",
+        "pgd-at",
+        "trades",
+        "fast-at",
+        "augmix",
+        "cpu",
+    } <= set(recipe_names())
     for name in recipe_names():
         recipe = load_recipe(name)
         assert recipe.name == name
@@ -59,6 +67,7 @@ def test_model_options_are_the_zoos():
         ("train.eps", "[1", r"train\.eps: .* is no YAML"),
         ("train.attack_step_size", "x", "eps must be a fraction"),
         ("train.ema", "1", r"train\.ema must lie in"),
+        ("train.sizes", "[16, 2]", r"train\.sizes must lie in 4 to 1024, got 16, 2"),
     ],
 )
 def test_wrong_settings(key, value, match):

@@ -70,10 +70,94 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
     assert read_card(resumed.last) == card
     (tmp_path / "moved").rename(tmp_path / "a")
     with pytest.raises(InputError, match=r"train\.init: .* another architecture"):
-        train(tiny_data, "sdnet20_all", overrides=frozen, output=tmp_path / "c")
+        train(tiny_data, "sdnet20", overrides={**frozen, "model.width": 5}, output=tmp_path / "c")
     with pytest.raises(InputError, match="nowhere"):
         train(tiny_data, "sdnet20", overrides={**frozen, "train.init": "nowhere"}, output=tmp_path / "d")
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("arch", "after"), [("sdnet20", "sdnet20_all"), ("sdnet20_all", "sdnet20_all")])
+def test_a_plain_body_gives_a_sparse_one_its_convolutions_as_first_dictionaries(
+    tiny_data, quick, tmp_path, arch, after
+):
+    frozen = {**quick, "train.epochs": 1, "train.lr": 1e-12}
+    plain = train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "plain")
+    source = train(
+        tiny_data, arch, overrides={**frozen, "train.init": str(tmp_path / "plain")}, output=tmp_path / "a"
+    )
+    sparse = train(
+        tiny_data, after, overrides={**frozen, "train.init": str(tmp_path / "a")}, output=tmp_path / "b"
+    )
+    bodies = []
+    for result in (plain, source, sparse):
+        state = load_model(result.last).state_dict()
+        state = {name.replace(".layers.", ".").replace(".dn.", "."): tensor for name, tensor in state.items()}
+        names = ("layer0.0.weight", "layer2.1.conv2.weight", "linear.weight")
+        bodies.append([torch.nn.functional.normalize(state[name].flatten(1)) for name in names])
+    for body in bodies[1:]:
+        for found, wanted in zip(body, bodies[0], strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    said = (
+        f"plain (weights {read_card(plain.last).weights_hash[:16]}), its convolutions as first dictionaries"
+    )
+    assert read_card(source.last).recipe["train"]["init"] == said
+
+
+def test_images_grow_epoch_by_epoch_and_a_resumed_run_goes_on_at_its_size(
+    tiny_data, quick, tmp_path, monkeypatch
+):
+    from robustbench_sdnet.training.step.objective import Objective
+
+    sides, forward = [], Objective.forward
+
+    def watched(self, images, labels, ids, step):
+        sides.append(tuple(images.shape[2:]))
+        return forward(self, images, labels, ids, step)
+
+    monkeypatch.setattr(Objective, "forward", watched)
+    settings = {**quick, "train.sizes": [4, 6, 64]}
+    whole = train(tiny_data, "sdnet20", overrides=settings, output=tmp_path / "whole")
+    assert sides == [(4, 4)] * 3 + [(6, 6)] * 3 + [(8, 8)] * 6
+
+    def stop(event):
+        if event["event"] == "step" and event["step"] == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(TrainingError, match="after step 5"):
+        train(tiny_data, "sdnet20", overrides=settings, output=tmp_path / "parts", on_event=stop)
+    sides.clear()
+    parts = train(tiny_data, "sdnet20", output=tmp_path / "parts", resume=True)
+    assert sides == [(6, 6)] + [(8, 8)] * 6
+    assert read_card(parts.last).weights_hash == read_card(whole.last).weights_hash
+
+
+def test_what_is_left_counts_small_images_by_their_area():
+    from types import SimpleNamespace
+
+    from robustbench_sdnet.training.recipes.options import TrainOptions
+    from robustbench_sdnet.training.step.loop import Session
+
+    feed = SimpleNamespace(steps=10, data=SimpleNamespace(image_shape=(32, 32)))
+    device = SimpleNamespace(device="cpu")
+    options = TrainOptions(epochs=3, sizes=(16, 24))
+    session = Session(torch.nn.Identity(), None, None, None, feed, options, device)
+    assert session.steps_left == 10 * (0.25 + 0.5625 + 1)
+    session.step = 14
+    assert session.steps_left == 6 * 0.5625 + 10
+    session.step = 30
+    assert session.steps_left == 0
+
+
+def test_bfloat16_is_taken_where_it_is_there_and_costs_less(monkeypatch):
+    from robustbench_sdnet.training.recipes.options import TrainOptions
+    from robustbench_sdnet.training.step import device
+
+    for has, low, wanted in ((True, 0.5, "bfloat16"), (True, 0.95, "float32"), (False, 0.5, "float32")):
+        device._cpu_prefers_bfloat16.cache_clear()
+        monkeypatch.setattr(device, "_cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(device, "_seconds_of_a_convolution", lambda lower, low=low: low if lower else 1.0)
+        assert device.choose("cpu", TrainOptions()).precision == wanted
+    device._cpu_prefers_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ class TrainOptions:
     """The `train.*` keys.
 
     Attributes:
-        init: weights to start from: a run, a checkpoint or a name of the zoo; or "random".
+        init: weights to start from: a run, a checkpoint or a name of the zoo of the same body; or "random".
         epochs: passes over the training images.
         batch_size: images a step, over all devices together.
         lr: largest learning rate.
@@ -30,19 +30,27 @@ class TrainOptions:
         crop: pixels of zero padding for random crops, 0 for none.
         flip: mirror half of the images.
         cutout: side of a square hole in pixels, 0 for none.
+        sizes: side in pixels to which images are reduced, epoch by epoch; epochs after the last take them whole.
         augmix: weight of AugMix's consistency loss (Hendrycks et al. 2020), 0 for none.
         label_smoothing: share of the target spread over all classes.
         ema: decay of a moving average of the weights, 0 for none; the average is what is saved.
         auxiliary: factor of the reconstruction-and-sparsity loss of the sparse layers.
         adversary: "none", "fgsm" (random start, Wong et al. 2020), "pgd" (Madry et al. 2018) or "trades"
-        (Zhang et al. 2019). eps: the adversary's budget, a fraction such as 8/255. norm: "linf" or "l2".
-        attack_steps: of the adversary. attack_step_size: a fraction; "auto" is 1.25 eps for fgsm, else
-        2.5 eps / steps. beta: weight of TRADES' robust term. precision: "auto", "float32", "bfloat16" or
-        "float64". channels_last: memory format of images and weights. compile: pass the model through
-        torch.compile. hold_out: share of the training images kept aside to choose the best checkpoint, 0
-        for none. limit: use the first so many training images, 0 for all. seed: of weights, order and
-        augmentation. threads: CPU threads, 0 for torch's default. workers: threads that decode images
-        which do not fit in memory. save_minutes: save the state this often, and at the end of epochs.
+            (Zhang et al. 2019).
+        eps: the adversary's budget, a fraction such as 8/255.
+        norm: "linf" or "l2".
+        attack_steps: of the adversary.
+        attack_step_size: a fraction; "auto" is 1.25 eps for fgsm, else 2.5 eps / steps.
+        beta: weight of TRADES' robust term.
+        precision: "auto", "float32", "bfloat16" or "float64".
+        channels_last: memory format of images and weights.
+        compile: pass the model through torch.compile.
+        hold_out: share of the training images kept aside to choose the best checkpoint, 0 for none.
+        limit: use the first so many training images, 0 for all.
+        seed: of weights, order and augmentation.
+        threads: CPU threads, 0 for torch's default.
+        workers: threads that decode images which do not fit in memory.
+        save_minutes: save the state this often, and at the end of epochs.
         test_every: measure test accuracy every so many epochs, for the curve alone; 0 for the end only.
     """
 
@@ -61,6 +69,7 @@ class TrainOptions:
     crop: int = 4
     flip: bool = True
     cutout: int = 0
+    sizes: tuple[int, ...] = ()
     augmix: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
@@ -90,10 +99,16 @@ class TrainOptions:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(f"train.{name}", str(getattr(self, name)), allowed)
+        if not all(4 <= side <= 1024 for side in self.sizes):
+            raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
         self.radius  # noqa: B018  an eps that cannot be read is refused here, not in the first step
         self.step_radius  # noqa: B018
         if self.augmix and self.adversary != "none":
             raise InputError("train.augmix and train.adversary cannot be combined: each brings its own loss.")
+
+    def side(self, epoch: int, whole: int) -> int:
+        """The side of the images of an epoch, from 0, where they are `whole` pixels on their longer side."""
+        return min(self.sizes[epoch], whole) if epoch < len(self.sizes) else whole
 
     @property
     def radius(self) -> float:

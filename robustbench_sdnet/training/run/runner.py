@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class Run:
         """Train what is left and write the checkpoints."""
         session = self.session
         left = session.steps_total - session.step
-        seconds = seconds_a_step(session) * left if left >= PROBE_FROM else None
+        seconds = seconds_a_step(session) * session.steps_left if left >= PROBE_FROM else None
         self.tell(
             "start",
             folder=str(self.folder),
@@ -242,19 +242,37 @@ class Run:
 def begin_with(source: str, model: torch.nn.Module) -> str:
     """Copy the weights of a model that was trained before, and say whose they are.
 
+    Of a network with the same body but plain convolutions where this one codes, each convolution is the first
+    dictionary of its layer: a step of FISTA is a convolution and a ReLU. Step sizes follow from the atoms.
+
     Raises:
-        InputError: nothing of that name, or another model.
+        InputError: nothing of that name, or another body.
     """
     path = own_checkpoint(source)
-    found = load_checkpoint(path).state_dict()
-    shapes = (
-        {name: tuple(tensor.shape) for name, tensor in each.items()} for each in (found, model.state_dict())
-    )
-    if len({tuple(sorted(each.items())) for each in shapes}) > 1:
+    found, own = load_checkpoint(path).state_dict(), model.state_dict()
+    theirs, ours = _body(found), _body(own)
+    if {name: tensor.shape for name, tensor in theirs.items()} != {name: t.shape for name, t in ours.items()}:
         raise InputError(
             f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
-            "Name a checkpoint of the same model, or leave it out."
+            "Name a checkpoint of the same body, or leave it out."
         )
-    model.load_state_dict(found)
     card = read_card(path)
-    return f"{card.name} (weights {card.weights_hash[:16]})"
+    said = f"{card.name} (weights {card.weights_hash[:16]})"
+    if {name: tensor.shape for name, tensor in found.items()} == {name: t.shape for name, t in own.items()}:
+        model.load_state_dict(found)
+        return said
+    names = {_place(name): name for name in own}
+    model.load_state_dict({names[place]: tensor for place, tensor in theirs.items()}, strict=False)
+    refresh_step_sizes(model, max_steps=10)
+    return said if found.keys() == own.keys() else f"{said}, its convolutions as first dictionaries"
+
+
+def _body(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors by their place in the network, without what follows from a dictionary."""
+    derived = ("step_size", "power_vector")
+    return {_place(name): tensor for name, tensor in state.items() if not name.endswith(derived)}
+
+
+def _place(name: str) -> str:
+    """Where a tensor stands in a network, whether its layer codes or not."""
+    return name.replace(".layers.", ".").replace(".dn.", ".")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..recipes.options import TrainOptions
 
@@ -70,6 +71,17 @@ def place(images: Tensor, positions: Tensor, placement: Placement) -> Tensor:
     if placement.cutout:
         picked = torch.where(_holes(placement, height, width)[:, None], 128, picked)
     return picked
+
+
+def reduced(images: Tensor, side: int) -> Tensor:
+    """(m, 3, h, w) uint8 with a longer side of at most `side` pixels: bilinear, antialiased, rounded."""
+    height, width = images.shape[2:]
+    share = side / max(height, width)
+    if share >= 1:
+        return images
+    size = [max(round(length * share), 1) for length in (height, width)]
+    smaller = F.interpolate(images.float(), size, mode="bilinear", antialias=True)
+    return smaller.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _inside(index: Tensor, size: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...errors import TrainingError
 from ..recipes.options import TrainOptions
 from ..run.distributed import distribute, total, world
+from .augment import reduced
 from .device import Device
 from .feed import Batch, Feed
 from .objective import Objective
@@ -63,6 +64,18 @@ class Session:
     def steps_total(self) -> int:
         """Of the whole run."""
         return self.feed.steps * self.options.epochs
+
+    def side(self, epoch: int) -> int:
+        """The side of the images of an epoch, from 0."""
+        return self.options.side(epoch, max(self.feed.data.image_shape))
+
+    @property
+    def steps_left(self) -> float:
+        """What is left to compute, in steps on whole images: smaller ones cost by their area."""
+        whole, steps = max(self.feed.data.image_shape), self.feed.steps
+        epoch, offset = divmod(self.step, steps)
+        costs = [(self.side(each) / whole) ** 2 * steps for each in range(epoch, self.options.epochs)]
+        return sum(costs) - (costs[0] * offset / steps if costs else 0)
 
     @property
     def result(self) -> nn.Module:
@@ -132,7 +145,8 @@ def train_step(session: Session, batch: Batch) -> None:
     rate = learning_rate(options, step, session.steps_total)
     for group in session.optimiser.param_groups:
         group["lr"] = rate
-    loss = session.objective(batch.images, batch.labels, batch.ids, step)
+    images = reduced(batch.images, session.side(step // session.feed.steps))
+    loss = session.objective(images, batch.labels, batch.ids, step)
     loss.backward()
     session.optimiser.step()
     # The fused kernel does not raise the versions by which sparse layers see that their atoms have moved.
