@@ -37,3 +37,12 @@ def one_line(text: str) -> str:
     if len(text) > LONGEST_NAME:
         text = " ".join(shown(word) for word in text.split(" "))
     return visible(" ".join(text.splitlines()) if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}...")
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -8,7 +8,8 @@ import click
 
 from ..attacks.registry import ATTACKS
 from ..console import options
-from ..console.tables import Saving, finish, say_fit
+from ..console.progress import shown_fits
+from ..console.tables import Saving, finish
 from ..errors import InputError
 from ..planning.setting import Setting
 from ..specs import NORMS, LambdaSpec
@@ -166,7 +167,8 @@ def attack(
     from ..running.ready import attack_plan, prepare
 
     ready = prepare(setting)
-    cells = attack_plan(ready, specs, *lambdas, setting.precision, not from_scratch, say_fit, warm_start)
+    with shown_fits(quiet=as_json) as fit:
+        cells = attack_plan(ready, specs, *lambdas, setting.precision, not from_scratch, fit, warm_start)
     finish(ready, cells, f"attack {name}", as_json, verdicts, saving)
 
 

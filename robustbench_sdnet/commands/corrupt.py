@@ -7,7 +7,8 @@ from decimal import Decimal
 import click
 
 from ..console import options
-from ..console.tables import finish, say_fit
+from ..console.progress import shown_fits
+from ..console.tables import finish
 from ..corruptions.registry import expand
 from ..planning.setting import Setting
 from ..specs import LambdaSpec
@@ -75,4 +76,6 @@ def corrupt(
 
     ready = prepare(setting)
     specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed, table)
-    finish(ready, corruption_plan(ready, specs, lambdas, setting.precision, say_fit), "corrupt", as_json)
+    with shown_fits(quiet=as_json) as fit:
+        cells = corruption_plan(ready, specs, lambdas, setting.precision, fit)
+    finish(ready, cells, "corrupt", as_json)

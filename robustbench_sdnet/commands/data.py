@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from ..console import options
 from ..console.output import say
+from ..console.progress import shown
 from ..corruptions.registry import expand
-from ..data.registry import check_name, data_root
+from ..data.registry import check_name, data_root as data_root_of
 from ..errors import InputError
 from ..files import write_whole
 from ..wording import counted
@@ -65,9 +65,9 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     from ..data.archives import archive, prepare as fetch_and_unpack
 
     entry = archive(name)
-    folder = output or _root(data_root) / Path(entry.url).stem
-    with _shown("download", as_json) as update:
-        files = fetch_and_unpack(entry, folder, lambda done, total: update(done, total, "bytes"))
+    folder = output or data_root_of(data_root) / Path(entry.url).stem
+    with shown("download", quiet=as_json) as display:
+        files = fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
     if as_json:
         say(json.dumps({"folder": str(folder), "files": files}))
     else:
@@ -114,7 +114,7 @@ def generate(
 
     found = load(source, "test", root=data_root)
     n = min(limit or len(found), len(found))
-    with _shown("generate", as_json) as update:
+    with shown("generate", quiet=as_json) as display:
         names = write(
             found.images(0, n),
             found.labels[:n],
@@ -124,7 +124,7 @@ def generate(
             seed=seed,
             table=table,
             workers=workers,
-            report=lambda done: update(done.written, done.total, done.corruption),
+            report=lambda done: display.update(done.written, done.total, done.corruption),
         )
     if as_json:
         say(json.dumps({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)}))
@@ -191,45 +191,3 @@ def _picture_format(output: Path) -> str:
     if kind not in Image.SAVE:
         raise InputError(f"{output} is no name of a picture. Use one that ends in .png.")
     return kind
-
-
-def _root(text: str | None) -> Path:
-    return data_root(text)
-
-
-@contextmanager
-def _shown(verb: str, quiet: bool) -> Iterator[Update]:
-    """A callback that draws a bar with time left; a line at every tenth where there is no terminal."""
-    import sys
-
-    if quiet:
-        yield lambda done, total, label: None
-        return
-    if not sys.stderr.isatty():
-        yield _tenths(verb)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
-    left = (
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, *left, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, label: bar.update(task, total=total, completed=done, description=label)
-
-
-def _tenths(verb: str) -> Update:
-    reached = -1
-
-    def update(done: int, total: int | None, label: str) -> None:
-        nonlocal reached
-        tenth = 10 * done // total if total else 0
-        if tenth > reached:
-            reached = tenth
-            say(f"{verb}: {10 * tenth} % {label}".rstrip(), err=True)
-
-    return update

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..console.options import device_option, seed_option
 from ..console.output import say
-from ..console.progress import shown_progress
-
-if TYPE_CHECKING:
-    from ..training.step.loop import Event
+from ..console.progress import shown, shown_progress
+from ..console.training import Screen
 
 ARCHITECTURES = ("resnet20", "sdnet20")
 CORRUPTIONS = "all"
@@ -78,20 +76,16 @@ def _train(arch: str, folder: Path, device: str, seed: int) -> str:
     if not (folder / "last.safetensors").exists():
         from ..training import train
 
-        result = train(
-            "digits",
-            arch,
-            recipe="quickstart",
-            overrides={"train.seed": seed},
-            output=folder,
-            resume=folder.exists(),
-            device=device,
-            on_event=_epoch,
-        )
+        with shown(f"train {arch}") as display:
+            result = train(
+                "digits",
+                arch,
+                recipe="quickstart",
+                overrides={"train.seed": seed},
+                output=folder,
+                resume=folder.exists(),
+                device=device,
+                on_event=Screen(display, begins=False).show,
+            )
         say(f"train {arch}: accuracy {result.accuracy:.1%} after {result.seconds:.0f} s", err=True)
     return str(folder)
-
-
-def _epoch(event: Event) -> None:
-    if event["event"] == "epoch":
-        say(f"train: epoch {event['epoch']:g}, loss {event['loss']:.3f}", err=True)

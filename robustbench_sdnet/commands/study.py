@@ -13,8 +13,8 @@ import click
 
 from ..console import options
 from ..console.output import say, say_json
-from ..console.progress import shown_progress
-from ..console.tables import say_doubts, say_fit
+from ..console.progress import shown_fits, shown_progress
+from ..console.tables import say_doubts
 from ..errors import ModelError
 from ..planning.setting import Setting
 
@@ -85,20 +85,21 @@ def study(
     from ..evaluation import run_study
     from ..planning.study import budget_named
 
-    found = run_study(
-        replace(setting, models=models, data=setting.data or _data_of(models)),
-        budget_named(budget_name),
-        asked,
-        norm=norm,
-        seed=seed,
-        scope=lambda_scope,
-        watching=Watching(
-            stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
-            fit=say_fit,
-            check=_say_check,
-            ready=say_doubts,
-        ),
-    )
+    with shown_fits(quiet=as_json) as fit:
+        found = run_study(
+            replace(setting, models=models, data=setting.data or _data_of(models)),
+            budget_named(budget_name),
+            asked,
+            norm=norm,
+            seed=seed,
+            scope=lambda_scope,
+            watching=Watching(
+                stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
+                fit=fit,
+                check=_say_check,
+                ready=say_doubts,
+            ),
+        )
     written = _report(setting.store, output)
     if as_json:
         shown = {**asdict(found), "reports": [str(path) for path in written]}

@@ -1,65 +1,125 @@
-"""Progress of a run on the terminal, with time left; quiet when standard error is not a terminal."""
+"""The one progress display of all long work: a bar with the time left on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..wording import duration, visible
 from .output import say
 
 if TYPE_CHECKING:
+    from ..running.policies import FitProgress
     from ..running.runner import Progress
+
+QUIET = 60.0  # seconds between two lines where there is no terminal, unless a tenth was done before
+
+
+class Display:
+    """How far one piece of work has come, on standard error.
+
+    The bar begins with the first update and goes away when all is done; work that begins again gets a bar of its own.
+    Without a terminal a line is written at every tenth of the way, and at least every minute.
+
+    Args:
+        verb: what is being done.
+        quiet: show nothing, as for --json.
+    """
+
+    def __init__(self, verb: str, *, quiet: bool = False) -> None:
+        self.verb, self._quiet = verb, quiet
+        self._terminal = not quiet and sys.stderr.isatty()
+        self._bar: Any = None
+        self._task: Any = None
+        self._done = self._total = 0.0
+        self._first = self._begun = self._spoken = 0.0
+
+    def update(self, done: float, total: float | None, label: str = "") -> None:
+        """Show that `done` of `total` is done; nothing where the total is not known."""
+        if self._quiet or not total:
+            return
+        now = time.monotonic()
+        if done < self._done or total != self._total:
+            self._first, self._begun, self._spoken = done, now, now
+        tenth = int(10 * done / total) > int(10 * self._done / total) and done > self._first
+        self._done, self._total = done, total
+        if self._terminal:
+            self._draw(label)
+        elif tenth or now - self._spoken >= QUIET:
+            self._spoken = now
+            left = (now - self._begun) / max(done - self._first, 1e-9) * (total - done)
+            about = f" ({label})" if label else ""
+            when = f", about {duration(left)} left" if done < total and done > self._first else ""
+            say(f"{self.verb}: {100 * done / total:.0f} %{about}{when}", err=True)
+
+    def note(self, text: str) -> None:
+        """Print a line of its own, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            say(text, err=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        self._done = self._total = 0.0
+
+    def _draw(self, label: str) -> None:
+        if self._bar is None:
+            self._bar = _bar(visible(self.verb))
+            self._task = self._bar.add_task("", total=self._total)
+            self._bar.start()
+        self._bar.update(self._task, total=self._total, completed=self._done, description=visible(label))
+        if self._done >= self._total:
+            self.close()
+
+
+def _bar(verb: str) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    def text(format_: str) -> TextColumn:
+        return TextColumn(format_, markup=False)
+
+    columns = (
+        text(verb.replace("{", "{{").replace("}", "}}")),
+        BarColumn(),
+        text("{task.percentage:3.0f} %"),
+    )
+    times = (TimeElapsedColumn(), text("left"), TimeRemainingColumn(), text("{task.description}"))
+    return Bar(*columns, *times, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def shown(verb: str, *, quiet: bool = False) -> Iterator[Display]:
+    """A display that ends with the block."""
+    display = Display(verb, quiet=quiet)
+    try:
+        yield display
+    finally:
+        display.close()
 
 
 @contextmanager
 def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """A callback for `runner.run` that draws a bar on standard error.
-
-    Args:
-        verb: what is being done, in front of the bar.
-        quiet: draw nothing, as for --json.
-    """
-    if quiet or not sys.stderr.isatty():
-        yield _silent if quiet else _once(verb)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(verb),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
+    """The same as a callback for `runner.run`."""
+    with shown(verb, quiet=quiet) as display:
 
         def update(progress: Progress) -> None:
-            bar.update(task, total=progress.cost, completed=progress.done_cost, description=progress.label)
+            if not progress.done_shards and not sys.stderr.isatty():
+                display.note(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.")
+            display.update(progress.done_cost, progress.cost, progress.label)
 
         yield update
 
 
-def _silent(_: Progress) -> None:
-    return
-
-
-def _once(verb: str) -> Callable[[Progress], None]:
-    """Say what is to do at the start, and a line at every tenth of it, where there is no terminal to draw on."""
-    tenth = 0
-
-    def update(progress: Progress) -> None:
-        nonlocal tenth
-        if progress.done_shards == 0:
-            say(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.", err=True)
-        reached = 10 * progress.done_cost // progress.cost if progress.cost else 10
-        if progress.done_shards and reached > tenth:
-            tenth = reached
-            say(f"{verb}: {10 * reached} % ({progress.label})", err=True)
-
-    return update
+@contextmanager
+def shown_fits(*, quiet: bool = False) -> Iterator[Callable[[FitProgress], None]]:
+    """The same as a callback for the fits of lambda policies."""
+    with shown("fitting on training images", quiet=quiet) as display:
+        yield lambda fit: display.update(fit.done, fit.steps, f"{fit.lam.text} for {fit.model.name}")

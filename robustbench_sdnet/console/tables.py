@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from .progress import shown_progress
 
 if TYPE_CHECKING:
     from ..answers.snapshot import Snapshot
-    from ..running.policies import FitProgress
     from ..running.ready import Ready
     from ..specs import Cell
 
@@ -159,19 +157,6 @@ def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:
         ):
             rounded = "" if saved.accuracy_8bit is None else f", rounded to 8 bits {saved.accuracy_8bit:.1%}"
             say(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
-
-
-def say_fit(fit: FitProgress) -> None:
-    """Say how far the fit of a policy has come, which takes a while once a model: a line that is written over, or where
-    there is no terminal one at the start and one at every fifth of the way."""
-    text = f"Fitting lambda policy {fit.lam.text} for {fit.model.name} on training images"
-    if fit.done:
-        left = fit.seconds / fit.done * (fit.steps - fit.done)
-        text += f": {fit.done / fit.steps:.0%}, {left:.0f} s left"
-    if sys.stderr.isatty():
-        say(f"\r\x1b[K{text}", nl=fit.done == fit.steps, err=True)
-    elif not fit.done or 5 * fit.done // fit.steps > 5 * (fit.done - 1) // fit.steps:
-        say(f"{text}.", err=True)
 
 
 def table(rows: Sequence[Record]) -> str:

@@ -8,16 +8,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from robustbench_sdnet.commands.train import (
-    Screen,
-    _without_devices,
-    duration,
-    quicker_text,
-    start_text,
-    train,
-)
+from robustbench_sdnet.commands.train import _without_devices, train
+from robustbench_sdnet.console.progress import Display
+from robustbench_sdnet.console.training import Screen, quicker_text, start_text
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training.recipes.recipe import load_recipe
+from robustbench_sdnet.wording import duration
 
 SETTINGS = ["--set", "train.epochs=1", "--set", "model.width=4", "--set", "train.threads=1"]
 
@@ -115,13 +111,13 @@ def test_without_a_terminal_a_line_a_minute_says_what_is_left(capsys, monkeypatc
 
     clock = iter([100.0, 130.0, 161.0, 170.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    screen = Screen(quiet=False)
+    screen = Screen(Display("train"))
     screen.show({**start_event(None), "resumed_at_step": 10, "steps_total": 100})
-    for step in (20, 40, 41):
+    for step in (17, 19, 19):
         screen.show({"event": "step", "step": step})
-    # 61 s for 30 steps, 60 to go
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step")]
-    assert lines == ["step 40 of 100, about 2 min left"]
+    # 61 s for 9 steps, 81 to go: 549 s
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train:")]
+    assert lines == ["train: 19 % (x), about 9 min left"]
 
 
 def test_data_and_limit_as_options(tiny_data, tmp_path):

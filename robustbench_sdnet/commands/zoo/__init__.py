@@ -9,8 +9,9 @@ import click
 
 from ...console import options
 from ...console.output import say, say_json
+from ...console.progress import shown
 from .importing import import_model
-from .models import export, shown_share, verify
+from .models import export, verify
 
 
 @click.group()
@@ -104,8 +105,8 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
     from ...files import sha256_of
     from ...zoo.shelf.fetch import fetch as bring
 
-    with shown_share("fetching", quiet=as_json) as update:
-        path = bring(source, place=place, sha256=sha256, on_progress=update)
+    with shown("fetch", quiet=as_json) as display:
+        path = bring(source, place=place, sha256=sha256, on_progress=display.update)
     if as_json:
         say(json.dumps({"source": source, "path": str(path), "sha256": sha256_of(path)}))
     else:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,20 +11,11 @@ import click
 
 from ...console import options
 from ...console.output import say, say_json, warn
+from ...console.progress import shown
 from ...errors import InputError
 from ...wording import counted
 
 _VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
-
-
-@contextmanager
-def shown_share(label: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on standard error for (done, total), on terminals; nothing where `quiet` or the total is unknown."""
-    bar: Any = click.progressbar(
-        length=100, label=label, file=sys.stderr, hidden=quiet or not sys.stderr.isatty()
-    )
-    with bar:
-        yield lambda done, total: bar.update(int(100 * done / total) - bar.pos) if total else None
 
 
 @click.command()
@@ -120,7 +108,7 @@ def _verified(
     doubt = training_doubt(card, images, root) if data else None
     if doubt and not insist:
         images, doubt = load(card.data, "test", root), None
-    with shown_share(f"verifying {card.name}", quiet) as update:
+    with shown(f"verify {card.name}", quiet=quiet) as display:
         verdict = measure(
             load_model(source, where),
             card,
@@ -129,7 +117,7 @@ def _verified(
             batch_size=batch_size,
             device=where,
             tolerance=tolerance,
-            on_progress=update,
+            on_progress=display.update,
         )
     warning = doubt and (
         f"Trained on other images than those of {doubt.asked} ({doubt.trained_on}): "

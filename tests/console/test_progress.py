@@ -1,0 +1,82 @@
+"""The one progress display: its lines without a terminal, and names that are no markup on one."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+import pytest
+
+from robustbench_sdnet.console.progress import Display, shown
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands until it is moved."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_at_every_tenth_with_what_is_left(capsys, clock):
+    with shown("corrupt") as display:
+        for done in range(0, 101, 5):
+            display.update(done, 100, "fog 3")
+            clock[0] += 6  # 1.2 s a part
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "corrupt: 10 % (fog 3), about 108 s left".replace("108 s", "2 min")
+    assert lines[-2:] == ["corrupt: 90 % (fog 3), about 12 s left", "corrupt: 100 % (fog 3)"]
+    assert len(lines) == 10
+
+
+def test_what_was_done_before_does_not_speed_it_up(capsys, clock):
+    display = Display("train")
+    display.update(50, 100)
+    clock[0] += 10
+    display.update(60, 100)
+    assert capsys.readouterr().err == "train: 60 %, about 40 s left\n"
+
+
+def test_a_line_a_minute_where_tenths_are_far_apart(capsys, clock):
+    display = Display("download")
+    for _ in range(3):
+        display.update(clock[0], 1e6)
+        clock[0] += 61
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_work_that_begins_again_is_timed_anew(capsys, clock):
+    display = Display("fit")
+    for done in (0, 2, 0, 1):
+        display.update(done, 2, "a")
+        clock[0] += 5
+    assert capsys.readouterr().err.splitlines() == ["fit: 100 % (a)", "fit: 50 % (a), about 5 s left"]
+
+
+def test_quiet_says_nothing_and_an_unknown_total_neither(capsys):
+    display = Display("x", quiet=True)
+    display.update(1, 2)
+    display.note("a")
+    Display("x").update(5, None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_names_are_no_markup_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with shown("verify {x} [/red]") as display:
+        display.update(1, 4, "a[/bold]\x07 {y}")
+        display.note("[link=x]note[/y]")
+        display.update(2, 4, "a[/bold]\x07 {y}")
+    text = terminal.getvalue()
+    assert "verify {x} [/red]" in text
+    assert "a[/bold]\\x07 {y}" in text
+    assert "[link=x]note[/y]" in text
+    assert "\x07" not in text
