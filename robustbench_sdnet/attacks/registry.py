@@ -112,35 +112,47 @@ _LIST = (
         choices={"variant": ("standard", "rand")},
         variant="standard",
     ),
+    _native("lean", "lean:lean", "pma, then short targeted APGD on the survivors"),
+    _native(
+        "lean+autoattack",
+        "lean:lean_autoattack",
+        "lean, then AutoAttack on the survivors",
+        norms=SQUARE_NORMS,
+    ),
 )
 
 ATTACKS: Mapping[str, AttackInfo] = MappingProxyType({info.name: info for info in _LIST})
 
 Stages = tuple[tuple[str, Mapping[str, Value]], ...]
 
+_STANDARD: Stages = (
+    ("apgd-ce", {"steps": 100}),
+    ("apgd-t", {"steps": 100, "targets": 9}),
+    ("fab-t", {"steps": 100, "targets": 9}),
+    ("square", {"steps": 5000}),
+)
+_LEAN: Stages = (("pma", {"steps": 100, "restarts": 2}), ("apgd-t", {"steps": 20, "targets": 9}))
+
 CHAINS: Mapping[str, Stages] = MappingProxyType(
     {
-        "autoattack": (
-            ("apgd-ce", {"steps": 100}),
-            ("apgd-t", {"steps": 100, "targets": 9}),
-            ("fab-t", {"steps": 100, "targets": 9}),
-            ("square", {"steps": 5000}),
-        ),
+        "autoattack": _STANDARD,
         "autoattack-rand": (
             ("apgd-ce", {"steps": 100, "eot": 20}),
             ("apgd-dlr", {"steps": 100, "eot": 20}),
         ),
+        "lean": _LEAN,
+        "lean+autoattack": (*_LEAN, *_STANDARD),
     }
 )
 """Attacks that are several stages, each of which runs on the survivors of the one before."""
 
-BY_NORM: Mapping[tuple[str, str, str], Mapping[str, Value]] = MappingProxyType(
+BY_NORM: Mapping[tuple[str, str], Mapping[str, Value]] = MappingProxyType(
     {
-        ("autoattack", "l1", "apgd-ce"): {"restarts": 5},
-        ("autoattack", "l1", "apgd-t"): {"targets": 5},
+        ("l1", "apgd-ce"): {"restarts": 5},
+        ("l1", "apgd-t"): {"targets": 5},
     }
 )
-"""What a stage does otherwise in a norm: (chain, norm, stage) to the options that change."""
+"""What AutoAttack's standard stages do otherwise in a norm: (norm, stage) to the options that change."""
 
 
 def chain(name: str, params: Mapping[str, Value], norm: str = "linf") -> Stages:
@@ -148,7 +160,15 @@ def chain(name: str, params: Mapping[str, Value], norm: str = "linf") -> Stages:
     found = f"{name}-rand" if params.get("variant") == "rand" else name
     if found not in CHAINS:
         return ((name, params),)
-    return tuple((stage, {**own, **BY_NORM.get((found, norm, stage), {})}) for stage, own in CHAINS[found])
+    return tuple(
+        (stage, {**own, **BY_NORM.get((norm, stage), {})} if (stage, own) in _STANDARD else own)
+        for stage, own in CHAINS[found]
+    )
+
+
+def last_stages(name: str) -> frozenset[str]:
+    """The attacks that end a chain, in any of its variants; empty for what is no chain."""
+    return frozenset(stages[-1][0] for found, stages in CHAINS.items() if found.removesuffix("-rand") == name)
 
 
 def attack_info(name: str) -> AttackInfo:

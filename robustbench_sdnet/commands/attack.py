@@ -48,6 +48,11 @@ PARAMETERS = options.gathered(
         help="Of autoattack: standard, or rand for models that draw random numbers.",
     ),
     click.option(
+        "--then",
+        type=click.Choice(["autoattack"]),
+        help="After lean: go on with the whole standard on what it left, which certifies the number.",
+    ),
+    click.option(
         "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
     ),
 )
@@ -149,6 +154,8 @@ def attack(
       sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --lambda 0.1:0.7:0.2 --limit 1000
       sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
       sdnet-bench attack pgd --lambda 0.1:0.7:0.2 --warm-start
+      sdnet-bench attack lean --limit 1000
+      sdnet-bench attack lean --then autoattack --limit 100
       sdnet-bench attack autoattack --limit 100 --verdicts
       sdnet-bench attack autoattack --variant rand
       sdnet-bench attack torchattacks:MIFGSM --steps 10
@@ -158,6 +165,8 @@ def attack(
     from ..planning.curves import eps_curve as curve
     from ..planning.matrices import check_warm_start
 
+    if "then" in given:
+        name = f"{name}+{given.pop('then')}"
     norm, budgets = questions.budgets(name, norm, curve(name, norm) if eps_curve else eps)
     specs = questions.attack_specs(name, budgets, norm, given, seed)
     if warm_start:

@@ -6,15 +6,15 @@ the whole; the stages before it are on the way there and no answer of their own.
 
 from __future__ import annotations
 
-from ..attacks.registry import CHAINS
+from ..attacks.registry import last_stages
 from ..specs import AttackSpec, CorruptionSpec
-
-_LAST_STAGES = frozenset(stages[-1][0] for stages in CHAINS.values())
 
 
 def is_stage(spec: AttackSpec | CorruptionSpec) -> bool:
     """Whether this is a stage of a chain before its last."""
-    return isinstance(spec, AttackSpec) and bool(spec.chain) and spec.name not in _LAST_STAGES
+    return (
+        isinstance(spec, AttackSpec) and bool(spec.chain) and spec.name not in last_stages(_base(spec.chain))
+    )
 
 
 def whole_name(spec: AttackSpec | CorruptionSpec) -> str:
@@ -26,3 +26,8 @@ def whole_name(spec: AttackSpec | CorruptionSpec) -> str:
 def chain_of(spec: AttackSpec | CorruptionSpec) -> str:
     """The chain that an attack is a stage of; an empty text for everything else."""
     return spec.chain if isinstance(spec, AttackSpec) else ""
+
+
+def _base(chain: str) -> str:
+    """A chain without the settings that it was shown with."""
+    return chain.partition("(")[0]

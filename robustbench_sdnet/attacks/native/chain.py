@@ -12,7 +12,7 @@ from torch import Tensor
 from ..engine.guards import usable
 from ..engine.passes import Classifier
 from ..engine.result import AttackResult
-from ..registry import ATTACKS, Value, chain, check_params
+from ..registry import ATTACKS, Value, attack_info, chain, check_params
 from .wrapper import Run, checked, nothing
 
 
@@ -32,7 +32,7 @@ def run_chain(
         Outcomes a sample. `broken_at` counts the steps of the stage that broke it, and `extra["stage"]` (n,)
         int64 says which one that was (-1: none, or misclassified from the start).
     """
-    options, norm = check_params(ATTACKS[name], params), run.get("norm", "linf")
+    options, norm = check_params(attack_info(name), params), run.get("norm", "linf")
     ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"))
     images, labels = usable(images), usable(labels)
     whole = nothing(images)
