@@ -7,9 +7,12 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from .member import Setting
+
+_SMALL = 64  # pixels a side: there many images at once are faster than one after another
 
 
 def jpeg_compression(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -30,38 +33,48 @@ def jpeg_compression(images: Tensor, _: dict[str, Tensor], setting: Setting) -> 
 
 
 def pixelate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, in its integers, which round after each axis.
+    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, which rounds after each axis."""
+    small = max(images.shape[1:3]) <= _SMALL and all(
+        2 * int(side * setting[0]) >= side for side in images.shape[1:3]
+    )
+    return (_by_gathers if small else _by_pillow)(images, setting[0])
 
-    Enlarging repeats whole pixels, so that an axis is a rounded mean of a few gathers.
-    """
-    result = images.to(torch.int32)
+
+def _by_pillow(images: Tensor, share: float) -> Tensor:
+    """One by one, on the CPU whatever the device; in whole numbers, and so the same on every machine."""
+    height, width = images.shape[1:3]
+    small = int(width * share), int(height * share)
+    found = np.empty(tuple(images.shape), np.uint8)
+    columns, rows = (_box_of(size, kept) for size, kept in ((width, small[0]), (height, small[1])))
+    for source, target in zip(images.cpu().numpy(), found, strict=True):
+        shrunk = np.asarray(Image.fromarray(source).resize(small, Image.Resampling.BOX))
+        shrunk.take(columns, 1).take(rows, 0, out=target)  # enlarging repeats whole pixels
+    return torch.from_numpy(found).to(images.device)
+
+
+def _by_gathers(images: Tensor, share: float) -> Tensor:
+    """The same where a box holds one or two pixels: an axis is one rounded mean of two gathers, since enlarging repeats
+    whole pixels."""
+    result = images.to(torch.int16)
     for axis in (2, 1):  # Pillow goes along rows first
         size = images.shape[axis]
-        members, weights, box = (
-            torch.from_numpy(index).to(images.device) for index in _boxes(size, int(size * setting[0]))
-        )
-        shape = [-1 if along == axis else 1 for along in range(4)]
-        total = torch.zeros_like(result.narrow(axis, 0, members.shape[1]), dtype=torch.int32)
-        for member, weight in zip(members, weights, strict=True):
-            total += result.index_select(axis, member) * weight.reshape(shape)
-        result = ((total + _HALF) >> _BITS).index_select(axis, box)
+        first, last = (torch.from_numpy(index).to(images.device) for index in _boxes(size, int(size * share)))
+        result = result.index_select(axis, first).add_(result.index_select(axis, last)).add_(1) >> 1
     return result.to(torch.uint8)
 
 
-_BITS = 22  # of Pillow's fixed point
-_HALF = 1 << (_BITS - 1)
-
-
 @lru_cache(maxsize=256)
-def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """The source pixels of each box and their weights, (most, small) each, and the box of each pixel, (size,)."""
+def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last source pixel of the box that each pixel ends up in, (size,) each."""
     scale = size / small
     centre = (np.arange(small) + 0.5) * scale
     first = np.maximum((centre - scale / 2 + 0.5).astype(np.int64), 0)
-    stop = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size)
-    members = first + np.arange((stop - first).max())[:, None]
-    place = (members - centre + 0.5) / scale
-    inside = (members < stop) & (place > -0.5) & (place <= 0.5)
-    weights = np.where(inside, (0.5 + (1 << _BITS) / inside.sum(0)).astype(np.int32), 0)
-    box = ((np.arange(size) + 0.5) * (small / size)).astype(np.int64)
-    return np.minimum(members, size - 1), weights.astype(np.int32), box
+    last = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size) - 1
+    box = _box_of(size, small)
+    return first[box], last[box]
+
+
+@lru_cache(maxsize=256)
+def _box_of(size: int, small: int) -> NDArray[np.int64]:
+    """(size,) the box that each pixel ends up in."""
+    return ((np.arange(size) + 0.5) * (small / size)).astype(np.int64)

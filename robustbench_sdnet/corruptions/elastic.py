@@ -29,18 +29,18 @@ def sample_elastic(
 def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """Bilinear both times; lengths grow with the image's shorter side."""
     alpha, sigma, reach, nominal = setting
-    height, width = images.shape[1:3]
+    height, width, channels = images.shape[1:]
     side = min(height, width)
     alpha, sigma, reach = (value * side / nominal for value in (alpha, sigma, reach))
-    planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    pixels = torch.nn.functional.pad(images, (0, 1)).to(torch.float32)  # a pixel is then one aligned load
     x, y = _affine(draws["points"].to(torch.float64) * reach, height, width)
-    planes = _bilinear(planes, x, y, "mirror")
+    pixels = _bilinear(pixels, x, y, "mirror")
     if alpha:
         smooth = smooth_field(draws["field"].reshape(-1, height, width), sigma).mul_(alpha)
         shift_x, shift_y = smooth.reshape(-1, 2, height, width).unbind(1)
         across, down = _grid(height, width, images.device)
-        planes = _bilinear(planes, across + shift_x, down + shift_y, "reflect")
-    return planes.clamp_(0, 255).permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+        pixels = _bilinear(pixels, across + shift_x, down + shift_y, "reflect")
+    return pixels[..., :channels].clamp(0, 255).to(torch.uint8).contiguous()
 
 
 def _affine(shifts: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -73,31 +73,28 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
     return across[None, :], torch.arange(height, dtype=torch.float64, device=device)[:, None]
 
 
-def _bilinear(planes: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
-    """Look up (n, c, h, w) float64 between pixels, at x and y (n, h, w), less than one image away from it."""
-    n, channels, height, width = planes.shape
-    flat = planes.reshape(-1)
+def _bilinear(pixels: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
+    """Look up (n, h, w, c) float32 between pixels, at x and y (n, h, w) float64."""
+    n, height, width, channels = pixels.shape
+    flat = pixels.reshape(-1, channels)
     left, top = x.floor(), y.floor()
-    right_share, bottom_share = ((share.to(torch.float32).reshape(n, 1, -1)) for share in (x - left, y - top))
+    right_share, bottom_share = ((share.to(torch.float32).reshape(-1, 1)) for share in (x - left, y - top))
     columns = [_inside(left.to(torch.int32) + step, width, mode) for step in (0, 1)]
-    rows = [_inside(top.to(torch.int32) + step, height, mode) * width for step in (0, 1)]
-    first = torch.arange(n * channels, dtype=torch.int32, device=planes.device) * (height * width)
-    first = first.reshape(n, channels, 1)
-
-    def look_up(row: Tensor, column: Tensor) -> Tensor:
-        index = (row + column).reshape(n, 1, -1) + first
-        return flat.index_select(0, index.reshape(-1)).reshape(n, channels, -1)
-
+    first = torch.arange(n, dtype=torch.int32, device=pixels.device).reshape(n, 1, 1) * (height * width)
+    rows = [_inside(top.to(torch.int32) + step, height, mode) * width + first for step in (0, 1)]
     halves = []
     for row in rows:
-        near, far = (look_up(row, column) for column in columns)
+        near, far = (flat.index_select(0, (row + column).reshape(-1)) for column in columns)
         halves.append(far.sub_(near).mul_(right_share).add_(near))
     upper, lower = halves
-    return lower.sub_(upper).mul_(bottom_share).add_(upper).reshape(planes.shape)
+    return lower.sub_(upper).mul_(bottom_share).add_(upper).reshape(pixels.shape)
 
 
 def _inside(index: Tensor, size: int, mode: str) -> Tensor:
-    """Reflect indices less than `size` outside: "mirror" leaves the edge out, "reflect" repeats it."""
+    """Reflect indices that are outside: "mirror" leaves the edge out, "reflect" repeats it."""
+    period = 2 * size - 2 if mode == "mirror" else 2 * size
+    if int(index.min()) <= -size or int(index.max()) >= 2 * size - 1:
+        index = index.remainder(period)
     if mode == "mirror":
         return (size - 1) - ((size - 1) - index.abs()).abs()
     index = torch.maximum(index, -1 - index)

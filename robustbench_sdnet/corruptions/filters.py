@@ -106,6 +106,7 @@ def smooth_field(fields: Tensor, sigma: float) -> Tensor:
     return rows @ across.T
 
 
+@lru_cache(maxsize=16)
 def _smoothing(size: int, sigma: float) -> Tensor:
     """(size, size) the Gaussian along an axis with a reflected border, as a matrix of multiples of 2^-28."""
     taps = _gaussian_taps(sigma, 3)

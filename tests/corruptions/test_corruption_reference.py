@@ -5,8 +5,10 @@ from __future__ import annotations
 import corruption_oracles as oracles
 import numpy as np
 import pytest
+import torch
 
 from robustbench_sdnet import corruptions
+from robustbench_sdnet.corruptions import digital
 from robustbench_sdnet.corruptions.parameters import setting
 from robustbench_sdnet.corruptions.weather import frost_textures
 
@@ -77,6 +79,29 @@ def test_equals_the_plain_implementation_with_other_tables(
     difference = compare(name, severity, photographs(1, *size), table)
     assert difference.max() <= (1 if name in (*NOT_EXACT, "defocus_blur") else 0)
     assert difference.mean() <= 0.02
+
+
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+def test_elastic_at_the_ends_of_its_range(severity: int) -> None:
+    """Corners pulled as far as they go, where the map leaves the image by more than its size."""
+    images = photographs(8, 96, 80)
+    draws = corruptions.sample(0, range(8), "elastic_transform", severity, size=(96, 80), table="imagenet")
+    draws["points"] = np.sign(draws["points"])
+    found = corruptions.apply(images, "elastic_transform", severity, draws=draws, table="imagenet")
+    values = setting("elastic_transform", severity, table="imagenet")
+    for image, one, points, field in zip(images, found, draws["points"], draws["field"], strict=True):
+        expected = oracles.elastic_transform(image, {"points": points, "field": field}, *values)
+        difference = np.abs(one.astype(int) - expected)
+        assert difference.max() <= 2
+        assert difference.mean() <= 0.02
+
+
+@pytest.mark.parametrize("size", [(224, 224), (224, 299), (131, 97)])
+@pytest.mark.parametrize("share", [0.95, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2])
+def test_pixelate_is_pillows_box_both_ways(size: tuple[int, int], share: float) -> None:
+    images = photographs(1, *size)
+    found = digital.pixelate(torch.from_numpy(images), {}, (share,)).numpy()
+    np.testing.assert_array_equal(found[0], oracles.pixelate(images[0], {}, share))
 
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
