@@ -69,11 +69,7 @@ def evaluate(
     """
     from .answers.frames import records
 
-    if table is not None:
-        check_table(table)
-    if not set(severities) <= {1, 2, 3, 4, 5}:
-        raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
-    names = _names(corruptions)
+    names = _names(corruptions, severities, table)
     attack_list = [spec for attack in attacks for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(models=models, data=data, **where)
@@ -262,8 +258,12 @@ def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 
 
-def _names(corruptions: str | Iterable[str]) -> str:
+def _names(corruptions: str | Iterable[str], severities: Sequence[int], table: str | None) -> str:
     """The corruptions as one text, known names and groups; a group is for the data to resolve."""
+    if table is not None:
+        check_table(table)
+    if not set(severities) <= {1, 2, 3, 4, 5}:
+        raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
     text = corruptions if isinstance(corruptions, str) else ",".join(corruptions)
     if text:
         expand(text)

@@ -14,9 +14,9 @@ from ..lambdas import Fixed, WithPolicy
 from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.predict import check_labels, predict
-from ..running.ready import prepare
+from ..running.ready import Ready, prepare
 from ..specs import Eps
-from ..zoo import describe_model, load_model
+from ..zoo import ModelCard, describe_model, load_model
 from . import diagnose
 from .doubts import training_doubt
 
@@ -71,14 +71,7 @@ def diagnose_model(
         InputError: an unknown name, an eps of 0, or a lambda for a model that has none.
         ModelError: the model failed.
     """
-    if eps.fraction == 0:
-        raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
-    card = describe_model(setting.models[0])
-    if lam is not None and not card.has_lambda:
-        raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
-    ready = prepare(
-        replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES), stored=False
-    )
+    card, ready = _ready(setting, eps, lam)
     data, worker, n = ready.data, ready.worker, ready.count
     images = to_images(data.images(0, n), worker.device)
     labels = torch.from_numpy(data.labels[:n]).to(worker.device)
@@ -108,9 +101,20 @@ def diagnose_model(
     except ModelError as error:
         raise ModelError(f"{card.name}: {error}") from error
     doubt = training_doubt(card, data, setting.data_root)
-    return Diagnosis(
-        card.name, f"{shown_name(data.name)} ({setting.split})", n, str(doubt) if doubt else None, findings
+    shown = f"{shown_name(data.name)} ({setting.split})"
+    return Diagnosis(card.name, shown, n, str(doubt) if doubt else None, findings)
+
+
+def _ready(setting: Setting, eps: Eps, lam: float | None) -> tuple[ModelCard, Ready]:
+    if eps.fraction == 0:
+        raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
+    card = describe_model(setting.models[0])
+    if lam is not None and not card.has_lambda:
+        raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
+    ready = prepare(
+        replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES), stored=False
     )
+    return card, ready
 
 
 def transfer_lambdas(deployed: float | None, trained: float | None) -> tuple[float, ...]:

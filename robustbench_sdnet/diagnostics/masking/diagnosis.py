@@ -61,11 +61,7 @@ def diagnose(
         InputError: an argument is out of range, or there are no images.
         ModelError: the model raised or returned logits that are not finite.
     """
-    if not eps > 0:
-        raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
-    if len(images) == 0:
-        raise InputError("Diagnostics need at least one image, got none.")
-    ball(norm, BUDGETED)
+    _check(len(images), eps, norm)
     ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
     model = tracked(model)
     subject = Subject(
@@ -86,6 +82,14 @@ def diagnose(
     found = {finding.check: finding for finding in made}
     skipped = "Not among the cheap checks; `sdnet-bench diagnose` makes them all."
     return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
+
+
+def _check(images: int, eps: float, norm: str) -> None:
+    if not eps > 0:
+        raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
+    if images == 0:
+        raise InputError("Diagnostics need at least one image, got none.")
+    ball(norm, BUDGETED)
 
 
 def _findings(
