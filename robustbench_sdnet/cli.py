@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "corrupt": ("corrupt", "Measure accuracy under corruptions, at every lambda asked for."),
         "attack": ("attack", "Measure accuracy under adversarial attacks, at every lambda asked for."),
         "diagnose": ("diagnose", "Check whether a model masks gradients."),
+        "visualize": ("visualize", "Show what a model keeps of images, layer by layer and lambda by lambda."),
         "study": ("study", "Answer the whole question of lambda for a model, in one run."),
         "report": ("report", "Draw the report from the store."),
         "status": ("status", "Show what the store holds and what is unfinished."),

@@ -10,7 +10,15 @@ from hypothesis import given, strategies as st
 from scipy import stats
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.statistics import binomial_tail, compare, exceeds_rare_rate, holm, mcnemar, wilson
+from robustbench_sdnet.statistics import (
+    binomial_tail,
+    compare,
+    exceeds_rare_rate,
+    holm,
+    mcnemar,
+    mean_interval,
+    wilson,
+)
 
 
 def test_wilson_of_half():
@@ -130,3 +138,14 @@ def test_rare_rate_needs_three_samples_and_the_test():
     assert exceeds_rare_rate(3, 100)
     assert not exceeds_rare_rate(5, 1000)
     assert exceeds_rare_rate(7, 1000)
+
+
+def test_a_mean_has_students_interval():
+    values = [0.3, 0.9, 0.4, 0.8, 0.55]
+    expected = stats.t.interval(0.9, 4, np.mean(values), stats.sem(values))
+    assert mean_interval(values, 0.9) == pytest.approx((np.mean(values), *expected), abs=1e-12)
+    # t of 2 degrees of freedom at 97.5 % is 4.302653; deviation 1, three values: 4.302653 / sqrt(3) = 2.484138.
+    assert mean_interval([1, 2, 3]) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
+    assert np.isnan(mean_interval([5])[1:]).all()
+    with pytest.raises(InputError, match="mean_interval needs values"):
+        mean_interval([])

@@ -9,6 +9,7 @@ import click
 from ..console.options import store_option
 from ..console.output import say
 from ..errors import InputError
+from ..reports.pictures import FOLDER
 
 
 @click.command(no_args_is_help=True)
@@ -25,8 +26,22 @@ from ..errors import InputError
     "--baseline", metavar="MODEL[@LAMBDA]", help="A model of the store that corruption errors are divided by."
 )
 @click.option("--with-cost", is_flag=True, help="Add seconds, memory, device and versions.")
+@click.option(
+    "--with-pictures",
+    is_flag=False,
+    flag_value=str(FOLDER),
+    type=click.Path(path_type=Path),
+    metavar="[DIR]",
+    help=f"Take in what 'visualize' wrote [default folder: {FOLDER}].",
+)
 def report(
-    to: str, format_name: str | None, store: str, output: Path | None, baseline: str | None, with_cost: bool
+    to: str,
+    format_name: str | None,
+    store: str,
+    output: Path | None,
+    baseline: str | None,
+    with_cost: bool,
+    with_pictures: Path | None,
 ) -> None:
     """Write the report of the store as FORMAT: markdown, html, latex, csv, json or outcomes (a row an image).
 
@@ -35,6 +50,7 @@ def report(
       sdnet-bench report to markdown
       sdnet-bench report to html --output report.html --with-cost
       sdnet-bench report to markdown --baseline resnet20
+      sdnet-bench report to html --with-pictures
       sdnet-bench report to csv > results.csv
     """
     from ..reports import FORMATS, report as write
@@ -42,7 +58,9 @@ def report(
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
-    written = write(store, format_name, output=output, baseline=baseline, with_cost=with_cost)
+    written = write(
+        store, format_name, output=output, baseline=baseline, with_cost=with_cost, with_pictures=with_pictures
+    )
     if isinstance(written, Path):
         say(f"Wrote {written}", err=FORMATS[format_name].is_data)
     else:

@@ -24,6 +24,7 @@ def report(
     output: str | Path | None = None,
     baseline: str | None = None,
     with_cost: bool = False,
+    with_pictures: str | Path | None = None,
 ) -> Path | str:
     """Write the report of a store. Two reports of the same answers are equal, byte for byte.
 
@@ -34,6 +35,7 @@ def report(
             beside the store, pictures into a folder `report-files` beside that.
         baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
         with_cost: add seconds, memory, device and versions. They differ from run to run.
+        with_pictures: a folder that `sdnet-bench visualize` wrote, whose pictures of the report's models are taken in.
 
     Returns:
         The path of the file, or the text where no file was written.
@@ -48,9 +50,12 @@ def report(
     chosen = FORMATS[to]
     if baseline is not None and chosen.is_data:
         raise InputError(f"A baseline changes nothing in {to}, which holds accuracies alone. Leave it out.")
+    if with_pictures is not None and chosen.is_data:
+        raise InputError(f"{to} holds no pictures. Write: sdnet-bench report to html --with-pictures")
     snapshot = Snapshot.read(store)
     target = Path(output) if output is not None else snapshot.folder / f"report{chosen.ending}"
-    content = chosen.render(snapshot, Options(target, baseline, with_cost))
+    pictures = None if with_pictures is None else Path(with_pictures)
+    content = chosen.render(snapshot, Options(target, baseline, with_cost, pictures))
     if chosen.is_data and output is None and isinstance(content, str):
         return content
     return write_whole(target, content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..answers.comparisons import comparisons
 from ..answers.rivals import rivals
@@ -15,6 +16,7 @@ from . import chapters
 from .conclusion import conclusion
 from .document import Document, Figure, Section
 from .lead import lead
+from .pictures import inside
 from .reading import read_results
 from .results import Results
 from .tables import provenance
@@ -29,15 +31,18 @@ READING = (
 )
 
 
-def build(snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = False) -> Document:
+def build(
+    snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = False, pictures: Path | None = None
+) -> Document:
     """The whole report.
 
     Args:
         baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
         with_cost: add a table of seconds, memory and passes.
+        pictures: a folder of `visualize`, for chapters on the inside of the report's models.
 
     Raises:
-        InputError: no such baseline.
+        InputError: no such baseline, or no pictures of these models.
     """
     found, compared = rows(snapshot), comparisons(snapshot)
     results = read_results(found)
@@ -50,6 +55,8 @@ def build(snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = 
         prefix = "" if len(results.data) == 1 else f"{data}: "
         sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)
     sections += chapters.comparisons(compared)
+    if pictures is not None:
+        sections += inside(pictures, {model for data in results.data for model in results.models(data)})
     ran = provenance.in_order(snapshot.answered)
     what = (
         provenance.model_table(ran),

@@ -26,11 +26,13 @@ class Options:
         target: the file it will be; pictures lie in a folder beside it.
         baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
         with_cost: add seconds, memory, device and versions.
+        pictures: a folder of `visualize` whose pictures of the report's models are taken in.
     """
 
     target: Path
     baseline: str | None = None
     with_cost: bool = False
+    pictures: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ def _document(
     """A format for readers: the document as text, and each figure as what `picture` makes of it."""
 
     def rendered(snapshot: Snapshot, options: Options) -> str:
-        document = build(snapshot, baseline=options.baseline, with_cost=options.with_cost)
+        document = build(
+            snapshot, baseline=options.baseline, with_cost=options.with_cost, pictures=options.pictures
+        )
         return render(document, lambda figure: picture(figure, options.target))
 
     return rendered

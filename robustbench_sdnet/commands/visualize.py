@@ -1,0 +1,190 @@
+"""`sdnet-bench visualize`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..console import options
+from ..console.output import say
+from ..errors import InputError
+from ..reports.pictures import FOLDER, slug, tables, write
+from ..specs import SEVERITIES, CorruptionSpec, LambdaSpec
+from ..wording import counted, shown
+
+
+def _depths(text: str) -> tuple[int, ...]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)) or len(part) > 9:
+            raise InputError(
+                f"--depth takes numbers from 0, a list or a range such as 0,2,4-6, got '{shown(text)}'."
+            )
+        found.update(range(int(first), min(int(last or first), 1000) + 1))
+    return tuple(sorted(found))
+
+
+def _corruption(text: str) -> CorruptionSpec:
+    from ..corruptions.registry import corruption_info
+
+    name, _, severity = text.partition("@")
+    info = corruption_info(name)
+    if severity not in map(str, SEVERITIES):
+        raise InputError(
+            f"--corruption takes NAME@SEVERITY with a severity from 1 to 5, got '{shown(text)}'."
+        )
+    return CorruptionSpec(name=info.name, severity=int(severity), version=info.version)
+
+
+@click.command(no_args_is_help=True)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@options.data_option
+@options.data_root_option
+@options.split_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=40,
+    show_default=True,
+    metavar="N",
+    help="Images to measure on; 10 are shown.",
+)
+@click.option(
+    "--depth",
+    "depths",
+    type=options.Parsed("0,2,4-6", _depths),
+    help="Where to make images again; 0 is after the stem [default: every depth that can be inverted].",
+)
+@options.lambda_options
+@click.option(
+    "--corruption",
+    type=options.Parsed("NAME@SEVERITY", _corruption),
+    default="gaussian_noise@5",
+    show_default=True,
+    help="A corruption to look at.",
+)
+@click.option(
+    "--attack",
+    default="pgd",
+    show_default=True,
+    metavar="NAME",
+    help="An attack to look at; noise of the same size is drawn beside it.",
+)
+@click.option(
+    "--eps",
+    metavar="EPS",
+    help="Its budget as a fraction or decimal [default: the norm's usual, 8/255 in linf].",
+)
+@options.norm_option
+@click.option(
+    "--method",
+    type=click.Choice(["inverse", "gradient"]),
+    default="inverse",
+    show_default=True,
+    help="Go back through dictionaries, or look for images with the same features (any model, slow).",
+)
+@click.option(
+    "--atoms",
+    type=click.Choice(["stem", "all"]),
+    default="stem",
+    show_default=True,
+    help="Whose dictionaries to draw.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=f"Where the pictures go [default: {FOLDER}/MODEL].",
+)
+@options.runs_option
+@options.seed_option
+@options.device_option
+@options.batch_size_option
+@options.json_option
+def visualize(
+    models: tuple[str, ...],
+    data: str | None,
+    data_root: str | None,
+    split: str,
+    limit: int,
+    depths: tuple[int, ...] | None,
+    lambdas: tuple[LambdaSpec, ...] | None,
+    lambda_scope: str,
+    corruption: CorruptionSpec,
+    attack: str,
+    eps: str | None,
+    norm: str,
+    method: str,
+    atoms: str,
+    output: Path | None,
+    runs: Path,
+    seed: int,
+    device: str,
+    batch_size: int | None,
+    as_json: bool,
+) -> None:
+    """Look inside MODELs: atoms, what each depth and lambda keeps of images, and how a perturbation grows.
+
+    Writes PNG pictures and index.html into --output, and prints the numbers with their 95 % intervals over images.
+    Depths beyond the stem need a network without shortcuts (train ... sdnet20_all --set model.shortcut=false), or
+    --method gradient. 'report to html --with-pictures' takes the pictures in.
+
+    \b
+    Examples:
+      sdnet-bench visualize digits/sdnet20-at
+      sdnet-bench visualize cifar10/sdnet20 cifar10/resnet20 --corruption fog@3 --attack pgd --eps 4/255
+      sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --lambda 0.1,0.5,1.0 --output inside
+      sdnet-bench visualize cifar10/resnet20 --method gradient --depth 0,4
+    """
+    from ..planning.questions import attack_specs, budgets
+
+    _, asked = budgets(attack, norm, eps)
+    if len(asked) != 1:
+        raise InputError(
+            f"visualize takes one attack with one budget, got '{attack}' at {len(asked)}. Give one --eps."
+        )
+    attacks = attack_specs(attack, asked, norm, seed=seed)
+    if len(attacks) != 1:
+        raise InputError(
+            f"visualize takes one attack, and {attack} is several. Take one of its stages, such as apgd-ce."
+        )
+    wrong = [lam.text for lam in lambdas or () if lam.fixed is None]
+    if wrong:
+        raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{wrong[0]}'.")
+    options.check_sources(models, data, device)
+    options.check_clean(data, "visualize")
+
+    from ..inside.look import Wanted, look
+    from ..planning.setting import Setting
+
+    setting = Setting(
+        models=models, data=data, data_root=data_root, split=split, limit=limit, device=device,
+        batch_size=batch_size, runs=runs,
+    )  # fmt: skip
+    wanted = Wanted(
+        depths=depths or (),
+        lambdas=tuple(lam.fixed for lam in lambdas or () if lam.fixed is not None),
+        scope=lambda_scope,
+        corruption=CorruptionSpec(**{**asdict(corruption), "seed": seed}),
+        attack=attacks[0],
+        method=method,
+        every_atom=atoms == "all",
+    )
+    album, pictures = look(
+        setting, wanted, lambda label: None if as_json else say(f"visualize: {label}", err=True)
+    )
+    paths = write(album, pictures, output or FOLDER / slug("-".join(album.models)))
+    if as_json:
+        files = [str(path) for path in paths]
+        click.echo(json.dumps({**asdict(album), "files": files}, indent=2))
+        return
+    from tabulate import tabulate
+
+    for title, columns, rows in tables(album.numbers):
+        say(f"{title}: {', '.join(album.models)} on {album.data}, {counted(album.images, 'image')}")
+        say(tabulate(rows, columns, disable_numparse=True))
+    say(f"Wrote {counted(len(pictures), 'picture')} and {paths[-1]}")

@@ -1,0 +1,109 @@
+"""Grids of images, grids of atoms, and the way of a perturbation, as matplotlib figures in the suite's look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from ..reports.pictures import Number
+from ..reports.plots.style import PALETTE, TEXT, new_figure, plain
+
+Pixels = NDArray[np.float32]
+_GAP = 2
+_STYLES = ("-", "--", ":", "-.")
+
+
+def clipped(images: Pixels) -> Pixels:
+    """(n, h, w, c) as they are, cut to [0, 1]."""
+    found: Pixels = np.clip(images, 0, 1).astype(np.float32)
+    return found
+
+
+def stretched(images: Pixels) -> Pixels:
+    """Each image and channel apart from 0 to 1; what is flat is grey."""
+    low, high = (pick(images, axis=(1, 2), keepdims=True) for pick in (np.min, np.max))
+    span = np.where(high > low, high - low, 1)
+    found: Pixels = np.where(high > low, (images - low) / span, 0.5).astype(np.float32)
+    return found
+
+
+def equalised(images: Pixels) -> Pixels:
+    """Stretched, then the histogram of each channel made even over 256 bins, by PIL's rule."""
+    eight_bit = (255 * stretched(images)).round().astype(np.uint8)
+    pictures = [ImageOps.equalize(Image.fromarray(pixels)) for pixels in eight_bit]
+    return np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
+
+
+def image_grid(rows: Sequence[tuple[str, Pixels]], width: float = 8.6) -> Figure:
+    """A row of images for every label ; all rows hold as many (n, h, w, 3) in [0, 1]."""
+    height = rows[0][1].shape[1]
+    zoom = max(1, math.ceil(64 / height))
+    strips = []
+    for _, images in rows:
+        large = np.kron(images, np.ones((1, zoom, zoom, 1), np.float32))
+        padded = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=1)
+        strips.append(np.concatenate(list(padded), axis=1))
+    whole = np.concatenate(strips)
+    figure = new_figure(width, 0.2 + (width - 1.6) * whole.shape[0] / whole.shape[1])
+    axes = figure.add_subplot()
+    axes.imshow(whole, interpolation="none")
+    axes.set_anchor("E")  # what is left over goes to the labels
+    tall = zoom * height + _GAP
+    labels = ["\n".join(line for part in label.splitlines() for line in wrap(part, 18)) for label, _ in rows]
+    axes.set_yticks([tall * row + tall / 2 for row in range(len(rows))], labels)
+    axes.set_xticks([])
+    plain(axes, grid=False)
+    axes.spines["bottom"].set_visible(False)
+    return figure
+
+
+def atom_grid(atoms: Pixels) -> Figure:
+    """A dictionary (d, c, k, k) from smooth atoms to fine ones: in colour for 3 channels, else their energy."""
+    ordered = atoms[np.argsort(roughness(atoms), kind="stable")]
+    if atoms.shape[1] == 3:
+        top = np.abs(ordered).max(axis=(1, 2, 3), keepdims=True)
+        pictures = (0.5 + ordered / (2 * np.where(top > 0, top, 1))).transpose(0, 2, 3, 1)
+    else:
+        energy = np.sqrt((ordered**2).sum(1))
+        pictures = np.repeat(stretched(energy[..., None]), 3, axis=3)
+    columns = min(len(pictures), 8 * math.ceil(math.sqrt(len(pictures)) / 5))
+    lacking = -len(pictures) % columns
+    pictures = np.concatenate([pictures, np.ones((lacking, *pictures.shape[1:]))]).astype(np.float32)
+    rows = [(str(start + 1), pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
+    return image_grid(rows, width=1.6 + 0.42 * columns)
+
+
+def roughness(atoms: Pixels) -> NDArray[np.float64]:
+    """(d,) energy of the differences of neighbours, over the energy of the atom."""
+    energy = sum((np.diff(atoms, axis=axis) ** 2).sum(axis=(1, 2, 3)) for axis in (2, 3))
+    return np.asarray(energy / np.maximum((atoms**2).sum(axis=(1, 2, 3)), 1e-12), np.float64)
+
+
+def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
+    """The relative change of the features against depth: a panel a model, a line a perturbation, bands of 95 %."""
+    figure = new_figure(max(4.6 * len(numbers), 5.2), 3.4)
+    panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
+    for axes, (model, found) in zip(panels, numbers.items(), strict=True):
+        for position, image in enumerate(dict.fromkeys(number.image for number in found)):
+            line = [number for number in found if number.image == image]
+            depths, colour = [number.depth for number in line], PALETTE[position % len(PALETTE)]
+            style = _STYLES[position % len(_STYLES)]
+            axes.plot(
+                depths, [number.mean for number in line], style, color=colour, label=image, marker="o", ms=3
+            )
+            if all(number.low is not None and number.high is not None for number in line):
+                ends = ([getattr(number, end) for number in line] for end in ("low", "high"))
+                axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)
+        axes.set_title(model, parse_math=False)
+        axes.set_xlabel("depth (0: after the stem)")
+        axes.set_ylim(bottom=0)
+        plain(axes)
+    panels[0].set_ylabel("relative change of the features")
+    panels[0].legend(frameon=False, fontsize=8, labelcolor=TEXT)
+    return figure

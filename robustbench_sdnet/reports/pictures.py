@@ -1,0 +1,197 @@
+"""Pictures of the inside of models as files: a page of their own, and chapters of a report that asks for them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..files import write_whole
+from ..wording import counted
+from .document import Document, Figure, Section, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+FOLDER = Path("runs/pictures")
+MANIFEST = "pictures.json"
+DPI = 160
+QUANTITIES = {
+    "error": "relative error",
+    "correlation": "correlation",
+    "active": "active, %",
+    "change": "change",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A picture that lies beside the manifest as `name`.png.
+
+    Attributes:
+        title: what it is of, with the model.
+        reading: how to read it, in a sentence or two.
+        alt: what it shows, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    reading: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """The mean over images of a quantity, with its 95 % interval (None for one image).
+
+    Attributes:
+        image: "clean", a corruption with its severity, or an attack with its eps.
+        quantity: one of `QUANTITIES`: |made - given| / |given|; correlation of what is made with the clean image;
+            share of the code that is not zero, in [0, 1]; |f(image) - f(clean)| / |f(clean)| of the features.
+    """
+
+    model: str
+    image: str
+    lam: float | None
+    depth: int
+    quantity: str
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Album:
+    """What one look inside showed: pages and numbers on the first `images` of a data set."""
+
+    models: tuple[str, ...]
+    data: str
+    images: int
+    pages: tuple[Page, ...]
+    numbers: tuple[Number, ...]
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
+
+
+def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write the pictures (PNG by page), the manifest and `index.html`; the page is the last of the paths.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    paths = [write_whole(folder / f"{name}.png", content) for name, content in pictures.items()]
+    paths.append(write_whole(folder / MANIFEST, json.dumps(asdict(album), indent=1)))
+    from .plots import style
+    from .writers import html
+
+    title = f"Inside {', '.join(album.models)}"
+    page = Document(title, tuple(sections(album, folder)))
+    text = html.render(page, lambda figure: style.to_svg(figure.draw(), figure.name))
+    return [*paths, write_whole(folder / "index.html", text)]
+
+
+def read(folder: Path) -> list[tuple[Path, Album]]:
+    """Every album in a folder and the folders in it.
+
+    Raises:
+        InputError: there is none, or one that is damaged.
+    """
+    found = sorted([*folder.glob(MANIFEST), *folder.glob(f"*/{MANIFEST}")])
+    if not found:
+        raise InputError(f"No pictures in {folder}. Make them first: sdnet-bench visualize MODEL")
+    return [(path.parent, _album(path)) for path in found]
+
+
+def inside(folder: Path, models: Container[str]) -> Iterator[Section]:
+    """A chapter for every album that shows one of some models.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = [
+        (place, album) for place, album in read(folder) if any(model in models for model in album.models)
+    ]
+    if not found:
+        raise InputError(
+            f"The pictures in {folder} show no model of this report. Run 'sdnet-bench visualize' on one."
+        )
+    for place, album in found:
+        images = counted(album.images, "image")
+        yield Section(f"Inside {', '.join(album.models)}", (f"On {album.data}, {images}.",))
+        yield from sections(album, place, level=3)
+
+
+def _album(path: Path) -> Album:
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        pages = tuple(Page(**page) for page in raw["pages"])
+        if lost := [page.name for page in pages if not (path.parent / f"{page.name}.png").is_file()]:
+            raise InputError(f"{path.parent} lacks {lost[0]}.png. Run 'sdnet-bench visualize' again.")
+        numbers = tuple(Number(**number) for number in raw["numbers"])
+        return Album(**{**raw, "models": tuple(raw["models"]), "pages": pages, "numbers": numbers})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"'{path}' is damaged. Run 'sdnet-bench visualize' again.") from None
+
+
+def sections(album: Album, folder: Path, *, level: int = 2) -> Iterator[Section]:
+    """A section a picture, and the numbers behind them."""
+    for page in album.pages:
+        figure = Figure(page.name, page.title, page.alt, partial(_drawn, folder / f"{page.name}.png"))
+        yield Section(page.title, (page.reading, figure), level)
+    for title, columns, table in tables(album.numbers):
+        note = f"Means over {counted(album.images, 'image')} of {album.data}, with 95 % intervals."
+        yield Section(title, (Table(columns, table, left=(0, 1), notes=(note,)),), level, folded=True)
+
+
+def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
+    """The numbers as texts: title, columns and rows, one table for what is made again and one for what changed."""
+    for title, wanted in (
+        ("What is made again, in numbers", ("error", "correlation", "active")),
+        ("How a perturbation grows, in numbers", ("change",)),
+    ):
+        rows: dict[tuple[str, str, str, str], dict[str, str]] = {}
+        for number in numbers:
+            if number.quantity in wanted:
+                lam = "-" if number.lam is None else f"{number.lam:g}"
+                row = rows.setdefault((number.model, number.image, lam, str(number.depth)), {})
+                row[number.quantity] = _text(number)
+        if rows:
+            columns = ("model", "image", "lambda", "depth", *(QUANTITIES[name] for name in wanted))
+            yield (
+                title,
+                columns,
+                tuple((*key, *(row.get(name, "-") for name in wanted)) for key, row in rows.items()),
+            )
+
+
+def _text(number: Number) -> str:
+    scale = 100 if number.quantity == "active" else 1
+    mean, low, high = (
+        None if value is None else scale * value for value in (number.mean, number.low, number.high)
+    )
+    return f"{mean:.3g}" if low is None or high is None else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _drawn(path: Path) -> Drawing:
+    """A picture as a figure that is nothing else."""
+    from matplotlib.image import imread
+
+    from .plots.style import new_figure
+
+    pixels = imread(path)
+    figure = new_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(pixels, interpolation="none", aspect="auto")
+    return figure
