@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from ..console import options
-from ..console.output import say
+from ..console.output import say, say_json
 from ..errors import InputError
+from ..planning.setting import Setting
 from ..reports.pictures import FOLDER, slug, tables, write
-from ..specs import SEVERITIES, CorruptionSpec, LambdaSpec
+from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec
 from ..wording import counted, shown
 
 
@@ -40,19 +40,24 @@ def _corruption(text: str) -> CorruptionSpec:
     return CorruptionSpec(name=info.name, severity=int(severity), version=info.version)
 
 
+def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
+    from ..planning.questions import attack_specs, budgets
+
+    _, asked = budgets(name, norm, eps)
+    if len(asked) != 1:
+        raise InputError(
+            f"visualize takes one attack with one budget, got '{name}' at {len(asked)}. Give one --eps."
+        )
+    found = attack_specs(name, asked, norm, seed=seed)
+    if len(found) != 1:
+        raise InputError(
+            f"visualize takes one attack, and {name} is several. Take one of its stages, such as apgd-ce."
+        )
+    return found[0]
+
+
 @click.command(no_args_is_help=True)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@options.data_option
-@options.data_root_option
-@options.split_option
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=40,
-    show_default=True,
-    metavar="N",
-    help="Images to measure on; 10 are shown.",
-)
 @click.option(
     "--depth",
     "depths",
@@ -67,19 +72,21 @@ def _corruption(text: str) -> CorruptionSpec:
     show_default=True,
     help="A corruption to look at.",
 )
-@click.option(
-    "--attack",
-    default="pgd",
-    show_default=True,
-    metavar="NAME",
-    help="An attack to look at; noise of the same size is drawn beside it.",
+@options.gathered(
+    "attack",
+    _attack,
+    click.option(
+        "--attack",
+        "name",
+        default="pgd",
+        show_default=True,
+        metavar="NAME",
+        help="An attack to look at; noise of the same size is drawn beside it.",
+    ),
+    click.option("--eps", metavar="EPS", help="Its budget [default: the norm's usual, 8/255 in linf]."),
+    options.norm_option,
+    options.seed_option,
 )
-@click.option(
-    "--eps",
-    metavar="EPS",
-    help="Its budget as a fraction or decimal [default: the norm's usual, 8/255 in linf].",
-)
-@options.norm_option
 @click.option(
     "--method",
     type=click.Choice(["inverse", "gradient"]),
@@ -100,36 +107,28 @@ def _corruption(text: str) -> CorruptionSpec:
     metavar="DIR",
     help=f"Where the pictures go [default: {FOLDER}/MODEL].",
 )
-@options.runs_option
-@options.seed_option
-@options.device_option
-@options.batch_size_option
+@options.setting_options(
+    only=("data", "data_root", "split", "limit", "runs", "device", "batch_size"),
+    limit={"default": 40, "help": "Images to measure on; 10 are shown."},
+    data={"help": "Data set [default: the one the first model was trained on]."},
+)
 @options.json_option
 def visualize(
     models: tuple[str, ...],
-    data: str | None,
-    data_root: str | None,
-    split: str,
-    limit: int,
     depths: tuple[int, ...] | None,
-    lambdas: tuple[LambdaSpec, ...] | None,
-    lambda_scope: str,
+    lambdas: tuple[LambdaSpec, ...],
     corruption: CorruptionSpec,
-    attack: str,
-    eps: str | None,
-    norm: str,
+    attack: AttackSpec,
     method: str,
     atoms: str,
     output: Path | None,
-    runs: Path,
-    seed: int,
-    device: str,
-    batch_size: int | None,
+    setting: Setting,
     as_json: bool,
 ) -> None:
     """Look inside MODELs: atoms, what each depth and lambda keeps of images, and how a perturbation grows.
 
-    Writes PNG pictures and index.html into --output, and prints the numbers with their 95 % intervals over images.
+    Writes PNG pictures and index.html into --output, and prints the numbers with their 95 % intervals over images. Without
+    --lambda it looks at the training lambda, 0.5 and 1.
     Depths beyond the stem need a network without shortcuts (train ... sdnet20_all --set model.shortcut=false), or
     --method gradient. 'report to html --with-pictures' takes the pictures in.
 
@@ -140,47 +139,28 @@ def visualize(
       sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --lambda 0.1,0.5,1.0 --output inside
       sdnet-bench visualize cifar10/resnet20 --method gradient --depth 0,4
     """
-    from ..planning.questions import attack_specs, budgets
-
-    _, asked = budgets(attack, norm, eps)
-    if len(asked) != 1:
-        raise InputError(
-            f"visualize takes one attack with one budget, got '{attack}' at {len(asked)}. Give one --eps."
-        )
-    attacks = attack_specs(attack, asked, norm, seed=seed)
-    if len(attacks) != 1:
-        raise InputError(
-            f"visualize takes one attack, and {attack} is several. Take one of its stages, such as apgd-ce."
-        )
-    wrong = [lam.text for lam in lambdas or () if lam.fixed is None]
+    wrong = [lam.text for lam in lambdas if lam.fixed is None]
     if wrong:
         raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{wrong[0]}'.")
-    options.check_sources(models, data, device)
-    options.check_clean(data, "visualize")
+    options.check_sources(models, setting.data, setting.device)
+    options.check_clean(setting.data, "visualize")
 
     from ..inside.look import Wanted, look
-    from ..planning.setting import Setting
 
-    setting = Setting(
-        models=models, data=data, data_root=data_root, split=split, limit=limit, device=device,
-        batch_size=batch_size, runs=runs,
-    )  # fmt: skip
     wanted = Wanted(
         depths=depths or (),
-        lambdas=tuple(lam.fixed for lam in lambdas or () if lam.fixed is not None),
-        scope=lambda_scope,
-        corruption=CorruptionSpec(**{**asdict(corruption), "seed": seed}),
-        attack=attacks[0],
+        lambdas=tuple(lam.fixed for lam in lambdas if lam.fixed is not None),
+        scope=lambdas[0].scope if lambdas else "stem",
+        corruption=replace(corruption, seed=attack.seed),
+        attack=attack,
         method=method,
         every_atom=atoms == "all",
     )
-    album, pictures = look(
-        setting, wanted, lambda label: None if as_json else say(f"visualize: {label}", err=True)
-    )
+    said = (lambda label: None) if as_json else (lambda label: say(f"visualize: {label}", err=True))
+    album, pictures = look(replace(setting, models=models), wanted, said)
     paths = write(album, pictures, output or FOLDER / slug("-".join(album.models)))
     if as_json:
-        files = [str(path) for path in paths]
-        click.echo(json.dumps({**asdict(album), "files": files}, indent=2))
+        say_json({**asdict(album), "files": [str(path) for path in paths]})
         return
     from tabulate import tabulate
 
