@@ -9,7 +9,7 @@ import click
 from ..console.options import store_option
 from ..console.output import say
 from ..errors import InputError
-from ..reports.pictures import FOLDER
+from ..planning.setting import PICTURES
 
 
 @click.command(no_args_is_help=True)
@@ -29,10 +29,10 @@ from ..reports.pictures import FOLDER
 @click.option(
     "--with-pictures",
     is_flag=False,
-    flag_value=str(FOLDER),
+    flag_value=str(PICTURES),
     type=click.Path(path_type=Path),
     metavar="[DIR]",
-    help=f"Take in what 'visualize' wrote [default folder: {FOLDER}].",
+    help=f"Take in what 'visualize' wrote [default folder: {PICTURES}].",
 )
 def report(
     to: str,

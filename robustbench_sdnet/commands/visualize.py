@@ -10,8 +10,7 @@ import click
 from ..console import options
 from ..console.output import say, say_json
 from ..errors import InputError
-from ..planning.setting import Setting
-from ..reports.pictures import FOLDER, slug, tables, write
+from ..planning.setting import PICTURES, Setting
 from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec
 from ..wording import counted, shown
 
@@ -105,7 +104,7 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help=f"Where the pictures go [default: {FOLDER}/MODEL].",
+    help=f"Where the pictures go [default: {PICTURES}/MODEL].",
 )
 @options.setting_options(
     only=("data", "data_root", "split", "limit", "runs", "device", "batch_size"),
@@ -127,10 +126,10 @@ def visualize(
 ) -> None:
     """Look inside MODELs: atoms, what each depth and lambda keeps of images, and how a perturbation grows.
 
-    Writes PNG pictures and index.html into --output, and prints the numbers with their 95 % intervals over images. Without
-    --lambda it looks at the training lambda, 0.5 and 1.
-    Depths beyond the stem need a network without shortcuts (train ... sdnet20_all --set model.shortcut=false), or
-    --method gradient. 'report to html --with-pictures' takes the pictures in.
+    Writes PNG pictures and index.html into --output, and prints the numbers with their 95 % intervals over images, at
+    the training lambda, 0.5 and 1 unless --lambda says otherwise. Depths beyond the stem need a network without
+    shortcuts (train ... sdnet20_all --set model.shortcut=false), or --method gradient. 'report to html --with-pictures'
+    takes the pictures in.
 
     \b
     Examples:
@@ -146,6 +145,7 @@ def visualize(
     options.check_clean(setting.data, "visualize")
 
     from ..inside.look import Wanted, look
+    from ..reports.pictures import slug, tables, write
 
     wanted = Wanted(
         depths=depths or (),
@@ -158,7 +158,7 @@ def visualize(
     )
     said = (lambda label: None) if as_json else (lambda label: say(f"visualize: {label}", err=True))
     album, pictures = look(replace(setting, models=models), wanted, said)
-    paths = write(album, pictures, output or FOLDER / slug("-".join(album.models)))
+    paths = write(album, pictures, output or PICTURES / slug("-".join(album.models)))
     if as_json:
         say_json({**asdict(album), "files": [str(path) for path in paths]})
         return

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from ..specs import DEFAULT_STORE
 
+PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
 CALIBRATION_IMAGES = 200  # of the training split, seen clean and at half of the 35 published noise levels
 
 

@@ -18,7 +18,6 @@ from .document import Document, Figure, Section, Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-FOLDER = Path("runs/pictures")
 MANIFEST = "pictures.json"
 DPI = 160
 QUANTITIES = {

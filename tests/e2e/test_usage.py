@@ -21,6 +21,7 @@ HELP = [
     ["data"],
     ["diagnose"],
     ["study"],
+    ["visualize"],
 ]
 WRONG = {
     "corupt": "Unknown command 'corupt'. Did you mean 'corrupt'",
