@@ -39,15 +39,24 @@ def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], da
     return load_recipe(recipe or DEFAULT_RECIPE, overrides, data=data)
 
 
-def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, resume: bool) -> Path:
+def choose_folder(
+    data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool, restarts: bool
+) -> Path:
     """The folder named, else a new one, else (to resume) the newest unfinished one of this data and
     architecture.
 
+    Args:
+        restarts: the processes may start again, and must find the run then.
+
     Raises:
-        InputError: nothing to resume.
+        InputError: nothing to resume, or no name where there must be one.
     """
     if output is not None:
         return path_of(output)
+    if restarts:
+        raise InputError(
+            "With --max-restarts, name --output: the processes must find the run when they start again."
+        )
     stem = f"{short_name(data)}-{arch}"
     if resume:
         found = [path.parent for path in runs.glob(f"{stem}-*/{PLAN}")]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ... import data as datasets
-from ...errors import InputError
 from ...files import alone_in
 from ...zoo.names import architecture
 from ..recipes.recipe import Recipe
@@ -40,16 +39,14 @@ def train(
     """Train a model and save it.
 
     Args:
-        data: name of a data set.
-        arch: name of an architecture.
+        data, arch: names of a data set and of an architecture.
         recipe: a name, the path of a YAML file, or a recipe; None is "published".
         overrides: "train.epochs" -> 30 and the like.
         output: the run's folder; None makes `runs/<data>-<arch>-<time>`, or finds the newest one to resume.
         resume: go on from the last state of the folder, from the beginning where none was saved yet. Processes that
             torchrun has started again do so in any case.
         device: "auto", "cpu", "cuda", "cuda:1".
-        data_root: folder of downloaded data.
-        runs: where run folders are made.
+        data_root, runs: folders of downloaded data, and of runs.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:
@@ -64,32 +61,28 @@ def train(
     datasets.check_name(data)
     wanted = folders.resolve_recipe(recipe, overrides or {}, data)
     rank, count, local_rank = distributed.world()
-    if output is None and distributed.may_restart():
-        raise InputError(
-            "With --max-restarts, name --output: the processes must find the run when they start again."
-        )
-    folder = folders.choose_folder(data, arch, output, Path(runs), resume)
+    restarts = distributed.may_restart()
+    folder = folders.choose_folder(data, arch, output, Path(runs), resume=resume, restarts=restarts)
     resume = folders.may_resume(folder, asked=resume, restarted=distributed.restarted())
     plan = folders.plan_run(folder, data, arch, wanted, explicit=bool(recipe or overrides), resume=resume)
     chosen = choose(device, plan.train, local_rank)
     plan = folders.settle(plan, chosen, count)
-    joined = distributed.join(chosen.device)
-    held = contextlib.ExitStack()
-    try:
-        if rank == 0:
-            held.enter_context(alone_in(folder))
-            folders.plan_run(folder, data, arch, plan, explicit=False, resume=resume)  # none came meanwhile
-        run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
-        state = load_state(folder, run.tell_damage) if resume else None
-        run.prepare(data_root, fresh=state is None)
-        if rank == 0:
-            folders.write_plan(folder, data, arch, plan)
-        distributed.wait_for_all()
-        run.restore(state)
-        return run.finish(begun)
-    except RuntimeError as error:
-        raise failure(error, folder, chosen) from error
-    finally:
-        held.close()
-        if joined:
-            distributed.leave()
+    with contextlib.ExitStack() as held:
+        if distributed.join(chosen.device):
+            held.callback(distributed.leave)
+        try:
+            if rank == 0:
+                held.enter_context(alone_in(folder))
+                folders.plan_run(
+                    folder, data, arch, plan, explicit=False, resume=resume
+                )  # none came meanwhile
+            run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
+            state = load_state(folder, run.tell_damage) if resume else None
+            run.prepare(data_root, fresh=state is None)
+            if rank == 0:
+                folders.write_plan(folder, data, arch, plan)
+            distributed.wait_for_all()
+            run.restore(state)
+            return run.finish(begun)
+        except RuntimeError as error:
+            raise failure(error, folder, chosen) from error
