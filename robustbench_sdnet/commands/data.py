@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from ..console import options
-from ..console.output import say
+from ..console.output import say, say_json
 from ..console.progress import shown
 from ..corruptions.registry import expand
-from ..data.registry import check_name, data_root as data_root_of
+from ..data.registry import data_root as data_root_of
 from ..errors import InputError
 from ..files import write_whole
+from ..planning.setting import Setting
 from ..wording import counted
 
-Update = Callable[[int, int | None, str], None]
-
 output_option = click.option(
-    "--output", type=click.Path(path_type=Path), required=True, metavar="PATH", help="Where to write."
+    "--output", type=options.PATH, required=True, metavar="PATH", help="Where to write."
 )
 corruption_option = click.option(
     "--corruption",
@@ -48,9 +45,7 @@ def data() -> None:
 @data.command()
 @click.argument("name", metavar="cifar10c|cifar100c")
 @options.data_root_option
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where [default: in the data root]."
-)
+@click.option("--output", type=options.PATH, metavar="DIR", help="Where [default: in the data root].")
 @options.json_option
 def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool) -> None:
     """Download CIFAR-10-C or CIFAR-100-C (2.9 GB) from Zenodo, check and unpack it.
@@ -69,16 +64,16 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     with shown("download", quiet=as_json) as display:
         files = fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
     if as_json:
-        say(json.dumps({"folder": str(folder), "files": files}))
+        say_json({"folder": str(folder), "files": files})
     else:
         say(f"{len(files)} files in {folder}. Use it with --data {name}:{folder}")
 
 
 @data.command()
 @click.argument("layout", type=click.Choice(["cifar10c", "cifar100c"]), metavar="cifar10c|cifar100c")
-@options.data_option
-@options.data_root_option
-@options.limit_option
+@options.setting_options(
+    only=("data", "data_root", "limit"), data={"help": "Clean images [default: cifar10 or cifar100]."}
+)
 @output_option
 @corruption_option
 @options.table_option
@@ -87,9 +82,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
 @options.json_option
 def generate(
     layout: str,
-    data: str | None,
-    data_root: str | None,
-    limit: int | None,
+    setting: Setting,
     output: Path,
     corruptions: str,
     table: str | None,
@@ -106,14 +99,12 @@ def generate(
       sdnet-bench data generate cifar10c --output cifar10c
       sdnet-bench data generate cifar10c --data npz:my.npz --corruption main --output my-c
     """
-    source = data or layout.removesuffix("c")
-    check_name(source)
     expand(corruptions)
     from ..corruptions.generation import generate as write
     from ..data import load
 
-    found = load(source, "test", root=data_root)
-    n = min(limit or len(found), len(found))
+    found = load(setting.data or layout.removesuffix("c"), "test", root=setting.data_root)
+    n = min(setting.limit or len(found), len(found))
     with shown("generate", quiet=as_json) as display:
         names = write(
             found.images(0, n),
@@ -127,14 +118,13 @@ def generate(
             report=lambda done: display.update(done.written, done.total, done.corruption),
         )
     if as_json:
-        say(json.dumps({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)}))
+        say_json({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)})
     else:
         say(f"{counted(n * 5 * len(names), 'image')} in {output}. Use them with --data {layout}:{output}")
 
 
 @data.command()
-@options.data_option
-@options.data_root_option
+@options.setting_options(only=("data", "data_root"), data={"default": "digits", "help": "Clean images."})
 @click.option("--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="How many.")
 @corruption_option
 @click.option(
@@ -152,8 +142,7 @@ def generate(
 )
 @output_option
 def show(
-    data: str | None,
-    data_root: str | None,
+    setting: Setting,
     count: int,
     corruptions: str,
     severities: tuple[int, ...],
@@ -168,14 +157,12 @@ def show(
     Example:
       sdnet-bench data show --data digits --output corruptions.png
     """
-    source = data or "digits"
-    check_name(source)
     names = expand(corruptions)
     kind = _picture_format(output)
     from ..corruptions.sheet import contact_sheet
     from ..data import load
 
-    images = load(source, "test", root=data_root).images(0, count)
+    images = load(setting.data or "digits", "test", root=setting.data_root).images(0, count)
     sheet = contact_sheet(images, names, severities, seed=seed, scale=scale, table=table)
     content = io.BytesIO()
     sheet.save(content, format=kind)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..console.options import device_option, seed_option
+from ..console.options import PATH, device_option, seed_option
 from ..console.output import say
 from ..console.progress import shown, shown_progress
 from ..console.training import Screen
@@ -21,7 +21,7 @@ EPS = "2/255,4/255,8/255,16/255"
 @click.command()
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PATH,
     default=Path("runs/quickstart"),
     show_default=True,
     metavar="DIR",

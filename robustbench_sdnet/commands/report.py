@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..console.options import store_option
+from ..console.options import PATH, store_option
 from ..console.output import say
 from ..errors import InputError
 from ..planning.setting import PICTURES
@@ -18,7 +18,7 @@ from ..planning.setting import PICTURES
 @store_option
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Where to write it [default: beside the store; csv and json: the terminal].",
 )

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
-from ..console.options import check_device, data_root_option, device_option, json_option, parse_pairs
+from ..console.options import PATH, gathered, json_option, parse_pairs, setting_options
 from ..console.output import say, say_json
 from ..console.progress import shown
 from ..console.training import Screen
+from ..planning.setting import Setting
+
+
+def _overrides(settings: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
+    """Recipe keys by name, as texts or numbers."""
+    short = {"train.seed": seed, "train.limit": limit}
+    given: dict[str, Any] = dict(parse_pairs(settings, "--set"))
+    return given | {key: value for key, value in short.items() if value is not None}
+
+
+OVERRIDES = gathered(
+    "overrides",
+    _overrides,
+    click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a recipe key; repeatable."
+    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Short for --set train.seed=N."),
+    click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Short for --set train.limit=N: the first N images.",
+    ),
+)
 
 
 @click.command(
@@ -21,45 +46,35 @@ from ..console.training import Screen
     "sdnet-bench train digits sdnet20 --recipe quickstart;  "
     "sdnet-bench train npz:own.npz sdnet20_all --set train.epochs=30 --set model.shortcut=false",
 )
-@click.argument("data")
+@click.argument("name", metavar="DATA")
 @click.argument("arch")
 @click.option("--recipe", metavar="NAME|FILE", help="A recipe or a YAML file [default: published].")
+@OVERRIDES
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a recipe key; repeatable."
+    "--output", type=PATH, metavar="DIR", help="The run's folder [default: runs/<data>-<arch>-<time>]."
 )
-@click.option("--output", metavar="DIR", help="The run's folder [default: runs/<data>-<arch>-<time>].")
 @click.option(
     "--resume", is_flag=True, help="Go on exactly where the run in --output (or the newest) stopped."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Short for --set train.seed=N.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Short for --set train.limit=N: the first N images.",
-)
-@click.option("--data", "source", metavar="NAME", help="Read the images from here instead, such as npz:PATH.")
 @click.option(
     "--devices", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs, or in N processes."
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
-@device_option
-@data_root_option
+@setting_options(
+    only=("data", "data_root", "device"),
+    data={"help": "Read the images from here instead, such as npz:PATH."},
+)
 @json_option
 def train(
-    data: str,
+    name: str,
     arch: str,
     recipe: str | None,
-    settings: tuple[str, ...],
-    output: str | None,
+    overrides: dict[str, Any],
+    output: Path | None,
     resume: bool,
-    seed: int | None,
-    limit: int | None,
-    source: str | None,
     devices: int | None,
     dry_run: bool,
-    device: str,
-    data_root: str | None,
+    setting: Setting,
     as_json: bool,
 ) -> int | None:
     """Train ARCH (resnet20, sdnet18, sdnet18_all, ...) on DATA (cifar10, digits, npz:PATH, ...).
@@ -70,67 +85,39 @@ def train(
     from ..training.recipes.recipe import load_recipe
     from ..zoo.nets.options import resolve_options
 
-    check_name(data)
-    if source is not None:
-        check_name(source)
-        data = source
-    check_device(device)
-    overrides: dict[str, Any] = dict(parse_pairs(settings, "--set"))
-    if seed is not None:
-        overrides["train.seed"] = seed
-    if limit is not None:
-        overrides["train.limit"] = limit
-    resolved = load_recipe(recipe or "published", overrides, data=data)
+    check_name(name)
+    images = setting.data or name
+    resolved = load_recipe(recipe or "published", overrides, data=images)
     resolve_options(arch, dict(resolved.model))
     if dry_run:
-        if as_json:
-            say_json(resolved.to_dict())
-            return None
-        import yaml
-
-        say(yaml.safe_dump(resolved.to_dict(), sort_keys=False), nl=False)
+        plan = resolved.to_dict()
+        say_json(plan) if as_json else say(yaml.safe_dump(plan, sort_keys=False), nl=False)
         return None
     if devices is not None and devices > 1 and "WORLD_SIZE" not in os.environ:
         from ..training.run.launch import launch
 
         return launch(devices, _without_devices(sys.argv[1:]))
-    _train(data, arch, recipe, overrides, output, resume, device, data_root, as_json)
-    return None
-
-
-def _train(
-    data: str,
-    arch: str,
-    recipe: str | None,
-    overrides: dict[str, Any],
-    output: str | None,
-    resume: bool,
-    device: str,
-    data_root: str | None,
-    as_json: bool,
-) -> None:
     from ..training.run.run import train as run
 
     first = os.environ.get("RANK", "0") == "0"
     with shown("train", quiet=not first) as display:
         result = run(
-            data,
+            images,
             arch,
             recipe=recipe,
             overrides=overrides,
             output=output,
             resume=resume,
-            device=device,
-            data_root=data_root,
+            device=setting.device,
+            data_root=setting.data_root,
             on_event=Screen(display).show,
         )
-    if not first:
-        return
-    if as_json:
-        say(json.dumps(result.to_dict()))
-    else:
+    if first and as_json:
+        say_json(result.to_dict())
+    elif first:
         say(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
         say(f"checkpoint {result.best}")
+    return None
 
 
 def _without_devices(arguments: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ import click
 from ..corruptions.member import TABLES
 from ..errors import InputError, unknown
 from ..planning.setting import Setting
+from ..reading.numbers import number
 from ..reading.paths import path_of
 from ..specs import NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
 
@@ -45,6 +46,7 @@ LAMBDAS = Parsed("lambda", parse_lambdas)
 LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
 
 PATH = Parsed("path", path_of)
+SHARE = Parsed("share", lambda text: number(text, "accuracies and tolerances are numbers from 0 to 1", 0, 1))
 
 
 def gathered(into: str, build: Callable[..., Any], *options: Option) -> Callable[[Function], Any]:
@@ -177,13 +179,15 @@ def check_sources(models: Sequence[str], data: str | None, device: str) -> None:
         InputError: an unknown name or a missing path.
     """
     from ..data import check_name
-    from ..zoo.names import check_source
 
     check_device(device)
     if data is not None:
         check_name(data)
-    for model in models:
-        check_source(model)
+    if models:
+        from ..zoo.names import check_source
+
+        for model in models:
+            check_source(model)
 
 
 def check_clean(data: str | None, what: str) -> None:

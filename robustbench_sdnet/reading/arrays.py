@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, SdnetBenchError
 from ..wording import shown
+from .archives import BROKEN
 from .paths import check_file
 
 NUMBERS = "biuf"  # kinds of arrays that are read: truth values, whole and real numbers
@@ -25,27 +24,6 @@ _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): npy.read_array_header_1_0,
     (2, 0): npy.read_array_header_2_0,
 }
-_BROKEN = (
-    *(
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        zlib.error,
-        tokenize.TokenError,
-        SyntaxError,
-        EOFError,
-        OSError,
-    ),
-    *(
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-        MemoryError,
-    ),
-)
 
 
 def open_npy(path: Path, error: type[SdnetBenchError] = DataError) -> NDArray[Any]:
@@ -67,7 +45,7 @@ def open_npy(path: Path, error: type[SdnetBenchError] = DataError) -> NDArray[An
             if not length:
                 return np.empty(shape, dtype)
             return np.memmap(path, dtype=dtype, mode="r", offset=stream.tell(), shape=shape, order=order)
-    except _BROKEN as failure:
+    except BROKEN as failure:
         raise error(f"{path} is no readable .npy file of a plain array ({_reason(failure)}).") from failure
 
 
@@ -100,15 +78,6 @@ def held_arrays(
         return tuple(name.removesuffix(".npy") for name in archive.namelist())
 
 
-def members(path: Path) -> tuple[str, ...]:
-    """The names in a zip archive whose checksums hold; none for any other file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(archive.namelist()) if archive.testzip() is None else ()
-    except _BROKEN:
-        return ()
-
-
 @contextmanager
 def _archive(source: Path | BinaryIO, where: str, error: type[SdnetBenchError]) -> Iterator[zipfile.ZipFile]:
     try:
@@ -116,7 +85,7 @@ def _archive(source: Path | BinaryIO, where: str, error: type[SdnetBenchError]) 
             check_file(source)
         with zipfile.ZipFile(source) as archive:
             yield archive
-    except _BROKEN as failure:
+    except BROKEN as failure:
         raise error(
             f"{where} is no readable .npz of plain arrays ({_reason(failure)}). Write it again with numpy.savez."
         ) from failure

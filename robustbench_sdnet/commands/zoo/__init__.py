@@ -10,8 +10,9 @@ import click
 from ...console import options
 from ...console.output import say, say_json
 from ...console.progress import shown
+from .exporting import export
 from .importing import import_model
-from .models import export, verify
+from .verifying import verify
 
 
 @click.group()
@@ -108,7 +109,7 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
     with shown("fetch", quiet=as_json) as display:
         path = bring(source, place=place, sha256=sha256, on_progress=display.update)
     if as_json:
-        say(json.dumps({"source": source, "path": str(path), "sha256": sha256_of(path)}))
+        say_json({"source": source, "path": str(path), "sha256": sha256_of(path)})
     else:
         say(f"{source} is at {path}")
 

@@ -73,7 +73,7 @@ def add_to_zoo(
     checkpoint: str | Path,
     name: str,
     *,
-    recipe: str,
+    recipe: str | None = None,
     accuracy: float | None = None,
     robust: Mapping[str, float] | None = None,
     note: str = "",
@@ -86,7 +86,7 @@ def add_to_zoo(
     Args:
         checkpoint: a run's folder, a checkpoint or a name of the zoo.
         name: "data/model"; an entry of that name is replaced.
-        recipe: name of the recipe it was trained with.
+        recipe: name of the recipe it was trained with; None: what the checkpoint states.
         accuracy: clean test accuracy in [0, 1] of the exported weights; None: what the checkpoint states.
         robust: summary of robust accuracies.
         note: one line for readers.
@@ -100,7 +100,9 @@ def add_to_zoo(
     data = check_zoo_name(name)
     file = f"{name.replace('/', '-')}.safetensors"
     target = (index.parent / "weights" if folder is None else Path(folder)) / file
-    stated = read_card(own_checkpoint(str(checkpoint))).accuracy if accuracy is None else accuracy
+    own = read_card(own_checkpoint(str(checkpoint)))
+    stated = own.accuracy if accuracy is None else accuracy
+    trained = own.recipe if isinstance(own.recipe, str) else (own.recipe or {}).get("name", "own")
     if stated is None:
         raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
     card = export_model(checkpoint, target, name=name, data=data, accuracy=stated, dtype=dtype)
@@ -115,7 +117,7 @@ def add_to_zoo(
         name=name,
         arch=card.arch,
         data=data,
-        recipe=recipe,
+        recipe=recipe or trained,
         accuracy=round(stated, 6),
         sha256=sha256_of(target),
         source=f"{'weights' if folder is None else Path(folder).name}/{file}",

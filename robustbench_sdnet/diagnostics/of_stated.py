@@ -1,0 +1,64 @@
+"""Whether a model is as accurate as its card says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ..data import load
+from ..errors import InputError
+from ..planning.setting import Setting
+from ..running.device import pick_device
+from ..zoo.loading import load_model
+from ..zoo.names import describe_model
+from ..zoo.shelf.publish import verify
+from .doubts import training_doubt
+
+
+def verify_model(
+    source: str,
+    setting: Setting,
+    *,
+    tolerance: float,
+    insist: bool,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Evaluate a model again and compare with its stated accuracy.
+
+    Args:
+        source: what `load_model` takes.
+        setting: its data (None: what the model was trained on), limit, batch size and device.
+        tolerance: what the accuracy on all test images may differ from the stated one.
+        insist: on the setting's data, for a model that was trained on other images too; else such a one keeps its own.
+
+    Returns:
+        The fields of `zoo.shelf.publish.Finding`, and `other_data`, a line on a model that was trained on other images.
+
+    Raises:
+        InputError: an unknown name, or no data to measure on.
+        ModelError: the model failed.
+    """
+    card = describe_model(source)
+    if not (setting.data or card.data):
+        raise InputError(f"'{source}' does not say what it was trained on. Give --data.")
+    device = pick_device(setting.device)
+    images = load(setting.data or card.data, "test", setting.data_root)
+    doubt = training_doubt(card, images, setting.data_root) if setting.data else None
+    if doubt and not insist:
+        images, doubt = load(card.data, "test", setting.data_root), None
+    found = verify(
+        load_model(source, device),
+        card,
+        images,
+        limit=setting.limit,
+        batch_size=setting.batch_size or 250,
+        device=device,
+        tolerance=tolerance,
+        on_progress=on_progress,
+    )
+    warning = doubt and (
+        f"Trained on other images than those of {doubt.asked} ({doubt.trained_on}): "
+        "what is stated is for its own test images."
+    )
+    return {**asdict(found), "other_data": warning}
