@@ -101,6 +101,24 @@ _LIST = (
         targets=9,
     ),
     _native(
+        "fmn",
+        "fmn:fmn",
+        "gradient steps in a ball that closes in on the boundary",
+        norms=("linf", "l2", "l1", "l0"),
+        minimal_norm=True,
+        steps=100,
+        step_size=1.0,
+        gamma=0.05,
+    ),
+    _native(
+        "sigma-zero",
+        "sigma_zero:sigma_zero",
+        "few pixels, by a smooth count of them",
+        norms=("l0",),
+        minimal_norm=True,
+        steps=1000,
+    ),
+    _native(
         "square", "square:square", "random search with squares", norms=SQUARE_NORMS, steps=5000, p_init=0.8
     ),
     _native("pma", "pma:pma", "sign steps on the margin of probabilities", steps=100, restarts=2),

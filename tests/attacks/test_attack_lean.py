@@ -75,7 +75,7 @@ def test_no_attack_reports_less_than_the_exact_robust_accuracy(small):
     assert 5 < int(exact.sum()) < 25
     for name in ATTACKS:
         params = {"square": {"steps": 300}, "fab-t": {"steps": 20}, "apgd-t": {"steps": 40}}.get(name, {})
-        if name not in CHAINS:
+        if name not in CHAINS and "linf" in ATTACKS[name].norms:
             found = attacks.run(name, model, images, labels, eps=EPS, params=params)
             assert bool(found.robust[exact].all()), name
     found = attacks.lean(model, images, labels, eps=EPS)

@@ -16,7 +16,7 @@ from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.diagnostics import diagnose
 from robustbench_sdnet.errors import GradientWarning, ModelError
 
-GRADIENT = ("fgsm", "pgd", "pma", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "autoattack")
+GRADIENT = ("fgsm", "pgd", "pma", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "fmn", "lean", "autoattack")
 LIBRARY = ("torchattacks:PGD", "torchattacks:APGD", "foolbox:LinfPGD", "foolbox:L2DeepFoolAttack")
 EPS = 0.05
 
@@ -94,7 +94,9 @@ def test_inference_mode_changes_no_number(problem, name):
         assert torch.equal(inside.robust, distance > 1.5 * EPS)
 
 
-@pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", *LIBRARY[:3]])
+@pytest.mark.parametrize(
+    "name", ["fgsm", "pgd", "pma", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "fmn", *LIBRARY[:3]]
+)
 def test_a_gradient_of_zero_is_counted_and_said(problem, name):
     model, images, labels, _ = problem
     with pytest.warns(GradientWarning, match="zero or not finite on 30 of 30 images.*square"):

@@ -1,0 +1,180 @@
+"""Fast minimum-norm attack (Pintor et al. 2021, arXiv:2102.12827): a ball that closes in on the boundary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..engine.ball import Ball, column
+from ..engine.losses import margin, negative_margin
+from ..engine.passes import Classifier, Passes
+from ..engine.result import AttackResult
+from ..engine.search import Rows, State, Step
+from .wrapper import Run, attack, positive, run_native
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+STEP_SHARE, GAMMA_END = 0.01, 0.001
+"""Where the cosines of the step size (over its start) and of gamma end."""
+
+CONVERGED = 1e-3
+"""A sample leaves when its distance fell by less than this share in a fifth of the steps, in their second half."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How the radius moves in a norm with a gradient: by shares of itself, at first as far as the loss is flat.
+
+    Attributes:
+        dual: order of the dual norm.
+    """
+
+    dual: float
+
+    def first(self, radius: Tensor, gamma: Tensor, distance: Tensor, gap: Tensor, gradient: Tensor) -> Tensor:
+        """While nothing was found: the linearised boundary and a little beyond, where rounding cannot hold it back.
+
+        It never falls: what [0, 1] cuts off a step would else be taken off the radius again.
+        """
+        slope: Tensor = torch.linalg.vector_norm(gradient.flatten(1), self.dual, dim=1)
+        planned = (distance + gap / slope.clamp_min(1e-12)) * (1 + GAMMA_END)
+        return torch.maximum(planned, self.farther(radius.nan_to_num(posinf=0.0), gamma))
+
+    def farther(self, radius: Tensor, gamma: Tensor) -> Tensor:
+        return radius * (1 + gamma)
+
+    def nearer(self, radius: Tensor, gamma: Tensor) -> Tensor:
+        return radius * (1 - gamma)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How the radius moves in l0: by one pixel at least, from one on."""
+
+    def first(self, radius: Tensor, gamma: Tensor, distance: Tensor, gap: Tensor, gradient: Tensor) -> Tensor:
+        return self.farther(radius.nan_to_num(posinf=0.0), gamma)
+
+    def farther(self, radius: Tensor, gamma: Tensor) -> Tensor:
+        return torch.maximum(radius + 1, (radius * (1 + gamma)).floor())
+
+    def nearer(self, radius: Tensor, gamma: Tensor) -> Tensor:
+        return torch.minimum(radius - 1, (radius * (1 - gamma)).floor()).clamp_min(1)
+
+
+RADII: Mapping[str, Lengths | Pixels] = MappingProxyType(
+    {"linf": Lengths(1), "l2": Lengths(2), "l1": Lengths(math.inf), "l0": Pixels()}
+)
+
+
+@dataclass(frozen=True)
+class FmnSearch:
+    """With eps None the smallest perturbation is sought, else any inside the ball."""
+
+    ball: Ball
+    radii: Lengths | Pixels
+    eps: float | None
+    length: int
+    step_size: float
+    gamma: float
+    attempts: int = 1
+    targeted: bool = False
+    returns_last: bool = False
+
+    @property
+    def minimal(self) -> bool:
+        return self.eps is None
+
+    def begin(self, rows: Rows) -> State:
+        nothing = torch.full_like(rows.images[:, 0, 0, 0], torch.inf)
+        zero = torch.zeros_like(rows.labels)
+        return {"x": rows.images, "k": zero, "radius": nothing, "best": nothing, "mark": nothing}
+
+    def step(self, passes: Passes, rows: Rows, state: State) -> Step:
+        x, k = state["x"], state["k"]
+        logits, gradient = passes.gradient(x, lambda z, index: negative_margin(z, rows.labels[index]))
+        gap, distance = margin(logits, rows.labels), self.ball.lengths(x - rows.images)
+        wrong = gap < 0
+        state["best"] = torch.where(wrong, torch.minimum(state["best"], distance), state["best"])
+        annealed = (1 + (math.pi * k / self.length).cos()).to(x.dtype) / 2
+        state["radius"] = self._radius(rows, state, wrong, gap, distance, gradient, annealed)
+        size = self.step_size * (STEP_SHARE + (1 - STEP_SHARE) * annealed)
+        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(1e-12)
+        moved = x + column(size / norm, x) * gradient
+        state["x"] = self.ball.project(moved, rows.images, state["radius"])
+        state["k"] = k + 1
+        done = (state["k"] >= self.length) | self._converged(state)
+        if self.eps is None:
+            return Step(x, logits, state["k"], done, wrong, torch.where(wrong, distance, torch.inf))
+        return Step(x, logits, state["k"], done, distance <= self.eps)
+
+    def _radius(
+        self,
+        rows: Rows,
+        state: State,
+        wrong: Tensor,
+        gap: Tensor,
+        distance: Tensor,
+        gradient: Tensor,
+        annealed: Tensor,
+    ) -> Tensor:
+        gamma = GAMMA_END + (self.gamma - GAMMA_END) * annealed
+        radius, best = state["radius"], state["best"]
+        outside = torch.where(
+            best < torch.inf,
+            self.radii.farther(radius, gamma),
+            self.radii.first(radius, gamma, distance, gap.abs(), gradient),
+        )
+        inside = torch.minimum(self.radii.nearer(radius, gamma), best)
+        largest = self.ball.lengths(torch.maximum(rows.images, 1 - rows.images))
+        return torch.minimum(torch.where(wrong, inside, outside), largest)
+
+    def _converged(self, state: State) -> Tensor:
+        """(m,) bool; the distance is compared at every fifth of the steps, from the middle on."""
+        k, best = state["k"], state["best"]
+        looks = k % max(self.length // 5, 1) == 0
+        still = looks & (2 * k > self.length) & (best < torch.inf) & (best >= (1 - CONVERGED) * state["mark"])
+        state["mark"] = torch.where(looks, best, state["mark"])
+        return still
+
+
+@attack
+def fmn(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float | None,
+    steps: int = 100,
+    step_size: float = 1.0,
+    gamma: float = 0.05,
+    **run: Unpack[Run],
+) -> AttackResult:
+    """Find small perturbations: gradient steps inside a ball that shrinks after a success and grows after a failure.
+
+    Args:
+        eps: radius that counts as a success; None seeks the smallest perturbation of each sample, and
+            `extra["distance"]` (n,) holds its norm (0 misclassified from the start, infinity nothing found).
+        norm: "linf", "l2", "l1" or "l0", the number of pixels.
+        steps: at most this many gradient steps; a sample whose distance has converged leaves earlier.
+        step_size: Euclidean length of the first step; the last is a hundredth of it.
+        gamma: share by which the radius changes at first.
+
+    Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
+    """
+    length = positive("steps", steps)
+    return run_native(
+        lambda ball, seed: FmnSearch(ball, RADII[ball.name], eps, length, step_size, gamma),
+        model,
+        images,
+        labels,
+        eps=eps,
+        norms=RADII,
+        **run,
+    )

@@ -1,0 +1,67 @@
+"""Minimal-norm attacks: FMN and sigma-zero against exact distances and foolbox's FMN."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attack_networks import Linear, linear_problem
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.errors import InputError
+
+FOOLBOX = {"linf": "LInfFMNAttack", "l2": "L2FMNAttack", "l1": "L1FMNAttack", "l0": "L0FMNAttack"}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_fmn_finds_the_exact_distance_of_a_linear_model(norm):
+    model, images, labels, distance = linear_problem(5, (3, 4, 5), 12, 0.02, norm)
+    found = attacks.fmn(model, images, labels, eps=None, norm=norm, steps=100)
+    assert bool((found.extra["distance"] >= distance * (1 - 1e-9)).all())
+    assert bool((found.extra["distance"] <= 1.002 * distance).all())
+    assert found.backwards < 12 * 100, "samples whose distance has converged leave"
+    assert not bool(found.robust.any())
+
+
+@pytest.mark.parametrize("norm", list(FOOLBOX))
+def test_fmn_is_as_near_as_foolbox_at_no_more_passes(hardened, norm):
+    model, images, labels = (part[:50] if isinstance(part, torch.Tensor) else part for part in hardened)
+    ours = attacks.fmn(model, images, labels, eps=None, norm=norm, steps=60)
+    name = f"foolbox:{FOOLBOX[norm]}"
+    theirs = attacks.run(name, model, images, labels, eps=None, norm=norm, params={"steps": 60})
+    assert ours.extra["distance"].median() <= 1.02 * theirs.extra["distance"].median()
+    assert ours.forwards + ours.backwards <= theirs.forwards + theirs.backwards
+    assert bool(torch.isfinite(ours.extra["distance"]).all())
+
+
+def fewest_pixels(model, images, labels):
+    """Two classes: the pixels that gain most go to black or white, all channels, until the gap is closed."""
+    away = (model.weight[1 - labels] - model.weight[labels]).reshape(images.shape)
+    gains = torch.where(away > 0, away * (1 - images), -away * images).sum(1).flatten(1)
+    gap = (model(images).gather(1, labels[:, None]) - model(images).gather(1, 1 - labels[:, None]))[:, 0]
+    reached = gains.sort(dim=1, descending=True).values.cumsum(1) > gap[:, None]
+    return torch.where(reached.any(1), reached.long().argmax(1) + 1, 10_000)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("fmn", 200), ("sigma-zero", 400)])
+def test_few_pixels_are_found(name, steps):
+    model = Linear(2, (3, 5, 5), seed=4).double()
+    images = torch.rand(16, 3, 5, 5, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    labels = model(images).argmax(1)
+    exact = fewest_pixels(model, images, labels)
+    found = attacks.run(
+        name, model, images, labels, eps=None, norm="l0", params={"steps": steps}, batch_size=5
+    )
+    distance = found.extra["distance"]
+    assert bool((distance >= exact).all())
+    assert float((distance - exact).mean()) <= 1.0
+    changed = (found.images != images).any(1).flatten(1).sum(1)
+    assert torch.equal(changed.double(), distance)
+
+
+def test_a_budget_counts_what_lies_within_it():
+    model, images, labels, distance = linear_problem(3, (3, 4, 4), 10, 0.02, "l2")
+    found = attacks.fmn(model, images, labels, eps=0.02, norm="l2")
+    clear = (distance / 0.02 - 1).abs() > 0.01
+    assert torch.equal(found.robust[clear], (distance > 0.02)[clear])
+    with pytest.raises(InputError, match=r"Unknown norm 'l2'.*Known: l0"):
+        attacks.sigma_zero(model, images, labels, eps=None, norm="l2")
