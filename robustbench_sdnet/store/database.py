@@ -96,6 +96,8 @@ class Database:
                     raise StoreError(self._account(verb, error)) from None
                 self._engine.dispose()
                 time.sleep(0.5)
+            except UnicodeDecodeError:  # SQLite's account of what is damaged quotes it
+                raise StoreError(self._damaged(verb, "it holds what is no text")) from None
             except SQLAlchemyError as error:
                 raise StoreError(f"Cannot {verb} the store {self.shown}: {_first_line(error)}.") from None
 
@@ -145,6 +147,9 @@ class Database:
             refused = StoreError(self._account("read", error))
             if not isinstance(error.orig, sqlite3.OperationalError) or "locked" in str(error.orig):
                 raise refused from None
+        except UnicodeDecodeError:
+            engine.dispose()
+            raise StoreError(self._damaged("read", "it holds what is no text")) from None
         try:
             if not log.exists() or not log.stat().st_size:
                 return _read_only_engine(self.url, path, "mode=ro&immutable=1")
@@ -157,14 +162,21 @@ class Database:
 
     def _account(self, verb: str, error: DBAPIError) -> str:
         """What went wrong and what to do about it; "safe" is said only where the store itself is sound."""
-        start = f"Cannot {verb} the store {self.shown}: {_first_line(error.orig or error)}."
+        reason = _first_line(error.orig or error)
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
-            return f"{start} The file is damaged, or no store: restore a copy, or name another --store."
+            return self._damaged(verb, reason)
+        start = f"Cannot {verb} the store {self.shown}: {reason}."
         if verb == "open":
-            return f"{start} Check the address and the permissions."
+            return f"{start} Check the address, the disk and the permissions."
         waited = f" Waited {self.patience:.0f} s for the server." if self._went_away(error) else ""
         safe = " Finished shards are safe; check" if verb == "write" else " Check"
         return f"{start}{waited}{safe} the disk, the permissions and the server, then run the same command again."
+
+    def _damaged(self, verb: str, reason: str) -> str:
+        return (
+            f"Cannot {verb} the store {self.shown}: {reason}. "
+            "The file is damaged, or no store: restore a copy, or name another --store."
+        )
 
     def _went_away(self, error: DBAPIError) -> bool:
         """Whether a PostgreSQL server is stopping, starting, full, or not there; or undid the transaction by itself."""

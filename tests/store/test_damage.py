@@ -225,7 +225,7 @@ def test_every_reader_refuses_a_damaged_shard(path):
         assert store.ranges()[CELL.id] == [(0, 4)]
 
 
-@pytest.mark.parametrize("flips", [150, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("flips", [150, pytest.param(2000, marks=pytest.mark.slow)])
 def test_a_flipped_bit_anywhere_in_the_file_never_gives_another_answer(path, tmp_path, flips):
     whole = {
         (stored.id, shard.start): (shard.stop, shard.cost, shard.outcome.encode())
@@ -247,3 +247,13 @@ def test_a_flipped_bit_anywhere_in_the_file_never_gives_another_answer(path, tmp
                 assert whole[stored.id, shard.start] == (shard.stop, shard.cost, shard.outcome.encode())
     assert len(said) > flips / 10, "most of so small a file is empty"
     assert not any("Finished shards are safe" in line for line in said)
+
+
+def test_a_file_whose_own_account_of_its_damage_is_no_text_is_damaged(path):
+    raw = path.read_bytes()
+    at = raw.index(b"CREATE TABLE verdicts")
+    path.write_bytes(raw[:at] + b"CREATE T\xcc" + raw[at + 9 :])
+    with pytest.raises(StoreError, match=r"it holds what is no text\. The file is damaged"):
+        reading(path)
+    with pytest.raises(StoreError, match=r"it holds what is no text\. The file is damaged"):
+        Store(f"sqlite:///{path}")
