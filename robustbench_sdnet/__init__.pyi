@@ -14,7 +14,11 @@ from .evaluation import diagnose as diagnose, evaluate as evaluate, study as stu
 from .inside import codes as codes, dictionary as dictionary, reconstruct as reconstruct
 from .reports import report as report
 from .zoo import (
+    Coding as Coding,
     build_model as build_model,
+    csc1d as csc1d,
+    csc2d as csc2d,
+    csc_linear as csc_linear,
     has_lambda as has_lambda,
     import_checkpoint as import_checkpoint,
     load_model as load_model,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..console import options
-from ..console.output import say, say_json
+from ..console.output import say, say_json, warn
 from ..errors import InputError
 from ..planning.setting import PICTURES, Setting
 from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec
@@ -159,6 +159,8 @@ def visualize(
     said = (lambda label: None) if as_json else (lambda label: say(f"visualize: {label}", err=True))
     album, pictures = look(replace(setting, models=models), wanted, said)
     paths = write(album, pictures, output or PICTURES / slug("-".join(album.models)))
+    for doubt in album.doubts:
+        warn(doubt)
     if as_json:
         say_json({**asdict(album), "files": [str(path) for path in paths]})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from .. import attacks
 from ..attacks.engine.balls import ball
 from ..corruptions import corrupt
 from ..data.tensors import to_images
+from ..diagnostics.doubts import training_doubts
 from ..draws import Draws
-from ..errors import InputError, ModelError
+from ..errors import GradientWarning, InputError, ModelError
 from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..reports.pictures import Album, Number, Page, slug
@@ -101,10 +103,14 @@ def look(
     pages: list[Drawn] = []
     numbers: list[Number] = []
     ways: dict[str, list[Number]] = {}
+    doubts = [*ready.notes, *training_doubts(ready.models, ready.data, setting.data_root)]
     for spec in ready.models:
         with named_errors(spec.name):
             on_step(f"{spec.name}: attack")
-            subject = _subject(ready, spec, wanted)
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always", GradientWarning)
+                subject = _subject(ready, spec, wanted)
+            doubts += [f"{spec.name}, {wanted.attack.name}: {one.message}" for one in heard]
             on_step(f"{spec.name}: depths and lambdas")
             made, ways[spec.name] = _numbers(subject, ready.worker.batch_size)
             numbers += [*made, *ways[spec.name]]
@@ -118,6 +124,7 @@ def look(
         images=ready.count,
         pages=tuple(page for page, _ in pages),
         numbers=tuple(numbers),
+        doubts=tuple(doubts),
     )
     return album, {page.name: style.to_png(figure) for page, figure in pages}
 

@@ -66,13 +66,18 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """What one look inside showed: pages and numbers on the first `images` of a data set."""
+    """What one look inside showed: pages and numbers on the first `images` of a data set.
+
+    Attributes:
+        doubts: a line for whatever makes them mean less than they seem to.
+    """
 
     models: tuple[str, ...]
     data: str
     images: int
     pages: tuple[Page, ...]
     numbers: tuple[Number, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def slug(name: str) -> str:
@@ -135,7 +140,15 @@ def _album(path: Path) -> Album:
         if lost := [page.name for page in pages if not (path.parent / f"{page.name}.png").is_file()]:
             raise InputError(f"{path.parent} lacks {lost[0]}.png. Run 'sdnet-bench visualize' again.")
         numbers = tuple(Number(**number) for number in raw["numbers"])
-        return Album(**{**raw, "models": tuple(raw["models"]), "pages": pages, "numbers": numbers})
+        return Album(
+            **{
+                **raw,
+                "models": tuple(raw["models"]),
+                "doubts": tuple(raw["doubts"]),
+                "pages": pages,
+                "numbers": numbers,
+            }
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -144,6 +157,8 @@ def _album(path: Path) -> Album:
 
 def sections(album: Album, folder: Path, *, level: int = 2) -> Iterator[Section]:
     """A section a picture, and the numbers behind them."""
+    if album.doubts:
+        yield Section("Doubts", album.doubts, level)
     for page in album.pages:
         figure = Figure(page.name, page.title, page.alt, partial(_drawn, folder / f"{page.name}.png"))
         yield Section(page.title, (page.reading, figure), level)

@@ -222,6 +222,29 @@ def test_atoms_are_sorted_from_smooth_to_fine() -> None:
     assert drawing.roughness(atoms)[1] == 0 < drawing.roughness(atoms)[0]
 
 
+def test_an_attack_that_gets_no_gradient_and_other_data_are_said(made: Path) -> None:
+    model = settled("sdnet20", num_classes=10, input_size=32)
+    model.linear.weight.data.zero_()
+    (made / "runs/flat").mkdir()
+    rs.save_model(model, made / "runs/flat/last.safetensors", data="cifar10")
+    found = run(
+        made,
+        "visualize",
+        "runs/flat",
+        "--data",
+        "digits",
+        "--limit",
+        4,
+        "--device",
+        "cpu",
+        "--output",
+        "flat",
+    )
+    assert "Warning: flat was trained on cifar10, not on digits." in found.stderr
+    assert "Warning: flat, pgd: The first gradient is zero or not finite on 4 of 4 images" in found.stderr
+    assert "The first gradient is zero" in (made / "flat/index.html").read_text()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width: int) -> None:

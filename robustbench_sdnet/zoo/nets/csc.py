@@ -176,12 +176,35 @@ def csc2d(
 def csc1d(
     channels: int, atoms: int, *, length: int, kernel: int = 3, stride: int = 1, coding: Coding | None = None
 ) -> SparseCoding:
-    """A layer on signals (n, channels, length); codes are (n, atoms, length / stride). `kernel` is odd."""
+    """A sparse coding layer on 1-D signals, such as audio: a drop-in for `nn.Conv1d` with padding.
+
+    Args:
+        channels: of the signal.
+        atoms: channels of the code.
+        length: of the signals that the step size is computed on; others can be coded too.
+        kernel: length of an atom, odd.
+        stride: between two places of an atom.
+        coding: lambda, steps and the like; None for the published ones.
+
+    Returns:
+        A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride), in training mode; call
+        `zoo.refresh_step_sizes` on the model after training.
+    """
     coding, operator = coding or Coding(), Convolutional(1, stride, kernel // 2)
     return SparseCoding((atoms, channels * coding.n_dict, kernel), (length,), operator, coding)
 
 
 def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> SparseCoding:
-    """A layer on vectors (n, features) or tokens (n, tokens, features); codes have `atoms` entries."""
+    """A sparse coding layer on vectors or token sequences: a drop-in for `nn.Linear`.
+
+    Args:
+        features: entries of a vector or token.
+        atoms: entries of a code.
+        coding: lambda, steps and the like; None for the published ones.
+
+    Returns:
+        A layer from (n, features) or (n, tokens, features) to non-negative codes with `atoms` entries, in training
+        mode; call `zoo.refresh_step_sizes` on the model after training.
+    """
     coding = coding or Coding()
     return SparseCoding((atoms, features * coding.n_dict), (), Linear(), coding)
