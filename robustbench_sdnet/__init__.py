@@ -12,5 +12,8 @@ The names below are imported when they are first used, so that `import robustben
 from lazy_loader import attach_stub
 
 from .version import VERSION as __version__  # noqa: F401
+from .waiting import wait_briefly
+
+wait_briefly()
 
 __getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

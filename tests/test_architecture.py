@@ -13,7 +13,18 @@ from robustbench_sdnet.cli import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "robustbench_sdnet"
 FLOORS = (
-    {"errors", "draws", "wording", "statistics", "reading", "files", "download", "interrupts", "version"},
+    {
+        "errors",
+        "draws",
+        "wording",
+        "statistics",
+        "reading",
+        "files",
+        "download",
+        "interrupts",
+        "version",
+        "waiting",
+    },
     {"specs"},
     {"data", "corruptions", "zoo"},
     {"lambdas", "attacks"},

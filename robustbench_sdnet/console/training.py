@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +50,6 @@ def start_text(event: Event) -> str:
     ]
     if event["resumed_at_step"]:
         lines.append(f"resumed at step {event['resumed_at_step']} of {event['steps_total']}")
-    if options.threads > 1 and os.getloadavg()[0] > (os.cpu_count() or 1):
-        lines.append(
-            "other programs keep these cores busy: --set train.threads=1 can be many times faster here"
-        )
     seconds = event["seconds"]
     if seconds is not None:
         lines.append(f"this will take about {duration(seconds)} on this device")

@@ -81,13 +81,6 @@ def test_start_says_how_long_and_names_the_quicker_recipe():
     assert "fewer epochs" in start_text(start_event(22 * 3600.0, recipe="fast"))
 
 
-@pytest.mark.parametrize(("load", "threads", "said"), [(99.0, 2, True), (99.0, 1, False), (0.1, 2, False)])
-def test_a_busy_machine_is_pointed_out(monkeypatch, load, threads, said):
-    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
-    event = {**start_event(None), "recipe": load_recipe("fast", {"train.threads": threads})}
-    assert ("train.threads=1" in start_text(event)) is said
-
-
 def test_quicker_counts_the_adversarys_passes():
     # pgd-at: 110 epochs of 11 passes; fast-at: 15 of two
     text = quicker_text(110 * 11 * 60.0, load_recipe("pgd-at").train)
