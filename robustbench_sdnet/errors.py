@@ -42,6 +42,10 @@ class WriteError(SdnetBenchError):
     """A file cannot be written: the disk is full, the folder may not be written, or is none."""
 
 
+class EngineError(SdnetBenchError):
+    """The workers of a run cannot be started or reached."""
+
+
 class StoreError(SdnetBenchError):
     """The result store cannot be opened, read or written, or holds nothing to report."""
 

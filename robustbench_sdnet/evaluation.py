@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,8 @@ def evaluate(
     cells = corruption_plan(ready, corruption_list, chosen)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
-    answer(ready, cells, setting, on_progress=on_progress)
+    with closing(ready.engine):
+        answer(ready, cells, setting, on_progress=on_progress)
     return records(setting.store)
 
 

@@ -15,6 +15,7 @@ from ..errors import InputError, unknown
 from ..planning.setting import Setting
 from ..reading.numbers import number
 from ..reading.paths import path_of
+from ..running.engines import check_engine
 from ..specs import NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -84,6 +85,8 @@ def setting_option(name: str, **changes: Any) -> Option:
         shown["type"] = click.Choice(asked["choices"])
     elif "low" in asked:
         shown["type"] = click.IntRange(min=asked["low"])
+    elif "above" in asked:
+        shown["type"] = click.FloatRange(min=asked["above"], min_open=True)
     elif asked.get("path"):
         shown["type"] = PATH
     shown |= {
@@ -111,6 +114,7 @@ def setting_options(
 
 def _setting(**given: Any) -> Setting:
     setting = Setting(**given)
+    check_engine(setting.engine)
     check_sources(setting.models, setting.data, setting.device)
     return setting
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..wording import duration, visible
+from ..wording import counted, duration, visible
 from .output import say
 
 if TYPE_CHECKING:
     from ..running.policies import FitProgress
     from ..running.runner import Progress
 
+NAMED = 4  # workers whose work is told
 QUIET = 60.0  # seconds between two lines where there is no terminal, unless a tenth was done before
 
 
@@ -109,13 +110,26 @@ def shown(verb: str, *, quiet: bool = False) -> Iterator[Display]:
 def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
     """The same as a callback for `runner.run`."""
     with shown(verb, quiet=quiet) as display:
+        began = time.monotonic()
+        said = False
 
         def update(progress: Progress) -> None:
-            if not progress.done_shards and not sys.stderr.isatty():
+            nonlocal said
+            if not said and not sys.stderr.isatty():
                 display.note(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.")
-            display.update(progress.done_cost, progress.cost, progress.label)
+            said = True
+            label = _crew(progress, time.monotonic() - began) if progress.doing else progress.label
+            display.update(progress.done_cost, progress.cost, label)
 
         yield update
+
+
+def _crew(progress: Progress, seconds: float) -> str:
+    """How many workers there are, how fast they are together, and what the first of them do."""
+    busy = [f"{where}: {what or 'waits'}" for where, what in progress.doing]
+    more = f", and {len(busy) - NAMED} more" if len(busy) > NAMED else ""
+    rate = progress.done_shards / max(seconds, 1e-9)
+    return f"{counted(len(busy), 'worker')}, {rate:.1f} shards/s; {'; '.join(busy[:NAMED])}{more}"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 
 from ..planning import questions
@@ -79,7 +79,7 @@ def answer_study(
     attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
     ready = replace(ready, count=attacked)
     before = _stored(setting.store)
-    with watching.stage("attacks") as update:
+    with watching.stage("attacks") as update, closing(ready.engine):
         ready = answer_some(ready, attacks, update)
     _diagnose(ready, attacks, setting.store, before, budget, watching.check)
     return list(dict.fromkeys([*cells, *attacks])), ready.failed

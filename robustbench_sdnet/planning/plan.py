@@ -26,6 +26,19 @@ class Task:
         """Sample passes at the most, for progress and time left."""
         return (self.stop - self.start) * sum(passes(cell) for cell in self.cells)
 
+    @property
+    def label(self) -> str:
+        """What it is about: an attack belongs to one cell, a corruption to all models and lambdas at once."""
+        cell = self.cells[0]
+        perturbation = cell.perturbation
+        if not isinstance(perturbation, AttackSpec):
+            return perturbation.label + (f" {perturbation.severity}" if perturbation.severity else "")
+        parts = [perturbation.label]
+        parts += [f"eps {perturbation.eps}"] if perturbation.eps else []
+        parts += [f"lambda {cell.lam.text}"] if cell.lam else []
+        parts += [f"made at {cell.lam_attack.text}"] if cell.kind == "transfer" and cell.lam_attack else []
+        return f"{', '.join(parts)} on {cell.model.name}"
+
 
 def corruption_cells(
     models: Sequence[ModelSpec],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ..errors import InputError
 from ..specs import DEFAULT_STORE
 
 PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
@@ -26,7 +28,11 @@ class Where(TypedDict, total=False):
         data_root: where data sets lie.
         runs: the folder of runs.
         repair: drop what is damaged in the store and answer it anew; without it a damaged store is refused.
-        engine: where the work is done: "local", this process.
+        engine: where the work is done: "local", this process, or "ray", workers on one machine or many.
+        ray_address: of a Ray cluster, "auto" or "HOST:PORT"; None for RAY_ADDRESS, else for one of its own here.
+        workers: how many; None for one a GPU, else one a group of `threads_per_worker` cores.
+        gpus_per_worker: 0.25 puts four workers on a GPU; None for a whole one.
+        threads_per_worker: of each on a CPU, 1 where None; the last bits of answers depend on it.
     """
 
     store: str
@@ -39,6 +45,10 @@ class Where(TypedDict, total=False):
     runs: str | Path
     repair: bool
     engine: str
+    ray_address: str | None
+    workers: int | None
+    gpus_per_worker: float | None
+    threads_per_worker: int | None
 
 
 def _option(flag: str, text: str, **more: Any) -> Mapping[str, Any]:
@@ -115,5 +125,46 @@ class Setting:
             choices=("auto", "float32", "bfloat16"),
         ),
     )
-    engine: str = "local"
+    engine: str = field(
+        default="local",
+        metadata=_option(
+            "--engine",
+            "local: this process, one device; ray: many, here or in a cluster.",
+            metavar="NAME",
+        ),
+    )
+    ray_address: str | None = field(
+        default=None,
+        metadata=_option(
+            "--ray-address",
+            "auto or HOST:PORT of a Ray cluster [default: $RAY_ADDRESS, else a Ray of its own here].",
+            metavar="ADDRESS",
+        ),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=_option("--workers", "With ray [default: one a GPU, else one a core].", metavar="N", low=1),
+    )
+    gpus_per_worker: float | None = field(
+        default=None,
+        metadata=_option("--gpus-per-worker", "0.25: four share one [default: 1].", metavar="SHARE", above=0),
+    )
+    threads_per_worker: int | None = field(
+        default=None,
+        metadata=_option(
+            "--threads-per-worker", "Threads, and cores, of each [default: 1].", metavar="N", low=1
+        ),
+    )
     calibration_images: int = CALIBRATION_IMAGES
+
+    def __post_init__(self) -> None:
+        if self.engine == "ray":
+            if importlib.util.find_spec("ray") is None:
+                raise InputError("--engine ray needs Ray: pip install 'robustbench-sdnet[ray]'")
+            return
+        for name in ("ray_address", "workers", "gpus_per_worker", "threads_per_worker"):
+            if getattr(self, name) is not None:
+                flag = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{flag} needs --engine ray: the {self.engine} engine is this process alone."
+                )

@@ -25,6 +25,12 @@ def pick_device(wanted: str = "auto") -> str:
     return wanted
 
 
+def idle_gpus(device: str) -> str:
+    """A line where one process leaves GPUs of this machine idle, else empty."""
+    count = torch.cuda.device_count() if device.startswith("cuda") else 0
+    return f"{count} GPUs are here and one is used: --engine ray uses all of them." if count > 1 else ""
+
+
 def pick_batch_size(wanted: int | None, device: str, pixels: int) -> int:
     """The top rung of the ladder: what was asked for, else what suits the device and the image size."""
     if wanted:

@@ -20,7 +20,7 @@ from ..store.repair import check, repair
 from ..store.store import Store
 from . import policies
 from .at_hand import default_data, model_specs
-from .device import pick_batch_size, pick_device
+from .device import idle_gpus, pick_batch_size, pick_device
 from .engines import Engine, engine_of
 from .predict import predict
 from .runner import ModelsFailed, Progress, run
@@ -126,16 +126,9 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, device=device, batch_size=batch)
-    return Ready(
-        setting,
-        data,
-        models,
-        worker,
-        min(setting.limit or len(data), len(data)),
-        engine_of(setting),
-        notes,
-        failed,
-    )
+    count = min(setting.limit or len(data), len(data))
+    notes = [*notes, *([idle] if setting.engine == "local" and (idle := idle_gpus(device)) else [])]
+    return Ready(setting, data, models, worker, count, engine_of(setting), notes, failed)
 
 
 def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 from ..planning.costs import Range, missing
 from ..planning.plan import Task, tasks
-from ..specs import AttackSpec, Cell
+from ..specs import Cell
 from ..store.images import KeptImages
 from ..store.store import Finished, Store
 from .engines.local import Local
@@ -31,6 +31,7 @@ class Progress:
     Attributes:
         shards: shards of this run, and how many of them are answered.
         stored: shards of the plan that an earlier run had stored already.
+        doing: every worker and what it works on, where there are several.
     """
 
     shards: int
@@ -39,6 +40,7 @@ class Progress:
     done_shards: int = 0
     done_cost: int = 0
     label: str = ""
+    doing: Sequence[tuple[str, str]] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,19 +92,21 @@ def run(
         failed=dict(failed),
     )
     on_progress(progress)
-    for task, answers in engine.run(todo, worker, lambda asked: _inputs(asked, store, kept)):
+    for batch in engine.run(todo, worker, lambda asked: _inputs(asked, store, kept), with_images):
         finished = []
-        for answer in answers:
-            if isinstance(answer, Failure):
-                progress.failed[answer.model] = answer.message
-                continue
-            if answer.images is not None and answer.cell.id in with_images:
-                kept.keep(answer.cell.id, task.start, answer.images)
-            finished.append(Finished(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
+        for task, answers in batch:
+            for answer in answers:
+                if isinstance(answer, Failure):
+                    progress.failed[answer.model] = answer.message
+                    continue
+                if answer.images is not None and answer.cell.id in with_images:
+                    kept.keep(answer.cell.id, task.start, answer.images)
+                finished.append(Finished(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
+            progress.done_shards += len(task.cells)
+            progress.done_cost += task.cost
+            progress.label = task.label if task.cells else progress.label
         store.add_shards(finished)
-        progress.done_shards += len(task.cells)
-        progress.done_cost += task.cost
-        progress.label = _label(task)
+        progress.doing = engine.doing
         on_progress(progress)
     if progress.failed:
         raise ModelsFailed(progress)
@@ -147,16 +151,3 @@ def _inputs(task: Task, store: Store, kept: KeptImages) -> Inputs:
                 if outcome is not None:
                     outcomes[parent] = outcome
     return Inputs(outcomes, images)
-
-
-def _label(task: Task) -> str:
-    """What a task is about: an attack belongs to one cell, a corruption to all models and lambdas at once."""
-    cell = task.cells[0]
-    perturbation = cell.perturbation
-    if not isinstance(perturbation, AttackSpec):
-        return perturbation.label + (f" {perturbation.severity}" if perturbation.severity else "")
-    parts = [perturbation.label]
-    parts += [f"eps {perturbation.eps}"] if perturbation.eps else []
-    parts += [f"lambda {cell.lam.text}"] if cell.lam else []
-    parts += [f"made at {cell.lam_attack.text}"] if cell.kind == "transfer" and cell.lam_attack else []
-    return f"{', '.join(parts)} on {cell.model.name}"

@@ -217,6 +217,7 @@ class Worker:
             "seconds": round(seconds, 4),
             "memory_mib": round(peak / 2**20),
             "device": torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
+            "threads": torch.get_num_threads(),
             "precision": cell.precision,
             "versions": {"robustbench_sdnet": VERSION, "torch": torch.__version__, "numpy": np.__version__},
         }

@@ -1,13 +1,13 @@
-"""Where tasks run, one row an engine: `local` is this process with one device."""
+"""Where tasks run, one row an engine: `local` is this process with one device, `ray` many devices and machines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import unknown
-from .local import Local
 
 if TYPE_CHECKING:
     from ...planning.plan import Task
@@ -19,23 +19,39 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Something that answers tasks; it may keep what it started for the next run, until it is closed."""
 
+    @property
+    def doing(self) -> Sequence[tuple[str, str]]:
+        """Every worker, and what it works on; empty where the driver is the worker."""
+
     def run(
-        self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs]
-    ) -> Iterator[tuple[Task, list[Answer | Failure]]]:
-        """Answer every task, in an order that puts parents before children.
+        self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
+    ) -> Iterator[list[tuple[Task, list[Answer | Failure]]]]:
+        """Answer every task, in an order that puts parents before children; an empty list is a sign of life.
 
         Args:
             tasks: parents before children.
             worker: models, images and device, or what to make the likes of it from.
             inputs: fetches what a task needs of its parents, called when their answers are stored: after what was
                 yielded for them has been taken.
+            kept: cells whose perturbed images are asked for.
         """
 
     def close(self) -> None:
         """End what was started."""
 
 
-ENGINES: Mapping[str, Callable[[Setting], Engine]] = MappingProxyType({"local": lambda setting: Local()})
+ENGINES: Mapping[str, str] = MappingProxyType({"local": "local:Local", "ray": "ray.engine:RayEngine"})
+"""Name to module and class, which takes the setting; Ray is imported when it is asked for."""
+
+
+def check_engine(name: str) -> None:
+    """Refuse an engine that there is not.
+
+    Raises:
+        InputError: the message has the nearest.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
 
 
 def engine_of(setting: Setting) -> Engine:
@@ -44,6 +60,7 @@ def engine_of(setting: Setting) -> Engine:
     Raises:
         InputError: there is none of that name.
     """
-    if setting.engine not in ENGINES:
-        raise unknown("engine", setting.engine, ENGINES)
-    return ENGINES[setting.engine](setting)
+    check_engine(setting.engine)
+    module, _, name = ENGINES[setting.engine].partition(":")
+    make: Callable[[Setting], Engine] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return make(setting)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ...planning.plan import Task
 from ..exchange import Answer, Failure, Inputs
 from ..worker import Worker
 
+if TYPE_CHECKING:
+    from ...planning.setting import Setting
+
 
 class Local:
     """One worker, which is the driver itself."""
 
+    doing: Sequence[tuple[str, str]] = ()
+
+    def __init__(self, setting: Setting | None = None) -> None:
+        """The setting says nothing that the worker does not say."""
+
     def run(
-        self, tasks: Iterable[Task], worker: Worker, inputs: Callable[[Task], Inputs]
-    ) -> Iterator[tuple[Task, list[Answer | Failure]]]:
+        self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
+    ) -> Iterator[list[tuple[Task, list[Answer | Failure]]]]:
         """Answer tasks one after the other; see `Engine`."""
         for task in tasks:
-            yield task, worker.answer(task, inputs(task))
+            yield [(task, worker.answer(task, inputs(task)))]
 
     def close(self) -> None:
         """Nothing to end."""

@@ -1,0 +1,78 @@
+"""Which task may run next, where many run at once: parents before children by what is answered, not by order."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from .plan import Task
+
+
+class Schedule:
+    """Tasks by their number, handed out in order, each once its parents' answers on its range are there."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = list(tasks)
+        self._children: dict[int, list[int]] = defaultdict(list)
+        self._blockers: dict[int, int] = {}
+        self._open = set(range(len(tasks)))
+        wanted = {parent for task in tasks for cell in task.cells for parent in cell.parents}
+        makers: dict[str, list[int]] = defaultdict(list)
+        for number, task in enumerate(tasks):
+            for cell_id in {cell.id for cell in task.cells} & wanted if wanted else ():
+                makers[cell_id].append(number)
+        for number, task in enumerate(tasks):
+            parents = {parent for cell in task.cells for parent in cell.parents}
+            before = {maker for parent in parents for maker in makers[parent] if _overlap(tasks[maker], task)}
+            self._blockers[number] = len(before)
+            for maker in before:
+                self._children[maker].append(number)
+        self._ready = [number for number, count in self._blockers.items() if count == 0]  # sorted, so a heap
+
+    def __len__(self) -> int:
+        """How many tasks are not ended."""
+        return len(self._open)
+
+    def next(self) -> int | None:
+        """The number of a task that may run now; None where all wait for others, or none is left."""
+        return heapq.heappop(self._ready) if self._ready else None
+
+    def again(self, numbers: Iterable[int]) -> None:
+        """Tasks that were handed out and must be handed out again."""
+        for number in numbers:
+            heapq.heappush(self._ready, number)
+
+    def done(self, number: int) -> None:
+        """A task's answers are stored: its children wait for one less."""
+        self._open.discard(number)
+        for child in self._children[number]:
+            self._blockers[child] -= 1
+            if self._blockers[child] == 0:
+                heapq.heappush(self._ready, child)
+
+    def split(self, number: int, parts: Sequence[Task]) -> None:
+        """Put several tasks in the place of one; its children wait for all of them."""
+        self._open.discard(number)
+        for child in self._children[number]:
+            self._blockers[child] += len(parts) - 1
+        for part in parts:
+            self._children[len(self.tasks)] = list(self._children[number])
+            self._open.add(len(self.tasks))
+            heapq.heappush(self._ready, len(self.tasks))
+            self.tasks.append(part)
+
+    def lost(self, number: int) -> list[int]:
+        """A task will never be answered: it and all that wait for it are ended, and returned."""
+        found, todo = [], [number]
+        while todo:
+            number = todo.pop()
+            if number in self._open:
+                self._open.discard(number)
+                found.append(number)
+                todo.extend(self._children[number])
+        return found
+
+
+def _overlap(parent: Task, child: Task) -> bool:
+    return parent.start < child.stop and child.start < parent.stop

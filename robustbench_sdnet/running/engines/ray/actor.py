@@ -1,0 +1,109 @@
+"""A worker in a process of its own, on whatever machine Ray put it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+import torch
+from torch import nn
+
+from ....planning.plan import Task
+from ....specs import ModelSpec
+from ....version import VERSION
+from ...exchange import Answer, Failure, Inputs
+from ...worker import Worker, loaded
+
+if TYPE_CHECKING:
+    from ....data import ImageData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What every worker of a run shares.
+
+    Attributes:
+        threads: of a worker on a CPU; float sums, and so the last bits of an answer, depend on it.
+        folder, path: where the driver runs and imports from, for models that are Python functions.
+    """
+
+    device: str
+    batch_size: int
+    threads: int
+    folder: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker runs, and what it runs."""
+
+    node: str
+    pid: int
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """References into the object store that a worker looks up once: models by key, policies by their number."""
+
+    models: Mapping[str, Any]
+    policies: Any
+    policies_number: int
+
+
+def versions() -> dict[str, str]:
+    """What must be equal on every machine, since stored answers name it."""
+    return {
+        "robustbench_sdnet": VERSION,
+        "torch": torch.__version__.partition("+")[0],
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+    }
+
+
+class Actor:
+    """Keeps models, their folded copies and its device from shard to shard."""
+
+    def __init__(self, data: ImageData, setup: Setup) -> None:
+        if Path(setup.folder).is_dir():
+            os.chdir(setup.folder)
+        sys.path.extend(entry for entry in setup.path if entry not in sys.path)
+        torch.set_num_threads(setup.threads)
+        self._models: dict[str, Any] = {}
+        self._policies_number = 0
+        self._worker = Worker(data=data, load=self._load, device=setup.device, batch_size=setup.batch_size)
+
+    def place(self) -> Place:
+        """Where this worker is; answered as soon as it can work."""
+        node: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray states no types here
+        return Place(node, os.getpid(), versions())
+
+    def answer(
+        self, task: Task, inputs: Inputs, shared: Shared, kept: Collection[str]
+    ) -> list[Answer | Failure]:
+        """Every cell of a task.
+
+        Args:
+            kept: cells whose perturbed images are asked for; those of others stay here.
+        """
+        self._models.update(shared.models)
+        if shared.policies_number != self._policies_number:
+            self._worker.policies = ray.get(shared.policies)
+            self._policies_number = shared.policies_number
+        return [
+            replace(found, images=None) if isinstance(found, Answer) and found.cell.id not in kept else found
+            for found in self._worker.answer(task, inputs)
+        ]
+
+    def _load(self, spec: ModelSpec) -> nn.Module:
+        """A model of ours out of the object store; another person's from its source, checked to be the same."""
+        if spec.key in self._models:
+            model: nn.Module = ray.get(self._models[spec.key])
+            return model
+        return loaded(spec)

@@ -1,0 +1,105 @@
+"""Reach a Ray cluster or start one on this machine, and say in one line why that failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ....errors import EngineError
+
+if TYPE_CHECKING:
+    from ....planning.setting import Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How many workers there should be, and what each holds.
+
+    Attributes:
+        workers: None for as many as the cluster has room for, nodes that join later included.
+    """
+
+    workers: int | None
+    cpus: int
+    gpus: float
+
+    def wanted(self, resources: dict[str, float]) -> int:
+        """How many workers to ask for, given the resources of the whole cluster."""
+        if self.workers is not None:
+            return self.workers
+        if self.gpus:
+            return int(resources.get("GPU", 0) / self.gpus + 1e-6)
+        return int(resources.get("CPU", 0) / self.cpus)
+
+
+def size_of(setting: Setting, device: str) -> Size:
+    """The size that a setting asks for: one worker a GPU, else one a group of cores."""
+    on_gpu = device.startswith("cuda")
+    return Size(
+        workers=setting.workers,
+        cpus=setting.threads_per_worker or 1,
+        gpus=(setting.gpus_per_worker or 1.0) if on_gpu else 0.0,
+    )
+
+
+def connect(address: str | None) -> bool:
+    """Connect to the cluster at an address, RAY_ADDRESS or none, for which one is started here.
+
+    Returns:
+        Whether this call connected, so that `disconnect` is this caller's to call.
+
+    Raises:
+        EngineError: no cluster there, or one of another version.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # CPU workers on GPU machines say so themselves
+    import ray
+
+    if ray.is_initialized():
+        return False
+    handlers = _handlers()
+    options: dict[str, Any] = {"address": address} if address else {}
+    if not address and "RAY_ADDRESS" not in os.environ:
+        options["include_dashboard"] = False  # it has no login
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # What workers print would land on this command's standard output.
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        text = " ".join(str(error).split())[:300]
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        remedy = "Start one: ray start --head" if "ould not find any" in text or "onnect" in text else ""
+        raise EngineError(f"No Ray cluster could be used at {where}: {text} {remedy}".rstrip()) from error
+    finally:
+        for number, handler in handlers.items():  # Ray replaces them
+            signal.signal(number, handler)
+    return True
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+def resources() -> dict[str, float]:
+    """What all nodes together have: CPU, GPU, ..."""
+    import ray
+
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray states no types here
+    return found
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that `connect` started ends."""
+    import ray
+
+    ray.shutdown()

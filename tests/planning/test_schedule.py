@@ -1,0 +1,53 @@
+"""Tasks of many workers: children wait for what their parents answer on their own range, and for nothing else."""
+
+from dataclasses import replace
+
+from robustbench_sdnet.planning.plan import Task
+from robustbench_sdnet.planning.schedule import Schedule
+from robustbench_sdnet.specs import AttackSpec, Cell, DataSpec, Eps, ModelSpec
+
+CELL = Cell(
+    model=ModelSpec(name="m", source="s", arch="a", weights="w"),
+    data=DataSpec(name="d", source="d", split="test", content="c"),
+    perturbation=AttackSpec(name="pgd", eps=Eps.parse("1/255")),
+)
+CHILD = replace(CELL, parents=(CELL.id,))
+OTHER = replace(CELL, precision="bfloat16")
+
+
+def _tasks(*shards):
+    return [Task(start, stop, (cell,)) for cell, start, stop in shards]
+
+
+def test_a_child_waits_for_its_parents_overlapping_shards_alone():
+    schedule = Schedule(_tasks((CELL, 0, 10), (CELL, 10, 20), (CHILD, 0, 10), (CHILD, 5, 20), (OTHER, 0, 10)))
+    assert [schedule.next() for _ in range(4)] == [0, 1, 4, None]
+    schedule.done(1)
+    assert schedule.next() is None, "the third shard needs both, the second the first"
+    schedule.done(0)
+    assert [schedule.next() for _ in range(3)] == [2, 3, None]
+    assert len(schedule) == 3
+
+
+def test_a_child_of_what_is_stored_already_may_run_at_once():
+    assert Schedule(_tasks((CHILD, 0, 10))).next() == 0
+
+
+def test_what_is_handed_out_again_comes_first_in_order():
+    schedule = Schedule(_tasks((CELL, 0, 10), (CELL, 10, 20), (CELL, 20, 30)))
+    assert [schedule.next(), schedule.next()] == [0, 1]
+    schedule.again([1, 0])
+    assert [schedule.next() for _ in range(4)] == [0, 1, 2, None]
+
+
+def test_what_waits_for_a_lost_task_is_lost_with_it():
+    grandchild = replace(CHILD, parents=(CHILD.id,))
+    schedule = Schedule(
+        _tasks((CELL, 0, 10), (CHILD, 0, 10), (grandchild, 0, 10), (CELL, 10, 20), (CHILD, 10, 20))
+    )
+    assert schedule.next() == 0
+    assert sorted(schedule.lost(0)) == [0, 1, 2]
+    assert len(schedule) == 2
+    assert schedule.next() == 3
+    schedule.done(3)
+    assert schedule.next() == 4
