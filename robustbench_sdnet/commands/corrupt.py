@@ -21,7 +21,7 @@ from ..specs import LambdaSpec
     default="all",
     show_default=True,
     metavar="NAMES",
-    help="Names, a comma list, or all, main, extra, noise, blur, weather, digital.",
+    help="Names, a comma list, or all, main, extra, c-bar, noise, blur, weather, digital.",
 )
 @click.option(
     "--severity",

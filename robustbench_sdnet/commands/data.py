@@ -10,6 +10,7 @@ import click
 from ..console import options
 from ..console.output import say, say_json
 from ..console.progress import shown
+from ..corruptions.parameters import table_for
 from ..corruptions.registry import expand
 from ..data.registry import data_root as data_root_of
 from ..errors import InputError
@@ -26,7 +27,7 @@ corruption_option = click.option(
     default="all",
     show_default=True,
     metavar="NAMES",
-    help="Names, all, main, extra or a category.",
+    help="Names, all, main, extra, c-bar or a category.",
 )
 
 
@@ -157,12 +158,13 @@ def show(
     Example:
       sdnet-bench data show --data digits --output corruptions.png
     """
-    names = expand(corruptions)
+    expand(corruptions)
     kind = _picture_format(output)
     from ..corruptions.sheet import contact_sheet
     from ..data import load
 
     images = load(setting.data or "digits", "test", root=setting.data_root).images(0, count)
+    names = expand(corruptions, table or table_for(*images.shape[1:3])[0])
     sheet = contact_sheet(images, names, severities, seed=seed, scale=scale, table=table)
     content = io.BytesIO()
     sheet.save(content, format=kind)

@@ -78,15 +78,15 @@ def generate(
         WriteError: the folder cannot be written, or another process writes there.
         SdnetBenchError: a worker was lost.
     """
-    names = expand(corruptions)
     check_size(images.shape[1], images.shape[2])
+    table = table or table_for(*images.shape[1:3])[0]
+    names = expand(corruptions, table)
     tasks = [
         Task(name, severity, start, min(start + STEP, len(images)))
         for name in names
         for severity in SEVERITIES
         for start in range(0, len(images), STEP)
     ]
-    table = table or table_for(*images.shape[1:3])[0]
     identity = {"content": content_hash, "seed": seed, "shape": list(images.shape)}
     if table != "cifar":
         identity["table"] = table

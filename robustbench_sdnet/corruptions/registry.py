@@ -8,12 +8,13 @@ from types import MappingProxyType
 from ..errors import InputError, unknown
 from .member import Corruption
 from .members import MEMBERS
+from .members_bar import BAR_MEMBERS, BAR_TABLES
 
 CATEGORIES = ("noise", "blur", "weather", "digital")
-GROUPS = ("all", "main", "extra", *CATEGORIES)
-
-
-CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({info.name: info for info in MEMBERS})
+GROUPS = ("all", "main", "extra", "c-bar", *CATEGORIES)
+CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
+    {info.name: info for info in (*MEMBERS, *BAR_MEMBERS)}
+)
 
 
 def corruption_info(name: str) -> Corruption:
@@ -27,12 +28,13 @@ def corruption_info(name: str) -> Corruption:
     return CORRUPTIONS[name]
 
 
-def expand(names: str | Iterable[str]) -> tuple[str, ...]:
+def expand(names: str | Iterable[str], table: str | None = None) -> tuple[str, ...]:
     """Corruption names, each once, from names and groups.
 
     Args:
         names: names, comma lists of names, and groups: "all" (19), "main" (15), "extra" (4) or a category
-            (with its extra one, as SDNet's four noises are).
+            (with its extra one, as SDNet's four noises are), and "c-bar" (10 a data set).
+        table: parameter set; of c-bar the ten that were published for it, or for the nearest; None means all 15.
 
     Raises:
         InputError: an unknown name, or none at all.
@@ -41,7 +43,7 @@ def expand(names: str | Iterable[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for part in (part.strip() for text in texts for part in text.split(",")):
         if part in GROUPS:
-            found.update((info.name, None) for info in MEMBERS if info.published and _in_group(info, part))
+            found.update((info.name, None) for info in CORRUPTIONS.values() if _in_group(info, part, table))
         elif part in CORRUPTIONS:
             found[part] = None
         elif part:
@@ -51,5 +53,7 @@ def expand(names: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _in_group(info: Corruption, group: str) -> bool:
-    return group in ("all", info.family, info.category)
+def _in_group(info: Corruption, group: str, table: str | None) -> bool:
+    if group == "c-bar":
+        return info.family == group and (table is None or BAR_TABLES[table] in info.settings)
+    return info.published and group in ("all", info.family, info.category)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.parameters import foreign_size, table_for
-from ..corruptions.registry import corruption_info, expand
+from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
 from ..errors import InputError
 from ..specs import (
     NORMS,
@@ -47,7 +47,7 @@ def corruption_specs(
         InputError: an unknown name, or a level for a corruption that has none.
     """
     found: list[CorruptionSpec] = []
-    for name in expand(names):
+    for name in expand(names, table[0]):
         info = corruption_info(name)
         own = seed if info.random and source == "generated" else 0
         shared: dict[str, Any] = {"name": name, "seed": own, "version": info.version, "source": source}
@@ -120,6 +120,8 @@ def available(data: ImageData, names: str) -> str:
     held = data.pixels.published.corruptions
     named = {part.strip() for part in names.split(",")}
     found = [name for name in expand(names) if name in held or name in named]
+    if names == "all" and not found:  # a folder of other corruptions, such as C-bar's
+        found = [name for name in held if name in CORRUPTIONS]
     lacking = [name for name in found if name not in held]
     if lacking or not found:
         raise InputError(f"{data.name} holds {', '.join(held)}, not {', '.join(lacking) or names}.")

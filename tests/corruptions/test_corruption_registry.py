@@ -32,7 +32,7 @@ def test_groups() -> None:
 
 def test_every_row_has_five_settings_a_set_and_functions_that_are_there() -> None:
     for info in corruptions.CORRUPTIONS.values():
-        assert "cifar" in info.settings
+        assert {"cifar", "imagenet"} & set(info.settings)
         for settings in info.settings.values():
             assert len(settings) == 5
             assert {len(setting) for setting in settings} == {len(info.at("cifar")[0])}

@@ -10,6 +10,12 @@ from ..numbers import Estimate, Missing, Value, error, mean
 from ..results import SEVERITIES, Results, Subject, distinct, lambda_text
 
 MAIN = tuple(name for name, info in CORRUPTIONS.items() if info.main)
+BAR = {
+    kind: tuple(
+        name for name, info in CORRUPTIONS.items() if info.family == "c-bar" and table in info.settings
+    )
+    for kind, table in (("CIFAR", "cifar"), ("ImageNet", "imagenet"))
+}
 EXTRA = tuple(name for name, info in CORRUPTIONS.items() if info.published and not info.main)
 COLUMNS_AT_ONCE = 6
 
@@ -91,6 +97,7 @@ def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found = {f"{category} ({len(members)})": members for category, members in found.items()}
     found[f"the {len(MAIN)}"] = MAIN
     found[f"the extra {len(EXTRA)}"] = EXTRA
+    found |= {f"C-bar ({kind})": members for kind, members in BAR.items() if set(members) <= set(names)}
     touched = {label: members for label, members in found.items() if set(members) & set(names)}
     if not set(names) >= set(MAIN):
         known = tuple(name for name in names if name in CORRUPTIONS)

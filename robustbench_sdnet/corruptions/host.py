@@ -1,0 +1,58 @@
+"""What the C-bar corruptions share: draws, look-ups between pixels, and work in NumPy on the CPU of any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .member import Setting
+
+Generators = Iterator[np.random.Generator]
+Floats = NDArray[np.float64]
+Draws = dict[str, NDArray[Any]]
+HostWork = Callable[[NDArray[np.uint8], Draws, Setting], NDArray[Any]]
+
+
+def on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Tensor]:
+    """Work on NumPy arrays; a result of floats in 0..255 is clipped and truncated, as the published generator does."""
+
+    @wraps(work)
+    def apply(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+        host = {name: value.cpu().numpy() for name, value in draws.items()}
+        found = work(images.cpu().numpy(), host, setting)
+        return torch.from_numpy(np.clip(found, 0, 255).astype(np.uint8)).to(images.device)
+
+    return apply
+
+
+def uniforms(generators: Generators, n: int, *shape: int) -> Floats:
+    """(n, *shape) uniform in [0, 1)."""
+    found = np.empty((n, *shape))
+    for row, generator in zip(found, generators, strict=True):
+        generator.random(out=row)
+    return found
+
+
+def grid(height: int, width: int) -> tuple[Floats, Floats]:
+    """Row and column numbers, (h, 1) and (1, w)."""
+    return np.arange(height, dtype=np.float64)[:, None], np.arange(width, dtype=np.float64)[None, :]
+
+
+def between(image: NDArray[Any], rows: Floats, columns: Floats) -> Floats:
+    """Look up (h, w, c) between pixels, at places (h', w'); black outside."""
+    height, width = image.shape[:2]
+    top, left = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
+    down, right = rows - top, columns - left
+    total = np.zeros((*rows.shape, image.shape[2]))
+    for row, row_share in ((top, 1 - down), (top + 1, down)):
+        for column, share in ((left, 1 - right), (left + 1, right)):
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            pixel = image[row.clip(0, height - 1), column.clip(0, width - 1)].astype(np.float64)
+            total += pixel * (row_share * share * inside)[..., None]
+    return total

@@ -1,0 +1,138 @@
+"""CIFAR-10-C-bar and ImageNet-C-bar: every member against a slow reading of its procedure, and what it draws."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import bar_oracles as oracles
+import numpy as np
+import pytest
+from scipy import stats
+
+from robustbench_sdnet import corruptions, data
+from robustbench_sdnet.corruptions import generation
+from robustbench_sdnet.corruptions.parameters import setting
+from robustbench_sdnet.planning.questions import corruption_specs, corruptions_of
+
+BAR = corruptions.expand("c-bar")
+CIFAR, IMAGENET = (corruptions.expand("c-bar", table) for table in ("cifar", "imagenet"))
+
+
+def pictures(n: int, height: int, width: int) -> np.ndarray:
+    generator = np.random.default_rng(3)
+    ramp = np.linspace(0, 255, width)[None, None, :, None] + generator.normal(0, 40, (n, height, width, 3))
+    return np.clip(ramp, 0, 255).astype(np.uint8)
+
+
+def test_the_two_sets() -> None:
+    assert (len(BAR), len(CIFAR), len(IMAGENET)) == (15, 10, 10)
+    assert set(CIFAR) & set(IMAGENET) == {
+        "blue_noise_sample",
+        "brownish_noise",
+        "checkerboard_cutout",
+        "inverse_sparkles",
+        "sparkles",
+    }
+    assert not set(BAR) & set(corruptions.expand("all"))
+    assert corruptions.expand("noise") == ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise")
+    # Two published numbers of each set, from its csv file.
+    assert setting("lines", 5) == (2.5,)
+    assert setting("sparkles", 2) == (3.5,)
+    assert setting("caustic_refraction", 5, table="imagenet") == (9.15,)
+    assert setting("sparkles", 2, table="imagenet") == (2,)
+    named = {spec.name for spec in corruption_specs("c-bar", [1], table=("imagenet", ""))}
+    assert named == set(IMAGENET)
+
+
+@pytest.mark.parametrize("severity", [1, 3, 5])
+@pytest.mark.parametrize("name", BAR)
+def test_equals_the_slow_reading(name: str, severity: int) -> None:
+    images = pictures(2, 32, 32)
+    table = "cifar" if name in CIFAR else "imagenet"
+    draws = corruptions.sample(5, [0, 1], name, severity, size=(32, 32), table=table)
+    found = corruptions.apply(images, name, severity, draws=draws, table=table)
+    (s,) = setting(name, severity, table=table)
+    for index, image in enumerate(images):
+        expected = getattr(oracles, name)(image, {key: rows[index] for key, rows in draws.items()}, s)
+        difference = np.abs(found[index].astype(int) - expected)
+        assert difference.max() <= 1
+        assert difference.mean() <= 0.02
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 33), (20, 41), (9, 64)])
+@pytest.mark.parametrize("name", BAR)
+def test_independent_of_batch_order_and_chunks(name: str, size: tuple[int, int]) -> None:
+    images, ids = pictures(5, *size), np.arange(100, 105)
+    whole = corruptions.corrupt(images, name, 3, 9, ids)
+    assert (whole.shape, whole.dtype) == (images.shape, np.uint8)
+    order = np.array([3, 0, 4, 1, 2])
+    np.testing.assert_array_equal(corruptions.corrupt(images[order], name, 3, 9, ids[order]), whole[order])
+    np.testing.assert_array_equal(corruptions.corrupt(images[2:3], name, 3, 9, ids[2:3]), whole[2:3])
+    if corruptions.corruption_info(name).random:
+        assert (corruptions.corrupt(images, name, 3, 10, ids) != whole).any()
+
+
+def drawn(name: str, n: int = 2000, **options: object) -> dict[str, np.ndarray]:
+    return corruptions.sample(1, range(n), name, 3, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [(name, "uniform") for name in ("ripple", "plasma_noise", "cocentric_sine_waves", "caustic_refraction")]
+    + [("single_frequency_greyscale", "uniform"), ("checkerboard_cutout", "board"), ("lines", "angle")],
+)
+def test_draws_are_uniform(name: str, key: str) -> None:
+    for column in drawn(name)[key].T:
+        assert stats.kstest(column, "uniform").pvalue > 1e-4
+
+
+def test_draws_of_stars_signs_orders_and_cells() -> None:
+    stars = drawn("sparkles")
+    rays = stars["rays"].reshape(-1)
+    assert (rays.min(), rays.max()) == (50, 199)
+    assert stats.chisquare(np.bincount(rays - 50, minlength=150)).pvalue > 1e-4
+    assert stats.kstest(stars["normal"][:100].reshape(-1), "norm").pvalue > 1e-4
+    assert (
+        stats.chisquare(np.bincount(drawn("transverse_chromatic_abberation")["order"], minlength=6)).pvalue
+        > 1e-4
+    )
+    signs = drawn("pinch_and_twirl")["sign"]
+    assert set(np.unique(signs)) == {-1.0, 1.0}
+    assert abs(signs.mean()) < 5 / math.sqrt(signs.size)
+    assert drawn("pinch_and_twirl", 1, size=(224, 224))["sign"].shape == (1, 5, 5)
+    cells = drawn("checkerboard_cutout", 50)["cells"]
+    assert stats.kstest(cells.reshape(-1), "uniform").pvalue > 1e-4
+
+
+def test_spectral_noise_is_blue_and_brown() -> None:
+    grey = np.full((200, 32, 32, 3), 128, np.uint8)
+    noise = corruptions.corrupt(grey, "brownish_noise", 1).astype(float) - 128
+    assert noise.std((1, 2)).mean() == pytest.approx(16, rel=0.05)  # 6.4 s of the published 2.5
+    power = np.abs(np.fft.fft2(noise, axes=(1, 2))).mean((0, 3))
+    assert power[0, 1] > 5 * power[0, 8]
+    black = (corruptions.corrupt(grey, "blue_noise_sample", 5) == 0).all(-1).astype(float)
+    assert black.mean() == pytest.approx(stats.norm.cdf(-1.24), abs=0.02)  # t = 0.3 s - 2.5 = -1.24
+    power = (np.abs(np.fft.fft2(black - black.mean(), axes=(1, 2))) ** 2).mean(0)
+    assert power[12:20, 12:20].mean() > 1.5 * power[:3, :3].mean()  # the threshold leaves a part of the slope
+
+
+def test_the_cut_share_is_half_of_the_cells_and_lines_keep_their_number() -> None:
+    white = np.full((400, 32, 32, 3), 255, np.uint8)
+    cut = (corruptions.corrupt(white, "checkerboard_cutout", 5) == 128).all(-1).mean()
+    assert cut == pytest.approx(
+        0.5 * 0.5, abs=0.02
+    )  # half of the cells have equal parities, half of those are cut
+    assert drawn("lines", 1)["lines"].shape == (1, 4, 3)  # int(1.5 x 32 / 10)
+
+
+def test_a_generated_folder_is_read_by_its_names(tmp_path: Path) -> None:
+    images, labels = pictures(3, 32, 32), np.arange(3)
+    names = generation.generate(
+        images, labels, tmp_path, content_hash="h", corruptions="ripple,sparkles", workers=1
+    )
+    found = data.load(f"cifar10c:{tmp_path}", "test")
+    assert {spec.name for spec in corruptions_of(found, "all", [1])} == set(names)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "ripple.npy")[6:9], corruptions.corrupt(images, "ripple", 3)
+    )
