@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import attacks
 from ..attacks.engine.balls import ball
+from ..attacks.signs import stands_still
 from ..corruptions import corrupt
 from ..data.tensors import to_images
 from ..diagnostics.doubts import training_doubts
@@ -79,6 +80,7 @@ class Subject:
     seen: dict[str, Tensor]
     order: Tensor
     wanted: Wanted
+    doubt: str | None
 
 
 def look(
@@ -107,10 +109,8 @@ def look(
     for spec in ready.models:
         with named_errors(spec.name):
             on_step(f"{spec.name}: attack")
-            with warnings.catch_warnings(record=True) as heard:
-                warnings.simplefilter("always", GradientWarning)
-                subject = _subject(ready, spec, wanted)
-            doubts += [f"{spec.name}, {wanted.attack.name}: {one.message}" for one in heard]
+            subject = _subject(ready, spec, wanted)
+            doubts += [f"{spec.name}, {wanted.attack.name}: {subject.doubt}"] if subject.doubt else []
             on_step(f"{spec.name}: depths and lambdas")
             made, ways[spec.name] = _numbers(subject, ready.worker.batch_size)
             numbers += [*made, *ways[spec.name]]
@@ -175,10 +175,21 @@ def _subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
     assert attack.eps is not None  # narrows the type: the command asks for a budget
     budget = f"{attack.norm} {attack.eps}"
     ids_there = torch.from_numpy(np.asarray(ids, np.int64))
-    attacked = attacks.run(
-        attack.name, model, clean, labels, eps=float(attack.eps), norm=attack.norm, params=dict(attack.params),
-        seed=attack.seed, sample_ids=ids_there, batch_size=worker.batch_size, early_stop=False,
-    ).images  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradientWarning)  # said with the model's name
+        attacked = attacks.run(
+            attack.name,
+            model,
+            clean,
+            labels,
+            eps=float(attack.eps),
+            norm=attack.norm,
+            params=dict(attack.params),
+            seed=attack.seed,
+            sample_ids=ids_there,
+            batch_size=worker.batch_size,
+            early_stop=False,
+        )
     drawn = Draws.of(attack.seed, "noise", ids_there.to(worker.device))
     noise = ball(attack.norm).noise(drawn, clean, float(attack.eps), torch.zeros_like(labels))
     return Subject(
@@ -191,10 +202,11 @@ def _subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
             "clean": clean,
             f"{corruption.name}@{corruption.severity}": to_images(noisy, worker.device),
             f"{NOISE}{budget}": noise,
-            f"{attack.name} {budget}": attacked.to(clean.dtype),
+            f"{attack.name} {budget}": attacked.images.to(clean.dtype),
         },
         order=torch.argsort(labels[:SHOWN], stable=True),
         wanted=wanted,
+        doubt=stands_still(attacked.gradients, attacked.silent),
     )
 
 

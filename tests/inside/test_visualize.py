@@ -224,7 +224,7 @@ def test_atoms_are_sorted_from_smooth_to_fine() -> None:
 
 def test_an_attack_that_gets_no_gradient_and_other_data_are_said(made: Path) -> None:
     model = settled("sdnet20", num_classes=10, input_size=32)
-    model.linear.weight.data.zero_()
+    model.linear.weight.data.zero_()  # one answer to all, right on a tenth, without a gradient
     (made / "runs/flat").mkdir()
     rs.save_model(model, made / "runs/flat/last.safetensors", data="cifar10")
     found = run(
@@ -234,14 +234,14 @@ def test_an_attack_that_gets_no_gradient_and_other_data_are_said(made: Path) -> 
         "--data",
         "digits",
         "--limit",
-        4,
+        60,
         "--device",
         "cpu",
         "--output",
         "flat",
     )
     assert "Warning: flat was trained on cifar10, not on digits." in found.stderr
-    assert "Warning: flat, pgd: The first gradient is zero or not finite on 4 of 4 images" in found.stderr
+    assert "Warning: flat, pgd: The first gradient is zero or not finite on " in found.stderr
     assert "The first gradient is zero" in (made / "flat/index.html").read_text()
 
 
