@@ -44,5 +44,5 @@ def frozen(model: Classifier) -> Iterator[None]:
 
 
 def usable(values: Tensor) -> Tensor:
-    """The values as autograd takes them: a copy of what was made in inference mode."""
-    return values.clone() if values.is_inference() else values
+    """The values as autograd takes them, without a past: a copy of what was made in inference mode."""
+    return values.clone() if values.is_inference() else values.detach()

@@ -262,6 +262,7 @@ class Passes:
             reason = (str(error).strip().splitlines() or [""])[0]
             shape = tuple(images.shape)
             remedy = f" {REMEDY}" if "call numpy() on Tensor that requires grad" in reason else ""
+            remedy = remedy or _other_type(self.model, images)
             raise ModelError(
                 f"Model {name} raised {type(error).__name__} on images {shape}: {reason}{remedy}"
             ) from error
@@ -282,6 +283,13 @@ def silent(gradients: Tensor) -> Tensor:
     """(m,) bool: a gradient that moves nothing, or that is not finite."""
     flat = gradients.flatten(1)
     return (flat == 0).all(1) | ~torch.isfinite(flat).all(1)
+
+
+def _other_type(model: Classifier, images: Tensor) -> str:
+    """What to do where a model's weights are of another type than its images."""
+    own = next(model.parameters(), images).dtype if isinstance(model, nn.Module) else images.dtype
+    weights, given = (str(dtype).removeprefix("torch.") for dtype in (own, images.dtype))
+    return "" if own == images.dtype else f" The images are {given} and the weights {weights}: convert one."
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -130,6 +130,8 @@ def checked(
     images: Tensor, labels: Tensor, *, eps: float | None, sample_ids: Tensor | Sequence[int] | None
 ) -> Tensor:
     """The sample ids (n,) int64 on the device of `images`, once every argument has been found in order."""
+    if isinstance(eps, str):
+        raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
     if eps is not None and not eps >= 0:
         raise InputError(f"eps must be 0 or more, got {eps}.")
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
@@ -138,7 +140,10 @@ def checked(
         )
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
         raise InputError(f"labels must be int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}.")
-    if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
+    if len(labels) and int(labels.min()) < 0:
+        raise InputError(f"labels must be class numbers from 0, got {int(labels.min())}.")
+    low, high = images.detach().aminmax() if len(images) else (images.new_zeros(()),) * 2
+    if not (float(low) >= 0 and float(high) <= 1):
         raise InputError("images must lie in [0, 1]: normalisation belongs into the model.")
     if sample_ids is None:
         return torch.arange(len(images), device=images.device)

@@ -1,0 +1,54 @@
+"""What users hand over to attacks in Python: each is taken as it is meant, or refused in one clear line."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.errors import InputError, ModelError
+
+ATTACKS = [
+    attacks.fgsm, attacks.pgd, attacks.noise, attacks.apgd_ce, attacks.apgd_dlr, attacks.apgd_t, attacks.fab_t,
+    attacks.square, attacks.autoattack,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def problem():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 4)).eval()
+    images = torch.rand(5, 3, 6, 6)
+    return model, images, model(images).argmax(1)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_arguments_of_other_kinds_are_one_line(attack, problem):
+    model, images, labels = problem
+    for changed, error, message in (
+        (
+            {"eps": "8/255"},
+            InputError,
+            "eps must be a number, got the text '8/255'. Write eps=8/255 without quotes",
+        ),
+        ({"labels": labels - 5}, InputError, r"labels must be class numbers from 0, got -\d"),
+        ({"labels": labels[:, None]}, InputError, r"labels must be int64 \(5,\), got torch.int64 \(5, 1\)"),
+        ({"images": images.double()}, ModelError, "images are float64 and the weights float32: convert one"),
+    ):
+        given = {"images": images, "labels": labels, "eps": 0.03, **changed}
+        with pytest.raises(error, match=message) as caught:
+            attack(model, given.pop("images"), given.pop("labels"), **given)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "attack", [attacks.fgsm, attacks.pgd, attacks.fab_t], ids=lambda attack: attack.__name__
+)
+def test_images_that_require_grad_are_attacked_as_images(attack, problem, recwarn):
+    model, images, labels = problem
+    plain = attack(model, images, labels, eps=0.03)
+    result = attack(model, images.clone().requires_grad_(), labels, eps=0.03)
+    assert torch.equal(result.images, plain.images)
+    assert not result.images.requires_grad
+    assert not recwarn.list
