@@ -66,18 +66,11 @@ def _corruption_sections(
     title = f"{prefix}Corruptions" + (f" ({source} files)" if source != "generated" else "")
     if grids:
         labelled = {subject.label: found for subject, found in grids.items()}
-
-        def draw() -> Drawing:
-            from .plots import heatmap
-
-            group = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
-            return heatmap.draw(labelled, group)
-
         heat = Figure(
             f"corruptions-{_slug(data)}-{_slug(source)}",
             "Accuracy by corruption and severity, %",
             f"Heat map of accuracy under corruptions: {', '.join(labelled)}. Its numbers are in the tables.",
-            draw,
+            lambda: _heat_map(labelled),
             tuple(_compared(labelled)),
         )
         blocks: Blocks = [heat]
@@ -94,6 +87,24 @@ def _corruption_sections(
     levels = _level_table(results, data, source)
     if levels:
         yield Section(f"{prefix}Noise at free levels", (levels,), level=3, folded=True)
+
+
+def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
+    """A panel a subject with a column a severity; of many subjects one panel, a column each."""
+    from .plots import heatmap
+
+    group = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
+    if len(grids) <= FIGURES:
+        return heatmap.draw(grids, group)
+    levels = corruptions.levels_run(grids.values())
+    means: dict[str, dict[str, Estimate]] = {}
+    for label, found in grids.items():
+        for name, row in found.items():
+            mean = corruptions.over_severities(row, levels)
+            if isinstance(mean, Estimate):
+                means.setdefault(name, {})[label] = mean
+    title = f"mean over {corruptions.levels_text(levels)}"
+    return heatmap.draw({title: means}, group, tuple(grids), "")
 
 
 def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:

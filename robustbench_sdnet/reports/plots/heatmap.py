@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,43 +16,51 @@ from ..results import distinct
 from ..tables.corruptions import levels_run
 from .style import ACCURACY, GROUND, RC, TEXT, drawn, new_figure, plain
 
-Grid = Mapping[str, Mapping[int, Estimate]]
+Column = Any  # a severity, or what is compared
+Grid = Mapping[str, Mapping[Column, Estimate]]
 PANELS_IN_A_ROW = 3
 
 
-def draw(grids: Mapping[str, Grid], category: Mapping[str, str]) -> Figure:
+def draw(
+    grids: Mapping[str, Grid],
+    category: Mapping[str, str],
+    columns: Sequence[Column] = (),
+    xlabel: str = "severity",
+) -> Figure:
     """Panels with one colour scale from 0 to 100 %; what was not run stays empty.
 
     Args:
-        grids: what each panel is called -> corruption -> severity -> accuracy.
+        grids: what each panel is called -> corruption -> column -> accuracy.
         category: corruption -> the group it stands in; a gap in the order of corruptions separates groups.
+        columns: of every panel; the severities that were run where none are given.
     """
     names = distinct(name for grid in grids.values() for name in grid)
-    levels = levels_run(grids.values())
+    shown: Sequence[Column] = columns or levels_run(grids.values())
     with matplotlib.rc_context(RC):
         rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
-        columns = math.ceil(len(grids) / rows)
-        figure = new_figure(1.6 + 2.7 * columns, rows * (0.27 * len(names) + 0.8))
-        panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        across = math.ceil(len(grids) / rows)
+        width = max(2.7, 0.5 * len(shown))
+        figure = new_figure(1.6 + width * across, rows * (0.27 * len(names) + 0.8))
+        panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
         for axes, (label, grid) in zip(panels, grids.items(), strict=False):
-            _panel(axes, grid, names, levels, category)
+            _panel(axes, grid, names, shown, category)
             axes.set_title(drawn(label), loc="left", color=TEXT)
         for axes in panels[len(grids) :]:
             axes.set_visible(False)
-        for axes in panels[: len(grids)][-columns:]:
-            axes.set_xlabel("severity")
+        for axes in panels[: len(grids)][-across:]:
+            axes.set_xlabel(xlabel)
         return figure
 
 
 def _panel(
-    axes: Axes, grid: Grid, names: tuple[str, ...], levels: tuple[int, ...], category: Mapping[str, str]
+    axes: Axes, grid: Grid, names: tuple[str, ...], columns: Sequence[Column], category: Mapping[str, str]
 ) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)
-    values = np.full((len(names), len(levels)), np.nan)
+    values = np.full((len(names), len(columns)), np.nan)
     for row, name in enumerate(names):
-        for column, severity in enumerate(levels):
-            estimate = grid.get(name, {}).get(severity)
+        for column, key in enumerate(columns):
+            estimate = grid.get(name, {}).get(key)
             if estimate is not None:
                 values[row, column] = 100 * estimate.accuracy
                 _write(axes, column, row, values[row, column])
@@ -59,7 +68,9 @@ def _panel(
     for row in range(1, len(names)):
         if category.get(names[row]) != category.get(names[row - 1]):
             axes.axhline(row, color=GROUND, linewidth=5)
-    axes.set_xticks(np.arange(len(levels)) + 0.5, list(map(str, levels)))
+    labels = [drawn(str(column)) for column in columns]
+    upright = 90 if max(map(len, labels)) > 2 else 0
+    axes.set_xticks(np.arange(len(columns)) + 0.5, labels, rotation=upright)
     axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names), 0)
 

@@ -1,0 +1,33 @@
+"""The page of a survey's store stays small, and every one of its rows can be sorted."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from robustbench_sdnet.reports import report
+
+from .large_store import fill
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_page_of_twenty_models_is_at_most_eight_mebibytes(tmp_path, browser) -> None:
+    url = f"sqlite:///{tmp_path}/results.db"
+    # 20 models at 8 lambdas: clean images and 19 corruptions at 5 severities.
+    assert fill(url) == 20 * 8 * 96
+    path = Path(report(url, "html", output=tmp_path / "report.html"))
+    assert path.stat().st_size <= 8 * 2**20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss <= 2**21, "kibibytes, all tests of this process"
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    # Clean and the mean over corruptions at every lambda, and the oracle's mean.
+    assert page.locator("table").first.locator("tbody tr").count() == 20 * (8 * 2 + 1)
+    page.locator("table").first.locator("th", has_text="accuracy").locator("button").click()
+    numbers = page.evaluate(
+        "[...document.querySelector('table').tBodies[0].rows].map(row => parseFloat(row.cells[4].textContent))"
+    )
+    assert numbers == sorted(numbers)
+    page.close()
