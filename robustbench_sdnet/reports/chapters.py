@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..answers.comparisons import Comparison
+from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
 from ..wording import counted
 from .document import Figure, Section, Table
@@ -17,6 +18,7 @@ from .results import Results, distinct, lambda_text
 from .tables import attacks, comparisons as tests, corruptions, distances, lambdas
 from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
+from .tables.searches import optimality_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -55,6 +57,24 @@ def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
         found = tests.significant_table([row for row in rows if row.family == family])
         if found:
             yield Section(f"Significant differences: {family}", (found,), level=3, folded=True)
+
+
+def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> Iterator[Section]:
+    """How good the attacks were themselves: how near the best known, and how many steps they needed."""
+    table = optimality_table(nearness)
+    blocks: Blocks = [table] if table else []
+    if courses:
+
+        def draw() -> Drawing:
+            from .plots import curves, panels
+
+            return curves.draw(panels.step_panels(courses))
+
+        title = "Accuracy against the number of steps"
+        names = ", ".join(distinct(course.attack for course in courses))
+        blocks.append(Figure("steps", title, f"{title}: {names}.", draw))
+    if blocks:
+        yield Section("How good the attacks were", tuple(blocks), folded=True)
 
 
 def _corruption_sections(

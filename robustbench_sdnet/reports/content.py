@@ -10,6 +10,7 @@ from pathlib import Path
 from ..answers.comparisons import comparisons
 from ..answers.rivals import rivals
 from ..answers.rows import rows
+from ..answers.searches import convergence, optimality
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from . import chapters
@@ -54,6 +55,7 @@ def build(
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
         sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)
+    sections += chapters.searches(optimality(snapshot), convergence(snapshot))
     sections += chapters.comparisons(compared)
     if pictures is not None:
         sections += inside(pictures, {model for data in results.data for model in results.models(data)})

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...answers.searches import Convergence
 from ...specs import Eps
+from ...statistics import wilson
 from ..numbers import Estimate, Value
 from ..results import (
     SEVERITIES,
@@ -28,6 +30,7 @@ from .style import FAINT, PALETTE, strength
 MANY = len(PALETTE)
 MOST = 0.95  # the share of distances that a plot shows at least
 MOST_STEPS = 400
+MANY_PANELS = 12
 
 
 def eps_panels(results: Results, data: str) -> list[Panel]:
@@ -63,6 +66,31 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
         if any(not line.faint for line in lines):
             panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines), ends.get(norm)))
     return panels
+
+
+def step_panels(courses: Sequence[Convergence]) -> list[Panel]:
+    """Accuracy against steps: a panel for each attack, norm and eps, a line for each model at its lambda."""
+    panels = []
+    for key in distinct((course.data, course.attack, course.norm, course.eps) for course in courses)[
+        :MANY_PANELS
+    ]:
+        same = [c for c in courses if (c.data, c.attack, c.norm, c.eps) == key][:MANY]
+        lines = tuple(
+            Line(Subject(c.data, c.model, c.lam).label, _course(c), colour, steps=True)
+            for c, colour in zip(same, PALETTE, strict=False)
+        )
+        panels.append(Panel(f"{key[1]}, {key[2]} {key[3]}", "steps", lines))
+    return panels
+
+
+def _course(course: Convergence) -> tuple[tuple[float, Estimate], ...]:
+    """Accuracy at the start, wherever it falls, and at the last step."""
+    last = len(course.right) - 1
+    falls = [k for k in range(1, last) if course.right[k] < course.right[k - 1]]
+    return tuple(
+        (float(k), Estimate(course.right[k] / course.n, *wilson(course.right[k], course.n), course.n))
+        for k in dict.fromkeys((0, *falls, last))
+    )
 
 
 def _ends(results: Results, data: str) -> dict[str | None, float]:

@@ -1,0 +1,150 @@
+"""How good the attacks themselves were: how near the best known distances, and how soon accuracy stops falling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..planning.chains import chain_of
+from ..specs import AttackSpec, Eps, LambdaSpec
+from .distances import is_minimal
+from .snapshot import Answered, Snapshot
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimality:
+    """How near an attack came to the best known distances of a model's images (Cina et al. 2025, arXiv:2404.19460).
+
+    Attributes:
+        attacks: how many attacks of the store the best are taken from.
+        n: images that all of them saw.
+        optimality: 1 where no other attack came nearer anywhere; the farther from the best known, the lower.
+        passes: forward and backward, an image.
+    """
+
+    data: str
+    model: str
+    lam: LambdaSpec | None
+    norm: str
+    attack: str
+    attacks: int
+    n: int
+    optimality: float
+    passes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Convergence:
+    """What an attack of several steps left after each of them.
+
+    Attributes:
+        right: (steps + 1,) images that are right after 0, 1, ... steps, of `n`.
+    """
+
+    data: str
+    model: str
+    lam: LambdaSpec | None
+    norm: str
+    eps: Eps
+    attack: str
+    n: int
+    right: tuple[int, ...]
+
+
+def optimality(store: Snapshot) -> tuple[Optimality, ...]:
+    """Every minimal-norm attack of models that at least two were run on, in a fixed order.
+
+    The curve of accuracy against distance has an area up to the largest best distance d; an attack's optimality is
+    1 - (its area - the best's) / (clean accuracy times d - the best's).
+    """
+    groups: dict[object, list[Answered]] = {}
+    for answered in store.exact:
+        if is_minimal(answered.cell) and not np.isnan(answered.outcome.distance).any():
+            groups.setdefault(_question(answered), []).append(answered)
+    found = [row for group in groups.values() if len(group) > 1 for row in _optimalities(group)]
+    return tuple(sorted(found, key=lambda r: (r.data, r.model, str(r.lam), r.norm, -r.optimality, r.attack)))
+
+
+def _question(answered: Answered) -> object:
+    cell, spec = answered.cell, answered.cell.perturbation
+    return cell.model, cell.data, cell.lam, getattr(spec, "norm", "")
+
+
+def _optimalities(group: list[Answered]) -> Iterator[Optimality]:
+    ids = group[0].outcome.ids
+    for answered in group[1:]:
+        ids = np.intersect1d(ids, answered.outcome.ids)
+    found = []
+    for answered in group:
+        outcome = answered.outcome
+        distance = np.where(outcome.right, np.inf, outcome.distance).astype(np.float64)
+        position = np.argsort(outcome.ids)[np.searchsorted(np.sort(outcome.ids), ids)]
+        found.append(distance[position])
+    best = np.min(found, axis=0)
+    for answered, distances in zip(group, found, strict=True):
+        cell, spec, cost = answered.cell, answered.cell.perturbation, answered.cost
+        assert isinstance(spec, AttackSpec)  # narrows the type
+        value = _nearness(distances, best)
+        if value is not None:
+            yield Optimality(
+                data=cell.data.name,
+                model=cell.model.name,
+                lam=cell.lam,
+                norm=spec.norm,
+                attack=spec.label,
+                attacks=len(group),
+                n=len(ids),
+                optimality=value,
+                passes=(cost.forwards + cost.backwards) / len(answered.outcome),
+            )
+
+
+def _nearness(distances: Numbers, best: Numbers) -> float | None:
+    """The optimality; None where the best leave nothing to tell attacks apart by."""
+    finite = best[np.isfinite(best)]
+    farthest = float(finite.max()) if len(finite) else 0.0
+    least, most = area(best, farthest), float((best > 0).mean()) * farthest
+    return 1 - (area(distances, farthest) - least) / (most - least) if most > least else None
+
+
+def area(distances: Numbers, end: float) -> float:
+    """Under accuracy against distance from 0 to `end`, by the trapezium rule at the distances themselves."""
+    clipped = np.minimum(distances, end)
+    places = np.unique(np.concatenate([[0.0], clipped]))
+    accuracies = np.array([(clipped > place).mean() for place in places])
+    return float(((accuracies[1:] + accuracies[:-1]) / 2 * np.diff(places)).sum())
+
+
+def convergence(store: Snapshot) -> tuple[Convergence, ...]:
+    """Every attack on a budget that took more than one step, alone and from the images themselves."""
+    found = []
+    for answered in store.exact:
+        cell, spec, outcome = answered.cell, answered.cell.perturbation, answered.outcome
+        if not isinstance(spec, AttackSpec) or spec.eps is None or cell.kind != "attack":
+            continue
+        steps = dict(spec.params).get("steps")
+        if chain_of(spec) or cell.parents or not isinstance(steps, int) or steps < 2:
+            continue
+        if (~outcome.right & (outcome.broken_at < 0)).any():
+            continue  # nobody wrote down when they broke
+        last = max(steps, int(outcome.broken_at.max(initial=0)))
+        counts = np.bincount(np.where(outcome.right, last + 1, outcome.broken_at), minlength=last + 2)
+        right = len(outcome) - np.cumsum(counts[: last + 1])
+        found.append(
+            Convergence(
+                data=cell.data.name,
+                model=cell.model.name,
+                lam=cell.lam,
+                norm=spec.norm,
+                eps=spec.eps,
+                attack=spec.label,
+                n=len(outcome),
+                right=tuple(int(count) for count in right),
+            )
+        )
+    return tuple(sorted(found, key=lambda c: (c.data, c.attack, c.norm, float(c.eps), c.model, str(c.lam))))

@@ -1,0 +1,83 @@
+"""Optimality of minimal-norm attacks and convergence of iterative ones, worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet.answers.searches import area, convergence, optimality
+from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.reports.plots.panels import step_panels
+from robustbench_sdnet.reports.tables.searches import optimality_table
+from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.store.outcome import Outcome
+from robustbench_sdnet.store.store import Store
+from tests.made_answers import COST, cell
+
+
+def stored(store, asked, *, distance=None, broken_at=None, passes=8):
+    """One shard: distances (infinity: not broken), or the step that broke each image (-1: none)."""
+    n = len(distance if broken_at is None else broken_at)
+    nothing = np.full(n, np.nan, np.float32)
+    distance = nothing if distance is None else np.asarray(distance, np.float32)
+    right = np.isinf(distance) if broken_at is None else np.asarray(broken_at) < 0
+    outcome = Outcome(
+        ids=np.arange(n),
+        right=right,
+        broken_at=np.asarray(broken_at if broken_at is not None else np.where(right, -1, 1), np.int32),
+        margin=np.where(right, 1, -1).astype(np.float32),
+        lam=nothing,
+        residual=nothing,
+        distance=distance,
+    )
+    store.add_cells({asked.id: asked})
+    store.add_shard(asked.id, 0, n, outcome, {**COST, "forwards": passes, "precision": "float32"})
+
+
+def test_an_area_is_that_of_trapeziums():
+    # Accuracy 3/4 at 0, 1/4 at 1, 0 at 3: (3/4 + 1/4) / 2 * 1 + (1/4 + 0) / 2 * 2.
+    assert area(np.array([0.0, 1, 1, 3]), 3.0) == pytest.approx(0.75)
+    # 3/4, 1/2, 1/4, 0 at 0, 1, 2, 3.
+    assert area(np.array([0.0, 1, 2, 3]), 3.0) == pytest.approx(1.125)
+    assert area(np.array([0.0, 1, 2, np.inf]), 3.0) == pytest.approx(1.125), "beyond the end is the end"
+
+
+def test_optimality_by_hand(tmp_path):
+    near, far, alone = (
+        cell(attack_specs(name, [], norm)[0])
+        for name, norm in (("fab-t", "l2"), ("fmn", "l2"), ("fmn", "l1"))
+    )
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        stored(store, near, distance=[0, 1, 1, 3])
+        stored(store, far, distance=[0, 1, 2, np.inf], passes=40)
+        stored(store, alone, distance=[0, 1, 2, 3])
+        found = optimality(Snapshot.read(store))
+    # The best are 0, 1, 1, 3: area 0.75 of at most 3/4 * 3 = 2.25. FMN's is 1.125: 1 - 0.375 / 1.5.
+    assert [(row.attack, row.optimality, row.n, row.attacks) for row in found] == [
+        ("fab-t", 1.0, 4, 2),
+        ("fmn", 0.75, 4, 2),
+    ]
+    assert [row.passes for row in found] == [2.0, 10.0]
+    assert optimality_table(found).rows[1][4:6] == ("0.750", "10")
+    assert optimality_table(()) is None
+
+
+def test_convergence_counts_what_is_right_after_every_step(tmp_path):
+    budget = [Eps.parse("8/255")]
+    pgd, single = attack_specs("pgd", budget, given={"steps": "4"})[0], attack_specs("fgsm", budget)[0]
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        stored(store, cell(pgd), broken_at=[0, 1, 3, 3, -1, -1])
+        stored(store, cell(single), broken_at=[0, 1, 1, -1, -1, -1])
+        stages = attack_specs("autoattack", budget)
+        stored(store, cell(stages[0]), broken_at=[0, 2, -1])
+        found = convergence(Snapshot.read(store))
+    assert [(row.attack, row.right, row.n) for row in found] == [("pgd(steps=4)", (5, 4, 4, 2, 2), 6)]
+    (panel,) = step_panels(found)
+    (line,) = panel.lines
+    assert [(x, value.accuracy) for x, value in line.points] == [
+        (0.0, pytest.approx(5 / 6)),
+        (1.0, pytest.approx(4 / 6)),
+        (3.0, pytest.approx(2 / 6)),
+        (4.0, pytest.approx(2 / 6)),
+    ]
