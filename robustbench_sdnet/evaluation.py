@@ -151,10 +151,10 @@ def study(
         ModelError: every model failed; a part of them is named in `failed`.
         StoreError: the store cannot be written.
     """
+    from .diagnostics.of_study import data_of
     from .planning.study import budget_named
-    from .zoo.names import describe_model
 
-    setting = Setting(models=models, data=data or (describe_model(models[0]).data or None), **where)
+    setting = Setting(models=models, data=data or data_of(models), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     return run_study(setting, budget_named(budget), budgets, norm=norm, seed=seed, scope=lambda_scope)
 

@@ -8,8 +8,8 @@ import click
 
 from ..attacks.registry import ATTACKS
 from ..console import options
+from ..console.answering import Saving, finish
 from ..console.progress import shown_fits
-from ..console.tables import Saving, finish
 from ..errors import InputError
 from ..planning.setting import Setting
 from ..specs import NORMS, LambdaSpec

@@ -7,8 +7,8 @@ from decimal import Decimal
 import click
 
 from ..console import options
+from ..console.answering import finish
 from ..console.progress import shown_fits
-from ..console.tables import finish
 from ..corruptions.registry import expand
 from ..planning.setting import Setting
 from ..specs import LambdaSpec

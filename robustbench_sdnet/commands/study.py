@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..console import options
+from ..console.answering import say_doubts
 from ..console.output import say, say_json
 from ..console.progress import shown_fits, shown_progress
-from ..console.tables import say_doubts
 from ..errors import ModelError
 from ..planning.setting import Setting
 
@@ -81,13 +80,13 @@ def study(
     options.check_sources(models, setting.data, setting.device)
     options.check_clean(setting.data, "A study")
 
-    from ..diagnostics.of_study import Watching
+    from ..diagnostics.of_study import Watching, data_of
     from ..evaluation import run_study
     from ..planning.study import budget_named
 
     with shown_fits(quiet=as_json) as fit:
         found = run_study(
-            replace(setting, models=models, data=setting.data or _data_of(models)),
+            replace(setting, models=models, data=setting.data or data_of(models)),
             budget_named(budget_name),
             asked,
             norm=norm,
@@ -110,16 +109,6 @@ def study(
         say(f"report {path}")
     if found.failed:
         raise ModelError(" | ".join(found.failed.values()))
-
-
-def _data_of(models: tuple[str, ...]) -> str | None:
-    """The data set that the first model was trained on that says so."""
-    from ..zoo.names import describe_model
-
-    for model in models:
-        with suppress(ModelError):  # the run names it, and goes on with the others
-            return describe_model(model).data or None
-    return None
 
 
 def _say_check(cell: Cell) -> None:

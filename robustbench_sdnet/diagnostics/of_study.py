@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 
+from ..errors import ModelError
 from ..planning import questions
 from ..planning.setting import Setting
 from ..planning.study import NOISES, Budget, lambdas
@@ -14,6 +15,7 @@ from ..running.ready import Ready, answer_some, attack_plan, corruption_plan, pr
 from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
+from ..zoo.names import describe_model
 from .of_cells import diagnose_cells
 
 OnProgress = Callable[[Progress], None]
@@ -37,6 +39,14 @@ class Watching:
     fit: policies.OnFit = policies.silent
     check: Callable[[Cell], None] = lambda cell: None
     ready: Callable[[Ready], None] = lambda ready: None
+
+
+def data_of(models: Sequence[str]) -> str | None:
+    """The data set that the first of the models that can be described was trained on, where it says so."""
+    for model in models:
+        with suppress(ModelError):  # the run names it, and goes on with the others
+            return describe_model(model).data or None
+    return None
 
 
 def answer_study(
