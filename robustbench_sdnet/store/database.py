@@ -20,6 +20,8 @@ from ..errors import InputError, StoreError
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds
+# In a database of no encoding (SQL_ASCII) text would come back as bytes; a machine that is gone would never answer.
+_POSTGRES = {"client_encoding": "utf8", "connect_timeout": "10", "tcp_user_timeout": "60000"}
 _EXTRA = "pip install 'robustbench-sdnet[postgres]'"
 
 
@@ -47,19 +49,21 @@ class Database:
         self.path = Path(self.url.database or "") if self._engine.dialect.name == "sqlite" else None
         if self.path is None:
             return
-        if self.path.is_dir():
-            raise StoreError(f"The store {self.shown} is a folder. Name a file in it.")
-        if read_only and not self.path.exists():
-            raise StoreError(nothing_at(self.path))
+        try:
+            if self.path.is_dir():
+                raise StoreError(f"The store {self.shown} is a folder. Name a file in it.")
+            if read_only and not self.path.exists():
+                raise StoreError(nothing_at(self.path))
+            if not read_only:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            verb = "read" if read_only else "create"
+            raise StoreError(
+                f"Cannot {verb} the folder {self.path.parent} of the store: {error.strerror}."
+            ) from None
         if read_only:
             self._engine = self._reader(self.path)
             return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"Cannot create the folder {self.path.parent} of the store: {error.strerror}."
-            ) from None
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
 
@@ -88,7 +92,9 @@ class Database:
         until = time.monotonic() + (self.patience if patience is None else patience)
         while True:
             try:
-                options = {"immediate": verb != "read"}
+                options: dict[str, Any] = {"immediate": verb != "read"}
+                if self.is_postgresql and verb == "read":
+                    options["isolation_level"] = "REPEATABLE READ"  # so that several queries see one state
                 with self._engine.connect().execution_options(**options) as connection, connection.begin():
                     return work(connection)
             except DBAPIError as error:
@@ -110,8 +116,7 @@ class Database:
                 raise ArgumentError("no SQLite or PostgreSQL database")
             if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
                 raise InputError("A store must be a file: write sqlite:///runs/results.db.")
-            # In a database of no encoding (SQL_ASCII) text would come back as bytes.
-            settings = {} if url.get_backend_name() == "sqlite" else {"client_encoding": "utf8"}
+            settings = {} if url.get_backend_name() == "sqlite" else {**_POSTGRES, **url.query}
             engine = sa.create_engine(url, connect_args=settings)
             engine.dialect.create_connect_args(url)
         except ModuleNotFoundError as error:

@@ -204,6 +204,14 @@ def test_a_wrong_address_is_one_line_and_exit_2(url, said, capsys, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_no_system_takes_is_one_line(tmp_path):
+    for must_exist in (True, False):
+        with pytest.raises(
+            StoreError, match=r"Cannot (read|create) the folder .* of the store: File name too long"
+        ):
+            Store(f"sqlite:///{tmp_path}/{'x' * 5000}/results.db", must_exist=must_exist)
+
+
 def test_passwords_are_never_shown():
     for url in (
         "postgresql+psycopg://me:secret@h:5432/d",

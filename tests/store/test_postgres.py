@@ -217,17 +217,35 @@ def report(capsys, url):
     return capsys.readouterr().out
 
 
-def test_a_run_through_a_restart_of_the_server_gives_the_undisturbed_report(
-    postgres, url, tmp_path, tiny_npz, monkeypatch, capsys
-):
+@pytest.fixture
+def project(tmp_path, tiny_npz, monkeypatch):
+    """A folder with one tiny model, and what is asked of it."""
     monkeypatch.chdir(tmp_path)
-    rs.save_model(
-        rs.build_model("sdnet20", width=4, num_classes=3, input_size=8),
-        "runs/tiny/last.safetensors", data=f"npz:{tiny_npz}", data_hash="", recipe={}, accuracy=None,
-    )  # fmt: skip
+    data = f"npz:{tiny_npz}"
+    model = rs.build_model("sdnet20", width=4, num_classes=3, input_size=8)
+    rs.save_model(model, "runs/tiny/last.safetensors", data=data, data_hash="", recipe={}, accuracy=None)
+    return data
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_give_the_report_of_one(url, project, capsys):
+    asked = ["attack", "pgd", "--steps", "2", "--attack-lambda", "0.1,0.5", "--lambda", "0.1:0.5:0.2"]
+    asked += ["--model", "runs/tiny", "--data", project]
+    command = [sys.executable, "-m", "robustbench_sdnet", *asked]
+    drivers = [subprocess.Popen([*command, "--store", url], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [driver.wait(250) for driver in drivers] == [0, 0]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    assert report(capsys, url) == report(capsys, "sqlite:///runs/results.db")
+    with Store(url) as store:
+        check(store)
+
+
+def test_a_run_through_a_restart_of_the_server_gives_the_undisturbed_report(
+    postgres, url, project, tmp_path, monkeypatch, capsys
+):
     asked = {
         "models": ["runs/tiny"],
-        "data": f"npz:{tiny_npz}",
+        "data": project,
         "attacks": [{"name": "pgd", "steps": 2}],
         "lambdas": [0.1, 0.5],
         "attack_lambdas": [0.1, 0.5],
