@@ -144,7 +144,8 @@ def visualize(
     options.check_sources(models, setting.data, setting.device)
     options.check_clean(setting.data, "visualize")
 
-    from ..inside.look import Wanted, look
+    from ..inside.look import look
+    from ..inside.subject import Wanted
     from ..reports.pictures import slug, tables, write
 
     wanted = Wanted(

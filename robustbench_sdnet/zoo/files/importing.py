@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import CheckpointError, InputError
 from ...reading.archives import members
 from ..nets.architectures import ARCHITECTURES, architecture
 from ..nets.control import has_lambda, normalise_atoms, refresh_step_sizes
-from ..nets.sdnet import rebuild
+from ..nets.sdnet import Classifier, rebuild
 from .weights import fill
 
 STEP_SIZES = ("recompute", "checkpoint")
@@ -39,7 +39,7 @@ def import_checkpoint(
     lam: float = 0.1,
     step_size: str = "recompute",
     **options: Any,
-) -> nn.Module:
+) -> Classifier:
     """Load `model_best.pth.tar` (a bare state dict) or `checkpoint.pth.tar` (one under `state_dict` or the like).
 
     The width is that of its stem where `options` do not say another.
@@ -79,24 +79,29 @@ def import_checkpoint(
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}
     model = rebuild(arch, {**given, **sparse, **width, **options})
+    _load(model, tensors, path, step_size)
+    model.eval().requires_grad_(False)
+    if has_lambda(model):
+        (refresh_step_sizes if step_size == "recompute" else normalise_atoms)(model)
+    return model
+
+
+def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, step_size: str) -> None:
+    """Fill a model with the tensors of a file, and refuse those that do not fit it or are not finite."""
     own = model.state_dict()
     # The released models normalise in their data loader; step sizes to be computed anew need not be stored.
     ours = [key for key in own if key.startswith("normalise.")]
     ours += [key for key in own if step_size == "recompute" and key.endswith(".step_size")]
-    tensors = {key: own[key] for key in ours} | tensors
+    tensors = {**{key: own[key] for key in ours}, **tensors}
     try:
         fill(model, tensors, str(path))
     except CheckpointError as error:
-        raise CheckpointError(f"{error}.{_likely(tensors, arch)}") from None
+        raise CheckpointError(f"{error}.{_likely(tensors, model.arch)}") from None
     if wrong := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
             f"'{path}' holds weights that are not finite ({', '.join(wrong[:3])}): its training diverged, or it is not "
             "the file that was meant."
         )
-    model.eval().requires_grad_(False)
-    if has_lambda(model):
-        (refresh_step_sizes if step_size == "recompute" else normalise_atoms)(model)
-    return model
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

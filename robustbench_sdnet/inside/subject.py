@@ -1,0 +1,117 @@
+"""A model to look inside of, on the images that it is shown: clean, corrupted, attacked, and as noise of that size."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import attacks
+from ..attacks.engine.balls import ball
+from ..attacks.signs import stands_still
+from ..corruptions import corrupt
+from ..data.tensors import to_images
+from ..draws import Draws
+from ..errors import GradientWarning
+from ..running.ready import Ready
+from ..specs import AttackSpec, CorruptionSpec, ModelSpec
+from .inversion import invertible
+from .way import stages
+
+NOISE = "noise of "
+LAMBDAS = (0.5, 1.0)  # beside the training lambda
+SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to look at.
+
+    Attributes:
+        depths: where to make images again; empty for every depth that can be inverted.
+        lambdas: empty for the training lambda and `LAMBDAS`.
+        attack: the attack with its budget; the same budget is drawn as noise.
+        method: "inverse" or "gradient".
+        every_atom: draw the dictionaries of all layers, not of the stem alone.
+    """
+
+    depths: tuple[int, ...] = ()
+    lambdas: tuple[float, ...] = ()
+    scope: str = "stem"
+    corruption: CorruptionSpec
+    attack: AttackSpec
+    method: str = "inverse"
+    every_atom: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model on its images: `seen` holds them clean, corrupted, as noise of the attack's size, and attacked."""
+
+    name: str
+    model: nn.Module
+    lam: float | None
+    lambdas: tuple[float | None, ...]
+    depths: tuple[int, ...]
+    seen: dict[str, Tensor]
+    order: Tensor
+    wanted: Wanted
+    doubt: str | None
+
+
+def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
+    """Load a model and make what it is shown of the first images."""
+    worker, data, n = ready.worker, ready.data, ready.count
+    model, trained = worker.model(spec), spec.training_lambda
+    usual = () if trained is None else tuple(sorted({trained, *LAMBDAS}))
+    lambdas: tuple[float | None, ...] = (wanted.lambdas or usual) if trained is not None else (None,)
+    if wanted.method == "gradient":
+        last = len(stages(model)) - 1
+        depths = wanted.depths or tuple(sorted({0, last // 2, last}))
+    else:
+        depths = () if trained is None else wanted.depths or invertible(model)
+    pixels, ids = data.images(0, n), data.ids[:n]
+    clean, corruption = to_images(pixels, worker.device), wanted.corruption
+    noisy = corrupt(
+        pixels, corruption.name, severity=corruption.severity or 5, seed=corruption.seed, sample_ids=ids
+    )
+    labels, attack = torch.from_numpy(np.asarray(data.labels[:n], np.int64)).to(worker.device), wanted.attack
+    assert attack.eps is not None  # narrows the type: the command asks for a budget
+    budget = f"{attack.norm} {attack.eps}"
+    ids_there = torch.from_numpy(np.asarray(ids, np.int64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradientWarning)  # said with the model's name
+        attacked = attacks.run(
+            attack.name,
+            model,
+            clean,
+            labels,
+            eps=float(attack.eps),
+            norm=attack.norm,
+            params=dict(attack.params),
+            seed=attack.seed,
+            sample_ids=ids_there,
+            batch_size=worker.batch_size,
+            early_stop=False,
+        )
+    drawn = Draws.of(attack.seed, "noise", ids_there.to(worker.device))
+    noise = ball(attack.norm).noise(drawn, clean, float(attack.eps), torch.zeros_like(labels))
+    return Subject(
+        name=spec.name,
+        model=model,
+        lam=trained,
+        lambdas=lambdas,
+        depths=depths,
+        seen={
+            "clean": clean,
+            f"{corruption.name}@{corruption.severity}": to_images(noisy, worker.device),
+            f"{NOISE}{budget}": noise,
+            f"{attack.name} {budget}": attacked.images.to(clean.dtype),
+        },
+        order=torch.argsort(labels[:SHOWN], stable=True),
+        wanted=wanted,
+        doubt=stands_still(attacked.gradients, attacked.silent),
+    )
