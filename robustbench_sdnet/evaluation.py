@@ -46,7 +46,7 @@ def evaluate(
     """Measure models under corruptions and attacks, at every lambda, and return the records of the store.
 
     Args:
-        models: zoo names, runs, checkpoints or "package.module:function"; empty for every model at hand.
+        models: zoo names, runs, checkpoints or "package.module:function"; empty for the usual ones at hand.
         data: a data set's name; None for the newest run's.
         corruptions: names, "all", "main", "extra" or a category.
         severities: 1 to 5.

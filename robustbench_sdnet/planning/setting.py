@@ -61,7 +61,7 @@ class Setting:
     """A run's models and data, and where it works. A field that is added here is an option of every command for cells.
 
     Attributes:
-        models: sources; empty for every model at hand that was trained on the data set.
+        models: sources; empty for the runs on the data set, else those of the zoo (on a CPU the 20-layer ones).
         data: a data set's name; None for the newest run's.
         calibration_images: training images that a lambda policy is fitted on.
 
@@ -72,7 +72,7 @@ class Setting:
         default=(),
         metadata=_option(
             "--model",
-            "A run, a checkpoint, a zoo name, package.module:function; repeatable [default: every model at hand].",
+            "A run, a checkpoint, a zoo name, package.module:function; repeatable [default: your runs, else the zoo].",
             metavar="MODEL",
         ),
     )

@@ -10,24 +10,27 @@ from ..data import ImageData, load
 from ..errors import InputError, ModelError, SdnetBenchError
 from ..planning.identity import model_spec, training_set
 from ..specs import ModelSpec
+from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, find_models, newest_run
 
 
 def model_specs(
-    names: Sequence[str], data: ImageData, runs: Path, root: str | None
-) -> tuple[list[ModelSpec], dict[str, str]]:
-    """The models of that name, or every model at hand that was trained on the data set.
+    names: Sequence[str], data: ImageData, runs: Path, root: str | None, device: str = "cpu"
+) -> tuple[list[ModelSpec], dict[str, str], list[str]]:
+    """The models of that name, or the usual ones at hand that were trained on the data set.
 
     Returns:
-        The models, and by name why others could not be loaded.
+        The models; by name why others could not be loaded; a line where some at hand were left out.
 
     Raises:
         InputError: an unknown name, or no model at hand.
         ModelError: no model could be loaded.
     """
     trained_on = training_set(data.name)
+    failed: dict[str, str] = {}
+    left_out: list[str] = []
     if names:
-        cards, failed = [], {}
+        cards = []
         for name in names:
             try:
                 cards.append(describe_model(name, data.image_shape))
@@ -36,14 +39,24 @@ def model_specs(
         if not cards:
             raise ModelError(" | ".join(failed.values()))
     else:
-        cards, failed = find_models(trained_on, train_hash=train_hash(data, root), runs=runs), {}
+        at_hand = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
+        cards = usual(at_hand, device)
+        left_out = [card.name for card in at_hand if card not in cards]
     if not cards:
         raise InputError(
             f"No model trained on {trained_on} is at hand. "
             f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
         )
     specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
-    return _distinct(sorted(specs.values(), key=lambda spec: spec.name)), failed
+    notes = [f"left out: {', '.join(left_out)}; --model takes any of them"] if left_out else []
+    return _distinct(sorted(specs.values(), key=lambda spec: spec.name)), failed, notes
+
+
+def usual(cards: Sequence[ModelCard], device: str) -> list[ModelCard]:
+    """The models to ask where none is named: the user's runs; else the zoo's, on a CPU those of 20 layers."""
+    runs = [card for card in cards if "/" not in card.name]
+    quick = [card for card in cards if "20" in card.arch]
+    return runs or (quick if device == "cpu" else []) or list(cards)
 
 
 def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:

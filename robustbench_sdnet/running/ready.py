@@ -37,8 +37,8 @@ class Ready:
     Attributes:
         engine: where the cells are answered.
         failed: models that could not be loaded, with the reason; the others are asked.
-        notes: one line for whatever was damaged in the store and is dropped, and for every model that changed since its
-            answers were stored, or is randomised.
+        notes: one line for the models at hand that were left out, for whatever was damaged in the store and is dropped,
+            and for every model that changed since its answers were stored, or is randomised.
     """
 
     setting: Setting
@@ -121,13 +121,17 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     name = setting.data or default_data(Path(setting.runs))
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
-    specs, failed = model_specs(setting.models, data, Path(setting.runs), setting.data_root)
+    specs, failed, left_out = model_specs(setting.models, data, Path(setting.runs), setting.data_root, device)
     models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, device=device, batch_size=batch)
     count = min(setting.limit or len(data), len(data))
-    notes = [*notes, *([idle] if setting.engine == "local" and (idle := idle_gpus(device)) else [])]
+    notes = [
+        *left_out,
+        *notes,
+        *([idle] if setting.engine == "local" and (idle := idle_gpus(device)) else []),
+    ]
     return Ready(setting, data, models, worker, count, engine_of(setting), notes, failed)
 
 

@@ -1,0 +1,60 @@
+"""Which models are asked where none is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from robustbench_sdnet import data
+from robustbench_sdnet.running import at_hand
+from robustbench_sdnet.zoo import find_models
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """A zoo that also holds a network of 18 layers."""
+
+    def found(*arguments, **options):
+        cards = find_models(*arguments, **options)
+        wide = replace(cards[-1], name="digits/resnet18", source="x", arch="resnet18", weights_hash="18")
+        return [*cards, wide]
+
+    monkeypatch.setattr(at_hand, "find_models", found)
+
+
+def asked(device: str, runs: Path) -> tuple[set[str], list[str]]:
+    specs, failed, notes = at_hand.model_specs([], data.load("digits"), runs, None, device)
+    assert failed == {}
+    return {spec.name for spec in specs}, notes
+
+
+def test_a_cpu_asks_the_20_layers_of_the_zoo_and_says_what_it_left_out(large, tmp_path):
+    names, notes = asked("cpu", tmp_path)
+    assert names == {"digits/resnet20-at", "digits/sdnet20-at"}
+    assert notes == ["left out: digits/resnet18; --model takes any of them"]
+
+
+def test_a_gpu_asks_all(large, tmp_path):
+    names, notes = asked("cuda:1", tmp_path)
+    assert names == {"digits/resnet20-at", "digits/sdnet20-at", "digits/resnet18"}
+    assert notes == []
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_ones_own_runs_come_first(large, tmp_path, device):
+    from robustbench_sdnet.zoo import build_model, save_model
+
+    (tmp_path / "mine").mkdir()
+    save_model(build_model("resnet18", width=4), tmp_path / "mine" / "last.safetensors", data="digits")
+    names, notes = asked(device, tmp_path)
+    assert names == {"mine"}
+    assert notes == [
+        "left out: digits/resnet20-at, digits/sdnet20-at, digits/resnet18; --model takes any of them"
+    ]
+
+
+def test_where_the_zoo_has_nothing_small_it_is_asked_whole():
+    cards = [replace(card, arch="resnet18") for card in find_models("digits", runs="none")]
+    assert at_hand.usual(cards, "cpu") == cards
