@@ -23,7 +23,9 @@ from ..planning.setting import PICTURES
     help="Where to write it [default: beside the store; csv and json: the terminal].",
 )
 @click.option(
-    "--baseline", metavar="MODEL[@LAMBDA]", help="A model of the store that corruption errors are divided by."
+    "--baseline",
+    metavar="MODEL[@LAMBDA]",
+    help="A model of the store, or alexnet for ImageNet-C, that corruption errors are divided by.",
 )
 @click.option("--with-cost", is_flag=True, help="Add seconds, memory, device and versions.")
 @click.option(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from ..answers.comparisons import Comparison
 from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
+from ..specs import CorruptionSpec
 from ..wording import counted
 from .document import Figure, Section, Table
 from .numbers import Estimate, Missing, Value
 from .results import Results, distinct, lambda_text
-from .tables import attacks, comparisons as tests, corruptions, distances, lambdas
+from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas
 from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
 from .tables.searches import optimality_table
@@ -83,7 +84,8 @@ def _corruption_sections(
     subjects = results.main_subjects(data)
     grids = {subject: corruptions.grid(results, subject, source) for subject in subjects}
     grids = {subject: found for subject, found in grids.items() if found}
-    title = f"{prefix}Corruptions" + (f" ({source} files)" if source != "generated" else "")
+    origin = f" ({source}{' files' if source == 'published' else ''})"
+    title = f"{prefix}Corruptions" + (origin if source != "generated" else "")
     if grids:
         labelled = {subject.label: found for subject, found in grids.items()}
         heat = Figure(
@@ -97,7 +99,10 @@ def _corruption_sections(
         clean = {subject: results.one("clean", subject=subject) for subject in results.subjects(data)}
         base = results.subject_named(data, baseline) if baseline else None
         with_base = {base: corruptions.grid(results, base, source), **grids} if base else grids
-        blocks.append(corruptions.error_table(with_base, clean, base))
+        published = (
+            errors.ALEXNET if base is None and of_imagenet_c(results, baseline, data, source) else None
+        )
+        blocks.append(errors.error_table(with_base, clean, base, published))
         yield Section(title, tuple(blocks))
     else:
         yield Section(title)
@@ -125,6 +130,13 @@ def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
                 means.setdefault(name, {})[label] = mean
     title = f"mean over {corruptions.levels_text(levels)}"
     return heatmap.draw({title: means}, group, tuple(grids), "")
+
+
+def of_imagenet_c(results: Results, baseline: str | None, data: str, source: str | None = None) -> bool:
+    """Whether AlexNet's errors are asked for where they are known: corruptions by ImageNet-C's own parameters."""
+    asked = [r for r in results.of("corruption", data=data) if source in (None, r.source)]
+    specs = [r.row.perturbation for r in asked if isinstance(r.row.perturbation, CorruptionSpec)]
+    return baseline == "alexnet" and any(spec.table == "imagenet" and not spec.size for spec in specs)
 
 
 def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:

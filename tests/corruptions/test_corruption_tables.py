@@ -161,3 +161,24 @@ def test_a_generated_folder_knows_its_table(tmp_path: Path) -> None:
         generation.generate(images, labels, tmp_path / "c", table="cifar", **shared)
     expected = corruptions.corrupt(images, "contrast", 2)
     np.testing.assert_array_equal(np.load(tmp_path / "c" / "contrast.npy")[4:8], expected)
+
+
+def test_alexnet_is_a_baseline_of_imagenet_c_alone(
+    wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(wide.parent))
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.uint8)
+    labels = np.arange(2)
+    np.savez(tmp_path / "large.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    small, large = (f"sqlite:///{tmp_path}/{name}.db" for name in ("small", "large"))
+    evaluate(["wide_net:net"], f"npz:{wide}", corruptions="contrast", severities=[2], store=small)
+    with pytest.raises(
+        InputError, match="AlexNet's errors are those of ImageNet-C, and the store holds none of it"
+    ):
+        report(small, "markdown", output=tmp_path / "r.md", baseline="alexnet")
+    evaluate(
+        ["wide_net:net"], f"npz:{tmp_path}/large.npz", corruptions="contrast", severities=[2], store=large
+    )
+    text = Path(report(large, "markdown", output=tmp_path / "r.md", baseline="alexnet")).read_text()
+    assert "per cent of AlexNet" in text
+    assert "generated, table imagenet" in text

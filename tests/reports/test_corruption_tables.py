@@ -6,7 +6,7 @@ from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.reports.document import Table
 from robustbench_sdnet.reports.results import Results, Subject
-from robustbench_sdnet.reports.tables import corruptions
+from robustbench_sdnet.reports.tables import corruptions, errors
 
 from .made_records import SDNET, corruption, record, results_of
 from .printed import percents
@@ -52,8 +52,8 @@ def test_what_nobody_asked_is_no_column_and_no_gap() -> None:
     assert corruptions.levels_text(corruptions.levels_run([grid_of(rows)])) == "severities 1, 5"
     assert corruptions.levels_text((1, 2, 3, 4, 5)) == "severities 1 to 5"
     subject = Subject("digits", "resnet20")
-    errors = corruptions.error_table({subject: grid_of(rows)}, {subject: None}, None)
-    assert "error: mean over severities 1, 5." in errors.notes
+    found = errors.error_table({subject: grid_of(rows)}, {subject: None}, None)
+    assert "error: mean over severities 1, 5." in found.notes
 
 
 def test_a_missing_severity_is_a_dash_and_so_is_the_mean() -> None:
@@ -119,7 +119,7 @@ def error_rows(results: Results, baseline: Subject | None) -> Table:
     subjects = results.main_subjects("digits")
     grids = {subject: corruptions.grid(results, subject, "generated") for subject in subjects}
     clean = {subject: results.one("clean", subject=subject) for subject in subjects}
-    return corruptions.error_table(grids, clean, baseline)
+    return errors.error_table(grids, clean, baseline)
 
 
 def two_models() -> Results:
@@ -151,6 +151,30 @@ def test_corruption_errors_relative_to_a_baseline() -> None:
         ["resnet20", "-", "10.0", "40.0", "100.0", "100.0"],
         ["sdnet20", "0.1", "5.0", "20.0", "50.0", "50.0"],
     ]
+
+
+def test_mce_with_alexnet_is_hendrycks_arithmetic() -> None:
+    # Right on 160, 140, 120, 100, 80 of 200 everywhere: error 40 % in each of the fifteen; clean error 10 %.
+    rows = [record(180), *(row for name in corruptions.MAIN for row in five(name, 160, 20))]
+    grids = {PLAIN: grid_of(rows)}
+    clean = {PLAIN: results_of(rows).one("clean", subject=PLAIN)}
+    table = errors.error_table(grids, clean, None, errors.ALEXNET)
+    published = [
+        *(0.886428, 0.894468, 0.92264, 0.81988, 0.826268, 0.785948, 0.79836, 0.866816),
+        *(0.826572, 0.819324, 0.564592, 0.853204, 0.646056, 0.71784, 0.6065),
+    ]
+    mce = 100 * sum(0.4 / error for error in published) / 15
+    relative = 100 * sum((0.4 - 0.1) / (error - 0.435) for error in published) / 15
+    assert percents(table)[0][-2:] == [f"{mce:.1f}", f"{relative:.1f}"]
+    assert "per cent of AlexNet" in table.notes[0]
+    assert "RobustBench" in table.notes[0]
+    lacking = errors.error_table(
+        {PLAIN: {name: row for name, row in grids[PLAIN].items() if name != "fog"}},
+        clean,
+        None,
+        errors.ALEXNET,
+    )
+    assert percents(lacking)[0][-2:] == ["-", "-"]
 
 
 def test_no_corruption_error_over_a_part() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ...corruptions.registry import CATEGORIES, CORRUPTIONS
-from ..document import Item, Table
-from ..numbers import Estimate, Missing, Value, error, mean
-from ..results import SEVERITIES, Results, Subject, distinct, lambda_text
+from ..document import Table
+from ..numbers import Estimate, Missing, Value, mean
+from ..results import SEVERITIES, Results, Subject, distinct
 
 MAIN = tuple(name for name, info in CORRUPTIONS.items() if info.main)
 BAR = {
@@ -140,57 +140,3 @@ def side_by_side(
         )
         for chunk in (labels[i : i + COLUMNS_AT_ONCE] for i in range(0, len(labels), COLUMNS_AT_ONCE))
     ]
-
-
-def error_table(
-    grids: Mapping[Subject, Grid], clean: Mapping[Subject, Estimate | None], baseline: Subject | None
-) -> Table:
-    """Clean error and mean corruption error; relative to a baseline where one is named.
-
-    mCE is the mean over corruptions of sum_s E / sum_s E_baseline; relative mCE takes E - E_clean on both
-    sides (Hendrycks & Dietterich 2019, arXiv:1903.12261). They are taken over the 15 main corruptions where a
-    subject has them all, else over the main ones that any subject has; mCE over all five severities alone.
-    """
-    run = distinct(name for found in grids.values() for name in found)
-    complete = any(set(found) >= set(MAIN) for found in grids.values())
-    names = MAIN if complete else tuple(name for name in MAIN if name in run)
-    levels = levels_run(grids.values())
-    rows: list[tuple[Item, ...]] = []
-    notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
-    for subject, found in grids.items():
-        corrupted = error(over_corruptions(found, names, levels=levels))
-        own_clean = clean.get(subject)
-        if isinstance(corrupted, Missing):
-            notes.append(f"{subject.label}: {corrupted.reason}.")
-        row: list[Item] = [subject.model, lambda_text(subject.lam)]
-        row += [error(own_clean) if own_clean else Missing("not run"), corrupted]
-        if baseline is not None:
-            row += _relative(found, own_clean, grids.get(baseline, {}), clean.get(baseline), names)
-        rows.append(tuple(row))
-    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {len(names)} corruptions")
-    if baseline is not None:
-        columns += ("mCE", "relative mCE")
-        notes.append(
-            f"mCE and relative mCE: per cent of {baseline.label}; ratios of estimates, so without interval."
-        )
-    return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
-
-
-def _relative(
-    found: Grid, clean: Estimate | None, base: Grid, base_clean: Estimate | None, names: Sequence[str]
-) -> list[str]:
-    ratios, relative = [], []
-    for name in names:
-        own, other = (error(over_severities(grid.get(name, {}))) for grid in (found, base))
-        if isinstance(own, Missing) or isinstance(other, Missing) or own.n != other.n:
-            return ["-", "-"]
-        ratios.append(own.accuracy / other.accuracy if other.accuracy else None)
-        if clean and base_clean:
-            lost = other.accuracy - (1 - base_clean.accuracy)
-            relative.append((own.accuracy - (1 - clean.accuracy)) / lost if lost > 0 else None)
-    return [_percent_mean(ratios, len(names)), _percent_mean(relative, len(names))]
-
-
-def _percent_mean(ratios: Sequence[float | None], wanted: int) -> str:
-    found = [ratio for ratio in ratios if ratio is not None]
-    return f"{100 * sum(found) / wanted:.1f}" if wanted and len(found) == wanted else "-"
