@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,9 +13,22 @@ from ..console.answering import Saving, finish
 from ..console.progress import shown_fits
 from ..errors import InputError
 from ..planning.setting import Setting
-from ..specs import NORMS, LambdaSpec
+from ..specs import NORMS, Eps, LambdaSpec
 
+Budget = Callable[[str], tuple[str, tuple[Eps, ...]]]
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
+
+
+def _budget(eps: str | None, eps_curve: bool, norm: str | None) -> Budget:
+    """From an attack's name to the norm and the budgets that it is run at."""
+
+    def budget(name: str) -> tuple[str, tuple[Eps, ...]]:
+        from ..planning.curves import eps_curve as curve
+        from ..planning.questions import budgets
+
+        return budgets(name, norm, curve(name, norm) if eps_curve else eps)
+
+    return budget
 
 
 def _parameters(pairs: tuple[str, ...], **named: str | None) -> dict[str, str]:
@@ -36,6 +50,26 @@ def _saving(folder: Path | None, eight_bit: bool) -> Saving | None:
     return Saving(folder, eight_bit) if folder else None
 
 
+BUDGET = options.gathered(
+    "budget",
+    _budget,
+    click.option(
+        "--eps",
+        metavar="EPS",
+        help="Budget as a fraction or a decimal in [0, 1], or a comma list of them "
+        f"[default: {USUAL}; a minimal-norm attack seeks the smallest perturbation of each image].",
+    ),
+    click.option(
+        "--eps-curve",
+        is_flag=True,
+        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like.",
+    ),
+    click.option(
+        "--norm",
+        type=click.Choice(tuple(NORMS)),
+        help="Norm of the budget or of the distance [default: linf where the attack knows it].",
+    ),
+)
 PARAMETERS = options.gathered(
     "given",
     _parameters,
@@ -89,26 +123,11 @@ SAVING = options.gathered(
 
 @click.command()
 @click.argument("name", metavar="ATTACK")
-@click.option(
-    "--eps",
-    metavar="EPS",
-    help="Budget as a fraction or a decimal in [0, 1], or a comma list of them "
-    f"[default: {USUAL}; a minimal-norm attack seeks the smallest perturbation of each image].",
-)
-@click.option(
-    "--eps-curve",
-    is_flag=True,
-    help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like.",
-)
+@BUDGET
 @click.option(
     "--from-scratch",
     is_flag=True,
     help="Attack every sample at every eps [default: a larger eps attacks the survivors of the smaller].",
-)
-@click.option(
-    "--norm",
-    type=click.Choice(tuple(NORMS)),
-    help="Norm of the budget or of the distance [default: linf where the attack knows it].",
 )
 @PARAMETERS
 @LAMBDAS
@@ -128,10 +147,8 @@ SAVING = options.gathered(
 @options.json_option
 def attack(
     name: str,
-    eps: str | None,
-    eps_curve: bool,
+    budget: Budget,
     from_scratch: bool,
-    norm: str | None,
     given: dict[str, str],
     lambdas: tuple[tuple[LambdaSpec, ...], tuple[LambdaSpec, ...]],
     warm_start: bool,
@@ -162,12 +179,11 @@ def attack(
       sdnet-bench attack fab-t --norm l2 --limit 100
     """
     from ..planning import questions
-    from ..planning.curves import eps_curve as curve
     from ..planning.matrices import check_warm_start
 
     if "then" in given:
         name = f"{name}+{given.pop('then')}"
-    norm, budgets = questions.budgets(name, norm, curve(name, norm) if eps_curve else eps)
+    norm, budgets = budget(name)
     specs = questions.attack_specs(name, budgets, norm, given, seed)
     if warm_start:
         check_warm_start(specs)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
+
+from robustbench_sdnet import commands
+from robustbench_sdnet.cli import COMMANDS, cli
 
 COMMAND = [sys.executable, "-X", "importtime", "-m", "robustbench_sdnet"]
 HELP = [
@@ -111,3 +117,26 @@ def test_the_last_stop_hides_tracebacks_unless_asked(tmp_path):
         )
         assert done.returncode == 1
         assert shown in done.stderr
+
+
+def _all_commands():
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        group = isinstance(command, click.Group)
+        names = command.list_commands(context) if group else [name]
+        yield from (command.get_command(context, inner) if group else command for inner in names)
+
+
+def test_commands_are_the_files_of_their_folder():
+    folder = Path(commands.__file__).parent
+    assert {path.stem for path in folder.iterdir() if path.stem not in ("__init__", "__pycache__")} == set(
+        COMMANDS
+    )
+
+
+@pytest.mark.parametrize("command", list(_all_commands()), ids=lambda command: command.name)
+def test_no_command_has_more_than_eight_parameters_of_its_own(command):
+    shared = {"setting", "seed", "as_json"}
+    own = [name for name in inspect.signature(command.callback).parameters if name not in shared]
+    assert len(own) <= 8, own
