@@ -6,16 +6,27 @@ from pathlib import Path
 
 import click
 
-from ..console.options import PATH, store_option
+from ..console.options import PATH
 from ..console.output import say
 from ..errors import InputError
 from ..planning.setting import PICTURES
+from ..specs import DEFAULT_STORE
+
+LEADERBOARD = "leaderboard"
 
 
 @click.command(no_args_is_help=True)
 @click.argument("to", metavar="to")
 @click.argument("format_name", metavar="FORMAT", required=False)
-@store_option
+@click.option(
+    "--store",
+    "stores",
+    multiple=True,
+    default=(DEFAULT_STORE,),
+    show_default=True,
+    metavar="URL",
+    help="Result store; a leaderboard takes several, and JSON files of records or of RobustBench's model_info.",
+)
 @click.option(
     "--output",
     type=PATH,
@@ -39,13 +50,14 @@ from ..planning.setting import PICTURES
 def report(
     to: str,
     format_name: str | None,
-    store: str,
+    stores: tuple[str, ...],
     output: Path | None,
     baseline: str | None,
     with_cost: bool,
     with_pictures: Path | None,
 ) -> None:
-    """Write the report of the store as FORMAT: markdown, html, latex, csv, json or outcomes (a row an image).
+    """Write the report of the store as FORMAT: markdown, html, latex, csv, json, outcomes (a row an image) or
+    leaderboard (a page over several stores, and its rows as JSON beside it).
 
     \b
     Examples:
@@ -54,14 +66,29 @@ def report(
       sdnet-bench report to markdown --baseline resnet20
       sdnet-bench report to html --with-pictures
       sdnet-bench report to csv > results.csv
+      sdnet-bench report to leaderboard --store sqlite:///a.db --store b.json --output leaderboard.html
     """
     from ..reports import FORMATS, report as write
 
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
+    if format_name == LEADERBOARD:
+        from ..reports.leaderboard import leaderboard
+
+        say(f"Wrote {leaderboard(stores, output or Path('leaderboard.html'))}")
+        return
+    if len(stores) > 1:
+        raise InputError(
+            f"A report as {format_name} is of one store. Give --store once, or ask for {LEADERBOARD}."
+        )
     written = write(
-        store, format_name, output=output, baseline=baseline, with_cost=with_cost, with_pictures=with_pictures
+        stores[0],
+        format_name,
+        output=output,
+        baseline=baseline,
+        with_cost=with_cost,
+        with_pictures=with_pictures,
     )
     if isinstance(written, Path):
         say(f"Wrote {written}", err=FORMATS[format_name].is_data)

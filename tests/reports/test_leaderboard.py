@@ -1,0 +1,115 @@
+"""The leaderboard: the best known accuracy of every model and budget, with AutoAttack and quoted rows beside."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.reports import report
+from robustbench_sdnet.reports.leaderboard import leaderboard
+from robustbench_sdnet.specs import Eps
+
+from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, cell, made_store, right
+
+INFO = {
+    "Gowal2021": {
+        "name": "<script>alert(1)</script>",
+        "link": "https://arxiv.org/abs/2110.09468",
+        "dataset": "cifar10",
+        "architecture": "WideResNet-70-16",
+        "eps": "8/255",
+        "clean_acc": "88.74",
+        "reported": "66.10",
+        "autoattack_acc": "66.11",
+    },
+    "Corruptions": {"name": "only corruptions", "dataset": "cifar10", "corruptions_acc": "89.09"},
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    """sdnet at two lambdas under PGD, resnet under AutoAttack's four stages too; ten images."""
+    stages = []
+    for spec in attack_specs("autoattack", [Eps.parse("8/255")]):
+        stages.append(cell(spec, model=RESNET, parents=(stages[-1].id,) if stages else ()))
+    answers = [(cell(), right(9)), (cell(PGD), right(4)), (cell(PGD, lam=HIGH), right(6))]
+    answers += [(cell(spec), right(count)) for spec, count in zip(NOISE, (8, 6, 7), strict=True)]
+    answers += [(cell(PGD, model=RESNET), right(5))]
+    answers += [(stage, right(4 - place)) for place, stage in enumerate(stages)]
+    made_store(tmp_path, answers).close()
+    return f"sqlite:///{tmp_path}/made.db"
+
+
+def rows(path):
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+def test_a_row_a_model_lambda_and_budget_with_its_best_known_accuracy(store, tmp_path):
+    found = {(row["model"], row["lam"]): row for row in rows(leaderboard([store], tmp_path / "board.html"))}
+    assert set(found) == {("resnet", ""), ("sdnet", "0.1"), ("sdnet", "0.5")}
+    resnet, sdnet = found["resnet", ""], found["sdnet", LOW.text]
+    # AutoAttack's last stage leaves one of ten, PGD five.
+    assert (resnet["accuracy"], resnet["autoattack"], resnet["n"]) == (0.1, 0.1, 10)
+    assert (sdnet["accuracy"], sdnet["by"], sdnet["autoattack"]) == (0.4, "pgd(steps=3)", None)
+    assert (sdnet["clean"], sdnet["corruptions"]) == (0.9, pytest.approx(0.7))
+    assert (resnet["hash"], resnet["eps"], resnet["ran_by"]) == (RESNET.weights, "8/255", "made.db")
+
+
+def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_path):
+    records, info = tmp_path / "records.json", tmp_path / "model_info.json"
+    records.write_text(str(report(store, "json")))
+    info.write_text(json.dumps(INFO))
+    from_store = rows(leaderboard([store], tmp_path / "a.html"))
+    both = rows(leaderboard([str(records), str(info)], tmp_path / "b.html"))
+    measured = [row for row in both if not row["quoted"]]
+    numbers = ("model", "lam", "eps", "accuracy", "low", "autoattack", "clean", "corruptions")
+    assert [[row[key] for key in numbers] for row in measured] == [
+        [row[key] for key in numbers] for row in from_store
+    ]
+    (quoted,) = [row for row in both if row["quoted"]]
+    assert (quoted["accuracy"], quoted["reported"], quoted["low"]) == (0.6611, 0.661, None)
+    assert quoted["source"] == "https://arxiv.org/abs/2110.09468"
+    page = (tmp_path / "b.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "1 are quoted" in page
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("3", "neither records nor"),
+        ('[{"model": "a"}]', "Record 0 of odd.json is no result record"),
+        ('{"a": {"name": "a", "eps": "8/255", "autoattack_acc": "101"}}', "autoattack_acc of odd.json"),
+        ("[]", "nothing to rank"),
+    ],
+)
+def test_what_is_no_source_is_one_line(content, message, tmp_path):
+    (tmp_path / "odd.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        leaderboard([str(tmp_path / "odd.json")], tmp_path / "board.html")
+
+
+def test_the_command_takes_several_stores_for_a_leaderboard_alone(store, tmp_path, capsys):
+    for form, code in (("leaderboard", 0), ("html", 2)):
+        with pytest.raises(SystemExit) as stopped:
+            main(
+                [
+                    "report",
+                    "to",
+                    form,
+                    "--store",
+                    store,
+                    "--store",
+                    store,
+                    "--output",
+                    str(tmp_path / "x.html"),
+                ]
+            )
+        assert stopped.value.code == code
+    assert "is of one store" in capsys.readouterr().err
+    assert len(rows(tmp_path / "x.html")) == 6
