@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.tensors import to_images
-from ..errors import InputError
+from ..errors import DataError, InputError
 from ..specs import canonical
 from ..specs.lambdas import LAMBDAS
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level
@@ -117,7 +118,8 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
     name = f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
     text = fitting.kept.read(name)
     if text is not None:
-        return Calibrated(CalibratedFit.from_json(text), rule)
+        with suppress(DataError):  # what is damaged is measured again
+            return Calibrated(CalibratedFit.from_json(text), rule)
     fit = calibrate(
         fitting.load(fitting.model),
         data.images(0, count),

@@ -1,7 +1,8 @@
-"""Fitted lambda policies beside the store: a text that is read back, and a picture for people."""
+"""Fitted lambda policies beside the store: a text that is read back with its checksum, and a picture for people."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,16 +17,23 @@ class Fits:
         self.folder = folder
 
     def read(self, name: str) -> str | None:
-        """The text kept under that name, or None.
+        """The text kept under that name; None where there is none, or it is damaged and is to be made again.
 
         Raises:
             StoreError: it is there and cannot be read.
         """
         path = self.folder / f"{name}.json"
+        digest = path.with_suffix(".sha256")
         try:
-            return path.read_text(encoding="utf-8") if path.exists() else None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"Cannot read the lambda fit {path}: {error}. Remove it.") from None
+            raw = path.read_bytes() if path.exists() else None
+            # Older versions kept no checksum.
+            if raw is None or (digest.exists() and digest.read_text("ascii", "replace") != _digest(raw)):
+                return None
+            return raw.decode()
+        except UnicodeDecodeError:
+            return None
+        except OSError as error:
+            raise StoreError(f"Cannot read the lambda fit {path}: {error.strerror}.") from None
 
     def keep(self, name: str, text: str, draw: Callable[[Path], object]) -> None:
         """Keep a text, and beside it the picture that `draw` writes into a file.
@@ -35,4 +43,9 @@ class Fits:
         """
         path = self.folder / f"{name}.json"
         write_whole(path, text)
+        write_whole(path.with_suffix(".sha256"), _digest(text.encode()))
         draw(path.with_suffix(".png"))
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
