@@ -40,7 +40,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 
 
 # Folders of corrupted images -> the clean data set behind them.
-PUBLISHED = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
+PUBLISHED = {"cifar10c": "cifar10", "cifar100c": "cifar100", "imagenetc": "imagenet"}
 
 SEVERITIES = Parsed("1-5", parse_severities)
 LAMBDAS = Parsed("lambda", parse_lambdas)

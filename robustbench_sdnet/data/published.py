@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from ..reading.paths import path_of
 from .images import ImageData, Int64, Uint8, check_labels, from_arrays
 from .published_folder import CLEAN, Published
 
+if TYPE_CHECKING:
+    from .picture_folders import PictureFolders
+
 __all__ = ["Published", "corrupted_images", "load"]
 
 CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10}
@@ -23,9 +27,11 @@ CLEAN_SETS = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
 class PublishedPixels:
     """The clean images behind a published folder, and the folder itself."""
 
-    def __init__(self, published: Published, kind: str, root: Path, download: bool) -> None:
+    def __init__(
+        self, published: Published | PictureFolders, clean_set: str | None, root: Path, download: bool
+    ) -> None:
         self.published = published
-        self._clean_set, self._root, self._download = CLEAN_SETS[kind], root, download
+        self._clean_set, self._root, self._download = clean_set, root, download
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -62,6 +68,8 @@ class PublishedPixels:
             if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
                 raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
             return array
+        if self._clean_set is None:
+            raise DataError(f"{published.path} holds corrupted images alone.")
         clean = load_data(self._clean_set, "test", self._root, self._download)
         if not np.array_equal(clean.labels, published.labels):
             raise DataError(
@@ -86,7 +94,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
         return _load_cifar10_1(name, path_of(path))
     published = Published(path, CLASSES[kind])
     ids = np.arange(len(published), dtype=np.int64)
-    pixels = PublishedPixels(published, kind, root, download)
+    pixels = PublishedPixels(published, CLEAN_SETS[kind], root, download)
     return ImageData(name, split, published.labels, ids, CLASSES[kind], pixels)
 
 

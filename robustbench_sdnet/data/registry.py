@@ -24,7 +24,13 @@ DATASETS: Mapping[str, str] = MappingProxyType(
 )
 # names that carry a path, "npz:PATH"
 WITH_PATH: Mapping[str, str] = MappingProxyType(
-    {"npz": "npz", "cifar10c": "published", "cifar100c": "published", "cifar10.1": "published"}
+    {
+        "npz": "npz",
+        "cifar10c": "published",
+        "cifar100c": "published",
+        "cifar10.1": "published",
+        "imagenetc": "picture_folders",
+    }
 )
 
 

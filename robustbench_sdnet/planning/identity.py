@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from ..data import ImageData
     from ..zoo.names import ModelCard
 
-TRAINING_SETS = {"cifar10c": "cifar10", "cifar10.1": "cifar10", "cifar100c": "cifar100"}
+TRAINING_SETS = {
+    "cifar10c": "cifar10",
+    "cifar10.1": "cifar10",
+    "cifar100c": "cifar100",
+    "imagenetc": "imagenet",
+}
 
 
 def model_spec(card: ModelCard) -> ModelSpec:

@@ -136,7 +136,8 @@ def of_imagenet_c(results: Results, baseline: str | None, data: str, source: str
     """Whether AlexNet's errors are asked for where they are known: corruptions by ImageNet-C's own parameters."""
     asked = [r for r in results.of("corruption", data=data) if source in (None, r.source)]
     specs = [r.row.perturbation for r in asked if isinstance(r.row.perturbation, CorruptionSpec)]
-    return baseline == "alexnet" and any(spec.table == "imagenet" and not spec.size for spec in specs)
+    own = any(spec.table == "imagenet" and not spec.size for spec in specs)
+    return baseline == "alexnet" and bool(specs) and (own or data.startswith("imagenetc:"))
 
 
 def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:

@@ -1,0 +1,162 @@
+"""Corrupted pictures in ImageNet-C's layout, <corruption>/<severity>/<class>/<picture>, decoded when read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import DataError, InputError, unknown
+from ..reading.paths import path_of
+from .imagenet import DECODERS, FOLDERS, SUFFIXES
+from .images import ImageData, Int64, Uint8
+from .published import PublishedPixels
+
+LEVELS = ("1", "2", "3", "4", "5")
+
+
+class PictureFolders:
+    """ImageNet-C, Tiny-ImageNet-C, or a part of one: every corruption and severity holds the same pictures.
+
+    Attributes:
+        path: the folder.
+        corruptions: the corruptions there are folders of, sorted.
+        labels: (n,) int64, by the sorted names of the classes.
+        generated: None, as of all published files.
+    """
+
+    generated = None
+
+    def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
+        """List the pictures of one corruption.
+
+        Args:
+            path: the folder.
+            classes: all of the data set, sorted; empty for those of the folder.
+
+        Raises:
+            DataError: another layout, or a class that is not one of `classes`.
+        """
+        self.path = path
+        self.corruptions = tuple(
+            sorted(each.name for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS))
+        )
+        if not self.corruptions:
+            raise DataError(
+                f"{path} must hold <corruption>/<severity>/<class>/<picture>, as ImageNet-C does."
+            )
+        self.files = self._listing(*next(self._levels()))
+        found = sorted({file.partition("/")[0] for file in self.files})
+        self.classes = classes or tuple(found)
+        if outside := set(found) - set(self.classes):
+            raise DataError(f"{path}: {min(outside)} is no class of the training images beside it.")
+        number = {name: index for index, name in enumerate(self.classes)}
+        self.labels: Int64 = np.array([number[file.partition("/")[0]] for file in self.files], np.int64)
+        self._checked: set[tuple[str, int]] = set()
+
+    def __len__(self) -> int:
+        """Pictures a severity."""
+        return len(self.files)
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the first picture; all must have them."""
+        height, width, _ = _decode(self._folder(*next(self._levels())) / self.files[0]).shape
+        return height, width
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256, in hex, over labels and the name and size of every picture."""
+        hasher = hashlib.sha256(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        for corruption, severity in self._levels():
+            folder = self._folder(corruption, severity)
+            for file in self._listing(corruption, severity):
+                hasher.update(f"{corruption}/{severity}/{file} {(folder / file).stat().st_size}\n".encode())
+        return hasher.hexdigest()
+
+    def images(self, corruption: str, severity: int, start: int = 0, stop: int | None = None) -> Uint8:
+        """The pictures [start, stop) of a corruption at a severity, (m, h, w, 3) uint8.
+
+        Raises:
+            InputError: the folder has no such corruption or severity.
+            DataError: other pictures than elsewhere, damaged ones, or ones of another size.
+        """
+        if corruption not in self.corruptions:
+            raise unknown(f"corruption in {self.path}", corruption, self.corruptions)
+        folder = self._folder(corruption, severity)
+        if not folder.is_dir():
+            raise InputError(f"There is no folder '{folder}'. Leave severity {severity} of {corruption} out.")
+        if (corruption, severity) not in self._checked:
+            if differing := set(self._listing(corruption, severity)) ^ set(self.files):
+                raise DataError(
+                    f"{folder} holds other pictures than its neighbours, such as {min(differing)}."
+                )
+            self._checked.add((corruption, severity))
+        with ThreadPoolExecutor(DECODERS) as pool:
+            found = list(pool.map(_decode, (folder / file for file in self.files[start:stop])))
+        for file, image in zip(self.files[start:stop], found, strict=True):
+            if image.shape[:2] != self.image_shape:
+                raise DataError(
+                    f"{folder / file} is {image.shape[:2]}, the first picture {self.image_shape}."
+                )
+        return np.stack(found) if found else np.empty((0, *self.image_shape, 3), np.uint8)
+
+    def check_files(self, corruptions: Iterable[str], *, again: bool = False) -> dict[str, str]:
+        """Nothing was noted of these files when they were written."""
+        return {}
+
+    def _levels(self) -> Iterator[tuple[str, int]]:
+        for corruption in self.corruptions:
+            yield from (
+                (corruption, int(each)) for each in LEVELS if (self.path / corruption / each).is_dir()
+            )
+
+    def _folder(self, corruption: str, severity: int) -> Path:
+        return self.path / corruption / str(severity)
+
+    def _listing(self, corruption: str, severity: int) -> tuple[str, ...]:
+        folder = self._folder(corruption, severity)
+        found = (
+            f"{each.name}/{picture.name}"
+            for each in folder.iterdir()
+            if each.is_dir()
+            for picture in each.iterdir()
+            if picture.name.lower().endswith(SUFFIXES)
+        )
+        if not (listed := tuple(sorted(found))):
+            raise DataError(f"{folder} holds no <class>/<picture>.")
+        return listed
+
+
+def _decode(path: Path) -> Uint8:
+    """(h, w, 3) uint8, in its own size."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} is no readable image ({str(error).splitlines()[0]}).") from error
+
+
+def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
+    """ "imagenetc:PATH"; classes are numbered by the training (else test) images in the data root where they are there.
+
+    Raises:
+        InputError: the training split, which there is none of.
+        DataError: another layout.
+    """
+    if split != "test":
+        raise InputError(f"{name} has a test split only, got '{split}'.")
+    folders = [
+        root / base / word for base in ("imagenet", "") for word in (*FOLDERS["train"], *FOLDERS["test"])
+    ]
+    clean = next((folder for folder in folders if folder.is_dir()), None)
+    classes = tuple(sorted(each.name for each in clean.iterdir() if each.is_dir())) if clean else ()
+    pictures = PictureFolders(path_of(name.partition(":")[2]), classes)
+    ids = np.arange(len(pictures), dtype=np.int64)
+    pixels = PublishedPixels(pictures, None, root, download)
+    return ImageData(name, split, pictures.labels, ids, len(pictures.classes), pixels)

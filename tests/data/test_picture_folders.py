@@ -1,0 +1,112 @@
+"""ImageNet-C's layout: read in place, checked, numbered by the classes of the clean images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from robustbench_sdnet import data
+from robustbench_sdnet.cli import cli
+from robustbench_sdnet.data.published import corrupted_images
+from robustbench_sdnet.errors import DataError, InputError
+
+CLASSES = ("n01", "n02", "n07")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two corruptions at severities 1 and 3, two pictures a class, as lossless files; the level says which is which."""
+    root = tmp_path / "imagenet-c"
+    for first, corruption in enumerate(("fog", "snow")):
+        for severity in (1, 3):
+            for label, name in enumerate(CLASSES):
+                for picture in range(2):
+                    level = 100 * first + 20 * severity + 5 * label + picture
+                    path = root / corruption / str(severity) / name / f"p{picture}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(np.full((12, 10, 3), level, np.uint8)).save(path)
+    return root
+
+
+def test_pictures_come_in_the_order_of_classes_and_names(folder: Path, tmp_path: Path) -> None:
+    found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "none")
+    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert (found.num_classes, found.image_shape) == (3, (12, 10))
+    images = corrupted_images(found, "snow", 3, 1, 5)
+    assert images.shape == (4, 12, 10, 3)
+    assert images[:, 0, 0, 0].tolist() == [161, 165, 166, 170]
+    with pytest.raises(DataError, match="holds corrupted images alone"):
+        found.images(0, 1)
+    with pytest.raises(InputError, match="test split only"):
+        data.load(f"imagenetc:{folder}", "train", root=tmp_path)
+    with pytest.raises(InputError, match="Did you mean 'snow'"):
+        corrupted_images(found, "snows", 1, 0, 1)
+    with pytest.raises(InputError, match="Leave severity 2 of fog out"):
+        corrupted_images(found, "fog", 2, 0, 1)
+
+
+def test_classes_are_numbered_by_the_clean_images(folder: Path, tmp_path: Path) -> None:
+    for name in ("n00", *CLASSES, "n09"):
+        (tmp_path / "root" / "imagenet" / "val" / name).mkdir(parents=True)
+    found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
+    assert found.labels.tolist() == [1, 1, 2, 2, 3, 3]
+    assert found.num_classes == 5
+    (tmp_path / "root" / "imagenet" / "val" / "n07").rmdir()
+    with pytest.raises(DataError, match="n07 is no class of the training images"):
+        data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
+
+
+def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
+    name = f"imagenetc:{folder}"
+    before = data.load(name, "test", root=tmp_path).content_hash
+    Image.fromarray(np.zeros((12, 11, 3), np.uint8)).save(folder / "snow" / "1" / "n02" / "p0.png")
+    changed = data.load(name, "test", root=tmp_path)
+    assert changed.content_hash != before
+    with pytest.raises(DataError, match=r"p0.png is \(12, 11\), the first picture \(12, 10\)"):
+        corrupted_images(changed, "snow", 1, 0, 6)
+    (folder / "snow" / "3" / "n02" / "p0.png").unlink()
+    with pytest.raises(
+        DataError, match=r"snow/3 holds other pictures than its neighbours, such as n02/p0.png"
+    ):
+        corrupted_images(data.load(name, "test", root=tmp_path), "snow", 3, 0, 1)
+    (folder / "fog" / "1" / "n01" / "p0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="is no readable image"):
+        corrupted_images(data.load(name, "test", root=tmp_path), "fog", 1, 0, 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="as ImageNet-C does"):
+        data.load(f"imagenetc:{tmp_path / 'empty'}", "test", root=tmp_path)
+
+
+def test_the_command_answers_them_without_a_clean_row(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "levels_net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        level = (images.mean((1, 2, 3)) * 255).round()\n"
+        "        label = (level - 60) // 5\n"  # fog at severity 3: right; else not
+        "        return torch.nn.functional.one_hot(label.long().clamp(0, 2), 3).float()\n"
+        "def net():\n"
+        "    return Net()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    asked = CliRunner().invoke(
+        cli,
+        [
+            *("corrupt", "--data", f"imagenetc:{folder}", "--model", "levels_net:net", "--corruption", "fog"),
+            *("--severity", "1,3", "--store", f"sqlite:///{tmp_path}/s.db", "--json"),
+            *("--data-root", str(tmp_path / "none")),
+        ],
+    )
+    assert asked.exit_code == 0, asked.output
+    rows = {(row["kind"], row["severity"]): row for row in json.loads(asked.stdout)}
+    assert set(rows) == {("corruption", 1), ("corruption", 3)}
+    assert rows["corruption", 3]["accuracy"] == 1.0
+    assert rows["corruption", 1]["accuracy"] == pytest.approx(1 / 3)
+    assert rows["corruption", 3]["source"] == "published"
