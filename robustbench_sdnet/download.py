@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .errors import DataError, InputError, SdnetBenchError
 from .files import cannot_write, checksum_of, locked
+from .wording import shown
 
 READ_WITHIN = 30.0  # seconds without a byte
 OPEN_WITHIN = 60.0  # seconds until an address has answered, redirects included
@@ -111,7 +112,7 @@ def check_address(url: str, who: str = "A download") -> None:
     except ValueError:
         good = False
     if not good or not all("!" <= letter <= "~" for letter in url):
-        raise InputError(f"{who} needs an http or https address in plain ASCII, got {ascii(url)[1:200]}.")
+        raise InputError(f"{who} needs an http or https address in plain ASCII, got '{shown(url)}'.")
 
 
 class _Transfer:

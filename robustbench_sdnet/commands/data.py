@@ -79,7 +79,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
 @corruption_option
 @options.table_option
 @options.seed_option
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes [default: every core].")
+@click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Processes [default: every core].")
 @options.json_option
 def generate(
     layout: str,

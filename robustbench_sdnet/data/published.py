@@ -58,6 +58,15 @@ class PublishedPixels:
         """
         return np.array(self._clean[index])
 
+    def missing(self) -> str | None:
+        """Why the clean images cannot be read, where the folder holds them; None where all is well or none are held."""
+        try:
+            if (self.published.path / f"{CLEAN}.npy").exists():
+                self.read(slice(0, 1))
+        except DataError as error:
+            return f"{error} The clean images are left out."
+        return None
+
     @cached_property
     def _clean(self) -> NDArray[np.uint8]:
         from .registry import load as load_data

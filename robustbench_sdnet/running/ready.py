@@ -130,6 +130,7 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     notes = [
         *left_out,
         *notes,
+        *filter(None, [data.pixels.missing() if isinstance(data.pixels, PublishedPixels) else None]),
         *([idle] if setting.engine == "local" and (idle := idle_gpus(device)) else []),
     ]
     return Ready(setting, data, models, worker, count, engine_of(setting), notes, failed)

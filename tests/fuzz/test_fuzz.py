@@ -23,6 +23,30 @@ SEED = int(os.environ.get("FUZZ_SEED", "0"))
 LINES, FILES, CHUNK = 600, 260, 20
 SECONDS, LEAST = 60, 20  # of the slice that every run of the tests takes, and how many cases it has at least
 
+RUN = "--data npz:tiny.npz --model runs/sdnet --limit 2"
+MEANINGLESS = (
+    f"attack pgd --eps 1e999999999 {RUN}",
+    f"attack pgd --eps 1e-999999999 {RUN}",
+    f"attack pgd --norm l2 --eps 1e400 {RUN}",
+    f"attack pgd --restarts {10**30} {RUN}",
+    f"corrupt --lambda 1e999999999 {RUN}",
+    f"corrupt --lambda 0:1e999999:1e-999999 {RUN}",
+    f"corrupt --level 1e999999999 {RUN}",
+    f"corrupt --device auto:1 {RUN}",
+    f"corrupt --store postgresql://h:abc/d {RUN}",
+    f"corrupt --store sqlite:///x.db?timeout=abc {RUN}",
+    "corrupt --data npz:tiny.npz --model __main__:x",
+    "corrupt --data npz:tiny.npz --model robustbench_sdnet.cli:main",
+    "corrupt --data npz:~nouser/x",
+    "corrupt --data npz:tiny.npz --data-root ~nouser/x",
+    "report to html --output ~nouser/x --store sqlite:///s.db",
+    "train npz:tiny.npz sdnet20 --recipe ~nouser/x",
+    "train npz:tiny.npz sdnet20 --output ~nouser/x",
+    "train npz:tiny.npz sdnet20 --set train.epochs=.inf",
+    f"data generate cifar10c --data npz:tiny.npz --output o --workers {2**63 - 1}",
+    "zoo fetch http://[",
+)
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
@@ -69,6 +93,25 @@ def test_a_slice(server, world, tmp_path):
         ]
         tried += 2
     assert not any(wrong), "\n".join(filter(None, wrong))
+
+
+def test_what_cannot_be_meant_is_exit_code_2(server, world, tmp_path):
+    found = {
+        line: server.run(line.split(), copy(world, tmp_path / str(k))) for k, line in enumerate(MEANINGLESS)
+    }
+    assert {line: done["code"] for line, done in found.items()} == dict.fromkeys(MEANINGLESS, 2)
+    assert not any(complaint(done, json_asked=False) for done in found.values())
+
+
+def test_a_damaged_clean_file_of_a_folder_is_said(server, world, tmp_path):
+    folder = copy(world, tmp_path / "case")
+    line = "corrupt --data cifar10c:corrupted --corruption contrast --model runs/resnet --limit 2 --store sqlite:///c.db"
+    assert "left out" not in server.run(line.split(), folder)["err"]
+    (folder / "corrupted/clean.npy").write_bytes(b"\x93NUMPY")
+    done = server.run(line.replace("c.db", "d.db").split(), folder)
+    assert done["code"] == 0
+    assert "clean.npy is no readable .npy file" in done["err"]
+    assert "The clean images are left out." in done["err"]
 
 
 @pytest.mark.slow
