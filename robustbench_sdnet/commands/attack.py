@@ -19,14 +19,14 @@ Budget = Callable[[str], tuple[str, tuple[Eps, ...]]]
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
 
 
-def _budget(eps: str | None, eps_curve: bool, norm: str | None) -> Budget:
+def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
     """From an attack's name to the norm and the budgets that it is run at."""
 
     def budget(name: str) -> tuple[str, tuple[Eps, ...]]:
         from ..planning.curves import eps_curve as curve
         from ..planning.questions import budgets
 
-        return budgets(name, norm, curve(name, norm) if eps_curve else eps)
+        return budgets(name, norm, curve(name, norm, full=eps_curve == "full") if eps_curve else eps)
 
     return budget
 
@@ -61,8 +61,11 @@ BUDGET = options.gathered(
     ),
     click.option(
         "--eps-curve",
-        is_flag=True,
-        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like.",
+        is_flag=False,
+        flag_value="usual",
+        type=click.Choice(["usual", "full"]),
+        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like; 'full' goes on until "
+        "accuracy is 0.",
     ),
     click.option(
         "--norm",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..specs import distance_text
+from ..specs import distance_text, norm_facts
 
 Record = dict[str, Any]
 SCREEN = 60  # lines
@@ -98,7 +98,7 @@ def _percent(value: float | None) -> str:
 
 def _budget(row: Record) -> str:
     if row["eps"] is not None:
-        return f"{row['eps']}" if row["norm"] == "linf" else f"{row['eps']} {row['norm']}"
+        return f"{row['eps']}" if norm_facts(row["norm"]).unit else f"{row['eps']} {row['norm']}"
     return _text(row["severity"])
 
 

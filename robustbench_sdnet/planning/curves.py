@@ -7,8 +7,11 @@ from ..specs import NORMS, AttackSpec, CorruptionSpec
 from .questions import budgets
 
 
-def eps_curve(name: str, norm: str | None = None) -> str:
+def eps_curve(name: str, norm: str | None = None, *, full: bool = False) -> str:
     """The budgets of `--eps-curve`, as a comma list, in the norm that an attack is run in.
+
+    Args:
+        full: go on until accuracy is 0; larger budgets attack the survivors of smaller ones, and are free without any.
 
     Raises:
         InputError: the norm has no such curve.
@@ -16,7 +19,7 @@ def eps_curve(name: str, norm: str | None = None) -> str:
     norm, _ = budgets(name, norm, "1")
     if not NORMS[norm].curve:
         raise InputError(f"{norm} has no eps curve. Give --eps with a list.")
-    return ",".join(NORMS[norm].curve)
+    return ",".join(NORMS[norm].full_curve() if full else NORMS[norm].curve)
 
 
 def continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec, eps_curve: bool) -> bool:

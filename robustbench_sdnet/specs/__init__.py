@@ -6,7 +6,7 @@ else: names and texts that only a reader sees (`name`, the spelling of eps) stay
 
 from __future__ import annotations
 
-from .budgets import BUDGETED, NORMS, Eps, distance_text, parse_eps_list
+from .budgets import BUDGETED, NORMS, Eps, distance_text, norm_facts, parse_eps_list
 from .cell import DEFAULT_STORE, Cell
 from .lambdas import LambdaSpec, parse_lambdas, parse_policy
 from .models import DataSpec, ModelSpec, Params, canonical, params
@@ -30,6 +30,7 @@ __all__ = [
     "canonical",
     "decimal_text",
     "distance_text",
+    "norm_facts",
     "params",
     "parse_eps_list",
     "parse_lambdas",

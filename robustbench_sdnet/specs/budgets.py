@@ -20,6 +20,7 @@ class Norm:
     Attributes:
         eps: the field's usual budget, taken where none is given; None where there is none.
         curve: the budgets of --eps-curve.
+        doublings: how often the last of them is doubled by --eps-curve full, until any 32 x 32 image is within reach.
         largest: budgets above it make no sense in [0, 1]; None for no bound.
         version: raised by hand when the geometry, and with it answers of attacks, changes.
         scale, unit: a distance is shown as `scale` times itself with `unit` behind it.
@@ -27,6 +28,7 @@ class Norm:
 
     eps: str | None
     curve: tuple[str, ...] = ()
+    doublings: int = 0
     largest: int | None = None
     version: int = 0
     scale: int = 1
@@ -36,21 +38,35 @@ class Norm:
         """A distance as tables print it: Linf in pixel levels, as budgets are written."""
         return f"{self.scale * distance:.2f}{self.unit}" if self.unit else f"{distance:.3g}"
 
+    def full_curve(self) -> tuple[str, ...]:
+        """The budgets of --eps-curve full."""
+        top, slash, bottom = self.curve[-1].partition("/")
+        return (*self.curve, *(f"{int(top) << n}{slash}{bottom}" for n in range(1, self.doublings + 1)))
+
 
 NORMS: Mapping[str, Norm] = MappingProxyType(
     {
         "linf": Norm(
             eps="8/255",
             curve=("1/255", "2/255", "4/255", "8/255", "16/255"),
+            doublings=3,
             largest=1,
             scale=255,
             unit="/255",
         ),
-        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1")),
-        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24"), version=1),
+        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1"), doublings=6),
+        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24"), doublings=6, version=1),
         "l0": Norm(eps=None, version=1),
     }
 )
+
+_PLAIN = Norm(eps=None)
+
+
+def norm_facts(norm: str | None) -> Norm:
+    """What is known of a norm; of one that is not known, or of none, that its numbers are written as they are."""
+    return NORMS.get(norm or "", _PLAIN)
+
 
 BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
 """The norms whose balls have a usual budget: those that attacks on a budget work in."""
@@ -116,4 +132,4 @@ def distance_text(distance: float | None, norm: str | None) -> str:
     """A distance as tables print it: Linf in pixel levels, as budgets are written; "-" where there is none."""
     if distance is None:
         return "-"
-    return NORMS[norm].shown(distance) if norm and norm in NORMS else f"{distance:.3g}"
+    return norm_facts(norm).shown(distance)

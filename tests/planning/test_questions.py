@@ -43,3 +43,11 @@ def test_an_eps_curve_is_around_the_usual_budget():
         assert [budget.fraction / usual.fraction for budget in curve] == [
             Fraction(2) ** k for k in range(-3, 2)
         ]
+
+
+def test_a_full_eps_curve_reaches_any_image():
+    assert eps_curve("pgd", "linf", full=True).endswith(",16/255,32/255,64/255,128/255")
+    # Half of the box in every value: 0.5 * sqrt(3 * 32 * 32) = 27.7 in l2, 1,536 in l1.
+    assert eps_curve("pgd", "l2", full=True).endswith(",1,2,4,8,16,32,64")
+    assert eps_curve("pgd", "l1", full=True).split(",")[-1] == "1536"
+    assert eps_curve("pgd", full=True).startswith(eps_curve("pgd"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...answers.searches import Convergence
-from ...specs import Eps
+from ...specs import Eps, norm_facts
 from ...statistics import wilson
 from ..numbers import Estimate, Value
 from ..results import (
@@ -62,7 +62,10 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
                     lines.append(
                         Line(subject.label, _staircase(sought, unit, ends.get(norm, 0.0)), colour, steps=True)
                     )
-        xlabel = "Linf eps, in 1/255" if norm == "linf" else f"{norm or ''} eps".strip()
+        written = norm_facts(norm).unit
+        xlabel = (
+            f"{norm.capitalize()} eps, in 1{written}" if norm and written else f"{norm or ''} eps".strip()
+        )
         if any(not line.faint for line in lines):
             panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines), ends.get(norm)))
     return panels
@@ -115,7 +118,7 @@ def _staircase(result: Result, unit: int, end: float) -> tuple[tuple[float, Esti
 
 def _unit(norm: str | None) -> int:
     """Pixel levels for Linf, plain for others."""
-    return 255 if norm == "linf" else 1
+    return norm_facts(norm).scale
 
 
 def lambda_corruption_panels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...answers.distances import quantile, quantile_interval
+from ...specs import norm_facts
 from ...statistics import wilson
 from ..document import Item, Table
 from ..numbers import Estimate
@@ -24,7 +25,7 @@ def distance_table(results: Results, data: str) -> Table | None:
     rows: list[tuple[Item, ...]] = [
         (
             result.name,
-            "linf, 1/255" if result.norm == "linf" else result.norm or "-",
+            _unit_text(result.norm),
             result.subject.model,
             lambda_text(result.subject.lam),
             *(_quantile(result, share) for share in SHARES),
@@ -56,4 +57,9 @@ def _quantile(result: Result, share: float) -> str:
 
 
 def _number(distance: float, norm: str | None) -> str:
-    return f"{distance * (255 if norm == 'linf' else 1):.3g}"
+    return f"{distance * norm_facts(norm).scale:.3g}"
+
+
+def _unit_text(norm: str | None) -> str:
+    """The norm, with the unit that its distances are in."""
+    return f"{norm}, 1{norm_facts(norm).unit}" if norm_facts(norm).unit else norm or "-"
