@@ -47,10 +47,12 @@ def outcome() -> Outcome:
 class Nothing:
     """An engine whose answers are there at once."""
 
-    def run(self, tasks: Iterable[Task], *_: object) -> Iterator[tuple[Task, list[Answer]]]:
+    doing = ()
+
+    def run(self, tasks: Iterable[Task], *_: object) -> Iterator[list[tuple[Task, list[Answer]]]]:
         """Every task, answered."""
         for task in tasks:
-            yield task, [Answer(cell, outcome(), COST, None) for cell in task.cells]
+            yield [(task, [Answer(cell, outcome(), COST, None) for cell in task.cells])]
 
     def close(self) -> None:
         """Nothing to end."""
