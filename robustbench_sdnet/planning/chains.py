@@ -28,6 +28,11 @@ def chain_of(spec: AttackSpec | CorruptionSpec) -> str:
     return spec.chain if isinstance(spec, AttackSpec) else ""
 
 
+def chain_name(spec: AttackSpec) -> str:
+    """The chain that an attack is a stage of, without the settings that it was shown with."""
+    return _base(spec.chain)
+
+
 def _base(chain: str) -> str:
     """A chain without the settings that it was shown with."""
     return chain.partition("(")[0]

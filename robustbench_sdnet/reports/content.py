@@ -14,6 +14,7 @@ from ..answers.searches import convergence, optimality
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from . import chapters
+from .citing import citing
 from .conclusion import conclusion
 from .document import Document, Figure, Section
 from .lead import lead
@@ -70,7 +71,7 @@ def build(
         provenance.cost_table(found) if with_cost else None,
     )
     sections.append(Section("What was run", tuple(block for block in what if block is not None), folded=True))
-    sections.append(Section("How to read it", (READING,)))
+    sections += [citing(snapshot), Section("How to read it", (READING,))]
     return Document(
         "Robustness report",
         tuple(_with_unique_figures(sections)),

@@ -42,6 +42,13 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Lines to copy, printed as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """A drawing made when a writer asks for it.
 
@@ -69,7 +76,7 @@ class Section:
     """
 
     title: str
-    blocks: tuple[str | Table | Figure, ...] = ()
+    blocks: tuple[str | Code | Table | Figure, ...] = ()
     level: int = 2
     folded: bool = False
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape as escape_markup
 
 from ...wording import counted, visible
-from ..document import Document, Figure, Item, Table
+from ..document import Code, Document, Figure, Item, Table
 from ..numbers import Estimate, Missing
 
 LONG_TEXT = 40
@@ -43,10 +43,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: escape(value) if type(value) is str else value,
     )
-    found.filters |= {"cell": cell, "images": lambda n: counted(n, "image"), "file_name": file_name}
+    found.filters |= {
+        "cell": cell,
+        "images": lambda n: counted(n, "image"),
+        "file_name": file_name,
+        "verbatim": verbatim,
+    }
     found.tests |= {
         "table": lambda block: isinstance(block, Table),
         "figure": lambda block: isinstance(block, Figure),
+        "code": lambda block: isinstance(block, Code),
     }
     return found
 
@@ -54,6 +60,11 @@ def environment() -> Environment:
 def escape(text: str) -> Markup:
     """Text that means itself, also inside an attribute."""
     return escape_markup(visible(" ".join(text.split())))
+
+
+def verbatim(text: str) -> Markup:
+    """Text that means itself, its lines kept."""
+    return escape_markup(visible(text, keep="\n"))
 
 
 def file_name(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ...wording import counted, visible
-from ..document import Document, Figure, Item, Section, Table
+from ..document import Code, Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
 PREAMBLE = r"""\documentclass[10pt]{article}
@@ -71,6 +71,8 @@ def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str
             yield f"{escape(block.title)}\\end{{center}}"
             for table in block.tables:
                 yield from table_lines(table)
+        elif isinstance(block, Code):
+            yield from (f"\\texttt{{\\footnotesize {escape(line)}}}\\\\" for line in block.text.split("\n"))
         else:
             yield escape(block) + "\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from tabulate import tabulate
 
 from ...wording import counted, visible
-from ..document import Document, Figure, Item, Section, Table
+from ..document import Code, Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
 WIDTH = 110
@@ -49,6 +49,9 @@ def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str
             for table in block.tables:
                 yield ""
                 yield from table_lines(table)
+        elif isinstance(block, Code):
+            # Indented: no fence that a name could close.
+            yield from (f"    {visible(line)}" for line in block.text.split("\n"))
         else:
             yield from textwrap.wrap(escape(block), WIDTH)
         yield ""

@@ -1,0 +1,181 @@
+"""What to cite for a report, and the commands that make its answers again from nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from ..answers.rows import eps_order, lambda_order, lambda_value
+from ..answers.snapshot import Answered, Snapshot
+from ..attacks.registry import ATTACKS
+from ..corruptions.registry import CORRUPTIONS
+from ..planning.chains import chain_name
+from ..specs import AttackSpec, CorruptionSpec
+from ..version import VERSION
+from .document import Code, Section
+from .results import distinct
+
+# Key -> author, title, venue, year and number in arXiv, in the order in which a report lists them.
+WORKS: Mapping[str, tuple[str, str, str, str, str]] = MappingProxyType(
+    {
+        "sdnet": (
+            "Dai, Xili and others",
+            "Revisiting Sparse Convolutional Model for Visual Recognition",
+            "NeurIPS",
+            "2022",
+            "2210.12945",
+        ),
+        "corruptions": (
+            "Hendrycks, Dan and Dietterich, Thomas",
+            "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+            "ICLR",
+            "2019",
+            "1903.12261",
+        ),
+        "fgsm": (
+            "Goodfellow, Ian J. and Shlens, Jonathon and Szegedy, Christian",
+            "Explaining and Harnessing Adversarial Examples",
+            "ICLR",
+            "2015",
+            "1412.6572",
+        ),
+        "pgd": (
+            "Madry, Aleksander and others",
+            "Towards Deep Learning Models Resistant to Adversarial Attacks",
+            "ICLR",
+            "2018",
+            "1706.06083",
+        ),
+        "autoattack": (
+            "Croce, Francesco and Hein, Matthias",
+            "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks",
+            "ICML",
+            "2020",
+            "2003.01690",
+        ),
+        "fab": (
+            "Croce, Francesco and Hein, Matthias",
+            "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary Attack",
+            "ICML",
+            "2020",
+            "1907.02044",
+        ),
+        "square": (
+            "Andriushchenko, Maksym and others",
+            "Square Attack: a Query-efficient Black-box Adversarial Attack via Random Search",
+            "ECCV",
+            "2020",
+            "1912.00049",
+        ),
+        "torchattacks": (
+            "Kim, Hoki",
+            "Torchattacks: A PyTorch Repository for Adversarial Attacks",
+            "arXiv",
+            "2020",
+            "2010.01950",
+        ),
+        "foolbox": (
+            "Rauber, Jonas and Brendel, Wieland and Bethge, Matthias",
+            "Foolbox: A Python Toolbox to Benchmark the Robustness of Machine Learning Models",
+            "ICML Workshop",
+            "2017",
+            "1707.04131",
+        ),
+    }
+)
+# The start of an attack's name -> the work that it comes from.
+_FROM = {"apgd": "autoattack", "fab": "fab", "square": "square", "pgd": "pgd", "fgsm": "fgsm"}
+
+
+def citing(snapshot: Snapshot) -> Section:
+    """The chapter: BibTeX of what was used, and the commands."""
+    return Section(
+        "To cite and to run again",
+        (
+            "What this report used:",
+            Code("\n".join(map(_bibtex, works_used(snapshot.answered)))),
+            f"With robustbench-sdnet {VERSION} and the models and data named above, these commands ask the same again:",
+            Code("\n".join(commands(snapshot))),
+        ),
+        folded=True,
+    )
+
+
+def works_used(answered: Iterable[Answered]) -> list[str]:
+    """Keys of the works that these answers rest on."""
+    found = set()
+    for one in answered:
+        spec = one.cell.perturbation
+        found |= {"sdnet"} if one.cell.model.has_lambda else set()
+        if isinstance(spec, CorruptionSpec):
+            found |= {"corruptions"} if one.cell.kind == "corruption" else set()
+            continue
+        library, colon, _ = spec.name.partition(":")
+        found |= (
+            {library} if colon else {work for start, work in _FROM.items() if spec.name.startswith(start)}
+        )
+        found |= {"autoattack"} if spec.chain else set()
+    return [key for key in WORKS if key in found]
+
+
+def _bibtex(key: str) -> str:
+    author, title, venue, year, number = WORKS[key]
+    fields = {"author": author, "title": title, "booktitle": venue, "year": year, "note": f"arXiv:{number}"}
+    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+    return f"@inproceedings{{{key}{year},\n{lines}\n}}"
+
+
+def commands(snapshot: Snapshot) -> Iterator[str]:
+    """Commands for a shell: data and models by the names that the report gives them, not by where they lie here."""
+    groups: dict[tuple[str, ...], list[Answered]] = {}
+    for one in snapshot.exact:
+        cell, spec = one.cell, one.cell.perturbation
+        scope = cell.lam.scope if cell.lam else "stem"
+        shared = cell.data.name, cell.data.split, scope, str(spec.seed)
+        if isinstance(spec, CorruptionSpec):
+            if cell.kind == "corruption":
+                groups.setdefault((*shared, "corrupt", "", "", "level" if spec.level else ""), []).append(one)
+        elif spec.kind == "attack":
+            name, settings = chain_name(spec) or spec.name, "" if spec.chain else _settings(spec)
+            groups.setdefault((*shared, "attack", name, spec.norm, settings), []).append(one)
+    for (data, split, scope, seed, command, name, norm, more), found in sorted(groups.items()):
+        words = ["sdnet-bench", command, *([name] if name else []), "--data", data]
+        words += [] if split == "test" else ["--split", split]
+        words += [word for model in distinct(a.cell.model.name for a in found) for word in ("--model", model)]
+        words += _corrupted(found) if command == "corrupt" else _attacked(found, norm)
+        words += more.split(" ") if command == "attack" and more else []
+        lams = sorted({a.cell.lam for a in found if a.cell.lam}, key=lambda_order)
+        texts = distinct(lam.text for lam in lams)
+        words += ["--lambda", ",".join(texts)] if texts else []
+        words += [] if scope == "stem" else ["--lambda-scope", scope]
+        words += [] if seed == "0" else ["--seed", seed]
+        words += ["--limit", str(max(len(a.outcome) for a in found))]
+        yield shlex.join(words)
+
+
+def _corrupted(found: Sequence[Answered]) -> list[str]:
+    specs = [a.cell.perturbation for a in found if isinstance(a.cell.perturbation, CorruptionSpec)]
+    order = {name: position for position, name in enumerate(CORRUPTIONS)}
+    names = sorted({spec.name for spec in specs}, key=lambda name: order.get(name, len(order)))
+    levels = sorted({spec.level for spec in specs if spec.level}, key=float)
+    severities = sorted({spec.severity for spec in specs if spec.severity})
+    strength = ["--level", ",".join(levels)] if levels else ["--severity", ",".join(map(str, severities))]
+    return ["--corruption", ",".join(names), *strength]
+
+
+def _attacked(found: Sequence[Answered], norm: str) -> list[str]:
+    specs = [a.cell.perturbation for a in found if isinstance(a.cell.perturbation, AttackSpec)]
+    budgets = sorted({spec.eps for spec in specs if spec.eps}, key=eps_order)
+    words = ["--eps", ",".join(map(str, budgets))] if budgets else []
+    if any(a.cell.kind == "transfer" for a in found):
+        made = sorted({a.cell.lam_attack for a in found if a.cell.lam_attack}, key=lambda_order)
+        words += ["--attack-lambda", ",".join(distinct(str(lambda_value(lam)) for lam in made))]
+    return [*words, *(["--norm", norm] if norm != "linf" else [])]
+
+
+def _settings(spec: AttackSpec) -> str:
+    """Hyper-parameters that differ from the defaults of an attack of our own."""
+    known = ATTACKS[spec.name].params if spec.name in ATTACKS else {}
+    changed = [(key, value) for key, value in spec.params if key in known and known[key] != value]
+    return " ".join(f"--set {key}={value}" for key, value in changed)

@@ -1,0 +1,78 @@
+"""What a report used, as BibTeX, and commands that the command line takes and that ask the same again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import yaml
+
+from robustbench_sdnet.commands.attack import attack as attack_command
+from robustbench_sdnet.commands.corrupt import corrupt as corrupt_command
+from robustbench_sdnet.reports.citing import citing, commands, works_used
+from robustbench_sdnet.reports.writers import html, latex, markdown
+
+from ..conftest import GOLDEN
+from .made_records import RESNET, SDNET, attack, corruption, record, snapshot, study
+
+
+def test_a_report_cites_what_it_used_and_nothing_else() -> None:
+    assert works_used([record(190)]) == []
+    assert works_used(study()) == ["sdnet", "corruptions", "pgd"]
+    stages = [attack(f"autoattack/{name}", "8/255", 20) for name in ("apgd-ce", "fab-t", "square")]
+    assert works_used([*stages, attack("foolbox:LinfPGD", "8/255", 3)]) == [
+        "autoattack",
+        "fab",
+        "square",
+        "foolbox",
+    ]
+    text = citing(snapshot(study())).blocks[1].text
+    assert text.count("@inproceedings{") == 3
+    assert "note = {arXiv:2210.12945}" in text
+
+
+def test_commands_ask_the_same_again() -> None:
+    answers = [corruption(name, level, 9, 10) for name in ("fog", "gaussian_noise") for level in (1, 5)]
+    answers += [corruption("fog", 5, 9, 40, model=SDNET, lam=lam) for lam in (0.5, 0.1, "calibrated")]
+    answers += [attack("pgd", eps, 5, steps=40, norm="l2") for eps in ("0.5", "0.25")]
+    answers += [attack("autoattack/square", "8/255", 5), attack("noise", "8/255", 9)]
+    answers += [attack("pgd", "8/255", 5, model=SDNET, lam=0.1, lam_attack=lam) for lam in (0.1, 0.5)]
+    found = list(commands(snapshot(answers)))
+    assert found == [
+        "sdnet-bench attack autoattack --data digits --model resnet20 --eps 8/255 --limit 200",
+        "sdnet-bench attack pgd --data digits --model resnet20 --eps 0.25,0.5 --norm l2 --set steps=40 --limit 200",
+        "sdnet-bench attack pgd --data digits --model sdnet20 --eps 8/255 --attack-lambda 0.1,0.5 --lambda 0.1 "
+        "--limit 200",
+        "sdnet-bench corrupt --data digits --model resnet20 --model sdnet20 --corruption gaussian_noise,fog "
+        "--severity 1,5 --lambda 0.1,0.5,calibrated --limit 40",
+    ]  # fmt: skip
+    for line in found:
+        _, name, *words = shlex.split(line)
+        command = attack_command if name == "attack" else corrupt_command
+        context = command.make_context(name, words)
+        assert context.params["limit"] in (40, 200), "the command line takes it"
+
+
+def test_hostile_names_stay_one_word_of_a_command() -> None:
+    odd = "$(touch x); `a` ``` \n</pre><script>alert(1)</script> \\end{document}"
+    answers = [corruption("fog", 1, 9, model=replace(RESNET, name=odd))]
+    (line,) = commands(snapshot(answers))
+    assert shlex.split(line)[5] == odd
+    from robustbench_sdnet.reports.content import build
+
+    document = build(snapshot(answers))
+    page = html.render(document, lambda figure: "")
+    assert "<script>alert" not in page
+    assert latex.render(document, lambda figure: "").count(r"\end{document}") == 1
+    copied = [
+        one
+        for one in markdown.render(document, lambda figure: "").splitlines()
+        if "sdnet-bench corrupt" in one
+    ]
+    assert all(one.startswith("    sdnet-bench corrupt") for one in copied)
+
+
+def test_the_software_can_be_cited() -> None:
+    found = yaml.safe_load((GOLDEN.parents[1] / "CITATION.cff").read_text())
+    assert found["cff-version"] == "1.2.0"
+    assert {"title", "authors", "message", "license"} <= set(found)
