@@ -75,15 +75,15 @@ def test_independent_of_threads(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ALL if corruptions.corruption_info(name).random])
 def test_draws_depend_on_seed_id_and_severity(name: str) -> None:
-    image = some_images(1)
+    images = some_images(8)  # one draws no more than the order of three channels
 
     def corrupted(severity: int = 2, seed: int = 0, sample_id: int = 0) -> np.ndarray:
-        return corruptions.corrupt(image, name, severity, seed, [sample_id])
+        return corruptions.corrupt(images, name, severity, seed, range(sample_id, sample_id + 8))
 
     base = corrupted()
     assert not np.array_equal(base, corrupted(seed=1))
     assert not np.array_equal(base, corrupted(sample_id=1))
-    drawn = [corruptions.sample(0, [0], name, severity) for severity in (2, 3)]
+    drawn = [corruptions.sample(0, range(8), name, severity) for severity in (2, 3)]
     first = next(iter(drawn[0]))
     assert not np.array_equal(drawn[0][first].reshape(-1)[:1000], drawn[1][first].reshape(-1)[:1000])
 

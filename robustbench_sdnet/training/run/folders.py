@@ -4,7 +4,8 @@ split."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from ...data import short_name
 from ...draws import stream_key
 from ...errors import InputError, TrainingError
-from ...files import write_whole
+from ...files import alone_in, write_whole
 from ...reading.paths import path_of
 from ...reading.structured import read_yaml
 from ..recipes.options import TrainOptions
@@ -118,6 +119,19 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
     if explicit:
         _refuse_changes(folder, stored, wanted)
     return stored
+
+
+@contextmanager
+def alone(folder: Path, data: str, arch: str, plan: Recipe, *, resume: bool) -> Iterator[None]:
+    """Hold the folder against other processes, and look again whether none put a run there meanwhile.
+
+    Raises:
+        WriteError: another process is training there.
+        InputError, TrainingError: see `plan_run`.
+    """
+    with alone_in(folder):
+        plan_run(folder, data, arch, plan, explicit=False, resume=resume)
+        yield
 
 
 def _refuse_changes(folder: Path, stored: Recipe, wanted: Recipe) -> None:

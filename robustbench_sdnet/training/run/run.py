@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ... import data as datasets
-from ...files import alone_in
 from ...zoo.names import architecture
 from ..recipes.recipe import Recipe
 from ..step.device import choose
@@ -72,10 +71,7 @@ def train(
             held.callback(distributed.leave)
         try:
             if rank == 0:
-                held.enter_context(alone_in(folder))
-                folders.plan_run(
-                    folder, data, arch, plan, explicit=False, resume=resume
-                )  # none came meanwhile
+                held.enter_context(folders.alone(folder, data, arch, plan, resume=resume))
             run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
             state = load_state(folder, run.tell_damage) if resume else None
             run.prepare(data_root, fresh=state is None)
