@@ -6,7 +6,9 @@ errors come at once. Every error a user can meet is one line on standard error; 
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ import click
 from .errors import SdnetBenchError
 from .interrupts import Stopped, as_ctrl_c
 from .version import VERSION
+from .wording import one_line
 
 # name -> (module of this package, first line of its help)
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -81,6 +84,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exit with 0 (done), 1 (the work failed) or 2 (the command line was wrong)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
+            stream.reconfigure(errors="backslashreplace")
     try:
         with as_ctrl_c():
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
@@ -103,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _leave(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}. What was finished is stored.", 1, error)
+        wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
+        _fail(f"{error.strerror or error}{where}. What was finished is stored.", 2 if wrong else 1, error)
     except Exception as error:  # noqa: BLE001  the last stop before a traceback, which no user should see
         first = str(error).splitlines()[0] if str(error) else ""
         _fail(
@@ -117,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _fail(message: str, code: int, error: BaseException) -> NoReturn:
     if os.environ.get("SDNET_BENCH_DEBUG"):
         raise error
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {one_line(message)}", err=True)
     _leave(code)
 
 

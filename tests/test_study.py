@@ -1,4 +1,4 @@
-"""A study in one run: everything it promises is asked, it resumes, and its report ends in a conclusion."""
+"""A study in one run: everything it promises is asked, it resumes, and its report begins with a conclusion."""
 
 import json
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_a_study_asks_everything_resumes_and_concludes(ask):
     assert [item["question"] for item in found["conclusion"]] == ["noise", "adversary", "masking"]
 
     text = (folder / "study.md").read_text()
-    assert text.split("\n## ")[-1].startswith("Conclusion")
+    assert text.split("\n## ")[1].startswith("Conclusion")
     assert (folder / "study.html").exists()
     with Store(store) as opened:
         first = {cell: [s.finished_at for s in opened.shards(cell)] for cell in opened.cells()}

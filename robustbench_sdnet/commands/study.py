@@ -65,7 +65,7 @@ def study(
     """Answer the whole question in one run: does another lambda make MODEL robust?
 
     Four noises at several severities, at fixed lambdas and by policies; PGD at every lambda, evaluated at every lambda;
-    a gradient-free attack and random noise at each; diagnostics. Then the report, which ends in a conclusion.
+    a gradient-free attack and random noise at each; diagnostics. Then the report, which begins with a conclusion.
     A run that was stopped goes on where it was when the same command is given again.
 
     \b

@@ -140,3 +140,19 @@ def test_no_command_has_more_than_eight_parameters_of_its_own(command):
     shared = {"setting", "seed", "as_json"}
     own = [name for name in inspect.signature(command.callback).parameters if name not in shared]
     assert len(own) <= 8, own
+
+
+def test_no_argument_breaks_an_error_line_or_an_encoding(tmp_path):
+    for word in ("--\x1b[2J\nfoo", "\u03bb\x07", "x" * 5000):
+        done = subprocess.run(
+            [sys.executable, "-m", "robustbench_sdnet", "zoo", "info", word],
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        )
+        assert done.returncode == 2
+        text = done.stderr.decode("latin-1")
+        assert text.startswith("Error: ")
+        assert text.count("\n") == 1
+        assert text[:-1].isprintable()
+        assert len(text) < 2500
