@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,17 @@ from ..console.options import PATH, device_option, seed_option
 from ..console.output import say
 from ..console.progress import shown, shown_progress
 from ..console.training import Screen
+from ..wording import duration
+
+if TYPE_CHECKING:
+    from ..training.step.loop import Event
 
 ARCHITECTURES = ("resnet20", "sdnet20")
 CORRUPTIONS = "all"
 LAMBDAS = "0.1,0.4,0.7"
 EPS = "2/255,4/255,8/255,16/255"
+REST = 1.3
+"""How many times as long as training one model takes all that follows, with 200 images (processor time)."""
 
 
 @click.command()
@@ -47,7 +53,7 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
       sdnet-bench quickstart
       sdnet-bench quickstart --output first --limit 100
     """
-    models = [_train(arch, output / f"digits-{arch}", device, seed) for arch in ARCHITECTURES]
+    models = [_train(arch, output, device, seed, REST * limit / 200) for arch in ARCHITECTURES]
 
     from ..evaluation import evaluate
     from ..reports import report
@@ -71,12 +77,24 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
     say(f"store  {store}")
 
 
-def _train(arch: str, folder: Path, device: str, seed: int) -> str:
-    """Train a model where its folder holds none yet."""
+def _train(arch: str, output: Path, device: str, seed: int, rest: float) -> str:
+    """Train a model where its folder holds none yet, and say how long it is from here to the report."""
+    folder = output / f"digits-{arch}"
     if not (folder / "last.safetensors").exists():
         from ..training import train
 
         with shown(f"train {arch}") as display:
+            screen = Screen(display, begins=False)
+
+            def show(event: Event) -> None:
+                if event["event"] == "start" and event["seconds"] and not event["resumed_at_step"]:
+                    left = ARCHITECTURES[ARCHITECTURES.index(arch) :]
+                    whole = duration((len(left) + rest) * event["seconds"])
+                    display.note(
+                        f"from here to the report about {whole}, on {event['device']} as busy as it is now"
+                    )
+                screen.show(event)
+
             result = train(
                 "digits",
                 arch,
@@ -85,7 +103,7 @@ def _train(arch: str, folder: Path, device: str, seed: int) -> str:
                 output=folder,
                 resume=folder.exists(),
                 device=device,
-                on_event=Screen(display, begins=False).show,
+                on_event=show,
             )
         say(f"train {arch}: accuracy {result.accuracy:.1%} after {result.seconds:.0f} s", err=True)
     return str(folder)

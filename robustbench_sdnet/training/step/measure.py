@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 
 import torch
@@ -47,18 +48,20 @@ def accuracy_of(
 
 
 def seconds_a_step(session: Session) -> float:
-    """Time of one step on this device, from a few steps of a copy of the model; nothing of the session
-    changes."""
+    """Mean time of a step on whole images as busy as this device is, from about a second of steps of a copy of the
+    model; nothing of the session changes."""
     copied = copy.deepcopy(session.model)
     objective = Objective(copied, session.options, session.device)
-    warm, timed = (3, 10) if session.device.is_gpu else (1, 2)
-    share, seconds = 1.0, []
+    warm, timed = (3, 10) if session.device.is_gpu else (1, 20)
+    share, seconds = 1.0, list[float]()
     batches = session.feed.epoch(0)
     batch = next(batches)
     if not session.device.is_gpu and len(batch.labels) > 32:
         share = len(batch.labels) / 32
         batch = Batch(batch.images[:32], batch.labels[:32], batch.ids[:32])
     for step in range(warm + timed):
+        if sum(seconds[warm:]) > 1:
+            break
         session.device.wait()
         begun = time.perf_counter()
         objective(batch.images, batch.labels, batch.ids, step).backward()
@@ -66,4 +69,4 @@ def seconds_a_step(session: Session) -> float:
         seconds.append(time.perf_counter() - begun)
     # Feeds are generators, typed as iterators: closing one ends its decoding threads.
     batches.close()  # type: ignore[attr-defined]
-    return share * min(seconds[warm:])
+    return share * statistics.mean(seconds[warm:])
