@@ -111,7 +111,7 @@ class Snapshot:
         if isinstance(store, Snapshot):
             return store
         if isinstance(store, str):
-            with Store(store, must_exist=True) as opened:
+            with Store(url_of(store), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
         ids: dict[bytes, Outcome] = {}
         found = tuple(
@@ -141,6 +141,12 @@ class Snapshot:
             or not isinstance(answered.cell.perturbation, CorruptionSpec)
             or counts.get(answered.cell.asked_in("float32"), 0) < len(answered.outcome)
         )
+
+
+def url_of(store: str) -> str:
+    """The URL of a store; "bundle:FOLDER" is the one in a folder that `report to bundle` wrote."""
+    kind, colon, folder = store.partition(":")
+    return f"sqlite:///{Path(folder) / 'results.db'}" if colon and kind == "bundle" else store
 
 
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..planning.setting import PICTURES
 from ..specs import DEFAULT_STORE
 
-LEADERBOARD = "leaderboard"
+LEADERBOARD, BUNDLE = "leaderboard", "bundle"
 
 
 @click.command(no_args_is_help=True)
@@ -57,7 +57,8 @@ def report(
     with_pictures: Path | None,
 ) -> None:
     """Write the report of the store as FORMAT: markdown, html, latex, csv, json, outcomes (a row an image) or
-    leaderboard (a page over several stores, and its rows as JSON beside it).
+    leaderboard (a page over several stores, and its rows as JSON beside it). Bundle writes a folder with page, records,
+    figures, environment and the store itself, which every report reads again as --store bundle:FOLDER.
 
     \b
     Examples:
@@ -82,6 +83,11 @@ def report(
         raise InputError(
             f"A report as {format_name} is of one store. Give --store once, or ask for {LEADERBOARD}."
         )
+    if format_name == BUNDLE:
+        from ..reports.bundle import bundle
+
+        say(f"Wrote {bundle(stores[0], output or Path('bundle'))}")
+        return
     written = write(
         stores[0],
         format_name,

@@ -83,6 +83,11 @@ def to_pdf(figure: Figure) -> bytes:
     return _save(figure, "pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
 
 
+def to_svg_file(figure: Figure) -> bytes:
+    """The figure as an SVG file of its own, without a date."""
+    return _save(figure, "svg", metadata={"Creator": None, "Date": None})
+
+
 def to_svg(figure: Figure, name: str) -> str:
     """The figure as an `<svg>` element to stand in a page: no ground of its own, text in the page's colour.
 

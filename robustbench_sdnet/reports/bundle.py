@@ -1,0 +1,52 @@
+"""One folder with all there is to send on: page, records, figures, environment, and the store itself."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+from ..answers.copying import copy_store
+from ..answers.snapshot import Snapshot
+from ..errors import InputError
+from ..files import write_whole
+from . import report
+from .content import build
+from .plots import style
+
+
+def bundle(store: str, folder: str | Path) -> Path:
+    """Write the folder; `bundle:FOLDER` is a store that every report reads again.
+
+    Raises:
+        InputError: the folder holds something already.
+        StoreError: the store does not exist, is damaged or empty.
+        WriteError: something cannot be written.
+    """
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is not empty. Name a new folder with --output.")
+    snapshot = Snapshot.read(store)
+    for to, name in (("html", "report.html"), ("csv", "results.csv"), ("json", "results.json")):
+        report(snapshot, to, output=target / name)
+    for figure in build(snapshot).figures:
+        write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
+        write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
+    write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
+    copy_store(store, target / "results.db")
+    return target
+
+
+def _environment() -> dict[str, str]:
+    """The versions of Python and of what this package requires."""
+    required = metadata.requires("robustbench-sdnet") or []
+    names = [re.split(r"[^\w.-]", line)[0] for line in required if "extra ==" not in line]
+    found = {"python": platform.python_version()}
+    for name in ("robustbench-sdnet", *names):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

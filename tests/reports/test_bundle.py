@@ -1,0 +1,48 @@
+"""A folder to send on: what it holds, and that reports read it again to the same bytes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.reports import report
+from robustbench_sdnet.store.store import Store
+
+from .test_report import fill
+
+
+def test_a_bundle_is_read_again_to_the_same_bytes(tmp_path, capsys) -> None:
+    url, folder = f"sqlite:///{tmp_path}/results.db", tmp_path / "study"
+    fill(url, shards=2)
+    with Store(url) as store:
+        attacked = next(key for key, cell in store.cells().items() if cell.kind == "attack")
+        finding = {"check": "noise_wins", "verdict": "fail", "value": 3.0, "sentence": "x", "images": 20}
+        store.add_verdicts(attacked, [finding])
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", "to", "bundle", "--store", url, "--output", str(folder)])
+    assert capsys.readouterr().out == f"Wrote {folder}\n"
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        "report.html",
+        "results.csv",
+        "results.json",
+        "results.db",
+        "environment.json",
+        "figures",
+    } <= names
+    figures = sorted(path.suffix for path in (folder / "figures").iterdir())
+    assert figures.count(".svg") == figures.count(".pdf") == 4
+    assert b"xmlns" in next((folder / "figures").glob("*.svg")).read_bytes()
+    assert {"python", "numpy", "torch"} <= set(json.loads((folder / "environment.json").read_text()))
+    again = f"bundle:{folder}"
+    for to in ("json", "csv"):
+        assert report(again, to, with_cost=True) == report(url, to, with_cost=True)
+    assert report(again, "json") == (folder / "results.json").read_text()
+    assert "untrusted" in str(report(again, "json"))
+    pages = [report(source, "html", output=tmp_path / f"{n}.html") for n, source in enumerate((again, url))]
+    assert pages[0].read_bytes() == pages[1].read_bytes() == (folder / "report.html").read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", "to", "bundle", "--store", url, "--output", str(folder)])
+    assert "is not empty" in capsys.readouterr().err
