@@ -115,8 +115,7 @@ def run_library(
 ) -> AttackResult:
     """Attack the correctly classified samples, batch by batch, and verify every outcome.
 
-    A library draws from global generators, so that its answer depends on its batch; each batch is seeded
-    by the seed and its sample ids, and the global generators are put back.
+    A library draws from global generators: each batch is seeded by the seed and its sample ids, and they are put back.
 
     Returns:
         `images` are the library's, moved into the ball when there is one; `extra["raw_robust"]` and
@@ -132,13 +131,12 @@ def run_library(
     passes = Passes(model, low_precision=False, batch_size=size)
     with frozen(model):
         logits = passes.exact(images)
-        check_problem(name, logits.shape[1], images[0].numel())
         counted = Counted(passes, logits.shape[1], images.dtype, images.device)
+        check_problem(name, counted.classes, images[0].numel())
         clean = margin(logits, labels) >= 0
         raw = images.clone()
         wanted = clean.nonzero()[:, 0]
-        for start in range(0, len(wanted), size):
-            index = wanted[start : start + size]
+        for index in torch.split(wanted, size) if len(wanted) else ():
             counted.first = True
             with _seeded(run["seed"], name, ids[index], images.device):
                 raw[index] = _perturbed(perturb, name, counted, images[index], labels[index])
@@ -148,7 +146,6 @@ def run_library(
         margins = raw_margin if torch.equal(inside, raw) else margin(passes.exact(inside), labels)
     found.assert_inside(inside, images, eps)
     warn_of_silence(counted.gradients, counted.silent)
-    broken_at = torch.where(margins < 0, 1, -1)
     # Without a budget what counts is what is handed back; with one, how far the library had to go.
     sought, broken = (inside, margins) if eps is None else (raw, raw_margin)
     distance = torch.where(broken < 0, found.lengths(sought - images), torch.inf)
@@ -156,7 +153,7 @@ def run_library(
         images=inside,
         clean=clean,
         robust=clean & (margins >= 0),
-        broken_at=torch.where(clean, broken_at, 0),
+        broken_at=torch.where(clean, torch.where(margins < 0, 1, -1), 0),
         margin=margins.float(),
         forwards=passes.forwards,
         backwards=passes.backwards,

@@ -12,8 +12,6 @@ from ...errors import InputError, ModelError, SdnetBenchError
 from ...zoo.nets.layout import layout_of
 from .folding import foldable, folded
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 Classifier = Callable[[Tensor], Tensor]
 """(n, c, h, w) images in [0, 1] to (n, classes) logits: an `nn.Module`, or any function around one."""
 
@@ -294,19 +292,3 @@ def _other_type(model: Classifier, images: Tensor) -> str:
 
 def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def wants_low_precision(precision: str, images: Tensor) -> bool:
-    """Whether to search in bfloat16: asked for, or `auto` where the hardware computes it natively."""
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'.")
-    if precision == "float32" or images.dtype != torch.float32:
-        return False
-    return precision == "bfloat16" or _native_bfloat16(images.device)
-
-
-def _native_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())

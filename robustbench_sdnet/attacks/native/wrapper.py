@@ -16,7 +16,8 @@ from ..engine.active import Outcome, run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
-from ..engine.passes import Classifier, Passes, wants_low_precision
+from ..engine.passes import Classifier, Passes
+from ..engine.precision import wants_low_precision
 from ..engine.result import AttackResult
 from ..engine.search import Search
 from ..signs import stands_still
