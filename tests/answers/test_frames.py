@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reports.writers import outcomes as outcomes_writer
 
-from ..made_answers import HIGH, NOISE, PGD, cell, made_store, right
+from ..made_answers import HIGH, NOISE, PGD, SDNET, cell, made_store, right
 
 
 @pytest.fixture
@@ -57,6 +58,13 @@ def test_outcomes_as_a_file_hold_the_same(ending, store, tmp_path):
     assert list(read.columns) == list(table.columns)
     for name in ("image", "right", "broken_at", "margin", "lambda", "cell"):
         assert read[name].tolist() == table[name].tolist()
+
+
+def test_no_name_in_the_csv_is_computed_by_a_spreadsheet(tmp_path):
+    odd = replace(SDNET, name="=HYPERLINK(1)")
+    made_store(tmp_path, [(replace(cell(), model=odd), right(7))]).close()
+    path = Path(rs.report(f"sqlite:///{tmp_path}/made.db", "outcomes", output=tmp_path / "out.csv"))
+    assert path.read_text().splitlines()[1].startswith("'=HYPERLINK(1),tiny,clean,")
 
 
 def test_parquet_without_pyarrow_names_the_remedy(store, tmp_path, monkeypatch):

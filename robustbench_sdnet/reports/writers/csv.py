@@ -19,11 +19,11 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(fields)
-    writer.writerows([_text(record[field]) for field in fields] for record in records)
+    writer.writerows([guarded(record[field]) for field in fields] for record in records)
     return buffer.getvalue()
 
 
-def _text(value: Any) -> Any:
+def guarded(value: Any) -> Any:
     """The value as a cell: texts visible on one line, and not taken by a spreadsheet for something to compute."""
     if isinstance(value, str):
         value = visible(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...answers.frames import outcomes
 from ...answers.snapshot import Snapshot
 from ...errors import InputError
+from .csv import guarded
 
 ENDING = ".parquet" if find_spec("pyarrow") else ".csv"
 
@@ -28,5 +29,7 @@ def render(snapshot: Snapshot, target: Path) -> bytes:
     if ending == ".parquet":
         table.to_parquet(buffer, index=False)
     else:
+        for name in table.select_dtypes("category"):
+            table[name] = table[name].astype(object).map(guarded, na_action="ignore")
         table.to_csv(buffer, index=False)
     return buffer.getvalue()
