@@ -51,7 +51,7 @@ def work(folder: Path, images: int, attacked: int, engine: dict[str, Any]) -> tu
     norm, eps = budgets("autoattack", "linf", "8/255")
     sweep = corruption_plan(ready, corruption_specs("all", (1, 3, 5)))
     attack = attack_plan(ready, attack_specs("autoattack", eps, norm))
-    answer(replace(ready, count=10), [*sweep, *attack], setting)
+    answer(replace(ready, count=1), [*sweep, *attack], setting)
     seconds = []
     for name, cells, count in (("sweep", sweep, images), ("attack", attack, attacked)):
         fresh = replace(setting, store=f"sqlite:///{folder}/{name}.db")
