@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -113,7 +114,7 @@ def train(
             on_event=Screen(display).show,
         )
     if first and as_json:
-        say_json(result.to_dict())
+        say(json.dumps(result.to_dict()))  # one line, the last, so that a log can be read
     elif first:
         say(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
         say(f"checkpoint {result.best}")

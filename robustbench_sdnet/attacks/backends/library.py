@@ -65,17 +65,18 @@ class Counted(nn.Module):
         if logits.requires_grad:
             hooked: Any = logits
             hooked.register_hook(self._count_backward)
-        if asks and self.first:
+        if asks:
             watched: Any = images
             watched.register_hook(self._look)
         return logits
 
-    def _look(self, gradient: Tensor) -> None:
-        """Count the first gradient of every sample of a batch, and those that are silent."""
+    def _look(self, gradient: Tensor) -> Tensor:
+        """Count the first gradient of every sample of a batch, and those that are silent; in the layout of views."""
         if self.first:
             self.first = False
             self.gradients += len(gradient)
             self.silent += int(silent(gradient).sum())
+        return gradient.contiguous()
 
     def _count_backward(self, gradient: Tensor) -> None:
         self._passes.backwards += len(gradient)
