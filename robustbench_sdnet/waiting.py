@@ -1,7 +1,7 @@
 """How long the threads of a parallel loop spin at its end before they sleep.
 
-Beside other programs a spinning thread takes the core that the one it waits for needs: two threads on a tiny layer then
-run fifty times slower. A thousand turns are long enough for the next loop to begin within them on free cores.
+Beside other programs a spinning thread takes the core that the one it waits for needs, and tiny layers have a loop
+every few microseconds. A thousand turns are long enough for the next loop to begin within them on free cores.
 """
 
 from __future__ import annotations

@@ -132,3 +132,16 @@ def test_reports_never_open_a_store_and_nothing_imports_a_command():
 def test_every_command_has_its_file_and_no_file_is_no_command():
     files = {path.stem for path in (PACKAGE / "commands").iterdir() if not path.name.startswith("_")}
     assert files == set(COMMANDS)
+
+
+def test_files_and_functions_fit_a_reader():
+    """A file is one idea of at most 300 lines, a function of at most 60, documentation included."""
+    long = []
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        if (lines := text.count("\n")) > 300:
+            long.append(f"{module}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 60:
+                long.append(f"{module}.{node.name}: {node.end_lineno - node.lineno + 1} lines")
+    assert not long, "\n".join(long)

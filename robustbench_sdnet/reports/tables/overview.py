@@ -52,6 +52,9 @@ def overview(results: Results, data: str, source: str | None) -> Table:
     return Table(columns, tuple(rows), left=left, notes=tuple(notes), stacked=len(columns) > 5)
 
 
+USUAL = ("linf", Fraction(8, 255))
+
+
 def headline_budget(results: Results, data: str) -> tuple[str | None, Eps | None] | None:
     """The norm and eps that most subjects were attacked at; of several Linf 8/255, then the largest eps."""
     counts = Counter(
@@ -63,7 +66,7 @@ def headline_budget(results: Results, data: str) -> tuple[str | None, Eps | None
 
 def is_usual(norm: str | None, eps: Eps | None) -> bool:
     """Whether a budget is the one that most of the field reports."""
-    return norm == "linf" and eps is not None and eps.fraction == Fraction(8, 255)
+    return (norm, eps and eps.fraction) == USUAL
 
 
 def everything(results: Results) -> Table:
