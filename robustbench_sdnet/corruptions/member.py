@@ -61,8 +61,3 @@ class Corruption:
         """The parameters of a set, or of the set of the nearest size that this corruption has."""
         nearest = min(self.settings, key=lambda name: (abs(TABLES[name] - TABLES[table]), TABLES[name]))
         return self.settings[nearest]
-
-
-def each(*values: float) -> Severities:
-    """Five settings of one number."""
-    return tuple((value,) for value in values)

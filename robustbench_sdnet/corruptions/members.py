@@ -1,300 +1,88 @@
-"""The corruptions of Hendrycks & Dietterich 2019 (arXiv:1903.12261), one row each; lengths are pixels."""
+"""Every corruption, one row each; their parameters stand in `settings.txt`."""
 
-from .member import Corruption, each
+from __future__ import annotations
+
+from pathlib import Path
+
+from .member import Corruption, Severities
+
+# Which of the two published sets of C-bar a parameter set takes.
+BAR_TABLES = {"cifar": "cifar", "tiny": "cifar", "imagenet": "imagenet", "inception": "imagenet"}
+
+
+def _settings() -> dict[str, dict[str, Severities]]:
+    """Corruption -> parameter set -> what severities 1 to 5 take."""
+    found: dict[str, dict[str, Severities]] = {}
+    for line in Path(__file__).with_name("settings.txt").read_text(encoding="ascii").splitlines():
+        if line and not line.startswith("#"):
+            name, table, values = line.split(None, 2)
+            severities = tuple(tuple(map(_number, one.split())) for one in values.split("|"))
+            found.setdefault(name, {})[table] = severities
+    return found
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)
+
+
+_SETTINGS = _settings()
+
+
+def _row(
+    name: str,
+    category: str,
+    module: str,
+    draws: str = "",
+    *,
+    function: str = "",
+    family: str = "main",
+    level: tuple[float, float] | None = None,
+) -> Corruption:
+    return Corruption(
+        name=name,
+        category=category,
+        apply=f"{module}:{function or name}",
+        draws=draws and f"{module}:{draws}",
+        settings=_SETTINGS[name],
+        family=family,
+        level=level,
+    )
+
 
 MEMBERS = (
-    Corruption(
-        name="gaussian_noise",
-        category="noise",
-        apply="noise:gaussian_noise",
-        draws="noise:sample_normal",
-        level=(0, 10),
-        settings={  # standard deviation
-            "cifar": each(0.04, 0.06, 0.08, 0.09, 0.1),
-            "tiny": each(0.04, 0.08, 0.12, 0.15, 0.18),
-            "imagenet": each(0.08, 0.12, 0.18, 0.26, 0.38),
-            "inception": each(0.09, 0.13, 0.19, 0.27, 0.4),
-        },
-    ),
-    Corruption(
-        name="shot_noise",
-        category="noise",
-        apply="noise:shot_noise",
-        draws="noise:sample_words",
-        level=(0.01, 10000),
-        settings={  # photons of a white pixel
-            "cifar": each(500, 250, 100, 75, 50),
-            "tiny": each(250, 100, 50, 30, 15),
-            "imagenet": each(60, 25, 12, 5, 3),
-            "inception": each(50, 20, 10, 5, 3),
-        },
-    ),
-    Corruption(
-        name="impulse_noise",
-        category="noise",
-        apply="noise:impulse_noise",
-        draws="noise:sample_uniform",
-        level=(0, 1),
-        settings={  # share of values hit
-            "cifar": each(0.01, 0.02, 0.03, 0.05, 0.07),
-            "tiny": each(0.01, 0.02, 0.05, 0.08, 0.14),
-            "imagenet": each(0.03, 0.06, 0.09, 0.17, 0.27),
-            "inception": each(0.04, 0.07, 0.1, 0.18, 0.28),
-        },
-    ),
-    Corruption(
-        name="defocus_blur",
-        category="blur",
-        apply="blur:defocus_blur",
-        settings={  # radius, width of the smoothing
-            "cifar": ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
-            "tiny": ((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
-            "imagenet": ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
-            "inception": ((4, 0.1), (5, 0.5), (7, 0.5), (10, 0.5), (12, 0.5)),
-        },
-    ),
-    Corruption(
-        name="glass_blur",
-        category="blur",
-        apply="glass:glass_blur",
-        draws="glass:sample_glass",
-        settings={  # standard deviation, reach of a swap, sweeps
-            "cifar": ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
-            "tiny": ((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
-            "imagenet": ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
-            "inception": ((0.8, 1, 3), (1, 3, 1), (1.1, 2, 4), (1.2, 4, 2), (1.6, 5, 2)),
-        },
-    ),
-    Corruption(
-        name="motion_blur",
-        category="blur",
-        apply="motion:motion_blur",
-        draws="motion:sample_motion",
-        settings={  # radius, standard deviation
-            "cifar": ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
-            "tiny": ((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
-            "imagenet": ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
-            "inception": ((12, 4), (17, 6), (17, 9), (17, 13), (22, 16)),
-        },
-    ),
-    Corruption(
-        name="zoom_blur",
-        category="blur",
-        apply="blur:zoom_blur",
-        settings={  # end and step of the factors
-            "cifar": ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
-            "imagenet": ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
-        },
-    ),
-    Corruption(
-        name="snow",
-        category="weather",
-        apply="precipitation:snow",
-        draws="precipitation:sample_snow",
-        settings={  # mean, standard deviation, zoom, threshold, radius and width of the streaks, share of image
-            "cifar": (
-                (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
-                (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
-                (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
-                (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
-                (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
-            ),
-            "tiny": (
-                (0.1, 0.2, 1, 0.6, 8, 3, 0.8),
-                (0.1, 0.2, 1, 0.5, 10, 4, 0.8),
-                (0.15, 0.3, 1.75, 0.55, 10, 4, 0.7),
-                (0.25, 0.3, 2.25, 0.6, 12, 6, 0.65),
-                (0.3, 0.3, 1.25, 0.65, 14, 12, 0.6),
-            ),
-            "imagenet": (
-                (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
-                (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
-                (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
-                (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
-                (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
-            ),
-        },
-    ),
-    Corruption(
-        name="frost",
-        category="weather",
-        apply="weather:frost",
-        draws="weather:sample_frost",
-        settings={  # share of image, share of frost, scale of the photograph
-            "cifar": ((1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2)),
-            "tiny": ((1, 0.3, 0.3), (0.9, 0.4, 0.3), (0.8, 0.45, 0.3), (0.75, 0.5, 0.3), (0.7, 0.55, 0.3)),
-            "imagenet": ((1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1)),
-        },
-    ),
-    Corruption(
-        name="fog",
-        category="weather",
-        apply="weather:fog",
-        draws="weather:sample_fog",
-        settings={  # amount, decay
-            "cifar": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
-            "tiny": ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
-            "imagenet": ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
-            "inception": ((1.5, 2), (2, 2), (2.5, 1.8), (2.5, 1.6), (3, 1.5)),
-        },
-    ),
-    Corruption(
-        name="brightness",
-        category="weather",
-        apply="colour:brightness",
-        settings={  # added to HSV value
-            "cifar": each(0.05, 0.1, 0.15, 0.2, 0.3),
-            "tiny": each(0.1, 0.2, 0.3, 0.4, 0.5),
-        },
-    ),
-    Corruption(
-        name="contrast",
-        category="digital",
-        apply="colour:contrast",
-        settings={  # factor around the mean
-            "cifar": each(0.75, 0.5, 0.4, 0.3, 0.15),
-            "tiny": each(0.4, 0.3, 0.2, 0.1, 0.05),
-        },
-    ),
-    Corruption(
-        name="elastic_transform",
-        category="digital",
-        apply="elastic:elastic_transform",
-        draws="elastic:sample_elastic",
-        settings={  # displacement, its width and the affine shift, for images of this side
-            "cifar": (
-                (0, 0, 0.08, 1),
-                (0.05, 0.2, 0.07, 1),
-                (0.08, 0.06, 0.06, 1),
-                (0.1, 0.04, 0.05, 1),
-                (0.1, 0.03, 0.03, 1),
-            ),
-            "tiny": (
-                (0, 0, 5.12, 64),
-                (3.2, 19.2, 3.84, 64),
-                (6.4, 5.12, 3.84, 64),
-                (6.4, 1.92, 1.92, 64),
-                (10.24, 1.92, 1.28, 64),
-            ),
-            "imagenet": (
-                (488, 170.8, 24.4, 224),
-                (488, 19.52, 48.8, 224),
-                (12.2, 2.44, 4.88, 224),
-                (17.08, 2.44, 4.88, 224),
-                (29.28, 2.44, 4.88, 224),
-            ),
-            "inception": (
-                (720, 252, 36, 299),
-                (720, 28.8, 72, 299),
-                (18, 3.6, 7.2, 299),
-                (25.2, 3.6, 7.2, 299),
-                (43.2, 3.6, 7.2, 299),
-            ),
-        },
-    ),
-    Corruption(
-        name="pixelate",
-        category="digital",
-        apply="digital:pixelate",
-        settings={  # share of pixels kept along a side
-            "cifar": each(0.95, 0.9, 0.85, 0.75, 0.65),
-            "tiny": each(0.9, 0.8, 0.7, 0.6, 0.5),
-            "imagenet": each(0.6, 0.5, 0.4, 0.3, 0.25),
-            "inception": each(0.5, 0.4, 0.3, 0.25, 0.2),
-        },
-    ),
-    Corruption(
-        name="jpeg_compression",
-        category="digital",
-        apply="digital:jpeg_compression",
-        settings={  # quality
-            "cifar": each(80, 65, 58, 50, 40),
-            "tiny": each(65, 58, 50, 40, 25),
-            "imagenet": each(25, 18, 15, 10, 7),
-            "inception": each(23, 16, 13, 8, 5),
-        },
-    ),
-    Corruption(
-        name="speckle_noise",
-        category="noise",
-        family="extra",
-        apply="noise:speckle_noise",
-        draws="noise:sample_normal",
-        level=(0, 10),
-        settings={  # standard deviation, relative
-            "cifar": each(0.06, 0.1, 0.12, 0.16, 0.2),
-            "tiny": each(0.15, 0.2, 0.25, 0.3, 0.35),
-            "imagenet": each(0.15, 0.2, 0.35, 0.45, 0.6),
-            "inception": each(0.16, 0.21, 0.36, 0.46, 0.61),
-        },
-    ),
-    Corruption(
-        name="gaussian_blur",
-        category="blur",
-        family="extra",
-        apply="blur:gaussian_blur",
-        settings={  # standard deviation
-            "cifar": each(0.4, 0.6, 0.7, 0.8, 1),
-            "tiny": each(0.5, 0.75, 1, 1.25, 1.5),
-            "imagenet": each(1, 2, 3, 4, 6),
-            "inception": each(1.5, 2.5, 3.5, 4.5, 6.5),
-        },
-    ),
-    Corruption(
-        name="spatter",
-        category="weather",
-        family="extra",
-        apply="precipitation:spatter",
-        draws="precipitation:sample_spatter",
-        settings={  # mean, standard deviation, width, threshold, strength of water or width of mud, mud
-            "cifar": (
-                (0.62, 0.1, 0.7, 0.7, 0.5, 0),
-                (0.65, 0.1, 0.8, 0.7, 0.5, 0),
-                (0.65, 0.3, 1, 0.69, 0.5, 0),
-                (0.65, 0.1, 0.7, 0.69, 0.6, 1),
-                (0.65, 0.1, 0.5, 0.68, 0.6, 1),
-            ),
-            "tiny": (
-                (0.62, 0.1, 0.7, 0.7, 0.6, 0),
-                (0.65, 0.1, 0.8, 0.7, 0.6, 0),
-                (0.65, 0.3, 1, 0.69, 0.6, 0),
-                (0.65, 0.1, 0.7, 0.68, 0.6, 1),
-                (0.65, 0.1, 0.5, 0.67, 0.6, 1),
-            ),
-            "imagenet": (
-                (0.65, 0.3, 4, 0.69, 0.6, 0),
-                (0.65, 0.3, 3, 0.68, 0.6, 0),
-                (0.65, 0.3, 2, 0.68, 0.5, 0),
-                (0.65, 0.3, 1, 0.65, 1.5, 1),
-                (0.67, 0.4, 1, 0.65, 1.5, 1),
-            ),
-            "inception": (
-                (0.65, 0.3, 4, 0.69, 0.9, 0),
-                (0.65, 0.3, 3.5, 0.68, 0.9, 0),
-                (0.65, 0.3, 3, 0.68, 0.8, 0),
-                (0.65, 0.3, 1.2, 0.65, 1.8, 1),
-                (0.67, 0.4, 1.2, 0.65, 1.8, 1),
-            ),
-        },
-    ),
-    Corruption(
-        name="saturate",
-        category="digital",
-        family="extra",
-        apply="colour:saturate",
-        settings={  # HSV saturation: factor, offset
-            "cifar": ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
-            "tiny": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
-            "imagenet": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
-        },
-    ),
-    Corruption(  # not published: five of the nine levels of SDNet's protocol
-        name="salt_and_pepper",
-        category="noise",
-        family="",
-        apply="noise:impulse_noise",
-        draws="noise:sample_uniform",
-        level=(0, 1),
-        settings={"cifar": each(0.03, 0.09, 0.15, 0.21, 0.27)},  # share of values hit
-    ),
+    _row("gaussian_noise", "noise", "noise", "sample_normal", level=(0, 10)),
+    _row("shot_noise", "noise", "noise", "sample_words", level=(0.01, 10000)),
+    _row("impulse_noise", "noise", "noise", "sample_uniform", level=(0, 1)),
+    _row("defocus_blur", "blur", "blur"),
+    _row("glass_blur", "blur", "glass", "sample_glass"),
+    _row("motion_blur", "blur", "motion", "sample_motion"),
+    _row("zoom_blur", "blur", "blur"),
+    _row("snow", "weather", "precipitation", "sample_snow"),
+    _row("frost", "weather", "weather", "sample_frost"),
+    _row("fog", "weather", "weather", "sample_fog"),
+    _row("brightness", "weather", "colour"),
+    _row("contrast", "digital", "colour"),
+    _row("elastic_transform", "digital", "elastic", "sample_elastic"),
+    _row("pixelate", "digital", "digital"),
+    _row("jpeg_compression", "digital", "digital"),
+    _row("speckle_noise", "noise", "noise", "sample_normal", family="extra", level=(0, 10)),
+    _row("gaussian_blur", "blur", "blur", family="extra"),
+    _row("spatter", "weather", "precipitation", "sample_spatter", family="extra"),
+    _row("saturate", "digital", "colour", family="extra"),
+    _row("salt_and_pepper", "noise", "noise", "sample_uniform", function="impulse_noise", family="", level=(0, 1)),
+    _row("blue_noise_sample", "noise", "bar_noise", "sample_phases", family="c-bar"),
+    _row("brownish_noise", "noise", "bar_noise", "sample_three_phases", family="c-bar"),
+    _row("checkerboard_cutout", "digital", "bar_shapes", "sample_checkerboard", family="c-bar"),
+    _row("inverse_sparkles", "weather", "bar_shapes", "sample_one_star", family="c-bar"),
+    _row("sparkles", "weather", "bar_shapes", "sample_stars", family="c-bar"),
+    _row("pinch_and_twirl", "digital", "bar_warp", "sample_signs", family="c-bar"),
+    _row("ripple", "digital", "bar_warp", "sample_ripple", family="c-bar"),
+    _row("circular_motion_blur", "blur", "bar_warp", family="c-bar"),
+    _row("lines", "digital", "bar_shapes", "sample_lines", family="c-bar"),
+    _row("transverse_chromatic_abberation", "blur", "bar_warp", "sample_order", family="c-bar"),
+    _row("caustic_refraction", "weather", "bar_warp", "sample_caustics", family="c-bar"),
+    _row("perlin_noise", "noise", "bar_noise", "sample_perlin", family="c-bar"),
+    _row("plasma_noise", "noise", "bar_noise", "sample_plasma", family="c-bar"),
+    _row("cocentric_sine_waves", "noise", "bar_noise", "sample_rings", family="c-bar"),
+    _row("single_frequency_greyscale", "noise", "bar_noise", "sample_wave", family="c-bar"),
 )

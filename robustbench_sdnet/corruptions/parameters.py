@@ -40,11 +40,7 @@ def setting(name: str, severity: int = 3, level: float | None = None, table: str
 
 
 def check_table(table: str) -> None:
-    """Refuse what is no parameter set.
-
-    Raises:
-        InputError: with the nearest name.
-    """
+    """Refuse what is no parameter set; an InputError names the nearest."""
     if table not in TABLES:
         raise unknown("table of corruption parameters", table, TABLES)
 
@@ -66,11 +62,7 @@ def foreign_size(table: str, height: int, width: int) -> str:
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuse image sizes that cannot be corrupted.
-
-    Raises:
-        InputError: a side below 8 or above 512 pixels.
-    """
+    """Refuse images with a side below 8 or above 512 pixels with an InputError."""
     if min(height, width) < SMALLEST:
         raise InputError(f"Images must be at least {SMALLEST}x{SMALLEST} pixels, got {height}x{width}.")
     if max(height, width) > LARGEST:

@@ -7,22 +7,15 @@ from types import MappingProxyType
 
 from ..errors import InputError, unknown
 from .member import Corruption
-from .members import MEMBERS
-from .members_bar import BAR_MEMBERS, BAR_TABLES
+from .members import BAR_TABLES, MEMBERS
 
 CATEGORIES = ("noise", "blur", "weather", "digital")
 GROUPS = ("all", "main", "extra", "c-bar", *CATEGORIES)
-CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
-    {info.name: info for info in (*MEMBERS, *BAR_MEMBERS)}
-)
+CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({info.name: info for info in MEMBERS})
 
 
 def corruption_info(name: str) -> Corruption:
-    """The entry of a corruption.
-
-    Raises:
-        InputError: no such corruption.
-    """
+    """The entry of a corruption; an InputError names the nearest."""
     if name not in CORRUPTIONS:
         raise unknown("corruption", name, CORRUPTIONS)
     return CORRUPTIONS[name]
