@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Draws, Floats, Generators, grid, on_host, uniforms
+from .host import Draws, Floats, Generators, grid, on_host, uniform_draws, uniforms
 from .member import Setting
 
 TAU = 2 * np.pi
@@ -66,9 +66,7 @@ def brownish_noise(images: NDArray[np.uint8], draws: Draws, setting: Setting) ->
     return np.asarray(images + 6.4 * setting[0] * np.moveaxis(noise, 1, -1))
 
 
-def sample_wave(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
-    """(n, 4) uniform in [0, 1): a frequency, the other one, their order, the phase."""
-    return {"uniform": uniforms(generators, n, 4)}
+sample_wave = uniform_draws(4)  # a frequency, the other one, their order, the phase
 
 
 @on_host
@@ -83,9 +81,7 @@ def single_frequency_greyscale(images: NDArray[np.uint8], draws: Draws, setting:
     return np.asarray(images + 19.6 * setting[0] * wave[..., None])
 
 
-def sample_rings(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
-    """(n, 5) uniform in [0, 1): centre (column, row), frequency, amplitude, width of a ring."""
-    return {"uniform": uniforms(generators, n, 5)}
+sample_rings = uniform_draws(5)  # centre (column, row), frequency, amplitude, width of a ring
 
 
 @on_host
@@ -102,9 +98,7 @@ def cocentric_sine_waves(images: NDArray[np.uint8], draws: Draws, setting: Setti
     return np.asarray(images + 12.8 * setting[0] * rings[..., None])
 
 
-def sample_plasma(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
-    """(n, 4) uniform in [0, 1): time, iterations, sharpness, scale."""
-    return {"uniform": uniforms(generators, n, 4)}
+sample_plasma = uniform_draws(4)  # time, iterations, sharpness, scale
 
 
 @on_host

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Draws, Floats, Generators, between, grid, on_host, uniforms
+from .host import Draws, Floats, Generators, between, grid, on_host, uniform_draws, uniforms
 from .member import Setting
 
 ORDERS: NDArray[np.int64] = np.array(list(permutations(range(3))), np.int64)
@@ -58,9 +58,7 @@ def _pinched(cell: int, amount: float, angle: float) -> tuple[Floats, Floats]:
     return np.where(moved, radius + turned[0], rows), np.where(moved, radius + turned[1], columns)
 
 
-def sample_ripple(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
-    """(n, 4) uniform in [0, 1): two wavelengths and two phases, along rows' and columns' numbers."""
-    return {"uniform": uniforms(generators, n, 4)}
+sample_ripple = uniform_draws(4)  # two wavelengths and two phases, along rows' and columns' numbers
 
 
 @on_host
@@ -116,9 +114,7 @@ def transverse_chromatic_abberation(
     return result
 
 
-def sample_caustics(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
-    """(n, 2) uniform in [0, 1): time and size of the pattern."""
-    return {"uniform": uniforms(generators, n, 2)}
+sample_caustics = uniform_draws(2)  # time and size of the pattern
 
 
 @on_host

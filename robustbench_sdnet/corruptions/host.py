@@ -39,6 +39,11 @@ def uniforms(generators: Generators, n: int, *shape: int) -> Floats:
     return found
 
 
+def uniform_draws(count: int) -> Callable[..., Draws]:
+    """Draws `uniform` (n, count) in [0, 1)."""
+    return lambda generators, n, height, width, setting: {"uniform": uniforms(generators, n, count)}
+
+
 def grid(height: int, width: int) -> tuple[Floats, Floats]:
     """Row and column numbers, (h, 1) and (1, w)."""
     return np.arange(height, dtype=np.float64)[:, None], np.arange(width, dtype=np.float64)[None, :]

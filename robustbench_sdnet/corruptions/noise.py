@@ -7,7 +7,7 @@ count by the alias method, in integers, so that every device gives the same byte
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -21,24 +21,20 @@ Generators = Iterator[np.random.Generator]
 _THRESHOLD_BITS = 24
 
 
-def sample_normal(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float32]]:
-    """Standard normals, (n, h, w, 3) float32."""
-    normal = np.empty((n, height, width, 3), np.float32)
-    for row, generator in zip(normal, generators, strict=True):
-        generator.standard_normal(out=row, dtype=np.float32)
-    return {"normal": normal}
+def _each_value(name: str, method: str) -> Callable[..., dict[str, NDArray[np.float32]]]:
+    """A draw of each value by a method of the generators, (n, h, w, 3) float32."""
+
+    def sample(generators: Generators, n: int, height: int, width: int, _: Setting) -> dict[str, NDArray[np.float32]]:
+        drawn = np.empty((n, height, width, 3), np.float32)
+        for row, generator in zip(drawn, generators, strict=True):
+            getattr(generator, method)(out=row, dtype=np.float32)
+        return {name: drawn}
+
+    return sample
 
 
-def sample_uniform(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float32]]:
-    """Uniform in [0, 1), (n, h, w, 3) float32."""
-    uniform = np.empty((n, height, width, 3), np.float32)
-    for row, generator in zip(uniform, generators, strict=True):
-        generator.random(out=row, dtype=np.float32)
-    return {"uniform": uniform}
+sample_normal = _each_value("normal", "standard_normal")
+sample_uniform = _each_value("uniform", "random")  # in [0, 1)
 
 
 def sample_words(
