@@ -9,12 +9,14 @@ from types import MappingProxyType
 
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
+from ..reading.options import Rule, as_default, check
 from ..specs import BUDGETED
 from .backends.limits import check_options
 from .libraries import LIBRARIES, library_attack
 
 Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
+_POSITIVE = Rule(lambda value: 0 < value < math.inf, "be above 0 and finite")
 
 _PACKAGE = "robustbench_sdnet.attacks.native"
 
@@ -223,44 +225,27 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
     for name, value in given.items():
         if name not in params:
             raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
-        params[name] = _coerced(f"Option '{name}' of attack {info.name}", value, params[name])
-        _check_positive(f"Option '{name}' of attack {info.name}", name, params[name])
-        allowed = info.choices.get(name)
-        if allowed and params[name] not in allowed:
-            raise unknown(f"value of option '{name}'", str(value), allowed)
+        what = f"Option '{name}' of attack {info.name}"
+        params[name] = _coerced(what, str(value).strip(), params[name])
+        if name in POSITIVE and type(params[name]) in (int, float):
+            check({what: params[name]}, {what: _POSITIVE})
+        if name in info.choices:
+            kind = f"value of option '{name}'"
+            check({kind: params[name]}, {kind: info.choices[name]})
     check_options(info.name, params)
     return params
 
 
-def _check_positive(what: str, name: str, value: Value) -> None:
-    """Counts and sizes that an attack could not start with, refused before any work."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name in POSITIVE and number and not 0 < float(value or 0) < math.inf:
-        raise InputError(f"{what} must be above 0 and finite, got {value}.")
-
-
-def _coerced(what: str, value: object, default: Value) -> Value:
-    text = str(value).strip()
-    if isinstance(default, bool):
-        if text.lower() in ("true", "yes", "on", "1"):
-            return True
-        if text.lower() in ("false", "no", "off", "0"):
-            return False
-        raise InputError(f"{what} must be true or false, got '{text}'.")
-    if isinstance(default, str):
-        return text
+def _coerced(what: str, text: str, default: Value) -> Value:
+    """A text in the type of the default; numbers may be fractions, options without a default any text."""
+    if default is not None and not isinstance(default, float):
+        found: Value = as_default(text, default, what)
+        return found
     if default is None and text.lower() == "none":
         return None
-    if isinstance(default, int):
-        return whole(text, f"{what} must be a whole number")
-    return _number(what, text, default)
-
-
-def _number(what: str, text: str, default: Value) -> Value:
-    """A number, also written as a fraction; options without a default may be any text."""
-    top, slash, bottom = text.partition("/")
     if default is None and text.lstrip("-").isdigit():
         return whole(text, f"{what} must be a whole number")
+    top, slash, bottom = text.partition("/")
     try:
         return float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError, OverflowError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.training.recipes.recipe import MODEL_OPTIONS, Recipe, load_recipe, recipe_names
+from robustbench_sdnet.training.recipes.recipe import Recipe, load_recipe, recipe_names
 
 
 def test_every_shipped_recipe_reads_and_survives_a_round_trip():
@@ -41,12 +41,6 @@ def test_settings_are_read_as_yaml_in_the_type_of_the_key():
     assert (recipe.train.lr, recipe.train.milestones, recipe.train.flip) == (0.05, (3, 6), False)
     assert recipe.model == {"width": 8, "shortcut": False}
     assert recipe.train.radius == 4 / 255
-
-
-def test_model_options_are_the_zoos():
-    from robustbench_sdnet.zoo.nets.sdnet import OPTIONS
-
-    assert set(MODEL_OPTIONS) == set(OPTIONS)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_plain_models_have_neither_lambda_nor_residuals() -> None:
         ("sdnet20", {"num_classes": 0}, "num_classes must be a whole number from 1"),
         ("sdnet20", {"input_size": 32.0}, "input_size must be a whole number"),
         ("sdnet20", {"width": True}, "width must be a whole number"),
-        ("sdnet20", {"stem": "large"}, "stem must be 'cifar' or 'imagenet'"),
+        ("sdnet20", {"stem": "large"}, "Unknown stem 'large'.*Known: cifar, imagenet"),
         ("sdnet20", {"mean": (0.5,)}, "mean must be 3 finite numbers"),
         ("sdnet20", {"std": (0.5, 0.5, 0.0)}, "std must be above 0"),
         ("sdnet20", {"lam": -1.0}, "lam must be a finite number, not negative"),

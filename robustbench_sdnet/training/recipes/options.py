@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...errors import InputError, unknown
+from ...errors import InputError
+from ...reading.options import Rule, between, check
 from ...specs import BUDGETED, Eps
 
 
@@ -92,13 +92,7 @@ class TrainOptions:
     test_every: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"train.{name} must lie in {low:g} to {high:g}, got {value:g}.")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise unknown(f"train.{name}", str(getattr(self, name)), allowed)
+        check({name: getattr(self, name) for name in _RULES}, _RULES, "train.")
         if not all(4 <= side <= 1024 for side in self.sizes):
             raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
         self.radius  # noqa: B018  an eps that cannot be read is refused here, not in the first step
@@ -123,32 +117,30 @@ class TrainOptions:
         return 1.25 * self.radius if self.adversary == "fgsm" else 2.5 * self.radius / self.attack_steps
 
 
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "epochs": (1, 100_000),
-    "batch_size": (1, 1_000_000),
-    "lr": (0, 1000),
-    "momentum": (0, 1),
-    "weight_decay": (0, 10),
-    "lr_min": (0, 1000),
-    "gamma": (0, 1),
-    "warmup": (0, 1),
-    "crop": (0, 256),
-    "cutout": (0, 1024),
-    "augmix": (0, 1000),
-    "label_smoothing": (0, 0.999),
-    "ema": (0, 0.99999),
-    "auxiliary": (0, 1000),
-    "attack_steps": (1, 1000),
-    "beta": (0, 1000),
-    "hold_out": (0, 0.9),
-    "limit": (0, math.inf),
-    "seed": (0, 2**63 - 1),
-    "threads": (0, 4096),
-    "workers": (1, 1024),
-    "save_minutes": (0, 1e6),
-    "test_every": (0, 100_000),
-}
-_CHOICES: Mapping[str, tuple[str, ...]] = {
+_RULES: Mapping[str, Rule | tuple[str, ...]] = {
+    "epochs": between(1, 100_000),
+    "batch_size": between(1, 1_000_000),
+    "lr": between(0, 1000),
+    "momentum": between(0, 1),
+    "weight_decay": between(0, 10),
+    "lr_min": between(0, 1000),
+    "gamma": between(0, 1),
+    "warmup": between(0, 1),
+    "crop": between(0, 256),
+    "cutout": between(0, 1024),
+    "augmix": between(0, 1000),
+    "label_smoothing": between(0, 0.999),
+    "ema": between(0, 0.99999),
+    "auxiliary": between(0, 1000),
+    "attack_steps": between(1, 1000),
+    "beta": between(0, 1000),
+    "hold_out": between(0, 0.9),
+    "limit": between(0),
+    "seed": between(0, 2**63 - 1),
+    "threads": between(0, 4096),
+    "workers": between(1, 1024),
+    "save_minutes": between(0, 1e6),
+    "test_every": between(0, 100_000),
     "schedule": ("cosine", "step", "one-cycle"),
     "adversary": ("none", "fgsm", "pgd", "trades"),
     "norm": BUDGETED,

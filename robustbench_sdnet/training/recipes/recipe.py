@@ -12,20 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, unknown
-from ...reading.numbers import number, whole
+from ...reading.options import as_default
 from ...reading.paths import path_of
 from ...reading.structured import mapping, parse_yaml, read_yaml
 from ...wording import shown
+from ...zoo.nets.options import OPTIONS
 from .options import TrainOptions
 
 FOLDER = Path(__file__).parent
-# Options of `zoo.build_model`; a test holds this list to the zoo's own. `num_classes` and `input_size`
-# follow the data.
-MODEL_OPTIONS = (
-    *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
-    *("lam", "mu", "n_steps", "non_negative", "gradient_at", "square_noise", "rescale_lambda", "n_dict"),
-    "power_steps",
-)
 SECTIONS = ("train", "model")
 
 
@@ -76,15 +70,11 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with some keys changed.
-
-    Raises:
-        InputError: see `load_recipe`.
-    """
+    """The recipe with some keys changed; errors are those of `load_recipe`."""
     train: dict[str, Any] = {}
     model = dict(recipe.model)
     defaults = {item.name: getattr(recipe.train, item.name) for item in fields(TrainOptions)}
-    known = [*(f"train.{name}" for name in defaults), *(f"model.{name}" for name in MODEL_OPTIONS)]
+    known = [*(f"train.{name}" for name in defaults), *(f"model.{name}" for name in OPTIONS)]
     for key, value in settings.items():
         section, _, name = key.partition(".")
         if key not in known:
@@ -93,7 +83,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if section == "model":
             model[name] = value
         else:
-            train[name] = _coerce(key, value, defaults[name])
+            train[name] = as_default(value, defaults[name], key, 2**63 - 1)
     return replace(recipe, train=replace(recipe.train, **train), model=model)
 
 
@@ -125,21 +115,3 @@ def _pairs(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
 
 def _parse(key: str, value: Any) -> Any:
     return parse_yaml(value, f"{key}: '{shown(value)}'") if isinstance(value, str) else value
-
-
-def _coerce(key: str, value: Any, default: Any) -> Any:
-    """The value in the type of the default; YAML reads 5e-4 as a text and 1 as a whole number."""
-    if isinstance(default, bool):
-        if isinstance(value, bool):
-            return value
-        raise InputError(f"{key} must be true or false, got '{shown(value)}'.")
-    if isinstance(default, int):
-        return whole(value, f"{key} must be a whole number", -(2**63), 2**63 - 1)
-    if isinstance(default, float):
-        return number(value, f"{key} must be a number")
-    if isinstance(default, tuple):
-        items = value if isinstance(value, list | tuple) else [value]
-        return tuple(whole(item, f"{key} must be a list of whole numbers") for item in items)
-    if isinstance(value, list | dict):
-        raise InputError(f"{key} must be a text, got '{shown(value)}'.")
-    return str(value)

@@ -55,11 +55,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of that name.
-
-    Raises:
-        InputError: unknown name; the message names the nearest one.
-    """
+    """The architecture of that name; an InputError names the nearest."""
     if name not in ARCHITECTURES:
         raise unknown("architecture", name, ARCHITECTURES)
     return ARCHITECTURES[name]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from ...errors import InputError
+from ...reading.options import FLAG, Rule, between, check, count
 
-GRADIENTS = ("code", "momentum")
 MAX_COUNT = 100_000
 
 
@@ -38,19 +38,19 @@ class Coding:
     power_steps: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("lam", "mu"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e300:
-                raise InputError(f"{name} must be a finite number, not negative, got {value!r}.")
-        for name, low in (("n_steps", 1), ("n_dict", 1), ("power_steps", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= MAX_COUNT:
-                raise InputError(f"{name} must be a whole number from {low} to {MAX_COUNT}, got {value!r}.")
-        for name in ("non_negative", "square_noise", "rescale_lambda"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}.")
-        if self.gradient_at not in GRADIENTS:
-            raise InputError(f"gradient_at must be one of {', '.join(GRADIENTS)}, got '{self.gradient_at}'.")
+        check({name: getattr(self, name) for name in _RULES}, _RULES)
 
 
+_WEIGHT = between(0, 1e300, "be a finite number, not negative")
+_RULES: Mapping[str, Rule | tuple[str, ...]] = {
+    "lam": _WEIGHT,
+    "mu": _WEIGHT,
+    "n_steps": count(1, MAX_COUNT),
+    "n_dict": count(1, MAX_COUNT),
+    "power_steps": count(0, MAX_COUNT),
+    "non_negative": FLAG,
+    "square_noise": FLAG,
+    "rescale_lambda": FLAG,
+    "gradient_at": ("code", "momentum"),
+}
 CODING_OPTIONS = tuple(field.name for field in fields(Coding))

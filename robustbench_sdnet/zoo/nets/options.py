@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InputError, unknown
+from ...reading.options import FLAG, Rule, check, count
 from .architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD, architecture
 from .coding import CODING_OPTIONS, Coding
 
@@ -15,41 +16,32 @@ OPTIONS = (
     *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
     *CODING_OPTIONS,
 )
+_RULES: Mapping[str, Rule | tuple[str, ...]] = {
+    "num_classes": count(1, 100_000),
+    "input_size": count(1, 4096),
+    "width": count(1, 4096),
+    "shortcut": FLAG,
+    "pooling": FLAG,
+    "stem": ("cifar", "imagenet"),
+}
 
 
 def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Every option with its default filled in, checked.
-
-    Raises:
-        InputError: a value outside its range.
-    """
+    """Every option with its default filled in; InputError for an unknown one, or a value outside its range."""
     plan = architecture(arch)
     for name in given:
         if name not in OPTIONS:
             raise unknown("model option", name, OPTIONS)
-    options: dict[str, Any] = {
-        "num_classes": 10,
-        "shortcut": True,
-        "input_size": 32,
-        "pooling": False,
-    } | given
-    for name, high in (("num_classes", 100_000), ("input_size", 4096), ("width", 4096)):
-        value = options.get(name)
-        if value is None:
-            options[name] = plan.width
-        elif isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
-            raise InputError(f"{name} must be a whole number from 1 to {high}, got {value!r}.")
-    for name in ("shortcut", "pooling"):
-        if not isinstance(options[name], bool):
-            raise InputError(f"{name} must be true or false, got {options[name]!r}.")
+    size = given.get("input_size", 32)
+    options: dict[str, Any] = {"num_classes": 10, "shortcut": True, "input_size": size, "pooling": False} | given
+    options["width"] = plan.width if options.get("width") is None else options["width"]
+    if options.get("stem") is None and isinstance(size, int):
+        options["stem"] = "imagenet" if size >= IMAGENET_STEM_FROM else "cifar"
+    check(options, _RULES)
     if not options["shortcut"] and plan.sparse != "all":
         raise InputError(
             f"shortcut=False needs a network that is sparse throughout, such as {_nearest_all(arch)}."
         )
-    if options.get("stem") is None:
-        options["stem"] = "imagenet" if options["input_size"] >= IMAGENET_STEM_FROM else "cifar"
-    elif options["stem"] not in ("cifar", "imagenet"):
-        raise InputError(f"stem must be 'cifar' or 'imagenet', got '{options['stem']}'.")
     large = options["stem"] == "imagenet"
     options["mean"] = _channels("mean", options.get("mean"), IMAGENET_MEAN if large else CIFAR_MEAN)
     options["std"] = _channels("std", options.get("std"), IMAGENET_STD if large else CIFAR_STD)

@@ -1,0 +1,87 @@
+"""Options of models, attacks and recipes: one way to read a value, and one to refuse it before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError, unknown
+from ..wording import shown
+from .numbers import LARGEST, number, whole
+
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be, and how a message says it: "must " and the text."""
+
+    holds: Callable[[Any], bool]
+    text: str
+
+
+def count(low: int, high: int) -> Rule:
+    """A whole number from `low` to `high`."""
+    return Rule(lambda v: _is(v, int) and low <= v <= high, f"be a whole number from {low} to {high}")
+
+
+def between(low: float, high: float = math.inf, text: str = "") -> Rule:
+    """A number from `low` to `high`."""
+    return Rule(lambda v: _is(v, int | float) and low <= v <= high, text or f"lie in {low:g} to {high:g}")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+FLAG = Rule(lambda v: isinstance(v, bool), "be true or false")
+
+
+def check(values: Mapping[str, Any], rules: Mapping[str, Rule | tuple[str, ...]], prefix: str = "") -> None:
+    """Refuse the first value that breaks its rule, or is none of the texts that stand in a rule's place.
+
+    Args:
+        values: by name, one for each rule.
+        prefix: of the names, as messages say them.
+
+    Raises:
+        InputError: in one line.
+    """
+    for name, rule in rules.items():
+        if isinstance(rule, tuple):
+            if values[name] not in rule:
+                raise unknown(prefix + name, str(values[name]), rule)
+        elif not rule.holds(values[name]):
+            raise InputError(f"{prefix}{name} must {rule.text}, got {shown(repr(values[name]))}.")
+
+
+def as_default(value: Any, default: Any, what: str, most: int = LARGEST) -> Any:
+    """A value in the type of its default: YAML reads 5e-4 as a text and 1 as a whole number, a shell knows texts alone.
+
+    Args:
+        what: the option, for messages.
+        most: the largest whole number.
+
+    Raises:
+        InputError: it is no such value.
+    """
+    if isinstance(default, bool):
+        truth = _TRUTHS.get(value.lower()) if isinstance(value, str) else value
+        if not isinstance(truth, bool):
+            raise InputError(f"{what} must be true or false, got '{shown(value)}'.")
+        return truth
+    if isinstance(default, int):
+        return whole(value, f"{what} must be a whole number", -most, most)
+    if isinstance(default, float):
+        return number(value, f"{what} must be a number")
+    if isinstance(default, tuple):
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(whole(item, f"{what} must be a list of whole numbers") for item in items)
+    if isinstance(value, list | dict):
+        raise InputError(f"{what} must be a text, got '{shown(value)}'.")
+    return str(value)
