@@ -68,32 +68,28 @@ class Epoch:
         return self.order[chosen], self.placement[chosen]
 
 
+@dataclass
 class Feed:
-    """Yields the batches of an epoch."""
+    """Yields the batches of an epoch.
 
-    def __init__(
-        self,
-        data: ImageData,
-        options: TrainOptions,
-        positions: Tensor,
-        batch_size: int,
-        device: torch.device,
-        shard: Shard,
-    ) -> None:
-        """Make a feed.
+    Attributes:
+        data: the training split.
+        options: the recipe.
+        positions: (n,) which images to train on.
+        batch_size: of all processes together.
+        device: where batches go.
+        shard: this process's share.
+    """
 
-        Args:
-            data: the training split.
-            options: the recipe.
-            positions: (n,) which images to train on.
-            batch_size: of all processes together.
-            device: where batches go.
-            shard: this process's share.
-        """
-        self.data, self.options, self.positions = data, options, positions
-        self.batch_size, self.device, self.shard = batch_size, device, shard
-        self.labels = torch.from_numpy(data.labels)
-        self.ids = torch.from_numpy(data.ids)
+    data: ImageData
+    options: TrainOptions
+    positions: Tensor
+    batch_size: int
+    device: torch.device
+    shard: Shard
+
+    def __post_init__(self) -> None:
+        self.labels, self.ids = torch.from_numpy(self.data.labels), torch.from_numpy(self.data.ids)
 
     @property
     def steps(self) -> int:
@@ -111,19 +107,11 @@ class Feed:
 class ResidentFeed(Feed):
     """Images on the device; crop and flip are one gather."""
 
-    def __init__(
-        self,
-        data: ImageData,
-        options: TrainOptions,
-        positions: Tensor,
-        batch_size: int,
-        device: torch.device,
-        shard: Shard,
-    ) -> None:
-        super().__init__(data, options, positions, batch_size, device, shard)
-        pixels = torch.from_numpy(np.ascontiguousarray(data.images()))
-        self.images = pixels.permute(0, 3, 1, 2).to(device).contiguous()
-        self.labels, self.ids = self.labels.to(device), self.ids.to(device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pixels = torch.from_numpy(np.ascontiguousarray(self.data.images()))
+        self.images = pixels.permute(0, 3, 1, 2).to(self.device).contiguous()
+        self.labels, self.ids = self.labels.to(self.device), self.ids.to(self.device)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch; the draws go to the device once."""
