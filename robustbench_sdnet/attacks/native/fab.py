@@ -13,6 +13,7 @@ from ..engine.losses import margin, targeted_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
+from .nearest import NearestSearch
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
@@ -28,20 +29,11 @@ BETA = 0.9
 """Back-step towards the original image after a success."""
 
 
-@dataclass(frozen=True)
-class FabSearch:
-    """One course a target. With eps None the smallest perturbation is sought, else any inside the ball."""
+@dataclass(frozen=True, kw_only=True)
+class FabSearch(NearestSearch):
+    """One course a target."""
 
-    ball: Ball
-    eps: float | None
-    length: int
-    attempts: int
     targeted: bool = True
-    returns_last: bool = False
-
-    @property
-    def minimal(self) -> bool:
-        return self.eps is None
 
     def begin(self, rows: Rows) -> State:
         return {"x": rows.images, "k": torch.zeros_like(rows.labels)}
@@ -59,11 +51,7 @@ class FabSearch:
         back = rows.images + BETA * (x - rows.images)
         state["x"] = torch.where(column(wrong, x), back, x)
         state["k"] = state["k"] + 1
-        done = state["k"] >= self.length
-        if self.eps is None:
-            score = torch.where(wrong, distance, torch.inf)
-            return Step(x, found, state["k"], done, wrong, score)
-        return Step(x, found, state["k"], done, distance <= self.eps)
+        return self.judged(x, found, wrong, distance, state["k"], state["k"] >= self.length)
 
     def _towards_boundary(self, x: Tensor, images: Tensor, gradient: Tensor, gap: Tensor) -> Tensor:
         """A convex combination of the projections of x and of the image onto {z_t = z_y}, linearised at x."""
@@ -103,6 +91,8 @@ def fab_t(
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
     length, attempts = positive("steps", steps), positive("targets", targets)
-    return run_native(
-        lambda ball, seed: FabSearch(ball, eps, length, attempts), model, images, labels, eps=eps, **run
-    )
+
+    def search(ball: Ball, seed: int) -> FabSearch:
+        return FabSearch(ball=ball, eps=eps, length=length, attempts=attempts)
+
+    return run_native(search, model, images, labels, eps=eps, **run)

@@ -16,6 +16,7 @@ from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
+from .nearest import NearestSearch
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
@@ -73,23 +74,12 @@ RADII: Mapping[str, Lengths | Pixels] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class FmnSearch:
-    """With eps None the smallest perturbation is sought, else any inside the ball."""
+@dataclass(frozen=True, kw_only=True)
+class FmnSearch(NearestSearch):
+    """Gradient steps inside a ball of the radius in the state."""
 
-    ball: Ball
-    radii: Lengths | Pixels
-    eps: float | None
-    length: int
     step_size: float
     gamma: float
-    attempts: int = 1
-    targeted: bool = False
-    returns_last: bool = False
-
-    @property
-    def minimal(self) -> bool:
-        return self.eps is None
 
     def begin(self, rows: Rows) -> State:
         nothing = torch.full_like(rows.images[:, 0, 0, 0], torch.inf)
@@ -100,40 +90,28 @@ class FmnSearch:
         x, k = state["x"], state["k"]
         logits, gradient = passes.gradient(x, lambda z, index: negative_margin(z, rows.labels[index]))
         gap, distance = margin(logits, rows.labels), self.ball.lengths(x - rows.images)
-        wrong = gap < 0
-        state["best"] = torch.where(wrong, torch.minimum(state["best"], distance), state["best"])
+        state["best"] = torch.where(gap < 0, torch.minimum(state["best"], distance), state["best"])
         annealed = (1 + (math.pi * k / self.length).cos()).to(x.dtype) / 2
-        state["radius"] = self._radius(rows, state, wrong, gap, distance, gradient, annealed)
+        gamma = GAMMA_END + (self.gamma - GAMMA_END) * annealed
+        largest = self.ball.lengths(torch.maximum(rows.images, 1 - rows.images))
+        state["radius"] = torch.minimum(self._radius(state, gap, distance, gradient, gamma), largest)
         size = self.step_size * (STEP_SHARE + (1 - STEP_SHARE) * annealed)
         norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(1e-12)
         moved = x + column(size / norm, x) * gradient
         state["x"] = self.ball.project(moved, rows.images, state["radius"])
         state["k"] = k + 1
         done = (state["k"] >= self.length) | self._converged(state)
-        if self.eps is None:
-            return Step(x, logits, state["k"], done, wrong, torch.where(wrong, distance, torch.inf))
-        return Step(x, logits, state["k"], done, distance <= self.eps)
+        return self.judged(x, logits, gap < 0, distance, state["k"], done)
 
-    def _radius(
-        self,
-        rows: Rows,
-        state: State,
-        wrong: Tensor,
-        gap: Tensor,
-        distance: Tensor,
-        gradient: Tensor,
-        annealed: Tensor,
-    ) -> Tensor:
-        gamma = GAMMA_END + (self.gamma - GAMMA_END) * annealed
-        radius, best = state["radius"], state["best"]
+    def _radius(self, state: State, gap: Tensor, distance: Tensor, gradient: Tensor, gamma: Tensor) -> Tensor:
+        """The next radius: nearer than the best while the prediction is wrong, else farther out."""
+        radii, radius, best = RADII[self.ball.name], state["radius"], state["best"]
         outside = torch.where(
             best < torch.inf,
-            self.radii.farther(radius, gamma),
-            self.radii.first(radius, gamma, distance, gap.abs(), gradient),
+            radii.farther(radius, gamma),
+            radii.first(radius, gamma, distance, gap.abs(), gradient),
         )
-        inside = torch.minimum(self.radii.nearer(radius, gamma), best)
-        largest = self.ball.lengths(torch.maximum(rows.images, 1 - rows.images))
-        return torch.minimum(torch.where(wrong, inside, outside), largest)
+        return torch.where(gap < 0, torch.minimum(radii.nearer(radius, gamma), best), outside)
 
     def _converged(self, state: State) -> Tensor:
         """(m,) bool; the distance is compared at every fifth of the steps, from the middle on."""
@@ -169,12 +147,8 @@ def fmn(
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
     length = positive("steps", steps)
-    return run_native(
-        lambda ball, seed: FmnSearch(ball, RADII[ball.name], eps, length, step_size, gamma),
-        model,
-        images,
-        labels,
-        eps=eps,
-        norms=RADII,
-        **run,
-    )
+
+    def search(ball: Ball, seed: int) -> FmnSearch:
+        return FmnSearch(ball=ball, eps=eps, length=length, step_size=step_size, gamma=gamma)
+
+    return run_native(search, model, images, labels, eps=eps, norms=RADII, **run)

@@ -14,6 +14,7 @@ from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
+from .nearest import NearestSearch
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
@@ -29,20 +30,9 @@ MOMENTS = (0.9, 0.999)
 """Adam's."""
 
 
-@dataclass(frozen=True)
-class SigmaZeroSearch:
+@dataclass(frozen=True, kw_only=True)
+class SigmaZeroSearch(NearestSearch):
     """Adam on max(0, z_y - z_max) plus the smooth share of changed values, the step size on a cosine from 1 to 0.1."""
-
-    ball: Ball
-    eps: float | None
-    length: int
-    attempts: int = 1
-    targeted: bool = False
-    returns_last: bool = False
-
-    @property
-    def minimal(self) -> bool:
-        return self.eps is None
 
     def begin(self, rows: Rows) -> State:
         zeros = torch.zeros_like(rows.images)
@@ -72,10 +62,7 @@ class SigmaZeroSearch:
         moved = torch.where(moved.abs() < column(state["threshold"], x), 0.0, moved)
         state["x"] = torch.where(moved == 0, rows.images, (rows.images + moved).clamp(0, 1))
         state["k"] = k + 1
-        done = state["k"] >= self.length
-        if self.eps is None:
-            return Step(x, logits, state["k"], done, wrong, torch.where(wrong, distance, torch.inf))
-        return Step(x, logits, state["k"], done, distance <= self.eps)
+        return self.judged(x, logits, wrong, distance, state["k"], state["k"] >= self.length)
 
     def _adam(self, state: State, gradient: Tensor) -> Tensor:
         moments = []
@@ -110,12 +97,8 @@ def sigma_zero(
     """
     length = positive("steps", steps)
     options: Run = {"norm": "l0", **run}
-    return run_native(
-        lambda ball, seed: SigmaZeroSearch(ball, eps, length),
-        model,
-        images,
-        labels,
-        eps=eps,
-        norms=("l0",),
-        **options,
-    )
+
+    def search(ball: Ball, seed: int) -> SigmaZeroSearch:
+        return SigmaZeroSearch(ball=ball, eps=eps, length=length)
+
+    return run_native(search, model, images, labels, eps=eps, norms=("l0",), **options)

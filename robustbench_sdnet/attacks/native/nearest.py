@@ -1,0 +1,35 @@
+"""What the searches for the smallest perturbation share; with a budget they take any perturbation inside its ball."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..engine.ball import Ball
+from ..engine.search import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestSearch:
+    """With eps None the smallest perturbation is sought, else any inside the ball."""
+
+    ball: Ball
+    eps: float | None
+    length: int
+    attempts: int = 1
+    targeted: bool = False
+    returns_last: bool = False
+
+    @property
+    def minimal(self) -> bool:
+        return self.eps is None
+
+    def judged(
+        self, points: Tensor, logits: Tensor, wrong: Tensor, distance: Tensor, k: Tensor, done: Tensor
+    ) -> Step:
+        """The k-th step: points that are wrong count by their distance (m,), or any where that is within eps."""
+        if self.eps is not None:
+            return Step(points, logits, k, done, distance <= self.eps)
+        return Step(points, logits, k, done, wrong, torch.where(wrong, distance, torch.inf))
