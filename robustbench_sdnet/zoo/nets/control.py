@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -77,7 +77,26 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
 
 
 class _Reached(Exception):
-    """The stem was called: nothing behind it needs to run."""
+    """A layer was called: nothing behind it needs to run."""
+
+
+def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.Module, Tensor] | None:
+    """The first of some layers that a run calls, and its input; the run ends there. None where it calls none."""
+    seen: list[tuple[nn.Module, Tensor]] = []
+
+    def stop(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append((layer, inputs[0]))
+        raise _Reached
+
+    handles = [layer.register_forward_pre_hook(stop) for layer in layers]
+    try:
+        run()
+    except _Reached:
+        return seen[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return None
 
 
 def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
@@ -88,22 +107,10 @@ def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
     Raises:
         InputError: the model has no sparse coding stem.
     """
-    seen: list[tuple[SparseCoding, Tensor]] = []
-
-    def stop(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(layer, SparseCoding)  # narrows the type: the hook is on these layers alone
-        seen.append((layer, inputs[0]))
-        raise _Reached
-
-    handles = [layer.register_forward_pre_hook(stop) for layer in csc_layers(model)]
-    try:
-        if handles:
-            model(images)
-    except _Reached:
-        return seen[0]
-    finally:
-        for handle in handles:
-            handle.remove()
+    layers = csc_layers(model)
+    found = reached(layers, lambda: model(images)) if layers else None
+    if found is not None and isinstance(found[0], SparseCoding):
+        return found[0], found[1]
     raise InputError("This model has no sparse coding stem, so it has no lambda. Use an sdnet architecture.")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import ModelError, SdnetBenchError
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
+from ..nets.control import reached
 from ..nets.resnet import Normalise
 
 _NORMALISER = re.compile(
@@ -190,35 +191,20 @@ def _suffix(mean: Sequence[float], std: Sequence[float]) -> str:
     return "Add ?mean={}&std={} to the model's name".format(*numbers)
 
 
-class _Seen(Exception):
-    """The layer was reached."""
-
-
 @torch.no_grad()
 def _distance(model: nn.Module, layer: nn.BatchNorm2d, images: Tensor) -> float:
     """How far the statistics of a layer's input are from those it remembers, 0 for the same.
 
     The model runs up to that layer: what lies behind it has no say.
     """
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        seen.append(inputs[0].detach())
-        raise _Seen
-
-    handle = layer.register_forward_pre_hook(keep)
-    try:
-        # The range guard of `External` would refuse what is tried here on purpose.
-        model.answer(images) if isinstance(model, External) else model(images)
-    except _Seen:
-        pass
-    finally:
-        handle.remove()
-    if not seen:
+    # The range guard of `External` would refuse what is tried here on purpose.
+    run = model.answer if isinstance(model, External) else model
+    found = reached([layer], lambda: run(images))
+    if found is None:
         return math.inf  # nothing to judge by
     assert layer.running_mean is not None
     assert layer.running_var is not None
-    variance, mean = torch.var_mean(seen[0].float(), (0, 2, 3))
+    variance, mean = torch.var_mean(found[1].float(), (0, 2, 3))
     scale = layer.running_var.float() + layer.eps
     shift = (mean - layer.running_mean.float()).square() / scale
     return float((shift + ((variance + layer.eps) / scale).log().square()).mean())
