@@ -18,6 +18,8 @@ from .running.runner import Progress
 from .specs import AttackSpec, Eps, LambdaSpec, parse_lambdas
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from typing_extensions import Unpack
 
@@ -114,6 +116,7 @@ class Study:
         rivals: what other perturbations of the same ball broke that the direct attack left.
         conclusion: `question` ("noise", "adversary", "masking") and `answer`, a sentence drawn from the numbers alone.
         failed: by name why models gave no answers, or not all.
+        reports: the files that were written; none unless they were asked for.
     """
 
     records: list[Record]
@@ -121,6 +124,7 @@ class Study:
     rivals: list[dict[str, Any]]
     conclusion: list[dict[str, str]]
     failed: dict[str, str]
+    reports: tuple[str, ...] = ()
 
 
 def study(
@@ -168,14 +172,20 @@ def run_study(
     seed: int,
     scope: str,
     watching: Watching | None = None,
+    output: Path | bool = False,
 ) -> Study:
-    """The same of a setting, with progress; the study's own answers out of a store that may hold others."""
+    """The same of a setting, with progress; the study's own answers out of a store that may hold others.
+
+    Args:
+        output: the folder that study.md and study.html go to; True for that of the store, False for none.
+    """
     from .answers.comparisons import comparisons
     from .answers.records import flat
     from .answers.rivals import rivals
     from .answers.rows import rows
     from .answers.snapshot import Snapshot
     from .diagnostics.of_study import Watching, answer_study
+    from .reports import report
     from .reports.conclusion import sentences
 
     cells, failed = answer_study(
@@ -191,12 +201,18 @@ def run_study(
     ]
     missed = [one for one in rivals(snapshot) if one.model in models and one.content in data]
     answers = [{"question": asked, "answer": text} for asked, text in sentences(found, compared, missed)]
+    written = []
+    if output is not False:
+        folder = snapshot.folder if output is True else output
+        for kind, name in (("markdown", "study.md"), ("html", "study.html")):
+            written.append(str(report(snapshot, kind, output=folder / name)))
     return Study(
         flat(found),
         [one.record() for one in compared],
         [one.record() for one in missed],
         answers,
         dict(failed),
+        tuple(written),
     )
 
 

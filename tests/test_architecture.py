@@ -34,7 +34,7 @@ FLOORS = (
     {"running", "answers"},
     {"diagnostics"},
     {"reports"},
-    {"evaluation", "inside"},
+    {"evaluation", "inside", "quickstart"},
     {"console"},
     {"commands"},
     {"cli"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,12 +18,26 @@ from ..wording import duration
 if TYPE_CHECKING:
     from ..training.step.loop import Event
 
-ARCHITECTURES = ("resnet20", "sdnet20")
-CORRUPTIONS = "all"
-LAMBDAS = "0.1,0.4,0.7"
-EPS = "2/255,4/255,8/255,16/255"
-REST = 1.3
-"""How many times as long as training one model takes all that follows, with 200 images (processor time)."""
+
+@contextmanager
+def _training(arch: str) -> Iterator[Callable[[Event], None]]:
+    """The training of one model: how long it is from its start to the report, how far it has come, and its accuracy."""
+    with shown(f"train {arch}") as display:
+        screen = Screen(display, begins=False)
+
+        def show(event: Event) -> None:
+            if "to_report" in event:
+                whole = duration(event["to_report"])
+                display.note(
+                    f"from here to the report about {whole}, on {event['device']} as busy as it is now"
+                )
+            screen.show(event)
+            if event["event"] == "done":
+                display.note(
+                    f"train {arch}: accuracy {event['accuracy']:.1%} after {event['seconds']:.0f} s"
+                )
+
+        yield show
 
 
 @click.command()
@@ -53,57 +69,11 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
       sdnet-bench quickstart
       sdnet-bench quickstart --output first --limit 100
     """
-    models = [_train(arch, output, device, seed, REST * limit / 200) for arch in ARCHITECTURES]
+    from ..quickstart import quickstart as run
 
-    from ..evaluation import evaluate
-    from ..reports import report
-
-    store = f"sqlite:///{output / 'results.db'}"
-    shared: dict[str, Any] = {
-        "models": models,
-        "data": "digits",
-        "store": store,
-        "limit": limit,
-        "device": device,
-        "seed": seed,
-        "lambdas": LAMBDAS,
-    }
-    with shown_progress("corrupt") as update:
-        evaluate(corruptions=CORRUPTIONS, on_progress=update, **shared)
-    with shown_progress("attack pgd") as update:
-        evaluate(attacks=[{"name": "pgd", "eps": EPS}], on_progress=update, **shared)
-    for kind, name in (("markdown", "report.md"), ("html", "report.html")):
-        say(f"report {report(store, kind, output=output / name)}")
+    paths, store = run(
+        output, limit=limit, device=device, seed=seed, training=_training, stage=shown_progress
+    )
+    for path in paths:
+        say(f"report {path}")
     say(f"store  {store}")
-
-
-def _train(arch: str, output: Path, device: str, seed: int, rest: float) -> str:
-    """Train a model where its folder holds none yet, and say how long it is from here to the report."""
-    folder = output / f"digits-{arch}"
-    if not (folder / "last.safetensors").exists():
-        from ..training import train
-
-        with shown(f"train {arch}") as display:
-            screen = Screen(display, begins=False)
-
-            def show(event: Event) -> None:
-                if event["event"] == "start" and event["seconds"] and not event["resumed_at_step"]:
-                    left = ARCHITECTURES[ARCHITECTURES.index(arch) :]
-                    whole = duration((len(left) + rest) * event["seconds"])
-                    display.note(
-                        f"from here to the report about {whole}, on {event['device']} as busy as it is now"
-                    )
-                screen.show(event)
-
-            result = train(
-                "digits",
-                arch,
-                recipe="quickstart",
-                overrides={"train.seed": seed},
-                output=folder,
-                resume=folder.exists(),
-                device=device,
-                on_event=show,
-            )
-        say(f"train {arch}: accuracy {result.accuracy:.1%} after {result.seconds:.0f} s", err=True)
-    return str(folder)

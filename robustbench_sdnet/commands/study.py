@@ -16,22 +16,16 @@ from ..console.output import say, say_json
 from ..console.progress import shown_fits, shown_progress
 from ..errors import ModelError
 from ..planning.setting import Setting
+from ..planning.study import NAMES, budget_named
 
 if TYPE_CHECKING:
     from ..specs import Cell
 
-BUDGETS = ("small", "standard", "full")
-
 
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@click.option(
-    "--budget",
-    "budget_name",
-    type=click.Choice(BUDGETS),
-    default="small",
-    show_default=True,
-    help="How much to look at: minutes, hours or days on a CPU.",
+@options.choice_option(
+    "--budget", NAMES, "How much to look at: minutes, hours or days on a CPU.", "budget_name"
 )
 @click.option(
     "--eps",
@@ -82,7 +76,6 @@ def study(
 
     from ..diagnostics.of_study import Watching, data_of
     from ..evaluation import run_study
-    from ..planning.study import budget_named
 
     with shown_fits(quiet=as_json) as fit:
         found = run_study(
@@ -98,14 +91,13 @@ def study(
                 check=_say_check,
                 ready=say_doubts,
             ),
+            output=output or True,
         )
-    written = _report(setting.store, output)
     if as_json:
-        shown = {**asdict(found), "reports": [str(path) for path in written]}
-        say_json(shown)
+        say_json(asdict(found))
     for item in () if as_json else found.conclusion:
         say(textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n")
-    for path in () if as_json else written:
+    for path in () if as_json else found.reports:
         say(f"report {path}")
     if found.failed:
         raise ModelError(" | ".join(found.failed.values()))
@@ -117,13 +109,3 @@ def _say_check(cell: Cell) -> None:
     lam = lambda_value(cell.lam)
     at = "" if lam is None else f" at lambda {lam}"
     say(f"Checking {cell.perturbation.label} on {cell.model.name}{at}.", err=True)
-
-
-def _report(store: str, output: Path | None) -> list[Path]:
-    from ..answers.snapshot import Snapshot
-    from ..reports import report
-
-    snapshot = Snapshot.read(store)
-    folder = output or snapshot.folder
-    endings = {"markdown": "study.md", "html": "study.html"}
-    return [Path(report(snapshot, kind, output=folder / name)) for kind, name in endings.items()]

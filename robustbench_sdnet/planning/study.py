@@ -43,7 +43,7 @@ class Budget:
     cheap: bool
 
 
-_NAMES = ("small", "standard", "full")
+NAMES = ("small", "standard", "full")
 _BUDGETS: Mapping[str, tuple[Any, Any, Any]] = {
     "images": (200, 1000, 10_000),
     "attacked": (100, 500, 1000),
@@ -57,16 +57,12 @@ _BUDGETS: Mapping[str, tuple[Any, Any, Any]] = {
     "cheap": (True, True, False),
 }
 BUDGETS: Mapping[str, Budget] = MappingProxyType(
-    {name: Budget(**{key: row[k] for key, row in _BUDGETS.items()}) for k, name in enumerate(_NAMES)}
+    {name: Budget(**{key: row[k] for key, row in _BUDGETS.items()}) for k, name in enumerate(NAMES)}
 )
 
 
 def budget_named(name: str) -> Budget:
-    """The budget of that name.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The budget of that name; an InputError names the nearest."""
     if name not in BUDGETS:
         raise unknown("budget", name, BUDGETS)
     return BUDGETS[name]

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from robustbench_sdnet.commands import quickstart
+from robustbench_sdnet.commands.quickstart import _training
+from robustbench_sdnet.quickstart import train_missing
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_it_says_how_long_it_is_to_the_report(monkeypatch, tmp_path, capsys, arc
         return SimpleNamespace(accuracy=0.99, seconds=60.0)
 
     monkeypatch.setattr("robustbench_sdnet.training.train", train)
-    quickstart._train(arch, tmp_path, "cpu", 0, quickstart.REST * limit / 200)
+    train_missing(arch, tmp_path, limit, "cpu", 0, _training)
     assert (
         capsys.readouterr().err.splitlines()[0]
         == f"from here to the report about {said}, on cpu as busy as it is now"

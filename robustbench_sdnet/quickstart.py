@@ -1,0 +1,90 @@
+"""The whole way, small and offline: two models trained on digits, corrupted, attacked, lambda swept, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .evaluation import evaluate
+from .reports import report
+
+if TYPE_CHECKING:
+    from .running.runner import Progress
+    from .training.step.loop import Event
+
+ARCHITECTURES = ("resnet20", "sdnet20")
+LAMBDAS = "0.1,0.4,0.7"
+EPS = "2/255,4/255,8/255,16/255"
+REST = 1.3
+"""How many times as long as training one model takes all that follows, with 200 images (processor time)."""
+
+OnEvent = Callable[["Event"], None]
+
+
+def quickstart(
+    output: Path,
+    *,
+    limit: int,
+    device: str,
+    seed: int,
+    training: Callable[[str], AbstractContextManager[OnEvent]],
+    stage: Callable[[str], AbstractContextManager[Callable[[Progress], None]]],
+) -> tuple[list[Path], str]:
+    """Go on where an earlier call was stopped; nothing is done twice.
+
+    Args:
+        output: where models, results and the report go.
+        limit: test images.
+        training: from an architecture to a context that is told of its training; its "start" says under `to_report` in
+            how many seconds the report is there.
+        stage: from what is done to a context that takes its progress.
+
+    Returns:
+        The files of the report, and the URL of the store.
+    """
+    store = f"sqlite:///{output / 'results.db'}"
+    shared: dict[str, Any] = {
+        "models": [train_missing(arch, output, limit, device, seed, training) for arch in ARCHITECTURES],
+        **{"data": "digits", "store": store, "limit": limit, "device": device, "seed": seed, "lambdas": LAMBDAS},
+    }
+    with stage("corrupt") as update:
+        evaluate(corruptions="all", on_progress=update, **shared)
+    with stage("attack pgd") as update:
+        evaluate(attacks=[{"name": "pgd", "eps": EPS}], on_progress=update, **shared)
+    formats = {"markdown": "report.md", "html": "report.html"}
+    return [Path(report(store, kind, output=output / name)) for kind, name in formats.items()], store
+
+
+def train_missing(
+    arch: str,
+    output: Path,
+    limit: int,
+    device: str,
+    seed: int,
+    training: Callable[[str], AbstractContextManager[OnEvent]],
+) -> str:
+    """The folder of a model, trained where there is none yet."""
+    folder = output / f"digits-{arch}"
+    if not (folder / "last.safetensors").exists():
+        from .training import train
+
+        steps = len(ARCHITECTURES) - ARCHITECTURES.index(arch) + REST * limit / 200
+        with training(arch) as told:
+
+            def tell(event: Event) -> None:
+                fresh = event["event"] == "start" and event["seconds"] and not event["resumed_at_step"]
+                told({**event, "to_report": steps * event["seconds"]} if fresh else event)
+
+            train(
+                "digits",
+                arch,
+                recipe="quickstart",
+                overrides={"train.seed": seed},
+                output=folder,
+                resume=folder.exists(),
+                device=device,
+                on_event=tell,
+            )
+    return str(folder)
