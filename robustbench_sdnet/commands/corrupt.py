@@ -15,22 +15,8 @@ from ..specs import LambdaSpec
 
 
 @click.command()
-@click.option(
-    "--corruption",
-    "corruptions",
-    default="all",
-    show_default=True,
-    metavar="NAMES",
-    help="Names, a comma list, or all, main, extra, c-bar, noise, blur, weather, digital.",
-)
-@click.option(
-    "--severity",
-    "severities",
-    type=options.SEVERITIES,
-    default="1-5",
-    show_default=True,
-    help="3, 1,3,5 or 1-5.",
-)
+@options.corruption_option
+@options.severity_option
 @click.option(
     "--level",
     "levels",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..console import options
-from ..console.output import say, say_json
+from ..console.output import say, tell
 from ..console.progress import shown
 from ..corruptions.parameters import table_for
 from ..corruptions.registry import expand
@@ -20,14 +20,6 @@ from ..wording import counted
 
 output_option = click.option(
     "--output", type=options.PATH, required=True, metavar="PATH", help="Where to write."
-)
-corruption_option = click.option(
-    "--corruption",
-    "corruptions",
-    default="all",
-    show_default=True,
-    metavar="NAMES",
-    help="Names, all, main, extra, c-bar or a category.",
 )
 
 
@@ -64,10 +56,8 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     folder = output or data_root_of(data_root) / Path(entry.url).stem
     with shown("download", quiet=as_json) as display:
         files = fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
-    if as_json:
-        say_json({"folder": str(folder), "files": files})
-    else:
-        say(f"{len(files)} files in {folder}. Use it with --data {name}:{folder}")
+    text = f"{len(files)} files in {folder}. Use it with --data {name}:{folder}"
+    tell({"folder": str(folder), "files": files}, text, as_json)
 
 
 @data.command()
@@ -76,7 +66,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     only=("data", "data_root", "limit"), data={"help": "Clean images [default: cifar10 or cifar100]."}
 )
 @output_option
-@corruption_option
+@options.corruption_option
 @options.table_option
 @options.seed_option
 @click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Processes [default: every core].")
@@ -118,24 +108,16 @@ def generate(
             workers=workers,
             report=lambda done: display.update(done.written, done.total, done.corruption),
         )
-    if as_json:
-        say_json({"folder": str(output), "corruptions": names, "images": n * 5 * len(names)})
-    else:
-        say(f"{counted(n * 5 * len(names), 'image')} in {output}. Use them with --data {layout}:{output}")
+    images = n * 5 * len(names)
+    text = f"{counted(images, 'image')} in {output}. Use them with --data {layout}:{output}"
+    tell({"folder": str(output), "corruptions": names, "images": images}, text, as_json)
 
 
 @data.command()
 @options.setting_options(only=("data", "data_root"), data={"default": "digits", "help": "Clean images."})
 @click.option("--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="How many.")
-@corruption_option
-@click.option(
-    "--severity",
-    "severities",
-    type=options.SEVERITIES,
-    default="1-5",
-    show_default=True,
-    help="1-5, 3, 1,3,5.",
-)
+@options.corruption_option
+@options.severity_option
 @options.seed_option
 @options.table_option
 @click.option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..console import options
-from ..console.output import say, say_json
+from ..console.output import tell
 
 
 @click.command()
@@ -24,9 +24,6 @@ def status(store: str, as_json: bool) -> None:
 
     with Store(store, must_exist=True) as opened:
         rows = read_status(opened)
-    if as_json:
-        say_json(rows)
-        return
     from tabulate import tabulate
 
     keys = ("model", "data", "kind", "cells", "unfinished", "samples", "shards", "last_finished")
@@ -34,4 +31,5 @@ def status(store: str, as_json: bool) -> None:
     shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
     lines = [[row[key] for key in keys] for row in shown]
     headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
-    say(tabulate(lines, headers=headers) if lines else f"{opened.shown} holds no cells yet.")
+    text = tabulate(lines, headers=headers) if lines else f"{opened.shown} holds no cells yet."
+    tell(rows, text, as_json)

@@ -86,20 +86,12 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     options.norm_option,
     options.seed_option,
 )
-@click.option(
+@options.choice_option(
     "--method",
-    type=click.Choice(["inverse", "gradient"]),
-    default="inverse",
-    show_default=True,
-    help="Go back through dictionaries, or look for images with the same features (any model, slow).",
+    ("inverse", "gradient"),
+    "Go back through dictionaries, or look for images with the same features (any model, slow).",
 )
-@click.option(
-    "--atoms",
-    type=click.Choice(["stem", "all"]),
-    default="stem",
-    show_default=True,
-    help="Whose dictionaries to draw.",
-)
+@options.choice_option("--atoms", ("stem", "all"), "Whose dictionaries to draw.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

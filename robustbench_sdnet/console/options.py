@@ -76,7 +76,7 @@ def setting_option(name: str, **changes: Any) -> Option:
         changes: what is different in one command: "help", "default", "choices".
     """
     (known,) = (item for item in fields(Setting) if item.name == name)
-    asked = {"default": known.default, **known.metadata, **changes}
+    asked = {"flag": f"--{name.replace('_', '-')}", "default": known.default, **known.metadata, **changes}
     default = asked["default"]
     shown: dict[str, Any] = {"help": asked["help"], "default": default}
     if isinstance(default, bool):
@@ -107,7 +107,7 @@ def setting_options(
         without: all but these.
         changes: by field, what is different here.
     """
-    known = [item.name for item in fields(Setting) if "flag" in item.metadata]
+    known = [item.name for item in fields(Setting) if item.metadata]
     names = [name for name in known if (not only or name in only) and name not in without]
     return gathered("setting", _setting, *(setting_option(name, **changes.get(name, {})) for name in names))
 
@@ -122,31 +122,44 @@ def _setting(**given: Any) -> Setting:
 data_option, data_root_option, limit_option, store_option, device_option, batch_size_option = map(
     setting_option, ("data", "data_root", "limit", "store", "device", "batch_size")
 )
+
+
+def choice_option(flag: str, choices: Sequence[str], text: str, name: str | None = None) -> Option:
+    """One of some words, the first where none is given."""
+    names = (flag, name) if name else (flag,)
+    kind = click.Choice(choices)
+    return click.option(*names, type=kind, default=choices[0], show_default=True, help=text)
+
+
+corruption_option = click.option(
+    "--corruption",
+    "corruptions",
+    default="all",
+    show_default=True,
+    metavar="NAMES",
+    help="Names, a comma list, or all, main, extra, c-bar, noise, blur, weather, digital.",
+)
+severity_option = click.option(
+    "--severity",
+    "severities",
+    type=SEVERITIES,
+    default="1-5",
+    show_default=True,
+    help="3, 1,3,5 or 1-5.",
+)
 table_option = click.option(
     "--table",
     type=click.Choice(list(TABLES)),
     help="Parameters of the corruptions: cifar (made for 32 pixels), tiny (64), imagenet (224), inception (299) "
     "[default: by the images' shorter side].",
 )
-norm_option = click.option(
-    "--norm",
-    type=click.Choice(tuple(NORMS)),
-    default="linf",
-    show_default=True,
-    help="Norm of the budget, one that pgd knows.",
-)
+norm_option = choice_option("--norm", tuple(NORMS), "Norm of the budget, one that pgd knows.")
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-
-
-lambda_scope_option = click.option(
-    "--lambda-scope",
-    type=click.Choice(["stem", "all"]),
-    default="stem",
-    show_default=True,
-    help="Which CSC layers lambda is set on.",
+lambda_scope_option = choice_option(
+    "--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on."
 )
 lambda_option = click.option(
     "--lambda",
@@ -166,22 +179,14 @@ lambda_options = gathered("lambdas", with_scope, lambda_option, lambda_scope_opt
 
 
 def check_device(device: str) -> str:
-    """Refuse a device that cannot be meant, before torch is imported.
-
-    Raises:
-        InputError: not auto, cpu, cuda, cuda:N or mps.
-    """
+    """Refuse what is not auto, cpu, cuda, cuda:N or mps with an InputError, before torch is imported."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device, re.ASCII):
         raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
     return device
 
 
 def check_sources(models: Sequence[str], data: str | None, device: str) -> None:
-    """Refuse what cannot be meant before torch is imported: data, models by name, device.
-
-    Raises:
-        InputError: an unknown name or a missing path.
-    """
+    """Refuse data, models and a device that cannot be meant with an InputError, before torch is imported."""
     from ..data import check_name
 
     check_device(device)
@@ -195,11 +200,7 @@ def check_sources(models: Sequence[str], data: str | None, device: str) -> None:
 
 
 def check_clean(data: str | None, what: str) -> None:
-    """Refuse a folder of corrupted images for what perturbs clean ones itself, and would never look at the folder.
-
-    Raises:
-        InputError: the data set is such a folder.
-    """
+    """Refuse a folder of corrupted images, with an InputError, for what perturbs clean ones itself."""
     kind, colon, _ = (data or "").partition(":")
     if colon and kind in PUBLISHED:
         raise InputError(
@@ -209,11 +210,7 @@ def check_clean(data: str | None, what: str) -> None:
 
 
 def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
-    """Read repeated key=value options.
-
-    Raises:
-        InputError: a pair without "=" or without a key.
-    """
+    """Read repeated key=value options; InputError for one without "=" or without a key."""
     found: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -20,6 +20,14 @@ def say_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
+def tell(value: Any, text: object, as_json: bool) -> None:
+    """Print an answer, as JSON where that is asked for."""
+    if as_json:
+        say_json(value)
+    else:
+        say(text)
+
+
 def warn(text: object) -> None:
     """Print a warning on standard error."""
     say(f"Warning: {text}", err=True)

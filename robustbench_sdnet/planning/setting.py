@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -51,9 +51,14 @@ class Where(TypedDict, total=False):
     threads_per_worker: int | None
 
 
-def _option(flag: str, text: str, **more: Any) -> Mapping[str, Any]:
-    """What `console.options` makes the option of a field of."""
-    return {"flag": flag, "help": text, **more}
+def _option(default: Any, text: str, **more: Any) -> Any:
+    """A field that is an option of commands; `console.options` makes it one.
+
+    Args:
+        text: its help.
+        more: `flag` where it is not --the-name, and what its values may be: choices, low, above, path, metavar.
+    """
+    return field(default=default, metadata={"help": text, **more})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,92 +73,46 @@ class Setting:
     The others are those of `Where`.
     """
 
-    models: Sequence[str] = field(
-        default=(),
-        metadata=_option(
-            "--model",
-            "A run, a checkpoint, a zoo name, package.module:function; repeatable [default: your runs, else the zoo].",
-            metavar="MODEL",
-        ),
+    models: Sequence[str] = _option(
+        (),
+        "A run, a checkpoint, a zoo name, package.module:function; repeatable [default: your runs, else the zoo].",
+        flag="--model",
+        metavar="MODEL",
     )
-    data: str | None = field(
-        default=None,
-        metadata=_option(
-            "--data",
-            "digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: the newest run's].",
-            metavar="NAME",
-        ),
+    data: str | None = _option(
+        None,
+        "digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: the newest run's].",
+        metavar="NAME",
     )
-    data_root: str | None = field(
-        default=None,
-        metadata=_option(
-            "--data-root",
-            "Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache].",
-            metavar="DIR",
-        ),
+    data_root: str | None = _option(
+        None, "Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache].", metavar="DIR"
     )
-    split: str = field(
-        default="test", metadata=_option("--split", "Which images.", choices=("test", "train"))
+    split: str = _option("test", "Which images.", choices=("test", "train"))
+    limit: int | None = _option(None, "The first N images only.", metavar="N", low=1)
+    store: str = _option(DEFAULT_STORE, "Where results are kept.", metavar="URL")
+    repair: bool = _option(False, "Drop what is damaged in the store, say what it was, and compute it anew.")
+    runs: str | Path = _option("runs", "Where runs are.", metavar="DIR", path=True)
+    device: str = _option("auto", "auto, cpu, cuda, cuda:1, ...", metavar="DEVICE")
+    batch_size: int | None = _option(None, "Largest batch [default: by device].", metavar="N", low=1)
+    precision: str = _option(
+        "auto",
+        "Of the search for perturbations; every success is confirmed in float32.",
+        choices=("auto", "float32", "bfloat16"),
     )
-    limit: int | None = field(
-        default=None, metadata=_option("--limit", "The first N images only.", metavar="N", low=1)
+    engine: str = _option(
+        "local", "local: this process, one device; ray: many, here or in a cluster.", metavar="NAME"
     )
-    store: str = field(
-        default=DEFAULT_STORE, metadata=_option("--store", "Where results are kept.", metavar="URL")
+    ray_address: str | None = _option(
+        None,
+        "auto or HOST:PORT of a Ray cluster [default: $RAY_ADDRESS, else a Ray of its own here].",
+        metavar="ADDRESS",
     )
-    repair: bool = field(
-        default=False,
-        metadata=_option(
-            "--repair", "Drop what is damaged in the store, say what it was, and compute it anew."
-        ),
+    workers: int | None = _option(None, "With ray [default: one a GPU, else one a core].", metavar="N", low=1)
+    gpus_per_worker: float | None = _option(
+        None, "0.25: four share one [default: 1].", metavar="SHARE", above=0
     )
-    runs: str | Path = field(
-        default="runs", metadata=_option("--runs", "Where runs are.", metavar="DIR", path=True)
-    )
-    device: str = field(
-        default="auto", metadata=_option("--device", "auto, cpu, cuda, cuda:1, ...", metavar="DEVICE")
-    )
-    batch_size: int | None = field(
-        default=None,
-        metadata=_option("--batch-size", "Largest batch [default: by device].", metavar="N", low=1),
-    )
-    precision: str = field(
-        default="auto",
-        metadata=_option(
-            "--precision",
-            "Of the search for perturbations; every success is confirmed in float32.",
-            choices=("auto", "float32", "bfloat16"),
-        ),
-    )
-    engine: str = field(
-        default="local",
-        metadata=_option(
-            "--engine",
-            "local: this process, one device; ray: many, here or in a cluster.",
-            metavar="NAME",
-        ),
-    )
-    ray_address: str | None = field(
-        default=None,
-        metadata=_option(
-            "--ray-address",
-            "auto or HOST:PORT of a Ray cluster [default: $RAY_ADDRESS, else a Ray of its own here].",
-            metavar="ADDRESS",
-        ),
-    )
-    workers: int | None = field(
-        default=None,
-        metadata=_option("--workers", "With ray [default: one a GPU, else one a core].", metavar="N", low=1),
-    )
-    gpus_per_worker: float | None = field(
-        default=None,
-        metadata=_option("--gpus-per-worker", "0.25: four share one [default: 1].", metavar="SHARE", above=0),
-    )
-    threads_per_worker: int | None = field(
-        default=None,
-        metadata=_option(
-            "--threads-per-worker", "Threads, and cores, of each [default: 1].", metavar="N", low=1
-        ),
+    threads_per_worker: int | None = _option(
+        None, "Threads, and cores, of each [default: 1].", metavar="N", low=1
     )
     calibration_images: int = CALIBRATION_IMAGES
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from ...console import options
-from ...console.output import say, say_json
+from ...console.output import tell
 from ...console.progress import shown
 from .exporting import export
 from .importing import import_model
@@ -39,25 +39,15 @@ def list_models(as_json: bool) -> None:
     """
     from ...zoo.shelf.index import entries, listing
 
-    rows = [listing(item) for item in entries()]
-    if as_json:
-        say_json(rows)
-        return
     from tabulate import tabulate
 
+    rows = [listing(item) for item in entries()]
     lines = [
-        [
-            row["name"],
-            row["arch"],
-            row["recipe"],
-            f"{100 * row['accuracy']:.2f} %",
-            "yes" if row["local"] else "fetch",
-        ]
+        (row["name"], row["arch"], row["recipe"], f"{100 * row['accuracy']:.2f} %", ("fetch", "yes")[row["local"]])
         for row in rows
     ]
-    say(
-        tabulate(lines, headers=["name", "architecture", "recipe", "accuracy", "here"]) or "The zoo is empty."
-    )
+    headers = ["name", "architecture", "recipe", "accuracy", "here"]
+    tell(rows, tabulate(lines, headers) or "The zoo is empty.", as_json)
 
 
 @zoo.command()
@@ -78,13 +68,10 @@ def info(model: str, as_json: bool) -> None:
     if row.get("local", True):
         card = asdict(describe_model(model))
         row = card | row | {"path": None if card["path"] is None else str(card["path"])}
-    if as_json:
-        say_json(row)
-        return
     from tabulate import tabulate
 
-    shown = [(key, json.dumps(value) if isinstance(value, dict) else value) for key, value in row.items()]
-    say(tabulate(shown, tablefmt="plain", disable_numparse=True))
+    lines = [(key, json.dumps(value) if isinstance(value, dict) else value) for key, value in row.items()]
+    tell(row, tabulate(lines, tablefmt="plain", disable_numparse=True), as_json)
 
 
 @zoo.command()
@@ -108,10 +95,8 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
 
     with shown("fetch", quiet=as_json) as display:
         path = bring(source, place=place, sha256=sha256, on_progress=display.update)
-    if as_json:
-        say_json({"source": source, "path": str(path), "sha256": sha256_of(path)})
-    else:
-        say(f"{source} is at {path}")
+    row = {"source": source, "path": str(path), "sha256": sha256_of(path)}
+    tell(row, f"{source} is at {path}", as_json)
 
 
 for command in (import_model, verify, export):

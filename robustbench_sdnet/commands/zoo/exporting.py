@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...console import options
-from ...console.output import say, say_json, warn
+from ...console.output import tell, warn
 from ...reading.numbers import number
 
 
@@ -76,7 +76,4 @@ def export(
         row = {"name": name, "path": str(output), "weights_hash": written.weights_hash}
     else:
         row = listing(add_to_zoo(checkpoint, name, dtype=dtype, **entry))
-    if as_json:
-        say_json(row)
-    else:
-        say(f"Exported {checkpoint} as {name}: {row.get('path') or row['source']}")
+    tell(row, f"Exported {checkpoint} as {name}: {row.get('path') or row['source']}", as_json)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ...console import options
-from ...console.output import say, say_json
+from ...console.output import tell
 from ...errors import InputError
 from ...reading.numbers import number
 
@@ -39,12 +39,8 @@ NETWORK = options.gathered(
     click.option("--mean", type=NUMBERS, help="What its loader subtracted [default: the data set's]."),
     click.option("--std", type=NUMBERS, help="What its loader divided by [default: the data set's]."),
     click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Its training lambda."),
-    click.option(
-        "--step-size",
-        type=click.Choice(["recompute", "checkpoint"]),
-        default="recompute",
-        show_default=True,
-        help="Compute step sizes anew, or trust the stored ones.",
+    options.choice_option(
+        "--step-size", ("recompute", "checkpoint"), "Compute step sizes anew, or trust the stored ones."
     ),
 )
 
@@ -83,7 +79,7 @@ def import_model(
       sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data imagenet --step-size checkpoint
     """
     from ...data import check_name
-    from ...zoo.names import architecture
+    from ...zoo.nets.architectures import architecture
 
     architecture(arch)
     check_name(data)
@@ -93,14 +89,6 @@ def import_model(
 
     card = import_run(checkpoint, arch, data, network, accuracy=accuracy, output=output)
     folder = card.path.parent if card.path else output
-    row = {
-        "name": card.name,
-        "path": str(card.path),
-        "arch": arch,
-        "data": data,
-        "weights_hash": card.weights_hash,
-    }
-    if as_json:
-        say_json(row)
-    else:
-        say(f"Imported {checkpoint} into {folder}/. Use it: --model {shlex.quote(str(folder))}")
+    row = {"name": card.name, "path": str(card.path), "arch": arch, "data": data}
+    text = f"Imported {checkpoint} into {folder}/. Use it: --model {shlex.quote(str(folder))}"
+    tell({**row, "weights_hash": card.weights_hash}, text, as_json)
