@@ -81,6 +81,25 @@ def invert(images, draws, setting):
 '''
 
 
+ENGINE = '''
+"""Every task in a thread of its own, one after the other."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .local import Local
+
+
+class Threaded(Local):
+    def run(self, tasks, worker, inputs, kept):
+        with ThreadPoolExecutor(1) as pool:
+            for task in tasks:
+                yield [(task, pool.submit(worker.answer, task, inputs(task)).result())]
+                with Path("threaded.log").open("a") as log:
+                    log.write(f"{task.label}\\n")
+'''
+
+
 class Copy:
     """A copy of the package that members are added to and commands are run from."""
 
@@ -109,7 +128,7 @@ class Copy:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def ask(self, *arguments: str) -> list[dict]:
+    def ask(self, *arguments: str, store: str = "s.db") -> list[dict]:
         """The records that `corrupt` or `attack` prints."""
         asked = [
             "--data",
@@ -119,7 +138,7 @@ class Copy:
             "--limit",
             "6",
             "--store",
-            "sqlite:///s.db",
+            f"sqlite:///{store}",
         ]
         return json.loads(self.run(*arguments, *asked, "--json"))
 
@@ -158,11 +177,11 @@ def test_a_corruption(copy):
         name="invert",
         category="digital",
         apply="invert:invert",
-        settings={"cifar": each(0.2, 0.4, 0.6, 0.8, 1.0)},
+        settings={"cifar": ((0.2,), (0.4,), (0.6,), (0.8,), (1.0,))},
         family="",
     ),
 """
-    before = '    Corruption(\n        name="contrast",'
+    before = '    _row("contrast", '
     copy.add("corruptions/invert.py", CORRUPTION, "corruptions/members.py", before, row)
     records = copy.ask("corrupt", "--corruption", "invert,contrast", "--severity", "1,5")
     assert [row["severity"] for row in records if row["perturbation"] == "invert"] == [1, 5]
@@ -214,3 +233,18 @@ def test_a_norm(copy):
     )
     assert found == twin
     assert {row["norm"] for row in half if row["kind"] == "attack"} == {"half"}
+
+
+def test_an_engine(copy):
+    copy.add(
+        "running/engines/threaded.py",
+        ENGINE,
+        "running/engines/__init__.py",
+        '"ray": "ray.engine:RayEngine"',
+        '"threaded": "threaded:Threaded", ',
+    )
+    asked = ["attack", "pgd", "--eps", "16/255", "--steps", "3", "--lambda", "0.1,0.3", "--attack-lambda", "0.1"]
+    threaded = copy.ask(*asked, "--engine", "threaded", store="threaded.db")
+    assert len((copy.folder / "threaded.log").read_text().splitlines()) > len({"clean", "noise", "pgd"})
+    assert threaded == copy.ask(*asked, store="local.db")
+    assert "transfer" in {row["kind"] for row in threaded}, "a task went on from the images of its parent"
