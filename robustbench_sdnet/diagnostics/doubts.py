@@ -20,7 +20,7 @@ from ..zoo.others.guard import HALVES, External, named_errors
 
 if TYPE_CHECKING:
     from ..data import ImageData
-    from ..zoo.names import ModelCard
+    from ..zoo.files.cards import ModelCard
 
 IMAGES = 100
 

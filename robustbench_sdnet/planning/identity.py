@@ -9,7 +9,7 @@ from ..specs import DataSpec, ModelSpec, params
 
 if TYPE_CHECKING:
     from ..data import ImageData
-    from ..zoo.names import ModelCard
+    from ..zoo.files.cards import ModelCard
 
 TRAINING_SETS = {
     "cifar10c": "cifar10",

@@ -15,25 +15,8 @@ from pathlib import Path
 
 from ..errors import InputError, SdnetBenchError, unknown
 from .files.cards import ModelCard, read_card
-from .nets.architectures import ARCHITECTURES, Architecture, architecture
 from .others.external import check_external, describe_external
 from .shelf.index import INDEX, entries, entry, local_path
-
-__all__ = [
-    "ARCHITECTURES",
-    "Architecture",
-    "ModelCard",
-    "architecture",
-    "check_source",
-    "check_zoo_name",
-    "describe_model",
-    "find_models",
-    "kind_of",
-    "newest_run",
-    "own_checkpoint",
-    "run_checkpoint",
-    "zoo_checkpoint",
-]
 
 EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
 EXTERNAL_KINDS = (*EXTERNAL, "callable", "exported")
@@ -117,11 +100,7 @@ def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:
 
 
 def run_checkpoint(folder: Path) -> Path:
-    """The checkpoint of a run: its last epoch's, which is the one whose accuracy is reported.
-
-    Raises:
-        InputError: the folder holds none.
-    """
+    """The checkpoint of a run, its last epoch's, whose accuracy is reported; InputError where the folder holds none."""
     for name in ("last.safetensors", "best.safetensors"):
         if (folder / name).is_file():
             return folder / name
@@ -129,11 +108,7 @@ def run_checkpoint(folder: Path) -> Path:
 
 
 def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
-    """The file of a model of the zoo.
-
-    Raises:
-        InputError: an unknown name, or a model that was not fetched yet.
-    """
+    """The file of a model of the zoo; InputError for an unknown one, or one that was not fetched yet."""
     path = local_path(entry(name, index), index)
     if path is None:
         raise InputError(f"'{name}' is not on this machine yet. Run: sdnet-bench zoo fetch {name}")
@@ -141,11 +116,7 @@ def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
 
 
 def own_checkpoint(source: str) -> Path:
-    """The file behind a run, a checkpoint or a name of the zoo.
-
-    Raises:
-        InputError: nothing of that name, or a model of other people, which has no such file.
-    """
+    """The file behind a run, a checkpoint or a name of the zoo; InputError for nothing, or a model of other people."""
     kind = kind_of(source)
     if kind == "run":
         return run_checkpoint(Path(source))
@@ -161,11 +132,7 @@ def own_checkpoint(source: str) -> Path:
 
 
 def check_zoo_name(name: str) -> str:
-    """The data set in a name of the zoo, "data/model".
-
-    Raises:
-        InputError: a malformed name.
-    """
+    """The data set in a name of the zoo, "data/model"; InputError for a malformed one."""
     if not _ZOO_NAME.fullmatch(name):
         raise InputError(f"A name of the zoo is data/model, such as cifar10/sdnet20, got '{name}'.")
     return name.partition("/")[0]

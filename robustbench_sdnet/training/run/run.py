@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import data as datasets
-from ...zoo.names import architecture
+from ...zoo.nets.architectures import architecture
 from ..recipes.recipe import Recipe
 from ..step.device import choose
 from ..step.loop import Event
@@ -18,8 +18,6 @@ from .failures import failure
 from .result import TrainResult
 from .runner import Run
 from .state import load_state
-
-__all__ = ["TrainResult", "train"]
 
 
 def train(
