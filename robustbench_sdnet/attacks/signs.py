@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ..statistics import exceeds_rare_rate
 
-CHECK = "zero_gradient"
-
 
 def stands_still(gradients: int, silent: int) -> str | None:
     """What to say of an attack whose first gradients were silent more often than chance explains; None of others.

@@ -54,11 +54,7 @@ PUBLISHED_SETS = ("cifar10c", "cifar100c")
 
 
 def archive(name: str) -> Archive:
-    """The entry of a published corrupted set.
-
-    Raises:
-        InputError: no such set.
-    """
+    """The entry of a published corrupted set; an InputError names the nearest."""
     if name not in PUBLISHED_SETS:
         raise unknown("published set", name, PUBLISHED_SETS)
     return ARCHIVES[name]

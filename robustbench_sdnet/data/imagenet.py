@@ -23,6 +23,16 @@ SAMPLE = 4096  # bytes at either end of a file that its hash covers
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
+def read_picture(path: Path) -> Image.Image:
+    """A picture in RGB and in its own size; DataError where the file is damaged."""
+    try:
+        with Image.open(path) as picture:
+            converted: Image.Image = picture.convert("RGB")
+            return converted
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} is no readable image ({str(error).splitlines()[0]}).") from error
+
+
 @dataclass(frozen=True, eq=False)
 class FolderPixels:
     """Image files, resized to 256 on the shorter side and cropped to the central 224, as the published
@@ -39,16 +49,8 @@ class FolderPixels:
     files: tuple[str, ...]
     sizes: Int64
     times: Int64
-
-    @property
-    def image_shape(self) -> tuple[int, int]:
-        """(224, 224)."""
-        return SIDE, SIDE
-
-    @property
-    def in_memory(self) -> bool:
-        """False."""
-        return False
+    image_shape = (SIDE, SIDE)
+    in_memory = False
 
     def __len__(self) -> int:
         return len(self.files)
@@ -61,18 +63,8 @@ class FolderPixels:
         return np.stack(images) if images else np.empty((0, SIDE, SIDE, 3), np.uint8)
 
     def open(self, position: int) -> Image.Image:
-        """The picture at a position, in RGB and in its own size.
-
-        Raises:
-            DataError: the file is damaged.
-        """
-        path = self.folder / self.files[position]
-        try:
-            with Image.open(path) as picture:
-                converted: Image.Image = picture.convert("RGB")
-                return converted
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{path} is no readable image ({str(error).splitlines()[0]}).") from error
+        """The picture at a position; see `read_picture`."""
+        return read_picture(self.folder / self.files[position])
 
     def decode(self, position: int) -> Uint8:
         """(224, 224, 3) uint8."""

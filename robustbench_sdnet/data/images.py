@@ -43,16 +43,12 @@ class ArrayPixels:
     """Images in memory: (n, h, w, 3) uint8."""
 
     array: Uint8
+    in_memory = True
 
     @property
     def image_shape(self) -> tuple[int, int]:
         """Height and width."""
         return self.array.shape[1], self.array.shape[2]
-
-    @property
-    def in_memory(self) -> bool:
-        """True."""
-        return True
 
     def __len__(self) -> int:
         return len(self.array)

@@ -9,11 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
-from .imagenet import DECODERS, FOLDERS, SUFFIXES
+from .imagenet import DECODERS, FOLDERS, SUFFIXES, read_picture
 from .images import ImageData, Int64, Uint8
 from .published import PublishedPixels
 
@@ -135,11 +134,7 @@ class PictureFolders:
 
 def _decode(path: Path) -> Uint8:
     """(h, w, 3) uint8, in its own size."""
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path} is no readable image ({str(error).splitlines()[0]}).") from error
+    return np.asarray(read_picture(path))
 
 
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:

@@ -18,14 +18,14 @@ from .published_folder import CLEAN, Published
 if TYPE_CHECKING:
     from .picture_folders import PictureFolders
 
-__all__ = ["Published", "corrupted_images", "load"]
-
 CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10}
 CLEAN_SETS = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
 
 
 class PublishedPixels:
     """The clean images behind a published folder, and the folder itself."""
+
+    in_memory = False
 
     def __init__(
         self, published: Published | PictureFolders, clean_set: str | None, root: Path, download: bool
@@ -37,11 +37,6 @@ class PublishedPixels:
     def image_shape(self) -> tuple[int, int]:
         """Height and width."""
         return self.published.image_shape
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether reading costs no input or output."""
-        return False
 
     def __len__(self) -> int:
         return len(self.published)

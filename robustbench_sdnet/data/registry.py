@@ -52,11 +52,7 @@ def check_name(name: str) -> None:
 
 
 def check_split(split: str) -> None:
-    """Refuse a split other than train and test.
-
-    Raises:
-        InputError: with the nearest name.
-    """
+    """Refuse a split other than train and test with an InputError."""
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
 

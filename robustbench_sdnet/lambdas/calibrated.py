@@ -52,11 +52,7 @@ class CalibratedFit:
 
     @classmethod
     def from_json(cls, text: str) -> CalibratedFit:
-        """The fit that `to_json` wrote.
-
-        Raises:
-            DataError: the text is something else.
-        """
+        """The fit that `to_json` wrote; DataError for anything else."""
         try:
             raw = json.loads(text)
             points = tuple(_point(point) for point in raw["points"])
@@ -91,6 +87,7 @@ class Calibrated:
     fit: CalibratedFit
     rule: str = DEFAULT_CALIBRATION
     per: str = "sample"
+    differentiable = True  # between the limits
 
     def __post_init__(self) -> None:
         if self.rule not in CALIBRATIONS:
@@ -102,16 +99,6 @@ class Calibrated:
     def name(self) -> str:
         """ "calibrated", with the rule where it is another one than the usual."""
         return "calibrated" if self.rule == DEFAULT_CALIBRATION else f"calibrated:{self.rule}"
-
-    @property
-    def upper_bound(self) -> bool:
-        """False: training images alone were used."""
-        return False
-
-    @property
-    def differentiable(self) -> bool:
-        """True, between the limits."""
-        return True
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) lambdas, from one extra pass through the stem at most."""

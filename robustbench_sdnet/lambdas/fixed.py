@@ -15,6 +15,7 @@ class Fixed:
     """The same number whatever the image."""
 
     value: float
+    differentiable = False  # a constant has no gradient to follow
 
     def __post_init__(self) -> None:
         if not 0 <= self.value < math.inf:
@@ -24,16 +25,6 @@ class Fixed:
     def name(self) -> str:
         """The number."""
         return f"{self.value:g}"
-
-    @property
-    def upper_bound(self) -> bool:
-        """False."""
-        return False
-
-    @property
-    def differentiable(self) -> bool:
-        """False: a constant has no gradient to follow."""
-        return False
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) times the number."""

@@ -76,11 +76,6 @@ class LabelFree:
         return f"label-free:{self.criterion}"
 
     @property
-    def upper_bound(self) -> bool:
-        """False."""
-        return False
-
-    @property
     def differentiable(self) -> bool:
         """Whether lambda moves smoothly with the image; the most certain of some lambdas jumps."""
         return self.criterion != "entropy"

@@ -21,15 +21,11 @@ class Policy(Protocol):
 
     Attributes:
         name: how tables name it.
-        upper_bound: it has seen test labels, so that its accuracy is a bound and no result.
         differentiable: its lambda has a useful gradient with respect to the images.
     """
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def upper_bound(self) -> bool: ...
 
     @property
     def differentiable(self) -> bool: ...

@@ -70,11 +70,7 @@ class Stem:
 
 
 def stem_of(model: nn.Module, images: Tensor) -> Stem:
-    """The stem of a model on images (n, 3, h, w) in [0, 1], with the input that it really gets.
-
-    Raises:
-        InputError: the model has no sparse coding stem.
-    """
+    """The stem of a model on images (n, 3, h, w) in [0, 1], with the input that it gets; InputError without one."""
     return Stem(*stem_input(model, images))
 
 

@@ -52,7 +52,6 @@ def point(noise, level, seen, *right):
 
 def test_fixed(model, images):
     assert Fixed(0.3)(model, images).tolist() == pytest.approx([0.3] * len(images))
-    assert not Fixed(0.3).upper_bound
     with pytest.raises(InputError, match="not negative"):
         Fixed(-1.0)
 
