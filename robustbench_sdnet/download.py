@@ -101,11 +101,7 @@ def fetch_text(url: str, most: int = 4096) -> str | None:
 
 
 def check_address(url: str, who: str = "A download") -> None:
-    """Refuse what is no plain http or https address.
-
-    Raises:
-        InputError: in one line.
-    """
+    """Refuse what is no plain http or https address, with an InputError."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

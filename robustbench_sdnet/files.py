@@ -36,11 +36,7 @@ def cannot_write(path: Path | str, error: OSError) -> WriteError:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        WriteError: it cannot be made.
-    """
+    """Make a folder and those above it; WriteError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -145,11 +141,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made where it is missing, against other processes that would write to it.
-
-    Raises:
-        WriteError: another process has it, or it cannot be made.
-    """
+    """Hold a folder, made where it is missing, against other processes that write to it; WriteError if one has it."""
     lock, made = folder / ".lock", not folder.exists()
     with locked(lock, wait=False) as held:
         if not held:

@@ -29,11 +29,7 @@ class LibraryAttack:
 
 
 def library_attack(library: str, name: str) -> LibraryAttack:
-    """Look an attack class up.
-
-    Raises:
-        InputError: no such library, or no such attack in it.
-    """
+    """An attack class of a library; an InputError names the nearest."""
     if library not in LIBRARIES:
         raise unknown("attack library", library, LIBRARIES)
     found = table()[library]

@@ -88,11 +88,7 @@ def invertible(model: nn.Module) -> tuple[int, ...]:
 
 @torch.no_grad()
 def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Iterator[Inversion]:
-    """The inversion at each of some depths, in order, after one pass through the network.
-
-    Raises:
-        InputError: as for `reconstruct`.
-    """
+    """The inversion at each of some depths, in order, after one pass; errors are those of `reconstruct`."""
     check_evaluated(model)
     wanted = [len(_layers(model, depth)) for depth in depths]
     layers, net = _layers(model, max(depths)), network(model)

@@ -29,21 +29,13 @@ def stages(model: nn.Module) -> list[nn.Module]:
 
 
 def check_depth(depth: int, count: int) -> None:
-    """Refuse a depth that a model does not have.
-
-    Raises:
-        InputError: it lies outside 0 to `count` - 1.
-    """
+    """Refuse a depth outside 0 to `count` - 1 with an InputError."""
     if not 0 <= depth < count:
         raise InputError(f"depth must lie in 0 to {count - 1} for this model, got {depth}.")
 
 
 def check_evaluated(model: nn.Module) -> None:
-    """Refuse a model in training mode, whose BatchNorm layers would look at the batch.
-
-    Raises:
-        InputError: it is in training mode.
-    """
+    """Refuse a model in training mode, whose BatchNorm layers would look at the batch, with an InputError."""
     if model.training:
         raise InputError("The model is in training mode. Call model.eval() first.")
 

@@ -10,11 +10,7 @@ from ..specs import AttackSpec, Cell, LambdaSpec
 
 
 def check_warm_start(attacks: Sequence[AttackSpec]) -> None:
-    """Refuse a warm start of anything but PGD with one restart.
-
-    Raises:
-        InputError: the attack cannot be warm-started.
-    """
+    """Refuse, with an InputError, a warm start of anything but PGD with one restart."""
     for attack in attacks:
         if attack.kind == "noise":
             continue

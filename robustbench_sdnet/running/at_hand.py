@@ -85,11 +85,7 @@ def train_hash(data: ImageData, root: str | None) -> str | None:
 
 
 def default_data(runs: Path) -> str:
-    """The data set of the newest run.
-
-    Raises:
-        InputError: there is no run.
-    """
+    """The data set of the newest run; InputError where there is none."""
     card = newest_run(runs)
     if card is None:
         raise InputError(

@@ -8,11 +8,7 @@ from ..errors import InputError
 
 
 def pick_device(wanted: str = "auto") -> str:
-    """The device to run on: the first GPU where there is one, for "auto".
-
-    Raises:
-        InputError: the device is not there.
-    """
+    """The device to run on: the first GPU where there is one, for "auto"; InputError for one that is not there."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = wanted.partition(":")

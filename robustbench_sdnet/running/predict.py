@@ -55,11 +55,7 @@ def margins(found: Tensor, labels: Tensor) -> Tensor:
 
 
 def check_labels(largest: int, classes: int, name: str) -> None:
-    """A model must have a logit for every label.
-
-    Raises:
-        ModelError: the data set has labels beyond the model's classes.
-    """
+    """Raise a ModelError unless a model has a logit for every label."""
     if largest >= classes:
         raise ModelError(
             f"{name} has {classes} classes, the data set has labels up to {largest}. Use a model trained on this data."

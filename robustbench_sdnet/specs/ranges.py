@@ -12,11 +12,7 @@ MAX_LAMBDAS = 1000
 
 
 def parse_severities(text: str) -> tuple[int, ...]:
-    """Read "3", "1,3,5" or "1-5"; severities are 1 to 5.
-
-    Raises:
-        InputError: anything else.
-    """
+    """Read "3", "1,3,5" or "1-5"; severities are 1 to 5, and anything else is an InputError."""
     found: set[int] = set()
     for part in parts(text, "severity"):
         first, dash, last = part.partition("-")

@@ -36,11 +36,7 @@ class Fits:
             raise StoreError(f"Cannot read the lambda fit {path}: {error.strerror}.") from None
 
     def keep(self, name: str, text: str, draw: Callable[[Path], object]) -> None:
-        """Keep a text, and beside it the picture that `draw` writes into a file.
-
-        Raises:
-            WriteError: the folder cannot be written.
-        """
+        """Keep a text, and beside it the picture that `draw` writes into a file."""
         path = self.folder / f"{name}.json"
         write_whole(path, text)
         write_whole(path.with_suffix(".sha256"), _digest(text.encode()))

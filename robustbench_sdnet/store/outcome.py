@@ -70,11 +70,7 @@ class Outcome:
 
     @classmethod
     def decode(cls, blob: bytes) -> Outcome:
-        """The outcome that `encode` wrote.
-
-        Raises:
-            StoreError: the blob is damaged.
-        """
+        """The outcome that `encode` wrote; StoreError for a damaged one."""
         try:
             with zipfile.ZipFile(io.BytesIO(blob)) as archive:
                 found = {name: _array(archive.read(f"{name}.npy")) for name in DTYPES}

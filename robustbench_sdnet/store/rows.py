@@ -185,11 +185,7 @@ def question(cell: Cell) -> str:
 
 
 def refuse(where: str, damages: Iterable[Damage], cells: Mapping[str, Cell | None]) -> None:
-    """Say which rows are damaged, the first by name.
-
-    Raises:
-        StoreError: there are some.
-    """
+    """Raise a StoreError that says how many rows are damaged, the first by name."""
     found = list(damages)
     if found:
         others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -19,11 +19,7 @@ _TARGETED_ONLY = {"GenAttack"}
 
 
 def build(name: str, options: Mapping[str, object], *, norm: str, **_: object) -> Any:
-    """An attack object.
-
-    Raises:
-        InputError: the class refuses its options.
-    """
+    """An attack object; InputError where the class refuses its options."""
     foolbox, known = imported("foolbox"), library_attack("foolbox", name)
     own = changed(options, known.params)
     if "constraint" in known.params and "constraint" not in own:

@@ -59,11 +59,7 @@ def limits(name: str) -> Limits:
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
-    """Refuse options that the attack would fail on.
-
-    Raises:
-        InputError: a package or an option is missing, or an option is too small.
-    """
+    """Refuse, with an InputError, options that are missing or too small, or an attack whose package is."""
     known = limits(name)
     if known.package and importlib.util.find_spec(known.package) is None:
         raise InputError(f"Attack {name} needs the package {known.package}: pip install {known.package}.")

@@ -22,11 +22,7 @@ _NORM_NAMES = {"linf": "Linf", "l2": "L2"}
 def build(
     name: str, options: Mapping[str, object], *, eps: float | None, norm: str, seed: int, model: Counted
 ) -> Any:
-    """An attack object on a model.
-
-    Raises:
-        InputError: the class refuses its options.
-    """
+    """An attack object on a model; InputError where the class refuses its options."""
     kind = getattr(imported("torchattacks"), name)
     supplied = {
         "eps": eps,

@@ -16,11 +16,7 @@ BALLS: Mapping[str, Ball] = MappingProxyType(
 
 
 def ball(norm: str, known: Iterable[str] = BALLS) -> Ball:
-    """A norm's ball.
-
-    Raises:
-        InputError: the norm is not among those `known`, which are named.
-    """
+    """A norm's ball; InputError for one that is not among those `known`, which are named."""
     if norm not in known or norm not in BALLS:
         raise unknown("norm", norm, known)
     return BALLS[norm]

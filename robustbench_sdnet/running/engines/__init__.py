@@ -45,21 +45,13 @@ ENGINES: Mapping[str, str] = MappingProxyType({"local": "local:Local", "ray": "r
 
 
 def check_engine(name: str) -> None:
-    """Refuse an engine that there is not.
-
-    Raises:
-        InputError: the message has the nearest.
-    """
+    """Refuse an engine that there is not; an InputError names the nearest."""
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
 
 
 def engine_of(setting: Setting) -> Engine:
-    """The engine that a setting names.
-
-    Raises:
-        InputError: there is none of that name.
-    """
+    """The engine that a setting names; InputError for an unknown one."""
     check_engine(setting.engine)
     module, _, name = ENGINES[setting.engine].partition(":")
     make: Callable[[Setting], Engine] = getattr(importlib.import_module(f".{module}", __name__), name)

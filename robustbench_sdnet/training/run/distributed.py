@@ -79,11 +79,7 @@ def wait_for_all() -> None:
 
 
 def agree_on(step: int, device: torch.device) -> None:
-    """Check that all processes go on from the same step.
-
-    Raises:
-        TrainingError: they read different states.
-    """
+    """Check that all processes go on from the same step; TrainingError where they read different states."""
     if not (dist.is_available() and dist.is_initialized()):
         return
     ends = torch.tensor([step, -step], device=device)

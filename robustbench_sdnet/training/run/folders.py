@@ -30,11 +30,7 @@ DEFAULT_RECIPE = "published"
 
 
 def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], data: str) -> Recipe:
-    """The recipe with its overrides.
-
-    Raises:
-        InputError: see `load_recipe`.
-    """
+    """The recipe with its overrides; errors are those of `load_recipe`."""
     if isinstance(recipe, Recipe):
         return with_settings(recipe, overrides)
     return load_recipe(recipe or DEFAULT_RECIPE, overrides, data=data)
@@ -123,12 +119,7 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
 
 @contextmanager
 def alone(folder: Path, data: str, arch: str, plan: Recipe, *, resume: bool) -> Iterator[None]:
-    """Hold the folder against other processes, and look again whether none put a run there meanwhile.
-
-    Raises:
-        WriteError: another process is training there.
-        InputError, TrainingError: see `plan_run`.
-    """
+    """Hold the folder, see `files.alone_in`, and look again by `plan_run` whether none put a run there meanwhile."""
     with alone_in(folder):
         plan_run(folder, data, arch, plan, explicit=False, resume=resume)
         yield
@@ -148,11 +139,7 @@ def _refuse_changes(folder: Path, stored: Recipe, wanted: Recipe) -> None:
 
 
 def settle(recipe: Recipe, device: Device, processes: int) -> Recipe:
-    """The recipe with what "auto" came to, so that a resumed run computes the same.
-
-    Raises:
-        InputError: the global batch cannot be shared by the processes.
-    """
+    """The recipe with what "auto" came to, for a resumed run; InputError if processes cannot share a batch."""
     if recipe.train.batch_size % processes:
         raise InputError(
             f"train.batch_size={recipe.train.batch_size} is shared by {processes} processes: take a multiple."
@@ -162,11 +149,7 @@ def settle(recipe: Recipe, device: Device, processes: int) -> Recipe:
 
 
 def write_plan(folder: Path, data: str, arch: str, recipe: Recipe) -> None:
-    """Make the folder and keep the resolved recipe there.
-
-    Raises:
-        WriteError: the folder cannot be written.
-    """
+    """Make the folder and keep the resolved recipe there."""
     content = yaml.safe_dump({"data": data, "arch": arch, **recipe.to_dict()}, sort_keys=False)
     write_whole(folder / PLAN, content)
 
@@ -191,11 +174,7 @@ def hold_out(count: int, options: TrainOptions) -> tuple[Tensor, Tensor]:
 
 
 def batch_size(options: TrainOptions, images: int, processes: int) -> int:
-    """The global batch: the recipe's, or all images where there are fewer.
-
-    Raises:
-        InputError: no image for every process.
-    """
+    """The global batch: the recipe's, or all images where there are fewer; InputError without one for every process."""
     size = min(options.batch_size, images - images % processes)
     if size < 1:
         raise InputError(

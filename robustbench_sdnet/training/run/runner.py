@@ -101,11 +101,7 @@ class Run:
         self.session = start(model, feed, options, self.device)
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Go to the step of a saved state; None is step 0.
-
-        Raises:
-            TrainingError: the state belongs to other data, or the processes found different ones.
-        """
+        """Go to the step of a saved state; TrainingError if it is of other data, or another process's differs."""
         distributed.agree_on(state["step"] if state else 0, self.device.device)
         if state is None:
             return

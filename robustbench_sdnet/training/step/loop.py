@@ -174,11 +174,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def check_finite(session: Session) -> None:
-    """Stop where a loss was not finite.
-
-    Raises:
-        TrainingError: with the step, its learning rate and what to try.
-    """
+    """Stop where a loss was not finite, with a TrainingError that says the step, its learning rate and what to try."""
     bad = int(session.bad_step)
     if bad == NEVER:
         return

@@ -50,11 +50,7 @@ def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
 
 
 def check_external(kind: str, source: str) -> None:
-    """Refuse an external source that cannot be loaded here, without importing its package.
-
-    Raises:
-        InputError: a missing package or file, or a bad suffix.
-    """
+    """Refuse, with an InputError, an external source that cannot be loaded here; its package is not imported."""
     name, _, _ = parse_normalisation(source)
     if kind == "exported":
         if not Path(name).is_file():

@@ -49,11 +49,7 @@ def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...
 
 
 def check_fingerprint(model: nn.Module, spec: ModelSpec) -> None:
-    """Refuse a model that was just loaded, on the CPU, and is not the one that the questions are about.
-
-    Raises:
-        ModelError: it answers otherwise.
-    """
+    """Raise a ModelError if a model, just loaded and on the CPU, is not the one that the questions are about."""
     if spec.fingerprint:
         found, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
         if not same_answers(found, spec.fingerprint):

@@ -70,11 +70,7 @@ def entries(index: Path = INDEX) -> tuple[Entry, ...]:
 
 
 def entry(name: str, index: Path = INDEX) -> Entry:
-    """The model of that name.
-
-    Raises:
-        InputError: unknown; the message names the nearest.
-    """
+    """The model of that name; an InputError names the nearest."""
     known = {item.name: item for item in entries(index)}
     if name not in known:
         raise unknown("zoo model", name, known)
