@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..attacks.engine.losses import negative_margin
 from ..store.outcome import Outcome
 from .deploy import Answered
-from .predict import margins
 
 if TYPE_CHECKING:
     from ..attacks.engine.result import AttackResult
@@ -27,7 +27,7 @@ def prediction(answered: Answered, labels: Tensor, residual: Tensor | None) -> P
     )
     return {
         "right": (output.argmax(1) == labels).cpu().numpy(),
-        "margin": margins(output, labels).cpu().numpy(),
+        "margin": (-negative_margin(output, labels)).cpu().numpy(),
         "lam": lam_values.astype(np.float32),
         "residual": np.full(n, _NOTHING) if residual is None else residual.float().cpu().numpy(),
     }

@@ -48,12 +48,6 @@ def checked(found: Tensor, count: int, name: str) -> Tensor:
     return found
 
 
-def margins(found: Tensor, labels: Tensor) -> Tensor:
-    """(n,) logit of the label minus the largest other logit; above 0 means right."""
-    own = found.gather(1, labels[:, None]).squeeze(1)
-    return own - found.scatter(1, labels[:, None], -torch.inf).amax(1)
-
-
 def check_labels(largest: int, classes: int, name: str) -> None:
     """Raise a ModelError unless a model has a logit for every label."""
     if largest >= classes:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
+
+from ..attacks.engine.losses import negative_margin
 
 SAFETY = 4.0
 FIRST = 16  # calls of every batch that are repeated in any case, to measure the error on
@@ -35,7 +36,8 @@ def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, in
         rows = order[done:target]
         found[rows] = exact(rows)
         winner = low[rows].argmax(1)
-        error = max(error, float((_gap_of(found[rows], winner) - gap[rows]).abs().max()))
+        # The winner's lead is negative where float32 decides otherwise.
+        error = max(error, float((negative_margin(found[rows], winner) + gap[rows]).abs().max()))
         done, target = target, max(target, int((gap < SAFETY * error).sum()))
     return found, done
 
@@ -44,9 +46,3 @@ def _gap(logits: Tensor) -> Tensor:
     """(n,) largest logit minus the second largest."""
     top = logits.topk(2, dim=1).values
     return top[:, 0] - top[:, 1]
-
-
-def _gap_of(logits: Tensor, winner: Tensor) -> Tensor:
-    """(n,) logit of `winner` minus the largest other one: negative where float32 decides otherwise."""
-    others = logits.scatter(1, winner[:, None], -torch.inf).amax(1)
-    return logits.gather(1, winner[:, None]).squeeze(1) - others
