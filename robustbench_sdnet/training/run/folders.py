@@ -4,8 +4,7 @@ split."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 from ...data import short_name
 from ...draws import stream_key
 from ...errors import InputError, TrainingError
-from ...files import alone_in, write_whole
+from ...files import write_whole
 from ...reading.paths import path_of
 from ...reading.structured import read_yaml
 from ..recipes.options import TrainOptions
@@ -115,14 +114,6 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
     if explicit:
         _refuse_changes(folder, stored, wanted)
     return stored
-
-
-@contextmanager
-def alone(folder: Path, data: str, arch: str, plan: Recipe, *, resume: bool) -> Iterator[None]:
-    """Hold the folder, see `files.alone_in`, and look again by `plan_run` whether none put a run there meanwhile."""
-    with alone_in(folder):
-        plan_run(folder, data, arch, plan, explicit=False, resume=resume)
-        yield
 
 
 def _refuse_changes(folder: Path, stored: Recipe, wanted: Recipe) -> None:

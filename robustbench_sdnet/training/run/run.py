@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import data as datasets
+from ...files import alone_in
 from ...zoo.nets.architectures import architecture
 from ..recipes.recipe import Recipe
 from ..step.device import choose
@@ -69,9 +70,11 @@ def train(
             held.callback(distributed.leave)
         try:
             if rank == 0:
-                held.enter_context(folders.alone(folder, data, arch, plan, resume=resume))
+                held.enter_context(alone_in(folder))
+                # Another process may have put a run there since it was looked at.
+                folders.plan_run(folder, data, arch, plan, explicit=False, resume=resume)
             run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
-            state = load_state(folder, run.tell_damage) if resume else None
+            state = load_state(folder, lambda path: run.tell("damaged", path=str(path))) if resume else None
             run.prepare(data_root, fresh=state is None)
             if rank == 0:
                 folders.write_plan(folder, data, arch, plan)

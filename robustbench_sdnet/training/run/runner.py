@@ -64,10 +64,6 @@ class Run:
         if self._on_event is not None:
             self._on_event({"event": event, **values})
 
-    def tell_damage(self, path: Path) -> None:
-        """Report a state file that could not be used."""
-        self.tell("damaged", path=str(path))
-
     def prepare(self, data_root: str | Path | None, *, fresh: bool = True) -> None:
         """Load data, build the model, start the session at step 0; weights of a state to come are not looked for."""
         if self.world > 1:
