@@ -47,7 +47,14 @@ def quickstart(
     store = f"sqlite:///{output / 'results.db'}"
     shared: dict[str, Any] = {
         "models": [train_missing(arch, output, limit, device, seed, training) for arch in ARCHITECTURES],
-        **{"data": "digits", "store": store, "limit": limit, "device": device, "seed": seed, "lambdas": LAMBDAS},
+        **{
+            "data": "digits",
+            "store": store,
+            "limit": limit,
+            "device": device,
+            "seed": seed,
+            "lambdas": LAMBDAS,
+        },
     }
     with stage("corrupt") as update:
         evaluate(corruptions="all", on_progress=update, **shared)

@@ -33,9 +33,7 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
                 )
             screen.show(event)
             if event["event"] == "done":
-                display.note(
-                    f"train {arch}: accuracy {event['accuracy']:.1%} after {event['seconds']:.0f} s"
-                )
+                display.note(f"train {arch}: accuracy {event['accuracy']:.1%} after {event['seconds']:.0f} s")
 
         yield show
 

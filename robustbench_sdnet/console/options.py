@@ -158,9 +158,7 @@ seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-lambda_scope_option = choice_option(
-    "--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on."
-)
+lambda_scope_option = choice_option("--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on.")
 lambda_option = click.option(
     "--lambda",
     "lambdas",

@@ -24,7 +24,9 @@ _THRESHOLD_BITS = 24
 def _each_value(name: str, method: str) -> Callable[..., dict[str, NDArray[np.float32]]]:
     """A draw of each value by a method of the generators, (n, h, w, 3) float32."""
 
-    def sample(generators: Generators, n: int, height: int, width: int, _: Setting) -> dict[str, NDArray[np.float32]]:
+    def sample(
+        generators: Generators, n: int, height: int, width: int, _: Setting
+    ) -> dict[str, NDArray[np.float32]]:
         drawn = np.empty((n, height, width, 3), np.float32)
         for row, generator in zip(drawn, generators, strict=True):
             getattr(generator, method)(out=row, dtype=np.float32)

@@ -91,7 +91,7 @@ class Setting:
     limit: int | None = _option(None, "The first N images only.", metavar="N", low=1)
     store: str = _option(DEFAULT_STORE, "Where results are kept.", metavar="URL")
     repair: bool = _option(False, "Drop what is damaged in the store, say what it was, and compute it anew.")
-    runs: str | Path = _option("runs", "Where runs are.", metavar="DIR", path=True)
+    runs: str | Path = _option("runs", "Where runs are.", metavar="DIR", path=True)  # noqa: RUF009  a field
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, ...", metavar="DEVICE")
     batch_size: int | None = _option(None, "Largest batch [default: by device].", metavar="N", low=1)
     precision: str = _option(

@@ -243,7 +243,18 @@ def test_an_engine(copy):
         '"ray": "ray.engine:RayEngine"',
         '"threaded": "threaded:Threaded", ',
     )
-    asked = ["attack", "pgd", "--eps", "16/255", "--steps", "3", "--lambda", "0.1,0.3", "--attack-lambda", "0.1"]
+    asked = [
+        "attack",
+        "pgd",
+        "--eps",
+        "16/255",
+        "--steps",
+        "3",
+        "--lambda",
+        "0.1,0.3",
+        "--attack-lambda",
+        "0.1",
+    ]
     threaded = copy.ask(*asked, "--engine", "threaded", store="threaded.db")
     assert len((copy.folder / "threaded.log").read_text().splitlines()) > len({"clean", "noise", "pgd"})
     assert threaded == copy.ask(*asked, store="local.db")

@@ -37,13 +37,19 @@ def list_models(as_json: bool) -> None:
       sdnet-bench zoo list
       sdnet-bench zoo list --json
     """
-    from ...zoo.shelf.index import entries, listing
-
     from tabulate import tabulate
+
+    from ...zoo.shelf.index import entries, listing
 
     rows = [listing(item) for item in entries()]
     lines = [
-        (row["name"], row["arch"], row["recipe"], f"{100 * row['accuracy']:.2f} %", ("fetch", "yes")[row["local"]])
+        (
+            row["name"],
+            row["arch"],
+            row["recipe"],
+            f"{100 * row['accuracy']:.2f} %",
+            ("fetch", "yes")[row["local"]],
+        )
         for row in rows
     ]
     headers = ["name", "architecture", "recipe", "accuracy", "here"]
