@@ -22,6 +22,7 @@ from ...reading.structured import read_yaml
 from ..recipes.options import TrainOptions
 from ..recipes.recipe import Recipe, load_recipe, with_settings
 from ..step.device import Device
+from .distributed import may_restart, restarted
 from .state import NAME, PREVIOUS
 
 PLAN = "recipe.yaml"
@@ -35,21 +36,15 @@ def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], da
     return load_recipe(recipe or DEFAULT_RECIPE, overrides, data=data)
 
 
-def choose_folder(
-    data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool, restarts: bool
-) -> Path:
-    """The folder named, else a new one, else (to resume) the newest unfinished one of this data and
-    architecture.
-
-    Args:
-        restarts: the processes may start again, and must find the run then.
+def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool) -> Path:
+    """The folder named, else a new one, else (to resume) the newest unfinished one of this data and architecture.
 
     Raises:
-        InputError: nothing to resume, or no name where there must be one.
+        InputError: nothing to resume, or no name where processes that start again must find the run.
     """
     if output is not None:
         return path_of(output)
-    if restarts:
+    if may_restart():
         raise InputError(
             "With --max-restarts, name --output: the processes must find the run when they start again."
         )
@@ -69,24 +64,22 @@ def choose_folder(
     return folder
 
 
-def may_resume(folder: Path, *, asked: bool, restarted: bool) -> bool:
-    """Whether to go on with the run of a folder.
+def may_resume(folder: Path, *, asked: bool) -> bool:
+    """Whether to go on with the run of a folder: asked to, or started again by torchrun.
 
-    Args:
-        folder: the run's.
-        asked: by `--resume`; then a run must be there, though it need not have saved a state yet.
-        restarted: by torchrun; then the first start may have been lost before it made the folder.
+    Where it was asked a run must be there, though it need not have saved a state yet; before a restart the first start
+    may have been lost before it made the folder.
 
     Raises:
         InputError: asked, and the folder holds no run.
     """
     there = (folder / PLAN).is_file()
-    if asked and not there and not restarted:
+    if asked and not there and not restarted():
         what = "holds no run" if folder.is_dir() else "does not exist"
         raise InputError(
             f"{folder} {what}: nothing to resume. Leave --resume out to start there, or name another --output."
         )
-    return there and (asked or restarted)
+    return there and (asked or restarted())
 
 
 def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bool, resume: bool) -> Recipe:
