@@ -41,8 +41,7 @@ def train(
         recipe: a name, the path of a YAML file, or a recipe; None is "published".
         overrides: "train.epochs" -> 30 and the like.
         output: the run's folder; None makes `runs/<data>-<arch>-<time>`, or finds the newest one to resume.
-        resume: go on from the last state of the folder, from the beginning where none was saved yet. Processes that
-            torchrun has started again do so in any case.
+        resume: go on from the last state saved in the folder; processes that torchrun started again do so in any case.
         device: "auto", "cpu", "cuda", "cuda:1".
         data_root, runs: folders of downloaded data, and of runs.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
