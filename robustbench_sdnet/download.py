@@ -233,11 +233,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
     ) -> HTTPResponse | None:
-        """The answer of the address that a redirect names.
-
-        Raises:
-            DataError: it leads elsewhere.
-        """
+        """The answer of the address that a redirect names; DataError where it leads elsewhere."""
         place = headers.get("Location", "")
         try:
             if urlsplit(place).scheme not in ("", "http", "https"):

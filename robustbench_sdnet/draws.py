@@ -60,12 +60,7 @@ def _key(stream: int, sample_id: int) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws of many samples at once, on the device of `ids`.
-
-    Attributes:
-        key: from `stream_key`.
-        ids: (n,) int64, the sample ids.
-    """
+    """Draws of many samples at once, by a key from `stream_key` and their ids (n,) int64, on the device of the ids."""
 
     key: int
     ids: Tensor

@@ -87,11 +87,7 @@ def whole(path: Path | str, *, keep: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path | str, content: bytes | str, *, keep: Path | None = None) -> Path:
-    """Write a file whole or not at all, text as UTF-8; see `whole`.
-
-    Returns:
-        The path.
-    """
+    """Write a file whole or not at all, text as UTF-8, see `whole`; the path comes back."""
     with whole(path, keep=keep) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
     return Path(path)

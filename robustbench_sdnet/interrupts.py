@@ -35,11 +35,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end the work as Ctrl-C does, by an exception in the main thread.
-
-    Raises:
-        Stopped: with the name of the signal.
-    """
+    """Have SIGTERM and SIGHUP end the work as Ctrl-C does: by an exception in the main thread, `Stopped`."""
 
     def stop(number: int, frame: Any) -> None:
         if number == signal.SIGINT:

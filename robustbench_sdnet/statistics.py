@@ -163,11 +163,7 @@ def compare(
 
 
 def binomial_tail(count: int, n: int, rate: float) -> float:
-    """P(X >= count) for X binomial(n, rate): how odd so many would be if the rate were true.
-
-    Raises:
-        InputError: `count` outside 0 to `n`, or `rate` outside [0, 1].
-    """
+    """P(X >= count) for X binomial(n, rate): how odd so many would be; InputError for no such count or rate."""
     if not (0 <= count <= n and 0 <= rate <= 1):
         raise InputError(
             f"binomial_tail: needs 0 <= count <= n and a rate in [0, 1], got {count}, {n}, {rate}."

@@ -12,12 +12,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def visible(text: str, keep: str = "") -> str:
-    """A text without the characters that steer a terminal or break a line: ESC stands as \\x1b.
-
-    Args:
-        text: whatever it holds.
-        keep: characters that stay, such as a table's newlines.
-    """
+    """A text without the characters that steer a terminal or break a line, but those to keep: ESC stands as \\x1b."""
     if text.isprintable():
         return text
     return "".join(

@@ -9,11 +9,7 @@ from .snapshot import url_of
 
 
 def copy_store(store: str, path: Path) -> None:
-    """Copy every cell, answer and verdict into an SQLite file; kept images stay where they are.
-
-    Raises:
-        StoreError: the store does not exist or is damaged, or the file cannot be written.
-    """
+    """Copy every cell, answer and verdict into an SQLite file; kept images stay where they are. Else a StoreError."""
     with Store(url_of(store), must_exist=True) as source, Store(f"sqlite:///{path}") as target:
         for stored in source.answered():
             target.add_cells({stored.id: stored.cell}, stored.asked)

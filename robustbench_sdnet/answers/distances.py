@@ -33,12 +33,7 @@ def of_outcome(cell: Cell, outcome: Outcome) -> Distances | None:
 
 
 def quantile(found: Distances, share: float = 0.5) -> float | None:
-    """The smallest budget that breaks a share of the images, by default half; None where fewer were broken.
-
-    Args:
-        found: (n,) sorted, n >= 1.
-        share: above 0, at most 1.
-    """
+    """The budget that breaks a share (0, 1] of images by their sorted distances (n,); None where fewer broke."""
     return _finite(found[math.ceil(share * len(found)) - 1])
 
 

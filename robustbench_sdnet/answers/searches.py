@@ -40,11 +40,7 @@ class Optimality:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Convergence:
-    """What an attack of several steps left after each of them.
-
-    Attributes:
-        right: (steps + 1,) images that are right after 0, 1, ... steps, of `n`.
-    """
+    """What an attack left after 0, 1, ... steps: `right` (steps + 1,) of `n` images."""
 
     data: str
     model: str

@@ -70,11 +70,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """A cell with its answer: per-sample outcome, cost, and what diagnostics found.
-
-    Attributes:
-        id: under which the store knows the cell.
-    """
+    """A cell by its id in the store, with its answer: per-sample outcome, cost, and what diagnostics found."""
 
     id: str
     cell: Cell
@@ -85,11 +81,7 @@ class Answered:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Every answered cell of a store, in the order of their ids.
-
-    Attributes:
-        folder: where reports of the store go.
-    """
+    """Every answered cell of a store, in the order of their ids; reports of it go into `folder`."""
 
     answered: tuple[Answered, ...]
     folder: Path = Path("runs")

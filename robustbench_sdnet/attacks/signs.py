@@ -6,12 +6,7 @@ from ..statistics import exceeds_rare_rate
 
 
 def stands_still(gradients: int, silent: int) -> str | None:
-    """What to say of an attack whose first gradients were silent more often than chance explains; None of others.
-
-    Args:
-        gradients: samples whose first gradient was looked at.
-        silent: those where it was zero or not finite.
-    """
+    """What to say of an attack more of whose first gradients were silent than chance explains; None of others."""
     if not exceeds_rare_rate(silent, gradients):
         return None
     return (

@@ -23,12 +23,7 @@ Option = Callable[[Any], Any]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """A value read by a function that raises `InputError`, which then ends the command in one line.
-
-    Args:
-        name: the metavar.
-        parse: from text to value.
-    """
+    """A value, called `name` in help, that `parse` reads from a text, or refuses with an InputError."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name

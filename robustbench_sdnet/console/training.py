@@ -15,11 +15,7 @@ SLOW = 1800.0  # seconds; beyond, a quicker recipe is named
 
 
 class Screen:
-    """Shows the events of a run in a display.
-
-    Args:
-        begins: say at the start what is to be done, and in how long.
-    """
+    """Shows the events of a run in a display; at the start, where it `begins`, what is to be done and in how long."""
 
     def __init__(self, display: Display, *, begins: bool = True) -> None:
         self._display, self._begins = display, begins

@@ -76,12 +76,7 @@ class FolderPixels:
         return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE)))
 
     def read_random_crops(self, positions: Int64, key: int) -> Uint8:
-        """(m, 224, 224, 3) uint8 for training: a random area of 8 to 100 % at a ratio of 3/4 to 4/3, resized.
-
-        Args:
-            positions: (m,) which images.
-            key: with the position it keys the draws, so that they depend on no order.
-        """
+        """(m, 224, 224, 3) uint8 for training: random areas of 8 to 100 %, resized; key and position key the draws."""
         return np.stack([self._random_crop(int(position), key) for position in positions])
 
     def _random_crop(self, position: int, key: int) -> Uint8:

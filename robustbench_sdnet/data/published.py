@@ -46,11 +46,7 @@ class PublishedPixels:
         return bytes.fromhex(self.published.content_hash)
 
     def read(self, index: slice | Int64) -> Uint8:
-        """(m, h, w, 3) uint8, the clean images.
-
-        Raises:
-            DataError: neither `clean.npy` in the folder nor the clean data set is to be had, or it is another one.
-        """
+        """(m, h, w, 3) uint8, the clean images; DataError where they are not to be had, or are others."""
         return np.array(self._clean[index])
 
     def missing(self) -> str | None:
@@ -103,11 +99,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
 
 
 def corrupted_images(data: ImageData, corruption: str, severity: int, start: int, stop: int) -> Uint8:
-    """The published images [start, stop) of a data set that `load` opened, (m, h, w, 3) uint8.
-
-    Raises:
-        InputError: the data set is no published folder, or has no such corruption or severity.
-    """
+    """The published images [start, stop) of a data set that `load` opened, (m, h, w, 3) uint8; else an InputError."""
     if not isinstance(data.pixels, PublishedPixels):
         raise InputError(f"'{data.name}' is no folder of published corruptions. Write cifar10c:PATH.")
     return data.pixels.published.images(corruption, severity, start, stop)

@@ -63,11 +63,7 @@ def measure(
     batch_size: int,
     into: PerImage,
 ) -> None:
-    """Add the numbers of every image to `into`, by (image, lambda, depth, quantity).
-
-    Args:
-        seen: the same images clean, first, and perturbed, each (n, c, h, w).
-    """
+    """Add the numbers of each image to `into`; `seen` holds the same (n, c, h, w) clean, first, and perturbed."""
     clean = seen["clean"]
     for start in range(0, len(clean), batch_size):
         part = slice(start, start + batch_size)

@@ -12,11 +12,7 @@ from .calibrated import CalibratedFit
 
 
 def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
-    """Draw the fit and its data into a file, whose ending (.svg, .png, .pdf) says the format.
-
-    Returns:
-        The path.
-    """
+    """Draw the fit and its data into a file, whose ending (.svg, .png, .pdf) says the format; the path comes back."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -70,11 +70,7 @@ class Fitting:
 
 
 def deploy(asked: PolicyName, fitting: Fitting) -> Policy:
-    """Fit a policy for a model, or read the fit that is kept.
-
-    Raises:
-        InputError: the policy has no rule that could be deployed.
-    """
+    """Fit a policy for a model, or read the fit that is kept; InputError where it has no rule to deploy."""
     row = POLICIES[asked.name]
     if not row.home:
         able = " or ".join(name for name, other in POLICIES.items() if other.home)

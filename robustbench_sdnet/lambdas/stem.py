@@ -18,12 +18,7 @@ from ..zoo.nets.csc import SparseCoding
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """A model's first sparse coding layer and its input for a batch.
-
-    Attributes:
-        layer: the layer.
-        x: (n, c, h, w), the normalised images.
-    """
+    """A model's first sparse coding layer and its input `x` (n, c, h, w) for a batch, the normalised images."""
 
     layer: SparseCoding
     x: Tensor

@@ -29,12 +29,7 @@ def passes(cell: Cell) -> int:
 
 
 def shard_size(cell: Cell, pixels: int, device: str) -> int:
-    """How many samples a shard holds at the most: seconds to a few minutes of work.
-
-    Args:
-        pixels: height times width of an image.
-        device: "cpu" or "cuda".
-    """
+    """How many samples of so many pixels a shard holds on a "cpu" or "cuda": seconds to a few minutes of work."""
     kind = "cpu" if device == "cpu" else "cuda"
     affordable = _BUDGET[kind] * 1024 / (max(pixels, 256) * passes(cell))
     return max((size for size in _SIZES if size <= min(affordable, _LARGEST[kind])), default=_SIZES[0])

@@ -38,11 +38,7 @@ def decimal(text: str, rule: str) -> Decimal:
 
 
 def fraction(text: str, rule: str) -> Fraction:
-    """A fraction of two decimals, or a decimal, exactly; the bounds are those of `decimal`.
-
-    Raises:
-        InputError: something else, or a fraction with 0 below.
-    """
+    """A fraction of two decimals, or a decimal, exactly, within `decimal`'s bounds; else an InputError."""
     top, slash, bottom = str(text).strip().partition("/")
     below = Fraction(decimal(bottom, rule)) if slash else Fraction(1)
     if below == 0:
@@ -51,11 +47,7 @@ def fraction(text: str, rule: str) -> Fraction:
 
 
 def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> int:
-    """A whole number from `low` to `high`, of a text or of what YAML and JSON hold.
-
-    Raises:
-        InputError: something else.
-    """
+    """A whole number from `low` to `high`, of a text or of what YAML and JSON hold; anything else is an InputError."""
     if isinstance(text, str):
         written = text.strip()
         value = int(written) if len(written) <= 1000 and _WHOLE.fullmatch(written) else None
@@ -73,11 +65,7 @@ def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> 
 
 
 def number(value: object, rule: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite number from `low` to `high`, of a text or of what YAML and JSON hold.
-
-    Raises:
-        InputError: something else.
-    """
+    """A finite number from `low` to `high`, of a text or of what YAML and JSON hold; anything else is an InputError."""
     try:
         found = (
             float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan

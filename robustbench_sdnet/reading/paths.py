@@ -54,11 +54,7 @@ def check_file(path: Path, error: type[SdnetBenchError] = InputError) -> int:
 
 
 def read_text(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError] = InputError) -> str:
-    """The text of a file, UTF-8.
-
-    Raises:
-        error: no such file, longer than `limit` bytes, or not UTF-8.
-    """
+    """The UTF-8 text of a file; `error` for none, one of more than `limit` bytes, or another encoding."""
     size = check_file(path, error)
     if size > limit:
         raise error(f"'{shown(path)}' is {size:,} bytes long, more than the {limit:,} of any such file.")

@@ -106,11 +106,7 @@ def read_lines(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError
 
 
 def mapping(value: Any, where: str, error: type[SdnetBenchError] = InputError) -> dict[str, Any]:
-    """A mapping with text keys; an empty one for nothing.
-
-    Raises:
-        error: something else.
-    """
+    """A mapping with text keys, an empty one for nothing; `error` for anything else."""
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

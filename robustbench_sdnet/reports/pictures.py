@@ -66,11 +66,7 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """What one look inside showed: pages and numbers on the first `images` of a data set.
-
-    Attributes:
-        doubts: a line for whatever makes them mean less than they seem to.
-    """
+    """One look inside: pages, numbers on the first `images` of a data set, and doubts about what they mean."""
 
     models: tuple[str, ...]
     data: str
@@ -86,11 +82,7 @@ def slug(name: str) -> str:
 
 
 def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
-    """Write the pictures (PNG by page), the manifest and `index.html`; the page is the last of the paths.
-
-    Raises:
-        WriteError: the folder cannot be written.
-    """
+    """Write pictures (PNG by page), manifest and `index.html`, the last of the paths; WriteError where it cannot."""
     paths = [write_whole(folder / f"{name}.png", content) for name, content in pictures.items()]
     paths.append(write_whole(folder / MANIFEST, json.dumps(asdict(album), indent=1)))
     from .plots import style
@@ -103,11 +95,7 @@ def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Pat
 
 
 def read(folder: Path) -> list[tuple[Path, Album]]:
-    """Every album in a folder and the folders in it.
-
-    Raises:
-        InputError: there is none, or one that is damaged.
-    """
+    """Every album in a folder and the folders in it; InputError for none, or a damaged one."""
     found = sorted([*folder.glob(MANIFEST), *folder.glob(f"*/{MANIFEST}")])
     if not found:
         raise InputError(f"No pictures in {folder}. Make them first: sdnet-bench visualize MODEL")

@@ -100,11 +100,7 @@ def insert_once(connection: sa.Connection, table: sa.Table, *rows: Mapping[str, 
 
 
 def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:
-    """Everything in a table as it lies there, NULL for the columns that an older version did not have.
-
-    Args:
-        present: the columns of every table of the store, as `columns` returns them.
-    """
+    """All of a table as it lies there, NULL for columns that are not `present`, in an older version."""
     there = present.get(table.name, ())
     wanted = (
         (sa.type_coerce(column, sa.types.NullType) if column.name in there else sa.null()).label(column.name)

@@ -91,11 +91,7 @@ class Store:
         return self.path.with_suffix(".fits") if self.path else Path("runs") / "results.fits"
 
     def add_cells(self, cells: Mapping[str, Cell], asked: int | None = None) -> None:
-        """Record cells by id; those already there keep their answers and take the names they have now.
-
-        Args:
-            asked: how many samples this run wants of each.
-        """
+        """Record cells by id, `asked` samples wanted; those there keep their answers and take today's names."""
 
         def add(connection: sa.Connection) -> None:
             known = {row["id"]: row for row in rows(connection, select(CELLS, self._present))}

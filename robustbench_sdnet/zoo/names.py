@@ -60,12 +60,7 @@ def kind_of(source: str) -> str:
 
 
 def check_source(source: str) -> None:
-    """Refuse a source that cannot be meant, without loading anything.
-
-    Raises:
-        InputError: an unknown name, a missing file, or a package that is not installed.
-        CheckpointError: a damaged checkpoint.
-    """
+    """Refuse a source that cannot be meant with an InputError, or a CheckpointError; nothing is loaded."""
     kind = kind_of(source)
     if kind in EXTERNAL_KINDS:
         check_external(kind, source)

@@ -56,12 +56,7 @@ class Ball(ABC):
         raise self._lacking("random direction")
 
     def boundary(self, points: Tensor, normals: Tensor, gaps: Tensor) -> Tensor:
-        """The smallest d with <normal, d> = gap and points + d in [0, 1]; else as far as the box allows.
-
-        Args:
-            points, normals: (m, d).
-            gaps: (m,), of either sign.
-        """
+        """The smallest d with <normal, d> = gap (m,) at points (m, d), or as far as [0, 1] allows points + d."""
         raise self._lacking("way onto a plane")
 
     def sparsest(self, gradient: Tensor, share: Tensor) -> Tensor:

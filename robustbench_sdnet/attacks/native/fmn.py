@@ -31,11 +31,7 @@ CONVERGED = 1e-3
 
 @dataclass(frozen=True)
 class Lengths:
-    """How the radius moves in a norm with a gradient: by shares of itself, at first as far as the loss is flat.
-
-    Attributes:
-        dual: order of the dual norm.
-    """
+    """How the radius moves in a norm of that dual order: by shares of itself, at first as far as the loss is flat."""
 
     dual: float
 

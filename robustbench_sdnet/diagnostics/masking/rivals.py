@@ -85,11 +85,7 @@ def noise_wins(subject: Subject, survivors: Tensor, draws: int = _DRAWS) -> Find
 
 
 def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.Module]) -> Finding:
-    """Perturbations of the same ball made on other models, or at other lambdas.
-
-    Args:
-        sources: what the perturbations are made on, by the name the sentence uses.
-    """
+    """Perturbations of the same ball made on other models, or at other lambdas, by the name the sentence uses."""
     if not sources:
         return not_run("transfer_wins", "There is no other lambda or model to transfer from.")
     left = subject.take(survivors)

@@ -20,11 +20,7 @@ _ALPHA = 0.01
 
 
 def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
-    """Robust accuracy at half, once and twice the budget, each attacked from scratch.
-
-    Args:
-        base: (n,) bool, robust at the budget itself under the same attack.
-    """
+    """Robust accuracy at half, once (`base`, (n,) bool, robust there) and twice the budget, each from scratch."""
     robust = {factor: ~follow(subject, eps=subject.eps * factor).broken() for factor in (0.5, 2.0)}
     steps = [robust[0.5], base, robust[2.0]]
     shares = [float(step.double().mean()) for step in steps]
@@ -56,11 +52,7 @@ def unbounded_eps_survives(subject: Subject) -> Finding:
 
 
 def not_converged(trace: Trace) -> Finding:
-    """Does a trace of twice the steps break more, or its loss still move on those it never broke?
-
-    Args:
-        trace: followed to the end, 2 * STEPS steps.
-    """
+    """Do 2 * STEPS steps break more than the first half of them, or still move the loss where nothing broke?"""
     n = len(trace.broken_at)
     more = int((trace.broken() & ~trace.broken(STEPS)).sum())
     survivors = ~trace.broken()
@@ -86,11 +78,7 @@ def lost_success(trace: Trace) -> Finding:
 
 
 def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> Finding:
-    """Robust accuracy under cross-entropy and under the margin, attacked with the same steps.
-
-    Args:
-        by_entropy, by_margin: (n,) bool, broken under each.
-    """
+    """Robust accuracy under cross-entropy and under the margin; (n,) bool, broken by the same steps of each."""
     first, second = int((by_entropy & ~by_margin).sum()), int((by_margin & ~by_entropy).sum())
     n = len(subject)
     gap = abs(first - second) / n
@@ -104,11 +92,7 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
 
 
 def restart_sensitive(subject: Subject, broken: Tensor) -> Finding:
-    """What another restart, and one with a finer step, break in addition.
-
-    Args:
-        broken: (n,) bool, broken by the first run.
-    """
+    """What another restart, and one with a finer step, break beyond (n,) bool `broken` by the first run."""
     left = subject.take(~broken)
     more = torch.zeros(len(left), dtype=torch.bool, device=left.labels.device)
     for start, fraction in ((1, 0.25), (2, 0.1)):

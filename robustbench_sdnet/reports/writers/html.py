@@ -19,11 +19,7 @@ LONG_TEXT = 40
 
 
 def render(document: Document, svg: Callable[[Figure], str]) -> str:
-    """The whole page.
-
-    Args:
-        svg: from a figure to its `<svg>` element.
-    """
+    """The whole page; `svg` makes a figure's `<svg>` element."""
 
     def drawn(figure: Figure) -> Markup:
         label = Markup('<svg role="img" aria-label="{}"').format(escape(figure.alt))

@@ -36,11 +36,7 @@ _HEADINGS = {2: "section*", 3: "subsection*", 4: "subsubsection*"}
 
 
 def render(document: Document, picture: Callable[[Figure], str]) -> str:
-    """The whole text.
-
-    Args:
-        picture: from a figure to the address of its file, relative to where the text will lie.
-    """
+    """The whole text; `picture` says the address of a figure's file, relative to where the text will lie."""
     lines = [
         PREAMBLE.rstrip(),
         f"\\title{{{escape(document.title)}}}",

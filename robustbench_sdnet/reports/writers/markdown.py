@@ -16,11 +16,7 @@ WIDTH = 110
 
 
 def render(document: Document, picture: Callable[[Figure], str]) -> str:
-    """The whole text.
-
-    Args:
-        picture: from a figure to the address of its file, relative to where the text will lie.
-    """
+    """The whole text; `picture` says the address of a figure's file, relative to where the text will lie."""
     lines = [f"# {escape(document.title)}", ""]
     for sentence in document.lead:
         lines += [*textwrap.wrap(escape(sentence), WIDTH), ""]

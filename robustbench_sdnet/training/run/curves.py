@@ -10,11 +10,7 @@ TAGS = {"loss": "loss/train", "lr": "learning_rate", "held_out": "accuracy/held_
 
 
 class Curves:
-    """Writes one point an epoch; the event file is opened at the first one.
-
-    Args:
-        folder: the run's folder, None to write nothing.
-    """
+    """Writes one point an epoch into a folder, or nothing for None; the event file is opened at the first one."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

@@ -126,11 +126,7 @@ def load_checkpoint(path: Path) -> nn.Module:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model, converted to its types; all but the power iteration's must be there.
-
-    Raises:
-        CheckpointError: names or shapes differ; the message holds the first differences.
-    """
+    """Copy tensors into a model; CheckpointError where names or shapes differ (the power iteration's may lack)."""
     own = {key: value for key, value in model.state_dict().items() if key.rpartition(".")[2] != _WARM_START}
     wrong = [f"{key} is missing" for key in own if key not in tensors]
     wrong += [

@@ -74,11 +74,7 @@ class SparseCoding(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """The code (n, d, *size / stride) of `x` (n, c, *size).
-
-        Raises:
-            InputError: a per-sample lambda of another length than the batch.
-        """
+        """The code (n, d, *size / stride) of `x` (n, c, *size); InputError for lambdas of another length."""
         code, repeated, atoms = self._encode(x)
         if self._objectives is not None:
             penalty = self._per_sample(x) * code.abs() + self.coding.mu / 2 * code.square()

@@ -80,11 +80,7 @@ def _asked(model: Callable[[Tensor], Tensor], pictures: Tensor) -> list[Tensor]:
 
 
 class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
-    """Sees the two-dimensional convolutions that run inside it, whoever calls them.
-
-    Attributes:
-        found: weight shape and strides of each.
-    """
+    """Sees weight shape and strides of the two-dimensional convolutions that run inside it, whoever calls them."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -48,11 +48,7 @@ class SparseConvolution(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, each with BatchNorm, and a shortcut around them.
-
-    Attributes:
-        rectify: ReLU between the convolutions, as in plain networks; sparse codes are rectified already.
-    """
+    """Two 3x3 convolutions with BatchNorm, where asked (`rectify`) a ReLU between, and a shortcut around them."""
 
     def __init__(
         self, convolution: Convolution, inputs: int, outputs: int, stride: int, size: int, *, rectify: bool

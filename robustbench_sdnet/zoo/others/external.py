@@ -29,11 +29,7 @@ def with_normalisation(source: str, mean: Sequence[float], std: Sequence[float])
 
 
 def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
-    """Split "NAME?mean=a,b,c&std=a,b,c"; without the suffix both are empty.
-
-    Raises:
-        InputError: one without the other, another key, not one or three numbers, or a deviation of 0.
-    """
+    """Split "NAME?mean=a,b,c&std=a,b,c", both or neither of one or three numbers; else an InputError."""
     name, mark, query = source.partition("?")
     if not mark:
         return name, (), ()

@@ -45,12 +45,7 @@ class Entry:
 
 
 def entries(index: Path = INDEX) -> tuple[Entry, ...]:
-    """Every model of the zoo, in the order of the index.
-
-    Raises:
-        InputError: no such index.
-        CheckpointError: the index is damaged; the message names the entry.
-    """
+    """Every model of the zoo, in the order of the index; InputError for none, CheckpointError for a damaged one."""
     if not index.exists():
         raise InputError(f"No index of models at '{index}'.")
     raw = read_yaml(index, CheckpointError)
