@@ -17,22 +17,36 @@ from ..files import sha256_of, whole
 from .hashes import read_hashes, stamp, write_hashes
 
 MIRROR = "SDNET_BENCH_MIRROR"
+SUFFIXES = (".jpeg", ".jpg", ".png")  # of pictures
 MOST = 64 << 30  # bytes of an archive whose size is not known
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A published archive: where it lies, its MD5, and its size in bytes where it is known."""
+    """A published archive.
+
+    Attributes:
+        url: where it lies.
+        md5: what it is known by; None where nothing is published, so that only its bytes' order in transit is checked.
+        size: in bytes, where it is known.
+        pictures: it holds <corruption>/<severity>/<class>/<picture>, not arrays.
+    """
 
     url: str
-    md5: str
+    md5: str | None
     size: int | None = None
+    pictures: bool = False
 
     @property
     def file(self) -> str:
         """Its name."""
         return PurePosixPath(self.url).name
+
+
+def _pictures(part: str, md5: str, size: int) -> Archive:
+    """A part of ImageNet-C."""
+    return Archive(f"{_ZENODO}2235448/files/{part}.tar", md5, size, pictures=True)
 
 
 _KRIZHEVSKY, _ZENODO = "https://www.cs.toronto.edu/~kriz/", "https://zenodo.org/records/"
@@ -48,16 +62,40 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
             f"{_ZENODO}2535967/files/CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499", 2_918_471_680
         ),
         "cifar100c": Archive(f"{_ZENODO}3555552/files/CIFAR-100-C.tar", "11f0ed0f1191edbf9fa23466ae6021d3"),
+        "noise": _pictures("noise", "e80562d7f6c3f8834afb1ecf27252745", 22_565_673_785),
+        "blur": _pictures("blur", "2d8e81fdd8e07fef67b9334fa635e45c", 7_112_704_951),
+        "weather": _pictures("weather", "33ffea4db4d93fe4a428c40a6ce0c25d", 12_797_438_995),
+        "digital": _pictures("digital", "89157860d7b10d5797849337ca2e5c03", 7_757_510_705),
+        "extra": _pictures("extra", "d492dfba5fc162d8ec2c3cd8ee672984", 15_789_490_144),
+        "tinyimagenetc": Archive(
+            f"{_ZENODO}8206060/files/Tiny-ImageNet-C.tar",
+            *("f9c9a9dbdc11469f0b850190f7ad8be1", 1_794_775_040, True),
+        ),
+        "tinyimagenetc-extra": Archive(
+            f"{_ZENODO}8206060/files/Tiny-ImageNet-C-extra.tar",
+            *("0db0588d243cf403ef93449ec52b70eb", None, True),
+        ),
+        "imagenetcbar": Archive(
+            "https://dl.fbaipublicfiles.com/inc_bar/imagenet_c_bar.tar.gz", None, None, True
+        ),
     }
 )
-PUBLISHED_SETS = ("cifar10c", "cifar100c")
+# A published corrupted set -> its archives.
+PUBLISHED_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **{name: (name,) for name in ("cifar10c", "cifar100c")},
+        "imagenetc": ("noise", "blur", "weather", "digital"),
+        **{f"imagenetc-{part}": (part,) for part in ("noise", "blur", "weather", "digital", "extra")},
+        **{name: (name,) for name in ("tinyimagenetc", "tinyimagenetc-extra", "imagenetcbar")},
+    }
+)
 
 
-def archive(name: str) -> Archive:
-    """The entry of a published corrupted set; an InputError names the nearest."""
+def archives_of(name: str) -> tuple[Archive, ...]:
+    """The entries of a published corrupted set; an InputError names the nearest."""
     if name not in PUBLISHED_SETS:
         raise unknown("published set", name, PUBLISHED_SETS)
-    return ARCHIVES[name]
+    return tuple(ARCHIVES[part] for part in PUBLISHED_SETS[name])
 
 
 def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, total: None) -> None:
@@ -76,42 +114,56 @@ def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, tot
         if own := fetch_text(f"{url}.md5"):
             md5, size = own[:32].lower(), None
     try:
-        download(url, target, checksum=f"md5:{md5}", size=size, most=MOST, on_progress=on_progress)
+        checksum = None if md5 is None else f"md5:{md5}"
+        download(url, target, checksum=checksum, size=size, most=MOST, on_progress=on_progress)
     except DataError as error:
         raise DataError(f"{error} ${MIRROR} names another server.") from error
 
 
 def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, total: None) -> list[str]:
-    """Fetch an archive of .npy files and unpack it into a folder by their last names; nothing is done twice.
+    """Fetch an archive and unpack its .npy files into a folder by their last names, or its pictures by their last four;
+    nothing is done twice.
 
     Args:
         entry: what to fetch.
-        folder: where the arrays go, flat; made where it is missing.
+        folder: where they go; made where it is missing.
         on_progress: told of bytes there and bytes in all.
 
     Returns:
-        The files, by name.
+        The files, by name; of pictures the corruptions.
 
     Raises:
         DataError: the download fails, or is not the published file.
         WriteError: the folder cannot be written.
     """
 
-    def place(member: str) -> Path | None:
-        name = PurePosixPath(member).name
-        return folder / name if name.endswith(".npy") and not name.startswith(".") else None
-
     target = folder / entry.file
     if not target.is_file():
         fetch(entry, target, on_progress)
-    written = unpack(target, place)
+    place = _picture_place if entry.pictures else _array_place
+    written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
     if not written:
-        raise DataError(f"{target} holds no .npy file.")
+        wanted = "<corruption>/<severity>/<class>/<picture>" if entry.pictures else ".npy file"
+        raise DataError(f"{target} holds no {wanted}.")
+    if entry.pictures:
+        target.unlink()
+        return sorted({path.relative_to(folder).parts[0] for path in written})
     noted = read_hashes(folder)
     noted |= {path.stem: {"sha256": sha256_of(path), "stamp": stamp(path)} for path in written}
     write_hashes(folder, noted)
     target.unlink()
     return [path.name for path in written]
+
+
+def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
+    name = member.name
+    return folder / name if name.endswith(".npy") and not name.startswith(".") else None
+
+
+def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
+    parts = member.parts[-4:]
+    fits = len(parts) == 4 and parts[1] in tuple("12345") and parts[3].lower().endswith(SUFFIXES)
+    return folder.joinpath(*parts) if fits and not any(part.startswith(".") for part in parts) else None
 
 
 def fetch_members(name: str, root: Path, members: list[str]) -> None:

@@ -17,6 +17,10 @@ from ..errors import DataError
 from .archives import fetch_members
 from .images import ImageData, from_arrays
 
+_DAMAGED = (
+    pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError, ValueError, AttributeError,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Source:
@@ -69,19 +73,30 @@ def _read_batch(path: Path, labels_key: str) -> tuple[Any, Any]:
             batch = _ArrayUnpickler(file, encoding="latin1").load()
         pixels, labels = batch["data"], np.asarray(batch[labels_key])
         images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except _DAMAGED as error:
         raise DataError(
             f"{path} is damaged ({type(error).__name__}). Delete its folder, so that it is fetched again."
         ) from error
     return images, labels
+
+
+def unpickled_npy(path: Path) -> Any:
+    """The object in a .npy file that NumPy pickled, read as the batches are.
+
+    Raises:
+        DataError: it is damaged, or asks for anything but arrays.
+    """
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            read_header(file)
+            return _ArrayUnpickler(file, encoding="latin1").load().item()
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged or no array ({error}).") from error
 
 
 def _reconstruct(subtype: type[Any], shape: tuple[int, ...], kind: Any) -> Any:

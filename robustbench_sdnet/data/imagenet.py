@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
+from .archives import SUFFIXES
 from .hashes import read_hashes, write_hashes
 from .images import ImageData, Int64, Uint8
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
 FOLDERS = {"train": ("train",), "test": ("val", "test")}
 RESIZE, SIDE = 256, 224
 DECODERS = 8
@@ -146,9 +146,9 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """
     folder = _split_folder(root, split)
     try:
-        train = _split_folder(root, "train")
+        train, alone = _split_folder(root, "train"), False
     except DataError:
-        train = folder
+        train, alone = folder, True
     classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
     files: list[str] = []
     labels: list[int] = []
@@ -164,7 +164,8 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
         raise DataError(f"{folder} holds no images. Expected <class>/<image>.JPEG below it.")
     pixels = FolderPixels(folder, tuple(files), np.array(sizes, np.int64), np.array(times, np.int64))
     ids = np.arange(len(files), dtype=np.int64)
-    return ImageData(name, split, np.array(labels, dtype=np.int64), ids, len(classes), pixels)
+    numbers = np.array(labels, dtype=np.int64)
+    return ImageData(name, split, numbers, ids, len(classes), pixels, numbered_here=alone)
 
 
 def _split_folder(root: Path, split: str) -> Path:

@@ -75,6 +75,8 @@ class ImageData:
         ids: (n,) int64, the sample ids that random draws are keyed by: positions in the published order.
         num_classes: of the data set, not only of this split.
         pixels: the images.
+        numbered_here: classes are numbered by the folders that there are, so that a part of a data set would have other
+            numbers than the whole: a model must have just as many classes.
     """
 
     name: str
@@ -83,6 +85,7 @@ class ImageData:
     ids: Int64
     num_classes: int
     pixels: Pixels
+    numbered_here: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

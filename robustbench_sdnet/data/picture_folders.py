@@ -12,11 +12,13 @@ import numpy as np
 
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
-from .imagenet import DECODERS, FOLDERS, SUFFIXES, read_picture
+from .archives import SUFFIXES
+from .imagenet import DECODERS, FOLDERS, read_picture
 from .images import ImageData, Int64, Uint8
 from .published import PublishedPixels
 
 LEVELS = ("1", "2", "3", "4", "5")
+CLASSES = "classes.txt"
 
 
 class PictureFolders:
@@ -53,7 +55,9 @@ class PictureFolders:
         found = sorted({file.partition("/")[0] for file in self.files})
         self.classes = classes or tuple(found)
         if outside := set(found) - set(self.classes):
-            raise DataError(f"{path}: {min(outside)} is no class of the training images beside it.")
+            raise DataError(
+                f"{path}: {min(outside)} is no class of the training images or {CLASSES} beside it."
+            )
         number = {name: index for index, name in enumerate(self.classes)}
         self.labels: Int64 = np.array([number[file.partition("/")[0]] for file in self.files], np.int64)
         self._checked: set[tuple[str, int]] = set()
@@ -138,7 +142,10 @@ def _decode(path: Path) -> Uint8:
 
 
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
-    """ "imagenetc:PATH"; classes are numbered by the training (else test) images in the data root where they are there.
+    """ "imagenetc:PATH".
+
+    Classes are numbered by `classes.txt` in the folder (one name a line), else by the training (else test) images in
+    the data root, else by the folder's own.
 
     Raises:
         InputError: the training split, which there is none of.
@@ -146,12 +153,22 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """
     if split != "test":
         raise InputError(f"{name} has a test split only, got '{split}'.")
+    path = path_of(name.partition(":")[2])
+    classes = _classes(path, root)
+    pictures = PictureFolders(path, classes)
+    ids = np.arange(len(pictures), dtype=np.int64)
+    pixels = PublishedPixels(pictures, None, root, download)
+    count = len(pictures.classes)
+    return ImageData(name, split, pictures.labels, ids, count, pixels, numbered_here=not classes)
+
+
+def _classes(path: Path, root: Path) -> tuple[str, ...]:
+    """All classes of the data set in their order; empty where nothing says which."""
+    listed = path / CLASSES
+    if listed.is_file():
+        return tuple(line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip())
     folders = [
         root / base / word for base in ("imagenet", "") for word in (*FOLDERS["train"], *FOLDERS["test"])
     ]
     clean = next((folder for folder in folders if folder.is_dir()), None)
-    classes = tuple(sorted(each.name for each in clean.iterdir() if each.is_dir())) if clean else ()
-    pictures = PictureFolders(path_of(name.partition(":")[2]), classes)
-    ids = np.arange(len(pictures), dtype=np.int64)
-    pixels = PublishedPixels(pictures, None, root, download)
-    return ImageData(name, split, pictures.labels, ids, len(pictures.classes), pixels)
+    return tuple(sorted(each.name for each in clean.iterdir() if each.is_dir())) if clean else ()

@@ -1,4 +1,4 @@
-"""The published sets by name: CIFAR-10-C and CIFAR-100-C folders, and CIFAR-10.1."""
+"""The published sets by name: CIFAR-10-C and CIFAR-100-C folders, CIFAR-10.1 and CIFAR-10.2."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError
-from ..reading.arrays import open_npy
+from ..reading.arrays import open_npy, read_npz
 from ..reading.paths import path_of
+from .cifar import unpickled_npy
 from .images import ImageData, Int64, Uint8, check_labels, from_arrays
 from .published_folder import CLEAN, Published
 
 if TYPE_CHECKING:
     from .picture_folders import PictureFolders
 
-CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10}
+CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10, "cifar10.2": 10}
 CLEAN_SETS = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
 
 
@@ -79,7 +80,7 @@ class PublishedPixels:
 
 
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
-    """A published set as a data set: "cifar10c:PATH", "cifar100c:PATH" or "cifar10.1:PATH".
+    """A published set as a data set: "cifar10c:PATH", "cifar100c:PATH", "cifar10.1:PATH" or "cifar10.2:PATH".
 
     The images of the first two are the clean ones; `corrupted_images` reads the corrupted ones.
 
@@ -88,6 +89,8 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
         DataError: files that are not in the published layout.
     """
     kind, _, path = name.partition(":")
+    if kind == "cifar10.2":
+        return _load_cifar10_2(name, split, path_of(path))
     if split != "test":
         raise InputError(f"{name} has a test split only, got '{split}'.")
     if kind == "cifar10.1":
@@ -120,3 +123,23 @@ def _load_cifar10_1(name: str, path: Path) -> ImageData:
             checked = check_labels(labels, CLASSES["cifar10.1"], f"{file}: its labels")
             return from_arrays(name, "test", images, checked, CLASSES["cifar10.1"], str(file))
     raise DataError(f"{path} must hold cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy (or those of v4).")
+
+
+def _load_cifar10_2(name: str, split: str, path: Path) -> ImageData:
+    """CIFAR-10.2 (Lu et al. 2020): 10,000 training and 2,000 test images.
+
+    `path` is the folder with `cifar102_test.npz`, which holds `images` and `labels`, or with `cifar102_test.npy`, a
+    pickled dictionary of the same; it is read without running what it might hold.
+    """
+    file = path / f"cifar102_{split}.npz"
+    if file.is_file():
+        held = read_npz(file, ("images", "labels"), where=str(file))
+    elif (file := file.with_suffix(".npy")).is_file():
+        held = unpickled_npy(file)
+    else:
+        raise DataError(f"{path} must hold cifar102_{split}.npz or cifar102_{split}.npy.")
+    try:
+        images, labels = np.asarray(held["images"]), np.asarray(held["labels"])
+    except (KeyError, TypeError):
+        raise DataError(f"{file} must hold images and labels.") from None
+    return from_arrays(name, split, images, labels, CLASSES["cifar10.2"], str(file))

@@ -29,6 +29,7 @@ WITH_PATH: Mapping[str, str] = MappingProxyType(
         "cifar10c": "published",
         "cifar100c": "published",
         "cifar10.1": "published",
+        "cifar10.2": "published",
         "imagenetc": "picture_folders",
     }
 )

@@ -48,8 +48,13 @@ def checked(found: Tensor, count: int, name: str) -> Tensor:
     return found
 
 
-def check_labels(largest: int, classes: int, name: str) -> None:
-    """Raise a ModelError unless a model has a logit for every label."""
+def check_labels(largest: int, classes: int, name: str, exactly: int | None = None) -> None:
+    """Raise a ModelError unless a model has a logit for every label, and `exactly` so many where that is given."""
+    if exactly not in (None, classes):
+        raise ModelError(
+            f"{name} has {classes} classes, the folder {exactly}, and numbers them itself. Give the folder of all "
+            "classes by --data-root, or write their names in order to classes.txt, one a line."
+        )
     if largest >= classes:
         raise ModelError(
             f"{name} has {classes} classes, the data set has labels up to {largest}. Use a model trained on this data."

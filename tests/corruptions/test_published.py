@@ -150,3 +150,48 @@ def test_cifar_10_1(tmp_path: Path, version: str) -> None:
         sets.corrupted_images(data, "fog", 1, 0, 1)
     with pytest.raises(DataError, match="must hold cifar10"):
         sets.load(f"cifar10.1:{tmp_path / 'absent'}", "test", root=tmp_path, download=False)
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_cifar_10_2(tmp_path: Path, kind: str) -> None:
+    held = {
+        split: {
+            "images": np.random.default_rng(n).integers(0, 256, (n, 32, 32, 3)).astype(np.uint8),
+            "labels": np.arange(n) % 10,
+            "cifar_index": [str(index) for index in range(n)],
+        }
+        for split, n in (("train", 8), ("test", 5))
+    }
+    for split, arrays in held.items():
+        if kind == "npz":
+            np.savez(tmp_path / f"cifar102_{split}.npz", **arrays)
+        else:
+            np.save(tmp_path / f"cifar102_{split}.npy", arrays, allow_pickle=True)
+    for split, arrays in held.items():
+        data = sets.load(f"cifar10.2:{tmp_path}", split, root=tmp_path, download=False)
+        np.testing.assert_array_equal(data.images(), arrays["images"])
+        assert (data.labels.tolist(), data.num_classes) == (arrays["labels"].tolist(), 10)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path(__file__).with_name("never-made"),)
+
+
+def test_cifar_10_2_runs_nothing_and_says_what_it_lacks(tmp_path: Path) -> None:
+    def load() -> None:
+        sets.load(f"cifar10.2:{tmp_path}", "test", root=tmp_path, download=False)
+
+    with pytest.raises(DataError, match=r"must hold cifar102_test.npz or cifar102_test.npy"):
+        load()
+    file = tmp_path / "cifar102_test.npy"
+    np.save(file, {"images": Harmful(), "labels": np.arange(3)}, allow_pickle=True)
+    with pytest.raises(DataError, match=r"it asks for pathlib"):
+        load()
+    assert not Path(__file__).with_name("never-made").exists()
+    np.save(file, {"images": np.zeros((3, 32, 32, 3), np.uint8)}, allow_pickle=True)
+    with pytest.raises(DataError, match="must hold images and labels"):
+        load()
+    file.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="is damaged or no array"):
+        load()

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
+from robustbench_sdnet import data
+from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data import archives
 from robustbench_sdnet.data.hashes import read_hashes
-from robustbench_sdnet.data.published import Published
+from robustbench_sdnet.data.published import Published, corrupted_images
 from robustbench_sdnet.errors import DataError, InputError, WriteError
 from robustbench_sdnet.files import sha256_of
 from tests.server import Server, serving
@@ -111,7 +115,66 @@ def test_unwritable_folders_and_empty_archives(server: Server, tmp_path: Path) -
 
 
 def test_the_published_addresses() -> None:
-    assert archives.archive("cifar10c").size == 2_918_471_680
-    assert archives.archive("cifar100c").url.startswith("https://zenodo.org/records/3555552/")
+    assert archives.archives_of("cifar10c")[0].size == 2_918_471_680
+    assert archives.archives_of("cifar100c")[0].url.startswith("https://zenodo.org/records/3555552/")
+    assert [entry.file for entry in archives.archives_of("imagenetc")] == [
+        *("noise.tar", "blur.tar", "weather.tar", "digital.tar")
+    ]
+    assert archives.archives_of("imagenetc-extra")[0].md5 == "d492dfba5fc162d8ec2c3cd8ee672984"
+    assert archives.archives_of("tinyimagenetc")[0].url.endswith("8206060/files/Tiny-ImageNet-C.tar")
     with pytest.raises(InputError, match="Did you mean 'cifar10c'"):
-        archives.archive("cifar10")
+        archives.archives_of("cifar10")
+
+
+def pictures(folder: str) -> bytes:
+    """An archive of two corruptions at two severities, and what does not belong there."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        names = [
+            f"{folder}{corruption}/{severity}/n01/p{number}.JPEG"
+            for corruption in ("fog", "snow")
+            for severity in (1, 5)
+            for number in range(2)
+        ]
+        names += [f"{folder}README.txt", f"{folder}fog/9/n01/p.JPEG", "fog/1/../p.JPEG"]
+        for position, name in enumerate(names):
+            content = io.BytesIO()
+            Image.fromarray(np.full((8, 8, 3), 20 * (position % 10), np.uint8)).save(content, "PNG")
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content.getvalue())
+            tar.addfile(entry, io.BytesIO(content.getvalue()))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "inside"),
+    [
+        ("tinyimagenetc", "Tiny-ImageNet-C.tar", "Tiny-ImageNet-C/"),
+        ("imagenetcbar", "imagenet_c_bar.tar.gz", "cbar_download/"),
+        ("imagenetc-weather", "weather.tar", ""),
+    ],
+)
+def test_prepare_unpacks_pictures_that_are_then_read(
+    name: str, file: str, inside: str, server: Server, tmp_path: Path
+) -> None:
+    content = pictures(inside)
+    (server.folder / file).write_bytes(content)
+    (server.folder / f"{file}.md5").write_text(hashlib.md5(content).hexdigest())
+    asked = CliRunner().invoke(cli, ["data", "prepare", name, "--data-root", str(tmp_path / "root")])
+    assert asked.exit_code == 0, asked.output
+    folder = tmp_path / "root" / name
+    assert f"2 corruptions in {folder}. Use it with --data imagenetc:{folder}" in asked.output
+    assert sorted(path.name for path in folder.iterdir()) == ["fog", "snow"]
+    found = data.load(f"imagenetc:{folder}", "test", root=tmp_path)
+    assert corrupted_images(found, "snow", 5, 0, 2)[:, 0, 0, 0].tolist() == [120, 140]
+    assert not list((tmp_path / "root").rglob("p.JPEG"))
+
+
+def test_an_archive_without_a_checksum_is_fetched(server: Server, tmp_path: Path) -> None:
+    (server.folder / "imagenet_c_bar.tar.gz").write_bytes(pictures("cbar_download/"))
+    (entry,) = archives.archives_of("imagenetcbar")
+    assert entry.md5 is None
+    assert archives.prepare(entry, tmp_path / "bar") == ["fog", "snow"]
+    (server.folder / "imagenet_c_bar.tar.gz").write_bytes(tar_of({"a.npy": IMAGES}))
+    with pytest.raises(DataError, match="holds no <corruption>/<severity>/<class>/<picture>"):
+        archives.prepare(entry, tmp_path / "other")

@@ -61,6 +61,46 @@ def test_classes_are_numbered_by_the_clean_images(folder: Path, tmp_path: Path) 
         data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
 
 
+def test_a_part_is_numbered_by_the_classes_of_all(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five classes the folder holds n01, n02 and n07: by its own numbers a model of five is asked for wrong ones."""
+    (tmp_path / "five_net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        return torch.eye(5)[torch.full((len(images),), 4)]\n"
+        "def net():\n"
+        "    return Net()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = [
+        *(
+            "corrupt",
+            "--data",
+            f"imagenetc:{folder}",
+            "--model",
+            "five_net:net",
+            "--corruption",
+            "fog",
+            "--json",
+        ),
+        *("--severity", "1", "--store", f"sqlite:///{tmp_path}/s.db", "--data-root", str(tmp_path / "none")),
+    ]
+    asked = CliRunner().invoke(cli, arguments)
+    assert asked.exit_code == 1
+    assert "five_net:net has 5 classes, the folder 3, and numbers them itself." in str(asked.exception)
+    (folder / "classes.txt").write_text("n00\nn01\nn02\nn05\nn07\n")
+    found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "none")
+    assert (found.labels.tolist(), found.num_classes) == ([1, 1, 2, 2, 4, 4], 5)
+    asked = CliRunner().invoke(cli, arguments)
+    assert asked.exit_code == 0, asked.output
+    assert json.loads(asked.stdout)[0]["accuracy"] == pytest.approx(1 / 3)
+    (folder / "classes.txt").write_text("n01\nn02\n")
+    with pytest.raises(DataError, match=r"n07 is no class of the training images or classes.txt"):
+        data.load(f"imagenetc:{folder}", "test", root=tmp_path)
+
+
 def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
     name = f"imagenetc:{folder}"
     before = data.load(name, "test", root=tmp_path).content_hash
