@@ -124,7 +124,11 @@ def plasma_noise(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> F
 
 
 def sample_perlin(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
-    """A permutation of 256 numbers, (n, 256) int64, and as many directions, (n, 256, 2)."""
+    """A permutation of 256 numbers, (n, 256) int64, and as many directions, (n, 256, 2).
+
+    The published generator exchanges every place with any other, which favours some orders by a little, and takes
+    directions from integers of -256 to 255; here every order is as likely, and directions come from the whole square.
+    """
     uniform = uniforms(generators, n, 3, 256)
     gradient = np.moveaxis(2 * uniform[:, 1:] - 1, 1, 2)
     gradient = gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-12)
@@ -145,7 +149,7 @@ def perlin_noise(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> F
 
 
 def _perlin(rows: Floats, columns: Floats, order: NDArray[np.int64], gradient: Floats) -> Floats:
-    """Perlin's noise of 1985 with 256 hashed gradients, times 1.5."""
+    """Perlin's noise of 1985 with 256 hashed gradients, times 1.5; the published tables repeat after 256 as here."""
     row, column = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
     down, right = rows - row, columns - column
 

@@ -136,3 +136,42 @@ def test_a_generated_folder_is_read_by_its_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         np.load(tmp_path / "ripple.npy")[6:9], corruptions.corrupt(images, "ripple", 3)
     )
+
+
+def test_perlin_noise_hashes_as_the_published_tables_do() -> None:
+    """Tables of 2 x 256 + 2 entries that repeat, places moved by 16 x 256, the first coordinate the row's, and 32
+    pixels a cell: the published generator's own layout, at pixels of an image of 224."""
+    white = np.full((1, 224, 224, 3), 255, np.uint8)
+    draws = corruptions.sample(2, [0], "perlin_noise", 5, size=(224, 224), table="imagenet")
+    found = corruptions.apply(white, "perlin_noise", 5, draws=draws, table="imagenet")[0, :, :, 0]
+    tables = {
+        key: np.concatenate([draws[key][0], draws[key][0], draws[key][0][:2]])
+        for key in ("order", "gradient")
+    }
+    for row, column in ((0, 0), (1, 200), (37, 5), (100, 101), (223, 223), (31, 160)):
+        total = sum(
+            abs(_published_noise(f * row / 32, f * column / 32, tables["order"], tables["gradient"])) / f
+            for f in (1, 2, 4, 8, 16)
+        )
+        noise = min(max(0.5 * total + 0.5, 0), 1)
+        expected = int((1 - 0.44) * 255 + 255 * 0.44 * noise)  # alpha 0.44 is the published severity 5
+        assert abs(int(found[row, column]) - expected) <= 1
+
+
+def _published_noise(x: float, y: float, p: np.ndarray, g: np.ndarray) -> float:
+    """The hash and the two interpolations as the published source writes them."""
+    x, y = x + 4096, y + 4096
+    x0, y0 = int(x) % 256, int(y) % 256
+    x1, y1 = (x0 + 1) % 256, (y0 + 1) % 256
+    dx, dy = x % 1, y % 1
+    ease_x, ease_y = (t**2 * (3 - 2 * t) for t in (dx, dy))
+    corner = {(a, b): g[p[p[(x0, x1)[a]] + (y0, y1)[b]]] for a in (0, 1) for b in (0, 1)}
+    near, far = (
+        (
+            dx * corner[0, b][0] + (dy - b) * corner[0, b][1],
+            (dx - 1) * corner[1, b][0] + (dy - b) * corner[1, b][1],
+        )
+        for b in (0, 1)
+    )
+    first, second = (u + ease_x * (v - u) for u, v in (near, far))
+    return 1.5 * (first + ease_y * (second - first))

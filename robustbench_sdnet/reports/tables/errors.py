@@ -30,7 +30,8 @@ def _published(*errors: float) -> dict[str, tuple[float, int]]:
     return {name: (error, 0) for name, error in zip(MAIN, errors, strict=True)}
 
 
-# AlexNet on the published ImageNet-C (Hendrycks & Dietterich 2019), its clean error as in their table.
+# AlexNet on the published ImageNet-C (Hendrycks & Dietterich 2019). Its clean error is that of the weights that their
+# evaluation loads (alexnet-owt-4df8aa71), of which torchvision's documentation says 56.522 % right.
 ALEXNET = Baseline(
     "AlexNet",
     0.435,
