@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..console import options
+from ..console.asking import asked_options
 from ..console.output import say, tell
 from ..console.progress import shown
-from ..corruptions.parameters import table_for
 from ..corruptions.registry import expand
 from ..data.registry import data_root as data_root_of
 from ..errors import InputError
 from ..files import write_whole
+from ..planning.asked import Asked
 from ..planning.setting import Setting
+from ..specs import SEVERITIES
 from ..wording import counted
+
+if TYPE_CHECKING:
+    from ..corruptions.sheet import Row
+    from ..data import ImageData
 
 output_option = click.option(
     "--output", type=options.PATH, required=True, metavar="PATH", help="Where to write."
@@ -36,12 +44,19 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("name", metavar="cifar10c|cifar100c")
+@click.argument("name", metavar="SET")
 @options.data_root_option
 @click.option("--output", type=options.PATH, metavar="DIR", help="Where [default: in the data root].")
 @options.json_option
 def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool) -> None:
-    """Download CIFAR-10-C or CIFAR-100-C (2.9 GB) from Zenodo, check and unpack it.
+    """Download a published corrupted set, check and unpack it.
+
+    \b
+    cifar10c, cifar100c       arrays, 2.9 GB each
+    tinyimagenetc[-extra]     pictures of 64 pixels, 1.8 GB
+    imagenetc                 noise, blur, weather and digital: pictures of 224 pixels, 50 GB
+    imagenetc-noise           or -blur, -weather, -digital, -extra: one part of it
+    imagenetcbar              ImageNet-C-bar; no checksum is published
 
     A download that broke off goes on where it was when the same command is given again.
 
@@ -50,13 +65,16 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
       sdnet-bench data prepare cifar10c
       sdnet-bench corrupt --data cifar10c:DIR --severity 1-5
     """
-    from ..data.archives import archive, prepare as fetch_and_unpack
+    from ..data.archives import archives_of, prepare as fetch_and_unpack
 
-    entry = archive(name)
-    folder = output or data_root_of(data_root) / Path(entry.url).stem
+    entries = archives_of(name)
+    folder = output or data_root_of(data_root) / (name if entries[0].pictures else Path(entries[0].url).stem)
+    files: list[str] = []
     with shown("download", quiet=as_json) as display:
-        files = fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
-    text = f"{len(files)} files in {folder}. Use it with --data {name}:{folder}"
+        for entry in entries:
+            files += fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
+    what, kind = ("corruptions", "imagenetc") if entries[0].pictures else ("files", name)
+    text = f"{len(files)} {what} in {folder}. Use it with --data {kind}:{folder}"
     tell({"folder": str(folder), "files": files}, text, as_json)
 
 
@@ -114,44 +132,60 @@ def generate(
 
 
 @data.command()
-@options.setting_options(only=("data", "data_root"), data={"default": "digits", "help": "Clean images."})
+@options.setting_options(
+    only=("data", "data_root"),
+    data={"default": "digits", "help": "Clean images, or a folder of corrupted ones."},
+)
 @click.option("--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="How many.")
-@options.corruption_option
-@options.severity_option
-@options.seed_option
-@options.table_option
+@asked_options
 @click.option(
-    "--scale", type=click.IntRange(1, 8), default=2, show_default=True, help="Screen pixels a pixel."
+    "--scale", type=click.IntRange(1, 8), help="Screen pixels a pixel.  [default: 2 up to 64 pixels, else 1]"
 )
 @output_option
-def show(
-    setting: Setting,
-    count: int,
-    corruptions: str,
-    severities: tuple[int, ...],
-    seed: int,
-    table: str | None,
-    scale: int,
-    output: Path,
-) -> None:
-    """Draw a contact sheet: every corruption at every severity on the first images.
+def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: Path) -> None:
+    """Draw a contact sheet: every corruption at every severity, or frames of every sequence, on the first images.
 
     \b
-    Example:
+    Examples:
       sdnet-bench data show --data digits --output corruptions.png
+      sdnet-bench data show --data npz:photos.npz --images 1 --corruption c-bar --output c-bar.webp
+      sdnet-bench data show --data cifar10 --sequences --output sequences.png
+      sdnet-bench data show --data imagenetc:imagenetc --corruption noise --output noise.png
     """
-    expand(corruptions)
     kind = _picture_format(output)
     from ..corruptions.sheet import contact_sheet
     from ..data import load
 
-    images = load(setting.data or "digits", "test", root=setting.data_root).images(0, count)
-    names = expand(corruptions, table or table_for(*images.shape[1:3])[0])
-    sheet = contact_sheet(images, names, severities, seed=seed, scale=scale, table=table)
+    found = load(setting.data or "digits", "test", root=setting.data_root)
+    titles, rows, what = _shown(found, asked, min(count, len(found)))
+    sheet = contact_sheet(titles, rows, scale=scale or (2 if max(found.image_shape) <= 64 else 1))
     content = io.BytesIO()
     sheet.save(content, format=kind)
     write_whole(output, content.getvalue())
-    say(f"{len(names)} corruptions at {len(severities)} severities in {output}")
+    say(f"{what} in {output}")
+
+
+def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterable[Row], str]:
+    """Titles of the columns, the rows, and what they are in words."""
+    from ..corruptions.sheet import SHOWN_FRAMES, corrupted_rows, sequence_rows
+    from ..data.published import PublishedPixels, corrupted_images
+
+    if asked.levels or asked.stored:
+        raise InputError("data show draws severities. Leave out --level and --stored-as.")
+    specs = asked.of(data)
+    names = list(dict.fromkeys(spec.name for spec in specs))
+    if asked.sequences:
+        titles = [f"frame {part} of {SHOWN_FRAMES}" for part in range(1, SHOWN_FRAMES + 1)]
+        rows = sequence_rows(data.images(0, count), names, seed=asked.seed)
+        return titles, rows, f"{len(names)} sequences"
+    severities = asked.severities or SEVERITIES
+    titles = [f"severity {severity}" for severity in severities]
+    what = f"{len(names)} corruptions at {len(severities)} severities"
+    if isinstance(data.pixels, PublishedPixels):
+        folder = ((name, [corrupted_images(data, name, s, 0, count) for s in severities]) for name in names)
+        return titles, folder, what
+    rows = corrupted_rows(data.images(0, count), names, severities, seed=asked.seed, table=asked.table)
+    return ["clean", *titles], rows, what
 
 
 def _picture_format(output: Path) -> str:

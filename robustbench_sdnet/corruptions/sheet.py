@@ -1,51 +1,68 @@
-"""A contact sheet: every corruption at every severity on a few images."""
+"""A contact sheet: a row a corruption or sequence, a column a severity or frame, on a few images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .pipeline import corrupt
-from .registry import corruption_info
+from .sequences.pipeline import sequence
 
 _GAP, _LABEL, _LINE = 4, 112, 14
+_LETTER = 6  # pixels of a letter, about
+SHOWN_FRAMES = 6
+Images = NDArray[np.uint8]
+Row = tuple[str, Sequence[Images]]
 
 
-def contact_sheet(
-    images: NDArray[np.uint8],
-    corruptions: Sequence[str],
-    severities: Sequence[int] = (1, 2, 3, 4, 5),
-    *,
-    seed: int = 0,
-    scale: int = 2,
-    table: str | None = None,
-) -> Image.Image:
-    """Draw a row a corruption: the clean images, then the same at each severity.
+def contact_sheet(titles: Sequence[str], rows: Iterable[Row], *, scale: int = 1) -> Image.Image:
+    """Draw rows of pictures under the titles of their columns.
 
     Args:
-        images: (n, h, w, 3) uint8, a few.
-        corruptions: names.
-        severities: 1 to 5.
-        seed: of the draws.
+        titles: of the columns.
+        rows: each its label and what stands in each column, (n, h, w, 3) uint8 of one shape everywhere.
         scale: screen pixels a pixel.
-        table: parameter set; None takes that of the images' size.
     """
-    n, height, width = images.shape[:3]
+    drawn = list(rows)
+    n, height, width = drawn[0][1][0].shape[:3]
     block, tall = n * width * scale + _GAP, height * scale + _GAP
-    size = (_LABEL + (1 + len(severities)) * block, _LINE + len(corruptions) * tall)
-    sheet = Image.new("RGB", size, "white")
+    left = max(_LABEL, *(_LETTER * len(label) + 8 for label, _ in drawn))
+    sheet = Image.new("RGB", (left + len(titles) * block, _LINE + len(drawn) * tall), "white")
     pen = ImageDraw.Draw(sheet)
-    for column, title in enumerate(["clean", *(f"severity {severity}" for severity in severities)]):
-        pen.text((_LABEL + column * block, 1), title, fill="black")
-    for row, name in enumerate(corruptions):
+    for column, title in enumerate(titles):
+        pen.text((left + column * block, 1), title, fill="black")
+    for row, (label, strips) in enumerate(drawn):
         top = _LINE + row * tall
-        pen.text((2, top + tall // 2 - 6), corruption_info(name).name, fill="black")
-        strips = [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)]
+        pen.text((2, top + tall // 2 - 6), label, fill="black")
         for column, strip in enumerate(strips):
             picture = Image.fromarray(np.concatenate(list(strip), axis=1))
             picture = picture.resize((n * width * scale, height * scale), Image.Resampling.NEAREST)
-            sheet.paste(picture, (_LABEL + column * block, top))
+            sheet.paste(picture, (left + column * block, top))
     return sheet
+
+
+def corrupted_rows(
+    images: Images,
+    names: Iterable[str],
+    severities: Sequence[int],
+    *,
+    seed: int = 0,
+    table: str | None = None,
+) -> Iterable[Row]:
+    """A row a corruption: the clean images, then the same at each severity."""
+    for name in names:
+        yield (
+            name,
+            [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)],
+        )
+
+
+def sequence_rows(images: Images, names: Iterable[str], *, seed: int = 0) -> Iterable[Row]:
+    """A row a sequence: frames from its first to its last, evenly apart."""
+    for name in names:
+        found = sequence(images, name, seed=seed)
+        chosen = np.linspace(0, found.shape[1] - 1, SHOWN_FRAMES).round().astype(int)
+        yield name, [found[:, frame] for frame in chosen]
