@@ -8,10 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .corruptions.parameters import check_table
-from .corruptions.registry import expand
 from .errors import InputError
 from .planning import questions
+from .planning.asked import Asked
 from .planning.setting import Setting, Where
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
@@ -42,6 +41,9 @@ def evaluate(
     warm_start: bool = False,
     seed: int = 0,
     table: str | None = None,
+    stored_as: str | None = None,
+    sequences: str | Iterable[str] = (),
+    difficulties: Sequence[int] = (1,),
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **where: Unpack[Where],
 ) -> pd.DataFrame:
@@ -50,16 +52,16 @@ def evaluate(
     Args:
         models: zoo names, runs, checkpoints or "package.module:function"; empty for the usual ones at hand.
         data: a data set's name; None for the newest run's.
-        corruptions: names, "all", "main", "extra" or a category.
-        severities: 1 to 5.
+        corruptions, severities: names, "all", "main", "extra" or a category, and 1 to 5.
         attacks: names ("pgd"), or mappings with `name`, `norm`, `eps` (default by norm: 8/255 in linf, 0.5 in l2, 12
             in l1; none for minimal-norm attacks) and hyper-parameters.
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.
         attack_lambdas: attack at each of these and evaluate at every one of `lambdas`.
         lambda_scope: the layers that lambda is set on, "stem" or "all".
         warm_start: each lambda's PGD begins at the perturbations of the lambda before it.
-        seed: of corruptions and attacks.
-        table: parameter set of the corruptions (`corruptions.TABLES`); None takes that of the images' size.
+        seed: of all draws.
+        table, stored_as: of the corruptions, one of `corruptions.TABLES` (None: by size) and of `corruptions.STORED`.
+        sequences, difficulties: names of CIFAR-10-P's sequences, "all", "main" or "extra", and 1 to 3.
         on_progress: called before the first shard and after each.
         where: store, limit, split, device and the others of `planning.setting.Where`.
 
@@ -72,17 +74,15 @@ def evaluate(
     """
     from .answers.frames import records
 
-    names = _names(corruptions, severities, table)
+    asked = _asked(corruptions, seed, severities=severities, table=table, stored=stored_as)
+    asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
     attack_list = [spec for attack in attacks for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(models=models, data=data, **where)
     ready = prepare(setting)
     for note in ready.notes:
         warnings.warn(note, stacklevel=2)
-    corruption_list = (
-        questions.corruptions_of(ready.data, names, severities, seed=seed, table=table) if names else []
-    )
-    cells = corruption_plan(ready, corruption_list, chosen)
+    cells = corruption_plan(ready, [spec for one in asked for spec in one.of(ready.data)], chosen)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
     with closing(ready.engine):
@@ -276,16 +276,11 @@ def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 
 
-def _names(corruptions: str | Iterable[str], severities: Sequence[int], table: str | None) -> str:
-    """The corruptions as one text, known names and groups; a group is for the data to resolve."""
-    if table is not None:
-        check_table(table)
-    if not set(severities) <= {1, 2, 3, 4, 5}:
-        raise InputError(f"severities must lie in 1 to 5, got {list(severities)}.")
-    text = corruptions if isinstance(corruptions, str) else ",".join(corruptions)
-    if text:
-        expand(text)
-    return text
+def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
+    """What is asked, in a list that is empty where no names are; the rest is checked all the same."""
+    text = names if isinstance(names, str) else ",".join(names)
+    checked = Asked(corruptions=text or "all", seed=seed, **how)
+    return [checked] if text else []
 
 
 def _lambdas(values: Sequence[float | str] | str, scope: str) -> tuple[LambdaSpec, ...]:

@@ -23,11 +23,11 @@ RARE_ALPHA = 0.01
 RARE_MINIMUM = 3
 
 
-def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(right: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The score interval of a share (Wilson 1927), inside [0, 1] and sound for shares of 0 and 1.
 
     Args:
-        right: samples that count, 0 to `n`.
+        right: samples that count, 0 to `n`; or the sum of shares, of which the interval is then never too narrow.
         n: samples.
         confidence: coverage, between 0 and 1.
 

@@ -25,7 +25,7 @@ def records(store: str | Store | Snapshot) -> pd.DataFrame:
     Returns:
         A table of these columns:
         `model`, `arch`, `data`: names of the model, of its architecture and of the data set.
-        `kind`: clean, corruption, noise, attack, worst_case or transfer.
+        `kind`: clean, corruption, sequence, noise, attack, worst_case or transfer.
         `perturbation`: corruption or attack, with the settings that differ from the defaults.
         `severity`: of a corruption, 1 to 5 (Int64; missing elsewhere and for free levels).
         `norm`, `eps`: of an attack; eps is the text that was asked for, such as "8/255".
@@ -39,6 +39,9 @@ def records(store: str | Store | Snapshot) -> pd.DataFrame:
         `median_distance`: only where the store holds a minimal-norm attack: the distance within which half of the
         images break, in the units of eps.
         `table`: only where corruptions have other parameters than CIFAR's for 32x32 images: the parameter set.
+        `stored_as`: only where corrupted images were stored as JPEG before they were shown.
+        `flip_probability`, `top5_distance`: only where the store holds a sequence, whose `accuracy` is the share of
+        images that are right on every frame.
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.

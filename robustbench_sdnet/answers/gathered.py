@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..planning.chains import is_stage, whole_name
-from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, decimal_text
+from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, SequenceSpec, decimal_text
 from .distances import is_minimal
 from .right import Right, worst
 from .rows import is_noise, lambda_value
@@ -66,6 +66,8 @@ def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
     balls: dict[tuple[Question, Subject], list[Right]] = {}
     for answered in answers:
         cell, spec = answered.cell, answered.cell.perturbation
+        if isinstance(spec, SequenceSpec):  # it asks whether predictions stay, not whether they are right
+            continue
         subject, answer = Subject(cell.model, cell.lam), right_of(answered)
         # What a minimal-norm attack leaves right says how often it found nothing, not how robust a model is.
         if cell.kind != "transfer" and not is_stage(spec) and not is_minimal(cell):
@@ -89,7 +91,7 @@ def question(cell: Cell) -> Question:
     asked = Question(cell.data.name, cell.data.content, cell.kind, whole_name(spec))
     if isinstance(spec, CorruptionSpec):
         return replace(asked, severity=spec.severity, source=spec.origin, is_noise=is_noise(spec))
-    return replace(asked, norm=spec.norm, eps=spec.eps)
+    return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
 
 
 def ball(cell: Cell) -> Question:

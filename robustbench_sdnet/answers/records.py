@@ -23,9 +23,11 @@ FIELDS = (
     "accuracy", "low", "high", "source", "verdict", "passes_forward", "passes_backward", "cell",
 )  # fmt: skip
 DISTANCE_FIELDS = ("median_distance",)  # only in stores that hold a minimal-norm attack
+STABILITY_FIELDS = ("flip_probability", "top5_distance")  # only in stores that hold a sequence
 TABLE_FIELDS = (
     "table",
 )  # only in stores that hold corruptions with parameters other than CIFAR's for 32x32 images
+STORED_FIELDS = ("stored_as",)  # only in stores that hold corrupted images that were stored as JPEG
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
 
 
@@ -40,7 +42,9 @@ def records(
 
     Where a minimal-norm attack is among them, every record also has `DISTANCE_FIELDS`: the median distance in the
     units of eps, None for everything else and where less than half of the images were broken. Where a corruption with
-    other parameters than CIFAR's at 32x32 is among them, every record has `TABLE_FIELDS`: the parameter set.
+    other parameters than CIFAR's at 32x32 is among them, every record has `TABLE_FIELDS`: the parameter set. Where a
+    sequence is among them, every record has `STABILITY_FIELDS`; a sequence's accuracy is the share of images that are
+    right on every frame.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
@@ -59,11 +63,15 @@ def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:
     kept = list(found)
     sought = any(row.distances is not None for row in kept)
     named = any(_table(row) for row in kept)
+    stored = any(_stored(row) for row in kept)
+    followed = any(row.stability is not None for row in kept)
     return [
         {
             **_record(row),
             **({"median_distance": _median(row)} if sought else {}),
             **({"table": _table(row)} if named else {}),
+            **({"stored_as": _stored(row)} if stored else {}),
+            **(_stability(row) if followed else {}),
             **(_cost(row) if with_cost else {}),
         }
         for row in kept
@@ -97,6 +105,15 @@ def _record(row: Row) -> Record:
 
 def _table(row: Row) -> str | None:
     return row.perturbation.parameters if isinstance(row.perturbation, CorruptionSpec) else None
+
+
+def _stored(row: Row) -> str | None:
+    return (row.perturbation.stored or None) if isinstance(row.perturbation, CorruptionSpec) else None
+
+
+def _stability(row: Row) -> Record:
+    found = row.stability
+    return {name: found and getattr(found, name).value for name in STABILITY_FIELDS}
 
 
 def _median(row: Row) -> float | None:

@@ -9,14 +9,15 @@ from functools import lru_cache
 from typing import Any
 
 from ..corruptions.registry import CORRUPTIONS
-from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, canonical
+from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
 from .distances import Distances, of_outcome
 from .right import Right, worst
 from .snapshot import Answered, Cost, Snapshot
+from .stability import Stability, of_outcome as stability_of
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
 
-KINDS = ("clean", "corruption", "noise", "attack", "worst_case", "transfer")
+KINDS = ("clean", "corruption", "sequence", "noise", "attack", "worst_case", "transfer")
 ORACLE_CHOICES = 3  # fewer lambdas are no sweep, and their best is no bound worth naming
 
 
@@ -31,12 +32,13 @@ class Row:
         findings: of the diagnostics that the verdict comes from.
         cells: ids of the cells it is made of; several for a worst case and an oracle.
         distances: of a minimal-norm attack, (n,) sorted; None for everything else.
+        stability: of a sequence, whose images are right where every frame is; None for everything else.
     """
 
     model: ModelSpec
     data: DataSpec
     kind: str
-    perturbation: CorruptionSpec | AttackSpec
+    perturbation: Perturbation
     lam: LambdaSpec | None
     lam_attack: LambdaSpec | None
     precision: str
@@ -47,6 +49,7 @@ class Row:
     cells: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     distances: Distances | None = None
+    stability: Stability | None = None
 
     @property
     def cell(self) -> str:
@@ -92,7 +95,7 @@ def rows(store: Snapshot) -> tuple[Row, ...]:
     return tuple(sorted([*(row for _, row in found), *made], key=_order))
 
 
-def is_noise(spec: CorruptionSpec | AttackSpec) -> bool:
+def is_noise(spec: Perturbation) -> bool:
     """Whether a corruption is of the category noise."""
     info = CORRUPTIONS.get(spec.name) if isinstance(spec, CorruptionSpec) else None
     return info is not None and info.category == "noise"
@@ -160,6 +163,7 @@ def _row(answered: Answered, gradients: int, silent: int) -> Row:
         cells=(answered.id,),
         findings=answered.verdicts,
         distances=of_outcome(cell, outcome),
+        stability=stability_of(cell, outcome),
     )
 
 

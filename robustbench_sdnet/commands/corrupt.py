@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import click
 
 from ..console import options
 from ..console.answering import finish
+from ..console.asking import asked_options
 from ..console.progress import shown_fits
-from ..corruptions.registry import expand
+from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..specs import LambdaSpec
 
 
 @click.command()
-@options.corruption_option
-@options.severity_option
-@click.option(
-    "--level",
-    "levels",
-    type=options.LEVELS,
-    help="Free noise levels instead of severities, such as 0.02:0.20:0.02.",
-)
-@options.table_option
+@asked_options
 @options.lambda_options
-@options.seed_option
 @options.setting_options(
     precision={
         "choices": ("float32", "bfloat16"),
@@ -34,17 +24,8 @@ from ..specs import LambdaSpec
     }
 )
 @options.json_option
-def corrupt(
-    corruptions: str,
-    severities: tuple[int, ...],
-    levels: tuple[Decimal, ...] | None,
-    table: str | None,
-    lambdas: tuple[LambdaSpec, ...],
-    seed: int,
-    setting: Setting,
-    as_json: bool,
-) -> None:
-    """Measure accuracy under corruptions, at every lambda asked for.
+def corrupt(asked: Asked, lambdas: tuple[LambdaSpec, ...], setting: Setting, as_json: bool) -> None:
+    """Measure accuracy under corruptions, at every lambda asked for, or how steady predictions are along sequences.
 
     Each corrupted image is made once and shown to all models at all lambdas. Answers are kept in the store: a run that
     was stopped goes on where it was when the same command is given again.
@@ -54,14 +35,12 @@ def corrupt(
       sdnet-bench corrupt --severity 1-5
       sdnet-bench corrupt --corruption noise --lambda 0.1:1.4:0.1 --limit 1000
       sdnet-bench corrupt --corruption gaussian_noise --level 0.02:0.20:0.02
+      sdnet-bench corrupt --sequences --corruption main --limit 1000
     """
-    expand(corruptions)
-
-    from ..planning import questions
     from ..running.ready import corruption_plan, prepare
 
     ready = prepare(setting)
-    specs = questions.corruptions_of(ready.data, corruptions, severities, levels or (), seed, table)
+    specs = asked.of(ready.data)
     with shown_fits(quiet=as_json) as fit:
         cells = corruption_plan(ready, specs, lambdas, setting.precision, fit)
     finish(ready, cells, "corrupt", as_json)

@@ -16,7 +16,14 @@ from ..planning.setting import Setting
 from ..reading.numbers import number
 from ..reading.paths import path_of
 from ..running.engines import check_engine
-from ..specs import NORMS, LambdaSpec, parse_lambdas, parse_numbers, parse_severities
+from ..specs import (
+    NORMS,
+    LambdaSpec,
+    parse_difficulties,
+    parse_lambdas,
+    parse_numbers,
+    parse_severities,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
@@ -38,6 +45,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 PUBLISHED = {"cifar10c": "cifar10", "cifar100c": "cifar100", "imagenetc": "imagenet"}
 
 SEVERITIES = Parsed("1-5", parse_severities)
+DIFFICULTIES = Parsed("1-3", parse_difficulties)
 LAMBDAS = Parsed("lambda", parse_lambdas)
 LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
 
@@ -133,14 +141,6 @@ corruption_option = click.option(
     show_default=True,
     metavar="NAMES",
     help="Names, a comma list, or all, main, extra, c-bar, noise, blur, weather, digital.",
-)
-severity_option = click.option(
-    "--severity",
-    "severities",
-    type=SEVERITIES,
-    default="1-5",
-    show_default=True,
-    help="3, 1,3,5 or 1-5.",
 )
 table_option = click.option(
     "--table",

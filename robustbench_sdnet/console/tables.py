@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..corruptions.sequences.members import MAIN
 from ..specs import distance_text, norm_facts
 
 Record = dict[str, Any]
@@ -14,7 +15,9 @@ SCREEN = 60  # lines
 def table(rows: Sequence[Record]) -> str:
     """Records as tables that fit a terminal: corruptions by severity, everything else one line an answer."""
     corruptions = [row for row in rows if row["kind"] == "corruption"]
-    parts = [_answers([row for row in rows if row["kind"] != "corruption"]), _severities(corruptions)]
+    sequences = [row for row in rows if row["kind"] == "sequence"]
+    others = [row for row in rows if row["kind"] not in ("corruption", "sequence")]
+    parts = [_answers(others), _severities(corruptions), _sequences(sequences)]
     return "\n\n".join(part for part in parts if part) or "Nothing was asked."
 
 
@@ -83,6 +86,26 @@ def _severities(rows: Sequence[Record]) -> str:
     columns = [str(severity) if severity else "acc. %" for severity in severities]
     headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
     aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
+    return tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True) if lines else ""
+
+
+def _sequences(rows: Sequence[Record]) -> str:
+    """Flips and top-5 distances, and their means over the ten published sequences where all were run."""
+    from tabulate import tabulate
+
+    lines = []
+    for question in dict.fromkeys((row["model"], _text(row["lambda"]), row["n"]) for row in rows):
+        here = [row for row in rows if (row["model"], _text(row["lambda"]), row["n"]) == question]
+        steady = {row["perturbation"]: (row["flip_probability"], row["top5_distance"]) for row in here}
+        if all(name in steady for name in MAIN):
+            pairs = [steady[name] for name in MAIN]
+            steady["mean of the ten"] = (sum(a for a, _ in pairs) / 10, sum(b for _, b in pairs) / 10)
+        lines += [
+            [*question[:2], name, f"{100 * flips:.2f}", f"{distance:.3f}", question[2]]
+            for name, (flips, distance) in steady.items()
+        ]
+    headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
+    aligned = ["left", "right", "left", *["right"] * 3]
     return tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True) if lines else ""
 
 

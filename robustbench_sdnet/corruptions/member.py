@@ -12,6 +12,9 @@ Severities = tuple[Setting, ...]
 # Parameter sets, and the side of the images that they were published for.
 TABLES: Mapping[str, int] = MappingProxyType({"cifar": 32, "tiny": 64, "imagenet": 224, "inception": 299})
 
+# How corrupted images may be stored and read back: the published sets' JPEG -> its quality.
+STORED: Mapping[str, int] = MappingProxyType({"jpeg85": 85})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corruption:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..draws import host_generators
-from ..errors import InputError
-from .member import Setting
+from ..errors import InputError, unknown
+from .member import STORED, Setting
 from .parameters import check_size, setting, table_for
 from .registry import CORRUPTIONS
 
@@ -43,6 +43,7 @@ def corrupt(
     sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None = None,
     level: float | None = None,
     table: str | None = None,
+    stored_as: str | None = None,
 ) -> Images:
     """Corrupt images as CIFAR-10-C and ImageNet-C do (Hendrycks & Dietterich 2019, arXiv:1903.12261).
 
@@ -57,25 +58,30 @@ def corrupt(
         sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
         level: in place of a severity, the parameter of a noise (see `parameters.setting`).
         table: parameter set, one of `TABLES`; None takes the images' own, see `parameters.table_for`.
+        stored_as: "jpeg85": what comes out passes through a JPEG of quality 85, as the published sets of 64 pixels and
+            more did; None for not at all.
 
     Returns:
         The corrupted images: the same shape, type and device.
 
     Raises:
-        InputError: unknown name or table, or a severity, level, shape, dtype or id outside its range.
+        InputError: unknown name, table or storage, or a severity, level, shape, dtype or id outside its range.
     """
     setting(name, severity, level, table or "cifar")  # the name before the images
-    height, width = _check_images(images)
+    if stored_as is not None and stored_as not in STORED:
+        raise unknown("storage", stored_as, STORED)
+    height, width = checked_images(images)
     values = setting(name, severity, level, table or table_for(height, width)[0])
-    ids = _ids(sample_ids, len(images))
+    ids = ids_of(sample_ids, len(images))
     step = max(1, _CHUNK_PIXELS // (height * width))
     result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
     key = _key(name, severity, level)
     for start in range(0, len(images), step):
         stop = start + step
         draws = _sample(name, values, seed, ids[start:stop], (height, width), key)
-        result[start:stop] = _apply(images[start:stop], name, values, draws)
-    return _like(images, result)
+        found = _apply(images[start:stop], name, values, draws)
+        result[start:stop] = found if stored_as is None else _stored(found, stored_as)
+    return like(images, result)
 
 
 def sample(
@@ -106,7 +112,7 @@ def sample(
     """
     check_size(*size)
     values = setting(name, severity, level, table or table_for(*size)[0])
-    return _sample(name, values, seed, _ids(sample_ids, len(sample_ids)), size, _key(name, severity, level))
+    return _sample(name, values, seed, ids_of(sample_ids, len(sample_ids)), size, _key(name, severity, level))
 
 
 def apply(
@@ -130,12 +136,18 @@ def apply(
     Raises:
         InputError: see `corrupt`.
     """
-    values = setting(name, severity, level, table or table_for(*_check_images(images))[0])
-    return _like(images, _apply(images, name, values, draws))
+    values = setting(name, severity, level, table or table_for(*checked_images(images))[0])
+    return like(images, _apply(images, name, values, draws))
 
 
-def _like(images: Images, result: Tensor) -> Images:
+def like(images: Images, result: Tensor) -> Images:
+    """A result as the images are: NumPy or torch."""
     return result.numpy() if isinstance(images, np.ndarray) else result
+
+
+def _stored(images: Tensor, name: str) -> Tensor:
+    work: Apply = _function("digital:jpeg_compression")
+    return work(images, {}, (STORED[name],))
 
 
 def _key(name: str, severity: int, level: float | None) -> str:
@@ -162,7 +174,7 @@ def _apply(images: Images, name: str, values: Setting, draws: HostDraws) -> Tens
     return work(batch, moved, values)
 
 
-def _check_images(images: Any) -> tuple[int, int]:
+def checked_images(images: Any) -> tuple[int, int]:
     """The height and width of images that can be corrupted."""
     if not isinstance(images, Tensor | np.ndarray) or images.dtype not in (torch.uint8, np.uint8):
         found = getattr(images, "dtype", type(images).__name__)
@@ -176,7 +188,8 @@ def _check_images(images: Any) -> tuple[int, int]:
     return height, width
 
 
-def _ids(sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None, n: int) -> list[int]:
+def ids_of(sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None, n: int) -> list[int]:
+    """A name for each of n images."""
     ids = list(range(n)) if sample_ids is None else [int(value) for value in sample_ids]
     if len(ids) != n:
         raise InputError(f"sample_ids must name each of the {n} images, got {len(ids)} ids.")

@@ -32,11 +32,21 @@ def sample_snow(
 def snow(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """Whiten the image, then add a layer of streaks and the same layer turned by 180 degrees."""
     loc, scale, zoom, threshold, radius, sigma, mix = setting
-    layer = _zoomed(draws["normal"] * scale + loc, zoom)
-    layer = layer.masked_fill_(layer < threshold, 0).clamp_(0, 1).mul_(255).to(torch.uint8)
-    streaks = blur_along(layer[..., None], draws["angle"], int(radius), sigma)[..., 0].to(torch.float64)
+    layer = snow_layer(draws["normal"], loc, scale, zoom, threshold)
+    return snowed(images, layer, draws["angle"], int(radius), sigma, mix)
+
+
+def snow_layer(normal: Tensor, loc: float, scale: float, zoom: float, threshold: float) -> Tensor:
+    """Flakes, (n, h, w) uint8, before they fall."""
+    layer = _zoomed(normal * scale + loc, zoom)
+    return layer.masked_fill_(layer < threshold, 0).clamp_(0, 1).mul_(255).to(torch.uint8)
+
+
+def snowed(images: Tensor, layer: Tensor, angle: Tensor, radius: int, sigma: float, mix: float) -> Tensor:
+    """Images behind a layer of flakes that fall along their angles, (n,) degrees."""
+    streaks = blur_along(layer[..., None], angle, radius, sigma)[..., 0].to(torch.float64)
     flakes = (streaks / _scalar(255, streaks)).add_(streaks.flip(1, 2) / _scalar(255, streaks))
-    clean = images.to(torch.float32) / _scalar(255, images.to(torch.float32))
+    clean = _unit(images)
     red, green, blue = clean.unbind(-1)
     white = (red * 0.299 + green * 0.587 + blue * 0.114).mul_(1.5).add_(0.5)
     whitened = torch.maximum(clean, white[..., None].expand(clean.shape)).mul_(1 - mix).add_(clean.mul_(mix))
@@ -65,12 +75,23 @@ def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tenso
     """Drops of water (severity 1 to 3) or splashes of mud (4 and 5)."""
     loc, scale, sigma, threshold, strength, mud = setting
     liquid = gaussian((draws["normal"] * scale + loc)[..., None], sigma)[..., 0]
-    clean = images.to(torch.float32) / _scalar(255, images.to(torch.float32))
     if mud:
-        return _mud(clean, liquid > threshold, strength)
-    cover = _water(liquid.masked_fill(liquid < threshold, 0), strength).to(torch.float32)
+        return _mud(_unit(images), liquid > threshold, strength)
+    return watered(images, liquid.masked_fill(liquid < threshold, 0), strength)
+
+
+def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
+    """Images behind water, which stands (n, h, w) float64 high; 0 where there is none."""
+    clean = _unit(images)
+    cover = _water(liquid, strength).to(torch.float32)
     colour = torch.tensor(_WATER, device=images.device) / _scalar(255, clean)
     return to_bytes(clean.add_(_coloured(cover, colour)))
+
+
+def _unit(images: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]."""
+    single = images.to(torch.float32)
+    return single / _scalar(255, single)
 
 
 def _mud(clean: Tensor, wet: Tensor, sigma: float) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..specs import Cell, CorruptionSpec
+from ..specs import AttackSpec, Cell, SequenceSpec
 
 Range = tuple[int, int]
 _SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -20,9 +20,12 @@ _LARGEST = {"cpu": 1000, "cuda": 5000}
 
 def passes(cell: Cell) -> int:
     """Sample passes of a cell at the most, one for a prediction."""
-    if isinstance(cell.perturbation, CorruptionSpec) or cell.kind in ("noise", "transfer"):
+    spec = cell.perturbation
+    if isinstance(spec, SequenceSpec):
+        return spec.frames
+    if not isinstance(spec, AttackSpec) or cell.kind in ("noise", "transfer"):
         return 1
-    options = dict(cell.perturbation.params)
+    options = dict(spec.params)
     targets = options.get("targets") or options.get("n_targets") or 1
     steps = options.get("steps") or options.get("queries") or options.get("n_queries") or 20
     return 2 * int(steps) * int(options.get("restarts") or 1) * int(targets)

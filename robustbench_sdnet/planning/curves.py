@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InputError
-from ..specs import NORMS, AttackSpec, CorruptionSpec
+from ..specs import NORMS, AttackSpec, Perturbation
 from .questions import budgets
 
 
@@ -22,7 +22,7 @@ def eps_curve(name: str, norm: str | None = None, *, full: bool = False) -> str:
     return ",".join(NORMS[norm].full_curve() if full else NORMS[norm].curve)
 
 
-def continues(before: AttackSpec | CorruptionSpec, attack: AttackSpec, eps_curve: bool) -> bool:
+def continues(before: Perturbation, attack: AttackSpec, eps_curve: bool) -> bool:
     """Whether an attack starts from the survivors of the one before: a chain's next stage, or a curve's next eps."""
     if not isinstance(before, AttackSpec):
         return False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TRAINING_SETS = {
     "cifar10c": "cifar10",
     "cifar10.1": "cifar10",
+    "cifar10.2": "cifar10",
     "cifar100c": "cifar100",
     "imagenetc": "imagenet",
 }

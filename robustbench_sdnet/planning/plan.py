@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, decimal_text
+from ..specs import (
+    CLEAN,
+    AttackSpec,
+    Cell,
+    CorruptionSpec,
+    DataSpec,
+    LambdaSpec,
+    ModelSpec,
+    SequenceSpec,
+    decimal_text,
+)
 from .costs import Range, grid, missing, passes, shard_size
 from .curves import continues
 from .matrices import check_warm_start, transfers, warmed
@@ -32,7 +42,8 @@ class Task:
         cell = self.cells[0]
         perturbation = cell.perturbation
         if not isinstance(perturbation, AttackSpec):
-            return perturbation.label + (f" {perturbation.severity}" if perturbation.severity else "")
+            severity = getattr(perturbation, "severity", None)
+            return perturbation.label + (f" {severity}" if severity else "")
         parts = [perturbation.label]
         parts += [f"eps {perturbation.eps}"] if perturbation.eps else []
         parts += [f"lambda {cell.lam.text}"] if cell.lam else []
@@ -43,16 +54,17 @@ class Task:
 def corruption_cells(
     models: Sequence[ModelSpec],
     data: DataSpec,
-    corruptions: Sequence[CorruptionSpec],
+    corruptions: Sequence[CorruptionSpec | SequenceSpec],
     lambdas: Lambdas = (),
     precision: str = "float32",
     clean: bool = True,
 ) -> list[Cell]:
-    """Every model at every lambda under every corruption, the clean images first.
+    """Every model at every lambda under every corruption or sequence, the clean images first.
 
     Args:
         lambdas: empty for each model's training lambda; a model without CSC layers gives one cell, its lambda empty.
-        precision: "float32", or "bfloat16" with close calls repeated in float32; clean images always take float32.
+        precision: "float32", or "bfloat16" with close calls repeated in float32; clean images and sequences, of which
+            ranks are counted, always take float32.
         clean: False leaves the clean images out, for published corruptions whose clean images are not at hand.
     """
     return [
@@ -61,7 +73,9 @@ def corruption_cells(
             data=data,
             perturbation=perturbation,
             lam=lam,
-            precision="float32" if perturbation is CLEAN else precision,
+            precision="float32"
+            if perturbation is CLEAN or isinstance(perturbation, SequenceSpec)
+            else precision,
         )
         for perturbation in (*([CLEAN] if clean else ()), *corruptions)
         for model in models
@@ -152,7 +166,7 @@ def tasks(
     """
     groups: dict[object, list[Cell]] = {}
     for cell in {cell.id: cell for cell in cells}.values():
-        shared = isinstance(cell.perturbation, CorruptionSpec)
+        shared = not isinstance(cell.perturbation, AttackSpec)
         groups.setdefault((cell.data, cell.perturbation) if shared else cell.id, []).append(cell)
     found: list[Task] = []
     for group in groups.values():

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.parameters import foreign_size, table_for
 from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
+from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError
 from ..specs import (
     NORMS,
     AttackSpec,
     CorruptionSpec,
     Eps,
+    SequenceSpec,
     decimal_text,
     params,
     parse_eps_list,
@@ -32,6 +34,7 @@ def corruption_specs(
     seed: int = 0,
     source: str = "generated",
     table: tuple[str, str] = ("cifar", ""),
+    stored: str = "",
 ) -> list[CorruptionSpec]:
     """Corruptions at every severity, or at every level.
 
@@ -42,6 +45,7 @@ def corruption_specs(
         seed: of the draws; a corruption without draws ignores it.
         source: "generated" or "published".
         table: the parameter set behind severities, and the images' size where it was made for another.
+        stored: one of `corruptions.STORED`, or empty.
 
     Raises:
         InputError: an unknown name, or a level for a corruption that has none.
@@ -51,6 +55,7 @@ def corruption_specs(
         info = corruption_info(name)
         own = seed if info.random and source == "generated" else 0
         shared: dict[str, Any] = {"name": name, "seed": own, "version": info.version, "source": source}
+        shared["stored"] = stored
         if levels:
             if not info.levels:
                 raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")
@@ -69,6 +74,7 @@ def corruptions_of(
     levels: Sequence[Decimal] = (),
     seed: int = 0,
     table: str | None = None,
+    stored: str = "",
 ) -> list[CorruptionSpec]:
     """The corruptions to ask about a data set: those that a folder of corrupted images holds, else drawn here.
 
@@ -76,18 +82,21 @@ def corruptions_of(
 
     Args:
         table: the parameter set; None takes that of the images' size.
+        stored: how corrupted images are stored and read back, one of `corruptions.STORED`; empty for not at all.
 
     Raises:
-        InputError: an unknown name, something that the folder does not hold, or levels or a table of a folder.
+        InputError: an unknown name, something that the folder does not hold, or levels, a table or storage of a folder.
     """
     from ..data.published import PublishedPixels
 
     if not isinstance(data.pixels, PublishedPixels):
         size = data.image_shape
         chosen = table_for(*size) if table is None else (table, foreign_size(table, *size))
-        return corruption_specs(names, severities, levels, seed, table=chosen)
+        return corruption_specs(names, severities, levels, seed, table=chosen, stored=stored)
     if table is not None:
         raise InputError("A folder of corrupted images has its parameters in it. Leave out --table.")
+    if stored:
+        raise InputError("A folder of corrupted images is stored already. Leave out --stored-as.")
     if levels:
         raise InputError("A folder of corrupted images has severities, not levels. Leave out --level.")
     made = data.pixels.published.generated
@@ -104,6 +113,30 @@ def corruptions_of(
         if made and spec.name in made.versions
         else spec
         for spec in found
+    ]
+
+
+def sequence_specs(
+    data: ImageData, names: str | Iterable[str], difficulties: Sequence[int] = (1,), seed: int = 0
+) -> list[SequenceSpec]:
+    """CIFAR-10-P's sequences of a data set's images, at every difficulty.
+
+    Raises:
+        InputError: an unknown name, or images of another size than 32 x 32.
+    """
+    check_sequence_size(*data.image_shape)
+    return [
+        SequenceSpec(
+            name=name,
+            difficulty=difficulty,
+            frames=info.frames,
+            first=info.noise,
+            seed=seed if info.random else 0,
+            version=info.version,
+        )
+        for difficulty in difficulties
+        for name in expand_sequences(names)
+        for info in (perturbation_info(name, difficulty),)
     ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,9 +11,10 @@ from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
 from ..wording import counted
-from .document import Figure, Section, Table
+from .document import Figure, Section, Table, slug
 from .numbers import Estimate, Missing, Value
 from .results import Results, distinct, lambda_text
+from .stability import stability
 from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas
 from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
@@ -43,6 +42,7 @@ def of_data(results: Results, data: str, *, baseline: str | None, prefix: str) -
     yield from _lambda_sections(results, data, sources, prefix)
     for source in sources:
         yield from _corruption_sections(results, data, source, baseline, prefix)
+    yield from stability(results, data, baseline=baseline, prefix=prefix)
     yield from _attack_sections(results, data, prefix)
     diagnosed = diagnostics_table(results, data)
     if diagnosed:
@@ -89,7 +89,7 @@ def _corruption_sections(
     if grids:
         labelled = {subject.label: found for subject, found in grids.items()}
         heat = Figure(
-            f"corruptions-{_slug(data)}-{_slug(source)}",
+            f"corruptions-{slug(data)}-{slug(source)}",
             "Accuracy by corruption and severity, %",
             f"Heat map of accuracy under corruptions: {', '.join(labelled)}. Its numbers are in the tables.",
             lambda: _heat_map(labelled),
@@ -180,7 +180,7 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
     tables = [table for table in tables if table.rows]
     if any(r.eps or len(r.distances) for r in results.of("attack", data=data)):
         alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
-        blocks.append(Figure(f"attacks-{_slug(data)}", "Accuracy against eps", alt, draw, tuple(tables)))
+        blocks.append(Figure(f"attacks-{slug(data)}", "Accuracy against eps", alt, draw, tuple(tables)))
     else:
         blocks += tables
     sought = distances.distance_table(results, data)
@@ -218,7 +218,7 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
 
         alt = "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables."
         title = "Accuracy under attack against lambda"
-        blocks.append(Figure(f"lambda-attacks-{_slug(data)}", title, alt, draw, tuple(tables)))
+        blocks.append(Figure(f"lambda-attacks-{slug(data)}", title, alt, draw, tuple(tables)))
     if blocks:
         yield Section(f"{prefix}Lambda at test time", tuple(blocks))
 
@@ -240,7 +240,7 @@ def _corruption_curves(results: Results, data: str, model: str, source: str) -> 
         return curves.draw(panels.lambda_corruption_panels(by_lambda, clean, names))
 
     return Figure(
-        f"lambda-{_slug(data)}-{_slug(model)}-{_slug(source)}",
+        f"lambda-{slug(data)}-{slug(model)}-{slug(source)}",
         f"{model}: accuracy under corruptions against lambda",
         f"Accuracy of {model} against lambda, one panel a corruption, one line a severity.",
         draw,
@@ -263,10 +263,4 @@ def _mean_curves(results: Results, data: str, swept: Sequence[tuple[str, str]]) 
         for (model, source) in swept
         for table in lambdas.single_corruption_tables(results, data, model, source)
     )
-    return Figure(f"lambda-means-{_slug(data)}", title, alt, draw, tables)
-
-
-def _slug(name: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60]
-    # Two names that differ must not share a file.
-    return plain if plain == name else f"{plain or 'unnamed'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return Figure(f"lambda-means-{slug(data)}", title, alt, draw, tables)

@@ -9,13 +9,16 @@ from types import MappingProxyType
 from ..answers.rows import eps_order, lambda_order, lambda_value
 from ..answers.snapshot import Answered, Snapshot
 from ..attacks.registry import ATTACKS
+from ..corruptions.parameters import table_for
 from ..corruptions.registry import CORRUPTIONS
+from ..corruptions.sequences.members import SEQUENCES
 from ..planning.chains import chain_name
-from ..specs import AttackSpec, CorruptionSpec
+from ..specs import AttackSpec, CorruptionSpec, DataSpec, SequenceSpec
 from ..version import VERSION
 from .document import Code, Section
 from .results import distinct
 
+FOLDERS = ("cifar10c", "cifar100c", "imagenetc")  # data sets that are corrupted already
 # Key -> author, title, venue, year and number in arXiv, in the order in which a report lists them.
 WORKS: Mapping[str, tuple[str, str, str, str, str]] = MappingProxyType(
     {
@@ -108,8 +111,8 @@ def works_used(answered: Iterable[Answered]) -> list[str]:
     for one in answered:
         spec = one.cell.perturbation
         found |= {"sdnet"} if one.cell.model.has_lambda else set()
-        if isinstance(spec, CorruptionSpec):
-            found |= {"corruptions"} if one.cell.kind == "corruption" else set()
+        if not isinstance(spec, AttackSpec):
+            found |= {"corruptions"} if one.cell.kind in ("corruption", "sequence") else set()
             continue
         library, colon, _ = spec.name.partition(":")
         found |= (
@@ -135,7 +138,10 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         shared = cell.data.name, cell.data.split, scope, str(spec.seed)
         if isinstance(spec, CorruptionSpec):
             if cell.kind == "corruption":
-                groups.setdefault((*shared, "corrupt", "", "", "level" if spec.level else ""), []).append(one)
+                more = " ".join(["level" if spec.level else "", *_parameters(cell.data, spec)])
+                groups.setdefault((*shared, "corrupt", "", "", more), []).append(one)
+        elif isinstance(spec, SequenceSpec):
+            groups.setdefault((*shared, "corrupt", "", "", f"difficulty {spec.difficulty}"), []).append(one)
         elif spec.kind == "attack":
             name, settings = chain_name(spec) or spec.name, "" if spec.chain else _settings(spec)
             groups.setdefault((*shared, "attack", name, spec.norm, settings), []).append(one)
@@ -155,13 +161,33 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _corrupted(found: Sequence[Answered]) -> list[str]:
+    followed = [a.cell.perturbation for a in found if isinstance(a.cell.perturbation, SequenceSpec)]
+    if followed:
+        names = [name for name in SEQUENCES if name in {spec.name for spec in followed}]
+        difficulties = sorted({spec.difficulty for spec in followed})
+        return [
+            "--sequences",
+            "--corruption",
+            ",".join(names),
+            "--difficulty",
+            ",".join(map(str, difficulties)),
+        ]
     specs = [a.cell.perturbation for a in found if isinstance(a.cell.perturbation, CorruptionSpec)]
     order = {name: position for position, name in enumerate(CORRUPTIONS)}
     names = sorted({spec.name for spec in specs}, key=lambda name: order.get(name, len(order)))
     levels = sorted({spec.level for spec in specs if spec.level}, key=float)
     severities = sorted({spec.severity for spec in specs if spec.severity})
     strength = ["--level", ",".join(levels)] if levels else ["--severity", ",".join(map(str, severities))]
-    return ["--corruption", ",".join(names), *strength]
+    return ["--corruption", ",".join(names), *strength, *_parameters(found[0].cell.data, specs[0])]
+
+
+def _parameters(data: DataSpec, spec: CorruptionSpec) -> list[str]:
+    """Parameter set and storage, where they were chosen: what lies in a folder of corrupted images has its own."""
+    words = ["--stored-as", spec.stored] if spec.stored else []
+    if spec.size and data.name.partition(":")[0] not in FOLDERS:
+        height, width = map(int, spec.size.split("x"))
+        words += [] if table_for(height, width)[0] == spec.table else ["--table", spec.table]
+    return words
 
 
 def _attacked(found: Sequence[Answered], norm: str) -> list[str]:

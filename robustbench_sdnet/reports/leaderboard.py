@@ -19,7 +19,7 @@ from ..files import write_whole
 from ..planning.chains import chain_of, is_stage
 from ..reading.numbers import fraction, number
 from ..reading.structured import mapping, read_json
-from ..specs import AttackSpec, CorruptionSpec
+from ..specs import AttackSpec, Perturbation
 from .document import Document, Item, Table
 from .numbers import Estimate, Missing
 from .writers import html, json
@@ -173,7 +173,7 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             raise InputError(f"Record {position} of {where} is no result record: {error}.") from None
 
 
-def _is_autoattack(spec: AttackSpec | CorruptionSpec) -> bool:
+def _is_autoattack(spec: Perturbation) -> bool:
     """Whether this is the last stage of AutoAttack, which holds its accuracy."""
     return chain_of(spec).startswith("autoattack") and not is_stage(spec)
 

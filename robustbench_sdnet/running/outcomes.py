@@ -35,8 +35,8 @@ def prediction(answered: Answered, labels: Tensor, residual: Tensor | None) -> P
 
 def joined(parts: Sequence[Prediction], ids: NDArray[np.int64]) -> Outcome:
     whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    broken = np.where(whole["right"], -1, 0).astype(np.int32)
-    return Outcome(ids=ids, broken_at=broken, distance=np.full(len(ids), _NOTHING), **whole)
+    whole.setdefault("broken_at", np.where(whole["right"], -1, 0).astype(np.int32))
+    return Outcome(ids=ids, distance=np.full(len(ids), _NOTHING), **whole)
 
 
 def attack_outcome(

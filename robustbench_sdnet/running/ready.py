@@ -15,7 +15,7 @@ from ..planning import plan, questions
 from ..planning.identity import data_spec, training_set
 from ..planning.known import known
 from ..planning.setting import Setting
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.repair import check, repair
 from ..store.store import Store
 from . import policies
@@ -195,7 +195,7 @@ def answer_some(
 
 def corruption_plan(
     ready: Ready,
-    corruptions: Sequence[CorruptionSpec],
+    corruptions: Sequence[CorruptionSpec | SequenceSpec],
     lambdas: Sequence[LambdaSpec] = (),
     precision: str = "float32",
     on_fit: policies.OnFit = policies.silent,

@@ -19,19 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.published import PublishedPixels, corrupted_images
 from ..data.tensors import to_images
 from ..errors import GradientWarning, ModelError, SdnetBenchError
 from ..planning.plan import Task
-from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.outcome import Outcome
 from ..version import VERSION
 from ..zoo.others.guard import named_errors
 from .deploy import Answered, deployed, logits_at_each
 from .exchange import Answer, Failure, Inputs
 from .ladder import batches
-from .outcomes import Prediction, attack_outcome, joined, prediction
+from .outcomes import attack_outcome, joined, prediction
 from .predict import check_labels
+from .shown import shown, task_images
+from .steadiness import Predicted, predicting
 
 if TYPE_CHECKING:
     from ..attacks.engine.result import AttackResult
@@ -75,11 +76,7 @@ class Worker:
     @torch.inference_mode(False)  # attacks find no gradient in it, and models made in it give none later
     def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
         """Every cell of a task, or why its model cannot answer."""
-        perturbation = task.cells[0].perturbation
-        pixels = corrupted(
-            self.data, perturbation if isinstance(perturbation, CorruptionSpec) else CLEAN, task
-        )
-        shard = self._shard(task, pixels)
+        shard = self._shard(task, task_images(self.data, task))
         found: list[Answer | Failure] = []
         for spec in dict.fromkeys(cell.model for cell in task.cells):
             cells = [cell for cell in task.cells if cell.model == spec]
@@ -105,7 +102,7 @@ class Worker:
         return self._models[spec]
 
     def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
-        if isinstance(cells[0].perturbation, CorruptionSpec):
+        if not isinstance(cells[0].perturbation, AttackSpec):
             return list(self._predict(spec, cells, shard))
         return [self._attack(cell, shard, inputs) for cell in cells]
 
@@ -120,20 +117,28 @@ class Worker:
     def _predict(self, spec: ModelSpec, cells: Sequence[Cell], shard: ShardInput) -> Iterator[Answer]:
         """All lambdas of one model on each batch, so that a batch is moved and converted once."""
         model = self.model(spec)
-        lams = [cell.lam for cell in cells]
-        found: list[list[Prediction]] = [[] for _ in cells]
+        lams, asked = [cell.lam for cell in cells], cells[0].perturbation
+        exactly = self.data.num_classes if self.data.numbered_here else None
+        found: list[list[Predicted]] = [[] for _ in cells]
         forwards = [0] * len(cells)
         started = time.perf_counter()
         for start, stop, size in batches(len(shard.pixels), self.batch_size):
-            images, labels = to_images(shard.pixels[start:stop], self.device), shard.labels[start:stop]
-            residual = self._residual(model, spec, images)
-            for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
-                check_labels(int(labels.max()), answered.logits.shape[1], spec.name)
-                found[index].append(prediction(answered, labels, residual))
-                forwards[index] += answered.passes
+            labels = shard.labels[start:stop]
+            here = [predicting(asked) for _ in cells]
+            residual = None
+            for frame, pixels in enumerate(shown(shard.pixels[start:stop], asked, shard.ids[start:stop])):
+                images = to_images(pixels, self.device)
+                residual = residual if frame else self._residual(model, spec, images)
+                for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
+                    check_labels(int(labels.max()), answered.logits.shape[1], spec.name, exactly)
+                    here[index].see(answered.logits, prediction(answered, labels, residual))
+                    forwards[index] += answered.passes
+            for parts, part in zip(found, here, strict=True):
+                parts.append(part)
         seconds = (time.perf_counter() - started) / len(cells)
         for cell, parts, passes in zip(cells, found, forwards, strict=True):
-            yield Answer(cell, joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
+            outcome = joined([part.arrays() for part in parts], shard.ids)
+            yield Answer(cell, outcome, self._cost(cell, passes, 0, seconds))
 
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
         model, ids = self.model(cell.model), shard.ids
@@ -235,29 +240,6 @@ def loaded(spec: ModelSpec) -> nn.Module:
     model: nn.Module = load_model(spec.source)
     check_fingerprint(model, spec)
     return model
-
-
-def corrupted(data: ImageData, spec: CorruptionSpec, task: Task) -> NDArray[np.uint8]:
-    """A task's images under a corruption, uint8 (n, h, w, 3), from the generator or from a folder of them."""
-    start, stop = task.start, task.stop
-    if spec.name != "clean" and isinstance(data.pixels, PublishedPixels):
-        return corrupted_images(data, spec.name, spec.severity or 0, start, stop)
-    pixels = data.images(start, stop)
-    if spec.name == "clean":
-        return pixels
-    from ..corruptions import corrupt
-
-    level = None if spec.level is None else float(spec.level)
-    found: NDArray[np.uint8] = corrupt(
-        pixels,
-        spec.name,
-        severity=spec.severity or 3,
-        level=level,
-        seed=spec.seed,
-        sample_ids=data.ids[start:stop],
-        table=spec.table,
-    )
-    return found
 
 
 def run_attack(

@@ -10,8 +10,8 @@ from .budgets import BUDGETED, NORMS, Eps, distance_text, norm_facts, parse_eps_
 from .cell import DEFAULT_STORE, Cell
 from .lambdas import LambdaSpec, parse_lambdas, parse_policy
 from .models import DataSpec, ModelSpec, Params, canonical, params
-from .perturbations import CLEAN, AttackSpec, CorruptionSpec
-from .ranges import SEVERITIES, decimal_text, parse_numbers, parse_severities
+from .perturbations import CLEAN, AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
+from .ranges import SEVERITIES, decimal_text, parse_difficulties, parse_numbers, parse_severities
 
 __all__ = [
     "BUDGETED",
@@ -27,11 +27,14 @@ __all__ = [
     "LambdaSpec",
     "ModelSpec",
     "Params",
+    "Perturbation",
+    "SequenceSpec",
     "canonical",
     "decimal_text",
     "distance_text",
     "norm_facts",
     "params",
+    "parse_difficulties",
     "parse_eps_list",
     "parse_lambdas",
     "parse_numbers",

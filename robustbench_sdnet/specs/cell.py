@@ -11,7 +11,7 @@ from typing import Any
 from .budgets import Eps
 from .lambdas import LambdaSpec
 from .models import DataSpec, ModelSpec, canonical, params
-from .perturbations import AttackSpec, CorruptionSpec
+from .perturbations import AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
 
 DEFAULT_STORE = "sqlite:///runs/results.db"
 
@@ -31,7 +31,7 @@ class Cell:
 
     model: ModelSpec
     data: DataSpec
-    perturbation: CorruptionSpec | AttackSpec
+    perturbation: Perturbation
     lam: LambdaSpec | None = None
     lam_attack: LambdaSpec | None = None
     precision: str = "float32"
@@ -40,7 +40,9 @@ class Cell:
 
     @property
     def kind(self) -> str:
-        """clean, corruption, attack, noise or transfer, as in the result record."""
+        """clean, corruption, sequence, attack, noise or transfer, as in the result record."""
+        if isinstance(self.perturbation, SequenceSpec):
+            return "sequence"
         if isinstance(self.perturbation, CorruptionSpec):
             return "clean" if self.perturbation.name == "clean" else "corruption"
         return "transfer" if self.lam_attack != self.lam else self.perturbation.kind
@@ -91,7 +93,9 @@ class Cell:
         )
 
 
-def _perturbation(raw: dict[str, Any]) -> CorruptionSpec | AttackSpec:
+def _perturbation(raw: dict[str, Any]) -> Perturbation:
+    if "frames" in raw:
+        return SequenceSpec(**raw)
     if "eps" not in raw:
         return CorruptionSpec(**raw)
     eps = raw["eps"] and Eps(Fraction(raw["eps"]["fraction"]), raw["eps"]["text"])

@@ -18,6 +18,7 @@ class CorruptionSpec:
         source: "generated" or "published".
         table: the parameter set behind a severity (`corruptions.TABLES`).
         size: of the images ("96x96"), where the set was made for another; for readers.
+        stored: how corrupted images were stored and read back before they are shown ("jpeg85"); empty for not at all.
     """
 
     name: str
@@ -28,11 +29,14 @@ class CorruptionSpec:
     source: str = "generated"
     table: str = "cifar"
     size: str = ""
+    stored: str = ""
 
     @property
     def origin(self) -> str:
-        """Where the images come from, with the parameter set unless it is CIFAR's own: never mixed in one mean."""
-        return f"{self.source}, table {self.parameters}" if self.parameters else self.source
+        """Where the images come from, with the parameter set unless it is CIFAR's own, and how they were stored: never
+        mixed in one mean."""
+        table = f", table {self.parameters}" if self.parameters else ""
+        return f"{self.source}{table}{f', stored as {self.stored}' if self.stored else ''}"
 
     @property
     def parameters(self) -> str | None:
@@ -53,10 +57,48 @@ class CorruptionSpec:
         del kept["size"]
         if self.table == "cifar":  # as before there were others
             del kept["table"]
+        if not self.stored:  # as before it could be
+            del kept["stored"]
         return {"corruption": kept}
 
 
 CLEAN = CorruptionSpec(name="clean")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceSpec:
+    """An image slowly changed, frame after frame: does the prediction stay?
+
+    Attributes:
+        difficulty: 1 to 3, the strength of a noise, or else how far apart the frames are that are compared.
+        frames: how many, the first included.
+        first: compared with the clean first frame (noises), not with the one before; for readers.
+    """
+
+    name: str
+    difficulty: int = 1
+    frames: int
+    first: bool = False
+    seed: int = 0
+    version: int = 1
+
+    @property
+    def label(self) -> str:
+        """The sequence as tables name it."""
+        shown = [f"difficulty {self.difficulty}"] if self.difficulty != 1 else []
+        shown += [f"seed={self.seed}"] if self.seed else []
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of frames are compared."""
+        return self.frames - (1 if self.first else self.difficulty)
+
+    def identity(self) -> dict[str, Any]:
+        """What can change an answer."""
+        kept = asdict(self)
+        del kept["first"]
+        return {"sequence": kept}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +138,6 @@ class AttackSpec:
         eps = None if self.eps is None else str(self.eps.fraction)
         kept = {"name": self.name, "norm": self.norm, "seed": self.seed, "version": self.version}
         return {"attack": {**kept, "eps": eps, "params": dict(self.params)}}
+
+
+Perturbation = CorruptionSpec | SequenceSpec | AttackSpec

@@ -13,14 +13,25 @@ MAX_LAMBDAS = 1000
 
 def parse_severities(text: str) -> tuple[int, ...]:
     """Read "3", "1,3,5" or "1-5"; severities are 1 to 5, and anything else is an InputError."""
+    return _scale(text, "severity", 5, "five")
+
+
+def parse_difficulties(text: str) -> tuple[int, ...]:
+    """The same of sequences' difficulties, 1 to 3."""
+    return _scale(text, "difficulty", 3, "three")
+
+
+def _scale(text: str, what: str, most: int, word: str) -> tuple[int, ...]:
     found: set[int] = set()
-    for part in parts(text, "severity"):
+    for part in parts(text, what):
         first, dash, last = part.partition("-")
-        rule = "severity must be 1 to 5, a list or a range such as 1-5"
+        rule = f"{what} must be 1 to {most}, a list or a range such as 1-{most}"
         low = whole(first, rule)
         high = whole(last, rule) if dash else low
-        if low not in SEVERITIES or high not in SEVERITIES or low > high:
-            raise InputError(f"severity must lie in 1 to 5, got '{part}'. Write one to five, or 1-5 for all.")
+        if not 1 <= low <= high <= most:
+            raise InputError(
+                f"{what} must lie in 1 to {most}, got '{part}'. Write one to {word}, or 1-{most} for all."
+            )
         found.update(range(low, high + 1))
     return tuple(sorted(found))
 

@@ -29,6 +29,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
         "distance": np.dtype("<f4"),
     }
 )
+# Counts of sequences alone: outcomes of everything else are stored without them.
+COUNTS: Mapping[str, np.dtype[Any]] = MappingProxyType({"flips": np.dtype("<i4"), "shifts": np.dtype("<i4")})
 # What reading raises of bytes that are no longer what `encode` wrote: of the archive, its members, and their headers.
 _DAMAGED = (
     ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, struct.error,
@@ -48,6 +50,9 @@ class Outcome:
         lam: float32, the lambda the prediction was made at; NaN without CSC layers.
         residual: float32, |x - A z|^2 of the stem at the training lambda; NaN without CSC layers.
         distance: float32, norm of a minimal-norm attack's perturbation; NaN for other perturbations.
+        flips: int32, of a sequence, in how many of the compared pairs of frames the prediction differs; else None.
+        shifts: int32, of a sequence, the top-5 distances of those pairs in sum; else None. There `right` is right on
+            every frame, `broken_at` the first wrong one, and `margin` the smallest.
     """
 
     ids: NDArray[np.int64]
@@ -57,6 +62,13 @@ class Outcome:
     lam: NDArray[np.float32]
     residual: NDArray[np.float32]
     distance: NDArray[np.float32]
+    flips: NDArray[np.int32] | None = None
+    shifts: NDArray[np.int32] | None = None
+
+    @property
+    def kept(self) -> Mapping[str, np.dtype[Any]]:
+        """The arrays that there are."""
+        return DTYPES if self.flips is None else {**DTYPES, **COUNTS}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,7 +76,7 @@ class Outcome:
     def encode(self) -> bytes:
         """The arrays as one compressed blob."""
         buffer = io.BytesIO()
-        arrays = {name: np.asarray(getattr(self, name), dtype) for name, dtype in DTYPES.items()}
+        arrays = {name: np.asarray(getattr(self, name), dtype) for name, dtype in self.kept.items()}
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
@@ -73,10 +85,11 @@ class Outcome:
         """The outcome that `encode` wrote; StoreError for a damaged one."""
         try:
             with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-                found = {name: _array(archive.read(f"{name}.npy")) for name in DTYPES}
+                kept = {**DTYPES, **COUNTS} if "flips.npy" in archive.namelist() else DTYPES
+                found = {name: _array(archive.read(f"{name}.npy")) for name in kept}
         except _DAMAGED as error:
             raise StoreError(f"its answers are damaged ({type(error).__name__})") from None
-        for name, dtype in DTYPES.items():
+        for name, dtype in kept.items():
             if found[name].dtype != dtype or found[name].shape != (len(found["ids"]),):
                 raise StoreError(f"its answers are damaged (array '{name}')")
         return cls(**found)
@@ -85,11 +98,13 @@ class Outcome:
     def join(cls, parts: Iterable[Outcome]) -> Outcome:
         """Outcomes one after the other."""
         found = list(parts)
-        return cls(**{name: np.concatenate([getattr(part, name) for part in found]) for name in DTYPES})
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in found]) for name in found[0].kept}
+        )
 
     def cut(self, start: int, stop: int) -> Outcome:
         """The samples at positions start to stop."""
-        return Outcome(**{name: getattr(self, name)[start:stop] for name in DTYPES})
+        return Outcome(**{name: getattr(self, name)[start:stop] for name in self.kept})
 
 
 def _array(data: bytes) -> NDArray[Any]:

@@ -158,6 +158,11 @@ def spatter(image: Array, draws: dict[str, Array], *setting: float) -> Array:
         cover[cover < 0.8] = 0
         return to_bytes(clean * (1 - cover[..., None]) + cover[..., None] * np.array([63, 42, 20]) / 255)
     liquid[liquid < threshold] = 0
+    return water(image, liquid, strength)
+
+
+def water(image: Array, liquid: Array, strength: float) -> Array:
+    clean = image.astype(np.float32) / 255
     drops = (liquid * 255).astype(np.uint8)
     distance = cv2.distanceTransform(255 - cv2.Canny(drops, 50, 150), cv2.DIST_L2, 5)
     distance = cv2.threshold(distance, 20, 20, cv2.THRESH_TRUNC)[1]

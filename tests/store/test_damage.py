@@ -1,7 +1,7 @@
 """What no longer reads as it was written is named, never returned, and can be dropped and computed anew."""
 
 import sqlite3
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,8 +87,8 @@ def test_a_flipped_bit_of_a_row_without_checksum_is_named_or_changes_nothing():
         except StoreError:
             continue
         harmless += 1
-        for item in fields(Outcome):
-            assert getattr(found, item.name).tobytes() == getattr(whole, item.name).tobytes()
+        for name in whole.kept:
+            assert getattr(found, name).tobytes() == getattr(whole, name).tobytes()
     assert harmless < 500, "times and attributes of the archive's members"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...answers.rows import Row, data_name, eps_order, lambda_order
 from ...answers.snapshot import Answered
-from ...specs import AttackSpec, CorruptionSpec, LambdaSpec
+from ...specs import AttackSpec, LambdaSpec, SequenceSpec
 from ..document import Table
 from ..results import distinct, is_named, lambda_text, shown_lambda
 
@@ -42,15 +42,19 @@ def data_table(answered: Sequence[Answered]) -> Table:
 
 
 def corruption_table(answered: Sequence[Answered]) -> Table | None:
-    """Every corruption with its severities, source, seed and algorithm version."""
+    """Every corruption and sequence with its severities, source, seed and algorithm version."""
     groups: dict[tuple[Any, ...], list[Answered]] = {}
     severities: dict[tuple[Any, ...], set[int]] = {}
     for a in answered:
         spec = a.cell.perturbation
-        if isinstance(spec, CorruptionSpec) and a.cell.kind == "corruption":
-            key = spec.label, spec.source, spec.seed, spec.version
-            groups.setdefault(key, []).append(a)
-            severities.setdefault(key, set()).add(spec.severity or 0)
+        if a.cell.kind not in ("corruption", "sequence") or isinstance(spec, AttackSpec):
+            continue
+        if isinstance(spec, SequenceSpec):
+            key, severity = (f"{spec.label}, a sequence", "generated", spec.seed, spec.version), 0
+        else:
+            key, severity = (spec.label, spec.source, spec.seed, spec.version), spec.severity or 0
+        groups.setdefault(key, []).append(a)
+        severities.setdefault(key, set()).add(severity)
     found = [
         (key[0], _span(sorted(severities[key])), *map(str, key[1:]), _models(same), _counts(same))
         for key, same in groups.items()

@@ -1,0 +1,54 @@
+"""Shares side by side: a row a question, a dot with its 95 % interval a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from ..numbers import Estimate
+from ..results import distinct
+from .style import LINES, PALETTE, RC, drawn, new_figure, plain
+
+
+def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
+    """Dots of several subjects, a little apart so that none hides another; the axis begins at 0.
+
+    Args:
+        found: what each subject is called -> question -> its share.
+        xlabel: what the axis shows.
+    """
+    names = distinct(name for shares in found.values() for name in shares)
+    with matplotlib.rc_context(RC):
+        figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))
+        axes = figure.subplots()
+        plain(axes, grid=False)
+        axes.grid(axis="x", color=LINES, linewidth=0.7)
+        axes.set_axisbelow(True)
+        for position, (label, shares) in enumerate(found.items()):
+            apart = 0.56 * ((position + 0.5) / len(found) - 0.5)
+            points = [(names.index(name) + apart, 100 * one.accuracy, one) for name, one in shares.items()]
+            rows, values = [row for row, _, _ in points], [value for _, value, _ in points]
+            colour = PALETTE[position % len(PALETTE)]
+            ends = [
+                [value - 100 * one.low for _, value, one in points],
+                [100 * one.high - value for _, value, one in points],
+            ]
+            axes.errorbar(
+                values,
+                rows,
+                xerr=ends,
+                fmt="o",
+                color=colour,
+                markersize=4,
+                linewidth=1.2,
+                label=drawn(label),
+            )
+        axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(xlabel)
+        if len(found) > 1:
+            figure.legend(loc="outside upper left", ncols=min(3, len(found)), frameon=False, fontsize=8.5)
+        return figure

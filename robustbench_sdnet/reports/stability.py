@@ -1,0 +1,50 @@
+"""The chapter on sequences: how steady predictions are while an image slowly changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from .document import Figure, Section, slug
+from .results import Results
+from .tables import stability as tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+MANY = 8  # subjects in a figure
+
+
+def stability(results: Results, data: str, *, baseline: str | None, prefix: str) -> Iterator[Section]:
+    """A section a difficulty that was run.
+
+    Args:
+        baseline: a model, or MODEL@LAMBDA, whose flips and distances mFR and mT5D are relative to.
+        prefix: of every heading.
+    """
+    main = set(results.main_subjects(data))
+    base = results.subject_named(data, baseline) if baseline else None
+    for difficulty in tables.difficulties(results, data):
+        every = tables.steady(results, data, difficulty)
+        found = {subject: own for subject, own in every.items() if subject in main or subject == base}
+        harder = "" if difficulty == 1 else f" (difficulty {difficulty})"
+        shown = {subject.label: own for subject, own in list(found.items())[:MANY]}
+
+        def draw(shown: Mapping[str, tables.Steady] = shown) -> Drawing:
+            from .plots import dots
+
+            shares = {
+                label: {name: tables.flips(result) for name, result in own.items()}
+                for label, own in shown.items()
+            }
+            return dots.draw(shares, "frames whose prediction flips, %")
+
+        figure = Figure(
+            f"stability-{slug(data)}-{difficulty}",
+            "Predictions that flip along a sequence, %",
+            f"Flip probability along each sequence: {', '.join(shown)}. Its numbers are in the tables.",
+            draw,
+            tuple(tables.flip_tables(found)),
+        )
+        title = f"{prefix}Prediction stability{harder}"
+        yield Section(title, (tables.summary_table(found, base), figure))

@@ -1,0 +1,123 @@
+"""How steady predictions are along sequences: flip probability, top-5 distance, and both relative to a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...answers.stability import Stability
+from ...corruptions.sequences.members import MAIN, SEQUENCES
+from ...specs import SequenceSpec
+from ..document import Item, Table
+from ..numbers import Estimate, Missing, Value, mean
+from ..results import Result, Results, Subject, distinct, lambda_text
+
+Steady = Mapping[str, Result]  # a sequence's name -> its result
+COLUMNS_AT_ONCE = 6
+NOTES = (
+    "flips: flip probability, the share of compared frames whose predictions differ; of a noise compared with the "
+    "clean image, else with the frame before, or one further back at a greater difficulty.",
+    "top-5 distance: how far the five likeliest classes move in the order, 0 to 15.",
+)
+
+
+def difficulties(results: Results, data: str) -> tuple[int, ...]:
+    """Those that were run."""
+    return tuple(sorted({_spec(result).difficulty for result in results.of("sequence", data=data)}))
+
+
+def steady(results: Results, data: str, difficulty: int) -> dict[Subject, dict[str, Result]]:
+    """The results of every subject at a difficulty, in the published order."""
+    found: dict[Subject, dict[str, Result]] = {}
+    order = list(SEQUENCES)
+    for result in sorted(results.of("sequence", data=data), key=lambda r: order.index(_spec(r).name)):
+        if _spec(result).difficulty == difficulty:
+            name = _spec(result).name
+            own = found.setdefault(result.subject, {})
+            own[result.name if name in own else name] = result
+    return found
+
+
+def flips(result: Result) -> Estimate:
+    """The flip probability of a result."""
+    value = _stability(result).flip_probability
+    return Estimate(value.value, value.low, value.high, result.estimate.n)
+
+
+def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> Table:
+    """Means over the ten published sequences, or over those of them that any subject was asked; where a baseline is
+    named also mFR and mT5D, the means of the ratios to its own."""
+    run = {name for own in found.values() for name in own}
+    names = tuple(name for name in MAIN if name in run) or distinct(
+        name for own in found.values() for name in own
+    )
+    columns: tuple[str, ...] = ("model", "lambda", f"flips, mean of {len(names)}", "top-5 distance")
+    base = found.get(baseline) if baseline else None
+    columns += ("mFR", "mT5D") if base else ()
+    notes = list(NOTES)
+    if base and baseline:
+        notes.append(f"mFR, mT5D: per cent of {baseline.label}, sequence by sequence; without interval.")
+    rows = []
+    for subject, own in found.items():
+        value = mean({name: flips(own[name]) if name in own else None for name in names})
+        if isinstance(value, Missing):
+            notes.append(f"{subject.label}: {value.reason}.")
+        row: list[Item] = [subject.model, lambda_text(subject.lam), value, _mean_distance(own, names, value)]
+        row += [_relative(own, base, names, what) for what in ("flip_probability", "top5_distance") if base]
+        rows.append(tuple(row))
+    return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
+
+
+def _mean_distance(own: Steady, names: Sequence[str], value: Value) -> str:
+    if isinstance(value, Missing):
+        return "-"
+    return f"{sum(_stability(own[name]).top5_distance.value for name in names) / len(names):.3f}"
+
+
+def _relative(own: Steady, base: Steady | None, names: Sequence[str], what: str) -> str:
+    """The mean of ratios in per cent; "-" where one of them is missing, on other images, or over 0."""
+    ratios = []
+    for name in names:
+        if not base or name not in own or name not in base or own[name].row.n != base[name].row.n:
+            return "-"
+        other = getattr(_stability(base[name]), what).value
+        if not other:
+            return "-"
+        ratios.append(getattr(_stability(own[name]), what).value / other)
+    return f"{100 * sum(ratios) / len(ratios):.1f}"
+
+
+def flip_tables(found: Mapping[Subject, Steady]) -> list[Table]:
+    """Flip probability and top-5 distance, a row a sequence and two columns a subject, a few subjects at a time."""
+    names = distinct(name for own in found.values() for name in own)
+    subjects = list(found)
+    tables = []
+    for start in range(0, len(subjects), COLUMNS_AT_ONCE // 2):
+        chunk = subjects[start : start + COLUMNS_AT_ONCE // 2]
+        columns = ["sequence"]
+        for subject in chunk:
+            columns += [f"{subject.label}: flips", "top-5 distance"]
+        rows = []
+        for name in names:
+            row: list[Item] = [name]
+            for subject in chunk:
+                result = found[subject].get(name)
+                row += (
+                    [flips(result), f"{_stability(result).top5_distance.value:.3f}"]
+                    if result
+                    else [Missing("not run"), "-"]
+                )
+            rows.append(tuple(row))
+        tables.append(Table(tuple(columns), tuple(rows), stacked=len(chunk) > 1))
+    return tables
+
+
+def _spec(result: Result) -> SequenceSpec:
+    spec = result.row.perturbation
+    assert isinstance(spec, SequenceSpec)  # narrows the type
+    return spec
+
+
+def _stability(result: Result) -> Stability:
+    found = result.row.stability
+    assert found is not None  # narrows the type: every result of a sequence has it
+    return found
