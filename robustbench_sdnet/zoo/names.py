@@ -16,7 +16,8 @@ from pathlib import Path
 from ..errors import InputError, SdnetBenchError, unknown
 from .files.cards import ModelCard, read_card
 from .others.external import check_external, describe_external
-from .shelf.index import INDEX, entries, entry, local_path
+from .shelf.fetch import fetch
+from .shelf.index import INDEX, entries, entry, local_path, weights_place
 
 EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
 EXTERNAL_KINDS = (*EXTERNAL, "callable", "exported")
@@ -103,10 +104,21 @@ def run_checkpoint(folder: Path) -> Path:
 
 
 def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
-    """The file of a model of the zoo; InputError for an unknown one, or one that was not fetched yet."""
-    path = local_path(entry(name, index), index)
+    """The file of a model of the zoo; fetched into the cache if $SDNET_BENCH_WEIGHTS says from where.
+
+    Raises:
+        InputError: an unknown name, or a model that was not fetched yet.
+        CheckpointError, DataError: what lies there is another file than the index says, or cannot be had.
+    """
+    item = entry(name, index)
+    path = local_path(item, index)
+    if path is None and weights_place(item) is not None:
+        return fetch(name, index=index)
     if path is None:
-        raise InputError(f"'{name}' is not on this machine yet. Run: sdnet-bench zoo fetch {name}")
+        missing = f"'{name}' is not on this machine yet. Run: sdnet-bench zoo fetch {name}"
+        if "://" not in item.source:
+            missing += f" --from URL|DIR, where {item.source.rpartition('/')[2]} lies (a checkout's weights/)"
+        raise InputError(missing)
     return path
 
 

@@ -15,6 +15,7 @@ from robustbench_sdnet.data import load
 from robustbench_sdnet.errors import CheckpointError, DataError, InputError, ModelError
 from robustbench_sdnet.files import sha256_of
 from robustbench_sdnet.zoo import add_to_zoo, build_model, describe_model, load_model, read_card, save_model
+from robustbench_sdnet.zoo.names import zoo_checkpoint
 from robustbench_sdnet.zoo.shelf.fetch import fetch
 from robustbench_sdnet.zoo.shelf.index import INDEX, cached_path, entries, entry, local_path
 from robustbench_sdnet.zoo.shelf.publish import export_model, verify
@@ -215,7 +216,9 @@ def test_what_cannot_be_fetched_is_told(
     checkpoint: Path, index: Path, server: Server, tmp_path: Path
 ) -> None:
     name = published(checkpoint, index, server)
-    with pytest.raises(InputError, match="Give its URL or folder with --from"):
+    with pytest.raises(
+        InputError, match="Give that folder or its URL with --from, or set SDNET_BENCH_WEIGHTS"
+    ):
         fetch(name, index=index)
     with pytest.raises(DataError, match="the server answers 404"):
         fetch(f"{server.url}/none.safetensors")
@@ -233,6 +236,30 @@ def test_a_path_is_copied_into_the_cache(checkpoint: Path, index: Path, server: 
     assert fetch(str(checkpoint)).read_bytes() == checkpoint.read_bytes()
     with pytest.raises(CheckpointError, match="its SHA-256 is"):
         fetch(str(checkpoint), sha256="0" * 64)
+
+
+def test_weights_of_the_repository_are_fetched_from_where_the_environment_says(
+    checkpoint: Path, index: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = published(checkpoint, index, server)
+    with pytest.raises(
+        InputError, match=r"zoo fetch tiny/far --from URL\|DIR, where tiny-far.safetensors lies"
+    ):
+        zoo_checkpoint(name, index)
+    for place in (server.url, str(server.folder)):
+        monkeypatch.setenv("SDNET_BENCH_WEIGHTS", place)
+        path = zoo_checkpoint(name, index)
+        assert path == cached_path(entry(name, index))
+        assert sha256_of(path) == entry(name, index).sha256
+        path.unlink()
+    assert server.log == [None]
+    (server.folder / "tiny-far.safetensors").write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match="damaged or another file"):
+        zoo_checkpoint(name, index)
+    monkeypatch.setenv("SDNET_BENCH_WEIGHTS", server.url)
+    with pytest.raises(DataError, match="damaged or another file"):
+        zoo_checkpoint(name, index)
+    assert not cached_path(entry(name, index)).exists()
 
 
 def test_an_export_keeps_the_card(checkpoint: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from ...download import Progress, download
 from ...errors import CheckpointError, InputError
 from ...files import sha256_of, whole
 from ..files.cards import read_card
-from .index import INDEX, Entry, cache_folder, cached_path, entry, local_path
+from .index import INDEX, Entry, cache_folder, cached_path, entry, local_path, weights_place
 
 MOST = 16 << 30  # bytes of a checkpoint
 
@@ -26,7 +26,8 @@ def fetch(
 
     Args:
         source: a name of the zoo, a URL or a path.
-        place: where the zoo's files are, a URL or a folder; None: where the index says.
+        place: where the zoo's files are, a URL or a folder; None: where the index says, and for what lies in the
+            project's repository where $SDNET_BENCH_WEIGHTS says.
         sha256: checksum of the file; None: the index's, for its models.
         index: of the zoo.
         on_progress: called after every block.
@@ -64,14 +65,15 @@ def _is_url(text: str) -> bool:
 
 
 def _location(item: Entry, place: str | None) -> str:
-    if place is None:
-        if not _is_url(item.source):
-            raise InputError(
-                f"'{item.name}' does not ship with the package: {item.source} is in the project's repository. "
-                "Give its URL or folder with --from."
-            )
-        return item.source
-    return f"{place.rstrip('/')}/{item.source.rpartition('/')[2]}"
+    place = place or weights_place(item)
+    if place is not None:
+        return f"{place.rstrip('/')}/{item.source.rpartition('/')[2]}"
+    if not _is_url(item.source):
+        raise InputError(
+            f"'{item.name}' does not ship with the package: {item.source} is in the project's repository. "
+            "Give that folder or its URL with --from, or set SDNET_BENCH_WEIGHTS to it."
+        )
+    return item.source
 
 
 def _copy(path: Path, target: Path, sha256: str | None) -> Path:

@@ -97,6 +97,11 @@ def cached_path(item: Entry) -> Path:
     return cache_folder() / f"{item.name.replace('/', '-')}-{item.sha256[:12]}.safetensors"
 
 
+def weights_place(item: Entry) -> str | None:
+    """The folder or URL of weights that lie in the project's repository, if $SDNET_BENCH_WEIGHTS names one."""
+    return None if "://" in item.source else os.environ.get("SDNET_BENCH_WEIGHTS") or None
+
+
 def local_path(item: Entry, index: Path = INDEX) -> Path | None:
     """The file of a model if it is on this machine: beside the index, in the repository, or fetched."""
     candidates = [cached_path(item)]
