@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ pytest_plugins = ("tests.tiny_setting", "tests.servers", "pytester")
 
 # Tiny networks gain nothing from threads, which spin when cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What nohup and a shell's & leave ignored, tests raise themselves, in this process and in those that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 GOLDEN = Path(__file__).parent / "golden"
 
 
