@@ -200,7 +200,7 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
         (model, source)
         for model in results.models(data)
         for source in sources
-        if len(results.lambdas(data, model, ("corruption",))) > 1
+        if len(lambdas.lambda_grids(results, data, model, source)) > 1
     ]
     blocks: Blocks = []
     if len(swept) > FIGURES:

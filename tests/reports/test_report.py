@@ -232,3 +232,18 @@ def test_the_function_raises_what_the_command_prints(store, tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="Cannot write"):
         report(store, "csv", output=tmp_path / "file" / "out.csv")
+
+
+def test_noise_at_free_levels_alone_has_a_table_and_no_empty_figure(tmp_path) -> None:
+    from decimal import Decimal
+
+    from robustbench_sdnet.planning.questions import corruption_specs
+
+    from ..made_answers import HIGH, cell, made_store, right
+
+    levels = corruption_specs("gaussian_noise", levels=[Decimal("0.1"), Decimal("0.2")])
+    answers = [(cell(spec, lam=lam), right(5)) for spec in levels for lam in (LambdaSpec("0.1"), HIGH)]
+    made_store(tmp_path, answers).close()
+    text = report(f"sqlite:///{tmp_path}/made.db", "markdown", output=tmp_path / "report.md").read_text()
+    assert len([line for line in text.splitlines() if "gaussian_noise@0.1 " in line and "50.0" in line]) == 2
+    assert "Accuracy of" not in text
