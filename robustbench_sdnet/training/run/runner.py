@@ -112,6 +112,7 @@ class Run:
             session.average.load_state_dict(state["average"])
         session.step, session.history, session.best = state["step"], state["history"], state["best"]
         session.loss.copy_(state["loss"])
+        session.images, session.seconds = state.get("clock", (0, 0.0))
         self.resumed_at = session.step
         self.init = state.get("init", self.init)
 
@@ -129,6 +130,7 @@ class Run:
             "history": session.history,
             "best": session.best,
             "loss": session.loss,
+            "clock": (session.images, session.seconds),
             "data_hash": self.train_data.content_hash,
             "init": self.init,
         }
@@ -166,6 +168,7 @@ class Run:
             steps_run=session.steps_total - self.resumed_at,
             resumed_at_step=self.resumed_at,
             seconds=time.monotonic() - begun,
+            images_per_second=session.speed,
         )
         self.tell("done", **result.to_dict())
         return result
@@ -219,6 +222,11 @@ class Run:
         if self.rank == 0:
             recipe = self.recipe.to_dict()
             recipe["train"]["init"] = self.init  # whose weights, where the recipe says where they lay
+            recipe["trained_on"] = {
+                "device": self.device.label,
+                "precision": self.device.precision,
+                "images_per_second": self.session.speed,
+            }
             save_model(
                 model,
                 self.folder / f"{which}.safetensors",

@@ -8,6 +8,7 @@ the end of an epoch, and when the state is saved.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,7 @@ class Session:
         bad_step: first step with a loss that is not finite, on the device.
         history: one record an epoch.
         best: (held-out accuracy, weights) of the best epoch, where images are held out.
+        images, seconds: trained on, whatever their size, and how long that took, saving and testing left out.
     """
 
     model: nn.Module
@@ -55,6 +57,8 @@ class Session:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best: tuple[float, dict[str, Tensor]] | None = None
+    images: int = 0
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
@@ -76,6 +80,11 @@ class Session:
         epoch, offset = divmod(self.step, steps)
         costs = [(self.side(each) / whole) ** 2 * steps for each in range(epoch, self.options.epochs)]
         return sum(costs) - (costs[0] * offset / steps if costs else 0)
+
+    @property
+    def speed(self) -> float | None:
+        """Images a second, over every size they had; None before the first step."""
+        return round(self.images / self.seconds, 1) if self.seconds else None
 
     @property
     def result(self) -> nn.Module:
@@ -123,9 +132,13 @@ def fit(
     while session.step < session.steps_total:
         epoch, offset = divmod(session.step, feed.steps)
         session.model.train()
+        begun = time.monotonic()
         for batch in feed.epoch(epoch, offset):
             train_step(session, batch)
+            session.images += len(batch.labels) * world()[1]
+            session.seconds += time.monotonic() - begun
             after_step()
+            begun = time.monotonic()
         _end_epoch(session, after_epoch)
 
 
