@@ -114,8 +114,10 @@ class Study:
         records: one dictionary an answer, the fields of `answers.records.FIELDS`.
         comparisons: exact paired tests between models and lambdas, as the report prints them.
         rivals: what other perturbations of the same ball broke that the direct attack left.
-        conclusion: `question` ("noise", "adversary", "masking") and `answer`, a sentence drawn from the numbers alone.
+        conclusion: `question` ("noise", "adversary", "masking", "published") and `answer`, a sentence drawn from the
+            numbers alone.
         failed: by name why models gave no answers, or not all.
+        published: of the published experiment, each number beside the paper's and each claimed gain beside ours.
         reports: the files that were written; none unless they were asked for.
     """
 
@@ -124,6 +126,7 @@ class Study:
     rivals: list[dict[str, Any]]
     conclusion: list[dict[str, str]]
     failed: dict[str, str]
+    published: list[dict[str, Any]]
     reports: tuple[str, ...] = ()
 
 
@@ -132,6 +135,7 @@ def study(
     data: str | None = None,
     *,
     budget: str = "small",
+    protocol: str | None = None,
     eps: str | float | None = None,
     norm: str = "linf",
     lambda_scope: str = "stem",
@@ -144,6 +148,7 @@ def study(
         models: zoo names, runs, checkpoints or "package.module:function".
         data: a data set's name; None for what the first model was trained on, else the newest run's.
         budget: "small", "standard" or "full": minutes, hours or days on a CPU.
+        protocol: "published" for the noise experiment of the paper, without attacks, in place of a budget.
         eps: the attacks' budget in [0, 1] pixel units, or a comma list of budgets as text; None: the norm's usual one.
         norm: of the attacks' budget.
         lambda_scope: the layers that lambda is set on, "stem" or "all".
@@ -160,7 +165,8 @@ def study(
 
     setting = Setting(models=models, data=data or data_of(models), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
-    return run_study(setting, budget_named(budget), budgets, norm=norm, seed=seed, scope=lambda_scope)
+    chosen = budget_named(budget, protocol)
+    return run_study(setting, chosen, budgets, norm=norm, seed=seed, scope=lambda_scope)
 
 
 def run_study(
@@ -180,6 +186,7 @@ def run_study(
         output: the folder that study.md and study.html go to; True for that of the store, False for none.
     """
     from .answers.comparisons import comparisons
+    from .answers.published import published
     from .answers.records import flat
     from .answers.rivals import rivals
     from .answers.rows import rows
@@ -187,20 +194,24 @@ def run_study(
     from .diagnostics.of_study import Watching, answer_study
     from .reports import report
     from .reports.conclusion import sentences
+    from .reports.tables.published import sentences as claimed
 
     cells, failed = answer_study(
         setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()
     )
     models, data = {cell.model for cell in cells}, {cell.data.content for cell in cells}
     snapshot = Snapshot.read(setting.store)
-    found = rows(snapshot.of({cell.id for cell in cells}))
+    own = snapshot.of({cell.id for cell in cells})
+    found = rows(own)
     compared = [
         one
         for one in comparisons(snapshot)
         if {one.a.model, one.b.model} <= models and one.asked.content in data
     ]
     missed = [one for one in rivals(snapshot) if one.model in models and one.content in data]
-    answers = [{"question": asked, "answer": text} for asked, text in sentences(found, compared, missed)]
+    beside = published(own)
+    said = [*sentences(found, compared, missed), *(("published", text) for text in claimed(beside.claims))]
+    answers = [{"question": asked, "answer": text} for asked, text in said]
     written = []
     if output is not False:
         folder = snapshot.folder if output is True else output
@@ -212,6 +223,7 @@ def run_study(
         [one.record() for one in missed],
         answers,
         dict(failed),
+        beside.records(),
         tuple(written),
     )
 

@@ -92,7 +92,7 @@ def test_a_study_asks_everything_resumes_and_concludes(ask):
 
 def test_the_training_lambda_of_every_model_is_among_the_numbers():
     models = [replace(SDNET, training_lambda=0.25), RESNET]
-    assert [lam.text for lam in work.lambdas(models, "0.1,0.5")] == [
+    assert [lam.text for lam in work.lambdas(models, "0.1,0.5", "calibrated,label-free")] == [
         "0.1",
         "0.25",
         "0.5",
@@ -101,10 +101,46 @@ def test_the_training_lambda_of_every_model_is_among_the_numbers():
     ]
 
 
+def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkeypatch):
+    run, _, folder = ask
+    protocol = replace(
+        work.PROTOCOLS["published"],
+        numbers="0.1,0.5,0.9",
+        calibration=6,
+        levels={"gaussian_noise": (0.02, 0.2), "salt_and_pepper": (0.03,)},
+    )
+    monkeypatch.setattr(work, "PROTOCOLS", {"published": protocol})
+    found = json.loads(run("--protocol", "published", "--limit", "9", "--json"))
+    rows = [row for row in found["records"] if row["kind"] == "corruption"]
+    assert {row["kind"] for row in found["records"]} == {"clean", "corruption"}
+    asked = {(row["perturbation"], row["severity"]) for row in rows}
+    noises = ("gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise")
+    levels = {("gaussian_noise@0.02", None), ("gaussian_noise@0.2", None), ("salt_and_pepper@0.03", None)}
+    assert asked == {(noise, severity) for noise in noises for severity in range(1, 6)} | levels
+    lines = {"oracle", "calibrated", "calibrated:published", "calibrated:test-labels"}
+    assert {row["lambda"] for row in rows} == {round(0.1 * k, 1) for k in range(1, 15)} | lines
+    assert {row["n"] for row in rows} == {9}
+    claims = [one for one in found["published"] if "verdict" in one]
+    assert len(claims) == 3 * 4, "three rules per sample over lambda 0.1, four noises"
+    assert {one["verdict"] for one in claims} <= {"reproduced", "not reproduced", "cannot tell"}
+    text = (folder / "study.md").read_text()
+    assert "## The published noise experiment" in text
+    assert "calibrated:test-labels (upper bound)" in text
+
+
+def test_a_protocol_says_itself_what_it_asks(model_file):
+    with pytest.raises(InputError, match=r"published says itself what it asks. Leave out --budget"):
+        CliRunner().invoke(
+            cli,
+            ["study", str(model_file), "--protocol", "published", "--budget", "small"],
+            catch_exceptions=False,
+        )
+
+
 def test_a_model_without_lambda_is_asked_once(data):
     from robustbench_sdnet.planning import plan
 
-    chosen = work.lambdas([RESNET], "0.1,0.5")
+    chosen = work.lambdas([RESNET], "0.1,0.5", "calibrated")
     assert len(plan.corruption_cells([RESNET], data, [], chosen)) == 1
 
 

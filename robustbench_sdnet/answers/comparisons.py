@@ -120,7 +120,7 @@ def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
     """Every comparison that the answers allow, in a fixed order."""
     answers = gather(store.exact)
     single = (
-        _compared(asked, pair, [(found[pair[0]], found[pair[1]])])
+        compared(asked, pair, [(found[pair[0]], found[pair[1]])])
         for asked, found in answers.items()
         for pair in _pairs(found)
     )
@@ -156,7 +156,7 @@ def _means(answers: Answers) -> Iterator[Comparison]:
                 if len(both) > 1:
                     named = replace(of, perturbation=_mean_name(both, of.is_noise))
                     sides = [(answers[asked][pair[0]], answers[asked][pair[1]]) for asked in both]
-                    yield _compared(named, pair, sides)
+                    yield compared(named, pair, sides)
 
 
 def _mean_name(asked: Sequence[Question], noises: bool) -> str:
@@ -165,9 +165,14 @@ def _mean_name(asked: Sequence[Question], noises: bool) -> str:
     return f"{names} {what}, {len(asked)} conditions"
 
 
-def _compared(
+def compared(
     asked: Question, pair: tuple[Subject, Subject], answers: Sequence[tuple[Right, Right]]
 ) -> Comparison:
+    """The paired test of two subjects on one question, or on the mean over several; p is not corrected yet.
+
+    Args:
+        answers: of both, for each perturbation that the question is about.
+    """
     ids = shared([side for both in answers for side in both])
     a, b = (_shares([both[side] for both in answers], ids) for side in (0, 1))
     low, high = difference_interval(a - b)

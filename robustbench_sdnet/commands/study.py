@@ -16,7 +16,7 @@ from ..console.output import say, say_json
 from ..console.progress import shown_fits, shown_progress
 from ..errors import ModelError
 from ..planning.setting import Setting
-from ..planning.study import NAMES, budget_named
+from ..planning.study import NAMES, PROTOCOLS, budget_named
 
 if TYPE_CHECKING:
     from ..specs import Cell
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @options.choice_option(
     "--budget", NAMES, "How much to look at: minutes, hours or days on a CPU.", "budget_name"
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(tuple(PROTOCOLS)),
+    help="Run a paper's own experiment instead: published is SDNet's, four noises at every level and lambda.",
 )
 @click.option(
     "--eps",
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 def study(
     models: tuple[str, ...],
     budget_name: str,
+    protocol: str | None,
     eps: str | None,
     norm: str,
     lambda_scope: str,
@@ -67,7 +73,12 @@ def study(
       sdnet-bench study runs/cifar10-sdnet20
       sdnet-bench study runs/digits-sdnet20 runs/digits-resnet20 --limit 100
       sdnet-bench study cifar10/sdnet20 --budget standard --eps 2/255,8/255
+      sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published --limit 1000
     """
+    if protocol:
+        options.refuse_given(
+            ("budget_name", "eps", "norm"), f"--protocol {protocol} says itself what it asks"
+        )
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
@@ -80,7 +91,7 @@ def study(
     with shown_fits(quiet=as_json) as fit:
         found = run_study(
             replace(setting, models=models, data=setting.data or data_of(models)),
-            budget_named(budget_name),
+            budget_named(budget_name, protocol),
             asked,
             norm=norm,
             seed=seed,

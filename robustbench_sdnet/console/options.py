@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..corruptions.member import TABLES
 from ..errors import InputError, unknown
@@ -200,6 +201,19 @@ def check_clean(data: str | None, what: str) -> None:
             f"{what} perturbs clean images, got '{data}'. Write --data {PUBLISHED[kind]}; "
             "'corrupt' reads such folders."
         )
+
+
+def refuse_given(names: Iterable[str], why: str) -> None:
+    """Refuse parameters that were given beside an option which leaves them nothing to say.
+
+    Raises:
+        InputError: one of them stands on the command line.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in names and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InputError(f"{why}. Leave out {parameter.opts[0]}.")
 
 
 def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from ..errors import ModelError
 from ..planning import questions
@@ -67,7 +68,8 @@ def answer_study(
         scope: the layers that lambda is set on, "stem" or "all".
 
     Returns:
-        Every cell of the study, and by name why models failed; the others' answers are stored.
+        Every cell of the study (without attacks where the budget has none), and by name why models failed; the others'
+        answers are stored.
 
     Raises:
         InputError: something asked for is unknown, or no training images to fit a policy on.
@@ -78,19 +80,22 @@ def answer_study(
     ready = prepare(setting)
     watching.ready(ready)
     count = min(setting.limit or budget.images, len(ready.data))
-    attacked = min(setting.limit or budget.attacked, len(ready.data))
-    numbers, attack_numbers = (
-        lambdas(ready.models, text, scope) for text in (budget.numbers, budget.attack_numbers)
-    )
+    numbers = lambdas(ready.models, budget.numbers, budget.policies, scope)
     noises = questions.corruptions_of(ready.data, NOISES, budget.severities, seed=seed)
+    for noise, levels in budget.levels.items():
+        noises += questions.corruptions_of(ready.data, noise, (), [Decimal(str(x)) for x in levels], seed)
     cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
-    with watching.stage("noise") as update:
-        ready = answer_some(replace(ready, count=count), cells, update)
-    attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
-    ready = replace(ready, count=attacked)
-    before = _stored(setting.store)
-    with watching.stage("attacks") as update, closing(ready.engine):
-        ready = answer_some(ready, attacks, update)
+    with closing(ready.engine):
+        with watching.stage("noise") as update:
+            ready = answer_some(replace(ready, count=count), cells, update)
+        if not budget.attacked:
+            return cells, ready.failed
+        attack_numbers = lambdas(ready.models, budget.attack_numbers, budget.policies, scope)
+        attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
+        ready = replace(ready, count=min(setting.limit or budget.attacked, len(ready.data)))
+        before = _stored(setting.store)
+        with watching.stage("attacks") as update:
+            ready = answer_some(ready, attacks, update)
     _diagnose(ready, attacks, setting.store, before, budget, watching.check)
     return list(dict.fromkeys([*cells, *attacks])), ready.failed
 

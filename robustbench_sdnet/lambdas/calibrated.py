@@ -1,7 +1,8 @@
 """Lambda from the stem's residual, by a line fitted on corrupted training images (Dai et al. 2022, section 4.3).
 
-Three lines come out of one measurement, the rules in `CALIBRATIONS`: in the residual, chosen for its accuracy
-on those images; in the estimated noise level, chosen alike; and the published one, through each level's best lambda.
+Four lines come out of one measurement, the rules in `CALIBRATIONS`: in the residual, chosen for its accuracy
+on those images; in the estimated noise level, chosen alike; the published one, through each level's best lambda, where
+a flat top counts whole; and through each level's argmax, which is deployed on the test images it was drawn on.
 """
 
 from __future__ import annotations

@@ -18,21 +18,13 @@ from torch import Tensor, nn
 from ..data.tensors import to_images
 from ..errors import DataError, InputError
 from ..specs import canonical
-from ..specs.lambdas import LAMBDAS
+from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level
 from .lines import CLEAN, FitPoint, fit_lines
 from .plots import plot_fit
 from .policy import Fitting
 from .stem import stem_of, trained_lambda
 from .sweep import sweep_lambdas
-
-PUBLISHED_LEVELS: Mapping[str, tuple[float, ...]] = {
-    "gaussian_noise": tuple(round(0.02 * k, 2) for k in range(1, 11)),
-    "shot_noise": tuple(float(60 - 6 * k) for k in range(10)),
-    "speckle_noise": tuple(round(0.1 * k, 1) for k in range(1, 7)),
-    "salt_and_pepper": tuple(round(0.03 * k, 2) for k in range(1, 10)),
-}
-"""The published noise levels, in the units of `corruptions.corrupt(level=...)`."""
 
 TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
 """Half of the published lambdas: answers in between are interpolated, and lines come out as well."""
@@ -104,8 +96,8 @@ def calibrate(
 
 
 def deploy(rule: str, fitting: Fitting) -> Calibrated:
-    """The policy of a rule for a model; its fit is measured once, for all rules, and kept."""
-    data, count = fitting.data, fitting.count
+    """The policy of a rule for a model; its fit is measured once, for all rules of the same images, and kept."""
+    data, count, as_published = fitting.data, fitting.count, rule == ON_TEST_LABELS
     made_from = canonical(
         {
             **fitting.model.identity(),
@@ -113,6 +105,7 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
             "images": count,
             "scope": fitting.scope,
             "version": VERSION,
+            **({"lambdas": LAMBDAS} if as_published else {}),
         }
     )
     name = f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
@@ -124,6 +117,7 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
         fitting.load(fitting.model),
         data.images(0, count),
         data.labels[:count],
+        lambdas=LAMBDAS if as_published else TRIED,
         scope=fitting.scope,
         sample_ids=data.ids[:count].tolist(),
         device=fitting.device,

@@ -58,12 +58,13 @@ class FitPoint:
 
 def fit_lines(points: Sequence[FitPoint], lambdas: Sequence[float]) -> dict[str, Line]:
     """The line of every rule of `specs.lambdas.CALIBRATIONS`."""
+    residuals = [point.residual for point in points]
+    argmax = [lambdas[int(np.argmax(point.accuracies))] for point in points]
     return {
         "residual": most_accurate(points, lambdas, [point.residuals for point in points]),
         "noise": most_accurate(points, lambdas, [point.noise_levels for point in points]),
-        "published": line_through(
-            [point.residual for point in points], [point.best(lambdas) for point in points]
-        ),
+        "published": line_through(residuals, [point.best(lambdas) for point in points]),
+        "test-labels": line_through(residuals, argmax),
     }
 
 

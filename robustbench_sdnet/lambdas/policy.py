@@ -49,11 +49,11 @@ class Kept(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """A model and the training images that a policy is fitted on; no test label is within reach.
+    """A model and the images that a policy is fitted on; no test label is within reach of a rule that does not say so.
 
     Attributes:
         model, load: the model by its weights, and the network itself when it is asked for.
-        data: the training split.
+        data: the training split; for a rule on test labels the images that are asked.
         count: how many of its images to look at.
         scope: the layers that lambda will be set on, "stem" or "all".
         on_step: called with the steps done and all steps of a fit that takes time.

@@ -1,21 +1,21 @@
 """The whole question in one plan: does another lambda help under noise, and against an adversary who knows it?
 
 Noises at several severities, at fixed numbers and by policies; PGD at every lambda, evaluated at every lambda; Square
-and random noise at every lambda.
+and random noise at every lambda. Or the published experiment alone: the noises at its levels too, and no attack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import unknown
-from ..specs import LambdaSpec, ModelSpec, decimal_text, parse_lambdas
+from ..specs import SEVERITIES, LambdaSpec, ModelSpec, decimal_text, parse_lambdas
+from ..specs.lambdas import PUBLISHED_LEVELS
 
 NOISES = "noise"
-POLICIES = "calibrated,label-free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +29,22 @@ class Budget:
         calibration: training images that a policy is fitted on.
         warm_start: PGD at each lambda also begins at its neighbour's perturbations.
         cheap: only the diagnostics that cost a few passes a sample.
+        policies: what else chooses lambda.
+        levels: of noises, asked beside the severities.
     """
 
     images: int
-    attacked: int
+    attacked: int = 0
     severities: tuple[int, ...]
     numbers: str
-    attack_numbers: str
-    steps: int
-    queries: int
+    attack_numbers: str = ""
+    steps: int = 0
+    queries: int = 0
     calibration: int
-    warm_start: bool
-    cheap: bool
+    warm_start: bool = False
+    cheap: bool = True
+    policies: str = "calibrated,label-free"
+    levels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 NAMES = ("small", "standard", "full")
@@ -60,15 +64,32 @@ BUDGETS: Mapping[str, Budget] = MappingProxyType(
     {name: Budget(**{key: row[k] for key, row in _BUDGETS.items()}) for k, name in enumerate(NAMES)}
 )
 
+PROTOCOLS: Mapping[str, Budget] = MappingProxyType(
+    {
+        "published": Budget(
+            images=10_000,
+            severities=SEVERITIES,
+            numbers="0.1:1.4:0.1",
+            calibration=200,
+            policies="oracle,calibrated,calibrated:published,calibrated:test-labels",
+            levels=PUBLISHED_LEVELS,
+        )
+    }
+)
+"""Experiments of papers: `published` is the noise experiment of SDNet's (Dai et al. 2022, section 4.3)."""
 
-def budget_named(name: str) -> Budget:
-    """The budget of that name; an InputError names the nearest."""
-    if name not in BUDGETS:
-        raise unknown("budget", name, BUDGETS)
-    return BUDGETS[name]
+
+def budget_named(name: str, protocol: str | None = None) -> Budget:
+    """The budget of that name, or what a paper's protocol takes in its place; an InputError names the nearest."""
+    known, what, wanted = (BUDGETS, "budget", name) if protocol is None else (PROTOCOLS, "protocol", protocol)
+    if wanted not in known:
+        raise unknown(what, wanted, known)
+    return known[wanted]
 
 
-def lambdas(models: Sequence[ModelSpec], numbers: str, scope: str = "stem") -> tuple[LambdaSpec, ...]:
+def lambdas(
+    models: Sequence[ModelSpec], numbers: str, policies: str, scope: str = "stem"
+) -> tuple[LambdaSpec, ...]:
     """The fixed numbers with every model's training lambda among them, in order, then the policies."""
     trained = [
         LambdaSpec(decimal_text(model.training_lambda))
@@ -76,4 +97,4 @@ def lambdas(models: Sequence[ModelSpec], numbers: str, scope: str = "stem") -> t
         if model.training_lambda is not None
     ]
     fixed = dict.fromkeys([*trained, *parse_lambdas(numbers, scope)])
-    return (*sorted(fixed, key=lambda lam: lam.fixed or 0.0), *parse_lambdas(POLICIES, scope))
+    return (*sorted(fixed, key=lambda lam: lam.fixed or 0.0), *parse_lambdas(policies, scope))

@@ -16,7 +16,7 @@ from ..answers.trust import UNCHECKED, UNTRUSTED
 from ..specs import Eps
 from ..wording import counted
 from .document import Section
-from .results import Lambda, distinct, is_oracle, lambda_text, shown_lambda
+from .results import Lambda, distinct, lambda_text, shown_lambda
 from .tables.comparisons import probability
 
 NEGLIGIBLE = 0.03
@@ -65,7 +65,11 @@ def evidences(
     rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
 ) -> Iterator[tuple[str, Evidence]]:
     """What each model is called, with the data set where there are several, and what is known of it."""
-    within = [one for one in compared if one.within and one.b.lam is not None]
+    within = [
+        one
+        for one in compared
+        if one.within and one.b.lam is not None and one.a.lam is not None and not one.a.lam.upper_bound
+    ]
     subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
     several = len({data for data, _, _ in subjects}) > 1
     for data, content, model in subjects:
@@ -221,7 +225,7 @@ def _oracle(evidence: Evidence) -> float | None:
     gains = [
         row.accuracy - trained[row.perturbation, row.n]
         for row in noises
-        if is_oracle(row.lam) and (row.perturbation, row.n) in trained
+        if row.lam is not None and row.lam.text == "oracle" and (row.perturbation, row.n) in trained
     ]
     return sum(gains) / len(gains) if gains else None
 
@@ -265,8 +269,8 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def points(share: float) -> str:
-    return f"{100 * share:.1f} points"
+def points(share: float, *, signed: bool = False) -> str:
+    return f"{100 * share:{'+' if signed else ''}.1f} points"
 
 
 def _listed(lambdas: Iterable[Lambda]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..answers.comparisons import comparisons
+from ..answers.published import published
 from ..answers.rivals import rivals
 from ..answers.rows import rows
 from ..answers.searches import convergence, optimality
@@ -23,6 +24,7 @@ from .reading import read_results
 from .results import Results
 from .tables import provenance
 from .tables.overview import everything
+from .tables.published import published_section
 
 READING = (
     "Accuracies are in per cent, each with its 95 % Wilson interval. n is the number of images. "
@@ -52,7 +54,7 @@ def build(
         _check_baseline(results, baseline)
     missed = rivals(snapshot)
     last = conclusion(found, compared, missed)
-    sections = [last] if last else []
+    sections = [*([last] if last else []), *published_section(published(snapshot))]
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
         sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)

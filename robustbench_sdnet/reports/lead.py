@@ -10,7 +10,7 @@ from ..answers.rows import Row
 from ..wording import counted
 from .conclusion import Evidence, answer, evidences, percent, points
 from .numbers import Estimate
-from .results import Results, distinct, eps_order, is_oracle, lambda_text
+from .results import Results, distinct, eps_order, lambda_text
 from .tables.overview import is_usual, overview
 
 NAMED = 3  # models that a sentence names
@@ -55,12 +55,13 @@ def _highest(results: Results, data: str) -> Iterator[str]:
     """The highest accuracy in each column of the overview."""
     sources = [r.source for r in results.of("corruption", data=data)]
     table = overview(results, data, sources[0] if sources else None)
-    oracles = [lambda_text(subject.lam) for subject in results.subjects(data) if is_oracle(subject.lam)]
+    lambdas = [subject.lam for subject in results.subjects(data)]
+    bounds = [lambda_text(lam) for lam in lambdas if lam is not None and lam.upper_bound]
     parts = []
     for column, name in enumerate(table.columns):
         found = [(row[column], row) for row in table.rows]
         numbers = [
-            (value, row) for value, row in found if isinstance(value, Estimate) and row[1] not in oracles
+            (value, row) for value, row in found if isinstance(value, Estimate) and row[1] not in bounds
         ]
         if numbers:
             best, row = max(numbers, key=lambda pair: pair[0].accuracy)

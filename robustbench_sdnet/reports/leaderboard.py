@@ -20,6 +20,7 @@ from ..planning.chains import chain_of, is_stage
 from ..reading.numbers import fraction, number
 from ..reading.structured import mapping, read_json
 from ..specs import AttackSpec, Perturbation
+from ..specs.lambdas import is_upper_bound
 from .document import Document, Item, Table
 from .numbers import Estimate, Missing
 from .writers import html, json
@@ -181,7 +182,7 @@ def _is_autoattack(spec: Perturbation) -> bool:
 def _measured(seen: Sequence[_Seen]) -> Iterator[Entry]:
     groups: dict[tuple[str, ...], list[_Seen]] = {}
     for one in seen:
-        if not one.who[3].endswith("oracle"):
+        if not is_upper_bound(one.who[3]):
             groups.setdefault(one.who, []).append(one)
     for (model, arch, data, lam, weights), own in groups.items():
         corrupted = [one.accuracy for one in own if one.kind == "corruption"]

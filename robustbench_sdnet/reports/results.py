@@ -206,12 +206,7 @@ def lambda_text(lam: Lambda) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:g}"
-    return f"{value} (upper bound)" if is_oracle(lam) else value
-
-
-def is_oracle(lam: Lambda) -> bool:
-    """Whether a lambda was chosen on the test labels."""
-    return lam is not None and lam.text == "oracle"
+    return f"{value} (upper bound)" if lam.upper_bound else value
 
 
 def is_named(lam: Lambda) -> bool:

@@ -61,6 +61,7 @@ def fit_policies(
     *,
     load: Callable[[ModelSpec], nn.Module],
     training_data: Callable[[], ImageData],
+    test_data: ImageData,
     folder: Path,
     device: str,
     count: int = CALIBRATION_IMAGES,
@@ -71,6 +72,7 @@ def fit_policies(
     Args:
         lambdas: numbers and policies; numbers are passed over.
         training_data: fetches the training split, called when a fit is needed.
+        test_data: the images that are asked, for a policy that is drawn on their labels and says so.
         count: how many training images a fit looks at.
         folder: where fits are kept, JSON and picture, by the hash of what they were made from.
         on_fit: called before a fit that takes time, and after each of its steps.
@@ -81,7 +83,7 @@ def fit_policies(
     found: dict[Key, tuple[LambdaSpec, Policy]] = {}
     for lam in (lam for lam in lambdas if lam.fixed is None):
         for model in (model for model in models if model.has_lambda):
-            data, started = training_data(), time.monotonic()
+            data, started = test_data if lam.upper_bound else training_data(), time.monotonic()
 
             def step(
                 done: int,

@@ -65,6 +65,7 @@ class Ready:
             lambdas,
             load=self.worker.model,
             training_data=self._training_data,
+            test_data=self.data,
             folder=folder,
             device=self.worker.device,
             count=self.setting.calibration_images,

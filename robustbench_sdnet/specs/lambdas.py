@@ -12,6 +12,16 @@ from .ranges import decimal_text, parse_numbers, parts
 LAMBDAS = tuple(round(0.1 * step, 1) for step in range(1, 15))
 """The published sweep: 0.1 to 1.4 in steps of 0.1."""
 
+PUBLISHED_LEVELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {
+        "gaussian_noise": tuple(round(0.02 * k, 2) for k in range(1, 11)),
+        "shot_noise": tuple(float(60 - 6 * k) for k in range(10)),
+        "speckle_noise": tuple(round(0.1 * k, 1) for k in range(1, 7)),
+        "salt_and_pepper": tuple(round(0.03 * k, 2) for k in range(1, 10)),
+    }
+)
+"""The published noise levels, in the units of `corruptions.corrupt(level=...)`."""
+
 CRITERIA: Mapping[str, str] = MappingProxyType(
     {
         "noise": "threshold in proportion to the image's estimated noise level",
@@ -25,9 +35,11 @@ CALIBRATIONS: Mapping[str, str] = MappingProxyType(
         "residual": "the line in the stem's residual that is right most often on corrupted training images",
         "noise": "the same in the image's estimated noise level",
         "published": "a line through the mean residual and the best lambda of every noise level",
+        "test-labels": "that line as it was published, drawn on the test images and their labels: an upper bound",
     }
 )
 DEFAULT_CALIBRATION = "residual"
+ON_TEST_LABELS = "test-labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +142,11 @@ def parse_policy(text: str) -> PolicyName:
     return PolicyName(name, detail=chosen)
 
 
+def is_upper_bound(text: str) -> bool:
+    """Whether a policy, as records name it, is chosen on test labels, so that its accuracy is no result."""
+    return text.rpartition(":")[2] in ("oracle", ON_TEST_LABELS)
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)
@@ -159,6 +176,11 @@ class LambdaSpec:
     def fixed(self) -> float | None:
         """The number, or None for a policy."""
         return None if self.text[:1].isalpha() else float(self.text)
+
+    @property
+    def upper_bound(self) -> bool:
+        """Whether it was chosen on the test labels, so that its accuracy is a bound that nobody can deploy."""
+        return is_upper_bound(self.text)
 
 
 def parse_lambdas(text: str, scope: str = "stem") -> tuple[LambdaSpec, ...]:

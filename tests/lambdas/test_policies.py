@@ -158,7 +158,7 @@ def test_calibrated_follows_its_line_a_sample_or_a_batch(model, images):
     assert float(batch[0]) == pytest.approx(float((0.05 + 2 * r.mean()).clamp(0.1, 1.4)), rel=1e-5)
     assert Calibrated(line(1.0, 9.0))(model, images).tolist() == pytest.approx([1.4] * len(images))
     assert Calibrated(line(2.0, 0.05)).identity() != Calibrated(line(2.0, 0.06)).identity()
-    assert len({Calibrated(line(2.0, 0.05), rule).identity() for rule in CALIBRATIONS}) == 3
+    assert len({Calibrated(line(2.0, 0.05), rule).identity() for rule in CALIBRATIONS}) == 4
     noise = Calibrated(line(2.0, 0.05), "noise")
     torch.testing.assert_close(noise(model, images), (0.05 + 2 * noise_level(model, images)).clamp(0.1, 1.4))
     with pytest.raises(InputError, match="Did you mean 'published'"):

@@ -293,6 +293,7 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
             lambdas,
             load=lambda spec: networks[spec.name],
             training_data=lambda: replace(images, pixels=images.pixels),
+            test_data=images,
             folder=folder,
             device="cpu",
             on_fit=fitted.append,

@@ -1,0 +1,201 @@
+"""The published noise experiment beside ours: SDNet's claim, number by number, and whether it holds in our own models.
+
+Published accuracies belong to other weights: they stand beside ours as information. What is tested is the gain that is
+claimed, paired on the same images: of lambda per sample over the training lambda in one model, and of a sparse coding
+stem over a plain one that was trained alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from types import MappingProxyType
+from typing import Any
+
+from ..specs import SEVERITIES
+from ..specs.lambdas import ON_TEST_LABELS
+from ..statistics import holm, wilson
+from .comparisons import Comparison, compared
+from .gathered import Answers, Question, Subject, gather
+from .right import Right, shared
+from .rows import lambda_value
+from .snapshot import Snapshot
+
+SOURCE = "Dai et al. 2022 (arXiv:2210.12945) on CIFAR-10-C, mean of five severities, as quoted by later work"
+NOISES = ("gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise")
+PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
+TRAINED = "0.1"
+_CLAIMED = MappingProxyType(
+    {
+        ("resnet18", None): (0.4443, 0.5788, 0.6216, 0.5172),
+        ("sdnet18", TRAINED): (0.5058, 0.6329, 0.6711, 0.5413),
+        ("sdnet18", PER_SAMPLE): (0.6492, 0.7113, 0.7142, 0.5748),
+    }
+)
+REPRODUCED, NOT_REPRODUCED, CANNOT_TELL = "reproduced", "not reproduced", "cannot tell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A model at a lambda under one noise, mean over the five severities.
+
+    Attributes:
+        accuracy, low, high: ours, with a 95 % interval over images.
+        published: the number in the paper for this architecture at this lambda on CIFAR-10; None where there is none.
+        upper_bound: chosen on test labels.
+    """
+
+    model: str
+    data: str
+    noise: str
+    lam: float | str | None
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    published: float | None
+    upper_bound: bool
+
+    def record(self) -> dict[str, Any]:
+        """As one flat dictionary."""
+        return {**asdict(self), "source": SOURCE if self.published is not None else ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A published gain under one noise, and ours.
+
+    Attributes:
+        found: the paired test behind ours, corrected over the four noises.
+        published: the gain in the paper, of SDNet-18 on CIFAR-10.
+    """
+
+    noise: str
+    found: Comparison
+    published: float
+
+    @property
+    def verdict(self) -> str:
+        """Reproduced: a significant gain whose interval reaches half of the published one; not reproduced: an interval
+        that ends below that half; else cannot tell."""
+        if self.found.high < self.published / 2:
+            return NOT_REPRODUCED
+        return REPRODUCED if self.found.gains else CANNOT_TELL
+
+    def record(self) -> dict[str, Any]:
+        """As one flat dictionary."""
+        return {**self.found.record(), "published_gain": self.published, "verdict": self.verdict}
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The whole experiment: every number beside the paper's, and what is claimed."""
+
+    numbers: tuple[Beside, ...]
+    claims: tuple[Claim, ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Numbers, then claims, as flat dictionaries."""
+        return [*(one.record() for one in self.numbers), *(one.record() for one in self.claims)]
+
+
+def published(store: Snapshot) -> Published:
+    """The experiment as far as a store holds it; empty where no model was asked by the published line."""
+    numbers: list[Beside] = []
+    claims: list[Claim] = []
+    for sides in _experiments(gather(store.exact)):
+        numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]
+        claims += _claims(sides)
+    return Published(tuple(numbers), tuple(claims))
+
+
+Severities = Mapping[Question, Right]  # the five of one noise
+Sides = Mapping[tuple[str, Subject], Severities]
+
+
+def _experiments(answers: Answers) -> Iterator[Sides]:
+    """By data set and origin: each noise and subject with all five severities, where anyone has the published line."""
+    places: dict[tuple[str, str, str], dict[tuple[str, Subject], dict[Question, Right]]] = {}
+    for asked, found in answers.items():
+        if asked.perturbation in NOISES and asked.severity in SEVERITIES:
+            place = places.setdefault((asked.data, asked.content, asked.source), {})
+            for subject, right in found.items():
+                place.setdefault((asked.perturbation, subject), {})[asked] = right
+    for place in places.values():
+        whole = {key: every for key, every in place.items() if len(every) == len(SEVERITIES)}
+        if any(_is_per_sample(subject) for _, subject in whole):
+            yield dict(sorted(whole.items(), key=_order))
+
+
+def _order(side: tuple[tuple[str, Subject], Severities]) -> tuple[Any, ...]:
+    (noise, subject), _ = side
+    fixed = None if subject.lam is None else subject.lam.fixed
+    return (
+        subject.model.name,
+        subject.model.key,
+        math.inf if fixed is None else fixed,
+        subject.name,
+        NOISES.index(noise),
+    )
+
+
+def _is_per_sample(subject: Subject) -> bool:
+    return subject.lam is not None and (subject.lam.text, subject.lam.scope) == (PER_SAMPLE, "stem")
+
+
+def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
+    asked, lam = next(iter(every)), subject.lam
+    ids = shared(every.values())
+    intervals = [wilson(int(right.at(ids).sum()), len(ids)) for right in every.values()]
+    row = None
+    if "cifar10" in asked.data and "cifar100" not in asked.data and (lam is None or lam.scope == "stem"):
+        row = _CLAIMED.get((subject.model.arch, None if lam is None else lam.text))
+    return Beside(
+        model=subject.model.name,
+        data=asked.data,
+        noise=noise,
+        lam=lambda_value(lam),
+        n=len(ids),
+        accuracy=fmean(right.at(ids).mean() for right in every.values()) if len(ids) else math.nan,
+        low=fmean(low for low, _ in intervals),
+        high=fmean(high for _, high in intervals),
+        published=row and row[NOISES.index(noise)],
+        upper_bound=lam is not None and lam.upper_bound,
+    )
+
+
+def _claims(sides: Sides) -> Iterator[Claim]:
+    """Lambda per sample over the training lambda of one model, then a sparse stem over its plain relative."""
+    subjects = list(dict.fromkeys(subject for _, subject in sides))
+    trained = [subject for subject in subjects if subject.is_default]
+    per_sample = _gain(("sdnet18", PER_SAMPLE), ("sdnet18", TRAINED))
+    for base in trained:
+        for one in subjects:
+            if one.model == base.model and one.lam and one.lam.text.startswith("calibrated"):
+                yield from _claim(sides, one, base, per_sample)
+    for one in trained:
+        for base in trained:
+            if one.model.arch != base.model.arch == one.model.arch.replace("sdnet", "resnet"):
+                yield from _claim(sides, one, base, _gain(("sdnet18", TRAINED), ("resnet18", None)))
+
+
+def _gain(better: tuple[str, str | None], base: tuple[str, str | None]) -> tuple[float, ...]:
+    return tuple(round(a - b, 4) for a, b in zip(_CLAIMED[better], _CLAIMED[base], strict=True))
+
+
+def _claim(sides: Sides, one: Subject, base: Subject, gains: Sequence[float]) -> Iterator[Claim]:
+    """One claim under each noise that both sides were asked; p values corrected over these."""
+    tests: dict[str, Comparison] = {}
+    for noise in NOISES:
+        if (noise, one) in sides and (noise, base) in sides:
+            ours, theirs = sides[noise, one], sides[noise, base]
+            both = [(ours[asked], theirs[asked]) for asked in ours if asked in theirs]
+            asked = replace(next(iter(ours)), kind="mean", severity=None)
+            if len(both) == len(SEVERITIES):
+                tests[noise] = compared(asked, (one, base), both)
+    for (noise, test), p in zip(tests.items(), holm([test.p for test in tests.values()]), strict=True):
+        yield Claim(
+            noise=noise, found=replace(test, p_corrected=float(p)), published=gains[NOISES.index(noise)]
+        )

@@ -1,0 +1,109 @@
+"""The published experiment: every number beside the paper's, and what is claimed decided by paired tests."""
+
+from dataclasses import replace
+
+import pytest
+
+from robustbench_sdnet.answers.comparisons import difference_interval
+from robustbench_sdnet.answers.published import CANNOT_TELL, NOISES, NOT_REPRODUCED, REPRODUCED, published
+from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.planning.questions import corruption_specs
+from robustbench_sdnet.specs import DataSpec, LambdaSpec
+
+from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
+
+CIFAR10 = DataSpec(name="cifar10", source="cifar10", split="test", content="c" * 64)
+SDNET18, RESNET18 = replace(SDNET, arch="sdnet18"), replace(RESNET, arch="resnet18")
+LINE = LambdaSpec("calibrated:test-labels", fit="f")
+
+
+def _answers(model, lam, counts, n=100, noises=NOISES, data=CIFAR10):
+    """`counts`: right answers under each noise, the same at every severity."""
+    for noise, count in zip(noises, counts, strict=True):
+        for spec in corruption_specs(noise, (1, 2, 3, 4, 5)):
+            asked = replace(cell(spec, model=SDNET), model=model, lam=lam, data=data)
+            yield asked, right(count, n)
+
+
+def _published(tmp_path, *answers):
+    with made_store(tmp_path, [pair for every in answers for pair in every]) as store:
+        return published(Snapshot.read(store))
+
+
+def test_each_number_stands_beside_the_papers(tmp_path):
+    found = _published(
+        tmp_path,
+        _answers(SDNET18, LOW, (50, 60, 70, 40)),
+        _answers(SDNET18, LINE, (64, 61, 69, 40)),
+        _answers(RESNET18, None, (44, 57, 62, 51)),
+        _answers(SDNET18, LambdaSpec("0.5"), (1, 2, 3, 4)),
+    )
+    seen = {(one.model, one.lam, one.noise): one for one in found.numbers}
+    gaussian = seen["sdnet", 0.1, "gaussian_noise"]
+    assert (gaussian.accuracy, gaussian.published, gaussian.n) == (0.5, 0.5058, 100)
+    assert gaussian.low == pytest.approx(0.4038, abs=1e-4), "Wilson, 50 of 100"
+    table = {
+        (model, lam): [seen[model, lam, noise].published for noise in NOISES]
+        for model, lam in {key[:2] for key in seen}
+    }
+    assert table == {
+        ("resnet", None): [0.4443, 0.5788, 0.6216, 0.5172],
+        ("sdnet", 0.1): [0.5058, 0.6329, 0.6711, 0.5413],
+        ("sdnet", "calibrated:test-labels"): [0.6492, 0.7113, 0.7142, 0.5748],
+        ("sdnet", 0.5): [None] * 4,
+    }
+    assert {one.lam for one in found.numbers if one.upper_bound} == {"calibrated:test-labels"}
+
+
+def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
+    # Of 400 images the line wins 60 of Gaussian noise (15 points; the paper 14.3), 4 of shot (1 point; 7.8),
+    # loses 40 of speckle, and of impulse wins 6 (1.5 points; 3.4): too few to tell.
+    found = _published(
+        tmp_path,
+        _answers(SDNET18, LOW, (200, 200, 200, 200), n=400),
+        _answers(SDNET18, LINE, (260, 204, 160, 206), n=400),
+    )
+    claims = {one.noise: one for one in found.claims}
+    assert [claims[noise].published for noise in NOISES] == [0.1434, 0.0784, 0.0431, 0.0335]
+    verdicts = [claims[noise].verdict for noise in NOISES]
+    assert verdicts[:3] == [REPRODUCED, NOT_REPRODUCED, NOT_REPRODUCED]
+    impulse = claims["impulse_noise"].found
+    # Six flips one way: two-sided exact 2 * (1/2)^6; Holm over four: others are 2*(1/2)^60, 2*(1/2)^40, 2*(1/2)^4.
+    assert impulse.p == pytest.approx(2 / 64)
+    assert impulse.p_corrected == pytest.approx(2 * 2 / 64)
+    low, high = difference_interval(right(206, 400).astype(float) - right(200, 400))
+    assert (impulse.low, impulse.high) == (low, high)
+    assert high > 0.0335 / 2
+    assert verdicts[3] == CANNOT_TELL
+
+
+def test_a_sparse_stem_is_compared_with_its_plain_relative_alone(tmp_path):
+    found = _published(
+        tmp_path,
+        _answers(SDNET18, LOW, (90, 90, 90, 90)),
+        _answers(SDNET18, LINE, (90, 90, 90, 90)),
+        _answers(RESNET18, None, (50, 50, 50, 50)),
+        _answers(replace(RESNET, name="other", weights="d" * 64), None, (50, 50, 50, 50)),
+    )
+    pairs = {
+        (one.found.a.name, one.found.b.name): one.published for one in found.claims if one.noise == NOISES[0]
+    }
+    assert pairs == {
+        ("sdnet @ calibrated:test-labels", "sdnet @ 0.1"): 0.1434,
+        ("sdnet @ 0.1", "resnet"): 0.0615,
+    }
+    assert all(one.verdict == REPRODUCED for one in found.claims if one.found.b.model == RESNET18)
+
+
+def test_other_data_has_no_published_numbers_and_half_an_experiment_is_none(tmp_path):
+    digits = replace(CIFAR10, name="digits", source="digits")
+    found = _published(tmp_path, *(_answers(SDNET18, lam, (5,) * 4, data=digits) for lam in (LOW, LINE)))
+    assert {one.published for one in found.numbers} == {None}
+    folder = tmp_path / "half"
+    folder.mkdir()
+    half = [
+        pair
+        for pair in _answers(SDNET18, LINE, (5,), noises=NOISES[:1])
+        if pair[0].perturbation.severity != 3
+    ]
+    assert _published(folder, half, _answers(SDNET18, LOW, (5,) * 4)).numbers == ()
