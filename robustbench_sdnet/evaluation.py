@@ -114,8 +114,7 @@ class Study:
         records: one dictionary an answer, the fields of `answers.records.FIELDS`.
         comparisons: exact paired tests between models and lambdas, as the report prints them.
         rivals: what other perturbations of the same ball broke that the direct attack left.
-        conclusion: `question` ("noise", "adversary", "masking", "published") and `answer`, a sentence drawn from the
-            numbers alone.
+        conclusion: `question` ("noise", "adversary", "masking", "published") and `answer`, from the numbers alone.
         failed: by name why models gave no answers, or not all.
         published: of the published experiment, each number beside the paper's and each claimed gain beside ours.
         reports: the files that were written; none unless they were asked for.
@@ -165,8 +164,9 @@ def study(
 
     setting = Setting(models=models, data=data or data_of(models), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
-    chosen = budget_named(budget, protocol)
-    return run_study(setting, chosen, budgets, norm=norm, seed=seed, scope=lambda_scope)
+    return run_study(
+        setting, budget_named(budget, protocol), budgets, norm=norm, seed=seed, scope=lambda_scope
+    )
 
 
 def run_study(
@@ -192,7 +192,7 @@ def run_study(
     from .answers.rows import rows
     from .answers.snapshot import Snapshot
     from .diagnostics.of_study import Watching, answer_study
-    from .reports import report
+    from .reports import study_files
     from .reports.conclusion import sentences
     from .reports.tables.published import sentences as claimed
 
@@ -211,20 +211,15 @@ def run_study(
     missed = [one for one in rivals(snapshot) if one.model in models and one.content in data]
     beside = published(own)
     said = [*sentences(found, compared, missed), *(("published", text) for text in claimed(beside.claims))]
-    answers = [{"question": asked, "answer": text} for asked, text in said]
-    written = []
-    if output is not False:
-        folder = snapshot.folder if output is True else output
-        for kind, name in (("markdown", "study.md"), ("html", "study.html")):
-            written.append(str(report(snapshot, kind, output=folder / name)))
+    folder = snapshot.folder if output is True else output
     return Study(
         flat(found),
         [one.record() for one in compared],
         [one.record() for one in missed],
-        answers,
+        [{"question": asked, "answer": text} for asked, text in said],
         dict(failed),
         beside.records(),
-        tuple(written),
+        study_files(snapshot, folder) if folder else (),
     )
 
 

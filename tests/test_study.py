@@ -129,7 +129,7 @@ def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkey
 
 
 def test_a_protocol_says_itself_what_it_asks(model_file):
-    with pytest.raises(InputError, match=r"published says itself what it asks. Leave out --budget"):
+    with pytest.raises(InputError, match=r"protocol says itself what it asks. Leave out --budget"):
         CliRunner().invoke(
             cli,
             ["study", str(model_file), "--protocol", "published", "--budget", "small"],

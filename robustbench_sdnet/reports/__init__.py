@@ -14,7 +14,7 @@ from .formats import FORMATS, Format, Options
 if TYPE_CHECKING:
     from ..store.store import Store
 
-__all__ = ["FORMATS", "Format", "report"]
+__all__ = ["FORMATS", "Format", "report", "study_files"]
 
 
 def report(
@@ -59,3 +59,9 @@ def report(
     if chosen.is_data and output is None and isinstance(content, str):
         return content
     return write_whole(target, content)
+
+
+def study_files(snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
+    """Write study.md and study.html into a folder; their paths."""
+    names = {"markdown": "study.md", "html": "study.html"}
+    return tuple(str(report(snapshot, kind, output=folder / name)) for kind, name in names.items())
