@@ -12,8 +12,6 @@ from ..errors import InputError
 from ..planning.setting import PICTURES
 from ..specs import DEFAULT_STORE
 
-LEADERBOARD, BUNDLE = "leaderboard", "bundle"
-
 
 @click.command(no_args_is_help=True)
 @click.argument("to", metavar="to")
@@ -74,22 +72,8 @@ def report(
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
-    if format_name == LEADERBOARD:
-        from ..reports.leaderboard import leaderboard
-
-        say(f"Wrote {leaderboard(stores, output or Path('leaderboard.html'))}")
-        return
-    if len(stores) > 1:
-        raise InputError(
-            f"A report as {format_name} is of one store. Give --store once, or ask for {LEADERBOARD}."
-        )
-    if format_name == BUNDLE:
-        from ..reports.bundle import bundle
-
-        say(f"Wrote {bundle(stores[0], output or Path('bundle'))}")
-        return
     written = write(
-        stores[0],
+        stores,
         format_name,
         output=output,
         baseline=baseline,

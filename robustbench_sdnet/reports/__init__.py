@@ -1,7 +1,8 @@
-"""Reports: what a store says as Markdown, a web page, LaTeX, CSV, JSON or a table of images. Needs no torch."""
+"""Reports: what stores say as Markdown, a web page, LaTeX, CSV, JSON, and whatever else `FORMATS` has a row for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from ..files import write_whole
 from ..specs import DEFAULT_STORE
-from .formats import FORMATS, Format, Options
+from .formats import FORMATS, Format, Options, Sources
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -18,7 +19,7 @@ __all__ = ["FORMATS", "Format", "report", "study_files"]
 
 
 def report(
-    store: str | Store | Snapshot = DEFAULT_STORE,
+    store: str | Store | Snapshot | Sequence[str | Store | Snapshot] = DEFAULT_STORE,
     to: str = "markdown",
     *,
     output: str | Path | None = None,
@@ -29,10 +30,11 @@ def report(
     """Write the report of a store. Two reports of the same answers are equal, byte for byte.
 
     Args:
-        store: an open result store, its URL, or a snapshot of it.
+        store: an open result store, its URL, or a snapshot of it; a leaderboard is of several, by URL.
         to: one of `FORMATS`.
         output: the file to write. Without it csv and json are returned as text; everything else goes to `report.*`
-            beside the store, pictures into a folder `report-files` beside that.
+            beside the store, pictures into a folder `report-files` beside that, but a bundle into `bundle` and a
+            leaderboard to `leaderboard.html` in the working directory.
         baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
         with_cost: add seconds, memory, device and versions. They differ from run to run.
         with_pictures: a folder that `sdnet-bench visualize` wrote, whose pictures of the report's models are taken in.
@@ -52,11 +54,14 @@ def report(
         raise InputError(f"A baseline changes nothing in {to}, which holds accuracies alone. Leave it out.")
     if with_pictures is not None and chosen.is_data:
         raise InputError(f"{to} holds no pictures. Write: sdnet-bench report to html --with-pictures")
-    snapshot = Snapshot.read(store)
-    target = Path(output) if output is not None else snapshot.folder / f"report{chosen.ending}"
+    of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
+    if len(of.stores) != 1 and not chosen.of_several:
+        raise InputError(f"A report as {to} is of one store. Give --store once, or ask for leaderboard.")
+    stem = chosen.stem or of.snapshot.folder / "report"
+    target = Path(f"{stem}{chosen.ending}" if output is None else output)
     pictures = None if with_pictures is None else Path(with_pictures)
-    content = chosen.render(snapshot, Options(target, baseline, with_cost, pictures))
-    if chosen.is_data and output is None and isinstance(content, str):
+    content = chosen.render(of, Options(target, baseline, with_cost, pictures))
+    if isinstance(content, Path) or (chosen.is_data and output is None and isinstance(content, str)):
         return content
     return write_whole(target, content)
 

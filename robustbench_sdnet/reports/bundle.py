@@ -9,12 +9,13 @@ from importlib import metadata
 from pathlib import Path
 
 from ..answers.copying import copy_store
+from ..answers.records import records
 from ..answers.snapshot import Snapshot
 from ..errors import InputError
 from ..files import write_whole
-from . import report
 from .content import build
 from .plots import style
+from .writers import csv, html, json as json_writer
 
 
 def bundle(store: str, folder: str | Path) -> Path:
@@ -29,9 +30,12 @@ def bundle(store: str, folder: str | Path) -> Path:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is not empty. Name a new folder with --output.")
     snapshot = Snapshot.read(store)
-    for to, name in (("html", "report.html"), ("csv", "results.csv"), ("json", "results.json")):
-        report(snapshot, to, output=target / name)
-    for figure in build(snapshot).figures:
+    document, found = build(snapshot), records(snapshot)
+    page = html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
+    write_whole(target / "report.html", page)
+    write_whole(target / "results.csv", csv.render(found))
+    write_whole(target / "results.json", json_writer.render(found))
+    for figure in document.figures:
         write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
         write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
     write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")

@@ -1,21 +1,49 @@
-"""Report formats, one row each: what a snapshot becomes in a file."""
+"""Report formats, one row each: what stores become in a file or a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..answers.records import Record, records
 from ..answers.snapshot import Snapshot
+from ..errors import InputError
 from ..files import write_whole
+from .bundle import bundle
 from .content import build
 from .document import Document, Figure
+from .leaderboard import leaderboard
 from .plots import style
 from .writers import csv, html, json, latex, markdown, outcomes
 
+if TYPE_CHECKING:
+    from ..store.store import Store
+
 Pictures = Callable[[Figure], str]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a report is of: open stores, their URLs, or snapshots."""
+
+    stores: Sequence[str | Store | Snapshot]
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The one store, read when it is first asked for."""
+        return Snapshot.read(self.stores[0])
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the stores are; an InputError for one that is given open or read."""
+        urls = [store for store in self.stores if isinstance(store, str)]
+        if len(urls) < len(self.stores):
+            raise InputError("Name the stores of this report by their URLs.")
+        return urls
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +69,37 @@ class Format:
 
     Attributes:
         ending: of its file.
-        render: what stands in it.
+        render: what stands in it, or the path where it lies already.
         is_data: for other programs: it goes to the terminal unless a file is named, and takes no baseline.
+        stem: of what lies in the working directory unless another place is named; without one it is `report` beside
+            the store.
+        of_several: may be of more than one store.
     """
 
     ending: str
-    render: Callable[[Snapshot, Options], str | bytes]
+    render: Callable[[Sources, Options], str | bytes | Path]
     is_data: bool = False
+    stem: str = ""
+    of_several: bool = False
 
 
 def _document(
     render: Callable[[Document, Pictures], str], picture: Callable[[Figure, Path], str]
-) -> Callable[[Snapshot, Options], str]:
+) -> Callable[[Sources, Options], str]:
     """A format for readers: the document as text, and each figure as what `picture` makes of it."""
 
-    def rendered(snapshot: Snapshot, options: Options) -> str:
+    def rendered(of: Sources, options: Options) -> str:
         document = build(
-            snapshot, baseline=options.baseline, with_cost=options.with_cost, pictures=options.pictures
+            of.snapshot, baseline=options.baseline, with_cost=options.with_cost, pictures=options.pictures
         )
         return render(document, lambda figure: picture(figure, options.target))
 
     return rendered
 
 
-def _data(render: Callable[[Sequence[Record]], str]) -> Callable[[Snapshot, Options], str]:
+def _data(render: Callable[[Sequence[Record]], str]) -> Callable[[Sources, Options], str]:
     """A format for programs: the records as text."""
-    return lambda snapshot, options: render(records(snapshot, with_cost=options.with_cost))
-
-
-def _inline(figure: Figure, _: Path) -> str:
-    return style.to_svg(figure.draw(), figure.name)
+    return lambda of, options: render(records(of.snapshot, with_cost=options.with_cost))
 
 
 def _beside(ending: str, draw: Callable[[Figure], bytes]) -> Callable[[Figure, Path], str]:
@@ -89,14 +118,21 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "markdown": Format(
             ".md", _document(markdown.render, _beside(".png", lambda figure: style.to_png(figure.draw())))
         ),
-        "html": Format(".html", _document(html.render, _inline)),
+        "html": Format(
+            ".html", _document(html.render, lambda figure, _: style.to_svg(figure.draw(), figure.name))
+        ),
         "latex": Format(
             ".tex", _document(latex.render, _beside(".pdf", lambda figure: style.to_pdf(figure.draw())))
         ),
         "csv": Format(".csv", _data(csv.render), is_data=True),
         "json": Format(".json", _data(json.render), is_data=True),
-        "outcomes": Format(
-            outcomes.ENDING, lambda snapshot, options: outcomes.render(snapshot, options.target)
+        "outcomes": Format(outcomes.ENDING, lambda of, options: outcomes.render(of.snapshot, options.target)),
+        "leaderboard": Format(
+            ".html",
+            lambda of, options: leaderboard(of.urls, options.target),
+            stem="leaderboard",
+            of_several=True,
         ),
+        "bundle": Format("", lambda of, options: bundle(of.urls[0], options.target), stem="bundle"),
     }
 )

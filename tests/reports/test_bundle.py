@@ -7,6 +7,7 @@ import json
 import pytest
 
 from robustbench_sdnet.cli import main
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.store.store import Store
 
@@ -46,3 +47,5 @@ def test_a_bundle_is_read_again_to_the_same_bytes(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["report", "to", "bundle", "--store", url, "--output", str(folder)])
     assert "is not empty" in capsys.readouterr().err
+    with Store(url) as store, pytest.raises(InputError, match="by their URLs"):
+        report(store, "bundle", output=tmp_path / "open")
