@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,28 @@ def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterat
         state["buffer_pos"], state["has_uint32"], state["uinteger"] = 4, 0, 0
         bits.state = state
         yield generator
+
+
+@contextmanager
+def seeded(seed: int, stream: str, device: str = "cpu") -> Iterator[None]:
+    """The global generators of torch, NumPy and Python set by a seed and a named stream, and put back after.
+
+    For code of others that draws from them; ours never does.
+    """
+    import torch
+
+    key = stream_key(seed, stream)
+    devices = [device] if device.startswith("cuda") else []
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(key % 2**63)
+            np.random.seed(key % 2**32)
+            random.seed(key)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
 
 
 def _key(stream: int, sample_id: int) -> NDArray[np.uint64]:

@@ -42,6 +42,7 @@ def records(store: str | Store | Snapshot) -> pd.DataFrame:
         `stored_as`: only where corrupted images were stored as JPEG before they were shown.
         `flip_probability`, `top5_distance`: only where the store holds a sequence, whose `accuracy` is the share of
         images that are right on every frame.
+        `draws`, `protocol`: only where a model is randomised: fresh draws an image, and how they count.
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.
@@ -72,6 +73,7 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
         `residual`: |x - A z|^2 of the stem at the training lambda; NaN without CSC layers (float32).
         `distance`: norm of a minimal-norm attack's perturbation; NaN elsewhere (float32).
         `cell`: id of the answered cell.
+        `hits`: only where a model is randomised: how many of its fresh draws are right (Int64).
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.
@@ -89,6 +91,12 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
         columns[name] = np.concatenate([getattr(one.outcome, array) for one in answered])
     columns["cell"] = pd.Categorical(named["cell"]).repeat(counts)
     table: pd.DataFrame = pd.DataFrame(columns, columns=[*named.columns[:-1], *_ARRAYS, "cell"])
+    if any(one.outcome.hits is not None for one in answered):
+        hits = [
+            one.outcome.hits if one.outcome.hits is not None else [pd.NA] * len(one.outcome)
+            for one in answered
+        ]
+        table["hits"] = pd.array([value for part in hits for value in part], dtype="Int64")
     return table
 
 

@@ -28,6 +28,7 @@ TABLE_FIELDS = (
     "table",
 )  # only in stores that hold corruptions with parameters other than CIFAR's for 32x32 images
 STORED_FIELDS = ("stored_as",)  # only in stores that hold corrupted images that were stored as JPEG
+REPEATED_FIELDS = ("draws", "protocol")  # only in stores that hold answers of a randomised model
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
 
 
@@ -44,7 +45,8 @@ def records(
     units of eps, None for everything else and where less than half of the images were broken. Where a corruption with
     other parameters than CIFAR's at 32x32 is among them, every record has `TABLE_FIELDS`: the parameter set. Where a
     sequence is among them, every record has `STABILITY_FIELDS`; a sequence's accuracy is the share of images that are
-    right on every frame.
+    right on every frame. Where a randomised model is among them, every record has `REPEATED_FIELDS`: fresh draws
+    an image, and how they count.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
@@ -65,6 +67,7 @@ def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:
     named = any(_table(row) for row in kept)
     stored = any(_stored(row) for row in kept)
     followed = any(row.stability is not None for row in kept)
+    drawn = any(row.model.repeats for row in kept)
     return [
         {
             **_record(row),
@@ -72,6 +75,7 @@ def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:
             **({"table": _table(row)} if named else {}),
             **({"stored_as": _stored(row)} if stored else {}),
             **(_stability(row) if followed else {}),
+            **(_repeats(row) if drawn else {}),
             **(_cost(row) if with_cost else {}),
         }
         for row in kept
@@ -114,6 +118,11 @@ def _stored(row: Row) -> str | None:
 def _stability(row: Row) -> Record:
     found = row.stability
     return {name: found and getattr(found, name).value for name in STABILITY_FIELDS}
+
+
+def _repeats(row: Row) -> Record:
+    repeats = row.model.repeats
+    return {name: getattr(repeats, name, None) for name in REPEATED_FIELDS}
 
 
 def _median(row: Row) -> float | None:

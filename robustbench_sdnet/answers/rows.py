@@ -27,7 +27,7 @@ class Row:
 
     Attributes:
         kind: one of `KINDS`.
-        right, n: images that are right, of so many.
+        right, n: images that are right, of so many; of a randomised model's mean of draws, what they count together.
         verdict: trusted, untrusted or unchecked.
         findings: of the diagnostics that the verdict comes from.
         cells: ids of the cells it is made of; several for a worst case and an oracle.
@@ -42,7 +42,7 @@ class Row:
     lam: LambdaSpec | None
     lam_attack: LambdaSpec | None
     precision: str
-    right: int
+    right: float
     n: int
     verdict: str
     cost: Cost
@@ -156,7 +156,7 @@ def _row(answered: Answered, gradients: int, silent: int) -> Row:
         lam=cell.lam,
         lam_attack=cell.lam_attack if isinstance(cell.perturbation, AttackSpec) else None,
         precision=cell.precision,
-        right=int(outcome.right.sum()),
+        right=_right(answered),
         n=len(outcome),
         verdict=trust(answered.verdicts, gradients, silent),
         cost=answered.cost,
@@ -165,6 +165,13 @@ def _row(answered: Answered, gradients: int, silent: int) -> Row:
         distances=of_outcome(cell, outcome),
         stability=stability_of(cell, outcome),
     )
+
+
+def _right(answered: Answered) -> float:
+    repeats, outcome = answered.cell.model.repeats, answered.outcome
+    if repeats is None or outcome.hits is None:
+        return int(outcome.right.sum())
+    return float(repeats.credit(outcome.hits).sum())
 
 
 Pair = tuple[Answered, Row]

@@ -31,6 +31,8 @@ def run(
     batch_size: int | None = None,
     early_stop: bool = True,
     start: Tensor | None = None,
+    answers: int | None = None,
+    protocol: str = "mean",
 ) -> AttackResult:
     """Run the attack `name`: native, "torchattacks:NAME" or "foolbox:NAME".
 
@@ -69,6 +71,8 @@ def run(
         precision=precision,
         batch_size=batch_size,
         early_stop=early_stop,
+        answers=answers,
+        protocol=protocol,
         **extra,
     )
     return cast("AttackResult", result)

@@ -36,6 +36,7 @@ class AttackInfo:
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
         choices: the values that a text option may have.
         starts: it can begin at given points.
+        later: options that came after answers were stored: at their defaults no part of what identifies an attack.
     """
 
     name: str
@@ -48,6 +49,7 @@ class AttackInfo:
     minimal_norm: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     starts: bool = False
+    later: tuple[str, ...] = ()
 
 
 def _native(
@@ -60,6 +62,7 @@ def _native(
     choices: Mapping[str, tuple[str, ...]] | None = None,
     minimal_norm: bool = False,
     starts: bool = False,
+    later: tuple[str, ...] = (),
     **params: Value,
 ) -> AttackInfo:
     return AttackInfo(
@@ -73,6 +76,7 @@ def _native(
         choices=choices or {},
         minimal_norm=minimal_norm,
         starts=starts,
+        later=later,
     )
 
 
@@ -85,15 +89,25 @@ _LIST = (
         "pgd:pgd",
         "projected gradient steps on the cross-entropy",
         starts=True,
+        later=("eot",),
         steps=20,
         step_size=None,
         random_start=True,
         restarts=1,
+        eot=1,
     ),
     _native("noise", "noise:noise", "random noise of the same eps", kind="noise", draws=1),
     _native("apgd-ce", "apgd:apgd_ce", "auto-PGD on the cross-entropy", steps=100, restarts=1, eot=1),
     _native("apgd-dlr", "apgd:apgd_dlr", "auto-PGD on the logit ratio", steps=100, restarts=1, eot=1),
-    _native("apgd-t", "apgd:apgd_t", "auto-PGD on the targeted DLR loss", steps=100, targets=9),
+    _native(
+        "apgd-t",
+        "apgd:apgd_t",
+        "auto-PGD on the targeted DLR loss",
+        later=("eot",),
+        steps=100,
+        targets=9,
+        eot=1,
+    ),
     _native(
         "fab-t",
         "fab:fab_t",
@@ -121,7 +135,14 @@ _LIST = (
         steps=1000,
     ),
     _native(
-        "square", "square:square", "random search with squares", norms=SQUARE_NORMS, steps=5000, p_init=0.8
+        "square",
+        "square:square",
+        "random search with squares",
+        norms=SQUARE_NORMS,
+        later=("eot",),
+        steps=5000,
+        p_init=0.8,
+        eot=1,
     ),
     _native("pma", "pma:pma", "sign steps on the margin of probabilities", steps=100, restarts=2),
     _native(

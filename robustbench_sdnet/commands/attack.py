@@ -13,20 +13,21 @@ from ..console.answering import Saving, finish
 from ..console.progress import shown_fits
 from ..errors import InputError
 from ..planning.setting import Setting
-from ..specs import NORMS, Eps, LambdaSpec
+from ..specs import NORMS, AttackSpec, Eps, LambdaSpec
 
-Budget = Callable[[str], tuple[str, tuple[Eps, ...]]]
+Budget = Callable[[str, int], tuple[str, tuple[Eps, ...]]]
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
 
 
 def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
-    """From an attack's name to the norm and the budgets that it is run at."""
+    """From an attack's name and the values of an image to the norm and the budgets that it is run at."""
 
-    def budget(name: str) -> tuple[str, tuple[Eps, ...]]:
+    def budget(name: str, values: int) -> tuple[str, tuple[Eps, ...]]:
         from ..planning.curves import eps_curve as curve
         from ..planning.questions import budgets
 
-        return budgets(name, norm, curve(name, norm, full=eps_curve == "full") if eps_curve else eps)
+        full = values if eps_curve == "full" else None
+        return budgets(name, norm, curve(name, norm, full=full) if eps_curve else eps)
 
     return budget
 
@@ -65,7 +66,7 @@ BUDGET = options.gathered(
         flag_value="usual",
         type=click.Choice(["usual", "full"]),
         help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like; 'full' goes on until "
-        "accuracy is 0.",
+        "accuracy is 0 or any image is within reach (linf: 1).",
     ),
     click.option(
         "--norm",
@@ -79,6 +80,11 @@ PARAMETERS = options.gathered(
     click.option("--steps", metavar="N", help="Steps of an iterative attack."),
     click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4]."),
     click.option("--restarts", metavar="N", help="Random restarts."),
+    click.option(
+        "--eot",
+        metavar="N",
+        help="Gradients (square: margins) that pgd, apgd-* and square average a step, for randomised models.",
+    ),
     click.option(
         "--variant",
         metavar="NAME",
@@ -186,8 +192,12 @@ def attack(
 
     if "then" in given:
         name = f"{name}+{given.pop('then')}"
-    norm, budgets = budget(name)
-    specs = questions.attack_specs(name, budgets, norm, given, seed)
+
+    def asked(values: int) -> list[AttackSpec]:
+        norm, budgets = budget(name, values)
+        return questions.attack_specs(name, budgets, norm, given, seed)
+
+    specs = asked(1)  # says what is wrong before any work
     if warm_start:
         check_warm_start(specs)
     options.check_clean(setting.data, "An attack")
@@ -195,6 +205,8 @@ def attack(
     from ..running.ready import attack_plan, prepare
 
     ready = prepare(setting)
+    height, width = ready.data.image_shape
+    specs = asked(3 * height * width)
     with shown_fits(quiet=as_json) as fit:
         cells = attack_plan(ready, specs, *lambdas, setting.precision, not from_scratch, fit, warm_start)
     finish(ready, cells, f"attack {name}", as_json, verdicts, saving)

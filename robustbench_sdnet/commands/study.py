@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 )
 @options.seed_option
 @options.setting_options(
-    without=("models", "split"), data={"help": "Data set [default: the one the first model was trained on]."}
+    without=("models", "split", "counting"),
+    data={"help": "Data set [default: the one the first model was trained on]."},
 )
 @options.json_option
 def study(

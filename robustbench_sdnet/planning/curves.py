@@ -7,11 +7,12 @@ from ..specs import NORMS, AttackSpec, Perturbation
 from .questions import budgets
 
 
-def eps_curve(name: str, norm: str | None = None, *, full: bool = False) -> str:
+def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) -> str:
     """The budgets of `--eps-curve`, as a comma list, in the norm that an attack is run in.
 
     Args:
-        full: go on until accuracy is 0; larger budgets attack the survivors of smaller ones, and are free without any.
+        full: the values of an image: go on until any other image is within reach; larger budgets attack the survivors
+            of smaller ones, and are free without any.
 
     Raises:
         InputError: the norm has no such curve.
@@ -19,7 +20,7 @@ def eps_curve(name: str, norm: str | None = None, *, full: bool = False) -> str:
     norm, _ = budgets(name, norm, "1")
     if not NORMS[norm].curve:
         raise InputError(f"{norm} has no eps curve. Give --eps with a list.")
-    return ",".join(NORMS[norm].full_curve() if full else NORMS[norm].curve)
+    return ",".join(NORMS[norm].curve if full is None else NORMS[norm].full_curve(full))
 
 
 def continues(before: Perturbation, attack: AttackSpec, eps_curve: bool) -> bool:

@@ -30,7 +30,7 @@ def known(models: Sequence[ModelSpec], stored: Mapping[str, Cell]) -> Known:
     others = list(dict.fromkeys(cell.model for cell in stored.values()))
     found = [_adopted(model, others) for model in models]
     notes = [
-        f"{model.name} is randomised: two calls on the same images differ, so its answers cannot be repeated exactly."
+        f"{model.name} is randomised: two calls on the same images differ. {_counted(model)}"
         for model in found
         if dict(model.options).get("randomised")
     ]
@@ -51,6 +51,14 @@ def known(models: Sequence[ModelSpec], stored: Mapping[str, Cell]) -> Known:
         if cell.model in names
     }
     return Known(found, renamed, notes)
+
+
+def _counted(model: ModelSpec) -> str:
+    """How its answers count, and whether the same question gives the same ones."""
+    counted = f"Accuracies are the {model.repeats} on each final image" if model.repeats else ""
+    if dict(model.options).get("unseeded"):
+        return f"{counted}, and cannot be repeated exactly: its draws follow no generator that can be seeded."
+    return f"{counted}, seeded by cell and shard."
 
 
 def _adopted(model: ModelSpec, others: Iterable[ModelSpec]) -> ModelSpec:

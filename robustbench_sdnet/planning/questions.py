@@ -227,13 +227,16 @@ def attack_specs(
     if not budgets and not info.minimal_norm:
         raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
     shown = "" if chain else text
+    identifying = {
+        key: value for key, value in chosen.items() if key not in info.later or value != info.params[key]
+    }
     wanted: Sequence[Eps | None] = budgets or [None]
     return [
         AttackSpec(
             name=name,
             eps=eps,
             norm=norm,
-            params=params(chosen),
+            params=params(identifying),
             seed=seed,
             version=info.version + NORMS[norm].version,
             kind=info.kind,

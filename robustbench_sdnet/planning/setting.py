@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ..errors import InputError
-from ..specs import DEFAULT_STORE
+from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 
 PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
 CALIBRATION_IMAGES = 200  # of the training split, seen clean and at half of the 35 published noise levels
@@ -25,6 +25,8 @@ class Where(TypedDict, total=False):
         device: "auto", "cpu", "cuda" or "cuda:N".
         batch_size: the largest batch; None for what suits the device.
         precision: of attacks' searches: "auto", "float32" or "bfloat16".
+        draws: fresh answers an image of a randomised model, of which alone its accuracy is made.
+        counting: the protocol, how they count: "mean", "majority" or "any" (a wrong one breaks the image).
         data_root: where data sets lie.
         runs: the folder of runs.
         repair: drop what is damaged in the store and answer it anew; without it a damaged store is refused.
@@ -41,6 +43,8 @@ class Where(TypedDict, total=False):
     device: str
     batch_size: int | None
     precision: str
+    draws: int
+    counting: str
     data_root: str | None
     runs: str | Path
     repair: bool
@@ -99,6 +103,15 @@ class Setting:
         "Of the search for perturbations; every success is confirmed in float32.",
         choices=("auto", "float32", "bfloat16"),
     )
+    draws: int = _option(
+        DRAWS, "Fresh answers an image of a model that draws random numbers.", metavar="K", low=1
+    )
+    counting: str = _option(
+        "mean",
+        "Of such a model: the mean of its draws, the majority, or broken by any wrong one.",
+        flag="--protocol",
+        choices=PROTOCOLS,
+    )
     engine: str = _option(
         "local", "local: this process, one device; ray: many, here or in a cluster.", metavar="NAME"
     )
@@ -116,7 +129,13 @@ class Setting:
     )
     calibration_images: int = CALIBRATION_IMAGES
 
+    @property
+    def repeats(self) -> Repeats:
+        """How answers of randomised models are counted."""
+        return Repeats(self.draws, self.counting)
+
     def __post_init__(self) -> None:
+        self.repeats  # noqa: B018  # refuses what it cannot be
         if self.engine == "ray":
             if importlib.util.find_spec("ray") is None:
                 raise InputError("--engine ray needs Ray: pip install 'robustbench-sdnet[ray]'")

@@ -123,6 +123,7 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
     specs, failed, left_out = model_specs(setting.models, data, Path(setting.runs), setting.data_root, device)
+    specs = [spec.counted(setting.repeats) for spec in specs]
     models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape
     batch = pick_batch_size(setting.batch_size, device, height * width)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import resource
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,22 +19,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..data.tensors import to_images
-from ..errors import GradientWarning, ModelError, SdnetBenchError
+from ..errors import SdnetBenchError
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.outcome import Outcome
 from ..version import VERSION
 from ..zoo.others.guard import named_errors
+from .attacked import run_attack
 from .deploy import Answered, deployed, logits_at_each
 from .exchange import Answer, Failure, Inputs
 from .ladder import batches
 from .outcomes import attack_outcome, joined, prediction
 from .predict import check_labels
+from .repeated import counted, recounted, seeding
 from .shown import shown, task_images
 from .steadiness import Predicted, predicting
 
 if TYPE_CHECKING:
-    from ..attacks.engine.result import AttackResult
     from ..data import ImageData
     from ..lambdas import Policy
 
@@ -103,8 +103,14 @@ class Worker:
 
     def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
         if not isinstance(cells[0].perturbation, AttackSpec):
-            return list(self._predict(spec, cells, shard))
-        return [self._attack(cell, shard, inputs) for cell in cells]
+            if spec.repeats is None:
+                return list(self._predict(spec, cells, shard))
+            return [self._drawn(cell, shard) for cell in cells]
+        found = []
+        for cell in cells:
+            with seeding(cell, shard.ids, self.device):
+                found.append(self._attack(cell, shard, inputs))
+        return found
 
     def _shard(self, task: Task, pixels: NDArray[np.uint8]) -> ShardInput:
         labels = torch.from_numpy(np.asarray(self.data.labels[task.start : task.stop], dtype=np.int64))
@@ -140,6 +146,20 @@ class Worker:
             outcome = joined([part.arrays() for part in parts], shard.ids)
             yield Answer(cell, outcome, self._cost(cell, passes, 0, seconds))
 
+    def _drawn(self, cell: Cell, shard: ShardInput) -> Answer:
+        """The answer of a randomised model, over several draws."""
+        assert cell.model.repeats is not None  # narrows the type
+        answers: list[Answer] = []
+
+        def answer() -> Outcome:
+            answers.extend(self._predict(cell.model, [cell], shard))
+            return answers[-1].outcome
+
+        with seeding(cell, shard.ids, self.device):
+            outcome = counted(answer, cell.model.repeats)
+        forwards, seconds = (sum(one.cost[key] for one in answers) for key in ("forwards", "seconds"))
+        return Answer(cell, outcome, self._cost(cell, forwards, 0, seconds))
+
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
         model, ids = self.model(cell.model), shard.ids
         images = to_images(shard.pixels, self.device)
@@ -147,11 +167,14 @@ class Worker:
         started = time.perf_counter()
         if cell.kind == "transfer":
             perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
-            outcome = self._transfer(cell, perturbed, shard, residual)
-            return Answer(cell, outcome, self._cost(cell, len(ids), 0, time.perf_counter() - started))
+            outcome, passes = self._judged(cell, perturbed, shard, residual)
+            return Answer(cell, outcome, self._cost(cell, passes, 0, time.perf_counter() - started))
         start = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device) if cell.warm else None
         before = inputs.outcomes[cell.parents[0]] if cell.parents and start is None else None
-        alive = np.arange(len(ids)) if before is None else np.flatnonzero(before.right)
+        repeats = cell.model.repeats  # of a randomised model, whose attacks go on while any draw is right
+        alive = np.arange(len(ids))
+        if before is not None:
+            alive = np.flatnonzero(before.right if before.hits is None else before.hits)
         if before is not None and len(alive) == 0:
             kept = self._before(cell, inputs, images).cpu().numpy()
             return Answer(cell, before, self._cost(cell, 0, 0, 0.0), kept)
@@ -161,10 +184,18 @@ class Worker:
                 cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size, start
             )
         found = images if before is None else self._before(cell, inputs, images)
-        found[there] = result.images.to(images.dtype)
+        if before is None or repeats is None or before.hits is None:
+            found[there] = result.images.to(images.dtype)
+        else:  # of a randomised model the image that left the fewest right draws
+            fewer = result.extra["hits"] < torch.from_numpy(before.hits[alive]).to(self.device)
+            found[there[fewer]] = result.images[fewer].to(images.dtype)
         lam = None if cell.lam is None else cell.lam.fixed
         outcome = attack_outcome(result, ids, alive, before, lam, residual)
-        cost = self._cost(cell, result.forwards, result.backwards, time.perf_counter() - started)
+        passes = result.forwards
+        if repeats is not None:
+            final, more = self._judged(cell, found, shard, residual)
+            outcome, passes = recounted(outcome, final), passes + more
+        cost = self._cost(cell, passes, result.backwards, time.perf_counter() - started)
         if result.gradients:
             cost |= {"gradients": result.gradients, "silent": result.silent}
         return Answer(cell, outcome, cost, found.cpu().numpy())
@@ -173,6 +204,15 @@ class Worker:
         """What the parent made of the images, where it was kept: it shows how those that broke there broke."""
         made = inputs.images.get(cell.parents[0])
         return images if made is None else torch.from_numpy(made).to(self.device)
+
+    def _judged(
+        self, cell: Cell, images: Tensor, shard: ShardInput, residual: Tensor | None
+    ) -> tuple[Outcome, int]:
+        """The outcome of perturbed images, of a randomised model over several draws; and its passes."""
+        repeats, n = cell.model.repeats, len(images)
+        if repeats is None:
+            return self._transfer(cell, images, shard, residual), n
+        return counted(lambda: self._transfer(cell, images, shard, residual), repeats), n * repeats.draws
 
     def _transfer(self, cell: Cell, perturbed: Tensor, shard: ShardInput, residual: Tensor | None) -> Outcome:
         parts = []
@@ -240,40 +280,3 @@ def loaded(spec: ModelSpec) -> nn.Module:
     model: nn.Module = load_model(spec.source)
     check_fingerprint(model, spec)
     return model
-
-
-def run_attack(
-    cell: Cell,
-    classifier: Callable[[Tensor], Tensor],
-    images: Tensor,
-    labels: Tensor,
-    ids: NDArray[np.int64],
-    batch_size: int,
-    start: Tensor | None = None,
-) -> AttackResult:
-    """Run a cell's attack, from `start` where given; what goes wrong inside names the model and the attack."""
-    from .. import attacks
-
-    spec = cell.perturbation
-    assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
-    params = dict(spec.params) | ({} if start is None else {"random_start": False})
-    try:
-        with warnings.catch_warnings():
-            # The answer holds the counts, from which the command line warns.
-            warnings.simplefilter("ignore", GradientWarning)
-            return attacks.run(
-                spec.name,
-                classifier,
-                images,
-                labels,
-                eps=None if spec.eps is None else float(spec.eps),
-                norm=spec.norm,
-                params=params,
-                seed=spec.seed,
-                sample_ids=torch.from_numpy(ids),
-                precision=cell.precision,
-                batch_size=batch_size,
-                start=start,
-            )
-    except ModelError as error:
-        raise ModelError(f"{cell.model.name} under {spec.label}: {error}") from error

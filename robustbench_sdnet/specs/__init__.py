@@ -12,12 +12,15 @@ from .lambdas import LambdaSpec, parse_lambdas, parse_policy
 from .models import DataSpec, ModelSpec, Params, canonical, params
 from .perturbations import CLEAN, AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
 from .ranges import SEVERITIES, decimal_text, parse_difficulties, parse_numbers, parse_severities
+from .repeats import DRAWS, PROTOCOLS, Repeats
 
 __all__ = [
     "BUDGETED",
     "CLEAN",
     "DEFAULT_STORE",
+    "DRAWS",
     "NORMS",
+    "PROTOCOLS",
     "SEVERITIES",
     "AttackSpec",
     "Cell",
@@ -28,6 +31,7 @@ __all__ = [
     "ModelSpec",
     "Params",
     "Perturbation",
+    "Repeats",
     "SequenceSpec",
     "canonical",
     "decimal_text",

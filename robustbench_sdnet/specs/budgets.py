@@ -20,7 +20,7 @@ class Norm:
     Attributes:
         eps: the field's usual budget, taken where none is given; None where there is none.
         curve: the budgets of --eps-curve.
-        doublings: how often the last of them is doubled by --eps-curve full, until any 32 x 32 image is within reach.
+        growth: the farthest two images of d values in [0, 1] lie d ** growth apart.
         largest: budgets above it make no sense in [0, 1]; None for no bound.
         version: raised by hand when the geometry, and with it answers of attacks, changes.
         scale, unit: a distance is shown as `scale` times itself with `unit` behind it.
@@ -28,7 +28,7 @@ class Norm:
 
     eps: str | None
     curve: tuple[str, ...] = ()
-    doublings: int = 0
+    growth: float = 1
     largest: int | None = None
     version: int = 0
     scale: int = 1
@@ -38,10 +38,15 @@ class Norm:
         """A distance as tables print it: Linf in pixel levels, as budgets are written."""
         return f"{self.scale * distance:.2f}{self.unit}" if self.unit else f"{distance:.3g}"
 
-    def full_curve(self) -> tuple[str, ...]:
-        """The budgets of --eps-curve full."""
-        top, slash, bottom = self.curve[-1].partition("/")
-        return (*self.curve, *(f"{int(top) << n}{slash}{bottom}" for n in range(1, self.doublings + 1)))
+    def full_curve(self, values: int) -> tuple[str, ...]:
+        """The budgets of --eps-curve full: on by doubling, until every image of so many values is within reach."""
+        found = list(self.curve)
+        while Fraction(found[-1]) < values**self.growth:
+            top, slash, bottom = found[-1].partition("/")
+            doubled = f"{2 * int(top)}{slash}{bottom}"
+            beyond = self.largest is not None and Fraction(doubled) > self.largest
+            found.append(str(self.largest) if beyond else doubled)
+        return tuple(found)
 
 
 NORMS: Mapping[str, Norm] = MappingProxyType(
@@ -49,13 +54,13 @@ NORMS: Mapping[str, Norm] = MappingProxyType(
         "linf": Norm(
             eps="8/255",
             curve=("1/255", "2/255", "4/255", "8/255", "16/255"),
-            doublings=3,
+            growth=0,
             largest=1,
             scale=255,
             unit="/255",
         ),
-        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1"), doublings=6),
-        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24"), doublings=6, version=1),
+        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1"), growth=0.5),
+        "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24"), version=1),
         "l0": Norm(eps=None, version=1),
     }
 )

@@ -49,8 +49,11 @@ class Cell:
 
     @property
     def needs_images(self) -> bool:
-        """Whether the parent's perturbed images are needed, and not only which samples it left right."""
-        return self.kind == "transfer" or self.warm
+        """Whether the parent's perturbed images are needed, and not only which samples it left right.
+
+        Of a randomised model the better of two images is counted anew.
+        """
+        return self.kind == "transfer" or self.warm or (bool(self.parents) and self.model.repeats is not None)
 
     @property
     def id(self) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from .repeats import Repeats
 
 Params = tuple[tuple[str, Any], ...]
 TOLERANCE = 1e-3  # of the largest logit: how far two fingerprints of one model may lie apart
@@ -35,6 +37,21 @@ class ModelSpec:
     def has_lambda(self) -> bool:
         """Whether the model has CSC layers, and so a lambda to choose."""
         return self.training_lambda is not None
+
+    @property
+    def repeats(self) -> Repeats | None:
+        """How the answers of a randomised model are counted; None of a deterministic one."""
+        options = dict(self.options)
+        return Repeats(options["draws"], options["protocol"]) if "draws" in options else None
+
+    def counted(self, repeats: Repeats) -> ModelSpec:
+        """The model as it is asked: a randomised one counts its answers so, and is named after it where unusual."""
+        options = dict(self.options)
+        if not options.get("randomised"):
+            return self
+        options |= {"draws": repeats.draws, "protocol": repeats.protocol}
+        name = self.name if repeats == Repeats() else f"{self.name} [{repeats}]"
+        return replace(self, name=name, options=params(options))
 
     @property
     def key(self) -> str:

@@ -29,8 +29,10 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
         "distance": np.dtype("<f4"),
     }
 )
-# Counts of sequences alone: outcomes of everything else are stored without them.
-COUNTS: Mapping[str, np.dtype[Any]] = MappingProxyType({"flips": np.dtype("<i4"), "shifts": np.dtype("<i4")})
+# Counts of sequences, and of randomised models, alone: outcomes of everything else are stored without them.
+COUNTS: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    dict.fromkeys(("flips", "shifts", "hits"), np.dtype("<i4"))
+)
 # What reading raises of bytes that are no longer what `encode` wrote: of the archive, its members, and their headers.
 _DAMAGED = (
     ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, struct.error,
@@ -53,6 +55,7 @@ class Outcome:
         flips: int32, of a sequence, in how many of the compared pairs of frames the prediction differs; else None.
         shifts: int32, of a sequence, the top-5 distances of those pairs in sum; else None. There `right` is right on
             every frame, `broken_at` the first wrong one, and `margin` the smallest.
+        hits: int32, how many fresh draws of a randomised model are right; None for a deterministic one.
     """
 
     ids: NDArray[np.int64]
@@ -64,11 +67,13 @@ class Outcome:
     distance: NDArray[np.float32]
     flips: NDArray[np.int32] | None = None
     shifts: NDArray[np.int32] | None = None
+    hits: NDArray[np.int32] | None = None
 
     @property
     def kept(self) -> Mapping[str, np.dtype[Any]]:
         """The arrays that there are."""
-        return DTYPES if self.flips is None else {**DTYPES, **COUNTS}
+        counts = {name: dtype for name, dtype in COUNTS.items() if getattr(self, name) is not None}
+        return {**DTYPES, **counts}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,7 +90,10 @@ class Outcome:
         """The outcome that `encode` wrote; StoreError for a damaged one."""
         try:
             with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-                kept = {**DTYPES, **COUNTS} if "flips.npy" in archive.namelist() else DTYPES
+                counts = {
+                    name: dtype for name, dtype in COUNTS.items() if f"{name}.npy" in archive.namelist()
+                }
+                kept = {**DTYPES, **counts}
                 found = {name: _array(archive.read(f"{name}.npy")) for name in kept}
         except _DAMAGED as error:
             raise StoreError(f"its answers are damaged ({type(error).__name__})") from None

@@ -95,7 +95,7 @@ def _plain(default):
 
 def test_options_are_coerced_by_their_defaults():
     params = check_params(attack_info("pgd"), {"steps": "7", "step_size": "2/255", "random_start": "false"})
-    assert params == {"steps": 7, "step_size": 2 / 255, "random_start": False, "restarts": 1}
+    assert params == {"steps": 7, "step_size": 2 / 255, "random_start": False, "restarts": 1, "eot": 1}
     assert check_params(attack_info("pgd"), {"step_size": "none"})["step_size"] is None
     assert check_params(attack_info("torchattacks:APGD"), {"loss": "dlr"})["loss"] == "dlr"
 

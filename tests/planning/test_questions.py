@@ -45,9 +45,12 @@ def test_an_eps_curve_is_around_the_usual_budget():
         ]
 
 
-def test_a_full_eps_curve_reaches_any_image():
-    assert eps_curve("pgd", "linf", full=True).endswith(",16/255,32/255,64/255,128/255")
-    # Half of the box in every value: 0.5 * sqrt(3 * 32 * 32) = 27.7 in l2, 1,536 in l1.
-    assert eps_curve("pgd", "l2", full=True).endswith(",1,2,4,8,16,32,64")
-    assert eps_curve("pgd", "l1", full=True).split(",")[-1] == "1536"
-    assert eps_curve("pgd", full=True).startswith(eps_curve("pgd"))
+def test_a_full_eps_curve_goes_on_until_any_image_is_within_reach():
+    values = 3 * 32 * 32
+    assert eps_curve("pgd", "linf", full=values).endswith(",16/255,32/255,64/255,128/255,1")
+    # The corners of the box lie sqrt(3072) = 55.4 and 3072 apart, of 224 x 224 images 388 and 150,528.
+    assert eps_curve("pgd", "l2", full=values).endswith(",1,2,4,8,16,32,64")
+    assert eps_curve("pgd", "l1", full=values).endswith(",24,48,96,192,384,768,1536,3072")
+    assert eps_curve("pgd", "l2", full=3 * 224 * 224).split(",")[-2:] == ["256", "512"]
+    assert eps_curve("pgd", "l1", full=3 * 224 * 224).split(",")[-2:] == ["98304", "196608"]
+    assert eps_curve("pgd", full=values).startswith(eps_curve("pgd"))

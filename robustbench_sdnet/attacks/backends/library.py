@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...draws import stream_key
+from ...draws import seeded
 from ...errors import InputError, ModelError, SdnetBenchError
-from ...specs import AttackSpec
+from ...specs import AttackSpec, Repeats
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
+from ..engine.judging import Judge
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
@@ -44,6 +42,8 @@ class LibraryRun(TypedDict):
     precision: str
     batch_size: int | None
     early_stop: bool
+    answers: int | None
+    protocol: str
 
 
 class Counted(nn.Module):
@@ -107,12 +107,7 @@ def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
 
 @torch.inference_mode(False)
 def run_library(
-    perturb: Perturb,
-    name: str,
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    run: LibraryRun,
+    perturb: Perturb, name: str, model: Classifier, images: Tensor, labels: Tensor, run: LibraryRun
 ) -> AttackResult:
     """Attack the correctly classified samples, batch by batch, and verify every outcome.
 
@@ -127,34 +122,37 @@ def run_library(
     ids = checked(images, labels, eps=eps, sample_ids=run["sample_ids"])
     if len(images) == 0:
         return nothing(images)
-    images, labels, model = usable(images), usable(labels), tracked(model)
+    images, labels = usable(images), usable(labels)
     size = positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
-    passes = Passes(model, low_precision=False, batch_size=size)
-    with frozen(model):
+    passes = Passes(tracked(model), low_precision=False, batch_size=size)
+    with frozen(passes.model):
         logits = passes.exact(images)
         counted = Counted(passes, logits.shape[1], images.dtype, images.device)
         check_problem(name, counted.classes, images[0].numel())
-        clean = margin(logits, labels) >= 0
+        judge = Judge(passes, Repeats(n, run["protocol"])) if (n := run.get("answers")) else None
+        clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
+        wanted = (clean if clean_hits is None else clean_hits > 0).nonzero()[:, 0]
         raw = images.clone()
-        wanted = clean.nonzero()[:, 0]
         for index in torch.split(wanted, size) if len(wanted) else ():
-            counted.first = True
-            with _seeded(run["seed"], name, ids[index], images.device):
+            with seeded(run["seed"], f"{name}:{ids[index].tolist()}", str(images.device)):
                 raw[index] = _perturbed(perturb, name, counted, images[index], labels[index])
         passes.check()
         raw_margin = margin(passes.exact(raw), labels)
         inside = raw.clamp(0, 1) if eps is None else found.project(raw, images, eps)
         margins = raw_margin if torch.equal(inside, raw) else margin(passes.exact(inside), labels)
+        right, margins, hits = _judged(judge, inside, labels, margins)
+    right = clean & right if judge is None else right
     found.assert_inside(inside, images, eps)
     warn_of_silence(counted.gradients, counted.silent)
+    drawn = {} if hits is None else {"clean_hits": clean_hits, "hits": hits}
     # Without a budget what counts is what is handed back; with one, how far the library had to go.
-    sought, broken = (inside, margins) if eps is None else (raw, raw_margin)
-    distance = torch.where(broken < 0, found.lengths(sought - images), torch.inf)
+    sought, broken = (inside, clean & ~right) if eps is None else (raw, raw_margin < 0)
+    distance = torch.where(broken, found.lengths(sought - images), torch.inf)
     return AttackResult(
         images=inside,
         clean=clean,
-        robust=clean & (margins >= 0),
-        broken_at=torch.where(clean, torch.where(margins < 0, 1, -1), 0),
+        robust=right,
+        broken_at=torch.where(right, -1, torch.where(clean, 1, 0)),
         margin=margins.float(),
         forwards=passes.forwards,
         backwards=passes.backwards,
@@ -164,12 +162,25 @@ def run_library(
             "raw_robust": clean & (raw_margin >= 0),
             "raw_distance": found.lengths(raw - images),
             "distance": torch.where(clean, distance, 0.0),
+            **drawn,
         },
+        repeats=None if judge is None else judge.repeats,
     )
+
+
+def _judged(
+    judge: Judge | None, images: Tensor, labels: Tensor, margins: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Which images (n,) are right, their margins, and the counts of fresh draws where those decide."""
+    if judge is None:
+        return margins >= 0, margins, None
+    hits, margins = judge.count(images, labels)
+    return judge.repeats.right(hits), margins, hits
 
 
 def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labels: Tensor) -> Tensor:
     """The library's images in our dtype; where it returns NaN, or nothing was found, the image itself."""
+    model.first = True
     try:
         # The libraries' own deprecations are not the user's to act on.
         with torch.enable_grad(), warnings.catch_warnings():
@@ -185,22 +196,6 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
     if found.shape != images.shape:
         raise ModelError(f"Attack {name} returned {tuple(found.shape)} for images {tuple(images.shape)}.")
     return torch.where(torch.isfinite(found), found, images)
-
-
-@contextmanager
-def _seeded(seed: int, name: str, ids: Tensor, device: torch.device) -> Iterator[None]:
-    key = stream_key(seed, f"{name}:{ids.tolist()}")
-    devices = [device] if device.type == "cuda" else []
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    try:
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(key % 2**63)
-            np.random.seed(key % 2**32)
-            random.seed(key)
-            yield
-    finally:
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
 
 
 def imported(library: str) -> Any:

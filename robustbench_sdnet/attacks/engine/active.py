@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from .judging import Judge
 from .losses import margin, ranked_targets
 from .passes import Passes
 from .search import Rows, Search, State, Step
@@ -42,6 +43,9 @@ class Outcome:
     gradients: int
     silent: int
     cycled: Tensor
+    robust: Tensor
+    hits: Tensor | None = None
+    clean_hits: Tensor | None = None
 
 
 FOLD_FROM = 10
@@ -51,7 +55,14 @@ Table = TypeVar("Table", Rows, Track)
 
 
 def run_search(
-    search: Search, passes: Passes, images: Tensor, labels: Tensor, ids: Tensor, *, early_stop: bool = True
+    search: Search,
+    passes: Passes,
+    images: Tensor,
+    labels: Tensor,
+    ids: Tensor,
+    *,
+    early_stop: bool = True,
+    judge: Judge | None = None,
 ) -> Outcome:
     """Run a search over a shard.
 
@@ -60,6 +71,7 @@ def run_search(
         labels, ids: (n,) int64.
         early_stop: leave at the first confirmed success, and never enter when misclassified; otherwise every
             sample runs its textbook course to the end.
+        judge: of a model that draws random numbers; None where one answer is all there is.
     """
     logits = passes.exact(images)
     if int(labels.max()) >= logits.shape[1] or int(labels.min()) < 0:
@@ -68,26 +80,37 @@ def run_search(
             f"{logits.shape[1] - 1}."
         )
     # The smallest perturbation lies on the boundary, where rounding would decide: it needs the model itself.
-    if search.length * search.attempts >= FOLD_FROM and not search.minimal:
+    if search.length * search.attempts >= FOLD_FROM and not search.minimal and judge is None:
         passes.fold(images, logits)
     start = margin(logits, labels)
     shard = Rows(
         images, labels, ids, torch.arange(len(images), device=images.device), torch.zeros_like(labels),
         ranked_targets(logits, labels),
     )  # fmt: skip
-    clean = start >= 0
-    queue = shard.index[clean] if early_stop or search.minimal else shard.index
-    engine = _Engine(search, passes, shard, start, early_stop=early_stop)
+    clean, open_rows, hits = start >= 0, start >= 0, None
+    if judge is not None:
+        hits, start = judge.count(images, labels)
+        clean, open_rows = judge.repeats.right(hits), hits > 0
+    queue = shard.index[open_rows] if early_stop or search.minimal else shard.index
+    engine = _Engine(search, passes, shard, start, early_stop=early_stop, judge=judge)
     engine.drain(queue)
-    return engine.outcome(clean, queue)
+    return replace(engine.outcome(clean, queue), clean_hits=hits)
 
 
 class _Engine:
     """The slots of one run: rows that are in, their state and track, and the results of those that left."""
 
     def __init__(
-        self, search: Search, passes: Passes, shard: Rows, start: Tensor, *, early_stop: bool
+        self,
+        search: Search,
+        passes: Passes,
+        shard: Rows,
+        start: Tensor,
+        *,
+        early_stop: bool,
+        judge: Judge | None,
     ) -> None:
+        self.judge = judge
         self.search = search
         self.passes = passes
         self.shard = shard
@@ -134,24 +157,33 @@ class _Engine:
     def outcome(self, clean: Tensor, queue: Tensor) -> Outcome:
         """Results in the shard's order; survivors of an approximate search are judged by the model itself."""
         self.passes.check()
-        if self.passes.approximate:
+        hits = None
+        if self.judge is not None:
+            hits, self.margin = self.judge.count(self.images, self.shard.labels)
+        elif self.passes.approximate:
             open_rows = queue[self.first[queue] == 0] if self.early_stop else queue
             if len(open_rows):
                 logits = self.passes.exact(self.images[open_rows])
                 self.margin[open_rows] = margin(logits, self.shard.labels[open_rows])
         self.passes.check()
         wrong = self.margin < 0
+        robust = clean & ~wrong
+        if self.judge is not None:
+            robust = self.judge.repeats.right(hits)
+            wrong = ~robust
         end = self.search.length * self.attempts
         broken_at = torch.where(self.first > 0, self.first, end)
         broken_at = torch.where(wrong, broken_at, -1)
-        broken_at = torch.where(clean, broken_at, 0)
+        broken_at = torch.where(clean | robust, broken_at, 0)
         lost = clean & ~wrong & (self.first > 0)
         seen, silent = self.gradients.tolist()
-        return Outcome(self.images, clean, self.margin, broken_at, lost, seen, silent, self.cycled)
+        return Outcome(
+            self.images, clean, self.margin, broken_at, lost, seen, silent, self.cycled, robust, hits
+        )
 
     def _fresh_track(self, rows: Rows) -> Track:
         margins = self.start[rows.index]
-        scores = margins
+        scores = margins if self.judge is None else self.judge.unjudged(margins)
         if self.search.minimal or (self.search.returns_last and not self.early_stop):
             scores = torch.full_like(margins, torch.inf)
         return Track(rows.images, margins, scores, torch.zeros_like(rows.index))
@@ -173,8 +205,10 @@ class _Engine:
         valid = ~ended if step.inside is None else ~ended & step.inside
         number = rows.attempt * self.search.length + step.number.clamp_min(1)
         broken = valid & (margins < -_slack(step.logits))
-        first = torch.where(broken & (track.first == 0), number, track.first)
         scores = margins if step.score is None else step.score
+        if self.judge is not None and (self.early_stop or not self.search.returns_last):
+            broken, scores = self.judge.of_step(step, rows, broken, scores)
+        first = torch.where(broken & (track.first == 0), number, track.first)
         better = valid & (scores < track.score)
         if self.early_stop:
             better = better & (track.first == 0)
@@ -218,7 +252,7 @@ class _Engine:
 
     def _confirm(self, rows: Rows, track: Track, broken: Tensor) -> Track:
         """Judge new successes of an approximate search by the model itself, on the stored image."""
-        if not self.passes.approximate:
+        if not self.passes.approximate or self.judge is not None:
             return track
         which = broken.nonzero()[:, 0]
         logits = self.passes.exact(track.images[which])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...specs import Repeats
+
 
 @dataclass(frozen=True)
 class AttackResult:
@@ -27,7 +29,10 @@ class AttackResult:
         silent: those of them whose first gradient was zero or not finite, so that the attack stands still.
         extra: what only some attacks have, such as `distance` (n,) of a minimal-norm attack, or
             `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`), and
-            `cycled` (n,) bool: left since its iterates repeated.
+            `cycled` (n,) bool: left since its iterates repeated; with `repeats`, `clean_hits` and `hits` (n,) int64:
+            how many fresh draws were right, on the image as it was and at `images`.
+        repeats: how the answers of a model that draws random numbers were counted; `clean` and `robust` then say what
+            is right as a whole, and accuracies count as the protocol does.
     """
 
     images: Tensor
@@ -40,13 +45,19 @@ class AttackResult:
     gradients: int = 0
     silent: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
+    repeats: Repeats | None = None
 
     @property
     def robust_accuracy(self) -> float:
         """Share of robust samples in [0, 1]; NaN without samples."""
-        return float(self.robust.double().mean())
+        return self._accuracy("hits", self.robust)
 
     @property
     def clean_accuracy(self) -> float:
         """Share of samples that are right before the attack, in [0, 1]; NaN without samples."""
-        return float(self.clean.double().mean())
+        return self._accuracy("clean_hits", self.clean)
+
+    def _accuracy(self, counted: str, right: Tensor) -> float:
+        hits = self.extra.get(counted)
+        counts = right if hits is None or self.repeats is None else self.repeats.credit(hits)
+        return float(counts.double().mean())

@@ -99,6 +99,7 @@ def apgd_t(
     eps: float,
     steps: int = 100,
     targets: int = 9,
+    eot: int = 1,
     **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the targeted DLR loss, towards one wrong class after the other, the most likely first.
@@ -106,11 +107,12 @@ def apgd_t(
     Args:
         steps: gradient steps a target.
         targets: at most this many classes; a model with fewer wrong classes has all of them attacked.
+        eot: as in `apgd_ce`.
 
     Other arguments, the result and the errors are those of `pgd`.
     """
     attempts = positive("targets", targets)
-    return _run(targeted_dlr, "apgd-t", attempts, steps, model, images, labels, eps, run, targeted=True)
+    return _run(targeted_dlr, "apgd-t", attempts, steps, model, images, labels, eps, run, eot, targeted=True)
 
 
 def _entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from ..engine.guards import usable
-from ..engine.passes import Classifier
+from ..engine.guards import frozen, tracked, usable
+from ..engine.judging import Judge
+from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..registry import ATTACKS, Value, attack_info, chain, check_params
-from .wrapper import Run, checked, nothing
+from .wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing
 
 
 @torch.inference_mode(False)
@@ -27,6 +28,9 @@ def run_chain(
     run: Run,
 ) -> AttackResult:
     """Run the stages of a chain.
+
+    Of a model that draws random numbers an image is what the stage made of it that left the fewest right draws, and
+    those of the last count are fresh.
 
     Returns:
         Outcomes a sample. `broken_at` counts the steps of the stage that broke it, and `extra["stage"]` (n,)
@@ -46,10 +50,12 @@ def run_chain(
         )
         stage[alive[part.clean & ~part.robust]] = number
         whole = part if number == 0 else _merged(whole, part, alive)
-        alive = alive[part.robust]
+        alive = alive[part.robust] if part.repeats is None else whole.extra["hits"].nonzero()[:, 0]
         if len(alive) == 0:
             break
-    return replace(whole, extra={"stage": stage})
+    if whole.repeats is not None and len(images):
+        whole = _recounted(whole, model, labels, run)
+    return replace(whole, extra={**_counts(whole), "stage": torch.where(whole.robust, -1, stage)})
 
 
 def _merged(whole: AttackResult, part: AttackResult, index: Tensor) -> AttackResult:
@@ -57,15 +63,44 @@ def _merged(whole: AttackResult, part: AttackResult, index: Tensor) -> AttackRes
 
     A sample that a randomised model gets wrong at once in a later stage was broken by the earlier one.
     """
+    rows, counts = torch.arange(len(index), device=index.device), _counts(whole)
+    if part.repeats is not None:
+        rows = (part.extra["hits"] < counts["hits"][index]).nonzero()[:, 0]
+        counts["hits"] = counts["hits"].index_copy(0, index[rows], part.extra["hits"][rows])
+    there = index[rows]
     broken_at = torch.where(part.broken_at == 0, 1, part.broken_at)
-    return AttackResult(
-        images=whole.images.index_copy(0, index, part.images),
-        clean=whole.clean,
-        robust=whole.robust.index_copy(0, index, part.robust),
-        broken_at=whole.broken_at.index_copy(0, index, broken_at),
-        margin=whole.margin.index_copy(0, index, part.margin),
+    return replace(
+        whole,
+        images=whole.images.index_copy(0, there, part.images[rows]),
+        robust=whole.robust.index_copy(0, there, part.robust[rows]),
+        broken_at=whole.broken_at.index_copy(0, there, broken_at[rows]),
+        margin=whole.margin.index_copy(0, there, part.margin[rows]),
         forwards=whole.forwards + part.forwards,
         backwards=whole.backwards + part.backwards,
         gradients=whole.gradients + part.gradients,
         silent=whole.silent + part.silent,
+        extra=counts,
+    )
+
+
+def _counts(result: AttackResult) -> dict[str, Tensor]:
+    return {name: result.extra[name] for name in ("hits", "clean_hits") if name in result.extra}
+
+
+def _recounted(whole: AttackResult, model: Classifier, labels: Tensor, run: Run) -> AttackResult:
+    """The same judged by draws that chose none of its images."""
+    assert whole.repeats is not None  # narrows the type
+    size = run.get("batch_size") or DEFAULT_BATCH_SIZE
+    judge = Judge(Passes(tracked(model), low_precision=False, batch_size=size), whole.repeats)
+    with frozen(judge.passes.model):
+        hits, margins = judge.count(whole.images, labels)
+    right = whole.repeats.right(hits)
+    broken_at = torch.where(whole.broken_at > 0, whole.broken_at, 1)
+    return replace(
+        whole,
+        robust=right,
+        broken_at=torch.where(right, -1, torch.where(whole.clean, broken_at, 0)),
+        margin=margins.float(),
+        forwards=whole.forwards + judge.passes.forwards,
+        extra={**whole.extra, "hits": hits},
     )

@@ -90,6 +90,7 @@ def pgd(
     step_size: float | None = None,
     random_start: bool = True,
     restarts: int = 1,
+    eot: int = 1,
     start: Tensor | None = None,
     **run: Unpack[Run],
 ) -> AttackResult:
@@ -105,11 +106,14 @@ def pgd(
         step_size: length of a step; None means eps / 4.
         random_start: begin at a random point of the ball, drawn from seed and sample id.
         restarts: courses a sample, one after the other until one breaks it.
+        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers.
         start: (n, c, h, w) points to begin at, in place of the images and of a random start.
         early_stop: a sample leaves at its first success; False runs every sample to its last iterate.
         precision: "auto", "float32" or "bfloat16", of the search; successes are always confirmed in float32.
         sample_ids: (n,) ids that key the random draws; None numbers the samples from 0.
         batch_size: at most this many samples at once.
+        answers: of a model that draws random numbers: so many fresh ones on the final image decide, never those of the
+            search; `extra["hits"]` (n,) holds how many were right, and `protocol` how they count (`specs.Repeats`).
 
     Returns:
         Outcomes a sample; without a success, the image is the one closest to breaking (the last iterate of
@@ -132,7 +136,7 @@ def pgd(
             attempts=positive("restarts", restarts),
             seed=seed,
             start=start,
-            leaves_cycles=ball.signs and run.get("early_stop", True),
+            leaves_cycles=ball.signs and run.get("early_stop", True) and run.get("answers") is None,
         )
 
-    return run_native(search, model, images, labels, eps=eps, **run)
+    return run_native(search, model, images, labels, eps=eps, repeats=positive("eot", eot), **run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -71,14 +71,17 @@ class SquareSearch:
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         candidates = state["next"]
-        logits = passes.logits(candidates)
-        low = margins = margin(logits, rows.labels)
-        better = low < state["low"]
+        logits, low = _averaged(passes.logits, candidates, rows.labels, passes.repeats)
+        margins, better = low, low < state["low"]
         if passes.low_precision:
             promising = better.nonzero()[:, 0]
             if len(promising):
-                logits = logits.index_copy(0, promising, passes.full(candidates[promising]))
-            margins = margin(logits, rows.labels)
+                full, exact = _averaged(
+                    passes.full, candidates[promising], rows.labels[promising], passes.repeats
+                )
+                logits, margins = (
+                    values.index_copy(0, promising, new) for values, new in ((logits, full), (low, exact))
+                )
             better = better & (margins < state["margin"])
         state["x"] = torch.where(better.reshape(-1, 1, 1, 1), candidates, state["x"])
         state["margin"] = torch.where(better, margins, state["margin"])
@@ -95,6 +98,16 @@ class SquareSearch:
         return self.proposals.propose(draws, rows.images, state["x"], self.eps, size, state["k"])
 
 
+def _averaged(
+    passed: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, repeats: int
+) -> tuple[Tensor, Tensor]:
+    """Logits and margins (m,), each the mean of several answers."""
+    answers = [passed(images) for _ in range(repeats)]
+    if repeats == 1:
+        return answers[0], margin(answers[0], labels)
+    return torch.stack(answers).mean(0), torch.stack([margin(one, labels) for one in answers]).mean(0)
+
+
 @attack
 def square(
     model: Classifier,
@@ -104,6 +117,7 @@ def square(
     eps: float,
     steps: int = 5000,
     p_init: float = 0.8,
+    eot: int = 1,
     **run: Unpack[Run],
 ) -> AttackResult:
     """Random search over squares on the margin loss.
@@ -111,6 +125,7 @@ def square(
     Args:
         steps: queries after the starting point.
         p_init: share of pixels that the first squares change.
+        eot: margins averaged a query, for models that draw random numbers.
 
     Other arguments, the result and the errors are those of `pgd`.
     """
@@ -122,5 +137,6 @@ def square(
         labels,
         eps=eps,
         norms=PROPOSALS,
+        repeats=positive("eot", eot),
         **run,
     )

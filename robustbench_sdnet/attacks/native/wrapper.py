@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import TypedDict, TypeVar
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from ...errors import GradientWarning, InputError
-from ...specs import BUDGETED
+from ...specs import BUDGETED, Repeats
 from ..engine.active import Outcome, run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
+from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
 from ..engine.precision import wants_low_precision
 from ..engine.result import AttackResult
@@ -36,6 +38,8 @@ class Run(TypedDict, total=False):
     seed: int
     sample_ids: Tensor | Sequence[int] | None
     batch_size: int | None
+    answers: int | None
+    protocol: str
 
 
 @torch.inference_mode(False)
@@ -54,6 +58,8 @@ def run_native(
     seed: int = 0,
     sample_ids: Tensor | Sequence[int] | None = None,
     batch_size: int | None = None,
+    answers: int | None = None,
+    protocol: str = "mean",
 ) -> AttackResult:
     """Run a search on the active set and check what it found; see `pgd` for the arguments.
 
@@ -64,30 +70,34 @@ def run_native(
     """
     found = ball(norm, norms)
     ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
+    counted = None if answers is None else Repeats(answers, protocol)
     images, labels, search = usable(images), usable(labels), build(found, seed)
     passes = Passes(
         tracked(model),
         # Without early leaving nothing is confirmed on the way, so that `auto` searches in full precision.
-        low_precision=wants_low_precision(_for_search(search, precision, early_stop=early_stop), images),
+        low_precision=counted is None
+        and wants_low_precision(_for_search(search, precision, early_stop=early_stop), images),
         batch_size=positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
         repeats=positive("repeats", repeats),
     )
     if len(images) == 0:
         return nothing(images)
+    judge = None if counted is None else Judge(passes, counted)
     with frozen(passes.model):
-        outcome = run_search(search, passes, images, labels, ids, early_stop=early_stop)
+        outcome = run_search(search, passes, images, labels, ids, early_stop=early_stop, judge=judge)
     found.assert_inside(outcome.images, images, eps)
     warn_of_silence(outcome.gradients, outcome.silent)
     return AttackResult(
         images=outcome.images,
         clean=outcome.clean,
-        robust=outcome.clean & (outcome.margin >= 0),
+        robust=outcome.robust,
         broken_at=outcome.broken_at,
         margin=outcome.margin.float(),
         forwards=passes.forwards,
         backwards=passes.backwards,
         gradients=outcome.gradients,
         silent=outcome.silent,
+        repeats=counted,
         extra=_extra(search, outcome, images, found, early_stop=early_stop),
     )
 
@@ -120,11 +130,17 @@ def _for_search(search: Search, precision: str, *, early_stop: bool) -> str:
 def _extra(
     search: Search, outcome: Outcome, images: Tensor, found: Ball, *, early_stop: bool
 ) -> dict[str, Tensor]:
+    drawn = {}
+    if outcome.hits is not None and outcome.clean_hits is not None:
+        drawn = {"hits": outcome.hits, "clean_hits": outcome.clean_hits}
     if search.minimal:
         distance = found.lengths(outcome.images - images)
-        distance = torch.where(outcome.margin < 0, distance, torch.inf)
-        return {"distance": torch.where(outcome.clean, distance, 0.0)}
-    return {"cycled": outcome.cycled} if early_stop else {"lost_success": outcome.lost}
+        distance = torch.where(outcome.robust, torch.inf, distance)
+        return {"distance": torch.where(outcome.clean, distance, 0.0), **drawn}
+    return {
+        "cycled" if early_stop else "lost_success": outcome.cycled if early_stop else outcome.lost,
+        **drawn,
+    }
 
 
 def checked(
@@ -133,8 +149,8 @@ def checked(
     """The sample ids (n,) int64 on the device of `images`, once every argument has been found in order."""
     if isinstance(eps, str):
         raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
-    if eps is not None and not eps >= 0:
-        raise InputError(f"eps must be 0 or more, got {eps}.")
+    if eps is not None and not 0 <= eps < math.inf:
+        raise InputError(f"eps must be 0 or more and finite, got {eps}.")
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
         raise InputError(
             f"images must be float32 or float64 (n, c, h, w), got {images.dtype} {tuple(images.shape)}."

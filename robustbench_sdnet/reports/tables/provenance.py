@@ -29,7 +29,16 @@ def model_table(answered: Sequence[Answered]) -> Table:
         model, arch, weights = key
         lambdas = _lambdas(a for a in answered if _model_key(a) == key)
         found.append((model, arch, weights[:HASH_DIGITS], lambdas))
-    return Table(("model", "architecture", "weights (SHA-256)", "lambda"), tuple(found), left=(0, 1, 2, 3))
+    drawn = distinct(_drawn(a) for a in answered if a.cell.model.repeats)
+    columns = ("model", "architecture", "weights (SHA-256)", "lambda")
+    return Table(columns, tuple(found), left=(0, 1, 2, 3), notes=drawn)
+
+
+def _drawn(answered: Answered) -> str:
+    model = answered.cell.model
+    free = dict(model.options).get("unseeded")
+    repeated = "and not repeatable, since its draws follow no seed" if free else "seeded by cell and shard"
+    return f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}."
 
 
 def data_table(answered: Sequence[Answered]) -> Table:

@@ -145,16 +145,18 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     from ..nets.resnet import Normalise
     from ..nets.sdnet import Classifier
     from .code import code_hash
-    from .fingerprint import fingerprint
+    from .fingerprint import fingerprint, repeatable
 
     model = load_external(kind, source)
     with working_folder_importable():
         numbers, randomised = fingerprint(model, size)
+        free = randomised and not repeatable(model, size)
         code = code_hash(model, *([_module_of(source)] if kind == "callable" else []))
     options = dict(model.options) if isinstance(model, Classifier) else {}
     options |= {"code": code}
     options |= {"file": sha256_of(Path(source.partition("?")[0]))} if kind == "exported" else {}
     options |= {"randomised": True} if randomised else {}
+    options |= {"unseeded": True} if free else {}
     layers, normalise = csc_layers(model), getattr(model, "normalise", None)
     stated = (normalise.mean, normalise.std) if isinstance(normalise, Normalise) else None
     mean, std = (tuple(values.flatten().tolist()) for values in stated) if stated else ((), ())

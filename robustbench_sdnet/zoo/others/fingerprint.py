@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...draws import seeded
 from ...errors import ModelError
 from ...specs.models import ModelSpec, same_answers
 from .sources import working_folder_importable
 
 IMAGES = 4
+CALLS = 4  # a model that seldom draws may answer twice alike
 NUMBERS = 16  # an image; more logits are mixed into that many, so that a question stays small
 REPEATABLE = 1e-5  # relative difference of two calls that threads of one processor may make
 
 
 def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...], bool]:
-    """A model's answers on fixed random images, and whether two calls disagree.
+    """A model's answers on fixed random images, and whether its calls disagree.
 
     Args:
         model: in evaluation mode, on the CPU; takes images (n, 3, h, w) in [0, 1].
@@ -30,22 +32,36 @@ def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...
         (height, width, numbers...), empty where the model is randomised or does not run on such images: what is
         wrong with it is then for the run to say.
     """
-    images = torch.from_numpy(np.random.default_rng(0).random((IMAGES, 3, *size), dtype=np.float32))
+    images = _images(size)
     quiet = contextlib.redirect_stdout(sys.stderr)
     try:
         with working_folder_importable(), quiet, torch.random.fork_rng(devices=[]), torch.no_grad():
             model(images)  # what a first call alone does, such as importing, is no disagreement
-            first, second = (model(images).double().numpy() for _ in range(2))
+            first, *others = (model(images).double().numpy() for _ in range(CALLS))
     except (Exception, SystemExit):  # noqa: BLE001  it is another person's code
         return (), False
     if first.ndim != 2 or not np.isfinite(first).all():
         return (), False
-    if not np.allclose(first, second, rtol=0, atol=REPEATABLE * np.abs(first).max()):
+    if not all(np.allclose(first, other, rtol=0, atol=REPEATABLE * np.abs(first).max()) for other in others):
         return (), True
     if first.shape[1] > NUMBERS:
         mixing = np.random.default_rng(1).standard_normal((first.shape[1], NUMBERS))
         first = first @ mixing / np.sqrt(first.shape[1])
     return (*map(float, size), *(float(f"{value:.7g}") for value in first.ravel())), False
+
+
+def repeatable(model: nn.Module, size: Sequence[int]) -> bool:
+    """Whether a randomised model draws from generators that can be seeded: torch's, NumPy's, Python's."""
+    found = []
+    for _ in range(2):
+        quiet = contextlib.redirect_stdout(sys.stderr)
+        with working_folder_importable(), quiet, seeded(0, "repeatable"), torch.no_grad():
+            found.append(model(_images(size)).double().numpy())
+    return np.allclose(found[0], found[1], rtol=0, atol=REPEATABLE * np.abs(found[0]).max())
+
+
+def _images(size: Sequence[int]) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).random((IMAGES, 3, *size), dtype=np.float32))
 
 
 def check_fingerprint(model: nn.Module, spec: ModelSpec) -> None:

@@ -1,0 +1,129 @@
+"""A model that draws random numbers, from the command's question to the report: counts, seeds and marks."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet import evaluate
+from robustbench_sdnet.answers.frames import outcomes
+from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.reports import report
+from robustbench_sdnet.store.store import Store
+
+# The mean brightness of a channel tells the classes of `tiny_npz` apart.
+MODELS = """
+import os
+import torch
+from torch import nn
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+class Flips(nn.Module):
+    share = 0.3
+    def wrong(self, n):
+        return torch.rand(n) < self.share
+    def forward(self, x):
+        z = x.mean((2, 3))
+        return torch.where(self.wrong(len(x))[:, None], -z, z)
+
+class Free(Flips):
+    def wrong(self, n):
+        return torch.tensor([os.urandom(1)[0] < 255 * self.share for _ in range(n)])
+
+steady, flips, free = Mean, Flips, Free
+"""
+PGD = {"name": "pgd", "eps": "1/255", "steps": 3}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "drawn.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def asked(npz: Path, *models: str, store: str = "a", **options):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sources = [f"drawn:{model}" for model in models]
+        attacks = options.pop("attacks", [PGD])
+        evaluate(
+            sources, f"npz:{npz}", attacks=attacks, device="cpu", store=f"sqlite:///{store}.db", **options
+        )
+    return [str(one.message) for one in said]
+
+
+def rows(store: str = "a", **wanted):
+    found = records(f"sqlite:///{store}.db")
+    return [row for row in found if all(row[key] == value for key, value in wanted.items())]
+
+
+def written() -> str:
+    return " ".join(report("sqlite:///a.db", to="markdown").read_text().split())
+
+
+def test_accuracies_are_means_over_fresh_draws_and_a_line_says_so(tiny_npz):
+    said = asked(tiny_npz, "flips", "steady", draws=101)
+    assert any("is randomised" in line and "are the mean of 101 draws on each" in line for line in said)
+    (clean,), (attack,) = (
+        rows(model="drawn:flips [mean of 101 draws]", kind="clean"),
+        rows(model="drawn:flips [mean of 101 draws]", kind="attack"),
+    )
+    spread = (0.21 / (30 * 101)) ** 0.5
+    assert abs(clean["accuracy"] - 0.7) < 4 * spread
+    assert abs(attack["accuracy"] - 0.7) < 4 * spread  # a search of 4 passes sees 76 % of the images flipped
+    assert (attack["draws"], attack["protocol"]) == (101, "mean")
+    (steady,) = rows(model="drawn:steady", kind="attack")
+    assert (steady["accuracy"], steady["draws"], steady["protocol"]) == (1.0, None, None)
+    hits = outcomes("sqlite:///a.db").query("kind == 'clean'").set_index("model")["hits"]
+    assert hits["drawn:steady"].isna().all()
+    counts = hits["drawn:flips [mean of 101 draws]"]
+    assert counts.sum() / (30 * 101) == clean["accuracy"]
+    assert counts.between(1, 100).all()
+    assert "is randomised: accuracies are the mean of 101 draws on each final image, seeded" in written()
+
+
+def test_the_same_question_gives_the_same_counts(tiny_npz):
+    for store in ("a", "b"):
+        asked(tiny_npz, "flips", store=store, attacks=[PGD, {"name": "square", "eps": "1/255", "steps": 3}])
+        np.random.rand(3)
+    blobs = []
+    for store in ("a", "b"):
+        with Store(f"sqlite:///{store}.db") as opened:
+            found = opened.cells()
+            blobs.append({cell: opened.outcome(cell).encode() for cell in found})
+    assert blobs[0] == blobs[1]
+    assert len(blobs[0]) >= 3
+
+
+def test_a_model_whose_draws_no_seed_governs_is_marked(tiny_npz):
+    said = asked(tiny_npz, "free")
+    assert any("drawn:free is randomised" in line and "cannot be repeated" in line for line in said)
+    assert (
+        "drawn:free is randomised: accuracies are the mean of 11 draws on each final image, and not repeatable"
+        in written()
+    )
+
+
+def test_protocols_are_questions_of_their_own(tiny_npz):
+    for protocol in ("mean", "majority", "any"):
+        asked(tiny_npz, "flips", counting=protocol, attacks=[])
+    accuracy = {row["protocol"]: row["accuracy"] for row in rows(kind="clean")}
+    assert accuracy["any"] < 0.3 < 0.5 < accuracy["mean"] < 0.85  # 0.02 and 0.7
+    assert accuracy["majority"] > 0.75  # 0.92
+    assert {row["model"] for row in rows()} == {
+        "drawn:flips", "drawn:flips [majority of 11 draws]", "drawn:flips [any of 11 draws]",
+    }  # fmt: skip
+
+
+def test_a_chain_of_cells_counts_its_final_images_anew(tiny_npz):
+    asked(tiny_npz, "flips", draws=41, attacks=[{"name": "lean", "eps": "1/255"}])
+    (whole,) = [row for row in rows(kind="attack") if row["perturbation"].endswith("apgd-t")]
+    # The least of two counts of 41 would be about 0.66.
+    assert abs(whole["accuracy"] - 0.7) < 3 * (0.21 / (30 * 41)) ** 0.5
