@@ -194,6 +194,7 @@ def test_a_model_without_gradient_is_refused():
         ({"labels": torch.zeros(3, dtype=torch.int64)}, r"labels must be int64 \(2,\)"),
         ({"labels": torch.tensor([0, 5])}, r"labels go up to 5, but the model returns 2 classes"),
         ({"eps": -1.0}, r"eps must be 0 or more"),
+        ({"eps": float("inf")}, r"eps must be 0 or more and finite"),
         ({"norm": "l3"}, r"Unknown norm 'l3'.*linf"),
         ({"steps": 0}, r"steps must be at least 1, got 0"),
         ({"restarts": 0}, r"restarts must be at least 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ from scipy.optimize import linprog
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.balls import BALLS
+from robustbench_sdnet.attacks.engine.passes import Passes
+from robustbench_sdnet.attacks.engine.search import Rows
+from robustbench_sdnet.attacks.native.pma import PmaSearch
 from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS, chain, last_stages
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.chains import is_stage, whole_name
@@ -154,3 +159,27 @@ def test_the_command_prints_lean_by_its_name_and_goes_on(tmp_path, tiny_npz, mon
         assert stages <= {row["perturbation"] for row in rows}
     wrong = CliRunner().invoke(attack, ["pgd", *arguments, "--then", "autoattack"])
     assert isinstance(wrong.exception, InputError)
+
+
+def test_the_last_of_an_odd_number_of_steps_is_no_large_one():
+    """Sizes fall from 2 eps to almost none in each half; an odd step more once began a third."""
+    sizes = []
+
+    class Ball(type(BALLS["linf"])):
+        def ascend(self, points, gradient, images, size, eps):
+            sizes.append(float(size[0]))
+            return super().ascend(points, gradient, images, size, eps)
+
+    images = torch.full((1, 1, 2, 2), 0.5)
+    search = PmaSearch(Ball(), 0.1, 7, 1, 0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    passes = Passes(model.requires_grad_(False), low_precision=False, batch_size=1)
+    labels = torch.zeros(1, dtype=torch.int64)
+    rows = Rows(images, labels, labels, labels, labels, torch.tensor([[1, 2]]))
+    state = search.begin(rows)
+    for _ in range(7):
+        search.step(passes, rows, state)
+    expected = [1 + math.cos(math.pi * k / 3) for k in range(3)] + [
+        1 + math.cos(math.pi * k / 4) for k in range(4)
+    ]
+    assert sizes == pytest.approx([0.1 * size for size in expected], abs=1e-6)

@@ -145,12 +145,15 @@ def test_public_attacks_spell_out_their_options():
         "step_size": None,
         "random_start": True,
         "restarts": 1,
+        "eot": 1,
         "start": None,
         "early_stop": True,
         "precision": "auto",
         "seed": 0,
         "sample_ids": None,
         "batch_size": None,
+        "answers": None,
+        "protocol": "mean",
     }
 
 
@@ -158,3 +161,21 @@ def test_only_pgd_begins_at_given_points():
     images = torch.rand(2, 3, 4, 4)
     with pytest.raises(InputError, match=r"Attack square cannot begin at given points\. Known: pgd\."):
         attacks.run("square", lambda x: x, images, torch.zeros(2).long(), eps=0.1, start=images)
+
+
+class Brightness(torch.nn.Module):
+    """Two classes by the sum of all values: every value of a constant image moves alike, and rounds alike."""
+
+    def forward(self, images):
+        score = images.flatten(1).mean(1)
+        return torch.stack([score, -score], dim=1)
+
+
+@pytest.mark.parametrize(("norm", "first"), [("l2", 0.3), ("l1", 9.0)])
+def test_equal_roundings_of_many_values_do_not_add_up_beyond_the_ball(norm, first):
+    images, labels = torch.full((1, 3, 32, 32), 0.93), torch.zeros(1, dtype=torch.int64)
+    for part in range(12):
+        eps = first * (1 + part / 17)
+        result = attacks.pgd(Brightness(), images, labels, eps=eps, norm=norm, steps=8, random_start=False)
+        length = float(BALLS[norm].lengths((result.images - images).double()))
+        assert eps - 1e-3 * first < length <= eps + 1e-6 * max(1, eps)

@@ -47,6 +47,18 @@ class Ball(ABC):
     def project(self, points: Tensor, images: Tensor, eps: float | Tensor) -> Tensor:
         """Points moved into the ball of radius eps around `images`, and into [0, 1]."""
 
+    def settled(self, points: Tensor, images: Tensor, eps: float | Tensor) -> Tensor:
+        """Projected points, those that rounding to their type carried out of the ball moved back by one unit of it.
+
+        Where many values move by the same amount from the same value, all of them round the same way.
+        """
+        radius = torch.as_tensor(eps, dtype=torch.float64, device=points.device)
+        beyond = self.lengths((points - images).double()) - radius > 0.9 * TOLERANCE * radius.clamp_min(1)
+        # Looking is free on a CPU; elsewhere the host would wait for the device.
+        if beyond.device.type == "cpu" and not bool(beyond.any()):
+            return points
+        return torch.where(column(beyond, points), torch.nextafter(points, images), points)
+
     def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
         """The direction of unit norm in which a loss grows fastest from `points`; zero where the gradient is zero."""
         raise self._lacking("steepest direction")

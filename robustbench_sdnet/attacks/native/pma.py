@@ -28,7 +28,7 @@ RIVAL, LABEL, MARGIN = 0, 1, 2
 class PmaSearch:
     """Half of a course climbs p_max or -p_y, by turns of the attempts, the other half p_max - p_y.
 
-    Step k of a half of K' has the size eps (1 + cos(pi k / K')).
+    Step k of a half of K' has the size eps (1 + cos(pi k / K')); the second half of an odd number is longer.
     """
 
     ball: Ball
@@ -55,7 +55,8 @@ class PmaSearch:
             return (logits * weights[climbed[index], torch.arange(len(index), device=index.device)]).sum(1)
 
         logits, gradient = passes.gradient(x, loss, skip=done)
-        size = self.eps * (1 + (math.pi * (k % half) / half).cos())
+        place = torch.where(k >= half, (k - half) / max(self.length - half, 1), k / half)
+        size = self.eps * (1 + (math.pi * place).cos())
         state["x"] = self.ball.ascend(x, gradient, rows.images, size.to(x.dtype), self.eps)
         state["k"] = k + 1
         return Step(x, logits, k, done)

@@ -36,7 +36,7 @@ class L1(Ball):
             shrinkage = _shrinkage(size, space, radii[far])[:, None]
             moved[far] = torch.minimum((size - shrinkage).clamp_min(0), space)
         moved = (delta.sign() * moved).reshape(images.shape)
-        return (images.double() + moved).clamp(0, 1).to(images.dtype)
+        return self.settled((images.double() + moved).clamp(0, 1).to(images.dtype), images, eps)
 
     def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
         """Equal steps along the largest entries of the gradient that [0, 1] leaves room for."""

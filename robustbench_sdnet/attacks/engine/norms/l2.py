@@ -21,7 +21,7 @@ class L2(Ball):
         """Scaled onto the ball, then clipped, as the field does it: inside, if not always the nearest point."""
         delta = points - images
         shrink = (eps / self.lengths(delta).clamp_min(1e-30)).clamp(max=1)
-        return (images + delta * column(shrink, delta)).clamp(0, 1)
+        return self.settled((images + delta * column(shrink, delta)).clamp(0, 1), images, eps)
 
     def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
         return gradient / (column(self.lengths(gradient), gradient) + 1e-10)
