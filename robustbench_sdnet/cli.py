@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "report": ("report", "Draw the report from the store."),
         "status": ("status", "Show what the store holds and what is unfinished."),
         "quickstart": ("quickstart", "Train, corrupt, attack, sweep lambda and report, small and offline."),
-        "zoo": ("zoo", "List, fetch, import, verify and export models."),
+        "zoo": ("zoo", "List, describe, fetch, import, verify and export models."),
         "data": ("data", "Prepare, generate and show data."),
     }
 )
@@ -66,7 +66,8 @@ class LazyGroup(click.Group):
         """Find the command; an unknown one is answered with the nearest name."""
         from .errors import unknown
 
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        # What a shell completes may be anything yet.
+        if not ctx.resilient_parsing and args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 

@@ -20,16 +20,17 @@ def status(store: str, as_json: bool) -> None:
       sdnet-bench status --store sqlite:///runs/quickstart/results.db --json
     """
     from ..answers.status import status as read_status
+    from ..console.tables import fitted
     from ..store.store import Store
 
     with Store(store, must_exist=True) as opened:
         rows = read_status(opened)
-    from tabulate import tabulate
 
     keys = ("model", "data", "kind", "cells", "unfinished", "samples", "shards", "last_finished")
     # To the minute: seconds make the table wider than a terminal.
     shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
     lines = [[row[key] for key in keys] for row in shown]
     headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
-    text = tabulate(lines, headers=headers) if lines else f"{opened.shown} holds no cells yet."
+    sides = ("left", "left", "left", "right", "right", "right", "right", "left")
+    text = fitted(lines, headers, sides, (0, 1, 2)) if lines else f"{opened.shown} holds no cells yet."
     tell(rows, text, as_json)

@@ -76,7 +76,8 @@ def finish(
         say(line)
     say(
         f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(ready.setting.store)}. "
-        f"Draw the report: sdnet-bench report to markdown{_store_option(ready.setting.store)}"
+        f"Draw the report, {snapshot.folder / 'report.md'}: "
+        f"sdnet-bench report to markdown{_store_option(ready.setting.store)}"
     )
     if failure:
         raise failure

@@ -1,7 +1,8 @@
-"""Records as tables that fit a terminal."""
+"""Records as tables that fit a terminal, the lowest accuracy marked."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,20 +11,74 @@ from ..specs import distance_text, norm_facts
 
 Record = dict[str, Any]
 SCREEN = 60  # lines
+NARROWEST = 8  # columns that a text keeps where a table is wider than the terminal
+MARK = "*"
 
 
 def table(rows: Sequence[Record]) -> str:
     """Records as tables that fit a terminal: corruptions by severity, everything else one line an answer."""
+    worst = lowest(rows)
     corruptions = [row for row in rows if row["kind"] == "corruption"]
     sequences = [row for row in rows if row["kind"] == "sequence"]
     others = [row for row in rows if row["kind"] not in ("corruption", "sequence")]
-    parts = [_answers(others), _severities(corruptions), _sequences(sequences)]
+    parts = [_answers(others, worst), _severities(corruptions, worst), _sequences(sequences), _named(worst)]
     return "\n\n".join(part for part in parts if part) or "Nothing was asked."
 
 
-def _answers(rows: Sequence[Record]) -> str:
+def lowest(rows: Sequence[Record]) -> list[Record]:
+    """The answers with the lowest accuracy under a corruption or at a budget; none where all are equal."""
+    asked = [row for row in rows if row["kind"] == "corruption" or _is_attacked(row)]
+    least = min((row["accuracy"] for row in asked), default=0.0)
+    found = [row for row in asked if row["accuracy"] == least]
+    return found if len(found) < len(asked) else []
+
+
+def fitted(
+    lines: Sequence[Sequence[Any]], headers: Sequence[str], aligned: Sequence[str], wrapped: Sequence[int]
+) -> str:
+    """A table no wider than the terminal, as far as wrapping the texts of some columns can make it so.
+
+    Args:
+        wrapped: positions of the columns whose texts may be broken over several lines.
+    """
     from tabulate import tabulate
 
+    columns = [[str(cell) for cell in column] for column in zip(headers, *lines, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    while True:
+        text = tabulate(
+            lines,
+            headers=headers,
+            colalign=aligned,
+            disable_numparse=True,
+            maxcolwidths=widths,
+            maxheadercolwidths=widths,
+        )
+        over = max(map(len, text.splitlines())) - shutil.get_terminal_size((10_000, 24)).columns
+        if over <= 0 or all(widths[i] <= NARROWEST for i in wrapped):
+            return text
+        for _ in range(over):
+            widest = max(wrapped, key=lambda i: widths[i])
+            widths[widest] = max(widths[widest] - 1, NARROWEST)
+
+
+def _is_attacked(row: Record) -> bool:
+    return row["kind"] in ("attack", "worst_case") and row["eps"] is not None
+
+
+def _named(worst: Sequence[Record]) -> str:
+    """The line below the tables that says what is marked in them."""
+    if not worst:
+        return ""
+    row = worst[0]
+    lam = "" if row["lambda"] is None else f", lambda {_text(row['lambda'])}"
+    strength = f" at severity {row['severity']}" if row["severity"] else f" {_budget(row)}".rstrip()
+    what = f"{row['perturbation']}{strength}, {row['model']}{lam}"
+    more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
+    return f"{MARK} lowest: {100 * row['accuracy']:.1f} % ({what}{more})"
+
+
+def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
     lines = [
         (
             row["model"],
@@ -32,7 +87,7 @@ def _answers(rows: Sequence[Record]) -> str:
             _budget(row),
             _text(row["lambda"]),
             _text(row["lambda_attack"]) if row["kind"] == "transfer" else "",
-            f"{100 * row['accuracy']:.1f}",
+            f"{MARK if row in worst else ''}{100 * row['accuracy']:.1f}",
             f"{100 * row['low']:.1f}-{100 * row['high']:.1f}",
             distance(row),
             row["n"],
@@ -48,54 +103,48 @@ def _answers(rows: Sequence[Record]) -> str:
         for i, name in enumerate(headers)
         if name in ("model", "n", "95 %") or any(line[i] for line in lines)
     ]
-    return (
-        tabulate(
-            [[line[i] for i in kept] for line in lines],
-            headers=[headers[i] for i in kept],
-            colalign=[aligned[i] for i in kept],
-            disable_numparse=True,
-        )
-        if lines
-        else ""
-    )
+    texts = [place for place, i in enumerate(kept) if headers[i] in ("model", "kind", "perturbation")]
+    chosen = [[line[i] for i in kept] for line in lines]
+    return fitted(chosen, [headers[i] for i in kept], [aligned[i] for i in kept], texts) if lines else ""
 
 
-def _severities(rows: Sequence[Record]) -> str:
+def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
     """Accuracy in % by severity; where that is too long for a screen, the mean over the corruptions alone."""
-    from tabulate import tabulate
-
     names = list(dict.fromkeys(row["perturbation"] for row in rows))
     severities = sorted({row["severity"] or 0 for row in rows})
-    questions = dict.fromkeys((row["model"], _text(row["lambda"]), row["n"]) for row in rows)
-    found = {
-        (row["model"], _text(row["lambda"]), row["n"], row["perturbation"], row["severity"] or 0): row[
-            "accuracy"
-        ]
-        for row in rows
-    }
+    questions = dict.fromkeys(_question(row) for row in rows)
+    found = {_place(row): row["accuracy"] for row in rows}
+    marked = {_place(row) for row in worst}
     whole = len(names) * len(questions) <= SCREEN
     lines = []
     for question in questions:
         for chosen in [[name] for name in names] if whole else [names]:
-            means = [
-                _mean([found.get((*question, name, severity)) for name in chosen]) for severity in severities
-            ]
+            places = [[(*question, name, severity) for name in chosen] for severity in severities]
+            means = [_mean([found.get(place) for place in own]) for own in places]
+            marks = [MARK if whole and own[0] in marked else "" for own in places]
             label = chosen[0] if whole else f"mean of {len(names)}"
-            cells = [*means, _mean(means)] if len(severities) > 1 else means
-            lines.append([*question[:2], label, *(_percent(value) for value in cells), question[2]])
+            numbers = [f"{mark}{_percent(value)}" for mark, value in zip(marks, means, strict=True)]
+            last = [_percent(_mean(means))] if len(severities) > 1 else []
+            lines.append([*question[:2], label, *numbers, *last, question[2]])
     columns = [str(severity) if severity else "acc. %" for severity in severities]
     headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
     aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
-    return tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True) if lines else ""
+    return fitted(lines, headers, aligned, (0, 2)) if lines else ""
+
+
+def _question(row: Record) -> tuple[str, str, int]:
+    return row["model"], _text(row["lambda"]), row["n"]
+
+
+def _place(row: Record) -> tuple[str, str, int, str, int]:
+    return *_question(row), row["perturbation"], row["severity"] or 0
 
 
 def _sequences(rows: Sequence[Record]) -> str:
     """Flips and top-5 distances, and their means over the ten published sequences where all were run."""
-    from tabulate import tabulate
-
     lines = []
-    for question in dict.fromkeys((row["model"], _text(row["lambda"]), row["n"]) for row in rows):
-        here = [row for row in rows if (row["model"], _text(row["lambda"]), row["n"]) == question]
+    for question in dict.fromkeys(map(_question, rows)):
+        here = [row for row in rows if _question(row) == question]
         steady = {row["perturbation"]: (row["flip_probability"], row["top5_distance"]) for row in here}
         if all(name in steady for name in MAIN):
             pairs = [steady[name] for name in MAIN]
@@ -106,7 +155,7 @@ def _sequences(rows: Sequence[Record]) -> str:
         ]
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
     aligned = ["left", "right", "left", *["right"] * 3]
-    return tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True) if lines else ""
+    return fitted(lines, headers, aligned, (0, 2)) if lines else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

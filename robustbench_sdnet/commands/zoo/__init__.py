@@ -1,4 +1,4 @@
-"""`sdnet-bench zoo`: list, info, fetch, import, verify, export."""
+"""`sdnet-bench zoo`: list, info, card, fetch, import, verify, export."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from ...console import options
 from ...console.output import tell
 from ...console.progress import shown
+from .card import card
 from .exporting import export
 from .importing import import_model
 from .verifying import verify
@@ -22,6 +23,7 @@ def zoo() -> None:
     \b
     Examples:
       sdnet-bench zoo list
+      sdnet-bench zoo card cifar10/sdnet20
       sdnet-bench zoo verify cifar10/sdnet20 --data cifar10
       sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data cifar10
     """
@@ -37,8 +39,7 @@ def list_models(as_json: bool) -> None:
       sdnet-bench zoo list
       sdnet-bench zoo list --json
     """
-    from tabulate import tabulate
-
+    from ...console.tables import fitted
     from ...zoo.shelf.index import entries, listing
 
     rows = [listing(item) for item in entries()]
@@ -53,7 +54,8 @@ def list_models(as_json: bool) -> None:
         for row in rows
     ]
     headers = ["name", "architecture", "recipe", "accuracy", "here"]
-    tell(rows, tabulate(lines, headers) or "The zoo is empty.", as_json)
+    sides = ("left", "left", "left", "right", "left")
+    tell(rows, fitted(lines, headers, sides, (0, 2)) if lines else "The zoo is empty.", as_json)
 
 
 @zoo.command()
@@ -72,8 +74,8 @@ def info(model: str, as_json: bool) -> None:
 
     row = next((listing(item) for item in entries() if item.name == model), {})
     if row.get("local", True):
-        card = asdict(describe_model(model))
-        row = card | row | {"path": None if card["path"] is None else str(card["path"])}
+        known = asdict(describe_model(model))
+        row = known | row | {"path": None if known["path"] is None else str(known["path"])}
     from tabulate import tabulate
 
     lines = [(key, json.dumps(value) if isinstance(value, dict) else value) for key, value in row.items()]
@@ -105,5 +107,5 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
     tell(row, f"{source} is at {path}", as_json)
 
 
-for command in (import_model, verify, export):
+for command in (card, import_model, verify, export):
     zoo.add_command(command)

@@ -1,0 +1,70 @@
+"""Tables on a terminal: they fit its width, lose nothing, and mark the lowest accuracy."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_sdnet.answers.records import flat
+from robustbench_sdnet.console.tables import lowest, table
+
+from ..reports.made_records import RESNET, SDNET, attack, corruption, record, rows_of
+
+LONG = "a-model-with-a-name-that-nobody-would-type-twice/in-a-folder"
+
+
+def records(*answers):
+    return flat(rows_of(answers))
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_a_table_is_no_wider_than_the_terminal_and_loses_nothing(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    own = {
+        "model": SDNET.__class__(name=LONG, source="s", arch="sdnet20", weights="e" * 64, training_lambda=0.1)
+    }
+    rows = records(
+        record(190, lam=0.1, **own),
+        attack("pgd", "8/255", 40, lam=0.1, settings={"restarts": 5, "step_size": 0.01}, **own),
+        *(corruption("gaussian_noise", severity, 150 - severity, lam=0.1, **own) for severity in range(1, 6)),
+    )
+    text = table(rows)
+    lines = [line for line in text.splitlines() if not line.startswith("* lowest")]
+    assert max(map(len, lines)) <= columns
+    first = len(lines[1].split()[0])
+    assert LONG in "".join(line[:first].strip() for line in lines[2:])
+    assert {"20.0", "15.0-26.1"} <= set(text.replace("*", "").split())
+    if columns == 200:
+        assert LONG in text
+
+
+def test_the_lowest_number_is_marked_and_named():
+    rows = records(
+        record(190),
+        attack("pgd", "8/255", 40),
+        attack("pgd", "2/255", 120),
+        attack("noise", "8/255", 10),
+        corruption("fog", 5, 60),
+        record(180, model=SDNET, lam=0.1),
+    )
+    text = table(rows)
+    assert [line for line in text.splitlines() if "*" in line][-1] == "* lowest: 20.0 % (pgd 8/255, resnet20)"
+    assert text.count("*20.0") == 1
+    assert text.count("*") == 2
+    worst = table(
+        records(record(190), corruption("fog", 5, 60), corruption("fog", 1, 70), corruption("snow", 5, 80))
+    )
+    assert "* lowest: 30.0 % (fog at severity 5, resnet20)" in worst
+    assert "*30.0" in worst
+
+
+def test_nothing_is_marked_where_nothing_is_lower_and_ties_are_counted():
+    assert lowest(records(record(190), attack("pgd", "8/255", 40))) == []
+    tied = records(
+        *(attack("pgd", "8/255", 0, model=SDNET, lam=lam) for lam in (0.1, 0.5)), attack("pgd", "8/255", 9)
+    )
+    assert "* lowest: 0.0 % (pgd 8/255, sdnet20, lambda 0.1, and 1 more)" in table(tied)
+    assert table(tied).count("*0.0") == 2
+    sought = records(
+        attack("fab-t", None, 0, distances=[0.1] * 200), attack("pgd", "8/255", 40, model=RESNET)
+    )
+    assert lowest(sought) == [], "without a budget every image breaks in the end"
