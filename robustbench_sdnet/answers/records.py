@@ -29,7 +29,7 @@ TABLE_FIELDS = (
 )  # only in stores that hold corruptions with parameters other than CIFAR's for 32x32 images
 STORED_FIELDS = ("stored_as",)  # only in stores that hold corrupted images that were stored as JPEG
 REPEATED_FIELDS = ("draws", "protocol")  # only in stores that hold answers of a randomised model
-COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions")
+COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions", "weights")
 
 
 def records(
@@ -133,4 +133,4 @@ def _cost(row: Row) -> Record:
     cost = row.cost
     told = {"device": cost.devices, "precision": cost.precisions, "versions": cost.versions}
     single = {key: values[0] if len(values) == 1 else list(values) for key, values in told.items()}
-    return {"seconds": cost.seconds, "memory_mib": cost.memory_mib, **single}
+    return {"seconds": cost.seconds, "memory_mib": cost.memory_mib, **single, "weights": row.model.weights}

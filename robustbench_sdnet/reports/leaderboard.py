@@ -6,82 +6,18 @@ nobody here measured them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from ..answers.rows import Row, data_name, lambda_value, rows
-from ..answers.snapshot import Snapshot
-from ..answers.trust import UNTRUSTED
 from ..errors import InputError
 from ..files import write_whole
-from ..planning.chains import chain_of, is_stage
-from ..reading.numbers import fraction, number
-from ..reading.structured import mapping, read_json
-from ..specs import AttackSpec, Perturbation
-from ..specs.lambdas import is_upper_bound
+from ..reading.numbers import fraction
+from .claims import Claim, Key, of_zoo
 from .document import Document, Item, Table
+from .entries import Entry, entries_of
 from .numbers import Estimate, Missing
 from .writers import html, json
-
-LARGEST = 256 * 2**20  # bytes of a file of records
-ATTACKS = ("attack", "worst_case")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One row.
-
-    Attributes:
-        lam: the deployed lambda as text; empty without CSC layers.
-        accuracy, low, high, n, by: the best known (lowest) accuracy at the budget, and which attack left it; for quoted
-            rows the number that is stated, without interval.
-        autoattack, clean, corruptions: accuracies; corruptions is the mean over all that were run. None: not run.
-        reported: what an author claims, with its `source`.
-        untrusted: a diagnostic failed.
-        quoted: taken from a list, not measured here.
-        hash: of the weights; empty where only records are at hand.
-        ran_by: the source that it was read from.
-    """
-
-    model: str
-    arch: str
-    data: str
-    lam: str
-    norm: str
-    eps: str
-    accuracy: float
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    by: str = ""
-    autoattack: float | None = None
-    clean: float | None = None
-    corruptions: float | None = None
-    reported: float | None = None
-    source: str = ""
-    untrusted: bool = False
-    quoted: bool = False
-    hash: str = ""
-    ran_by: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """One measured accuracy, out of a store or a file of records."""
-
-    who: tuple[str, str, str, str, str]  # model, arch, data, lambda, hash
-    kind: str
-    norm: str
-    eps: str
-    is_autoattack: bool
-    by: str
-    accuracy: float
-    low: float
-    high: float
-    n: int
-    untrusted: bool
 
 
 def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
@@ -96,11 +32,12 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
         StoreError: a store does not exist or is damaged.
         WriteError: a file cannot be written.
     """
-    found = [entry for source in sources for entry in _entries(source)]
+    found = [entry for source in sources for entry in entries_of(source)]
     if not found:
         raise InputError("No source holds an accuracy under attack, so there is nothing to rank.")
     ranked = sorted(
-        found, key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), -e.accuracy, e.model)
+        _with_claims(found),
+        key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), -e.accuracy, e.model),
     )
     target = Path(output)
     write_whole(target.with_suffix(".json"), json.render([asdict(entry) for entry in ranked]))
@@ -108,143 +45,20 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
     return write_whole(target, html.render(page, lambda figure: ""))
 
 
-def _entries(source: str) -> Iterator[Entry]:
-    if not source.endswith(".json"):
-        seen, name = _of_rows(rows(Snapshot.read(source))), source.rpartition("/")[2]
-    else:
-        path = Path(source)
-        raw, name = read_json(path, limit=LARGEST), path.name
-        if isinstance(raw, Mapping):
-            yield from _quoted(raw, name)
-            return
-        if not isinstance(raw, list):
-            raise InputError(f"{path} is neither records nor RobustBench's model_info.")
-        seen = _of_records(raw, name)
-    yield from (replace(entry, ran_by=name) for entry in _measured(list(seen)))
+def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
+    """Measured rows with what an author claims of them."""
+    known: dict[Key, Claim] = dict(of_zoo({entry.model: entry.hash for entry in found if not entry.quoted}))
+    for entry in found:
+        if entry.quoted:
+            share = entry.accuracy if entry.reported is None else entry.reported
+            known[_key(entry)] = share, entry.source or entry.ran_by
+    for entry in found:
+        claim = None if entry.quoted else known.get(_key(entry))
+        yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
 
 
-def _of_rows(found: Iterable[Row]) -> Iterator[_Seen]:
-    for row in found:
-        spec = row.perturbation
-        lam = lambda_value(row.lam)
-        text = "" if lam is None else f"{lam:g}" if isinstance(lam, float) else lam
-        low, high = row.interval
-        yield _Seen(
-            who=(row.model.name, row.model.arch, data_name(row.data), text, row.model.weights),
-            kind=row.kind,
-            norm=row.norm or "",
-            eps=str(row.eps.fraction) if row.eps else "",
-            is_autoattack=_is_autoattack(spec),
-            by=f"worst case of {spec.label}" if row.kind == "worst_case" else spec.label,
-            accuracy=row.accuracy,
-            low=low,
-            high=high,
-            n=row.n,
-            untrusted=row.verdict == UNTRUSTED,
-        )
-
-
-def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
-    """Records of a file: the result record is a contract, its values are checked."""
-    for position, item in enumerate(raw):
-        record = mapping(item, f"record {position} of {where}")
-        try:
-            chain, _, stage = str(record["perturbation"]).rpartition("/")
-            lam = record["lambda"]
-            yield _Seen(
-                who=(
-                    *(str(record[key]) for key in ("model", "arch", "data")),  # type: ignore[arg-type]
-                    "" if lam is None else f"{lam:g}" if isinstance(lam, int | float) else str(lam),
-                    "",
-                ),
-                kind=str(record["kind"]),
-                norm=str(record["norm"] or ""),
-                eps=""
-                if record["eps"] is None
-                else str(fraction(str(record["eps"]), "eps must be a number")),
-                is_autoattack=_is_autoattack(AttackSpec(name=stage, eps=None, chain=chain)),
-                by=str(record["perturbation"]),
-                **{
-                    key: number(record[key], f"{key} of {where}", 0, 1) for key in ("accuracy", "low", "high")
-                },
-                n=int(record["n"]),
-                untrusted=record["verdict"] == UNTRUSTED,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"Record {position} of {where} is no result record: {error}.") from None
-
-
-def _is_autoattack(spec: Perturbation) -> bool:
-    """Whether this is the last stage of AutoAttack, which holds its accuracy."""
-    return chain_of(spec).startswith("autoattack") and not is_stage(spec)
-
-
-def _measured(seen: Sequence[_Seen]) -> Iterator[Entry]:
-    groups: dict[tuple[str, ...], list[_Seen]] = {}
-    for one in seen:
-        if not is_upper_bound(one.who[3]):
-            groups.setdefault(one.who, []).append(one)
-    for (model, arch, data, lam, weights), own in groups.items():
-        corrupted = [one.accuracy for one in own if one.kind == "corruption"]
-        clean = next((one.accuracy for one in own if one.kind == "clean"), None)
-        attacked = [one for one in own if one.kind in ATTACKS and one.eps]
-        for norm, eps in dict.fromkeys((one.norm, one.eps) for one in attacked):
-            here = [one for one in attacked if (one.norm, one.eps) == (norm, eps)]
-            largest = max(one.n for one in here)
-            best = min((one for one in here if one.n == largest), key=lambda one: one.accuracy)
-            whole = [one.accuracy for one in here if one.is_autoattack]
-            yield Entry(
-                model=model,
-                arch=arch,
-                data=data,
-                lam=lam,
-                norm=norm,
-                eps=eps,
-                accuracy=best.accuracy,
-                low=best.low,
-                high=best.high,
-                n=best.n,
-                by=best.by,
-                autoattack=min(whole, default=None),
-                clean=clean,
-                corruptions=sum(corrupted) / len(corrupted) if corrupted else None,
-                untrusted=best.untrusted,
-                hash=weights,
-            )
-
-
-def _quoted(raw: Mapping[str, Any], where: str) -> Iterator[Entry]:
-    """Rows of RobustBench's model_info: one model, or several by name."""
-    models = {where: raw} if "name" in raw else raw
-    for key, item in models.items():
-        info = mapping(item, f"'{key}' of {where}")
-        stated = _share(info, "autoattack_acc", where)
-        if stated is None:
-            stated = _share(info, "reported", where)
-        if stated is None or "eps" not in info:
-            continue  # a model of the corruptions list
-        yield Entry(
-            model=str(info.get("name", key)),
-            arch=str(info.get("architecture", "")),
-            data=str(info.get("dataset", "")),
-            lam="",
-            norm="l2" if str(info.get("norm", info.get("threat_model", "linf"))).lower() == "l2" else "linf",
-            eps=str(fraction(str(info["eps"]), "eps must be a number")),
-            accuracy=stated,
-            by="as stated",
-            autoattack=_share(info, "autoattack_acc", where),
-            clean=_share(info, "clean_acc", where),
-            corruptions=_share(info, "corruptions_acc", where),
-            reported=_share(info, "reported", where),
-            source=str(info.get("link", "")),
-            quoted=True,
-            ran_by=where,
-        )
-
-
-def _share(info: Mapping[str, Any], key: str, where: str) -> float | None:
-    value = info.get(key)
-    return None if value in (None, "") else round(number(value, f"{key} of {where}", 0, 100) / 100, 8)
+def _key(entry: Entry) -> Key:
+    return entry.model, entry.data, entry.norm, entry.eps
 
 
 def _summary(ranked: Sequence[Entry]) -> str:
@@ -259,10 +73,10 @@ def _summary(ranked: Sequence[Entry]) -> str:
 def _table(ranked: Sequence[Entry]) -> Table:
     columns = (
         "model", "lambda", "data", "norm", "eps", "accuracy", "by", "autoattack %", "clean %", "corruptions %",
-        "reported %", "source", "flags", "hash", "ran by",
+        "reported %", "source", "flags", "hash", "answer", "ran by",
     )  # fmt: skip
     return Table(
-        columns, tuple(map(_line, ranked)), left=(0, 2, 3, 6, 11, 12, 13, 14), filters=(0, 2, 3, 4, 12)
+        columns, tuple(map(_line, ranked)), left=(0, 2, 3, 6, 11, 12, 13, 14, 15), filters=(0, 2, 3, 4, 12)
     )
 
 
@@ -283,4 +97,4 @@ def _line(entry: Entry) -> tuple[Item, ...]:
         value,
         entry.by,
     )
-    return (*start, *shares, entry.source, ", ".join(flags), entry.hash[:16], entry.ran_by)
+    return (*start, *shares, entry.source, ", ".join(flags), entry.hash[:16], entry.cell[:16], entry.ran_by)

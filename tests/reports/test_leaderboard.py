@@ -10,10 +10,14 @@ from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import report
+from robustbench_sdnet.reports.claims import of_zoo
 from robustbench_sdnet.reports.leaderboard import leaderboard
 from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.zoo.files.cards import read_card
+from robustbench_sdnet.zoo.shelf.index import entry, local_path
 
 from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, cell, made_store, right
+from .test_names import NAMES, Page
 
 INFO = {
     "Gowal2021": {
@@ -113,3 +117,62 @@ def test_the_command_takes_several_stores_for_a_leaderboard_alone(store, tmp_pat
         assert stopped.value.code == code
     assert "is of one store" in capsys.readouterr().err
     assert len(rows(tmp_path / "x.html")) == 6
+
+
+def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
+    claim = {
+        "name": "sdnet",
+        "dataset": "tiny",
+        "eps": "8/255",
+        "autoattack_acc": "51.5",
+        "reported": "52",
+        "link": "https://x",
+    }
+    (tmp_path / "claims.json").write_text(
+        json.dumps({"a": claim, "b": {**claim, "name": "resnet", "eps": "4/255"}})
+    )
+    found = rows(leaderboard([store, str(tmp_path / "claims.json")], tmp_path / "board.html"))
+    measured = {
+        (row["model"], row["lam"]): (row["reported"], row["source"]) for row in found if not row["quoted"]
+    }
+    assert measured["sdnet", "0.1"] == measured["sdnet", "0.5"] == (0.52, "https://x")
+    assert measured["resnet", ""] == (None, ""), "the claim is of another eps"
+
+
+def test_the_zoo_claims_its_own_models_alone(tmp_path):
+    item = entry("cifar10/sdnet20-at")
+    weights = read_card(local_path(item)).weights_hash
+    for name, ours in ((item.name, weights), (item.name, "0" * 64), ("digits/sdnet20-at", "")):
+        claims = of_zoo({name: ours})
+        key = (item.name, "cifar10", "linf", "8/255")
+        stated = item.robust["pgd-20 linf 8/255 on 1000 images"]
+        expected = (
+            {key: (stated, "the zoo's index: pgd-20 linf 8/255 on 1000 images")} if ours == weights else {}
+        )
+        assert claims == expected
+
+
+def test_answers_have_their_id_and_records_with_costs_their_weights(store, tmp_path):
+    records = tmp_path / "records.json"
+    records.write_text(str(report(store, "json", with_cost=True)))
+    columns = ("model", "lam", "hash", "cell")
+    told = [
+        [[row[key] for key in columns] for row in rows(leaderboard([source], tmp_path / "b.html"))]
+        for source in (store, str(records))
+    ]
+    assert told[0] == told[1]
+    assert [RESNET.weights in row for row in told[0]].count(True) == 1
+    assert cell(PGD).id in {row[3] for row in told[0]}
+
+
+def test_hostile_names_do_nothing_on_the_board(tmp_path):
+    for name, odd in NAMES.items():
+        info = {"x": {**INFO["Gowal2021"], "name": odd, "link": odd, "architecture": odd, "dataset": odd}}
+        (tmp_path / "odd.json").write_text(json.dumps(info))
+        page = leaderboard([str(tmp_path / "odd.json")], tmp_path / f"{name}.html")
+        text = page.read_text(encoding="utf-8")
+        assert all(char.isprintable() or char in "\n\t" for char in text)
+        found = Page()
+        found.feed(text)
+        assert found.scripts == 1, "the page's own"
+        assert [row["model"] for row in rows(page)] == [odd], "as data it is what it was"
