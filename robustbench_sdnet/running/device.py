@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+
 import torch
 
 from ..errors import InputError
@@ -34,3 +37,11 @@ def pick_batch_size(wanted: int | None, device: str, pixels: int) -> int:
     if pixels > 64 * 64:
         return 50 if device == "cpu" else 100
     return 250 if device == "cpu" else 500
+
+
+def peak_memory(device: str) -> int:
+    """The most bytes that were in use so far: on the GPU, or by this process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated()
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most  # macOS counts bytes, Linux KiB

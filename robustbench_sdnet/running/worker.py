@@ -7,7 +7,6 @@ before children, and as often as it likes.
 from __future__ import annotations
 
 import platform
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from ..version import VERSION
 from ..zoo.others.guard import named_errors
 from .attacked import run_attack
 from .deploy import Answered, deployed, logits_at_each
+from .device import peak_memory
 from .exchange import Answer, Failure, Inputs
 from .ladder import batches
 from .outcomes import attack_outcome, joined, prediction
@@ -251,16 +251,11 @@ class Worker:
 
     def _cost(self, cell: Cell, forwards: int, backwards: int, seconds: float) -> dict[str, Any]:
         cuda = self.device.startswith("cuda")
-        peak = (
-            torch.cuda.max_memory_allocated()
-            if cuda
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        )
         return {
             "forwards": forwards,
             "backwards": backwards,
             "seconds": round(seconds, 4),
-            "memory_mib": round(peak / 2**20),
+            "memory_mib": round(peak_memory(self.device) / 2**20),
             "device": torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
             "threads": torch.get_num_threads(),
             "precision": cell.precision,
