@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.environ["WANDB_MODE"] = "offline"  # no test talks to a server
 GOLDEN = Path(__file__).parent / "golden"
 
 

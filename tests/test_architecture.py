@@ -22,6 +22,7 @@ FLOORS = (
         "files",
         "download",
         "interrupts",
+        "tracking",
         "version",
         "waiting",
     },

@@ -36,7 +36,9 @@ from ..specs import DEFAULT_STORE
     metavar="MODEL[@LAMBDA]",
     help="A model of the store, or alexnet for ImageNet-C, that corruption errors are divided by.",
 )
-@click.option("--with-cost", is_flag=True, help="Add seconds, memory, device and versions.")
+@click.option(
+    "--with-cost", is_flag=True, help="Add seconds, memory, device, versions and the weights' hash."
+)
 @click.option(
     "--with-pictures",
     is_flag=False,
@@ -54,9 +56,10 @@ def report(
     with_cost: bool,
     with_pictures: Path | None,
 ) -> None:
-    """Write the report of the store as FORMAT: markdown, html, latex, csv, json, outcomes (a row an image) or
-    leaderboard (a page over several stores, and its rows as JSON beside it). Bundle writes a folder with page, records,
-    figures, environment and the store itself, which every report reads again as --store bundle:FOLDER.
+    """Write the report of the store as FORMAT: markdown, html, latex, csv, json, outcomes (a row an image), tensorboard
+    (a file of events), wandb (a run of Weights & Biases) or leaderboard (a page over several stores, and its rows as
+    JSON beside it). Bundle writes a folder with page, records, figures, environment and the store itself, which every
+    report reads again as --store bundle:FOLDER.
 
     \b
     Examples:

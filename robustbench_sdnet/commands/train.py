@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from ..console.output import say, say_json
 from ..console.progress import shown
 from ..console.training import Screen
 from ..planning.setting import Setting
+from ..tracking import check_wandb
 
 
 def _overrides(settings: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
@@ -40,6 +40,24 @@ OVERRIDES = gathered(
     ),
 )
 
+PLACE = gathered(
+    "place",
+    dict,
+    click.option(
+        "--output", type=PATH, metavar="DIR", help="The run's folder [default: runs/<data>-<arch>-<time>]."
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Go on exactly where the run in --output (or the newest) stopped."
+    ),
+    click.option(
+        "--track",
+        type=click.Choice(["tensorboard", "wandb"]),
+        default="tensorboard",
+        show_default=True,
+        help="Where curves go; wandb is Weights & Biases, beside the events for TensorBoard.",
+    ),
+)
+
 
 @click.command(
     context_settings={"ignore_unknown_options": False},
@@ -51,12 +69,7 @@ OVERRIDES = gathered(
 @click.argument("arch")
 @click.option("--recipe", metavar="NAME|FILE", help="A recipe or a YAML file [default: published].")
 @OVERRIDES
-@click.option(
-    "--output", type=PATH, metavar="DIR", help="The run's folder [default: runs/<data>-<arch>-<time>]."
-)
-@click.option(
-    "--resume", is_flag=True, help="Go on exactly where the run in --output (or the newest) stopped."
-)
+@PLACE
 @click.option(
     "--devices", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs, or in N processes."
 )
@@ -71,8 +84,7 @@ def train(
     arch: str,
     recipe: str | None,
     overrides: dict[str, Any],
-    output: Path | None,
-    resume: bool,
+    place: dict[str, Any],
     devices: int | None,
     dry_run: bool,
     setting: Setting,
@@ -90,6 +102,8 @@ def train(
     images = setting.data or name
     resolved = load_recipe(recipe or "published", overrides, data=images)
     resolve_options(arch, dict(resolved.model))
+    if place["track"] == "wandb":
+        check_wandb()
     if dry_run:
         plan = resolved.to_dict()
         say_json(plan) if as_json else say(yaml.safe_dump(plan, sort_keys=False), nl=False)
@@ -107,11 +121,10 @@ def train(
             arch,
             recipe=recipe,
             overrides=overrides,
-            output=output,
-            resume=resume,
             device=setting.device,
             data_root=setting.data_root,
             on_event=Screen(display).show,
+            **place,
         )
     if first and as_json:
         say(json.dumps(result.to_dict()))  # one line, the last, so that a log can be read

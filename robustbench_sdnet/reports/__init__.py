@@ -36,14 +36,14 @@ def report(
             beside the store, pictures into a folder `report-files` beside that, but a bundle into `bundle` and a
             leaderboard to `leaderboard.html` in the working directory.
         baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
-        with_cost: add seconds, memory, device and versions. They differ from run to run.
+        with_cost: add seconds, memory, device, versions and the weights' hash; the first differ from run to run.
         with_pictures: a folder that `sdnet-bench visualize` wrote, whose pictures of the report's models are taken in.
 
     Returns:
-        The path of the file, or the text where no file was written.
+        The path of the file (of the run's folder for a tracker), or the text where no file was written.
 
     Raises:
-        InputError: an unknown format or baseline.
+        InputError: an unknown format or baseline, or a format whose package is not installed.
         StoreError: the store does not exist, is damaged or empty.
         WriteError: the file cannot be written.
     """

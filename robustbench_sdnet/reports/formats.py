@@ -18,7 +18,7 @@ from .content import build
 from .document import Document, Figure
 from .leaderboard import leaderboard
 from .plots import style
-from .writers import csv, html, json, latex, markdown, outcomes
+from .writers import csv, html, json, latex, markdown, outcomes, tensorboard, wandb
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -53,7 +53,7 @@ class Options:
     Attributes:
         target: the file it will be; pictures lie in a folder beside it.
         baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
-        with_cost: add seconds, memory, device and versions.
+        with_cost: add seconds, memory, device, versions and the weights' hash.
         pictures: a folder of `visualize` whose pictures of the report's models are taken in.
     """
 
@@ -134,5 +134,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             of_several=True,
         ),
         "bundle": Format("", lambda of, options: bundle(of.urls[0], options.target), stem="bundle"),
+        "tensorboard": Format(".tfevents", lambda of, options: tensorboard.render(of.snapshot)),
+        "wandb": Format("-wandb", lambda of, options: wandb.log(of.snapshot, options.target)),
     }
 )

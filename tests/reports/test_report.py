@@ -105,7 +105,7 @@ def test_markdown_beside_the_store_with_its_pictures(store, tmp_path, capsys) ->
     assert "| sparse | sdnet20 | bbbbbbbbbbbbbbbb | 0.1, 0.5 |" in lines
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", [name for name in FORMATS if name != "wandb"])  # a run has an id and a time
 def test_two_reports_are_equal_byte_for_byte(to, tmp_path) -> None:
     texts = []
     for folder, shards in (("one", 1), ("two", 2)):

@@ -1,37 +1,118 @@
-"""TensorBoard events of a run."""
+"""Curves of a run: events for TensorBoard always, and another tracker where one is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
-TAGS = {"loss": "loss/train", "lr": "learning_rate", "held_out": "accuracy/held_out", "test": "accuracy/test"}
+from ...errors import unknown
+from ...files import write_whole
+from ...tracking import check_wandb, start_wandb
+
+TAGS = {
+    "loss": "loss/train",
+    "lr": "learning_rate",
+    "held_out": "accuracy/held_out",
+    "test": "accuracy/test",
+    "accuracy": "accuracy/final",
+}
 
 
-class Curves:
-    """Writes one point an epoch into a folder, or nothing for None; the event file is opened at the first one."""
+class Tracker(Protocol):
+    """Takes the numbers of an epoch, and ends."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Add numbers under their tags at a step."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class TensorBoard:
+    """Events in the run's folder; the file is opened at the first epoch."""
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
         self._folder = folder
         self._writer: Any = None
 
-    def add(self, record: Mapping[str, float]) -> None:
-        """Add an epoch's record at its step."""
-        if self._folder is None:
-            return
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Add numbers under their tags at a step."""
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
             # Events of a run that was killed after its last saved state are written again: hide them from
             # there on.
-            self._writer = SummaryWriter(str(self._folder), purge_step=int(record["step"]))
-        for key, tag in TAGS.items():
-            if key in record:
-                self._writer.add_scalar(tag, record[key], int(record["step"]))
+            self._writer = SummaryWriter(str(self._folder), purge_step=step)
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, step)
         self._writer.flush()
 
     def close(self) -> None:
         """Close the event file."""
         if self._writer is not None:
             self._writer.close()
+
+
+class Wandb:
+    """A run of Weights & Biases; its id lies in the run's folder, so that a resumed run is one there too."""
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+        kept = folder / "wandb-id"
+        if not kept.is_file():
+            write_whole(kept, secrets.token_hex(4))
+        self._run = start_wandb(folder, folder.name, parameters, kind="train", run_id=kept.read_text())
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Add numbers under their tags at a step."""
+        self._run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Send or keep what is left."""
+        self._run.finish()
+
+
+TRACKERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Tracker]] = MappingProxyType(
+    {"tensorboard": TensorBoard, "wandb": Wandb}
+)
+
+
+def check_tracker(name: str) -> None:
+    """Refuse a tracker that is unknown or not installed, before any work.
+
+    Raises:
+        InputError: it is.
+    """
+    if name not in TRACKERS:
+        raise unknown("tracker", name, TRACKERS)
+    if name == "wandb":
+        check_wandb()
+
+
+class Curves:
+    """Writes one point an epoch to every tracker.
+
+    Args:
+        folder: the run's folder, None to write nothing.
+        track: one of `TRACKERS`, beside TensorBoard.
+        parameters: of the run.
+    """
+
+    def __init__(
+        self, folder: Path | None, track: str = "tensorboard", parameters: Mapping[str, Any] | None = None
+    ) -> None:
+        names = dict.fromkeys(("tensorboard", track)) if folder is not None else ()
+        self._trackers = [TRACKERS[name](folder, parameters or {}) for name in names if folder is not None]
+
+    def add(self, record: Mapping[str, float]) -> None:
+        """Add an epoch's record at its step."""
+        values = {tag: record[key] for key, tag in TAGS.items() if key in record}
+        for tracker in self._trackers:
+            tracker.add(values, int(record["step"]))
+
+    def close(self) -> None:
+        """End every tracker; once."""
+        while self._trackers:
+            self._trackers.pop().close()

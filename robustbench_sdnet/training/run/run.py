@@ -15,6 +15,7 @@ from ..recipes.recipe import Recipe
 from ..step.device import choose
 from ..step.loop import Event
 from . import distributed, folders
+from .curves import check_tracker
 from .failures import failure
 from .result import TrainResult
 from .runner import Run
@@ -32,6 +33,7 @@ def train(
     device: str = "auto",
     data_root: str | Path | None = None,
     runs: str | Path = "runs",
+    track: str = "tensorboard",
     on_event: Callable[[Event], None] | None = None,
 ) -> TrainResult:
     """Train a model and save it.
@@ -44,18 +46,18 @@ def train(
         resume: go on from the last state saved in the folder; processes that torchrun started again do so in any case.
         device: "auto", "cpu", "cuda", "cuda:1".
         data_root, runs: folders of downloaded data, and of runs.
+        track: "wandb" logs to Weights & Biases too; TensorBoard events are always written.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:
-        InputError: unknown names or keys, a folder that holds another run, or holds none to resume.
+        InputError: unknown names or keys, a folder with another run or with none to resume, a tracker that is missing.
         DataError: damaged data.
         WriteError: the folder cannot be written, or another process is training there.
         TrainingError: the loss is not finite, the run was interrupted (its state is saved first), a step failed, or
             another process was lost.
     """
     begun = time.monotonic()
-    architecture(arch)
-    datasets.check_name(data)
+    _check_names(data, arch, track)
     wanted = folders.resolve_recipe(recipe, overrides or {}, data)
     rank, count, local_rank = distributed.world()
     folder = folders.choose_folder(data, arch, output, Path(runs), resume=resume)
@@ -71,7 +73,7 @@ def train(
                 held.enter_context(alone_in(folder))
                 # Another process may have put a run there since it was looked at.
                 folders.plan_run(folder, data, arch, plan, explicit=False, resume=resume)
-            run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None)
+            run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None, track)
             state = load_state(folder, lambda path: run.tell("damaged", path=str(path))) if resume else None
             run.prepare(data_root, fresh=state is None)
             if rank == 0:
@@ -81,3 +83,9 @@ def train(
             return run.finish(begun)
         except RuntimeError as error:
             raise failure(error, folder, chosen) from error
+
+
+def _check_names(data: str, arch: str, track: str) -> None:
+    architecture(arch)
+    datasets.check_name(data)
+    check_tracker(track)

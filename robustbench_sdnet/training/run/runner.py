@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import time
@@ -45,6 +46,7 @@ class Run:
         recipe: Recipe,
         device: Device,
         on_event: Callable[[Event], None] | None,
+        track: str = "tensorboard",
     ) -> None:
         self.folder, self.name, self.arch, self.recipe, self.device = folder, data, arch, recipe, device
         self.rank, self.world, _ = distributed.world()
@@ -57,7 +59,8 @@ class Run:
         self.train_data: ImageData
         self.test_data: ImageData
         self.held_out: torch.Tensor
-        self.curves = Curves(folder if self.rank == 0 else None)
+        self.track = track
+        self.curves: Curves
 
     def tell(self, event: str, **values: Any) -> None:
         """Report something that happened."""
@@ -154,11 +157,14 @@ class Run:
             resumed_at_step=self.resumed_at,
             seconds=seconds,
         )
-        with stop_requests(heed=self.rank == 0) as stop:
-            self._stop = stop
-            fit(session, after_step=self._after_step, after_epoch=self._after_epoch)
-        self.curves.close()
-        accuracy = self._write_checkpoints()
+        plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
+        with contextlib.closing(Curves(None if self.rank else self.folder, self.track, plan)) as self.curves:
+            with stop_requests(heed=self.rank == 0) as stop:
+                self._stop = stop
+                fit(session, after_step=self._after_step, after_epoch=self._after_epoch)
+            accuracy = self._write_checkpoints()
+            if left:
+                self.curves.add({"step": session.steps_total, "accuracy": accuracy})
         result = TrainResult(
             folder=self.folder,
             best=self.folder / "best.safetensors",

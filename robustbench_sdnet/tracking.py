@@ -1,0 +1,60 @@
+"""Weights & Biases where it is installed: the one place that starts a run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .files import make_folder
+from .wording import shown
+
+PROJECT = "sdnet-bench"
+
+
+def check_wandb() -> None:
+    """Refuse to track where the package is missing, before any work.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if find_spec("wandb") is None:
+        raise InputError("wandb is not installed. Run: pip install 'robustbench-sdnet[wandb]'")
+
+
+def start_wandb(
+    folder: Path, name: str, parameters: Mapping[str, Any], *, kind: str, run_id: str | None = None
+) -> Any:
+    """A run that is logged to; WANDB_MODE, WANDB_PROJECT and the others of its own mean what they mean there.
+
+    Args:
+        folder: where it keeps its files.
+        name: of the run.
+        parameters: its configuration.
+        kind: "train" or "report".
+        run_id: of a run that is gone on with.
+
+    Raises:
+        InputError: not installed, nobody is logged in, or its server cannot be reached.
+        WriteError: the folder cannot be made.
+    """
+    check_wandb()
+    import wandb
+
+    make_folder(folder)
+    try:
+        return wandb.init(
+            project=None if wandb.env.get_project() else PROJECT,
+            dir=str(folder),
+            name=shown(name)[:128],
+            job_type=kind,
+            config=dict(parameters),
+            id=run_id,
+            resume="allow" if run_id else None,
+            reinit="create_new",
+            settings=wandb.Settings(console="off", disable_git=True, disable_code=True),
+        )
+    except wandb.errors.Error as error:
+        raise InputError(f"wandb: {error} WANDB_MODE=offline keeps the run in {folder} instead.") from None

@@ -1,0 +1,104 @@
+"""Reports for TensorBoard and Weights & Biases: the curves hold the store's accuracies, and names do nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.reports import report
+from robustbench_sdnet.reports.tracked import tag, tracked
+
+from .made_records import RESNET, attack, corruption, record, snapshot, study
+from .test_names import name as name
+from .test_report import fill
+from .tracker_files import config, events, history, offline as offline
+
+FOG = {1: 0.85, 2: 0.75, 3: 0.65, 4: 0.55, 5: 0.45}  # of 20 images 17, 15, 13, 11 and 9 are right
+
+
+def test_curves_run_along_one_axis_and_keep_the_rest_the_same():
+    answers = [record(150), *(corruption("fog", severity, 150 - 20 * severity) for severity in (1, 3))]
+    answers += [attack("pgd", eps, right) for eps, right in (("2/255", 80), ("8/255", 20))]
+    answers += [attack("noise", "8/255", 140)]
+    found = {curve.tag: curve for curve in tracked(snapshot(answers)).curves}
+    assert set(found) == {
+        "accuracy along severity/fog/resnet20 on digits",
+        "accuracy along linf eps in 1 of 255/pgd/resnet20 on digits",
+    }
+    assert found["accuracy along severity/fog/resnet20 on digits"].points == ((1.0, 0.65), (3.0, 0.45))
+    pgd = found["accuracy along linf eps in 1 of 255/pgd/resnet20 on digits"]
+    assert [(round(pgd.scale * at), accuracy) for at, accuracy in pgd.points] == [(2, 0.4), (8, 0.1)]
+    lambdas = [curve for curve in tracked(snapshot(study())).curves if curve.axis.startswith("lambda")]
+    assert {len(curve.points) for curve in lambdas} == {3}
+    assert RESNET.name not in "".join(curve.name for curve in lambdas)
+
+
+def test_names_that_differ_stay_two():
+    names = ["a/b", "a|b", "a  b", "a b", "x" * 100, "x" * 101, "\x1b", "\\x1b"]
+    assert len({tag(name) for name in names}) == len(names)
+    assert tag("cifar10/sdnet20") == "cifar10/sdnet20"
+    assert max(len(tag(name)) for name in names) <= 90
+
+
+def test_tensorboard_reads_curves_figures_and_tables(tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/results.db"
+    fill(url)
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", "to", "tensorboard", "--store", url])
+    assert capsys.readouterr().out == f"Wrote {tmp_path}/report.tfevents\n"
+    scalars, images, texts = events(tmp_path / "report.tfevents")
+    assert scalars["accuracy along severity/fog/plain on digits"] == list(FOG.items())
+    assert scalars["accuracy along lambda in 1 of 1000/fog, severity 5/sparse on digits"] == [
+        (100, 0.45),
+        (500, 0.45),
+    ]
+    assert len(images) == 4
+    assert all(shown[0].width > 300 for shown in images.values())
+    assert json.loads(texts["parameters"])["models"]["plain"] == {"arch": "resnet20", "weights": "a" * 64}
+    overview = next(text for tag, text in texts.items() if tag.startswith("tables/Overview"))
+    assert re.search(r"\| plain +\| +- \|", overview)
+
+
+def test_wandb_gets_parameters_curves_tables_and_figures(tmp_path, offline):
+    url = f"sqlite:///{tmp_path}/results.db"
+    fill(url)
+    folder = report(url, "wandb")
+    assert folder.is_relative_to(tmp_path / "report-wandb" / "wandb")
+    assert config(folder)["models"]["sparse"] == {"arch": "sdnet20", "weights": "b" * 64}
+    rows = history(folder)
+    tag = "accuracy along severity/fog/plain on digits"
+    assert {row["severity"]: row[tag] for row in rows if tag in row} == FOG
+    tables = {key for row in rows for key in row if key.startswith("tables/")}
+    assert any(key.startswith("tables/All results") for key in tables)
+    figures = {"/".join(key.split("/")[:2]) for row in rows for key in row if key.startswith("figures/")}
+    assert len(figures) == len(list(folder.glob("files/media/images/figures/*.png"))) == 4
+    (kept,) = folder.glob("files/media/table/records_*.json")
+    kept = json.loads(kept.read_text())
+    whole = json.loads(str(report(url, "json")))
+    assert kept["columns"] == list(whole[0])
+    assert kept["data"] == [list(row.values()) for row in whole]
+
+
+def test_hostile_names_do_nothing_in_trackers(name, tmp_path, offline):
+    url = f"sqlite:///{tmp_path}/results.db"
+    fill(url)
+    scalars, _, texts = events(report(url, "tensorboard"))
+    folder = report(url, "wandb")
+    tags = [*scalars, *texts, *(key for row in history(folder) for key in row)]
+    assert all(tag.isprintable() and len(tag) < 300 for tag in tags)
+    for text in texts.values():
+        assert not re.search(r"(?<!\\)<script", text) or text.startswith("    ")
+        assert all(char.isprintable() or char == "\n" for char in text)
+    assert all(key.isprintable() for key in config(folder)["models"])
+
+
+def test_without_wandb_one_line_says_what_to_install(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/results.db"
+    fill(url)
+    monkeypatch.setattr("robustbench_sdnet.tracking.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'robustbench-sdnet\[wandb\]'"):
+        report(url, "wandb")

@@ -1,0 +1,62 @@
+"""Curves of a run in a tracker beside TensorBoard: what it is told, and that a resumed run is one run."""
+
+from __future__ import annotations
+
+import pytest
+
+from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.training import train
+from tests.reports.tracker_files import config, events, history, offline as offline
+
+
+def test_wandb_has_the_recipe_and_the_curves_that_tensorboard_has(tiny_data, quick, tmp_path, offline):
+    settings = {**quick, "train.test_every": 2}
+    result = train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run", track="wandb")
+    run = tmp_path / "run"
+    told = config(run)
+    assert (told["arch"], told["data"], told["train"]["epochs"]) == ("resnet20", tiny_data, 4)
+    scalars, _, _ = events(next(run.glob("events.*")))
+    found: dict[str, list[tuple[int, float]]] = {}
+    for row in history(run):
+        for tag, value in row.items():
+            if not tag.startswith("_"):
+                found.setdefault(tag, []).append((row["_step"], round(value, 6)))
+    assert found == {
+        tag: [(at, pytest.approx(value, abs=1e-6)) for at, value in points] for tag, points in scalars.items()
+    }
+    assert [at for at, _ in found["loss/train"]] == [3, 6, 9, 12]
+    assert [at for at, _ in found["accuracy/test"]] == [6, 12]
+    assert found["accuracy/final"] == [(12, pytest.approx(result.accuracy))]
+
+
+def test_a_finished_run_that_is_resumed_hides_no_point(tiny_data, quick, tmp_path):
+    train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    before = sorted(path.name for path in (tmp_path / "run").glob("events.*"))
+    train(tiny_data, "resnet20", output=tmp_path / "run", resume=True)
+    assert sorted(path.name for path in (tmp_path / "run").glob("events.*")) == before
+
+
+def test_the_same_id_for_a_run_that_goes_on(tiny_data, quick, tmp_path, offline, monkeypatch):
+    from robustbench_sdnet.training.run import curves
+
+    ids = []
+    start = curves.start_wandb
+    monkeypatch.setattr(
+        curves, "start_wandb", lambda *given, **named: ids.append(named["run_id"]) or start(*given, **named)
+    )
+    for resume in (False, True):
+        overrides = None if resume else {**quick, "train.epochs": 1}
+        train(
+            tiny_data, "resnet20", overrides=overrides, output=tmp_path / "run", resume=resume, track="wandb"
+        )
+    assert len(ids) == 2
+    assert ids[0] == ids[1] == (tmp_path / "run" / "wandb-id").read_text()
+
+
+def test_an_unknown_or_missing_tracker_is_refused_before_any_work(tiny_data, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"Unknown tracker 'wandbb'\. Did you mean 'wandb'"):
+        train(tiny_data, "resnet20", output=tmp_path / "run", track="wandbb")
+    monkeypatch.setattr("robustbench_sdnet.tracking.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="wandb is not installed"):
+        train(tiny_data, "resnet20", output=tmp_path / "run", track="wandb")
+    assert not (tmp_path / "run").exists()
