@@ -3,14 +3,17 @@
 #   make test          the tests          (make test TESTS="tests/reports -m slow")
 #   make check         format, lint, types
 #   make bench         the speed benchmarks, each beside a named peer (BENCH="attacks corruptions")
+#   make docs          the documentation as a site, build/docs/index.html, with an environment of its own
+#   make dist          the wheel and the source archive in dist/, checked outside the tree
 #   make env           only the environment; the last line is the path of its Python
 PYTHON ?= python3
 VENV ?= .venv
+DOCS_VENV ?= $(VENV)-docs
 TESTS ?= tests
 BENCH ?= $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py))
 RUN = $(abspath $(VENV))/bin
 
-.PHONY: env quickstart test check bench
+.PHONY: env quickstart test check bench docs dist
 
 env:
 	@bash .ci/environment "$(VENV)" "$(PYTHON)"
@@ -32,3 +35,9 @@ check: .ready
 
 bench: .ready
 	@set -e; for name in $(BENCH); do echo "== $$name"; "$(RUN)/python" benchmarks/$$name.py; done
+
+docs:
+	@bash .ci/docs "$(DOCS_VENV)" "$(PYTHON)"
+
+dist: .ready
+	@bash .ci/dist "$(RUN)" dist

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from robustbench_sdnet.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "robustbench_sdnet"
@@ -28,18 +32,17 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built in a copy of what git tracks or would track: a build must not write into the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
-    for name in filter(None, listed):
-        source, target = ROOT / name, folder / "tree" / name
-        if source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-    options = ("--no-build-isolation", "--no-deps", "--quiet", "--wheel-dir", folder)
-    run(sys.executable, "-m", "pip", "wheel", *options, folder / "tree", cwd=folder)
-    (found,) = folder.glob("*.whl")
+def dist(tmp_path_factory) -> Path:
+    """What `make dist` builds and checks, in a folder outside the tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    said = run("bash", ROOT / ".ci" / "dist", Path(sys.executable).parent, folder, cwd=ROOT)
+    assert said.split() == [str(path) for path in sorted(folder.iterdir())]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("*.whl")
     return found
 
 
@@ -65,6 +68,21 @@ def test_the_wheel_holds_code_and_data_and_nothing_else(wheel: Path) -> None:
     modules = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
     assert modules <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"robustbench_sdnet"}
+
+
+def test_the_source_archive_builds_the_same_and_says_what_changed(dist: Path) -> None:
+    (archive,) = dist.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "setup.cfg", "constraints.txt"} <= names
+    assert {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")} <= names
+
+
+def test_the_version_has_a_changelog_entry_and_is_that_of_the_files(dist: Path) -> None:
+    assert re.search(
+        rf"^## \[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert {path.name.split("-")[1].removesuffix(".tar.gz") for path in dist.iterdir()} == {VERSION}
 
 
 def test_the_installed_command_runs_away_from_the_tree(elsewhere: Path, tmp_path: Path) -> None:
