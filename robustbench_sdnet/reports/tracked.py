@@ -105,7 +105,7 @@ def _curves(results: Results) -> Iterator[Curve]:
 
 def _axes(result: Result) -> Iterator[tuple[str, int, float, tuple[Hashable, ...]]]:
     """The axes that a result lies on: name, steps a unit, where on it, and what tells its curve from others."""
-    if result.kind == "transfer" or result.is_stage:
+    if result.kind in ("transfer", "sequence") or result.is_stage:
         return
     lam, value = lambda_text(result.subject.lam), lambda_value(result.subject.lam)
     severity = result.severity and f"severity {result.severity}"

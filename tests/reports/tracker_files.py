@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,22 @@ def events(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     )
 
 
-def logged(folder: Path) -> Iterator[Any]:
-    """Every record of the one run below a folder, as protocol buffers."""
+def logged(folder: Path) -> list[Any]:
+    """Every record of the one run below a folder, as protocol buffers; its last is written a moment after it ends."""
+    (path,) = folder.rglob("run-*.wandb")
+    end = time.monotonic() + 60
+    while True:
+        found = list(_records(path.read_bytes()))
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            return found
+        assert time.monotonic() < end, [record.WhichOneof("record_type") for record in found]
+        time.sleep(0.1)
+
+
+def _records(content: bytes) -> Iterator[Any]:
     from wandb.proto.wandb_internal_pb2 import Record
 
-    (path,) = folder.rglob("run-*.wandb")
-    content, place, whole = path.read_bytes(), FIRST, b""
+    place, whole = FIRST, b""
     while place + 7 <= len(content):
         if BLOCK - place % BLOCK < 7:
             place += BLOCK - place % BLOCK
