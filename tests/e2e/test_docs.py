@@ -51,9 +51,9 @@ def commands() -> Iterator[tuple[str, str]]:
         lines = "\n".join(FENCE.findall(text)).replace("\\\n", " ").split("\n")
         lines += [line for line in text.split("\n") if line.startswith("    sdnet-bench")]
         for line in (*lines, *INLINE.findall(FENCE.sub("", text))):
-            for part in re.split(r"\s&&\s|\|\s", line):
+            for part in re.split(r"\s&&\s|\|\s", re.split(r"\s#\s", line)[0]):
                 start = re.search(r"(?:(?<=\s)|^)(sdnet-bench|-m robustbench_sdnet)\s", part)
-                if start:
+                if start and part[start.end() :].strip():
                     yield where, f"sdnet-bench {part[start.end() :]}".strip()
 
 
@@ -95,6 +95,7 @@ def test_a_command_of_the_documentation_is_one(where: str, line: str) -> None:
     command, _, rest = resolve(words)
     if isinstance(command, click.Group):
         assert not rest or rest[0] in ("--help", "--version"), rest
+    if isinstance(command, click.Group) or not rest:  # a sentence may name a command alone
         return
     try:
         given = command.make_context("x", list(rest)).params
@@ -155,9 +156,9 @@ def test_every_model_that_ships_has_its_card_in_the_documentation(entry) -> None
 
 
 def test_what_is_wrong_is_found() -> None:
-    for line in ("sdnet-bench corrupt --severty 1", "sdnet-bench attack pgd --norm l7", "sdnet-bench study"):
-        with pytest.raises((click.UsageError, SdnetBenchError)):
-            test_a_command_of_the_documentation_is_one("here", line)
+    for line in ("corrupt --severty 1", "attack pgd --norm l7", "study --limit 3", "attack pdg --limit 3"):
+        with pytest.raises((click.UsageError, SdnetBenchError, AssertionError)):
+            test_a_command_of_the_documentation_is_one("here", f"sdnet-bench {line}")
     for line in ("sdnet-bench attack [--epz 8/255]", "sdnet-bench attack ATTACK [--norm linf|l2]"):
         with pytest.raises(AssertionError):
             test_the_form_of_a_command_names_its_options_and_choices("here", line)

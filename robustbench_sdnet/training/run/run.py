@@ -46,15 +46,14 @@ def train(
         resume: go on from the last state saved in the folder; processes that torchrun started again do so in any case.
         device: "auto", "cpu", "cuda", "cuda:1".
         data_root, runs: folders of downloaded data, and of runs.
-        track: "wandb" logs to Weights & Biases too; TensorBoard events are always written.
+        track: "wandb": curves go to Weights & Biases too.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:
         InputError: unknown names or keys, a folder with another run or with none to resume, a tracker that is missing.
         DataError: damaged data.
         WriteError: the folder cannot be written, or another process is training there.
-        TrainingError: the loss is not finite, the run was interrupted (its state is saved first), a step failed, or
-            another process was lost.
+        TrainingError: the loss is not finite, the run was interrupted (its state is saved), or a process was lost.
     """
     begun = time.monotonic()
     _check_names(data, arch, track)
