@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ..draws import host_generators
 from ..errors import InputError, unknown
+from .digital import jpeg_compression
 from .member import STORED, Setting
 from .parameters import check_size, setting, table_for
 from .registry import CORRUPTIONS
@@ -26,13 +26,6 @@ _CHUNK_PIXELS = 64 * 32 * 32
 
 Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
 Sample = Callable[[Iterator[np.random.Generator], int, int, int, Setting], Mapping[str, NDArray[Any]]]
-
-
-@cache
-def _function(place: str) -> Any:
-    """What stands at "module:function" of this package."""
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(f".{module}", __package__), name)
 
 
 def corrupt(
@@ -80,7 +73,7 @@ def corrupt(
         stop = start + step
         draws = _sample(name, values, seed, ids[start:stop], (height, width), key)
         found = _apply(images[start:stop], name, values, draws)
-        result[start:stop] = found if stored_as is None else _stored(found, stored_as)
+        result[start:stop] = found if stored_as is None else jpeg_compression(found, {}, (STORED[stored_as],))
     return like(images, result)
 
 
@@ -145,11 +138,6 @@ def like(images: Images, result: Tensor) -> Images:
     return result.numpy() if isinstance(images, np.ndarray) else result
 
 
-def _stored(images: Tensor, name: str) -> Tensor:
-    work: Apply = _function("digital:jpeg_compression")
-    return work(images, {}, (STORED[name],))
-
-
 def _key(name: str, severity: int, level: float | None) -> str:
     return (
         f"corruption/{name}/{int(severity)}" if level is None else f"corruption/{name}/level={float(level)!r}"
@@ -162,7 +150,7 @@ def _sample(
     place = CORRUPTIONS[name].draws
     if not place:
         return {}
-    draw: Sample = _function(place)
+    draw: Sample = resolve_name(f"{__package__}.{place}")
     return dict(draw(host_generators(seed, key, ids), len(ids), *size, values))
 
 
@@ -170,7 +158,7 @@ def _apply(images: Images, name: str, values: Setting, draws: HostDraws) -> Tens
     # NumPy images are copied: they may be read-only or memory-mapped, which torch warns of.
     batch = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
     moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
-    work: Apply = _function(CORRUPTIONS[name].apply)
+    work: Apply = resolve_name(f"{__package__}.{CORRUPTIONS[name].apply}")
     return work(batch, moved, values)
 
 

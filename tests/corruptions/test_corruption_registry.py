@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 import torch
 
 from robustbench_sdnet import corruptions
-from robustbench_sdnet.corruptions import pipeline
 from robustbench_sdnet.errors import InputError
 
 IMAGES = np.zeros((2, 32, 32, 3), np.uint8)
@@ -37,7 +37,7 @@ def test_every_row_has_five_settings_a_set_and_functions_that_are_there() -> Non
             assert len(settings) == 5
             assert {len(setting) for setting in settings} == {len(info.at("cifar")[0])}
         for place in filter(None, (info.apply, info.draws)):
-            assert callable(pipeline._function(place))
+            assert callable(resolve_name(f"robustbench_sdnet.corruptions.{place}"))
 
 
 def test_the_registry_needs_no_torch() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from typing import Any
+from pkgutil import resolve_name
 
 import numpy as np
 import torch
@@ -20,12 +18,6 @@ from .members import check_sequence_size, perturbation_info
 Draw = Callable[[Sample, int], dict[str, Tensor]]
 """The draws of a frame, by what draws them."""
 Frames = Callable[[Tensor, Draw, Setting], Iterator[Tensor]]
-
-
-@cache
-def _function(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(f".{module}", __package__), name)
 
 
 def sequence(
@@ -76,5 +68,5 @@ def frames(
         found = sample(generators, len(ids), height, width, setting)
         return {key: torch.from_numpy(value).to(batch.device) for key, value in found.items()}
 
-    work: Frames = _function(info.apply)
+    work: Frames = resolve_name(f"{__package__}.{info.apply}")
     return work(batch, draw, setting)

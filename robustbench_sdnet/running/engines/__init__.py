@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,6 +53,5 @@ def check_engine(name: str) -> None:
 def engine_of(setting: Setting) -> Engine:
     """The engine that a setting names; InputError for an unknown one."""
     check_engine(setting.engine)
-    module, _, name = ENGINES[setting.engine].partition(":")
-    make: Callable[[Setting], Engine] = getattr(importlib.import_module(f".{module}", __name__), name)
+    make: Callable[[Setting], Engine] = resolve_name(f"{__name__}.{ENGINES[setting.engine]}")
     return make(setting)
