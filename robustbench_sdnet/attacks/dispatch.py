@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, unknown
 from .registry import ATTACKS, attack_info, check_params
@@ -59,8 +58,7 @@ def run(
         if not info.starts:
             raise InputError(f"Attack {name} cannot begin at given points. Known: {_startable()}.")
         extra["start"] = start
-    module, _, function = info.function.partition(":")
-    result = getattr(importlib.import_module(module), function)(
+    result: AttackResult = info.load()(
         model,
         images,
         labels,
@@ -75,7 +73,7 @@ def run(
         protocol=protocol,
         **extra,
     )
-    return cast("AttackResult", result)
+    return result
 
 
 def _startable() -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
@@ -18,8 +20,6 @@ Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
 _POSITIVE = Rule(lambda value: 0 < value < math.inf, "be above 0 and finite")
 
-_PACKAGE = "robustbench_sdnet.attacks.native"
-
 
 @dataclass(frozen=True)
 class AttackInfo:
@@ -27,12 +27,12 @@ class AttackInfo:
 
     Attributes:
         name: how the user writes it.
-        function: "module:function" that runs it.
+        function: "module:function" of this package that runs it.
+        summary: one line for help texts.
+        params: its own hyper-parameters with their defaults; None stands for a number chosen from eps.
         kind: "attack" or "noise".
         norms: the norms it works in.
-        params: its own hyper-parameters with their defaults; None stands for a number chosen from eps.
         version: raised by hand when its answers change.
-        summary: one line for help texts.
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
         choices: the values that a text option may have.
         starts: it can begin at given points.
@@ -41,122 +41,100 @@ class AttackInfo:
 
     name: str
     function: str
-    kind: str
-    norms: tuple[str, ...]
-    params: Mapping[str, Value]
-    version: int
     summary: str
+    params: Mapping[str, Value] = field(default_factory=dict)
+    kind: str = "attack"
+    norms: tuple[str, ...] = BUDGETED
+    version: int = 1
     minimal_norm: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     starts: bool = False
     later: tuple[str, ...] = ()
 
-
-def _native(
-    name: str,
-    function: str,
-    summary: str,
-    *,
-    kind: str = "attack",
-    norms: tuple[str, ...] = BUDGETED,
-    choices: Mapping[str, tuple[str, ...]] | None = None,
-    minimal_norm: bool = False,
-    starts: bool = False,
-    later: tuple[str, ...] = (),
-    **params: Value,
-) -> AttackInfo:
-    return AttackInfo(
-        name=name,
-        function=f"{_PACKAGE}.{function}",
-        kind=kind,
-        norms=norms,
-        params=MappingProxyType(params),
-        version=1,
-        summary=summary,
-        choices=choices or {},
-        minimal_norm=minimal_norm,
-        starts=starts,
-        later=later,
-    )
+    def load(self) -> Callable[..., Any]:
+        """The function, its module imported."""
+        found: Callable[..., Any] = resolve_name(f"{__package__}.{self.function}")
+        return found
 
 
 SQUARE_NORMS = ("linf", "l2", "l1")
 
 _LIST = (
-    _native("fgsm", "fgsm:fgsm", "one full step along the sign of the gradient"),
-    _native(
+    AttackInfo("fgsm", "native.fgsm:fgsm", "one full step along the sign of the gradient"),
+    AttackInfo(
         "pgd",
-        "pgd:pgd",
+        "native.pgd:pgd",
         "projected gradient steps on the cross-entropy",
+        {"steps": 20, "step_size": None, "random_start": True, "restarts": 1, "eot": 1},
         starts=True,
         later=("eot",),
-        steps=20,
-        step_size=None,
-        random_start=True,
-        restarts=1,
-        eot=1,
     ),
-    _native("noise", "noise:noise", "random noise of the same eps", kind="noise", draws=1),
-    _native("apgd-ce", "apgd:apgd_ce", "auto-PGD on the cross-entropy", steps=100, restarts=1, eot=1),
-    _native("apgd-dlr", "apgd:apgd_dlr", "auto-PGD on the logit ratio", steps=100, restarts=1, eot=1),
-    _native(
+    AttackInfo("noise", "native.noise:noise", "random noise of the same eps", {"draws": 1}, kind="noise"),
+    AttackInfo(
+        "apgd-ce",
+        "native.apgd:apgd_ce",
+        "auto-PGD on the cross-entropy",
+        {"steps": 100, "restarts": 1, "eot": 1},
+    ),
+    AttackInfo(
+        "apgd-dlr",
+        "native.apgd:apgd_dlr",
+        "auto-PGD on the logit ratio",
+        {"steps": 100, "restarts": 1, "eot": 1},
+    ),
+    AttackInfo(
         "apgd-t",
-        "apgd:apgd_t",
+        "native.apgd:apgd_t",
         "auto-PGD on the targeted DLR loss",
+        {"steps": 100, "targets": 9, "eot": 1},
         later=("eot",),
-        steps=100,
-        targets=9,
-        eot=1,
     ),
-    _native(
+    AttackInfo(
         "fab-t",
-        "fab:fab_t",
+        "native.fab:fab_t",
         "fast adaptive boundary attack, target by target",
+        {"steps": 100, "targets": 9},
         minimal_norm=True,
-        steps=100,
-        targets=9,
     ),
-    _native(
+    AttackInfo(
         "fmn",
-        "fmn:fmn",
+        "native.fmn:fmn",
         "gradient steps in a ball that closes in on the boundary",
+        {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
         minimal_norm=True,
-        steps=100,
-        step_size=1.0,
-        gamma=0.05,
     ),
-    _native(
+    AttackInfo(
         "sigma-zero",
-        "sigma_zero:sigma_zero",
+        "native.sigma_zero:sigma_zero",
         "few pixels, by a smooth count of them",
+        {"steps": 1000},
         norms=("l0",),
         minimal_norm=True,
-        steps=1000,
     ),
-    _native(
+    AttackInfo(
         "square",
-        "square:square",
+        "native.square:square",
         "random search with squares",
+        {"steps": 5000, "p_init": 0.8, "eot": 1},
         norms=SQUARE_NORMS,
         later=("eot",),
-        steps=5000,
-        p_init=0.8,
-        eot=1,
     ),
-    _native("pma", "pma:pma", "sign steps on the margin of probabilities", steps=100, restarts=2),
-    _native(
+    AttackInfo(
+        "pma", "native.pma:pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}
+    ),
+    AttackInfo(
         "autoattack",
-        "autoattack:autoattack",
+        "native.autoattack:autoattack",
         "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
+        {"variant": "standard"},
         norms=SQUARE_NORMS,
         choices={"variant": ("standard", "rand")},
-        variant="standard",
     ),
-    _native("lean", "lean:lean", "pma, then short targeted APGD on the survivors"),
-    _native(
+    AttackInfo("lean", "native.lean:lean", "pma, then short targeted APGD on the survivors"),
+    AttackInfo(
         "lean+autoattack",
-        "lean:lean_autoattack",
+        "native.lean:lean_autoattack",
         "lean, then AutoAttack on the survivors",
         norms=SQUARE_NORMS,
     ),
@@ -225,13 +203,11 @@ def attack_info(name: str) -> AttackInfo:
         return ATTACKS[name]
     found = library_attack(library, attack)
     return AttackInfo(
-        name=name,
-        function=f"robustbench_sdnet.attacks.backends.{library}:attack",
-        kind="attack",
+        name,
+        f"backends.{library}:attack",
+        f"{attack} of {library}",
+        found.params,
         norms=found.norms,
-        params=found.params,
-        version=1,
-        summary=f"{attack} of {library}",
         minimal_norm=found.minimal_norm,
     )
 

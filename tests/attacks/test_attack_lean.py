@@ -171,7 +171,7 @@ def test_the_last_of_an_odd_number_of_steps_is_no_large_one():
             return super().ascend(points, gradient, images, size, eps)
 
     images = torch.full((1, 1, 2, 2), 0.5)
-    search = PmaSearch(Ball(), 0.1, 7, 1, 0)
+    search = PmaSearch(ball=Ball(), eps=0.1, length=7, attempts=1, seed=0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     passes = Passes(model.requires_grad_(False), low_precision=False, batch_size=1)
     labels = torch.zeros(1, dtype=torch.int64)

@@ -41,8 +41,7 @@ def test_an_unknown_name_brings_the_nearest(name, near):
 
 def test_defaults_are_the_signatures():
     for info in ATTACKS.values():
-        module, _, function = info.function.partition(":")
-        signature = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+        signature = inspect.signature(info.load()).parameters
         assert {name: signature[name].default for name in info.params} == dict(info.params), info.name
 
 

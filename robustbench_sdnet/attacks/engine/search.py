@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
@@ -50,34 +50,31 @@ class Step:
     cycled: Tensor | None = None
 
 
-class Search(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Search(ABC):
     """An attack as the engine sees it.
 
     Attributes:
+        length: the largest step number of one attempt.
         attempts: restarts, or targets.
         targeted: attempt t aims at wrong class number t of the ranking, so that classes bound the attempts.
-        minimal: the smallest perturbation counts, so that no sample leaves before its course ends.
-        length: the largest step number of one attempt.
         returns_last: without early leaving, the result is the last evaluated image, not the best one.
     """
 
-    @property
-    def attempts(self) -> int: ...
+    length: int
+    attempts: int = 1
+    targeted: bool = False
+    returns_last: bool = False
 
     @property
-    def targeted(self) -> bool: ...
+    def minimal(self) -> bool:
+        """Whether the smallest perturbation counts, so that no sample leaves before its course ends."""
+        return False
 
-    @property
-    def minimal(self) -> bool: ...
-
-    @property
-    def length(self) -> int: ...
-
-    @property
-    def returns_last(self) -> bool: ...
-
+    @abstractmethod
     def begin(self, rows: Rows) -> State:
         """The state at the start of each row's attempt, without a model pass."""
 
+    @abstractmethod
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         """Evaluate every row once and move its state on."""

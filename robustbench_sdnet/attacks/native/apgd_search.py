@@ -11,7 +11,7 @@ from torch import Tensor
 from ...draws import Draws
 from ..engine.ball import Ball, column
 from ..engine.passes import Passes
-from ..engine.search import Rows, State, Step
+from ..engine.search import Rows, Search, State, Step
 
 MOMENTUM = 0.75
 """Alpha of the paper: the share of the new step in a move, against the previous move."""
@@ -33,20 +33,15 @@ def checkpoints(steps: int) -> list[int]:
     return found
 
 
-@dataclass(frozen=True)
-class ApgdSearch:
+@dataclass(frozen=True, kw_only=True)
+class ApgdSearch(Search):
     """One course a restart (untargeted) or a target, each from its own random point of the sphere."""
 
     ball: Ball
     loss: RowLoss
     eps: float
-    length: int
-    attempts: int
     seed: int
     stream: str
-    targeted: bool = False
-    minimal: bool = False
-    returns_last: bool = False
 
     @staticmethod
     def evaluations(steps: int) -> int:

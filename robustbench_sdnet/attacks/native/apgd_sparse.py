@@ -36,7 +36,7 @@ def stages(steps: int) -> list[int]:
     return [*found, steps - sum(found)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SparseApgdSearch(ApgdSearch):
     """A stage evaluates its starting point and every step; what is found counts in the last one."""
 

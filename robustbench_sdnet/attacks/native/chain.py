@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -43,9 +42,7 @@ def run_chain(
     stage = torch.full_like(labels, -1)
     alive = torch.arange(len(images), device=images.device)
     for number, (part_name, own) in enumerate(chain(name, options, norm)):
-        module, _, function = ATTACKS[part_name].function.partition(":")
-        attack = getattr(import_module(module), function)
-        part: AttackResult = attack(
+        part: AttackResult = ATTACKS[part_name].load()(
             model, images[alive], labels[alive], eps=eps, **{**run, "sample_ids": ids[alive]}, **own
         )
         stage[alive[part.clean & ~part.robust]] = number

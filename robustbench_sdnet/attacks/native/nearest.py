@@ -8,19 +8,15 @@ import torch
 from torch import Tensor
 
 from ..engine.ball import Ball
-from ..engine.search import Step
+from ..engine.search import Search, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestSearch:
+class NearestSearch(Search):
     """With eps None the smallest perturbation is sought, else any inside the ball."""
 
     ball: Ball
     eps: float | None
-    length: int
-    attempts: int = 1
-    targeted: bool = False
-    returns_last: bool = False
 
     @property
     def minimal(self) -> bool:

@@ -12,25 +12,20 @@ from ...draws import Draws
 from ..engine.ball import Ball
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
+from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@dataclass(frozen=True)
-class NoiseSearch:
+@dataclass(frozen=True, kw_only=True)
+class NoiseSearch(Search):
     """Evaluates one random point after the other: uniform in the linf ball, on the sphere of other norms."""
 
     ball: Ball
     eps: float
-    length: int
     seed: int
-    attempts: int = 1
-    returns_last: bool = False
-    targeted: bool = False
-    minimal: bool = False
 
     def begin(self, rows: Rows) -> State:
         return {"k": torch.zeros_like(rows.labels)}
@@ -48,6 +43,8 @@ def noise(
 ) -> AttackResult:
     """Break a sample if any of `draws` random points of its ball does; other arguments as in `pgd`."""
     length = positive("draws", draws)
-    return run_native(
-        lambda ball, seed: NoiseSearch(ball, eps, length, seed), model, images, labels, eps=eps, **run
-    )
+
+    def search(ball: Ball, seed: int) -> NoiseSearch:
+        return NoiseSearch(ball=ball, eps=eps, length=length, seed=seed)
+
+    return run_native(search, model, images, labels, eps=eps, **run)

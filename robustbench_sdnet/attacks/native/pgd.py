@@ -13,7 +13,7 @@ from ..engine.ball import Ball, column
 from ..engine.losses import cross_entropy, margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
+from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
@@ -24,22 +24,18 @@ SAME_ANSWER = 1e-5
 """How far two margins of one image may lie apart by rounding; a model that draws random numbers goes farther."""
 
 
-@dataclass(frozen=True)
-class PgdSearch:
+@dataclass(frozen=True, kw_only=True)
+class PgdSearch(Search):
     """x_{k+1} = P(x_k + step_size * steepest ascent direction of the cross-entropy at x_k)."""
 
     ball: Ball
     eps: float
-    length: int
     step_size: float
     random_start: bool
-    attempts: int
     seed: int
     start: Tensor | None = None
     leaves_cycles: bool = False
     returns_last: bool = True
-    targeted: bool = False
-    minimal: bool = False
 
     def begin(self, rows: Rows) -> State:
         points = rows.images.clone() if self.start is None else self.start[rows.index]
@@ -139,4 +135,4 @@ def pgd(
             leaves_cycles=ball.signs and run.get("early_stop", True) and run.get("answers") is None,
         )
 
-    return run_native(search, model, images, labels, eps=eps, repeats=positive("eot", eot), **run)
+    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)

@@ -14,7 +14,7 @@ from ..engine.ball import Ball
 from ..engine.losses import probability_weights
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
+from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ RIVAL, LABEL, MARGIN = 0, 1, 2
 """Rows of `probability_weights`: what a step climbs."""
 
 
-@dataclass(frozen=True)
-class PmaSearch:
+@dataclass(frozen=True, kw_only=True)
+class PmaSearch(Search):
     """Half of a course climbs p_max or -p_y, by turns of the attempts, the other half p_max - p_y.
 
     Step k of a half of K' has the size eps (1 + cos(pi k / K')); the second half of an odd number is longer.
@@ -33,12 +33,7 @@ class PmaSearch:
 
     ball: Ball
     eps: float
-    length: int
-    attempts: int
     seed: int
-    returns_last: bool = False
-    targeted: bool = False
-    minimal: bool = False
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "pma", rows.ids)
@@ -83,6 +78,8 @@ def pma(
     Other arguments, the result and the errors are those of `pgd`.
     """
     length, attempts = positive("steps", steps), positive("restarts", restarts)
-    return run_native(
-        lambda ball, seed: PmaSearch(ball, eps, length, attempts, seed), model, images, labels, eps=eps, **run
-    )
+
+    def search(ball: Ball, seed: int) -> PmaSearch:
+        return PmaSearch(ball=ball, eps=eps, length=length, attempts=attempts, seed=seed)
+
+    return run_native(search, model, images, labels, eps=eps, **run)

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from ...draws import Draws
+from ..engine.ball import Ball
 from ..engine.balls import BALLS
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
+from ..engine.search import Rows, Search, State, Step
 from .square_proposals import Bumps, Proposals, Signs
 from .wrapper import Run, attack, positive, run_native
 
@@ -41,8 +42,8 @@ def window_sides(queries: int, p_init: float, height: int, width: int, least: in
     return torch.tensor([min(max(round(math.sqrt(p * height * width)), least), most) for p in shares])
 
 
-@dataclass(frozen=True)
-class SquareSearch:
+@dataclass(frozen=True, kw_only=True)
+class SquareSearch(Search):
     """Keeps a proposal when it lowers the margin; every row has its own window, signs and counter.
 
     A search in bfloat16 passes a proposal in full precision once it looks better than the point it started
@@ -51,13 +52,8 @@ class SquareSearch:
 
     proposals: Proposals
     eps: float
-    length: int
     p_init: float
     seed: int
-    attempts: int = 1
-    targeted: bool = False
-    minimal: bool = False
-    returns_last: bool = False
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "square", rows.ids)
@@ -130,13 +126,8 @@ def square(
     Other arguments, the result and the errors are those of `pgd`.
     """
     length = positive("steps", steps)
-    return run_native(
-        lambda ball, seed: SquareSearch(PROPOSALS[ball.name], eps, length, p_init, seed),
-        model,
-        images,
-        labels,
-        eps=eps,
-        norms=PROPOSALS,
-        repeats=positive("eot", eot),
-        **run,
-    )
+
+    def search(ball: Ball, seed: int) -> SquareSearch:
+        return SquareSearch(proposals=PROPOSALS[ball.name], eps=eps, length=length, p_init=p_init, seed=seed)
+
+    return run_native(search, model, images, labels, eps=eps, norms=PROPOSALS, repeats=eot, **run)

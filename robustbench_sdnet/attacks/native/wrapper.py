@@ -78,7 +78,7 @@ def run_native(
         low_precision=counted is None
         and wants_low_precision(_for_search(search, precision, early_stop=early_stop), images),
         batch_size=positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
-        repeats=positive("repeats", repeats),
+        repeats=positive("eot", repeats),
     )
     if len(images) == 0:
         return nothing(images)
