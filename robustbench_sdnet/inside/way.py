@@ -74,8 +74,8 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
     return [seen[stage] for stage in found]
 
 
-class _Reached(Exception):
-    """The depth was reached: nothing behind it needs to run."""
+class _Reached(BaseException):
+    """The depth was reached: nothing behind it needs to run. No Exception, which models and their guards may catch."""
 
 
 @contextmanager

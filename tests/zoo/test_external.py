@@ -14,16 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_sdnet.errors import CheckpointError, InputError, ModelError
+from robustbench_sdnet.inside.way import features
 from robustbench_sdnet.zoo import (
     build_model,
     check_input,
     describe_model,
     has_lambda,
     load_model,
+    residuals,
     save_model,
     with_normalisation,
 )
 from robustbench_sdnet.zoo.names import check_source
+from robustbench_sdnet.zoo.nets.sdnet import Classifier
 from robustbench_sdnet.zoo.others.external import parse_normalisation
 from robustbench_sdnet.zoo.others.guard import External
 from robustbench_sdnet.zoo.others.sources import METADATA
@@ -64,6 +67,7 @@ as_tuple = lambda: Wrapped("tuple")
 as_flat = lambda: Wrapped("flat")
 as_none = lambda: Wrapped("none")
 ours = lambda: build_model("sdnet20", width=4, input_size=8)
+around = lambda: nn.Sequential(build_model("sdnet20", width=4, input_size=8))
 number = lambda: 3
 
 class Theirs(Mean):
@@ -130,6 +134,16 @@ def test_a_model_that_changes_one_of_ours_keeps_its_lambda_and_its_own_forward()
     card = describe_model("their_models:child", (8, 8))
     assert (card.has_lambda, card.lam, len(card.fingerprint)) == (True, 0.1, 2 + 4 * 10)
     assert load_model("their_models:child")(pictures()).shape == (4, 10)
+
+
+def test_a_model_around_one_of_ours_has_its_residuals_and_its_depths() -> None:
+    """Looking at a layer ends the pass there, which no guard around the model may take for a failure."""
+    torch.manual_seed(0)
+    model = load_model("their_models:around")
+    (inner,) = (part for part in model.modules() if isinstance(part, Classifier))
+    torch.testing.assert_close(residuals(model, pictures()), residuals(inner, pictures()))
+    (seen,) = features(model, pictures(), 1)
+    torch.testing.assert_close(seen, features(inner, pictures(), 1)[0])
 
 
 def test_the_card_of_an_external_model_hashes_its_weights() -> None:

@@ -76,8 +76,8 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
     return layer.residual(x)
 
 
-class _Reached(Exception):
-    """A layer was called: nothing behind it needs to run."""
+class _Reached(BaseException):
+    """A layer was called: nothing behind it needs to run. No Exception, which models and their guards may catch."""
 
 
 def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.Module, Tensor] | None:
