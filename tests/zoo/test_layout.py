@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robustbench_sdnet import attacks
 from robustbench_sdnet.zoo.nets.architectures import ARCHITECTURES
 from robustbench_sdnet.zoo.nets.layout import laid_out, layout_of
+from robustbench_sdnet.zoo.nets.resnet import subsampled
 from robustbench_sdnet.zoo.nets.sdnet import build_model
 
 WIDTHS = (2, 3, 4, 6, 8, 12, 16)
@@ -134,3 +135,17 @@ def test_without_convolutions_images_stay_contiguous_and_a_probe_leaves_the_gene
     torch.manual_seed(3)
     assert layout_of(Noisy().eval(), torch.rand(0, 3, 8, 8)) == torch.contiguous_format
     assert torch.equal(torch.rand(2), wanted)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(2, 8), (2, 7), (3, 8)])
+def test_subsampling_is_slicing_whose_gradient_keeps_the_layout(stride: int, side: int) -> None:
+    images = torch.randn(4, 6, side, side).contiguous(memory_format=torch.channels_last)
+    found = []
+    for function in (subsampled, lambda x, step: x[:, :, ::step, ::step]):
+        x = images.clone().requires_grad_()
+        y = function(x, stride)
+        (gradient,) = torch.autograd.grad(y.sin().sum(), x)
+        found.append((y, gradient))
+    assert all(torch.equal(ours, sliced) for ours, sliced in zip(*found, strict=True))
+    assert found[0][1].is_contiguous(memory_format=torch.channels_last)
+    assert not found[1][1].is_contiguous(memory_format=torch.channels_last)

@@ -68,6 +68,15 @@ class BasicBlock(nn.Module):
         return y if self.shortcut is None else F.relu(y + self.shortcut(x), inplace=True)
 
 
+def subsampled(x: Tensor, stride: int) -> Tensor:
+    """Every `stride`-th pixel (n, c, h/stride, w/stride).
+
+    A mean over one pixel is `x[:, :, ::stride, ::stride]`, whose gradient would leave channels-last: the rectification
+    before it would then read two layouts at once, at thirty times its cost.
+    """
+    return F.avg_pool2d(x, 1, stride)
+
+
 class Subsample(nn.Module):
     """The parameter-free shortcut of He et al. 2016: every second pixel, new channels zero (option A)."""
 
@@ -77,7 +86,7 @@ class Subsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) to (n, c + extra, h/stride, w/stride)."""
-        x = x[:, :, :: self.stride, :: self.stride]
+        x = subsampled(x, self.stride)
         return F.pad(x, (0, 0, 0, 0, self.extra // 2, self.extra - self.extra // 2))
 
 
@@ -94,7 +103,7 @@ class Projection(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) to (n, d, h/stride, w/stride)."""
-        x = x[:, :, :: self.stride, :: self.stride]
+        x = subsampled(x, self.stride)
         for part in self:
             x = part(x)
         return x
