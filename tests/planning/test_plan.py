@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from robustbench_sdnet.planning import costs, plan
+from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.specs import (
     CLEAN,
     AttackSpec,
@@ -141,6 +142,14 @@ def test_shards_shrink_with_the_cost_of_a_cell():
     assert costs.shard_size(clean, 224 * 224, "cpu") < sizes[0]
     assert costs.shard_size(cheap, 1024, "cuda:1") > sizes[1]
     assert CLEAN.name == "clean"
+
+
+def test_cells_on_survivors_have_shards_that_leave_a_batch_of_them():
+    specs = attack_specs("autoattack", [Eps.parse("8/255")])
+    stages = plan.attack_cells([RESNET], DATA, specs)[1:]
+    assert [costs.shard_size(cell, 32 * 32, "cpu") for cell in stages] == [100, 50, 50, 50]
+    # Of larger images a shard would take hours.
+    assert [costs.shard_size(cell, 224 * 224, "cpu") for cell in stages] == [10, 10, 10, 10]
 
 
 @pytest.mark.parametrize("largest", [1, 7, 100, 250])
