@@ -71,7 +71,11 @@ def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:
     return [
         {
             **_record(row),
-            **({"median_distance": _median(row)} if sought else {}),
+            **(
+                {"median_distance": None if row.distances is None else quantile(row.distances)}
+                if sought
+                else {}
+            ),
             **({"table": _table(row)} if named else {}),
             **({"stored_as": _stored(row)} if stored else {}),
             **(_stability(row) if followed else {}),
@@ -123,10 +127,6 @@ def _stability(row: Row) -> Record:
 def _repeats(row: Row) -> Record:
     repeats = row.model.repeats
     return {name: getattr(repeats, name, None) for name in REPEATED_FIELDS}
-
-
-def _median(row: Row) -> float | None:
-    return None if row.distances is None else quantile(row.distances)
 
 
 def _cost(row: Row) -> Record:

@@ -56,7 +56,8 @@ def run(
         extra = {"name": name.partition(":")[2], "options": options}
     if start is not None:
         if not info.starts:
-            raise InputError(f"Attack {name} cannot begin at given points. Known: {_startable()}.")
+            known = ", ".join(name for name, info in ATTACKS.items() if info.starts)
+            raise InputError(f"Attack {name} cannot begin at given points. Known: {known}.")
         extra["start"] = start
     result: AttackResult = info.load()(
         model,
@@ -74,7 +75,3 @@ def run(
         **extra,
     )
     return result
-
-
-def _startable() -> str:
-    return ", ".join(name for name, info in ATTACKS.items() if info.starts)

@@ -22,10 +22,6 @@ from .of_cells import diagnose_cells
 OnProgress = Callable[[Progress], None]
 
 
-def _unseen(_: str) -> AbstractContextManager[OnProgress]:
-    return nullcontext(lambda progress: None)
-
-
 @dataclass(frozen=True)
 class Watching:
     """Who is told of a study's progress.
@@ -36,7 +32,9 @@ class Watching:
         ready: told of models and data before any work.
     """
 
-    stage: Callable[[str], AbstractContextManager[OnProgress]] = _unseen
+    stage: Callable[[str], AbstractContextManager[OnProgress]] = lambda name: nullcontext(
+        lambda progress: None
+    )
     fit: policies.OnFit = policies.silent
     check: Callable[[Cell], None] = lambda cell: None
     ready: Callable[[Ready], None] = lambda ready: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from ..specs import (
     CLEAN,
@@ -177,10 +178,7 @@ def tasks(
                 for part in missing(wanted, ranges):
                     shared_input.setdefault(part, []).append(cell)
         found.extend(
-            Task(start, stop, tuple(those)) for (start, stop), those in sorted(shared_input.items(), key=_at)
+            Task(start, stop, tuple(those))
+            for (start, stop), those in sorted(shared_input.items(), key=itemgetter(0))
         )
     return found
-
-
-def _at(item: tuple[Range, list[Cell]]) -> Range:
-    return item[0]

@@ -29,7 +29,8 @@ def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, in
         (n, classes) logits, exact in the rows that were repeated, and how many those are.
     """
     found, n = low.clone(), len(low)
-    gap = _gap(low)
+    first, second = low.topk(2, dim=1).values.unbind(1)
+    gap = first - second
     order = gap.argsort(stable=True)
     done, error, target = 0, 0.0, min(FIRST, n)
     while done < target:
@@ -40,9 +41,3 @@ def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, in
         error = max(error, float((negative_margin(found[rows], winner) + gap[rows]).abs().max()))
         done, target = target, max(target, int((gap < SAFETY * error).sum()))
     return found, done
-
-
-def _gap(logits: Tensor) -> Tensor:
-    """(n,) largest logit minus the second largest."""
-    top = logits.topk(2, dim=1).values
-    return top[:, 0] - top[:, 1]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..engine.ball import Ball
 from ..engine.losses import cross_entropy, dlr, targeted_dlr
-from ..engine.passes import Classifier
+from ..engine.passes import Classifier, Loss
 from ..engine.result import AttackResult
 from .apgd_search import ApgdSearch, RowLoss
 from .apgd_sparse import SparseApgdSearch
@@ -16,6 +16,10 @@ from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+def _untargeted(loss: Loss) -> RowLoss:
+    return lambda logits, labels, targets: loss(logits, labels)
 
 
 def _run(
@@ -67,9 +71,8 @@ def apgd_ce(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    return _run(
-        _entropy, "apgd-ce", positive("restarts", restarts), steps, model, images, labels, eps, run, eot
-    )
+    loss, attempts = _untargeted(cross_entropy), positive("restarts", restarts)
+    return _run(loss, "apgd-ce", attempts, steps, model, images, labels, eps, run, eot)
 
 
 @attack
@@ -85,9 +88,8 @@ def apgd_dlr(
     **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the difference of logits ratio; arguments as in `apgd_ce`."""
-    return _run(
-        _ratio, "apgd-dlr", positive("restarts", restarts), steps, model, images, labels, eps, run, eot
-    )
+    loss, attempts = _untargeted(dlr), positive("restarts", restarts)
+    return _run(loss, "apgd-dlr", attempts, steps, model, images, labels, eps, run, eot)
 
 
 @attack
@@ -113,11 +115,3 @@ def apgd_t(
     """
     attempts = positive("targets", targets)
     return _run(targeted_dlr, "apgd-t", attempts, steps, model, images, labels, eps, run, eot, targeted=True)
-
-
-def _entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    return cross_entropy(logits, labels)
-
-
-def _ratio(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    return dlr(logits, labels)

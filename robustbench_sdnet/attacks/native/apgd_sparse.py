@@ -63,7 +63,8 @@ class SparseApgdSearch(ApgdSearch):
         )
         self._remember(state, x, gradient, self.loss(logits, rows.labels, targets))
         stage, within, count = self._place(k)
-        base, gradient = self._adapt(state, rows, x, gradient, (within > 0) & (within % _period(count) == 0))
+        period = (0.04 * count).long().clamp_min(1)
+        base, gradient = self._adapt(state, rows, x, gradient, (within > 0) & (within % period == 0))
         direction = self.ball.sparsest(gradient, state["share"])
         state["x"] = self.ball.project(
             base + column(state["size"], base) * direction, rows.images, state["radius"]
@@ -119,7 +120,3 @@ class SparseApgdSearch(ApgdSearch):
 def _changed(points: Tensor, images: Tensor) -> Tensor:
     """(n,) how many values differ."""
     return (points != images).flatten(1).sum(1).to(images.dtype)
-
-
-def _period(steps: Tensor) -> Tensor:
-    return (0.04 * steps).long().clamp_min(1)

@@ -72,11 +72,11 @@ def run_native(
     ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
     counted = None if answers is None else Repeats(answers, protocol)
     images, labels, search = usable(images), usable(labels), build(found, seed)
+    if precision == "auto" and (search.minimal or not early_stop):
+        precision = "float32"  # successes on the way go unconfirmed
     passes = Passes(
         tracked(model),
-        # Without early leaving nothing is confirmed on the way, so that `auto` searches in full precision.
-        low_precision=counted is None
-        and wants_low_precision(_for_search(search, precision, early_stop=early_stop), images),
+        low_precision=counted is None and wants_low_precision(precision, images),
         batch_size=positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
         repeats=positive("eot", repeats),
     )
@@ -119,12 +119,6 @@ def warn_of_silence(gradients: int, silent: int) -> None:
     found = stands_still(gradients, silent)
     if found:
         warnings.warn(found, GradientWarning, stacklevel=4)
-
-
-def _for_search(search: Search, precision: str, *, early_stop: bool) -> str:
-    """`auto` means full precision where successes on the way go unconfirmed."""
-    full = not early_stop or search.minimal
-    return "float32" if precision == "auto" and full else precision
 
 
 def _extra(

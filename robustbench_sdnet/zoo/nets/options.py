@@ -44,8 +44,9 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
         options["stem"] = "imagenet" if size >= IMAGENET_STEM_FROM else "cifar"
     check(options, _RULES)
     if not options["shortcut"] and plan.sparse != "all":
+        depth = "".join(character for character in arch if character.isdigit())
         raise InputError(
-            f"shortcut=False needs a network that is sparse throughout, such as {_nearest_all(arch)}."
+            f"shortcut=False needs a network that is sparse throughout, such as sdnet{depth}_all."
         )
     large = options["stem"] == "imagenet"
     options["mean"] = _channels("mean", options.get("mean"), IMAGENET_MEAN if large else CIFAR_MEAN)
@@ -56,10 +57,6 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if name not in CODING_OPTIONS}
     coding = coding_of(options)
     return options | {name: getattr(coding, name) for name in CODING_OPTIONS}
-
-
-def _nearest_all(arch: str) -> str:
-    return "sdnet" + "".join(character for character in arch if character.isdigit()) + "_all"
 
 
 def _channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -196,26 +196,20 @@ def verify(
         right += _right(model, images, torch.as_tensor(data.labels[start:stop], device=device), card.name)
         on_progress(stop, n)
     low, high = wilson(right, n)
-    agrees = _agrees(card.accuracy, right / n, (low, high), tolerance, n == len(data))
+    stated, matches = card.accuracy, None
+    if stated is not None:
+        matches = abs(stated - right / n) <= tolerance if n == len(data) else low <= stated <= high
     return Finding(
         name=card.name,
         data=data.name,
-        stated=card.accuracy,
+        stated=stated,
         measured=right / n,
         low=low,
         high=high,
         n=n,
-        matches=agrees,
+        matches=matches,
         warning=warning,
     )
-
-
-def _agrees(
-    stated: float | None, measured: float, interval: tuple[float, float], tolerance: float, whole: bool
-) -> bool | None:
-    if stated is None:
-        return None
-    return abs(stated - measured) <= tolerance if whole else interval[0] <= stated <= interval[1]
 
 
 @torch.no_grad()
