@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import border_index, gaussian, mix_rows, pad, to_bytes, unit_interval, zoom_extent
+from .filters import border_index, gaussian, mix_rows, pad, to_bytes, turned, unit_interval, zoom_extent
 from .member import Setting
 
 
@@ -99,15 +99,14 @@ def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
     factors = np.arange(1, *setting).tolist()
     # A small image comes out of several factors the same: each different zoom is made once.
     extents = Counter((zoom_extent(height, factor), zoom_extent(width, factor)) for factor in factors)
-    upright = images.to(torch.float32).reshape(n, height, -1)
-    total = turned = upright.reshape(n, height, width, channels).transpose(1, 2).contiguous()
+    upright = images.to(torch.float32)
+    same = turned(upright)
+    total = same.clone()
     for (down, across), count in extents.items():
-        if (down, across) == ((height, height), (width, width)):
-            zoomed = turned
-        else:
-            rows = mix_rows(upright, height, down).reshape(n, height, width, channels)
-            # Whole rows move faster than columns, so the columns become rows.
-            zoomed = mix_rows(rows.transpose(1, 2).reshape(n, width, -1), width, across).reshape(turned.shape)
-        total = total + zoomed * count
+        zoomed = same
+        if (down, across) != ((height, height), (width, width)):
+            rows = mix_rows(upright.reshape(n, height, -1), height, down).reshape(n, height, width, channels)
+            zoomed = mix_rows(turned(rows).reshape(n, width, -1), width, across).reshape(same.shape)
+        total.add_(zoomed if count == 1 else zoomed * count)
     parts = torch.full((1,), len(factors) + 1, dtype=torch.float32, device=images.device)
-    return (total / parts).to(torch.uint8).transpose(1, 2).contiguous()
+    return turned(total.div_(parts).to(torch.uint8))

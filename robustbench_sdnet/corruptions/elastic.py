@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import smooth_field
+from .filters import pad, smooth_field
 from .member import Setting
 
 Generators = Iterator[np.random.Generator]
@@ -29,18 +29,22 @@ def sample_elastic(
 def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """Bilinear both times; lengths grow with the image's shorter side."""
     alpha, sigma, reach, nominal = setting
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     side = min(height, width)
     alpha, sigma, reach = (value * side / nominal for value in (alpha, sigma, reach))
-    pixels = torch.nn.functional.pad(images, (0, 1)).to(torch.float32)  # a pixel is then one aligned load
     x, y = _affine(draws["points"].to(torch.float64) * reach, height, width)
-    pixels = _bilinear(pixels, x, y, "mirror")
+    # Channel by channel: what is at hand of a large image then fits a core's cache.
+    planes = [plane.to(torch.float32) for plane in images.unbind(-1)]
+    planes = _bilinear(planes, x, y, "mirror")
     if alpha:
         smooth = smooth_field(draws["field"].reshape(-1, height, width), sigma).mul_(alpha)
         shift_x, shift_y = smooth.reshape(-1, 2, height, width).unbind(1)
         across, down = _grid(height, width, images.device)
-        pixels = _bilinear(pixels, across + shift_x, down + shift_y, "reflect")
-    return pixels[..., :channels].clamp(0, 255).to(torch.uint8).contiguous()
+        planes = _bilinear(planes, across + shift_x, down + shift_y, "reflect")
+    found = torch.empty_like(images)
+    for channel, plane in enumerate(planes):
+        found[..., channel] = plane.clamp_(0, 255)
+    return found
 
 
 def _affine(shifts: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -73,29 +77,34 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
     return across[None, :], torch.arange(height, dtype=torch.float64, device=device)[:, None]
 
 
-def _bilinear(pixels: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
-    """Look up (n, h, w, c) float32 between pixels, at x and y (n, h, w) float64."""
-    n, height, width, channels = pixels.shape
-    flat = pixels.reshape(-1, channels)
+def _bilinear(planes: Sequence[Tensor], x: Tensor, y: Tensor, mode: str) -> list[Tensor]:
+    """Look up float32 planes (n, h, w) between pixels, at x and y (n, h, w) float64.
+
+    Planes are continued as far as is looked, so that all four neighbours of a place lie at fixed distances.
+
+    Args:
+        mode: of the border, see `border_index`.
+    """
+    n, height, width = x.shape
     left, top = x.floor(), y.floor()
-    right_share, bottom_share = ((share.to(torch.float32).reshape(-1, 1)) for share in (x - left, y - top))
-    columns = [_inside(left.to(torch.int32) + step, width, mode) for step in (0, 1)]
-    first = torch.arange(n, dtype=torch.int32, device=pixels.device).reshape(n, 1, 1) * (height * width)
-    rows = [_inside(top.to(torch.int32) + step, height, mode) * width + first for step in (0, 1)]
-    halves = []
-    for row in rows:
-        near, far = (flat.index_select(0, (row + column).reshape(-1)) for column in columns)
-        halves.append(far.sub_(near).mul_(right_share).add_(near))
-    upper, lower = halves
-    return lower.sub_(upper).mul_(bottom_share).add_(upper).reshape(pixels.shape)
+    right_share, bottom_share = (share.to(torch.float32) for share in (x - left, y - top))
+    (before, after), (above, below) = (_reach(*pair) for pair in ((left, width), (top, height)))
+    wide = before + width + after
+    area = (above + height + below) * wide
+    corner = top.to(torch.int32).mul_(wide).add_(left.to(torch.int32)).add_(above * wide + before)
+    if n > 1:
+        corner += torch.arange(0, n * area, area, dtype=torch.int32, device=x.device).reshape(n, 1, 1)
+    corners = [(corner + step if step else corner).reshape(-1) for step in (0, 1, wide, wide + 1)]
+    found = []
+    for plane in planes:
+        flat = pad(pad(plane, 1, above, below, mode), 2, before, after, mode).reshape(-1)
+        near, far, under, across = (flat.index_select(0, index).reshape(x.shape) for index in corners)
+        upper = far.sub_(near).mul_(right_share).add_(near)
+        lower = across.sub_(under).mul_(right_share).add_(under)
+        found.append(lower.sub_(upper).mul_(bottom_share).add_(upper))
+    return found
 
 
-def _inside(index: Tensor, size: int, mode: str) -> Tensor:
-    """Reflect indices that are outside: "mirror" leaves the edge out, "reflect" repeats it."""
-    period = 2 * size - 2 if mode == "mirror" else 2 * size
-    if int(index.min()) <= -size or int(index.max()) >= 2 * size - 1:
-        index = index.remainder(period)
-    if mode == "mirror":
-        return (size - 1) - ((size - 1) - index.abs()).abs()
-    index = torch.maximum(index, -1 - index)
-    return torch.minimum(index, 2 * size - 1 - index)
+def _reach(place: Tensor, size: int) -> tuple[int, int]:
+    """How many rows before the first and behind the last are looked at, from the upper ones of pairs."""
+    return max(0, -int(place.min())), max(0, int(place.max()) + 2 - size)

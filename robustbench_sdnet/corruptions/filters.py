@@ -161,8 +161,26 @@ def zoom_rows(size: int, cropped: int, zoomed: int) -> tuple[NDArray[np.int64], 
 
 def mix_rows(images: Tensor, size: int, extent: tuple[int, int]) -> Tensor:
     """Zoom axis 1 of (n, size, ...) floats about its centre, see `zoom_rows`."""
-    upper, share = zoom_rows(size, *extent)
-    index = torch.from_numpy(upper).to(images.device)
-    weight = torch.from_numpy(share).to(images.device, images.dtype).reshape(-1, *[1] * (images.ndim - 2))
-    near, far = images.index_select(1, index), images.index_select(1, index + 1)
-    return near.mul_(1 - weight).add_(far.mul_(weight))
+    upper, lower, rest, share = _mixing(size, *extent, images.dtype, images.device)
+    shape = (-1, *[1] * (images.ndim - 2))
+    near, far = images.index_select(1, upper), images.index_select(1, lower)
+    return near.mul_(rest.reshape(shape)).add_(far.mul_(share.reshape(shape)))
+
+
+@lru_cache(maxsize=256)
+def _mixing(
+    size: int, cropped: int, zoomed: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Both rows to mix, and the share of each."""
+    upper, share = zoom_rows(size, cropped, zoomed)
+    index, weight = torch.from_numpy(upper).to(device), torch.from_numpy(share).to(device, dtype)
+    return index, index + 1, 1 - weight, weight
+
+
+def turned(images: Tensor) -> Tensor:
+    """(n, h, w, ...) with rows and columns exchanged, in memory too: whole rows move faster than columns."""
+    if len(images) > 1 or images.device.type != "cpu":
+        return images.transpose(1, 2).contiguous()
+    import cv2
+
+    return torch.from_numpy(np.asarray(cv2.transpose(images[0].numpy())))[None]

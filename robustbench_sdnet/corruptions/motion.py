@@ -14,6 +14,7 @@ from .filters import pad, to_words
 from .member import Setting
 
 Generators = Iterator[np.random.Generator]
+_SMALL = 64 * 64  # pixels: up to there many images at once are faster than one after another
 _QUANTUM = 257  # ImageMagick works in 16 bits: 255 becomes 65535
 
 
@@ -44,9 +45,11 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
     n, height, width, channels = images.shape
     weights = _tail(2 * radius + 1, sigma)
     shift_x, shift_y, (left, up, right, down) = _shifts(angle, len(weights))
-    if n == 1:
-        padded = pad(pad(images.to(torch.float64), 1, up, down, "nearest"), 2, left, right, "nearest")
-        return _one_blurred(padded[0], shift_x[:, 0] + left, shift_y[:, 0] + up, weights, height, width)[None]
+    if height * width > _SMALL:
+        padded = pad(pad(images, 1, up, down, "nearest"), 2, left, right, "nearest").to(torch.float64)
+        places = (shift_y.T + up).tolist(), (shift_x.T + left).tolist()
+        blurred = [_one_blurred(*one, weights, height, width) for one in zip(padded, *places, strict=True)]
+        return torch.stack(blurred)
     pixels = to_words(images) if channels == 3 else images[..., 0]
     padded = pad(pad(pixels, 1, up, down, "nearest"), 2, left, right, "nearest")
     tall, wide = padded.shape[1:]
@@ -67,14 +70,22 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
 
 
 def _one_blurred(
-    padded: Tensor, columns: Tensor, rows: Tensor, weights: tuple[float, ...], height: int, width: int
+    padded: Tensor,
+    rows: list[int],
+    columns: list[int],
+    weights: tuple[float, ...],
+    height: int,
+    width: int,
 ) -> Tensor:
-    """The same for one image, whose shifts are windows of the padded one, (h', w', c) float64."""
+    """The same for one large image, whose shifts are windows of the padded one, (h', w', c) float64.
+
+    With weights that are multiples of 2^-36 every sum is a float64 number: each term is one pass that multiplies and
+    adds, whether a machine rounds between the two or not.
+    """
     total = torch.zeros((height, width, padded.shape[-1]), dtype=torch.float64, device=padded.device)
-    term = torch.empty_like(total)
-    for row, column, weight in zip(rows.tolist(), columns.tolist(), weights, strict=True):
-        torch.mul(padded[row : row + height, column : column + width], weight * _QUANTUM, out=term)
-        total.add_(term)
+    for row, column, weight in zip(rows, columns, weights, strict=True):
+        exact = round(weight * _QUANTUM * 2.0**36) * 2.0**-36
+        total.add_(padded[row : row + height, column : column + width], alpha=exact)
     return _from_quantum(total)
 
 

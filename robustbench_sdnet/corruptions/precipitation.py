@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import gaussian, mix_rows, to_bytes, zoom_extent
+from .filters import gaussian, mix_rows, to_bytes, turned, zoom_extent
 from .member import Setting
 from .motion import blur_along
 
@@ -57,7 +57,7 @@ def _zoomed(layer: Tensor, factor: float) -> Tensor:
     """Zoom (n, h, w) float64 into the centre, linearly, each axis on its own."""
     for _ in range(2):
         size = layer.shape[1]
-        layer = mix_rows(layer, size, zoom_extent(size, factor)).transpose(1, 2).contiguous()
+        layer = turned(mix_rows(layer, size, zoom_extent(size, factor)))
     return layer
 
 
