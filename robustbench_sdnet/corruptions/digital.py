@@ -46,9 +46,13 @@ def _by_pillow(images: Tensor, share: float) -> Tensor:
     small = int(width * share), int(height * share)
     found = np.empty(tuple(images.shape), np.uint8)
     columns, rows = (_box_of(size, kept) for size, kept in ((width, small[0]), (height, small[1])))
+    plain = _is_nearest(width, small[0]) and _is_nearest(height, small[1])
     for source, target in zip(images.cpu().numpy(), found, strict=True):
-        shrunk = np.asarray(Image.fromarray(source).resize(small, Image.Resampling.BOX))
-        shrunk.take(columns, 1).take(rows, 0, out=target)  # enlarging repeats whole pixels
+        shrunk = Image.fromarray(source).resize(small, Image.Resampling.BOX)
+        if plain:  # enlarging repeats whole pixels
+            target[:] = np.asarray(shrunk.resize((width, height), Image.Resampling.NEAREST))
+        else:
+            np.asarray(shrunk).take(columns, 1).take(rows, 0, out=target)
     return torch.from_numpy(found).to(images.device)
 
 
@@ -72,6 +76,14 @@ def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     last = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size) - 1
     box = _box_of(size, small)
     return first[box], last[box]
+
+
+@lru_cache(maxsize=256)
+def _is_nearest(size: int, small: int) -> bool:
+    """Whether Pillow's nearest pixel is that of the box filter, which rounds otherwise between two."""
+    numbers = Image.fromarray(np.arange(small, dtype=np.int32)[None])
+    nearest = np.asarray(numbers.resize((size, 1), Image.Resampling.NEAREST))[0]
+    return bool((nearest == _box_of(size, small)).all())
 
 
 @lru_cache(maxsize=256)

@@ -46,11 +46,13 @@ def snowed(images: Tensor, layer: Tensor, angle: Tensor, radius: int, sigma: flo
     """Images behind a layer of flakes that fall along their angles, (n,) degrees."""
     streaks = blur_along(layer[..., None], angle, radius, sigma)[..., 0].to(torch.float64)
     flakes = (streaks / _scalar(255, streaks)).add_(streaks.flip(1, 2) / _scalar(255, streaks))
-    clean = _unit(images)
-    red, green, blue = clean.unbind(-1)
+    red, green, blue = planes = _unit(images)
     white = (red * 0.299 + green * 0.587 + blue * 0.114).mul_(1.5).add_(0.5)
-    whitened = torch.maximum(clean, white[..., None].expand(clean.shape)).mul_(1 - mix).add_(clean.mul_(mix))
-    return to_bytes(whitened + flakes[..., None].expand(clean.shape))
+    found = torch.empty_like(images)
+    for channel, clean in enumerate(planes):
+        whitened = torch.maximum(clean, white).mul_(1 - mix).add_(clean.mul_(mix))
+        found[..., channel] = to_bytes(whitened + flakes)
+    return found
 
 
 def _zoomed(layer: Tensor, factor: float) -> Tensor:
@@ -76,31 +78,37 @@ def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tenso
     loc, scale, sigma, threshold, strength, mud = setting
     liquid = gaussian((draws["normal"] * scale + loc)[..., None], sigma)[..., 0]
     if mud:
-        return _mud(_unit(images), liquid > threshold, strength)
+        return _mud(images, liquid > threshold, strength)
     return watered(images, liquid.masked_fill(liquid < threshold, 0), strength)
 
 
 def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
     """Images behind water, which stands (n, h, w) float64 high; 0 where there is none."""
-    clean = _unit(images)
     cover = _water(liquid, strength).to(torch.float32)
-    colour = torch.tensor(_WATER, device=images.device) / _scalar(255, clean)
-    return to_bytes(clean.add_(_coloured(cover, colour)))
+    return _covered(images, cover, _WATER, None)
 
 
-def _unit(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]."""
-    single = images.to(torch.float32)
-    return single / _scalar(255, single)
-
-
-def _mud(clean: Tensor, wet: Tensor, sigma: float) -> Tensor:
+def _mud(images: Tensor, wet: Tensor, sigma: float) -> Tensor:
     """Cover where most of the surroundings are wet."""
     cover = gaussian(wet.to(torch.float64)[..., None], sigma)[..., 0]
     cover = cover.masked_fill_(cover < 0.8, 0).to(torch.float32)
-    colour = torch.tensor(_MUD, device=clean.device) / _scalar(255, clean)
-    dry = (1 - cover)[..., None].expand(clean.shape)
-    return to_bytes(clean.mul_(dry).add_(_coloured(cover, colour)))
+    return _covered(images, cover, _MUD, 1 - cover)
+
+
+def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None) -> Tensor:
+    """Images, where `dry` is given times that, plus a cover (n, h, w) float32 of a colour."""
+    found = torch.empty_like(images)
+    shades = torch.tensor(colour, device=images.device) / _scalar(255, cover)
+    for channel, clean in enumerate(_unit(images)):
+        clean = clean if dry is None else clean.mul_(dry)
+        found[..., channel] = to_bytes(clean.add_(cover * shades[channel]))
+    return found
+
+
+def _unit(images: Tensor) -> list[Tensor]:
+    """Planes of uint8 images as float32 in [0, 1]."""
+    single = [plane.to(torch.float32) for plane in images.unbind(-1)]
+    return [plane / _scalar(255, plane) for plane in single]
 
 
 def _water(liquid: Tensor, strength: float) -> Tensor:
@@ -129,11 +137,6 @@ def _relief(drops: NDArray[np.uint8]) -> NDArray[np.uint8]:
     emboss = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
     embossed = cv2.filter2D(cv2.equalizeHist(smooth), cv2.CV_8U, emboss)
     return np.asarray(cv2.blur(embossed, (3, 3)), np.uint8)
-
-
-def _coloured(cover: Tensor, colour: Tensor) -> Tensor:
-    """(n, h, w) times (3,): (n, h, w, 3)."""
-    return cover[..., None] * colour
 
 
 def _scalar(value: float, like: Tensor) -> Tensor:
