@@ -98,9 +98,9 @@ def test_figures_draw_names_as_they_are():
 
 
 def test_names_that_differ_have_figures_of_their_own():
-    from robustbench_sdnet.reports.chapters import _slug
+    from robustbench_sdnet.reports.document import slug
 
     names = ["a/b", "a-b", "a b", "\u6a21", "\u578b", "x" * 100, "x" * 101, "a.b"]
-    assert len({_slug(name) for name in names}) == len(names)
-    assert max(map(len, map(_slug, names))) < 80
-    assert _slug("digits") == "digits"
+    assert len({slug(name) for name in names}) == len(names)
+    assert max(map(len, map(slug, names))) < 80
+    assert slug("digits") == "digits"

@@ -51,7 +51,6 @@ def outcome(right: int, n: int = 20) -> Outcome:
     needed = [field.name for field in dataclasses.fields(Outcome) if field.default is dataclasses.MISSING]
     arrays = dict.fromkeys(needed, np.full(n, np.nan, np.float32))
     arrays |= {"ids": np.arange(n), "right": np.arange(n) < right, "broken_at": np.full(n, -1, np.int32)}
-    arrays |= {"flips": None, "shifts": None}  # of sequences alone
     return Outcome(**arrays)
 
 
