@@ -9,14 +9,18 @@ from ..errors import InputError
 from ..reading.numbers import fraction
 from ..specs import NORMS
 from ..zoo.files.cards import read_card
-from ..zoo.shelf.index import Entry, entries, local_path
+from ..zoo.shelf.index import entries, local_path
 
-Key = tuple[str, str, str, str]  # model, data, norm, eps as a fraction
+Key = tuple[
+    str, str, str, str, str
+]  # model, data, norm, eps as a fraction, lambda as text, empty without one
 Claim = tuple[float, str]  # accuracy, and where it is claimed
 
 
 def of_zoo(weights: Mapping[str, str]) -> Mapping[Key, Claim]:
     """The lowest robust accuracy that the zoo's index states at each budget of the models that were measured.
+
+    It is stated at the lambda that a model was trained at.
 
     Args:
         weights: names of models that were measured -> hash of their weights, empty where it is not known. A model with
@@ -24,17 +28,15 @@ def of_zoo(weights: Mapping[str, str]) -> Mapping[Key, Claim]:
     """
     found: dict[Key, Claim] = {}
     for entry in entries():
-        if entry.name in weights and _is_ours(entry, weights[entry.name]):
+        path = local_path(entry) if entry.name in weights else None
+        card = None if path is None else read_card(path)
+        if entry.name in weights and (card is None or weights[entry.name] in ("", card.weights_hash)):
+            lam = "" if card is None or card.lam is None else f"{card.lam:g}"
             for text, share in entry.robust.items():
                 for norm, eps in _budgets(text):
-                    key, claim = (entry.name, entry.data, norm, eps), (share, f"the zoo's index: {text}")
+                    key, claim = (entry.name, entry.data, norm, eps, lam), (share, f"the zoo's index: {text}")
                     found[key] = min(found.get(key, claim), claim)
     return found
-
-
-def _is_ours(entry: Entry, weights: str) -> bool:
-    path = local_path(entry)
-    return not weights or path is None or read_card(path).weights_hash == weights
 
 
 def _budgets(text: str) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,8 @@ class Entry:
         lam: the deployed lambda as text; empty without CSC layers.
         accuracy, low, high, n, by: the best known (lowest) accuracy at the budget, and which attack left it; for quoted
             rows the number that is stated, without interval.
-        autoattack, clean, corruptions: accuracies; corruptions is the mean over all that were run. None: not run.
+        autoattack, clean, corruptions: accuracies; corruptions is the mean over all that were run at a severity, of the
+            origin that most were run of (generated or published, with their parameters and storage). None: not run.
         reported: what an author claims, with its `source`: a list that names the model, or the zoo's index.
         untrusted: a diagnostic failed.
         quoted: taken from a list, not measured here.
@@ -67,6 +68,7 @@ class _Seen:
 
     who: tuple[str, str, str, str, str]  # model, arch, data, lambda, hash
     kind: str
+    origin: str  # of a corruption at a severity, what a mean may be taken over; else empty
     norm: str
     eps: str
     is_autoattack: bool
@@ -103,6 +105,7 @@ def _of_rows(found: Iterable[Row]) -> Iterator[_Seen]:
         yield _Seen(
             who=(row.model.name, row.model.arch, data_name(row.data), text, row.model.weights),
             kind=row.kind,
+            origin="" if row.severity is None else row.source,
             norm=row.norm or "",
             eps=str(row.eps.fraction) if row.eps else "",
             is_autoattack=_is_autoattack(spec),
@@ -130,6 +133,7 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                     str(record.get("weights", "")),
                 ),
                 kind=str(record["kind"]),
+                origin="" if record["severity"] is None else _origin(record),
                 norm=str(record["norm"] or ""),
                 eps=""
                 if record["eps"] is None
@@ -147,6 +151,21 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             raise InputError(f"Record {position} of {where} is no result record: {error}.") from None
 
 
+def _origin(record: Mapping[str, Any]) -> str:
+    """Where a corruption comes from, with its parameters and storage where they are unusual."""
+    return ", ".join(str(record[key]) for key in ("source", "table", "stored_as") if record.get(key))
+
+
+def _mean_corruption(own: Sequence[_Seen]) -> float | None:
+    """Of those of one origin alone: their numbers are never mixed."""
+    origins = [one.origin for one in own if one.origin]
+    if not origins:
+        return None
+    most = max(dict.fromkeys(origins), key=origins.count)
+    found = [one.accuracy for one in own if one.origin == most]
+    return sum(found) / len(found)
+
+
 def _is_autoattack(spec: Perturbation) -> bool:
     """Whether this is the last stage of AutoAttack, which holds its accuracy."""
     return chain_of(spec).startswith("autoattack") and not is_stage(spec)
@@ -158,7 +177,6 @@ def _measured(seen: Sequence[_Seen]) -> Iterator[Entry]:
         if not is_upper_bound(one.who[3]):
             groups.setdefault(one.who, []).append(one)
     for (model, arch, data, lam, weights), own in groups.items():
-        corrupted = [one.accuracy for one in own if one.kind == "corruption"]
         clean = next((one.accuracy for one in own if one.kind == "clean"), None)
         attacked = [one for one in own if one.kind in ATTACKS and one.eps]
         for norm, eps in dict.fromkeys((one.norm, one.eps) for one in attacked):
@@ -180,7 +198,7 @@ def _measured(seen: Sequence[_Seen]) -> Iterator[Entry]:
                 by=best.by,
                 autoattack=min(whole, default=None),
                 clean=clean,
-                corruptions=sum(corrupted) / len(corrupted) if corrupted else None,
+                corruptions=_mean_corruption(own),
                 untrusted=best.untrusted,
                 hash=weights,
                 cell=best.cell,

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import write_whole
 from ..reading.numbers import fraction
-from .claims import Claim, Key, of_zoo
+from .claims import Claim, of_zoo
 from .document import Document, Item, Table
 from .entries import Entry, entries_of
 from .numbers import Estimate, Missing
@@ -46,18 +46,20 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
-    """Measured rows with what an author claims of them."""
-    known: dict[Key, Claim] = dict(of_zoo({entry.model: entry.hash for entry in found if not entry.quoted}))
+    """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
+    ours = of_zoo({entry.model: entry.hash for entry in found if not entry.quoted})
+    known: dict[tuple[str, ...], Claim] = {}
     for entry in found:
         if entry.quoted:
             share = entry.accuracy if entry.reported is None else entry.reported
             known[_key(entry)] = share, entry.source or entry.ran_by
     for entry in found:
-        claim = None if entry.quoted else known.get(_key(entry))
+        key = _key(entry)
+        claim = None if entry.quoted else known.get(key) or ours.get((*key, entry.lam))
         yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
 
 
-def _key(entry: Entry) -> Key:
+def _key(entry: Entry) -> tuple[str, str, str, str]:
     return entry.model, entry.data, entry.norm, entry.eps
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.reports.claims import of_zoo
 from robustbench_sdnet.reports.leaderboard import leaderboard
@@ -16,7 +18,7 @@ from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.zoo.files.cards import read_card
 from robustbench_sdnet.zoo.shelf.index import entry, local_path
 
-from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, cell, made_store, right
+from ..made_answers import DATA, HIGH, LOW, NOISE, PGD, RESNET, SDNET, cell, made_store, right
 from .test_names import NAMES, Page
 
 INFO = {
@@ -144,12 +146,34 @@ def test_the_zoo_claims_its_own_models_alone(tmp_path):
     weights = read_card(local_path(item)).weights_hash
     for name, ours in ((item.name, weights), (item.name, "0" * 64), ("digits/sdnet20-at", "")):
         claims = of_zoo({name: ours})
-        key = (item.name, "cifar10", "linf", "8/255")
+        key = (item.name, "cifar10", "linf", "8/255", "0.1")
         stated = item.robust["pgd-20 linf 8/255 on 1000 images"]
         expected = (
             {key: (stated, "the zoo's index: pgd-20 linf 8/255 on 1000 images")} if ours == weights else {}
         )
         assert claims == expected
+
+
+def test_the_zoos_claim_is_of_the_training_lambda(tmp_path):
+    model, data = replace(SDNET, name="cifar10/sdnet20-at"), replace(DATA, name="cifar10", source="cifar10")
+    model = replace(model, weights=read_card(local_path(entry(model.name))).weights_hash)
+    asked = [replace(cell(PGD, lam=lam), model=model, data=data) for lam in (LOW, HIGH)]
+    made_store(tmp_path, [(one, right(5)) for one in asked]).close()
+    found = rows(leaderboard([f"sqlite:///{tmp_path}/made.db"], tmp_path / "board.html"))
+    claimed = entry(model.name).robust["pgd-20 linf 8/255 on 1000 images"]
+    assert {row["lam"]: row["reported"] for row in found} == {"0.1": claimed, "0.5": None}
+
+
+def test_a_mean_over_corruptions_mixes_neither_origins_nor_levels(tmp_path):
+    asked = [(spec, 8) for spec in NOISE]
+    asked += [(spec, 2) for spec in corruption_specs("gaussian_noise", [1, 5], stored="jpeg85")]
+    asked += [(spec, 1) for spec in corruption_specs("gaussian_noise", levels=[Decimal("0.1")])]
+    made_store(tmp_path, [(cell(PGD), right(4)), *((cell(spec), right(n)) for spec, n in asked)]).close()
+    url, records = f"sqlite:///{tmp_path}/made.db", tmp_path / "records.json"
+    records.write_text(str(report(url, "json")))
+    for source in (url, str(records)):
+        (row,) = rows(leaderboard([source], tmp_path / "board.html"))
+        assert row["corruptions"] == pytest.approx(0.8)
 
 
 def test_answers_have_their_id_and_records_with_costs_their_weights(store, tmp_path):
