@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..reading.arrays import held_arrays, read_npz
-from ..reading.paths import path_of
+from ..reading.paths import check_file, path_of
 from .images import ImageData, check_labels, from_arrays
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -19,9 +19,11 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     training label.
 
     Raises:
+        InputError: a folder, a device or a pipe.
         DataError: not such a file, truncated, with pickled objects, or with wrong arrays.
     """
     path = path_of(name.partition(":")[2])
+    check_file(path)
     held = held_arrays(path, str(path))
     missing = [key for key in KEYS if key not in held]
     if missing:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet import data
-from robustbench_sdnet.errors import DataError
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.errors import DataError, InputError
 
 
 @pytest.fixture
@@ -130,3 +131,13 @@ def test_damaged_member(tmp_path, arrays):
 def test_folder_in_place_of_a_file(tmp_path):
     with pytest.raises(DataError, match="no readable"):
         data.load(f"npz:{tmp_path}")
+
+
+@pytest.mark.parametrize(("path", "what"), [("/dev/zero", "a device or a pipe"), ("/dev", "a folder")])
+def test_what_is_no_file_is_refused_as_input(path, what, capsys):
+    with pytest.raises(InputError, match=f"'{path}' is {what}, not a file"):
+        data.load(f"npz:{path}")
+    with pytest.raises(SystemExit) as left:
+        main(["corrupt", "--data", f"npz:{path}"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"Error: '{path}' is {what}, not a file.\n"
