@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -92,4 +93,20 @@ def test_the_images_of_a_repaired_attack_are_made_again(run):
     code, _, err = run(*ATTACK, "--repair")
     assert code == 0
     assert "the store is repaired, and lost shard 0-30 of cell" in err
+    assert run("report", "to", "json")[1] == whole
+
+
+def test_a_study_is_repaired_and_answered_whole(run):
+    asked = ["study", "runs/tiny", "--limit", "6", "--json"]
+    code, first, _ = run(*asked)
+    assert code == 0
+    _, whole, _ = run("report", "to", "json")
+    damage("shards", "outcome", "cell_id IN (SELECT id FROM cells WHERE spec LIKE '%\"pgd\"%')")
+    code, out, err = run(*asked)
+    assert (code, out) == (1, "")
+    assert "damaged: shard 0-6 of cell" in err
+    code, again, err = run(*asked, "--repair")
+    assert code == 0
+    assert "the store is repaired, and lost shard 0-6 of cell" in err
+    assert json.loads(again) == json.loads(first)
     assert run("report", "to", "json")[1] == whole
