@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import CheckpointError, ModelError
 from ..lambdas.policy import Fitting, deploy
 from ..planning.setting import CALIBRATION_IMAGES
 from ..specs import LambdaSpec, ModelSpec, decimal_text
 from ..specs.lambdas import POLICIES, parse_policy
 from ..store.fits import Fits
+from ..zoo.others.guard import named_errors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,6 +68,7 @@ def fit_policies(
     device: str,
     count: int = CALIBRATION_IMAGES,
     on_fit: OnFit = silent,
+    failed: dict[str, str] | None = None,
 ) -> dict[Key, tuple[LambdaSpec, Policy]]:
     """Fit every policy for every model that has a lambda.
 
@@ -76,13 +79,17 @@ def fit_policies(
         count: how many training images a fit looks at.
         folder: where fits are kept, JSON and picture, by the hash of what they were made from.
         on_fit: called before a fit that takes time, and after each of its steps.
+        failed: takes by name why models failed, which are then left out; None raises what they raise.
 
     Returns:
         (the model's key, lambda as asked) to (lambda with its fit's hash, policy).
+
+    Raises:
+        ModelError: a model failed.
     """
     found: dict[Key, tuple[LambdaSpec, Policy]] = {}
     for lam in (lam for lam in lambdas if lam.fixed is None):
-        for model in (model for model in models if model.has_lambda):
+        for model in (model for model in models if model.has_lambda and model.name not in (failed or ())):
             data, started = test_data if lam.upper_bound else training_data(), time.monotonic()
 
             def step(
@@ -104,7 +111,14 @@ def fit_policies(
                 kept=Fits(folder),
                 on_step=step,
             )
-            policy = deploy(parse_policy(lam.text), fitting)
+            try:
+                with named_errors(model.name, f"while {lam.text} was fitted"):
+                    policy = deploy(parse_policy(lam.text), fitting)
+            except (ModelError, CheckpointError) as error:
+                if failed is None:
+                    raise
+                failed[model.name] = str(error)
+                continue
             found[model.key, lam] = (replace(lam, fit=policy.identity()), policy)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ class Ready:
 
     Attributes:
         engine: where the cells are answered.
-        failed: models that could not be loaded, with the reason; the others are asked.
+        failed: models that could not be loaded, or failed in a policy's fit, with the reason; the others are asked.
         notes: one line for the models at hand that were left out, for whatever was damaged in the store and is dropped,
             and for every model that changed since its answers were stored, or is randomised.
     """
@@ -48,12 +48,19 @@ class Ready:
     count: int
     engine: Engine
     notes: Sequence[str] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sound(self) -> list[ModelSpec]:
+        """The models that have not failed."""
+        return [model for model in self.models if model.name not in self.failed]
 
     def with_fits(
         self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
     ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
         """Each model's lambdas, its policies fitted on training images and handed to the worker.
+
+        A model that raises in a fit is one that `failed` from then on.
 
         Raises:
             InputError: a policy that cannot be deployed, or no training images for a data set that has none.
@@ -61,7 +68,7 @@ class Ready:
         with Store(self.setting.store) as store:
             folder = store.fits_folder
         fits = policies.fit_policies(
-            self.models,
+            self.sound,
             lambdas,
             load=self.worker.model,
             training_data=self._training_data,
@@ -70,6 +77,7 @@ class Ready:
             device=self.worker.device,
             count=self.setting.calibration_images,
             on_fit=on_fit,
+            failed=self.failed,
         )
         for (key, _), (lam, policy) in fits.items():
             self.worker.policies.setdefault(key, {})[lam] = policy
@@ -205,7 +213,7 @@ def corruption_plan(
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = ready.with_fits(policies.expand(lambdas), on_fit)
     return plan.corruption_cells(
-        ready.models, data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
+        ready.sound, data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
     )
 
 
@@ -224,14 +232,14 @@ def attack_plan(
     attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
     spec = data_spec(ready.data)
     for attack in attacks:
-        for model in ready.models if ":" in attack.name else ():
+        for model in ready.sound if ":" in attack.name else ():
             ready.check_library(attack, model)
 
     def search(attack: AttackSpec) -> str:
         return search_precision(attack, precision, ready.worker.device)
 
     return plan.attack_cells(
-        ready.models, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
+        ready.sound, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
     )
 
 

@@ -165,6 +165,43 @@ def test_what_a_model_prints_leaves_json_alone(folder):
         assert f"printed while {when}" in done.stderr
 
 
+MOODY = """
+import torch
+import robustbench_sdnet as rs
+
+
+def _refuse(module, inputs):
+    if len(inputs[0]) > 8:  # more than a fingerprint takes
+        raise KeyError("moody")
+
+
+def moody():
+    model = sound()
+    model.normalise.register_forward_pre_hook(_refuse)
+    return model
+
+
+def sound():
+    torch.manual_seed(0)
+    return rs.build_model("sdnet20", width=4, num_classes=3, input_size=8).eval()
+"""
+
+
+@pytest.mark.parametrize("policy", ["calibrated", "label-free:noise"])
+def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(folder, policy):
+    (folder / "moods.py").write_text(MOODY)
+    asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--lambda", f"0.2,{policy}"]
+    done = _run(folder, *asked, "--model", "moods:moody", "--model", "moods:sound")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert line == f"Error: moods:moody raised KeyError while {policy} was fitted: 'moody'"
+    answered = {(row["model"], row["lambda"], row["perturbation"]) for row in json.loads(done.stdout)}
+    assert answered == {("moods:sound", lam, name) for lam in (0.2, policy) for name in ("clean", "contrast")}
+    alone = _run(folder, *asked, "--model", "moods:moody")
+    assert (alone.returncode, alone.stdout) == (1, "")
+    assert "moods:moody raised KeyError" in alone.stderr
+
+
 @pytest.mark.parametrize("name", ["half", "bfloat16"])
 def test_half_precision_models_compute_in_their_own_precision_and_say_so(folder, name):
     done = _run(folder, "attack", "pgd", "--set", "steps=3", "--json", "--model", f"bad:{name}")
