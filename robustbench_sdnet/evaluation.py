@@ -80,13 +80,13 @@ def evaluate(
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(models=models, data=data, **where)
     ready = prepare(setting)
-    for note in ready.notes:
-        warnings.warn(note, stacklevel=2)
+    _warn(ready.notes)
     cells = corruption_plan(ready, [spec for one in asked for spec in one.of(ready.data)], chosen)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
     with closing(ready.engine):
         answer(ready, cells, setting, on_progress=on_progress)
+    _warn(ready.engine.notes)
     return records(setting.store)
 
 
@@ -264,7 +264,7 @@ def diagnose(
     _, budgets = questions.budgets("pgd", norm, eps)
     if len(budgets) > 1:
         raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
-    return diagnose_model(
+    found = diagnose_model(
         setting,
         budgets[0],
         norm=norm,
@@ -273,7 +273,14 @@ def diagnose(
         others=transfer_from,
         cheap=cheap,
         seed=seed,
-    ).findings
+    )
+    _warn(found.notes)
+    return found.findings
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:

@@ -31,7 +31,7 @@ from ..wording import counted
 @click.option("--cheap", is_flag=True, help="Only the checks that cost a few passes a sample.")
 @options.seed_option
 @options.setting_options(
-    only=("data", "data_root", "split", "limit", "runs", "device", "batch_size"),
+    without=("models", "store", "repair", "precision"),
     limit={"default": 100, "help": "Images to attack."},
     data={"help": "Data set [default: the one the model was trained on]."},
 )
@@ -78,8 +78,8 @@ def diagnose(
         cheap=cheap,
         seed=seed,
     )
-    if found.doubt:
-        warn(found.doubt)
+    for line in filter(None, (*found.notes, found.doubt)):
+        warn(line)
     if as_json:
         say_json([asdict(finding) for finding in found.findings])
         return

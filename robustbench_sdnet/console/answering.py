@@ -122,6 +122,7 @@ def _check(ready: Ready, cells: Sequence[Cell], *, cheap: bool) -> list[str]:
             cells,
             store=store,
             worker=ready.worker,
+            engine=ready.engine,
             cheap=cheap,
             on_check=lambda cell: say(f"Checking {names[cell.id]}.", err=True),
         )

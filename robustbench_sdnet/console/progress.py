@@ -56,11 +56,11 @@ class Display:
             when = f", about {duration(left)} left" if done < total and done > self._first else ""
             say(f"{self.verb}: {100 * done / total:.0f} %{about}{when}", err=True)
 
-    def note(self, text: str) -> None:
-        """Print a line of its own, above the bar."""
+    def note(self, text: str, *, always: bool = False) -> None:
+        """Print a line of its own, above the bar; where all is quiet only what must be said always."""
         if self._bar is not None:
             self._bar.console.print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)
-        elif not self._quiet:
+        elif always or not self._quiet:
             say(text, err=True)
 
     def close(self) -> None:
@@ -112,12 +112,17 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
     with shown(verb, quiet=quiet) as display:
         began = time.monotonic()
         said = False
+        warned: set[str] = set()
 
         def update(progress: Progress) -> None:
             nonlocal said
             if not said and not sys.stderr.isatty():
                 display.note(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.")
             said = True
+            for note in progress.notes:
+                if note not in warned:
+                    warned.add(note)
+                    display.note(f"Warning: {note}", always=True)
             label = _crew(progress, time.monotonic() - began) if progress.doing else progress.label
             display.update(progress.done_cost, progress.cost, label)
 
@@ -128,8 +133,9 @@ def _crew(progress: Progress, seconds: float) -> str:
     """How many workers there are, how fast they are together, and what the first of them do."""
     busy = [f"{where}: {what or 'waits'}" for where, what in progress.doing]
     more = f", and {len(busy) - NAMED} more" if len(busy) > NAMED else ""
-    rate = progress.done_shards / max(seconds, 1e-9)
-    return f"{counted(len(busy), 'worker')}, {rate:.1f} shards/s; {'; '.join(busy[:NAMED])}{more}"
+    done = f"{progress.done_shards} of {counted(progress.shards, 'shard')}"
+    rate = f"{progress.done_shards / max(seconds, 1e-9):.1f}/s"
+    return f"{counted(len(busy), 'worker')}, {done}, {rate}; {'; '.join(busy[:NAMED])}{more}"
 
 
 @contextmanager

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..data.tensors import to_images
 from ..planning.chains import is_stage
 from ..running.deploy import deployed
+from ..running.exchange import Job
+from ..running.runner import LOCAL
 from ..running.worker import Worker
 from ..specs import AttackSpec, Cell
 from ..store.store import Store
 from . import diagnose
 
 if TYPE_CHECKING:
+    from ..running.engines import Engine
     from . import Finding
 
 IMAGES = 100
@@ -27,6 +33,7 @@ def diagnose_cells(
     *,
     store: Store,
     worker: Worker,
+    engine: Engine = LOCAL,
     cheap: bool = True,
     on_check: Callable[[Cell], None] = lambda cell: None,
 ) -> dict[str, list[Finding]]:
@@ -35,37 +42,64 @@ def diagnose_cells(
     A chain's stages are judged by the last one, and attacks without a budget are not judged.
 
     Args:
+        engine: where they are made, several at once where there are several workers.
         cheap: only the checks that cost a few passes a sample.
         on_check: called before each.
+
+    Returns:
+        By the cell's id, in the order of the cells.
     """
+    todo = [cell for cell in dict.fromkeys(cells) if _is_judged(cell)]
+
+    def arguments(cell: Cell) -> tuple[Any, ...]:
+        on_check(cell)
+        outcome = store.outcome(cell.id, 0, IMAGES)
+        return cell, None if outcome is None else outcome.right, cheap
+
+    jobs = [
+        Job(
+            label=f"diagnostics of {cell.perturbation.label} on {cell.model.name}",
+            models=[cell.model],
+            ask=_diagnosed,
+            arguments=partial(arguments, cell),
+        )
+        for cell in todo
+    ]
     found: dict[str, list[Finding]] = {}
-    for cell in dict.fromkeys(cells):
-        spec = cell.perturbation
-        if cell.kind != "attack" or is_stage(spec) or not isinstance(spec, AttackSpec):
-            continue
-        if spec.eps is not None and spec.eps.fraction > 0:
-            on_check(cell)
-            found[cell.id] = _diagnosed(cell, spec, float(spec.eps), store, worker, cheap)
-            store.add_verdicts(cell.id, [asdict(verdict) for verdict in found[cell.id]])
-    return found
+    for number, verdicts in engine.ask(jobs, worker):
+        found[todo[number].id] = verdicts
+        store.add_verdicts(todo[number].id, [asdict(verdict) for verdict in verdicts])
+    return {cell.id: found[cell.id] for cell in todo}
 
 
-def _diagnosed(
-    cell: Cell, spec: AttackSpec, eps: float, store: Store, worker: Worker, cheap: bool
-) -> list[Finding]:
-    outcome = store.outcome(cell.id, 0, IMAGES)
-    count = 0 if outcome is None else len(outcome)
+def _is_judged(cell: Cell) -> bool:
+    spec = cell.perturbation
+    if cell.kind != "attack" or is_stage(spec) or not isinstance(spec, AttackSpec):
+        return False
+    return spec.eps is not None and spec.eps.fraction > 0
+
+
+def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, cheap: bool) -> list[Finding]:
+    """The verdicts of one cell.
+
+    Args:
+        right: (n,) what survived the attack, of its first images.
+    """
+    spec = cell.perturbation
+    assert isinstance(spec, AttackSpec)  # narrows the type: nothing else is judged
+    assert spec.eps is not None
+    count = 0 if right is None else len(right)
     data, device = worker.data, worker.device
     images = to_images(data.images(0, count), device)
     labels = torch.from_numpy(data.labels[:count]).to(device)
-    survivors = None if outcome is None else torch.from_numpy(outcome.right).to(device)
+    survivors = None if right is None else torch.from_numpy(right).to(device)
     model = worker.model(cell.model)
     with deployed(model, cell.lam, worker.policies.get(cell.model.key, {})) as classifier:
         return diagnose(
             classifier,
             images,
             labels,
-            eps=eps,
+            eps=float(spec.eps),
             norm=spec.norm,
             seed=spec.seed,
             cheap=cheap,

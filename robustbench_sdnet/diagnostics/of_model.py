@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ import torch
 from ..data.tensors import to_images
 from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
-from ..planning.identity import shown_name
+from ..planning.identity import model_spec, shown_name
 from ..planning.setting import Setting
+from ..running.exchange import Job
 from ..running.predict import check_labels, predict
 from ..running.ready import Ready, prepare
-from ..specs import Eps
-from ..zoo import ModelCard, describe_model, load_model
+from ..running.worker import Worker
+from ..specs import Eps, ModelSpec
+from ..zoo import ModelCard, describe_model
 from . import diagnose
 from .doubts import training_doubt
 
@@ -38,6 +41,7 @@ class Diagnosis:
         images: how many were looked at.
         doubt: a line where the model was trained on other data, or None.
         findings: one for each row of `DIAGNOSTICS`, in its order.
+        notes: a line for whatever the user should know of the workers.
     """
 
     model: str
@@ -45,6 +49,23 @@ class Diagnosis:
     images: int
     doubt: str | None
     findings: list[Finding]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """What is asked of one model: the arguments of `diagnose_model`, resolved."""
+
+    model: ModelSpec
+    eps: float
+    norm: str
+    lam: float | None
+    trained: float | None
+    scope: str
+    others: Mapping[str, ModelSpec]
+    cheap: bool
+    seed: int
+    count: int
 
 
 def diagnose_model(
@@ -70,39 +91,66 @@ def diagnose_model(
     Raises:
         InputError: an unknown name, an eps of 0, or a lambda for a model that has none.
         ModelError: the model failed.
+        EngineError: no worker could be started, or it was lost again and again.
     """
     card, ready = _ready(setting, eps, lam)
-    data, worker, n = ready.data, ready.worker, ready.count
+    data = ready.data
+    trial = _Trial(
+        model=ready.models[0],
+        eps=float(eps),
+        norm=norm,
+        lam=lam,
+        trained=card.lam,
+        scope=lambda_scope,
+        others={other: model_spec(describe_model(other, data.image_shape)) for other in others},
+        cheap=cheap,
+        seed=seed,
+        count=ready.count,
+    )
+    job = Job(
+        label=f"diagnostics of {card.name}",
+        models=[trial.model, *trial.others.values()],
+        ask=_findings,
+        arguments=lambda: (trial,),
+    )
+    with closing(ready.engine):
+        ((_, findings),) = ready.engine.ask([job], ready.worker)
+    doubt = training_doubt(card, data, setting.data_root)
+    shown = f"{shown_name(data.name)} ({setting.split})"
+    return Diagnosis(
+        card.name, shown, ready.count, str(doubt) if doubt else None, findings, ready.engine.notes
+    )
+
+
+def _findings(worker: Worker, trial: _Trial) -> list[Finding]:
+    data, n, name = worker.data, trial.count, trial.model.name
     images = to_images(data.images(0, n), worker.device)
     labels = torch.from_numpy(data.labels[:n]).to(worker.device)
-    base = worker.model(ready.models[0])
-    classes = predict(base, images[:1], batch_size=1, name=card.name).shape[1]
-    check_labels(int(labels.max()), classes, card.name)
+    base = worker.model(trial.model)
+    classes = predict(base, images[:1], batch_size=1, name=name).shape[1]
+    check_labels(int(labels.max()), classes, name)
 
     def model_at(value: float) -> nn.Module:
-        return WithPolicy(base, Fixed(value), scope=lambda_scope)
+        return WithPolicy(base, Fixed(value), scope=trial.scope)
 
-    deployed = card.lam if lam is None else lam
+    deployed = trial.trained if trial.lam is None else trial.lam
     try:
-        findings = diagnose(
-            base if lam is None else model_at(lam),
+        return diagnose(
+            base if trial.lam is None else model_at(trial.lam),
             images,
             labels,
-            eps=float(eps),
-            norm=norm,
-            seed=seed,
-            cheap=cheap,
+            eps=trial.eps,
+            norm=trial.norm,
+            seed=trial.seed,
+            cheap=trial.cheap,
             model_at=model_at if deployed is not None else None,
-            lambdas=transfer_lambdas(deployed, card.lam),
-            others={other: load_model(other, device=worker.device) for other in others},
+            lambdas=transfer_lambdas(deployed, trial.trained),
+            others={other: worker.model(spec) for other, spec in trial.others.items()},
             sample_ids=torch.from_numpy(data.ids[:n]),
             batch_size=worker.batch_size,
         )
     except ModelError as error:
-        raise ModelError(f"{card.name}: {error}") from error
-    doubt = training_doubt(card, data, setting.data_root)
-    shown = f"{shown_name(data.name)} ({setting.split})"
-    return Diagnosis(card.name, shown, n, str(doubt) if doubt else None, findings)
+        raise ModelError(f"{name}: {error}") from error
 
 
 def _ready(setting: Setting, eps: Eps, lam: float | None) -> tuple[ModelCard, Ready]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -22,6 +23,19 @@ from .of_cells import diagnose_cells
 OnProgress = Callable[[Progress], None]
 
 
+def _unseen(_: str) -> AbstractContextManager[OnProgress]:
+    """Without a display the notes alone are told, as Python's warnings."""
+    said: set[str] = set()
+
+    def update(progress: Progress) -> None:
+        for note in progress.notes:
+            if note not in said:
+                said.add(note)
+                warnings.warn(note, stacklevel=2)
+
+    return nullcontext(update)
+
+
 @dataclass(frozen=True)
 class Watching:
     """Who is told of a study's progress.
@@ -32,9 +46,7 @@ class Watching:
         ready: told of models and data before any work.
     """
 
-    stage: Callable[[str], AbstractContextManager[OnProgress]] = lambda name: nullcontext(
-        lambda progress: None
-    )
+    stage: Callable[[str], AbstractContextManager[OnProgress]] = _unseen
     fit: policies.OnFit = policies.silent
     check: Callable[[Cell], None] = lambda cell: None
     ready: Callable[[Ready], None] = lambda ready: None
@@ -82,8 +94,8 @@ def answer_study(
     noises = questions.corruptions_of(ready.data, NOISES, budget.severities, seed=seed)
     for noise, levels in budget.levels.items():
         noises += questions.corruptions_of(ready.data, noise, (), [Decimal(str(x)) for x in levels], seed)
-    cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
     with closing(ready.engine):
+        cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
         with watching.stage("noise") as update:
             ready = answer_some(replace(ready, count=count), cells, update)
         if not budget.attacked:
@@ -94,7 +106,7 @@ def answer_study(
         before = _stored(setting.store)
         with watching.stage("attacks") as update:
             ready = answer_some(ready, attacks, update)
-    _diagnose(ready, attacks, setting.store, before, budget, watching.check)
+        _diagnose(ready, attacks, setting.store, before, budget, watching.check)
     return list(dict.fromkeys([*cells, *attacks])), ready.failed
 
 
@@ -144,7 +156,14 @@ def _diagnose(
                 complete = bool(found) and (budget.cheap or any(_is_thorough(item) for item in found))
                 if not (old and complete):
                     todo.append(cell)
-        diagnose_cells(todo, store=store, worker=ready.worker, cheap=budget.cheap, on_check=on_check)
+        diagnose_cells(
+            todo,
+            store=store,
+            worker=ready.worker,
+            engine=ready.engine,
+            cheap=budget.cheap,
+            on_check=on_check,
+        )
 
 
 def _is_thorough(item: Mapping[str, object]) -> bool:

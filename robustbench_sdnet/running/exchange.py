@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..specs import Cell
+from ..specs import Cell, ModelSpec
 from ..store.outcome import Outcome
 
 
@@ -29,6 +29,23 @@ class Answer:
     outcome: Outcome
     cost: dict[str, Any]
     images: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Job:
+    """Work on models that is no cell of the store, and that any worker may do.
+
+    Attributes:
+        label: what it is, as progress and errors say it.
+        models: what it asks of the worker.
+        ask: a function of a module, called with the worker and the arguments.
+        arguments: made in the driver when the job begins; they travel, as does what `ask` returns.
+    """
+
+    label: str
+    models: Sequence[ModelSpec]
+    ask: Callable[..., Any]
+    arguments: Callable[[], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)

@@ -90,17 +90,7 @@ def fit_policies(
     found: dict[Key, tuple[LambdaSpec, Policy]] = {}
     for lam in (lam for lam in lambdas if lam.fixed is None):
         for model in (model for model in models if model.has_lambda and model.name not in (failed or ())):
-            data, started = test_data if lam.upper_bound else training_data(), time.monotonic()
-
-            def step(
-                done: int,
-                steps: int,
-                model: ModelSpec = model,
-                lam: LambdaSpec = lam,
-                started: float = started,
-            ) -> None:
-                on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started))
-
+            data = test_data if lam.upper_bound else training_data()
             fitting = Fitting(
                 model=model,
                 load=load,
@@ -109,7 +99,7 @@ def fit_policies(
                 scope=lam.scope,
                 device=device,
                 kept=Fits(folder),
-                on_step=step,
+                on_step=_telling(on_fit, model, lam),
             )
             try:
                 with named_errors(model.name, f"while {lam.text} was fitted"):
@@ -121,6 +111,11 @@ def fit_policies(
                 continue
             found[model.key, lam] = (replace(lam, fit=policy.identity()), policy)
     return found
+
+
+def _telling(on_fit: OnFit, model: ModelSpec, lam: LambdaSpec) -> Callable[[int, int], None]:
+    started = time.monotonic()
+    return lambda done, steps: on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started))
 
 
 def resolved(

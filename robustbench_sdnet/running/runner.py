@@ -32,6 +32,7 @@ class Progress:
         shards: shards of this run, and how many of them are answered.
         stored: shards of the plan that an earlier run had stored already.
         doing: every worker and what it works on, where there are several.
+        notes: a line for whatever the user should know of the workers.
     """
 
     shards: int
@@ -41,6 +42,7 @@ class Progress:
     done_cost: int = 0
     label: str = ""
     doing: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -106,7 +108,7 @@ def run(
             progress.done_cost += task.cost
             progress.label = task.label if task.cells else progress.label
         store.add_shards(finished)
-        progress.doing = engine.doing
+        progress.doing, progress.notes = engine.doing, engine.notes
         on_progress(progress)
     if progress.failed:
         raise ModelsFailed(progress)

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from robustbench_sdnet.console.progress import Display, shown
+from robustbench_sdnet.console.progress import Display, shown, shown_progress
+from robustbench_sdnet.running.runner import Progress
 
 
 @pytest.fixture
@@ -60,6 +61,34 @@ def test_quiet_says_nothing_and_an_unknown_total_neither(capsys):
     display.note("a")
     Display("x").update(5, None)
     assert capsys.readouterr() == ("", "")
+
+
+def test_workers_are_told_with_what_they_do(capsys, clock):
+    progress = Progress(shards=40, stored=2, cost=400)
+    with shown_progress("corrupt") as update:
+        update(progress)
+        clock[0] += 8
+        progress.done_shards, progress.done_cost = 4, 100
+        progress.doing = [("10.0.0.1:7", "fog 3"), ("10.0.0.2:8", "")]
+        progress.notes = ["Node 10.0.0.3 is not used."]
+        update(progress)
+        progress.done_cost = 200
+        progress.doing = [(f"10.0.0.{n}:7", "fog 3") for n in range(6)]
+        update(progress)
+    first, note, line, crowd = capsys.readouterr().err.splitlines()
+    assert first == "corrupt: 40 shards to do, 2 stored already."
+    assert note == "Warning: Node 10.0.0.3 is not used."
+    assert line == (
+        "corrupt: 25 % (2 workers, 4 of 40 shards, 0.5/s; 10.0.0.1:7: fog 3; 10.0.0.2:8: waits), about 24 s left"
+    )
+    assert crowd.startswith("corrupt: 50 % (6 workers, 4 of 40 shards")
+    assert "10.0.0.3:7: fog 3, and 2 more)" in crowd
+
+
+def test_notes_of_workers_are_told_where_all_else_is_quiet(capsys):
+    with shown_progress("corrupt", quiet=True) as update:
+        update(Progress(shards=1, stored=0, cost=1, notes=["Node a is not used."]))
+    assert capsys.readouterr() == ("", "Warning: Node a is not used.\n")
 
 
 def test_names_are_no_markup_on_a_terminal(monkeypatch):

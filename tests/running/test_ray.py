@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import time
 from contextlib import closing
 
 import numpy as np
@@ -12,79 +12,38 @@ import pytest
 import torch
 from torch import nn
 
+from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.cli import main
+from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
 from robustbench_sdnet.errors import EngineError, InputError
-from robustbench_sdnet.planning import plan
-from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.planning.setting import Setting
-from robustbench_sdnet.reports import report
-from robustbench_sdnet.running.engines import engine_of
+from robustbench_sdnet.running.engines.local import Local
+from robustbench_sdnet.running.engines.ray.cluster import Size, connect, gpus_left, size_of
 from robustbench_sdnet.running.runner import ModelsFailed, run
-from robustbench_sdnet.specs import Eps, LambdaSpec, ModelSpec
 from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.zoo import build_model, save_model
 
 from ..tiny_setting import RESNET, SDNET
+from .clusters import cells_of, connected, ray_engine, reports
 
 ray = pytest.importorskip("ray")
+errors = pytest.importorskip("ray.exceptions")
 pytestmark = pytest.mark.ray
-LAMBDAS = (LambdaSpec("0.1"), LambdaSpec("0.5"))
-MEMORY = 200_000_000
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head of one core and a node of another, to which the driver's Ray is connected."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False},
-    )
-    made.add_node(num_cpus=1, object_store_memory=MEMORY)
-    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-    yield made
-    ray.shutdown()
-    made.shutdown()
-    torch.set_num_threads(threads)
-
-
-def _cells(data):
-    """Corruptions, a curve of growing eps, and a matrix of transfer: children of outcomes and of images."""
-    lambdas = {"lambdas": LAMBDAS, "attack_lambdas": LAMBDAS}
-    pgd = attack_specs("pgd", [Eps.parse(text) for text in ("1/255", "4/255")], given={"steps": "2"})
-    return [
-        *plan.corruption_cells(
-            [SDNET, RESNET], data, corruption_specs("contrast,gaussian_noise", [1, 5]), LAMBDAS
-        ),
-        *plan.attack_cells([RESNET], data, pgd, eps_curve=True),
-        *plan.attack_cells([SDNET], data, pgd[:1], **lambdas),
-    ]
-
-
-def _reports(folder, name, cells, worker, engine, **options):
-    url = f"sqlite:///{folder}/{name}.db"
-    with Store(url) as store, closing(engine):
-        run(cells, store=store, worker=worker, count=130, engine=engine, **options)
-    (folder / name).mkdir()
-    kinds = ("json", "csv", "markdown")
-    return {kind: report(url, kind, output=folder / name / f"report.{kind}").read_bytes() for kind in kinds}
-
-
-def _ray(workers):
-    return engine_of(Setting(engine="ray", workers=workers, threads_per_worker=1))
-
-
-def _local():
-    return engine_of(Setting())
+    """A head of one core and a node of another."""
+    with connected(nodes=2) as made:
+        yield made
 
 
 def test_reports_are_those_of_one_process_at_any_number_of_workers(tmp_path, cluster, make_worker, data):
-    cells = _cells(data)
-    local = _reports(tmp_path, "local", cells, make_worker(), _local())
+    cells = cells_of(data)
+    local = reports(tmp_path, "local", cells, make_worker(), Local())
     for workers in (1, 2):
-        assert _reports(tmp_path, f"ray{workers}", cells, make_worker(), _ray(workers)) == local
+        assert reports(tmp_path, f"ray{workers}", cells, make_worker(), ray_engine(workers)) == local
 
 
 class _Once(nn.Module):
@@ -104,54 +63,14 @@ class _Once(nn.Module):
 
 
 def test_a_killed_worker_loses_no_answer(tmp_path, cluster, make_worker, data, networks):
-    cells = _cells(data)
-    local = _reports(tmp_path, "local", cells, make_worker(), _local())
+    cells = cells_of(data)
+    local = reports(tmp_path, "local", cells, make_worker(), Local())
     worker = make_worker()
     worker.load = lambda spec: (
         _Once(networks["resnet"], tmp_path / "calls") if spec == RESNET else networks["sdnet"]
     )
-    assert _reports(tmp_path, "killed", cells, worker, _ray(2)) == local
+    assert reports(tmp_path, "killed", cells, worker, ray_engine(2)) == local
     assert (tmp_path / "calls").stat().st_size > 1, "it was called again"
-
-
-@pytest.mark.slow
-def test_a_poison_shard_is_named_and_the_rest_goes_on(tmp_path, cluster, make_worker, data, networks):
-    poison = ModelSpec(name="poison", source="p", arch="resnet20", weights="c" * 64)
-    cells = plan.corruption_cells([SDNET, poison], data, corruption_specs("contrast", [5]), LAMBDAS)
-    worker = make_worker()
-    worker.load = lambda spec: (
-        networks["sdnet"] if spec == SDNET else _Once(networks["resnet"], tmp_path / "n", 10**9)
-    )
-    with Store(f"sqlite:///{tmp_path}/s.db") as store, closing(_ray(2)) as engine:
-        with pytest.raises(
-            ModelsFailed, match=r"poison under (clean|contrast 5), images 0 to .*: 3 workers ended"
-        ) as failed:
-            run(cells, store=store, worker=worker, count=100, engine=engine)
-        answered = store.ranges()
-        assert {cell.id for cell in cells if cell.model == SDNET} == set(answered)
-        assert set(failed.value.progress.failed) == {
-            f"poison under {what}, images 0 to 100" for what in ("clean", "contrast 5")
-        }
-
-
-@pytest.mark.slow
-def test_a_killed_node_and_one_that_joins_change_nothing(tmp_path, cluster, make_worker, data):
-    cells = _cells(data)
-    local = _reports(tmp_path, "local", cells, make_worker(), _local())
-    extra = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-    seen, gone = set(), []
-
-    def watch(progress):
-        seen.update(where for where, _ in progress.doing)
-        if len(seen) == 3 and not gone:
-            gone.append(time.monotonic())
-            cluster.remove_node(extra, allow_graceful=False)
-        if gone and len(gone) == 1 and progress.done_shards > 8:
-            gone.append(time.monotonic())
-            cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-
-    assert _reports(tmp_path, "nodes", cells, make_worker(), _ray(3), on_progress=watch) == local
-    assert gone, "the node was killed while the run went on"
 
 
 def test_a_model_that_fails_on_its_workers_is_named_and_the_others_are_stored(
@@ -161,48 +80,201 @@ def test_a_model_that_fails_on_its_workers_is_named_and_the_others_are_stored(
         def forward(self, images):
             return torch.full((len(images), 3), torch.nan)
 
-    cells = _cells(data)
+    cells = cells_of(data)
     worker = make_worker()
     worker.load = lambda spec: Broken() if spec == RESNET else networks["sdnet"]
-    with Store(f"sqlite:///{tmp_path}/s.db") as store, closing(_ray(2)) as engine:
+    with Store(f"sqlite:///{tmp_path}/s.db") as store, closing(ray_engine(2)) as engine:
         with pytest.raises(ModelsFailed, match="resnet returned NaN"):
             run(cells, store=store, worker=worker, count=130, engine=engine)
         assert set(store.ranges()) == {cell.id for cell in cells if cell.model == SDNET}
 
 
 def test_workers_record_their_threads_and_costs_add_up(tmp_path, cluster, make_worker, data):
-    cells = _cells(data)
-    costs = {}
-    for name, engine in (("local", _local()), ("ray", _ray(2))):
-        with Store(f"sqlite:///{tmp_path}/{name}.db") as store, closing(engine):
+    cells = cells_of(data)
+    costs, columns = {}, {}
+    for name, engine in (("local", Local()), ("ray", ray_engine(2))):
+        url = f"sqlite:///{tmp_path}/{name}.db"
+        with Store(url) as store, closing(engine):
             run(cells, store=store, worker=make_worker(), count=130, engine=engine)
-            costs[name] = {
-                cell.id: [
-                    (s.cost["threads"], s.cost["forwards"], s.cost["backwards"])
-                    for s in store.shards(cell.id)
-                ]
-                for cell in cells
-            }
+            shards = {cell.id: [shard.cost for shard in store.shards(cell.id)] for cell in cells}
+        rows = {row["cell"]: row for row in records(Snapshot.read(url), with_cost=True)}
+        for cell_id, parts in shards.items():
+            assert rows[cell_id]["seconds"] == pytest.approx(sum(cost["seconds"] for cost in parts), abs=1e-3)
+        costs[name] = {
+            cell_id: [(cost["threads"], cost["forwards"], cost["backwards"]) for cost in parts]
+            for cell_id, parts in shards.items()
+        }
+        passes = ("passes_forward", "passes_backward")
+        columns[name] = {cell_id: [row[key] for key in passes] for cell_id, row in rows.items()}
     assert costs["ray"] == costs["local"]
+    assert columns["ray"] == columns["local"]
     assert {threads for shards in costs["ray"].values() for threads, _, _ in shards} == {1}
 
 
-def test_a_cluster_that_is_not_there_is_one_line(monkeypatch):
-    from robustbench_sdnet.running.engines.ray import cluster as clusters
+def test_diagnostics_of_attacks_are_those_of_one_process(tmp_path, cluster, make_worker, data):
+    attacks = [cell for cell in cells_of(data) if cell.kind == "attack"][-3:]
+    found, began = {}, {}
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        run(cells_of(data), store=store, worker=make_worker(), count=130)
+        for name, engine in (("local", Local()), ("ray", ray_engine(2))):
+            began[name] = []
+            with closing(engine):
+                found[name] = diagnose_cells(
+                    attacks,
+                    store=store,
+                    worker=make_worker(),
+                    engine=engine,
+                    on_check=began[name].append,
+                )
+            assert store.verdicts().keys() == {cell.id for cell in attacks}
+    assert found["ray"] == found["local"]
+    assert list(found["ray"]) == list(found["local"]) == [cell.id for cell in attacks]
+    assert began["ray"] == began["local"] == attacks
+    assert {finding.verdict for verdicts in found["ray"].values() for finding in verdicts} > {"pass"}
 
+
+def test_the_command_diagnose_prints_the_same_bytes(tmp_path, cluster, tiny_npz, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("sdnet20", "resnet20"):
+        torch.manual_seed(0)
+        model = build_model(name, width=4, num_classes=3, input_size=8)
+        save_model(model.eval(), f"runs/{name}/last.safetensors", data=f"npz:{tiny_npz}")
+    asked = ["diagnose", "runs/sdnet20", "--transfer-from", "runs/resnet20", "--lambda", "0.3", "--json"]
+    printed = []
+    for more in ([], ["--engine", "ray", "--workers", "1", "--threads-per-worker", "1"]):
+        with pytest.raises(SystemExit) as left:
+            main([*asked, *more])
+        assert left.value.code == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    (transfer,) = [item for item in json.loads(printed[1]) if item["check"] == "transfer_wins"]
+    assert "runs/resnet20" in transfer["sentence"]
+
+
+def _other(versions):
+    return lambda: {**versions, "torch": "9.9"}
+
+
+def test_a_cluster_of_other_versions_is_one_line(cluster, make_worker, data, monkeypatch, tmp_path):
+    from robustbench_sdnet.running.engines.ray import pool
+
+    monkeypatch.setattr(pool, "versions", _other(pool.versions()))
+    ours = torch.__version__.partition("+")[0]
+    with Store(f"sqlite:///{tmp_path}/s.db") as store, closing(ray_engine(2)) as engine:
+        with pytest.raises(
+            EngineError,
+            match=rf"No worker could start: Node \S+ is not used: it runs torch {ours}, the driver 9\.9\. Install",
+        ) as caught:
+            run(cells_of(data), store=store, worker=make_worker(), count=130, engine=engine)
+        assert str(caught.value).count("is not used") == 1, "one line a node, of one address here"
+
+
+def test_a_node_of_other_versions_is_left_out_and_named(tmp_path, cluster, make_worker, data, monkeypatch):
+    from robustbench_sdnet.running.engines.ray import pool
+    from robustbench_sdnet.running.engines.ray.actor import Actor
+
+    odd = sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])[0]
+    versions = pool.versions()
+
+    class Elsewhere(Actor):
+        def place(self):
+            found = super().place()
+            if found.node_id != odd:
+                return found
+            return type(found)(found.node, found.node_id, found.pid, {**versions, "Python": "2.7"})
+
+    monkeypatch.setattr(pool, "Actor", Elsewhere)
+    cells = cells_of(data)
+    local = reports(tmp_path, "local", cells, make_worker(), Local())
+    seen = []
+    assert reports(tmp_path, "ray", cells, make_worker(), ray_engine(2), on_progress=seen.append) == local
+    assert len({where for where, _ in seen[-1].doing}) == 1
+    (note,) = seen[-1].notes
+    ours = versions["Python"]
+    assert note.endswith(f"is not used: it runs Python 2.7, the driver {ours}. Install the same there.")
+
+
+@pytest.fixture
+def init(monkeypatch):
+    """What `ray.init` is called with, in place of calling it."""
+    given = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: given.append(options))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return given
 
+
+def test_a_cluster_is_looked_for_where_it_was_said_and_else_started_here(init, monkeypatch):
+    two = Size(workers=200, cpus=2, gpus=0)
+    connect("auto", two)
+    connect(None, two)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    connect(None, two)
+    connect("10.0.0.2:6379", two)
+    assert [given["address"] for given in init] == ["auto", "local", "10.0.0.1:6379", "10.0.0.2:6379"]
+    assert init[1]["num_cpus"] == 400, "room for what was asked, however few cores there are"
+    assert init[1]["include_dashboard"] is False
+    assert "num_cpus" not in init[0], "a cluster that runs says itself what it has"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Could not find any running Ray instance.\nPlease specify the one", r"at auto: .* ray start --head"),
+        (
+            "Version mismatch: The cluster was started with:\n Ray: 2.49.0\n Python: 3.9.1",
+            r"Version mismatch",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_one_line(monkeypatch, init, said, told):
     def refuse(**options):
-        raise ConnectionError(
-            "Could not find any running Ray instance.\nPlease specify the one to connect to"
-        )
+        raise (ConnectionError if "find" in said else RuntimeError)(said)
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(
-        EngineError, match=r"No Ray cluster could be used at auto: .* ray start --head"
-    ) as caught:
-        clusters.connect("auto")
+    with pytest.raises(EngineError, match=f"No Ray cluster could be used .*{told}") as caught:
+        connect("auto", Size(workers=None, cpus=1, gpus=0))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (
+            errors.OutOfMemoryError("Task was killed due to the node running low on memory.\n..."),
+            "--batch-size",
+        ),
+        (errors.OutOfDiskError("The local disk is full"), "ray start --object-store-memory"),
+        (errors.ObjectStoreFullError("full"), "ray start --object-store-memory"),
+        (errors.WorkerCrashedError(), "See Ray's logs"),
+        (errors.NodeDiedError("Task failed due to the node"), "See Ray's logs"),
+    ],
+)
+def test_what_ends_workers_again_and_again_is_one_line_with_a_remedy(error, remedy):
+    from robustbench_sdnet.running.engines.ray.pool import gave_up
+
+    said = gave_up("m under fog 3, images 0 to 9", error)
+    assert said.startswith("m under fog 3, images 0 to 9: ")
+    assert remedy in said
+    assert "\n" not in said
+
+
+def test_gpus_of_the_cluster_that_nobody_uses_are_named(monkeypatch):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
+    assert gpus_left().startswith("The cluster has 4 GPUs, and none is used")
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0})
+    assert gpus_left() == ""
+
+
+def test_gpus_of_this_machine_that_one_process_leaves_idle_are_named(monkeypatch):
+    from robustbench_sdnet.running import ready
+
+    monkeypatch.setattr(ready, "pick_device", lambda wanted: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    asked = {"models": ["digits/resnet20-at"], "data": "digits", "limit": 2}
+    line = "4 GPUs are here and one is used: --engine ray uses all of them."
+    assert ready.prepare(Setting(**asked), stored=False).notes == [line]
+    assert ready.prepare(Setting(**asked, engine="ray"), stored=False).notes == []
 
 
 def test_options_of_ray_without_it_are_refused(monkeypatch):
@@ -222,12 +294,12 @@ def test_options_of_ray_without_it_are_refused(monkeypatch):
 
 
 def test_sizes_follow_the_cluster():
-    from robustbench_sdnet.running.engines.ray.cluster import size_of
-
     held = {"CPU": 64.0, "GPU": 8.0}
     assert size_of(Setting(engine="ray"), "cuda").wanted(held) == 8
     assert size_of(Setting(engine="ray", gpus_per_worker=0.25), "cuda").wanted(held) == 32
     assert size_of(Setting(engine="ray"), "cpu").wanted(held) == 64
     assert size_of(Setting(engine="ray", threads_per_worker=4), "cpu").wanted(held) == 16
     assert size_of(Setting(engine="ray", workers=3), "cpu").wanted(held) == 3
+    with pytest.raises(InputError, match=r"--gpus-per-worker shares GPUs, and the device is 'cpu'"):
+        size_of(Setting(engine="ray", gpus_per_worker=0.5), "cpu")
     assert np.isclose(size_of(Setting(engine="ray", gpus_per_worker=0.1), "cuda").wanted(held), 80)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import unknown
 
 if TYPE_CHECKING:
     from ...planning.plan import Task
     from ...planning.setting import Setting
-    from ..exchange import Answer, Failure, Inputs
+    from ..exchange import Answer, Failure, Inputs, Job
     from ..worker import Worker
 
 
@@ -22,6 +22,10 @@ class Engine(Protocol):
     @property
     def doing(self) -> Sequence[tuple[str, str]]:
         """Every worker, and what it works on; empty where the driver is the worker."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """A line for whatever the user should know of the workers."""
 
     def run(
         self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
@@ -34,6 +38,13 @@ class Engine(Protocol):
             inputs: fetches what a task needs of its parents, called when their answers are stored: after what was
                 yielded for them has been taken.
             kept: cells whose perturbed images are asked for.
+        """
+
+    def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
+        """Do jobs, in any order: each one's number and what its function returned.
+
+        Raises:
+            Exception: what a job raised.
         """
 
     def close(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...planning.plan import Task
-from ..exchange import Answer, Failure, Inputs
+from ..exchange import Answer, Failure, Inputs, Job
 from ..worker import Worker
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ class Local:
     """One worker, which is the driver itself."""
 
     doing: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
 
     def __init__(self, setting: Setting | None = None) -> None:
         """The setting says nothing that the worker does not say."""
@@ -27,6 +28,11 @@ class Local:
         """Answer tasks one after the other; see `Engine`."""
         for task in tasks:
             yield [(task, worker.answer(task, inputs(task)))]
+
+    def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
+        """Do jobs one after the other; see `Engine`."""
+        for number, job in enumerate(jobs):
+            yield number, job.ask(worker, *job.arguments())
 
     def close(self) -> None:
         """Nothing to end."""

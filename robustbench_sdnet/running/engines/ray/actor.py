@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,14 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker runs, and what it runs."""
+    """Where a worker runs, and what it runs.
+
+    Attributes:
+        node, node_id: the machine by its address, and by Ray's own name for it.
+    """
 
     node: str
+    node_id: str
     pid: int
     versions: Mapping[str, str]
 
@@ -82,7 +87,7 @@ class Actor:
     def place(self) -> Place:
         """Where this worker is; answered as soon as it can work."""
         node: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray states no types here
-        return Place(node, os.getpid(), versions())
+        return Place(node, ray.get_runtime_context().get_node_id(), os.getpid(), versions())
 
     def answer(
         self, task: Task, inputs: Inputs, shared: Shared, kept: Collection[str]
@@ -92,14 +97,22 @@ class Actor:
         Args:
             kept: cells whose perturbed images are asked for; those of others stay here.
         """
-        self._models.update(shared.models)
-        if shared.policies_number != self._policies_number:
-            self._worker.policies = ray.get(shared.policies)
-            self._policies_number = shared.policies_number
+        self._take(shared)
         return [
             replace(found, images=None) if isinstance(found, Answer) and found.cell.id not in kept else found
             for found in self._worker.answer(task, inputs)
         ]
+
+    def ask(self, ask: Callable[..., Any], arguments: tuple[Any, ...], shared: Shared) -> Any:
+        """What a function of the worker returns, see `Job`."""
+        self._take(shared)
+        return ask(self._worker, *arguments)
+
+    def _take(self, shared: Shared) -> None:
+        self._models.update(shared.models)
+        if shared.policies_number != self._policies_number:
+            self._worker.policies = ray.get(shared.policies)
+            self._policies_number = shared.policies_number
 
     def _load(self, spec: ModelSpec) -> nn.Module:
         """A model of ours out of the object store; another person's from its source, checked to be the same."""

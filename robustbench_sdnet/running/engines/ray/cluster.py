@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ....errors import EngineError
+from ....errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from ....planning.setting import Setting
@@ -38,8 +38,16 @@ class Size:
 
 
 def size_of(setting: Setting, device: str) -> Size:
-    """The size that a setting asks for: one worker a GPU, else one a group of cores."""
+    """The size that a setting asks for: one worker a GPU, else one a group of cores.
+
+    Raises:
+        InputError: a share of a GPU is asked for where work is done on CPUs.
+    """
     on_gpu = device.startswith("cuda")
+    if setting.gpus_per_worker and not on_gpu:
+        raise InputError(
+            f"--gpus-per-worker shares GPUs, and the device is '{device}'. Leave it out, or take a machine with one."
+        )
     return Size(
         workers=setting.workers,
         cpus=setting.threads_per_worker or 1,
@@ -47,8 +55,8 @@ def size_of(setting: Setting, device: str) -> Size:
     )
 
 
-def connect(address: str | None) -> bool:
-    """Connect to the cluster at an address, RAY_ADDRESS or none, for which one is started here.
+def connect(address: str | None, size: Size) -> bool:
+    """Connect to the cluster at an address, or at RAY_ADDRESS, or else start one here with room for the workers.
 
     Returns:
         Whether this call connected, so that `disconnect` is this caller's to call.
@@ -65,9 +73,14 @@ def connect(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     handlers = _handlers()
-    options: dict[str, Any] = {"address": address} if address else {}
-    if not address and "RAY_ADDRESS" not in os.environ:
-        options["include_dashboard"] = False  # it has no login
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    options: dict[str, Any] = {"address": address}
+    if not address:
+        # Of a driver that is killed, Ray's agents wait this long for what died with it: a minute unless told.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
+        # "local", or Ray would connect to whatever cluster it finds running here; its dashboard has no login.
+        cores = max(os.cpu_count() or 1, (size.workers or 1) * size.cpus)
+        options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -75,7 +88,7 @@ def connect(address: str | None) -> bool:
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         text = " ".join(str(error).split())[:300]
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        where = address or "this machine"
         remedy = "Start one: ray start --head" if "ould not find any" in text or "onnect" in text else ""
         raise EngineError(f"No Ray cluster could be used at {where}: {text} {remedy}".rstrip()) from error
     finally:
@@ -96,6 +109,26 @@ def resources() -> dict[str, float]:
 
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray states no types here
     return found
+
+
+def gpus_left() -> str:
+    """A line where workers on CPUs leave the GPUs of a cluster idle, else empty."""
+    count = resources().get("GPU", 0)
+    if not count:
+        return ""
+    return f"The cluster has {count:g} GPUs, and none is used: run the driver on a machine that has one too."
+
+
+def nodes(size: Size) -> set[str]:
+    """The ids of the living nodes that are large enough for a worker."""
+    import ray
+
+    needed = {"CPU": float(size.cpus), "GPU": size.gpus}
+    return {
+        node["NodeID"]
+        for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray states no types here
+        if node["Alive"] and all(node["Resources"].get(kind, 0) >= count for kind, count in needed.items())
+    }
 
 
 def disconnect() -> None:

@@ -1,0 +1,135 @@
+"""One run's tasks on the pool: handed out as their parents are stored, again where a worker was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+from ray.exceptions import RayError
+
+from ....errors import EngineError, SdnetBenchError
+from ....planning.plan import Task
+from ....planning.schedule import Schedule
+from ....specs import ModelSpec
+from ...exchange import Answer, Failure, Inputs
+from ...worker import Worker
+from .jobs import Share
+from .pool import FULL, TRIES, Handed, Member, Pool, full, gave_up
+
+Done = tuple[Task, list[Answer | Failure]]
+Ended = tuple[int | None, Done]
+"""What came of a task, by its number; None for what concerns no whole task."""
+
+
+class Run:
+    """The state of a run.
+
+    Args:
+        share: makes references to models.
+        kept: cells whose perturbed images are asked for.
+    """
+
+    def __init__(
+        self,
+        share: Share,
+        pool: Pool,
+        tasks: Sequence[Task],
+        worker: Worker,
+        inputs: Callable[[Task], Inputs],
+        kept: frozenset[str],
+    ) -> None:
+        self.share, self.pool, self.worker, self.inputs, self.kept = share, pool, worker, inputs, kept
+        self.schedule = Schedule(tasks)
+        self.tries: Counter[int] = Counter()
+        self.failed: set[ModelSpec] = set()
+
+    def batches(self) -> Iterator[list[Done]]:
+        """What was answered, whenever something was, and nothing every second as a sign of life."""
+        while len(self.schedule):
+            self.pool.grow(len(self.schedule))
+            ended = self._submit()
+            if not ended:
+                ended = [one for member in self.pool.ended() for one in self._taken(member)]
+            yield [done for _, done in ended]
+            for number, _ in ended:  # only now is it stored
+                if number is not None:
+                    self.schedule.done(number)
+
+    def _submit(self) -> list[Ended]:
+        """Fill the queues of the workers; tasks that nobody need answer come back at once."""
+        ended: list[Ended] = []
+        for member in self.pool.vacancies():
+            while (number := self.schedule.next()) is not None:
+                task = self._reduced(number)
+                specs = dict.fromkeys(cell.model for cell in task.cells)
+                if not specs:
+                    ended.append((number, (self.schedule.tasks[number], [])))
+                    continue
+                try:
+                    shared = self.share(specs, self.worker)
+                except EngineError:
+                    raise
+                except SdnetBenchError:
+                    ended.append((None, (replace(task, cells=()), self._unloadable(specs))))
+                    self.schedule.again([number])  # for the other models
+                    continue
+                try:
+                    wanted = self.kept & {cell.id for cell in task.cells}
+                    reference = member.handle.answer.remote(task, self.inputs(task), shared, wanted)
+                except FULL as error:
+                    if not any(other.queue for other in self.pool.members):
+                        raise full(error) from error
+                    self.schedule.again([number])  # there is room when they have ended
+                    return ended
+                member.queue.append(Handed(number, task.label, reference))
+                break
+        return ended
+
+    def _reduced(self, number: int) -> Task:
+        """A task without the cells of models that failed."""
+        task = self.schedule.tasks[number]
+        cells = tuple(cell for cell in task.cells if cell.model not in self.failed)
+        return task if len(cells) == len(task.cells) else replace(task, cells=cells)
+
+    def _unloadable(self, specs: Collection[ModelSpec]) -> list[Answer | Failure]:
+        """Why models cannot be loaded; they are left out from now on."""
+        found: list[Answer | Failure] = []
+        for spec in specs:
+            try:
+                self.share([spec], self.worker)
+            except SdnetBenchError as error:
+                self.failed.add(spec)
+                found.append(Failure(spec.name, str(error)))
+        return found
+
+    def _taken(self, member: Member) -> list[Ended]:
+        try:
+            answers = member.answers()
+        except RayError as error:
+            return self._lost(member, error)
+        number = member.queue.popleft().number
+        task = self.schedule.tasks[number]
+        names = {answer.model for answer in answers if isinstance(answer, Failure)}
+        self.failed |= {cell.model for cell in task.cells if cell.model.name in names}
+        return [(number, (task, answers))]
+
+    def _lost(self, member: Member, error: RayError) -> list[Ended]:
+        """A worker is gone: its tasks are handed out again, the one that it worked on at most `TRIES` times."""
+        number, *queued = self.pool.dismiss(member)
+        self.schedule.again(queued)
+        self.tries[number] += 1
+        if self.tries[number] < TRIES:
+            self.schedule.again([number])
+            return []
+        task = self._reduced(number)
+        if len(task.cells) > 1:  # one of them ends its workers: the others need not suffer
+            self.schedule.split(number, [replace(task, cells=(cell,)) for cell in task.cells])
+            return []
+        if not task.cells:  # their models have failed meanwhile, elsewhere
+            return [(number, (self.schedule.tasks[number], []))]
+        children: list[Ended] = [
+            (n, (self.schedule.tasks[n], [])) for n in self.schedule.lost(number) if n != number
+        ]
+        name = f"{task.cells[0].model.name} under {task.label}, images {task.start} to {task.stop}"
+        return [(number, (task, [Failure(name, gave_up(name, error))])), *children]
