@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -19,8 +20,8 @@ REMEDY = "no PostgreSQL server is installed. Run: sudo apt-get install --yes pos
 class Postgres:
     """One server; it starts and stops as often as a test likes, and keeps its databases."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self._binaries, self.folder, self._names = binaries, folder, count()
+    def __init__(self, binaries: Path, folder: Path, fsync: str = "off") -> None:
+        self._binaries, self.folder, self._fsync, self._names = binaries, folder, fsync, count()
         # PostgreSQL refuses to run as root.
         self._account = None
         if os.geteuid() == 0:
@@ -41,7 +42,7 @@ class Postgres:
 
     def start(self) -> None:
         """Returns once it answers."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync={self._fsync}"
         self._run(
             "pg_ctl", "-w", "-D", self.folder / "data", "-l", self.folder / "log", "-o", options, "start"
         )
@@ -85,15 +86,20 @@ def _binaries() -> Path | None:
     return found[0].parent if found else None
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
-    """A running server; skipped where none is installed, a failure in continuous integration."""
+@contextmanager
+def serving(fsync: str = "off") -> Iterator[Postgres | None]:
+    """A running server; None where none is installed.
+
+    Args:
+        fsync: "on" writes through to the disk, which tests need not wait for.
+    """
     binaries = _binaries()
     if binaries is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(REMEDY)
+        yield None
+        return
     folder = Path(tempfile.mkdtemp(prefix="sdnet-pg-"))
     try:
-        server = Postgres(binaries, folder)
+        server = Postgres(binaries, folder, fsync)
         server.start()
         try:
             yield server
@@ -102,6 +108,15 @@ def postgres_server() -> Iterator[Postgres]:
                 server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A running server; skipped where none is installed, a failure in continuous integration."""
+    with serving() as server:
+        if server is None:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(REMEDY)
+        yield server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,15 +51,18 @@ def finish(
     say_doubts(ready)
     say_table(cells)
     failure = None
-    try:
-        with shown_progress(verb, quiet=as_json) as update:
-            progress = answer(ready, cells, ready.setting, keep_images=saving is not None, on_progress=update)
-    except ModelsFailed as error:  # what the others answered is shown all the same
-        failure, progress = error, error.progress
-        cells = [cell for cell in cells if cell.model.name not in progress.failed]
-        if not cells:
-            raise
-    failures = _check(ready, cells, cheap=verdicts == "cheap") if verdicts else []
+    with closing(ready.engine):
+        try:
+            with shown_progress(verb, quiet=as_json) as update:
+                progress = answer(
+                    ready, cells, ready.setting, keep_images=saving is not None, on_progress=update
+                )
+        except ModelsFailed as error:  # what the others answered is shown all the same
+            failure, progress = error, error.progress
+            cells = [cell for cell in cells if cell.model.name not in progress.failed]
+            if not cells:
+                raise
+        failures = _check(ready, cells, cheap=verdicts == "cheap") if verdicts else []
     if saving:
         _save(ready, cells, saving)
     snapshot = Snapshot.read(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)

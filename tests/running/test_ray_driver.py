@@ -102,7 +102,7 @@ def _stored(folder: Path) -> set[str]:
         return set()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_driver_that_ends_leaves_nothing_and_the_same_command_goes_on(folder, how):
     mark = f"{how.name}-{os.getpid()}"
     driver = _start(folder, mark, *RAY)
@@ -117,9 +117,12 @@ def test_a_driver_that_ends_leaves_nothing_and_the_same_command_goes_on(folder, 
 
     assert _after(20, lambda: not at_work()), at_work()
     _, errors = driver.communicate(timeout=20)
-    if how is signal.SIGINT:
+    if how is not signal.SIGKILL:
         assert driver.returncode == 1
-        assert "Stopped" in errors
+        by = " by SIGTERM" if how is signal.SIGTERM else ""
+        assert errors.splitlines()[-1] == (
+            f"Error: Stopped{by}. What was finished is stored; run the same command again to go on."
+        )
     before = _stored(folder)
     assert 3 < len(before) < 40
 

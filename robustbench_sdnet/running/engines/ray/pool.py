@@ -221,6 +221,8 @@ def _lines(error: BaseException) -> list[str]:
 
 
 def _kill(handle: Any) -> None:
+    if not ray.is_initialized():  # somebody has ended it, and this would start it again
+        return
     with contextlib.suppress(RayError, RuntimeError, ValueError):
         ray.kill(handle, no_restart=True)
 

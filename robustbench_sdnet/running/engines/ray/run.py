@@ -43,6 +43,7 @@ class Run:
         self.schedule = Schedule(tasks)
         self.tries: Counter[int] = Counter()
         self.failed: set[ModelSpec] = set()
+        self.without_room = 0  # answers in a row that found no room in the object store
 
     def batches(self) -> Iterator[list[Done]]:
         """What was answered, whenever something was, and nothing every second as a sign of life."""
@@ -106,8 +107,15 @@ class Run:
     def _taken(self, member: Member) -> list[Ended]:
         try:
             answers = member.answers()
+        except FULL as error:  # no fault of the worker's, nor of the shard's
+            self.without_room += 1
+            if self.without_room == TRIES:
+                raise full(error) from error
+            self.schedule.again([member.queue.popleft().number])
+            return []
         except RayError as error:
             return self._lost(member, error)
+        self.without_room = 0
         number = member.queue.popleft().number
         task = self.schedule.tasks[number]
         names = {answer.model for answer in answers if isinstance(answer, Failure)}
