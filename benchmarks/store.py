@@ -47,7 +47,7 @@ def outcome() -> Outcome:
 class Nothing:
     """An engine whose answers are there at once."""
 
-    doing = ()
+    doing, notes = (), ()
 
     def run(self, tasks: Iterable[Task], *_: object) -> Iterator[list[tuple[Task, list[Answer]]]]:
         """Every task, answered."""
