@@ -47,7 +47,7 @@ def evaluate(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **where: Unpack[Where],
 ) -> pd.DataFrame:
-    """Measure models under corruptions and attacks, at every lambda, and return the records of the store.
+    """Measure models under corruptions and attacks, at every lambda; return `records(store)`, one row a result.
 
     Args:
         models: zoo names, runs, checkpoints or "package.module:function"; empty for the usual ones at hand.
@@ -65,9 +65,6 @@ def evaluate(
         on_progress: called before the first shard and after each.
         where: store, limit, split, device and the others of `planning.setting.Where`.
 
-    Returns:
-        What `records(store)` returns: one row a result.
-
     Raises:
         InputError: something asked for is unknown or out of range.
         ModelError: a model failed; the others' answers are stored.
@@ -80,13 +77,15 @@ def evaluate(
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     setting = Setting(models=models, data=data, **where)
     ready = prepare(setting)
-    _warn(ready.notes)
+    for note in ready.notes:
+        warnings.warn(note, stacklevel=2)
     cells = corruption_plan(ready, [spec for one in asked for spec in one.of(ready.data)], chosen)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
     with closing(ready.engine):
         answer(ready, cells, setting, on_progress=on_progress)
-    _warn(ready.engine.notes)
+    for note in ready.engine.notes:
+        warnings.warn(note, stacklevel=2)
     return records(setting.store)
 
 
@@ -274,13 +273,9 @@ def diagnose(
         cheap=cheap,
         seed=seed,
     )
-    _warn(found.notes)
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
     return found.findings
-
-
-def _warn(notes: Sequence[str]) -> None:
-    for note in notes:
-        warnings.warn(note, stacklevel=3)
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
