@@ -83,12 +83,7 @@ def download(
 
 
 def fetch_text(url: str, most: int = 4096) -> str | None:
-    """A small text, or None where the server has none.
-
-    Raises:
-        InputError: no http or https address.
-        DataError: the server cannot be reached.
-    """
+    """A small text, or None where the server has none; InputError for no address, DataError for no server."""
     check_address(url)
     try:
         with _open(urllib.request.Request(url)) as response:
@@ -127,12 +122,7 @@ class _Transfer:
         return self.partial.stat().st_size
 
     def run(self) -> None:
-        """Connect until all is there.
-
-        Raises:
-            DataError: it does not come.
-            WriteError: the disk refuses.
-        """
+        """Connect until all is there; DataError where it does not come, WriteError where the disk refuses."""
         started, first = time.monotonic(), self.done
         if self.size is not None and first > self.size:
             os.truncate(self.partial, first := 0)

@@ -97,11 +97,7 @@ def sweep(
     corruptions: str | Iterable[str] = "noise",
     **options: Any,
 ) -> pd.DataFrame:
-    """Sweep lambda at test time: `evaluate` at the 14 published lambdas under the noises, unless told otherwise.
-
-    Args:
-        options: as for `evaluate`.
-    """
+    """Sweep lambda at test time: `evaluate` at the 14 published lambdas under the noises, unless options differ."""
     return evaluate(models, data, lambdas=lambdas, corruptions=corruptions, **options)
 
 

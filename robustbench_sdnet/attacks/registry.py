@@ -191,11 +191,7 @@ def last_stages(name: str) -> frozenset[str]:
 
 
 def attack_info(name: str) -> AttackInfo:
-    """Look an attack up: a native one, "torchattacks:NAME" or "foolbox:NAME".
-
-    Raises:
-        InputError: no such attack; the message names the nearest.
-    """
+    """Look an attack up: a native one, "torchattacks:NAME" or "foolbox:NAME"; an InputError names the nearest."""
     library, _, attack = name.partition(":")
     if not attack:
         if name not in ATTACKS:

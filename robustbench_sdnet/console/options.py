@@ -204,11 +204,7 @@ def check_clean(data: str | None, what: str) -> None:
 
 
 def refuse_given(names: Iterable[str], why: str) -> None:
-    """Refuse parameters that were given beside an option which leaves them nothing to say.
-
-    Raises:
-        InputError: one of them stands on the command line.
-    """
+    """Refuse parameters given beside an option that leaves them nothing to say, with an InputError."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name or ""

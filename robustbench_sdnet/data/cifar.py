@@ -81,11 +81,7 @@ def _read_batch(path: Path, labels_key: str) -> tuple[Any, Any]:
 
 
 def unpickled_npy(path: Path) -> Any:
-    """The object in a .npy file that NumPy pickled, read as the batches are.
-
-    Raises:
-        DataError: it is damaged, or asks for anything but arrays.
-    """
+    """The object in a .npy file that NumPy pickled, read as the batches are; DataError for anything but arrays."""
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)

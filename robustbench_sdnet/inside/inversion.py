@@ -66,11 +66,7 @@ def codes(model: nn.Module, images: Tensor, depth: int = 0) -> Tensor:
 
 
 def dictionary(model: nn.Module, depth: int = 0) -> Tensor:
-    """The atoms (d, c, kernel, kernel) of unit norm of the last sparse coding layer at a depth.
-
-    Raises:
-        InputError: no such depth, or no sparse coding layer there.
-    """
+    """The atoms (d, c, kernel, kernel) of unit norm of the last sparse coding layer at a depth; else an InputError."""
     layers = [
         layer for layer in _layers(model, depth, shortcuts=True) if isinstance(layer, SparseConvolution)
     ]

@@ -34,11 +34,7 @@ from .sweep import sweep_lambdas
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the noise estimate says of clean images, whose texture it takes for noise.
-
-    Attributes:
-        variance: median estimated noise variance, in the units of the normalised image.
-    """
+    """Median noise variance estimated of clean images, whose texture passes for noise, in normalised units."""
 
     variance: float = 0.0
 

@@ -119,11 +119,7 @@ def corruptions_of(
 def sequence_specs(
     data: ImageData, names: str | Iterable[str], difficulties: Sequence[int] = (1,), seed: int = 0
 ) -> list[SequenceSpec]:
-    """CIFAR-10-P's sequences of a data set's images, at every difficulty.
-
-    Raises:
-        InputError: an unknown name, or images of another size than 32 x 32.
-    """
+    """CIFAR-10-P's sequences of a data set's images of 32 x 32, at every difficulty; else an InputError."""
     check_sequence_size(*data.image_shape)
     return [
         SequenceSpec(
@@ -141,11 +137,7 @@ def sequence_specs(
 
 
 def available(data: ImageData, names: str) -> str:
-    """The corruptions asked for of a published folder; a group means those of it that the folder holds.
-
-    Raises:
-        InputError: a corruption asked for by name is not in the folder, or nothing of a group is.
-    """
+    """The corruptions asked for that a published folder has; InputError for a name, or a group, it has nothing of."""
     from ..data.published import PublishedPixels
 
     if not isinstance(data.pixels, PublishedPixels):

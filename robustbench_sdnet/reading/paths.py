@@ -13,11 +13,7 @@ MEGABYTE = 1 << 20
 
 
 def path_of(text: str | os.PathLike[str]) -> Path:
-    """A path with its `~` replaced.
-
-    Raises:
-        InputError: no such user, a NUL byte, or a name longer than the system allows.
-    """
+    """A path with its `~` replaced; InputError for no such user, a NUL byte, or a name that is too long."""
     try:
         path = Path(text).expanduser()
     except RuntimeError:

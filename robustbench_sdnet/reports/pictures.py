@@ -103,11 +103,7 @@ def read(folder: Path) -> list[tuple[Path, Album]]:
 
 
 def inside(folder: Path, models: Container[str]) -> Iterator[Section]:
-    """A chapter for every album that shows one of some models.
-
-    Raises:
-        InputError: there is none.
-    """
+    """A chapter for every album that shows one of some models; InputError where there is none."""
     found = [
         (place, album) for place, album in read(folder) if any(model in models for model in album.models)
     ]

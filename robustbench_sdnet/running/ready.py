@@ -89,11 +89,7 @@ class Ready:
         return load(training_set(self.data.name), "train", self.setting.data_root)
 
     def check_library(self, attack: AttackSpec, model: ModelSpec) -> None:
-        """Refuse another library's attack that this model, these images or its own constructor rule out.
-
-        Raises:
-            InputError: it cannot run; the line says why.
-        """
+        """Refuse, with an InputError, a library's attack that this model, these images or its constructor rule out."""
         from ..attacks.backends.library import check_attack
 
         try:

@@ -264,11 +264,7 @@ class Worker:
 
 
 def loaded(spec: ModelSpec) -> nn.Module:
-    """A model from its source, found to be the one that is asked.
-
-    Raises:
-        ModelError: it cannot be loaded, or answers otherwise than when the run began.
-    """
+    """A model from its source, the one that is asked; a ModelError where it cannot be had, or answers otherwise."""
     from ..zoo import load_model
     from ..zoo.others.fingerprint import check_fingerprint
 

@@ -17,11 +17,7 @@ class Fits:
         self.folder = folder
 
     def read(self, name: str) -> str | None:
-        """The text kept under that name; None where there is none, or it is damaged and is to be made again.
-
-        Raises:
-            StoreError: it is there and cannot be read.
-        """
+        """The text kept under that name, None for none or a damaged one; StoreError where it cannot be read."""
         path = self.folder / f"{name}.json"
         digest = path.with_suffix(".sha256")
         try:

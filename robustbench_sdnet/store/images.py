@@ -38,11 +38,7 @@ class ImageFolder:
         self.folder = folder
 
     def keep(self, cell_id: str, start: int, images: Images) -> None:
-        """Write a shard's images, whole or not at all.
-
-        Raises:
-            WriteError: they cannot be written.
-        """
+        """Write a shard's images, whole or not at all; WriteError where they cannot be."""
         raw = _encoded(images)
         name = f"{start}-{start + len(images)}-{hashlib.sha256(raw).hexdigest()}.npy"
         write_whole(self.folder / cell_id / name, raw)
@@ -68,11 +64,7 @@ class ImageTable:
         self._database = database
 
     def keep(self, cell_id: str, start: int, images: Images) -> None:
-        """Write a shard's images in one transaction, in the place of any that are damaged.
-
-        Raises:
-            StoreError: they cannot be written.
-        """
+        """Write a shard's images at once, in the place of any that are damaged; StoreError where they cannot be."""
         each = max(1, _PIECE // max(images[:1].nbytes, 1))
 
         def add(connection: sa.Connection) -> None:

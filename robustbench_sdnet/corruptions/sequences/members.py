@@ -92,11 +92,7 @@ MAIN = tuple(name for name, one in SEQUENCES.items() if one.family == "main")
 
 
 def perturbation_info(name: str, difficulty: int = 1) -> Perturbation:
-    """The entry of a sequence that can be made at a difficulty.
-
-    Raises:
-        InputError: no such sequence, or a difficulty other than 1, 2 or 3.
-    """
+    """The entry of a sequence; InputError for no such sequence, or a difficulty other than 1, 2 or 3."""
     if name not in SEQUENCES:
         raise unknown("sequence", name, SEQUENCES)
     if isinstance(difficulty, bool) or difficulty not in DIFFICULTIES:
@@ -105,11 +101,7 @@ def perturbation_info(name: str, difficulty: int = 1) -> Perturbation:
 
 
 def expand_sequences(names: str | Iterable[str]) -> tuple[str, ...]:
-    """Names of sequences, each once, from names and groups: "all" (14), "main" (10) or "extra" (4).
-
-    Raises:
-        InputError: an unknown name, or none at all.
-    """
+    """Names of sequences, each once, of names and groups: "all" (14), "main" (10), "extra" (4); else an InputError."""
     texts = [names] if isinstance(names, str) else list(names)
     found: dict[str, None] = {}
     for part in (part.strip() for text in texts for part in text.split(",")):
@@ -123,11 +115,7 @@ def expand_sequences(names: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def check_sequence_size(height: int, width: int) -> None:
-    """Refuse images that the published sequences are not made for.
-
-    Raises:
-        InputError: they are not 32 x 32.
-    """
+    """Refuse images that the published sequences are not made for, of other sides than 32, with an InputError."""
     if (height, width) != (SIDE, SIDE):
         raise InputError(
             f"CIFAR-10-P's sequences are made for images of {SIDE}x{SIDE} pixels, got {height}x{width}."

@@ -15,11 +15,7 @@ ENDING = ".parquet" if find_spec("pyarrow") else ".csv"
 
 
 def render(snapshot: Snapshot, target: Path) -> bytes:
-    """The table as the ending of `target` says, .parquet or .csv; under any other as is usual here.
-
-    Raises:
-        InputError: Parquet without pyarrow.
-    """
+    """The table as `target` ends, .parquet (InputError without pyarrow) or .csv; else as is usual here."""
     ending = target.suffix if target.suffix in (".parquet", ".csv") else ENDING
     if ending == ".parquet" and ENDING != ".parquet":
         raise InputError(
