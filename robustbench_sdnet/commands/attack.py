@@ -21,6 +21,8 @@ USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if know
 
 def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
     """From an attack's name and the values of an image to the norm and the budgets that it is run at."""
+    if eps and eps_curve:
+        raise InputError("--eps-curve is a list of budgets itself. Leave out --eps, or --eps-curve.")
 
     def budget(name: str, values: int) -> tuple[str, tuple[Eps, ...]]:
         from ..planning.curves import eps_curve as curve

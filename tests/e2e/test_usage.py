@@ -58,6 +58,7 @@ WRONG = {
     "diagnose runs/x --eps 1/255,2/255": "one budget as --eps, got '1/255,2/255'",
     "attack pgd --eps abc": "eps must be a fraction or a decimal such as 8/255 or 0.03, got 'abc'",
     "attack pgd --eps 2": "Write 2/255",
+    "attack pgd --eps-curve full --eps 0.1": "Leave out --eps, or --eps-curve",
     "attack pgd --steps many": "must be a whole number, got 'many'",
     "attack pgd --set stepz=3": "Did you mean 'steps'",
     "attack pgd --set steps": "--set takes key=value, got 'steps'",
