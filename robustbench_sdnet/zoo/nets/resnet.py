@@ -71,10 +71,10 @@ class BasicBlock(nn.Module):
 def subsampled(x: Tensor, stride: int) -> Tensor:
     """Every `stride`-th pixel (n, c, h/stride, w/stride).
 
-    A mean over one pixel is `x[:, :, ::stride, ::stride]`, whose gradient would leave channels-last: the rectification
-    before it would then read two layouts at once, at thirty times its cost.
+    Where a gradient is asked it is a mean over one pixel: that of a slice would leave channels-last, and the
+    rectification before it would read two layouts at once.
     """
-    return F.avg_pool2d(x, 1, stride)
+    return F.avg_pool2d(x, 1, stride) if x.requires_grad else x[:, :, ::stride, ::stride]
 
 
 class Subsample(nn.Module):
