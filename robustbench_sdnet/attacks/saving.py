@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import whole
+from ..specs import Repeats
 from .engine.guards import frozen
+from .engine.judging import Judge
 from .engine.passes import Classifier, Passes
 
 BATCH_SIZE = 100
@@ -43,6 +46,7 @@ def save_adversarials(
     *,
     sample_ids: Tensor | Sequence[int],
     eight_bit: bool = False,
+    repeats: Repeats | None = None,
 ) -> SavedAdversarials:
     """Write perturbed images as they are, and on request rounded to 8 bits as well.
 
@@ -53,6 +57,7 @@ def save_adversarials(
     Args:
         path: ends in .npz.
         images: (n, c, h, w) in [0, 1], as an attack returned them.
+        repeats: how the answers of a model that draws random numbers count.
 
     Raises:
         InputError: the path is no .npz, or the ids do not fit the images.
@@ -67,13 +72,13 @@ def save_adversarials(
         raise InputError(
             f"{len(images)} images need as many labels and ids, got {len(labels)} and {len(ids)}."
         )
-    right = _right(model, images, labels)
+    right, accuracy = _judged(model, images, labels, repeats)
     arrays = {"images": images, "labels": labels, "sample_ids": ids, "right": right}
-    right_8bit = change = None
+    share = change = None
     if eight_bit:
         levels = (images * 255).round().to(torch.uint8)
         restored = levels.to(images.dtype) / 255
-        right_8bit = _right(model, restored, labels)
+        right_8bit, share = _judged(model, restored, labels, repeats)
         change = float((restored - images).abs().max()) if len(images) else 0.0
         arrays |= {"images_8bit": levels.permute(0, 2, 3, 1), "right_8bit": right_8bit}
     with whole(path) as file:
@@ -82,15 +87,21 @@ def save_adversarials(
             allow_pickle=False,
             **{name: values.cpu().contiguous().numpy() for name, values in arrays.items()},
         )
-    share = None if right_8bit is None else float(right_8bit.double().mean())
-    return SavedAdversarials(path, float(right.double().mean()), share, change)
+    return SavedAdversarials(path, accuracy, share, change)
 
 
-def _right(model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+def _judged(
+    model: Classifier, images: Tensor, labels: Tensor, repeats: Repeats | None
+) -> tuple[Tensor, float]:
+    """Which images (n,) are right, and the accuracy that they come to."""
     if len(images) == 0:
-        return torch.zeros(0, dtype=torch.bool)
+        return torch.zeros(0, dtype=torch.bool), math.nan
     passes = Passes(model, low_precision=False, batch_size=BATCH_SIZE)
     with frozen(model):
-        right = passes.exact(images).argmax(1) == labels
+        if repeats is None:
+            right = credit = passes.exact(images).argmax(1) == labels
+        else:
+            hits, _ = Judge(passes, repeats).count(images, labels)
+            right, credit = repeats.right(hits), repeats.credit(hits)
     passes.check()
-    return right
+    return right, float(credit.double().mean())

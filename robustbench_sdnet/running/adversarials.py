@@ -13,6 +13,7 @@ from ..errors import StoreError
 from ..specs import AttackSpec, Cell
 from ..store.store import Store
 from .deploy import deployed
+from .repeated import seeding
 from .worker import Worker
 
 
@@ -38,7 +39,9 @@ def save_cells(
         if images is None:
             raise StoreError(f"The images of {file_name(cell)} are not kept. Run the attack again.")
         policies = worker.policies.get(cell.model.key, {})
-        with deployed(worker.model(cell.model), cell.lam, policies) as classifier:
+        ids = worker.data.ids[:count]
+        classifying = deployed(worker.model(cell.model), cell.lam, policies)
+        with seeding(cell, ids, worker.device), classifying as classifier:
             yield (
                 cell,
                 save_adversarials(
@@ -46,8 +49,9 @@ def save_cells(
                     classifier,
                     torch.from_numpy(images).to(worker.device),
                     labels.to(worker.device),
-                    sample_ids=worker.data.ids[:count].tolist(),
+                    sample_ids=ids.tolist(),
                     eight_bit=eight_bit,
+                    repeats=cell.model.repeats,
                 ),
             )
 

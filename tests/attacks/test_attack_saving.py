@@ -8,6 +8,7 @@ import torch
 
 from robustbench_sdnet.attacks.saving import save_adversarials
 from robustbench_sdnet.errors import InputError, WriteError
+from robustbench_sdnet.specs import Repeats
 
 
 def _model(images):
@@ -73,3 +74,20 @@ def test_what_is_saved_is_as_readable_as_any_other_file(tmp_path):
     )
     assert saved.path.stat().st_mode == other.stat().st_mode
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.npz", "other"]
+
+
+def test_answers_of_a_randomised_model_are_counted(tmp_path):
+    """Seven answers of ten are right, on every image."""
+    calls = iter([1.0] * 7 + [-1.0] * 3)
+
+    def model(images):
+        score = torch.full((len(images),), next(calls) if len(images) == 4 else 1.0)  # two probe the layout
+        return torch.stack([score, -score], dim=1)
+
+    images, labels = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, dtype=torch.int64)
+    saved = save_adversarials(
+        tmp_path / "d.npz", model, images, labels, sample_ids=range(4), repeats=Repeats(10)
+    )
+    assert saved.accuracy == pytest.approx(0.7)
+    with np.load(saved.path) as stored:
+        assert stored["right"].all()
