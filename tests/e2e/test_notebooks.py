@@ -60,6 +60,6 @@ def test_lambda_at_test_time(tmp_path):
 
     text = printed(run("lambda-at-test-time", tmp_path))
     records = rs.records(f"sqlite:///{tmp_path}/lambda.db")
-    assert set(records[records.kind == "corruption"]["lambda"]) == {0.1, 0.3, 0.5, 0.7}
+    assert set(records[records.kind == "corruption"]["lambda"]) == {0.1, 0.3, 0.5, 0.7, "oracle"}
     assert set(records[records.kind == "transfer"].lambda_attack) == {0.1, 0.7}
     assert "of the code is active" in text

@@ -1,0 +1,39 @@
+"""What a run ends with: where its report will be, and a command that can be pasted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import torch
+
+import robustbench_sdnet as rs
+from robustbench_sdnet.cli import main
+
+
+def test_the_command_at_the_end_can_be_pasted_and_writes_where_it_says(tmp_path, tiny_npz, capsys):
+    torch.manual_seed(0)
+    model = rs.build_model("sdnet20", width=4, num_classes=3, input_size=8).eval()
+    rs.save_model(model, tmp_path / "model.safetensors", data=f"npz:{tiny_npz}", name="tiny")
+    folder = tmp_path / "it's $HOME; a folder"
+    folder.mkdir()
+    asked = ["corrupt", "--data", f"npz:{tiny_npz}", "--model", str(tmp_path / "model.safetensors")]
+    asked += [
+        "--corruption",
+        "contrast",
+        "--severity",
+        "1,5",
+        "--limit",
+        "12",
+        "--store",
+        f"sqlite:///{folder}/r.db",
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        main(asked)
+    last = capsys.readouterr().out.rstrip().rpartition("\n")[2]
+    where, command = re.search(r"Draw the report, (.*): (sdnet-bench report .*)", last).groups()
+    assert where == str(folder / "report.md")
+    with pytest.raises(SystemExit, match="0"):
+        main(shlex.split(command)[1:])
+    assert (folder / "report.md").exists()
