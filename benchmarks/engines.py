@@ -1,9 +1,10 @@
 """The ray engine beside the local one, and how many shards a second its driver hands out and takes in.
 
-    python benchmarks/engines.py [--images N] [--attacked N] [--minutes 6]
+    python benchmarks/engines.py [--images N] [--attacked N] [--share 0.02] [--minutes 6]
 
-The work is a corruption sweep and AutoAttack of a small network of the shelf, with one thread a worker. Ray, the
-workers and a first small run come before the clock starts. The engines take turns, each round beginning with another
+The work is a corruption sweep and AutoAttack (all four stages, a share of the steps of each) of a small network of the
+shelf, with one thread a worker; 200 images are cut into as many shards for two workers as for one. Ray, the workers
+and a first small run come before the clock starts. The engines take turns, each round beginning with another
 one, for as many rounds as the minutes hold (at least one); medians are compared. The driver is measured with workers
 that answer at once, so that nothing but the driver takes time, on SQLite and, where a PostgreSQL server is installed,
 on PostgreSQL (--url takes another empty database); both write through to the disk. Run it on a machine that does
@@ -44,7 +45,7 @@ from robustbench_sdnet.running.exchange import Answer
 from robustbench_sdnet.running.ready import Ready, answer, attack_plan, corruption_plan, prepare
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.running.worker import Worker
-from robustbench_sdnet.specs import Cell, DataSpec, ModelSpec
+from robustbench_sdnet.specs import Cell, DataSpec, ModelSpec, params
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 from tests.servers import serving
@@ -58,12 +59,17 @@ SIZE = 100  # images of a shard that does nothing
 NUMBERS = count()
 
 
-def plans(ready: Ready, images: int, attacked: int) -> dict[str, tuple[list[Cell], int]]:
+def plans(ready: Ready, given: argparse.Namespace) -> dict[str, tuple[list[Cell], int]]:
     """The two pieces of work, and how many images each is asked about."""
     norm, eps = budgets("autoattack", "linf", "8/255")
+    stages = [
+        replace(stage, params=params({**dict(stage.params), "steps": max(1, int(given.share * steps))}))
+        for stage in attack_specs("autoattack", eps, norm)
+        for steps in [int(dict(stage.params)["steps"])]
+    ]
     return {
-        "corruption sweep": (corruption_plan(ready, corruption_specs("all", (1, 3, 5))), images),
-        "AutoAttack": (attack_plan(ready, attack_specs("autoattack", eps, norm)), attacked),
+        "corruption sweep": (corruption_plan(ready, corruption_specs("all", (1, 3, 5))), given.images),
+        "AutoAttack": (attack_plan(ready, stages), given.attacked),
     }
 
 
@@ -80,7 +86,7 @@ def compare(given: argparse.Namespace, folder: str) -> None:
     began = time.monotonic()
     asked = Setting(models=[given.model], data=given.data, store=f"sqlite:///{folder}/first.db")
     ready = {name: prepare(replace(asked, **engine)) for name, engine in ENGINES.items()}
-    work = plans(ready["local"], given.images, given.attacked)
+    work = plans(ready["local"], given)
     for one in ready.values():
         for cells, _ in work.values():
             seconds(one, cells, 1, folder)
@@ -158,8 +164,9 @@ def main() -> None:
     )
     parser.add_argument("--data", default="digits")
     parser.add_argument("--model", default="digits/resnet20-at")
-    parser.add_argument("--images", type=int, default=360, help="of the corruption sweep")
-    parser.add_argument("--attacked", type=int, default=40)
+    parser.add_argument("--images", type=int, default=200, help="of the corruption sweep")
+    parser.add_argument("--attacked", type=int, default=200, help="images of AutoAttack")
+    parser.add_argument("--share", type=float, default=0.02, help="of the official steps of each stage")
     parser.add_argument("--minutes", type=float, default=6, help="that the rounds may take")
     parser.add_argument("--shards", type=int, default=2000, help="that do nothing, for the driver")
     parser.add_argument("--url", help="an empty PostgreSQL database [default: a server of its own]")
