@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .filters import from_words, unit_interval
+from .filters import unit_interval
 from .member import Setting
 
 # Which of (value, middle, least) red, green and blue are in each sixth of the hue circle.
@@ -15,14 +15,14 @@ _SECTORS = ((0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0), (1, 2, 0), (0, 2, 1))
 def brightness(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
     """HSV value + c, clipped. Equal to the reference to the byte."""
     hue, saturation, value = _to_hsv(images)
-    return _from_hsv(hue, saturation, value.add_(setting[0]).clamp_(0, 1))
+    return _from_hsv(images, hue, saturation, value.add_(setting[0]).clamp_(0, 1))
 
 
 def saturate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
     """HSV saturation a S + b, clipped; grey pixels, whose hue counts as red, turn reddish where b > 0."""
     factor, offset = setting
     hue, saturation, value = _to_hsv(images)
-    return _from_hsv(hue, saturation.mul_(factor).add_(offset).clamp_(0, 1), value)
+    return _from_hsv(images, hue, saturation.mul_(factor).add_(offset).clamp_(0, 1), value)
 
 
 def contrast(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -38,7 +38,7 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     In the order of operations of scikit-image: rounding decides the byte of what is nearly a whole level.
     """
-    red, green, blue = (plane.contiguous() for plane in unit_interval(images).unbind(-1))
+    red, green, blue = (unit_interval(plane) for plane in images.unbind(-1))
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
     grey = spread == 0
@@ -50,8 +50,8 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return hue, spread / torch.where(value > 0, value, 1), value
 
 
-def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """(n, h, w, 3) uint8, see `_to_hsv`."""
+def _from_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Images (n, h, w, 3) uint8 of these colours, see `_to_hsv`."""
     sector = hue.floor()
     share = hue.sub_(sector)
     sector = sector.to(torch.int32)
@@ -60,11 +60,11 @@ def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     least = (1 - saturation).mul_(value)
     first, second, third = (level.mul(255).to(torch.int32) for level in (value, middle, least))
     word = first | second << 8 | third << 16
-    found = torch.zeros_like(word)
+    found = torch.empty_like(images)
     for channel in range(3):
         places = torch.tensor(
             [8 * sixth[channel] for sixth in _SECTORS], dtype=torch.int32, device=word.device
         )
         shift = places.index_select(0, sector.reshape(-1)).reshape(word.shape)
-        found |= ((word >> shift) & 255) << 8 * channel
-    return from_words(found)
+        found[..., channel] = (word >> shift).bitwise_and_(255)
+    return found

@@ -1,0 +1,62 @@
+"""A folder of pictures streams: what a run needs does not grow with their number."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FEW, MANY = 200, 1200
+MODEL = (
+    "import torch\n"
+    "class Net(torch.nn.Module):\n"
+    "    def forward(self, images):\n"
+    "        return images[:, :2, 0, 0]\n"
+    "def net():\n"
+    "    return Net()\n"
+)
+RUN = (
+    "import resource, sys\n"
+    "from robustbench_sdnet.cli import cli\n"
+    "cli.main(sys.argv[1:], standalone_mode=False)\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """1,200 small files of 240 x 260 pixels in two classes, and a model that costs nothing."""
+    (tmp_path / "cheap_net.py").write_text(MODEL)
+    generator = np.random.default_rng(0)
+    for number in range(MANY):
+        folder = tmp_path / "imagenet" / "val" / f"n0{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        level = np.full((240, 260, 3), generator.integers(0, 256, 3), np.uint8)
+        Image.fromarray(level).save(folder / f"p{number}.JPEG", quality=30)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_pictures(pictures: Path) -> None:
+    """A thousand more images of 224 pixels are 144 MiB of bytes alone, and four times that as float32."""
+    peaks = []
+    for limit in (FEW, MANY):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", RUN, "corrupt", "--data", "imagenet", "--data-root", str(pictures)),
+                *("--model", "cheap_net:net", "--corruption", "contrast", "--severity", "3", "--json"),
+                *("--limit", str(limit), "--store", f"sqlite:///{pictures}/{limit}.db"),
+            ],
+            cwd=pictures,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert {row["n"] for row in json.loads(done.stdout)} == {limit}
+        peaks.append(int(done.stderr.split()[-1]) / 1024)
+    assert peaks[1] - peaks[0] < 60, f"{peaks[0]:.0f} MiB for {FEW} images, {peaks[1]:.0f} for {MANY}"
