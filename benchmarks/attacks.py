@@ -59,7 +59,7 @@ def main() -> None:
     torch.set_num_threads(1)
     images, labels = tensors(options.data, "test", options.images)
     eps = options.eps / 255
-    for kind, source, bar in (("standard", options.model, 12.0), ("adversarial", options.robust_model, 1.7)):
+    for kind, source, bar in (("standard", options.model, 12.0), ("adversarial", options.robust_model, 3.0)):
         if kind not in options.kinds:
             continue
         model = zoo.load_model(source) if source else trained(kind, options)
@@ -129,7 +129,7 @@ def autoattack_section(
         },
         rounds,
     )
-    ratio(table, "torchattacks ensemble", "ours, float32", "bar 1.3")
+    ratio(table, "torchattacks ensemble", "ours, float32", "bar 2")
     ratio(table, "torchattacks ensemble", "ours, auto", "bar 2")
     same = (table["torchattacks ensemble"][0].robust == table["ours, float32"][0].robust).double().mean()
     print(f"  samples that agree: {100 * float(same):.1f} %")
