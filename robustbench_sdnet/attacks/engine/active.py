@@ -92,7 +92,8 @@ def run_search(
         hits, start = judge.count(images, labels)
         clean, open_rows = judge.repeats.right(hits), hits > 0
     queue = shard.index[open_rows] if early_stop or search.minimal else shard.index
-    engine = _Engine(search, passes, shard, start, early_stop=early_stop, judge=judge)
+    scores = start if judge is None or hits is None else judge.at_start(hits, start)
+    engine = _Engine(search, passes, shard, start, scores, early_stop=early_stop, judge=judge)
     engine.drain(queue)
     return replace(engine.outcome(clean, queue), clean_hits=hits)
 
@@ -106,6 +107,7 @@ class _Engine:
         passes: Passes,
         shard: Rows,
         start: Tensor,
+        scores: Tensor,
         *,
         early_stop: bool,
         judge: Judge | None,
@@ -114,7 +116,7 @@ class _Engine:
         self.search = search
         self.passes = passes
         self.shard = shard
-        self.start = start
+        self.start, self.scores = start, scores
         self.early_stop = early_stop and not search.minimal
         self.attempts = min(search.attempts, shard.ranking.shape[1]) if search.targeted else search.attempts
         self.images = shard.images.clone()
@@ -183,7 +185,7 @@ class _Engine:
 
     def _fresh_track(self, rows: Rows) -> Track:
         margins = self.start[rows.index]
-        scores = margins if self.judge is None else self.judge.unjudged(margins)
+        scores = self.scores[rows.index]
         if self.search.minimal or (self.search.returns_last and not self.early_stop):
             scores = torch.full_like(margins, torch.inf)
         return Track(rows.images, margins, scores, torch.zeros_like(rows.index))

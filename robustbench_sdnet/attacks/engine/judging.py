@@ -41,6 +41,10 @@ class Judge:
         broken = broken & (found == 0)
         return broken, found if step.score is None else torch.where(broken, step.score, torch.inf)
 
+    def at_start(self, hits: Tensor, margins: Tensor) -> Tensor:
+        """(n,) scores of the images themselves: where a draw was wrong, only fewer right ones are better."""
+        return torch.where(hits < self.repeats.draws, hits.to(margins), self.unjudged(margins))
+
     def unjudged(self, margins: Tensor) -> Tensor:
         """(m,) scores above every count, in the order of the margins."""
         return self.repeats.draws + 1 + margins / (1 + margins.abs())
