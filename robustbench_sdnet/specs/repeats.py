@@ -9,6 +9,7 @@ from ..errors import InputError, unknown
 
 PROTOCOLS = ("mean", "majority", "any")
 DRAWS = 11
+MOST_DRAWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Repeats:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise unknown("protocol", self.protocol, PROTOCOLS)
-        if self.draws < 1:
-            raise InputError(f"draws must be at least 1, got {self.draws}.")
+        if type(self.draws) is not int or not 1 <= self.draws <= MOST_DRAWS:
+            raise InputError(f"draws must be a whole number from 1 to {MOST_DRAWS:,}, got {self.draws!r}.")
 
     def __str__(self) -> str:
         return f"{self.protocol} of {self.draws} draws"

@@ -164,3 +164,9 @@ def test_what_a_count_means():
     assert Repeats(11).credit(hits).tolist() == pytest.approx([0, 5 / 11, 6 / 11, 1])
     with pytest.raises(InputError, match=r"Unknown protocol 'men'. Did you mean 'mean'"):
         Repeats(11, "men")
+
+
+@pytest.mark.parametrize("draws", [0, -1, 2.5, True, "3", 10_001])
+def test_draws_that_cannot_be_are_one_line(draws):
+    with pytest.raises(InputError, match="draws must be a whole number from 1 to 10,000, got"):
+        Repeats(draws)
