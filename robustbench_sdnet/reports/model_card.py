@@ -123,12 +123,13 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
 
 
 def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Iterator[_Result]:
-    """The store's accuracies of these weights."""
+    """The store's accuracies of these weights, without bounds that were chosen on test labels."""
     weights = card.weights_hash if card else None
     own = {answered.id for answered in snapshot.answered if answered.cell.model.weights == weights}
     if not own:
         raise InputError(f"The store holds no answer of the weights of '{entry.name}'.")
-    results = read_results(rows(snapshot.of(own)))
+    found = rows(snapshot.of(own))
+    results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
     table = everything(results)
     for row in table.rows:
         told = dict(zip(table.columns, row, strict=True))

@@ -46,6 +46,8 @@ def test_a_store_adds_its_results_of_exactly_these_weights():
     ours = {"model": own, "lam": 0.1}
     answers = [record(190, **ours), corruption("fog", 3, 100, **ours), attack("pgd", "8/255", 50, **ours)]
     answers += [record(7, model=replace(own, weights="f" * 64), lam=0.1)]
+    bound = "calibrated:test-labels"  # drawn on test labels: no result to state on a card
+    answers += [corruption("fog", 3, 150, model=own, lam=bound)]
     metadata, page = head(model_card(item, snapshot(answers)))
     metrics = metadata["model-index"][0]["results"][0]["metrics"][1:]
     assert [(metric["value"], metric["args"]["n"]) for metric in metrics] == [
