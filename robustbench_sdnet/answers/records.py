@@ -125,8 +125,11 @@ def _stability(row: Row) -> Record:
 
 
 def _repeats(row: Row) -> Record:
+    """How draws count; a worst case needs a yes or no of every image, which is the majority where the mean is asked."""
     repeats = row.model.repeats
-    return {name: getattr(repeats, name, None) for name in REPEATED_FIELDS}
+    found = {name: getattr(repeats, name, None) for name in REPEATED_FIELDS}
+    majority = row.kind == "worst_case" and found["protocol"] == "mean"
+    return found | ({"protocol": "majority"} if majority else {})
 
 
 def _cost(row: Row) -> Record:

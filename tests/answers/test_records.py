@@ -14,6 +14,7 @@ from robustbench_sdnet.specs import (
     Eps,
     LambdaSpec,
     ModelSpec,
+    Repeats,
     params,
 )
 from robustbench_sdnet.store.outcome import Outcome
@@ -34,7 +35,7 @@ def store(tmp_path):
         yield opened
 
 
-def answer(store, cell, n, right):
+def answer(store, cell, n, right, hits=None):
     nothing = np.full(n, np.nan, np.float32)
     outcome = Outcome(
         ids=np.arange(n),
@@ -44,6 +45,7 @@ def answer(store, cell, n, right):
         lam=nothing,
         residual=nothing,
         distance=nothing,
+        hits=hits,
     )
     store.add_cells({cell.id: cell})
     store.add_shard(cell.id, 0, n, outcome, COST)
@@ -96,6 +98,19 @@ def test_the_worst_case_knows_a_model_under_another_name(store):
         answer(store, cell, 10, right)
     worst = [row for row in records(store) if row["kind"] == "worst_case"]
     assert [row["accuracy"] for row in worst] == [0.4]
+
+
+def test_a_worst_case_over_draws_says_that_it_counts_majorities(store):
+    """Of ten draws seven are right on each image of one attack, six on half of the images of the other."""
+    model = replace(MODEL, options=params({"randomised": True})).counted(Repeats(10))
+    lams = [LambdaSpec("0.1"), LambdaSpec("0.5")]
+    for made_at, right, hits in ((lams[0], 10, np.full(10, 7)), (lams[1], 5, np.repeat([6, 2], 5))):
+        cell = Cell(model=model, data=DATA, perturbation=PGD, lam=lams[0], lam_attack=made_at)
+        answer(store, cell, 10, right, hits.astype(np.int32))
+    found = {row["kind"]: (row["accuracy"], row["draws"], row["protocol"]) for row in records(store)}
+    assert found["attack"] == (pytest.approx(0.7), 10, "mean")
+    assert found["transfer"] == (pytest.approx(0.4), 10, "mean")
+    assert found["worst_case"] == (0.5, 10, "majority")
 
 
 def test_a_chain_does_not_take_the_name_of_an_attack_asked_for_alone(store):
