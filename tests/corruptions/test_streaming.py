@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-FEW, MANY = 200, 1200
+FEW, MANY = 600, 1600  # the fewer are enough for shards of the largest size
 MODEL = (
     "import torch\n"
     "class Net(torch.nn.Module):\n"
@@ -30,7 +30,7 @@ RUN = (
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """1,200 small files of 240 x 260 pixels in two classes, and a model that costs nothing."""
+    """1,600 small files of 240 x 260 pixels in two classes, and a model that costs nothing."""
     (tmp_path / "cheap_net.py").write_text(MODEL)
     generator = np.random.default_rng(0)
     for number in range(MANY):
