@@ -25,6 +25,11 @@ from .snapshot import Snapshot
 
 SOURCE = "Dai et al. 2022 (arXiv:2210.12945) on CIFAR-10-C, mean of five severities, as quoted by later work"
 NOISES = ("gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise")
+OTHERS = (
+    "cifar100",
+    "cifar10.1",
+    "cifar10.2",
+)  # data sets whose names hold CIFAR-10's, and whose images are not its
 PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
 TRAINED = "0.1"
 _CLAIMED = MappingProxyType(
@@ -150,7 +155,8 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     ids = shared(every.values())
     intervals = [wilson(int(right.at(ids).sum()), len(ids)) for right in every.values()]
     row = None
-    if "cifar10" in asked.data and "cifar100" not in asked.data and (lam is None or lam.scope == "stem"):
+    here = "cifar10" in asked.data and not any(other in asked.data for other in OTHERS)
+    if here and (lam is None or lam.scope == "stem"):
         row = _CLAIMED.get((subject.model.arch, None if lam is None else lam.text))
     return Beside(
         model=subject.model.name,

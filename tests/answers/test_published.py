@@ -95,6 +95,16 @@ def test_a_sparse_stem_is_compared_with_its_plain_relative_alone(tmp_path):
     assert all(one.verdict == REPRODUCED for one in found.claims if one.found.b.model == RESNET18)
 
 
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [("npz:x/cifar10.npz", True), ("cifar100", False), ("cifar10.1:x", False), ("cifar10.2:x", False)],
+)
+def test_numbers_stand_beside_cifar_10s_own_images_alone(tmp_path, name, there):
+    data = replace(CIFAR10, name=name, source=name)
+    found = _published(tmp_path, *(_answers(SDNET18, lam, (5,) * 4, data=data) for lam in (LOW, LINE)))
+    assert {one.published is not None for one in found.numbers} == {there}
+
+
 def test_other_data_has_no_published_numbers_and_half_an_experiment_is_none(tmp_path):
     digits = replace(CIFAR10, name="digits", source="digits")
     found = _published(tmp_path, *(_answers(SDNET18, lam, (5,) * 4, data=digits) for lam in (LOW, LINE)))
