@@ -78,7 +78,10 @@ def _missing(name):
     return bool(package) and importlib.util.find_spec(package) is None
 
 
-@pytest.mark.parametrize(("name", "norm"), CASES)
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [pytest.param(*case, marks=pytest.mark.slow if "AutoAttack" in case[0] else ()) for case in CASES],
+)
 def test_every_attack_of_the_libraries_runs_on_a_commands_images(name, norm):
     if _missing(name):
         with pytest.raises(InputError, match=r"needs the package numba: pip install numba"):

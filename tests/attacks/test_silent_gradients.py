@@ -79,7 +79,10 @@ def test_square_and_noise_need_no_gradient(problem, how):
         assert (wrapped.gradients, wrapped.silent) == (0, 0)
 
 
-@pytest.mark.parametrize("name", [*GRADIENT, "square", "noise", *LIBRARY])
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("autoattack", "square")]
+
+
+@pytest.mark.parametrize("name", [*GRADIENT[:-1], *LONG, "noise", *LIBRARY])
 def test_inference_mode_changes_no_number(problem, name):
     model, images, labels, distance = problem
     outside = run(name, model, images, labels)

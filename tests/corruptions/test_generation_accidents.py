@@ -77,7 +77,10 @@ def test_workers_end_with_a_parent_that_is_killed(generating: subprocess.Popen[s
     assert until(lambda: not any(alive(pid) for pid in workers))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGHUP, signal.SIGINT))],
+)
 def test_signals_end_it_in_one_line(
     number: signal.Signals, generating: subprocess.Popen[str], tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_a_corruption(copy):
     assert "invert" in copy.run("report", "to", "csv", "--store", "sqlite:///s.db")
 
 
+@pytest.mark.slow
 def test_a_lambda_policy(copy):
     copy.add(
         "lambdas/half.py",
@@ -203,6 +204,7 @@ def test_a_lambda_policy(copy):
     assert by_policy == by_number != []
 
 
+@pytest.mark.slow
 def test_a_report_format(copy):
     copy.ask("corrupt", "--corruption", "contrast", "--severity", "5")
     table = "reports/formats.py"
@@ -218,6 +220,7 @@ def test_a_report_format(copy):
     assert "contrast 0." in copy.run("report", "to", "plain", "--store", "sqlite:///s.db")
 
 
+@pytest.mark.slow
 def test_a_norm(copy):
     copy.add(
         "attacks/engine/norms/half.py",
@@ -235,6 +238,7 @@ def test_a_norm(copy):
     assert {row["norm"] for row in half if row["kind"] == "attack"} == {"half"}
 
 
+@pytest.mark.slow
 def test_an_engine(copy):
     copy.add(
         "running/engines/threaded.py",

@@ -90,6 +90,7 @@ def test_in_python_a_group_means_what_the_folder_holds(folder, monkeypatch):
         rs.evaluate(["runs/r"], corruptions=["contrast", "fog"], **asked)
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_generated_here_says_so(folder):
     made = ["data", "generate", "cifar10c", "--data", "npz:ten.npz", "--output", "made", "--seed", "3"]
     _run([*made, "--corruption", "gaussian_noise,contrast", "--limit", "50", "--workers", "1"], folder)
@@ -107,6 +108,7 @@ def test_a_folder_that_was_generated_here_says_so(folder):
     assert {row["source"] for row in found if row["kind"] == "corruption"} == {"published"}
 
 
+@pytest.mark.slow
 def test_a_model_of_other_data_is_asked_with_a_warning(folder):
     asked = ["--model", "runs/r", "--corruption", "fog", "--severity", "1", "--limit", "5"]
     other = subprocess.run(

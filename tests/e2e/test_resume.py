@@ -67,6 +67,7 @@ def _seen(store):
         return {}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(project):
     store = project / "killed.db"
     killed = [*CORRUPT, "--store", f"sqlite:///{store}"]

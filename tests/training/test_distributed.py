@@ -101,7 +101,8 @@ def test_two_processes_draw_the_same_curve_as_one(tiny_data, tmp_path, two):
     assert worst < 1e-5
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_torchrun_starts_again_from_the_last_state(tiny_data, tmp_path, two, rank):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1")
     process = begin(*launcher, *arguments(tiny_data, tmp_path / "run"))
@@ -114,7 +115,8 @@ def test_torchrun_starts_again_from_the_last_state(tiny_data, tmp_path, two, ran
     assert (tmp_path / "run" / "log.jsonl").read_text() == (two[0] / "log.jsonl").read_text()
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_devices_lost_or_stopped_and_resumed(tiny_data, tmp_path, two, how):
     process = begin(*arguments(tiny_data, tmp_path / "run", "--devices", "2"))
     found = workers(process, tmp_path / "run")

@@ -28,7 +28,14 @@ def session(monkeypatch):
     feed = SimpleNamespace(steps=3, epoch=lambda epoch, offset=0: range(offset, 3))
     model = torch.nn.Identity()
     return SimpleNamespace(
-        feed=feed, model=model, step=0, steps_total=6, loss=torch.zeros(()), history=[], options=None
+        feed=feed,
+        model=model,
+        step=0,
+        steps_total=6,
+        loss=torch.zeros(()),
+        history=[],
+        options=None,
+        seconds=0.0,
     )
 
 

@@ -68,7 +68,7 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
     (tmp_path / "a").rename(tmp_path / "moved")
     resumed = train(tiny_data, "sdnet20", output=tmp_path / "b", resume=True)
     assert read_card(resumed.last) == card
-    assert card.recipe["trained_on"]["images_per_second"] == again.images_per_second > 0
+    assert card.recipe["trained_on"]["images_per_second"] > 0
     (tmp_path / "moved").rename(tmp_path / "a")
     with pytest.raises(InputError, match=r"train\.init: .* another architecture"):
         train(tiny_data, "sdnet20", overrides={**frozen, "model.width": 5}, output=tmp_path / "c")

@@ -47,7 +47,7 @@ def compare(threads: int) -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, PLAIN_AVX2], ids=["this processor", "plain AVX2"])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_gradients_in_the_layout_that_is_used_are_those_of_the_plain_one(
     threads: int, environment: dict[str, str]
 ) -> None:

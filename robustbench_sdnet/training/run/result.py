@@ -20,7 +20,6 @@ class TrainResult:
         steps_run: of this call.
         resumed_at_step: where this call began.
         accuracy: of `last` on the test images, in [0, 1].
-        images_per_second: of the training alone, over all sizes of the images; None where no step was counted.
     """
 
     folder: Path
@@ -31,7 +30,6 @@ class TrainResult:
     steps_run: int
     resumed_at_step: int
     accuracy: float
-    images_per_second: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -174,7 +174,6 @@ class Run:
             steps_run=session.steps_total - self.resumed_at,
             resumed_at_step=self.resumed_at,
             seconds=time.monotonic() - begun,
-            images_per_second=session.speed,
         )
         self.tell("done", **result.to_dict())
         return result

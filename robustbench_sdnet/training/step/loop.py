@@ -135,7 +135,6 @@ def fit(
         begun = time.monotonic()
         for batch in feed.epoch(epoch, offset):
             train_step(session, batch)
-            session.images += len(batch.labels) * world()[1]
             session.seconds += time.monotonic() - begun
             after_step()
             begun = time.monotonic()
@@ -172,6 +171,7 @@ def train_step(session: Session, batch: Batch) -> None:
     session.loss += loss
     session.bad_step = torch.where(loss.isfinite(), session.bad_step, session.bad_step.clamp_max(step))
     session.step += 1
+    session.images += len(batch.labels) * world()[1]
     if not session.device.is_gpu:
         check_finite(session)
 
