@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from contextlib import closing
 
 import numpy as np
@@ -208,13 +209,26 @@ def test_a_cluster_is_looked_for_where_it_was_said_and_else_started_here(init, m
     two = Size(workers=200, cpus=2, gpus=0)
     connect("auto", two)
     connect(None, two)
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    connect(None, two)
-    connect("10.0.0.2:6379", two)
-    assert [given["address"] for given in init] == ["auto", "local", "10.0.0.1:6379", "10.0.0.2:6379"]
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        first, second = (f"127.0.0.1:{server.getsockname()[1]}" for server in (one, other))
+        monkeypatch.setenv("RAY_ADDRESS", first)
+        connect(None, two)
+        connect(second, two)
+    assert [given["address"] for given in init] == ["auto", "local", first, second]
     assert init[1]["num_cpus"] == 400, "room for what was asked, however few cores there are"
     assert init[1]["include_dashboard"] is False
     assert "num_cpus" not in init[0], "a cluster that runs says itself what it has"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "[::1]:{port}", "127.0.0.1:99999"])
+def test_an_address_where_nobody_listens_is_refused_before_ray_tries_for_minutes(init, address):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = address.format(port=server.getsockname()[1])
+    with pytest.raises(
+        EngineError, match=r"No Ray cluster could be used at .*: .*\. Start one: ray start --head"
+    ):
+        connect(address, Size(workers=None, cpus=1, gpus=0))
+    assert init == []
 
 
 @pytest.mark.parametrize(

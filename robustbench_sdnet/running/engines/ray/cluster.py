@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import warnings
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from ....errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from ....planning.setting import Setting
+
+
+REACH = 10.0  # seconds to reach a cluster's address in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,8 @@ def connect(address: str | None, size: Size) -> bool:
         # "local", or Ray would connect to whatever cluster it finds running here; its dashboard has no login.
         cores = max(os.cpu_count() or 1, (size.workers or 1) * size.cpus)
         options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    else:
+        _check_somebody_listens(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -95,6 +101,20 @@ def connect(address: str | None, size: Size) -> bool:
         for number, handler in handlers.items():  # Ray replaces them
             signal.signal(number, handler)
     return True
+
+
+def _check_somebody_listens(address: str) -> None:
+    """Refuse at once what Ray would try to reach for minutes."""
+    host, _, port = address.rpartition(":")
+    if "/" in address or not port.isdecimal():
+        return  # "auto", or for Ray to refuse
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise EngineError(
+            f"No Ray cluster could be used at {address}: {getattr(error, 'strerror', None) or error}. "
+            "Start one: ray start --head"
+        ) from error
 
 
 def _handlers() -> dict[signal.Signals, Any]:
