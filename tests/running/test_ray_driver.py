@@ -47,7 +47,7 @@ ASKED = [
     "--json",
 ]
 RAY = ["--engine", "ray", "--workers", "1"]
-# Of a driver that was killed, Ray's own agents look for their parent now and then, and may outlive it by minutes.
+# Of a driver that was killed, Ray's own agents wait for the rest of Ray for a minute, and then end by themselves.
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 

@@ -80,8 +80,6 @@ def connect(address: str | None, size: Size) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or None
     options: dict[str, Any] = {"address": address}
     if not address:
-        # Of a driver that is killed, Ray's agents wait this long for what died with it: a minute unless told.
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
         # "local", or Ray would connect to whatever cluster it finds running here; its dashboard has no login.
         cores = max(os.cpu_count() or 1, (size.workers or 1) * size.cpus)
         options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
