@@ -345,3 +345,17 @@ def test_a_lambda_of_another_precision_is_taken_as_the_number_it_is(lam):
     with use_lambda(layer, lam):
         # Codes of about 1, some just above zero.
         assert torch.allclose(layer(x), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_copied_or_pickled_model_of_the_zoo_answers_with_the_same_bits() -> None:
+    import copy
+    import pickle
+
+    from robustbench_sdnet.zoo import load_model
+
+    images = torch.rand(16, 3, 32, 32)
+    for name in ("cifar10/sdnet20", "cifar10/sdnet20_all"):
+        model = load_model(name)
+        answers = model(images)
+        assert torch.equal(copy.deepcopy(model)(images), answers)
+        assert torch.equal(pickle.loads(pickle.dumps(model))(images), answers)  # noqa: S301

@@ -64,7 +64,14 @@ class SparseCoding(nn.Module):
         # In-place writes raise the version: changed or replaced weights are never taken for normalised ones.
         if frozen and self._unit == (id(self.weight), self.weight._version):
             return self.weight
-        return unit_atoms(self.weight)
+        return unit_atoms(self.weight) if self.weight.requires_grad else self._settled()
+
+    def _settled(self) -> Tensor:
+        """Unit atoms; those that are there within rounding keep their bits: saving, loading, copying change nothing."""
+        unit = unit_atoms(self.weight)
+        rounding = 8 * torch.finfo(unit.dtype).eps
+        error = (self.weight.flatten(1).norm(dim=1) - 1).abs().reshape(-1, *(1 for _ in unit.shape[1:]))
+        return torch.where(error <= rounding, self.weight, unit)
 
     def train(self, mode: bool = True) -> SparseCoding:
         """Switch to training or evaluation; training may change the weights without a trace, as fused optimisers do."""
@@ -144,11 +151,7 @@ class SparseCoding(nn.Module):
     @torch.no_grad()
     def normalise(self) -> None:
         """Normalise the atoms in place; the step size stays as it is."""
-        unit = unit_atoms(self.weight)
-        # Atoms that are there within rounding keep their bits, so that saving and loading changes nothing.
-        rounding = 8 * torch.finfo(unit.dtype).eps
-        error = (self.weight.flatten(1).norm(dim=1) - 1).abs().reshape(-1, *(1 for _ in unit.shape[1:]))
-        self.weight.copy_(torch.where(error <= rounding, self.weight, unit))
+        self.weight.copy_(self._settled())
         if (
             not self.weight.is_inference()
         ):  # such tensors keep no version; atoms are then normalised each time
