@@ -128,11 +128,6 @@ def test_damaged_member(tmp_path, arrays):
         data.load(f"npz:{path}")
 
 
-def test_folder_in_place_of_a_file(tmp_path):
-    with pytest.raises(DataError, match="no readable"):
-        data.load(f"npz:{tmp_path}")
-
-
 @pytest.mark.parametrize(("path", "what"), [("/dev/zero", "a device or a pipe"), ("/dev", "a folder")])
 def test_what_is_no_file_is_refused_as_input(path, what, capsys):
     with pytest.raises(InputError, match=f"'{path}' is {what}, not a file"):

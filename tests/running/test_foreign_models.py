@@ -54,7 +54,7 @@ assertion = fails(AssertionError("never"))
 missing = fails(ImportError("no such thing"))
 warned = fails(UserWarning("a warning as an error"))
 leaves = fails(SystemExit(0))
-late = fails(KeyError("late"), calls=4)
+late = fails(KeyError("late"), calls=2)
 good = Model
 
 
