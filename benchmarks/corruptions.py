@@ -144,15 +144,16 @@ def load_peer() -> Callable[..., Images]:
     resources.resource_filename = lambda package, path: str(  # type: ignore[attr-defined]
         Path(sys.modules[package].__file__ or "").parent / path
     )
-    sys.modules.setdefault("pkg_resources", resources)
     import scipy.ndimage
 
     interpolation = types.ModuleType("scipy.ndimage.interpolation")
     interpolation.map_coordinates = scipy.ndimage.map_coordinates  # type: ignore[attr-defined]
-    sys.modules["scipy.ndimage.interpolation"] = interpolation
     assert skimage.filters is not None
+    sys.modules |= {"pkg_resources": resources, "scipy.ndimage.interpolation": interpolation}
     import imagecorruptions
 
+    # It holds what it took from these; others must not find them in place of the real ones.
+    del sys.modules["pkg_resources"], sys.modules["scipy.ndimage.interpolation"]
     corrupt: Callable[..., Images] = imagecorruptions.corrupt
     return corrupt
 
