@@ -187,7 +187,7 @@ def run_study(
     from .answers.rows import rows
     from .answers.snapshot import Snapshot
     from .diagnostics.of_study import Watching, answer_study
-    from .reports import study_files
+    from .reports import pages
     from .reports.conclusion import sentences
     from .reports.tables.published import sentences as claimed
 
@@ -214,7 +214,7 @@ def run_study(
         [{"question": asked, "answer": text} for asked, text in said],
         dict(failed),
         beside.records(),
-        study_files(snapshot, folder) if folder else (),
+        tuple(map(str, pages(snapshot, folder, "study"))) if folder else (),
     )
 
 

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .answers.snapshot import Snapshot
 from .evaluation import evaluate
-from .reports import report
+from .reports import pages
 
 if TYPE_CHECKING:
     from .running.runner import Progress
@@ -60,8 +61,7 @@ def quickstart(
         evaluate(corruptions="all", on_progress=update, **shared)
     with stage("attack pgd") as update:
         evaluate(attacks=[{"name": "pgd", "eps": EPS}], on_progress=update, **shared)
-    formats = {"markdown": "report.md", "html": "report.html"}
-    return [Path(report(store, kind, output=output / name)) for kind, name in formats.items()], store
+    return pages(Snapshot.read(store), output, "report"), store
 
 
 def train_missing(

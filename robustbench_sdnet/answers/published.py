@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
-from ..specs import SEVERITIES
+from ..specs import SEVERITIES, LambdaSpec
 from ..specs.lambdas import ON_TEST_LABELS
 from ..statistics import holm, wilson
 from .comparisons import Comparison, compared
@@ -29,7 +29,7 @@ OTHERS = (
     "cifar100",
     "cifar10.1",
     "cifar10.2",
-)  # data sets whose names hold CIFAR-10's, and whose images are not its
+)  # names that hold CIFAR-10's, of sets whose images are not its
 PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
 TRAINED = "0.1"
 _CLAIMED = MappingProxyType(
@@ -49,23 +49,42 @@ class Beside:
     Attributes:
         accuracy, low, high: ours, with a 95 % interval over images.
         published: the number in the paper for this architecture at this lambda on CIFAR-10; None where there is none.
-        upper_bound: chosen on test labels.
     """
 
-    model: str
+    subject: Subject
     data: str
     noise: str
-    lam: float | str | None
     n: int
     accuracy: float
     low: float
     high: float
     published: float | None
-    upper_bound: bool
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        return self.subject.model.name
+
+    @property
+    def lam(self) -> float | str | None:
+        """Lambda as records hold it."""
+        return lambda_value(self.subject.lam)
+
+    @property
+    def upper_bound(self) -> bool:
+        """Whether lambda was chosen on test labels."""
+        return self.subject.lam is not None and self.subject.lam.upper_bound
 
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
-        return {**asdict(self), "source": SOURCE if self.published is not None else ""}
+        source = SOURCE if self.published is not None else ""
+        return {**{key: getattr(self, key) for key in _FIELDS}, "source": source}
+
+
+_FIELDS = (
+    *("model", "data", "noise", "lam", "n", "accuracy", "low", "high"),
+    *("published", "upper_bound"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +129,8 @@ def published(store: Snapshot) -> Published:
     """The experiment as far as a store holds it; empty where no model was asked by the published line."""
     numbers: list[Beside] = []
     claims: list[Claim] = []
+    if not any(_is_per_sample(one.cell.lam) for one in store.exact):
+        return Published((), ())
     for sides in _experiments(gather(store.exact)):
         numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]
         claims += _claims(sides)
@@ -130,7 +151,7 @@ def _experiments(answers: Answers) -> Iterator[Sides]:
                 place.setdefault((asked.perturbation, subject), {})[asked] = right
     for place in places.values():
         whole = {key: every for key, every in place.items() if len(every) == len(SEVERITIES)}
-        if any(_is_per_sample(subject) for _, subject in whole):
+        if any(_is_per_sample(subject.lam) for _, subject in whole):
             yield dict(sorted(whole.items(), key=_order))
 
 
@@ -146,8 +167,8 @@ def _order(side: tuple[tuple[str, Subject], Severities]) -> tuple[Any, ...]:
     )
 
 
-def _is_per_sample(subject: Subject) -> bool:
-    return subject.lam is not None and (subject.lam.text, subject.lam.scope) == (PER_SAMPLE, "stem")
+def _is_per_sample(lam: LambdaSpec | None) -> bool:
+    return lam is not None and (lam.text, lam.scope) == (PER_SAMPLE, "stem")
 
 
 def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
@@ -159,16 +180,14 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     if here and (lam is None or lam.scope == "stem"):
         row = _CLAIMED.get((subject.model.arch, None if lam is None else lam.text))
     return Beside(
-        model=subject.model.name,
+        subject=subject,
         data=asked.data,
         noise=noise,
-        lam=lambda_value(lam),
         n=len(ids),
         accuracy=fmean(right.at(ids).mean() for right in every.values()) if len(ids) else math.nan,
         low=fmean(low for low, _ in intervals),
         high=fmean(high for _, high in intervals),
         published=row and row[NOISES.index(noise)],
-        upper_bound=lam is not None and lam.upper_bound,
     )
 
 
@@ -197,10 +216,8 @@ def _claim(sides: Sides, one: Subject, base: Subject, gains: Sequence[float]) ->
     for noise in NOISES:
         if (noise, one) in sides and (noise, base) in sides:
             ours, theirs = sides[noise, one], sides[noise, base]
-            both = [(ours[asked], theirs[asked]) for asked in ours if asked in theirs]
             asked = replace(next(iter(ours)), kind="mean", severity=None)
-            if len(both) == len(SEVERITIES):
-                tests[noise] = compared(asked, (one, base), both)
+            tests[noise] = compared(asked, (one, base), [(ours[each], theirs[each]) for each in ours])
     for (noise, test), p in zip(tests.items(), holm([test.p for test in tests.values()]), strict=True):
         yield Claim(
             noise=noise, found=replace(test, p_corrected=float(p)), published=gains[NOISES.index(noise)]

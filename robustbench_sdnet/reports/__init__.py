@@ -15,7 +15,7 @@ from .formats import FORMATS, Format, Options, Sources
 if TYPE_CHECKING:
     from ..store.store import Store
 
-__all__ = ["FORMATS", "Format", "report", "study_files"]
+__all__ = ["FORMATS", "Format", "pages", "report"]
 
 
 def report(
@@ -66,7 +66,7 @@ def report(
     return write_whole(target, content)
 
 
-def study_files(snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
-    """Write study.md and study.html into a folder; their paths."""
-    names = {"markdown": "study.md", "html": "study.html"}
-    return tuple(str(report(snapshot, kind, output=folder / name)) for kind, name in names.items())
+def pages(snapshot: Snapshot, folder: Path, name: str) -> list[Path]:
+    """Write NAME.md and NAME.html into a folder; their paths."""
+    endings = {"markdown": "md", "html": "html"}
+    return [Path(report(snapshot, kind, output=folder / f"{name}.{end}")) for kind, end in endings.items()]

@@ -8,7 +8,7 @@ from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
 from ..conclusion import percent, points
 from ..document import Item, Section, Table
 from ..numbers import Estimate, Missing
-from ..results import distinct
+from ..results import distinct, lambda_text
 from .comparisons import probability
 
 RULE = (
@@ -49,15 +49,13 @@ def _words(one: Claim) -> str:
 def _table(numbers: Sequence[Beside], data: str) -> Table:
     here = [one for one in numbers if one.data == data]
     rows: list[tuple[Item, ...]] = []
-    for model, lam in distinct((one.model, one.lam) for one in here):
-        by_noise = {one.noise: one for one in here if (one.model, one.lam) == (model, lam)}
-        bound = next(iter(by_noise.values())).upper_bound
+    for subject in distinct(one.subject for one in here):
+        by_noise = {one.noise: one for one in here if one.subject == subject}
         cells: list[Item] = []
         for noise in NOISES:
             one = by_noise.get(noise)
             cells += _pair(one) if one else [Missing("not run"), Missing("not run")]
-        text = "-" if lam is None else f"{lam:g}" if isinstance(lam, float) else lam
-        rows.append((model, f"{text} (upper bound)" if bound else text, *cells))
+        rows.append((subject.model.name, lambda_text(subject.lam), *cells))
     names = [part for noise in NOISES for part in (noise.replace("_", " "), "published")]
     return Table(
         ("model", "lambda", *names),
