@@ -150,6 +150,7 @@ def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
         rs.diagnose("runs/tiny-sdnet20", eps="0")
 
 
+@pytest.mark.slow
 def test_study_answers_what_the_command_prints(runs, monkeypatch):
     from click.testing import CliRunner
 

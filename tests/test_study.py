@@ -101,6 +101,7 @@ def test_the_training_lambda_of_every_model_is_among_the_numbers():
     ]
 
 
+@pytest.mark.slow
 def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkeypatch):
     run, _, folder = ask
     protocol = replace(

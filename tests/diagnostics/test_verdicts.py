@@ -156,7 +156,9 @@ def test_broken_models_trip_their_verdict_among_all_checks(name, standard, digit
     assert check in failed(verdicts(Wrapped(standard, before, after), digits, n=20))
 
 
-@pytest.mark.parametrize("name", ["standard", "sparse", pytest.param("hardened", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["standard", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sparse", "hardened"))]
+)
 def test_honest_models_trip_none(name, digits, request):
     model = request.getfixturevalue(name)
     for seed in SEEDS:

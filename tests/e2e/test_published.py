@@ -53,6 +53,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_published_and_generated_answers_agree_and_are_told_apart(folder):
     model = ["--model", "runs/r", "--severity", "1,5", "--json"]
     published = json.loads(_run(["corrupt", "--data", "cifar10c:CIFAR-10-C", *model], folder))

@@ -188,6 +188,7 @@ def test_what_cannot_be_meant_is_one_line(made: Path, arguments: list[str], mess
     assert "\n" not in said
 
 
+@pytest.mark.slow
 def test_feature_inversion_draws_any_model(made: Path) -> None:
     found = run(
         made, "visualize", "runs/res", "--method", "gradient", "--depth", "1", "--limit", 2, "--device", "cpu",

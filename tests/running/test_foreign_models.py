@@ -202,7 +202,8 @@ def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(fo
     assert "moods:moody raised KeyError" in alone.stderr
 
 
-@pytest.mark.parametrize("name", ["half", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["half", "bfloat16"])
 def test_half_precision_models_compute_in_their_own_precision_and_say_so(folder, name):
     done = _run(folder, "attack", "pgd", "--set", "steps=3", "--json", "--model", f"bad:{name}")
     assert done.returncode == 0, done.stderr

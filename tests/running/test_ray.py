@@ -307,6 +307,7 @@ def test_options_of_ray_without_it_are_refused(monkeypatch):
         Setting(engine="ray")
 
 
+@pytest.mark.slow
 def test_sizes_follow_the_cluster():
     held = {"CPU": 64.0, "GPU": 8.0}
     assert size_of(Setting(engine="ray"), "cuda").wanted(held) == 8

@@ -46,7 +46,11 @@ def compare(threads: int) -> None:
                     sys.exit(f"{arch} of width {width} in {dtype}: gradients differ by {error:.2g}")
 
 
-@pytest.mark.parametrize("environment", [{}, PLAIN_AVX2], ids=["this processor", "plain AVX2"])
+@pytest.mark.parametrize(
+    "environment",
+    [{}, pytest.param(PLAIN_AVX2, marks=pytest.mark.slow)],
+    ids=["this processor", "plain AVX2"],
+)
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_gradients_in_the_layout_that_is_used_are_those_of_the_plain_one(
     threads: int, environment: dict[str, str]
