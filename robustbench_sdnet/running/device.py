@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -43,5 +44,9 @@ def peak_memory(device: str) -> int:
     """The most bytes that were in use so far: on the GPU, or by this process."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most  # macOS counts bytes, Linux KiB
+    try:  # what getrusage says on Linux begins at the size of the process that started this one
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else 1024 * most  # macOS counts bytes, others KiB
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])

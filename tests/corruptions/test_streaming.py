@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.memory import PRINT_PEAK
+
 FEW, MANY = 600, 1600  # the fewer are enough for shards of the largest size
 MODEL = (
     "import torch\n"
@@ -20,12 +22,11 @@ MODEL = (
     "def net():\n"
     "    return Net()\n"
 )
-RUN = (
-    "import resource, sys\n"
-    "from robustbench_sdnet.cli import cli\n"
-    "cli.main(sys.argv[1:], standalone_mode=False)\n"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
-)
+RUN = f"""
+import sys
+from robustbench_sdnet.cli import cli
+cli.main(sys.argv[1:], standalone_mode=False)
+{PRINT_PEAK}"""
 
 
 @pytest.fixture
