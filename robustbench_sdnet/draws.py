@@ -3,7 +3,7 @@
 An image's draws depend on its own key alone, so results are independent of batch size, shard size, refill order,
 worker count and of what else is still alive. Two sources share that key:
 
-* `host_generator`: NumPy's Philox, one generator a sample, for draws with rich distributions made on the host
+* `host_generators`: NumPy's Philox, one generator a sample, for draws with rich distributions made on the host
   (corruptions, augmentations);
 * `Draws`: the counter-based generator "squares" (Widynski 2020, arXiv:2004.06278) in integer tensor operations, for
   draws made on a model's device (attacks). CPU and GPU give the same bits.
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -33,18 +32,13 @@ def stream_key(seed: int, stream: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def host_generator(seed: int, stream: str, sample_id: int) -> np.random.Generator:
-    """NumPy's Philox generator of one sample in one stream."""
-    return np.random.Generator(np.random.Philox(key=_key(stream_key(seed, stream), sample_id)))
-
-
 def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterator[np.random.Generator]:
-    """One generator a sample, as `host_generator` makes it, in the order of `sample_ids`.
+    """NumPy's Philox generator of each sample in one stream, in the order of `sample_ids`.
 
     Re-keying one Philox costs a third of making a new one; consume each generator before asking for the next.
     """
     key = stream_key(seed, stream)
-    bits = np.random.Philox(key=_key(key, 0))
+    bits = np.random.Philox(0)  # its key is set for each sample
     generator = np.random.Generator(bits)
     state = bits.state
     for sample_id in sample_ids:
@@ -77,11 +71,6 @@ def seeded(seed: int, stream: str, device: str = "cpu") -> Iterator[None]:
         random.setstate(python_state)
 
 
-def _key(stream: int, sample_id: int) -> NDArray[np.uint64]:
-    """As unsigned integers: a list with a large and a small one would pass through float64."""
-    return np.array([stream, sample_id], dtype=np.uint64)
-
-
 @dataclass(frozen=True)
 class Draws:
     """Draws of many samples at once, by a key from `stream_key` and their ids (n,) int64, on the device of the ids."""
@@ -93,10 +82,6 @@ class Draws:
     def of(cls, seed: int, stream: str, ids: Tensor) -> Draws:
         """The draws of the samples `ids` in a named stream."""
         return cls(key=stream_key(seed, stream), ids=ids)
-
-    def select(self, index: Tensor) -> Draws:
-        """The same draws for some of the samples: `index` is (m,) int64 or (n,) bool."""
-        return Draws(key=self.key, ids=self.ids[index])
 
     def words(self, count: int, counter: Tensor | int = 0) -> Tensor:
         """(n, count) int64 in [0, 2^32): the 32-bit words of each sample at a counter.
@@ -127,13 +112,6 @@ class Draws:
         """(n, *shape) standard normal, by the Box-Muller transform of two uniform draws."""
         first, second = self.uniform((2, *shape), counter, dtype).unbind(1)
         return (-2 * (1 - first).log()).sqrt() * (2 * math.pi * second).cos()
-
-    def integers(self, high: Tensor | int, shape: Sequence[int] = (), counter: Tensor | int = 0) -> Tensor:
-        """(n, *shape) int64 uniform in [0, high); `high` is an int below 2^31 or broadcasts to the result.
-
-        The bias of scaling a 32-bit word is below high / 2^32.
-        """
-        return (self.words(math.prod(shape), counter).reshape(-1, *shape) * high) >> 32
 
     def signs(
         self, shape: Sequence[int], counter: Tensor | int = 0, dtype: torch.dtype | None = None

@@ -7,9 +7,6 @@ accuracies are compared pair by pair. Needs NumPy and SciPy alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
@@ -53,44 +50,11 @@ def wilson(right: float, n: int, confidence: float = 0.95) -> tuple[float, float
     return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two lists of outcomes on the same images.
-
-    Attributes:
-        first, second: names, for readers.
-        n: images both saw.
-        only_first, only_second: images that one alone has right.
-        p_value: exact two-sided McNemar.
-        p_adjusted: the same after Holm's correction over the family it was compared in.
-    """
-
-    first: str
-    second: str
-    n: int
-    only_first: int
-    only_second: int
-    p_value: float
-    p_adjusted: float
-
-    @property
-    def difference(self) -> float:
-        """Accuracy of the first minus that of the second, as a fraction; NaN without images."""
-        return (self.only_first - self.only_second) / self.n if self.n else math.nan
-
-    def better(self, alpha: float = 0.05) -> str | None:
-        """The name of the one that is better at the corrected level `alpha`, or None when neither is."""
-        if self.p_adjusted >= alpha:
-            return None
-        return self.first if self.only_first > self.only_second else self.second
-
-
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p value of McNemar's test: are the disagreements a fair coin?
 
     Args:
-        only_first: images that the first alone has right.
-        only_second: images that the second alone has right.
+        only_first, only_second: images that one alone has right.
 
     Returns:
         min(1, 2 P(X <= smaller)) with X binomial(disagreements, 1/2); 1 without disagreements.
@@ -126,40 +90,6 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     corrected = np.empty_like(raw)
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
-
-
-def compare(
-    outcomes: Mapping[str, ArrayLike], pairs: Sequence[tuple[str, str]] | None = None
-) -> list[Comparison]:
-    """Paired comparisons of models, or of lambdas, on the same images, corrected together.
-
-    Args:
-        outcomes: name -> (n,) bool, right or wrong, the same images in the same order.
-        pairs: which names to compare; every pair when not given.
-
-    Raises:
-        InputError: lists of different lengths, or a pair whose name has no outcomes.
-    """
-    right = {name: np.asarray(values, dtype=bool) for name, values in outcomes.items()}
-    chosen = list(combinations(right, 2)) if pairs is None else list(pairs)
-    counts = []
-    for first, second in chosen:
-        for name in (first, second):
-            if name not in right:
-                raise InputError(f"compare: no outcomes of '{name}'. Known: {', '.join(right)}.")
-        if right[first].shape != right[second].shape:
-            raise InputError(
-                f"compare: '{first}' has {right[first].size} outcomes, '{second}' has {right[second].size}. "
-                "Paired tests need the same images."
-            )
-        counts.append(
-            (int((right[first] & ~right[second]).sum()), int((right[second] & ~right[first]).sum()))
-        )
-    raw = [mcnemar(*count) for count in counts]
-    return [
-        Comparison(first, second, right[first].size, *count, p_value, float(adjusted))
-        for (first, second), count, p_value, adjusted in zip(chosen, counts, raw, holm(raw), strict=True)
-    ]
 
 
 def binomial_tail(count: int, n: int, rate: float) -> float:

@@ -5,16 +5,15 @@ import pytest
 import torch
 from scipy import stats
 
-from robustbench_sdnet.draws import Draws, host_generator, host_generators
+from robustbench_sdnet.draws import Draws, host_generators, stream_key
 
 IDS = torch.arange(64)
 
 
 def test_draws_do_not_depend_on_neighbours_or_order():
-    draws = Draws.of(3, "start", IDS)
-    whole = draws.uniform((3, 4, 4))
+    whole = Draws.of(3, "start", IDS).uniform((3, 4, 4))
     picked = torch.tensor([40, 7])
-    assert torch.equal(draws.select(picked).uniform((3, 4, 4)), whole[picked])
+    assert torch.equal(Draws.of(3, "start", IDS[picked]).uniform((3, 4, 4)), whole[picked])
     assert torch.equal(Draws.of(3, "start", torch.tensor([7])).uniform((3, 4, 4))[0], whole[7])
 
 
@@ -56,8 +55,6 @@ def test_distributions():
     assert uniform.max() < 1
     assert stats.kstest(uniform, "uniform").pvalue > 1e-3
     assert stats.kstest(draws.normal((500,)).flatten().numpy(), "norm").pvalue > 1e-3
-    integers = draws.integers(7, (500,)).flatten().numpy()
-    assert stats.chisquare(np.bincount(integers, minlength=7)).pvalue > 1e-3
     assert set(draws.signs((500,)).unique().tolist()) == {-1.0, 1.0}
     assert abs(float(draws.signs((500,)).mean())) < 4 / np.sqrt(100_000)
 
@@ -71,4 +68,6 @@ def test_host_generators_match_single_ones_and_are_keyed_by_sample():
     many = [g.standard_normal(5) for g in host_generators(1, "noise", [4, 9, 4])]
     assert np.array_equal(many[0], many[2])
     assert not np.array_equal(many[0], many[1])
-    assert np.array_equal(many[1], host_generator(1, "noise", 9).standard_normal(5))
+    key = np.array([stream_key(1, "noise"), 9], np.uint64)  # a list of both would pass through float64
+    alone = np.random.Generator(np.random.Philox(key=key))
+    assert np.array_equal(many[1], alone.standard_normal(5))

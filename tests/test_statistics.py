@@ -12,7 +12,6 @@ from scipy import stats
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.statistics import (
     binomial_tail,
-    compare,
     exceeds_rare_rate,
     holm,
     mcnemar,
@@ -92,35 +91,6 @@ def test_holm_lies_between_raw_and_bonferroni(raw):
 def test_holm_refuses_what_is_no_list_of_p_values(values):
     with pytest.raises(InputError, match="holm"):
         holm(values)
-
-
-def test_compare_names_a_winner_only_when_corrected():
-    n = 40
-    good, bad = np.ones(n, dtype=bool), np.arange(n) >= 12
-    close = np.arange(n) != 0
-    found = {(c.first, c.second): c for c in compare({"good": good, "bad": bad, "close": close})}
-    assert len(found) == 3
-    clear = found["good", "bad"]
-    assert (clear.only_first, clear.only_second, clear.n) == (12, 0, n)
-    assert clear.difference == pytest.approx(0.3)
-    assert clear.p_value == pytest.approx(2 / 2**12)
-    assert clear.p_adjusted == pytest.approx(3 * 2 / 2**12)
-    assert clear.better() == "good"
-    assert found["good", "close"].better() is None
-    assert found["bad", "close"].better() == "close"
-
-
-def test_compare_needs_the_same_images():
-    with pytest.raises(InputError, match="same images"):
-        compare({"a": [True, False], "b": [True]})
-    with pytest.raises(InputError, match="no outcomes of 'c'"):
-        compare({"a": [True]}, pairs=[("a", "c")])
-
-
-def test_difference_without_images_is_nan():
-    (only,) = compare({"a": [], "b": []})
-    assert math.isnan(only.difference)
-    assert only.better() is None
 
 
 def test_binomial_tail_closed_forms():
