@@ -18,6 +18,7 @@ from ...errors import InputError
 from .judging import Judge
 from .losses import margin, ranked_targets
 from .passes import Passes
+from .result import AttackResult
 from .search import Rows, Search, State, Step
 
 
@@ -29,23 +30,6 @@ class Track:
     margin: Tensor
     score: Tensor
     first: Tensor
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The engine's answer for a whole shard, in its order; see `AttackResult` for the meaning of each."""
-
-    images: Tensor
-    clean: Tensor
-    margin: Tensor
-    broken_at: Tensor
-    lost: Tensor
-    gradients: int
-    silent: int
-    cycled: Tensor
-    robust: Tensor
-    hits: Tensor | None = None
-    clean_hits: Tensor | None = None
 
 
 FOLD_FROM = 10
@@ -63,7 +47,7 @@ def run_search(
     *,
     early_stop: bool = True,
     judge: Judge | None = None,
-) -> Outcome:
+) -> AttackResult:
     """Run a search over a shard.
 
     Args:
@@ -95,7 +79,7 @@ def run_search(
     scores = start if judge is None or hits is None else judge.at_start(hits, start)
     engine = _Engine(search, passes, shard, start, scores, early_stop=early_stop, judge=judge)
     engine.drain(queue)
-    return replace(engine.outcome(clean, queue), clean_hits=hits)
+    return engine.outcome(clean, queue, hits)
 
 
 class _Engine:
@@ -156,12 +140,13 @@ class _Engine:
                     self.cycled[rows.index] |= step.cycled
             rows, state, track = self._release(rows, state, track, done)
 
-    def outcome(self, clean: Tensor, queue: Tensor) -> Outcome:
+    def outcome(self, clean: Tensor, queue: Tensor, clean_hits: Tensor | None) -> AttackResult:
         """Results in the shard's order; survivors of an approximate search are judged by the model itself."""
         self.passes.check()
-        hits = None
-        if self.judge is not None:
+        counts = {}
+        if self.judge is not None and clean_hits is not None:
             hits, self.margin = self.judge.count(self.images, self.shard.labels)
+            counts = {"hits": hits, "clean_hits": clean_hits}
         elif self.passes.approximate:
             open_rows = queue[self.first[queue] == 0] if self.early_stop else queue
             if len(open_rows):
@@ -171,16 +156,36 @@ class _Engine:
         wrong = self.margin < 0
         robust = clean & ~wrong
         if self.judge is not None:
-            robust = self.judge.repeats.right(hits)
+            robust = self.judge.repeats.right(counts["hits"])
             wrong = ~robust
         end = self.search.length * self.attempts
         broken_at = torch.where(self.first > 0, self.first, end)
         broken_at = torch.where(wrong, broken_at, -1)
         broken_at = torch.where(clean | robust, broken_at, 0)
-        lost = clean & ~wrong & (self.first > 0)
-        seen, silent = self.gradients.tolist()
-        return Outcome(
-            self.images, clean, self.margin, broken_at, lost, seen, silent, self.cycled, robust, hits
+        gradients, silent = self.gradients.tolist()
+        return AttackResult(
+            images=self.images,
+            clean=clean,
+            robust=robust,
+            broken_at=broken_at,
+            margin=self.margin.float(),
+            forwards=self.passes.forwards,
+            backwards=self.passes.backwards,
+            gradients=gradients,
+            silent=silent,
+            extra={**self._seen(clean, robust, wrong), **counts},
+            repeats=None if self.judge is None else self.judge.repeats,
+        )
+
+    def _seen(self, clean: Tensor, robust: Tensor, wrong: Tensor) -> dict[str, Tensor]:
+        """What only this kind of search has to say of each sample."""
+        if self.search.minimal:
+            distance = self.search.ball.lengths(self.images - self.shard.images)
+            return {"distance": torch.where(clean, torch.where(robust, torch.inf, distance), 0.0)}
+        return (
+            {"cycled": self.cycled}
+            if self.early_stop
+            else {"lost_success": clean & ~wrong & (self.first > 0)}
         )
 
     def _fresh_track(self, rows: Rows) -> Track:

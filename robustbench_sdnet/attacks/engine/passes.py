@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError, ModelError, SdnetBenchError
+from ...errors import ModelError, SdnetBenchError
 from ...zoo.nets.layout import layout_of
 from .folding import foldable, folded
 
@@ -184,27 +184,28 @@ class Passes:
         for start, stop, shape in pieces(len(images), self._shapes):
             count = stop - start
             piece = self._padded(images[start:stop], shape).requires_grad_()
-            total_logits, total = None, None
-            for _ in range(self.repeats):
-                with torch.enable_grad():
-                    logits = self._call(piece, self._search, low=self.low_precision)[:count]
-                    gradient = self._input_gradient(loss(logits, rows[start:stop]).sum(), piece)
-                total_logits = logits.detach() if total_logits is None else total_logits + logits.detach()
-                total = gradient if total is None else total + gradient
+            logits, gradient = self._once(piece, loss, rows[start:stop])
+            for _ in range(self.repeats - 1):
+                more_logits, more = self._once(piece, loss, rows[start:stop])
+                logits, gradient = logits + more_logits, gradient + more
+            if self.repeats > 1:
+                logits, gradient = logits / self.repeats, gradient / self.repeats
             self.forwards += count * self.repeats
             self.backwards += count * self.repeats
-            if total is None or total_logits is None:
-                raise InputError(f"repeats must be at least 1, got {self.repeats}.")
-            if self.repeats > 1:
-                total_logits, total = total_logits / self.repeats, total / self.repeats
-            all_logits.append(total_logits)
-            all_gradients.append(total[:count].contiguous())
+            all_logits.append(logits)
+            all_gradients.append(gradient[:count].contiguous())
         gradients = _joined(all_gradients)
         self.silent = silent(gradients) if self.watched else None
         # Looking is free on a CPU, and cheaper than writing everything anew.
         if gradients.device.type != "cpu" or not bool(torch.isfinite(gradients.sum())):
             gradients = gradients.nan_to_num(0, 0, 0)
         return _joined(all_logits), gradients
+
+    @torch.enable_grad()
+    def _once(self, piece: Tensor, loss: Loss, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of `rows`, without the padding, and the gradient of the whole piece."""
+        logits = self._call(piece, self._search, low=self.low_precision)[: len(rows)]
+        return logits.detach(), self._input_gradient(loss(logits, rows).sum(), piece)
 
     def _input_gradient(self, value: Tensor, images: Tensor) -> Tensor:
         gradient = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .ball import Ball
 from .passes import Passes
 
 State = dict[str, Tensor]
@@ -30,6 +31,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def targets(self) -> Tensor:
+        """(m,) the wrong class that each row's attempt aims at."""
+        return self.ranking.gather(1, self.attempt[:, None])[:, 0]
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,18 @@ class Search(ABC):
     """An attack as the engine sees it.
 
     Attributes:
+        ball: of the norm.
+        eps: its radius; None for the smallest perturbation, so that no sample leaves before its course ends.
+        seed: of all draws.
         length: the largest step number of one attempt.
         attempts: restarts, or targets.
         targeted: attempt t aims at wrong class number t of the ranking, so that classes bound the attempts.
         returns_last: without early leaving, the result is the last evaluated image, not the best one.
     """
 
+    ball: Ball
+    eps: float | None
+    seed: int
     length: int
     attempts: int = 1
     targeted: bool = False
@@ -68,8 +79,8 @@ class Search(ABC):
 
     @property
     def minimal(self) -> bool:
-        """Whether the smallest perturbation counts, so that no sample leaves before its course ends."""
-        return False
+        """Whether the smallest perturbation counts."""
+        return self.eps is None
 
     @abstractmethod
     def begin(self, rows: Rows) -> State:

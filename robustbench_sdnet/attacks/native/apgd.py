@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -12,106 +13,92 @@ from ..engine.passes import Classifier, Loss
 from ..engine.result import AttackResult
 from .apgd_search import ApgdSearch, RowLoss
 from .apgd_sparse import SparseApgdSearch
-from .wrapper import Run, attack, positive, run_native
+from .wrapper import Function, Run, attack, positive, run_native
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+class Apgd(Run, total=False):
+    """What every Auto-PGD takes beside its restarts or targets; `apgd_ce` says what each means."""
+
+    steps: int
+    eot: int
+
+
+def _built(*, ball: Ball, steps: int, **how: Any) -> ApgdSearch:
+    """The search of a ball, a sparse one where few values should move at a time."""
+    kind = SparseApgdSearch if ball.sparse else ApgdSearch
+    return kind(ball=ball, length=kind.evaluations(steps), **how)
+
+
+def _run(
+    loss: RowLoss,
+    stream: str,
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    *,
+    attempts: int,
+    targeted: bool = False,
+    steps: int = 100,
+    eot: int = 1,
+    **run: Unpack[Run],
+) -> AttackResult:
+    search = partial(
+        _built, steps=positive("steps", steps), loss=loss, stream=stream, attempts=attempts, targeted=targeted
+    )
+    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
 
 
 def _untargeted(loss: Loss) -> RowLoss:
     return lambda logits, labels, targets: loss(logits, labels)
 
 
-def _run(
-    loss: RowLoss,
-    stream: str,
-    attempts: int,
-    steps: int,
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    eps: float,
-    run: Run,
-    repeats: int = 1,
-    targeted: bool = False,
-) -> AttackResult:
-    def search(ball: Ball, seed: int) -> ApgdSearch:
-        kind = SparseApgdSearch if ball.sparse else ApgdSearch
-        return kind(
-            ball=ball,
-            loss=loss,
-            eps=eps,
-            length=kind.evaluations(positive("steps", steps)),
-            attempts=attempts,
-            seed=seed,
-            stream=stream,
-            targeted=targeted,
-        )
-
-    return run_native(search, model, images, labels, eps=eps, repeats=repeats, **run)
+def _apgd(function: Function) -> Function:
+    return attack(function, Apgd, _run)
 
 
-@attack
+@_apgd
 def apgd_ce(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    steps: int = 100,
-    restarts: int = 1,
-    eot: int = 1,
-    **run: Unpack[Run],
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, restarts: int = 1, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the cross-entropy.
 
     Args:
-        steps: gradient steps a restart.
-        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers.
+        restarts: courses a sample, each from its own random point of the sphere.
+        steps: gradient steps a restart, 100 by default.
+        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers; 1 by
+            default.
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    loss, attempts = _untargeted(cross_entropy), positive("restarts", restarts)
-    return _run(loss, "apgd-ce", attempts, steps, model, images, labels, eps, run, eot)
+    attempts = positive("restarts", restarts)
+    return _run(_untargeted(cross_entropy), "apgd-ce", model, images, labels, eps, attempts=attempts, **run)
 
 
-@attack
+@_apgd
 def apgd_dlr(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    steps: int = 100,
-    restarts: int = 1,
-    eot: int = 1,
-    **run: Unpack[Run],
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, restarts: int = 1, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the difference of logits ratio; arguments as in `apgd_ce`."""
-    loss, attempts = _untargeted(dlr), positive("restarts", restarts)
-    return _run(loss, "apgd-dlr", attempts, steps, model, images, labels, eps, run, eot)
+    attempts = positive("restarts", restarts)
+    return _run(_untargeted(dlr), "apgd-dlr", model, images, labels, eps, attempts=attempts, **run)
 
 
-@attack
+@_apgd
 def apgd_t(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    steps: int = 100,
-    targets: int = 9,
-    eot: int = 1,
-    **run: Unpack[Run],
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, targets: int = 9, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the targeted DLR loss, towards one wrong class after the other, the most likely first.
 
     Args:
-        steps: gradient steps a target.
         targets: at most this many classes; a model with fewer wrong classes has all of them attacked.
+        steps: gradient steps a target, 100 by default.
         eot: as in `apgd_ce`.
 
     Other arguments, the result and the errors are those of `pgd`.
     """
     attempts = positive("targets", targets)
-    return _run(targeted_dlr, "apgd-t", attempts, steps, model, images, labels, eps, run, eot, targeted=True)
+    return _run(targeted_dlr, "apgd-t", model, images, labels, eps, attempts=attempts, targeted=True, **run)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.ball import Ball, column
+from ..engine.ball import column
 from ..engine.passes import Passes
 from ..engine.search import Rows, Search, State, Step
 
@@ -37,10 +37,8 @@ def checkpoints(steps: int) -> list[int]:
 class ApgdSearch(Search):
     """One course a restart (untargeted) or a target, each from its own random point of the sphere."""
 
-    ball: Ball
-    loss: RowLoss
     eps: float
-    seed: int
+    loss: RowLoss
     stream: str
 
     @staticmethod
@@ -70,11 +68,7 @@ class ApgdSearch(Search):
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         x, k = state["x"], state["k"]
         done = k >= self.length
-        targets = self._targets(rows)
-        logits, gradient = passes.gradient(
-            x, lambda z, index: self.loss(z, rows.labels[index], targets[index]), skip=done
-        )
-        loss = self.loss(logits, rows.labels, targets)
+        logits, gradient, loss = self._evaluated(passes, rows, x, done)
         state["gains"] = state["gains"] + ((loss > state["loss"]) & (k > 0))
         state["loss"] = loss
         self._remember(state, x, gradient, loss)
@@ -83,11 +77,15 @@ class ApgdSearch(Search):
         state["k"] = k + 1
         return Step(x, logits, k, done)
 
-    def _targets(self, rows: Rows) -> Tensor:
-        """The class that this attempt aims at; an untargeted loss ignores it."""
-        if not self.targeted:
-            return rows.labels
-        return rows.ranking.gather(1, rows.attempt[:, None])[:, 0]
+    def _evaluated(
+        self, passes: Passes, rows: Rows, x: Tensor, done: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, gradient and loss at `x`; an untargeted loss ignores the targets."""
+        targets = rows.targets() if self.targeted else rows.labels
+        logits, gradient = passes.gradient(
+            x, lambda z, index: self.loss(z, rows.labels[index], targets[index]), skip=done
+        )
+        return logits, gradient, self.loss(logits, rows.labels, targets)
 
     def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor) -> None:
         """x_max, f_max and the gradient there (lines 8 and 9)."""

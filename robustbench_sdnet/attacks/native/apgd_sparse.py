@@ -57,11 +57,8 @@ class SparseApgdSearch(ApgdSearch):
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         x, k = state["x"], state["k"]
         done = k >= self.length
-        targets = self._targets(rows)
-        logits, gradient = passes.gradient(
-            x, lambda z, index: self.loss(z, rows.labels[index], targets[index]), skip=done
-        )
-        self._remember(state, x, gradient, self.loss(logits, rows.labels, targets))
+        logits, gradient, loss = self._evaluated(passes, rows, x, done)
+        self._remember(state, x, gradient, loss)
         stage, within, count = self._place(k)
         period = (0.04 * count).long().clamp_min(1)
         base, gradient = self._adapt(state, rows, x, gradient, (within > 0) & (within % period == 0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..engine.ball import Ball, column
+from ..engine.ball import column
 from ..engine.losses import margin, targeted_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -39,8 +40,7 @@ class FabSearch(NearestSearch):
         return {"x": rows.images, "k": torch.zeros_like(rows.labels)}
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        targets = rows.ranking.gather(1, rows.attempt[:, None])[:, 0]
-        x = state["x"]
+        x, targets = state["x"], rows.targets()
         logits, gradient = passes.gradient(
             x, lambda z, index: targeted_margin(z, rows.labels[index], targets[index])
         )
@@ -90,9 +90,5 @@ def fab_t(
 
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
-    length, attempts = positive("steps", steps), positive("targets", targets)
-
-    def search(ball: Ball, seed: int) -> FabSearch:
-        return FabSearch(ball=ball, eps=eps, length=length, attempts=attempts)
-
+    search = partial(FabSearch, length=positive("steps", steps), attempts=positive("targets", targets))
     return run_native(search, model, images, labels, eps=eps, **run)

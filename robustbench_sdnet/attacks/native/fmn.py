@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..engine.ball import Ball, column
+from ..engine.ball import column
 from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -142,9 +143,5 @@ def fmn(
 
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
-    length = positive("steps", steps)
-
-    def search(ball: Ball, seed: int) -> FmnSearch:
-        return FmnSearch(ball=ball, eps=eps, length=length, step_size=step_size, gamma=gamma)
-
+    search = partial(FmnSearch, length=positive("steps", steps), step_size=step_size, gamma=gamma)
     return run_native(search, model, images, labels, eps=eps, norms=RADII, **run)

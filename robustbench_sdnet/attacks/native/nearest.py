@@ -7,20 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engine.ball import Ball
 from ..engine.search import Search, Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class NearestSearch(Search):
     """With eps None the smallest perturbation is sought, else any inside the ball."""
-
-    ball: Ball
-    eps: float | None
-
-    @property
-    def minimal(self) -> bool:
-        return self.eps is None
 
     def judged(
         self, points: Tensor, logits: Tensor, wrong: Tensor, distance: Tensor, k: Tensor, done: Tensor

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.ball import Ball
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class NoiseSearch(Search):
     """Evaluates one random point after the other: uniform in the linf ball, on the sphere of other norms."""
 
-    ball: Ball
     eps: float
-    seed: int
 
     def begin(self, rows: Rows) -> State:
         return {"k": torch.zeros_like(rows.labels)}
@@ -42,9 +40,5 @@ def noise(
     model: Classifier, images: Tensor, labels: Tensor, *, eps: float, draws: int = 1, **run: Unpack[Run]
 ) -> AttackResult:
     """Break a sample if any of `draws` random points of its ball does; other arguments as in `pgd`."""
-    length = positive("draws", draws)
-
-    def search(ball: Ball, seed: int) -> NoiseSearch:
-        return NoiseSearch(ball=ball, eps=eps, length=length, seed=seed)
-
+    search = partial(NoiseSearch, length=positive("draws", draws))
     return run_native(search, model, images, labels, eps=eps, **run)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.ball import Ball, column
+from ..engine.ball import column
 from ..engine.losses import cross_entropy, margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -28,11 +29,9 @@ SAME_ANSWER = 1e-5
 class PgdSearch(Search):
     """x_{k+1} = P(x_k + step_size * steepest ascent direction of the cross-entropy at x_k)."""
 
-    ball: Ball
     eps: float
     step_size: float
     random_start: bool
-    seed: int
     start: Tensor | None = None
     leaves_cycles: bool = False
     returns_last: bool = True
@@ -43,7 +42,7 @@ class PgdSearch(Search):
             draws = Draws.of(self.seed, "pgd", rows.ids)
             points = self.ball.random_in_ball(draws, rows.images, self.eps, rows.attempt)
         state = {"x": points, "k": torch.zeros_like(rows.labels)}
-        if self.leaves_cycles:
+        if self.leaves_cycles and self.ball.signs:
             nothing = torch.full_like(points[:, 0, 0, 0], torch.nan)
             state |= {"anchor": torch.full_like(points, -1), "anchor_margin": nothing}
         return state
@@ -56,7 +55,7 @@ class PgdSearch(Search):
         )
         state["x"] = self.ball.ascend(x, gradient, rows.images, self.step_size, self.eps)
         state["k"] = k + 1
-        if not self.leaves_cycles:
+        if "anchor" not in state:
             return Step(x, logits, k, done)
         cycled = ~done & self._repeats(x, margin(logits, rows.labels), k, state)
         return Step(x, logits, k, done | cycled, cycled=cycled)
@@ -121,18 +120,13 @@ def pgd(
         InputError: an argument is out of range.
         ModelError: the model raised, returned logits that are not finite, or lets no gradient through.
     """
-
-    def search(ball: Ball, seed: int) -> PgdSearch:
-        return PgdSearch(
-            ball=ball,
-            eps=eps,
-            length=positive("steps", steps),
-            step_size=eps / 4 if step_size is None else step_size,
-            random_start=random_start and start is None,
-            attempts=positive("restarts", restarts),
-            seed=seed,
-            start=start,
-            leaves_cycles=ball.signs and run.get("early_stop", True) and run.get("answers") is None,
-        )
-
+    search = partial(
+        PgdSearch,
+        length=positive("steps", steps),
+        step_size=eps / 4 if step_size is None else step_size,
+        random_start=random_start and start is None,
+        attempts=positive("restarts", restarts),
+        start=start,
+        leaves_cycles=run.get("early_stop", True) and run.get("answers") is None,
+    )
     return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)

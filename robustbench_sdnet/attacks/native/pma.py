@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.ball import Ball
 from ..engine.losses import probability_weights
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -31,9 +31,7 @@ class PmaSearch(Search):
     Step k of a half of K' has the size eps (1 + cos(pi k / K')); the second half of an odd number is longer.
     """
 
-    ball: Ball
     eps: float
-    seed: int
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "pma", rows.ids)
@@ -77,9 +75,5 @@ def pma(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    length, attempts = positive("steps", steps), positive("restarts", restarts)
-
-    def search(ball: Ball, seed: int) -> PmaSearch:
-        return PmaSearch(ball=ball, eps=eps, length=length, attempts=attempts, seed=seed)
-
+    search = partial(PmaSearch, length=positive("steps", steps), attempts=positive("restarts", restarts))
     return run_native(search, model, images, labels, eps=eps, **run)

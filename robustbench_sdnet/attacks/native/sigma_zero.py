@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..engine.ball import Ball, column
+from ..engine.ball import column
 from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -95,10 +96,6 @@ def sigma_zero(
 
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
-    length = positive("steps", steps)
+    search = partial(SigmaZeroSearch, length=positive("steps", steps))
     options: Run = {"norm": "l0", **run}
-
-    def search(ball: Ball, seed: int) -> SigmaZeroSearch:
-        return SigmaZeroSearch(ball=ball, eps=eps, length=length)
-
     return run_native(search, model, images, labels, eps=eps, norms=("l0",), **options)

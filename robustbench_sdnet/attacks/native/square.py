@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ...draws import Draws
-from ..engine.ball import Ball
 from ..engine.balls import BALLS
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes
@@ -50,16 +49,14 @@ class SquareSearch(Search):
     from, and only then keeps it: rounding may dismiss a small gain, but never lets the search walk uphill.
     """
 
-    proposals: Proposals
     eps: float
     p_init: float
-    seed: int
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "square", rows.ids)
         return {
             "x": rows.images,
-            "next": self.proposals.start(draws, rows.images, self.eps),
+            "next": PROPOSALS[self.ball.name].start(draws, rows.images, self.eps),
             "margin": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
             "low": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
             "k": torch.zeros_like(rows.labels),
@@ -88,10 +85,11 @@ class SquareSearch(Search):
 
     def _propose(self, rows: Rows, state: State) -> Tensor:
         height, width = rows.images.shape[-2:]
-        sides = window_sides(self.length, self.p_init, height, width, self.proposals.least)
+        proposals = PROPOSALS[self.ball.name]
+        sides = window_sides(self.length, self.p_init, height, width, proposals.least)
         size = sides.to(rows.labels.device)[state["k"].clamp_max(self.length)]
         draws = Draws.of(self.seed, "square", rows.ids)
-        return self.proposals.propose(draws, rows.images, state["x"], self.eps, size, state["k"])
+        return proposals.propose(draws, rows.images, state["x"], self.eps, size, state["k"])
 
 
 def _averaged(
@@ -125,9 +123,5 @@ def square(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    length = positive("steps", steps)
-
-    def search(ball: Ball, seed: int) -> SquareSearch:
-        return SquareSearch(proposals=PROPOSALS[ball.name], eps=eps, length=length, p_init=p_init, seed=seed)
-
+    search = partial(SquareSearch, length=positive("steps", steps), p_init=p_init)
     return run_native(search, model, images, labels, eps=eps, norms=PROPOSALS, repeats=eot, **run)

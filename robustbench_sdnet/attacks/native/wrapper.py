@@ -13,8 +13,7 @@ from torch import Tensor
 
 from ...errors import GradientWarning, InputError
 from ...specs import BUDGETED, Repeats
-from ..engine.active import Outcome, run_search
-from ..engine.ball import Ball
+from ..engine.active import run_search
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
@@ -44,7 +43,7 @@ class Run(TypedDict, total=False):
 
 @torch.inference_mode(False)
 def run_native(
-    build: Callable[[Ball, int], Search],
+    build: Callable[..., Search],
     model: Classifier,
     images: Tensor,
     labels: Tensor,
@@ -64,14 +63,14 @@ def run_native(
     """Run a search on the active set and check what it found; see `pgd` for the arguments.
 
     Args:
-        build: from the norm's ball and the seed to the search.
+        build: the search, from `ball`, `eps` and `seed`.
         repeats: passes averaged a gradient.
         norms: those that the attack works in.
     """
     found = ball(norm, norms)
     ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
     counted = None if answers is None else Repeats(answers, protocol)
-    images, labels, search = usable(images), usable(labels), build(found, seed)
+    images, labels, search = usable(images), usable(labels), build(ball=found, eps=eps, seed=seed)
     if precision == "auto" and (search.minimal or not early_stop):
         precision = "float32"  # successes on the way go unconfirmed
     passes = Passes(
@@ -84,33 +83,28 @@ def run_native(
         return nothing(images)
     judge = None if counted is None else Judge(passes, counted)
     with frozen(passes.model):
-        outcome = run_search(search, passes, images, labels, ids, early_stop=early_stop, judge=judge)
-    found.assert_inside(outcome.images, images, eps)
-    warn_of_silence(outcome.gradients, outcome.silent)
-    return AttackResult(
-        images=outcome.images,
-        clean=outcome.clean,
-        robust=outcome.robust,
-        broken_at=outcome.broken_at,
-        margin=outcome.margin.float(),
-        forwards=passes.forwards,
-        backwards=passes.backwards,
-        gradients=outcome.gradients,
-        silent=outcome.silent,
-        repeats=counted,
-        extra=_extra(search, outcome, images, found, early_stop=early_stop),
-    )
+        result = run_search(search, passes, images, labels, ids, early_stop=early_stop, judge=judge)
+    found.assert_inside(result.images, images, eps)
+    warn_of_silence(result.gradients, result.silent)
+    return result
 
 
-def attack(function: Function) -> Function:
-    """A native attack whose signature spells out the options of `Run`, for `help` and for editors."""
+def attack(
+    function: Function, options: type = Run, core: Callable[..., AttackResult] = run_native
+) -> Function:
+    """A native attack whose signature spells out its shared options, for `help` and for editors.
+
+    Args:
+        options: the typed dictionary that the attack takes, `Run` or one that adds to it.
+        core: what has the defaults of those that it adds.
+    """
     signature = inspect.signature(function)
-    shared = inspect.signature(run_native).parameters
-    own = [
-        parameter for parameter in signature.parameters.values() if parameter.kind != parameter.VAR_KEYWORD
-    ]
-    spelled = [*own, *(shared[name] for name in Run.__annotations__)]
-    function.__signature__ = signature.replace(parameters=spelled)  # type: ignore[attr-defined]  # read by inspect
+    defaults = {**inspect.signature(run_native).parameters, **inspect.signature(core).parameters}
+    own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
+    names = sorted(
+        options.__annotations__, key=lambda name: name in Run.__annotations__
+    )  # the added ones first
+    function.__signature__ = signature.replace(parameters=[*own, *map(defaults.__getitem__, names)])  # type: ignore[attr-defined]  # read by inspect
     return function
 
 
@@ -119,22 +113,6 @@ def warn_of_silence(gradients: int, silent: int) -> None:
     found = stands_still(gradients, silent)
     if found:
         warnings.warn(found, GradientWarning, stacklevel=4)
-
-
-def _extra(
-    search: Search, outcome: Outcome, images: Tensor, found: Ball, *, early_stop: bool
-) -> dict[str, Tensor]:
-    drawn = {}
-    if outcome.hits is not None and outcome.clean_hits is not None:
-        drawn = {"hits": outcome.hits, "clean_hits": outcome.clean_hits}
-    if search.minimal:
-        distance = found.lengths(outcome.images - images)
-        distance = torch.where(outcome.robust, torch.inf, distance)
-        return {"distance": torch.where(outcome.clean, distance, 0.0), **drawn}
-    return {
-        "cycled" if early_stop else "lost_success": outcome.cycled if early_stop else outcome.lost,
-        **drawn,
-    }
 
 
 def checked(
