@@ -53,7 +53,7 @@ def run(
         raise InputError(f"Attack {name} needs eps, such as 8/255.")
     extra: dict[str, object] = dict(options)
     if ":" in name:  # a library's options travel as one mapping, since their names may be any
-        extra = {"name": name.partition(":")[2], "options": options}
+        extra = {"name": name, "options": options}
     if start is not None:
         if not info.starts:
             known = ", ".join(name for name, info in ATTACKS.items() if info.starts)

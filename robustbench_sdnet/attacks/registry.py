@@ -14,9 +14,8 @@ from ..reading.numbers import whole
 from ..reading.options import Rule, as_default, check
 from ..specs import BUDGETED
 from .backends.limits import check_options
-from .libraries import LIBRARIES, library_attack
+from .libraries import LIBRARIES, Value, library_attack
 
-Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
 _POSITIVE = Rule(lambda value: 0 < value < math.inf, "be above 0 and finite")
 
@@ -200,7 +199,7 @@ def attack_info(name: str) -> AttackInfo:
     found = library_attack(library, attack)
     return AttackInfo(
         name,
-        f"backends.{library}:attack",
+        "backends.library:attack",
         f"{attack} of {library}",
         found.params,
         norms=found.norms,

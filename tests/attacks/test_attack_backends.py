@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from attack_networks import linear_problem
@@ -109,12 +111,16 @@ def test_what_goes_wrong_is_one_clear_line():
         attacks.run("torchattacks:PGD", lambda x: model(x) * torch.nan, images, labels, eps=0.1)
 
 
-def test_images_that_are_not_finite_or_not_in_shape():
+def test_images_that_are_not_finite_or_not_in_shape(monkeypatch):
     model, images, labels, _ = _problem()
     settings = {"eps": 0.1, "norm": "linf", "seed": 0, "sample_ids": None, "batch_size": None}
-    lost = library.run_library(
-        lambda counted, batch, wanted: batch * torch.nan, "x:Y", model, images, labels, settings
-    )
+
+    def handed_back(perturbed):
+        adapter = SimpleNamespace(perturb_with=lambda *_: lambda counted, batch, wanted: perturbed(batch))
+        monkeypatch.setattr(library, "_backend", lambda name: adapter)
+        return library.attack(model, images, labels, name="x:Y", options={}, **settings)
+
+    lost = handed_back(lambda batch: batch * torch.nan)
     assert torch.equal(lost.images, images)
     with pytest.raises(ModelError, match=r"Attack x:Y returned \(8, 1, 4, 4\) for images \(8, 3, 4, 4\)"):
-        library.run_library(lambda c, batch, w: batch[:, :1], "x:Y", model, images, labels, settings)
+        handed_back(lambda batch: batch[:, :1])

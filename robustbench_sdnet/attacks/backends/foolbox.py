@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from ..engine.passes import Classifier
-from ..engine.result import AttackResult
+from ..engine.losses import rival
 from ..libraries import library_attack
-from .library import Counted, LibraryRun, changed, construct, imported, run_library
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from .library import Counted, LibraryRun, Perturb, construct, imported
 
 _TARGETED_ONLY = {"GenAttack"}
 
@@ -21,32 +17,17 @@ _TARGETED_ONLY = {"GenAttack"}
 def build(name: str, options: Mapping[str, object], *, norm: str, **_: object) -> Any:
     """An attack object; InputError where the class refuses its options."""
     foolbox, known = imported("foolbox"), library_attack("foolbox", name)
-    own = changed(options, known.params)
-    if "constraint" in known.params and "constraint" not in own:
-        own["constraint"] = norm
-    return construct(f"foolbox:{name}", lambda: getattr(foolbox.attacks, name)(**own))
+    given = {"constraint": norm} if "constraint" in known.params else {}
+    return construct("foolbox", name, lambda **own: getattr(foolbox.attacks, name)(**given | own), options)
 
 
-def attack(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    name: str,
-    options: Mapping[str, object],
-    **run: Unpack[LibraryRun],
-) -> AttackResult:
-    """Run foolbox's class `name`.
+def perturb_with(name: str, options: Mapping[str, object], run: LibraryRun) -> Perturb:
+    """What foolbox's class `name` does to a batch.
 
     Minimal-norm attacks always seek the smallest perturbation; with eps it is then moved into the ball.
-
-    Args:
-        options: of its constructor.
-
-    Returns and raises what `run_library` does; an option that the class refuses is an InputError.
     """
     foolbox = imported("foolbox")
-    known = library_attack("foolbox", name)
+    epsilons = None if library_attack("foolbox", name).minimal_norm else run["eps"]
     built = build(name, options, norm=run["norm"])
 
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
@@ -55,15 +36,8 @@ def attack(
             built.feed(wrapped, batch)
         criterion = foolbox.Misclassification(wanted)
         if name in _TARGETED_ONLY:
-            criterion = foolbox.TargetedMisclassification(_runners_up(counted, batch, wanted))
-        raw, _, _ = built(wrapped, batch, criterion, epsilons=None if known.minimal_norm else run["eps"])
-        found: Tensor = raw
+            criterion = foolbox.TargetedMisclassification(rival(counted(batch), wanted))
+        found: Tensor = built(wrapped, batch, criterion, epsilons=epsilons)[0]
         return found
 
-    return run_library(perturb, f"foolbox:{name}", model, images, labels, run)
-
-
-def _runners_up(model: Counted, images: Tensor, labels: Tensor) -> Tensor:
-    """The most likely wrong class of each image."""
-    logits: Tensor = model(images)
-    return logits.scatter(1, labels[:, None], -float("inf")).argmax(1)
+    return perturb

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,31 +19,21 @@ from ..engine.judging import Judge
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
-from ..native.wrapper import (
-    DEFAULT_BATCH_SIZE,
-    checked,
-    nothing,
-    positive,
-    warn_of_silence,
-)
+from ..libraries import library_attack
+from ..native.wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing, positive, warn_of_silence
 from .limits import check_problem
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
 
 
-class LibraryRun(TypedDict):
+class LibraryRun(Run):
     """What `attacks.run` hands every adapter; a library runs in the model's precision, and to its own end."""
 
     eps: float | None
-    norm: str
-    seed: int
-    sample_ids: Tensor | Sequence[int] | None
-    precision: str
-    batch_size: int | None
-    early_stop: bool
-    answers: int | None
-    protocol: str
 
 
 class Counted(nn.Module):
@@ -95,7 +85,7 @@ def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
     check_problem(spec.name, classes, images[0].numel())
     library, _, name = spec.name.partition(":")
     passes = Passes(lambda x: x.flatten(1)[:, :classes], low_precision=False, batch_size=1)
-    importlib.import_module(f".{library}", __package__).build(
+    _backend(library).build(
         name,
         dict(spec.params),
         eps=None if spec.eps is None else float(spec.eps),
@@ -106,12 +96,22 @@ def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
 
 
 @torch.inference_mode(False)
-def run_library(
-    perturb: Perturb, name: str, model: Classifier, images: Tensor, labels: Tensor, run: LibraryRun
+def attack(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    name: str,
+    options: Mapping[str, object],
+    **run: Unpack[LibraryRun],
 ) -> AttackResult:
-    """Attack the correctly classified samples, batch by batch, and verify every outcome.
+    """Attack the correctly classified samples with a library's class, batch by batch, and verify every outcome.
 
     A library draws from global generators: each batch is seeded by the seed and its sample ids, and they are put back.
+
+    Args:
+        name: "foolbox:LinfPGD" or the like.
+        options: of its constructor; one that the class refuses is an InputError.
 
     Returns:
         `images` are the library's, moved into the ball when there is one; `extra["raw_robust"]` and
@@ -119,6 +119,8 @@ def run_library(
         perturbation that broke each sample (0 misclassified from the start, infinity none).
     """
     eps, batch_size, found = run["eps"], run["batch_size"], ball(run["norm"])
+    library, _, kind = name.partition(":")
+    perturb = _backend(library).perturb_with(kind, options, run)
     ids = checked(images, labels, eps=eps, sample_ids=run["sample_ids"])
     if len(images) == 0:
         return nothing(images)
@@ -198,6 +200,11 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
     return torch.where(torch.isfinite(found), found, images)
 
 
+def _backend(library: str) -> Any:
+    """The adapter of a library, the module of that name beside this one."""
+    return importlib.import_module(f".{library}", __package__)
+
+
 def imported(library: str) -> Any:
     """The library, its own deprecation warnings held back; without its types, since it exports none."""
     with warnings.catch_warnings():
@@ -205,15 +212,14 @@ def imported(library: str) -> Any:
         return importlib.import_module(library)
 
 
-def changed(options: Mapping[str, object], defaults: Mapping[str, object]) -> dict[str, object]:
-    """The options that differ from their defaults: the rest is left to the library."""
-    return {name: value for name, value in options.items() if value != defaults.get(name)}
+def construct(library: str, name: str, build: Callable[..., object], options: Mapping[str, object]) -> object:
+    """Make an attack object with the options that differ from the library's own defaults.
 
-
-def construct(name: str, build: Callable[[], object]) -> object:
-    """Make an attack object; a missing or refused option is the user's to put right."""
+    A missing or refused option is the user's to put right, with an InputError.
+    """
+    defaults, name = library_attack(library, name).params, f"{library}:{name}"
     try:
-        return build()
+        return build(**{key: value for key, value in options.items() if value != defaults.get(key)})
     except ImportError as error:
         raise InputError(f"Attack {name} needs a package that is not installed: {error}.") from error
     except (TypeError, ValueError, AssertionError) as error:

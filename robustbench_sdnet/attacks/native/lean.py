@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -39,9 +40,4 @@ def lean(
     return run_chain(name, {}, model, images, labels, eps, run)
 
 
-@attack
-def lean_autoattack(
-    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, **run: Unpack[Run]
-) -> AttackResult:
-    """`lean` with `then="autoattack"`."""
-    return lean(model, images, labels, eps=eps, then="autoattack", **run)
+lean_autoattack = partial(lean, then="autoattack")

@@ -30,7 +30,7 @@ class PgdSearch(Search):
     """x_{k+1} = P(x_k + step_size * steepest ascent direction of the cross-entropy at x_k)."""
 
     eps: float
-    step_size: float
+    step_size: float | None
     random_start: bool
     start: Tensor | None = None
     leaves_cycles: bool = False
@@ -53,7 +53,8 @@ class PgdSearch(Search):
         logits, gradient = passes.gradient(
             x, lambda z, index: cross_entropy(z, rows.labels[index]), skip=done
         )
-        state["x"] = self.ball.ascend(x, gradient, rows.images, self.step_size, self.eps)
+        size = self.eps / 4 if self.step_size is None else self.step_size
+        state["x"] = self.ball.ascend(x, gradient, rows.images, size, self.eps)
         state["k"] = k + 1
         if "anchor" not in state:
             return Step(x, logits, k, done)
@@ -123,7 +124,7 @@ def pgd(
     search = partial(
         PgdSearch,
         length=positive("steps", steps),
-        step_size=eps / 4 if step_size is None else step_size,
+        step_size=step_size,
         random_start=random_start and start is None,
         attempts=positive("restarts", restarts),
         start=start,
