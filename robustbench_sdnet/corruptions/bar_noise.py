@@ -9,20 +9,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Draws, Floats, Generators, grid, on_host, uniform_draws, uniforms
+from .host import Floats, grid, on_host, uniform_draws
 from .member import Setting
+from .sampling import Draws, Generators, drawn
 
 TAU = 2 * np.pi
 
 
 def sample_phases(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """(n, 1, ...) uniform in [0, 1): half of the spectrum of one channel."""
-    return {"phase": uniforms(generators, n, 1, _phases(height, width))}
+    return {"phase": drawn(generators, n, 1, _phases(height, width))}
 
 
 def sample_three_phases(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """(n, 3, ...), the same for each channel."""
-    return {"phase": uniforms(generators, n, 3, _phases(height, width))}
+    return {"phase": drawn(generators, n, 3, _phases(height, width))}
 
 
 def _phases(height: int, width: int) -> int:
@@ -129,7 +130,7 @@ def sample_perlin(generators: Generators, n: int, _h: int, _w: int, _: Setting) 
     The published generator exchanges every place with any other, which favours some orders by a little, and takes
     directions from integers of -256 to 255; here every order is as likely, and directions come from the whole square.
     """
-    uniform = uniforms(generators, n, 3, 256)
+    uniform = drawn(generators, n, 3, 256)
     gradient = np.moveaxis(2 * uniform[:, 1:] - 1, 1, 2)
     gradient = gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-12)
     return {"order": np.argsort(uniform[:, 0], 1, kind="stable"), "gradient": gradient}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Draws, Floats, Generators, grid, on_host, uniforms
+from .host import Floats, grid, on_host
 from .member import Setting
+from .sampling import Draws, Generators, drawn
 
 MOST_RAYS, STARS = 200, 5
 CELLS = 40  # a side, at the smallest cells
@@ -14,7 +15,7 @@ CELLS = 40  # a side, at the smallest cells
 
 def sample_checkerboard(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
     """Uniform in [0, 1): angle and side of a cell (n, 2), and whether each cell is cut (n, 40, 40)."""
-    uniform = uniforms(generators, n, 2 + CELLS * CELLS)
+    uniform = drawn(generators, n, 2 + CELLS * CELLS)
     return {"board": uniform[:, :2], "cells": uniform[:, 2:].reshape(n, CELLS, CELLS)}
 
 
@@ -108,7 +109,7 @@ def inverse_sparkles(images: NDArray[np.uint8], draws: Draws, setting: Setting) 
 def sample_lines(generators: Generators, n: int, height: int, width: int, setting: Setting) -> Draws:
     """Uniform in [0, 1): angle and its variation (n, 2), and of each line its centre and angle (n, lines, 3)."""
     count = int(setting[0] / 10 * min(height, width))
-    uniform = uniforms(generators, n, 2 + 3 * count)
+    uniform = drawn(generators, n, 2 + 3 * count)
     return {"angle": uniform[:, :2], "lines": uniform[:, 2:].reshape(n, count, 3)}
 
 

@@ -7,8 +7,9 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Draws, Floats, Generators, between, grid, on_host, uniform_draws, uniforms
+from .host import Floats, between, grid, on_host, uniform_draws
 from .member import Setting
+from .sampling import Draws, Generators, drawn
 
 ORDERS: NDArray[np.int64] = np.array(list(permutations(range(3))), np.int64)
 LUMINOUS = 6.28318530718  # the caustics' own turn
@@ -17,7 +18,7 @@ LUMINOUS = 6.28318530718  # the caustics' own turn
 def sample_signs(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """-1 or 1 a cell, (n, cells across, cells down)."""
     _cell, down, across = _cells(height, width)
-    return {"sign": np.where(uniforms(generators, n, across, down) < 0.5, 1.0, -1.0)}
+    return {"sign": np.where(drawn(generators, n, across, down) < 0.5, 1.0, -1.0)}
 
 
 def _cells(height: int, width: int) -> tuple[int, int, int]:
@@ -93,7 +94,7 @@ def circular_motion_blur(images: NDArray[np.uint8], _: Draws, setting: Setting) 
 
 def sample_order(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
     """(n,) which of the six orders of the channels."""
-    return {"order": (uniforms(generators, n, 1)[:, 0] * len(ORDERS)).astype(np.int64)}
+    return {"order": (drawn(generators, n, 1)[:, 0] * len(ORDERS)).astype(np.int64)}
 
 
 @on_host

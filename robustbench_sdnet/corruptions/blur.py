@@ -10,7 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import border_index, gaussian, mix_rows, pad, to_bytes, turned, unit_interval, zoom_extent
+from .filters import (
+    border_index,
+    divisor,
+    gaussian,
+    mix_rows,
+    pad,
+    to_bytes,
+    turned,
+    unit_interval,
+    zoom_extent,
+)
 from .member import Setting
 
 
@@ -108,5 +118,4 @@ def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
             rows = mix_rows(upright.reshape(n, height, -1), height, down).reshape(n, height, width, channels)
             zoomed = mix_rows(turned(rows).reshape(n, width, -1), width, across).reshape(same.shape)
         total.add_(zoomed if count == 1 else zoomed * count)
-    parts = torch.full((1,), len(factors) + 1, dtype=torch.float32, device=images.device)
-    return turned(total.div_(parts).to(torch.uint8))
+    return turned(total.div_(divisor(len(factors) + 1, total)).to(torch.uint8))

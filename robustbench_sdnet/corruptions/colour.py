@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .filters import unit_interval
+from .filters import divisor, unit_interval
 from .member import Setting
 
 # Which of (value, middle, least) red, green and blue are in each sixth of the hue circle.
@@ -42,10 +42,10 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
     grey = spread == 0
-    divisor = spread.masked_fill(grey, 1)
-    hue = torch.where(green == value, (blue - red).div_(divisor).add_(2), (green - blue).div_(divisor))
-    hue = torch.where(blue == value, (red - green).div_(divisor).add_(4), hue)
-    hue = (hue / torch.full((1,), 6.0, dtype=hue.dtype, device=hue.device)).masked_fill_(grey, 0)
+    span = spread.masked_fill(grey, 1)
+    hue = torch.where(green == value, (blue - red).div_(span).add_(2), (green - blue).div_(span))
+    hue = torch.where(blue == value, (red - green).div_(span).add_(4), hue)
+    hue = (hue / divisor(6, hue)).masked_fill_(grey, 0)
     hue = torch.where(hue < 0, hue + 1, hue).mul_(6)
     return hue, spread / torch.where(value > 0, value, 1), value
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import pad, smooth_field
+from .filters import divisor, pad, smooth_field
 from .member import Setting
+from .sampling import Draws, Generators, drawn
 
-Generators = Iterator[np.random.Generator]
 
-
-def sample_elastic(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float32]]:
+def sample_elastic(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Uniform in [-1, 1), float32: shifts of three points (n, 3, 2), x and y, and two fields (n, 2, h, w)."""
-    uniform = np.empty((n, 6 + 2 * height * width), np.float32)
-    for row, generator in zip(uniform, generators, strict=True):
-        generator.random(out=row, dtype=np.float32)
-    uniform = uniform * 2 - 1
+    uniform = drawn(generators, n, 6 + 2 * height * width, dtype=np.float32) * 2 - 1
     return {"points": uniform[:, :6].reshape(n, 3, 2), "field": uniform[:, 6:].reshape(n, 2, height, width)}
 
 
@@ -58,7 +51,7 @@ def _affine(shifts: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """
     across, down = _grid(height, width, shifts.device)
     centre_x, centre_y, arm = width // 2, height // 2, min(height, width) // 3
-    span = torch.full((1,), 2.0 * arm, dtype=torch.float64, device=shifts.device)
+    span = divisor(2 * arm, shifts)
     first, second, third = shifts.unbind(1)
     a, c = (1 + (second - third)[:, 0] / span), (second - third)[:, 1] / span
     b, d = (first - second)[:, 0] / span, (1 + (first - second)[:, 1] / span)

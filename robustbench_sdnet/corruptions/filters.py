@@ -17,9 +17,15 @@ from torch import Tensor
 _LONGEST = 64  # taps of a kernel on one side that are added one by one
 
 
+def divisor(value: float, like: Tensor) -> Tensor:
+    """A number to divide by, on the device and of the type: GPUs multiply by the reciprocal of a plain number."""
+    return torch.full((1,), value, dtype=like.dtype, device=like.device)
+
+
 def unit_interval(images: Tensor) -> Tensor:
-    """uint8 to float64 in [0, 1], by a true division: GPUs multiply by the reciprocal of a plain number."""
-    return images.to(torch.float64) / torch.full((1,), 255.0, dtype=torch.float64, device=images.device)
+    """uint8 to float64 in [0, 1], by a true division."""
+    exact = images.to(torch.float64)
+    return exact / divisor(255, exact)
 
 
 def to_bytes(images: Tensor) -> Tensor:

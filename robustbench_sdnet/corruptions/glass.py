@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .filters import from_words, gaussian, to_bytes, to_words, unit_interval
 from .member import Setting
+from .sampling import Draws, Generators, raw_words
 
-Generators = Iterator[np.random.Generator]
 
-
-def sample_glass(
-    generators: Generators, n: int, height: int, width: int, setting: Setting
-) -> dict[str, NDArray[np.uint8]]:
+def sample_glass(generators: Generators, n: int, height: int, width: int, setting: Setting) -> Draws:
     """Where each pixel is copied from: (n, sweeps, h - 2 d, w - 2 d, 2) uint8, columns and rows.
 
     With a reach d of 1 they are bits: one column left, one row up. Else they count from d columns left and d rows up,
@@ -27,10 +22,7 @@ def sample_glass(
     _, reach, sweeps = (int(value) for value in setting)
     shape = (sweeps, max(height - 2 * reach, 0), max(width - 2 * reach, 0), 2)
     count, each = math.prod(shape), 64 if reach == 1 else 4
-    words = np.empty((n, math.ceil(count / each)), np.uint64)
-    for row, generator in zip(words, generators, strict=True):
-        row[:] = generator.bit_generator.random_raw(len(row))
-    words = words.astype("<u8", copy=False)
+    words = raw_words(generators, n, math.ceil(count / each))
     if reach == 1:
         return {"step": np.unpackbits(words.view(np.uint8), axis=1, count=count).reshape(n, *shape)}
     scaled = (words.view("<u2")[:, :count].astype(np.uint32) * (2 * reach)) >> 16

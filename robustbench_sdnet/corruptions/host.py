@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .member import Setting
+from .sampling import Draws, drawn
 
-Generators = Iterator[np.random.Generator]
 Floats = NDArray[np.float64]
-Draws = dict[str, NDArray[Any]]
 HostWork = Callable[[NDArray[np.uint8], Draws, Setting], NDArray[Any]]
 
 
@@ -31,17 +30,9 @@ def on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Te
     return apply
 
 
-def uniforms(generators: Generators, n: int, *shape: int) -> Floats:
-    """(n, *shape) uniform in [0, 1)."""
-    found = np.empty((n, *shape))
-    for row, generator in zip(found, generators, strict=True):
-        generator.random(out=row)
-    return found
-
-
 def uniform_draws(count: int) -> Callable[..., Draws]:
     """Draws `uniform` (n, count) in [0, 1)."""
-    return lambda generators, n, height, width, setting: {"uniform": uniforms(generators, n, count)}
+    return lambda generators, n, height, width, setting: {"uniform": drawn(generators, n, count)}
 
 
 def grid(height: int, width: int) -> tuple[Floats, Floats]:

@@ -46,11 +46,6 @@ class Corruption:
         return bool(self.draws)
 
     @property
-    def levels(self) -> bool:
-        """Whether it takes a free level."""
-        return self.level is not None
-
-    @property
     def published(self) -> bool:
         """One of the 19; `expand("all")` names these alone."""
         return self.family in ("main", "extra")

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .filters import pad, to_words
 from .member import Setting
+from .sampling import Draws, Generators
 
-Generators = Iterator[np.random.Generator]
 _SMALL = 64 * 64  # pixels: up to there many images at once are faster than one after another
 _QUANTUM = 257  # ImageMagick works in 16 bits: 255 becomes 65535
 
 
-def sample_motion(
-    generators: Generators, n: int, _h: int, _w: int, _: Setting
-) -> dict[str, NDArray[np.float64]]:
+def sample_motion(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
     """An angle in degrees, uniform in -45..45, (n,) float64."""
-    return {
-        "angle": np.array([generator.uniform(-45, 45) for generator in generators], np.float64).reshape(n)
-    }
+    return {"angle": np.array([generator.uniform(-45, 45) for generator in generators]).reshape(n)}
 
 
 def motion_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:

@@ -7,7 +7,6 @@ count by the alias method, in integers, so that every device gives the same byte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -16,38 +15,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .member import Setting
+from .sampling import Draws, Generators, drawn, raw_words
 
-Generators = Iterator[np.random.Generator]
 _THRESHOLD_BITS = 24
 
 
-def _each_value(name: str, method: str) -> Callable[..., dict[str, NDArray[np.float32]]]:
-    """A draw of each value by a method of the generators, (n, h, w, 3) float32."""
-
-    def sample(
-        generators: Generators, n: int, height: int, width: int, _: Setting
-    ) -> dict[str, NDArray[np.float32]]:
-        drawn = np.empty((n, height, width, 3), np.float32)
-        for row, generator in zip(drawn, generators, strict=True):
-            getattr(generator, method)(out=row, dtype=np.float32)
-        return {name: drawn}
-
-    return sample
+def sample_normal(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
+    """Standard normals, (n, h, w, 3) float32."""
+    shape = n, height, width, 3
+    return {"normal": drawn(generators, *shape, method="standard_normal", dtype=np.float32)}
 
 
-sample_normal = _each_value("normal", "standard_normal")
-sample_uniform = _each_value("uniform", "random")  # in [0, 1)
+def sample_uniform(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
+    """Uniform in [0, 1), (n, h, w, 3) float32."""
+    return {"uniform": drawn(generators, n, height, width, 3, dtype=np.float32)}
 
 
-def sample_words(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.int32]]:
+def sample_words(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Random 32-bit words, (n, h, w, 3) int32."""
     count = height * width * 3
-    words = np.empty((n, (count + 1) // 2), np.uint64)
-    for row, generator in zip(words, generators, strict=True):
-        row[:] = generator.bit_generator.random_raw(len(row))
-    return {"words": words.astype("<u8", copy=False).view("<i4")[:, :count].reshape(n, height, width, 3)}
+    words = raw_words(generators, n, (count + 1) // 2).view("<i4")
+    return {"words": words[:, :count].reshape(n, height, width, 3)}
 
 
 def gaussian_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:

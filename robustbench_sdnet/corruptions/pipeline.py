@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -17,15 +17,15 @@ from .digital import jpeg_compression
 from .member import STORED, Setting
 from .parameters import check_size, setting, table_for
 from .registry import CORRUPTIONS
+from .sampling import Draws, Generators
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
-HostDraws = dict[str, NDArray[Any]]
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
 _CHUNK_PIXELS = 64 * 32 * 32
 
 
 Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
-Sample = Callable[[Iterator[np.random.Generator], int, int, int, Setting], Mapping[str, NDArray[Any]]]
+Sample = Callable[[Generators, int, int, int, Setting], Draws]
 
 
 def corrupt(
@@ -86,7 +86,7 @@ def sample(
     size: tuple[int, int] = (32, 32),
     level: float | None = None,
     table: str | None = None,
-) -> HostDraws:
+) -> Draws:
     """The draws of some images, one row an image: what `corrupt` draws, or the layout to inject others in.
 
     Args:
@@ -113,7 +113,7 @@ def apply(
     name: str,
     severity: int = 3,
     *,
-    draws: HostDraws,
+    draws: Draws,
     level: float | None = None,
     table: str | None = None,
 ) -> Images:
@@ -144,17 +144,15 @@ def _key(name: str, severity: int, level: float | None) -> str:
     )
 
 
-def _sample(
-    name: str, values: Setting, seed: int, ids: list[int], size: tuple[int, int], key: str
-) -> HostDraws:
+def _sample(name: str, values: Setting, seed: int, ids: list[int], size: tuple[int, int], key: str) -> Draws:
     place = CORRUPTIONS[name].draws
     if not place:
         return {}
     draw: Sample = resolve_name(f"{__package__}.{place}")
-    return dict(draw(host_generators(seed, key, ids), len(ids), *size, values))
+    return draw(host_generators(seed, key, ids), len(ids), *size, values)
 
 
-def _apply(images: Images, name: str, values: Setting, draws: HostDraws) -> Tensor:
+def _apply(images: Images, name: str, values: Setting, draws: Draws) -> Tensor:
     # NumPy images are copied: they may be read-only or memory-mapped, which torch warns of.
     batch = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
     moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import gaussian, mix_rows, to_bytes, turned, zoom_extent
+from .filters import divisor, gaussian, mix_rows, to_bytes, turned, zoom_extent
 from .member import Setting
 from .motion import blur_along
+from .sampling import Draws, Generators, drawn
 
-Generators = Iterator[np.random.Generator]
 _WATER = (175.0, 238.0, 238.0)
 _MUD = (63.0, 42.0, 20.0)
 
 
-def sample_snow(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float64]]:
+def sample_snow(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Standard normals (n, h, w), and the angle of fall in degrees (n,), uniform in -135..-45; float64."""
     normal, angle = np.empty((n, height, width)), np.empty(n)
     for index, generator in enumerate(generators):
@@ -45,7 +41,7 @@ def snow_layer(normal: Tensor, loc: float, scale: float, zoom: float, threshold:
 def snowed(images: Tensor, layer: Tensor, angle: Tensor, radius: int, sigma: float, mix: float) -> Tensor:
     """Images behind a layer of flakes that fall along their angles, (n,) degrees."""
     streaks = blur_along(layer[..., None], angle, radius, sigma)[..., 0].to(torch.float64)
-    flakes = (streaks / _scalar(255, streaks)).add_(streaks.flip(1, 2) / _scalar(255, streaks))
+    flakes = (streaks / divisor(255, streaks)).add_(streaks.flip(1, 2) / divisor(255, streaks))
     red, green, blue = planes = _unit(images)
     white = (red * 0.299 + green * 0.587 + blue * 0.114).mul_(1.5).add_(0.5)
     found = torch.empty_like(images)
@@ -63,14 +59,9 @@ def _zoomed(layer: Tensor, factor: float) -> Tensor:
     return layer
 
 
-def sample_spatter(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float64]]:
+def sample_spatter(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Standard normals, (n, h, w) float64."""
-    normal = np.empty((n, height, width))
-    for row, generator in zip(normal, generators, strict=True):
-        generator.standard_normal(out=row)
-    return {"normal": normal}
+    return {"normal": drawn(generators, n, height, width, method="standard_normal")}
 
 
 def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -98,7 +89,7 @@ def _mud(images: Tensor, wet: Tensor, sigma: float) -> Tensor:
 def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None) -> Tensor:
     """Images, where `dry` is given times that, plus a cover (n, h, w) float32 of a colour."""
     found = torch.empty_like(images)
-    shades = torch.tensor(colour, device=images.device) / _scalar(255, cover)
+    shades = torch.tensor(colour, device=images.device) / divisor(255, cover)
     for channel, clean in enumerate(_unit(images)):
         clean = clean if dry is None else clean.mul_(dry)
         found[..., channel] = to_bytes(clean.add_(cover * shades[channel]))
@@ -108,7 +99,7 @@ def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tens
 def _unit(images: Tensor) -> list[Tensor]:
     """Planes of uint8 images as float32 in [0, 1]."""
     single = [plane.to(torch.float32) for plane in images.unbind(-1)]
-    return [plane / _scalar(255, plane) for plane in single]
+    return [plane / divisor(255, plane) for plane in single]
 
 
 def _water(liquid: Tensor, strength: float) -> Tensor:
@@ -137,8 +128,3 @@ def _relief(drops: NDArray[np.uint8]) -> NDArray[np.uint8]:
     emboss = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
     embossed = cv2.filter2D(cv2.equalizeHist(smooth), cv2.CV_8U, emboss)
     return np.asarray(cv2.blur(embossed, (3, 3)), np.uint8)
-
-
-def _scalar(value: float, like: Tensor) -> Tensor:
-    """A divisor on the device: GPUs multiply by the reciprocal of a plain number."""
-    return torch.full((1,), value, dtype=like.dtype, device=like.device)

@@ -32,17 +32,25 @@ def expand(names: str | Iterable[str], table: str | None = None) -> tuple[str, .
     Raises:
         InputError: an unknown name, or none at all.
     """
-    texts = [names] if isinstance(names, str) else list(names)
+    groups = {
+        group: [info.name for info in CORRUPTIONS.values() if _in_group(info, group, table)]
+        for group in GROUPS
+    }
+    return named(names, CORRUPTIONS, groups, "corruption")
+
+
+def named(
+    names: str | Iterable[str], known: Iterable[str], groups: Mapping[str, Iterable[str]], kind: str
+) -> tuple[str, ...]:
+    """Names, each once, of names, comma lists of names, and groups; InputError for any other, and for none at all."""
     found: dict[str, None] = {}
-    for part in (part.strip() for text in texts for part in text.split(",")):
-        if part in GROUPS:
-            found.update((info.name, None) for info in CORRUPTIONS.values() if _in_group(info, part, table))
-        elif part in CORRUPTIONS:
-            found[part] = None
-        elif part:
-            raise unknown("corruption", part, (*CORRUPTIONS, *GROUPS))
-        else:
-            raise InputError("corruption must not be empty. Write a name, a list of names, or all.")
+    for text in [names] if isinstance(names, str) else names:
+        for part in (part.strip() for part in text.split(",")):
+            if not part:
+                raise InputError(f"{kind} must not be empty. Write a name, a list of names, or all.")
+            if part not in groups and part not in known:
+                raise unknown(kind, part, (*known, *groups))
+            found.update(dict.fromkeys(groups.get(part, (part,))))
     return tuple(found)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache
 from importlib import metadata
 
@@ -15,19 +14,14 @@ from torch import Tensor
 from ..errors import DataError
 from .filters import border_index, to_bytes, unit_interval
 from .member import Setting
+from .sampling import Draws, Generators, drawn
 
-Generators = Iterator[np.random.Generator]
 _PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 
 
-def sample_fog(
-    generators: Generators, n: int, height: int, width: int, _: Setting
-) -> dict[str, NDArray[np.float64]]:
+def sample_fog(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Uniform in [0, 1): (n, size^2 - 1), in the order in which `_plasma` fills its map."""
-    uniform = np.empty((n, _map_size(height, width) ** 2 - 1))
-    for row, generator in zip(uniform, generators, strict=True):
-        generator.random(out=row)
-    return {"uniform": uniform}
+    return {"uniform": drawn(generators, n, _map_size(height, width) ** 2 - 1)}
 
 
 def fog(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -78,13 +72,9 @@ def _plasma(uniform: Tensor, size: int, decay: float) -> Tensor:
     return heights / heights.amax((1, 2), keepdim=True)
 
 
-def sample_frost(
-    generators: Generators, n: int, height: int, width: int, setting: Setting
-) -> dict[str, NDArray[np.int64]]:
+def sample_frost(generators: Generators, n: int, height: int, width: int, setting: Setting) -> Draws:
     """Photograph (0 to 4), first row and first column of the crop: (n, 3) int64."""
-    uniform = np.empty((n, 3))
-    for row, generator in zip(uniform, generators, strict=True):
-        generator.random(out=row)
+    uniform = drawn(generators, n, 3)
     textures = frost_textures(height, width, setting[2])
     room = np.array([(len(texture) - height, texture.shape[1] - width) for texture in textures])
     photograph = (uniform[:, 0] * len(room)).astype(np.int64)

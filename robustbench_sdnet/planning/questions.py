@@ -57,7 +57,7 @@ def corruption_specs(
         shared: dict[str, Any] = {"name": name, "seed": own, "version": info.version, "source": source}
         shared["stored"] = stored
         if levels:
-            if not info.levels:
+            if info.level is None:
                 raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")
             found.extend(CorruptionSpec(level=decimal_text(level), **shared) for level in levels)
         else:

@@ -12,7 +12,8 @@ from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..registry import ATTACKS, Value, attack_info, chain, check_params
+from ..libraries import Value
+from ..registry import ATTACKS, attack_info, chain, check_params
 from .wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from ...errors import InputError, unknown
 from ..member import Setting, Severities
+from ..registry import named
 
 DIFFICULTIES = (1, 2, 3)
 SIDE = 32  # pixels: what the published sequences are made for
@@ -102,16 +103,10 @@ def perturbation_info(name: str, difficulty: int = 1) -> Perturbation:
 
 def expand_sequences(names: str | Iterable[str]) -> tuple[str, ...]:
     """Names of sequences, each once, of names and groups: "all" (14), "main" (10), "extra" (4); else an InputError."""
-    texts = [names] if isinstance(names, str) else list(names)
-    found: dict[str, None] = {}
-    for part in (part.strip() for text in texts for part in text.split(",")):
-        if part in GROUPS:
-            found.update((name, None) for name, one in SEQUENCES.items() if part in ("all", one.family))
-        elif part in SEQUENCES:
-            found[part] = None
-        else:
-            raise unknown("sequence", part, (*SEQUENCES, *GROUPS))
-    return tuple(found)
+    groups = {
+        group: [one.name for one in SEQUENCES.values() if group in ("all", one.family)] for group in GROUPS
+    }
+    return named(names, SEQUENCES, groups, "sequence")
 
 
 def check_sequence_size(height: int, width: int) -> None:
