@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from attack_networks import linear_problem
@@ -111,16 +109,12 @@ def test_what_goes_wrong_is_one_clear_line():
         attacks.run("torchattacks:PGD", lambda x: model(x) * torch.nan, images, labels, eps=0.1)
 
 
-def test_images_that_are_not_finite_or_not_in_shape(monkeypatch):
+def test_images_that_are_not_finite_or_not_in_shape():
     model, images, labels, _ = _problem()
     settings = {"eps": 0.1, "norm": "linf", "seed": 0, "sample_ids": None, "batch_size": None}
-
-    def handed_back(perturbed):
-        adapter = SimpleNamespace(perturb_with=lambda *_: lambda counted, batch, wanted: perturbed(batch))
-        monkeypatch.setattr(library, "_backend", lambda name: adapter)
-        return library.attack(model, images, labels, name="x:Y", options={}, **settings)
-
-    lost = handed_back(lambda batch: batch * torch.nan)
+    lost = library.run_library(
+        lambda counted, batch, wanted: batch * torch.nan, "x:Y", model, images, labels, settings
+    )
     assert torch.equal(lost.images, images)
     with pytest.raises(ModelError, match=r"Attack x:Y returned \(8, 1, 4, 4\) for images \(8, 3, 4, 4\)"):
-        handed_back(lambda batch: batch[:, :1])
+        library.run_library(lambda c, batch, w: batch[:, :1], "x:Y", model, images, labels, settings)

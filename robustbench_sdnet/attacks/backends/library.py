@@ -95,7 +95,6 @@ def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
     )
 
 
-@torch.inference_mode(False)
 def attack(
     model: Classifier,
     images: Tensor,
@@ -105,13 +104,18 @@ def attack(
     options: Mapping[str, object],
     **run: Unpack[LibraryRun],
 ) -> AttackResult:
-    """Attack the correctly classified samples with a library's class, batch by batch, and verify every outcome.
+    """Run a library's class `name`, such as "foolbox:LinfPGD", made with `options`; see `run_library`."""
+    library, _, kind = name.partition(":")
+    return run_library(_backend(library).perturb_with(kind, options, run), name, model, images, labels, run)
+
+
+@torch.inference_mode(False)
+def run_library(
+    perturb: Perturb, name: str, model: Classifier, images: Tensor, labels: Tensor, run: LibraryRun
+) -> AttackResult:
+    """Attack the correctly classified samples, batch by batch, and verify every outcome.
 
     A library draws from global generators: each batch is seeded by the seed and its sample ids, and they are put back.
-
-    Args:
-        name: "foolbox:LinfPGD" or the like.
-        options: of its constructor; one that the class refuses is an InputError.
 
     Returns:
         `images` are the library's, moved into the ball when there is one; `extra["raw_robust"]` and
@@ -119,8 +123,6 @@ def attack(
         perturbation that broke each sample (0 misclassified from the start, infinity none).
     """
     eps, batch_size, found = run["eps"], run["batch_size"], ball(run["norm"])
-    library, _, kind = name.partition(":")
-    perturb = _backend(library).perturb_with(kind, options, run)
     ids = checked(images, labels, eps=eps, sample_ids=run["sample_ids"])
     if len(images) == 0:
         return nothing(images)
