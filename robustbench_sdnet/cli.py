@@ -91,12 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         with as_ctrl_c():
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
-        _leave(code if isinstance(code, int) else 0)
+        sys.exit(code if isinstance(code, int) else 0)
     except SdnetBenchError as error:
         _fail(str(error), error.exit_code, error)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
-        _leave(2)
+        sys.exit(2)
     except click.UsageError as error:
         hint = f" Try '{error.ctx.command_path} -h'." if error.ctx else ""
         _fail(f"{error.format_message()}{hint}", 2, error)
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(f"Stopped{by}. What was finished is stored; run the same command again to go on.", 1, error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(1)
+        sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
@@ -126,8 +126,4 @@ def _fail(message: str, code: int, error: BaseException) -> NoReturn:
     if os.environ.get("SDNET_BENCH_DEBUG"):
         raise error
     click.echo(f"Error: {one_line(message)}", err=True)
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
     sys.exit(code)

@@ -46,17 +46,9 @@ def quickstart(
         The files of the report, and the URL of the store.
     """
     store = f"sqlite:///{output / 'results.db'}"
-    shared: dict[str, Any] = {
-        "models": [train_missing(arch, output, limit, device, seed, training) for arch in ARCHITECTURES],
-        **{
-            "data": "digits",
-            "store": store,
-            "limit": limit,
-            "device": device,
-            "seed": seed,
-            "lambdas": LAMBDAS,
-        },
-    }
+    models = [train_missing(arch, output, limit, device, seed, training) for arch in ARCHITECTURES]
+    shared: dict[str, Any] = {"models": models, "data": "digits", "store": store, "lambdas": LAMBDAS}
+    shared |= {"limit": limit, "device": device, "seed": seed}
     with stage("corrupt") as update:
         evaluate(corruptions="all", on_progress=update, **shared)
     with stage("attack pgd") as update:

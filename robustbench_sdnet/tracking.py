@@ -15,11 +15,7 @@ PROJECT = "sdnet-bench"
 
 
 def check_wandb() -> None:
-    """Refuse to track where the package is missing, before any work.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """Refuse to track where the package is missing, with an InputError, before any work."""
     if find_spec("wandb") is None:
         raise InputError("wandb is not installed. Run: pip install 'robustbench-sdnet[wandb]'")
 

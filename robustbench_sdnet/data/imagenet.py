@@ -150,22 +150,18 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     except DataError:
         train, alone = folder, True
     classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
-    files: list[str] = []
-    labels: list[int] = []
-    sizes: list[int] = []
-    times: list[int] = []
-    for label, wnid in enumerate(classes):
-        found = sorted(_images(folder / wnid))
-        files += [f"{wnid}/{name}" for name, _, _ in found]
-        sizes += [size for _, size, _ in found]
-        times += [time for _, _, time in found]
-        labels += [label] * len(found)
-    if not files:
+    found = [
+        (f"{wnid}/{file}", size, time, label)
+        for label, wnid in enumerate(classes)
+        for file, size, time in sorted(_images(folder / wnid))
+    ]
+    if not found:
         raise DataError(f"{folder} holds no images. Expected <class>/<image>.JPEG below it.")
-    pixels = FolderPixels(folder, tuple(files), np.array(sizes, np.int64), np.array(times, np.int64))
+    files, *numbers = zip(*found, strict=True)
+    sizes, times, labels = (np.array(column, np.int64) for column in numbers)
+    pixels = FolderPixels(folder, files, sizes, times)
     ids = np.arange(len(files), dtype=np.int64)
-    numbers = np.array(labels, dtype=np.int64)
-    return ImageData(name, split, numbers, ids, len(classes), pixels, numbered_here=alone)
+    return ImageData(name, split, labels, ids, len(classes), pixels, numbered_here=alone)
 
 
 def _split_folder(root: Path, split: str) -> Path:

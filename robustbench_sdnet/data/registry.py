@@ -52,12 +52,6 @@ def check_name(name: str) -> None:
         raise InputError(f"Data set '{name}': there is no file or folder '{path}'.")
 
 
-def check_split(split: str) -> None:
-    """Refuse a split other than train and test with an InputError."""
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-
-
 def short_name(name: str) -> str:
     """A word for folder names: "npz:/data/cifar10.npz" is "cifar10"."""
     kind, colon, path = name.partition(":")
@@ -91,7 +85,8 @@ def load(
         DataError: files that are damaged or not what they say they are, or a download that failed.
     """
     check_name(name)
-    check_split(split)
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
     kind = name.partition(":")[0]
     module = importlib.import_module(f".{DATASETS.get(kind) or WITH_PATH[kind]}", __package__)
     data: ImageData = module.load(name, split, root=data_root(root), download=download)

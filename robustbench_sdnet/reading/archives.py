@@ -9,25 +9,8 @@ from pathlib import Path
 
 # What Python's and NumPy's readers make of damaged and hostile archives, arrays and headers.
 BROKEN = (
-    *(
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        zlib.error,
-        tokenize.TokenError,
-        SyntaxError,
-        EOFError,
-        OSError,
-    ),
-    *(
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-        MemoryError,
-    ),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, tokenize.TokenError, EOFError, OSError),
+    *(SyntaxError, ValueError, KeyError, TypeError, OverflowError, RuntimeError, MemoryError),
 )
 
 

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..wording import shown
 
 DIGITS = (
-    60  # of a number as it is written, and of its exponent: far more than any budget, lambda or count has
+    60  # of a number as it is written, and of its exponent: far more than budgets, lambdas and counts have
 )
 LARGEST = 10**9  # of counts
 _WHOLE = re.compile(r"[+-]?[0-9](?:_?[0-9])*")
@@ -67,11 +67,9 @@ def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> 
 def number(value: object, rule: str, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number from `low` to `high`, of a text or of what YAML and JSON hold; anything else is an InputError."""
     try:
-        found = (
-            float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-        )
+        found = float(value) if isinstance(value, str | int | float) else math.nan
     except (ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found) or not low <= found <= high:
+    if isinstance(value, bool) or not math.isfinite(found) or not low <= found <= high:
         raise InputError(f"{rule}, got '{shown(value)}'.")
     return found

@@ -160,8 +160,7 @@ def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = 
 
 def newest_run(runs: str | Path = "runs") -> ModelCard | None:
     """The card of the run that was written last, or None."""
-    cards = _run_cards(Path(runs))
-    return cards[0] if cards else None
+    return next(iter(_run_cards(Path(runs))), None)
 
 
 def _run_cards(folder: Path) -> list[ModelCard]:
@@ -178,9 +177,5 @@ def _run_cards(folder: Path) -> list[ModelCard]:
 
 
 def _zoo_cards() -> list[ModelCard]:
-    found = []
-    for item in entries():
-        path = local_path(item)
-        if path is not None:
-            found.append(replace(read_card(path), name=item.name, source=item.name))
-    return found
+    here = ((item.name, local_path(item)) for item in entries())
+    return [replace(read_card(path), name=name, source=name) for name, path in here if path is not None]

@@ -155,7 +155,7 @@ def test_bfloat16_is_taken_where_it_is_there_and_costs_less(monkeypatch):
 
     for has, low, wanted in ((True, 0.5, "bfloat16"), (True, 0.95, "float32"), (False, 0.5, "float32")):
         device._cpu_prefers_bfloat16.cache_clear()
-        monkeypatch.setattr(device, "_cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(device, "native_bfloat16", lambda _, has=has: has)
         monkeypatch.setattr(device, "_seconds_of_a_convolution", lambda lower, low=low: low if lower else 1.0)
         assert device.choose("cpu", TrainOptions()).precision == wanted
     device._cpu_prefers_bfloat16.cache_clear()

@@ -16,10 +16,11 @@ def wants_low_precision(precision: str, images: Tensor) -> bool:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'.")
     if precision == "float32" or images.dtype != torch.float32:
         return False
-    return precision == "bfloat16" or _native_bfloat16(images.device)
+    return precision == "bfloat16" or native_bfloat16(images.device)
 
 
-def _native_bfloat16(device: torch.device) -> bool:
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has instructions for it; emulated, it is ten times slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)

@@ -6,7 +6,7 @@ under `data`, changes of both for single data sets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         section, _, name = key.partition(".")
         if key not in known:
             raise unknown("recipe key", key, known)
-        value = _parse(key, value)
+        if isinstance(value, str):
+            value = parse_yaml(value, f"{key}: '{shown(value)}'")
         if section == "model":
             model[name] = value
         else:
@@ -104,14 +105,9 @@ def _read(name: str) -> Mapping[str, Any]:
 
 
 def _flat(raw: Mapping[str, Any], where: str = "recipe") -> dict[str, Any]:
-    return dict(_pairs(raw, where))
-
-
-def _pairs(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
-    for section in SECTIONS:
-        for key, value in mapping(raw.get(section), f"{where}: '{section}'").items():
-            yield f"{section}.{key}", value
-
-
-def _parse(key: str, value: Any) -> Any:
-    return parse_yaml(value, f"{key}: '{shown(value)}'") if isinstance(value, str) else value
+    """The keys of both sections as one writes them after --set."""
+    return {
+        f"{section}.{key}": value
+        for section in SECTIONS
+        for key, value in mapping(raw.get(section), f"{where}: '{section}'").items()
+    }

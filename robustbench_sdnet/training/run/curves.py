@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from ...errors import unknown
 from ...files import write_whole
@@ -21,16 +21,6 @@ TAGS = {
 }
 
 
-class Tracker(Protocol):
-    """Takes the numbers of an epoch, and ends."""
-
-    def add(self, values: Mapping[str, float], step: int) -> None:
-        """Add numbers under their tags at a step."""
-
-    def close(self) -> None:
-        """Write what is left."""
-
-
 class TensorBoard:
     """Events in the run's folder; the file is opened at the first epoch."""
 
@@ -43,8 +33,7 @@ class TensorBoard:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            # Events of a run that was killed after its last saved state are written again: hide them from
-            # there on.
+            # Events of a run that was killed after its last saved state come again: hide them from there on.
             self._writer = SummaryWriter(str(self._folder), purge_step=step)
         for tag, value in values.items():
             self._writer.add_scalar(tag, value, step)
@@ -74,17 +63,13 @@ class Wandb:
         self._run.finish()
 
 
-TRACKERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Tracker]] = MappingProxyType(
+TRACKERS: Mapping[str, type[TensorBoard | Wandb]] = MappingProxyType(
     {"tensorboard": TensorBoard, "wandb": Wandb}
 )
 
 
 def check_tracker(name: str) -> None:
-    """Refuse a tracker that is unknown or not installed, before any work.
-
-    Raises:
-        InputError: it is.
-    """
+    """Refuse a tracker that is unknown or not installed, with an InputError, before any work."""
     if name not in TRACKERS:
         raise unknown("tracker", name, TRACKERS)
     if name == "wandb":
@@ -92,19 +77,12 @@ def check_tracker(name: str) -> None:
 
 
 class Curves:
-    """Writes one point an epoch to every tracker.
+    """Writes one point an epoch to TensorBoard and to another tracker, where one is asked for."""
 
-    Args:
-        folder: the run's folder, None to write nothing.
-        track: one of `TRACKERS`, beside TensorBoard.
-        parameters: of the run.
-    """
-
-    def __init__(
-        self, folder: Path | None, track: str = "tensorboard", parameters: Mapping[str, Any] | None = None
-    ) -> None:
-        names = dict.fromkeys(("tensorboard", track)) if folder is not None else ()
-        self._trackers = [TRACKERS[name](folder, parameters or {}) for name in names if folder is not None]
+    def __init__(self, folder: Path | None, track: str, parameters: Mapping[str, Any]) -> None:
+        """`folder` is the run's, None to write nothing; `track` one of `TRACKERS`; `parameters` those of the run."""
+        names = dict.fromkeys(("tensorboard", track))
+        self._trackers = [] if folder is None else [TRACKERS[name](folder, parameters) for name in names]
 
     def add(self, record: Mapping[str, float]) -> None:
         """Add an epoch's record at its step."""

@@ -24,9 +24,8 @@ def distribute(module: nn.Module, device: torch.device) -> nn.Module:
     """The module with its gradients averaged over all processes."""
     # Batch statistics are global and step sizes follow from the weights, so buffers agree without a broadcast.
     wrapper: Any = nn.parallel.DistributedDataParallel
-    renamed = (
-        "forward_sync_buffers" in inspect.signature(wrapper).parameters
-    )  # torch 2.15; the old name warns there
+    # The name since torch 2.15, where the old one warns.
+    renamed = "forward_sync_buffers" in inspect.signature(wrapper).parameters
     options = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
     ids = [device.index] if device.type == "cuda" else None
     distributed: nn.Module = wrapper(module, device_ids=ids, **options)

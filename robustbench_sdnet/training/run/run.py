@@ -56,7 +56,9 @@ def train(
         TrainingError: the loss is not finite, the run was interrupted (its state is saved), or a process was lost.
     """
     begun = time.monotonic()
-    _check_names(data, arch, track)
+    architecture(arch)
+    datasets.check_name(data)
+    check_tracker(track)
     wanted = folders.resolve_recipe(recipe, overrides or {}, data)
     rank, count, local_rank = distributed.world()
     folder = folders.choose_folder(data, arch, output, Path(runs), resume=resume)
@@ -82,9 +84,3 @@ def train(
             return run.finish(begun)
         except RuntimeError as error:
             raise failure(error, folder, chosen) from error
-
-
-def _check_names(data: str, arch: str, track: str) -> None:
-    architecture(arch)
-    datasets.check_name(data)
-    check_tracker(track)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...zoo.nets.control import auxiliary_objective
 from ..recipes.options import TrainOptions
 from .adversarial import perturb
 from .augmix import augmix
@@ -89,6 +90,4 @@ class Objective(nn.Module):
     def _auxiliary(self) -> AbstractContextManager[Callable[[], Tensor] | None]:
         if not self.options.auxiliary:
             return nullcontext()
-        from ...zoo.nets.control import auxiliary_objective
-
         return auxiliary_objective(self.model)

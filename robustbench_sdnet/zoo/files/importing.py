@@ -73,8 +73,7 @@ def import_checkpoint(
         "mean": mean,
         "std": std,
     }
-    sparse = {"lam": lam} if arch in ARCHITECTURES and ARCHITECTURES[arch].sparse != "none" else {}
-    architecture(arch)
+    sparse = {} if architecture(arch).sparse == "none" else {"lam": lam}
     tensors = read_state_dict(Path(path))
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}

@@ -76,13 +76,15 @@ def save_model(
 def _stored_tensors(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     tensors = {}
     for key, value in model.state_dict().items():
-        if key.rpartition(".")[2] != _WARM_START:
-            convert = (
-                dtype is not None and value.is_floating_point() and key.endswith("weight") and value.dim() > 1
-            )
-            kept = value.detach().to("cpu", dtype if convert else value.dtype)
+        if _is_stored(key):
+            convert = value.is_floating_point() and key.endswith("weight") and value.dim() > 1
+            kept = value.detach().to("cpu", dtype if dtype and convert else value.dtype)
             tensors[key] = kept.contiguous().clone()
     return tensors
+
+
+def _is_stored(key: str) -> bool:
+    return key.rpartition(".")[2] != _WARM_START
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -127,11 +129,9 @@ def load_checkpoint(path: Path) -> nn.Module:
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy tensors into a model; CheckpointError where names or shapes differ (the power iteration's may lack)."""
-    own = {key: value for key, value in model.state_dict().items() if key.rpartition(".")[2] != _WARM_START}
+    own = {key: value for key, value in model.state_dict().items() if _is_stored(key)}
     wrong = [f"{key} is missing" for key in own if key not in tensors]
-    wrong += [
-        f"{key} is unknown" for key in tensors if key not in own and key.rpartition(".")[2] != _WARM_START
-    ]
+    wrong += [f"{key} is unknown" for key in tensors if key not in own and _is_stored(key)]
     wrong += [
         f"{key} is {list(tensors[key].shape)}, not {list(value.shape)}"
         for key, value in own.items()

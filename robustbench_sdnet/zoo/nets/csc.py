@@ -152,9 +152,8 @@ class SparseCoding(nn.Module):
     def normalise(self) -> None:
         """Normalise the atoms in place; the step size stays as it is."""
         self.weight.copy_(self._settled())
-        if (
-            not self.weight.is_inference()
-        ):  # such tensors keep no version; atoms are then normalised each time
+        # Tensors of inference mode keep no version; atoms are then normalised each time.
+        if not self.weight.is_inference():
             self._unit = (id(self.weight), self.weight._version)
 
 

@@ -7,15 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...errors import unknown
 from .architectures import architecture
-from .coding import CODING_OPTIONS
 from .control import refresh_step_sizes
 from .csc import csc2d
-from .options import OPTIONS, coding_of, resolve_options
+from .options import coding_of, resolve_options
 from .resnet import (
     BasicBlock,
-    Convolution,
     Normalise,
     SparseConvolution,
     Stage,
@@ -23,8 +20,6 @@ from .resnet import (
     shortcut_module,
     sparse_convolution,
 )
-
-__all__ = ["OPTIONS", "Classifier", "build_model", "rebuild"]
 
 
 class Classifier(nn.Module):
@@ -99,40 +94,25 @@ def build_model(
     Raises:
         InputError: unknown architecture or option, or a value outside its range.
     """
-    for name in coding:
-        if name not in CODING_OPTIONS:
-            raise unknown("model option", name, OPTIONS)
-    return _build(
-        arch,
-        resolve_options(
-            arch,
-            {
-                "num_classes": num_classes,
-                "shortcut": shortcut,
-                "input_size": input_size,
-                "mean": mean,
-                "std": std,
-                "width": width,
-                "stem": stem,
-                "pooling": pooling,
-                **coding,
-            },
-        ),
-        with_step_sizes=True,
-    )
-
-
-def _build(arch: str, options: dict[str, Any], *, with_step_sizes: bool) -> Classifier:
-    model = Classifier(arch, options)
-    if with_step_sizes:
-        # Close to L is enough to start from: training forwards go on, and `refresh_step_sizes` ends it.
-        refresh_step_sizes(model, max_steps=10)
+    given = {
+        "num_classes": num_classes,
+        "shortcut": shortcut,
+        "input_size": input_size,
+        "mean": mean,
+        "std": std,
+        "width": width,
+        "stem": stem,
+        "pooling": pooling,
+    }
+    model = rebuild(arch, {**given, **coding})
+    # Close to L is enough to start from: training forwards go on, and `refresh_step_sizes` ends it.
+    refresh_step_sizes(model, max_steps=10)
     return model
 
 
 def rebuild(arch: str, options: Mapping[str, Any]) -> Classifier:
     """Build a model whose weights and step sizes are about to be overwritten, from `model.options`."""
-    return _build(arch, resolve_options(arch, dict(options)), with_step_sizes=False)
+    return Classifier(arch, resolve_options(arch, dict(options)))
 
 
 def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
@@ -142,20 +122,15 @@ def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
     kernel, stride = (7, 2) if large else (3, 1)
     size_after = -(-size // stride)
     layers: list[nn.Module]
+    coding = coding_of(options)
     if sparse == "none":
-        layers = [
-            nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        ]
+        plain = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)
+        layers = [plain, nn.BatchNorm2d(width), nn.ReLU()]
     else:
-        coding = coding_of(options)
         layer = csc2d(3, width, size=(size, size), kernel=kernel, stride=stride, coding=coding)
         layers = [SparseConvolution(layer), nn.BatchNorm2d(width)]
     if large:
-        reduce: Convolution | None = (
-            sparse_convolution(coding_of(options), False) if sparse == "all" else None
-        )
-        layers.append(reduce(width, width, 2, size_after) if reduce else nn.MaxPool2d(3, 2, 1))
+        reduce = sparse_convolution(coding, False)(width, width, 2, size_after) if sparse == "all" else None
+        layers.append(reduce or nn.MaxPool2d(3, 2, 1))
         size_after = -(-size_after // 2)
     return nn.Sequential(*layers), size_after

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ..files.cards import ModelCard
-from .sources import INSTALL, LOADERS, Loaded, Statistics, working_folder_importable
+from .sources import INSTALL, LOADERS, Loaded, Statistics, need, working_folder_importable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,9 +69,7 @@ def check_external(kind: str, source: str) -> None:
                     f"Model '{source}': there is no Python package '{top}' here. Check PYTHONPATH."
                 )
     else:
-        package, command = INSTALL[kind]
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"Model '{source}' needs the package {package}. Install it: {command}")
+        need(*INSTALL[kind], source)
 
 
 def load_external(kind: str, source: str) -> nn.Module:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ...errors import CheckpointError, InputError, unknown
@@ -118,9 +118,10 @@ def _from_hub(name: str) -> Loaded:
                 return load_checkpoint(path), (), ()
     config = json.loads(Path(hf_hub_download(repository, "config.json")).read_text(encoding="utf-8"))
     if "architecture" in config:
-        _need("timm", name, INSTALL["timm"][1])
+        need(*INSTALL["timm"], name)
         return _from_timm(f"timm:hf-hub:{repository}")
-    transformers = _need("transformers", name, "pip install transformers")
+    need("transformers", "pip install transformers", name)
+    transformers = importlib.import_module("transformers")
     processor = transformers.AutoImageProcessor.from_pretrained(repository)
     model = transformers.AutoModelForImageClassification.from_pretrained(repository)
     return model, tuple(processor.image_mean), tuple(processor.image_std)
@@ -134,10 +135,10 @@ def _has_card(path: Path) -> bool:
     return True
 
 
-def _need(package: str, source: str, command: str) -> ModuleType:
+def need(package: str, command: str, source: str) -> None:
+    """Refuse a model whose package is not installed, with an InputError that says the command which installs it."""
     if importlib.util.find_spec(package) is None:
         raise InputError(f"Model '{source}' needs the package {package}. Install it: {command}")
-    return importlib.import_module(package)
 
 
 @contextmanager

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     from ...data import ImageData
 
-SHIPPED_BYTES = (
-    2_000_000  # what a model may take in the package; larger ones go to weights/ of the repository
-)
+SHIPPED_BYTES = 2_000_000  # of a model in the package; larger ones go to weights/ of the repository
 TYPES = {"float16": torch.float16, "float32": None}
 
 
