@@ -36,11 +36,7 @@ WITH_PATH: Mapping[str, str] = MappingProxyType(
 
 
 def check_name(name: str) -> None:
-    """Refuse a data set that cannot be meant.
-
-    Raises:
-        InputError: an unknown name, a name that needs a path and has none, or a path where nothing is.
-    """
+    """Refuse, with an InputError, an unknown data set, one that lacks its path, and a path where nothing is."""
     kind, colon, path = name.partition(":")
     if not colon and kind in DATASETS:
         return

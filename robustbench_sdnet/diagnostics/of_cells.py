@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.tensors import to_images
+from ..data.tensors import first_images
 from ..planning.chains import is_stage
 from ..running.deploy import deployed
 from ..running.exchange import Job
@@ -89,10 +89,8 @@ def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, chea
     assert isinstance(spec, AttackSpec)  # narrows the type: nothing else is judged
     assert spec.eps is not None
     count = 0 if right is None else len(right)
-    data, device = worker.data, worker.device
-    images = to_images(data.images(0, count), device)
-    labels = torch.from_numpy(data.labels[:count]).to(device)
-    survivors = None if right is None else torch.from_numpy(right).to(device)
+    images, labels, ids = first_images(worker.data, count, worker.device)
+    survivors = None if right is None else torch.from_numpy(right).to(worker.device)
     model = worker.model(cell.model)
     with deployed(model, cell.lam, worker.policies.get(cell.model.key, {})) as classifier:
         return diagnose(
@@ -104,6 +102,6 @@ def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, chea
             seed=spec.seed,
             cheap=cheap,
             survivors=survivors,
-            sample_ids=torch.from_numpy(data.ids[:count]).to(device),
+            sample_ids=ids,
             batch_size=min(worker.batch_size, IMAGES),
         )

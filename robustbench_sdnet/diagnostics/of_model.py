@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..data.tensors import to_images
+from ..data.tensors import first_images
 from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
 from ..planning.identity import model_spec, shown_name
@@ -52,22 +50,6 @@ class Diagnosis:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trial:
-    """What is asked of one model: the arguments of `diagnose_model`, resolved."""
-
-    model: ModelSpec
-    eps: float
-    norm: str
-    lam: float | None
-    trained: float | None
-    scope: str
-    others: Mapping[str, ModelSpec]
-    cheap: bool
-    seed: int
-    count: int
-
-
 def diagnose_model(
     setting: Setting,
     eps: Eps,
@@ -95,23 +77,14 @@ def diagnose_model(
     """
     card, ready = _ready(setting, eps, lam)
     data = ready.data
-    trial = _Trial(
-        model=ready.models[0],
-        eps=float(eps),
-        norm=norm,
-        lam=lam,
-        trained=card.lam,
-        scope=lambda_scope,
-        others={other: model_spec(describe_model(other, data.image_shape)) for other in others},
-        cheap=cheap,
-        seed=seed,
-        count=ready.count,
-    )
+    model = ready.models[0]
+    transfer = {other: model_spec(describe_model(other, data.image_shape)) for other in others}
+    how = {"eps": float(eps), "norm": norm, "seed": seed, "cheap": cheap}
     job = Job(
         label=f"diagnostics of {card.name}",
-        models=[trial.model, *trial.others.values()],
+        models=[model, *transfer.values()],
         ask=_findings,
-        arguments=lambda: (trial,),
+        arguments=lambda: (model, ready.count, lam, card.lam, lambda_scope, transfer, how),
     )
     with closing(ready.engine):
         ((_, findings),) = ready.engine.ask([job], ready.worker)
@@ -122,32 +95,37 @@ def diagnose_model(
     )
 
 
-def _findings(worker: Worker, trial: _Trial) -> list[Finding]:
-    data, n, name = worker.data, trial.count, trial.model.name
-    images = to_images(data.images(0, n), worker.device)
-    labels = torch.from_numpy(data.labels[:n]).to(worker.device)
-    base = worker.model(trial.model)
+def _findings(
+    worker: Worker,
+    spec: ModelSpec,
+    count: int,
+    lam: float | None,
+    trained: float | None,
+    scope: str,
+    others: Mapping[str, ModelSpec],
+    how: Mapping[str, Any],
+) -> list[Finding]:
+    """The findings on the first images, `how` being further arguments of `diagnose`; runs where the worker is."""
+    images, labels, ids = first_images(worker.data, count, worker.device)
+    base, name = worker.model(spec), spec.name
     classes = predict(base, images[:1], batch_size=1, name=name).shape[1]
     check_labels(int(labels.max()), classes, name)
 
     def model_at(value: float) -> nn.Module:
-        return WithPolicy(base, Fixed(value), scope=trial.scope)
+        return WithPolicy(base, Fixed(value), scope=scope)
 
-    deployed = trial.trained if trial.lam is None else trial.lam
+    deployed = trained if lam is None else lam
     try:
         return diagnose(
-            base if trial.lam is None else model_at(trial.lam),
+            base if lam is None else model_at(lam),
             images,
             labels,
-            eps=trial.eps,
-            norm=trial.norm,
-            seed=trial.seed,
-            cheap=trial.cheap,
             model_at=model_at if deployed is not None else None,
-            lambdas=transfer_lambdas(deployed, trial.trained),
-            others={other: worker.model(spec) for other, spec in trial.others.items()},
-            sample_ids=torch.from_numpy(data.ids[:n]),
+            lambdas=transfer_lambdas(deployed, trained),
+            others={other: worker.model(model) for other, model in others.items()},
+            sample_ids=ids,
             batch_size=worker.batch_size,
+            **how,
         )
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error

@@ -103,7 +103,8 @@ def answer_study(
         attack_numbers = lambdas(ready.models, budget.attack_numbers, budget.policies, scope)
         attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
         ready = replace(ready, count=min(setting.limit or budget.attacked, len(ready.data)))
-        before = _stored(setting.store)
+        with Store(setting.store) as store:
+            before = store.ranges()
         with watching.stage("attacks") as update:
             ready = answer_some(ready, attacks, update)
         _diagnose(ready, attacks, setting.store, before, budget, watching.check)
@@ -151,10 +152,10 @@ def _diagnose(
                 and cell.perturbation.name == "pgd"
                 and not cell.warm
             ):
-                old = ranges.get(cell.id) == before.get(cell.id)
-                found = verdicts.get(cell.id, [])
-                complete = bool(found) and (budget.cheap or any(_is_thorough(item) for item in found))
-                if not (old and complete):
+                found = {item["check"]: item["verdict"] for item in verdicts.get(cell.id, [])}
+                # Square is not among the cheap ones.
+                complete = found and (budget.cheap or found.get("gradient_free_wins", "not_run") != "not_run")
+                if not complete or ranges.get(cell.id) != before.get(cell.id):
                     todo.append(cell)
         diagnose_cells(
             todo,
@@ -164,13 +165,3 @@ def _diagnose(
             cheap=budget.cheap,
             on_check=on_check,
         )
-
-
-def _is_thorough(item: Mapping[str, object]) -> bool:
-    """Whether a diagnostic that the cheap ones leave out was made."""
-    return item["check"] == "gradient_free_wins" and item["verdict"] != "not_run"
-
-
-def _stored(store_url: str) -> Mapping[str, object]:
-    with Store(store_url) as store:
-        return store.ranges()

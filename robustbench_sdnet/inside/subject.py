@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from .. import attacks
 from ..attacks.engine.balls import ball
 from ..attacks.signs import stands_still
 from ..corruptions import corrupt
-from ..data.tensors import to_images
+from ..data.tensors import first_images, to_images
 from ..draws import Draws
 from ..errors import GradientWarning
 from ..running.ready import Ready
@@ -73,15 +72,12 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
         depths = wanted.depths or tuple(sorted({0, last // 2, last}))
     else:
         depths = () if trained is None else wanted.depths or invertible(model)
-    pixels, ids = data.images(0, n), data.ids[:n]
-    clean, corruption = to_images(pixels, worker.device), wanted.corruption
-    noisy = corrupt(
-        pixels, corruption.name, severity=corruption.severity or 5, seed=corruption.seed, sample_ids=ids
-    )
-    labels, attack = torch.from_numpy(np.asarray(data.labels[:n], np.int64)).to(worker.device), wanted.attack
+    clean, labels, ids = first_images(data, n, worker.device)
+    corruption, attack = wanted.corruption, wanted.attack
+    severity, seed = corruption.severity or 5, corruption.seed
+    noisy = corrupt(data.images(0, n), corruption.name, severity, seed, sample_ids=data.ids[:n])
     assert attack.eps is not None  # narrows the type: the command asks for a budget
     budget = f"{attack.norm} {attack.eps}"
-    ids_there = torch.from_numpy(np.asarray(ids, np.int64))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GradientWarning)  # said with the model's name
         attacked = attacks.run(
@@ -93,11 +89,11 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
             norm=attack.norm,
             params=dict(attack.params),
             seed=attack.seed,
-            sample_ids=ids_there,
+            sample_ids=ids,
             batch_size=worker.batch_size,
             early_stop=False,
         )
-    drawn = Draws.of(attack.seed, "noise", ids_there.to(worker.device))
+    drawn = Draws.of(attack.seed, "noise", ids)
     noise = ball(attack.norm).noise(drawn, clean, float(attack.eps), torch.zeros_like(labels))
     return Subject(
         name=spec.name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,14 +120,9 @@ def _digits(texts: Sequence[str]) -> NDArray[np.float64]:
 
 def _weights(points: Sequence[FitPoint]) -> NDArray[np.float64]:
     """An image's weight: conditions (clean, each noise) count the same, and so do the levels of one."""
-    levels: Mapping[str, int] = {
-        noise: sum(point.noise == noise for point in points) for noise in {point.noise for point in points}
-    }
-    return np.concatenate(
-        [
-            np.full(
-                len(point.residuals), 1 / (len(levels) * levels[point.noise] * max(len(point.residuals), 1))
-            )
-            for point in points
-        ]
-    )
+    levels = Counter(point.noise for point in points)
+    sizes = [len(point.residuals) for point in points]
+    shares = [
+        1 / (len(levels) * levels[point.noise] * max(n, 1)) for point, n in zip(points, sizes, strict=True)
+    ]
+    return np.repeat(shares, sizes)

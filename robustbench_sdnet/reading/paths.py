@@ -33,11 +33,7 @@ def path_of(text: str | os.PathLike[str]) -> Path:
 
 
 def check_file(path: Path, error: type[SdnetBenchError] = InputError) -> int:
-    """The size of a file in bytes, which devices and pipes are not.
-
-    Raises:
-        error: there is none, it cannot be looked at, or it is a folder or something without an end.
-    """
+    """The size of a file in bytes; `error` for none, one that cannot be looked at, a folder, a device or a pipe."""
     try:
         status = path.stat()
     except (OSError, ValueError) as failure:

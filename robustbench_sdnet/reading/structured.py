@@ -71,11 +71,7 @@ def read_yaml(path: Path, error: type[SdnetBenchError] = InputError) -> Any:
 
 
 def parse_json(text: str | bytes, where: str, error: type[SdnetBenchError] = InputError) -> Any:
-    """The value of a JSON text; NaN and infinities, which are no JSON, are refused.
-
-    Raises:
-        error: no JSON, or nested too deeply; the message says where.
-    """
+    """The value of a JSON text; `error` says where it is none (NaN and infinities are none) or nested too deeply."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as failure:

@@ -4,6 +4,9 @@ Equal cells give equal answers, so a cell's id is the hash of everything that ca
 else: names and texts that only a reader sees (`name`, the spelling of eps) stay out of it.
 """
 
+# mypy: implicit-reexport
+# ruff: noqa: F401  the room hands out what it imports
+
 from __future__ import annotations
 
 from .budgets import BUDGETED, NORMS, Eps, distance_text, norm_facts, parse_eps_list
@@ -13,35 +16,3 @@ from .models import DataSpec, ModelSpec, Params, canonical, params
 from .perturbations import CLEAN, AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
 from .ranges import SEVERITIES, decimal_text, parse_difficulties, parse_numbers, parse_severities
 from .repeats import DRAWS, PROTOCOLS, Repeats
-
-__all__ = [
-    "BUDGETED",
-    "CLEAN",
-    "DEFAULT_STORE",
-    "DRAWS",
-    "NORMS",
-    "PROTOCOLS",
-    "SEVERITIES",
-    "AttackSpec",
-    "Cell",
-    "CorruptionSpec",
-    "DataSpec",
-    "Eps",
-    "LambdaSpec",
-    "ModelSpec",
-    "Params",
-    "Perturbation",
-    "Repeats",
-    "SequenceSpec",
-    "canonical",
-    "decimal_text",
-    "distance_text",
-    "norm_facts",
-    "params",
-    "parse_difficulties",
-    "parse_eps_list",
-    "parse_lambdas",
-    "parse_numbers",
-    "parse_policy",
-    "parse_severities",
-]

@@ -30,8 +30,7 @@ _PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
 def kind_of(source: str) -> str:
     """What a source is: run, checkpoint, exported, zoo, callable, torchvision, timm, robustbench or hub.
 
-    Raises:
-        InputError: none of them; the message names the nearest model of the zoo.
+    An InputError names the nearest model of the zoo.
     """
     name = source.partition("?")[0]
     prefix, colon, rest = name.partition(":")
