@@ -90,18 +90,10 @@ def sample(
     """The draws of some images, one row an image: what `corrupt` draws, or the layout to inject others in.
 
     Args:
-        seed: any integer.
-        sample_ids: (n,) integers >= 0.
-        name: a corruption.
-        severity: 1 to 5.
-        size: height and width of the images.
-        level, table: see `corrupt`.
+        size: height and width of the images; other arguments and the errors are those of `corrupt`.
 
     Returns:
         Named arrays of n rows; none for a corruption that draws nothing.
-
-    Raises:
-        InputError: see `corrupt`.
     """
     check_size(*size)
     values = setting(name, severity, level, table or table_for(*size)[0])
@@ -120,14 +112,7 @@ def apply(
     """Corrupt images with given draws; `corrupt` is `sample` and then this, chunk by chunk.
 
     Args:
-        images: (n, h, w, 3) uint8, NumPy or torch.
-        name: a corruption.
-        severity: 1 to 5.
-        draws: as `sample` returns them.
-        level, table: see `corrupt`.
-
-    Raises:
-        InputError: see `corrupt`.
+        draws: as `sample` returns them; other arguments and the errors are those of `corrupt`.
     """
     values = setting(name, severity, level, table or table_for(*checked_images(images))[0])
     return like(images, _apply(images, name, values, draws))

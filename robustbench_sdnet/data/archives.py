@@ -44,39 +44,32 @@ class Archive:
         return PurePosixPath(self.url).name
 
 
-def _pictures(part: str, md5: str, size: int) -> Archive:
-    """A part of ImageNet-C."""
-    return Archive(f"{_ZENODO}2235448/files/{part}.tar", md5, size, pictures=True)
+def _cifar(name: str, md5: str, size: int) -> Archive:
+    return Archive(f"https://www.cs.toronto.edu/~kriz/{name}-python.tar.gz", md5, size)
 
 
-_KRIZHEVSKY, _ZENODO = "https://www.cs.toronto.edu/~kriz/", "https://zenodo.org/records/"
+def _zenodo(record: int, name: str, md5: str, size: int | None = None) -> Archive:
+    url = f"https://zenodo.org/records/{record}/files/{name}.tar"
+    return Archive(url, md5, size, pictures=not name.startswith("CIFAR"))
+
+
 ARCHIVES: Mapping[str, Archive] = MappingProxyType(
     {
-        "cifar10": Archive(
-            f"{_KRIZHEVSKY}cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170_498_071
+        "cifar10": _cifar("cifar-10", "c58f30108f718f92721af3b95e74349a", 170_498_071),
+        "cifar100": _cifar("cifar-100", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),
+        "cifar10c": _zenodo(2535967, "CIFAR-10-C", "56bf5dcef84df0e2308c6dcbcbbd8499", 2_918_471_680),
+        "cifar100c": _zenodo(3555552, "CIFAR-100-C", "11f0ed0f1191edbf9fa23466ae6021d3"),
+        "noise": _zenodo(2235448, "noise", "e80562d7f6c3f8834afb1ecf27252745", 22_565_673_785),
+        "blur": _zenodo(2235448, "blur", "2d8e81fdd8e07fef67b9334fa635e45c", 7_112_704_951),
+        "weather": _zenodo(2235448, "weather", "33ffea4db4d93fe4a428c40a6ce0c25d", 12_797_438_995),
+        "digital": _zenodo(2235448, "digital", "89157860d7b10d5797849337ca2e5c03", 7_757_510_705),
+        "extra": _zenodo(2235448, "extra", "d492dfba5fc162d8ec2c3cd8ee672984", 15_789_490_144),
+        "tinyimagenetc": _zenodo(
+            8206060, "Tiny-ImageNet-C", "f9c9a9dbdc11469f0b850190f7ad8be1", 1_794_775_040
         ),
-        "cifar100": Archive(
-            f"{_KRIZHEVSKY}cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437
-        ),
-        "cifar10c": Archive(
-            f"{_ZENODO}2535967/files/CIFAR-10-C.tar", "56bf5dcef84df0e2308c6dcbcbbd8499", 2_918_471_680
-        ),
-        "cifar100c": Archive(f"{_ZENODO}3555552/files/CIFAR-100-C.tar", "11f0ed0f1191edbf9fa23466ae6021d3"),
-        "noise": _pictures("noise", "e80562d7f6c3f8834afb1ecf27252745", 22_565_673_785),
-        "blur": _pictures("blur", "2d8e81fdd8e07fef67b9334fa635e45c", 7_112_704_951),
-        "weather": _pictures("weather", "33ffea4db4d93fe4a428c40a6ce0c25d", 12_797_438_995),
-        "digital": _pictures("digital", "89157860d7b10d5797849337ca2e5c03", 7_757_510_705),
-        "extra": _pictures("extra", "d492dfba5fc162d8ec2c3cd8ee672984", 15_789_490_144),
-        "tinyimagenetc": Archive(
-            f"{_ZENODO}8206060/files/Tiny-ImageNet-C.tar",
-            *("f9c9a9dbdc11469f0b850190f7ad8be1", 1_794_775_040, True),
-        ),
-        "tinyimagenetc-extra": Archive(
-            f"{_ZENODO}8206060/files/Tiny-ImageNet-C-extra.tar",
-            *("0db0588d243cf403ef93449ec52b70eb", None, True),
-        ),
+        "tinyimagenetc-extra": _zenodo(8206060, "Tiny-ImageNet-C-extra", "0db0588d243cf403ef93449ec52b70eb"),
         "imagenetcbar": Archive(
-            "https://dl.fbaipublicfiles.com/inc_bar/imagenet_c_bar.tar.gz", None, None, True
+            "https://dl.fbaipublicfiles.com/inc_bar/imagenet_c_bar.tar.gz", md5=None, pictures=True
         ),
     }
 )
@@ -122,12 +115,7 @@ def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, tot
 
 def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, total: None) -> list[str]:
     """Fetch an archive and unpack its .npy files into a folder by their last names, or its pictures by their last four;
-    nothing is done twice.
-
-    Args:
-        entry: what to fetch.
-        folder: where they go; made where it is missing.
-        on_progress: told of bytes there and bytes in all.
+    nothing is done twice, and the folder is made where it is missing.
 
     Returns:
         The files, by name; of pictures the corruptions.
@@ -136,7 +124,6 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
         DataError: the download fails, or is not the published file.
         WriteError: the folder cannot be written.
     """
-
     target = folder / entry.file
     if not target.is_file():
         fetch(entry, target, on_progress)

@@ -111,11 +111,8 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
     """A checked data set from an image and a label array.
 
     Args:
-        name: the data set, as the user wrote it.
-        split: "train" or "test".
         images: must be (n, h, w, 3) uint8 with n > 0.
         labels: must be (n,) integers in [0, num_classes).
-        num_classes: of the data set.
         where: the file, for messages.
 
     Raises:

@@ -39,10 +39,6 @@ def _scale(text: str, what: str, most: int, word: str) -> tuple[int, ...]:
 def parse_numbers(text: str, what: str) -> tuple[Decimal, ...]:
     """Read a number, a comma list, or ranges `first:last:step` (both ends included), each value once, in order.
 
-    Args:
-        text: what the user wrote.
-        what: the option, for messages.
-
     Raises:
         InputError: not numbers, negative, a range that runs backwards, or more than `MAX_LAMBDAS` values.
     """

@@ -29,9 +29,6 @@ def import_run(
     """Import a checkpoint into a folder that every command takes as a model.
 
     Args:
-        checkpoint: the file.
-        arch: the architecture that wrote it.
-        data: the data set it was trained on.
         network: the keywords of `import_checkpoint`; `num_classes` and `input_size` are the data set's where None.
         accuracy: its stated clean accuracy.
         output: the folder; None: runs/DATA-ARCH-imported.

@@ -73,14 +73,9 @@ class Counted(nn.Module):
 
 
 def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
-    """Refuse what cannot run on a model and its images: the attack is made, and not run.
+    """Refuse, with an InputError, what cannot run on a model of so many classes and images (n, c, h, w).
 
-    Args:
-        classes: of the model.
-        images: (n, c, h, w), one or more.
-
-    Raises:
-        InputError: too few classes, too large images, or options that the library refuses.
+    The attack is made, and not run: options that the library refuses are found, too.
     """
     check_problem(spec.name, classes, images[0].numel())
     library, _, name = spec.name.partition(":")

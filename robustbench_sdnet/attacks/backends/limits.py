@@ -73,15 +73,7 @@ def check_options(name: str, options: Mapping[str, object]) -> None:
 
 
 def check_problem(name: str, classes: int, numbers: int) -> None:
-    """Refuse a model or images that the attack would fail on.
-
-    Args:
-        classes: of the model.
-        numbers: of an image: channels times height times width.
-
-    Raises:
-        InputError: too few classes, or too large images.
-    """
+    """Refuse, with an InputError, a model of too few classes, or images of too many numbers (c h w), for an attack."""
     known = limits(name)
     instead = f" ({known.instead})" if known.instead else ""
     if classes < known.classes:

@@ -13,13 +13,7 @@ from .distributed import lost_another
 
 
 def failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError:
-    """The error a user sees.
-
-    Args:
-        error: what torch raised.
-        folder: the run's; its last saved state is whole.
-        device: where the run was.
-    """
+    """The error a user sees for what torch raised; the last saved state in the run's folder is whole."""
     if lost_another(error):
         return TrainingError(
             "Another training process has gone. The last saved state is whole: go on with "

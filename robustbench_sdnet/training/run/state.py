@@ -21,9 +21,6 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write the state beside the old one, then put it in its place.
 
     At any moment at least one of the two files is complete, whenever the process is killed.
-
-    Raises:
-        WriteError: the folder cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)

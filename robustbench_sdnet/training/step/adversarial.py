@@ -36,8 +36,7 @@ def perturb(
         logits_of: forward pass in the run's precision, float logits.
         images: (n, 3, h, w) in [0, 1].
         labels: (n,).
-        ids: (n,) sample ids; with `step` they key the random start, so that it does not depend on the
-        sharding. options: the recipe. step: of the run.
+        ids: (n,) sample ids; with `step` they key the random start, so that it does not depend on the sharding.
     """
     draws = Draws.of(options.seed, f"training start {options.adversary}", ids)
     training = model.training

@@ -50,14 +50,7 @@ def _chain(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def apply(images: Tensor, operation: Tensor, size: Tensor, sign: Tensor) -> Tensor:
-    """One operation an image.
-
-    Args:
-        images: (n, 3, h, w) in [0, 1].
-        operation: (n,) index of the operation, -1 for none.
-        size: (n,) in [0, 1].
-        sign: (n,) -1 or 1, for the geometric ones.
-    """
+    """One operation an image, by its index, -1 for none; `size` in [0, 1], `sign` -1 or 1 for the geometric ones."""
     result = images
     for index, photometric in enumerate((_autocontrast, _equalize, _posterize, _solarize)):
         result = torch.where(_per_image(operation == index), photometric(images, size), result)

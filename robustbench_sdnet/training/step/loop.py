@@ -116,15 +116,11 @@ def fit(
     after_step: Callable[[], None],
     after_epoch: Callable[[dict[str, float]], None],
 ) -> None:
-    """Train to the last step.
+    """Train to the last step, from any; TrainingError where the loss is not finite.
 
     Args:
-        session: at any step.
         after_step: called with the step finished; may raise to stop.
         after_epoch: called with the epoch's record, which it may extend.
-
-    Raises:
-        TrainingError: the loss is not finite.
     """
     feed = session.feed
     if session.step and session.step % feed.steps == 0 and len(session.history) < session.step // feed.steps:

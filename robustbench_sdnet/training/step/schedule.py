@@ -10,14 +10,8 @@ from ..recipes.options import TrainOptions
 def learning_rate(options: TrainOptions, step: int, steps_total: int) -> float:
     """The learning rate of one step.
 
-    "cosine" falls from `lr` at the first step towards `lr_min` (Loshchilov and Hutter 2017, per iteration);
-    "one-cycle" rises linearly to `lr` over `warmup` of all steps, 30 % by default, and falls linearly to
-    zero.
-
-    Args:
-        options: the recipe.
-        step: 0 to steps_total - 1.
-        steps_total: of the whole run.
+    "cosine" falls from `lr` at step 0 towards `lr_min` (Loshchilov and Hutter 2017, per iteration); "one-cycle" rises
+    linearly to `lr` over `warmup` of all steps, 30 % by default, and falls linearly to zero.
     """
     progress = step / steps_total
     if options.schedule == "one-cycle":

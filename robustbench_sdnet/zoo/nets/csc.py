@@ -33,14 +33,7 @@ class SparseCoding(nn.Module):
     def __init__(
         self, weight_shape: tuple[int, ...], size: tuple[int, ...], operator: Dictionary, coding: Coding
     ) -> None:
-        """Make a layer with random atoms.
-
-        Args:
-            weight_shape: (d, n_dict * c, *kernel).
-            size: spatial size of the input, on which the step size is computed; other sizes can be coded too.
-            operator: A and A^T.
-            coding: the hyper-parameters.
-        """
+        """Make a layer with random atoms; its step size is computed on inputs of `size`, others can be coded too."""
         super().__init__()
         self.coding, self.operator = coding, operator
         self.weight = nn.Parameter(torch.empty(weight_shape))
@@ -131,12 +124,7 @@ class SparseCoding(nn.Module):
 
     @torch.no_grad()
     def refresh(self, tolerance: float = 1e-5, max_steps: int = 2000) -> None:
-        """Normalise the atoms in place and compute the step size from the weights alone.
-
-        Args:
-            tolerance: stop when ten more iterations raise L by less than this fraction.
-            max_steps: stop after about that many iterations in any case.
-        """
+        """Normalise the atoms in place and compute the step size from them, see `control.refresh_step_sizes`."""
         self.normalise()
         vector, last = seeded_unit_vector(tuple(self.power_vector.shape)).to(self.power_vector), 0.0
         for _ in range(max(max_steps // _ROUND, 1)):

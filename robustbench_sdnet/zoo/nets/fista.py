@@ -88,9 +88,7 @@ def power_iterations(
     """Power iteration on A A^T, which shares its largest eigenvalue with A^T A and has fewer entries.
 
     Args:
-        vector: (1, inputs, *size) of unit norm, where to start.
-        atoms: (d, inputs, *kernel).
-        operator: A and A^T.
+        vector: (1, inputs, *size) of unit norm, where to start; the rest as for `fista`.
         steps: how many, at least 1.
 
     Returns:

@@ -30,12 +30,7 @@ CLEARLY = 4.0  # how many times nearer another input must come to the BatchNorm 
 def named_errors(name: str, doing: str = "") -> Iterator[None]:
     """Run a model's code: what it prints goes to standard error, and what it raises becomes one line with its name.
 
-    Args:
-        name: the model, for messages.
-        doing: what it does, where that is not answering ("while it was loaded").
-
-    Raises:
-        ModelError: it raised anything, or asked the process to exit.
+    A ModelError, too, where it asks the process to exit; `doing` says what it does where that is not answering.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):
