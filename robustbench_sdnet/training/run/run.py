@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,7 @@ def train(
         output: the run's folder; None makes `runs/<data>-<arch>-<time>`, or finds the newest one to resume.
         resume: go on from the last state saved in the folder; processes that torchrun started again do so in any case.
         device: "auto", "cpu", "cuda", "cuda:1".
-        data_root, runs: folders of downloaded data, and of runs.
-        track: "wandb": curves go to Weights & Biases too.
+        data_root, runs, track: folders of downloaded data, and of runs; "wandb": curves go to Weights & Biases too.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:
@@ -55,7 +53,6 @@ def train(
         WriteError: the folder cannot be written, or another process is training there.
         TrainingError: the loss is not finite, the run was interrupted (its state is saved), or a process was lost.
     """
-    begun = time.monotonic()
     architecture(arch)
     datasets.check_name(data)
     check_tracker(track)
@@ -81,6 +78,6 @@ def train(
                 folders.write_plan(folder, data, arch, plan)
             distributed.wait_for_all()
             run.restore(state)
-            return run.finish(begun)
+            return run.finish()
         except RuntimeError as error:
             raise failure(error, folder, chosen) from error

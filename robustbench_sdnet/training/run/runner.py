@@ -52,7 +52,7 @@ class Run:
         self.rank, self.world, _ = distributed.world()
         self._on_event = on_event
         self._stop: Callable[[], str | None] = lambda: None
-        self._saved_at = time.monotonic()
+        self._begun = self._saved_at = time.monotonic()
         self.resumed_at = 0
         self.init = recipe.train.init
         self.session: Session
@@ -140,7 +140,7 @@ class Run:
         save_state(self.folder, state)
         self.tell("saved", step=session.step)
 
-    def finish(self, begun: float) -> TrainResult:
+    def finish(self) -> TrainResult:
         """Train what is left and write the checkpoints."""
         session = self.session
         left = session.steps_total - session.step
@@ -173,7 +173,7 @@ class Run:
             steps_total=session.steps_total,
             steps_run=session.steps_total - self.resumed_at,
             resumed_at_step=self.resumed_at,
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - self._begun,
         )
         self.tell("done", **result.to_dict())
         return result
