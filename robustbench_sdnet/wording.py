@@ -21,6 +21,11 @@ def visible(text: str, keep: str = "") -> str:
     )
 
 
+def brief(value: object) -> str:
+    """A value as tables print it: a number without needless digits, nothing for None."""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def shown(value: object) -> str:
     """What came from outside, as an error line quotes it: visible, and cut where it is long."""
     text = str(value)

@@ -25,10 +25,10 @@ def is_minimal(cell: Cell) -> bool:
     )
 
 
-def of_outcome(cell: Cell, outcome: Outcome) -> Distances | None:
-    """The sorted distances of a cell's answer; None where it seeks none, or none were stored."""
-    if not is_minimal(cell) or not len(outcome) or bool(np.isnan(outcome.distance).any()):
-        return None
+def of_outcome(cell: Cell, outcome: Outcome) -> Distances:
+    """The sorted distances of a cell's answer, (n,); empty where it seeks none, or none were stored."""
+    if not is_minimal(cell) or bool(np.isnan(outcome.distance).any()):
+        return np.empty(0)
     return np.sort(np.where(outcome.right, np.inf, outcome.distance).astype(np.float64))
 
 

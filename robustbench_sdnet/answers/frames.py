@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..wording import brief
 from .records import records as flat_records
 from .rows import data_name, lambda_value
 from .snapshot import Answered, Snapshot
@@ -111,14 +112,10 @@ def _named(answered: Answered) -> dict[str, Any]:
         "severity": getattr(spec, "severity", None),
         "norm": getattr(spec, "norm", None),
         "eps": eps and eps.text,
-        "lambda": _text(lambda_value(cell.lam)),
-        "lambda_attack": _text(lambda_value(cell.lam_attack)),
+        "lambda": cell.lam and brief(lambda_value(cell.lam)),
+        "lambda_attack": cell.lam_attack and brief(lambda_value(cell.lam_attack)),
         "cell": answered.id,
     }
-
-
-def _text(value: float | str | None) -> str | None:
-    return f"{value:g}" if isinstance(value, float) else value
 
 
 # Column -> the array of an outcome that it holds.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..planning.chains import is_stage, whole_name
 from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, SequenceSpec, decimal_text
+from ..wording import brief
 from .distances import is_minimal
 from .right import Right, worst
 from .rows import is_noise, lambda_value
@@ -31,9 +32,7 @@ class Subject:
     @property
     def name(self) -> str:
         """How readers tell it from others."""
-        lam = lambda_value(self.lam)
-        at = f"{lam:g}" if isinstance(lam, float) else lam
-        return self.model.name if at is None else f"{self.model.name} @ {at}"
+        return " @ ".join(filter(None, (self.model.name, brief(lambda_value(self.lam)))))
 
 
 @dataclass(frozen=True, slots=True)

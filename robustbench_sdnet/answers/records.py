@@ -5,7 +5,7 @@ Records hold no times, hosts or paths, so that two stores with equal answers giv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..specs import CorruptionSpec
@@ -22,13 +22,9 @@ FIELDS = (
     "model", "arch", "data", "kind", "perturbation", "severity", "norm", "eps", "lambda", "lambda_attack", "n",
     "accuracy", "low", "high", "source", "verdict", "passes_forward", "passes_backward", "cell",
 )  # fmt: skip
-DISTANCE_FIELDS = ("median_distance",)  # only in stores that hold a minimal-norm attack
-STABILITY_FIELDS = ("flip_probability", "top5_distance")  # only in stores that hold a sequence
-TABLE_FIELDS = (
-    "table",
-)  # only in stores that hold corruptions with parameters other than CIFAR's for 32x32 images
-STORED_FIELDS = ("stored_as",)  # only in stores that hold corrupted images that were stored as JPEG
-REPEATED_FIELDS = ("draws", "protocol")  # only in stores that hold answers of a randomised model
+DISTANCE_FIELDS = ("median_distance",)
+STABILITY_FIELDS = ("flip_probability", "top5_distance")
+REPEATED_FIELDS = ("draws", "protocol")
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions", "weights")
 
 
@@ -41,12 +37,8 @@ def records(
 ) -> list[Record]:
     """Every result as a record of `FIELDS`, in an order that depends on the answers alone.
 
-    Where a minimal-norm attack is among them, every record also has `DISTANCE_FIELDS`: the median distance in the
-    units of eps, None for everything else and where less than half of the images were broken. Where a corruption with
-    other parameters than CIFAR's at 32x32 is among them, every record has `TABLE_FIELDS`: the parameter set. Where a
-    sequence is among them, every record has `STABILITY_FIELDS`; a sequence's accuracy is the share of images that are
-    right on every frame. Where a randomised model is among them, every record has `REPEATED_FIELDS`: fresh draws
-    an image, and how they count.
+    Every record has the same fields, and those of `EXTRAS` only where some result needs them; `frames.records`
+    describes each.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
@@ -63,27 +55,9 @@ def records(
 def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:
     """Rows as records."""
     kept = list(found)
-    sought = any(row.distances is not None for row in kept)
-    named = any(_table(row) for row in kept)
-    stored = any(_stored(row) for row in kept)
-    followed = any(row.stability is not None for row in kept)
-    drawn = any(row.model.repeats for row in kept)
-    return [
-        {
-            **_record(row),
-            **(
-                {"median_distance": None if row.distances is None else quantile(row.distances)}
-                if sought
-                else {}
-            ),
-            **({"table": _table(row)} if named else {}),
-            **({"stored_as": _stored(row)} if stored else {}),
-            **(_stability(row) if followed else {}),
-            **(_repeats(row) if drawn else {}),
-            **(_cost(row) if with_cost else {}),
-        }
-        for row in kept
-    ]
+    parts = [_record, *(part for needed, part in EXTRAS if any(map(needed, kept)))]
+    parts += [_cost] if with_cost else []
+    return [{key: value for part in parts for key, value in part(row).items()} for row in kept]
 
 
 def _record(row: Row) -> Record:
@@ -119,6 +93,10 @@ def _stored(row: Row) -> str | None:
     return (row.perturbation.stored or None) if isinstance(row.perturbation, CorruptionSpec) else None
 
 
+def _distance(row: Row) -> Record:
+    return {"median_distance": quantile(row.distances) if len(row.distances) else None}
+
+
 def _stability(row: Row) -> Record:
     found = row.stability
     return {name: found and getattr(found, name).value for name in STABILITY_FIELDS}
@@ -137,3 +115,13 @@ def _cost(row: Row) -> Record:
     told = {"device": cost.devices, "precision": cost.precisions, "versions": cost.versions}
     single = {key: values[0] if len(values) == 1 else list(values) for key, values in told.items()}
     return {"seconds": cost.seconds, "memory_mib": cost.memory_mib, **single, "weights": row.model.weights}
+
+
+# What only some stores need: whether a row does, and the fields that all records then have.
+EXTRAS: tuple[tuple[Callable[[Row], object], Callable[[Row], Record]], ...] = (
+    (lambda row: len(row.distances), _distance),
+    (_table, lambda row: {"table": _table(row)}),
+    (_stored, lambda row: {"stored_as": _stored(row)}),
+    (lambda row: row.stability, _stability),
+    (lambda row: row.model.repeats, _repeats),
+)

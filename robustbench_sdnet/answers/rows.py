@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
@@ -31,7 +33,7 @@ class Row:
         verdict: trusted, untrusted or unchecked.
         findings: of the diagnostics that the verdict comes from.
         cells: ids of the cells it is made of; several for a worst case and an oracle.
-        distances: of a minimal-norm attack, (n,) sorted; None for everything else.
+        distances: of a minimal-norm attack, (n,) sorted; empty for everything else.
         stability: of a sequence, whose images are right where every frame is; None for everything else.
     """
 
@@ -48,7 +50,7 @@ class Row:
     cost: Cost
     cells: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
-    distances: Distances | None = None
+    distances: Distances = field(default_factory=lambda: np.empty(0))
     stability: Stability | None = None
 
     @property
@@ -219,7 +221,7 @@ def _worst_case(group: Sequence[Pair]) -> Row:
         n=len(found.ids),
         verdict=UNTRUSTED if doubted else UNCHECKED,
         findings=(),
-        distances=None,
+        distances=np.empty(0),
     )
 
 

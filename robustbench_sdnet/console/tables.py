@@ -8,6 +8,7 @@ from typing import Any
 
 from ..corruptions.sequences.members import MAIN
 from ..specs import distance_text, norm_facts
+from ..wording import brief
 
 Record = dict[str, Any]
 SCREEN = 60  # lines
@@ -71,7 +72,7 @@ def _named(worst: Sequence[Record]) -> str:
     if not worst:
         return ""
     row = worst[0]
-    lam = "" if row["lambda"] is None else f", lambda {_text(row['lambda'])}"
+    lam = "" if row["lambda"] is None else f", lambda {brief(row['lambda'])}"
     strength = f" at severity {row['severity']}" if row["severity"] else f" {_budget(row)}".rstrip()
     what = f"{row['perturbation']}{strength}, {row['model']}{lam}"
     more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
@@ -85,8 +86,8 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
             row["kind"].replace("_", " "),
             row["perturbation"],
             _budget(row),
-            _text(row["lambda"]),
-            _text(row["lambda_attack"]) if row["kind"] == "transfer" else "",
+            brief(row["lambda"]),
+            brief(row["lambda_attack"]) if row["kind"] == "transfer" else "",
             f"{MARK if row in worst else ''}{100 * row['accuracy']:.1f}",
             f"{100 * row['low']:.1f}-{100 * row['high']:.1f}",
             distance(row),
@@ -133,7 +134,7 @@ def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
 
 
 def _question(row: Record) -> tuple[str, str, int]:
-    return row["model"], _text(row["lambda"]), row["n"]
+    return row["model"], brief(row["lambda"]), row["n"]
 
 
 def _place(row: Record) -> tuple[str, str, int, str, int]:
@@ -171,7 +172,7 @@ def _percent(value: float | None) -> str:
 def _budget(row: Record) -> str:
     if row["eps"] is not None:
         return f"{row['eps']}" if norm_facts(row["norm"]).unit else f"{row['eps']} {row['norm']}"
-    return _text(row["severity"])
+    return brief(row["severity"])
 
 
 def distance(row: Record) -> str:
@@ -180,7 +181,3 @@ def distance(row: Record) -> str:
         return ""
     text = distance_text(row["median_distance"], row["norm"])
     return text if text == "-" else f"{text} {row['norm']}"
-
-
-def _text(value: object) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

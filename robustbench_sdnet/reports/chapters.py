@@ -135,7 +135,7 @@ def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
 def of_imagenet_c(results: Results, baseline: str | None, data: str, source: str | None = None) -> bool:
     """Whether AlexNet's errors are asked for where they are known: corruptions by ImageNet-C's own parameters."""
     asked = [r for r in results.of("corruption", data=data) if source in (None, r.source)]
-    specs = [r.row.perturbation for r in asked if isinstance(r.row.perturbation, CorruptionSpec)]
+    specs = [r.perturbation for r in asked if isinstance(r.perturbation, CorruptionSpec)]
     own = any(spec.table == "imagenet" and not spec.size for spec in specs)
     return baseline == "alexnet" and bool(specs) and (own or data.startswith("imagenetc:"))
 

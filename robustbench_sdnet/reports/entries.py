@@ -16,6 +16,7 @@ from ..reading.numbers import fraction, number
 from ..reading.structured import mapping, read_json
 from ..specs import AttackSpec, Perturbation
 from ..specs.lambdas import is_upper_bound
+from ..wording import brief
 
 LARGEST = 256 * 2**20  # bytes of a file of records
 ATTACKS = ("attack", "worst_case")
@@ -64,21 +65,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """One measured accuracy, out of a store or a file of records."""
+    """One measured accuracy, out of a store or a file of records, as an entry of its own."""
 
-    who: tuple[str, str, str, str, str]  # model, arch, data, lambda, hash
+    entry: Entry
     kind: str
     origin: str  # of a corruption at a severity, what a mean may be taken over; else empty
-    norm: str
-    eps: str
     is_autoattack: bool
-    by: str
-    accuracy: float
-    low: float
-    high: float
-    n: int
-    untrusted: bool
-    cell: str
 
 
 def entries_of(source: str) -> Iterator[Entry]:
@@ -98,25 +90,25 @@ def entries_of(source: str) -> Iterator[Entry]:
 
 def _of_rows(found: Iterable[Row]) -> Iterator[_Seen]:
     for row in found:
-        spec = row.perturbation
-        lam = lambda_value(row.lam)
-        text = "" if lam is None else f"{lam:g}" if isinstance(lam, float) else lam
-        low, high = row.interval
-        yield _Seen(
-            who=(row.model.name, row.model.arch, data_name(row.data), text, row.model.weights),
-            kind=row.kind,
-            origin="" if row.severity is None else row.source,
+        label, (low, high) = row.perturbation.label, row.interval
+        entry = Entry(
+            model=row.model.name,
+            arch=row.model.arch,
+            data=data_name(row.data),
+            lam=brief(lambda_value(row.lam)),
             norm=row.norm or "",
             eps=str(row.eps.fraction) if row.eps else "",
-            is_autoattack=_is_autoattack(spec),
-            by=f"worst case of {spec.label}" if row.kind == "worst_case" else spec.label,
             accuracy=row.accuracy,
             low=low,
             high=high,
             n=row.n,
+            by=f"worst case of {label}" if row.kind == "worst_case" else label,
             untrusted=row.verdict == UNTRUSTED,
+            hash=row.model.weights,
             cell=row.cell,
         )
+        origin = "" if row.severity is None else row.source
+        yield _Seen(entry=entry, kind=row.kind, origin=origin, is_autoattack=_is_autoattack(row.perturbation))
 
 
 def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
@@ -124,29 +116,24 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
     for position, item in enumerate(raw):
         record = mapping(item, f"record {position} of {where}")
         try:
-            chain, _, stage = str(record["perturbation"]).rpartition("/")
-            lam = record["lambda"]
-            yield _Seen(
-                who=(
-                    *(str(record[key]) for key in ("model", "arch", "data")),  # type: ignore[arg-type]
-                    "" if lam is None else f"{lam:g}" if isinstance(lam, int | float) else str(lam),
-                    str(record.get("weights", "")),
-                ),
-                kind=str(record["kind"]),
-                origin="" if record["severity"] is None else _origin(record),
+            eps = record["eps"]
+            known: dict[str, Any] = {key: str(record[key]) for key in ("model", "arch", "data", "cell")}
+            for key in ("accuracy", "low", "high"):
+                known[key] = number(record[key], f"{key} of {where}", 0, 1)
+            entry = Entry(
+                **known,
+                lam=brief(record["lambda"]),
                 norm=str(record["norm"] or ""),
-                eps=""
-                if record["eps"] is None
-                else str(fraction(str(record["eps"]), "eps must be a number")),
-                is_autoattack=_is_autoattack(AttackSpec(name=stage, eps=None, chain=chain)),
-                by=str(record["perturbation"]),
-                **{
-                    key: number(record[key], f"{key} of {where}", 0, 1) for key in ("accuracy", "low", "high")
-                },
+                eps="" if eps is None else str(fraction(str(eps), "eps must be a number")),
                 n=int(record["n"]),
+                by=str(record["perturbation"]),
                 untrusted=record["verdict"] == UNTRUSTED,
-                cell=str(record["cell"]),
+                hash=str(record.get("weights", "")),
             )
+            origin = "" if record["severity"] is None else _origin(record)
+            chain, _, stage = entry.by.rpartition("/")
+            whole = _is_autoattack(AttackSpec(name=stage, eps=None, chain=chain))
+            yield _Seen(entry=entry, kind=str(record["kind"]), origin=origin, is_autoattack=whole)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"Record {position} of {where} is no result record: {error}.") from None
 
@@ -162,7 +149,7 @@ def _mean_corruption(own: Sequence[_Seen]) -> float | None:
     if not origins:
         return None
     most = max(dict.fromkeys(origins), key=origins.count)
-    found = [one.accuracy for one in own if one.origin == most]
+    found = [one.entry.accuracy for one in own if one.origin == most]
     return sum(found) / len(found)
 
 
@@ -174,35 +161,17 @@ def _is_autoattack(spec: Perturbation) -> bool:
 def _measured(seen: Sequence[_Seen]) -> Iterator[Entry]:
     groups: dict[tuple[str, ...], list[_Seen]] = {}
     for one in seen:
-        if not is_upper_bound(one.who[3]):
-            groups.setdefault(one.who, []).append(one)
-    for (model, arch, data, lam, weights), own in groups.items():
-        clean = next((one.accuracy for one in own if one.kind == "clean"), None)
-        attacked = [one for one in own if one.kind in ATTACKS and one.eps]
-        for norm, eps in dict.fromkeys((one.norm, one.eps) for one in attacked):
-            here = [one for one in attacked if (one.norm, one.eps) == (norm, eps)]
-            largest = max(one.n for one in here)
-            best = min((one for one in here if one.n == largest), key=lambda one: one.accuracy)
-            whole = [one.accuracy for one in here if one.is_autoattack]
-            yield Entry(
-                model=model,
-                arch=arch,
-                data=data,
-                lam=lam,
-                norm=norm,
-                eps=eps,
-                accuracy=best.accuracy,
-                low=best.low,
-                high=best.high,
-                n=best.n,
-                by=best.by,
-                autoattack=min(whole, default=None),
-                clean=clean,
-                corruptions=_mean_corruption(own),
-                untrusted=best.untrusted,
-                hash=weights,
-                cell=best.cell,
-            )
+        who = one.entry
+        if not is_upper_bound(who.lam):
+            groups.setdefault((who.model, who.arch, who.data, who.lam, who.hash), []).append(one)
+    for own in groups.values():
+        clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
+        attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
+        for ball in dict.fromkeys((one.entry.norm, one.entry.eps) for one in attacked):
+            here = [one for one in attacked if (one.entry.norm, one.entry.eps) == ball]
+            best = max((one.entry for one in here), key=lambda entry: (entry.n or 0, -entry.accuracy))
+            whole = min((one.entry.accuracy for one in here if one.is_autoattack), default=None)
+            yield replace(best, autoattack=whole, clean=clean, corruptions=_mean_corruption(own))
 
 
 def _quoted(raw: Mapping[str, Any], where: str) -> Iterator[Entry]:

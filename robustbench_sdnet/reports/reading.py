@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from ..answers.rows import Row, data_name
 from ..planning.chains import chain_of, is_stage, whole_name
@@ -28,9 +28,9 @@ def read_results(rows: Iterable[Row]) -> Results:
     )
     found = [
         Result(
+            **{field.name: getattr(row, field.name) for field in fields(row)},
             subject=Subject(data_name(row.data) + on, row.model.name + model, shown_lambda(row.lam)),
             name=whole_name(row.perturbation) + setting,
-            row=row,
             passes=(row.cost.forwards, row.cost.backwards),
         )
         for row, model, on, setting in zip(kept, models, data, settings, strict=True)
@@ -62,7 +62,7 @@ def _numbered(results: Sequence[Result]) -> list[Result]:
             r.subject,
             r.kind,
             r.name,
-            r.row.perturbation.label,
+            r.perturbation.label,
             r.severity,
             r.norm,
             r.eps,
@@ -73,9 +73,7 @@ def _numbered(results: Sequence[Result]) -> list[Result]:
     ]
     counts = Counter(questions)
     return [
-        replace(result, name=f"{result.name} [cell {result.row.cell[:6]}]")
-        if counts[question] > 1
-        else result
+        replace(result, name=f"{result.name} [cell {result.cell[:6]}]") if counts[question] > 1 else result
         for result, question in zip(results, questions, strict=True)
     ]
 
@@ -85,7 +83,7 @@ def _with_chain_passes(results: Sequence[Result]) -> Iterable[Result]:
     for result in results:
         totals.setdefault(_chain(result), []).append(result.passes)
     for result in results:
-        if _chain(result) is not None and not is_stage(result.row.perturbation):
+        if _chain(result) is not None and not is_stage(result.perturbation):
             forwards, backwards = zip(*totals[_chain(result)], strict=True)
             result = replace(result, passes=(sum(forwards), sum(backwards)))
         yield result
@@ -93,5 +91,5 @@ def _with_chain_passes(results: Sequence[Result]) -> Iterable[Result]:
 
 def _chain(result: Result) -> Hashable | None:
     """What all stages of one chain on one subject share; None outside chains."""
-    chain = chain_of(result.row.perturbation)
+    chain = chain_of(result.perturbation)
     return (result.subject, result.kind, chain, result.norm, result.eps) if chain else None

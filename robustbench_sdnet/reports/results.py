@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..answers.rows import Row, eps_order, lambda_order, lambda_value
+from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
-from ..specs import SEVERITIES, Eps, LambdaSpec, decimal_text
+from ..specs import SEVERITIES, LambdaSpec, decimal_text
+from ..wording import brief
 from .numbers import Estimate
 
 __all__ = ["SEVERITIES", "eps_order", "lambda_order", "lambda_value"]
@@ -35,9 +34,9 @@ class Subject:
         return self.model if self.lam is None else f"{self.model} @ {lambda_text(self.lam)}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """One row under its names.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result(Row):
+    """A row under its names.
 
     Attributes:
         name: the perturbation, with what tells it from another of the same name; a chain's last stage by the chain's.
@@ -46,64 +45,18 @@ class Result:
 
     subject: Subject
     name: str
-    row: Row
     passes: tuple[int, int]
-
-    @property
-    def kind(self) -> str:
-        """As in the row."""
-        return self.row.kind
-
-    @property
-    def severity(self) -> int | None:
-        """Of a corruption that has one."""
-        return self.row.severity
-
-    @property
-    def norm(self) -> str | None:
-        """Of an attack or noise."""
-        return self.row.norm
-
-    @property
-    def eps(self) -> Eps | None:
-        """Of an attack or noise with a budget."""
-        return self.row.eps
-
-    @property
-    def lam_attack(self) -> Lambda:
-        """The lambda that the attack took its gradients at."""
-        return self.row.lam_attack
-
-    @property
-    def source(self) -> str:
-        """Where the images come from."""
-        return self.row.source
-
-    @property
-    def verdict(self) -> str:
-        """Whether to trust the accuracy."""
-        return self.row.verdict
-
-    @property
-    def distances(self) -> NDArray[np.float64]:
-        """Of a minimal-norm attack, (n,) sorted; empty for everything else."""
-        return np.empty(0) if self.row.distances is None else self.row.distances
 
     @property
     def estimate(self) -> Estimate:
         """The accuracy with its interval."""
-        return Estimate(
-            self.row.accuracy,
-            *self.row.interval,
-            self.row.n,
-            untrusted=self.row.verdict == "untrusted",
-            transfer=self.row.kind == "transfer",
-        )
+        untrusted, transfer = self.verdict == UNTRUSTED, self.kind == "transfer"
+        return Estimate(self.accuracy, *self.interval, self.n, untrusted, transfer)
 
     @property
     def is_stage(self) -> bool:
         """Whether this is a stage of a chain on the way to its result."""
-        return is_stage(self.row.perturbation)
+        return is_stage(self.perturbation)
 
     @property
     def budget(self) -> str:
@@ -168,7 +121,7 @@ class Results:
         return next((lam for lam in lambdas if self._is_trained(Subject(data, model, lam))), lambdas[0])
 
     def _is_trained(self, subject: Subject) -> bool:
-        trained = self._by_subject[subject][0].row.model.training_lambda
+        trained = self._by_subject[subject][0].model.training_lambda
         return trained is not None and subject.lam == LambdaSpec(decimal_text(trained))
 
     def main_subjects(self, data: str) -> tuple[Subject, ...]:
@@ -201,12 +154,8 @@ def shown_lambda(lam: Lambda) -> Lambda:
 
 def lambda_text(lam: Lambda) -> str:
     """A lambda as tables print it."""
-    value = lambda_value(lam)
-    if lam is None or value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"{value} (upper bound)" if lam.upper_bound else value
+    text = brief(lambda_value(lam)) or "-"
+    return f"{text} (upper bound)" if lam and lam.upper_bound else text
 
 
 def is_named(lam: Lambda) -> bool:

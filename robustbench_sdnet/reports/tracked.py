@@ -97,7 +97,7 @@ def _curves(results: Results) -> Iterator[Curve]:
     groups: dict[tuple[str, int, str], dict[float, float]] = {}
     for result in results.all:
         for axis, scale, position, fixed in _axes(result):
-            groups.setdefault((axis, scale, _name(result, fixed)), {})[position] = result.row.accuracy
+            groups.setdefault((axis, scale, _name(result, fixed)), {})[position] = result.accuracy
     for (axis, scale, name), points in groups.items():
         if len(points) > 1:
             yield Curve(axis, scale, name, tuple(sorted(points.items())))

@@ -156,7 +156,7 @@ def display_name(result: Result) -> str:
 
 def _stages(result: Result) -> tuple[str, bool, str]:
     """A chain's stages in a row, the whole chain after them."""
-    return chain_of(result.row.perturbation) or result.name, not result.is_stage, result.name
+    return chain_of(result.perturbation) or result.name, not result.is_stage, result.name
 
 
 def passes_text(result: Result) -> str:

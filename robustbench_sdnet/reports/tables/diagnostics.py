@@ -14,8 +14,8 @@ def diagnostics_table(results: Results, data: str) -> Table | None:
     """One row a finding, one for an attack without any; None where no attack was diagnosed."""
     rows: list[tuple[Item, ...]] = []
     for result in results.of("attack", data=data):
-        if result.row.findings:
-            rows += _findings(result, result.row.findings)
+        if result.findings:
+            rows += _findings(result, result.findings)
     if not rows:
         return None
     columns = ("model", "attack", "eps", "lambda", "verdict", "check", "value", "images", "finding")

@@ -77,7 +77,7 @@ def _relative(own: Steady, base: Steady | None, names: Sequence[str], what: str)
     """The mean of ratios in per cent; "-" where one of them is missing, on other images, or over 0."""
     ratios = []
     for name in names:
-        if not base or name not in own or name not in base or own[name].row.n != base[name].row.n:
+        if not base or name not in own or name not in base or own[name].n != base[name].n:
             return "-"
         other = getattr(_stability(base[name]), what).value
         if not other:
@@ -112,12 +112,12 @@ def flip_tables(found: Mapping[Subject, Steady]) -> list[Table]:
 
 
 def _spec(result: Result) -> SequenceSpec:
-    spec = result.row.perturbation
+    spec = result.perturbation
     assert isinstance(spec, SequenceSpec)  # narrows the type
     return spec
 
 
 def _stability(result: Result) -> Stability:
-    found = result.row.stability
+    found = result.stability
     assert found is not None  # narrows the type: every result of a sequence has it
     return found
