@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from ..answers.rows import eps_order, lambda_order, lambda_value
@@ -19,74 +21,10 @@ from .document import Code, Section
 from .results import distinct
 
 FOLDERS = ("cifar10c", "cifar100c", "imagenetc")  # data sets that are corrupted already
-# Key -> author, title, venue, year and number in arXiv, in the order in which a report lists them.
-WORKS: Mapping[str, tuple[str, str, str, str, str]] = MappingProxyType(
-    {
-        "sdnet": (
-            "Dai, Xili and others",
-            "Revisiting Sparse Convolutional Model for Visual Recognition",
-            "NeurIPS",
-            "2022",
-            "2210.12945",
-        ),
-        "corruptions": (
-            "Hendrycks, Dan and Dietterich, Thomas",
-            "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
-            "ICLR",
-            "2019",
-            "1903.12261",
-        ),
-        "fgsm": (
-            "Goodfellow, Ian J. and Shlens, Jonathon and Szegedy, Christian",
-            "Explaining and Harnessing Adversarial Examples",
-            "ICLR",
-            "2015",
-            "1412.6572",
-        ),
-        "pgd": (
-            "Madry, Aleksander and others",
-            "Towards Deep Learning Models Resistant to Adversarial Attacks",
-            "ICLR",
-            "2018",
-            "1706.06083",
-        ),
-        "autoattack": (
-            "Croce, Francesco and Hein, Matthias",
-            "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks",
-            "ICML",
-            "2020",
-            "2003.01690",
-        ),
-        "fab": (
-            "Croce, Francesco and Hein, Matthias",
-            "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary Attack",
-            "ICML",
-            "2020",
-            "1907.02044",
-        ),
-        "square": (
-            "Andriushchenko, Maksym and others",
-            "Square Attack: a Query-efficient Black-box Adversarial Attack via Random Search",
-            "ECCV",
-            "2020",
-            "1912.00049",
-        ),
-        "torchattacks": (
-            "Kim, Hoki",
-            "Torchattacks: A PyTorch Repository for Adversarial Attacks",
-            "arXiv",
-            "2020",
-            "2010.01950",
-        ),
-        "foolbox": (
-            "Rauber, Jonas and Brendel, Wieland and Bethge, Matthias",
-            "Foolbox: A Python Toolbox to Benchmark the Robustness of Machine Learning Models",
-            "ICML Workshop",
-            "2017",
-            "1707.04131",
-        ),
-    }
-)
+# Key -> BibTeX, in the order in which a report lists them.
+_BIBLIOGRAPHY = Path(__file__).with_name("templates").joinpath("works.bib").read_text(encoding="ascii")
+_ENTRIES = re.findall(r"(@\w+{([a-z]+).*?\n})", _BIBLIOGRAPHY, re.DOTALL)
+WORKS: Mapping[str, str] = MappingProxyType({key: entry for entry, key in _ENTRIES})
 # The start of an attack's name -> the work that it comes from.
 _FROM = {"apgd": "autoattack", "fab": "fab", "square": "square", "pgd": "pgd", "fgsm": "fgsm"}
 
@@ -97,7 +35,7 @@ def citing(snapshot: Snapshot) -> Section:
         "To cite and to run again",
         (
             "What this report used:",
-            Code("\n".join(map(_bibtex, works_used(snapshot.answered)))),
+            Code("\n".join(WORKS[key] for key in works_used(snapshot.answered))),
             f"With robustbench-sdnet {VERSION} and the models and data named above, these commands ask the same again:",
             Code("\n".join(commands(snapshot))),
         ),
@@ -120,13 +58,6 @@ def works_used(answered: Iterable[Answered]) -> list[str]:
         )
         found |= {"autoattack"} if spec.chain else set()
     return [key for key in WORKS if key in found]
-
-
-def _bibtex(key: str) -> str:
-    author, title, venue, year, number = WORKS[key]
-    fields = {"author": author, "title": title, "booktitle": venue, "year": year, "note": f"arXiv:{number}"}
-    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-    return f"@inproceedings{{{key}{year},\n{lines}\n}}"
 
 
 def commands(snapshot: Snapshot) -> Iterator[str]:

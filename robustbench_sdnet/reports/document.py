@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..wording import counted
 from .numbers import Estimate, Missing
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Table:
         """The number of images of most estimates: said once, and beside those that differ from it."""
         counts = [item.n for row in self.rows for item in row if isinstance(item, Estimate)]
         return max(sorted(set(counts), reverse=True), key=counts.count) if counts else None
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """The notes, the usual number of images before them."""
+        return (*([f"n = {counted(self.usual_n, 'image')}."] if self.usual_n else []), *self.notes)
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,13 @@ class Document:
         return tuple(b for section in self.sections for b in section.blocks if isinstance(b, Figure))
 
 
+def plain(name: str) -> str:
+    """A name as a part of a file's."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
+
+
 def slug(name: str) -> str:
     """A name as a part of a figure's."""
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60]
+    short = plain(name)[:60]
     # Two names that differ must not share a file.
-    return plain if plain == name else f"{plain or 'unnamed'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return short if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

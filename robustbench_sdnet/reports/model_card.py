@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
 from ..answers.rows import rows
 from ..answers.snapshot import Snapshot
@@ -22,6 +23,7 @@ from .numbers import Estimate
 from .reading import read_results
 from .tables.overview import everything
 from .writers.markdown import escape, table_lines
+from .writers.templates import environment
 
 DATA = {
     "cifar10": "CIFAR-10",
@@ -29,46 +31,6 @@ DATA = {
     "imagenet": "ImageNet",
     "digits": "scikit-learn's digits",
 }
-PAGE = """\
-# {name}
-
-`{arch}` ({summary}), trained on {data}. Recipe: {recipe}.
-
-```python
-import robustbench_sdnet as rs
-
-model = rs.load_model("{name}")
-{call}
-```
-
-## Intended use
-
-Research on robustness, as a subject of corruptions and attacks and as a baseline{purpose}.
-Images are float32 (n, 3, h, w) in [0, 1]; normalisation is the first layer.
-
-## Results
-
-{results}
-
-## How it was evaluated
-
-Numbers from the index are stated by those who put the model there, with what they were measured under; the
-first command measures the clean one again. Numbers from a store are measured on these very weights, each with
-its 95 % Wilson interval; attacks took their gradients at the lambda that is named.
-
-    sdnet-bench zoo verify {name}
-    sdnet-bench attack autoattack --model {name}
-
-## Limits
-
-It knows the classes of its training data alone, and what it answers on other images means nothing. Accuracy
-under an attack is an upper bound of robust accuracy: a stronger attack may lower it. No claim is made for
-other corruptions, norms or budgets than those above. It is not meant for decisions about people or their safety.
-
-## Weights
-
-{weights}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +68,16 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     found += [] if snapshot is None else _measured(entry, card, snapshot)
     sparse = architecture(entry.arch).sparse != "none"
     head = yaml.safe_dump(_metadata(entry, found, sparse), sort_keys=False, allow_unicode=False, width=110)
-    page = PAGE.format(
-        name=escape(entry.name),
-        summary=architecture(entry.arch).summary,
-        arch=entry.arch,
-        data=escape(DATA.get(entry.data, entry.data)),
-        recipe=escape(entry.recipe),
-        call="with rs.use_lambda(model, 0.5):  # the sparsity weight at test time\n    logits = model(images)"
-        if sparse
-        else "logits = model(images)",
-        purpose=", and on what lambda does at test time" if sparse else "",
-        results="\n".join(table_lines(_results(found, entry.note))),
-        weights="\n".join(table_lines(_weights(entry, card))),
+    page = environment(escape, keep_trailing_newline=True).get_template("card.md")
+    return page.render(
+        entry=entry,
+        data=DATA.get(entry.data, entry.data),
+        summary=Markup(architecture(entry.arch).summary),
+        sparse=sparse,
+        metadata=Markup(head),
+        results=Markup("\n".join(table_lines(_results(found, entry.note)))),
+        weights=Markup("\n".join(table_lines(_weights(entry, card)))),
     )
-    return f"---\n{head}---\n\n{page}"
 
 
 def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Iterator[_Result]:

@@ -37,6 +37,16 @@ class Estimate:
         """The accuracy in per cent, without its sign."""
         return f"{100 * self.accuracy:.{self.decimals}f}"
 
+    @property
+    def text(self) -> str:
+        """The same as tables print it: transfer in parentheses, doubt in words."""
+        number = f"({self.percent})" if self.transfer else self.percent
+        return f"{number} untrusted" if self.untrusted else number
+
+    def count_beside(self, usual_n: int | None) -> str:
+        """What stands after the interval: the number of images, where it is not the table's usual one."""
+        return "" if self.n == usual_n else f" n={self.n:,}"
+
     def interval(self, dash: str = "-") -> str:
         """Both ends in per cent."""
         return f"{100 * self.low:.{self.decimals}f}{dash}{100 * self.high:.{self.decimals}f}"

@@ -17,7 +17,7 @@ def test_of_two_answers_to_one_question_the_stronger_stands() -> None:
     old, new = (attack("pgd", "8/255", right) for right in (20, 22))
     newer = replace(new.cell, perturbation=replace(new.cell.perturbation, version=2), precision="bfloat16")
     rows = [old, replace(new, id=newer.id, cell=newer), record(190)]
-    assert [(result.name, result.row.right) for result in results_of(rows).all] == [
+    assert [(result.name, result.right) for result in results_of(rows).all] == [
         ("clean", 190),
         ("pgd", 20),
     ]

@@ -80,7 +80,7 @@ def test_html_table() -> None:
 
 
 def test_latex_table() -> None:
-    text = "\n".join(latex.table_lines(NUMBERS))
+    text = latex.render(document(NUMBERS), no_pictures)
     assert r"\begin{longtable}[l]{@{}lrr@{}}" in text
     assert r"a & 50.0 {\scriptsize 43.0--57.0} & -- \\" in text
     assert r"b & 25.0 untrusted {\scriptsize 17.0--34.0 n=100} & (10.0) {\scriptsize 6.6--14.9} \\" in text

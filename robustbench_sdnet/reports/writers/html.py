@@ -5,15 +5,15 @@ The page is a Jinja template with autoescape; what a user named is text and noth
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment
 from markupsafe import Markup, escape as escape_markup
 
-from ...wording import counted, visible
-from ..document import Code, Document, Figure, Item, Table
+from ...wording import visible
+from ..document import Document, Figure, Item, plain
 from ..numbers import Estimate, Missing
+from . import templates
 
 LONG_TEXT = 40
 
@@ -32,24 +32,8 @@ def render(document: Document, svg: Callable[[Figure], str]) -> str:
 
 def environment() -> Environment:
     """Templates of this package; every text is escaped."""
-    found = Environment(
-        loader=PackageLoader("robustbench_sdnet.reports"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: escape(value) if type(value) is str else value,
-    )
-    found.filters |= {
-        "cell": cell,
-        "images": lambda n: counted(n, "image"),
-        "file_name": file_name,
-        "verbatim": verbatim,
-    }
-    found.tests |= {
-        "table": lambda block: isinstance(block, Table),
-        "figure": lambda block: isinstance(block, Figure),
-        "code": lambda block: isinstance(block, Code),
-    }
+    found = templates.environment(escape)
+    found.filters |= {"cell": cell, "file_name": lambda text: plain(text)[:60], "verbatim": verbatim}
     return found
 
 
@@ -61,11 +45,6 @@ def escape(text: str) -> Markup:
 def verbatim(text: str) -> Markup:
     """Text that means itself, its lines kept."""
     return escape_markup(visible(text, keep="\n"))
-
-
-def file_name(text: str) -> str:
-    """A text as the name of a file."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "table"
 
 
 def cell(item: Item, left: bool, usual_n: int | None) -> Markup:
@@ -80,6 +59,7 @@ def cell(item: Item, left: bool, usual_n: int | None) -> Markup:
     number = f"({item.percent})" if item.transfer else item.percent
     kind = ' class="untrusted"' if item.untrusted else ' class="transfer"' if item.transfer else ""
     mark = '<span class="mark">untrusted</span>' if item.untrusted else ""
-    other = f" n={item.n:,}" if item.n != usual_n else ""
     # Numbers alone, which need no escape: this runs once for every cell of every table.
-    return Markup(f"<td{kind}>{number}{mark}<small>{item.interval('-')}{other}</small></td>")
+    return Markup(
+        f"<td{kind}>{number}{mark}<small>{item.interval()}{item.count_beside(usual_n)}</small></td>"
+    )

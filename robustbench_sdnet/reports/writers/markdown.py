@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tabulate import tabulate
 
-from ...wording import counted, visible
+from ...wording import visible
 from ..document import Code, Document, Figure, Item, Section, Table
 from ..numbers import Estimate, Missing
 
@@ -65,37 +65,22 @@ def table_lines(table: Table) -> Iterator[str]:
     sides = ["left" if column in table.left else "right" for column in range(len(table.columns))]
     heads = list(map(escape, table.columns))
     yield from tabulate(rows, heads, tablefmt="pipe", colalign=sides, disable_numparse=True).splitlines()
-    notes = [f"n = {counted(table.usual_n, 'image')}."] if table.usual_n else []
-    notes += table.notes
-    if notes:
+    if table.footnotes:
         yield ""
-    for note in notes:
+    for note in table.footnotes:
         yield from textwrap.wrap(f"- {escape(note)}", WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
 def _rows(items: tuple[Item, ...], table: Table) -> Iterator[list[str]]:
-    if not table.stacked:
-        yield [_beside(item, table.usual_n) for item in items]
-        return
-    yield [_number(item) if isinstance(item, Estimate) else _beside(item, None) for item in items]
-    below = [_below(item, table.usual_n) for item in items]
-    if any(below):
-        yield below
+    """A line of a table; where intervals stand under their numbers, two."""
+    yield [_text(item, table) for item in items]
+    if table.stacked and any(isinstance(item, Estimate) for item in items):
+        n = table.usual_n
+        yield [i.interval() + i.count_beside(n) if isinstance(i, Estimate) else "" for i in items]
 
 
-def _beside(item: Item, usual_n: int | None) -> str:
-    if isinstance(item, Estimate):
-        other = f" n={item.n:,}" if item.n != usual_n else ""
-        return f"{_number(item)} [{item.interval(', ')}]{other}"
-    return "-" if isinstance(item, Missing) else escape(str(item))
-
-
-def _number(item: Estimate) -> str:
-    number = f"({item.percent})" if item.transfer else item.percent
-    return f"{number} untrusted" if item.untrusted else number
-
-
-def _below(item: Item, usual_n: int | None) -> str:
+def _text(item: Item, table: Table) -> str:
     if not isinstance(item, Estimate):
-        return ""
-    return item.interval() + (f" n={item.n:,}" if item.n != usual_n else "")
+        return "-" if isinstance(item, Missing) else escape(str(item))
+    beside = f" [{item.interval(', ')}]{item.count_beside(table.usual_n)}"
+    return item.text if table.stacked else item.text + beside
