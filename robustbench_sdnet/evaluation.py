@@ -188,7 +188,7 @@ def run_study(
     from .answers.snapshot import Snapshot
     from .diagnostics.of_study import Watching, answer_study
     from .reports import pages
-    from .reports.conclusion import sentences
+    from .reports.conclusion import evidences, sentences
     from .reports.tables.published import sentences as claimed
 
     cells, failed = answer_study(
@@ -203,9 +203,12 @@ def run_study(
         for one in comparisons(snapshot)
         if {one.a.model, one.b.model} <= models and one.asked.content in data
     ]
-    missed = [one for one in rivals(snapshot) if one.model in models and one.content in data]
+    missed = [one for one in rivals(snapshot) if one.subject.model in models and one.asked.content in data]
     beside = published(own)
-    said = [*sentences(found, compared, missed), *(("published", text) for text in claimed(beside.claims))]
+    said = [
+        *sentences(evidences(found, compared, missed)),
+        *(("published", text) for text in claimed(beside.claims)),
+    ]
     folder = snapshot.folder if output is True else output
     return Study(
         flat(found),

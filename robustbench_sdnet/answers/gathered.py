@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..planning.chains import is_stage, whole_name
-from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, SequenceSpec, decimal_text
+from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, SequenceSpec
 from ..wording import brief
 from .distances import is_minimal
 from .right import Right, worst
@@ -26,8 +26,7 @@ class Subject:
     @property
     def is_default(self) -> bool:
         """Whether the lambda is the one that the model was trained at; a model without any is at its default."""
-        trained = self.model.training_lambda
-        return self.lam == (None if trained is None else LambdaSpec(decimal_text(trained)))
+        return self.lam == self.model.default_lambda
 
     @property
     def name(self) -> str:
@@ -54,6 +53,11 @@ class Question:
     eps: Eps | None = None
     source: str = "generated"
     is_noise: bool = False
+
+    @property
+    def ball(self) -> str:
+        """Norm and eps in words."""
+        return f"{self.norm} {self.eps}"
 
 
 Answers = Mapping[Question, Mapping[Subject, Right]]

@@ -25,11 +25,8 @@ from .snapshot import Snapshot
 
 SOURCE = "Dai et al. 2022 (arXiv:2210.12945) on CIFAR-10-C, mean of five severities, as quoted by later work"
 NOISES = ("gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise")
-OTHERS = (
-    "cifar100",
-    "cifar10.1",
-    "cifar10.2",
-)  # names that hold CIFAR-10's, of sets whose images are not its
+# Names that hold CIFAR-10's, of sets whose images are not its.
+OTHERS = ("cifar100", "cifar10.1", "cifar10.2")
 PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
 TRAINED = "0.1"
 _CLAIMED = MappingProxyType(
@@ -60,31 +57,13 @@ class Beside:
     high: float
     published: float | None
 
-    @property
-    def model(self) -> str:
-        """Its name."""
-        return self.subject.model.name
-
-    @property
-    def lam(self) -> float | str | None:
-        """Lambda as records hold it."""
-        return lambda_value(self.subject.lam)
-
-    @property
-    def upper_bound(self) -> bool:
-        """Whether lambda was chosen on test labels."""
-        return self.subject.lam is not None and self.subject.lam.upper_bound
-
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
-        source = SOURCE if self.published is not None else ""
-        return {**{key: getattr(self, key) for key in _FIELDS}, "source": source}
-
-
-_FIELDS = (
-    *("model", "data", "noise", "lam", "n", "accuracy", "low", "high"),
-    *("published", "upper_bound"),
-)
+        model, lam = self.subject.model.name, self.subject.lam
+        told = {"model": model, "data": self.data, "noise": self.noise, "lam": lambda_value(lam)}
+        told |= {key: getattr(self, key) for key in ("n", "accuracy", "low", "high", "published")}
+        told["upper_bound"] = lam is not None and lam.upper_bound  # lambda was chosen on test labels
+        return {**told, "source": SOURCE if self.published is not None else ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

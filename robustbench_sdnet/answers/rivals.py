@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..specs import AttackSpec, Cell, Eps, LambdaSpec, ModelSpec
+from ..specs import AttackSpec, Cell
 from ..statistics import exceeds_rare_rate
 from .gathered import Question, Subject, ball, right_of
 from .right import Right, shared, worst
@@ -24,12 +24,8 @@ class Rival:
         broken: of those left, wrong under the rival.
     """
 
-    data: str
-    content: str
-    model: ModelSpec
-    lam: LambdaSpec | None
-    norm: str
-    eps: Eps
+    asked: Question
+    subject: Subject
     n: int
     left: int
     name: str
@@ -43,11 +39,11 @@ class Rival:
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
         return {
-            "data": self.data,
-            "model": self.model.name,
-            "lambda": lambda_value(self.lam),
-            "norm": self.norm,
-            "eps": self.eps.text,
+            "data": self.asked.data,
+            "model": self.subject.model.name,
+            "lambda": lambda_value(self.subject.lam),
+            "norm": self.asked.norm,
+            "eps": self.asked.eps and self.asked.eps.text,
             "n": self.n,
             "left": self.left,
             "rival": self.name,
@@ -83,21 +79,10 @@ def _role(cell: Cell, spec: AttackSpec) -> str:
 def _rival(asked: Question, subject: Subject, direct: Right, name: str, rival: Right) -> Rival:
     ids = shared((direct, rival))
     left = direct.at(ids)
-    assert asked.norm is not None  # narrows the types: a ball has both
-    assert asked.eps is not None
-    return Rival(
-        data=asked.data,
-        content=asked.content,
-        model=subject.model,
-        lam=subject.lam,
-        norm=asked.norm,
-        eps=asked.eps,
-        n=len(ids),
-        left=int(left.sum()),
-        name=name,
-        broken=int((left & ~rival.at(ids)).sum()),
-    )
+    broken = int((left & ~rival.at(ids)).sum())
+    return Rival(asked=asked, subject=subject, n=len(ids), left=int(left.sum()), name=name, broken=broken)
 
 
 def _order(rival: Rival) -> tuple[str, ...]:
-    return rival.data, rival.model.name, rival.eps.text, str(lambda_value(rival.lam)), rival.name
+    told = rival.record()
+    return told["data"], told["model"], told["eps"], str(told["lambda"]), rival.name

@@ -91,8 +91,8 @@ class Row:
 
 def rows(store: Snapshot) -> tuple[Row, ...]:
     """Every answered question, worst cases and oracles beside, in an order that depends on the answers alone."""
-    lines = _Lineage({answered.id: answered for answered in store.answered})
-    found = _strongest([(answered, _row(answered, *lines.signs(answered.id))) for answered in store.exact])
+    by_id = {answered.id: answered for answered in store.answered}
+    found = _strongest((answered, _row(answered, *_signs(answered.id, by_id))) for answered in store.exact)
     made = [*_worst_cases(found), *_oracles(row for _, row in found)]
     return tuple(sorted([*(row for _, row in found), *made], key=_order))
 
@@ -130,22 +130,17 @@ def data_name(data: DataSpec) -> str:
     return data.name if data.split == "test" else f"{data.name} ({data.split})"
 
 
-@dataclass(frozen=True)
-class _Lineage:
-    """Answers with those that they go on from: a chain's number is all its stages'."""
-
-    by_id: Mapping[str, Answered]
-
-    def signs(self, cell_id: str) -> tuple[int, int]:
-        """First gradients of all of them, and those that were zero or not finite."""
-        lineage: dict[str, Cost] = {}
-        waiting = [cell_id]
-        while waiting:
-            here = waiting.pop()
-            if here in self.by_id and here not in lineage:
-                lineage[here] = self.by_id[here].cost
-                waiting += self.by_id[here].cell.parents
-        return sum(cost.gradients for cost in lineage.values()), sum(cost.silent for cost in lineage.values())
+def _signs(cell_id: str, by_id: Mapping[str, Answered]) -> tuple[int, int]:
+    """First gradients of an answer and those it goes on from (a chain's number is all its stages'), and of these the
+    zero or not finite ones."""
+    lineage: dict[str, Cost] = {}
+    waiting = [cell_id]
+    while waiting:
+        here = waiting.pop()
+        if here in by_id and here not in lineage:
+            lineage[here] = by_id[here].cost
+            waiting += by_id[here].cell.parents
+    return sum(cost.gradients for cost in lineage.values()), sum(cost.silent for cost in lineage.values())
 
 
 def _row(answered: Answered, gradients: int, silent: int) -> Row:
@@ -229,27 +224,18 @@ def _oracles(found: Iterable[Row]) -> list[Row]:
     """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
 
     def asked(row: Row) -> Hashable:
-        scope = row.lam and row.lam.scope
-        return (
-            _identity(row.model),
-            row.model.name,
-            row.data.content,
-            data_name(row.data),
-            row.perturbation,
-            row.n,
-            scope,
-        )
+        who = _identity(row.model), row.model.name, row.data.content, data_name(row.data)
+        return *who, row.perturbation, row.n, row.lam and row.lam.scope
 
     swept = [row for row in found if row.kind == "corruption" and row.lam and row.lam.fixed is not None]
     return [_oracle(group) for group in _groups(swept, asked) if len(group) >= ORACLE_CHOICES]
 
 
 def _oracle(group: Sequence[Row]) -> Row:
-    best = max(group, key=lambda row: (row.accuracy, -_number(row.lam)))
+    best = max(group, key=lambda row: (row.accuracy, -lambda_order(row.lam)[1]))
     others = [row for row in group if row is not best]
-    return replace(
-        _together([best, *others]), lam=LambdaSpec("oracle", best.lam.scope if best.lam else "stem")
-    )
+    lam = LambdaSpec("oracle", best.lam.scope if best.lam else "stem")
+    return replace(_together([best, *others]), lam=lam)
 
 
 def _together(group: Sequence[Row]) -> Row:
@@ -269,10 +255,6 @@ def _groups(items: Iterable[Any], key: Callable[[Any], Hashable]) -> list[list[A
 @lru_cache(maxsize=1024)
 def _identity(model: ModelSpec) -> str:
     return model.key
-
-
-def _number(lam: LambdaSpec | None) -> float:
-    return math.inf if lam is None or lam.fixed is None else lam.fixed
 
 
 def _order(row: Row) -> tuple[Any, ...]:

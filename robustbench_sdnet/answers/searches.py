@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ..planning.chains import chain_of
 from ..specs import AttackSpec, Eps, LambdaSpec
 from .distances import is_minimal
+from .gathered import right_of
+from .right import shared
 from .snapshot import Answered, Snapshot
 
 Numbers = NDArray[np.float64]
@@ -72,9 +74,7 @@ def _question(answered: Answered) -> object:
 
 
 def _optimalities(group: list[Answered]) -> Iterator[Optimality]:
-    ids = group[0].outcome.ids
-    for answered in group[1:]:
-        ids = np.intersect1d(ids, answered.outcome.ids)
+    ids = shared(right_of(answered) for answered in group)
     found = []
     for answered in group:
         outcome = answered.outcome

@@ -138,7 +138,8 @@ def visualize(
 
     from ..inside.look import look
     from ..inside.subject import Wanted
-    from ..reports.pictures import slug, tables, write
+    from ..reports.document import plain
+    from ..reports.pictures import tables, write
 
     wanted = Wanted(
         depths=depths or (),
@@ -151,7 +152,7 @@ def visualize(
     )
     said = (lambda label: None) if as_json else (lambda label: say(f"visualize: {label}", err=True))
     album, pictures = look(replace(setting, models=models), wanted, said)
-    paths = write(album, pictures, output or PICTURES / slug("-".join(album.models)))
+    paths = write(album, pictures, output or PICTURES / plain("-".join(album.models)))
     for doubt in album.doubts:
         warn(doubt)
     if as_json:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..errors import InputError
-from ..reports.pictures import Number, Page, slug
+from ..reports.document import plain
+from ..reports.pictures import Number, Page
 from . import drawing
 from .inversion import dictionary
 from .measures import active, inverted
@@ -46,7 +47,7 @@ def _pixels(images: Tensor) -> drawing.Pixels:
 
 def _page(subject: Subject, kind: str, title: str, reading: str, alt: str) -> Page:
     name = subject.name
-    return Page(name=f"{slug(name)}-{kind}", title=f"{name}: {title}", reading=reading, alt=f"{name}. {alt}")
+    return Page(name=f"{plain(name)}-{kind}", title=f"{name}: {title}", reading=reading, alt=f"{name}. {alt}")
 
 
 def _atoms(subject: Subject) -> Iterator[Drawn]:
@@ -124,7 +125,7 @@ def _film(subject: Subject) -> Iterator[Drawn]:
         yield (
             _page(
                 subject,
-                f"lambda-{slug(name)}",
+                f"lambda-{plain(name)}",
                 f"lambda film, {name}",
                 "What the stem keeps of the image at each lambda, and the residual that it throws away, around grey. "
                 "Where a larger lambda throws away noise first, the residual looks like noise and the image stays; "

@@ -15,7 +15,6 @@ from ..specs import (
     LambdaSpec,
     ModelSpec,
     SequenceSpec,
-    decimal_text,
 )
 from .costs import Range, grid, missing, passes, shard_size
 from .curves import continues
@@ -147,10 +146,8 @@ def attack_cells(
 
 def model_lambdas(model: ModelSpec, lambdas: Lambdas) -> tuple[LambdaSpec | None, ...]:
     """The lambdas a model is asked at: those given, else its training lambda; None without CSC layers."""
-    if model.training_lambda is None:
-        return (None,)
-    chosen = lambdas(model) if callable(lambdas) else lambdas
-    return tuple(chosen) or (LambdaSpec(decimal_text(model.training_lambda)),)
+    chosen = () if not model.has_lambda else lambdas(model) if callable(lambdas) else lambdas
+    return tuple(chosen) or (model.default_lambda,)
 
 
 def tasks(

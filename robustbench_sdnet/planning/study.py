@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import unknown
-from ..specs import SEVERITIES, LambdaSpec, ModelSpec, decimal_text, parse_lambdas
+from ..specs import SEVERITIES, LambdaSpec, ModelSpec, parse_lambdas
 from ..specs.lambdas import PUBLISHED_LEVELS
 
 NOISES = "noise"
@@ -91,10 +91,6 @@ def lambdas(
     models: Sequence[ModelSpec], numbers: str, policies: str, scope: str = "stem"
 ) -> tuple[LambdaSpec, ...]:
     """The fixed numbers with every model's training lambda among them, in order, then the policies."""
-    trained = [
-        LambdaSpec(decimal_text(model.training_lambda))
-        for model in models
-        if model.training_lambda is not None
-    ]
+    trained = [model.default_lambda for model in models if model.default_lambda]
     fixed = dict.fromkeys([*trained, *parse_lambdas(numbers, scope)])
     return (*sorted(fixed, key=lambda lam: lam.fixed or 0.0), *parse_lambdas(policies, scope))

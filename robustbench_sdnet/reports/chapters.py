@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure as Drawing
 
 from ..answers.comparisons import Comparison
 from ..answers.searches import Convergence, Optimality
@@ -12,16 +13,14 @@ from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
 from ..wording import counted
 from .document import Figure, Section, Table, slug
-from .numbers import Estimate, Missing, Value
+from .numbers import Estimate, Missing
+from .plots import curves, heatmap, panels
 from .results import Results, distinct, lambda_text
 from .stability import stability
 from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas
 from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
 from .tables.searches import optimality_table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 Blocks = list[Table | Figure | str]
 FIGURES = 6  # models that get a figure of their own in a chapter
@@ -65,15 +64,10 @@ def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> 
     table = optimality_table(nearness)
     blocks: Blocks = [table] if table else []
     if courses:
-
-        def draw() -> Drawing:
-            from .plots import curves, panels
-
-            return curves.draw(panels.step_panels(courses))
-
         title = "Accuracy against the number of steps"
         names = ", ".join(distinct(course.attack for course in courses))
-        blocks.append(Figure("steps", title, f"{title}: {names}.", draw))
+        alt = f"{title}: {names}."
+        blocks.append(Figure("steps", title, alt, lambda: curves.draw(panels.step_panels(courses))))
     if blocks:
         yield Section("How good the attacks were", tuple(blocks), folded=True)
 
@@ -116,8 +110,6 @@ def _corruption_sections(
 
 def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
     """A panel a subject with a column a severity; of many subjects one panel, a column each."""
-    from .plots import heatmap
-
     group = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
     if len(grids) <= FIGURES:
         return heatmap.draw(grids, group)
@@ -148,12 +140,9 @@ def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
     strongest = corruptions.side_by_side(grids, lambda row: row.get(highest, missing), f"Severity {highest}")
     if len(levels) == 1:
         return strongest
-
-    def over_all(row: Mapping[int, Estimate]) -> Value:
-        return corruptions.over_severities(row, levels)
-
     title = f"Mean over {corruptions.levels_text(levels)}"
-    return [*corruptions.side_by_side(grids, over_all, title), *strongest]
+    means = corruptions.side_by_side(grids, lambda row: corruptions.over_severities(row, levels), title)
+    return [*means, *strongest]
 
 
 def _level_table(results: Results, data: str, source: str) -> Table | None:
@@ -167,12 +156,6 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
     if not pairs:
         return
     subjects = results.main_subjects(data)
-
-    def draw() -> Drawing:
-        from .plots import curves, panels
-
-        return curves.draw(panels.eps_panels(results, data), columns=2)
-
     blocks: Blocks = []
     tables = [
         attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
@@ -180,7 +163,15 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
     tables = [table for table in tables if table.rows]
     if any(r.eps or len(r.distances) for r in results.of("attack", data=data)):
         alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
-        blocks.append(Figure(f"attacks-{slug(data)}", "Accuracy against eps", alt, draw, tuple(tables)))
+        blocks.append(
+            Figure(
+                f"attacks-{slug(data)}",
+                "Accuracy against eps",
+                alt,
+                lambda: curves.draw(panels.eps_panels(results, data), columns=2),
+                tuple(tables),
+            )
+        )
     else:
         blocks += tables
     sought = distances.distance_table(results, data)
@@ -210,15 +201,17 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
     blocks += [lambdas.corruption_table(results, data, *one) for one in swept]
     tables = [table for model in results.models(data) for table in _attack_lambdas(results, data, model)]
     if tables:
-
-        def draw() -> Drawing:
-            from .plots import curves, panels
-
-            return curves.draw(panels.lambda_attack_panels(results, data), columns=2)
-
         alt = "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables."
         title = "Accuracy under attack against lambda"
-        blocks.append(Figure(f"lambda-attacks-{slug(data)}", title, alt, draw, tuple(tables)))
+        blocks.append(
+            Figure(
+                f"lambda-attacks-{slug(data)}",
+                title,
+                alt,
+                lambda: curves.draw(panels.lambda_attack_panels(results, data), columns=2),
+                tuple(tables),
+            )
+        )
     if blocks:
         yield Section(f"{prefix}Lambda at test time", tuple(blocks))
 
@@ -232,30 +225,18 @@ def _corruption_curves(results: Results, data: str, model: str, source: str) -> 
     grids = lambdas.lambda_grids(results, data, model, source)
     names = distinct(name for found in grids.values() for name in found)
     clean = {subject.lam: results.one("clean", subject=subject) for subject in grids}
-
-    def draw() -> Drawing:
-        from .plots import curves, panels
-
-        by_lambda = {subject.lam: found for subject, found in grids.items()}
-        return curves.draw(panels.lambda_corruption_panels(by_lambda, clean, names))
-
+    by_lambda = {subject.lam: found for subject, found in grids.items()}
     return Figure(
         f"lambda-{slug(data)}-{slug(model)}-{slug(source)}",
         f"{model}: accuracy under corruptions against lambda",
         f"Accuracy of {model} against lambda, one panel a corruption, one line a severity.",
-        draw,
+        lambda: curves.draw(panels.lambda_corruption_panels(by_lambda, clean, names)),
         tuple(lambdas.single_corruption_tables(results, data, model, source)),
     )
 
 
 def _mean_curves(results: Results, data: str, swept: Sequence[tuple[str, str]]) -> Figure:
     """One panel a model: of so many models nobody could read a panel for each corruption."""
-
-    def draw() -> Drawing:
-        from .plots import curves, panels
-
-        return curves.draw([panels.mean_panel(results, data, *one) for one in swept])
-
     title = "Mean accuracy over corruptions against lambda"
     alt = f"{title}: {', '.join(model for model, _ in swept)}. Its numbers are in the tables."
     tables = tuple(
@@ -263,4 +244,10 @@ def _mean_curves(results: Results, data: str, swept: Sequence[tuple[str, str]]) 
         for (model, source) in swept
         for table in lambdas.single_corruption_tables(results, data, model, source)
     )
-    return Figure(f"lambda-means-{slug(data)}", title, alt, draw, tables)
+    return Figure(
+        f"lambda-means-{slug(data)}",
+        title,
+        alt,
+        lambda: curves.draw([panels.mean_panel(results, data, *one) for one in swept]),
+        tables,
+    )

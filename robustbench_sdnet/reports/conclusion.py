@@ -43,19 +43,16 @@ class Evidence:
         return self.compared[0].b.lam
 
 
-def conclusion(
-    rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
-) -> Section | None:
-    """What it all comes to; None where no model was asked at several lambdas."""
-    paragraphs = tuple(paragraph for _, paragraph in sentences(rows, compared, rivals))
-    return Section("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED) if paragraphs else None
+def conclusion(known: Iterable[tuple[str, Evidence]]) -> Iterator[Section]:
+    """What it all comes to; nothing where no model was asked at several lambdas."""
+    paragraphs = tuple(paragraph for _, paragraph in sentences(known))
+    if paragraphs:
+        yield Section("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED)
 
 
-def sentences(
-    rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
-) -> Iterator[tuple[str, str]]:
+def sentences(known: Iterable[tuple[str, Evidence]]) -> Iterator[tuple[str, str]]:
     """Paragraphs with the question each answers: noise, adversary or masking."""
-    for start, evidence in evidences(rows, compared, rivals):
+    for start, evidence in known:
         yield "noise", f"{start}, noise: {noise(evidence)}"
         yield "adversary", f"{start}, an adversary who knows lambda: {adversary(evidence)}"
         yield "masking", f"{start}, transfer and masking: {masking(evidence)}"
@@ -78,7 +75,7 @@ def evidences(
             Evidence(
                 [row for row in rows if (row.data.content, row.model) == (content, model)],
                 [one for one in within if (one.asked.content, one.a.model) == (content, model)],
-                [rival for rival in rivals if (rival.content, rival.model) == (content, model)],
+                [one for one in rivals if (one.asked.content, one.subject.model) == (content, model)],
             ),
         )
 
@@ -201,7 +198,7 @@ def _missed(evidence: Evidence) -> Iterator[str]:
         if rival.suspicious:
             yield (
                 f"{names[rival.name]} breaks {rival.broken} of the {rival.left} images that the gradient "
-                f"attacks at lambda {lambda_text(rival.lam)} left ({rival.norm} {rival.eps}): those attacks "
+                f"attacks at lambda {lambda_text(rival.subject.lam)} left ({rival.asked.ball}): those attacks "
                 "are weaker than they should be, and the accuracy under them is too high."
             )
     square = [rival for rival in evidence.rivals if rival.name == "square"]
@@ -213,9 +210,9 @@ def _missed(evidence: Evidence) -> Iterator[str]:
 
 def _doubts(evidence: Evidence, norm: str | None, eps: Eps | None) -> set[Lambda]:
     """The lambdas at which a gradient attack was shown to be weak."""
-    doubted: list[Row | Rival] = [rival for rival in evidence.rivals if rival.suspicious]
-    doubted += [row for row in evidence.rows if row.verdict == UNTRUSTED]
-    return {one.lam for one in doubted if (one.norm, one.eps) == (norm, eps)}
+    beaten = [(one.asked.norm, one.asked.eps, one.subject.lam) for one in evidence.rivals if one.suspicious]
+    failed = [(row.norm, row.eps, row.lam) for row in evidence.rows if row.verdict == UNTRUSTED]
+    return {lam for *ball, lam in (*beaten, *failed) if ball == [norm, eps]}
 
 
 def _oracle(evidence: Evidence) -> float | None:

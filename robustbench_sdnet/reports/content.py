@@ -16,7 +16,7 @@ from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from . import chapters
 from .citing import citing
-from .conclusion import conclusion
+from .conclusion import conclusion, evidences
 from .document import Document, Figure, Section
 from .lead import lead
 from .pictures import inside
@@ -52,9 +52,8 @@ def build(
     results = read_results(found)
     if baseline is not None:
         _check_baseline(results, baseline)
-    missed = rivals(snapshot)
-    last = conclusion(found, compared, missed)
-    sections = [*([last] if last else []), *published_section(published(snapshot))]
+    known = list(evidences(found, compared, rivals(snapshot)))
+    sections = [*conclusion(known), *published_section(published(snapshot))]
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
         sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)
@@ -77,7 +76,7 @@ def build(
     return Document(
         "Robustness report",
         tuple(_with_unique_figures(sections)),
-        lead=tuple(lead(results, found, compared, missed)),
+        lead=tuple(lead(results, known)),
         everything=everything(results),
     )
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..answers.comparisons import Comparison
-from ..answers.rivals import Rival
-from ..answers.rows import Row
 from ..wording import counted
-from .conclusion import Evidence, answer, evidences, percent, points
+from .conclusion import Evidence, answer, percent, points
 from .numbers import Estimate
 from .results import Results, distinct, eps_order, lambda_text
 from .tables.overview import is_usual, overview
@@ -16,16 +14,13 @@ from .tables.overview import is_usual, overview
 NAMED = 3  # models that a sentence names
 
 
-def lead(
-    results: Results, rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
-) -> Iterator[str]:
+def lead(results: Results, known: Sequence[tuple[str, Evidence]]) -> Iterator[str]:
     """At most one sentence for each data set, one on noise and one on attacks."""
     for data in results.data:
         yield from _highest(results, data)
-    found = list(evidences(rows, compared, rivals))
-    yield from _helps("Under noise", [(name, _noise(evidence)) for name, evidence in found])
-    attacked = [(name, _worst(evidence)) for name, evidence in found]
-    balls = distinct(f"{one.asked.norm} {one.asked.eps}" for _, asked in attacked for one in asked)
+    yield from _helps("Under noise", [(name, _noise(evidence)) for name, evidence in known])
+    attacked = [(name, _worst(evidence)) for name, evidence in known]
+    balls = distinct(one.asked.ball for _, asked in attacked for one in asked)
     yield from _helps(f"Against an adversary who knows lambda ({', '.join(balls)})", attacked)
 
 

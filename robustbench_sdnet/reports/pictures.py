@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -76,11 +75,6 @@ class Album:
     doubts: tuple[str, ...] = ()
 
 
-def slug(name: str) -> str:
-    """A name as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "unnamed"
-
-
 def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
     """Write pictures (PNG by page), manifest and `index.html`, the last of the paths; WriteError where it cannot."""
     paths = [write_whole(folder / f"{name}.png", content) for name, content in pictures.items()]
@@ -104,9 +98,7 @@ def read(folder: Path) -> list[tuple[Path, Album]]:
 
 def inside(folder: Path, models: Container[str]) -> Iterator[Section]:
     """A chapter for every album that shows one of some models; InputError where there is none."""
-    found = [
-        (place, album) for place, album in read(folder) if any(model in models for model in album.models)
-    ]
+    found = [pair for pair in read(folder) if any(model in models for model in pair[1].models)]
     if not found:
         raise InputError(
             f"The pictures in {folder} show no model of this report. Run 'sdnet-bench visualize' on one."
@@ -120,23 +112,16 @@ def inside(folder: Path, models: Container[str]) -> Iterator[Section]:
 def _album(path: Path) -> Album:
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        pages = tuple(Page(**page) for page in raw["pages"])
-        if lost := [page.name for page in pages if not (path.parent / f"{page.name}.png").is_file()]:
-            raise InputError(f"{path.parent} lacks {lost[0]}.png. Run 'sdnet-bench visualize' again.")
-        numbers = tuple(Number(**number) for number in raw["numbers"])
-        return Album(
-            **{
-                **raw,
-                "models": tuple(raw["models"]),
-                "doubts": tuple(raw["doubts"]),
-                "pages": pages,
-                "numbers": numbers,
-            }
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
+        raw |= {name: tuple(raw[name]) for name in ("models", "doubts")}
+        raw["pages"] = tuple(Page(**page) for page in raw["pages"])
+        raw["numbers"] = tuple(Number(**number) for number in raw["numbers"])
+        album = Album(**raw)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"'{path}' is damaged. Run 'sdnet-bench visualize' again.") from None
+    for page in album.pages:
+        if not (path.parent / f"{page.name}.png").is_file():
+            raise InputError(f"{path.parent} lacks {page.name}.png. Run 'sdnet-bench visualize' again.")
+    return album
 
 
 def sections(album: Album, folder: Path, *, level: int = 2) -> Iterator[Section]:

@@ -10,7 +10,7 @@ from typing import Any
 from ..answers.rows import Row, eps_order, lambda_order, lambda_value
 from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
-from ..specs import SEVERITIES, LambdaSpec, decimal_text
+from ..specs import SEVERITIES, LambdaSpec
 from ..wording import brief
 from .numbers import Estimate
 
@@ -118,11 +118,8 @@ class Results:
     def main_lambda(self, data: str, model: str) -> Lambda:
         """The lambda that stands for a model where one must: the one it was trained at, or the first."""
         lambdas = self.lambdas(data, model)
-        return next((lam for lam in lambdas if self._is_trained(Subject(data, model, lam))), lambdas[0])
-
-    def _is_trained(self, subject: Subject) -> bool:
-        trained = self._by_subject[subject][0].model.training_lambda
-        return trained is not None and subject.lam == LambdaSpec(decimal_text(trained))
+        trained = self._by_subject[Subject(data, model, lambdas[0])][0].model.default_lambda
+        return trained if trained in lambdas else lambdas[0]
 
     def main_subjects(self, data: str) -> tuple[Subject, ...]:
         """Every model at its main lambda and at every policy that was run."""

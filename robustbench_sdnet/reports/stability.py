@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+
+from matplotlib.figure import Figure as Drawing
 
 from .document import Figure, Section, slug
+from .plots import dots
 from .results import Results
 from .tables import stability as tables
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 MANY = 8  # subjects in a figure
 
@@ -29,22 +29,19 @@ def stability(results: Results, data: str, *, baseline: str | None, prefix: str)
         found = {subject: own for subject, own in every.items() if subject in main or subject == base}
         harder = "" if difficulty == 1 else f" (difficulty {difficulty})"
         shown = {subject.label: own for subject, own in list(found.items())[:MANY]}
-
-        def draw(shown: Mapping[str, tables.Steady] = shown) -> Drawing:
-            from .plots import dots
-
-            shares = {
-                label: {name: tables.flips(result) for name, result in own.items()}
-                for label, own in shown.items()
-            }
-            return dots.draw(shares, "frames whose prediction flips, %")
-
         figure = Figure(
             f"stability-{slug(data)}-{difficulty}",
             "Predictions that flip along a sequence, %",
             f"Flip probability along each sequence: {', '.join(shown)}. Its numbers are in the tables.",
-            draw,
+            partial(_draw, shown),
             tuple(tables.flip_tables(found)),
         )
         title = f"{prefix}Prediction stability{harder}"
         yield Section(title, (tables.summary_table(found, base), figure))
+
+
+def _draw(shown: Mapping[str, tables.Steady]) -> Drawing:
+    shares = {
+        label: {name: tables.flips(result) for name, result in own.items()} for label, own in shown.items()
+    }
+    return dots.draw(shares, "frames whose prediction flips, %")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .lambdas import LambdaSpec
+from .ranges import decimal_text
 from .repeats import Repeats
 
 Params = tuple[tuple[str, Any], ...]
@@ -37,6 +39,11 @@ class ModelSpec:
     def has_lambda(self) -> bool:
         """Whether the model has CSC layers, and so a lambda to choose."""
         return self.training_lambda is not None
+
+    @property
+    def default_lambda(self) -> LambdaSpec | None:
+        """The lambda that the model was trained at; None without CSC layers."""
+        return None if self.training_lambda is None else LambdaSpec(decimal_text(self.training_lambda))
 
     @property
     def repeats(self) -> Repeats | None:

@@ -8,8 +8,7 @@ import pytest
 from robustbench_sdnet.answers.comparisons import Comparison, difference_interval
 from robustbench_sdnet.answers.gathered import EVERY, Question, Subject
 from robustbench_sdnet.answers.rivals import Rival
-from robustbench_sdnet.reports.conclusion import conclusion, sentences
-from robustbench_sdnet.reports.document import Section
+from robustbench_sdnet.reports.conclusion import conclusion, evidences, sentences
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
 from robustbench_sdnet.statistics import mcnemar
 
@@ -54,14 +53,12 @@ def record(lam, accuracy, lam_attack=None, findings=(), spec=None):
 
 
 def rival(name, lam, broken):
-    return Rival(
-        data="digits", content=DATA.content, model=SDNET, lam=lam_spec(lam), norm="linf", eps=EPS, n=1000, left=300,
-        name=name, broken=broken,
-    )  # fmt: skip
+    subject = Subject(SDNET, lam_spec(lam))
+    return Rival(asked=BALL, subject=subject, n=1000, left=300, name=name, broken=broken)
 
 
 def said(records, rows, rivals=()):
-    return dict(sentences(records, rows, rivals))
+    return dict(sentences(evidences(records, rows, rivals)))
 
 
 def test_a_significant_gain_under_noise_is_named_with_its_policy_and_points():
@@ -167,8 +164,8 @@ def test_lambdas_of_all_layers_are_spoken_of_alike():
 def test_what_was_not_asked_is_said_so():
     text = said([], [compared(0.5, 1, 1, asked=CLEAN)])
     assert all("not asked" in answer for answer in text.values())
-    assert conclusion([], [], []) is None
-    assert isinstance(conclusion([], [compared(0.5, 1, 1)], []), Section)
+    assert not list(conclusion(evidences([], [], [])))
+    assert [s.title for s in conclusion(evidences([], [compared(0.5, 1, 1)], []))] == ["Conclusion"]
 
 
 def test_lambdas_of_equal_effect_share_a_sentence():

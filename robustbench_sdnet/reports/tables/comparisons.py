@@ -54,7 +54,7 @@ def _perturbation(row: Comparison) -> str:
     """What both sides were asked, with its severity or budget."""
     asked = row.asked
     if asked.eps is not None:
-        return f"{asked.perturbation}, {asked.norm} {asked.eps}"
+        return f"{asked.perturbation}, {asked.ball}"
     return f"{asked.perturbation} {asked.severity}" if asked.severity else asked.perturbation
 
 
