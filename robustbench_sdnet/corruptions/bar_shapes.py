@@ -50,11 +50,8 @@ def sample_one_star(generators: Generators, n: int, _h: int, _w: int, _: Setting
 
 
 def _stars(generators: Generators, n: int, count: int) -> Draws:
-    centre, rays, normal = (
-        np.empty((n, count, 2)),
-        np.empty((n, count), np.int64),
-        np.empty((n, count, MOST_RAYS)),
-    )
+    centre, normal = np.empty((n, count, 2)), np.empty((n, count, MOST_RAYS))
+    rays = np.empty((n, count), np.int64)
     for index, generator in enumerate(generators):
         generator.random(out=centre[index])
         rays[index] = 50 + (generator.random(count) * 150).astype(np.int64)
@@ -124,12 +121,10 @@ def lines(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> NDArray[
     for image, (angle, variation), each in zip(result, draws["angle"], draws["lines"], strict=True):
         for down, right, turn in each:
             direction = 2 * np.pi * (angle + (0.1 + 0.9 * variation) * (turn - 0.5))
-            row, column = down * height, right * width
-            ends = (
-                (int(row - np.cos(direction) * side), int(column - np.sin(direction) * side)),
-                (int(row + np.cos(direction) * side), int(column + np.sin(direction) * side)),
-            )
-            rows, columns, cover = line_aa(*ends[0], *ends[1])  # type: ignore[no-untyped-call]
+            middle = np.array([down * height, right * width])
+            arm = np.array([np.cos(direction), np.sin(direction)]) * side
+            ends = (int(place) for place in (*(middle - arm), *(middle + arm)))
+            rows, columns, cover = line_aa(*ends)  # type: ignore[no-untyped-call]
             inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
             rows, columns, cover = rows[inside], columns[inside], cover[inside, None]
             image[rows, columns] = (1 - cover) * image[rows, columns] + cover * 128

@@ -124,9 +124,8 @@ def like(images: Images, result: Tensor) -> Images:
 
 
 def _key(name: str, severity: int, level: float | None) -> str:
-    return (
-        f"corruption/{name}/{int(severity)}" if level is None else f"corruption/{name}/level={float(level)!r}"
-    )
+    strength = str(int(severity)) if level is None else f"level={float(level)!r}"
+    return f"corruption/{name}/{strength}"
 
 
 def _sample(name: str, values: Setting, seed: int, ids: list[int], size: tuple[int, int], key: str) -> Draws:

@@ -113,10 +113,8 @@ def _load_cifar10_1(name: str, path: Path) -> ImageData:
 
     `path` is the folder with `cifar10.1_v6_data.npy` and `cifar10.1_v6_labels.npy`, or one such data file.
     """
-    choices = (
-        [path] if path.is_file() else [path / f"cifar10.1_{version}_data.npy" for version in ("v6", "v4")]
-    )
-    for file in choices:
+    held = [path / f"cifar10.1_{version}_data.npy" for version in ("v6", "v4")]
+    for file in [path] if path.is_file() else held:
         if file.is_file():
             labels = open_npy(file.with_name(file.name.replace("_data", "_labels")))
             images = np.array(open_npy(file))

@@ -66,10 +66,12 @@ def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) ->
     """
     wanted = training_set(data.name)
     hashed = train_hash(data, root) if card.data_hash else None
-    same = (
-        card.data_hash == hashed if hashed else short_name(card.data) == short_name(wanted) or not card.data
+    named_alike = short_name(card.data) == short_name(wanted) or not card.data
+    return (
+        None
+        if (card.data_hash == hashed if hashed else named_alike)
+        else OtherData(card.name, card.data, wanted)
     )
-    return None if same else OtherData(card.name, card.data, wanted)
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:

@@ -10,9 +10,7 @@ from fractions import Fraction
 from ..errors import InputError
 from ..wording import shown
 
-DIGITS = (
-    60  # of a number as it is written, and of its exponent: far more than budgets, lambdas and counts have
-)
+DIGITS = 60  # of a number as it is written, and of its exponent: far more than any quantity here has
 LARGEST = 10**9  # of counts
 _WHOLE = re.compile(r"[+-]?[0-9](?:_?[0-9])*")
 

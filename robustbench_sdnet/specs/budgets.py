@@ -105,9 +105,8 @@ class Eps:
             raise InputError(f"eps must not be negative, got '{written}'.")
         largest = NORMS[norm].largest if norm in NORMS else None
         if largest is not None and value > largest:
-            remedy = (
-                f" Write {written}/255 for pixel levels." if value.denominator == 1 and value <= 255 else ""
-            )
+            is_level = value.denominator == 1 and value <= 255
+            remedy = f" Write {written}/255 for pixel levels." if is_level else ""
             raise InputError(
                 f"{norm.capitalize()} eps must be at most {largest} (images lie in [0, 1]), got '{written}'.{remedy}"
             )

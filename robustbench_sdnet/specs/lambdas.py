@@ -110,11 +110,8 @@ class PolicyName:
         if self.value is not None:
             return f"{self.value:g}"
         row = POLICIES[self.name]
-        return (
-            self.name
-            if (row.silent and self.detail == row.usual) or not self.detail
-            else f"{self.name}:{self.detail}"
-        )
+        unsaid = not self.detail or (row.silent and self.detail == row.usual)
+        return self.name if unsaid else f"{self.name}:{self.detail}"
 
 
 def parse_policy(text: str) -> PolicyName:

@@ -23,7 +23,6 @@ from robustbench_sdnet.zoo import (
     load_model,
     residuals,
     save_model,
-    with_normalisation,
 )
 from robustbench_sdnet.zoo.names import check_source
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
@@ -153,13 +152,13 @@ def test_the_card_of_an_external_model_hashes_its_weights() -> None:
 
 
 def test_a_stated_normalisation_is_applied_and_told() -> None:
-    source = with_normalisation("their_models:plain", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    source = "their_models:plain?mean=0.5,0.5,0.5&std=0.25,0.25,0.25"
     torch.testing.assert_close(load_model(source)(pictures()), load_model("their_models:inside")(pictures()))
     assert describe_model(source).std == (0.25, 0.25, 0.25)
 
 
 def test_a_second_normalisation_is_caught() -> None:
-    source = with_normalisation("their_models:inside", (0.5,), (0.25,))
+    source = "their_models:inside?mean=0.5&std=0.25"
     with pytest.raises(InputError, match="normalises by itself, with mean"):
         load_model(source)
 
@@ -252,7 +251,7 @@ def test_an_exported_file_needs_its_normalisation(kind: str, tmp_path: Path) -> 
             bare = bare.with_suffix(".pt2")
     with pytest.raises(InputError, match="does not say how it normalises"):
         load_model(bare)
-    as_is = load_model(with_normalisation(str(bare), (0,), (1,)))
+    as_is = load_model(f"{bare}?mean=0&std=1")
     torch.testing.assert_close(as_is(pictures()), pictures().mean((2, 3)))
     torch.testing.assert_close(load_model(told)(pictures()), (pictures().mean((2, 3)) - 0.5) / 0.25)
 

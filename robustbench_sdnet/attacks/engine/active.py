@@ -67,44 +67,37 @@ def run_search(
     if search.length * search.attempts >= FOLD_FROM and not search.minimal and judge is None:
         passes.fold(images, logits)
     start = margin(logits, labels)
-    shard = Rows(
-        images, labels, ids, torch.arange(len(images), device=images.device), torch.zeros_like(labels),
-        ranked_targets(logits, labels),
-    )  # fmt: skip
+    index, attempt = torch.arange(len(images), device=images.device), torch.zeros_like(labels)
+    shard = Rows(images, labels, ids, index, attempt, ranked_targets(logits, labels))
     clean, open_rows, hits = start >= 0, start >= 0, None
     if judge is not None:
         hits, start = judge.count(images, labels)
         clean, open_rows = judge.repeats.right(hits), hits > 0
     queue = shard.index[open_rows] if early_stop or search.minimal else shard.index
     scores = start if judge is None or hits is None else judge.at_start(hits, start)
-    engine = _Engine(search, passes, shard, start, scores, early_stop=early_stop, judge=judge)
+    engine = _Engine(search, passes, shard, start, scores, early_stop, judge)
     engine.drain(queue)
     return engine.outcome(clean, queue, hits)
 
 
+@dataclass(eq=False)
 class _Engine:
     """The slots of one run: rows that are in, their state and track, and the results of those that left."""
 
-    def __init__(
-        self,
-        search: Search,
-        passes: Passes,
-        shard: Rows,
-        start: Tensor,
-        scores: Tensor,
-        *,
-        early_stop: bool,
-        judge: Judge | None,
-    ) -> None:
-        self.judge = judge
-        self.search = search
-        self.passes = passes
-        self.shard = shard
-        self.start, self.scores = start, scores
-        self.early_stop = early_stop and not search.minimal
+    search: Search
+    passes: Passes
+    shard: Rows
+    start: Tensor
+    scores: Tensor
+    early_stop: bool
+    judge: Judge | None
+
+    def __post_init__(self) -> None:
+        search, shard = self.search, self.shard
+        self.early_stop = self.early_stop and not search.minimal
         self.attempts = min(search.attempts, shard.ranking.shape[1]) if search.targeted else search.attempts
         self.images = shard.images.clone()
-        self.margin = start.clone()
+        self.margin = self.start.clone()
         self.first = torch.zeros_like(shard.labels)
         self.cycled = torch.zeros_like(shard.labels, dtype=torch.bool)
         self.unseen = torch.ones_like(shard.labels, dtype=torch.bool)
@@ -125,9 +118,9 @@ class _Engine:
                 position += len(new)
                 fresh = self.search.begin(new)
                 self.passes.watched = True
-                state = (
-                    {name: torch.cat([state[name], fresh[name]]) for name in fresh} if len(rows) else fresh
-                )
+                if len(rows):
+                    fresh = {name: torch.cat([state[name], fresh[name]]) for name in fresh}
+                state = fresh
                 rows, track = _join(rows, new), _join(track, self._fresh_track(new))
             done = torch.zeros_like(rows.labels, dtype=torch.bool)
             for _ in range(self.every):
@@ -182,11 +175,9 @@ class _Engine:
         if self.search.minimal:
             distance = self.search.ball.lengths(self.images - self.shard.images)
             return {"distance": torch.where(clean, torch.where(robust, torch.inf, distance), 0.0)}
-        return (
-            {"cycled": self.cycled}
-            if self.early_stop
-            else {"lost_success": clean & ~wrong & (self.first > 0)}
-        )
+        if self.early_stop:
+            return {"cycled": self.cycled}
+        return {"lost_success": clean & ~wrong & (self.first > 0)}
 
     def _fresh_track(self, rows: Rows) -> Track:
         margins = self.start[rows.index]

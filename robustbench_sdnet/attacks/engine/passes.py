@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import cast
 
 import torch
@@ -52,39 +53,34 @@ AGREEMENT = 1e-4
 REMEDY = "Let the gradient through, or attack with square, which needs none."
 
 
+@dataclass(eq=False)
 class Passes:
     """A model's forward and backward passes, as attacks use them.
 
     Attributes:
-        forwards, backwards: samples passed so far, padding left out.
         low_precision: the search runs in bfloat16.
+        batch_size: the largest batch.
+        repeats: passes averaged a gradient.
+        lenient: a gradient that does not exist is taken for zero, where others raise.
+        forwards, backwards: samples passed so far, padding left out.
         silent: (m,) bool of the latest gradients, taken where `watched`: zero everywhere, or not finite somewhere.
     """
 
-    def __init__(
-        self,
-        model: Classifier,
-        *,
-        low_precision: bool,
-        batch_size: int,
-        repeats: int = 1,
-        lenient: bool = False,
-    ) -> None:
-        """Passes; `lenient` ones take a gradient that does not exist for zero, others raise."""
-        self.model = model
-        self.lenient = lenient
+    model: Classifier
+    _: KW_ONLY
+    low_precision: bool
+    batch_size: int
+    repeats: int = 1
+    lenient: bool = False
+
+    def __post_init__(self) -> None:
+        self.forwards = self.backwards = 0
         self.watched = False
         self.silent: Tensor | None = None
-        self.low_precision = low_precision
-        self.batch_size = batch_size
-        self.repeats = repeats
-        self.forwards = 0
-        self.backwards = 0
-        self._shapes = rungs(batch_size)
+        self._shapes = rungs(self.batch_size)
         self._layout: torch.memory_format | None = None
         self._bad: Tensor | None = None
-        self._full: Classifier = model
-        self._search: Classifier = model
+        self._full = self._search = self.model
 
     @property
     def approximate(self) -> bool:

@@ -34,9 +34,8 @@ def probabilities(subject: Subject) -> Finding:
     rows = subject.predict()
     inside = (rows >= 0).all(1) & (rows <= 1).all(1) & ((rows.sum(1) - 1).abs() < 1e-3)
     share = float(inside.double().mean())
-    sentence = f"{share:.0%} of the outputs are probabilities" + (
-        ": the loss saturates on them; return logits." if share > 0.5 else "; the others are logits."
-    )
+    rest = ": the loss saturates on them; return logits." if share > 0.5 else "; the others are logits."
+    sentence = f"{share:.0%} of the outputs are probabilities{rest}"
     return above("probabilities", share, sentence, warn=0.1, fail=0.5)
 
 
@@ -44,8 +43,9 @@ def zero_gradient(subject: Subject) -> Finding:
     """The share of samples without a usable input gradient, for cross-entropy and for DLR."""
     shares = [_share_without(subject, loss) for loss in (cross_entropy, dlr)]
     worst = max(shares)
+    entropy, ratio = shares
     sentence = (
-        f"The input gradient is zero or not finite on {shares[0]:.0%} (cross-entropy), {shares[1]:.0%} (DLR)."
+        f"The input gradient is zero or not finite on {entropy:.0%} (cross-entropy), {ratio:.0%} (DLR)."
     )
     if worst > 0.1:
         sentence += " Gradient attacks stand still there."

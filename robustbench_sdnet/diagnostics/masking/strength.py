@@ -31,9 +31,8 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
         if gained - lost >= 3:
             odd = binomial_tail(gained, gained + lost, 0.5)
             verdict = FAIL if odd < _ALPHA else WARN if verdict == PASS else verdict
-    sentence = (
-        "Robust accuracy at half, once and twice eps: " + ", ".join(f"{share:.1%}" for share in shares) + "."
-    )
+    listed = ", ".join(f"{share:.1%}" for share in shares)
+    sentence = f"Robust accuracy at half, once and twice eps: {listed}."
     return Finding("not_monotone_in_eps", verdict, rise, sentence)
 
 
@@ -43,12 +42,9 @@ def unbounded_eps_survives(subject: Subject) -> Finding:
     broken = follow(subject, eps=eps).broken()
     left = subject.take(~broken)
     survived = int((~follow(left, negative_margin, eps=eps).broken()).sum()) if len(left) else 0
-    sentence = (
-        f"{survived} of {len(subject)} samples survive {subject.norm} eps {eps:.3g}, which allows any image."
-    )
-    return counted(
-        "unbounded_eps_survives", survived, len(subject), sentence, tolerated=TOLERATED, noticed=NOTICED
-    )
+    n = len(subject)
+    sentence = f"{survived} of {n} samples survive {subject.norm} eps {eps:.3g}, which allows any image."
+    return counted("unbounded_eps_survives", survived, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
 
 
 def not_converged(trace: Trace) -> Finding:

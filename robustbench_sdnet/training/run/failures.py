@@ -25,11 +25,8 @@ def failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError:
             f"{device.label} has too little memory for this. {remedy}, with another --output."
         )
     first = next(iter(str(error).strip().splitlines()), "").rstrip(".")
-    hint = (
-        " Try --set train.compile=false."
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
-        else ""
-    )
+    compiled = type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+    hint = " Try --set train.compile=false." if compiled else ""
     return TrainingError(
         f"Training failed: {type(error).__name__}: {first}.{hint} SDNET_BENCH_DEBUG=1 shows where."
     )

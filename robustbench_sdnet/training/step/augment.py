@@ -58,9 +58,8 @@ def place(images: Tensor, positions: Tensor, placement: Placement) -> Tensor:
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device) + placement.down[:, None]
     columns = torch.arange(width, device=images.device).expand(len(positions), -1)
-    columns = (
-        torch.where(placement.mirrored[:, None], width - 1 - columns, columns) + placement.right[:, None]
-    )
+    columns = torch.where(placement.mirrored[:, None], width - 1 - columns, columns)
+    columns = columns + placement.right[:, None]
     inside = _inside(rows, height)[:, :, None] & _inside(columns, width)[:, None, :]
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
@@ -90,12 +89,7 @@ def _inside(index: Tensor, size: int) -> Tensor:
 
 def _holes(placement: Placement, height: int, width: int) -> Tensor:
     """(n, h, w): squares of side `cutout` around centres anywhere in the image (DeVries and Taylor 2017)."""
-    rows, columns = (
-        (
-            (torch.arange(size, device=placement.hole.device) + 0.5)
-            - placement.hole[:, axis : axis + 1] * size
-        ).abs()
-        <= placement.cutout / 2
-        for axis, size in enumerate((height, width))
-    )
-    return rows[:, :, None] & columns[:, None, :]
+    centre, half = placement.hole, placement.cutout / 2
+    rows, columns = (torch.arange(size, device=centre.device) + 0.5 for size in (height, width))
+    down, right = rows - centre[:, :1] * height, columns - centre[:, 1:] * width
+    return (down.abs() <= half)[:, :, None] & (right.abs() <= half)[:, None, :]

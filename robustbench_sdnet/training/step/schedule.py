@@ -22,7 +22,6 @@ def learning_rate(options: TrainOptions, step: int, steps_total: int) -> float:
     rise = min(1.0, (step + 1) / (options.warmup * steps_total)) if options.warmup else 1.0
     if options.schedule == "step":
         epoch = step * options.epochs // steps_total
-        return (
-            rise * options.lr * options.gamma ** sum(epoch >= milestone for milestone in options.milestones)
-        )
+        passed = sum(epoch >= milestone for milestone in options.milestones)
+        return rise * options.lr * options.gamma**passed
     return rise * (options.lr_min + (options.lr - options.lr_min) * (1 + math.cos(math.pi * progress)) / 2)

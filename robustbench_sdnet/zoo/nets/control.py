@@ -151,11 +151,9 @@ def auxiliary_objective(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
     terms: list[Tensor] = []
 
     def collect() -> Tensor:
-        total = (
-            torch.stack([term.mean() for term in terms]).sum() if terms else layers[0].weight.new_zeros(())
-        )
+        means = [term.mean() for term in terms] or [layers[0].weight.new_zeros(())]
         terms.clear()
-        return total
+        return torch.stack(means).sum()
 
     for layer in layers:
         layer._objectives = terms

@@ -76,11 +76,8 @@ def _homes_of(model: nn.Module) -> Iterator[str]:
 
 def _homes(values: Iterable[object]) -> Iterator[str]:
     for value in list(values):
-        home = (
-            value.__name__
-            if isinstance(value, ModuleType)
-            else inspect.getattr_static(value, "__module__", None)
-        )
+        name = "__name__" if isinstance(value, ModuleType) else "__module__"
+        home = inspect.getattr_static(value, name, None)
         if isinstance(home, str):
             yield home
 
@@ -106,10 +103,8 @@ def _content(name: str, spec: ModuleSpec, origin: Path) -> tuple[str, frozenset[
     if name in _READ and _READ[name][0] is spec:
         return _READ[name][1:]
     raw = origin.read_bytes()
-    found = (
-        hashlib.sha256(raw).hexdigest(),
-        frozenset(_imports(raw, spec)) if origin.suffix == ".py" else frozenset(),
-    )
+    imported = frozenset(_imports(raw, spec) if origin.suffix == ".py" else ())
+    found = hashlib.sha256(raw).hexdigest(), imported
     if name in sys.modules:
         _READ[name] = (spec, *found)
     return found

@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def with_normalisation(source: str, mean: Sequence[float], std: Sequence[float]) -> str:
-    """A source that carries its normalisation: "NAME?mean=a,b,c&std=a,b,c"."""
-    name = source.partition("?")[0]
-    numbers = (",".join(repr(float(value)) for value in values) for values in (mean, std))
-    return "{}?mean={}&std={}".format(name, *numbers)
-
-
 def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
     """Split "NAME?mean=a,b,c&std=a,b,c", both or neither of one or three numbers; else an InputError."""
     name, mark, query = source.partition("?")
