@@ -147,26 +147,8 @@ def zoom_extent(size: int, factor: float) -> tuple[int, int]:
     return cropped, round(cropped * factor)
 
 
-@lru_cache(maxsize=256)
-def zoom_rows(size: int, cropped: int, zoomed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Where the rows of a centred zoom come from: crop, zoom linearly, trim, as by the reference.
-
-    Args:
-        size: rows in and rows out.
-        cropped: rows kept, see `zoom_extent`.
-        zoomed: rows that those become, before trimming to `size`.
-
-    Returns:
-        (size,) the upper of the two rows to mix, and (size,) the share of the lower one, the next.
-    """
-    first, trim = (size - cropped) // 2, (zoomed - size) // 2
-    position = np.arange(trim, trim + size, dtype=np.float64) * ((cropped - 1) / (zoomed - 1))
-    upper = np.minimum(position, cropped - 2).astype(np.int64)
-    return upper + first, position - upper
-
-
 def mix_rows(images: Tensor, size: int, extent: tuple[int, int]) -> Tensor:
-    """Zoom axis 1 of (n, size, ...) floats about its centre, see `zoom_rows`."""
+    """Zoom axis 1 of (n, size, ...) floats about its centre to an extent of `zoom_extent`, and trim it to `size`."""
     upper, lower, rest, share = _mixing(size, *extent, images.dtype, images.device)
     shape = (-1, *[1] * (images.ndim - 2))
     near, far = images.index_select(1, upper), images.index_select(1, lower)
@@ -177,9 +159,13 @@ def mix_rows(images: Tensor, size: int, extent: tuple[int, int]) -> Tensor:
 def _mixing(
     size: int, cropped: int, zoomed: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both rows to mix, and the share of each."""
-    upper, share = zoom_rows(size, cropped, zoomed)
-    index, weight = torch.from_numpy(upper).to(device), torch.from_numpy(share).to(device, dtype)
+    """Where rows come from, cropped, zoomed linearly and trimmed as by the reference: both rows to mix, and the share
+    of each, (size,) all."""
+    first, trim = (size - cropped) // 2, (zoomed - size) // 2
+    position = np.arange(trim, trim + size, dtype=np.float64) * ((cropped - 1) / (zoomed - 1))
+    upper = np.minimum(position, cropped - 2).astype(np.int64)
+    index = torch.from_numpy(upper + first).to(device)
+    weight = torch.from_numpy(position - upper).to(device, dtype)
     return index, index + 1, 1 - weight, weight
 
 

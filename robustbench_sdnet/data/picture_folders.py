@@ -52,14 +52,14 @@ class PictureFolders:
                 f"{path} must hold <corruption>/<severity>/<class>/<picture>, as ImageNet-C does."
             )
         self.files = self._listing(*next(self._levels()))
-        found = sorted({file.partition("/")[0] for file in self.files})
-        self.classes = classes or tuple(found)
+        found = [file.partition("/")[0] for file in self.files]
+        self.classes = classes or tuple(sorted(set(found)))
         if outside := set(found) - set(self.classes):
             raise DataError(
                 f"{path}: {min(outside)} is no class of the training images or {CLASSES} beside it."
             )
         number = {name: index for index, name in enumerate(self.classes)}
-        self.labels: Int64 = np.array([number[file.partition("/")[0]] for file in self.files], np.int64)
+        self.labels: Int64 = np.array([number[name] for name in found], np.int64)
         self._checked: set[tuple[str, int]] = set()
 
     def __len__(self) -> int:

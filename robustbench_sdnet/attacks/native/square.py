@@ -18,13 +18,13 @@ from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
-from .square_proposals import Bumps, Proposals, Signs
+from .square_proposals import Bumps, Signs
 from .wrapper import Run, attack, positive, run_native
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-PROPOSALS: Mapping[str, Proposals] = MappingProxyType(
+PROPOSALS: Mapping[str, Signs | Bumps] = MappingProxyType(
     {"linf": Signs(BALLS["linf"]), "l2": Bumps(BALLS["l2"], 2), "l1": Bumps(BALLS["l1"], 1)}
 )
 """What is proposed in each norm: signs in a square, or mass moved between two of them."""

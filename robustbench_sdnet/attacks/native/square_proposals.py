@@ -1,5 +1,8 @@
 """Starting points and proposals of the Square attack, every sample with its own window.
 
+`start` gives the first points, in their balls and in [0, 1]; `propose` points that change `best` in windows of side
+`size` (m,), after k (m,) queries; `least` is the smallest side of a window.
+
 Counter 0 of a sample's draws belongs to the starting point, counter k to the proposal after k queries.
 """
 
@@ -7,28 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ...draws import Draws
 from ..engine.ball import Ball, column
-
-
-class Proposals(Protocol):
-    """Where the search begins in a norm, and what it tries next; `least` is the smallest side of a window."""
-
-    @property
-    def least(self) -> int: ...
-
-    def start(self, draws: Draws, images: Tensor, eps: float) -> Tensor:
-        """The first points, in their balls and in [0, 1]."""
-
-    def propose(
-        self, draws: Draws, images: Tensor, best: Tensor, eps: float, size: Tensor, k: Tensor
-    ) -> Tensor:
-        """Points that change `best` in windows of side `size` (m,), after k (m,) queries."""
 
 
 @dataclass(frozen=True)

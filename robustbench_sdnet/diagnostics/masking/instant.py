@@ -11,7 +11,7 @@ import torch
 from ...answers.trust import FAIL, PASS, Finding
 from ...attacks.engine.losses import cross_entropy, dlr
 from ..finding import above
-from .subject import Loss, Subject
+from .subject import Subject
 
 _REPEATS = 2
 _SAME = 1e-4
@@ -41,7 +41,8 @@ def probabilities(subject: Subject) -> Finding:
 
 def zero_gradient(subject: Subject) -> Finding:
     """The share of samples without a usable input gradient, for cross-entropy and for DLR."""
-    shares = [_share_without(subject, loss) for loss in (cross_entropy, dlr)]
+    gradients = (subject.gradient(loss)[0] for loss in (cross_entropy, dlr))
+    shares = [float((gradient == 0).flatten(1).all(1).double().mean()) for gradient in gradients]
     worst = max(shares)
     entropy, ratio = shares
     sentence = (
@@ -50,11 +51,6 @@ def zero_gradient(subject: Subject) -> Finding:
     if worst > 0.1:
         sentence += " Gradient attacks stand still there."
     return above("zero_gradient", worst, sentence, warn=0.02, fail=0.1)
-
-
-def _share_without(subject: Subject, loss: Loss) -> float:
-    gradient, _, _ = subject.gradient(loss)
-    return float((gradient == 0).flatten(1).all(1).double().mean())
 
 
 def test_time_optimisation(subject: Subject) -> Finding:

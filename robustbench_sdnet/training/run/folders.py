@@ -56,12 +56,9 @@ def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *
                 f"There is no run {runs}/{stem}-* to resume. Leave --resume out, or name --output."
             )
         return max(found, key=lambda folder: (folder / PLAN).stat().st_mtime)
-    folder = runs / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in range(2, 100):
-        if not folder.exists():
-            break
-        folder = folder.with_name(f"{folder.name.rpartition('_')[0] or folder.name}_{number}")
-    return folder
+    name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = (name, *(f"{name}_{number}" for number in range(2, 100)))
+    return next((runs / each for each in names if not (runs / each).exists()), runs / name)
 
 
 def may_resume(folder: Path, *, asked: bool) -> bool:

@@ -39,13 +39,15 @@ def perturb(
         ids: (n,) sample ids; with `step` they key the random start, so that it does not depend on the sharding.
     """
     draws = Draws.of(options.seed, f"training start {options.adversary}", ids)
-    training = model.training
+    ball, training = BALLS[options.norm], model.training
     model.eval()
     try:
         moved = random_start(draws, images, options, step)
         loss_of = _loss(logits_of, images, labels, options)
         for _ in range(1 if options.adversary == "fgsm" else options.attack_steps):
-            moved = _ascend(loss_of, moved, images, options)
+            moved = moved.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(loss_of(moved), moved)
+            moved = ball.ascend(moved.detach(), gradient, images, options.step_radius, options.radius)
     finally:
         model.train(training)
     return moved
@@ -66,11 +68,3 @@ def _loss(
     with torch.no_grad():
         clean = logits_of(images).softmax(1)
     return lambda moved: F.kl_div(logits_of(moved).log_softmax(1), clean, reduction="sum")
-
-
-def _ascend(
-    loss_of: Callable[[Tensor], Tensor], moved: Tensor, images: Tensor, options: TrainOptions
-) -> Tensor:
-    moved = moved.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss_of(moved), moved)
-    return BALLS[options.norm].ascend(moved.detach(), gradient, images, options.step_radius, options.radius)

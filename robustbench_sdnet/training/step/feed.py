@@ -146,21 +146,19 @@ class StreamingFeed(Feed):
         return Batch(placed, self.labels[positions], self.ids[positions])
 
     def _pixels(self, key: int, positions: Int64) -> Uint8:
-        random_crops = getattr(self.data.pixels, "read_random_crops", None)
-        if random_crops is None:
-            return self.data.pixels.read(positions)
-        crops: Uint8 = random_crops(positions, key)
-        return crops
+        pixels = self.data.pixels
+        crop = getattr(pixels, "read_random_crops", None)
+        read: Uint8 = crop(positions, key) if crop else pixels.read(positions)
+        return read
 
     def _send(self, pieces: list[Future[Batch]]) -> Batch:
         parts = [piece.result() for piece in pieces]
-        images = torch.cat([part.images for part in parts])
-        labels = torch.cat([part.labels for part in parts])
-        ids = torch.cat([part.ids for part in parts])
-        if self.device.type == "cpu":
-            return Batch(images, labels, ids)
-        pinned = (part.pin_memory() for part in (images, labels, ids))
-        return Batch(*(part.to(self.device, non_blocking=True) for part in pinned))
+        joined = [
+            torch.cat(columns) for columns in zip(*((p.images, p.labels, p.ids) for p in parts), strict=True)
+        ]
+        if self.device.type != "cpu":
+            joined = [column.pin_memory().to(self.device, non_blocking=True) for column in joined]
+        return Batch(*joined)
 
 
 def make_feed(

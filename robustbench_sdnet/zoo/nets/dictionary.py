@@ -1,29 +1,16 @@
-"""The linear maps of a sparse coding layer: analysis A^T x and synthesis A z with one dictionary."""
+"""The linear maps of a sparse coding layer with one dictionary, `atoms` (d, inputs, *kernel) with slices of unit norm.
+
+`analyse` is A^T x plus a bias (d,), `synthesise` A z in the shape of `like`; `repeat` puts the input several times
+along its channels, and `code_numel` counts the entries of the code of one sample.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 from torch.nn import functional as F
-
-
-class Dictionary(Protocol):
-    """What a layer asks of its dictionary; `atoms` is (d, inputs, *kernel) with slices of unit norm."""
-
-    def analyse(self, x: Tensor, atoms: Tensor, bias: Tensor | None = None) -> Tensor:
-        """A^T x, plus a bias (d,)."""
-
-    def synthesise(self, code: Tensor, atoms: Tensor, like: Tensor) -> Tensor:
-        """A z, of the shape of `like`."""
-
-    def repeat(self, x: Tensor, times: int) -> Tensor:
-        """The input several times along its channels."""
-
-    def code_numel(self, x: Tensor, atoms: Tensor) -> int:
-        """Entries of the code of one sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +63,6 @@ class Linear:
     def code_numel(self, x: Tensor, atoms: Tensor) -> int:
         """Atoms times tokens."""
         return int(atoms.shape[0] * math.prod(x.shape[1:-1]))
+
+
+Dictionary = Convolutional | Linear
