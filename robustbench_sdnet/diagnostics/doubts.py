@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..data import short_name
+from ..data.images import ImageData
 from ..data.tensors import to_images
 from ..errors import SdnetBenchError
 from ..planning.identity import shown_name, training_set
@@ -15,12 +15,9 @@ from ..running.at_hand import train_hash
 from ..running.worker import Worker
 from ..specs import ModelSpec
 from ..zoo import check_input
+from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model
 from ..zoo.others.guard import HALVES, External, named_errors
-
-if TYPE_CHECKING:
-    from ..data import ImageData
-    from ..zoo.files.cards import ModelCard
 
 IMAGES = 100
 

@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..answers.trust import Finding
 from ..data.tensors import first_images
 from ..planning.chains import is_stage
 from ..running.deploy import deployed
+from ..running.engines import Engine
 from ..running.exchange import Job
 from ..running.runner import LOCAL
 from ..running.worker import Worker
 from ..specs import AttackSpec, Cell
 from ..store.store import Store
 from . import diagnose
-
-if TYPE_CHECKING:
-    from ..running.engines import Engine
-    from . import Finding
 
 IMAGES = 100
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import nn
+
+from ..answers.trust import Finding
 from ..data.tensors import first_images
 from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
@@ -20,11 +23,6 @@ from ..specs import Eps, ModelSpec
 from ..zoo import ModelCard, describe_model
 from . import diagnose
 from .doubts import training_doubt
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from . import Finding
 
 IMAGES = 100
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..errors import InputError
@@ -16,10 +16,7 @@ from .measures import active, inverted
 from .subject import NOISE, SHOWN, Subject
 from .way import stages
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Drawn = tuple[Page, "Figure"]
+Drawn = tuple[Page, Figure]
 _STYLES = {"plain": drawing.clipped, "stretched": drawing.stretched, "equalised": drawing.equalised}
 _READ_STYLES = {
     "plain": "as it is, cut to [0, 1]",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from ...draws import seeded
 from ...errors import InputError, ModelError, SdnetBenchError
@@ -22,9 +23,6 @@ from ..engine.result import AttackResult
 from ..libraries import library_attack
 from ..native.wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing, positive, warn_of_silence
 from .limits import check_problem
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""

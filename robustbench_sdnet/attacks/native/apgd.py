@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..engine.ball import Ball
 from ..engine.losses import cross_entropy, dlr, targeted_dlr
@@ -14,9 +15,6 @@ from ..engine.result import AttackResult
 from .apgd_search import ApgdSearch, RowLoss
 from .apgd_sparse import SparseApgdSearch
 from .wrapper import Function, Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Apgd(Run, total=False):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..engine.ball import column
 from ..engine.losses import margin, targeted_margin
@@ -16,9 +16,6 @@ from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
 from .nearest import NearestSearch
 from .wrapper import Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 ALPHA_MAX = 0.1
 """The largest weight of the step that starts at the original image."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..engine.passes import Classifier
 from ..engine.result import AttackResult
 from .pgd import pgd
 from .wrapper import Run, attack
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 @attack

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..engine.ball import column
 from ..engine.losses import margin, negative_margin
@@ -19,9 +19,6 @@ from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
 from .nearest import NearestSearch
 from .wrapper import Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 STEP_SHARE, GAMMA_END = 0.01, 0.001
 """Where the cosines of the step size (over its start) and of gamma end."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ...draws import Draws
 from ..engine.ball import column
@@ -16,10 +16,6 @@ from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 
 SAME_ANSWER = 1e-5
 """How far two margins of one image may lie apart by rounding; a model that draws random numbers goes farther."""

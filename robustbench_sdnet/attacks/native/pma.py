@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ...draws import Draws
 from ..engine.losses import probability_weights
@@ -16,9 +16,6 @@ from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 RIVAL, LABEL, MARGIN = 0, 1, 2
 """Rows of `probability_weights`: what a step climbs."""

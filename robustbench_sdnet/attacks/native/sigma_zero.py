@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..engine.ball import column
 from ..engine.losses import margin, negative_margin
@@ -17,9 +17,6 @@ from ..engine.result import AttackResult
 from ..engine.search import Rows, State, Step
 from .nearest import NearestSearch
 from .wrapper import Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 SIGMA = 1e-3
 """A change d counts as d^2 / (d^2 + sigma)."""

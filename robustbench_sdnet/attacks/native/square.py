@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ...draws import Draws
 from ..engine.balls import BALLS
@@ -20,9 +20,6 @@ from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
 from .square_proposals import Bumps, Signs
 from .wrapper import Run, attack, positive, run_native
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 PROPOSALS: Mapping[str, Signs | Bumps] = MappingProxyType(
     {"linf": Signs(BALLS["linf"]), "l2": Bumps(BALLS["l2"], 2), "l1": Bumps(BALLS["l1"], 1)}

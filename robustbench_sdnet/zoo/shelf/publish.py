@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 
+from ...data.images import ImageData
 from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ...statistics import wilson
@@ -16,11 +18,6 @@ from ..files.cards import ModelCard, read_card
 from ..files.weights import load_checkpoint, save_model
 from ..names import check_zoo_name, own_checkpoint
 from .index import INDEX, Entry, entries, write_entries
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from ...data import ImageData
 
 SHIPPED_BYTES = 2_000_000  # of a model in the package; larger ones go to weights/ of the repository
 TYPES = {"float16": torch.float16, "float32": None}
