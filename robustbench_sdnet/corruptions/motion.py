@@ -64,12 +64,7 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
 
 
 def _one_blurred(
-    padded: Tensor,
-    rows: list[int],
-    columns: list[int],
-    weights: tuple[float, ...],
-    height: int,
-    width: int,
+    padded: Tensor, rows: list[int], columns: list[int], weights: tuple[float, ...], height: int, width: int
 ) -> Tensor:
     """The same for one large image, whose shifts are windows of the padded one, (h', w', c) float64.
 

@@ -47,14 +47,12 @@ class ArrayPixels:
 
     @property
     def image_shape(self) -> tuple[int, int]:
-        """Height and width."""
         return self.array.shape[1], self.array.shape[2]
 
     def __len__(self) -> int:
         return len(self.array)
 
     def read(self, index: slice | Int64) -> Uint8:
-        """(m, h, w, 3) uint8."""
         return self.array[index]
 
     def digest(self) -> bytes:

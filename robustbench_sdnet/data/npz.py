@@ -24,11 +24,11 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """
     path = path_of(name.partition(":")[2])
     check_file(path)
-    held = held_arrays(path, str(path))
+    held = held_arrays(path)
     missing = [key for key in KEYS if key not in held]
     if missing:
         raise DataError(f"{path}: no {', '.join(missing)} in it. A data file holds {', '.join(KEYS)}.")
-    arrays = read_npz(path, ("y_train", f"y_{split}", f"x_{split}"), where=str(path))
+    arrays = read_npz(path, ("y_train", f"y_{split}", f"x_{split}"))
     train_labels = check_labels(arrays["y_train"], None, f"{path}: y_train")
     num_classes = int(train_labels.max()) + 1
     if num_classes == 1:

@@ -131,7 +131,7 @@ def _load_cifar10_2(name: str, split: str, path: Path) -> ImageData:
     """
     file = path / f"cifar102_{split}.npz"
     if file.is_file():
-        held = read_npz(file, ("images", "labels"), where=str(file))
+        held = read_npz(file, ("images", "labels"))
     elif (file := file.with_suffix(".npy")).is_file():
         held = unpickled_npy(file)
     else:

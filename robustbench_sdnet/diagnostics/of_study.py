@@ -158,10 +158,5 @@ def _diagnose(
                 if not complete or ranges.get(cell.id) != before.get(cell.id):
                     todo.append(cell)
         diagnose_cells(
-            todo,
-            store=store,
-            worker=ready.worker,
-            engine=ready.engine,
-            cheap=budget.cheap,
-            on_check=on_check,
+            todo, store=store, worker=ready.worker, engine=ready.engine, cheap=budget.cheap, on_check=on_check
         )

@@ -8,13 +8,13 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import DataError, SdnetBenchError
+from ..errors import DataError
 from ..wording import shown
 from .archives import BROKEN
 from .paths import check_file
@@ -26,18 +26,18 @@ _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
 }
 
 
-def open_npy(path: Path, error: type[SdnetBenchError] = DataError) -> NDArray[Any]:
+def open_npy(path: Path) -> NDArray[Any]:
     """An .npy file as a memory-mapped array of numbers, of which only what is looked at is read.
 
     Raises:
-        error: no such file, another format, objects or texts in it, or another length than its header says.
+        DataError: no such file, another format, objects or texts in it, or another length than its header says.
     """
-    size = check_file(path, error)
+    size = check_file(path, DataError)
     try:
         with path.open("rb") as stream:
             start = stream.read(4)
             if start[:2] == b"PK":
-                raise error(f"{path} is an .npz archive under the name of an .npy file.")
+                raise DataError(f"{path} is an .npz archive under the name of an .npy file.")
             stream.seek(0)
             shape, order, dtype, length = _header(stream)
             if size - stream.tell() != length:
@@ -46,48 +46,40 @@ def open_npy(path: Path, error: type[SdnetBenchError] = DataError) -> NDArray[An
                 return np.empty(shape, dtype)
             return np.memmap(path, dtype=dtype, mode="r", offset=stream.tell(), shape=shape, order=order)
     except BROKEN as failure:
-        raise error(f"{path} is no readable .npy file of a plain array ({_reason(failure)}).") from failure
+        raise DataError(
+            f"{path} is no readable .npy file of a plain array ({_reason(failure)})."
+        ) from failure
 
 
-def read_npz(
-    source: Path | BinaryIO, names: Iterable[str], *, where: str, error: type[SdnetBenchError] = DataError
-) -> dict[str, NDArray[Any]]:
-    """Some arrays of an .npz archive, in the byte order of this machine.
-
-    Args:
-        source: a file, or a stream of one.
-        names: of the arrays; others in the archive are not read. One that it lacks is left out.
-        where: the file, for messages.
+def read_npz(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Some arrays of an .npz archive, in the byte order of this machine; those that it lacks are left out.
 
     Raises:
-        error: no such file, another format, objects or texts in it, members that are encrypted, cut off or larger than
-            the memory of this machine.
+        DataError: no such file, another format, objects or texts in it, members that are encrypted, cut off or larger
+            than the memory of this machine.
     """
-    with _archive(source, where, error) as archive:
+    with _archive(path) as archive:
         held = set(archive.namelist())
         return {
             name: _member(archive, archive.getinfo(f"{name}.npy")) for name in names if f"{name}.npy" in held
         }
 
 
-def held_arrays(
-    source: Path | BinaryIO, where: str, error: type[SdnetBenchError] = DataError
-) -> tuple[str, ...]:
+def held_arrays(path: Path) -> tuple[str, ...]:
     """The names of the arrays in an .npz archive, none of them read; see `read_npz`."""
-    with _archive(source, where, error) as archive:
+    with _archive(path) as archive:
         return tuple(name.removesuffix(".npy") for name in archive.namelist())
 
 
 @contextmanager
-def _archive(source: Path | BinaryIO, where: str, error: type[SdnetBenchError]) -> Iterator[zipfile.ZipFile]:
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        if isinstance(source, Path):
-            check_file(source)
-        with zipfile.ZipFile(source) as archive:
+        check_file(path)
+        with zipfile.ZipFile(path) as archive:
             yield archive
     except BROKEN as failure:
-        raise error(
-            f"{where} is no readable .npz of plain arrays ({_reason(failure)}). Write it again with numpy.savez."
+        raise DataError(
+            f"{path} is no readable .npz of plain arrays ({_reason(failure)}). Write it again with numpy.savez."
         ) from failure
 
 

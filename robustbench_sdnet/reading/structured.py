@@ -83,19 +83,19 @@ def parse_json(text: str | bytes, where: str, error: type[SdnetBenchError] = Inp
         raise error(f"{where} is no JSON: {reason}.") from None
 
 
-def read_json(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError] = InputError) -> Any:
+def read_json(path: Path, *, limit: int = MEGABYTE) -> Any:
     """The value of a JSON file; see `parse_json`."""
-    return parse_json(read_text(path, limit=limit, error=error), f"'{path}'", error)
+    return parse_json(read_text(path, limit=limit), f"'{path}'")
 
 
-def read_lines(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError] = DataError) -> list[Any]:
+def read_lines(path: Path, *, limit: int = MEGABYTE) -> list[Any]:
     """The values of a file with one JSON text a line; lines that are none are left out, as a killed writer leaves one.
 
     Raises:
-        error: the file cannot be read, is longer than `limit` bytes, or no text.
+        DataError: the file cannot be read, is longer than `limit` bytes, or no text.
     """
     found = []
-    for line in read_text(path, limit=limit, error=error).splitlines():
+    for line in read_text(path, limit=limit, error=DataError).splitlines():
         with suppress(DataError):
             found.append(parse_json(line, str(path), DataError))
     return found

@@ -131,8 +131,7 @@ def fmn(
     """Find small perturbations: gradient steps inside a ball that shrinks after a success and grows after a failure.
 
     Args:
-        eps: radius that counts as a success; None seeks the smallest perturbation of each sample, and
-            `extra["distance"]` (n,) holds its norm (0 misclassified from the start, infinity nothing found).
+        eps: as in `fab_t`.
         norm: "linf", "l2", "l1" or "l0", the number of pixels.
         steps: at most this many gradient steps; a sample whose distance has converged leaves earlier.
         step_size: Euclidean length of the first step; the last is a hundredth of it.

@@ -7,6 +7,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +36,34 @@ from .state import save_state
 PROBE_FROM = 50  # steps; shorter runs start at once
 
 
+@dataclass(eq=False)
 class Run:
     """A run in progress: the session, its folder, and when to save."""
 
-    def __init__(
-        self,
-        folder: Path,
-        data: str,
-        arch: str,
-        recipe: Recipe,
-        device: Device,
-        on_event: Callable[[Event], None] | None,
-        track: str = "tensorboard",
-    ) -> None:
-        self.folder, self.name, self.arch, self.recipe, self.device = folder, data, arch, recipe, device
+    folder: Path
+    name: str
+    arch: str
+    recipe: Recipe
+    device: Device
+    on_event: Callable[[Event], None] | None
+    track: str = "tensorboard"
+
+    session: Session = field(init=False)
+    train_data: ImageData = field(init=False)
+    test_data: ImageData = field(init=False)
+    held_out: torch.Tensor = field(init=False)
+    curves: Curves = field(init=False)
+
+    def __post_init__(self) -> None:
         self.rank, self.world, _ = distributed.world()
-        self._on_event = on_event
         self._stop: Callable[[], str | None] = lambda: None
         self._begun = self._saved_at = time.monotonic()
-        self.resumed_at = 0
-        self.init = recipe.train.init
-        self.session: Session
-        self.train_data: ImageData
-        self.test_data: ImageData
-        self.held_out: torch.Tensor
-        self.track = track
-        self.curves: Curves
+        self.resumed_at, self.init = 0, self.recipe.train.init
 
     def tell(self, event: str, **values: Any) -> None:
         """Report something that happened."""
-        if self._on_event is not None:
-            self._on_event({"event": event, **values})
+        if self.on_event is not None:
+            self.on_event({"event": event, **values})
 
     def prepare(self, data_root: str | Path | None, *, fresh: bool = True) -> None:
         """Load data, build the model, start the session at step 0; weights of a state to come are not looked for."""

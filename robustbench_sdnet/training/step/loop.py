@@ -111,10 +111,7 @@ def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -
 
 
 def fit(
-    session: Session,
-    *,
-    after_step: Callable[[], None],
-    after_epoch: Callable[[dict[str, float]], None],
+    session: Session, *, after_step: Callable[[], None], after_epoch: Callable[[dict[str, float]], None]
 ) -> None:
     """Train to the last step, from any; TrainingError where the loss is not finite.
 

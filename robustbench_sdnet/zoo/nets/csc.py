@@ -183,14 +183,9 @@ def csc1d(
 def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> SparseCoding:
     """A sparse coding layer on vectors or token sequences: a drop-in for `nn.Linear`.
 
-    Args:
-        features: entries of a vector or token.
-        atoms: entries of a code.
-        coding: lambda, steps and the like; None for the published ones.
-
     Returns:
         A layer from (n, features) or (n, tokens, features) to non-negative codes with `atoms` entries, in training
-        mode; call `zoo.refresh_step_sizes` on the model after training.
+        mode; `coding` and what to call after training are as for `csc1d`.
     """
     coding = coding or Coding()
     return SparseCoding((atoms, features * coding.n_dict), (), Linear(), coding)

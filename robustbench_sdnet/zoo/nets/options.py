@@ -44,7 +44,7 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
         options["stem"] = "imagenet" if size >= IMAGENET_STEM_FROM else "cifar"
     check(options, _RULES)
     if not options["shortcut"] and plan.sparse != "all":
-        depth = "".join(character for character in arch if character.isdigit())
+        depth = "".join(filter(str.isdigit, arch))
         raise InputError(
             f"shortcut=False needs a network that is sparse throughout, such as sdnet{depth}_all."
         )

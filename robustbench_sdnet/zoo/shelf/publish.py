@@ -79,13 +79,11 @@ def add_to_zoo(
     """Put a checkpoint into the zoo: its weights beside the index, or in another folder, and its entry in the index.
 
     Args:
-        checkpoint: a run's folder, a checkpoint or a name of the zoo.
+        checkpoint, accuracy, dtype: as for `export_model`.
         name: "data/model"; an entry of that name is replaced.
         recipe: name of the recipe it was trained with; None: what the checkpoint states.
-        accuracy: clean test accuracy in [0, 1] of the exported weights; None: what the checkpoint states.
         robust: summary of robust accuracies.
         note: one line for readers.
-        dtype: "float16" or "float32".
         folder: where the weights go; None: into the package, where a model may take 2 MB.
         index: of the zoo.
 
