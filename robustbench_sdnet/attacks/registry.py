@@ -14,8 +14,9 @@ from ..reading.numbers import whole
 from ..reading.options import Rule, as_default, check
 from ..specs import BUDGETED
 from .backends.limits import check_options
-from .libraries import LIBRARIES, Value, library_attack
+from .libraries import LIBRARIES, library_row
 
+Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
 _POSITIVE = Rule(lambda value: 0 < value < math.inf, "be above 0 and finite")
 
@@ -196,15 +197,8 @@ def attack_info(name: str) -> AttackInfo:
         if name not in ATTACKS:
             raise unknown("attack", name, [*ATTACKS, *(f"{library}:NAME" for library in LIBRARIES)])
         return ATTACKS[name]
-    found = library_attack(library, attack)
-    return AttackInfo(
-        name,
-        "backends.library:attack",
-        f"{attack} of {library}",
-        found.params,
-        norms=found.norms,
-        minimal_norm=found.minimal_norm,
-    )
+    row = library_row(library, attack)
+    return AttackInfo(name, "backends.library:attack", f"{attack} of {library}", **row)
 
 
 def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Value]:

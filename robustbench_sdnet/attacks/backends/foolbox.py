@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..engine.losses import rival
-from ..libraries import library_attack
+from ..registry import attack_info
 from .library import Counted, LibraryRun, Perturb, construct, imported
 
 _TARGETED_ONLY = {"GenAttack"}
@@ -16,8 +16,8 @@ _TARGETED_ONLY = {"GenAttack"}
 
 def build(name: str, options: Mapping[str, object], *, norm: str, **_: object) -> Any:
     """An attack object; InputError where the class refuses its options."""
-    foolbox, known = imported("foolbox"), library_attack("foolbox", name)
-    given = {"constraint": norm} if "constraint" in known.params else {}
+    foolbox, known = imported("foolbox"), attack_info(f"foolbox:{name}").params
+    given = {"constraint": norm} if "constraint" in known else {}
     return construct("foolbox", name, lambda **own: getattr(foolbox.attacks, name)(**given | own), options)
 
 
@@ -27,7 +27,7 @@ def perturb_with(name: str, options: Mapping[str, object], run: LibraryRun) -> P
     Minimal-norm attacks always seek the smallest perturbation; with eps it is then moved into the ball.
     """
     foolbox = imported("foolbox")
-    epsilons = None if library_attack("foolbox", name).minimal_norm else run["eps"]
+    epsilons = None if attack_info(f"foolbox:{name}").minimal_norm else run["eps"]
     built = build(name, options, norm=run["norm"])
 
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:

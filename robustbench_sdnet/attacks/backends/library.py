@@ -20,8 +20,8 @@ from ..engine.judging import Judge
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
-from ..libraries import library_attack
 from ..native.wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing, positive, warn_of_silence
+from ..registry import attack_info
 from .limits import check_problem
 
 Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
@@ -212,7 +212,8 @@ def construct(library: str, name: str, build: Callable[..., object], options: Ma
 
     A missing or refused option is the user's to put right, with an InputError.
     """
-    defaults, name = library_attack(library, name).params, f"{library}:{name}"
+    name = f"{library}:{name}"
+    defaults = attack_info(name).params
     try:
         return build(**{key: value for key, value in options.items() if value != defaults.get(key)})
     except ImportError as error:

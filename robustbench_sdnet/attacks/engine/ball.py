@@ -96,18 +96,12 @@ class Ball(ABC):
         """One step of projected gradient ascent (Madry et al. 2018, arXiv:1706.06083); sizes may be (n,)."""
         return self.project(points + spread(size, points) * self.steepest(gradient, points), images, eps)
 
-    def outside(self, points: Tensor, images: Tensor, eps: float | None) -> tuple[float, float]:
-        """How far the worst point lies outside its ball and outside [0, 1]; both are 0 where all is well."""
-        if len(points) == 0:
-            return 0.0, 0.0
-        box = float(torch.maximum(-points, points - 1).max().clamp_min(0))
-        if eps is None:
-            return 0.0, box
-        return max(0.0, float(self.lengths((points - images).double()).max()) - eps), box
-
     def assert_inside(self, points: Tensor, images: Tensor, eps: float | None) -> None:
         """Raise if any point left its ball or [0, 1]: a defect of the attack, never of its input."""
-        beyond, box = self.outside(points, images, eps)
+        if len(points) == 0:
+            return
+        box = float(torch.maximum(-points, points - 1).max())
+        beyond = 0.0 if eps is None else float(self.lengths((points - images).double()).max()) - eps
         if not (beyond <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE):
             raise AssertionError(
                 f"Attack left the {self.name} ball of radius {eps} by {beyond:.2e}, or [0, 1] by {box:.2e}."

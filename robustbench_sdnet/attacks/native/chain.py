@@ -12,8 +12,7 @@ from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..libraries import Value
-from ..registry import ATTACKS, attack_info, chain, check_params
+from ..registry import ATTACKS, Value, attack_info, chain, check_params
 from .wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing
 
 
