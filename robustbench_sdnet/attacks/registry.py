@@ -57,87 +57,78 @@ class AttackInfo:
         return found
 
 
+def _row(
+    name: str, module: str, summary: str, params: Mapping[str, Value] | None = None, **facts: Any
+) -> AttackInfo:
+    """A native attack: the function of its name in a file of `native/`."""
+    function = name.replace("-", "_").replace("+", "_")
+    return AttackInfo(name, f"native.{module}:{function}", summary, params or {}, **facts)
+
+
 SQUARE_NORMS = ("linf", "l2", "l1")
 
 _LIST = (
-    AttackInfo("fgsm", "native.fgsm:fgsm", "one full step along the sign of the gradient"),
-    AttackInfo(
+    _row("fgsm", "fgsm", "one full step along the sign of the gradient"),
+    _row(
         "pgd",
-        "native.pgd:pgd",
+        "pgd",
         "projected gradient steps on the cross-entropy",
         {"steps": 20, "step_size": None, "random_start": True, "restarts": 1, "eot": 1},
         starts=True,
         later=("eot",),
     ),
-    AttackInfo("noise", "native.noise:noise", "random noise of the same eps", {"draws": 1}, kind="noise"),
-    AttackInfo(
-        "apgd-ce",
-        "native.apgd:apgd_ce",
-        "auto-PGD on the cross-entropy",
-        {"steps": 100, "restarts": 1, "eot": 1},
-    ),
-    AttackInfo(
-        "apgd-dlr",
-        "native.apgd:apgd_dlr",
-        "auto-PGD on the logit ratio",
-        {"steps": 100, "restarts": 1, "eot": 1},
-    ),
-    AttackInfo(
+    _row("noise", "noise", "random noise of the same eps", {"draws": 1}, kind="noise"),
+    _row("apgd-ce", "apgd", "auto-PGD on the cross-entropy", {"steps": 100, "restarts": 1, "eot": 1}),
+    _row("apgd-dlr", "apgd", "auto-PGD on the logit ratio", {"steps": 100, "restarts": 1, "eot": 1}),
+    _row(
         "apgd-t",
-        "native.apgd:apgd_t",
+        "apgd",
         "auto-PGD on the targeted DLR loss",
         {"steps": 100, "targets": 9, "eot": 1},
         later=("eot",),
     ),
-    AttackInfo(
+    _row(
         "fab-t",
-        "native.fab:fab_t",
+        "fab",
         "fast adaptive boundary attack, target by target",
         {"steps": 100, "targets": 9},
         minimal_norm=True,
     ),
-    AttackInfo(
+    _row(
         "fmn",
-        "native.fmn:fmn",
+        "fmn",
         "gradient steps in a ball that closes in on the boundary",
         {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
         minimal_norm=True,
     ),
-    AttackInfo(
+    _row(
         "sigma-zero",
-        "native.sigma_zero:sigma_zero",
+        "sigma_zero",
         "few pixels, by a smooth count of them",
         {"steps": 1000},
         norms=("l0",),
         minimal_norm=True,
     ),
-    AttackInfo(
+    _row(
         "square",
-        "native.square:square",
+        "square",
         "random search with squares",
         {"steps": 5000, "p_init": 0.8, "eot": 1},
         norms=SQUARE_NORMS,
         later=("eot",),
     ),
-    AttackInfo(
-        "pma", "native.pma:pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}
-    ),
-    AttackInfo(
+    _row("pma", "pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}),
+    _row(
         "autoattack",
-        "native.autoattack:autoattack",
+        "autoattack",
         "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
         {"variant": "standard"},
         norms=SQUARE_NORMS,
         choices={"variant": ("standard", "rand")},
     ),
-    AttackInfo("lean", "native.lean:lean", "pma, then short targeted APGD on the survivors"),
-    AttackInfo(
-        "lean+autoattack",
-        "native.lean:lean_autoattack",
-        "lean, then AutoAttack on the survivors",
-        norms=SQUARE_NORMS,
-    ),
+    _row("lean", "lean", "pma, then short targeted APGD on the survivors"),
+    _row("lean+autoattack", "lean", "lean, then AutoAttack on the survivors", norms=SQUARE_NORMS),
 )
 
 ATTACKS: Mapping[str, AttackInfo] = MappingProxyType({info.name: info for info in _LIST})
@@ -155,10 +146,7 @@ _LEAN: Stages = (("pma", {"steps": 100, "restarts": 2}), ("apgd-t", {"steps": 20
 CHAINS: Mapping[str, Stages] = MappingProxyType(
     {
         "autoattack": _STANDARD,
-        "autoattack-rand": (
-            ("apgd-ce", {"steps": 100, "eot": 20}),
-            ("apgd-dlr", {"steps": 100, "eot": 20}),
-        ),
+        "autoattack-rand": (("apgd-ce", {"steps": 100, "eot": 20}), ("apgd-dlr", {"steps": 100, "eot": 20})),
         "lean": _LEAN,
         "lean+autoattack": (*_LEAN, *_STANDARD),
     }
@@ -166,10 +154,7 @@ CHAINS: Mapping[str, Stages] = MappingProxyType(
 """Attacks that are several stages, each of which runs on the survivors of the one before."""
 
 BY_NORM: Mapping[tuple[str, str], Mapping[str, Value]] = MappingProxyType(
-    {
-        ("l1", "apgd-ce"): {"restarts": 5},
-        ("l1", "apgd-t"): {"targets": 5},
-    }
+    {("l1", "apgd-ce"): {"restarts": 5}, ("l1", "apgd-t"): {"targets": 5}}
 )
 """What AutoAttack's standard stages do otherwise in a norm: (norm, stage) to the options that change."""
 

@@ -29,13 +29,11 @@ class SavedAdversarials:
         path: the npz file.
         accuracy: share of the stored images that the model gets right, in [0, 1]; NaN without images.
         accuracy_8bit: the same for the 8-bit images; None where they were not asked for.
-        largest_rounding: largest change of a pixel by rounding to 8 bits, in [0, 1] units; None likewise.
     """
 
     path: Path
     accuracy: float
     accuracy_8bit: float | None
-    largest_rounding: float | None
 
 
 def save_adversarials(
@@ -74,12 +72,11 @@ def save_adversarials(
         )
     right, accuracy = _judged(model, images, labels, repeats)
     arrays = {"images": images, "labels": labels, "sample_ids": ids, "right": right}
-    share = change = None
+    share = None
     if eight_bit:
         levels = (images * 255).round().to(torch.uint8)
         restored = levels.to(images.dtype) / 255
         right_8bit, share = _judged(model, restored, labels, repeats)
-        change = float((restored - images).abs().max()) if len(images) else 0.0
         arrays |= {"images_8bit": levels.permute(0, 2, 3, 1), "right_8bit": right_8bit}
     with whole(path) as file:
         np.savez(
@@ -87,7 +84,7 @@ def save_adversarials(
             allow_pickle=False,
             **{name: values.cpu().contiguous().numpy() for name, values in arrays.items()},
         )
-    return SavedAdversarials(path, accuracy, share, change)
+    return SavedAdversarials(path, accuracy, share)
 
 
 def _judged(

@@ -163,8 +163,8 @@ def test_an_attack(copy):
         "attacks/native/white.py",
         ATTACK,
         "attacks/registry.py",
-        '    AttackInfo("noise", ',
-        '    AttackInfo("white", "native.white:white", "white as far as it goes", {"tries": 1}),\n',
+        '    _row("noise", ',
+        '    _row("white", "white", "white as far as it goes", {"tries": 1}),\n',
     )
     records = copy.ask("attack", "white", "--eps", "8/255", "--set", "tries=2")
     (found,) = (row for row in records if row["kind"] == "attack")
