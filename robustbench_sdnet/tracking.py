@@ -27,8 +27,6 @@ def start_wandb(
 
     Args:
         folder: where it keeps its files.
-        name: of the run.
-        parameters: its configuration.
         kind: "train" or "report".
         run_id: of a run that is gone on with.
 

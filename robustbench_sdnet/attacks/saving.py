@@ -53,7 +53,6 @@ def save_adversarials(
     `right_8bit` (n,) bool. It appears whole or not at all.
 
     Args:
-        path: ends in .npz.
         images: (n, c, h, w) in [0, 1], as an attack returned them.
         repeats: how the answers of a model that draws random numbers count.
 

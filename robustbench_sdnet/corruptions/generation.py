@@ -61,11 +61,8 @@ def generate(
 
     Args:
         images: (n, h, w, 3) uint8; sample ids are positions.
-        labels: (n,) integers.
         output: the folder; made where it is missing.
         content_hash: what identifies the images, so that a folder never mixes two data sets.
-        corruptions: names and groups.
-        seed: of the draws.
         table: parameter set; None takes that of the images' size.
         workers: processes; None takes every core.
         report: told of every piece.

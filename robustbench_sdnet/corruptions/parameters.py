@@ -15,7 +15,6 @@ def setting(name: str, severity: int = 3, level: float | None = None, table: str
     """The parameters of a corruption at a severity, or at a free level.
 
     Args:
-        name: a corruption.
         severity: 1 to 5; not looked at when `level` is given.
         level: the parameter itself, for the corruptions that take one (`Corruption.level`): standard
             deviation (gaussian, speckle), photons of a white pixel (shot), share of values hit (impulse,

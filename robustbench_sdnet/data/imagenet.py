@@ -39,10 +39,8 @@ class FolderPixels:
     recipe tests.
 
     Attributes:
-        folder: the split's folder.
-        files: relative to it.
-        sizes: (n,) int64, bytes of each file.
-        times: (n,) int64, when each file was changed, in nanoseconds.
+        files: relative to the split's folder.
+        sizes, times: (n,) int64, bytes of each file, and when it was changed, in nanoseconds.
     """
 
     folder: Path

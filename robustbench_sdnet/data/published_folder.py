@@ -70,7 +70,6 @@ class Published:
         """Open a folder and check its layout.
 
         Args:
-            path: the folder with `labels.npy` and one file a corruption.
             num_classes: labels must lie below; None asks only that they are not negative.
 
         Raises:

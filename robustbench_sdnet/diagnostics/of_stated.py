@@ -27,7 +27,6 @@ def verify_model(
     """Evaluate a model again and compare with its stated accuracy.
 
     Args:
-        source: what `load_model` takes.
         setting: its data (None: what the model was trained on), limit, batch size and device.
         tolerance: what the accuracy on all test images may differ from the stated one.
         insist: on the setting's data, for a model that was trained on other images too; else such a one keeps its own.

@@ -33,7 +33,6 @@ def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: No
     """The newest complete state, or None where none was ever saved.
 
     Args:
-        folder: the run's.
         on_damage: told of a file that is truncated or damaged; the one before it is used.
 
     Raises:

@@ -17,14 +17,7 @@ from ..recipes.options import TrainOptions
 
 @dataclass(frozen=True)
 class Device:
-    """Where a model is trained.
-
-    Attributes:
-        device: torch's.
-        dtype: of weights and images.
-        autocast: whether convolutions run in bfloat16.
-        channels_last: memory format.
-    """
+    """Where a model is trained: `dtype` is that of weights and images, with `autocast` convolutions run in bfloat16."""
 
     device: torch.device
     dtype: torch.dtype

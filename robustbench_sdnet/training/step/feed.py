@@ -70,16 +70,7 @@ class Epoch:
 
 @dataclass
 class Feed:
-    """Yields the batches of an epoch.
-
-    Attributes:
-        data: the training split.
-        options: the recipe.
-        positions: (n,) which images to train on.
-        batch_size: of all processes together.
-        device: where batches go.
-        shard: this process's share.
-    """
+    """Yields the batches of an epoch: of the images at `positions` (n,), `batch_size` over all processes together."""
 
     data: ImageData
     options: TrainOptions

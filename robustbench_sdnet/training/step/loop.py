@@ -34,11 +34,8 @@ class Session:
     """Everything that changes while a model is trained.
 
     Attributes:
-        model: the classifier.
         objective: `Objective` of the model, or its distributed wrapper.
         average: moving average of the model, or None.
-        optimiser: SGD.
-        feed: training batches.
         step: steps done.
         loss: sum of this epoch's losses, on the device.
         bad_step: first step with a loss that is not finite, on the device.

@@ -23,12 +23,9 @@ EVALUATION_BATCH = 256
 def accuracy_of(
     model: nn.Module, data: ImageData, device: Device, positions: Tensor | None = None, *, fast: bool = False
 ) -> float:
-    """Share of images that the model gets right, in evaluation mode; processes share the work.
+    """Share of images that the model gets right, in evaluation mode, which ends with it; processes share the work.
 
     Args:
-        model: its mode is restored.
-        data: a split.
-        device: where the model lies.
         positions: which images, None for all.
         fast: in the precision of training instead of float32 or float64.
     """

@@ -21,13 +21,7 @@ from .device import Device
 
 
 class Objective(nn.Module):
-    """Batch mean of the training loss.
-
-    Attributes:
-        model: the classifier.
-        options: the recipe.
-        device: gives the precision of forward passes.
-    """
+    """Batch mean of the training loss of a classifier, by a recipe, in the device's precision."""
 
     def __init__(
         self, model: nn.Module, options: TrainOptions, device: Device, compiled: bool = False
@@ -43,14 +37,7 @@ class Objective(nn.Module):
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def forward(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
-        """The loss, a 0-d tensor.
-
-        Args:
-            images: (n, 3, h, w) uint8.
-            labels: (n,).
-            ids: (n,) sample ids.
-            step: of the run.
-        """
+        """The loss, a 0-d tensor, of images (n, 3, h, w) uint8, labels and sample ids (n,), at a step of the run."""
         with self._auxiliary() as collect:
             loss = self._main(images, labels, ids, step)
             return loss if collect is None else loss + self.options.auxiliary * collect()

@@ -162,8 +162,6 @@ def verify(
 
     Args:
         model: in evaluation mode, on `device`.
-        card: what is stated of it.
-        data: the test images.
         limit: the first N images only.
         batch_size: images at a time.
         device: where the images go.
