@@ -54,10 +54,7 @@ def corrupted_rows(
 ) -> Iterable[Row]:
     """A row a corruption: the clean images, then the same at each severity."""
     for name in names:
-        yield (
-            name,
-            [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)],
-        )
+        yield name, [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)]
 
 
 def sequence_rows(images: Images, names: Iterable[str], *, seed: int = 0) -> Iterable[Row]:

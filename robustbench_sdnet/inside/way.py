@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..zoo.nets.control import Reached, hooked
 from ..zoo.nets.resnet import BasicBlock
 from ..zoo.nets.sdnet import Classifier
 
@@ -65,24 +65,10 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
         if isinstance(output, Tensor):
             seen.setdefault(stage, output)
             if depth is not None:
-                raise _Reached
+                raise Reached
 
-    with _hooked(found, keep), suppress(_Reached):
+    with hooked(found, keep), suppress(Reached):
         model(images)
     if any(stage not in seen for stage in found):
         raise InputError("A part of this model is not called, or gives no tensor, so that it has no depths.")
     return [seen[stage] for stage in found]
-
-
-class _Reached(BaseException):
-    """The depth was reached: nothing behind it needs to run. No Exception, which models and their guards may catch."""
-
-
-@contextmanager
-def _hooked(parts: list[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
-    handles = [part.register_forward_hook(hook) for part in parts]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -31,7 +31,6 @@ class Limits:
     instead: str = ""
 
 
-_BRENDEL_BETHGE = Limits(package="numba")
 # Read in the sources of torchattacks 3.5.1 and foolbox 3.3.4; the tests run every other attack.
 LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
@@ -44,10 +43,10 @@ LIMITS: Mapping[str, Limits] = MappingProxyType(
         "torchattacks:EADEN": Limits(least=MappingProxyType({"max_iterations": 10})),
         "torchattacks:EADL1": Limits(least=MappingProxyType({"max_iterations": 10})),
         "foolbox:VirtualAdversarialAttack": Limits(required=("steps",)),
-        "foolbox:L0BrendelBethgeAttack": _BRENDEL_BETHGE,
-        "foolbox:L1BrendelBethgeAttack": _BRENDEL_BETHGE,
-        "foolbox:L2BrendelBethgeAttack": _BRENDEL_BETHGE,
-        "foolbox:LinfinityBrendelBethgeAttack": _BRENDEL_BETHGE,
+        **{
+            f"foolbox:{norm}BrendelBethgeAttack": Limits(package="numba")
+            for norm in ("L0", "L1", "L2", "Linfinity")
+        },
     }
 )
 _NONE = Limits()

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ...zoo.nets.control import hooked
+
 
 def foldable(model: object) -> bool:
     """Whether trying is worth a pass: a plain float32 module that has batch normalisations."""
@@ -58,13 +60,8 @@ def _pairs(model: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d,
         elif isinstance(module, nn.BatchNorm2d) and inputs and id(inputs[0]) in produced:
             found.append((produced[id(inputs[0])][0], module))
 
-    watched = [module for module in model.modules() if _plain(module)]
-    handles = [module.register_forward_hook(after) for module in watched]
-    try:
+    with hooked([module for module in model.modules() if _plain(module)], after):
         run()
-    finally:
-        for handle in handles:
-            handle.remove()
     return [pair for pair in found if all(runs[module] == 1 for module in pair)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -76,8 +76,22 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
     return layer.residual(x)
 
 
-class _Reached(BaseException):
+class Reached(BaseException):
     """A layer was called: nothing behind it needs to run. No Exception, which models and their guards may catch."""
+
+
+@contextmanager
+def hooked(
+    layers: Iterable[nn.Module], hook: Callable[..., object], *, before: bool = False
+) -> Iterator[None]:
+    """Have a hook called after the forward pass of some layers, or before it, inside the block."""
+    register = "register_forward_pre_hook" if before else "register_forward_hook"
+    handles = [getattr(layer, register)(hook) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.Module, Tensor] | None:
@@ -86,17 +100,11 @@ def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.
 
     def stop(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.append((layer, inputs[0]))
-        raise _Reached
+        raise Reached
 
-    handles = [layer.register_forward_pre_hook(stop) for layer in layers]
-    try:
+    with suppress(Reached), hooked(layers, stop, before=True):
         run()
-    except _Reached:
-        return seen[0]
-    finally:
-        for handle in handles:
-            handle.remove()
-    return None
+    return seen[0] if seen else None
 
 
 def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
