@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -108,10 +108,6 @@ class PictureFolders:
                     f"{folder / file} is {image.shape[:2]}, the first picture {self.image_shape}."
                 )
         return np.stack(found) if found else np.empty((0, *self.image_shape, 3), np.uint8)
-
-    def check_files(self, corruptions: Iterable[str], *, again: bool = False) -> dict[str, str]:
-        """Nothing was noted of these files when they were written."""
-        return {}
 
     def _levels(self) -> Iterator[tuple[str, int]]:
         for corruption in self.corruptions:

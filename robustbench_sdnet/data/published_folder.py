@@ -141,24 +141,18 @@ class Published:
             hasher.update(f"{name}:{found}\n".encode())
         return hasher.hexdigest()
 
-    def check_files(self, corruptions: Iterable[str], *, again: bool = False) -> dict[str, str]:
+    def check_files(self, corruptions: Iterable[str]) -> dict[str, str]:
         """The SHA-256 of files, in hex, against those noted when the folder was written.
 
-        A file whose size and time are as noted is not read again. What is read is noted, where that can be written.
-
-        Args:
-            corruptions: which files.
-            again: read them all the same.
-
-        Raises:
-            DataError: a file has changed since it was noted.
+        A file whose size and time are as noted is not read again. What is read is noted, where that can be written; a
+        file that has changed since is a DataError.
         """
         noted = read_hashes(self.path)
         found: dict[str, str] = {}
         for name in corruptions:
             self._array(name)
             file, note = self.path / f"{name}.npy", noted.get(name)
-            if again or note is None or stamp(file) != note["stamp"]:
+            if note is None or stamp(file) != note["stamp"]:
                 digest = sha256_of(file)
                 if note is not None and digest != note["sha256"]:
                     raise DataError(

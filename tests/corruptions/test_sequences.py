@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import sequence_oracles as oracles
@@ -12,6 +14,7 @@ from robustbench_sdnet.corruptions import noise, precipitation
 from robustbench_sdnet.corruptions.sequences.members import MAIN, SEQUENCES, expand_sequences
 from robustbench_sdnet.draws import host_generators
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.planning.questions import sequence_specs
 
 FRAMES = {"motion_blur": 21, "translate": 16}
 SAMPLERS = {
@@ -42,8 +45,9 @@ def test_the_published_names() -> None:
         "speckle_noise": ((0.05,), (0.07,), (0.1,)),
     }
     # Noises are compared with the first frame at any difficulty, the others with one so many places back.
-    assert [SEQUENCES["shot_noise"].pairs(d) for d in (1, 3)] == [30, 30]
-    assert [SEQUENCES["translate"].pairs(d) for d in (1, 3)] == [15, 13]
+    images = SimpleNamespace(image_shape=(32, 32))
+    asked = [sequence_specs(images, name, (1, 3)) for name in ("shot_noise", "translate")]
+    assert [[spec.pairs for spec in specs] for specs in asked] == [[30, 30], [15, 13]]
 
 
 @pytest.mark.parametrize("name", [name for name in SEQUENCES if name != "shot_noise"])

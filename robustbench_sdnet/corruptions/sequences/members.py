@@ -50,10 +50,6 @@ class Perturbation:
         """The parameters at a difficulty."""
         return self.settings[difficulty - 1] if self.settings else ()
 
-    def pairs(self, difficulty: int) -> int:
-        """How many pairs of frames are compared."""
-        return self.frames - (1 if self.noise else difficulty)
-
 
 def _noise(name: str, family: str, *strengths: float) -> Perturbation:
     settings = tuple((strength,) for strength in strengths)
