@@ -77,12 +77,9 @@ def save_adversarials(
         restored = levels.to(images.dtype) / 255
         right_8bit, share = _judged(model, restored, labels, repeats)
         arrays |= {"images_8bit": levels.permute(0, 2, 3, 1), "right_8bit": right_8bit}
+    plain = {name: values.cpu().contiguous().numpy() for name, values in arrays.items()}
     with whole(path) as file:
-        np.savez(
-            file,
-            allow_pickle=False,
-            **{name: values.cpu().contiguous().numpy() for name, values in arrays.items()},
-        )
+        np.savez(file, allow_pickle=False, **plain)
     return SavedAdversarials(path, accuracy, share)
 
 

@@ -76,7 +76,7 @@ def generate(
         SdnetBenchError: a worker was lost.
     """
     check_size(images.shape[1], images.shape[2])
-    table = table or table_for(*images.shape[1:3])[0]
+    table = table or table_for(*images.shape[1:3])
     names = expand(corruptions, table)
     identity = {"content": content_hash, "seed": seed, "shape": list(images.shape)}
     if table != "cifar":

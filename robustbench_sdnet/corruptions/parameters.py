@@ -44,15 +44,14 @@ def check_table(table: str) -> None:
         raise unknown("table of corruption parameters", table, TABLES)
 
 
-def table_for(height: int, width: int) -> tuple[str, str]:
-    """The parameter set for images of a size, and that size as text where the set was made for another.
+def table_for(height: int, width: int) -> str:
+    """The parameter set for images of a size.
 
     Square images of 32, 64, 224 and 299 pixels have their own; any other takes the nearest by its shorter side, the
     smaller one of two that are as near.
     """
     side = min(height, width)
-    table = min(TABLES, key=lambda name: (abs(TABLES[name] - side), TABLES[name]))
-    return table, foreign_size(table, height, width)
+    return min(TABLES, key=lambda name: (abs(TABLES[name] - side), TABLES[name]))
 
 
 def foreign_size(table: str, height: int, width: int) -> str:

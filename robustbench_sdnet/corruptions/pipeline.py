@@ -64,7 +64,7 @@ def corrupt(
     if stored_as is not None and stored_as not in STORED:
         raise unknown("storage", stored_as, STORED)
     height, width = checked_images(images)
-    values = setting(name, severity, level, table or table_for(height, width)[0])
+    values = setting(name, severity, level, table or table_for(height, width))
     ids = ids_of(sample_ids, len(images))
     step = max(1, _CHUNK_PIXELS // (height * width))
     result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
@@ -96,7 +96,7 @@ def sample(
         Named arrays of n rows; none for a corruption that draws nothing.
     """
     check_size(*size)
-    values = setting(name, severity, level, table or table_for(*size)[0])
+    values = setting(name, severity, level, table or table_for(*size))
     return _sample(name, values, seed, ids_of(sample_ids, len(sample_ids)), size, _key(name, severity, level))
 
 
@@ -114,7 +114,7 @@ def apply(
     Args:
         draws: as `sample` returns them; other arguments and the errors are those of `corrupt`.
     """
-    values = setting(name, severity, level, table or table_for(*checked_images(images))[0])
+    values = setting(name, severity, level, table or table_for(*checked_images(images)))
     return like(images, _apply(images, name, values, draws))
 
 

@@ -21,12 +21,8 @@ def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
     axes = figure.add_subplot()
     for noise in dict.fromkeys(point.noise for point in fit.points):
         points = [point for point in fit.points if point.noise == noise]
-        axes.plot(
-            [point.residual for point in points],
-            [point.best(fit.lambdas) for point in points],
-            "o",
-            label=noise.replace("_", " "),
-        )
+        places = zip(*((point.residual, point.best(fit.lambdas)) for point in points), strict=True)
+        axes.plot(*places, "o", label=noise.replace("_", " "))
     residuals = np.concatenate([point.residuals for point in fit.points])
     # Where images are, one by one: levels' means lie in the middle of it.
     low, high = np.quantile(residuals, (0.01, 0.99)).tolist()

@@ -90,9 +90,9 @@ def corruptions_of(
     from ..data.published import PublishedPixels
 
     if not isinstance(data.pixels, PublishedPixels):
-        size = data.image_shape
-        chosen = table_for(*size) if table is None else (table, foreign_size(table, *size))
-        return corruption_specs(names, severities, levels, seed, table=chosen, stored=stored)
+        chosen = table or table_for(*data.image_shape)
+        size = foreign_size(chosen, *data.image_shape)
+        return corruption_specs(names, severities, levels, seed, table=(chosen, size), stored=stored)
     if table is not None:
         raise InputError("A folder of corrupted images has its parameters in it. Leave out --table.")
     if stored:

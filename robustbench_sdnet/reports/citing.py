@@ -117,7 +117,7 @@ def _parameters(data: DataSpec, spec: CorruptionSpec) -> list[str]:
     words = ["--stored-as", spec.stored] if spec.stored else []
     if spec.size and data.name.partition(":")[0] not in FOLDERS:
         height, width = map(int, spec.size.split("x"))
-        words += [] if table_for(height, width)[0] == spec.table else ["--table", spec.table]
+        words += [] if table_for(height, width) == spec.table else ["--table", spec.table]
     return words
 
 

@@ -14,7 +14,7 @@ from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.corruptions import generation
 from robustbench_sdnet.corruptions.member import TABLES
-from robustbench_sdnet.corruptions.parameters import setting, table_for
+from robustbench_sdnet.corruptions.parameters import foreign_size, setting, table_for
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.questions import corruption_specs, corruptions_of
 from robustbench_sdnet.specs import CorruptionSpec
@@ -36,7 +36,7 @@ from robustbench_sdnet.specs import CorruptionSpec
     ],
 )
 def test_the_size_chooses(size: tuple[int, int], expected: tuple[str, str]) -> None:
-    assert table_for(*size) == expected
+    assert (table_for(*size), foreign_size(table_for(*size), *size)) == expected
 
 
 # One published number of each set and kind, typed from the generators' tables.

@@ -55,11 +55,8 @@ class FabSearch(NearestSearch):
         normal = gradient.flatten(1)
         # z_t - z_y along the gradient: gap + <normal, d> = 0 at x, and the same plane seen from the image.
         gap_image = gap + (normal * (images - x).flatten(1)).sum(1)
-        both = self.ball.boundary(
-            torch.cat([x.flatten(1), images.flatten(1)]),
-            torch.cat([normal, normal]),
-            -torch.cat([gap, gap_image]),
-        )
+        points, gaps = torch.cat([x.flatten(1), images.flatten(1)]), torch.cat([gap, gap_image])
+        both = self.ball.boundary(points, torch.cat([normal, normal]), -gaps)
         near, far = both.reshape(2, *x.shape).unbind(0)
         length_near, length_far = (self.ball.lengths(d).clamp_min(1e-8) for d in (near, far))
         alpha = column((length_near / (length_near + length_far)).clamp(0, ALPHA_MAX), x)

@@ -100,11 +100,8 @@ class FmnSearch(NearestSearch):
     def _radius(self, state: State, gap: Tensor, distance: Tensor, gradient: Tensor, gamma: Tensor) -> Tensor:
         """The next radius: nearer than the best while the prediction is wrong, else farther out."""
         radii, radius, best = RADII[self.ball.name], state["radius"], state["best"]
-        outside = torch.where(
-            best < torch.inf,
-            radii.farther(radius, gamma),
-            radii.first(radius, gamma, distance, gap.abs(), gradient),
-        )
+        first = radii.first(radius, gamma, distance, gap.abs(), gradient)
+        outside = torch.where(best < torch.inf, radii.farther(radius, gamma), first)
         return torch.where(gap < 0, torch.minimum(radii.nearer(radius, gamma), best), outside)
 
     def _converged(self, state: State) -> Tensor:

@@ -71,11 +71,8 @@ def _equalize(images: Tensor, size: Tensor) -> Tensor:
     below = histogram.cumsum(2) - histogram
     last = histogram.gather(2, levels.amax(2, keepdim=True))
     span = levels.shape[2] - last
-    table = torch.where(
-        span > 0,
-        below / span.clamp_min(1),
-        torch.linspace(0, 1, 256, device=images.device, dtype=images.dtype),
-    )
+    same = torch.linspace(0, 1, 256, device=images.device, dtype=images.dtype)
+    table = torch.where(span > 0, below / span.clamp_min(1), same)
     return table.gather(2, levels).clamp(0, 1).reshape(images.shape)
 
 
