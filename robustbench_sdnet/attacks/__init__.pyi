@@ -1,11 +1,10 @@
 from .dispatch import run as run
 from .engine.result import AttackResult as AttackResult
 from .native.apgd import apgd_ce as apgd_ce, apgd_dlr as apgd_dlr, apgd_t as apgd_t
-from .native.autoattack import autoattack as autoattack
+from .native.chain import autoattack as autoattack, lean as lean
 from .native.fab import fab_t as fab_t
 from .native.fgsm import fgsm as fgsm
 from .native.fmn import fmn as fmn
-from .native.lean import lean as lean
 from .native.noise import noise as noise
 from .native.pgd import pgd as pgd
 from .native.pma import pma as pma

@@ -121,14 +121,14 @@ _LIST = (
     _row("pma", "pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}),
     _row(
         "autoattack",
-        "autoattack",
+        "chain",
         "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
         {"variant": "standard"},
         norms=SQUARE_NORMS,
         choices={"variant": ("standard", "rand")},
     ),
-    _row("lean", "lean", "pma, then short targeted APGD on the survivors"),
-    _row("lean+autoattack", "lean", "lean, then AutoAttack on the survivors", norms=SQUARE_NORMS),
+    _row("lean", "chain", "pma, then short targeted APGD on the survivors"),
+    _row("lean+autoattack", "chain", "lean, then AutoAttack on the survivors", norms=SQUARE_NORMS),
 )
 
 ATTACKS: Mapping[str, AttackInfo] = MappingProxyType({info.name: info for info in _LIST})

@@ -1,19 +1,75 @@
-"""Attacks that are several attacks in a row, each on the survivors of the one before."""
+"""Attacks that are several attacks in a row, each on the survivors of the one before.
+
+AutoAttack (Croce & Hein 2020, arXiv:2003.01690), and a chain of its strength at a small part of its passes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..registry import ATTACKS, Value, attack_info, chain, check_params
-from .wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing
+from .wrapper import DEFAULT_BATCH_SIZE, Run, attack, checked, nothing
+
+
+@attack
+def autoattack(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    variant: str = "standard",
+    **run: Unpack[Run],
+) -> AttackResult:
+    """APGD-CE (100 steps), APGD-T (100 x 9 targets), FAB-T (100 x 9 targets), Square (5,000 queries).
+
+    In l1 APGD-CE has five restarts and APGD-T five targets (Croce & Hein 2021, arXiv:2103.01208).
+
+    Args:
+        variant: "standard", or "rand" for models that draw random numbers: APGD-CE and APGD-DLR, each
+            gradient averaged over 20 passes.
+        early_stop: as in `pgd`, within a stage; stages always run on survivors only.
+
+    Returns what `run_chain` does; other arguments and the errors are those of `pgd`.
+    """
+    return run_chain("autoattack", {"variant": variant}, model, images, labels, eps, run)
+
+
+@attack
+def lean(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    then: str | None = None,
+    **run: Unpack[Run],
+) -> AttackResult:
+    """PMA (two courses of 100 steps), then APGD-T on the survivors (20 steps at each of 9 targets).
+
+    It finds what AutoAttack finds on most models, and certifies nothing: with `then` the survivors go through the whole
+    standard, so that the number is AutoAttack's and costs hardly more.
+
+    Args:
+        then: "autoattack", or None.
+
+    Returns what `run_chain` does; other arguments and the errors are those of `pgd`.
+    """
+    name = "lean" if then is None else f"lean+{then}"
+    return run_chain(name, {}, model, images, labels, eps, run)
+
+
+lean_autoattack = partial(lean, then="autoattack")
 
 
 @torch.inference_mode(False)
