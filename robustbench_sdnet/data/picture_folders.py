@@ -44,9 +44,8 @@ class PictureFolders:
             DataError: another layout, or a class that is not one of `classes`.
         """
         self.path = path
-        self.corruptions = tuple(
-            sorted(each.name for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS))
-        )
+        folders = (each for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS))
+        self.corruptions = tuple(sorted(each.name for each in folders))
         if not self.corruptions:
             raise DataError(
                 f"{path} must hold <corruption>/<severity>/<class>/<picture>, as ImageNet-C does."
@@ -111,9 +110,9 @@ class PictureFolders:
 
     def _levels(self) -> Iterator[tuple[str, int]]:
         for corruption in self.corruptions:
-            yield from (
-                (corruption, int(each)) for each in LEVELS if (self.path / corruption / each).is_dir()
-            )
+            for each in LEVELS:
+                if (self.path / corruption / each).is_dir():
+                    yield corruption, int(each)
 
     def _folder(self, corruption: str, severity: int) -> Path:
         return self.path / corruption / str(severity)

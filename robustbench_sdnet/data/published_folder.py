@@ -112,11 +112,9 @@ class Published:
         """
         if isinstance(severity, bool) or severity not in range(1, SEVERITIES + 1):
             raise InputError(f"severity must be 1 to {SEVERITIES}, got {severity!r}.")
-        n = len(self)
-        first, last, _ = slice(start, stop).indices(n)
-        return np.array(
-            self._array(corruption)[(severity - 1) * n + first : (severity - 1) * n + max(first, last)]
-        )
+        first, last, _ = slice(start, stop).indices(len(self))
+        offset = (severity - 1) * len(self)
+        return np.array(self._array(corruption)[offset + first : offset + max(first, last)])
 
     def _array(self, corruption: str) -> NDArray[np.uint8]:
         if corruption not in self.corruptions:

@@ -83,9 +83,8 @@ def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:
     """
     kind = kind_of(source)
     if kind == "run":
-        return replace(
-            read_card(run_checkpoint(Path(source))), name=Path(source).resolve().name, source=source
-        )
+        card = read_card(run_checkpoint(Path(source)))
+        return replace(card, name=Path(source).resolve().name, source=source)
     if kind == "checkpoint":
         card, stem = read_card(source), Path(source).stem
         return card if stem in ("best", "last") else replace(card, name=stem)

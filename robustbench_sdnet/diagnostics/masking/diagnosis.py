@@ -104,10 +104,8 @@ def _findings(
     subject = subject.take(subject.right())
     if len(subject) == 0:
         why = "The model gets none of these images right, so there is nothing to attack."
-        return [
-            *found,
-            *(not_run(check, why) for check in DIAGNOSTICS if check not in {v.check for v in found}),
-        ]
+        made = {finding.check for finding in found}
+        return [*found, *(not_run(check, why) for check in DIAGNOSTICS if check not in made)]
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
     found += seen_on(len(subject), instant.zero_gradient(subject))
     return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
@@ -123,9 +121,7 @@ def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
 
 def _cheap_attacks(subject: Subject) -> list[Finding]:
     few = subject.take(torch.arange(min(_CHEAP_SAMPLES, len(subject)), device=subject.labels.device))
-    survivors = few.survivors
-    if survivors is None:
-        survivors = ~follow(few).broken()
+    survivors = ~follow(few).broken() if few.survivors is None else few.survivors
     return seen_on(len(few), rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors))
 
 

@@ -77,15 +77,13 @@ class Run:
         torch.manual_seed(options.seed)
         if self.device.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
-        defaults = {
-            "num_classes": self.train_data.num_classes,
-            "input_size": max(self.train_data.image_shape),
-        }
+        data = self.train_data
+        defaults = {"num_classes": data.num_classes, "input_size": max(data.image_shape)}
         model = build_model(self.arch, **{**defaults, **self.recipe.model})
-        if model.num_classes < self.train_data.num_classes:
+        if model.num_classes < data.num_classes:
             raise InputError(
-                f"model.num_classes={model.num_classes} is too few: '{self.name}' has "
-                f"{self.train_data.num_classes} classes. Leave it out."
+                f"model.num_classes={model.num_classes} is too few: '{self.name}' has {data.num_classes} classes. "
+                "Leave it out."
             )
         if fresh and options.init != "random":
             self.init = begin_with(options.init, model)
@@ -192,12 +190,11 @@ class Run:
         session, options = self.session, self.recipe.train
         epoch = int(record["epoch"])
         if len(self.held_out):
-            record["held_out"] = accuracy_of(
-                session.result, self.train_data, self.device, self.held_out, fast=True
-            )
-            if session.best is None or record["held_out"] > session.best[0]:
+            seen = accuracy_of(session.result, self.train_data, self.device, self.held_out, fast=True)
+            record["held_out"] = seen
+            if session.best is None or seen > session.best[0]:
                 weights = {key: value.cpu().clone() for key, value in session.result.state_dict().items()}
-                session.best = record["held_out"], weights
+                session.best = seen, weights
         if options.test_every and epoch % options.test_every == 0:
             record["test"] = accuracy_of(session.result, self.test_data, self.device, fast=True)
         self.curves.add(record)

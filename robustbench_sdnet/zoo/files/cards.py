@@ -85,9 +85,9 @@ def read_card(path: str | Path) -> ModelCard:
             std=tuple(float(value) for value in options["std"]),
             path=path,
         )
+    except InputError as error:
+        raise CheckpointError(f"'{path}': {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise CheckpointError(f"'{path}': {error}") from None
         raise CheckpointError(
             f"'{path}' has no valid model card ({type(error).__name__}: {error}). "
             "Was it written by sdnet-bench train?"

@@ -142,6 +142,4 @@ def shortcut_module(inputs: int, outputs: int, stride: int, project: bool) -> nn
     """The shortcut of a block: identity where shapes agree, else a 1x1 convolution or subsampling."""
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
-    if not project:
-        return Subsample(outputs - inputs, stride)
-    return Projection(inputs, outputs, stride)
+    return Projection(inputs, outputs, stride) if project else Subsample(outputs - inputs, stride)

@@ -45,16 +45,14 @@ def check_external(kind: str, source: str) -> None:
         if not Path(name).is_file():
             raise InputError(f"No model file '{name}'.")
     elif kind == "callable":
-        top = _module_of(name).partition(".")[0]
+        module = _module_of(name)
+        top = module.partition(".")[0]
         if top == "__main__":
             raise InputError(
                 f"Model '{source}' is written in a notebook or script, where no other process finds it. Put it into a "
                 f"file and name that: --model file:{name.partition(':')[2]}."
             )
-        if _module_of(name).split(".")[:2] in (
-            ["robustbench_sdnet", "cli"],
-            ["robustbench_sdnet", "commands"],
-        ):
+        if f"{module}.".startswith(("robustbench_sdnet.cli.", "robustbench_sdnet.commands.")):
             raise InputError(f"Model '{source}' is the command itself, not a function that returns a model.")
         with working_folder_importable():
             if importlib.util.find_spec(top) is None:

@@ -65,17 +65,14 @@ def _from_file(name: str) -> Loaded:
     if any("/code/" in item for item in inside):
         # torch.jit is untyped.
         model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
-    elif any(item.endswith(("data.pkl", "/data.pkl")) for item in inside) and not any(
-        "models/" in i for i in inside
-    ):
+    elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
         raise CheckpointError(
             f"'{name}' is a pickled checkpoint. Import its state dict: sdnet-bench zoo import -h"
         )
     else:
         model = Exported(torch.export.load(name, extra_files=extra).module())
-    stated = mapping(
-        parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError), f"'{name}'", CheckpointError
-    )
+    written = parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError)
+    stated = mapping(written, f"'{name}'", CheckpointError)
     return model, tuple(stated.get("mean", ())), tuple(stated.get("std", ()))
 
 
