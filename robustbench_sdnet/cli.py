@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import click
 
-from .errors import SdnetBenchError
+from .errors import SdnetBenchError, unknown
 from .interrupts import Stopped, as_ctrl_c
 from .version import VERSION
 from .wording import one_line
@@ -64,8 +64,6 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the nearest name."""
-        from .errors import unknown
-
         # What a shell completes may be anything yet.
         if not ctx.resilient_parsing and args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise unknown("command", args[0], COMMANDS)

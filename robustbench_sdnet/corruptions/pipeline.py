@@ -23,7 +23,6 @@ Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
 _CHUNK_PIXELS = 64 * 32 * 32
 
-
 Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
 Sample = Callable[[Generators, int, int, int, Setting], Draws]
 

@@ -39,10 +39,9 @@ class WithPolicy(nn.Module):
 
     def lambdas(self, images: Tensor) -> Tensor:
         """(n,) lambda of each image."""
-        if self.gradient == "bpda" or not self.policy.differentiable:
-            with torch.no_grad():
-                return self.policy(self.model, images)
-        return self.policy(self.model, images)
+        follows = self.gradient == "through" and self.policy.differentiable
+        with torch.set_grad_enabled(follows and torch.is_grad_enabled()):
+            return self.policy(self.model, images)
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, classes) logits of images (n, 3, h, w) in [0, 1]."""

@@ -19,7 +19,6 @@ Classifier = Callable[[Tensor], Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (m, classes), row indices (m,)) -> (m,) values to maximise."""
 
-
 LADDER = (*range(1, 40), *range(40, 100, 2), *range(100, 200, 5), *range(200, 400, 10), *range(400, 501, 20))
 """The batch shapes that a model sees, so that its rounding does not depend on what else is still alive.
 
@@ -48,7 +47,6 @@ TRIAL = 4
 
 AGREEMENT = 1e-4
 """How far the logits of a folded model may be off, as a share of the largest."""
-
 
 REMEDY = "Let the gradient through, or attack with square, which needs none."
 

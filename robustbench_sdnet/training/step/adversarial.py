@@ -34,8 +34,7 @@ def perturb(
     Args:
         model: only its mode is switched, and switched back.
         logits_of: forward pass in the run's precision, float logits.
-        images: (n, 3, h, w) in [0, 1].
-        labels: (n,).
+        images, labels: (n, 3, h, w) in [0, 1], and (n,).
         ids: (n,) sample ids; with `step` they key the random start, so that it does not depend on the sharding.
     """
     draws = Draws.of(options.seed, f"training start {options.adversary}", ids)

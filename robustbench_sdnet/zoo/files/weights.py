@@ -36,10 +36,7 @@ def save_model(
     Args:
         model: what to save; call `refresh_step_sizes` first where its weights changed.
         path: the file, made or replaced.
-        data: name of the training data.
-        data_hash: content hash of the training split.
-        recipe: the resolved recipe, anything JSON can hold.
-        accuracy: clean test accuracy in [0, 1].
+        data, data_hash, recipe, accuracy: as its `ModelCard` has them; a recipe is anything that JSON can hold.
         name: what reports show; None: the name of the file's folder.
         dtype: store the weights of convolutions and linear layers in this type; None keeps their own. All else
             stays: it takes no space, and small variances would be lost in float16.

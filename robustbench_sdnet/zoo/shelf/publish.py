@@ -39,7 +39,6 @@ def export_model(
 
     Args:
         checkpoint: a run's folder, a checkpoint or a name of the zoo.
-        path: the new file.
         name: what reports show; None keeps the name.
         data: name of the training data; None keeps it.
         accuracy: clean test accuracy in [0, 1] of what is written; None keeps what the checkpoint states.
@@ -81,9 +80,7 @@ def add_to_zoo(
     Args:
         checkpoint, accuracy, dtype: as for `export_model`.
         name: "data/model"; an entry of that name is replaced.
-        recipe: name of the recipe it was trained with; None: what the checkpoint states.
-        robust: summary of robust accuracies.
-        note: one line for readers.
+        recipe, robust, note: as its `Entry` has them; without a recipe, the one that the checkpoint states.
         folder: where the weights go; None: into the package, where a model may take 2 MB.
         index: of the zoo.
 
