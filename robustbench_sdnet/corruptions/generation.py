@@ -81,12 +81,14 @@ def generate(
     identity = {"content": content_hash, "seed": seed, "shape": list(images.shape)}
     if table != "cifar":
         identity["table"] = table
+    pieces = [(start, min(start + STEP, len(images))) for start in range(0, len(images), STEP)]
+    tasks = [Task(name, severity, *piece) for name in names for severity in SEVERITIES for piece in pieces]
     with alone_in(output):
         journal = Journal(output, identity)
         try:
             _write(output / "labels.npy", np.tile(labels.astype(np.int64), len(SEVERITIES)))
             _write(output / "clean.npy", images)
-            _run(_tasks(names, len(images)), journal, (seed, table), workers or os.cpu_count() or 1, report)
+            _run(tasks, journal, (seed, table), workers or os.cpu_count() or 1, report)
         except BrokenProcessPool:
             raise SdnetBenchError(
                 "A worker process was lost, killed or for want of memory. What is finished is kept: run the same "
@@ -95,11 +97,6 @@ def generate(
         except OSError as error:
             raise cannot_write(output, error) from error
     return names
-
-
-def _tasks(names: Iterable[str], n: int) -> list[Task]:
-    pieces = [(start, min(start + STEP, n)) for start in range(0, n, STEP)]
-    return [Task(name, severity, *piece) for name in names for severity in SEVERITIES for piece in pieces]
 
 
 def _run(

@@ -17,10 +17,10 @@ from ..planning.identity import model_spec, shown_name
 from ..planning.setting import Setting
 from ..running.exchange import Job
 from ..running.predict import check_labels, predict
-from ..running.ready import Ready, prepare
+from ..running.ready import prepare
 from ..running.worker import Worker
 from ..specs import Eps, ModelSpec
-from ..zoo import ModelCard, describe_model
+from ..zoo import describe_model
 from . import diagnose
 from .doubts import training_doubt
 
@@ -73,9 +73,14 @@ def diagnose_model(
         ModelError: the model failed.
         EngineError: no worker could be started, or it was lost again and again.
     """
-    card, ready = _ready(setting, eps, lam)
-    data = ready.data
-    model = ready.models[0]
+    if eps.fraction == 0:
+        raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
+    card = describe_model(setting.models[0])
+    if lam is not None and not card.has_lambda:
+        raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
+    setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)
+    ready = prepare(setting, stored=False)
+    data, model = ready.data, ready.models[0]
     transfer = {other: model_spec(describe_model(other, data.image_shape)) for other in others}
     how = {"eps": float(eps), "norm": norm, "seed": seed, "cheap": cheap}
     job = Job(
@@ -127,18 +132,6 @@ def _findings(
         )
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
-
-
-def _ready(setting: Setting, eps: Eps, lam: float | None) -> tuple[ModelCard, Ready]:
-    if eps.fraction == 0:
-        raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
-    card = describe_model(setting.models[0])
-    if lam is not None and not card.has_lambda:
-        raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
-    ready = prepare(
-        replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES), stored=False
-    )
-    return card, ready
 
 
 def transfer_lambdas(deployed: float | None, trained: float | None) -> tuple[float, ...]:
