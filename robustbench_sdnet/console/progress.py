@@ -131,11 +131,12 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
 
 def _crew(progress: Progress, seconds: float) -> str:
     """How many workers there are, how fast they are together, and what the first of them do."""
-    busy = [f"{where}: {what or 'waits'}" for where, what in progress.doing]
-    more = f", and {len(busy) - NAMED} more" if len(busy) > NAMED else ""
+    workers = len(progress.doing)
+    busy = [f"{where}: {what or 'waits'}" for where, what in progress.doing[:NAMED]]
+    more = f", and {workers - NAMED} more" if workers > NAMED else ""
     done = f"{progress.done_shards} of {counted(progress.shards, 'shard')}"
     rate = f"{progress.done_shards / max(seconds, 1e-9):.1f}/s"
-    return f"{counted(len(busy), 'worker')}, {done}, {rate}; {'; '.join(busy[:NAMED])}{more}"
+    return f"{counted(workers, 'worker')}, {done}, {rate}; {'; '.join(busy)}{more}"
 
 
 @contextmanager

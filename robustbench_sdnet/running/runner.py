@@ -14,7 +14,8 @@ from ..specs import Cell
 from ..store.images import KeptImages
 from ..store.store import Finished, Store
 from .engines.local import Local
-from .exchange import Failure, Inputs
+from .exchange import Failure
+from .parents import Parents
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def run(
         failed=dict(failed),
     )
     on_progress(progress)
-    for batch in engine.run(todo, worker, lambda asked: _inputs(asked, store, kept), with_images):
+    parents = Parents(cells, store, with_images)
+    for batch in engine.run(todo, worker, parents.inputs, with_images):
         finished = []
         for task, answers in batch:
             for answer in answers:
@@ -107,7 +109,7 @@ def run(
             progress.done_shards += len(task.cells)
             progress.done_cost += task.cost
             progress.label = task.label if task.cells else progress.label
-        store.add_shards(finished)
+        parents.remember(store.add_shards(finished))
         progress.doing, progress.notes = engine.doing, engine.notes
         on_progress(progress)
     if progress.failed:
@@ -139,17 +141,3 @@ def _tasks(
         stored[cell_id] = [part for part in stored[cell_id] if part not in ranges]
     height, width = worker.data.image_shape
     return tasks(cells, stored, count, pixels=height * width, device=worker.device)
-
-
-def _inputs(task: Task, store: Store, kept: KeptImages) -> Inputs:
-    outcomes, images = {}, {}
-    for cell in task.cells:
-        for parent in cell.parents:
-            found = kept.fetch(parent, task.start, task.stop)
-            if found is not None:
-                images[parent] = found
-            if cell.kind != "transfer":
-                outcome = store.outcome(parent, task.start, task.stop)
-                if outcome is not None:
-                    outcomes[parent] = outcome
-    return Inputs(outcomes, images)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from .budgets import Eps
@@ -16,7 +17,7 @@ from .perturbations import AttackSpec, CorruptionSpec, Perturbation, SequenceSpe
 DEFAULT_STORE = "sqlite:///runs/results.db"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One question: this model, at this lambda, under this perturbation, on these images.
 
@@ -55,9 +56,9 @@ class Cell:
         """
         return self.kind == "transfer" or self.warm or (bool(self.parents) and self.model.repeats is not None)
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """The hash of everything that can change the answer."""
+        """The hash of everything that can change the answer; made once, and taken along to workers."""
         identity = {
             "model": self.model.identity(),
             "data": self.data.identity(),
@@ -76,7 +77,7 @@ class Cell:
 
     def to_json(self) -> str:
         """The whole cell as JSON, readable back by `from_json`."""
-        return canonical(asdict(self))
+        return canonical(self, _plain)
 
     @classmethod
     def from_json(cls, text: str) -> Cell:
@@ -94,6 +95,13 @@ class Cell:
             warm=raw.get("warm", False),
             **lams,
         )
+
+
+def _plain(part: Any) -> Any:
+    """What JSON takes in place of a part of a cell: as `asdict`, without its copies."""
+    if is_dataclass(part):
+        return {each.name: getattr(part, each.name) for each in fields(part)}
+    return str(part)
 
 
 def _perturbation(raw: dict[str, Any]) -> Perturbation:

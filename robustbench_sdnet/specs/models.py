@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +107,6 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+def canonical(value: Any, plain: Callable[[Any], Any] = str) -> str:
+    """JSON with sorted keys and no spaces: one text for one value, `plain` of what JSON does not know."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from tokenize import TokenError
 from types import MappingProxyType
 from typing import Any
@@ -79,7 +79,11 @@ class Outcome:
         return len(self.ids)
 
     def encode(self) -> bytes:
-        """The arrays as one compressed blob."""
+        """The arrays as one compressed blob; made once, and it goes along to whatever process the outcome goes to."""
+        return self._blob
+
+    @cached_property
+    def _blob(self) -> bytes:
         buffer = io.BytesIO()
         arrays = {name: np.asarray(getattr(self, name), dtype) for name, dtype in self.kept.items()}
         np.savez_compressed(buffer, allow_pickle=False, **arrays)

@@ -53,12 +53,13 @@ class Finished:
     def row(self, low: int, high: int) -> dict[str, Any]:
         """Its row on the samples at positions low to high, with their share of the cost."""
         share = (high - low) / (self.stop - self.start)
+        outcome = self.outcome if share == 1 else self.outcome.cut(low - self.start, high - self.start)
         return {
             "cell_id": self.cell_id,
             "start": low,
             "stop": high,
             "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "outcome": self.outcome.cut(low - self.start, high - self.start).encode(),
+            "outcome": outcome.encode(),
             "cost": canonical(self.cost if share == 1 else scaled(self.cost, share)),
         }
 

@@ -94,7 +94,7 @@ class Store:
         """Record cells by id, `asked` samples wanted; those there keep their answers and take today's names."""
 
         def add(connection: sa.Connection) -> None:
-            known = {row["id"]: row for row in rows(connection, select(CELLS, self._present))}
+            known, new = {row["id"]: row for row in rows(connection, select(CELLS, self._present))}, []
             for cell_id, cell in sorted(
                 cells.items()
             ):  # in order, so that two drivers cannot wait for each other
@@ -106,7 +106,7 @@ class Store:
                 }
                 before = known.get(cell_id)
                 if before is None:
-                    insert_once(connection, CELLS, row)
+                    new.append(row)
                     continue
                 known_as = Reader().cell(before) if chain_of(cell.perturbation) else None
                 if known_as is not None and not chain_of(known_as.perturbation):
@@ -115,6 +115,7 @@ class Store:
                 if any(row[key] != before[key] for key in row):
                     changes = sealed(CELLS, row)
                     connection.execute(sa.update(CELLS).where(CELLS.c.id == cell_id).values(changes))
+            insert_once(connection, CELLS, *new)
 
         self.database.run("write", add)
 
@@ -124,25 +125,29 @@ class Store:
         """Store a shard, whole; see `add_shards`."""
         self.add_shards([Finished(cell_id, start, stop, outcome, cost)])
 
-    def add_shards(self, finished: Sequence[Finished]) -> None:
+    def add_shards(self, finished: Sequence[Finished]) -> list[Finished]:
         """Store shards in one transaction, all of them or none.
 
         Positions that are already there stay as they are, so shards never overlap, and it is safe to do twice.
+
+        Returns:
+            Those of which no position was there already: the store holds them as they are.
         """
 
-        def add(connection: sa.Connection) -> None:
+        def add(connection: sa.Connection) -> list[Finished]:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
-            stored, new = self._ranges(connection, {shard.cell_id for shard in finished}), []
+            stored, new, whole = self._ranges(connection, {shard.cell_id for shard in finished}), [], []
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
-                for low, high in list(missing((shard.start, shard.stop), ranges)):
-                    new.append(shard.row(low, high))
-                    ranges.append((low, high))
+                parts = list(missing((shard.start, shard.stop), ranges))
+                new += [shard.row(low, high) for low, high in parts]
+                ranges += parts
+                whole += [shard] if parts == [(shard.start, shard.stop)] else []
             insert_once(connection, SHARDS, *new)
+            return whole
 
-        if finished:
-            self.database.run("write", add)
+        return self.database.run("write", add) if finished else []
 
     def add_verdicts(self, cell_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
         """Store the diagnostics of an attack's cell; newer ones replace older ones."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from decimal import Decimal
 
 from robustbench_sdnet.planning.plan import attack_cells, corruption_cells
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.specs import Cell, DataSpec, Eps, LambdaSpec, ModelSpec, params
+from robustbench_sdnet.specs.models import canonical
 
 SDNET = ModelSpec(
     name="s",
@@ -86,3 +88,9 @@ def test_ids_are_those_under_which_answers_are_stored():
 
 def test_a_cell_that_is_read_back_has_its_id():
     assert all(Cell.from_json(cell.to_json()) == cell for cell in cells())
+
+
+def test_a_cell_is_written_with_all_its_fields_and_nothing_else():
+    for cell in cells():
+        assert len(cell.id) == 24  # known from now on, and no field
+        assert cell.to_json() == canonical(asdict(cell))

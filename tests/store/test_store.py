@@ -78,6 +78,14 @@ def test_shards_that_share_a_transaction_are_stored_all_or_none(store):
     assert store.ranges()[CELL.id] == [(0, 4), (4, 8)]
 
 
+def test_shards_of_which_nothing_was_there_are_told_from_the_others(store):
+    store.add_shards([Finished(CELL.id, 2, 4, outcome(2, 4), COST)])
+    mine = [Finished(CELL.id, low, high, outcome(low, high), COST) for low, high in ((0, 4), (4, 8), (4, 8))]
+    assert store.add_shards(mine) == mine[1:2]
+    assert store.add_shards(mine) == []
+    assert store.add_shards([]) == []
+
+
 def test_outcomes_of_shards_join_and_can_be_cut(store):
     store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
     store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)

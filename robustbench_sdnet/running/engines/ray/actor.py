@@ -23,6 +23,8 @@ from ...worker import Worker, loaded
 if TYPE_CHECKING:
     from ....data import ImageData
 
+Asked = tuple[Task, Inputs, Collection[str]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -89,26 +91,31 @@ class Actor:
         node: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray states no types here
         return Place(node, ray.get_runtime_context().get_node_id(), os.getpid(), versions())
 
-    def answer(
-        self, task: Task, inputs: Inputs, shared: Shared, kept: Collection[str]
-    ) -> list[Answer | Failure]:
-        """Every cell of a task.
+    def answer(self, asked: Asked, shared: Shared | None) -> list[Answer | Failure]:
+        """Every cell of a task, encoded as the driver will store it.
 
         Args:
-            kept: cells whose perturbed images are asked for; those of others stay here.
+            asked: the task, its inputs, and the cells whose perturbed images are asked for; others' stay here. In one
+                piece, which Ray sends at once.
+            shared: what it may need that this worker was not given before.
         """
         self._take(shared)
-        return [
-            replace(found, images=None) if isinstance(found, Answer) and found.cell.id not in kept else found
-            for found in self._worker.answer(task, inputs)
-        ]
+        task, inputs, kept = asked
+        found = self._worker.answer(task, inputs)
+        for index, one in enumerate(found):
+            if isinstance(one, Answer):
+                one.outcome.encode()
+                found[index] = one if one.cell.id in kept else replace(one, images=None)
+        return found
 
-    def ask(self, ask: Callable[..., Any], arguments: tuple[Any, ...], shared: Shared) -> Any:
+    def ask(self, ask: Callable[..., Any], arguments: tuple[Any, ...], shared: Shared | None) -> Any:
         """What a function of the worker returns, see `Job`."""
         self._take(shared)
         return ask(self._worker, *arguments)
 
-    def _take(self, shared: Shared) -> None:
+    def _take(self, shared: Shared | None) -> None:
+        if shared is None:
+            return
         self._models.update(shared.models)
         if shared.policies_number != self._policies_number:
             self._worker.policies = ray.get(shared.policies)

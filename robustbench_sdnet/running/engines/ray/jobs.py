@@ -33,8 +33,9 @@ def answered(share: Share, pool: Pool, jobs: Sequence[Job], worker: Worker) -> I
             if waiting:
                 number = waiting.popleft()
                 job = jobs[number]
-                reference = member.handle.ask.remote(job.ask, job.arguments(), share(job.models, worker))
-                member.queue.append(Handed(number, job.label, reference))
+                shared = share(job.models, worker)
+                reference = member.handle.ask.remote(job.ask, job.arguments(), member.lacking(shared))
+                member.handed(Handed(number, job.label, reference), shared)
         for member in pool.ended():
             number = member.queue[0].number
             try:

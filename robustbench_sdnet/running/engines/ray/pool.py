@@ -6,14 +6,14 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, OutOfMemoryError, RayError, RayTaskError
 
 from ....errors import EngineError
-from .actor import Actor, Place, Setup, versions
+from .actor import Actor, Place, Setup, Shared, versions
 from .cluster import Size, nodes, resources
 
 DEPTH = 2  # shards an actor: one that it works on, and one queued
@@ -36,11 +36,28 @@ class Handed:
 
 @dataclass(eq=False)
 class Member:
-    """An actor that works, and what it was handed, oldest first."""
+    """An actor that works, what it was handed, oldest first, and the keys of the models that it was given.
+
+    Attributes:
+        policies: the number of those that it was given.
+    """
 
     handle: Any
     place: Place
     queue: deque[Handed] = field(default_factory=deque)
+    models: set[str] = field(default_factory=set)
+    policies: int = 0
+
+    def lacking(self, shared: Shared) -> Shared | None:
+        """What of it this actor was not given yet; None where it has all."""
+        models = {key: ref for key, ref in shared.models.items() if key not in self.models}
+        return replace(shared, models=models) if models or shared.policies_number != self.policies else None
+
+    def handed(self, work: Handed, shared: Shared) -> None:
+        """Remember what it was handed, and given with it."""
+        self.queue.append(work)
+        self.models.update(shared.models)
+        self.policies = shared.policies_number
 
     def answers(self) -> Any:
         """What its oldest work returned.
@@ -108,17 +125,17 @@ class Pool:
                 f"{self._size.gpus:g} GPUs, and the cluster has {_held()}. Ask for less, or add nodes. {why}".rstrip()
             )
 
-    def ended(self) -> list[Member]:
-        """Wait for the next answer, worker or second.
+    def ended(self, seconds: float = 1.0) -> list[Member]:
+        """Wait for the next answer or worker, at most so many seconds.
 
         Returns:
             The workers whose oldest work has ended; new workers are taken in.
         """
         heads = {member.queue[0].reference: member for member in self.members if member.queue}
         awaited = [*heads, *self._starting]
-        ready, _ = ray.wait(awaited, num_returns=1, timeout=1.0)
-        if ready:
-            ready, _ = ray.wait(awaited, num_returns=len(awaited), timeout=0)
+        ready, _ = ray.wait(awaited, num_returns=len(awaited), timeout=0)
+        if not ready:
+            ready, _ = ray.wait(awaited, num_returns=1, timeout=seconds)
         for reference in ready:
             if reference not in heads:
                 self._greet(reference)

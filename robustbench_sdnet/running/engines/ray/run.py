@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ray.exceptions import RayError
@@ -16,6 +17,8 @@ from ...exchange import Answer, Failure, Inputs
 from ...worker import Worker
 from .jobs import Share
 from .pool import FULL, TRIES, Handed, Member, Pool, full, gave_up
+
+GATHER = 0.1  # seconds in which answers come together, to be stored in one transaction
 
 Done = tuple[Task, list[Answer | Failure]]
 Ended = tuple[int | None, Done]
@@ -46,16 +49,37 @@ class Run:
         self.without_room = 0  # answers in a row that found no room in the object store
 
     def batches(self) -> Iterator[list[Done]]:
-        """What was answered, whenever something was, and nothing every second as a sign of life."""
+        """What was answered, soon after it was, and nothing every second as a sign of life."""
         while len(self.schedule):
-            self.pool.grow(len(self.schedule))
-            ended = self._submit()
-            if not ended:
-                ended = [one for member in self.pool.ended() for one in self._taken(member)]
+            ended: list[Ended] = []
+            try:
+                self._gather(ended)
+            except EngineError:
+                yield [done for _, done in ended]
+                raise
             yield [done for _, done in ended]
             for number, _ in ended:  # only now is it stored
                 if number is not None:
                     self.schedule.done(number)
+
+    def _gather(self, ended: list[Ended]) -> None:
+        """Add what ends in the next second, or in the blink after something did, which no worker has to wait for."""
+        until = time.monotonic() + 1.0
+        while (left := until - time.monotonic()) > 0:
+            self.pool.grow(len(self.schedule) - len(ended))
+            found: Iterable[Ended] = self._submit()
+            if not found and ended and self._idle(len(ended)):
+                return
+            if not found:
+                found = (one for member in self.pool.ended(left) for one in self._taken(member))
+            for one in found:
+                until = until if ended else time.monotonic() + GATHER
+                ended.append(one)
+
+    def _idle(self, ended: int) -> bool:
+        """Whether a worker has nothing to do, and what it could do may wait for answers to be stored."""
+        handed = [len(member.queue) for member in self.pool.members]
+        return not any(handed) or (not all(handed) and len(self.schedule) > sum(handed) + ended)
 
     def _submit(self) -> list[Ended]:
         """Fill the queues of the workers; tasks that nobody need answer come back at once."""
@@ -77,13 +101,14 @@ class Run:
                     continue
                 try:
                     wanted = self.kept & {cell.id for cell in task.cells}
-                    reference = member.handle.answer.remote(task, self.inputs(task), shared, wanted)
+                    asked = task, self.inputs(task), wanted
+                    reference = member.handle.answer.remote(asked, member.lacking(shared))
                 except FULL as error:
                     if not any(other.queue for other in self.pool.members):
                         raise full(error) from error
                     self.schedule.again([number])  # there is room when they have ended
                     return ended
-                member.queue.append(Handed(number, task.label, reference))
+                member.handed(Handed(number, task.label, reference), shared)
                 break
         return ended
 

@@ -1,0 +1,71 @@
+"""What tasks start from: what the store holds, from memory where this run wrote it, and images where they matter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robustbench_sdnet.planning.plan import Task
+from robustbench_sdnet.running.parents import Parents
+from robustbench_sdnet.specs import AttackSpec, Eps
+from robustbench_sdnet.store.store import Finished, Store
+
+from ..store.made import CELL, COST, outcome
+
+PARENT = replace(CELL, perturbation=AttackSpec(name="pgd", eps=Eps.parse("1/255")))
+CHILD = replace(CELL, perturbation=AttackSpec(name="pgd", eps=Eps.parse("2/255")), parents=(PARENT.id,))
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(f"sqlite:///{tmp_path}/s.db") as opened:
+        opened.add_cells({cell.id: cell for cell in (PARENT, CHILD)})
+        yield opened
+
+
+def _finished(start, stop, right=True):
+    return Finished(PARENT.id, start, stop, outcome(start, stop, right), COST)
+
+
+def _right(parents, start, stop):
+    found = parents.inputs(Task(start, stop, (CHILD,))).outcomes
+    return found[PARENT.id].ids.tolist(), found[PARENT.id].right.tolist()
+
+
+def test_what_this_run_stored_is_not_read_again(store, monkeypatch):
+    parents = Parents([PARENT, CHILD], store, ())
+    for start in (8, 0, 4):
+        parents.remember(store.add_shards([_finished(start, start + 4, right=start == 4)]))
+    read = []
+    monkeypatch.setattr(Store, "outcome", lambda *asked: read.append(asked[1:]) or "read")
+    assert _right(parents, 5, 7) == ([5, 6], [True, True])
+    assert _right(parents, 8, 12) == ([8, 9, 10, 11], [False] * 4)
+    assert read == []
+    for start, stop in ((2, 6), (12, 16), (10, 14)):  # of two shards, of none, and of one and none
+        assert parents.inputs(Task(start, stop, (CHILD,))).outcomes == {PARENT.id: "read"}
+    assert read == [(PARENT.id, 2, 6), (PARENT.id, 12, 16), (PARENT.id, 10, 14)]
+
+
+def test_children_start_from_what_is_stored_where_another_driver_was_first(store):
+    parents = Parents([PARENT, CHILD], store, ())
+    store.add_shards([_finished(0, 2, right=False), _finished(8, 12, right=False)])
+    for start in (0, 4, 8):
+        parents.remember(store.add_shards([_finished(start, start + 4)]))
+    assert _right(parents, 0, 4) == ([0, 1, 2, 3], [False, False, True, True])
+    assert _right(parents, 4, 8) == ([4, 5, 6, 7], [True] * 4)
+    assert _right(parents, 8, 12) == ([8, 9, 10, 11], [False] * 4)
+
+
+def test_images_go_where_they_are_attacked_again_or_carried_on_and_nowhere_else(store):
+    images = np.random.default_rng(0).random((4, 3, 2, 2), np.float32)
+    store.images.keep(PARENT.id, 0, images)
+    store.add_shards([_finished(0, 4)])
+    warm = replace(CHILD, warm=True)
+    for cell, with_images, sent in (
+        (CHILD, (), False),
+        (CHILD, {CHILD.id}, True),
+        (warm, (), True),
+    ):
+        found = Parents([PARENT, cell], store, with_images).inputs(Task(0, 4, (cell,))).images
+        assert list(found) == ([PARENT.id] if sent else [])
+        assert all(np.array_equal(there, images) for there in found.values())

@@ -1,0 +1,153 @@
+"""The driver's side of Ray without a cluster: who is handed what, and what is stored together."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from robustbench_sdnet.planning.plan import Task
+from robustbench_sdnet.planning.setting import Setting
+from robustbench_sdnet.running.exchange import Answer, Inputs
+from robustbench_sdnet.specs import CLEAN
+
+from ..store.made import CELL, COST, outcome
+
+pytest.importorskip("ray")
+from robustbench_sdnet.errors import EngineError
+from robustbench_sdnet.running.engines.ray import run as of_run
+from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared
+from robustbench_sdnet.running.engines.ray.engine import RayEngine
+from robustbench_sdnet.running.engines.ray.pool import Handed, Member
+from robustbench_sdnet.running.engines.ray.run import Run
+
+CHILD = replace(CELL, parents=(CELL.id,))
+NOTHING = Shared({}, None, 0)
+
+
+class _Handle:
+    """An actor that answers whatever it is handed, as soon as it is asked."""
+
+    def __init__(self):
+        self.answer, self.given = self, []
+
+    def remote(self, asked, shared):
+        self.given.append(asked[0])
+        return asked[0]
+
+
+class _Member(Member):
+    def answers(self):
+        task = self.queue[0].reference
+        return [Answer(cell, outcome(task.start, task.stop), COST) for cell in task.cells]
+
+
+class _Pool:
+    """One worker, which has always ended what it was handed first; the error that comes after so many answers."""
+
+    def __init__(self, fails_after=None):
+        self.members = [_Member(_Handle(), Place("here", "node", 1, {}))]
+        self.asked, self.fails_after = 0, fails_after
+
+    def grow(self, most):
+        assert most >= 0
+
+    def vacancies(self):
+        (member,) = self.members
+        while len(member.queue) < 2:
+            before = len(member.queue)
+            yield member
+            if len(member.queue) == before:
+                return
+
+    def ended(self, seconds):
+        assert seconds > 0
+        if self.asked == self.fails_after:
+            raise EngineError("no worker could start")
+        self.asked += 1
+        return [member for member in self.members if member.queue]
+
+
+def _run(pool, tasks):
+    return Run(lambda specs, worker: NOTHING, pool, tasks, None, lambda task: Inputs(), frozenset())
+
+
+def _tasks(cell, count):
+    return [Task(start, start + 4, (cell,)) for start in range(0, 4 * count, 4)]
+
+
+def test_answers_of_a_blink_are_stored_together(monkeypatch):
+    monkeypatch.setattr(of_run, "GATHER", 100.0)
+    tasks = _tasks(CELL, 9)
+    (batch,) = _run(_Pool(), tasks).batches()
+    assert [task for task, _ in batch] == tasks
+    monkeypatch.setattr(of_run, "GATHER", 0.0)
+    assert [[task for task, _ in batch] for batch in _run(_Pool(), tasks).batches()] == [
+        [task] for task in tasks
+    ]
+
+
+def test_a_child_is_handed_out_once_its_parent_is_stored_and_nobody_waits_the_blink_for_it(monkeypatch):
+    monkeypatch.setattr(of_run, "GATHER", 100.0)
+    pool = _Pool()
+    tasks = [*_tasks(CELL, 3), *_tasks(CHILD, 3)]
+    events = pool.members[0].handle.given
+    for batch in _run(pool, tasks).batches():
+        events += [("stored", task) for task, _ in batch]
+    for parent, child in zip(tasks[:3], tasks[3:], strict=True):
+        assert events.index(("stored", parent)) < events.index(child) < events.index(("stored", child))
+    assert len(events) == 12
+
+
+def test_what_was_answered_before_the_run_gave_up_is_stored(monkeypatch):
+    monkeypatch.setattr(of_run, "GATHER", 100.0)
+    batches = _run(_Pool(fails_after=3), _tasks(CELL, 9)).batches()
+    assert [task.start for task, _ in next(batches)] == [0, 4, 8]
+    with pytest.raises(EngineError, match="no worker could start"):
+        next(batches)
+
+
+def test_progress_names_every_worker_with_what_it_works_on_and_not_what_it_is_handed_next():
+    engine = RayEngine(Setting(engine="ray"))
+    assert engine.doing == []
+    busy, idle = (Member(None, Place("10.0.0.1", "node", pid, {})) for pid in (7, 8))
+    for number, label in enumerate(("fog 3", "snow 1")):
+        busy.handed(Handed(number, label, None), NOTHING)
+    engine._pool = SimpleNamespace(members=[busy, idle])
+    assert engine.doing == [("10.0.0.1:7", "fog 3"), ("10.0.0.1:8", "")]
+    busy.queue.popleft()
+    assert engine.doing[0] == ("10.0.0.1:7", "snow 1")
+
+
+def test_an_actor_is_given_models_and_policies_once():
+    member = _Member(_Handle(), Place("here", "node", 1, {}), deque())
+    both, later = Shared({"a": "A", "b": "B"}, "P", 1), Shared({"b": "B", "c": "C"}, "P", 1)
+    assert member.lacking(both) == both, "what was not handed over is lacking still"
+    assert member.lacking(both) == both
+    member.handed(Handed(0, "", None), both)
+    assert member.lacking(both) is None
+    assert member.lacking(later) == Shared({"c": "C"}, "P", 1)
+    member.handed(Handed(1, "", None), later)
+    assert member.lacking(later) is None
+    assert member.lacking(replace(both, policies="Q", policies_number=2)) == Shared({}, "Q", 2)
+    assert [handed.number for handed in member.queue] == [0, 1]
+
+
+def test_a_worker_encodes_its_answers_and_keeps_images_that_nobody_asked_for(make_worker, data, monkeypatch):
+    cells = [
+        replace(CELL, data=data, lam=None),
+        replace(CELL, data=data, perturbation=CLEAN, precision="bfloat16"),
+    ]
+    setup = Setup(device="cpu", batch_size=50, threads=1, folder="/nowhere", path=())
+    worker = Actor(make_worker().data, setup)
+    made = [Answer(cell, outcome(), COST, images=f"of {cell.precision}") for cell in cells]
+    monkeypatch.setattr(type(worker._worker), "answer", lambda self, task, inputs: list(made))
+    found = worker.answer((Task(0, 4, tuple(cells)), Inputs(), {cells[1].id}), None)
+    assert [one.images for one in found] == [None, "of bfloat16"]
+    travelled = pickle.loads(pickle.dumps(found))  # noqa: S301
+    monkeypatch.setattr("numpy.savez_compressed", None)  # the driver has nothing to compress
+    assert [one.outcome.encode() for one in travelled] == [made[0].outcome.encode()] * 2
+    assert travelled[0].cell.__dict__["id"] == cells[0].id, "nor a question to hash again"
