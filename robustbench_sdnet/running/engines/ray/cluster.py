@@ -8,6 +8,8 @@ import signal
 import socket
 import threading
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 
 REACH = 10.0  # seconds to reach a cluster's address in
+# Ray's agents tell a Ray whose driver was killed that it was killed, and go when it does not answer for so many seconds
+# (Ray's own setting is 60). On one machine a connection breaks with the process at its end alone.
+_GONE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +91,11 @@ def connect(address: str | None, size: Size) -> bool:
     else:
         _check_somebody_listens(address)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _environment({} if address else _GONE):
             warnings.simplefilter("ignore")
             # What workers print would land on this command's standard output.
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except Exception as error:  # of no class of its own where Ray takes too long to start
         text = " ".join(str(error).split())[:300]
         where = address or "this machine"
         remedy = "Start one: ray start --head" if "ould not find any" in text or "onnect" in text else ""
@@ -99,6 +104,18 @@ def connect(address: str | None, size: Size) -> bool:
         for number, handler in handlers.items():  # Ray replaces them
             signal.signal(number, handler)
     return True
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables for processes that are started meanwhile, but for those that the user has set."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 def _check_somebody_listens(address: str) -> None:
