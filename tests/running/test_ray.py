@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import warnings
 from contextlib import closing
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import robustbench_sdnet as rs
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.cli import main
@@ -27,6 +29,7 @@ from robustbench_sdnet.zoo import build_model, save_model
 
 from ..tiny_setting import RESNET, SDNET
 from .clusters import cells_of, connected, ray_engine, reports
+from .test_randomised import MODELS
 
 ray = pytest.importorskip("ray")
 errors = pytest.importorskip("ray.exceptions")
@@ -45,6 +48,38 @@ def test_reports_are_those_of_one_process_at_any_number_of_workers(tmp_path, clu
     local = reports(tmp_path, "local", cells, make_worker(), Local())
     for workers in (1, 2):
         assert reports(tmp_path, f"ray{workers}", cells, make_worker(), ray_engine(workers)) == local
+
+
+@pytest.mark.slow
+def test_randomised_models_answer_with_the_same_draws(tmp_path, cluster, tiny_npz, monkeypatch):
+    (tmp_path / "drawn.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    small = {"eps": "1/255", "steps": 3}
+    attacks = [{"name": name, "eot": 2, **small} for name in ("pgd", "square")] + [
+        {"name": "lean", "eps": "1/255"}
+    ]
+    asked = {"corruptions": "contrast", "severities": [1, 5], "attacks": attacks, "device": "cpu", "draws": 5}
+    answers = {}
+    for name, engine in (("local", {}), ("ray", {"engine": "ray", "workers": 2, "threads_per_worker": 1})):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rs.evaluate(
+                ["drawn:flips", "drawn:steady"],
+                f"npz:{tiny_npz}",
+                store=f"sqlite:///{name}.db",
+                **asked,
+                **engine,
+            )
+        with Store(f"sqlite:///{name}.db") as store:
+            answers[name] = {
+                cell_id: [
+                    (shard.start, shard.stop, shard.outcome.encode()) for shard in store.shards(cell_id)
+                ]
+                for cell_id in store.cells()
+            }
+    assert answers["ray"] == answers["local"]
+    assert len(answers["local"]) > 10
 
 
 class _Once(nn.Module):
@@ -74,6 +109,7 @@ def test_a_killed_worker_loses_no_answer(tmp_path, cluster, make_worker, data, n
     assert (tmp_path / "calls").stat().st_size > 1, "it was called again"
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_on_its_workers_is_named_and_the_others_are_stored(
     tmp_path, cluster, make_worker, data, networks
 ):
@@ -90,6 +126,7 @@ def test_a_model_that_fails_on_its_workers_is_named_and_the_others_are_stored(
         assert set(store.ranges()) == {cell.id for cell in cells if cell.model == SDNET}
 
 
+@pytest.mark.slow
 def test_workers_record_their_threads_and_costs_add_up(tmp_path, cluster, make_worker, data):
     cells = cells_of(data)
     costs, columns = {}, {}
@@ -112,6 +149,7 @@ def test_workers_record_their_threads_and_costs_add_up(tmp_path, cluster, make_w
     assert {threads for shards in costs["ray"].values() for threads, _, _ in shards} == {1}
 
 
+@pytest.mark.slow
 def test_diagnostics_of_attacks_are_those_of_one_process(tmp_path, cluster, make_worker, data):
     attacks = [cell for cell in cells_of(data) if cell.kind == "attack"][-3:]
     found, began = {}, {}
@@ -134,6 +172,7 @@ def test_diagnostics_of_attacks_are_those_of_one_process(tmp_path, cluster, make
     assert {finding.verdict for verdicts in found["ray"].values() for finding in verdicts} > {"pass"}
 
 
+@pytest.mark.slow
 def test_the_command_diagnose_prints_the_same_bytes(tmp_path, cluster, tiny_npz, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("sdnet20", "resnet20"):
@@ -156,6 +195,7 @@ def _other(versions):
     return lambda: {**versions, "torch": "9.9"}
 
 
+@pytest.mark.slow
 def test_a_cluster_of_other_versions_is_one_line(cluster, make_worker, data, monkeypatch, tmp_path):
     from robustbench_sdnet.running.engines.ray import pool
 
@@ -170,6 +210,7 @@ def test_a_cluster_of_other_versions_is_one_line(cluster, make_worker, data, mon
         assert str(caught.value).count("is not used") == 1, "one line a node, of one address here"
 
 
+@pytest.mark.slow
 def test_a_node_of_other_versions_is_left_out_and_named(tmp_path, cluster, make_worker, data, monkeypatch):
     from robustbench_sdnet.running.engines.ray import pool
     from robustbench_sdnet.running.engines.ray.actor import Actor
@@ -203,6 +244,20 @@ def init(monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **options: given.append(options))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return given
+
+
+def test_a_ray_that_is_started_here_is_told_to_notice_soon_that_its_driver_is_gone(init, monkeypatch):
+    seconds, seen = "RAY_gcs_rpc_server_reconnect_timeout_s", []
+    monkeypatch.delenv(seconds, raising=False)
+    monkeypatch.setattr(ray, "init", lambda **options: seen.append(os.environ.get(seconds)))
+    one = Size(workers=1, cpus=1, gpus=0)
+    connect(None, one)
+    connect("auto", one)  # its nodes have been started by others, with what they chose
+    assert seen == ["20", None]
+    assert seconds not in os.environ
+    monkeypatch.setenv(seconds, "7")
+    connect(None, one)
+    assert (seen[-1], os.environ[seconds]) == ("7", "7")
 
 
 def test_a_cluster_is_looked_for_where_it_was_said_and_else_started_here(init, monkeypatch):
@@ -239,11 +294,12 @@ def test_an_address_where_nobody_listens_is_refused_before_ray_tries_for_minutes
             "Version mismatch: The cluster was started with:\n Ray: 2.49.0\n Python: 3.9.1",
             r"Version mismatch",
         ),
+        ("The current node timed out during startup.\nThis could", r"at auto: The current node timed out"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_line(monkeypatch, init, said, told):
     def refuse(**options):
-        raise (ConnectionError if "find" in said else RuntimeError)(said)
+        raise {"Could": ConnectionError, "Version": RuntimeError}.get(said.split()[0], Exception)(said)
 
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(EngineError, match=f"No Ray cluster could be used .*{told}") as caught:
@@ -307,7 +363,6 @@ def test_options_of_ray_without_it_are_refused(monkeypatch):
         Setting(engine="ray")
 
 
-@pytest.mark.slow
 def test_sizes_follow_the_cluster():
     held = {"CPU": 64.0, "GPU": 8.0}
     assert size_of(Setting(engine="ray"), "cuda").wanted(held) == 8
