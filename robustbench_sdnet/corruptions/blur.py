@@ -17,6 +17,7 @@ from .filters import (
     mix_rows,
     pad,
     to_bytes,
+    truncated,
     turned,
     unit_interval,
     zoom_extent,
@@ -54,7 +55,7 @@ def _small_disk(images: Tensor, radius: float, alias: float) -> Tensor:
     )
     for weight, ring in rings:
         total.add_(ring.to(torch.float64).mul_(weight))
-    return total.clamp_(0, 255).to(torch.uint8)
+    return truncated(total.clamp_(0, 255))
 
 
 @lru_cache(maxsize=16)
@@ -118,4 +119,4 @@ def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
             rows = mix_rows(upright.reshape(n, height, -1), height, down).reshape(n, height, width, channels)
             zoomed = mix_rows(turned(rows).reshape(n, width, -1), width, across).reshape(same.shape)
         total.add_(zoomed if count == 1 else zoomed * count)
-    return turned(total.div_(divisor(len(factors) + 1, total)).to(torch.uint8))
+    return turned(truncated(total.div_(divisor(len(factors) + 1, total))))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from .filters import divisor, pad, smooth_field
+from .filters import divisor, merged, pad, planes, smooth_field, truncated
 from .member import Setting
 from .sampling import Draws, Generators, drawn
 
@@ -26,18 +24,13 @@ def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting
     side = min(height, width)
     alpha, sigma, reach = (value * side / nominal for value in (alpha, sigma, reach))
     x, y = _affine(draws["points"].to(torch.float64) * reach, height, width)
-    # Channel by channel: what is at hand of a large image then fits a core's cache.
-    planes = [plane.to(torch.float32) for plane in images.unbind(-1)]
-    planes = _bilinear(planes, x, y, "mirror")
+    found = _bilinear(torch.stack(list(planes(images))).to(torch.float32), x, y, "mirror")
     if alpha:
         smooth = smooth_field(draws["field"].reshape(-1, height, width), sigma).mul_(alpha)
         shift_x, shift_y = smooth.reshape(-1, 2, height, width).unbind(1)
         across, down = _grid(height, width, images.device)
-        planes = _bilinear(planes, across + shift_x, down + shift_y, "reflect")
-    found = torch.empty_like(images)
-    for channel, plane in enumerate(planes):
-        found[..., channel] = plane.clamp_(0, 255)
-    return found
+        found = _bilinear(torch.stack(found), across + shift_x, down + shift_y, "reflect")
+    return merged([truncated(plane.clamp_(0, 255)) for plane in found])
 
 
 def _affine(shifts: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -70,10 +63,11 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
     return across[None, :], torch.arange(height, dtype=torch.float64, device=device)[:, None]
 
 
-def _bilinear(planes: Sequence[Tensor], x: Tensor, y: Tensor, mode: str) -> list[Tensor]:
-    """Look up float32 planes (n, h, w) between pixels, at x and y (n, h, w) float64.
+def _bilinear(channels: Tensor, x: Tensor, y: Tensor, mode: str) -> list[Tensor]:
+    """Look up float32 channels (c, n, h, w) between pixels, at x and y (n, h, w) float64.
 
-    Planes are continued as far as is looked, so that all four neighbours of a place lie at fixed distances.
+    One after another: what is at hand of a large image then fits a core's cache. They are continued as far as is
+    looked, so that all four neighbours of a place lie at fixed distances.
 
     Args:
         mode: of the border, see `border_index`.
@@ -89,8 +83,7 @@ def _bilinear(planes: Sequence[Tensor], x: Tensor, y: Tensor, mode: str) -> list
         corner += torch.arange(0, n * area, area, dtype=torch.int32, device=x.device).reshape(n, 1, 1)
     corners = [(corner + step if step else corner).reshape(-1) for step in (0, 1, wide, wide + 1)]
     found = []
-    for plane in planes:
-        flat = pad(pad(plane, 1, above, below, mode), 2, before, after, mode).reshape(-1)
+    for flat in pad(pad(channels, 2, above, below, mode), 3, before, after, mode).reshape(len(channels), -1):
         near, far, under, across = (flat.index_select(0, index).reshape(x.shape) for index in corners)
         upper = far.sub_(near).mul_(right_share).add_(near)
         lower = across.sub_(under).mul_(right_share).add_(under)
@@ -100,4 +93,5 @@ def _bilinear(planes: Sequence[Tensor], x: Tensor, y: Tensor, mode: str) -> list
 
 def _reach(place: Tensor, size: int) -> tuple[int, int]:
     """How many rows before the first and behind the last are looked at, from the upper ones of pairs."""
-    return max(0, -int(place.min())), max(0, int(place.max()) + 2 - size)
+    least, largest = torch.aminmax(place)
+    return max(0, -int(least)), max(0, int(largest) + 2 - size)

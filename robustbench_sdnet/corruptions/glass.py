@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .filters import from_words, gaussian, to_bytes, to_words, unit_interval
+from .filters import chosen, from_words, gaussian, to_bytes, to_words, unit_interval
 from .member import Setting
 from .sampling import Draws, Generators, raw_words
 
@@ -44,10 +44,10 @@ def glass_blur(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Te
 
 def _nearest_copied(words: Tensor, step: Tensor) -> Tensor:
     """A sweep of reach 1: no source was changed before, so that it is one parallel choice of four neighbours."""
-    left, up = step.to(torch.bool).unbind(-1)
+    left, up = step.to(torch.int32).neg_().unbind(-1)
     here, beside = words[:, 2:, 2:], words[:, 2:, 1:-1]
     above, across = words[:, 1:-1, 2:], words[:, 1:-1, 1:-1]
-    moved = torch.where(up, torch.where(left, across, above), torch.where(left, beside, here))
+    moved = chosen(chosen(across, above, left), chosen(beside, here, left), up)
     words = words.clone()
     words[:, 2:, 2:] = moved
     return words
@@ -56,17 +56,23 @@ def _nearest_copied(words: Tensor, step: Tensor) -> Tensor:
 def _copied(words: Tensor, step: Tensor, reach: int) -> Tensor:
     """A sweep of a larger reach: a source below or to the right was changed before, and stands for its own source.
 
-    Sources of sources are followed in doubling strides until each is a pixel that was not changed before its copy.
+    Sources of sources are followed in doubling strides until each is a pixel that was not changed before its copy:
+    numbers from n h w on, which stand for the pixels as they were and are their own sources.
     """
-    n, height, width = words.shape
-    active = torch.zeros(height, width, dtype=torch.bool, device=words.device)
-    active[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
-    own = torch.arange(height * width, device=words.device)
-    source = own.expand(n, -1).clone()
-    move = (step[..., 1].to(torch.int64) - reach) * width + (step[..., 0].to(torch.int64) - reach)
-    source[:, active.reshape(-1)] += move.reshape(n, -1)
-    waiting = active.reshape(-1)[source] & (source > own)
-    while bool(waiting.any()):
-        following = source.gather(1, source)
-        source, waiting = torch.where(waiting, following, source), waiting & waiting.gather(1, source)
-    return words.reshape(n, -1).gather(1, source).reshape(words.shape)
+    height, width = words.shape[1:]
+    rows, columns = slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1)
+    active = torch.zeros(words.shape, dtype=torch.int32, device=words.device)
+    active[:, rows, columns] = 1
+    total = words.numel()
+    source = torch.arange(total, 2 * total, dtype=torch.int32, device=words.device).repeat(2)
+    down, right = (step[..., axis].to(torch.int32) - reach for axis in (1, 0))
+    move = down.mul_(width).add_(right)
+    copied = source[:total].reshape(words.shape)[:, rows, columns]  # a view
+    place = copied + move
+    # One, where a source comes after the pixel that is copied to, and is itself copied to.
+    waits = active.reshape(-1).index_select(0, (place - total).reshape(-1)).reshape(move.shape)
+    waits &= move.neg_() >> 31
+    copied[:] = place.sub_(waits.mul_(total))
+    while int(source[:total].min()) < total:
+        source[:total] = source.index_select(0, source[:total])
+    return words.reshape(-1).index_select(0, source[:total] - total).reshape(words.shape)

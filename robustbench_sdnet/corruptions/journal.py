@@ -44,7 +44,7 @@ class Journal:
         for line in lines[1:]:
             match line:
                 case [str(name), int(version), int(severity), int(start)] if name in CORRUPTIONS:
-                    if version == corruption_info(name).version:
+                    if version == self._version(name):
                         self._done.add((name, severity, start))
 
     def has(self, task: Task) -> bool:
@@ -55,8 +55,10 @@ class Journal:
     def add(self, task: Task) -> None:
         """Note a piece that is on disk."""
         self._done.add((task.corruption, task.severity, task.start))
-        version = corruption_info(task.corruption).version
-        self._append([task.corruption, version, task.severity, task.start])
+        self._append([task.corruption, self._version(task.corruption), task.severity, task.start])
+
+    def _version(self, corruption: str) -> int:
+        return corruption_info(corruption).version_at(*self.shape[1:3])
 
     def file(self, corruption: str) -> Path:
         """Where a complete corruption lies."""

@@ -12,6 +12,9 @@ Severities = tuple[Setting, ...]
 # Parameter sets, and the side of the images that they were published for.
 TABLES: Mapping[str, int] = MappingProxyType({"cifar": 32, "tiny": 64, "imagenet": 224, "inception": 299})
 
+# Pixels: images of more have draws and sums of their own where those are faster.
+LARGE = 64 * 64
+
 # How corrupted images may be stored and read back: the published sets' JPEG -> its quality.
 STORED: Mapping[str, int] = MappingProxyType({"jpeg85": 85})
 
@@ -29,6 +32,7 @@ class Corruption:
         family: main (the 15 of Hendrycks & Dietterich 2019), extra (their four for validation), c-bar, or empty.
         level: the range of a free level in place of a severity, where the corruption takes one.
         version: raised whenever the same key gives other bytes.
+        large: added to it for images of more than `LARGE` pixels; raised where these alone get other bytes.
     """
 
     name: str
@@ -39,6 +43,11 @@ class Corruption:
     family: str = "main"
     level: tuple[float, float] | None = None
     version: int = 1
+    large: int = 0
+
+    def version_at(self, height: int, width: int) -> int:
+        """The version for images of a size."""
+        return self.version + (self.large if height * width > LARGE else 0)
 
     @property
     def random(self) -> bool:

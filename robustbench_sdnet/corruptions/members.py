@@ -37,6 +37,7 @@ def _row(
     function: str = "",
     family: str = "main",
     level: tuple[float, float] | None = None,
+    large: int = 0,
 ) -> Corruption:
     return Corruption(
         name=name,
@@ -46,28 +47,29 @@ def _row(
         settings=_SETTINGS[name],
         family=family,
         level=level,
+        large=large,
     )
 
 
 MEMBERS = (
-    _row("gaussian_noise", "noise", "noise", "sample_normal", level=(0, 10)),
+    _row("gaussian_noise", "noise", "noise", "sample_normal", level=(0, 10), large=1),
     _row("shot_noise", "noise", "noise", "sample_words", level=(0.01, 10000)),
     _row("impulse_noise", "noise", "noise", "sample_uniform", level=(0, 1)),
     _row("defocus_blur", "blur", "blur"),
     _row("glass_blur", "blur", "glass", "sample_glass"),
     _row("motion_blur", "blur", "motion", "sample_motion"),
     _row("zoom_blur", "blur", "blur"),
-    _row("snow", "weather", "precipitation", "sample_snow"),
+    _row("snow", "weather", "precipitation", "sample_snow", large=1),
     _row("frost", "weather", "weather", "sample_frost"),
     _row("fog", "weather", "weather", "sample_fog"),
     _row("brightness", "weather", "colour"),
     _row("contrast", "digital", "colour"),
-    _row("elastic_transform", "digital", "elastic", "sample_elastic"),
+    _row("elastic_transform", "digital", "elastic", "sample_elastic", large=1),
     _row("pixelate", "digital", "digital"),
     _row("jpeg_compression", "digital", "digital"),
-    _row("speckle_noise", "noise", "noise", "sample_normal", family="extra", level=(0, 10)),
+    _row("speckle_noise", "noise", "noise", "sample_normal", family="extra", level=(0, 10), large=1),
     _row("gaussian_blur", "blur", "blur", family="extra"),
-    _row("spatter", "weather", "precipitation", "sample_spatter", family="extra"),
+    _row("spatter", "weather", "precipitation", "sample_spatter", family="extra", large=1),
     _row("saturate", "digital", "colour", family="extra"),
     _row(
         "salt_and_pepper",

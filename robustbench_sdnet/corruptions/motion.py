@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .filters import pad, to_words
+from .filters import pad, to_words, truncated
 from .member import Setting
 from .sampling import Draws, Generators
 
@@ -72,9 +72,11 @@ def _one_blurred(
     adds, whether a machine rounds between the two or not.
     """
     total = torch.zeros((height, width, padded.shape[-1]), dtype=torch.float64, device=padded.device)
+    first, (down, right, _) = padded.storage_offset(), padded.stride()
     for row, column, weight in zip(rows, columns, weights, strict=True):
         exact = round(weight * _QUANTUM * 2.0**36) * 2.0**-36
-        total.add_(padded[row : row + height, column : column + width], alpha=exact)
+        window = padded.as_strided(total.shape, padded.stride(), first + row * down + column * right)
+        total.add_(window, alpha=exact)
     return _from_quantum(total)
 
 
@@ -82,7 +84,7 @@ def _from_quantum(total: Tensor) -> Tensor:
     """Round to 16 bits, then keep the high byte: floor(q / 257), without a division."""
     quantum = total.add_(0.5).floor_()
     # 65281 / 2^24 is 1 / 257 rounded up: the floor is right for every 16-bit number.
-    return quantum.mul_(65281 / 2**24).to(torch.uint8)
+    return truncated(quantum.mul_(65281 / 2**24))
 
 
 @lru_cache(maxsize=32)

@@ -14,16 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .filters import below, chosen, truncated
 from .member import Setting
+from .normals import drawn_normals
 from .sampling import Draws, Generators, drawn, raw_words
 
 _THRESHOLD_BITS = 24
+_LOW = (1 << _THRESHOLD_BITS) - 1
 
 
 def sample_normal(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Standard normals, (n, h, w, 3) float32."""
-    shape = n, height, width, 3
-    return {"normal": drawn(generators, *shape, method="standard_normal", dtype=np.float32)}
+    return {"normal": drawn_normals(generators, n, height, width, 3, dtype=np.float32)}
 
 
 def sample_uniform(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
@@ -41,13 +43,13 @@ def sample_words(generators: Generators, n: int, height: int, width: int, _: Set
 def gaussian_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """x + N(0, sigma), the same as the reference to rounding."""
     (sigma,) = setting
-    return (draws["normal"] * (255 * sigma)).add_(images).clamp_(0, 255).to(torch.uint8)
+    return truncated((draws["normal"] * (255 * sigma)).add_(images).clamp_(0, 255))
 
 
 def speckle_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """x + x N(0, sigma)."""
     (sigma,) = setting
-    return (draws["normal"] * sigma).add_(1).mul_(images).clamp_(0, 255).to(torch.uint8)
+    return truncated((draws["normal"] * sigma).add_(1).mul_(images).clamp_(0, 255))
 
 
 def impulse_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -56,33 +58,37 @@ def impulse_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) ->
     Salt-and-pepper noise is the same noise, under the name and with the amounts of SDNet's protocol.
     """
     (amount,) = setting
-    uniform = draws["uniform"]
-    return images.masked_fill(uniform < amount, 255).masked_fill_(uniform < amount / 2, 0)
+    hit, black = (below(draws["uniform"], share) for share in (amount, amount / 2))
+    return (images | hit).bitwise_and_(black.bitwise_not_())
 
 
 def shot_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """Poisson(x c) / c, where c is the number of photons of a white pixel."""
     (photons,) = setting
-    threshold, other = (torch.from_numpy(table).to(images.device) for table in _shot_tables(photons))
-    words = draws["words"].reshape(-1)
-    column = (words >> _THRESHOLD_BITS) & 255
-    index = (images.reshape(-1).to(torch.int32) << 8).add_(column)
-    keep = (words & ((1 << _THRESHOLD_BITS) - 1)) < threshold.index_select(0, index)
-    return torch.where(keep, column.to(torch.uint8), other.index_select(0, index)).reshape(images.shape)
+    words = draws["words"]
+    column = (words >> _THRESHOLD_BITS).bitwise_and_(255)
+    index = images.to(torch.int32).bitwise_left_shift_(8).add_(column)
+    entry = torch.from_numpy(_shot_table(photons)).to(images.device).index_select(0, index.reshape(-1))
+    entry = entry.reshape(images.shape)
+    threshold = (entry >> 8).bitwise_and_(_LOW)
+    keep = (words & _LOW).sub_(threshold).bitwise_right_shift_(31)  # -1 where it lies below, else 0
+    return chosen(*(part.to(torch.uint8) for part in (column, entry, keep)))
 
 
 @lru_cache(maxsize=32)
-def _shot_tables(photons: float) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Alias tables (Walker 1977) of the byte that a Poisson count ends in, for each of the 256 clean bytes.
+def _shot_table(photons: float) -> NDArray[np.int32]:
+    """An alias table (Walker 1977) of the byte that a Poisson count ends in, for each of the 256 clean bytes.
 
     Returns:
-        Flat (256 * 256,): keep the column where the 24 low bits are below the first, else take the second.
+        (256 * 256,): keep the column where the 24 low bits of a word are below the 24 upper ones here, else take the
+        byte here.
     """
-    threshold = np.empty((256, 256), np.int32)
-    other = np.empty((256, 256), np.uint8)
+    threshold, other = np.empty((2, 256, 256), np.int64)
     for clean in range(256):
         threshold[clean], other[clean] = _alias(_shot_probabilities(clean, photons))
-    return threshold.reshape(-1), other.reshape(-1)
+    # Columns that are always kept stand for themselves: 24 bits hold no threshold of 2^24.
+    other = np.where(threshold > _LOW, np.arange(256), other)
+    return (np.minimum(threshold, _LOW) << 8 | other).astype(np.uint32).view(np.int32).reshape(-1)
 
 
 def _shot_probabilities(clean: int, photons: float) -> NDArray[np.float64]:

@@ -59,6 +59,12 @@ def foreign_size(table: str, height: int, width: int) -> str:
     return "" if height == width == TABLES[table] else f"{height}x{width}"
 
 
+def size_of(table: str, foreign: str) -> tuple[int, int]:
+    """Height and width, from a parameter set and what `foreign_size` says of it."""
+    height, _, width = foreign.partition("x")
+    return (int(height), int(width)) if foreign else (TABLES[table], TABLES[table])
+
+
 def check_size(height: int, width: int) -> None:
     """Refuse images with a side below 8 or above 512 pixels with an InputError."""
     if min(height, width) < SMALLEST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -22,6 +23,12 @@ from .sampling import Draws, Generators
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
 _CHUNK_PIXELS = 64 * 32 * 32
+
+
+# Linux's C library gives memory back to the system, and asks for it again page by page, at every pass over a large
+# image, until a block of this size was freed once.
+np.empty(31 << 20, np.uint8)
+
 
 Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
 Sample = Callable[[Generators, int, int, int, Setting], Draws]
@@ -131,16 +138,25 @@ def _sample(name: str, values: Setting, seed: int, ids: list[int], size: tuple[i
     place = CORRUPTIONS[name].draws
     if not place:
         return {}
-    draw: Sample = resolve_name(f"{__package__}.{place}")
+    draw: Sample = _function(place)
     return draw(host_generators(seed, key, ids), len(ids), *size, values)
 
 
 def _apply(images: Images, name: str, values: Setting, draws: Draws) -> Tensor:
-    # NumPy images are copied: they may be read-only or memory-mapped, which torch warns of.
-    batch = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+    batch = as_tensor(images)
     moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
-    work: Apply = resolve_name(f"{__package__}.{CORRUPTIONS[name].apply}")
+    work: Apply = _function(CORRUPTIONS[name].apply)
     return work(batch, moved, values)
+
+
+_function = lru_cache(lambda place: resolve_name(f"{__package__}.{place}"))
+
+
+def as_tensor(images: NDArray[np.uint8] | Tensor) -> Tensor:
+    """Images as torch has them, copied where they are read-only, of which it warns, or not in the order of memory."""
+    if not isinstance(images, np.ndarray):
+        return images
+    return torch.from_numpy(images if images.flags.writeable and images.flags.c_contiguous else images.copy())
 
 
 def checked_images(images: Any) -> tuple[int, int]:

@@ -7,10 +7,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filters import divisor, gaussian, mix_rows, to_bytes, turned, zoom_extent
+from .filters import (
+    at_least,
+    divisor,
+    gaussian,
+    merged,
+    mix_rows,
+    planes,
+    to_bytes,
+    turned,
+    unit_interval,
+    zoom_extent,
+)
 from .member import Setting
 from .motion import blur_along
-from .sampling import Draws, Generators, drawn
+from .normals import drawn_normals, fill_normal
+from .sampling import Draws, Generators
 
 _WATER = (175.0, 238.0, 238.0)
 _MUD = (63.0, 42.0, 20.0)
@@ -20,7 +32,7 @@ def sample_snow(generators: Generators, n: int, height: int, width: int, _: Sett
     """Standard normals (n, h, w), and the angle of fall in degrees (n,), uniform in -135..-45; float64."""
     normal, angle = np.empty((n, height, width)), np.empty(n)
     for index, generator in enumerate(generators):
-        generator.standard_normal(out=normal[index])
+        fill_normal(generator, normal[index])
         angle[index] = generator.uniform(-135, -45)
     return {"normal": normal, "angle": angle}
 
@@ -35,20 +47,20 @@ def snow(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
 def snow_layer(normal: Tensor, loc: float, scale: float, zoom: float, threshold: float) -> Tensor:
     """Flakes, (n, h, w) uint8, before they fall."""
     layer = _zoomed(normal * scale + loc, zoom)
-    return layer.masked_fill_(layer < threshold, 0).clamp_(0, 1).mul_(255).to(torch.uint8)
+    return to_bytes(at_least(layer, threshold))
 
 
 def snowed(images: Tensor, layer: Tensor, angle: Tensor, radius: int, sigma: float, mix: float) -> Tensor:
     """Images behind a layer of flakes that fall along their angles, (n,) degrees."""
-    streaks = blur_along(layer[..., None], angle, radius, sigma)[..., 0].to(torch.float64)
-    flakes = (streaks / divisor(255, streaks)).add_(streaks.flip(1, 2) / divisor(255, streaks))
-    red, green, blue = planes = _unit(images)
+    streaks = unit_interval(blur_along(layer[..., None], angle, radius, sigma)[..., 0])
+    flakes = streaks + streaks.flip(1, 2)
+    red, green, blue = channels = _unit(images)
     white = (red * 0.299 + green * 0.587 + blue * 0.114).mul_(1.5).add_(0.5)
-    found = torch.empty_like(images)
-    for channel, clean in enumerate(planes):
+    found = []
+    for clean in channels:
         whitened = torch.maximum(clean, white).mul_(1 - mix).add_(clean.mul_(mix))
-        found[..., channel] = to_bytes(whitened + flakes)
-    return found
+        found.append(to_bytes(whitened.to(torch.float64).add_(flakes)))
+    return merged(found)
 
 
 def _zoomed(layer: Tensor, factor: float) -> Tensor:
@@ -61,7 +73,7 @@ def _zoomed(layer: Tensor, factor: float) -> Tensor:
 
 def sample_spatter(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Standard normals, (n, h, w) float64."""
-    return {"normal": drawn(generators, n, height, width, method="standard_normal")}
+    return {"normal": drawn_normals(generators, n, height, width)}
 
 
 def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
@@ -70,7 +82,7 @@ def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tenso
     liquid = gaussian((draws["normal"] * scale + loc)[..., None], sigma)[..., 0]
     if mud:
         return _mud(images, liquid > threshold, strength)
-    return watered(images, liquid.masked_fill(liquid < threshold, 0), strength)
+    return watered(images, at_least(liquid, threshold), strength)
 
 
 def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
@@ -82,23 +94,23 @@ def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
 def _mud(images: Tensor, wet: Tensor, sigma: float) -> Tensor:
     """Cover where most of the surroundings are wet."""
     cover = gaussian(wet.to(torch.float64)[..., None], sigma)[..., 0]
-    cover = cover.masked_fill_(cover < 0.8, 0).to(torch.float32)
+    cover = at_least(cover, 0.8).to(torch.float32)
     return _covered(images, cover, _MUD, 1 - cover)
 
 
 def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None) -> Tensor:
     """Images, where `dry` is given times that, plus a cover (n, h, w) float32 of a colour."""
-    found = torch.empty_like(images)
+    found = []
     shades = torch.tensor(colour, device=images.device) / divisor(255, cover)
-    for channel, clean in enumerate(_unit(images)):
+    for clean, shade in zip(_unit(images), shades, strict=True):
         clean = clean if dry is None else clean.mul_(dry)
-        found[..., channel] = to_bytes(clean.add_(cover * shades[channel]))
-    return found
+        found.append(to_bytes(clean.add_(cover * shade)))
+    return merged(found)
 
 
 def _unit(images: Tensor) -> list[Tensor]:
     """Planes of uint8 images as float32 in [0, 1]."""
-    single = [plane.to(torch.float32) for plane in images.unbind(-1)]
+    single = [plane.to(torch.float32) for plane in planes(images)]
     return [plane / divisor(255, plane) for plane in single]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DataError
-from .filters import border_index, to_bytes, unit_interval
+from .filters import border_index, merged, planes, to_bytes, truncated, unit_interval
 from .member import Setting
 from .sampling import Draws, Generators, drawn
 
@@ -28,11 +28,10 @@ def fog(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     """Add a grey plasma cloud and scale back to the image's own maximum."""
     amount, decay = setting
     height, width = images.shape[1:3]
-    cloud = _plasma(draws["uniform"], _map_size(height, width), decay)[:, :height, :width]
-    cloud = (cloud * amount)[..., None].expand(images.shape)
-    clean = unit_interval(images)
-    largest = clean.amax((1, 2, 3), keepdim=True)
-    return to_bytes((clean + cloud).mul_(largest).div_(largest + amount))
+    cloud = _plasma(draws["uniform"], _map_size(height, width), decay)[:, :height, :width] * amount
+    largest = unit_interval(images.amax((1, 2, 3)))[:, None, None]
+    clean = (unit_interval(plane) for plane in planes(images))
+    return merged([to_bytes(plane.add_(cloud).mul_(largest).div_(largest + amount)) for plane in clean])
 
 
 def _map_size(height: int, width: int) -> int:
@@ -94,14 +93,15 @@ def frost(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
     height, width = images.shape[1:3]
     layer = torch.empty_like(images)
     photograph, row, column = draws["crop"].unbind(1)
-    for index, texture in enumerate(frost_textures(height, width, scale)):
+    textures = frost_textures(height, width, scale)
+    for index in set(photograph.tolist()):
         chosen = (photograph == index).nonzero()[:, 0]
-        ice = torch.from_numpy(texture).to(images.device)
+        ice = torch.from_numpy(textures[index]).to(images.device)
         stride, rows, columns = ice.stride(), ice.shape[0] - height + 1, ice.shape[1] - width + 1
         windows = ice.as_strided((rows, columns, height, width * 3), (stride[0], stride[1], stride[0], 1))
         layer[chosen] = windows[row[chosen], column[chosen]].reshape(-1, height, width, 3)
-    mixed = (images.to(torch.float64) * share).add_(layer.to(torch.float64).mul_(frost_share))
-    return mixed.clamp_(0, 255).to(torch.uint8)
+    mixed = images.to(torch.float64).mul_(share).add_(layer.to(torch.float64).mul_(frost_share))
+    return truncated(mixed.clamp_(0, 255))
 
 
 @lru_cache(maxsize=8)

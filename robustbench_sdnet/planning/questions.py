@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
-from ..corruptions.parameters import foreign_size, table_for
+from ..corruptions.parameters import foreign_size, size_of, table_for
 from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError
@@ -51,10 +51,16 @@ def corruption_specs(
         InputError: an unknown name, or a level for a corruption that has none.
     """
     found: list[CorruptionSpec] = []
+    size = size_of(*table)
     for name in expand(names, table[0]):
         info = corruption_info(name)
         own = seed if info.random and source == "generated" else 0
-        shared: dict[str, Any] = {"name": name, "seed": own, "version": info.version, "source": source}
+        shared: dict[str, Any] = {
+            "name": name,
+            "seed": own,
+            "version": info.version_at(*size),
+            "source": source,
+        }
         shared["stored"] = stored
         if levels:
             if info.level is None:
