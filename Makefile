@@ -1,6 +1,6 @@
 # Every target builds the environment first, so that a fresh clone needs nothing else than Python 3.10 or later.
 #   make quickstart    train, corrupt, attack, sweep lambda and report, small and offline
-#   make test          the tests          (make test TESTS="tests/reports -m slow")
+#   make test          the tests, on up to four cores (make test TESTS="tests/reports -m slow")
 #   make check         format, lint, types
 #   make bench         the speed benchmarks, each beside a named peer (BENCH="attacks corruptions")
 #   make docs          the documentation as a site, build/docs/index.html, with an environment of its own
@@ -26,7 +26,7 @@ quickstart: .ready
 	@"$(RUN)/sdnet-bench" quickstart
 
 test: .ready
-	@"$(RUN)/python" -m pytest $(TESTS)
+	@"$(RUN)/python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 check: .ready
 	@"$(RUN)/ruff" format --check .
