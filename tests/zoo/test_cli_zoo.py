@@ -51,7 +51,8 @@ def run(tmp_path: Path, tiny_npz: Path) -> Path:
     return folder
 
 
-def test_list_agrees_with_the_index(zoo: Shell) -> None:
+def test_list_agrees_with_the_index(zoo: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # no name is broken over two lines
     from robustbench_sdnet.zoo.shelf.index import INDEX
 
     rows = zoo.json("list")

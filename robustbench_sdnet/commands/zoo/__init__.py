@@ -55,7 +55,7 @@ def list_models(as_json: bool) -> None:
     ]
     headers = ["name", "architecture", "recipe", "accuracy", "here"]
     sides = ("left", "left", "left", "right", "left")
-    tell(rows, fitted(lines, headers, sides, (0, 2)) if lines else "The zoo is empty.", as_json)
+    tell(rows, fitted(lines, headers, sides, (2,)) if lines else "The zoo is empty.", as_json)
 
 
 @zoo.command()
