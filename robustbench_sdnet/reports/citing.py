@@ -94,22 +94,16 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
 def _corrupted(found: Sequence[Answered]) -> list[str]:
     followed = [a.cell.perturbation for a in found if isinstance(a.cell.perturbation, SequenceSpec)]
     if followed:
-        names = [name for name in SEQUENCES if name in {spec.name for spec in followed}]
-        difficulties = sorted({spec.difficulty for spec in followed})
-        return [
-            "--sequences",
-            "--corruption",
-            ",".join(names),
-            "--difficulty",
-            ",".join(map(str, difficulties)),
-        ]
+        names = ",".join(name for name in SEQUENCES if name in {spec.name for spec in followed})
+        difficulties = ",".join(map(str, sorted({spec.difficulty for spec in followed})))
+        return ["--sequences", "--corruption", names, "--difficulty", difficulties]
     specs = [a.cell.perturbation for a in found if isinstance(a.cell.perturbation, CorruptionSpec)]
     order = {name: position for position, name in enumerate(CORRUPTIONS)}
-    names = sorted({spec.name for spec in specs}, key=lambda name: order.get(name, len(order)))
+    named = sorted({spec.name for spec in specs}, key=lambda name: order.get(name, len(order)))
     levels = sorted({spec.level for spec in specs if spec.level}, key=float)
     severities = sorted({spec.severity for spec in specs if spec.severity})
     strength = ["--level", ",".join(levels)] if levels else ["--severity", ",".join(map(str, severities))]
-    return ["--corruption", ",".join(names), *strength, *_parameters(found[0].cell.data, specs[0])]
+    return ["--corruption", ",".join(named), *strength, *_parameters(found[0].cell.data, specs[0])]
 
 
 def _parameters(data: DataSpec, spec: CorruptionSpec) -> list[str]:

@@ -83,20 +83,21 @@ def _table(ranked: Sequence[Entry]) -> Table:
 
 
 def _line(entry: Entry) -> tuple[Item, ...]:
-    measured = entry.low is not None and entry.high is not None and entry.n is not None
     value: Item = f"{100 * entry.accuracy:.1f}"
-    if measured:
-        value = Estimate(entry.accuracy, entry.low or 0.0, entry.high or 0.0, entry.n or 0, entry.untrusted)
-    flags = [name for name, on in (("untrusted", entry.untrusted), ("quoted", entry.quoted)) if on]
+    if entry.low is not None and entry.high is not None and entry.n is not None:
+        value = Estimate(entry.accuracy, entry.low, entry.high, entry.n, entry.untrusted)
+    flags = ", ".join(flag for flag in ("untrusted", "quoted") if getattr(entry, flag))
     parts = (entry.autoattack, entry.clean, entry.corruptions, entry.reported)
-    shares: list[Item] = [Missing("not known") if part is None else f"{100 * part:.1f}" for part in parts]
-    start: tuple[Item, ...] = (
-        entry.model,
-        entry.lam or "-",
-        entry.data,
-        entry.norm,
-        entry.eps,
+    shares = (Missing("not known") if part is None else f"{100 * part:.1f}" for part in parts)
+    asked = entry.model, entry.lam or "-", entry.data, entry.norm, entry.eps
+    return (
+        *asked,
         value,
         entry.by,
+        *shares,
+        entry.source,
+        flags,
+        entry.hash[:16],
+        entry.cell[:16],
+        entry.ran_by,
     )
-    return (*start, *shares, entry.source, ", ".join(flags), entry.hash[:16], entry.cell[:16], entry.ran_by)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, replace
+from operator import attrgetter
 
 from ..answers.rows import Row, data_name
 from ..planning.chains import chain_of, is_stage, whole_name
@@ -57,24 +58,21 @@ def _marks(
 
 def _numbered(results: Sequence[Result]) -> list[Result]:
     """Whatever still answers the same question gets the start of its cell: no answer may hide another."""
-    questions = [
-        (
-            r.subject,
-            r.kind,
-            r.name,
-            r.perturbation.label,
-            r.severity,
-            r.norm,
-            r.eps,
-            r.lam_attack,
-            r.source,
-        )
-        for r in results
-    ]
-    counts = Counter(questions)
+    asked = (
+        "subject",
+        "kind",
+        "name",
+        "perturbation.label",
+        "severity",
+        "norm",
+        "eps",
+        "lam_attack",
+        "source",
+    )
+    question = attrgetter(*asked)
+    counts = Counter(map(question, results))
     return [
-        replace(result, name=f"{result.name} [cell {result.cell[:6]}]") if counts[question] > 1 else result
-        for result, question in zip(results, questions, strict=True)
+        r if counts[question(r)] == 1 else replace(r, name=f"{r.name} [cell {r.cell[:6]}]") for r in results
     ]
 
 

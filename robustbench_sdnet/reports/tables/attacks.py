@@ -13,7 +13,7 @@ from ...planning.chains import chain_of
 from ...specs import Eps
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
-from ..results import DIRECT, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
+from ..results import DIRECT, Lambda, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
 from .distances import accuracy_at
 
 NOISE_NOTE = (
@@ -23,31 +23,13 @@ NOISE_NOTE = (
 
 def attack_table(results: Results, data: str, model: str) -> Table:
     """Every attack on a model, one row for each eps and lambda, the worst case last at each."""
-    kinds = {"attack": 0, "worst_case": 1}
-    found = sorted(
-        results.of(DIRECT, data=data, model=model),
-        key=lambda r: (
-            r.norm or "",
-            eps_order(r.eps),
-            lambda_order(r.subject.lam),
-            kinds[r.kind],
-            _stages(r),
-        ),
-    )
-    rows = []
-    for result in found:
-        noise = noise_beside(results, result)
-        rows.append(
-            (
-                display_name(result),
-                lambda_text(result.subject.lam),
-                result.budget,
-                result.estimate,
-                noise if noise else Missing("no noise of this eps was run"),
-                passes_text(result),
-                result.verdict,
-            )
-        )
+    found = sorted(results.of(DIRECT, data=data, model=model), key=_order)
+    rows: list[tuple[Item, ...]] = []
+    for r in found:
+        noise = results.one("noise", subject=r.subject, norm=r.norm, eps=r.eps)
+        numbers = r.estimate, noise or Missing("no noise of this eps was run")
+        lam = lambda_text(r.subject.lam)
+        rows.append((display_name(r), lam, r.budget, *numbers, passes_text(r), r.verdict))
     notes = [NOISE_NOTE, "passes/image: forward + backward passes through the model."]
     if any(result.is_stage for result in found):
         notes.append(
@@ -83,42 +65,35 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
             rows.append((subject.label, f"{sought.name}, by distance", clean, *whole))
     columns = ("model", "perturbation", "clean", *map(str, budgets))
     title = f"Accuracy against eps, {norm}" if norm else ""
-    notes = ("by distance: the share of images whose smallest perturbation found is larger than eps.",)
-    sought_any = any(len(r.distances) for r in found)
-    return Table(
-        columns,
-        tuple(rows),
-        title=title,
-        left=(0, 1),
-        notes=notes if sought_any else (),
-        stacked=len(budgets) > 3,
+    notes: tuple[str, ...] = (
+        "by distance: the share of images whose smallest perturbation found is larger than eps.",
     )
+    notes = notes if any(len(r.distances) for r in found) else ()
+    return Table(columns, tuple(rows), title, left=(0, 1), notes=notes, stacked=len(budgets) > 3)
 
 
 def transfer_tables(results: Results, data: str, model: str) -> list[Table]:
     """For every attack and eps: rows are the lambda it was made at, columns the lambda that is deployed."""
-    pairs = distinct((r.name, r.norm, r.eps) for r in results.of("transfer", data=data, model=model))
-    return [
-        _matrix(results, data, model, *pair)
-        for pair in sorted(pairs, key=lambda p: (p[0], p[1] or "", eps_order(p[2])))
-    ]
+    asked = {(r.name, r.norm, r.eps) for r in results.of("transfer", data=data, model=model)}
+    ordered = sorted(asked, key=lambda one: (one[0], one[1] or "", eps_order(one[2])))
+    return [_matrix(results, data, model, *one) for one in ordered]
 
 
 def _matrix(results: Results, data: str, model: str, name: str, norm: str | None, eps: Eps | None) -> Table:
     wanted: dict[str, Any] = {"data": data, "model": model, "norm": norm, "eps": eps}
-    found = {
-        (r.lam_attack, r.subject.lam): r.estimate
-        for r in results.of(("attack", "transfer"), name=name, **wanted)
-    }
-    made = sorted(distinct(key[0] for key in found), key=lambda_order)
-    deployed = sorted(distinct(key[1] for key in found), key=lambda_order)
-    rows = [
-        (lambda_text(row), *(found.get((row, column), Missing("not run")) for column in deployed))
-        for row in made
-    ]
+    found: dict[Lambda, dict[Lambda, Estimate]] = {}
+    attacked = sorted(
+        results.of(("attack", "transfer"), name=name, **wanted), key=lambda r: lambda_order(r.lam_attack)
+    )
+    for r in attacked:
+        found.setdefault(r.lam_attack, {})[r.subject.lam] = r.estimate
     worst = {r.subject.lam: r.estimate for r in results.of("worst_case", name=name, **wanted)}
-    if worst:
-        rows.append(("worst case", *(worst.get(column, Missing("not run")) for column in deployed)))
+    lines = [
+        *((lambda_text(made), row) for made, row in found.items()),
+        *([("worst case", worst)] if worst else []),
+    ]
+    deployed = sorted({r.subject.lam for r in attacked}, key=lambda_order)
+    rows = [(label, *(row.get(lam, Missing("not run")) for lam in deployed)) for label, row in lines]
     return Table(
         ("made at \\ deployed", *map(lambda_text, deployed)),
         tuple(rows),
@@ -129,11 +104,6 @@ def _matrix(results: Results, data: str, model: str, name: str, norm: str | None
         ),
         stacked=len(deployed) > 4,
     )
-
-
-def noise_beside(results: Results, attack: Result) -> Estimate | None:
-    """Accuracy of the same subject under random noise of the same norm and eps."""
-    return results.one("noise", subject=attack.subject, norm=attack.norm, eps=attack.eps)
 
 
 def strongest(results: Results, subject: Subject, norm: str | None, eps: Eps | None) -> Result | None:
@@ -154,9 +124,10 @@ def display_name(result: Result) -> str:
     return f"worst case of {result.name}" if result.kind == "worst_case" else result.name
 
 
-def _stages(result: Result) -> tuple[str, bool, str]:
-    """A chain's stages in a row, the whole chain after them."""
-    return chain_of(result.perturbation) or result.name, not result.is_stage, result.name
+def _order(result: Result) -> tuple[Any, ...]:
+    """By budget and lambda, attacks before their worst case; a chain's stages in a row, the whole chain after them."""
+    stages = chain_of(result.perturbation) or result.name, not result.is_stage, result.name
+    return result.norm or "", eps_order(result.eps), lambda_order(result.subject.lam), result.kind, *stages
 
 
 def passes_text(result: Result) -> str:

@@ -76,16 +76,11 @@ def _parts(
 def severity_table(found: Grid) -> Table:
     """One row a corruption, one column a severity that was run, and their mean."""
     levels = levels_run([found])
-    rows = tuple(
-        (
-            name,
-            *(found[name].get(level, Missing("not run")) for level in levels),
-            over_severities(found[name], levels),
-        )
-        for name in found
-    )
-    notes = tuple(f"{row[0]}: {row[-1].reason}." for row in rows if isinstance(row[-1], Missing))
-    return Table(("corruption", *map(str, levels), "mean"), rows, notes=notes, stacked=True)
+    rows = {
+        name: (*(row.get(level, Missing("not run")) for level in levels), over_severities(row, levels))
+        for name, row in found.items()
+    }
+    return _by_level("corruption", levels, rows)
 
 
 def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -108,16 +103,20 @@ def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def category_table(found: Grid) -> Table:
     """Means over the published groups, at each severity and over all that were run; never over a part of a group."""
     levels = levels_run([found])
-    rows = tuple(
-        (
-            label,
-            *(over_corruptions(found, members, level) for level in levels),
-            over_corruptions(found, members, levels=levels),
-        )
+    rows = {
+        label: tuple(over_corruptions(found, members, level, levels) for level in (*levels, None))
         for label, members in groups(tuple(found)).items()
+    }
+    return _by_level("mean of", levels, rows)
+
+
+def _by_level(head: str, levels: Sequence[int], rows: Mapping[str, tuple[Value, ...]]) -> Table:
+    """Values at each severity and their mean last; why a mean is missing stands below."""
+    notes = tuple(
+        f"{label}: {row[-1].reason}." for label, row in rows.items() if isinstance(row[-1], Missing)
     )
-    notes = tuple(f"{row[0]}: {row[-1].reason}." for row in rows if isinstance(row[-1], Missing))
-    return Table(("mean of", *map(str, levels), "mean"), rows, notes=notes, stacked=True)
+    lines = tuple((label, *row) for label, row in rows.items())
+    return Table((head, *map(str, levels), "mean"), lines, notes=notes, stacked=True)
 
 
 def side_by_side(

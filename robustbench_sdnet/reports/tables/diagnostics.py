@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
 from ..document import Item, Table
-from ..results import Result, Results, lambda_text
+from ..results import Results, lambda_text
 
 
 def diagnostics_table(results: Results, data: str) -> Table | None:
     """One row a finding, one for an attack without any; None where no attack was diagnosed."""
     rows: list[tuple[Item, ...]] = []
     for result in results.of("attack", data=data):
-        if result.findings:
-            rows += _findings(result, result.findings)
+        start = result.subject.model, result.name, result.budget, lambda_text(result.subject.lam)
+        rows += ((*start, *cells) for cells in _findings(result.findings))
     if not rows:
         return None
     columns = ("model", "attack", "eps", "lambda", "verdict", "check", "value", "images", "finding")
@@ -23,34 +23,14 @@ def diagnostics_table(results: Results, data: str) -> Table | None:
     return Table(columns, tuple(rows), left=(0, 1, 4, 5, 8), notes=notes)
 
 
-def _findings(result: Result, checks: Sequence[Finding]) -> list[tuple[Item, ...]]:
-    subject = result.subject
-    start = (
-        subject.model,
-        result.name,
-        result.budget,
-        lambda_text(subject.lam),
-    )
-    found: list[tuple[Item, ...]] = [
-        (
-            *start,
-            check.verdict,
-            check.check,
-            _number(check.value),
-            _images([check]),
-            check.sentence,
-        )
-        for check in checks
-        if check.verdict in (FAIL, WARN)
-    ]
+def _findings(checks: Sequence[Finding]) -> Iterator[tuple[Item, ...]]:
     counts = Counter(check.verdict for check in checks)
-    return found or [
-        (*start, PASS, f"{counts[PASS]} checks", "-", _images(checks), f"{counts[NOT_RUN]} not run")
-    ]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    for check in checks:
+        if check.verdict in (FAIL, WARN):
+            value = "-" if check.value is None else f"{check.value:.3g}"
+            yield check.verdict, check.check, value, _images([check]), check.sentence
+    if checks and not counts[FAIL] + counts[WARN]:
+        yield PASS, f"{counts[PASS]} checks", "-", _images(checks), f"{counts[NOT_RUN]} not run"
 
 
 def _images(checks: Sequence[Finding]) -> str:

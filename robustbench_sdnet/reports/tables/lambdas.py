@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..document import Item, Table
 from ..numbers import Missing
 from ..results import Results, Subject, distinct, eps_order, lambda_text
@@ -40,7 +38,15 @@ def single_corruption_tables(results: Results, data: str, model: str, source: st
     return [
         Table(
             ("lambda", *map(str, levels), "mean"),
-            tuple(_row(subject, found, name, levels) for subject, found in grids.items() if name in found),
+            tuple(
+                (
+                    lambda_text(subject.lam),
+                    *(found[name].get(level, Missing("not run")) for level in levels),
+                    over_severities(found[name], levels),
+                )
+                for subject, found in grids.items()
+                if name in found
+            ),
             title=name,
             left=(),
             stacked=True,
@@ -75,8 +81,3 @@ def lambda_grids(results: Results, data: str, model: str, source: str) -> dict[S
     subjects = (Subject(data, model, lam) for lam in results.lambdas(data, model))
     grids = {subject: grid(results, subject, source) for subject in subjects}
     return {subject: found for subject, found in grids.items() if found}
-
-
-def _row(subject: Subject, found: Grid, name: str, levels: Sequence[int]) -> tuple[Item, ...]:
-    each = (found[name].get(level, Missing("not run")) for level in levels)
-    return (lambda_text(subject.lam), *each, over_severities(found[name], levels))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...answers.rows import Row, data_name, eps_order, lambda_order
+from ...answers.rows import Row, data_name, lambda_order
 from ...answers.snapshot import Answered
-from ...specs import AttackSpec, LambdaSpec, SequenceSpec
+from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ..document import Table
 from ..results import distinct, is_named, lambda_text, shown_lambda
 
@@ -52,22 +53,20 @@ def data_table(answered: Sequence[Answered]) -> Table:
 
 def corruption_table(answered: Sequence[Answered]) -> Table | None:
     """Every corruption and sequence with its severities, source, seed and algorithm version."""
-    groups: dict[tuple[Any, ...], list[Answered]] = {}
-    severities: dict[tuple[Any, ...], set[int]] = {}
+    groups: dict[tuple[str, ...], list[Answered]] = {}
     for a in answered:
         spec = a.cell.perturbation
-        if a.cell.kind not in ("corruption", "sequence") or isinstance(spec, AttackSpec):
-            continue
         if isinstance(spec, SequenceSpec):
-            key, severity = (f"{spec.label}, a sequence", "generated", spec.seed, spec.version), 0
+            name, source = f"{spec.label}, a sequence", "generated"
+        elif isinstance(spec, CorruptionSpec) and a.cell.kind == "corruption":
+            name, source = spec.label, spec.source
         else:
-            key, severity = (spec.label, spec.source, spec.seed, spec.version), spec.severity or 0
-        groups.setdefault(key, []).append(a)
-        severities.setdefault(key, set()).add(severity)
-    found = [
-        (key[0], _span(sorted(severities[key])), *map(str, key[1:]), _models(same), _counts(same))
-        for key, same in groups.items()
-    ]
+            continue
+        groups.setdefault((name, source, str(spec.seed), str(spec.version)), []).append(a)
+    found = []
+    for (name, *key), same in groups.items():
+        severities = {getattr(a.cell.perturbation, "severity", None) or 0 for a in same}
+        found.append((name, _span(sorted(severities)), *key, _models(same), _counts(same)))
     columns = ("corruption", "severity", "source", "seed", "version", "models", "n")
     return Table(columns, tuple(found), left=(0, 2)) if found else None
 
@@ -81,8 +80,8 @@ def attack_table(answered: Sequence[Answered]) -> Table | None:
         if isinstance(spec, AttackSpec):
             key = spec.label, a.cell.kind, spec.norm, a.cell.precision, _settings(spec)
             groups.setdefault(key, []).append(a)
-            text = str(spec.eps.fraction) if spec.eps else "-"
-            budgets.setdefault(key, {})[text] = eps_order(spec.eps) if spec.eps else float("inf")
+            text, order = (str(spec.eps.fraction), float(spec.eps)) if spec.eps else ("-", math.inf)
+            budgets.setdefault(key, {})[text] = order
     found, notes = [], []
     for key, same in groups.items():
         name, kind, norm, precision, settings = key

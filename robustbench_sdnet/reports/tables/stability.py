@@ -93,22 +93,16 @@ def flip_tables(found: Mapping[Subject, Steady]) -> list[Table]:
     tables = []
     for start in range(0, len(subjects), COLUMNS_AT_ONCE // 2):
         chunk = subjects[start : start + COLUMNS_AT_ONCE // 2]
-        columns = ["sequence"]
-        for subject in chunk:
-            columns += [f"{subject.label}: flips", "top-5 distance"]
-        rows = []
-        for name in names:
-            row: list[Item] = [name]
-            for subject in chunk:
-                result = found[subject].get(name)
-                row += (
-                    [flips(result), f"{_stability(result).top5_distance.value:.3f}"]
-                    if result
-                    else [Missing("not run"), "-"]
-                )
-            rows.append(tuple(row))
-        tables.append(Table(tuple(columns), tuple(rows), stacked=len(chunk) > 1))
+        heads = (head for subject in chunk for head in (f"{subject.label}: flips", "top-5 distance"))
+        rows = [(name, *(item for s in chunk for item in _pair(found[s].get(name)))) for name in names]
+        tables.append(Table(("sequence", *heads), tuple(rows), stacked=len(chunk) > 1))
     return tables
+
+
+def _pair(result: Result | None) -> tuple[Item, Item]:
+    if result is None:
+        return Missing("not run"), "-"
+    return flips(result), f"{_stability(result).top5_distance.value:.3f}"
 
 
 def _spec(result: Result) -> SequenceSpec:
