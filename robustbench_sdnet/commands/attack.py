@@ -117,12 +117,11 @@ LAMBDAS = options.gathered(
 SAVING = options.gathered(
     "saving",
     _saving,
-    click.option(
+    options.path_option(
         "--save-adversarials",
+        "Write the perturbed images of every attack, exact float32, one .npz each.",
+        "DIR",
         "folder",
-        type=options.PATH,
-        metavar="DIR",
-        help="Write the perturbed images of every attack, exact float32, one .npz each.",
     ),
     click.option(
         "--eight-bit",

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from ..corruptions.sheet import Row
     from ..data import ImageData
 
-output_option = click.option(
-    "--output", type=options.PATH, required=True, metavar="PATH", help="Where to write."
-)
+output_option = options.path_option("--output", "Where to write.", "PATH", required=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +44,7 @@ def data() -> None:
 @data.command()
 @click.argument("name", metavar="SET")
 @options.data_root_option
-@click.option("--output", type=options.PATH, metavar="DIR", help="Where [default: in the data root].")
+@options.path_option("--output", "Where [default: in the data root].")
 @options.json_option
 def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool) -> None:
     """Download a published corrupted set, check and unpack it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..console.options import PATH, device_option, seed_option
+from ..console.options import count_option, device_option, path_option, seed_option
 from ..console.output import say
 from ..console.progress import shown, shown_progress
 from ..console.training import Screen
@@ -39,22 +39,8 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
 
 
 @click.command()
-@click.option(
-    "--output",
-    type=PATH,
-    default=Path("runs/quickstart"),
-    show_default=True,
-    metavar="DIR",
-    help="Where models, results and the report go.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Test images used.",
-)
+@path_option("--output", "Where models, results and the report go.", default=Path("runs/quickstart"))
+@count_option("--limit", "Test images used.", default=200)
 @device_option
 @seed_option
 def quickstart(output: Path, limit: int, device: str, seed: int) -> None:

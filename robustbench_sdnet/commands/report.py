@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..console.options import PATH
+from ..console.options import path_option
 from ..console.output import say
 from ..errors import InputError
 from ..planning.setting import PICTURES
@@ -25,12 +25,7 @@ from ..specs import DEFAULT_STORE
     metavar="URL",
     help="Result store; a leaderboard takes several, and JSON files of records or of RobustBench's model_info.",
 )
-@click.option(
-    "--output",
-    type=PATH,
-    metavar="FILE",
-    help="Where to write it [default: beside the store; csv and json: the terminal].",
-)
+@path_option("--output", "Where to write it [default: beside the store; csv and json: the terminal].", "FILE")
 @click.option(
     "--baseline",
     metavar="MODEL[@LAMBDA]",

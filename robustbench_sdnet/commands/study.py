@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 )
 @options.norm_option
 @options.lambda_scope_option
-@click.option(
-    "--output",
-    type=options.PATH,
-    metavar="DIR",
-    help="Where study.md and study.html go [default: beside the store].",
-)
+@options.path_option("--output", "Where study.md and study.html go [default: beside the store].")
 @options.seed_option
 @options.setting_options(
     without=("models", "split", "counting"),

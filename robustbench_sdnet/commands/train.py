@@ -10,7 +10,7 @@ from typing import Any
 import click
 import yaml
 
-from ..console.options import PATH, gathered, json_option, parse_pairs, setting_options
+from ..console.options import count_option, gathered, json_option, parse_pairs, path_option, setting_options
 from ..console.output import say, say_json
 from ..console.progress import shown
 from ..console.training import Screen
@@ -31,21 +31,14 @@ OVERRIDES = gathered(
     click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a recipe key; repeatable."
     ),
-    click.option("--seed", type=click.IntRange(min=0), help="Short for --set train.seed=N."),
-    click.option(
-        "--limit",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Short for --set train.limit=N: the first N images.",
-    ),
+    count_option("--seed", "Short for --set train.seed=N.", None, low=0),
+    count_option("--limit", "Short for --set train.limit=N: the first N images."),
 )
 
 PLACE = gathered(
     "place",
     dict,
-    click.option(
-        "--output", type=PATH, metavar="DIR", help="The run's folder [default: runs/<data>-<arch>-<time>]."
-    ),
+    path_option("--output", "The run's folder [default: runs/<data>-<arch>-<time>]."),
     click.option(
         "--resume", is_flag=True, help="Go on exactly where the run in --output (or the newest) stopped."
     ),
@@ -70,9 +63,7 @@ PLACE = gathered(
 @click.option("--recipe", metavar="NAME|FILE", help="A recipe or a YAML file [default: published].")
 @OVERRIDES
 @PLACE
-@click.option(
-    "--devices", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs, or in N processes."
-)
+@count_option("--devices", "Train on N GPUs, or in N processes.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
 @setting_options(
     only=("data", "data_root", "device"),

@@ -92,12 +92,7 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     "Go back through dictionaries, or look for images with the same features (any model, slow).",
 )
 @options.choice_option("--atoms", ("stem", "all"), "Whose dictionaries to draw.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help=f"Where the pictures go [default: {PICTURES}/MODEL].",
-)
+@options.path_option("--output", f"Where the pictures go [default: {PICTURES}/MODEL].")
 @options.setting_options(
     only=("data", "data_root", "split", "limit", "runs", "device", "batch_size"),
     limit={"default": 40, "help": "Images to measure on; 10 are shown."},

@@ -135,6 +135,18 @@ def choice_option(flag: str, choices: Sequence[str], text: str, name: str | None
     return click.option(*names, type=kind, default=choices[0], show_default=True, help=text)
 
 
+def path_option(flag: str, text: str, metavar: str = "DIR", *names: str, **how: Any) -> Option:
+    """A file or a folder, read by `reading.paths`."""
+    shown = "default" in how
+    return click.option(flag, *names, type=PATH, metavar=metavar, help=text, show_default=shown, **how)
+
+
+def count_option(flag: str, text: str, metavar: str | None = "N", low: int = 1, **how: Any) -> Option:
+    """A whole number from `low` on."""
+    kind, shown = click.IntRange(min=low), "default" in how
+    return click.option(flag, type=kind, metavar=metavar, help=text, show_default=shown, **how)
+
+
 corruption_option = click.option(
     "--corruption",
     "corruptions",
@@ -150,9 +162,7 @@ table_option = click.option(
     "[default: by the images' shorter side].",
 )
 norm_option = choice_option("--norm", tuple(NORMS), "Norm of the budget, one that pgd knows.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws."
-)
+seed_option = count_option("--seed", "Of all draws.", None, low=0, default=0)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 lambda_scope_option = choice_option("--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on.")
 lambda_option = click.option(

@@ -59,10 +59,14 @@ class Asked:
                 raise unknown("storage", self.stored, STORED)
             return
         expand_sequences(self.corruptions)
-        for name in ("severities", "levels", "table", "stored"):
-            if getattr(self, name) is not None:
-                named = {"severities": "severity", "levels": "level", "stored": "stored-as"}
-                option = named.get(name, name)
+        given = {
+            "severity": self.severities,
+            "level": self.levels,
+            "table": self.table,
+            "stored-as": self.stored,
+        }
+        for option, value in given.items():
+            if value is not None:
                 raise InputError(f"Sequences have no --{option}. They take --difficulty 1, 2 or 3.")
 
     def of(self, data: ImageData) -> list[CorruptionSpec | SequenceSpec]:
@@ -74,7 +78,5 @@ class Asked:
         if self.sequences:
             return [*sequence_specs(data, self.corruptions, self.difficulties or (1,), self.seed)]
         severities = SEVERITIES if self.severities is None else self.severities
-        found = corruptions_of(
-            data, self.corruptions, severities, self.levels or (), self.seed, self.table, self.stored or ""
-        )
-        return [*found]
+        how = self.levels or (), self.seed, self.table, self.stored or ""
+        return [*corruptions_of(data, self.corruptions, severities, *how)]

@@ -33,12 +33,4 @@ def warmed(cell: Cell, parent: Cell) -> Cell:
 def transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[Cell]:
     for lam in evaluated:
         if lam != parent.lam:
-            yield Cell(
-                model=parent.model,
-                data=parent.data,
-                perturbation=parent.perturbation,
-                lam=lam,
-                lam_attack=parent.lam,
-                precision=parent.precision,
-                parents=(parent.id,),
-            )
+            yield replace(parent, lam=lam, parents=(parent.id,), warm=False)

@@ -36,16 +36,11 @@ def corruption_specs(
     table: tuple[str, str] = ("cifar", ""),
     stored: str = "",
 ) -> list[CorruptionSpec]:
-    """Corruptions at every severity, or at every level.
+    """Corruptions at every severity, or at every level; see `asked.Asked`.
 
     Args:
-        names: corruption names, "all", "main", "extra" or a category; a comma list or several.
-        severities: 1 to 5.
-        levels: free noise levels, instead of severities.
-        seed: of the draws; a corruption without draws ignores it.
         source: "generated" or "published".
         table: the parameter set behind severities, and the images' size where it was made for another.
-        stored: one of `corruptions.STORED`, or empty.
 
     Raises:
         InputError: an unknown name, or a level for a corruption that has none.
@@ -86,10 +81,6 @@ def corruptions_of(
 
     A folder that `data generate` wrote names its seed, versions and table; any other counts as published.
 
-    Args:
-        table: the parameter set; None takes that of the images' size.
-        stored: how corrupted images are stored and read back, one of `corruptions.STORED`; empty for not at all.
-
     Raises:
         InputError: an unknown name, something that the folder does not hold, or levels, a table or storage of a folder.
     """
@@ -99,12 +90,13 @@ def corruptions_of(
         chosen = table or table_for(*data.image_shape)
         size = foreign_size(chosen, *data.image_shape)
         return corruption_specs(names, severities, levels, seed, table=(chosen, size), stored=stored)
-    if table is not None:
-        raise InputError("A folder of corrupted images has its parameters in it. Leave out --table.")
-    if stored:
-        raise InputError("A folder of corrupted images is stored already. Leave out --stored-as.")
-    if levels:
-        raise InputError("A folder of corrupted images has severities, not levels. Leave out --level.")
+    for given, why in (
+        (table, "has its parameters in it. Leave out --table"),
+        (stored, "is stored already. Leave out --stored-as"),
+        (levels, "has severities, not levels. Leave out --level"),
+    ):
+        if given:
+            raise InputError(f"A folder of corrupted images {why}.")
     made = data.pixels.published.generated
     found = corruption_specs(available(data, names), severities, source="published")
     return [

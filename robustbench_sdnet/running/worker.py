@@ -210,17 +210,16 @@ class Worker:
     ) -> tuple[Outcome, int]:
         """The outcome of perturbed images, of a randomised model over several draws; and its passes."""
         repeats, n = cell.model.repeats, len(images)
-        if repeats is None:
-            return self._transfer(cell, images, shard, residual), n
-        return counted(lambda: self._transfer(cell, images, shard, residual), repeats), n * repeats.draws
 
-    def _transfer(self, cell: Cell, perturbed: Tensor, shard: ShardInput, residual: Tensor | None) -> Outcome:
-        parts = []
-        for start, stop, size in batches(len(perturbed), self.batch_size):
-            part = None if residual is None else residual[start:stop]
-            for answered in self._at_each(cell, perturbed[start:stop], [cell.lam], size):
-                parts.append(prediction(answered, shard.labels[start:stop], part))
-        return joined(parts, shard.ids)
+        def judge() -> Outcome:
+            parts = []
+            for start, stop, size in batches(n, self.batch_size):
+                part = None if residual is None else residual[start:stop]
+                for answered in self._at_each(cell, images[start:stop], [cell.lam], size):
+                    parts.append(prediction(answered, shard.labels[start:stop], part))
+            return joined(parts, shard.ids)
+
+        return (judge(), n) if repeats is None else (counted(judge, repeats), n * repeats.draws)
 
     def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
         return self.policies.get(spec.key, {})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ...console.options import PATH
+from ...console.options import path_option
 from ...console.output import say
 
 
@@ -17,7 +17,7 @@ from ...console.output import say
     metavar="URL",
     help="Take in this store's results of exactly these weights [default: the index alone].",
 )
-@click.option("--output", type=PATH, metavar="FILE", help="Where to write it [default: the terminal].")
+@path_option("--output", "Where to write it [default: the terminal].", "FILE")
 def card(name: str, store: str | None, output: Path | None) -> None:
     """Write the model card of NAME, a model of the zoo, as the Hugging Face hub has it: metadata with results in
     model-index, intended use, how it was evaluated, limits. Numbers come from the zoo's index, or from a store.

@@ -30,19 +30,14 @@ ENTRY = options.gathered(
         help="A robust accuracy for the index; repeatable.",
     ),
     click.option("--note", default="", help="One line for the index."),
-    click.option(
-        "--folder",
-        metavar="DIR",
-        type=options.PATH,
-        help="Where larger weights go, such as weights [default: into the package].",
-    ),
+    options.path_option("--folder", "Where larger weights go, such as weights [default: into the package]."),
 )
 
 
 @click.command()
 @click.argument("checkpoint")
 @click.argument("name")
-@click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write here and leave the zoo alone.")
+@options.path_option("--output", "Write here and leave the zoo alone.", "FILE", "-o")
 @click.option(
     "--float32", is_flag=True, help="Keep float32 [default: float16 for convolutions and linear layers]."
 )

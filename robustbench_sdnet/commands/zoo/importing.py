@@ -28,14 +28,8 @@ NETWORK = options.gathered(
     click.option(
         "--shortcut/--no-shortcut", default=True, show_default=True, help="Whether it has shortcuts."
     ),
-    click.option(
-        "--num-classes", type=click.IntRange(min=1), help="Classes [default: by data set, else 10]."
-    ),
-    click.option(
-        "--input-size",
-        type=click.IntRange(min=1),
-        help="Side of its images [default: by data set, else 32].",
-    ),
+    options.count_option("--num-classes", "Classes [default: by data set, else 10].", None),
+    options.count_option("--input-size", "Side of its images [default: by data set, else 32].", None),
     click.option("--mean", type=NUMBERS, help="What its loader subtracted [default: the data set's]."),
     click.option("--std", type=NUMBERS, help="What its loader divided by [default: the data set's]."),
     click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Its training lambda."),
@@ -51,13 +45,7 @@ NETWORK = options.gathered(
 @click.option("--data", required=True, metavar="NAME", help="Data set it was trained on.")
 @NETWORK
 @click.option("--accuracy", type=options.SHARE, help="Its stated clean accuracy, for zoo verify.")
-@click.option(
-    "--output",
-    "-o",
-    type=options.PATH,
-    metavar="DIR",
-    help="Folder to write [default: runs/DATA-ARCH-imported].",
-)
+@options.path_option("--output", "Folder to write [default: runs/DATA-ARCH-imported].", "DIR", "-o")
 @options.json_option
 def import_model(
     checkpoint: Path,
