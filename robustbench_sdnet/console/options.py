@@ -17,14 +17,7 @@ from ..planning.setting import Setting
 from ..reading.numbers import number
 from ..reading.paths import path_of
 from ..running.engines import check_engine
-from ..specs import (
-    NORMS,
-    LambdaSpec,
-    parse_difficulties,
-    parse_lambdas,
-    parse_numbers,
-    parse_severities,
-)
+from ..specs import NORMS, LambdaSpec, parse_difficulties, parse_lambdas, parse_numbers, parse_severities
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Option = Callable[[Any], Any]

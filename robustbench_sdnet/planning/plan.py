@@ -6,16 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from ..specs import (
-    CLEAN,
-    AttackSpec,
-    Cell,
-    CorruptionSpec,
-    DataSpec,
-    LambdaSpec,
-    ModelSpec,
-    SequenceSpec,
-)
+from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, SequenceSpec
 from .costs import Range, grid, missing, passes, shard_size
 from .curves import continues
 from .matrices import check_warm_start, transfers, warmed

@@ -12,16 +12,7 @@ from ..corruptions.parameters import foreign_size, size_of, table_for
 from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError
-from ..specs import (
-    NORMS,
-    AttackSpec,
-    CorruptionSpec,
-    Eps,
-    SequenceSpec,
-    decimal_text,
-    params,
-    parse_eps_list,
-)
+from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, SequenceSpec, decimal_text, params, parse_eps_list
 
 if TYPE_CHECKING:
     from ..data import ImageData

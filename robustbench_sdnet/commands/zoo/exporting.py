@@ -24,10 +24,7 @@ ENTRY = options.gathered(
     click.option("--recipe", metavar="NAME", help="Recipe for the index [default: the checkpoint's]."),
     click.option("--accuracy", type=options.SHARE, help="Measured on the exported weights."),
     click.option(
-        "--robust",
-        multiple=True,
-        metavar="TEXT=NUMBER",
-        help="A robust accuracy for the index; repeatable.",
+        "--robust", multiple=True, metavar="TEXT=NUMBER", help="A robust accuracy for the index; repeatable."
     ),
     click.option("--note", default="", help="One line for the index."),
     options.path_option("--folder", "Where larger weights go, such as weights [default: into the package]."),

@@ -18,8 +18,7 @@ HASH_DIGITS = 16
 def in_order(answered: Iterable[Answered]) -> list[Answered]:
     """By model, data, perturbation and cell."""
     return sorted(
-        answered,
-        key=lambda a: (a.cell.model.name, data_name(a.cell.data), a.cell.perturbation.label, a.id),
+        answered, key=lambda a: (a.cell.model.name, data_name(a.cell.data), a.cell.perturbation.label, a.id)
     )
 
 
