@@ -6,7 +6,6 @@ import shutil
 import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +16,6 @@ from ..console.progress import shown_fits, shown_progress
 from ..errors import ModelError
 from ..planning.setting import Setting
 from ..planning.study import NAMES, PROTOCOLS, budget_named
-
-if TYPE_CHECKING:
-    from ..specs import Cell
 
 
 @click.command()
@@ -93,7 +89,7 @@ def study(
             watching=Watching(
                 stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
                 fit=fit,
-                check=_say_check,
+                check=lambda cell: say(f"Checking {cell.words}.", err=True),
                 ready=say_doubts,
             ),
             output=output or True,
@@ -106,11 +102,3 @@ def study(
         say(f"report {path}")
     if found.failed:
         raise ModelError(" | ".join(found.failed.values()))
-
-
-def _say_check(cell: Cell) -> None:
-    from ..answers.rows import lambda_value
-
-    lam = lambda_value(cell.lam)
-    at = "" if lam is None else f" at lambda {lam}"
-    say(f"Checking {cell.perturbation.label} on {cell.model.name}{at}.", err=True)

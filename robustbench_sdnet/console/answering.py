@@ -112,7 +112,7 @@ def say_silence(snapshot: Snapshot) -> None:
     for answered in snapshot.answered:
         found = stands_still(answered.cost.gradients, answered.cost.silent)
         if found and answered.cell.kind == "attack":
-            warn(f"{_name(answered.cell)}: {found} Its accuracy is untrusted.")
+            warn(f"{answered.cell.words}: {found} Its accuracy is untrusted.")
 
 
 def _check(ready: Ready, cells: Sequence[Cell], *, cheap: bool) -> list[str]:
@@ -120,7 +120,7 @@ def _check(ready: Ready, cells: Sequence[Cell], *, cheap: bool) -> list[str]:
     from ..diagnostics.of_cells import diagnose_cells
     from ..store.store import Store
 
-    names = {cell.id: _name(cell) for cell in cells}
+    names = {cell.id: cell.words for cell in cells}
     with Store(ready.setting.store) as store:
         found = diagnose_cells(
             cells,
@@ -137,13 +137,6 @@ def _check(ready: Ready, cells: Sequence[Cell], *, cheap: bool) -> list[str]:
         if verdict.verdict in ("warn", "fail")
     ]
     return [*lines, findings.of_attacks(list(found.values()))]
-
-
-def _name(cell: Cell) -> str:
-    """An attack among others of one command: its eps and lambda too."""
-    eps, lam = getattr(cell.perturbation, "eps", None), cell.lam
-    parts = [cell.perturbation.label, f"eps {eps}" if eps else "", f"lambda {lam.text}" if lam else ""]
-    return f"{cell.model.name}, {', '.join(part for part in parts if part)}"
 
 
 def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:

@@ -31,12 +31,9 @@ class Task:
     def label(self) -> str:
         """What it is about: an attack belongs to one cell, a corruption to all models and lambdas at once."""
         cell = self.cells[0]
-        perturbation = cell.perturbation
-        if not isinstance(perturbation, AttackSpec):
-            severity = getattr(perturbation, "severity", None)
-            return perturbation.label + (f" {severity}" if severity else "")
-        parts = [perturbation.label]
-        parts += [f"eps {perturbation.eps}"] if perturbation.eps else []
+        if not isinstance(cell.perturbation, AttackSpec):
+            return cell.strength
+        parts = [cell.strength]
         parts += [f"lambda {cell.lam.text}"] if cell.lam else []
         parts += [f"made at {cell.lam_attack.text}"] if cell.kind == "transfer" and cell.lam_attack else []
         return f"{', '.join(parts)} on {cell.model.name}"

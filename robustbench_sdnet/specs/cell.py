@@ -49,6 +49,17 @@ class Cell:
         return "transfer" if self.lam_attack != self.lam else self.perturbation.kind
 
     @property
+    def strength(self) -> str:
+        """The perturbation in words, with its severity or budget."""
+        severity, eps = (getattr(self.perturbation, name, None) for name in ("severity", "eps"))
+        return self.perturbation.label + (f" {severity}" if severity else f", eps {eps}" if eps else "")
+
+    @property
+    def words(self) -> str:
+        """The question in words."""
+        return f"{self.model.name}, {self.strength}{f', lambda {self.lam.text}' if self.lam else ''}"
+
+    @property
     def needs_images(self) -> bool:
         """Whether the parent's perturbed images are needed, and not only which samples it left right.
 

@@ -99,7 +99,7 @@ class Damage:
     def name(self, cells: Mapping[str, Cell | None]) -> str:
         """What it holds, as a user knows it: the cell by its question where that can be read, and the range."""
         cell = cells.get(self.key[0])
-        of = f"cell {self.key[0]!s:.24}" + (f" ({question(cell)})" if cell else "")
+        of = f"cell {self.key[0]!s:.24}" + (f" ({cell.words})" if cell else "")
         what = {"cells": of, "verdicts": f"the diagnostics of {of}"}.get(self.table.name)
         return f"{what or 'shard {}-{} of {}'.format(*self.key[1:], of)}: {self.reason}"
 
@@ -175,14 +175,6 @@ def _verdicts(row: Row) -> list[dict[str, Any]]:
 def scaled(cost: Row, share: float) -> dict[str, Any]:
     """The part of a cost that falls to a share of its samples."""
     return {key: type(value)(value * share) if key in _COUNTED else value for key, value in cost.items()}
-
-
-def question(cell: Cell) -> str:
-    """What a cell asks, in the fewest words."""
-    spec = cell.perturbation
-    detail = getattr(spec, "severity", None) or (getattr(spec, "eps", None) and f"at {spec.eps}")  # type: ignore[union-attr]
-    lam = f", lambda {cell.lam.text}" if cell.lam else ""
-    return f"{cell.model.name}, {spec.label}{f' {detail}' if detail else ''}{lam}"
 
 
 def refuse(where: str, damages: Iterable[Damage], cells: Mapping[str, Cell | None]) -> None:
