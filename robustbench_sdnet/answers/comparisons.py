@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..statistics import holm, mcnemar
 from .gathered import Answers, Question, Subject, gather
 from .right import Right, shared
-from .rows import lambda_value
+from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
 
 ALPHA = 0.05
@@ -226,7 +226,7 @@ def _corrected(made: Sequence[Comparison]) -> Iterator[Comparison]:
 
 
 def _order(comparison: Comparison) -> tuple[Any, ...]:
-    asked, lam = comparison.asked, lambda_value(comparison.a.lam)
+    asked = comparison.asked
     return (
         asked.data,
         comparison.within,
@@ -237,7 +237,6 @@ def _order(comparison: Comparison) -> tuple[Any, ...]:
         asked.norm or "",
         asked.eps.text if asked.eps else "",
         comparison.a.model.name,
-        lam if isinstance(lam, float) else math.inf,
-        str(lam),
+        lambda_order(comparison.a.lam),
         comparison.b.model.name,
     )

@@ -20,7 +20,7 @@ from ..statistics import holm, wilson
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
 from .right import Right, shared
-from .rows import lambda_value
+from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
 
 SOURCE = "Dai et al. 2022 (arXiv:2210.12945) on CIFAR-10-C, mean of five severities, as quoted by later work"
@@ -136,14 +136,7 @@ def _experiments(answers: Answers) -> Iterator[Sides]:
 
 def _order(side: tuple[tuple[str, Subject], Severities]) -> tuple[Any, ...]:
     (noise, subject), _ = side
-    fixed = None if subject.lam is None else subject.lam.fixed
-    return (
-        subject.model.name,
-        subject.model.key,
-        math.inf if fixed is None else fixed,
-        subject.name,
-        NOISES.index(noise),
-    )
+    return subject.model.name, subject.model.key, lambda_order(subject.lam), NOISES.index(noise)
 
 
 def _is_per_sample(lam: LambdaSpec | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +20,37 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Optimality:
-    """How near an attack came to the best known distances of a model's images (Cina et al. 2025, arXiv:2404.19460).
-
-    Attributes:
-        attacks: how many attacks of the store the best are taken from.
-        n: images that all of them saw.
-        optimality: 1 where no other attack came nearer anywhere; the farther from the best known, the lower.
-        passes: forward and backward, an image.
-    """
+class Search:
+    """An attack of a model at a lambda on `n` images."""
 
     data: str
     model: str
     lam: LambdaSpec | None
     norm: str
     attack: str
-    attacks: int
     n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimality(Search):
+    """How near an attack came to the best known distances of a model's images (Cina et al. 2025, arXiv:2404.19460).
+
+    Attributes:
+        attacks: how many attacks of the store the best are taken from; `n` images all of them saw.
+        optimality: 1 where no other attack came nearer anywhere; the farther from the best known, the lower.
+        passes: forward and backward, an image.
+    """
+
+    attacks: int
     optimality: float
     passes: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Convergence:
+class Convergence(Search):
     """What an attack left after 0, 1, ... steps: `right` (steps + 1,) of `n` images."""
 
-    data: str
-    model: str
-    lam: LambdaSpec | None
-    norm: str
     eps: Eps
-    attack: str
-    n: int
     right: tuple[int, ...]
 
 
@@ -83,21 +83,17 @@ def _optimalities(group: list[Answered]) -> Iterator[Optimality]:
         found.append(distance[position])
     best = np.min(found, axis=0)
     for answered, distances in zip(group, found, strict=True):
-        cell, spec, cost = answered.cell, answered.cell.perturbation, answered.cost
-        assert isinstance(spec, AttackSpec)  # narrows the type
-        value = _nearness(distances, best)
+        value, passes = _nearness(distances, best), answered.cost.forwards + answered.cost.backwards
         if value is not None:
-            yield Optimality(
-                data=cell.data.name,
-                model=cell.model.name,
-                lam=cell.lam,
-                norm=spec.norm,
-                attack=spec.label,
-                attacks=len(group),
-                n=len(ids),
-                optimality=value,
-                passes=(cost.forwards + cost.backwards) / len(answered.outcome),
-            )
+            each = passes / len(answered.outcome)
+            yield Optimality(**_who(answered, len(ids)), attacks=len(group), optimality=value, passes=each)
+
+
+def _who(answered: Answered, n: int) -> dict[str, Any]:
+    cell, spec = answered.cell, answered.cell.perturbation
+    assert isinstance(spec, AttackSpec)  # narrows the type
+    names = {"data": cell.data.name, "model": cell.model.name, "attack": spec.label}
+    return {**names, "lam": cell.lam, "norm": spec.norm, "n": n}
 
 
 def _nearness(distances: Numbers, best: Numbers) -> float | None:
@@ -131,16 +127,5 @@ def convergence(store: Snapshot) -> tuple[Convergence, ...]:
         last = max(steps, int(outcome.broken_at.max(initial=0)))
         counts = np.bincount(np.where(outcome.right, last + 1, outcome.broken_at), minlength=last + 2)
         right = len(outcome) - np.cumsum(counts[: last + 1])
-        found.append(
-            Convergence(
-                data=cell.data.name,
-                model=cell.model.name,
-                lam=cell.lam,
-                norm=spec.norm,
-                eps=spec.eps,
-                attack=spec.label,
-                n=len(outcome),
-                right=tuple(int(count) for count in right),
-            )
-        )
+        found.append(Convergence(**_who(answered, len(outcome)), eps=spec.eps, right=tuple(right.tolist())))
     return tuple(sorted(found, key=lambda c: (c.data, c.attack, c.norm, float(c.eps), c.model, str(c.lam))))

@@ -80,6 +80,7 @@ def _corruption_sections(
     grids = {subject: found for subject, found in grids.items() if found}
     origin = f" ({source}{' files' if source == 'published' else ''})"
     title = f"{prefix}Corruptions" + (origin if source != "generated" else "")
+    blocks: Blocks = []
     if grids:
         labelled = {subject.label: found for subject, found in grids.items()}
         heat = Figure(
@@ -89,7 +90,7 @@ def _corruption_sections(
             lambda: _heat_map(labelled),
             tuple(_compared(labelled)),
         )
-        blocks: Blocks = [heat]
+        blocks.append(heat)
         clean = {subject: results.one("clean", subject=subject) for subject in results.subjects(data)}
         base = results.subject_named(data, baseline) if baseline else None
         with_base = {base: corruptions.grid(results, base, source), **grids} if base else grids
@@ -97,9 +98,7 @@ def _corruption_sections(
             errors.ALEXNET if base is None and of_imagenet_c(results, baseline, data, source) else None
         )
         blocks.append(errors.error_table(with_base, clean, base, published))
-        yield Section(title, tuple(blocks))
-    else:
-        yield Section(title)
+    yield Section(title, tuple(blocks))
     for subject, found in grids.items():
         tables = (corruptions.severity_table(found), corruptions.category_table(found))
         yield Section(f"{prefix}{subject.label}: corruptions by severity", tables, level=3, folded=True)
@@ -199,7 +198,11 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
     else:
         blocks += [_corruption_curves(results, data, *one) for one in swept]
     blocks += [lambdas.corruption_table(results, data, *one) for one in swept]
-    tables = [table for model in results.models(data) for table in _attack_lambdas(results, data, model)]
+    tables = [
+        replace(table, title=f"{model}: {table.title}")
+        for model in results.models(data)
+        for table in lambdas.attack_tables(results, data, model)
+    ]
     if tables:
         alt = "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables."
         title = "Accuracy under attack against lambda"
@@ -214,11 +217,6 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix
         )
     if blocks:
         yield Section(f"{prefix}Lambda at test time", tuple(blocks))
-
-
-def _attack_lambdas(results: Results, data: str, model: str) -> list[Table]:
-    found = lambdas.attack_tables(results, data, model)
-    return [replace(table, title=f"{model}: {table.title}") for table in found]
 
 
 def _corruption_curves(results: Results, data: str, model: str, source: str) -> Figure:

@@ -17,7 +17,7 @@ from ..errors import InputError, unknown
 from . import chapters
 from .citing import citing
 from .conclusion import conclusion, evidences
-from .document import Document, Figure, Section
+from .document import Block, Document, Figure, Section
 from .lead import lead
 from .pictures import inside
 from .reading import read_results
@@ -85,15 +85,15 @@ def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
     """Names that became equal as file names get a number."""
     seen: Counter[str] = Counter()
 
-    def unique(figure: Figure) -> Figure:
-        seen[figure.name] += 1
-        count = seen[figure.name]
-        return figure if count == 1 else replace(figure, name=f"{figure.name}-{count}")
+    def unique(block: Block) -> Block:
+        if not isinstance(block, Figure):
+            return block
+        seen[block.name] += 1
+        count = seen[block.name]
+        return block if count == 1 else replace(block, name=f"{block.name}-{count}")
 
     for section in sections:
-        yield replace(
-            section, blocks=tuple(unique(b) if isinstance(b, Figure) else b for b in section.blocks)
-        )
+        yield replace(section, blocks=tuple(map(unique, section.blocks)))
 
 
 def _check_baseline(results: Results, baseline: str) -> None:

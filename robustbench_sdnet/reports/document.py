@@ -74,6 +74,9 @@ class Figure:
     tables: tuple[Table, ...] = ()
 
 
+Block = str | Code | Table | Figure
+
+
 @dataclass(frozen=True)
 class Section:
     """A heading and what stands under it.
@@ -84,7 +87,7 @@ class Section:
     """
 
     title: str
-    blocks: tuple[str | Code | Table | Figure, ...] = ()
+    blocks: tuple[Block, ...] = ()
     level: int = 2
     folded: bool = False
 

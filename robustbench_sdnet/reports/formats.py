@@ -21,6 +21,8 @@ from .plots import style
 from .writers import csv, html, json, latex, markdown, outcomes, tensorboard, wandb
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
     from ..store.store import Store
 
 Pictures = Callable[[Figure], str]
@@ -102,12 +104,12 @@ def _data(render: Callable[[Sequence[Record]], str]) -> Callable[[Sources, Optio
     return lambda of, options: render(records(of.snapshot, with_cost=options.with_cost))
 
 
-def _beside(ending: str, draw: Callable[[Figure], bytes]) -> Callable[[Figure, Path], str]:
+def _beside(ending: str, drawn: Callable[[Drawing], bytes]) -> Callable[[Figure, Path], str]:
     """A figure as a file in a folder beside the text; the text gets its relative address."""
 
     def save(figure: Figure, target: Path) -> str:
         folder = target.with_name(f"{target.stem}-files")
-        path = write_whole(folder / f"{figure.name}{ending}", draw(figure))
+        path = write_whole(folder / f"{figure.name}{ending}", drawn(figure.draw()))
         return f"{folder.name}/{path.name}"
 
     return save
@@ -115,15 +117,11 @@ def _beside(ending: str, draw: Callable[[Figure], bytes]) -> Callable[[Figure, P
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "markdown": Format(
-            ".md", _document(markdown.render, _beside(".png", lambda figure: style.to_png(figure.draw())))
-        ),
+        "markdown": Format(".md", _document(markdown.render, _beside(".png", style.to_png))),
         "html": Format(
             ".html", _document(html.render, lambda figure, _: style.to_svg(figure.draw(), figure.name))
         ),
-        "latex": Format(
-            ".tex", _document(latex.render, _beside(".pdf", lambda figure: style.to_pdf(figure.draw())))
-        ),
+        "latex": Format(".tex", _document(latex.render, _beside(".pdf", style.to_pdf))),
         "csv": Format(".csv", _data(csv.render), is_data=True),
         "json": Format(".json", _data(json.render), is_data=True),
         "outcomes": Format(outcomes.ENDING, lambda of, options: outcomes.render(of.snapshot, options.target)),

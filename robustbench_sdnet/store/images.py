@@ -11,7 +11,6 @@ import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..files import write_whole
 from .database import Database
+from .outcome import DAMAGED
 from .schema import IMAGES, checksum, insert_once, rows
 
 Images = NDArray[np.float32]
@@ -117,16 +117,7 @@ def _of_older_version(raw: bytes, count: int, digest: str) -> Images | None:
     """Images whose name holds the checksum of their numbers alone: dtype and shape are looked at here."""
     try:
         images = _decoded(raw)
-    except (
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TokenError,
-        TypeError,
-        MemoryError,
-        OverflowError,
-        RecursionError,
-    ):
+    except DAMAGED:
         return None
     fits = images.dtype.str == "<f4" and images.ndim == 4 and images.shape[:2] == (count, 3)
     return images if fits and hashlib.sha256(images.tobytes()).hexdigest()[:16] == digest else None

@@ -33,8 +33,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
 COUNTS: Mapping[str, np.dtype[Any]] = MappingProxyType(
     dict.fromkeys(("flips", "shifts", "hits"), np.dtype("<i4"))
 )
-# What reading raises of bytes that are no longer what `encode` wrote: of the archive, its members, and their headers.
-_DAMAGED = (
+# What reading raises of bytes that are no longer what was written: of the archive, its members, and their headers.
+DAMAGED = (
     ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, struct.error,
     NotImplementedError, RuntimeError, SyntaxError, TokenError, MemoryError, OverflowError,
 )  # fmt: skip
@@ -99,7 +99,7 @@ class Outcome:
                 }
                 kept = {**DTYPES, **counts}
                 found = {name: _array(archive.read(f"{name}.npy")) for name in kept}
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise StoreError(f"its answers are damaged ({type(error).__name__})") from None
         for name, dtype in kept.items():
             if found[name].dtype != dtype or found[name].shape != (len(found["ids"]),):

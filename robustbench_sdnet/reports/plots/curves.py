@@ -149,13 +149,5 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     # About 0.075 inch a letter, and 0.6 for line and gaps, at this size of type.
     widest = 0.6 + 0.075 * max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
-    legend = figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=columns,
-        frameon=False,
-        fontsize=8.5,
-        handlelength=1.8,
-    )
-    for text in legend.get_texts():
-        text.set_color(TEXT)
+    looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)

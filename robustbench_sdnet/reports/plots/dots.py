@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from ..numbers import Estimate
@@ -28,23 +30,16 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
         axes.set_axisbelow(True)
         for position, (label, shares) in enumerate(found.items()):
             apart = 0.56 * ((position + 0.5) / len(found) - 0.5)
-            points = [(names.index(name) + apart, 100 * one.accuracy, one) for name, one in shares.items()]
-            rows, values = [row for row, _, _ in points], [value for _, value, _ in points]
-            colour = PALETTE[position % len(PALETTE)]
-            ends = [
-                [value - 100 * one.low for _, value, one in points],
-                [100 * one.high - value for _, value, one in points],
-            ]
-            axes.errorbar(
-                values,
-                rows,
-                xerr=ends,
-                fmt="o",
-                color=colour,
-                markersize=4,
-                linewidth=1.2,
-                label=drawn(label),
-            )
+            rows = [names.index(name) + apart for name in shares]
+            percent = (100 * np.array((one.accuracy, one.low, one.high)) for one in shares.values())
+            values, low, high = np.transpose(list(percent))
+            looks: Any = {
+                "fmt": "o",
+                "color": PALETTE[position % len(PALETTE)],
+                "markersize": 4,
+                "linewidth": 1.2,
+            }
+            axes.errorbar(values, rows, xerr=(values - low, high - values), label=drawn(label), **looks)
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(left=0)

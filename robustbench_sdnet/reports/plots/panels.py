@@ -6,21 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...answers.rows import eps_order, lambda_order, lambda_value
 from ...answers.searches import Convergence
 from ...specs import Eps, norm_facts
 from ...statistics import wilson
 from ..numbers import Estimate, Value
-from ..results import (
-    SEVERITIES,
-    Lambda,
-    Result,
-    Results,
-    Subject,
-    distinct,
-    eps_order,
-    lambda_order,
-    lambda_value,
-)
+from ..results import SEVERITIES, Lambda, Result, Results, Subject, distinct
 from ..tables.corruptions import Grid, over_corruptions
 from ..tables.distances import accuracy_at
 from ..tables.lambdas import lambda_grids

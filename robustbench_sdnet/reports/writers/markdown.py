@@ -6,54 +6,34 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 
+from markupsafe import Markup
 from tabulate import tabulate
 
 from ...wording import visible
-from ..document import Code, Document, Figure, Item, Section, Table
+from ..document import Document, Figure, Item, Table
 from ..numbers import Estimate, Missing
+from .templates import environment
 
 WIDTH = 110
 
 
 def render(document: Document, picture: Callable[[Figure], str]) -> str:
     """The whole text; `picture` says the address of a figure's file, relative to where the text will lie."""
-    lines = [f"# {escape(document.title)}", ""]
-    for sentence in document.lead:
-        lines += [*textwrap.wrap(escape(sentence), WIDTH), ""]
-    for section in document.sections:
-        lines += _section(section, picture)
-    return "\n".join(lines).rstrip() + "\n"
+    page = environment(escape)
+    page.filters |= {
+        "wrapped": lambda text: Markup("\n".join(textwrap.wrap(escape(text), WIDTH))),
+        "lines": lambda table: Markup("\n".join(table_lines(table))),
+        "picture": lambda figure: Markup(picture(figure)),
+        # No fence that a name could close.
+        "indented": lambda code: Markup("\n".join(f"    {visible(line)}" for line in code.text.split("\n"))),
+    }
+    return page.get_template("report.md").render(document=document).rstrip() + "\n"
 
 
 def escape(text: str) -> str:
     """Text that means itself: no markup, HTML or table borders. Underscores inside words stay as they are."""
     text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", visible(" ".join(text.split())))
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
-
-
-def _section(section: Section, picture: Callable[[Figure], str]) -> Iterator[str]:
-    yield f"{'#' * section.level} {escape(section.title)}"
-    yield ""
-    if section.folded:
-        yield "<details><summary>Open</summary>"
-        yield ""
-    for block in section.blocks:
-        if isinstance(block, Table):
-            yield from table_lines(block)
-        elif isinstance(block, Figure):
-            yield f"![{escape(block.alt)}](<{picture(block)}>)"
-            for table in block.tables:
-                yield ""
-                yield from table_lines(table)
-        elif isinstance(block, Code):
-            # Indented: no fence that a name could close.
-            yield from (f"    {visible(line)}" for line in block.text.split("\n"))
-        else:
-            yield from textwrap.wrap(escape(block), WIDTH)
-        yield ""
-    if section.folded:
-        yield "</details>"
-        yield ""
 
 
 def table_lines(table: Table) -> Iterator[str]:
