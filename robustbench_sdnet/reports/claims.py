@@ -11,9 +11,8 @@ from ..specs import NORMS
 from ..zoo.files.cards import read_card
 from ..zoo.shelf.index import entries, local_path
 
-Key = tuple[
-    str, str, str, str, str
-]  # model, data, norm, eps as a fraction, lambda as text, empty without one
+# Model, data, norm, eps as a fraction, and lambda as text, empty without one.
+Key = tuple[str, str, str, str, str]
 Claim = tuple[float, str]  # accuracy, and where it is claimed
 
 

@@ -95,15 +95,9 @@ class Store:
 
         def add(connection: sa.Connection) -> None:
             known, new = {row["id"]: row for row in rows(connection, select(CELLS, self._present))}, []
-            for cell_id, cell in sorted(
-                cells.items()
-            ):  # in order, so that two drivers cannot wait for each other
-                row = {
-                    "id": cell_id,
-                    "spec": cell.to_json(),
-                    "parents": canonical(cell.parents),
-                    "asked": asked,
-                }
+            for cell_id, cell in sorted(cells.items()):  # so that two drivers cannot wait for each other
+                parents = canonical(cell.parents)
+                row = {"id": cell_id, "spec": cell.to_json(), "parents": parents, "asked": asked}
                 before = known.get(cell_id)
                 if before is None:
                     new.append(row)
