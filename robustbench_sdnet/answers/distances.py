@@ -37,8 +37,8 @@ def quantile(found: Distances, share: float = 0.5) -> float | None:
     return _finite(found[math.ceil(share * len(found)) - 1])
 
 
-def quantile_interval(found: Distances, share: float, confidence: float = 0.95) -> tuple[float, float | None]:
-    """Both ends of the exact (order-statistic) interval of the distance within which a share of images breaks.
+def quantile_interval(found: Distances, share: float) -> tuple[float, float | None]:
+    """Both ends of the exact (order-statistic) 95 % interval of the distance within which a share of images breaks.
 
     Args:
         found: (n,) sorted, n >= 1.
@@ -47,7 +47,7 @@ def quantile_interval(found: Distances, share: float, confidence: float = 0.95) 
     Returns:
         The ends; 0 or None (no end) where there are too few images.
     """
-    n, tail = len(found), (1 - confidence) / 2
+    n, tail = len(found), 0.025
     below = special.bdtr(np.arange(n + 1), n, share)  # P(at most so many of the images lie within it)
     low, high = int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail)) + 1
     return (float(found[low - 1]) if low else 0.0), (_finite(found[high - 1]) if high <= n else None)

@@ -5,7 +5,7 @@ Records hold no times, hosts or paths, so that two stores with equal answers giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..specs import CorruptionSpec
@@ -28,13 +28,7 @@ REPEATED_FIELDS = ("draws", "protocol")
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions", "weights")
 
 
-def records(
-    store: str | Store | Snapshot,
-    *,
-    with_cost: bool = False,
-    only: Collection[str] | None = None,
-    limit: int | None = None,
-) -> list[Record]:
+def records(store: str | Store | Snapshot, *, with_cost: bool = False) -> list[Record]:
     """Every result as a record of `FIELDS`, in an order that depends on the answers alone.
 
     Every record has the same fields, and those of `EXTRAS` only where some result needs them; `frames.records`
@@ -43,13 +37,11 @@ def records(
     Args:
         store: an open store, its URL, or a snapshot of it.
         with_cost: add `COST_FIELDS`.
-        only: ids of the cells to look at; None for all.
-        limit: look at the first `limit` images alone, whatever more is stored.
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.
     """
-    return flat(rows(Snapshot.read(store, only=only, limit=limit)), with_cost)
+    return flat(rows(Snapshot.read(store)), with_cost)
 
 
 def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:

@@ -105,14 +105,9 @@ class Results:
         """The models with results on a data set."""
         return tuple(dict.fromkeys(subject.model for subject in self._by_subject if subject.data == data))
 
-    def lambdas(self, data: str, model: str, kinds: Sequence[str] = ()) -> tuple[Lambda, ...]:
+    def lambdas(self, data: str, model: str) -> tuple[Lambda, ...]:
         """The lambdas of a model in order: numbers first, then policies."""
-        found = [
-            subject.lam
-            for subject, results in self._by_subject.items()
-            if (subject.data, subject.model) == (data, model)
-            and (not kinds or any(result.kind in kinds for result in results))
-        ]
+        found = (one.lam for one in self._by_subject if (one.data, one.model) == (data, model))
         return tuple(sorted(found, key=lambda_order))
 
     def main_lambda(self, data: str, model: str) -> Lambda:

@@ -38,7 +38,7 @@ def repair(store: Store) -> list[str]:
             connection.exec_driver_sql("REINDEX")  # so that rows are found by the keys that they read now
         damages, cells = _look(connection)
         for damage in damages:
-            _drop(connection, damage, cells)
+            _drop(connection, damage)
         return [damage.name(cells) for damage in damages]
 
     return store.database.run("write", mend)
@@ -60,7 +60,7 @@ def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
     return reader.damages, cells
 
 
-def _drop(connection: sa.Connection, damage: Damage, cells: dict[str, Cell]) -> None:
+def _drop(connection: sa.Connection, damage: Damage) -> None:
     table, key = damage.table, damage.key
     where = sa.and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
     if table is not CELLS:

@@ -97,13 +97,13 @@ def test_records_hold_the_median_and_nothing_else_changes(answered, linear):
         row = by_kind[cells["fab-t(steps=20)", norm].perturbation.label, norm]
         assert row["median_distance"] == pytest.approx(wanted, rel=0.25)
         assert row["accuracy"] == 0.0
-    only_clean = records(url, only={cells["clean", ""].id})
+    only_clean = records(Snapshot.read(url, only={cells["clean", ""].id}))
     assert [tuple(row) for row in only_clean] == [FIELDS]
 
 
 def test_the_first_images_alone_can_be_looked_at(answered):
     url, _ = answered
-    rows = records(url, limit=2)
+    rows = records(Snapshot.read(url, limit=2))
     assert {row["n"] for row in rows} == {2}
     assert {row["accuracy"] for row in rows} == {0.0}, "the first two have wrong labels"
     clean = next(row for row in rows if row["kind"] == "clean")
