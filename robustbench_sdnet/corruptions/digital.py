@@ -42,21 +42,18 @@ def pixelate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
 
 def _by_pillow(images: Tensor, share: float) -> Tensor:
     """One by one, on the CPU whatever the device; in whole numbers, and so the same on every machine."""
-    import cv2
-
     height, width = images.shape[1:3]
     small = int(width * share), int(height * share)
     found = np.empty(tuple(images.shape), np.uint8)
     columns, rows = (_box_of(size, kept) for size, kept in ((width, small[0]), (height, small[1])))
     plain = _is_nearest(width, small[0])
-    for source, target in zip(images.contiguous().cpu().numpy(), found, strict=True):
-        photograph = Image.frombuffer("RGB", (width, height), source, "raw", "RGB", 0, 1)
-        wide = np.asarray(photograph.resize(small, Image.Resampling.BOX))
+    for source, target in zip(images.cpu().numpy(), found, strict=True):
+        shrunk = Image.fromarray(source).resize(small, Image.Resampling.BOX)
         # Enlarging repeats whole pixels.
         if plain:
-            wide = np.asarray(cv2.resize(wide, (width, small[1]), interpolation=cv2.INTER_NEAREST_EXACT))
+            wide = np.asarray(shrunk.resize((width, small[1]), Image.Resampling.NEAREST))
         else:
-            wide = wide.take(columns, 1)
+            wide = np.asarray(shrunk).take(columns, 1)
         wide.take(rows, 0, out=target, mode="clip")
     return torch.from_numpy(found).to(images.device)
 
@@ -85,11 +82,9 @@ def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @lru_cache(maxsize=256)
 def _is_nearest(size: int, small: int) -> bool:
-    """Whether OpenCV's nearest pixel is that of the box filter, which rounds otherwise between two."""
-    import cv2
-
-    numbers = np.arange(small, dtype=np.int32)[None]
-    nearest = np.asarray(cv2.resize(numbers, (size, 1), interpolation=cv2.INTER_NEAREST_EXACT))[0]
+    """Whether Pillow's nearest pixel is that of the box filter, which rounds otherwise between two."""
+    numbers = Image.fromarray(np.arange(small, dtype=np.int32)[None])
+    nearest = np.asarray(numbers.resize((size, 1), Image.Resampling.NEAREST))[0]
     return bool((nearest == _box_of(size, small)).all())
 
 

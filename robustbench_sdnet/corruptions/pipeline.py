@@ -23,6 +23,8 @@ from .sampling import Draws, Generators
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
 _CHUNK_PIXELS = 64 * 32 * 32
+# These go through a chunk image by image, so that all there is to save is a call for each.
+_ONE_BY_ONE = ("pixelate", "jpeg_compression")
 
 
 # Linux's C library gives memory back to the system, and asks for it again page by page, at every pass over a large
@@ -72,7 +74,7 @@ def corrupt(
     height, width = checked_images(images)
     values = setting(name, severity, level, table or table_for(height, width))
     ids = ids_of(sample_ids, len(images))
-    step = max(1, _CHUNK_PIXELS // (height * width))
+    step = max(8 if name in _ONE_BY_ONE else 1, _CHUNK_PIXELS // (height * width))
     result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
     key = _key(name, severity, level)
     for start in range(0, len(images), step):
