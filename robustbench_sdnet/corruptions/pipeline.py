@@ -15,17 +15,16 @@ from torch import Tensor
 from ..draws import host_generators
 from ..errors import InputError, unknown
 from .digital import jpeg_compression
-from .member import STORED, Setting
+from .member import LARGE, STORED, Setting
 from .parameters import check_size, setting, table_for
 from .registry import CORRUPTIONS
 from .sampling import Draws, Generators
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
-# A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values.
-_CHUNK_PIXELS = 64 * 32 * 32
-# These go through a chunk image by image, so that all there is to save is a call for each.
-_ONE_BY_ONE = ("pixelate", "jpeg_compression")
-
+# A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values. Of large images the
+# calls weigh more: three of 224 pixels go together, or as many as is said here.
+_CHUNK_PIXELS, _LARGE_CHUNK_PIXELS = 64 * 32 * 32, 3 * 224 * 224
+_LARGE_CHUNKS = {"gaussian_blur": 1, "zoom_blur": 1, "pixelate": 8, "jpeg_compression": 8}
 
 # Linux's C library gives memory back to the system, and asks for it again page by page, at every pass over a large
 # image, until a block of this size was freed once.
@@ -74,7 +73,7 @@ def corrupt(
     height, width = checked_images(images)
     values = setting(name, severity, level, table or table_for(height, width))
     ids = ids_of(sample_ids, len(images))
-    step = max(8 if name in _ONE_BY_ONE else 1, _CHUNK_PIXELS // (height * width))
+    step = _chunk(name, height * width)
     result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
     key = _key(name, severity, level)
     for start in range(0, len(images), step):
@@ -152,6 +151,13 @@ def _apply(images: Images, name: str, values: Setting, draws: Draws) -> Tensor:
 
 
 _function = lru_cache(lambda place: resolve_name(f"{__package__}.{place}"))
+
+
+def _chunk(name: str, pixels: int) -> int:
+    """How many images to corrupt at once."""
+    if pixels <= LARGE:
+        return max(1, _CHUNK_PIXELS // pixels)
+    return _LARGE_CHUNKS.get(name) or max(1, _LARGE_CHUNK_PIXELS // pixels)
 
 
 def as_tensor(images: NDArray[np.uint8] | Tensor) -> Tensor:
