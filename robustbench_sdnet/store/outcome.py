@@ -115,8 +115,9 @@ class Outcome:
         )
 
     def cut(self, start: int, stop: int) -> Outcome:
-        """The samples at positions start to stop."""
-        return Outcome(**{name: getattr(self, name)[start:stop] for name in self.kept})
+        """The samples at positions start to stop, in the types that are stored."""
+        cut = {name: np.asarray(getattr(self, name)[start:stop], dtype) for name, dtype in self.kept.items()}
+        return Outcome(**cut)
 
 
 def _array(data: bytes) -> NDArray[Any]:

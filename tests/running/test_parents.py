@@ -46,6 +46,21 @@ def test_what_this_run_stored_is_not_read_again(store, monkeypatch):
     assert read == [(PARENT.id, 2, 6), (PARENT.id, 12, 16), (PARENT.id, 10, 14)]
 
 
+def test_what_is_remembered_is_what_would_be_read(store):
+    wide = Finished(PARENT.id, 0, 4, replace(outcome(), margin=np.full(4, 0.1, np.float64)), COST)
+    parents = Parents([PARENT, CHILD], store, ())
+    asked = Task(0, 4, (CHILD,))
+    parents.remember(store.add_shards([wide]))
+    remembered, read = (
+        one.inputs(asked).outcomes[PARENT.id] for one in (parents, Parents([PARENT, CHILD], store, ()))
+    )
+    for name in read.kept:
+        assert np.array_equal(
+            getattr(remembered, name), getattr(read, name), equal_nan=name not in ("ids", "right")
+        )
+        assert getattr(remembered, name).dtype == getattr(read, name).dtype
+
+
 def test_children_start_from_what_is_stored_where_another_driver_was_first(store):
     parents = Parents([PARENT, CHILD], store, ())
     store.add_shards([_finished(0, 2, right=False), _finished(8, 12, right=False)])
