@@ -18,8 +18,9 @@ from ..store.made import CELL, COST, outcome
 
 pytest.importorskip("ray")
 from robustbench_sdnet.errors import EngineError
-from robustbench_sdnet.running.engines.ray import run as of_run
+from robustbench_sdnet.running.engines.ray import pool as of_pool, run as of_run
 from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared
+from robustbench_sdnet.running.engines.ray.cluster import Size
 from robustbench_sdnet.running.engines.ray.engine import RayEngine
 from robustbench_sdnet.running.engines.ray.pool import Handed, Member
 from robustbench_sdnet.running.engines.ray.run import Run
@@ -120,6 +121,30 @@ def test_progress_names_every_worker_with_what_it_works_on_and_not_what_it_is_ha
     assert engine.doing == [("10.0.0.1:7", "fog 3"), ("10.0.0.1:8", "")]
     busy.queue.popleft()
     assert engine.doing[0] == ("10.0.0.1:7", "snow 1")
+
+
+def test_a_worker_that_finds_no_room_is_given_up_soon_and_one_that_starts_slowly_is_not(monkeypatch):
+    now, large = [0.0], {"a node"}
+    monkeypatch.setattr(of_pool.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(of_pool, "resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(of_pool, "nodes", lambda size: large)
+    pool = of_pool.Pool(None, None, Size(workers=1, cpus=64, gpus=0))
+    pool._remote = SimpleNamespace(remote=lambda *_: SimpleNamespace(place=SimpleNamespace(remote=object)))
+    for now[0] in (0.0, 59.0):
+        pool.grow(1)
+    assert pool.notes == []
+    for now[0] in (66.0, 590.0):
+        pool.grow(1)
+    held = "each takes 64 CPUs and 0 GPUs, and the cluster has 4 CPUs and 0 GPUs"
+    assert pool.notes == [f"No worker has started for a minute: {held}. Waiting up to 10 minutes."]
+    large.clear()
+    now[0] = 596.0
+    with pytest.raises(EngineError, match=f"No worker started within 596 s: {held}. Ask for less"):
+        pool.grow(1)
+    large.add("a node")
+    now[0] = 602.0
+    with pytest.raises(EngineError, match="No worker started within 602 s"):
+        pool.grow(1)
 
 
 def test_an_actor_is_given_models_and_policies_once():

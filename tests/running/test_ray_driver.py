@@ -127,7 +127,9 @@ def test_a_driver_that_ends_leaves_nothing_and_the_same_command_goes_on(folder, 
     before = _stored(folder)
     assert 3 < len(before) < 40
 
-    output, _ = _start(folder, mark, *RAY).communicate(timeout=250)
+    again = _start(folder, mark, *RAY)
+    output, errors = again.communicate(timeout=250)
+    assert again.returncode == 0, errors
     assert before <= _stored(folder), "what was stored is not answered again"
     alone, _ = _start(folder, mark, "--store", "sqlite:///alone.db").communicate(timeout=250)
     assert json.loads(output) == json.loads(alone)

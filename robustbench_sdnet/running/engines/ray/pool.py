@@ -18,7 +18,8 @@ from .cluster import Size, nodes, resources
 
 DEPTH = 2  # shards an actor: one that it works on, and one queued
 TRIES = 3  # workers that a piece of work may end
-PATIENCE = 60.0  # seconds without any worker before the run gives up
+PATIENCE = 60.0  # seconds without any worker before the run gives up, where no node is large enough for one
+SLOW = 600.0  # where one is: others may hold it, and a machine under load, or a slow disk, takes long to load PyTorch
 RESIZE = 5.0  # seconds between looks at how large the cluster is
 MAX_FAILED_STARTS = 3
 FULL = (ObjectStoreFullError, OutOfDiskError)
@@ -119,11 +120,16 @@ class Pool:
         refused = {place.node_id for place, _ in self._refused}
         if self._failed_starts >= MAX_FAILED_STARTS or (refused and nodes(self._size) <= refused):
             raise EngineError(f"No worker could start: {why}")
-        if now - self._alone_since > PATIENCE:
-            raise EngineError(
-                f"No worker started within {PATIENCE:.0f} s: each takes {self._size.cpus} CPUs and "
-                f"{self._size.gpus:g} GPUs, and the cluster has {_held()}. Ask for less, or add nodes. {why}".rstrip()
-            )
+        waited = now - self._alone_since
+        if waited <= PATIENCE:
+            return
+        what = (
+            f"each takes {self._size.cpus} CPUs and {self._size.gpus:g} GPUs, and the cluster has {_held()}"
+        )
+        if waited > SLOW or not nodes(self._size):
+            remedy = f"Ask for less, or add nodes. {why}".rstrip()
+            raise EngineError(f"No worker started within {waited:.0f} s: {what}. {remedy}")
+        self._note(f"No worker has started for a minute: {what}. Waiting up to {SLOW / 60:.0f} minutes.")
 
     def ended(self, seconds: float = 1.0) -> list[Member]:
         """Wait for the next answer or worker, at most so many seconds.
