@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from pathlib import Path
@@ -45,8 +46,10 @@ def peak_memory(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
     try:  # what getrusage says on Linux begins at the size of the process that started this one
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_bytes()
     except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else 1024 * most  # macOS counts bytes, others KiB
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+        status = b""
+    if found := re.search(rb"^VmHWM:\s*(\d+)", status, re.MULTILINE):  # sandboxes such as gVisor leave it out
+        return 1024 * int(found[1])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most  # macOS counts bytes, others KiB

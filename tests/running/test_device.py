@@ -12,13 +12,19 @@ import pytest
 from robustbench_sdnet.running.device import peak_memory
 
 
-@pytest.mark.parametrize(("system", "unit"), [("freebsd", 1024), ("darwin", 1)])
-def test_memory_is_in_bytes_whatever_the_system_counts_in(system, unit, monkeypatch):
-    def nowhere(path):
-        raise FileNotFoundError(path)
+@pytest.mark.parametrize(
+    ("system", "status", "unit"),
+    [("freebsd", None, 1024), ("darwin", None, 1), ("linux", b"Name:\tp\xff\nVmRSS:\t7 kB\n", 1024)],
+)
+def test_memory_is_in_bytes_whatever_the_system_counts_in(system, status, unit, monkeypatch):
+    def read(path):
+        if status is None:
+            raise FileNotFoundError(path)
+        return status
 
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(Path, "read_text", nowhere)
+    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(Path, "read_text", lambda path, *how: read(path).decode(errors="replace"))
     monkeypatch.setattr(resource, "getrusage", lambda who: type("Usage", (), {"ru_maxrss": 3000})())
     assert peak_memory("cpu") == 3000 * unit
 
@@ -37,3 +43,9 @@ def test_the_memory_of_the_process_that_started_this_one_does_not_count():
         check=True,
     )
     assert 2**20 < int(child.stdout) < len(ballast)
+
+
+def test_the_peak_is_read_in_a_process_of_any_name(monkeypatch):
+    status = b"Name:\tpr\xc3\nVmPeak:\t  900 kB\nVmHWM:\t    3000 kB\nVmRSS:\t  7 kB\n"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: status)
+    assert peak_memory("cpu") == 3000 * 1024
