@@ -43,8 +43,8 @@ def truncated(images: Tensor) -> Tensor:
 
 
 def below(values: Tensor, bound: float) -> Tensor:
-    """255 where float32 values are less than a bound, else 0, uint8: signs of differences cost less than comparing."""
-    return ((values - bound).view(torch.int32) >> 31).to(torch.uint8)
+    """255 where values are less than a bound as float32, else 0, uint8: signs cost less than comparing."""
+    return ((values.to(torch.float32) - bound).view(torch.int32) >> 31).to(torch.uint8)
 
 
 def at_least(values: Tensor, bound: float) -> Tensor:

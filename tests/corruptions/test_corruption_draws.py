@@ -98,3 +98,11 @@ def test_glass_steps_are_fair() -> None:
     step = corruptions.sample(0, range(50), "glass_blur", 5)["step"]
     assert step.shape == (50, 2, 30, 30, 2)
     assert stats.binomtest(int(step.sum()), step.size, 0.5).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", ["impulse_noise", "gaussian_noise", "snow"])
+def test_draws_of_ones_own_may_be_of_either_precision(name: str) -> None:
+    draws = corruptions.sample(0, range(3), name, 3)
+    wide = {key: values.astype(np.float64) for key, values in draws.items()}
+    found = corruptions.apply(GREY[:3], name, 3, draws=wide)
+    np.testing.assert_array_equal(found, corruptions.apply(GREY[:3], name, 3, draws=draws))
