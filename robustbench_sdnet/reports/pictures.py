@@ -116,11 +116,11 @@ def _album(path: Path) -> Album:
         raw["pages"] = tuple(Page(**page) for page in raw["pages"])
         raw["numbers"] = tuple(Number(**number) for number in raw["numbers"])
         album = Album(**raw)
+        lost = [page.name for page in album.pages if not (path.parent / f"{page.name}.png").is_file()]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"'{path}' is damaged. Run 'sdnet-bench visualize' again.") from None
-    for page in album.pages:
-        if not (path.parent / f"{page.name}.png").is_file():
-            raise InputError(f"{path.parent} lacks {page.name}.png. Run 'sdnet-bench visualize' again.")
+    if lost:
+        raise InputError(f"{path.parent} lacks {lost[0]}.png. Run 'sdnet-bench visualize' again.")
     return album
 
 
