@@ -119,7 +119,7 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             eps = record["eps"]
             known: dict[str, Any] = {key: str(record[key]) for key in ("model", "arch", "data", "cell")}
             for key in ("accuracy", "low", "high"):
-                known[key] = number(record[key], f"{key} of {where}", 0, 1)
+                known[key] = number(record[key], f"{key} must lie in 0 to 1", 0, 1)
             entry = Entry(
                 **known,
                 lam=brief(record["lambda"]),
@@ -135,7 +135,9 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             whole = _is_autoattack(AttackSpec(name=stage, eps=None, chain=chain))
             yield _Seen(entry=entry, kind=str(record["kind"]), origin=origin, is_autoattack=whole)
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"Record {position} of {where} is no result record: {error}.") from None
+            raise InputError(
+                f"Record {position} of {where} is no result record: {str(error).rstrip('.')}."
+            ) from None
 
 
 def _origin(record: Mapping[str, Any]) -> str:

@@ -90,6 +90,10 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     [
         ("3", "neither records nor"),
         ('[{"model": "a"}]', "Record 0 of odd.json is no result record"),
+        (
+            '[{"model": "a", "arch": "b", "data": "c", "cell": "d", "eps": null, "accuracy": 66}]',
+            r"Record 0 of odd.json is no result record: accuracy must lie in 0 to 1, got '66'\.$",
+        ),
         ('{"a": {"name": "a", "eps": "8/255", "autoattack_acc": "101"}}', "autoattack_acc of odd.json"),
         ("[]", "nothing to rank"),
     ],
