@@ -21,7 +21,7 @@ from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.zoo import describe_model, load_model
 from robustbench_sdnet.zoo.others.code import code_hash
-from robustbench_sdnet.zoo.others.fingerprint import check_fingerprint, fingerprint
+from robustbench_sdnet.zoo.others.fingerprint import check_fingerprint, fingerprint, repeatable
 
 # The mean brightness of a channel tells the classes of `tiny_npz` apart; `post` decides what is made of it.
 PACKAGE = {
@@ -166,6 +166,20 @@ def test_a_randomised_model_is_marked_and_has_no_fingerprint(tiny_npz: Path) -> 
     assert (card.options["randomised"], card.fingerprint) == (True, ())
     with pytest.warns(UserWarning, match="pk.zoo:random is randomised: two calls on the same images differ"):
         measured("pk.zoo:random", tiny_npz)
+
+
+@pytest.mark.parametrize("seldom", [2, 6])
+def test_draws_that_follow_no_seed_are_seen_though_they_seldom_differ(seldom: int) -> None:
+    class Seldom(nn.Module):
+        calls = 0
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return images.mean((2, 3)) + (self.calls % seldom == 0)
+
+    assert fingerprint(Seldom(), (8, 8)) == ((), True)
+    assert not repeatable(Seldom(), (8, 8))
+    assert repeatable(nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 3)), (8, 8))
 
 
 def test_the_fingerprint_is_the_logits_on_fixed_images() -> None:

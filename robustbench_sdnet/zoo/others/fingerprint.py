@@ -16,7 +16,7 @@ from ...specs.models import ModelSpec, same_answers
 from .sources import working_folder_importable
 
 IMAGES = 4
-CALLS = 4  # a model that seldom draws may answer twice alike
+CALLS = 8  # a model that seldom draws may answer several times alike
 NUMBERS = 16  # an image; more logits are mixed into that many, so that a question stays small
 REPEATABLE = 1e-5  # relative difference of two calls that threads of one processor may make
 
@@ -52,12 +52,15 @@ def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...
 
 def repeatable(model: nn.Module, size: Sequence[int]) -> bool:
     """Whether a randomised model draws from generators that can be seeded: torch's, NumPy's, Python's."""
-    found = []
-    for _ in range(2):
+    images, first = _images(size), None
+    for _ in range(CALLS):
         quiet = contextlib.redirect_stdout(sys.stderr)
         with working_folder_importable(), quiet, seeded(0, "repeatable"), torch.no_grad():
-            found.append(model(_images(size)).double().numpy())
-    return np.allclose(found[0], found[1], rtol=0, atol=REPEATABLE * np.abs(found[0]).max())
+            found = model(images).double().numpy()
+        first = found if first is None else first
+        if not np.allclose(first, found, rtol=0, atol=REPEATABLE * np.abs(first).max()):
+            return False
+    return True
 
 
 def _images(size: Sequence[int]) -> torch.Tensor:
