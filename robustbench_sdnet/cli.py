@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from .errors import SdnetBenchError, unknown
-from .interrupts import Stopped, as_ctrl_c
+from .interrupts import as_ctrl_c
 from .version import VERSION
 from .wording import one_line
 
@@ -86,8 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
             stream.reconfigure(errors="backslashreplace")
+    came: list[str] = []
     try:
-        with as_ctrl_c():
+        with as_ctrl_c(came):
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except SdnetBenchError as error:
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, error)
     except (KeyboardInterrupt, click.Abort) as error:
-        by = f" by {error.__cause__}" if isinstance(error.__cause__, Stopped) else ""
+        by = f" by {came[0]}" if came else ""
         _fail(f"Stopped{by}. What was finished is stored; run the same command again to go on.", 1, error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,18 +29,18 @@ def handled(handler: Callable[[int, Any], None] | signal.Handlers) -> Iterator[N
             signal.signal(number, previous)
 
 
-class Stopped(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came; everything that Ctrl-C ends in order, it ends in order."""
-
-
 @contextmanager
-def as_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end the work as Ctrl-C does: by an exception in the main thread, `Stopped`."""
+def as_ctrl_c(came: list[str]) -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the work as Ctrl-C does, by KeyboardInterrupt in the main thread.
+
+    Args:
+        came: takes the name of the one that came, since a library it passes through may raise an exception of its own.
+    """
 
     def stop(number: int, frame: Any) -> None:
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Stopped(signal.Signals(number).name)
+        if number != signal.SIGINT:
+            came.append(signal.Signals(number).name)
+        raise KeyboardInterrupt
 
     with handled(stop):
         yield
