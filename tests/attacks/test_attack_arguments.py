@@ -52,3 +52,11 @@ def test_images_that_require_grad_are_attacked_as_images(attack, problem, recwar
     assert torch.equal(result.images, plain.images)
     assert not result.images.requires_grad
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("stray", ["targeted", "attempts", "stream", "loss", "how"])
+@pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
+def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):
+    images, labels = torch.zeros(1, 3, 2, 2), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(TypeError, match=stray):
+        getattr(attacks, name)(torch.nn.Flatten(), images, labels, eps=0.1, **{stray: True})

@@ -31,22 +31,18 @@ def _built(*, ball: Ball, steps: int, **how: Any) -> ApgdSearch:
 
 
 def _run(
-    loss: RowLoss,
-    stream: str,
+    how: dict[str, Any],
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     eps: float,
     *,
-    attempts: int,
-    targeted: bool = False,
     steps: int = 100,
     eot: int = 1,
     **run: Unpack[Run],
 ) -> AttackResult:
-    search = partial(
-        _built, steps=positive("steps", steps), loss=loss, stream=stream, attempts=attempts, targeted=targeted
-    )
+    """Run the search of `how`, which no option of a caller reaches."""
+    search = partial(_built, steps=positive("steps", steps), **how)
     return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
 
 
@@ -73,7 +69,8 @@ def apgd_ce(
     Other arguments, the result and the errors are those of `pgd`.
     """
     attempts = positive("restarts", restarts)
-    return _run(_untargeted(cross_entropy), "apgd-ce", model, images, labels, eps, attempts=attempts, **run)
+    how = {"loss": _untargeted(cross_entropy), "stream": "apgd-ce", "attempts": attempts}
+    return _run(how, model, images, labels, eps, **run)
 
 
 @_apgd
@@ -82,7 +79,8 @@ def apgd_dlr(
 ) -> AttackResult:
     """Auto-PGD on the difference of logits ratio; arguments as in `apgd_ce`."""
     attempts = positive("restarts", restarts)
-    return _run(_untargeted(dlr), "apgd-dlr", model, images, labels, eps, attempts=attempts, **run)
+    how = {"loss": _untargeted(dlr), "stream": "apgd-dlr", "attempts": attempts}
+    return _run(how, model, images, labels, eps, **run)
 
 
 @_apgd
@@ -99,4 +97,5 @@ def apgd_t(
     Other arguments, the result and the errors are those of `pgd`.
     """
     attempts = positive("targets", targets)
-    return _run(targeted_dlr, "apgd-t", model, images, labels, eps, attempts=attempts, targeted=True, **run)
+    how = {"loss": targeted_dlr, "stream": "apgd-t", "attempts": attempts, "targeted": True}
+    return _run(how, model, images, labels, eps, **run)

@@ -31,7 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., AttackResult])
 class Run(TypedDict, total=False):
     """What every native attack takes beside its own hyper-parameters; `pgd` says what each means.
 
-    Attacks write it as `Unpack[Run]`, which torch's own requirement typing_extensions has on every Python.
+    Attacks write it as `Unpack[Run]`, which typing_extensions has on every Python.
     """
 
     norm: str
