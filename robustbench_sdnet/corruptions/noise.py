@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .filters import below, chosen, truncated
 from .member import Setting
-from .normals import drawn_normals
+from .normals import fill_normal
 from .sampling import Draws, Generators, drawn, raw_words
 
 _THRESHOLD_BITS = 24
@@ -25,7 +25,7 @@ _LOW = (1 << _THRESHOLD_BITS) - 1
 
 def sample_normal(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Standard normals, (n, h, w, 3) float32."""
-    return {"normal": drawn_normals(generators, n, height, width, 3, dtype=np.float32)}
+    return {"normal": drawn(generators, n, height, width, 3, fill=fill_normal, dtype=np.float32)}
 
 
 def sample_uniform(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:

@@ -12,21 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .member import LARGE
-from .sampling import Generators
 
 _CELLS = 1 << 16
-
-
-def drawn_normals(generators: Generators, n: int, *shape: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """(n, h, w, ...) standard normals, see `fill_normal`."""
-    found = np.empty((n, *shape), dtype)
-    for row, generator in zip(found, generators, strict=True):
-        fill_normal(generator, row)
-    return found
 
 
 def fill_normal(generator: np.random.Generator, out: NDArray[Any]) -> None:

@@ -21,8 +21,8 @@ from .filters import (
 )
 from .member import Setting
 from .motion import blur_along
-from .normals import drawn_normals, fill_normal
-from .sampling import Draws, Generators
+from .normals import fill_normal
+from .sampling import Draws, Generators, drawn
 
 _WATER = (175.0, 238.0, 238.0)
 _MUD = (63.0, 42.0, 20.0)
@@ -73,7 +73,7 @@ def _zoomed(layer: Tensor, factor: float) -> Tensor:
 
 def sample_spatter(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Standard normals, (n, h, w) float64."""
-    return {"normal": drawn_normals(generators, n, height, width)}
+    return {"normal": drawn(generators, n, height, width, fill=fill_normal)}
 
 
 def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,22 @@ Generators = Iterator[np.random.Generator]
 Draws = dict[str, NDArray[Any]]
 
 
+def fill_uniform(generator: np.random.Generator, out: NDArray[Any]) -> None:
+    """Fill an image's draws with numbers that are uniform in [0, 1)."""
+    generator.random(out=out, dtype=out.dtype)
+
+
 def drawn(
-    generators: Generators, n: int, *shape: int, method: str = "random", dtype: DTypeLike = np.float64
+    generators: Generators,
+    n: int,
+    *shape: int,
+    fill: Callable[[np.random.Generator, NDArray[Any]], None] = fill_uniform,
+    dtype: DTypeLike = np.float64,
 ) -> NDArray[Any]:
-    """(n, *shape) by a method of the generators: "random", uniform in [0, 1), or "standard_normal"."""
+    """(n, *shape), each image's draws filled by its own generator: `fill_uniform`, or `normals.fill_normal`."""
     found = np.empty((n, *shape), dtype)
     for row, generator in zip(found, generators, strict=True):
-        getattr(generator, method)(out=row, dtype=dtype)
+        fill(generator, row)
     return found
 
 
