@@ -134,7 +134,7 @@ class Idle(Actor):
 
     def __init__(self, data: Any, setup: Any) -> None:
         super().__init__(data, setup)
-        self._worker = Nothing()  # type: ignore[assignment]
+        self._worker = Nothing()  # type: ignore[assignment]  # answers as one, and is no more
 
 
 def questions(kind: str, shards: int) -> list[Cell]:
@@ -160,13 +160,13 @@ def idle(kind_of: type[Actor], workers: int) -> Iterator[tuple[Any, Worker]]:
     """An engine whose actors are of that kind, and what its runs begin with."""
     pixels = np.zeros((SIZE, 8, 8, 3), np.uint8)
     data = from_arrays("none", "test", pixels, np.arange(SIZE) % 3, 3, "none")
-    pool.Actor = kind_of  # type: ignore[misc]
+    pool.Actor = kind_of  # type: ignore[misc]  # a class's name, which mypy keeps; put back below
     engine = engine_of(Setting(engine="ray", workers=workers, threads_per_worker=1))
     try:
         yield engine, Worker(data=data, load=lambda _: torch.nn.Identity())
     finally:
         engine.close()
-        pool.Actor = Actor  # type: ignore[misc]
+        pool.Actor = Actor  # type: ignore[misc]  # as above
 
 
 def driver(kind: str, url: str, shards: int) -> str:
@@ -183,7 +183,7 @@ def driver(kind: str, url: str, shards: int) -> str:
 class Crowd(Idle):
     """Five hundred workers in one process, each with two shards in hand of ten seconds, on average, each."""
 
-    async def answer(self, asked: Any, shared: Any) -> list[Any]:  # type: ignore[override]
+    async def answer(self, asked: Any, shared: Any) -> list[Any]:  # type: ignore[override]  # Ray runs both kinds
         """After as long as the two together take."""
         await asyncio.sleep(20 * random.uniform(0.5, 1.5))
         return super().answer(asked, shared)

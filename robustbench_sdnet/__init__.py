@@ -11,7 +11,7 @@ The names below are imported when they are first used, so that `import robustben
 
 from lazy_loader import attach_stub
 
-from .version import VERSION as __version__  # noqa: F401
+from .version import VERSION as __version__  # noqa: F401  the usual name for readers of a package's version
 from .waiting import wait_briefly
 
 wait_briefly()

@@ -124,7 +124,7 @@ def lines(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> NDArray[
             middle = np.array([down * height, right * width])
             arm = np.array([np.cos(direction), np.sin(direction)]) * side
             ends = (int(place) for place in (*(middle - arm), *(middle + arm)))
-            rows, columns, cover = line_aa(*ends)  # type: ignore[no-untyped-call]
+            rows, columns, cover = line_aa(*ends)  # type: ignore[no-untyped-call]  # scikit-image states no types
             inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
             rows, columns, cover = rows[inside], columns[inside], cover[inside, None]
             image[rows, columns] = (1 - cover) * image[rows, columns] + cover * 128

@@ -96,7 +96,7 @@ class TrainOptions:
         if not all(4 <= side <= 1024 for side in self.sizes):
             raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
         self.radius  # noqa: B018  an eps that cannot be read is refused here, not in the first step
-        self.step_radius  # noqa: B018
+        self.step_radius  # noqa: B018  likewise
         if self.augmix and self.adversary != "none":
             raise InputError("train.augmix and train.adversary cannot be combined: each brings its own loss.")
 
