@@ -14,6 +14,7 @@ from robustbench_sdnet.cli import COMMANDS
 PACKAGE = Path(__file__).resolve().parents[1] / "robustbench_sdnet"
 FLOORS = (
     {
+        "arithmetic",
         "errors",
         "draws",
         "wording",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..arithmetic import full_float32
 from ..diagnostics.doubts import training_doubts
 from ..errors import InputError, ModelError
 from ..planning.identity import shown_name
@@ -21,6 +22,7 @@ from .subject import NOISE, Subject, Wanted, subject
 IMAGES = 40
 
 
+@full_float32()
 def look(
     setting: Setting, wanted: Wanted, on_step: Callable[[str], None] = lambda label: None
 ) -> tuple[Album, dict[str, bytes]]:

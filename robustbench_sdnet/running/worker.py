@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import SdnetBenchError
 from ..planning.plan import Task
@@ -73,6 +74,7 @@ class Worker:
         """Without the models, which a worker in another process loads itself."""
         return {**self.__dict__, "_models": {}, "_failed": {}}
 
+    @full_float32()
     @torch.inference_mode(False)  # attacks find no gradient in it, and models made in it give none later
     def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
         """Every cell of a task, or why its model cannot answer."""
@@ -94,6 +96,7 @@ class Worker:
             found.append(self._failed[spec])
         return found
 
+    @full_float32()
     @torch.inference_mode(False)
     def model(self, spec: ModelSpec) -> nn.Module:
         """A model, loaded once."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from ...arithmetic import full_float32
 from ...draws import seeded
 from ...errors import InputError, ModelError, SdnetBenchError
 from ...specs import AttackSpec, Repeats
@@ -102,6 +103,7 @@ def attack(
     return run_library(_backend(library).perturb_with(kind, options, run), name, model, images, labels, run)
 
 
+@full_float32()
 @torch.inference_mode(False)
 def run_library(
     perturb: Perturb, name: str, model: Classifier, images: Tensor, labels: Tensor, run: LibraryRun

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ...arithmetic import full_float32
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
@@ -72,6 +73,7 @@ def lean(
 lean_autoattack = partial(lean, then="autoattack")
 
 
+@full_float32()
 @torch.inference_mode(False)
 def run_chain(
     name: str,

@@ -11,6 +11,7 @@ from typing import TypedDict, TypeVar
 import torch
 from torch import Tensor
 
+from ...arithmetic import full_float32
 from ...errors import GradientWarning, InputError
 from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
@@ -44,6 +45,7 @@ class Run(TypedDict, total=False):
     protocol: str
 
 
+@full_float32()
 @torch.inference_mode(False)
 def run_native(
     build: Callable[..., Search],

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import FAIL, Finding
+from ...arithmetic import full_float32
 from ...attacks.engine.balls import ball
 from ...attacks.engine.guards import frozen, tracked, usable
 from ...attacks.engine.losses import negative_margin
@@ -21,6 +22,7 @@ from .subject import STEPS, Subject, follow
 _CHEAP_SAMPLES = 100
 
 
+@full_float32()
 @torch.inference_mode(False)
 def diagnose(
     model: nn.Module,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ... import data as datasets
+from ...arithmetic import full_float32
 from ...data.images import ImageData
 from ...errors import InputError, TrainingError
 from ...files import write_whole
@@ -216,6 +217,7 @@ class Run:
             write_whole(self.folder / "best.safetensors", (self.folder / "last.safetensors").read_bytes())
         return accuracy
 
+    @full_float32()
     def _write(self, model: torch.nn.Module, which: str) -> float:
         refresh_step_sizes(model)
         accuracy = accuracy_of(model, self.test_data, self.device)

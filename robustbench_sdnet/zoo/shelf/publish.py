@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...arithmetic import full_float32
 from ...data.images import ImageData
 from ...errors import InputError, ModelError
 from ...files import sha256_of
@@ -144,6 +145,7 @@ class Finding:
     warning: str | None = None
 
 
+@full_float32()
 def verify(
     model: nn.Module,
     card: ModelCard,

@@ -1,0 +1,73 @@
+"""float32 is float32 on every device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.arithmetic import full_float32
+from robustbench_sdnet.zoo import build_model
+
+
+def allowed() -> bool:
+    return torch.backends.cudnn.allow_tf32
+
+
+@pytest.fixture(autouse=True)
+def tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+
+
+def test_tf32_is_off_inside_and_as_it_was_after_an_error():
+    seen = []
+
+    @full_float32()
+    def fail():
+        seen.append(allowed())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert seen == [False]
+    assert allowed()
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="This torch has one switch only.")
+def test_the_precision_of_a_part_is_kept(monkeypatch):
+    conv = torch.backends.cudnn.conv
+    monkeypatch.setattr(torch.backends.cudnn.rnn, "fp32_precision", "ieee")
+    assert conv.fp32_precision == "tf32"
+    with full_float32():
+        assert conv.fp32_precision == "ieee"
+    assert conv.fp32_precision == "tf32"
+
+
+def test_it_is_off_while_an_attack_asks_the_model():
+    seen = []
+
+    class Model(nn.Module):
+        def forward(self, images):
+            seen.append(allowed())
+            return images.flatten(1)[:, :3]
+
+    images = torch.rand((4, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    for name in ("pgd", "lean", "torchattacks:FGSM"):
+        attacks.run(name, Model(), images, torch.zeros(4, dtype=torch.int64), eps=0.1)
+    assert len(seen) > 3
+    assert not any(seen)
+    assert allowed()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("arch", ["resnet20", "sdnet20_all"])
+def test_logits_of_a_gpu_are_those_of_a_processor(arch: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.manual_seed(0)
+    model, images = build_model(arch).eval(), torch.rand(50, 3, 32, 32)
+    with torch.no_grad(), full_float32():
+        expected = model.double()(images.double())
+        found = model.float().cuda()(images.cuda()).cpu()
+    assert float((found - expected).abs().max()) < 2e-5 * float(expected.abs().max())
