@@ -7,7 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.step import loop
+from robustbench_sdnet.training.step.device import Device
+from robustbench_sdnet.training.step.loop import Pairs
+from robustbench_sdnet.training.step.objective import Objective
+from robustbench_sdnet.zoo import build_model
 
 
 class Stopped(Exception):
@@ -49,3 +54,30 @@ def test_a_stop_after_any_step_loses_no_epoch(session, stop):
         loop.fit(session, after_step=after_step, after_epoch=lambda record: None)
     loop.fit(session, after_step=lambda: None, after_epoch=lambda record: None)
     assert [(row["epoch"], row["step"], row["loss"]) for row in session.history] == [(1, 3, 1.0), (2, 6, 1.0)]
+
+
+def test_the_average_follows_the_model_by_its_decay_and_copies_the_counters():
+    torch.manual_seed(0)
+    model, average = (build_model("sdnet20", width=4) for _ in range(2))
+    model.layer0[1].num_batches_tracked.fill_(7)
+    before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
+    pairs = Pairs.of(average, model)
+    for decay in (0.9, 0.5):
+        pairs.move(decay)
+    for name, found in average.state_dict().items():
+        theirs = model.state_dict()[name]
+        if found.is_floating_point():
+            expected = (before[name].double() * 0.9 + theirs.double() * 0.1) / 2 + theirs.double() / 2
+            torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-7)
+        else:
+            assert torch.equal(found, theirs)
+    assert int(average.layer0[1].num_batches_tracked) == 7
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("cpu", "default"), ("cuda", "reduce-overhead")])
+def test_what_is_compiled_runs_as_a_graph_where_launches_cost_most(monkeypatch, kind, mode):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda model, mode: asked.append(mode))
+    device = Device(torch.device(kind), torch.float32, autocast=False, channels_last=True)
+    Objective(build_model("resnet20", width=4), TrainOptions(), device, compiled=True)
+    assert asked == [mode]

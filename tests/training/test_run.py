@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 
 import pytest
 import torch
@@ -236,6 +237,25 @@ def test_interrupt_saves_and_resume_ends_in_the_same_bits(tiny_data, quick, tmp_
         first, second = (getattr(result, which) for result in (whole, resumed))
         assert read_card(first).weights_hash == read_card(second).weights_hash
     assert (tmp_path / "whole" / "log.jsonl").read_text() == (tmp_path / "cut" / "log.jsonl").read_text()
+
+
+def test_saving_takes_a_small_share_of_short_epochs(tiny_data, quick, tmp_path, monkeypatch):
+    from robustbench_sdnet.training.run import runner
+
+    written, saved = runner.save_state, []
+
+    def slowly(folder, state):
+        time.sleep(0.5)  # twenty times this is more than the run takes
+        written(folder, state)
+
+    monkeypatch.setattr(runner, "save_state", slowly)
+
+    def listen(event):
+        if event["event"] == "saved":
+            saved.append(event["step"])
+
+    train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run", on_event=listen)
+    assert saved == [3, 12]  # after the first epoch, since nothing is known yet, and after the last
 
 
 def test_resuming_a_finished_run_changes_nothing(tiny_data, quick, tmp_path):

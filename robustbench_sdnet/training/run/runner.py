@@ -35,6 +35,7 @@ from .result import TrainResult
 from .state import save_state
 
 PROBE_FROM = 50  # steps; shorter runs start at once
+SAVING_SHARE = 0.05  # of a run's time that saving at the end of epochs may take
 
 
 @dataclass(eq=False)
@@ -59,6 +60,7 @@ class Run:
         self.rank, self.world, _ = distributed.world()
         self._stop: Callable[[], str | None] = lambda: None
         self._begun = self._saved_at = time.monotonic()
+        self._saving = 0.0  # seconds that the last save took
         self.resumed_at, self.init = 0, self.recipe.train.init
 
     def tell(self, event: str, **values: Any) -> None:
@@ -118,7 +120,7 @@ class Run:
 
     def save(self) -> None:
         """Write the state; only the first process does."""
-        self._saved_at = time.monotonic()
+        begun = self._saved_at = time.monotonic()
         if self.rank:
             return
         session = self.session
@@ -135,6 +137,8 @@ class Run:
             "init": self.init,
         }
         save_state(self.folder, state)
+        self._saved_at = time.monotonic()
+        self._saving = self._saved_at - begun
         self.tell("saved", step=session.step)
 
     def finish(self) -> TrainResult:
@@ -199,7 +203,9 @@ class Run:
         if options.test_every and epoch % options.test_every == 0:
             record["test"] = accuracy_of(session.result, self.test_data, self.device, fast=True)
         self.curves.add(record)
-        self.save()
+        last = session.step == session.steps_total
+        if last or self._saving <= SAVING_SHARE * (time.monotonic() - self._saved_at):
+            self.save()
         if self.rank == 0:
             lines = "".join(json.dumps(line) + "\n" for line in session.history)
             write_whole(self.folder / "log.jsonl", lines)

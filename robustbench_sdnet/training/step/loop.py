@@ -29,6 +29,30 @@ Event = Mapping[str, Any]
 NEVER = 2**62
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """The tensors of a moving average beside those of its model: looked up once, they stay where they are."""
+
+    floats: tuple[list[Tensor], list[Tensor]]
+    counters: tuple[list[Tensor], list[Tensor]]
+
+    @classmethod
+    def of(cls, average: nn.Module, model: nn.Module) -> Pairs:
+        """Of two modules of one architecture."""
+        found = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+        floats = [pair for pair in found if pair[0].is_floating_point()]
+        counters = [pair for pair in found if not pair[0].is_floating_point()]
+        return cls(
+            *(([ours for ours, _ in pairs], [theirs for _, theirs in pairs]) for pairs in (floats, counters))
+        )
+
+    @torch.no_grad()
+    def move(self, decay: float) -> None:
+        """Move the average towards the model; counters are copied."""
+        torch._foreach_lerp_(*self.floats, 1 - decay)
+        torch._foreach_copy_(*self.counters)
+
+
 @dataclass
 class Session:
     """Everything that changes while a model is trained.
@@ -36,6 +60,7 @@ class Session:
     Attributes:
         objective: `Objective` of the model, or its distributed wrapper.
         average: moving average of the model, or None.
+        pairs: its tensors beside the model's.
         step: steps done.
         loss: sum of this epoch's losses, on the device.
         bad_step: first step with a loss that is not finite, on the device.
@@ -60,6 +85,8 @@ class Session:
     def __post_init__(self) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
         self.bad_step = torch.full((), NEVER, dtype=torch.int64, device=self.device.device)
+        self.parameters = list(self.model.parameters())
+        self.pairs = None if self.average is None else Pairs.of(self.average, self.model)
 
     @property
     def steps_total(self) -> int:
@@ -152,11 +179,11 @@ def train_step(session: Session, batch: Batch) -> None:
     loss.backward()
     session.optimiser.step()
     # The fused kernel does not raise the versions by which sparse layers see that their atoms have moved.
-    for parameter in session.model.parameters():
+    for parameter in session.parameters:
         torch.autograd.graph.increment_version(parameter)
     session.optimiser.zero_grad(set_to_none=True)
-    if session.average is not None:
-        update_average(session.average, session.model, min(options.ema, (1 + step) / (10 + step)))
+    if session.pairs is not None:
+        session.pairs.move(min(options.ema, (1 + step) / (10 + step)))
     loss = total(loss.detach()) / world()[1]
     session.loss += loss
     session.bad_step = torch.where(loss.isfinite(), session.bad_step, session.bad_step.clamp_max(step))
@@ -164,16 +191,6 @@ def train_step(session: Session, batch: Batch) -> None:
     session.images += len(batch.labels) * world()[1]
     if not session.device.is_gpu:
         check_finite(session)
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the average towards the model; counters are copied."""
-    ours, theirs = average.state_dict(), model.state_dict()
-    floats = [key for key, value in ours.items() if value.is_floating_point()]
-    torch._foreach_lerp_([ours[key] for key in floats], [theirs[key] for key in floats], 1 - decay)
-    for key in ours.keys() - set(floats):
-        ours[key].copy_(theirs[key])
 
 
 def check_finite(session: Session) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ...zoo.nets.control import auxiliary_objective
 from ..recipes.options import TrainOptions
+from ..run.distributed import world
 from .adversarial import perturb
 from .augmix import augmix
 from .device import Device
@@ -28,7 +29,11 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.options, self.device = model, options, device
-        self._run = torch.compile(model) if compiled else model
+        # On a GPU the launches of small batches cost more than the kernels: a graph replays them. Not with several
+        # processes, whose batch statistics are summed within the pass.
+        replayed = device.device.type == "cuda" and world()[1] == 1
+        mode = "reduce-overhead" if replayed else "default"
+        self._run = torch.compile(model, mode=mode) if compiled else model
 
     def logits(self, images: Tensor) -> Tensor:
         """(n, classes) in at least float32."""
