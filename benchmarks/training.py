@@ -1,12 +1,13 @@
 """Training speed beside a plain textbook PyTorch loop with the layer as it was published.
 
-    python benchmarks/training.py [--arch sdnet18 ...] [--batch 32] [--rounds 5] [--precision float32] [--json]
+    python benchmarks/training.py [--arch sdnet18 ...] [--batch 32] [--precision float32] [--compile] [--json]
 
 Both sides take the same random images of CIFAR-10's shape, interleaved in one process; figures are medians of rounds.
 With one CPU thread (OMP_NUM_THREADS=1) seconds are those that the process ran, whatever else the machine does.
 "Ours" is the package's own feed, objective and optimiser step, in the precision that the device is best at
-(`--precision float32` leaves that advantage out). The textbook loop crops, flips and converts image by image, trains
-in float32 and gives its sparse layers what the published code does at every forward, evaluation included: atoms
+(`--precision float32` leaves that advantage out, `--compile` adds `train.compile`). The textbook loop crops, flips
+and converts image by image, trains in float32 and gives its sparse layers what the published code does at every
+forward, evaluation included: atoms
 normalised in place, 50 power iterations from fresh noise, the step size read back to the host, and a reconstruction
 that nobody uses.
 """
@@ -166,9 +167,11 @@ def timed(call: Callable[[], None], device: Device) -> float:
     return clock() - begun
 
 
-def measure(archs: list[str], batch: int, rounds: int, device_name: str, precision: str) -> dict[str, Any]:
+def measure(
+    archs: list[str], batch: int, rounds: int, device_name: str, precision: str, compiled: bool
+) -> dict[str, Any]:
     """Images per second of every combination; the first round warms up and is left out."""
-    options = TrainOptions(batch_size=batch, epochs=1_000, lr=0.01, precision=precision)
+    options = TrainOptions(batch_size=batch, epochs=1_000, lr=0.01, precision=precision, compile=compiled)
     device = choose(device_name, options)
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (512, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 512)
@@ -200,9 +203,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--compile", action="store_true", help="compile our training step")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = measure(given.arch, given.batch, given.rounds, given.device, given.precision)
+    found = measure(given.arch, given.batch, given.rounds, given.device, given.precision, given.compile)
     speeds = found.pop("speeds")
     if given.json:
         print(
