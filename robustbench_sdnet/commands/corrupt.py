@@ -20,7 +20,7 @@ from ..specs import LambdaSpec
     precision={
         "choices": ("float32", "bfloat16"),
         "default": "float32",
-        "help": "bfloat16 repeats close calls in float32; several times faster where the processor has it.",
+        "help": "bfloat16 repeats close calls in float32; faster where the processor has it.",
     }
 )
 @options.json_option
