@@ -8,6 +8,7 @@ import pytest
 
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
+from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
 from robustbench_sdnet.reports.results import Subject
 from robustbench_sdnet.reports.tables.lambdas import lambda_grids
@@ -127,3 +128,20 @@ def test_a_legend_of_long_names_stays_inside_the_picture() -> None:
     box = figure.legends[0].get_window_extent()
     assert box.x1 <= figure.bbox.x1
     assert box.y1 <= figure.bbox.y1
+
+
+def test_the_legend_keeps_the_order_of_severities_where_the_first_panel_lacks_one() -> None:
+    points = ((0.1, Estimate(0.5, 0.4, 0.6, 100)), (0.2, Estimate(0.5, 0.4, 0.6, 100)))
+    value = curves.Line("clean images", points, "#888888", faint=True)
+    lines = [curves.Line(f"severity {n}", points, f"#0000{n}0") for n in (1, 2, 3)]
+    pages = [
+        curves.Panel("mean", "lambda", (value, *lines[1:])),
+        curves.Panel("fog", "lambda", (value, *lines)),
+    ]
+    figure = curves.draw(pages, columns=2)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "severity 1",
+        "severity 2",
+        "severity 3",
+        "clean images",
+    ]

@@ -133,7 +133,8 @@ def _thinned(numbers: Sequence[float]) -> Sequence[float]:
 
 def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     found: dict[str, list[Line]] = {}
-    for panel in panels:
+    # The fullest panel first: where one lacks a severity, the others still say in which order they come.
+    for panel in sorted(panels, key=lambda panel: -len(panel.lines)):
         for line in panel.lines:
             found.setdefault(line.label, []).append(line)
     handles = []
