@@ -17,20 +17,14 @@ def full_float32() -> Iterator[None]:
 
     cudnn: Any = torch.backends.cudnn
     try:
-        kept = cudnn.allow_tf32
+        switches: list[tuple[Any, str, Any, Any]] = [(cudnn, "allow_tf32", cudnn.allow_tf32, False)]
     except RuntimeError:  # set by parts, as torch since 2.9 can: it then answers to parts alone
-        parts = (cudnn.conv, cudnn.rnn)
-        before = [part.fp32_precision for part in parts]
-        try:
-            for part in parts:
-                part.fp32_precision = "ieee"
-            yield
-        finally:
-            for part, precision in zip(parts, before, strict=True):
-                part.fp32_precision = precision
-        return
+        name = "fp32_precision"
+        switches = [(part, name, getattr(part, name), "ieee") for part in (cudnn.conv, cudnn.rnn)]
     try:
-        cudnn.allow_tf32 = False
+        for place, name, _, full in switches:
+            setattr(place, name, full)
         yield
     finally:
-        cudnn.allow_tf32 = kept
+        for place, name, kept, _ in switches:
+            setattr(place, name, kept)

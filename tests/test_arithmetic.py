@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from robustbench_sdnet import attacks
+from robustbench_sdnet import attacks, lambdas
 from robustbench_sdnet.arithmetic import full_float32
+from robustbench_sdnet.attacks.saving import save_adversarials
 from robustbench_sdnet.zoo import build_model
 
 
@@ -44,7 +46,7 @@ def test_the_precision_of_a_part_is_kept(monkeypatch):
     assert conv.fp32_precision == "tf32"
 
 
-def test_it_is_off_while_an_attack_asks_the_model():
+def test_it_is_off_while_an_attack_asks_the_model_and_while_what_it_made_is_judged(tmp_path):
     seen = []
 
     class Model(nn.Module):
@@ -53,9 +55,12 @@ def test_it_is_off_while_an_attack_asks_the_model():
             return images.flatten(1)[:, :3]
 
     images = torch.rand((4, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(4, dtype=torch.int64)
     for name in ("pgd", "lean", "torchattacks:FGSM"):
-        attacks.run(name, Model(), images, torch.zeros(4, dtype=torch.int64), eps=0.1)
-    assert len(seen) > 3
+        attacks.run(name, Model(), images, labels, eps=0.1)
+    asked = len(seen)
+    save_adversarials(tmp_path / "made.npz", Model(), images, labels, sample_ids=range(4))
+    assert 3 < asked < len(seen)
     assert not any(seen)
     assert allowed()
 
@@ -71,3 +76,14 @@ def test_logits_of_a_gpu_are_those_of_a_processor(arch: str) -> None:
         expected = model.double()(images.double())
         found = model.float().cuda()(images.cuda()).cpu()
     assert float((found - expected).abs().max()) < 2e-5 * float(expected.abs().max())
+
+
+def test_it_is_off_while_a_policy_is_fitted():
+    seen = []
+    model = build_model("sdnet20", width=4, input_size=8).eval()
+    model.register_forward_pre_hook(lambda *_: seen.append(allowed()))
+    model.layer0.register_forward_pre_hook(lambda *_: seen.append(allowed()))
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    lambdas.calibrate(model, pixels, np.zeros(20, dtype=np.int64), lambdas=(0.1, 0.5))
+    assert seen
+    assert not any(seen)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arithmetic import full_float32
 from ..errors import InputError
 from ..files import whole
 from ..specs import Repeats
@@ -36,6 +37,7 @@ class SavedAdversarials:
     accuracy_8bit: float | None
 
 
+@full_float32()
 def save_adversarials(
     path: str | Path,
     model: Classifier,

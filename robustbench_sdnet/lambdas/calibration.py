@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import DataError, InputError
 from ..specs import canonical
@@ -33,6 +34,7 @@ TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
 _SHARES = 2
 
 
+@full_float32()
 def calibrate(
     model: nn.Module,
     images: NDArray[np.uint8],

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import InputError, unknown
 from ..specs.lambdas import CRITERIA, LAMBDAS
@@ -112,6 +113,7 @@ def noise_variance(x: Tensor) -> Tensor:
     return sigma.square().mean(1)
 
 
+@full_float32()
 def reference(model: nn.Module, images: Tensor) -> Reference:
     """The noise estimate's median on clean images (n, 3, h, w), which need no labels."""
     if len(images) == 0:

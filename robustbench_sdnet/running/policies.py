@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arithmetic import full_float32
 from ..errors import CheckpointError, ModelError
 from ..lambdas.policy import Fitting, deploy
 from ..planning.setting import CALIBRATION_IMAGES
@@ -58,7 +57,6 @@ def expand(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
     return tuple(found)
 
 
-@full_float32()
 def fit_policies(
     models: Sequence[ModelSpec],
     lambdas: Sequence[LambdaSpec],
