@@ -7,9 +7,8 @@ With one CPU thread (OMP_NUM_THREADS=1) seconds are those that the process ran, 
 "Ours" is the package's own feed, objective and optimiser step, in the precision that the device is best at
 (`--precision float32` leaves that advantage out, `--compile` adds `train.compile`). The textbook loop crops, flips
 and converts image by image, trains in float32 and gives its sparse layers what the published code does at every
-forward, evaluation included: atoms
-normalised in place, 50 power iterations from fresh noise, the step size read back to the host, and a reconstruction
-that nobody uses.
+forward, evaluation included: atoms normalised in place, 50 power iterations from fresh noise, the step size read back
+to the host, and a reconstruction that nobody uses.
 """
 
 from __future__ import annotations

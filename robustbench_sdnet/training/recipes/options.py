@@ -50,7 +50,7 @@ class TrainOptions:
         seed: of weights, order and augmentation.
         threads: CPU threads, 0 for torch's default.
         workers: threads that decode images which do not fit in memory.
-        save_minutes: save the state this often, and at the end of epochs that take twenty times as long as that.
+        save_minutes: save the state this often, and at the end of epochs where that is a twentieth of the time at most.
         test_every: measure test accuracy every so many epochs, for the curve alone; 0 for the end only.
     """
 

@@ -39,12 +39,10 @@ class Pairs:
     @classmethod
     def of(cls, average: nn.Module, model: nn.Module) -> Pairs:
         """Of two modules of one architecture."""
-        found = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
-        floats = [pair for pair in found if pair[0].is_floating_point()]
-        counters = [pair for pair in found if not pair[0].is_floating_point()]
-        return cls(
-            *(([ours for ours, _ in pairs], [theirs for _, theirs in pairs]) for pairs in (floats, counters))
-        )
+        states = [list(module.state_dict().values()) for module in (average, model)]
+        floats = [[tensor for tensor in state if tensor.is_floating_point()] for state in states]
+        counters = [[tensor for tensor in state if not tensor.is_floating_point()] for state in states]
+        return cls((floats[0], floats[1]), (counters[0], counters[1]))
 
     @torch.no_grad()
     def move(self, decay: float) -> None:
@@ -85,7 +83,6 @@ class Session:
     def __post_init__(self) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
         self.bad_step = torch.full((), NEVER, dtype=torch.int64, device=self.device.device)
-        self.parameters = list(self.model.parameters())
         self.pairs = None if self.average is None else Pairs.of(self.average, self.model)
 
     @property
@@ -179,8 +176,9 @@ def train_step(session: Session, batch: Batch) -> None:
     loss.backward()
     session.optimiser.step()
     # The fused kernel does not raise the versions by which sparse layers see that their atoms have moved.
-    for parameter in session.parameters:
-        torch.autograd.graph.increment_version(parameter)
+    for group in session.optimiser.param_groups:
+        for parameter in group["params"]:
+            torch.autograd.graph.increment_version(parameter)
     session.optimiser.zero_grad(set_to_none=True)
     if session.pairs is not None:
         session.pairs.move(min(options.ema, (1 + step) / (10 + step)))
