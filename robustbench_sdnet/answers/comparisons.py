@@ -2,7 +2,8 @@
 
 Every test is exact and two-sided on the same images: McNemar's for one perturbation, the sign test over images for a
 mean over several (an image counts for the side that has more of them right). P values are corrected (Holm) within a
-family: one kind of perturbation, between models or between the lambdas of one model.
+family: one kind of perturbation, between models or between the lambdas of one model. The sign test asks how many images
+a side wins, the interval how much: a side is called better where both say so.
 """
 
 from __future__ import annotations
@@ -73,10 +74,12 @@ class Comparison:
 
     @property
     def better(self) -> Subject | None:
-        """The side that is better by the corrected p, if any."""
+        """The side with significantly more images, by the corrected p, whose gain the interval tells from 0."""
         if not self.p_corrected < ALPHA:
             return None
-        return self.a if self.only_a > self.only_b else self.b
+        if self.only_a > self.only_b:
+            return self.a if self.low > 0 else None
+        return self.b if self.high < 0 else None
 
     @property
     def gain(self) -> float:
@@ -85,13 +88,13 @@ class Comparison:
 
     @property
     def gains(self) -> bool:
-        """Whether a is significantly better, and more accurate."""
-        return self.better is self.a and self.gain > 0
+        """Whether a is significantly better."""
+        return self.better is self.a
 
     @property
     def loses(self) -> bool:
-        """Whether b is significantly better, and more accurate."""
-        return self.better is self.b and self.only_a < self.only_b and self.gain < 0
+        """Whether b is significantly better."""
+        return self.better is self.b
 
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""

@@ -81,8 +81,8 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Reproduced: a significant gain whose interval reaches half of the published one; not reproduced: an interval
-        that ends below that half; else cannot tell."""
+        """Reproduced: a significant gain, whose interval lies above 0 and reaches half of the published one; not
+        reproduced: an interval that ends below that half; else cannot tell."""
         if self.found.high < self.published / 2:
             return NOT_REPRODUCED
         return REPRODUCED if self.found.gains else CANNOT_TELL

@@ -1,7 +1,7 @@
 """The conclusion in plain words, drawn from rows and paired tests alone: does raising lambda make a model robust?
 
-A gain or a loss is claimed only where a corrected paired test found one. Where none did, the interval of the difference
-decides: if it lies within `NEGLIGIBLE` the answer is no, else the images were too few to tell.
+A gain or a loss is claimed only where a corrected paired test found one and the interval of the difference does not
+hold 0. Elsewhere the interval decides: if it lies within `NEGLIGIBLE` the answer is no, else the images were too few.
 """
 
 from __future__ import annotations

@@ -66,6 +66,19 @@ def test_a_mean_over_conditions_counts_each_image_once(tmp_path):
     assert mean[0]["better"] == "sdnet @ 0.5"
 
 
+def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path):
+    # Of 40 images 20 gain in one condition of three, six lose in all: 20 against 6 wins, p = 0.0094, though the mean
+    # gain is (20 / 3 - 6) / 40 = 1.7 points, with an interval that holds 0.
+    answers = [(cell(spec, lam=HIGH), right(20 if spec is NOISE[0] else 0, n=40)) for spec in NOISE]
+    answers += [(cell(spec), right(6, n=40, first=20)) for spec in NOISE]
+    (mean,) = [row for row in _rows(tmp_path, answers) if row["kind"] == "mean"]
+    assert (mean["only_a"], mean["only_b"]) == (20, 6)
+    assert mean["p_corrected"] == pytest.approx(0.0094, abs=1e-4)
+    assert mean["accuracy_a"] - mean["accuracy_b"] == pytest.approx((20 / 3 - 6) / 40)
+    assert mean["low"] < 0 < mean["high"]
+    assert mean["better"] == ""
+
+
 def _attacked():
     """At 0.5 PGD leaves 0-7; the perturbations made at 0.1 leave 2-9; Square leaves 0-3; noise leaves all."""
     made = cell(PGD)

@@ -13,7 +13,8 @@ TESTS = (
     "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "
     "exact sign test over images for a mean over several (an image counts for the side that has it right more often). "
     "P values are corrected by Holm's method within each family, a row of the first table. A difference is called "
-    "significant where the corrected p is below 0.05, and only there is one side called better."
+    "significant where the corrected p is below 0.05 and its 95 % interval does not hold 0, and only there is one side "
+    "called better."
 )
 
 

@@ -12,8 +12,9 @@ from ..results import distinct, lambda_text
 from .comparisons import probability
 
 RULE = (
-    "Reproduced: a significant gain (paired on the same images, Holm over the four noises) whose 95 % interval reaches "
-    "half of the published gain. Not reproduced: the interval ends below that half. Else: cannot tell."
+    "Reproduced: a significant gain (paired on the same images, Holm over the four noises) whose 95 % interval lies "
+    "above 0 and reaches half of the published gain. Not reproduced: the interval ends below that half. Else: cannot "
+    "tell."
 )
 
 
