@@ -37,7 +37,8 @@ class Optimality(Search):
 
     Attributes:
         attacks: how many attacks of the store the best are taken from; `n` images all of them saw.
-        optimality: 1 where no other attack came nearer anywhere; the farther from the best known, the lower.
+        optimality: 1 where no other attack came nearer anywhere; the farther from the best known, the lower; 0 where
+            nothing was found within the largest best distance.
         passes: forward and backward, an image.
     """
 
@@ -105,10 +106,12 @@ def _nearness(distances: Numbers, best: Numbers) -> float | None:
 
 
 def area(distances: Numbers, end: float) -> float:
-    """Under accuracy against distance from 0 to `end`, by the trapezium rule at the distances themselves."""
-    clipped = np.minimum(distances, end)
-    places = np.unique(np.concatenate([[0.0], clipped]))
-    accuracies = np.array([(clipped > place).mean() for place in places])
+    """Under accuracy against distance from 0 to `end`, by the trapezium rule at the distances themselves.
+
+    What lies farther than `end`, or was never found, is still right there.
+    """
+    places = np.unique([0.0, *np.minimum(distances, end)])
+    accuracies = np.array([(distances > place).mean() for place in places])
     return float(((accuracies[1:] + accuracies[:-1]) / 2 * np.diff(places)).sum())
 
 

@@ -40,7 +40,19 @@ def test_an_area_is_that_of_trapeziums():
     assert area(np.array([0.0, 1, 1, 3]), 3.0) == pytest.approx(0.75)
     # 3/4, 1/2, 1/4, 0 at 0, 1, 2, 3.
     assert area(np.array([0.0, 1, 2, 3]), 3.0) == pytest.approx(1.125)
-    assert area(np.array([0.0, 1, 2, np.inf]), 3.0) == pytest.approx(1.125), "beyond the end is the end"
+    # 3/4, 1/2, 1/4 at 0, 1, 2, and still 1/4 at 3, however far beyond the last one lies.
+    assert area(np.array([0.0, 1, 2, np.inf]), 3.0) == pytest.approx(1.25)
+    assert area(np.array([0.0, 1, 2, 4]), 3.0) == pytest.approx(1.25)
+    assert area(np.full(4, np.inf), 3.0) == 3.0
+
+
+def test_an_attack_that_finds_nothing_has_no_optimality(tmp_path):
+    found_all, found_none = (cell(attack_specs(name, [], "l2")[0]) for name in ("fab-t", "fmn"))
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        stored(store, found_all, distance=[0, 1, 1, 3])
+        stored(store, found_none, distance=[0, np.inf, np.inf, np.inf])
+        found = optimality(Snapshot.read(store))
+    assert [(row.attack, row.optimality) for row in found] == [("fab-t", 1.0), ("fmn", 0.0)]
 
 
 def test_optimality_by_hand(tmp_path):
@@ -53,13 +65,13 @@ def test_optimality_by_hand(tmp_path):
         stored(store, far, distance=[0, 1, 2, np.inf], passes=40)
         stored(store, alone, distance=[0, 1, 2, 3])
         found = optimality(Snapshot.read(store))
-    # The best are 0, 1, 1, 3: area 0.75 of at most 3/4 * 3 = 2.25. FMN's is 1.125: 1 - 0.375 / 1.5.
+    # The best are 0, 1, 1, 3: area 0.75 of at most 3/4 * 3 = 2.25. FMN's is 1.25: 1 - 0.5 / 1.5.
     assert [(row.attack, row.optimality, row.n, row.attacks) for row in found] == [
         ("fab-t", 1.0, 4, 2),
-        ("fmn", 0.75, 4, 2),
+        ("fmn", pytest.approx(2 / 3), 4, 2),
     ]
     assert [row.passes for row in found] == [2.0, 10.0]
-    assert optimality_table(found).rows[1][4:6] == ("0.750", "10")
+    assert optimality_table(found).rows[1][4:6] == ("0.667", "10")
     assert optimality_table(()) is None
 
 
