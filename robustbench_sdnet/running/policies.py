@@ -6,26 +6,19 @@ A fitted policy's hash is part of the cell (`LambdaSpec.fit`), so answers of two
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, ModelError
 from ..lambdas.policy import Fitting, deploy
-from ..planning.setting import CALIBRATION_IMAGES
 from ..specs import LambdaSpec, ModelSpec, decimal_text
 from ..specs.lambdas import POLICIES, parse_policy
-from ..store.fits import Fits
+from ..store.store import Store
 from ..zoo.others.guard import named_errors
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ..data import ImageData
-    from ..lambdas import Policy
-
-Key = tuple[str, LambdaSpec]
+    from .ready import Ready
 
 
 @dataclass(frozen=True)
@@ -57,69 +50,44 @@ def expand(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
     return tuple(found)
 
 
-def fit_policies(
-    models: Sequence[ModelSpec],
-    lambdas: Sequence[LambdaSpec],
-    *,
-    load: Callable[[ModelSpec], nn.Module],
-    training_data: Callable[[], ImageData],
-    test_data: ImageData,
-    folder: Path,
-    device: str,
-    count: int = CALIBRATION_IMAGES,
-    on_fit: OnFit = silent,
-    failed: dict[str, str] | None = None,
-) -> dict[Key, tuple[LambdaSpec, Policy]]:
-    """Fit every policy for every model that has a lambda.
+def fitted(
+    ready: Ready, lambdas: Sequence[LambdaSpec], on_fit: OnFit = silent
+) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
+    """Each model's lambdas: its policies with the hashes of their fits, which the worker is handed.
 
-    Args:
-        lambdas: numbers and policies; numbers are passed over.
-        training_data: fetches the training split, called when a fit is needed.
-        test_data: the images that are asked, for a policy that is drawn on their labels and says so.
-        count: how many training images a fit looks at.
-        folder: where fits are kept, JSON and picture, by the hash of what they were made from.
-        on_fit: called before a fit that takes time, and after each of its steps.
-        failed: takes by name why models failed, which are then left out; None raises what they raise.
-
-    Returns:
-        (the model's key, lambda as asked) to (lambda with its fit's hash, policy).
+    Fits are made on training images, or for a policy that says so on the images that are asked. A model that raises in
+    one is among `ready.failed` from then on.
 
     Raises:
-        ModelError: a model failed.
+        InputError: a policy that cannot be deployed, or no training images for a data set that has none.
     """
-    found: dict[Key, tuple[LambdaSpec, Policy]] = {}
+    with Store(ready.setting.store) as store:
+        kept = store.fits
+    found: dict[tuple[str, LambdaSpec], LambdaSpec] = {}
     for lam in (lam for lam in lambdas if lam.fixed is None):
-        for model in (model for model in models if model.has_lambda and model.name not in (failed or ())):
-            data = test_data if lam.upper_bound else training_data()
+        for model in (model for model in ready.sound if model.has_lambda):
+            data = ready.data if lam.upper_bound else ready.training_data()
             fitting = Fitting(
                 model=model,
-                load=load,
+                load=ready.worker.model,
                 data=data,
-                count=min(count, len(data)),
+                count=min(ready.setting.calibration_images, len(data)),
                 scope=lam.scope,
-                device=device,
-                kept=Fits(folder),
+                device=ready.worker.device,
+                kept=kept,
                 on_step=_telling(on_fit, model, lam),
             )
             try:
                 with named_errors(model.name, f"while {lam.text} was fitted"):
                     policy = deploy(parse_policy(lam.text), fitting)
             except (ModelError, CheckpointError) as error:
-                if failed is None:
-                    raise
-                failed[model.name] = str(error)
+                ready.failed[model.name] = str(error)
                 continue
-            found[model.key, lam] = (replace(lam, fit=policy.identity()), policy)
-    return found
+            known = found[model.key, lam] = replace(lam, fit=policy.identity())
+            ready.worker.policies.setdefault(model.key, {})[known] = policy
+    return lambda model: tuple(found.get((model.key, lam), lam) for lam in lambdas)
 
 
 def _telling(on_fit: OnFit, model: ModelSpec, lam: LambdaSpec) -> Callable[[int, int], None]:
     started = time.monotonic()
     return lambda done, steps: on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started))
-
-
-def resolved(
-    model: ModelSpec, lambdas: Sequence[LambdaSpec], fits: Mapping[Key, tuple[LambdaSpec, Policy]]
-) -> tuple[LambdaSpec, ...]:
-    """A model's lambdas with the hashes of its fits."""
-    return tuple(fits[model.key, lam][0] if (model.key, lam) in fits else lam for lam in lambdas)

@@ -55,35 +55,8 @@ class Ready:
         """The models that have not failed."""
         return [model for model in self.models if model.name not in self.failed]
 
-    def with_fits(
-        self, lambdas: Sequence[LambdaSpec], on_fit: policies.OnFit = policies.silent
-    ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
-        """Each model's lambdas, its policies fitted on training images and handed to the worker.
-
-        A model that raises in a fit is one that `failed` from then on.
-
-        Raises:
-            InputError: a policy that cannot be deployed, or no training images for a data set that has none.
-        """
-        with Store(self.setting.store) as store:
-            folder = store.fits_folder
-        fits = policies.fit_policies(
-            self.sound,
-            lambdas,
-            load=self.worker.model,
-            training_data=self._training_data,
-            test_data=self.data,
-            folder=folder,
-            device=self.worker.device,
-            count=self.setting.calibration_images,
-            on_fit=on_fit,
-            failed=self.failed,
-        )
-        for (key, _), (lam, policy) in fits.items():
-            self.worker.policies.setdefault(key, {})[lam] = policy
-        return lambda model: policies.resolved(model, lambdas, fits)
-
-    def _training_data(self) -> ImageData:
+    def training_data(self) -> ImageData:
+        """The training split that belongs to the images."""
         from ..data import load
 
         return load(training_set(self.data.name), "train", self.setting.data_root)
@@ -207,7 +180,7 @@ def corruption_plan(
     on_fit: policies.OnFit = policies.silent,
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
-    chosen = ready.with_fits(policies.expand(lambdas), on_fit)
+    chosen = policies.fitted(ready, policies.expand(lambdas), on_fit)
     return plan.corruption_cells(
         ready.sound, data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
     )
@@ -224,8 +197,8 @@ def attack_plan(
     warm_start: bool = False,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""
-    chosen = ready.with_fits(lambdas, on_fit)
-    attacked = ready.with_fits(attack_lambdas, on_fit) if attack_lambdas else ()
+    chosen = policies.fitted(ready, lambdas, on_fit)
+    attacked = policies.fitted(ready, attack_lambdas, on_fit) if attack_lambdas else ()
     spec = data_spec(ready.data)
     for attack in attacks:
         for model in ready.sound if ":" in attack.name else ():

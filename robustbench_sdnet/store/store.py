@@ -18,6 +18,7 @@ from ..planning.chains import chain_of
 from ..planning.costs import missing
 from ..specs import DEFAULT_STORE, Cell, canonical
 from .database import PATIENCE, Database
+from .fits import Fits
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
 from .rows import Finished, Reader, Shard, Stored, refuse
@@ -86,9 +87,9 @@ class Store:
         )
 
     @property
-    def fits_folder(self) -> Path:
-        """Where fitted lambda policies are kept, with their data and pictures: what this machine fitted."""
-        return self.path.with_suffix(".fits") if self.path else Path("runs") / "results.fits"
+    def fits(self) -> Fits:
+        """Fitted lambda policies, with their data and pictures: what this machine fitted."""
+        return Fits(self.path.with_suffix(".fits") if self.path else Path("runs") / "results.fits")
 
     def add_cells(self, cells: Mapping[str, Cell], asked: int | None = None) -> None:
         """Record cells by id, `asked` samples wanted; those there keep their answers and take today's names."""

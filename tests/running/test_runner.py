@@ -278,35 +278,28 @@ def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker,
     assert found["sdnet", "attack"] == "unchecked"
 
 
-def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, data, networks, images):
-    from dataclasses import replace
-
-    from robustbench_sdnet.running.policies import fit_policies, resolved
+def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, data, images, monkeypatch):
+    from robustbench_sdnet.planning.setting import Setting
+    from robustbench_sdnet.running.policies import fitted
+    from robustbench_sdnet.running.ready import Ready
     from robustbench_sdnet.specs import parse_lambdas
 
     lambdas = parse_lambdas("0.1,label-free:noise,calibrated")
-    fitted = []
+    steps_told = []
+    monkeypatch.setattr(Ready, "training_data", lambda ready: images)
 
-    def fit(folder):
-        return fit_policies(
-            [SDNET, RESNET],
-            lambdas,
-            load=lambda spec: networks[spec.name],
-            training_data=lambda: replace(images, pixels=images.pixels),
-            test_data=images,
-            folder=folder,
-            device="cpu",
-            on_fit=fitted.append,
-        )
+    def fit():
+        setting = Setting(store=f"sqlite:///{tmp_path}/fits.db")
+        ready = Ready(setting, images, [SDNET, RESNET], make_worker(), 60, None)
+        return fitted(ready, lambdas, steps_told.append)(SDNET), ready.worker.policies
 
-    fits = fit(tmp_path / "fits")
-    fit(tmp_path / "fits")
-    assert {step.lam.text for step in fitted} == {"calibrated"}
-    steps = fitted[0].steps
+    chosen, policies = fit()
+    fit()
+    assert {step.lam.text for step in steps_told} == {"calibrated"}
+    steps = steps_told[0].steps
     assert steps == 36, "clean images and the published levels"
-    assert [step.done for step in fitted] == list(range(steps + 1)), "once: it is kept beside the store"
-    assert sorted(fitted, key=lambda step: step.seconds) == fitted
-    chosen = resolved(SDNET, lambdas, fits)
+    assert [step.done for step in steps_told] == list(range(steps + 1)), "once: it is kept beside the store"
+    assert sorted(steps_told, key=lambda step: step.seconds) == steps_told
     assert [lam.text for lam in chosen] == ["0.1", "label-free:noise", "calibrated"]
     assert all(lam.fit for lam in chosen[1:])
 
@@ -315,7 +308,7 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
     deployed = []
     for shuffled in (images.labels, images.labels[::-1].copy()):
         worker = make_worker(labels=shuffled)
-        worker.policies = {SDNET.key: dict(fits.values())}
+        worker.policies = policies
         with _store(tmp_path, str(len(deployed))) as store:
             run(cells, store=store, worker=worker, count=60)
             deployed.append(np.concatenate([store.outcome(cell.id).lam for cell in cells]))
