@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ..answers.trust import Finding
 from ..data.tensors import first_images
 from ..planning.chains import is_stage
-from ..running.deploy import deployed
 from ..running.engines import Engine
 from ..running.exchange import Job
 from ..running.runner import LOCAL
@@ -89,8 +88,7 @@ def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, chea
     count = 0 if right is None else len(right)
     images, labels, ids = first_images(worker.data, count, worker.device)
     survivors = None if right is None else torch.from_numpy(right).to(worker.device)
-    model = worker.model(cell.model)
-    with deployed(model, cell.lam, worker.policies.get(cell.model.key, {})) as classifier:
+    with worker.deployed(cell.model, cell.lam) as classifier:
         return diagnose(
             classifier,
             images,

@@ -12,8 +12,7 @@ from ..attacks.saving import SavedAdversarials, save_adversarials
 from ..errors import StoreError
 from ..specs import AttackSpec, Cell
 from ..store.store import Store
-from .deploy import deployed
-from .repeated import seeding
+from .deploy import seeding
 from .worker import Worker
 
 
@@ -38,10 +37,8 @@ def save_cells(
         images = kept.fetch(cell.id, 0, count)
         if images is None:
             raise StoreError(f"The images of {file_name(cell)} are not kept. Run the attack again.")
-        policies = worker.policies.get(cell.model.key, {})
         ids = worker.data.ids[:count]
-        classifying = deployed(worker.model(cell.model), cell.lam, policies)
-        with seeding(cell, ids, worker.device), classifying as classifier:
+        with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
             yield (
                 cell,
                 save_adversarials(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..draws import seeded
 from ..lambdas import WithPolicy, sweep_lambdas
-from ..specs import LambdaSpec
+from ..specs import Cell, LambdaSpec
 from ..zoo import use_lambda
 from ..zoo.nets.layout import laid_out
 from ..zoo.others.guard import named_errors
@@ -40,6 +43,13 @@ def deployed(model: nn.Module, lam: LambdaSpec | None, policies: Policies) -> It
     else:
         with use_lambda(model, lam.fixed, scope=lam.scope):
             yield model
+
+
+def seeding(cell: Cell, ids: NDArray[np.int64], device: str) -> AbstractContextManager[None]:
+    """Around everything that a randomised model answers of a cell on the samples `ids`; nothing around others."""
+    if cell.model.repeats is None or not len(ids):
+        return nullcontext()
+    return seeded(0, f"{cell.id}:{ids[0]}:{ids[-1]}", device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,12 @@
-"""Predictions: float32 logits in fixed batch shapes, checked, and what they say about each sample."""
+"""Predictions: float32 logits, checked, in the batch shapes of a fixed ladder.
+
+A batch is always one of a few sizes, what is left padded up to the next one: kernels chosen by shape, and so the last
+bits of a logit, then depend on the shard alone and not on what else was left over; compiled models see few shapes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,9 +14,17 @@ from torch import Tensor
 from ..errors import ModelError
 from ..zoo.nets.layout import laid_out
 from ..zoo.others.guard import named_errors
-from .ladder import batches
 
 Classifier = Callable[[Tensor], Tensor]
+LADDER = (1, 4, 16, 50, 100, 250, 500)
+
+
+def batches(count: int, largest: int) -> Iterator[tuple[int, int, int]]:
+    """Cut `count` samples into (start, stop, size): full batches of `largest`, then one padded to the next `size`."""
+    rungs = (*(size for size in LADDER if size < largest), largest)
+    for start in range(0, count, largest):
+        stop = min(start + largest, count)
+        yield start, stop, next(size for size in rungs if size >= stop - start)
 
 
 def logits(model: Classifier, images: Tensor, *, size: int, name: str = "the model") -> Tensor:

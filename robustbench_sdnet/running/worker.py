@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +22,17 @@ from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import SdnetBenchError
 from ..planning.plan import Task
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.outcome import Outcome
 from ..version import VERSION
 from ..zoo.others.guard import named_errors
 from .attacked import run_attack
-from .deploy import Answered, deployed, logits_at_each
+from .deploy import Answered, deployed, logits_at_each, seeding
 from .device import peak_memory
 from .exchange import Answer, Failure, Inputs
-from .ladder import batches
-from .outcomes import attack_outcome, joined, prediction
-from .predict import check_labels
-from .repeated import counted, recounted, seeding
+from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
+from .predict import batches, check_labels
 from .shown import shown, task_images
-from .steadiness import Predicted, predicting
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -78,7 +76,12 @@ class Worker:
     @torch.inference_mode(False)  # attacks find no gradient in it, and models made in it give none later
     def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
         """Every cell of a task, or why its model cannot answer."""
-        shard = self._shard(task, task_images(self.data, task))
+        labels, ids = (
+            np.asarray(of_all[task.start : task.stop], np.int64)
+            for of_all in (self.data.labels, self.data.ids)
+        )
+        pixels = task_images(self.data, task)
+        shard = ShardInput(pixels=pixels, labels=torch.from_numpy(labels).to(self.device), ids=ids)
         found: list[Answer | Failure] = []
         for spec in dict.fromkeys(cell.model for cell in task.cells):
             cells = [cell for cell in task.cells if cell.model == spec]
@@ -104,6 +107,10 @@ class Worker:
             self._models[spec] = (self.load or loaded)(spec).to(self.device)
         return self._models[spec]
 
+    def deployed(self, spec: ModelSpec, lam: LambdaSpec | None) -> AbstractContextManager[nn.Module]:
+        """A model as it answers at `lam`, behind a policy where that is one."""
+        return deployed(self.model(spec), lam, self.policies.get(spec.key, {}))
+
     def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
         if not isinstance(cells[0].perturbation, AttackSpec):
             if spec.repeats is None:
@@ -115,39 +122,32 @@ class Worker:
                 found.append(self._attack(cell, shard, inputs))
         return found
 
-    def _shard(self, task: Task, pixels: NDArray[np.uint8]) -> ShardInput:
-        labels = torch.from_numpy(np.asarray(self.data.labels[task.start : task.stop], dtype=np.int64))
-        return ShardInput(
-            pixels=pixels,
-            labels=labels.to(self.device),
-            ids=np.asarray(self.data.ids[task.start : task.stop], dtype=np.int64),
-        )
-
     def _predict(self, spec: ModelSpec, cells: Sequence[Cell], shard: ShardInput) -> Iterator[Answer]:
         """All lambdas of one model on each batch, so that a batch is moved and converted once."""
         model = self.model(spec)
         lams, asked = [cell.lam for cell in cells], cells[0].perturbation
         exactly = self.data.num_classes if self.data.numbered_here else None
-        found: list[list[Predicted]] = [[] for _ in cells]
+        found: list[list[Prediction]] = [[] for _ in cells]
         forwards = [0] * len(cells)
         started = time.perf_counter()
         for start, stop, size in batches(len(shard.pixels), self.batch_size):
             labels = shard.labels[start:stop]
-            here = [predicting(asked) for _ in cells]
+            here: list[list[tuple[Tensor, Prediction]]] = [
+                [] for _ in cells
+            ]  # by cell, a frame after the other
             residual = None
             for frame, pixels in enumerate(shown(shard.pixels[start:stop], asked, shard.ids[start:stop])):
                 images = to_images(pixels, self.device)
                 residual = residual if frame else self._residual(model, spec, images)
                 for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
                     check_labels(int(labels.max()), answered.logits.shape[1], spec.name, exactly)
-                    here[index].see(answered.logits, prediction(answered, labels, residual))
+                    here[index].append((answered.logits.cpu(), prediction(answered, labels, residual)))
                     forwards[index] += answered.passes
-            for parts, part in zip(found, here, strict=True):
-                parts.append(part)
+            for parts, frames in zip(found, here, strict=True):
+                parts.append(along(asked, frames) if isinstance(asked, SequenceSpec) else frames[0][1])
         seconds = (time.perf_counter() - started) / len(cells)
         for cell, parts, passes in zip(cells, found, forwards, strict=True):
-            outcome = joined([part.arrays() for part in parts], shard.ids)
-            yield Answer(cell, outcome, self._cost(cell, passes, 0, seconds))
+            yield Answer(cell, joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
 
     def _drawn(self, cell: Cell, shard: ShardInput) -> Answer:
         """The answer of a randomised model, over several draws."""
@@ -164,9 +164,8 @@ class Worker:
         return Answer(cell, outcome, self._cost(cell, forwards, 0, seconds))
 
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
-        model, ids = self.model(cell.model), shard.ids
-        images = to_images(shard.pixels, self.device)
-        residual = self._residual(model, cell.model, images)
+        ids, images = shard.ids, to_images(shard.pixels, self.device)
+        residual = self._residual(self.model(cell.model), cell.model, images)
         started = time.perf_counter()
         if cell.kind == "transfer":
             perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
@@ -182,7 +181,7 @@ class Worker:
             kept = self._before(cell, inputs, images).cpu().numpy()
             return Answer(cell, before, self._cost(cell, 0, 0, 0.0), kept)
         there = torch.from_numpy(alive).to(self.device)
-        with deployed(model, cell.lam_attack, self._policies(cell.model)) as classifier:
+        with self.deployed(cell.model, cell.lam_attack) as classifier:
             result = run_attack(
                 cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size, start
             )
@@ -224,9 +223,6 @@ class Worker:
 
         return (judge(), n) if repeats is None else (counted(judge, repeats), n * repeats.draws)
 
-    def _policies(self, spec: ModelSpec) -> dict[LambdaSpec, Policy]:
-        return self.policies.get(spec.key, {})
-
     def _at_each(
         self, cell: Cell, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
     ) -> Iterator[Answered]:
@@ -235,7 +231,7 @@ class Worker:
             self.model(cell.model),
             images,
             lams,
-            self._policies(cell.model),
+            self.policies.get(cell.model.key, {}),
             size=size,
             name=cell.model.name,
             screen=cell.precision == "bfloat16" and isinstance(cell.perturbation, CorruptionSpec),

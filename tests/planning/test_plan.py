@@ -154,7 +154,7 @@ def test_cells_on_survivors_have_shards_that_leave_a_batch_of_them():
 
 @pytest.mark.parametrize("largest", [1, 7, 100, 250])
 def test_batches_have_few_shapes(largest):
-    from robustbench_sdnet.running.ladder import batches
+    from robustbench_sdnet.running.predict import batches
 
     shapes = set()
     for count in range(1, 600):

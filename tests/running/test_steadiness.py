@@ -7,21 +7,21 @@ import pytest
 import torch
 
 from robustbench_sdnet.answers.stability import of_outcome
-from robustbench_sdnet.running.outcomes import joined
-from robustbench_sdnet.running.steadiness import predicting, top_distance
+from robustbench_sdnet.running.outcomes import along, joined, top_distance
 from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec, SequenceSpec
 from robustbench_sdnet.store.outcome import Outcome
 
 
 def told(spec: SequenceSpec, logits: torch.Tensor, labels: torch.Tensor) -> Outcome:
     """The outcome of (frames, n, classes) logits."""
-    watched = predicting(spec)
+    seen = []
     for frame in logits:
         right = frame.argmax(1) == labels
         nothing = np.full(len(labels), np.nan, np.float32)
         margin = frame[torch.arange(len(labels)), labels].numpy()
-        watched.see(frame, {"right": right.numpy(), "margin": margin, "lam": nothing, "residual": nothing})
-    return joined([watched.arrays()], np.arange(len(labels)))
+        predicted = {"right": right.numpy(), "margin": margin, "lam": nothing, "residual": nothing}
+        seen.append((frame, predicted))
+    return joined([along(spec, seen)], np.arange(len(labels)))
 
 
 def slow(spec: SequenceSpec, frames: np.ndarray) -> tuple[float, float]:
