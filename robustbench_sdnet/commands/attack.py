@@ -25,8 +25,7 @@ def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
         raise InputError("--eps-curve is a list of budgets itself. Leave out --eps, or --eps-curve.")
 
     def budget(name: str, values: int) -> tuple[str, tuple[Eps, ...]]:
-        from ..planning.curves import eps_curve as curve
-        from ..planning.questions import budgets
+        from ..planning.questions import budgets, eps_curve as curve
 
         full = values if eps_curve == "full" else None
         return budgets(name, norm, curve(name, norm, full=full) if eps_curve else eps)
@@ -189,7 +188,7 @@ def attack(
       sdnet-bench attack fab-t --norm l2 --limit 100
     """
     from ..planning import questions
-    from ..planning.matrices import check_warm_start
+    from ..planning.chains import check_warm_start
 
     if "then" in given:
         name = f"{name}+{given.pop('then')}"

@@ -1,26 +1,30 @@
-"""What a chain is: attacks of one budget, each on the survivors of the one before, spoken of as one (AutoAttack).
+"""What starts from what: chains of attacks, eps curves, warm starts and transfer.
 
+A chain is attacks of one budget, each on the survivors of the one before, spoken of as one (AutoAttack).
 `AttackSpec.chain` names the whole. Its last stage, which starts from the survivors of all others, holds the accuracy of
 the whole; the stages before it are on the way there and no answer of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
 from ..attacks.registry import last_stages
-from ..specs import AttackSpec, Perturbation
+from ..errors import InputError
+from ..specs import AttackSpec, Cell, LambdaSpec, Perturbation
 
 
 def is_stage(spec: Perturbation) -> bool:
     """Whether this is a stage of a chain before its last."""
     return (
-        isinstance(spec, AttackSpec) and bool(spec.chain) and spec.name not in last_stages(_base(spec.chain))
+        isinstance(spec, AttackSpec) and bool(spec.chain) and spec.name not in last_stages(chain_name(spec))
     )
 
 
 def whole_name(spec: Perturbation) -> str:
     """How readers know it: a chain's last stage by the name of the chain, everything else by its own."""
-    chained = isinstance(spec, AttackSpec) and spec.chain and not is_stage(spec)
-    return spec.chain if isinstance(spec, AttackSpec) and chained else spec.label
+    return (not is_stage(spec) and chain_of(spec)) or spec.label
 
 
 def chain_of(spec: Perturbation) -> str:
@@ -30,9 +34,46 @@ def chain_of(spec: Perturbation) -> str:
 
 def chain_name(spec: AttackSpec) -> str:
     """The chain that an attack is a stage of, without the settings that it was shown with."""
-    return _base(spec.chain)
+    return spec.chain.partition("(")[0]
 
 
-def _base(chain: str) -> str:
-    """A chain without the settings that it was shown with."""
-    return chain.partition("(")[0]
+def continues(before: Perturbation, attack: AttackSpec, eps_curve: bool) -> bool:
+    """Whether an attack starts from the survivors of the one before: a chain's next stage, or a curve's next eps."""
+    if not isinstance(before, AttackSpec):
+        return False
+    if (before.chain, before.norm, before.seed) != (attack.chain, attack.norm, attack.seed):
+        return False
+    if before.eps == attack.eps:
+        return bool(attack.chain)
+    if not eps_curve or attack.kind != "attack" or before.eps is None or attack.eps is None:
+        return False
+    same = bool(attack.chain) or (before.name, before.params) == (attack.name, attack.params)
+    return same and before.eps.fraction < attack.eps.fraction
+
+
+def check_warm_start(attacks: Sequence[AttackSpec]) -> None:
+    """Refuse, with an InputError, a warm start of anything but PGD with one restart."""
+    for attack in attacks:
+        if attack.kind == "noise":
+            continue
+        if attack.name != "pgd" or attack.chain:
+            raise InputError(f"Only pgd can be warm-started, got '{attack.chain or attack.name}'.")
+        if dict(attack.params).get("restarts") != 1:
+            raise InputError(
+                "A warm start begins at one point, so restarts would repeat it. Leave them at 1."
+            )
+
+
+def warmed(cell: Cell, parent: Cell) -> Cell:
+    """The same attack, begun at the parent's perturbed images; tables name it so."""
+    spec = cell.perturbation
+    assert isinstance(spec, AttackSpec)  # narrows the type
+    shown = f"{spec.shown},warm_start" if spec.shown else "warm_start"
+    return replace(cell, perturbation=replace(spec, shown=shown), parents=(parent.id,), warm=True)
+
+
+def transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[Cell]:
+    """What was made at the parent's lambda, evaluated at all others."""
+    for lam in evaluated:
+        if lam != parent.lam:
+            yield replace(parent, lam=lam, parents=(parent.id,), warm=False)

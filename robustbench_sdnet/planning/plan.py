@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, SequenceSpec
+from .chains import check_warm_start, continues, transfers, warmed
 from .costs import Range, grid, missing, passes, shard_size
-from .curves import continues
-from .matrices import check_warm_start, transfers, warmed
 
 Lambdas = Sequence[LambdaSpec] | Callable[[ModelSpec], Sequence[LambdaSpec]]
 

@@ -170,6 +170,22 @@ def budgets(
     return norm, tuple(Eps.parse(value, norm) for value in listed)
 
 
+def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) -> str:
+    """The budgets of `--eps-curve`, as a comma list, in the norm that an attack is run in.
+
+    Args:
+        full: the values of an image: go on until any other image is within reach; larger budgets attack the survivors
+            of smaller ones, and are free without any.
+
+    Raises:
+        InputError: the norm has no such curve.
+    """
+    norm, _ = budgets(name, norm, "1")
+    if not NORMS[norm].curve:
+        raise InputError(f"{norm} has no eps curve. Give --eps with a list.")
+    return ",".join(NORMS[norm].curve if full is None else NORMS[norm].full_curve(full))
+
+
 def attack_specs(
     name: str,
     budgets: Sequence[Eps],

@@ -5,8 +5,7 @@ from fractions import Fraction
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.planning.curves import eps_curve
-from robustbench_sdnet.planning.questions import budgets
+from robustbench_sdnet.planning.questions import budgets, eps_curve
 
 
 @pytest.mark.parametrize(
