@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from ..errors import ModelError
 from ..planning import questions
+from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..planning.study import NOISES, Budget, lambdas
 from ..running import policies
@@ -91,9 +92,10 @@ def answer_study(
     watching.ready(ready)
     count = min(setting.limit or budget.images, len(ready.data))
     numbers = lambdas(ready.models, budget.numbers, budget.policies, scope)
-    noises = questions.corruptions_of(ready.data, NOISES, budget.severities, seed=seed)
+    noises = Asked(corruptions=NOISES, severities=budget.severities, seed=seed).of(ready.data)
     for noise, levels in budget.levels.items():
-        noises += questions.corruptions_of(ready.data, noise, (), [Decimal(str(x)) for x in levels], seed)
+        decimals = [Decimal(str(level)) for level in levels]
+        noises += Asked(corruptions=noise, levels=decimals, seed=seed).of(ready.data)
     with closing(ready.engine):
         cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
         with watching.stage("noise") as update:

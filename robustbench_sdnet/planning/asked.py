@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ..corruptions.member import STORED
-from ..corruptions.parameters import check_table
-from ..corruptions.registry import expand
-from ..corruptions.sequences.members import expand_sequences
+from ..corruptions.parameters import check_table, foreign_size, table_for
+from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
+from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError, unknown
 from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec
-from .questions import corruptions_of, sequence_specs
+from .questions import corruption_specs
 
 if TYPE_CHECKING:
     from ..data import ImageData
+    from ..data.picture_folders import PictureFolders
+    from ..data.published_folder import Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +72,68 @@ class Asked:
                 raise InputError(f"Sequences have no --{option}. They take --difficulty 1, 2 or 3.")
 
     def of(self, data: ImageData) -> list[CorruptionSpec | SequenceSpec]:
-        """The specs for a data set.
+        """The specs for a data set: what a folder of corrupted images holds, else what is drawn here.
 
         Raises:
             InputError: it does not hold what is asked, or its images have another size than sequences are made for.
         """
+        from ..data.published import PublishedPixels
+
+        shape = data.image_shape
         if self.sequences:
-            return [*sequence_specs(data, self.corruptions, self.difficulties or (1,), self.seed)]
+            check_sequence_size(*shape)
+            return [
+                SequenceSpec(
+                    name=name,
+                    difficulty=difficulty,
+                    frames=info.frames,
+                    first=info.noise,
+                    seed=self.seed if info.random else 0,
+                    version=info.version,
+                )
+                for difficulty in self.difficulties or (1,)
+                for name in expand_sequences(self.corruptions)
+                for info in (perturbation_info(name, difficulty),)
+            ]
         severities = SEVERITIES if self.severities is None else self.severities
-        how = self.levels or (), self.seed, self.table, self.stored or ""
-        return [*corruptions_of(data, self.corruptions, severities, *how)]
+        if isinstance(data.pixels, PublishedPixels):
+            return [*self._held(data.name, data.pixels.published, severities, shape)]
+        chosen = self.table or table_for(*shape)
+        table, stored = (chosen, foreign_size(chosen, *shape)), self.stored or ""
+        levels = self.levels or ()
+        return [
+            *corruption_specs(self.corruptions, severities, levels, self.seed, table=table, stored=stored)
+        ]
+
+    def _held(
+        self, name: str, folder: Published | PictureFolders, severities: Sequence[int], shape: tuple[int, int]
+    ) -> Iterator[CorruptionSpec]:
+        """Of a folder: one that `data generate` wrote names its seed, versions and table; others count as published."""
+        for given, why in (
+            (self.table, "has its parameters in it. Leave out --table"),
+            (self.stored, "is stored already. Leave out --stored-as"),
+            (self.levels, "has severities, not levels. Leave out --level"),
+        ):
+            if given:
+                raise InputError(f"A folder of corrupted images {why}.")
+        named = {part.strip() for part in self.corruptions.split(",")}
+        found = [one for one in expand(self.corruptions) if one in folder.corruptions or one in named]
+        if self.corruptions == "all" and not found:  # a folder of other corruptions, such as C-bar's
+            found = [one for one in folder.corruptions if one in CORRUPTIONS]
+        lacking = [one for one in found if one not in folder.corruptions]
+        if lacking or not found:
+            missing = ", ".join(lacking) or self.corruptions
+            raise InputError(f"{name} holds {', '.join(folder.corruptions)}, not {missing}.")
+        made = folder.generated
+        for spec in corruption_specs(found, severities, source="published"):
+            if made and spec.name in made.versions:
+                yield replace(
+                    spec,
+                    source="generated",
+                    version=made.versions[spec.name],
+                    table=made.table,
+                    size=foreign_size(made.table, *shape),
+                    seed=made.seed if corruption_info(spec.name).random else 0,
+                )
+            else:
+                yield spec

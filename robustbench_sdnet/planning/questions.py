@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
-from ..corruptions.parameters import foreign_size, size_of, table_for
-from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
-from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
+from ..corruptions.parameters import size_of
+from ..corruptions.registry import corruption_info, expand
 from ..errors import InputError
-from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, SequenceSpec, decimal_text, params, parse_eps_list
-
-if TYPE_CHECKING:
-    from ..data import ImageData
+from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, decimal_text, params, parse_eps_list
 
 
 def corruption_specs(
@@ -57,89 +52,6 @@ def corruption_specs(
                 shared |= {"table": table[0], "size": table[1]}
             found.extend(CorruptionSpec(severity=severity, **shared) for severity in severities)
     return found
-
-
-def corruptions_of(
-    data: ImageData,
-    names: str,
-    severities: Sequence[int],
-    levels: Sequence[Decimal] = (),
-    seed: int = 0,
-    table: str | None = None,
-    stored: str = "",
-) -> list[CorruptionSpec]:
-    """The corruptions to ask about a data set: those that a folder of corrupted images holds, else drawn here.
-
-    A folder that `data generate` wrote names its seed, versions and table; any other counts as published.
-
-    Raises:
-        InputError: an unknown name, something that the folder does not hold, or levels, a table or storage of a folder.
-    """
-    from ..data.published import PublishedPixels
-
-    if not isinstance(data.pixels, PublishedPixels):
-        chosen = table or table_for(*data.image_shape)
-        size = foreign_size(chosen, *data.image_shape)
-        return corruption_specs(names, severities, levels, seed, table=(chosen, size), stored=stored)
-    for given, why in (
-        (table, "has its parameters in it. Leave out --table"),
-        (stored, "is stored already. Leave out --stored-as"),
-        (levels, "has severities, not levels. Leave out --level"),
-    ):
-        if given:
-            raise InputError(f"A folder of corrupted images {why}.")
-    made = data.pixels.published.generated
-    found = corruption_specs(available(data, names), severities, source="published")
-    return [
-        replace(
-            spec,
-            source="generated",
-            version=made.versions[spec.name],
-            table=made.table,
-            size=foreign_size(made.table, *data.image_shape),
-            seed=made.seed if corruption_info(spec.name).random else 0,
-        )
-        if made and spec.name in made.versions
-        else spec
-        for spec in found
-    ]
-
-
-def sequence_specs(
-    data: ImageData, names: str | Iterable[str], difficulties: Sequence[int] = (1,), seed: int = 0
-) -> list[SequenceSpec]:
-    """CIFAR-10-P's sequences of a data set's images of 32 x 32, at every difficulty; else an InputError."""
-    check_sequence_size(*data.image_shape)
-    return [
-        SequenceSpec(
-            name=name,
-            difficulty=difficulty,
-            frames=info.frames,
-            first=info.noise,
-            seed=seed if info.random else 0,
-            version=info.version,
-        )
-        for difficulty in difficulties
-        for name in expand_sequences(names)
-        for info in (perturbation_info(name, difficulty),)
-    ]
-
-
-def available(data: ImageData, names: str) -> str:
-    """The corruptions asked for that a published folder has; InputError for a name, or a group, it has nothing of."""
-    from ..data.published import PublishedPixels
-
-    if not isinstance(data.pixels, PublishedPixels):
-        raise InputError(f"'{data.name}' is no folder of published corruptions. Write cifar10c:PATH.")
-    held = data.pixels.published.corruptions
-    named = {part.strip() for part in names.split(",")}
-    found = [name for name in expand(names) if name in held or name in named]
-    if names == "all" and not found:  # a folder of other corruptions, such as C-bar's
-        found = [name for name in held if name in CORRUPTIONS]
-    lacking = [name for name in found if name not in held]
-    if lacking or not found:
-        raise InputError(f"{data.name} holds {', '.join(held)}, not {', '.join(lacking) or names}.")
-    return ",".join(found)
 
 
 def budgets(

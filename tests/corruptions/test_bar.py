@@ -13,7 +13,8 @@ from scipy import stats
 from robustbench_sdnet import corruptions, data
 from robustbench_sdnet.corruptions import generation
 from robustbench_sdnet.corruptions.parameters import setting
-from robustbench_sdnet.planning.questions import corruption_specs, corruptions_of
+from robustbench_sdnet.planning.asked import Asked
+from robustbench_sdnet.planning.questions import corruption_specs
 
 BAR = corruptions.expand("c-bar")
 CIFAR, IMAGENET = (corruptions.expand("c-bar", table) for table in ("cifar", "imagenet"))
@@ -132,7 +133,7 @@ def test_a_generated_folder_is_read_by_its_names(tmp_path: Path) -> None:
         images, labels, tmp_path, content_hash="h", corruptions="ripple,sparkles", workers=1
     )
     found = data.load(f"cifar10c:{tmp_path}", "test")
-    assert {spec.name for spec in corruptions_of(found, "all", [1])} == set(names)
+    assert {spec.name for spec in Asked(severities=[1]).of(found)} == set(names)
     np.testing.assert_array_equal(
         np.load(tmp_path / "ripple.npy")[6:9], corruptions.corrupt(images, "ripple", 3)
     )

@@ -16,7 +16,8 @@ from robustbench_sdnet.corruptions import generation
 from robustbench_sdnet.corruptions.member import TABLES
 from robustbench_sdnet.corruptions.parameters import foreign_size, setting, table_for
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.planning.questions import corruption_specs, corruptions_of
+from robustbench_sdnet.planning.asked import Asked
+from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import CorruptionSpec
 
 
@@ -153,10 +154,10 @@ def test_a_generated_folder_knows_its_table(tmp_path: Path) -> None:
     shared = {"content_hash": "h", "corruptions": "contrast", "workers": 1}
     generation.generate(images, labels, tmp_path / "c", **shared)
     found = data.load(f"cifar10c:{tmp_path / 'c'}", "test")
-    spec = corruptions_of(found, "contrast", [2])[0]
+    spec = Asked(corruptions="contrast", severities=[2]).of(found)[0]
     assert (spec.table, spec.size, spec.source) == ("tiny", "", "generated")
     with pytest.raises(InputError, match="Leave out --table"):
-        corruptions_of(found, "contrast", [2], table="cifar")
+        Asked(corruptions="contrast", severities=[2], table="cifar").of(found)
     with pytest.raises(InputError, match="holds corruptions of other images or another seed"):
         generation.generate(images, labels, tmp_path / "c", table="cifar", **shared)
     expected = corruptions.corrupt(images, "contrast", 2)

@@ -14,7 +14,7 @@ from robustbench_sdnet.corruptions import noise, precipitation
 from robustbench_sdnet.corruptions.sequences.members import MAIN, SEQUENCES, expand_sequences
 from robustbench_sdnet.draws import host_generators
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.planning.questions import sequence_specs
+from robustbench_sdnet.planning.asked import Asked
 
 FRAMES = {"motion_blur": 21, "translate": 16}
 SAMPLERS = {
@@ -46,7 +46,10 @@ def test_the_published_names() -> None:
     }
     # Noises are compared with the first frame at any difficulty, the others with one so many places back.
     images = SimpleNamespace(image_shape=(32, 32))
-    asked = [sequence_specs(images, name, (1, 3)) for name in ("shot_noise", "translate")]
+    asked = [
+        Asked(corruptions=name, sequences=True, difficulties=(1, 3)).of(images)
+        for name in ("shot_noise", "translate")
+    ]
     assert [[spec.pairs for spec in specs] for specs in asked] == [[30, 30], [15, 13]]
 
 
