@@ -1,3 +1,2 @@
-from .gradient import invert_features as invert_features
 from .inversion import codes as codes, dictionary as dictionary, reconstruct as reconstruct
-from .way import features as features
+from .way import features as features, invert_features as invert_features

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..zoo.nets.csc import SparseCoding
 from ..zoo.nets.resnet import BasicBlock, SparseConvolution
-from . import gradient
-from .way import check_depth, check_evaluated, network, stages
+from .way import check_depth, check_evaluated, invert_features, network, stages
 
 METHODS = ("inverse", "gradient")
 
@@ -52,7 +51,7 @@ def reconstruct(model: nn.Module, images: Tensor, depth: int = 0, *, method: str
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got '{method}'.")
     if method == "gradient":
-        return gradient.invert_features(model, images, depth)
+        return invert_features(model, images, depth)
     return next(inversions(model, images, (depth,))).images
 
 

@@ -15,9 +15,9 @@ from ..reports.plots import style
 from ..running.ready import prepare
 from ..zoo import describe_model
 from ..zoo.others.guard import named_errors
-from .measures import PerImage, measure, measure_way, summed
+from .measures import changed, made_again
 from .pages import Drawn, pages, way
-from .subject import NOISE, Subject, Wanted, subject
+from .subject import Wanted, subject
 
 IMAGES = 40
 
@@ -52,8 +52,8 @@ def look(
             shown = subject(ready, spec, wanted)
             doubts += [f"{spec.name}, {wanted.attack.name}: {shown.doubt}"] if shown.doubt else []
             on_step(f"{spec.name}: depths and lambdas")
-            made, ways[spec.name] = _numbers(shown, ready.worker.batch_size)
-            numbers += [*made, *ways[spec.name]]
+            ways[spec.name] = changed(shown, ready.worker.batch_size)
+            numbers += [*made_again(shown, ready.worker.batch_size), *ways[spec.name]]
             on_step(f"{spec.name}: pictures")
             drawn += pages(shown)
     drawn.append(way(ways))
@@ -74,22 +74,3 @@ def _refuse_codes(wanted: Wanted, names: str) -> None:
         raise InputError(f"{names} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
     if wanted.depths and wanted.method == "inverse":
         raise InputError(f"{names} has no sparse coding stem, so it has no codes. Write --method gradient.")
-
-
-def _numbers(subject: Subject, batch_size: int) -> tuple[list[Number], list[Number]]:
-    """What is made again at every depth and lambda, and how much the features of perturbed images change."""
-    made: PerImage = {}
-    changed: PerImage = {}
-    images = {name: seen for name, seen in subject.seen.items() if not name.startswith(NOISE)}
-    measure(
-        subject.model,
-        images,
-        subject.depths,
-        subject.lambdas,
-        method=subject.wanted.method,
-        scope=subject.wanted.scope,
-        batch_size=batch_size,
-        into=made,
-    )
-    measure_way(subject.model, subject.seen, subject.lam, batch_size=batch_size, into=changed)
-    return summed(subject.name, made), summed(subject.name, changed)

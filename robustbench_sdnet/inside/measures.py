@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..lambdas import Fixed, WithPolicy
 from ..reports.pictures import Number
 from ..statistics import mean_interval
 from ..zoo import use_lambda
-from .gradient import invert_features
 from .inversion import Inversion, inversions
-from .way import features
+from .subject import NOISE, Subject
+from .way import features, invert_features
 
 PerImage = dict[tuple[str, float | None, int, str], list[float]]
 
@@ -39,10 +40,11 @@ def active(code: Tensor) -> Tensor:
 
 
 def inverted(
-    model: nn.Module, images: Tensor, depths: Sequence[int], method: str, lam: float | None, scope: str
+    subject: Subject, images: Tensor, depths: Sequence[int], lam: float | None
 ) -> Iterator[Inversion]:
-    """The inversion at each depth, at a lambda; by gradient, which has no code, where `method` says so."""
-    if method == "gradient":
+    """The inversion at each depth, at a lambda; by gradient, which has no code, where that is wanted."""
+    model, scope = subject.model, subject.wanted.scope
+    if subject.wanted.method == "gradient":
         at = model if lam is None else WithPolicy(model, Fixed(lam), scope=scope)
         for depth in depths:
             yield Inversion(depth, images.new_zeros(0), invert_features(at, images, depth))
@@ -52,50 +54,43 @@ def inverted(
             yield from list(inversions(model, images, depths))
 
 
-def measure(
-    model: nn.Module,
-    seen: Mapping[str, Tensor],
-    depths: Sequence[int],
-    lambdas: Sequence[float | None],
-    *,
-    method: str,
-    scope: str,
-    batch_size: int,
-    into: PerImage,
-) -> None:
-    """Add the numbers of each image to `into`; `seen` holds the same (n, c, h, w) clean, first, and perturbed."""
-    clean = seen["clean"]
+def made_again(subject: Subject, batch_size: int) -> list[Number]:
+    """What each depth still holds, at each lambda, of the clean images and of the perturbed ones but noise."""
+    found: PerImage = defaultdict(list)
+    clean = subject.seen["clean"]
     for start in range(0, len(clean), batch_size):
         part = slice(start, start + batch_size)
-        for name, images in seen.items():
-            for lam in lambdas:
-                for found in inverted(model, images[part], depths, method, lam, scope):
-                    rows = {
-                        "error": relative(found.images, images[part]),
-                        "correlation": correlation(found.images, clean[part]),
+        for name, images in subject.seen.items():
+            for lam in () if name.startswith(NOISE) else subject.lambdas:
+                for one in inverted(subject, images[part], subject.depths, lam):
+                    values = {
+                        "error": relative(one.images, images[part]),
+                        "correlation": correlation(one.images, clean[part]),
                     }
-                    if found.code.numel():
-                        rows["active"] = active(found.code)
-                    for quantity, values in rows.items():
-                        into.setdefault((name, lam, found.depth, quantity), []).extend(values.tolist())
+                    if one.code.numel():
+                        values["active"] = active(one.code)
+                    for quantity, each in values.items():
+                        found[name, lam, one.depth, quantity] += each.tolist()
+    return _summed(subject.name, found)
 
 
 @torch.no_grad()
-def measure_way(
-    model: nn.Module, seen: Mapping[str, Tensor], lam: float | None, *, batch_size: int, into: PerImage
-) -> None:
-    """Add how much the features of perturbed images differ from those of the clean ones, at every depth."""
-    clean = seen["clean"]
+def changed(subject: Subject, batch_size: int) -> list[Number]:
+    """How much the features of perturbed images differ from those of the clean ones, at every depth."""
+    found: PerImage = defaultdict(list)
+    clean = subject.seen["clean"]
     for start in range(0, len(clean), batch_size):
         part = slice(start, start + batch_size)
-        before = features(model, clean[part])
-        for name, images in seen.items():
+        before = features(subject.model, clean[part])
+        for name, images in subject.seen.items():
             if name != "clean":
-                for depth, (now, then) in enumerate(zip(features(model, images[part]), before, strict=True)):
-                    into.setdefault((name, lam, depth, "change"), []).extend(relative(now, then).tolist())
+                after = features(subject.model, images[part])
+                for depth, (now, then) in enumerate(zip(after, before, strict=True)):
+                    found[name, subject.lam, depth, "change"] += relative(now, then).tolist()
+    return _summed(subject.name, found)
 
 
-def summed(model: str, per_image: PerImage) -> list[Number]:
+def _summed(model: str, per_image: PerImage) -> list[Number]:
     """The mean of every quantity with its interval over images."""
     found = []
     for (image, lam, depth, quantity), values in per_image.items():

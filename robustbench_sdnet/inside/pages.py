@@ -84,8 +84,8 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
     """The input, and what each depth still holds of it, in the three ways of the original."""
     if not subject.depths:
         return
-    clean, wanted = _shown(subject, subject.seen["clean"]), subject.wanted
-    found = list(inverted(subject.model, clean, subject.depths, wanted.method, subject.lam, wanted.scope))
+    clean = _shown(subject, subject.seen["clean"])
+    found = list(inverted(subject, clean, subject.depths, subject.lam))
     for kind, draw in _STYLES.items():
         rows = [("input", _pixels(clean))]
         rows += [(f"depth {one.depth}", draw(_pixels(one.images))) for one in found]
@@ -114,7 +114,7 @@ def _film(subject: Subject) -> Iterator[Drawn]:
         given = _shown(subject, images)
         rows = [(name, _pixels(given))]
         for lam in subject.lambdas:
-            one = next(inverted(subject.model, given, (0,), "inverse", lam, subject.wanted.scope))
+            one = next(inverted(subject, given, (0,), lam))
             share = 100 * float(active(one.code).mean())
             rows.append((f"lambda {lam:g}\n{share:.1f} % active", drawing.clipped(_pixels(one.images))))
             rows.append(("residual", drawing.clipped(_pixels(0.5 + given - one.images))))
