@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..statistics import holm, mcnemar
 from .gathered import Answers, Question, Subject, gather
-from .right import Right, shared
+from .per_image import Right, shared
 from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
 

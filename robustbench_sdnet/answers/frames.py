@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..wording import brief
-from .records import records as flat_records
-from .rows import data_name, lambda_value
-from .snapshot import Answered, Snapshot
+from .records import flat, records as flat_records
+from .rows import row_of
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,9 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
 
     answered = Snapshot.read(store).exact
     counts = [len(one.outcome) for one in answered]
-    named = pd.DataFrame([_named(one) for one in answered])
+    named = pd.DataFrame(flat(map(row_of, answered)))[[*_NAMES]]
+    for name in ("lambda", "lambda_attack"):
+        named[name] = named[name].map(brief, na_action="ignore")
     columns: dict[str, Any] = {
         name: pd.Categorical(named[name]).repeat(counts) for name in named if name not in ("severity", "cell")
     }
@@ -101,23 +103,9 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
     return table
 
 
-def _named(answered: Answered) -> dict[str, Any]:
-    cell, spec = answered.cell, answered.cell.perturbation
-    eps = getattr(spec, "eps", None)
-    return {
-        "model": cell.model.name,
-        "data": data_name(cell.data),
-        "kind": cell.kind,
-        "perturbation": spec.label,
-        "severity": getattr(spec, "severity", None),
-        "norm": getattr(spec, "norm", None),
-        "eps": eps and eps.text,
-        "lambda": cell.lam and brief(lambda_value(cell.lam)),
-        "lambda_attack": cell.lam_attack and brief(lambda_value(cell.lam_attack)),
-        "cell": answered.id,
-    }
-
-
+_NAMES = (
+    "model", "data", "kind", "perturbation", "severity", "norm", "eps", "lambda", "lambda_attack", "cell",
+)  # fmt: skip
 # Column -> the array of an outcome that it holds.
 _ARRAYS = {
     "image": "ids",

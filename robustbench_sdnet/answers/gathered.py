@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from ..planning.chains import is_stage, whole_name
 from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, SequenceSpec
 from ..wording import brief
-from .distances import is_minimal
-from .right import Right, worst
+from .per_image import Right, is_minimal, worst
 from .rows import is_noise, lambda_value
 from .snapshot import Answered
 

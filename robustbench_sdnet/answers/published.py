@@ -19,7 +19,7 @@ from ..specs.lambdas import ON_TEST_LABELS
 from ..statistics import holm, wilson
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
-from .right import Right, shared
+from .per_image import Right, shared
 from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..specs import CorruptionSpec
-from .distances import quantile
+from .per_image import quantile
 from .rows import Row, data_name, lambda_value, rows
 from .snapshot import Snapshot
 

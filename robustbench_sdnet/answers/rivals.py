@@ -8,7 +8,7 @@ from typing import Any
 from ..specs import AttackSpec, Cell
 from ..statistics import exceeds_rare_rate
 from .gathered import Question, Subject, ball, right_of
-from .right import Right, shared, worst
+from .per_image import Right, shared, worst
 from .rows import lambda_value
 from .snapshot import Snapshot
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,8 @@ import numpy as np
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
-from .distances import Distances, of_outcome
-from .right import Right, worst
+from .per_image import Numbers, Right, Stability, distances, stability, worst
 from .snapshot import Answered, Cost, Snapshot
-from .stability import Stability, of_outcome as stability_of
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
 
 KINDS = ("clean", "corruption", "sequence", "noise", "attack", "worst_case", "transfer")
@@ -50,7 +47,7 @@ class Row:
     cost: Cost
     cells: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
-    distances: Distances = field(default_factory=lambda: np.empty(0))
+    distances: Numbers = field(default_factory=lambda: np.empty(0))
     stability: Stability | None = None
 
     @property
@@ -92,7 +89,7 @@ class Row:
 def rows(store: Snapshot) -> tuple[Row, ...]:
     """Every answered question, worst cases and oracles beside, in an order that depends on the answers alone."""
     by_id = {answered.id: answered for answered in store.answered}
-    found = _strongest((answered, _row(answered, *_signs(answered.id, by_id))) for answered in store.exact)
+    found = _strongest((answered, row_of(answered, *_signs(answered.id, by_id))) for answered in store.exact)
     made = [*_worst_cases(found), *_oracles(row for _, row in found)]
     return tuple(sorted([*(row for _, row in found), *made], key=_order))
 
@@ -143,7 +140,8 @@ def _signs(cell_id: str, by_id: Mapping[str, Answered]) -> tuple[int, int]:
     return sum(cost.gradients for cost in lineage.values()), sum(cost.silent for cost in lineage.values())
 
 
-def _row(answered: Answered, gradients: int, silent: int) -> Row:
+def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
+    """The result of an answer; doubted by first gradients that were `silent`, of it and of those it goes on from."""
     cell, outcome = answered.cell, answered.outcome
     return Row(
         model=cell.model,
@@ -159,8 +157,8 @@ def _row(answered: Answered, gradients: int, silent: int) -> Row:
         cost=answered.cost,
         cells=(answered.id,),
         findings=answered.verdicts,
-        distances=of_outcome(cell, outcome),
-        stability=stability_of(cell, outcome),
+        distances=np.sort(distances(cell, outcome)),
+        stability=stability(cell, outcome),
     )
 
 
@@ -180,7 +178,7 @@ def _strongest(pairs: Iterable[Pair]) -> list[Pair]:
     best: dict[Hashable, Pair] = {}
     for answered, row in pairs:
         key = (
-            *(_identity(row.model), row.model.name, row.data.content, data_name(row.data)),
+            *(row.model.key, row.model.name, row.data.content, data_name(row.data)),
             *(row.kind, row.perturbation.label, row.severity, row.source, row.norm, row.eps and row.eps.text),
             *(row.lam, row.lam_attack),
         )
@@ -199,7 +197,7 @@ def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
     def asked(pair: Pair) -> Hashable:
         cell = pair[0].cell
         attack = canonical(cell.perturbation.identity())
-        return _identity(cell.model), canonical(cell.data.identity()), attack, cell.lam
+        return cell.model.key, canonical(cell.data.identity()), attack, cell.lam
 
     attacked = [pair for pair in pairs if pair[1].kind in ("attack", "transfer")]
     return [_worst_case(group) for group in _groups(attacked, asked) if len(group) > 1]
@@ -224,7 +222,7 @@ def _oracles(found: Iterable[Row]) -> list[Row]:
     """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
 
     def asked(row: Row) -> Hashable:
-        who = _identity(row.model), row.model.name, row.data.content, data_name(row.data)
+        who = row.model.key, row.model.name, row.data.content, data_name(row.data)
         return *who, row.perturbation, row.n, row.lam and row.lam.scope
 
     swept = [row for row in found if row.kind == "corruption" and row.lam and row.lam.fixed is not None]
@@ -250,11 +248,6 @@ def _groups(items: Iterable[Any], key: Callable[[Any], Hashable]) -> list[list[A
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return list(groups.values())
-
-
-@lru_cache(maxsize=1024)
-def _identity(model: ModelSpec) -> str:
-    return model.key
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..planning.chains import chain_of
 from ..specs import AttackSpec, Eps, LambdaSpec
-from .distances import is_minimal
 from .gathered import right_of
-from .right import shared
+from .per_image import Numbers, distances, positions, shared
 from .snapshot import Answered, Snapshot
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,30 +57,22 @@ def optimality(store: Snapshot) -> tuple[Optimality, ...]:
     The curve of accuracy against distance has an area up to the largest best distance d; an attack's optimality is
     1 - (its area - the best's) / (clean accuracy times d - the best's).
     """
-    groups: dict[object, list[Answered]] = {}
+    groups: dict[object, list[tuple[Answered, Numbers]]] = {}
     for answered in store.exact:
-        if is_minimal(answered.cell) and not np.isnan(answered.outcome.distance).any():
-            groups.setdefault(_question(answered), []).append(answered)
-    found = [row for group in groups.values() if len(group) > 1 for row in _optimalities(group)]
-    return tuple(sorted(found, key=lambda r: (r.data, r.model, str(r.lam), r.norm, -r.optimality, r.attack)))
+        found, cell = distances(answered.cell, answered.outcome), answered.cell
+        if len(found):
+            question = cell.model, cell.data, cell.lam, getattr(cell.perturbation, "norm", "")
+            groups.setdefault(question, []).append((answered, found))
+    rows = [row for group in groups.values() if len(group) > 1 for row in _optimalities(group)]
+    return tuple(sorted(rows, key=lambda r: (r.data, r.model, str(r.lam), r.norm, -r.optimality, r.attack)))
 
 
-def _question(answered: Answered) -> object:
-    cell, spec = answered.cell, answered.cell.perturbation
-    return cell.model, cell.data, cell.lam, getattr(spec, "norm", "")
-
-
-def _optimalities(group: list[Answered]) -> Iterator[Optimality]:
-    ids = shared(right_of(answered) for answered in group)
-    found = []
-    for answered in group:
-        outcome = answered.outcome
-        distance = np.where(outcome.right, np.inf, outcome.distance).astype(np.float64)
-        position = np.argsort(outcome.ids)[np.searchsorted(np.sort(outcome.ids), ids)]
-        found.append(distance[position])
-    best = np.min(found, axis=0)
-    for answered, distances in zip(group, found, strict=True):
-        value, passes = _nearness(distances, best), answered.cost.forwards + answered.cost.backwards
+def _optimalities(group: list[tuple[Answered, Numbers]]) -> Iterator[Optimality]:
+    ids = shared(right_of(answered) for answered, _ in group)
+    every = [found[positions(answered.outcome.ids, ids)] for answered, found in group]
+    best = np.min(every, axis=0)
+    for (answered, _), found in zip(group, every, strict=True):
+        value, passes = _nearness(found, best), answered.cost.forwards + answered.cost.backwards
         if value is not None:
             each = passes / len(answered.outcome)
             yield Optimality(**_who(answered, len(ids)), attacks=len(group), optimality=value, passes=each)

@@ -141,6 +141,17 @@ def url_of(store: str) -> str:
     return f"sqlite:///{Path(folder) / 'results.db'}" if colon and kind == "bundle" else store
 
 
+def copy_store(store: str, path: Path) -> None:
+    """Copy every cell, answer and verdict into an SQLite file; kept images stay where they are. Else a StoreError."""
+    with Store(url_of(store), must_exist=True) as source, Store(f"sqlite:///{path}") as target:
+        for stored in source.answered():
+            target.add_cells({stored.id: stored.cell}, stored.asked)
+            for shard in stored.shards:
+                target.add_shard(stored.id, shard.start, shard.stop, shard.outcome, shard.cost)
+            if stored.verdicts is not None:
+                target.add_verdicts(stored.id, stored.verdicts)
+
+
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
     if limit is None:
         return list(shards)

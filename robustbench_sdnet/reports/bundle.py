@@ -8,9 +8,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from ..answers.copying import copy_store
 from ..answers.records import records
-from ..answers.snapshot import Snapshot
+from ..answers.snapshot import Snapshot, copy_store
 from ..errors import InputError
 from ..files import write_whole
 from .content import build

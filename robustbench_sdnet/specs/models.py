@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from .lambdas import LambdaSpec
@@ -15,7 +16,7 @@ Params = tuple[tuple[str, Any], ...]
 TOLERANCE = 1e-3  # of the largest logit: how far two fingerprints of one model may lie apart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model by its weights, and one of other people by its code and its answers too.
 
@@ -60,7 +61,7 @@ class ModelSpec:
         name = self.name if repeats == Repeats() else f"{self.name} [{repeats}]"
         return replace(self, name=name, options=params(options))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The identity as one text: equal for equal models, whatever they are called."""
         return canonical(self.identity())

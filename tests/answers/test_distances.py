@@ -9,7 +9,7 @@ from torch import nn
 
 from robustbench_sdnet import evaluation as api
 from robustbench_sdnet.answers.comparisons import comparisons
-from robustbench_sdnet.answers.distances import quantile, quantile_interval
+from robustbench_sdnet.answers.per_image import quantile, quantile_interval
 from robustbench_sdnet.answers.records import DISTANCE_FIELDS, FIELDS, records
 from robustbench_sdnet.answers.rows import rows
 from robustbench_sdnet.answers.snapshot import Snapshot

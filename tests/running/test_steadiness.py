@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustbench_sdnet.answers.stability import of_outcome
+from robustbench_sdnet.answers.per_image import stability
 from robustbench_sdnet.running.outcomes import along, joined, top_distance
 from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec, SequenceSpec
 from robustbench_sdnet.store.outcome import Outcome
@@ -74,11 +74,11 @@ def test_equals_the_slow_reading(first: bool, difficulty: int, classes: int) -> 
     np.testing.assert_allclose(found.shifts / spec.pairs, [move for _, move in pairs])
     model = ModelSpec(name="m", source="m", arch="m", weights="a")
     data = DataSpec(name="d", source="d", split="test", content="c")
-    steady = of_outcome(Cell(model=model, data=data, perturbation=spec), found)
+    steady = stability(Cell(model=model, data=data, perturbation=spec), found)
     assert steady.flip_probability.value == pytest.approx(np.mean([flip for flip, _ in pairs]))
     assert steady.top5_distance.value == pytest.approx(np.mean([move for _, move in pairs]))
     assert steady.flip_probability.low < steady.flip_probability.value < steady.flip_probability.high < 1
-    assert of_outcome(Cell(model=model, data=data, perturbation=CLEAN), found) is None
+    assert stability(Cell(model=model, data=data, perturbation=CLEAN), found) is None
 
 
 def test_counts_are_stored_and_joined() -> None:

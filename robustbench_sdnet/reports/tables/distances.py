@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...answers.distances import quantile, quantile_interval
+from ...answers.per_image import quantile, quantile_interval
 from ...specs import norm_facts
 from ...statistics import wilson
 from ..document import Item, Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...answers.stability import Stability
+from ...answers.per_image import Stability
 from ...corruptions.sequences.members import MAIN, SEQUENCES
 from ...specs import SequenceSpec
 from ..document import Item, Table
