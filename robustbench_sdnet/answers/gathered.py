@@ -41,6 +41,8 @@ class Question:
         kind: clean, corruption, noise, attack, mean over corruptions, or worst_case over everything run in a ball,
             whatever it was made at.
         is_noise: a corruption of the category noise, or a mean over such.
+        met: of a worst case, by name what was run at the deployed lambda itself: sides that met other attacks are not
+            asked the same.
     """
 
     data: str
@@ -52,6 +54,7 @@ class Question:
     eps: Eps | None = None
     source: str = "generated"
     is_noise: bool = False
+    met: tuple[str, ...] = ()
 
     @property
     def ball(self) -> str:
@@ -63,9 +66,12 @@ Answers = Mapping[Question, Mapping[Subject, Right]]
 
 
 def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
-    """Answers by question and subject, chains as one attack, and the worst case of every ball beside."""
+    """Answers by question and subject, chains as one attack, and the worst case of every ball beside.
+
+    What was attacked at another lambda alone has no worst case: nobody tried to break it.
+    """
     found: dict[Question, dict[Subject, Right]] = {}
-    balls: dict[tuple[Question, Subject], list[Right]] = {}
+    balls: dict[tuple[Question, Subject], list[Answered]] = {}
     for answered in answers:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, SequenceSpec):  # it asks whether predictions stay, not whether they are right
@@ -75,10 +81,12 @@ def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
         if cell.kind != "transfer" and not is_stage(spec) and not is_minimal(cell):
             _keep(found.setdefault(question(cell), {}), subject, answer)
         if isinstance(spec, AttackSpec) and spec.eps is not None:
-            balls.setdefault((ball(cell), subject), []).append(answer)
-    for (asked, subject), several in balls.items():
-        if len(several) > 1:
-            found.setdefault(asked, {})[subject] = worst(several)
+            balls.setdefault((ball(cell), subject), []).append(answered)
+    for (asked, subject), run in balls.items():
+        if len(run) > 1 and any(one.cell.kind == "attack" for one in run):
+            met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
+            alike = replace(asked, met=tuple(sorted(met)))
+            found.setdefault(alike, {})[subject] = worst(map(right_of, run))
     return found
 
 

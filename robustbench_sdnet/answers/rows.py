@@ -192,7 +192,7 @@ def _strength(row: Row) -> tuple[int, float, str]:
 
 
 def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
-    """Per-sample worst case over all attack lambdas, wherever a deployed lambda was attacked at two or more."""
+    """Per-sample worst case over all attack lambdas, wherever a deployed lambda was attacked, and at others too."""
 
     def asked(pair: Pair) -> Hashable:
         cell = pair[0].cell
@@ -200,7 +200,8 @@ def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
         return cell.model.key, canonical(cell.data.identity()), attack, cell.lam
 
     attacked = [pair for pair in pairs if pair[1].kind in ("attack", "transfer")]
-    return [_worst_case(group) for group in _groups(attacked, asked) if len(group) > 1]
+    groups = [group for group in _groups(attacked, asked) if any(row.kind == "attack" for _, row in group)]
+    return [_worst_case(group) for group in groups if len(group) > 1]
 
 
 def _worst_case(group: Sequence[Pair]) -> Row:

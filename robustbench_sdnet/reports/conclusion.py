@@ -116,7 +116,7 @@ def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it."""
     worst = [one for one in evidence.compared if one.asked.kind == "worst_case"]
     if not worst:
-        return "not asked. Run an attack and random noise at several lambdas."
+        return "not asked. Run the same attacks, and random noise, at several lambdas."
     parts = []
     for norm, eps in distinct((one.asked.norm, one.asked.eps) for one in worst):
         same = [one for one in worst if (one.asked.norm, one.asked.eps) == (norm, eps)]
@@ -133,6 +133,11 @@ def adversary(evidence: Evidence) -> str:
             effects.setdefault(f"{_effect(one)}{caution}", []).append(one.a.lam)
         for effect, lams in effects.items():
             parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {_listed(lams)} {effect}.")
+        here = [row for row in evidence.rows if (row.norm, row.eps) == (norm, eps)]
+        left = {row.lam for row in here} - {evidence.trained, *(one.a.lam for one in same)}
+        if left:
+            listed = _listed(sorted(left, key=lambda_order))
+            parts.append(f"Other attacks than at the training lambda were run at {listed}: not compared.")
     return " ".join(parts)
 
 
@@ -170,6 +175,8 @@ def _transfer(evidence: Evidence) -> str:
         and (row.norm, row.eps, row.lam) in worst
     ]
     if not made:
+        if any(row.kind == "transfer" for row in evidence.rows):
+            return "What transfer leaves at lambdas that were not attacked alike says nothing of their robustness."
         return "Transfer between lambdas was not measured."
     row, found = max(made, key=lambda pair: pair[0].accuracy - pair[1].accuracy_b)
     apparent = row.accuracy - found.accuracy_b

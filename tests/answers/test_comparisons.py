@@ -5,7 +5,9 @@ import pytest
 
 from robustbench_sdnet.answers.comparisons import comparisons, difference_interval
 from robustbench_sdnet.answers.rivals import rivals
+from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.reports.conclusion import evidences, sentences
 from robustbench_sdnet.specs import LambdaSpec
 
 from ..made_answers import HIGH, LOW, NOISE, PGD, RANDOM, RESNET, SDNET, SQUARE, cell, made_store, right
@@ -80,13 +82,17 @@ def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path):
 
 
 def _attacked():
-    """At 0.5 PGD leaves 0-7; the perturbations made at 0.1 leave 2-9; Square leaves 0-3; noise leaves all."""
+    """At 0.5 PGD leaves 0-7; the perturbations made at 0.1 leave 2-9; Square leaves 0-3; noise leaves all.
+
+    At 0.1 PGD leaves 0-3, Square and noise all.
+    """
     made = cell(PGD)
     return [
         (made, right(4)),
         (cell(PGD, lam=HIGH), right(8)),
         (cell(PGD, lam=HIGH, lam_attack=LOW, parents=(made.id,)), right(8, first=2)),
         (cell(SQUARE, lam=HIGH), right(4)),
+        (cell(SQUARE), right(10)),
         (cell(RANDOM, lam=HIGH), right(10)),
         (cell(RANDOM), right(10)),
     ]
@@ -105,6 +111,36 @@ def test_the_worst_case_is_of_everything_run_in_the_ball(tmp_path):
     assert not any(row["kind"] == "transfer" for row in rows)
     direct = next(row for row in rows if row["kind"] == "attack")
     assert worst["accuracy_a"] <= direct["accuracy_a"]
+
+
+def test_lambdas_that_met_other_attacks_have_no_worst_case_in_common(tmp_path):
+    rows = _rows(
+        tmp_path,
+        [answer for answer in _attacked() if answer[0].perturbation != SQUARE or answer[0].lam == LOW],
+    )
+    assert not [row for row in rows if row["kind"] == "worst_case"], "Square was run at 0.1 alone"
+    assert [row["perturbation"] for row in rows if row["kind"] == "attack"] == [PGD.label], (
+        "what both met stays"
+    )
+
+
+def test_what_transfers_alone_is_no_worst_case(tmp_path):
+    made = cell(PGD)
+    answers = [
+        (cell(), right(190, n=200)),
+        (cell(lam=HIGH), right(180, n=200)),
+        (made, right(20, n=200)),
+        (cell(RANDOM), right(190, n=200)),
+        (cell(RANDOM, lam=HIGH), right(180, n=200)),
+        (cell(PGD, lam=HIGH, lam_attack=LOW, parents=(made.id,)), right(120, n=200)),
+    ]
+    with made_store(tmp_path, answers) as store:
+        snapshot = Snapshot.read(store)
+    compared = comparisons(snapshot)
+    assert not [row for row in compared if row.asked.kind == "worst_case"]
+    told = dict(sentences(evidences(rows_of(snapshot), compared, rivals(snapshot))))
+    assert "not asked" in told["adversary"]
+    assert "says nothing of their robustness" in told["masking"]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -129,6 +165,7 @@ def test_rivals_count_what_the_direct_attack_missed(tmp_path):
     # PGD at 0.5 leaves 0-7: transfer (2-9 survive) breaks 0 and 1, Square (0-3 survive) breaks 4 to 7, noise none.
     assert {key: row["broken"] for key, row in found.items()} == {
         (0.1, "noise"): 0,
+        (0.1, "square"): 0,
         (0.5, "noise"): 0,
         (0.5, "square"): 4,
         (0.5, "transfer"): 2,

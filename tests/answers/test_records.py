@@ -101,6 +101,16 @@ def test_the_worst_case_knows_a_model_under_another_name(store):
     assert [row["accuracy"] for row in worst] == [0.4]
 
 
+def test_transfers_alone_make_no_worst_case(store):
+    deployed, others = LambdaSpec("0.7"), [LambdaSpec("0.1"), LambdaSpec("0.3")]
+    made = [Cell(model=MODEL, data=DATA, perturbation=PGD, lam=deployed, lam_attack=lam) for lam in others]
+    for cell, right in zip(made, (6, 5), strict=True):
+        answer(store, cell, 10, right)
+    assert {row["kind"] for row in records(store)} == {"transfer"}
+    answer(store, replace(made[0], lam_attack=deployed), 10, 8)
+    assert [row["accuracy"] for row in records(store) if row["kind"] == "worst_case"] == [0.5]
+
+
 def test_a_worst_case_over_draws_says_that_it_counts_majorities(store):
     """Of ten draws seven are right on each image of one attack, six on half of the images of the other."""
     model = replace(MODEL, options=params({"randomised": True})).counted(Repeats(10))

@@ -109,6 +109,13 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     assert "breaks 40 of the 300 images" in masked["masking"]
 
 
+def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
+    rows = [record(0.1, 0.5), record(0.5, 0.5), record(0.9, 0.7)]
+    text = said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    assert "Other attacks than at the training lambda were run at 0.9: not compared." in text
+    assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+
+
 def test_failed_diagnostics_are_named():
     records = [record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.7, findings=(FAILED,))]
     text = said(records, [compared(0.9, 200, 10, asked=BALL)])
