@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, get_origin, get_type_hints
 
 from ..errors import InputError, unknown
 from ..wording import shown
@@ -58,6 +58,13 @@ def check(values: Mapping[str, Any], rules: Mapping[str, Rule | tuple[str, ...]]
                 raise unknown(prefix + name, str(values[name]), rule)
         elif not rule.holds(values[name]):
             raise InputError(f"{prefix}{name} must {rule.text}, got {shown(repr(values[name]))}.")
+
+
+def check_fields(record: object, prefix: str = "") -> None:
+    """`check` the fields of a record, each by the rule that stands in its `Annotated` type."""
+    hints = get_type_hints(type(record), include_extras=True)
+    rules = {name: kind.__metadata__[0] for name, kind in hints.items() if get_origin(kind) is Annotated}
+    check({name: getattr(record, name) for name in rules}, rules, prefix)
 
 
 def as_default(value: Any, default: Any, what: str, most: int = LARGEST) -> Any:

@@ -4,7 +4,6 @@ from .files.weights import save_model as save_model, weights_hash as weights_has
 from .loading import load_model as load_model
 from .names import describe_model as describe_model, find_models as find_models
 from .nets.architectures import ARCHITECTURES as ARCHITECTURES
-from .nets.coding import Coding as Coding
 from .nets.control import (
     auxiliary_objective as auxiliary_objective,
     csc_layers as csc_layers,
@@ -15,6 +14,7 @@ from .nets.control import (
     use_lambda as use_lambda,
 )
 from .nets.csc import csc1d as csc1d, csc2d as csc2d, csc_linear as csc_linear
+from .nets.options import Coding as Coding
 from .nets.sdnet import build_model as build_model
 from .others.guard import check_input as check_input
 from .shelf.publish import add_to_zoo as add_to_zoo, export_model as export_model, verify as verify

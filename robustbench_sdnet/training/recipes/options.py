@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from ...errors import InputError
-from ...reading.options import Rule, between, check
+from ...reading.options import between, check_fields
 from ...specs import BUDGETED, Eps
 
 
@@ -55,44 +55,44 @@ class TrainOptions:
     """
 
     init: str = "random"
-    epochs: int = 220
-    batch_size: int = 128
-    lr: float = 0.1
-    momentum: float = 0.9
+    epochs: Annotated[int, between(1, 100_000)] = 220
+    batch_size: Annotated[int, between(1, 1_000_000)] = 128
+    lr: Annotated[float, between(0, 1000)] = 0.1
+    momentum: Annotated[float, between(0, 1)] = 0.9
     nesterov: bool = True
-    weight_decay: float = 5e-4
-    schedule: str = "cosine"
-    lr_min: float = 1e-6
+    weight_decay: Annotated[float, between(0, 10)] = 5e-4
+    schedule: Annotated[str, ("cosine", "step", "one-cycle")] = "cosine"
+    lr_min: Annotated[float, between(0, 1000)] = 1e-6
     milestones: tuple[int, ...] = (30, 60, 90)
-    gamma: float = 0.1
-    warmup: float = 0.0
-    crop: int = 4
+    gamma: Annotated[float, between(0, 1)] = 0.1
+    warmup: Annotated[float, between(0, 1)] = 0.0
+    crop: Annotated[int, between(0, 256)] = 4
     flip: bool = True
-    cutout: int = 0
+    cutout: Annotated[int, between(0, 1024)] = 0
     sizes: tuple[int, ...] = ()
-    augmix: float = 0.0
-    label_smoothing: float = 0.0
-    ema: float = 0.0
-    auxiliary: float = 0.0
-    adversary: str = "none"
+    augmix: Annotated[float, between(0, 1000)] = 0.0
+    label_smoothing: Annotated[float, between(0, 0.999)] = 0.0
+    ema: Annotated[float, between(0, 0.99999)] = 0.0
+    auxiliary: Annotated[float, between(0, 1000)] = 0.0
+    adversary: Annotated[str, ("none", "fgsm", "pgd", "trades")] = "none"
     eps: str = "8/255"
-    norm: str = "linf"
-    attack_steps: int = 10
+    norm: Annotated[str, BUDGETED] = "linf"
+    attack_steps: Annotated[int, between(1, 1000)] = 10
     attack_step_size: str = "auto"
-    beta: float = 6.0
-    precision: str = "auto"
+    beta: Annotated[float, between(0, 1000)] = 6.0
+    precision: Annotated[str, ("auto", "float32", "bfloat16", "float64")] = "auto"
     channels_last: bool = True
     compile: bool = False
-    hold_out: float = 0.0
-    limit: int = 0
-    seed: int = 0
-    threads: int = 0
-    workers: int = 8
-    save_minutes: float = 1.0
-    test_every: int = 0
+    hold_out: Annotated[float, between(0, 0.9)] = 0.0
+    limit: Annotated[int, between(0)] = 0
+    seed: Annotated[int, between(0, 2**63 - 1)] = 0
+    threads: Annotated[int, between(0, 4096)] = 0
+    workers: Annotated[int, between(1, 1024)] = 8
+    save_minutes: Annotated[float, between(0, 1e6)] = 1.0
+    test_every: Annotated[int, between(0, 100_000)] = 0
 
     def __post_init__(self) -> None:
-        check({name: getattr(self, name) for name in _RULES}, _RULES, "train.")
+        check_fields(self, "train.")
         if not all(4 <= side <= 1024 for side in self.sizes):
             raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
         self.radius  # noqa: B018  an eps that cannot be read is refused here, not in the first step
@@ -115,34 +115,3 @@ class TrainOptions:
         if self.attack_step_size != "auto":
             return float(Eps.parse(self.attack_step_size, self.norm))
         return 1.25 * self.radius if self.adversary == "fgsm" else 2.5 * self.radius / self.attack_steps
-
-
-_RULES: Mapping[str, Rule | tuple[str, ...]] = {
-    "epochs": between(1, 100_000),
-    "batch_size": between(1, 1_000_000),
-    "lr": between(0, 1000),
-    "momentum": between(0, 1),
-    "weight_decay": between(0, 10),
-    "lr_min": between(0, 1000),
-    "gamma": between(0, 1),
-    "warmup": between(0, 1),
-    "crop": between(0, 256),
-    "cutout": between(0, 1024),
-    "augmix": between(0, 1000),
-    "label_smoothing": between(0, 0.999),
-    "ema": between(0, 0.99999),
-    "auxiliary": between(0, 1000),
-    "attack_steps": between(1, 1000),
-    "beta": between(0, 1000),
-    "hold_out": between(0, 0.9),
-    "limit": between(0),
-    "seed": between(0, 2**63 - 1),
-    "threads": between(0, 4096),
-    "workers": between(1, 1024),
-    "save_minutes": between(0, 1e6),
-    "test_every": between(0, 100_000),
-    "schedule": ("cosine", "step", "one-cycle"),
-    "adversary": ("none", "fgsm", "pgd", "trades"),
-    "norm": BUDGETED,
-    "precision": ("auto", "float32", "bfloat16", "float64"),
-}

@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-from .coding import Coding
 from .dictionary import Dictionary
+from .options import Coding
 
 STEP_FRACTION = 0.9  # of 1 / L, as published; below 1 every iteration lowers the objective
 

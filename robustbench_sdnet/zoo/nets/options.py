@@ -1,23 +1,59 @@
-"""The options of a model, checked and with every default filled in, without importing torch."""
+"""The options of a model and of its sparse coding layers, checked and with every default, without importing torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
 
 from ...errors import InputError, unknown
-from ...reading.options import FLAG, Rule, check, count
+from ...reading.options import FLAG, Rule, between, check, check_fields, count
 from .architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD, architecture
-from .coding import CODING_OPTIONS, Coding
 
+_MOST = 100_000
+_WEIGHT = between(0, 1e300, "be a finite number, not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """The hyper-parameters of a sparse coding layer.
+
+    Attributes:
+        lam: weight of |z|_1, the layer's lambda unless `use_lambda` overrides it.
+        mu: weight of |z|_2^2 / 2.
+        n_steps: FISTA iterations from z = 0.
+        non_negative: restrict codes to z >= 0.
+        gradient_at: where iterations after the second take the gradient: at the "code" z, as the published
+            checkpoints were trained, or at the "momentum" point, as Beck and Teboulle 2009 have it.
+        square_noise: data term |x - A z|^2 / 2; without, |x - A z| / 2.
+        rescale_lambda: multiply lambda by size(x) / size(z).
+        n_dict: repeat the input that many times over as many sub-dictionaries.
+        power_steps: power iterations at each training forward; 0 keeps the step size as it is.
+    """
+
+    lam: Annotated[float, _WEIGHT] = 0.1
+    mu: Annotated[float, _WEIGHT] = 0.0
+    n_steps: Annotated[int, count(1, _MOST)] = 2
+    non_negative: Annotated[bool, FLAG] = True
+    gradient_at: Annotated[str, ("code", "momentum")] = "code"
+    square_noise: Annotated[bool, FLAG] = True
+    rescale_lambda: Annotated[bool, FLAG] = False
+    n_dict: Annotated[int, count(1, _MOST)] = 1
+    power_steps: Annotated[int, count(0, _MOST)] = 1
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+CODING_OPTIONS = tuple(field.name for field in fields(Coding))
 IMAGENET_STEM_FROM = 64  # pixels: smaller images keep their resolution through a 3x3 stem
 OPTIONS = (
     *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
     *CODING_OPTIONS,
 )
 _RULES: Mapping[str, Rule | tuple[str, ...]] = {
-    "num_classes": count(1, 100_000),
+    "num_classes": count(1, _MOST),
     "input_size": count(1, 4096),
     "width": count(1, 4096),
     "shortcut": FLAG,

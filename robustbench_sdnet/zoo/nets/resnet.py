@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .coding import Coding
 from .csc import SparseCoding, csc2d
+from .options import Coding
 
 Convolution = Callable[[int, int, int, int], nn.Module]  # (inputs, outputs, stride, input size)
 
