@@ -9,8 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from .dictionary import Convolutional, Dictionary, Linear
-from .fista import STEP_FRACTION, fista, power_iterations, seeded_unit_vector, unit_atoms
+from .fista import (
+    STEP_FRACTION,
+    Convolutional,
+    Dictionary,
+    Linear,
+    fista,
+    power_iterations,
+    seeded_unit_vector,
+    unit_atoms,
+)
 from .options import Coding
 
 _ROUND = 10  # power iterations between two looks at the progress, each of which waits for the device
