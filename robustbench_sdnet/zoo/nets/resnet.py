@@ -5,16 +5,12 @@ Submodules carry the names of the released SDNet checkpoints, so that importing 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .csc import SparseCoding, csc2d
 from .options import Coding
-
-Convolution = Callable[[int, int, int, int], nn.Module]  # (inputs, outputs, stride, input size)
 
 
 class Normalise(nn.Module):
@@ -48,17 +44,17 @@ class SparseConvolution(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm, where asked (`rectify`) a ReLU between, and a shortcut around them."""
+    """Two 3x3 convolutions with BatchNorm, a ReLU between where they do not code, and a shortcut around them."""
 
     def __init__(
-        self, convolution: Convolution, inputs: int, outputs: int, stride: int, size: int, *, rectify: bool
+        self, inputs: int, outputs: int, stride: int, size: int, coding: Coding | None, *, pooling: bool
     ) -> None:
         super().__init__()
-        self.conv1 = convolution(inputs, outputs, stride, size)
+        self.conv1 = convolution(inputs, outputs, stride, size, coding, pooling)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = convolution(outputs, outputs, 1, -(-size // stride))
+        self.conv2 = convolution(outputs, outputs, 1, -(-size // stride), coding, pooling)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.rectify = rectify
+        self.rectify = coding is None
         self.shortcut: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,39 +99,18 @@ class Projection(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) to (n, d, h/stride, w/stride)."""
-        x = subsampled(x, self.stride)
-        for part in self:
-            x = part(x)
-        return x
+        projected: Tensor = super().forward(subsampled(x, self.stride))
+        return projected
 
 
-class Stage(nn.Module):
-    """A stage of sparse coding blocks; released checkpoints hold them under `layers`."""
-
-    def __init__(self, blocks: list[BasicBlock]) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Through every block."""
-        out: Tensor = self.layers(x)
-        return out
-
-
-def plain_convolution(inputs: int, outputs: int, stride: int, size: int) -> nn.Module:
-    """A 3x3 convolution without bias."""
-    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-
-
-def sparse_convolution(coding: Coding, pooling: bool) -> Convolution:
-    """A maker of 3x3 sparse coding layers."""
-
-    def make(inputs: int, outputs: int, stride: int, size: int) -> nn.Module:
-        step = 1 if pooling else stride
-        layer = csc2d(inputs, outputs, size=(size, size), stride=step, coding=coding)
-        return SparseConvolution(layer, pool=stride if pooling else 1)
-
-    return make
+def convolution(
+    inputs: int, outputs: int, stride: int, size: int, coding: Coding | None = None, pooling: bool = False
+) -> nn.Module:
+    """A 3x3 convolution without bias on images of a size, or the sparse coding layer that takes its place."""
+    if coding is None:
+        return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    layer = csc2d(inputs, outputs, size=(size, size), stride=1 if pooling else stride, coding=coding)
+    return SparseConvolution(layer, pool=stride if pooling else 1)
 
 
 def shortcut_module(inputs: int, outputs: int, stride: int, project: bool) -> nn.Module:

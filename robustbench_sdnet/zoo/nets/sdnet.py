@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,15 +12,7 @@ from .architectures import architecture
 from .control import refresh_step_sizes
 from .csc import csc2d
 from .options import coding_of, resolve_options
-from .resnet import (
-    BasicBlock,
-    Normalise,
-    SparseConvolution,
-    Stage,
-    plain_convolution,
-    shortcut_module,
-    sparse_convolution,
-)
+from .resnet import BasicBlock, Normalise, SparseConvolution, convolution, shortcut_module
 
 
 class Classifier(nn.Module):
@@ -38,20 +31,20 @@ class Classifier(nn.Module):
         self.normalise = Normalise(options["mean"], options["std"])
         plan, width = architecture(arch), options["width"]
         self.layer0, size = _stem(plan.sparse, options)
-        everywhere = plan.sparse == "all"
-        coding = coding_of(options)
-        convolution = sparse_convolution(coding, options["pooling"]) if everywhere else plain_convolution
+        coding = coding_of(options) if plan.sparse == "all" else None
         channels = width
         for index, count in enumerate(plan.blocks):
-            blocks = []
+            blocks = nn.Sequential()
             for position in range(count):
                 stride, outputs = 2 if index and position == 0 else 1, width * 2**index
-                block = BasicBlock(convolution, channels, outputs, stride, size, rectify=not everywhere)
+                block = BasicBlock(channels, outputs, stride, size, coding, pooling=options["pooling"])
                 if options["shortcut"]:
                     block.shortcut = shortcut_module(channels, outputs, stride, plan.projects)
                 blocks.append(block)
                 channels, size = outputs, -(-size // stride)
-            self.add_module(f"layer{index + 1}", Stage(blocks) if everywhere else nn.Sequential(*blocks))
+            # Released checkpoints hold blocks that code under `layers`.
+            stage = blocks if coding is None else nn.Sequential(OrderedDict(layers=blocks))
+            self.add_module(f"layer{index + 1}", stage)
         self._stages = tuple(f"layer{index + 1}" for index in range(len(plan.blocks)))
         self.linear = nn.Linear(channels, self.num_classes)
 
@@ -130,7 +123,9 @@ def _stem(sparse: str, options: dict[str, Any]) -> tuple[nn.Sequential, int]:
         layer = csc2d(3, width, size=(size, size), kernel=kernel, stride=stride, coding=coding)
         layers = [SparseConvolution(layer), nn.BatchNorm2d(width)]
     if large:
-        reduce = sparse_convolution(coding, False)(width, width, 2, size_after) if sparse == "all" else None
-        layers.append(reduce or nn.MaxPool2d(3, 2, 1))
+        everywhere = sparse == "all"
+        layers.append(
+            convolution(width, width, 2, size_after, coding) if everywhere else nn.MaxPool2d(3, 2, 1)
+        )
         size_after = -(-size_after // 2)
     return nn.Sequential(*layers), size_after
