@@ -10,8 +10,7 @@ from ..data import load
 from ..errors import InputError
 from ..planning.setting import Setting
 from ..running.device import pick_device
-from ..zoo.loading import load_model
-from ..zoo.names import describe_model
+from ..zoo.names import describe_model, load_model
 from ..zoo.shelf.publish import verify
 from .doubts import training_doubt
 

@@ -1,8 +1,7 @@
 from .files.cards import ModelCard as ModelCard, read_card as read_card
 from .files.importing import import_checkpoint as import_checkpoint
 from .files.weights import save_model as save_model, weights_hash as weights_hash
-from .loading import load_model as load_model
-from .names import describe_model as describe_model, find_models as find_models
+from .names import describe_model as describe_model, find_models as find_models, load_model as load_model
 from .nets.architectures import ARCHITECTURES as ARCHITECTURES
 from .nets.control import (
     auxiliary_objective as auxiliary_objective,

@@ -1,4 +1,4 @@
-"""What models are at hand and what their names mean, without importing torch.
+"""What models are at hand and what their names mean; torch is imported where one is loaded.
 
 A source, what `load_model` takes, is one of: a run's folder, a checkpoint, a name of the zoo
 ("cifar10/sdnet20"), "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID",
@@ -12,12 +12,17 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, SdnetBenchError, unknown
 from .files.cards import ModelCard, read_card
-from .others.external import check_external, describe_external
-from .shelf.fetch import fetch
-from .shelf.index import INDEX, entries, entry, local_path, weights_place
+from .files.weights import load_checkpoint
+from .others.external import check_external, describe_external, load_external
+from .shelf.index import INDEX, entries, entry, fetch, local_path, weights_place
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
 EXTERNAL_KINDS = (*EXTERNAL, "callable", "exported")
@@ -66,6 +71,25 @@ def check_source(source: str) -> None:
         check_external(kind, source)
     else:
         describe_model(source)
+
+
+def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """Load a model in evaluation mode, its weights frozen.
+
+    Args:
+        source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
+            "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
+            TorchScript or exported file.
+        device: where to put it.
+
+    Raises:
+        InputError: nothing of that name; the message names the nearest.
+        CheckpointError: the file is damaged or belongs to another architecture.
+        ModelError: the code of another person's model failed.
+    """
+    kind, name = kind_of(str(source)), str(source)
+    model = load_external(kind, name) if kind in EXTERNAL_KINDS else load_checkpoint(own_checkpoint(name))
+    return model.to(device)
 
 
 def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:

@@ -99,7 +99,7 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
       sdnet-bench zoo fetch https://example.org/sdnet18.safetensors --sha256 0123...
     """
     from ...files import sha256_of
-    from ...zoo.shelf.fetch import fetch as bring
+    from ...zoo.shelf.index import fetch as bring
 
     with shown("fetch", quiet=as_json) as display:
         path = bring(source, place=place, sha256=sha256, on_progress=display.update)

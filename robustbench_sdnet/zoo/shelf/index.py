@@ -1,19 +1,23 @@
-"""The shipped zoo: `index.yaml`, the weights that ship beside it, and the cache of what was fetched."""
+"""The shipped zoo: `index.yaml`, the weights that ship beside it, and what is fetched into the cache."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...download import Progress, download
 from ...errors import CheckpointError, InputError, unknown
-from ...files import write_whole
+from ...files import sha256_of, whole, write_whole
 from ...reading.paths import path_of
 from ...reading.structured import read_yaml
+from ..files.cards import read_card
 
 INDEX = Path(__file__).parent.with_name("index.yaml")
+MOST = 16 << 30  # bytes of a checkpoint
 _REQUIRED = ("name", "arch", "data", "recipe", "accuracy", "sha256", "source")
 
 
@@ -76,10 +80,10 @@ def write_entries(models: list[Entry], index: Path) -> None:
     """Write an index, the models in order of their names."""
     import yaml
 
-    rows: list[dict[str, Any]] = []
-    for item in sorted(models, key=lambda item: item.name):
-        row = asdict(item) | {"robust": dict(item.robust)}
-        rows.append({key: value for key, value in row.items() if value not in ("", {})})
+    rows = [
+        {key: value for key, value in asdict(item).items() if value not in ("", {})}
+        for item in sorted(models, key=lambda item: item.name)
+    ]
     text = "# The shipped zoo. Written by `sdnet-bench zoo export`; see docs for the meaning of each key.\n"
     text += yaml.safe_dump({"models": rows}, sort_keys=False, allow_unicode=False)
     write_whole(index, text)
@@ -97,15 +101,19 @@ def cached_path(item: Entry) -> Path:
     return cache_folder() / f"{item.name.replace('/', '-')}-{item.sha256[:12]}.safetensors"
 
 
+def _is_url(text: str) -> bool:
+    return "://" in text
+
+
 def weights_place(item: Entry) -> str | None:
     """The folder or URL of weights that lie in the project's repository, if $SDNET_BENCH_WEIGHTS names one."""
-    return None if "://" in item.source else os.environ.get("SDNET_BENCH_WEIGHTS") or None
+    return None if _is_url(item.source) else os.environ.get("SDNET_BENCH_WEIGHTS") or None
 
 
 def local_path(item: Entry, index: Path = INDEX) -> Path | None:
     """The file of a model if it is on this machine: beside the index, in the repository, or fetched."""
     candidates = [cached_path(item)]
-    if "://" not in item.source:
+    if not _is_url(item.source):
         # A checkout holds the larger weights in weights/ at its root, two folders above the index.
         candidates = [index.parent / item.source, index.parents[2] / item.source, *candidates]
     return next((path for path in candidates if path.is_file()), None)
@@ -113,4 +121,76 @@ def local_path(item: Entry, index: Path = INDEX) -> Path | None:
 
 def listing(item: Entry) -> dict[str, Any]:
     """An entry as `zoo list --json` prints it, with whether its file is on this machine."""
-    return asdict(item) | {"robust": dict(item.robust), "local": local_path(item) is not None}
+    return asdict(item) | {"local": local_path(item) is not None}
+
+
+def fetch(
+    source: str,
+    *,
+    place: str | None = None,
+    sha256: str | None = None,
+    index: Path = INDEX,
+    on_progress: Progress = lambda done, total: None,
+) -> Path:
+    """Bring a checkpoint to this machine.
+
+    Args:
+        source: a name of the zoo, a URL or a path.
+        place: where the zoo's files are, a URL or a folder; None: where the index says, and for what lies in the
+            project's repository where $SDNET_BENCH_WEIGHTS says.
+        sha256: checksum of the file; None: the index's, for its models.
+        index: of the zoo.
+        on_progress: called after every block.
+
+    Returns:
+        The file: in the cache, or where it was already.
+
+    Raises:
+        InputError: nothing of that name, or no address.
+        DataError: the server cannot be reached, or has another file than the checksum says.
+        CheckpointError: the file is not what the checksum or its header says.
+        WriteError: the cache cannot be written; $SDNET_BENCH_CACHE names another.
+    """
+    if _is_url(source) or Path(source).exists() or source.endswith(".safetensors"):
+        target = cache_folder() / source.rpartition("/")[2]
+        found = source
+    else:
+        item = entry(source, index)
+        sha256 = sha256 or item.sha256
+        here = local_path(item, index)
+        if here is not None and sha256_of(here) == sha256:
+            return here
+        found, target = _location(item, place), cached_path(item)
+    if not _is_url(found):
+        return _copy(Path(found), target, sha256)
+    if target.is_file() and sha256 is not None and sha256_of(target) == sha256:
+        return target
+    checksum = None if sha256 is None else f"sha256:{sha256}"
+    download(found, target, checksum=checksum, most=MOST, check=read_card, on_progress=on_progress)
+    return target
+
+
+def _location(item: Entry, place: str | None) -> str:
+    place = place or weights_place(item)
+    if place is not None:
+        return f"{place.rstrip('/')}/{item.source.rpartition('/')[2]}"
+    if not _is_url(item.source):
+        raise InputError(
+            f"'{item.name}' does not ship with the package: {item.source} is in the project's repository. "
+            "Give that folder or its URL with --from, or set SDNET_BENCH_WEIGHTS to it."
+        )
+    return item.source
+
+
+def _copy(path: Path, target: Path, sha256: str | None) -> Path:
+    if not path.is_file():
+        raise InputError(f"No checkpoint '{path}'.")
+    if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
+        raise CheckpointError(
+            f"'{path}' is damaged or another file: its SHA-256 is {found}, expected {sha256}."
+        )
+    read_card(path)
+    if path.resolve() != target.resolve():
+        with path.open("rb") as source, whole(target) as copy:
+            shutil.copyfileobj(source, copy)
+    return target
