@@ -56,7 +56,7 @@ def start_text(event: Event) -> str:
 
 def quicker_text(seconds: float, options: Any) -> str:
     """The quicker recipe of the same kind and its time."""
-    from ..training.recipes.quicker import quicker
+    from ..training.recipes.recipe import quicker
 
     name, share = quicker(options)
     models = "the 20-layer models (resnet20, sdnet20) are made for CPUs"

@@ -10,7 +10,7 @@ import torch
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.step import loop
 from robustbench_sdnet.training.step.device import Device
-from robustbench_sdnet.training.step.loop import Pairs
+from robustbench_sdnet.training.step.loop import Session
 from robustbench_sdnet.training.step.objective import Objective
 from robustbench_sdnet.zoo import build_model
 
@@ -29,7 +29,6 @@ def session(monkeypatch):
 
     monkeypatch.setattr(loop, "train_step", step)
     monkeypatch.setattr(loop, "check_finite", lambda session: None)
-    monkeypatch.setattr(loop, "learning_rate", lambda options, step, total: 0.1)
     feed = SimpleNamespace(steps=3, epoch=lambda epoch, offset=0: range(offset, 3))
     model = torch.nn.Identity()
     return SimpleNamespace(
@@ -39,7 +38,7 @@ def session(monkeypatch):
         steps_total=6,
         loss=torch.zeros(()),
         history=[],
-        options=None,
+        options=SimpleNamespace(learning_rate=lambda step, total: 0.1),
         seconds=0.0,
     )
 
@@ -61,9 +60,10 @@ def test_the_average_follows_the_model_by_its_decay_and_copies_the_counters():
     model, average = (build_model("sdnet20", width=4) for _ in range(2))
     model.layer0[1].num_batches_tracked.fill_(7)
     before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
-    pairs = Pairs.of(average, model)
+    device = SimpleNamespace(device="cpu")
+    session = Session(model, None, average, None, None, TrainOptions(ema=0.9), device)
     for decay in (0.9, 0.5):
-        pairs.move(decay)
+        session.move_average(decay)
     for name, found in average.state_dict().items():
         theirs = model.state_dict()[name]
         if found.is_floating_point():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.schedule import learning_rate
 
 
 def rates(total, **options):
-    return [learning_rate(TrainOptions(**options), step, total) for step in range(total)]
+    return [TrainOptions(**options).learning_rate(step, total) for step in range(total)]
 
 
 def test_cosine_per_iteration():

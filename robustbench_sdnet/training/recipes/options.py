@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -103,6 +104,25 @@ class TrainOptions:
     def side(self, epoch: int, whole: int) -> int:
         """The side of the images of an epoch, from 0, where they are `whole` pixels on their longer side."""
         return min(self.sizes[epoch], whole) if epoch < len(self.sizes) else whole
+
+    def learning_rate(self, step: int, steps_total: int) -> float:
+        """The learning rate of one step: a function of it, so that a resumed run needs no scheduler state.
+
+        "cosine" falls from `lr` at step 0 towards `lr_min` (Loshchilov and Hutter 2017, per iteration); "one-cycle"
+        rises linearly to `lr` over `warmup` of all steps, 30 % by default, and falls linearly to zero.
+        """
+        progress = step / steps_total
+        if self.schedule == "one-cycle":
+            peak = self.warmup or 0.3
+            return self.lr * (
+                min((step + 1) / (peak * steps_total), 1) if progress < peak else (1 - progress) / (1 - peak)
+            )
+        rise = min(1.0, (step + 1) / (self.warmup * steps_total)) if self.warmup else 1.0
+        if self.schedule == "step":
+            epoch = step * self.epochs // steps_total
+            passed = sum(epoch >= milestone for milestone in self.milestones)
+            return rise * self.lr * self.gamma**passed
+        return rise * (self.lr_min + (self.lr - self.lr_min) * (1 + math.cos(math.pi * progress)) / 2)
 
     @property
     def radius(self) -> float:

@@ -23,32 +23,9 @@ from .augment import reduced
 from .device import Device
 from .feed import Batch, Feed
 from .objective import Objective
-from .schedule import learning_rate
 
 Event = Mapping[str, Any]
 NEVER = 2**62
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The tensors of a moving average beside those of its model: looked up once, they stay where they are."""
-
-    floats: tuple[list[Tensor], list[Tensor]]
-    counters: tuple[list[Tensor], list[Tensor]]
-
-    @classmethod
-    def of(cls, average: nn.Module, model: nn.Module) -> Pairs:
-        """Of two modules of one architecture."""
-        states = [list(module.state_dict().values()) for module in (average, model)]
-        floats = [[tensor for tensor in state if tensor.is_floating_point()] for state in states]
-        counters = [[tensor for tensor in state if not tensor.is_floating_point()] for state in states]
-        return cls((floats[0], floats[1]), (counters[0], counters[1]))
-
-    @torch.no_grad()
-    def move(self, decay: float) -> None:
-        """Move the average towards the model; counters are copied."""
-        torch._foreach_lerp_(*self.floats, 1 - decay)
-        torch._foreach_copy_(*self.counters)
 
 
 @dataclass
@@ -58,7 +35,6 @@ class Session:
     Attributes:
         objective: `Objective` of the model, or its distributed wrapper.
         average: moving average of the model, or None.
-        pairs: its tensors beside the model's.
         step: steps done.
         loss: sum of this epoch's losses, on the device.
         bad_step: first step with a loss that is not finite, on the device.
@@ -83,7 +59,11 @@ class Session:
     def __post_init__(self) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
         self.bad_step = torch.full((), NEVER, dtype=torch.int64, device=self.device.device)
-        self.pairs = None if self.average is None else Pairs.of(self.average, self.model)
+        # Tensors of the average beside those of the model: looked up once, they stay where they are.
+        sides = [] if self.average is None else [self.average, self.model]
+        states = [list(module.state_dict().values()) for module in sides]
+        self._floats = [[tensor for tensor in state if tensor.is_floating_point()] for state in states]
+        self._counters = [[tensor for tensor in state if not tensor.is_floating_point()] for state in states]
 
     @property
     def steps_total(self) -> int:
@@ -111,6 +91,12 @@ class Session:
     def result(self) -> nn.Module:
         """The model that is evaluated and saved."""
         return self.model if self.average is None else self.average
+
+    @torch.no_grad()
+    def move_average(self, decay: float) -> None:
+        """Move the average towards the model; counters are copied."""
+        torch._foreach_lerp_(*self._floats, 1 - decay)
+        torch._foreach_copy_(*self._counters)
 
 
 def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -> Session:
@@ -159,7 +145,7 @@ def _end_epoch(session: Session, after_epoch: Callable[[dict[str, float]], None]
     check_finite(session)
     steps = session.feed.steps
     record = {"epoch": session.step // steps, "step": session.step, "loss": float(session.loss) / steps}
-    record["lr"] = learning_rate(session.options, session.step - 1, session.steps_total)
+    record["lr"] = session.options.learning_rate(session.step - 1, session.steps_total)
     session.loss.zero_()
     session.history.append(record)
     after_epoch(record)
@@ -168,7 +154,7 @@ def _end_epoch(session: Session, after_epoch: Callable[[dict[str, float]], None]
 def train_step(session: Session, batch: Batch) -> None:
     """One update."""
     options, step = session.options, session.step
-    rate = learning_rate(options, step, session.steps_total)
+    rate = options.learning_rate(step, session.steps_total)
     for group in session.optimiser.param_groups:
         group["lr"] = rate
     images = reduced(batch.images, session.side(step // session.feed.steps))
@@ -180,8 +166,8 @@ def train_step(session: Session, batch: Batch) -> None:
         for parameter in group["params"]:
             torch.autograd.graph.increment_version(parameter)
     session.optimiser.zero_grad(set_to_none=True)
-    if session.pairs is not None:
-        session.pairs.move(min(options.ema, (1 + step) / (10 + step)))
+    if session.average is not None:
+        session.move_average(min(options.ema, (1 + step) / (10 + step)))
     loss = total(loss.detach()) / world()[1]
     session.loss += loss
     session.bad_step = torch.where(loss.isfinite(), session.bad_step, session.bad_step.clamp_max(step))
@@ -196,7 +182,7 @@ def check_finite(session: Session) -> None:
     bad = int(session.bad_step)
     if bad == NEVER:
         return
-    rate = learning_rate(session.options, bad, session.steps_total)
+    rate = session.options.learning_rate(bad, session.steps_total)
     hint = "train.precision=float32" if session.device.autocast else "a longer train.warmup"
     raise TrainingError(
         f"The loss is not finite at step {bad + 1} (learning rate {rate:.3g}). "
