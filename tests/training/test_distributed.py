@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from robustbench_sdnet import data
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.run.launch import launch
-from robustbench_sdnet.training.step.feed import Epoch, Shard
+from robustbench_sdnet.training.step.feed import ResidentFeed
 from robustbench_sdnet.zoo import load_model, read_card
 
 SETTINGS = {
@@ -136,15 +137,13 @@ def test_devices_lost_or_stopped_and_resumed(tiny_data, tmp_path, two, how):
     assert weights_hash(tmp_path / "run") == weights_hash(two[0])
 
 
-def test_shards_are_the_global_batch_in_order():
-    options = TrainOptions(batch_size=12)
-    epoch = Epoch.draw(options, 3, torch.arange(50), 12)
-    whole, placed = epoch.step(2, Shard())
-    parts = [epoch.step(2, Shard(rank, 3)) for rank in range(3)]
-    assert torch.equal(torch.cat([positions for positions, _ in parts]), whole)
-    assert torch.equal(torch.cat([placement.down for _, placement in parts]), placed.down)
-    everything = torch.cat([epoch.step(step, Shard())[0] for step in range(4)])
-    assert len(everything.unique()) == 48
+def test_shares_are_the_global_batch_in_order(tiny_data):
+    given = data.load(tiny_data, "train"), TrainOptions(batch_size=12), torch.arange(50), 12
+    whole = list(ResidentFeed(*given, torch.device("cpu")).epoch(3))
+    parts = [list(ResidentFeed(*given, torch.device("cpu"), rank, 3).epoch(3))[2] for rank in range(3)]
+    assert torch.equal(torch.cat([part.ids for part in parts]), whole[2].ids)
+    assert torch.equal(torch.cat([part.images for part in parts]), whole[2].images)
+    assert len(torch.cat([batch.ids for batch in whole]).unique()) == 48
 
 
 def test_restarts_need_a_folder_that_is_named(tiny_data, monkeypatch):

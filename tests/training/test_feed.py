@@ -12,7 +12,7 @@ from robustbench_sdnet.data.imagenet import random_box
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.feed import ResidentFeed, Shard, StreamingFeed, make_feed
+from robustbench_sdnet.training.step.feed import ResidentFeed, StreamingFeed, make_feed
 
 CPU = torch.device("cpu")
 
@@ -22,8 +22,8 @@ def feeds(tiny_data):
     held = data.load(tiny_data, "train")
     options = TrainOptions(crop=2, cutout=3, workers=3)
 
-    def make(kind, shard=None):
-        return kind(held, options, torch.arange(90), 16, CPU, shard or Shard())
+    def make(kind, rank=0, world=1):
+        return kind(held, options, torch.arange(90), 16, CPU, rank, world)
 
     return make
 
@@ -40,7 +40,7 @@ def test_an_epoch_can_be_entered_at_any_step_and_shared(feeds, kind):
     whole = list(feeds(kind).epoch(2))
     later = list(feeds(kind).epoch(2, first_step=3))
     assert torch.equal(torch.cat([batch.images for batch in later]), torch.cat([b.images for b in whole[3:]]))
-    shares = [list(feeds(kind, Shard(rank, 2)).epoch(2)) for rank in range(2)]
+    shares = [list(feeds(kind, rank, 2).epoch(2)) for rank in range(2)]
     assert torch.equal(torch.cat([share[0].ids for share in shares]), whole[0].ids)
     assert not torch.equal(whole[0].ids, next(iter(feeds(kind).epoch(3))).ids)
 
@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
 
 def test_imagenet_streams_random_crops_that_change_with_the_epoch(folder):
     held = data.load("imagenet", "train", root=folder)
-    feed = make_feed(held, TrainOptions(crop=0, flip=False), torch.arange(8), 4, CPU, Shard())
+    feed = make_feed(held, TrainOptions(crop=0, flip=False), torch.arange(8), 4, CPU)
     assert isinstance(feed, StreamingFeed)
     batches = list(feed.epoch(0))
     assert batches[0].images.shape == (4, 3, 224, 224)
@@ -107,6 +107,6 @@ def test_a_damaged_picture_stops_the_run(folder, tmp_path):
     root = shutil.copytree(folder, tmp_path / "damaged")
     (root / "train" / "n02" / "3.JPEG").write_bytes(b"\xff\xd8 no picture")
     held = data.load("imagenet", "train", root=root)
-    feed = make_feed(held, TrainOptions(crop=0), torch.arange(8), 8, CPU, Shard())
+    feed = make_feed(held, TrainOptions(crop=0), torch.arange(8), 8, CPU)
     with pytest.raises(DataError, match=r"n02/3\.JPEG is no readable image"):
         list(feed.epoch(0))

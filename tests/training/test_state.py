@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustbench_sdnet.errors import TrainingError, WriteError
-from robustbench_sdnet.training.run.state import NAME, PREVIOUS, load_state, save_state
+from robustbench_sdnet.training.run.folders import PREVIOUS, STATE, load_state, save_state
 
 
 def test_round_trip_and_previous(tmp_path):
@@ -16,7 +16,7 @@ def test_round_trip_and_previous(tmp_path):
     found = load_state(tmp_path)
     assert found["step"] == 2
     assert torch.equal(found["weights"], torch.arange(5.0) + 1)
-    assert {path.name for path in tmp_path.iterdir()} == {NAME, PREVIOUS}
+    assert {path.name for path in tmp_path.iterdir()} == {STATE, PREVIOUS}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_round_trip_and_previous(tmp_path):
 def test_damaged_state_falls_back_to_the_one_before(tmp_path, damage):
     save_state(tmp_path, {"step": 1})
     save_state(tmp_path, {"step": 2})
-    path = tmp_path / NAME
+    path = tmp_path / STATE
     path.write_bytes(damage(path.read_bytes()))
     seen = []
     assert load_state(tmp_path, seen.append) == {"step": 1}
@@ -34,14 +34,14 @@ def test_damaged_state_falls_back_to_the_one_before(tmp_path, damage):
 
 def test_killed_between_the_two_renames(tmp_path):
     save_state(tmp_path, {"step": 1})
-    (tmp_path / NAME).rename(tmp_path / PREVIOUS)
-    (tmp_path / f".{NAME}.part").write_bytes(b"half")
+    (tmp_path / STATE).rename(tmp_path / PREVIOUS)
+    (tmp_path / f".{STATE}.part").write_bytes(b"half")
     assert load_state(tmp_path) == {"step": 1}
 
 
 def test_one_flipped_bit_is_seen(tmp_path):
     save_state(tmp_path, {"weights": torch.zeros(1000)})
-    path = tmp_path / NAME
+    path = tmp_path / STATE
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -1,39 +1,36 @@
-"""A run's folder: where it is, which recipe it holds, what may be resumed, and how training images are
-split."""
+"""A run's folder: where it is, which recipe it holds, what may be resumed, and the state to resume from."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from ...data import short_name
-from ...draws import stream_key
 from ...errors import InputError, TrainingError
 from ...files import write_whole
 from ...reading.paths import path_of
 from ...reading.structured import read_yaml
-from ..recipes.options import TrainOptions
 from ..recipes.recipe import Recipe, load_recipe, with_settings
 from ..step.device import Device
 from .distributed import may_restart, restarted
-from .state import NAME, PREVIOUS
 
-PLAN = "recipe.yaml"
-DEFAULT_RECIPE = "published"
+PLAN, STATE, PREVIOUS = "recipe.yaml", "state.pt", "state-previous.pt"
+MAGIC = b"sdnet-bench training state 1 sha256 "
 
 
 def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], data: str) -> Recipe:
     """The recipe with its overrides; errors are those of `load_recipe`."""
     if isinstance(recipe, Recipe):
         return with_settings(recipe, overrides)
-    return load_recipe(recipe or DEFAULT_RECIPE, overrides, data=data)
+    return load_recipe(recipe or "published", overrides, data=data)
 
 
 def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool) -> Path:
@@ -90,7 +87,7 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
     """
     held = _read_plan(folder)
     if not resume:
-        if held is not None or (folder / NAME).exists() or (folder / PREVIOUS).exists():
+        if held is not None or (folder / STATE).exists() or (folder / PREVIOUS).exists():
             raise InputError(
                 f"{folder} already holds a run. Add --resume to go on, or name another --output."
             )
@@ -145,20 +142,34 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
     return raw
 
 
-def hold_out(count: int, options: TrainOptions) -> tuple[Tensor, Tensor]:
-    """Positions to train on and positions held out, drawn by the seed among the first `limit` images."""
-    positions = torch.arange(min(count, options.limit or count))
-    generator = torch.Generator().manual_seed(stream_key(options.seed, "held-out images") >> 1)
-    shuffled = positions[torch.randperm(len(positions), generator=generator)]
-    kept = len(positions) - round(options.hold_out * len(positions))
-    return shuffled[:kept].sort().values, shuffled[kept:].sort().values
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state beside the old one, then put it in its place.
+
+    At any moment at least one of the two files is complete, whenever the process is killed.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    header = MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    write_whole(folder / STATE, header + content, keep=folder / PREVIOUS)
 
 
-def batch_size(options: TrainOptions, images: int, processes: int) -> int:
-    """The global batch: the recipe's, or all images where there are fewer; InputError without one for every process."""
-    size = min(options.batch_size, images - images % processes)
-    if size < 1:
-        raise InputError(
-            f"There are {images} training images for {processes} processes; nothing to train on."
-        )
-    return size
+def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> dict[str, Any] | None:
+    """The newest complete state, or None where none was ever saved.
+
+    Args:
+        on_damage: told of a file that is truncated or damaged; the one before it is used.
+
+    Raises:
+        TrainingError: every state is damaged.
+    """
+    found = [path for path in (folder / STATE, folder / PREVIOUS) if path.is_file()]
+    for path in found:
+        header, _, payload = path.read_bytes().partition(b"\n")
+        if header == MAGIC + hashlib.sha256(payload).hexdigest().encode():
+            state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            return state
+        on_damage(path)
+    if found:
+        raise TrainingError(f"Every saved state in {folder} is damaged. Start again with another --output.")
+    return None

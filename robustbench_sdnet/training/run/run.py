@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ... import data as datasets
+from ...errors import TrainingError
 from ...files import alone_in
 from ...zoo.nets.architectures import architecture
 from ..recipes.recipe import Recipe
-from ..step.device import choose
+from ..step.device import Device, choose
 from ..step.loop import Event
 from . import distributed, folders
 from .curves import check_tracker
-from .failures import failure
+from .folders import load_state
 from .result import TrainResult
 from .runner import Run
-from .state import load_state
 
 
 def train(
@@ -80,4 +83,24 @@ def train(
             run.restore(state)
             return run.finish()
         except RuntimeError as error:
-            raise failure(error, folder, chosen) from error
+            raise _failure(error, folder, chosen) from error
+
+
+def _failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError:
+    """The error a user sees for what torch raised; the last saved state in the run's folder is whole."""
+    if distributed.lost_another(error):
+        return TrainingError(
+            "Another training process has gone. The last saved state is whole: go on with "
+            f"--resume --output {shlex.quote(str(folder))}."
+        )
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+        remedy = "Take a smaller batch (--set train.batch_size=N) or more devices"
+        return TrainingError(
+            f"{device.label} has too little memory for this. {remedy}, with another --output."
+        )
+    first = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    compiled = type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+    hint = " Try --set train.compile=false." if compiled else ""
+    return TrainingError(
+        f"Training failed: {type(error).__name__}: {first}.{hint} SDNET_BENCH_DEBUG=1 shows where."
+    )

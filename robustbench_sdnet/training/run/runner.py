@@ -26,13 +26,12 @@ from ...zoo.nets.control import refresh_step_sizes
 from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
-from ..step.feed import Shard, make_feed
+from ..step.feed import batch_size, hold_out, make_feed
 from ..step.loop import Event, Session, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed, folders
 from .curves import Curves
 from .result import TrainResult
-from .state import save_state
 
 PROBE_FROM = 50  # steps; shorter runs start at once
 SAVING_SHARE = 0.05  # of a run's time that saving at the end of epochs may take
@@ -92,10 +91,9 @@ class Run:
             self.init = begin_with(options.init, model)
         if self.world > 1:
             distributed.share_statistics(model)
-        positions, self.held_out = folders.hold_out(len(self.train_data), options)
-        batch_size = folders.batch_size(options, len(positions), self.world)
-        shard = Shard(self.rank, self.world)
-        feed = make_feed(self.train_data, options, positions, batch_size, self.device.device, shard)
+        positions, self.held_out = hold_out(len(data), options)
+        size = batch_size(options, len(positions), self.world)
+        feed = make_feed(data, options, positions, size, self.device.device, self.rank, self.world)
         self.session = start(model, feed, options, self.device)
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -136,7 +134,7 @@ class Run:
             "data_hash": self.train_data.content_hash,
             "init": self.init,
         }
-        save_state(self.folder, state)
+        folders.save_state(self.folder, state)
         self._saved_at = time.monotonic()
         self._saving = self._saved_at - begun
         self.tell("saved", step=session.step)

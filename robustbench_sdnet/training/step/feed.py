@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...data.images import ImageData, Int64, Uint8
+from ...data.images import ImageData, Uint8
 from ...draws import stream_key
+from ...errors import InputError
 from ..recipes.options import TrainOptions
 from .augment import Placement, draw_placements, place
 
@@ -24,8 +26,7 @@ AHEAD = 4  # batches read in advance
 RESIDENT_SHARE = 0.5  # of the device's memory that images may take
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """One process's share of a global batch: images (m, 3, h, w) uint8, labels (m,), sample ids (m,)."""
 
     images: Tensor
@@ -33,51 +34,20 @@ class Batch:
     ids: Tensor
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Which share of each global batch a process takes."""
-
-    rank: int = 0
-    world: int = 1
-
-    def of(self, step: int, batch_size: int) -> slice:
-        """The rank's consecutive part of a step's batch, as a slice: an index tensor would have to be copied."""
-        share = batch_size // self.world
-        first = step * batch_size + self.rank * share
-        return slice(first, first + share)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The order and draws of one epoch, for all processes: `order` (n,) positions, cut to whole batches."""
-
-    order: Tensor
-    placement: Placement
-    batch_size: int
-
-    @classmethod
-    def draw(cls, options: TrainOptions, epoch: int, positions: Tensor, batch_size: int) -> Epoch:
-        """Draw an epoch on the host."""
-        generator = torch.Generator().manual_seed(stream_key(options.seed, f"training epoch {epoch}") >> 1)
-        order = positions[torch.randperm(len(positions), generator=generator)]
-        return cls(order, draw_placements(options, len(positions), generator), batch_size)
-
-    def step(self, step: int, shard: Shard) -> tuple[Tensor, Placement]:
-        """Positions and placements of one process in one step."""
-        chosen = shard.of(step, self.batch_size)
-        return self.order[chosen], self.placement[chosen]
-
-
 @dataclass
 class Feed:
-    """Yields the batches of an epoch: of the images at `positions` (n,), `batch_size` over all processes together."""
+    """Yields the batches of an epoch: of the images at `positions` (n,), `batch_size` over all processes together.
+
+    Of each, this process (`rank` of `world`) takes its consecutive part.
+    """
 
     data: ImageData
     options: TrainOptions
     positions: Tensor
     batch_size: int
     device: torch.device
-    shard: Shard
+    rank: int = 0
+    world: int = 1
 
     def __post_init__(self) -> None:
         self.labels, self.ids = torch.from_numpy(self.data.labels), torch.from_numpy(self.data.ids)
@@ -91,8 +61,19 @@ class Feed:
         """The batches of an epoch from a step on; every kind of feed makes them in its own way."""
         raise NotImplementedError
 
-    def _draw(self, epoch: int) -> Epoch:
-        return Epoch.draw(self.options, epoch, self.positions, self.batch_size)
+    def _drawn(self, epoch: int) -> tuple[Tensor, Placement]:
+        """Order and placements (n,) of an epoch's images, for all processes, on the host."""
+        generator = torch.Generator().manual_seed(
+            stream_key(self.options.seed, f"training epoch {epoch}") >> 1
+        )
+        order = self.positions[torch.randperm(len(self.positions), generator=generator)]
+        return order, draw_placements(self.options, len(order), generator)
+
+    def _part(self, step: int) -> slice:
+        """This process's part of a step's batch, as a slice: an index tensor would have to be copied."""
+        share = self.batch_size // self.world
+        first = step * self.batch_size + self.rank * share
+        return slice(first, first + share)
 
 
 class ResidentFeed(Feed):
@@ -106,11 +87,12 @@ class ResidentFeed(Feed):
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch; the draws go to the device once."""
-        drawn = self._draw(epoch)
-        drawn = Epoch(drawn.order.to(self.device), drawn.placement.to(self.device), self.batch_size)
-        for step in range(first_step, self.steps):
-            positions, placement = drawn.step(step, self.shard)
-            yield Batch(place(self.images, positions, placement), self.labels[positions], self.ids[positions])
+        order, placements = self._drawn(epoch)
+        order, placements = order.to(self.device), placements.to(self.device)
+        for part in map(self._part, range(first_step, self.steps)):
+            positions = order[part]
+            placed = place(self.images, positions, placements[part])
+            yield Batch(placed, self.labels[positions], self.ids[positions])
 
 
 class StreamingFeed(Feed):
@@ -118,12 +100,12 @@ class StreamingFeed(Feed):
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, in order; a decoding error surfaces at its batch."""
-        drawn = self._draw(epoch)
+        order, placements = self._drawn(epoch)
         key = stream_key(self.options.seed, f"crops of epoch {epoch}")
         pending: deque[list[Future[Batch]]] = deque()
         with ThreadPoolExecutor(self.options.workers) as pool:
-            for step in range(first_step, self.steps):
-                positions, placement = drawn.step(step, self.shard)
+            for part in map(self._part, range(first_step, self.steps)):
+                positions, placement = order[part], placements[part]
                 pieces = torch.arange(len(positions)).chunk(self.options.workers)
                 pending.append([pool.submit(self._read, key, positions[i], placement[i]) for i in pieces])
                 if len(pending) > AHEAD:
@@ -132,21 +114,15 @@ class StreamingFeed(Feed):
                 yield self._send(pending.popleft())
 
     def _read(self, key: int, positions: Tensor, placement: Placement) -> Batch:
-        images = torch.from_numpy(self._pixels(key, positions.numpy())).permute(0, 3, 1, 2)
+        crop = getattr(self.data.pixels, "read_random_crops", None)
+        at = positions.numpy()
+        pixels: Uint8 = crop(at, key) if crop else self.data.pixels.read(at)
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         placed = place(images, torch.arange(len(positions)), placement)
         return Batch(placed, self.labels[positions], self.ids[positions])
 
-    def _pixels(self, key: int, positions: Int64) -> Uint8:
-        pixels = self.data.pixels
-        crop = getattr(pixels, "read_random_crops", None)
-        read: Uint8 = crop(positions, key) if crop else pixels.read(positions)
-        return read
-
     def _send(self, pieces: list[Future[Batch]]) -> Batch:
-        parts = [piece.result() for piece in pieces]
-        joined = [
-            torch.cat(columns) for columns in zip(*((p.images, p.labels, p.ids) for p in parts), strict=True)
-        ]
+        joined = [torch.cat(parts) for parts in zip(*(piece.result() for piece in pieces), strict=True)]
         if self.device.type != "cpu":
             joined = [column.pin_memory().to(self.device, non_blocking=True) for column in joined]
         return Batch(*joined)
@@ -158,7 +134,8 @@ def make_feed(
     positions: Tensor,
     batch_size: int,
     device: torch.device,
-    shard: Shard,
+    rank: int = 0,
+    world: int = 1,
 ) -> Feed:
     """A resident feed where the images fit on the device, else a streaming one."""
     height, width = data.image_shape
@@ -167,4 +144,23 @@ def make_feed(
     if fits and device.type == "cuda":
         fits = needed < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
     kind = ResidentFeed if fits else StreamingFeed
-    return kind(data, options, positions, batch_size, device, shard)
+    return kind(data, options, positions, batch_size, device, rank, world)
+
+
+def hold_out(count: int, options: TrainOptions) -> tuple[Tensor, Tensor]:
+    """Positions to train on and positions held out, drawn by the seed among the first `limit` images."""
+    positions = torch.arange(min(count, options.limit or count))
+    generator = torch.Generator().manual_seed(stream_key(options.seed, "held-out images") >> 1)
+    shuffled = positions[torch.randperm(len(positions), generator=generator)]
+    kept = len(positions) - round(options.hold_out * len(positions))
+    return shuffled[:kept].sort().values, shuffled[kept:].sort().values
+
+
+def batch_size(options: TrainOptions, images: int, processes: int) -> int:
+    """The global batch: the recipe's, or all images where there are fewer; InputError without one for every process."""
+    size = min(options.batch_size, images - images % processes)
+    if size < 1:
+        raise InputError(
+            f"There are {images} training images for {processes} processes; nothing to train on."
+        )
+    return size

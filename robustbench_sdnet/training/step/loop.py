@@ -95,8 +95,10 @@ class Session:
     @torch.no_grad()
     def move_average(self, decay: float) -> None:
         """Move the average towards the model; counters are copied."""
-        torch._foreach_lerp_(*self._floats, 1 - decay)
-        torch._foreach_copy_(*self._counters)
+        average, model = self._floats
+        torch._foreach_lerp_(average, model, 1 - decay)
+        average, model = self._counters
+        torch._foreach_copy_(average, model)
 
 
 def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -> Session:

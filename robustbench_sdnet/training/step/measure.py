@@ -55,7 +55,7 @@ def seconds_a_step(session: Session) -> float:
     batch = next(batches)
     if not session.device.is_gpu and len(batch.labels) > 32:
         share = len(batch.labels) / 32
-        batch = Batch(batch.images[:32], batch.labels[:32], batch.ids[:32])
+        batch = Batch(*(part[:32] for part in batch))
     for step in range(warm + timed):
         if sum(seconds[warm:]) > 1:
             break

@@ -99,8 +99,10 @@ class Projection(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) to (n, d, h/stride, w/stride)."""
-        projected: Tensor = super().forward(subsampled(x, self.stride))
-        return projected
+        x = subsampled(x, self.stride)
+        for part in self:
+            x = part(x)
+        return x
 
 
 def convolution(
