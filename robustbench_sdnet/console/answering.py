@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..corruptions.member import TABLES
+from ..corruptions.members import TABLES
 from ..specs import DEFAULT_STORE, CorruptionSpec
 from . import findings
 from .output import say, say_json, warn

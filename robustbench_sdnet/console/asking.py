@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..corruptions.member import STORED
+from ..corruptions.members import STORED
 from ..planning.asked import Asked
 from . import options
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..corruptions.member import TABLES
+from ..corruptions.members import TABLES
 from ..errors import InputError, unknown
 from ..planning.setting import Setting
 from ..reading.numbers import number

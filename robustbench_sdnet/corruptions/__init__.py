@@ -1,6 +1,6 @@
 """The nineteen corruptions of CIFAR-10-C, vectorised and reproducible, and salt-and-pepper noise.
 
-`registry` and `parameters` are torch-free; the rest is loaded when first asked for.
+`registry` and `members` are torch-free; the rest is loaded when first asked for.
 """
 
 from lazy_loader import attach_stub

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .host import Floats, grid, on_host, uniform_draws
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators, drawn
 
 TAU = 2 * np.pi

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .host import Floats, grid, on_host
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators, drawn
 
 MOST_RAYS, STARS = 200, 5

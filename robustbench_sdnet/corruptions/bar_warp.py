@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .host import Floats, between, grid, on_host, uniform_draws
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators, drawn
 
 ORDERS: NDArray[np.int64] = np.array(list(permutations(range(3))), np.int64)

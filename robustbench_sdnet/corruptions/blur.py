@@ -22,7 +22,7 @@ from .filters import (
     unit_interval,
     zoom_extent,
 )
-from .member import Setting
+from .members import Setting
 
 
 def gaussian_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .filters import chosen, divisor, merged, planes, truncated, unit_interval
-from .member import Setting
+from .members import Setting
 
 # Which of (value, middle, least) red, green and blue are in each sixth of the hue circle, times 8 bits, in 5 bits each.
 _SECTORS = ((0, 1, 2, 2, 1, 0), (1, 0, 0, 1, 2, 2), (2, 2, 1, 0, 0, 1))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .member import Setting
+from .members import Setting
 
 _SMALL = 64  # pixels a side: there many images at once are faster than one after another
 

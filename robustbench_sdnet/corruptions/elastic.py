@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .filters import divisor, merged, pad, planes, smooth_field, truncated
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators, drawn
 
 

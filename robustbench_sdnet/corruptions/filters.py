@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .member import LARGE
+from .members import LARGE
 
 # Taps of a kernel on one side that are added one by one, in small images and in large ones.
 _LONGEST, _LONGEST_LARGE = 64, 40

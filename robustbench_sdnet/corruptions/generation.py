@@ -25,8 +25,7 @@ from ..errors import SdnetBenchError
 from ..files import alone_in, cannot_write, sha256_of, whole
 from ..interrupts import SIGNALS, handled
 from .journal import Journal, Task
-from .parameters import check_size, table_for
-from .registry import expand
+from .registry import check_size, expand, table_for
 
 SEVERITIES = (1, 2, 3, 4, 5)
 STEP = 1000

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .filters import chosen, from_words, gaussian, to_bytes, to_words, unit_interval
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators, raw_words
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, drawn
 
 Floats = NDArray[np.float64]

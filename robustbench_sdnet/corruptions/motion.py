@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .filters import pad, to_words, truncated
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators
 
 _SMALL = 64 * 64  # pixels: up to there many images at once are faster than one after another

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .filters import below, chosen, truncated
-from .member import Setting
+from .members import Setting
 from .normals import fill_normal
 from .sampling import Draws, Generators, drawn, raw_words
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .member import LARGE
+from .members import LARGE
 
 _CELLS = 1 << 16
 

@@ -15,9 +15,8 @@ from torch import Tensor
 from ..draws import host_generators
 from ..errors import InputError, unknown
 from .digital import jpeg_compression
-from .member import LARGE, STORED, Setting
-from .parameters import check_size, setting, table_for
-from .registry import CORRUPTIONS
+from .members import LARGE, STORED, Setting
+from .registry import CORRUPTIONS, check_size, setting, table_for
 from .sampling import Draws, Generators
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
@@ -56,8 +55,8 @@ def corrupt(
         severity: 1 to 5.
         seed: any integer.
         sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
-        level: in place of a severity, the parameter of a noise (see `parameters.setting`).
-        table: parameter set, one of `TABLES`; None takes the images' own, see `parameters.table_for`.
+        level: in place of a severity, the parameter of a noise (see `registry.setting`).
+        table: parameter set, one of `TABLES`; None takes the images' own, see `registry.table_for`.
         stored_as: "jpeg85": what comes out passes through a JPEG of quality 85, as the published sets of 64 pixels and
             more did; None for not at all.
 

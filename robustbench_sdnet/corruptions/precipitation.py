@@ -19,7 +19,7 @@ from .filters import (
     unit_interval,
     zoom_extent,
 )
-from .member import Setting
+from .members import Setting
 from .motion import blur_along
 from .normals import fill_normal
 from .sampling import Draws, Generators, drawn

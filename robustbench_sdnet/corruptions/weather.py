@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .filters import border_index, merged, planes, to_bytes, truncated, unit_interval
-from .member import Setting
+from .members import Setting
 from .sampling import Draws, Generators, drawn
 
 _PHOTOGRAPHS = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ..corruptions.member import STORED
-from ..corruptions.parameters import check_table, foreign_size, table_for
-from ..corruptions.registry import CORRUPTIONS, corruption_info, expand
+from ..corruptions.members import STORED
+from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, expand, foreign_size, table_for
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError, unknown
 from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec

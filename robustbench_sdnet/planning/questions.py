@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
-from ..corruptions.parameters import size_of
-from ..corruptions.registry import corruption_info, expand
+from ..corruptions.registry import corruption_info, expand, size_of
 from ..errors import InputError
 from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, decimal_text, params, parse_eps_list
 

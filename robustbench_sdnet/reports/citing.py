@@ -11,8 +11,7 @@ from types import MappingProxyType
 from ..answers.rows import eps_order, lambda_order, lambda_value
 from ..answers.snapshot import Answered, Snapshot
 from ..attacks.registry import ATTACKS
-from ..corruptions.parameters import table_for
-from ..corruptions.registry import CORRUPTIONS
+from ..corruptions.registry import CORRUPTIONS, table_for
 from ..corruptions.sequences.members import SEQUENCES
 from ..planning.chains import chain_name
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, SequenceSpec

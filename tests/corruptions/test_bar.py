@@ -12,7 +12,7 @@ from scipy import stats
 
 from robustbench_sdnet import corruptions, data
 from robustbench_sdnet.corruptions import generation
-from robustbench_sdnet.corruptions.parameters import setting
+from robustbench_sdnet.corruptions.registry import setting
 from robustbench_sdnet.planning.asked import Asked
 from robustbench_sdnet.planning.questions import corruption_specs
 

@@ -9,7 +9,7 @@ import torch
 
 from robustbench_sdnet import corruptions
 from robustbench_sdnet.corruptions import digital
-from robustbench_sdnet.corruptions.parameters import setting
+from robustbench_sdnet.corruptions.registry import setting
 from robustbench_sdnet.corruptions.weather import frost_textures
 
 # The others are equal to the byte. These may be a level off here and there, where the oracle sums in another

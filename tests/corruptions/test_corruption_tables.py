@@ -13,8 +13,8 @@ from robustbench_sdnet import corruptions, data, evaluate, report
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.corruptions import generation
-from robustbench_sdnet.corruptions.member import TABLES
-from robustbench_sdnet.corruptions.parameters import foreign_size, setting, table_for
+from robustbench_sdnet.corruptions.members import TABLES
+from robustbench_sdnet.corruptions.registry import foreign_size, setting, table_for
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.asked import Asked
 from robustbench_sdnet.planning.questions import corruption_specs

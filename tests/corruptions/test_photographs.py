@@ -15,7 +15,7 @@ from scipy import stats
 from test_corruption_golden import STATISTICS
 
 from robustbench_sdnet import corruptions
-from robustbench_sdnet.corruptions.parameters import setting
+from robustbench_sdnet.corruptions.registry import setting
 
 pytestmark = pytest.mark.slow
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..filters import gaussian, to_bytes, unit_interval
-from ..member import Setting
+from ..members import Setting
 from ..motion import blur_along
 from .geometry import zoomed
 from .pipeline import Draw

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..member import Setting
+from ..members import Setting
 from .pipeline import Draw
 
 Places = NDArray[np.int64]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ...errors import InputError, unknown
-from ..member import Setting, Severities
+from ..members import Setting, Severities
 from ..registry import named
 
 DIFFICULTIES = (1, 2, 3)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from .. import noise
-from ..member import Setting
+from ..members import Setting
 from ..pipeline import Apply, Sample
 from .pipeline import Draw, Frames
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...draws import host_generators
-from ..member import Setting
+from ..members import Setting
 from ..pipeline import Images, Sample, checked_images, ids_of, like
 from .members import check_sequence_size, perturbation_info
 

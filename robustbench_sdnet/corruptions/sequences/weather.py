@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import colour
 from ..filters import gaussian
-from ..member import Setting
+from ..members import Setting
 from ..precipitation import sample_spatter, snow_layer, snowed, watered
 from .pipeline import Draw
 
