@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,25 +24,21 @@ Places = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Affine = tuple[float, float, float, float]  # a, b, c, d: x' = a x + b y, y' = c x + d y, about the centre
 _PARTS = 32  # places between two pixels that a tilt can look at
+_DIGITS = 12  # without the last bits, in which machines differ
 
 
 def translate(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
     """i - 7 pixels to the right."""
-    width = images.shape[2]
     for frame in range(16):
         shift = frame - 7
-        moved = torch.zeros_like(images)
-        moved[:, :, max(shift, 0) : width + min(shift, 0)] = images[
-            :, :, max(-shift, 0) : width + min(-shift, 0)
-        ]
-        yield moved
+        yield torch.nn.functional.pad(images, (0, 0, shift, -shift))
 
 
 def rotate(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
     """i - 15 degrees clockwise."""
     for frame in range(31):
         angle = math.radians(frame - 15)
-        cosine, sine = _rounded(math.cos(angle), math.sin(angle))
+        cosine, sine = round(math.cos(angle), _DIGITS), round(math.sin(angle), _DIGITS)
         yield affine(images, (cosine, sine, -sine, cosine))
 
 
@@ -56,7 +51,7 @@ def scale(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
 def shear(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
     """Rows moved against each other, by i - 15 degrees."""
     for frame in range(31):
-        (slope,) = _rounded(math.tan(math.radians(frame - 15)))
+        slope = round(math.tan(math.radians(frame - 15)), _DIGITS)
         yield affine(images, (1.0, slope, 0.0, 1.0))
 
 
@@ -114,7 +109,8 @@ def _looked_up(matrix: Affine, height: int, width: int) -> tuple[Places, Floats,
 @lru_cache(maxsize=64)
 def _tilted(frame: int, height: int, width: int) -> tuple[Places, NDArray[np.int32]]:
     """Pixels at the four corners of each place (4, h w), and their weights in 1/1024; outside they weigh nothing."""
-    back = _without_last_bits(np.linalg.inv(_perspective(math.radians(0.75 * (frame - 15)), height, width)))
+    back = np.linalg.inv(_perspective(math.radians(0.75 * (frame - 15)), height, width))
+    back = np.round(back / back[2, 2], _DIGITS)  # a map of any scale is the same map
     rows, columns = np.mgrid[:height, :width].reshape(2, -1)
     x, y, depth = (line[0] * columns + line[1] * rows + line[2] for line in back)
     right, down = (np.rint(_PARTS * part / depth).astype(np.int64) for part in (x, y))
@@ -142,13 +138,3 @@ def _perspective(angle: float, height: int, width: int) -> Floats:
     away = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, focal], [0, 0, 0, 1]])
     seen = np.array([[focal, 0, width / 2, 0], [0, focal, height / 2, 0], [0, 0, 1, 0]])
     return np.asarray(seen @ away @ about_x @ about_y @ flat)
-
-
-def _rounded(*values: float) -> tuple[float, ...]:
-    """Without the last bits, in which machines differ."""
-    return tuple(round(value, 12) for value in values)
-
-
-def _without_last_bits(matrix: NDArray[Any]) -> Floats:
-    """The same of a map that may have any scale: its last entry becomes 1."""
-    return np.asarray(np.round(matrix / matrix[2, 2], 12))

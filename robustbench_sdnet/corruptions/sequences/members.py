@@ -51,40 +51,36 @@ class Perturbation:
         return self.settings[difficulty - 1] if self.settings else ()
 
 
-def _noise(name: str, family: str, *strengths: float) -> Perturbation:
-    settings = tuple((strength,) for strength in strengths)
+def _row(
+    name: str, module: str, *strengths: float, frames: int = 31, family: str = "main", random: bool = False
+) -> Perturbation:
     return Perturbation(
-        name=name, frames=31, apply=f"noises:{name}", family=family, settings=settings, random=True
+        name=name,
+        frames=frames,
+        apply=f"{module}:{name}",
+        family=family,
+        settings=tuple((strength,) for strength in strengths),
+        random=random or bool(strengths),
     )
 
 
-def _smooth(
-    name: str, module: str, frames: int = 31, *, family: str = "main", random: bool = False
-) -> Perturbation:
-    return Perturbation(name=name, frames=frames, apply=f"{module}:{name}", family=family, random=random)
-
-
-SEQUENCES: Mapping[str, Perturbation] = MappingProxyType(
-    {
-        one.name: one
-        for one in (
-            _noise("gaussian_noise", "main", 0.02, 0.04, 0.06),  # standard deviation
-            _noise("shot_noise", "main", 700, 400, 200),  # photons of a white pixel
-            _smooth("motion_blur", "blurs", 21),
-            _smooth("zoom_blur", "blurs"),
-            _smooth("spatter", "weather", random=True),
-            _smooth("brightness", "weather"),
-            _smooth("translate", "geometry", 16),
-            _smooth("rotate", "geometry"),
-            _smooth("tilt", "geometry"),
-            _smooth("scale", "geometry"),
-            _noise("speckle_noise", "extra", 0.05, 0.07, 0.1),  # standard deviation, relative
-            _smooth("gaussian_blur", "blurs", family="extra"),
-            _smooth("snow", "weather", family="extra", random=True),
-            _smooth("shear", "geometry", family="extra"),
-        )
-    }
+_MEMBERS = (
+    _row("gaussian_noise", "appearance", 0.02, 0.04, 0.06),  # standard deviation
+    _row("shot_noise", "appearance", 700, 400, 200),  # photons of a white pixel
+    _row("motion_blur", "appearance", frames=21),
+    _row("zoom_blur", "appearance"),
+    _row("spatter", "appearance", random=True),
+    _row("brightness", "appearance"),
+    _row("translate", "geometry", frames=16),
+    _row("rotate", "geometry"),
+    _row("tilt", "geometry"),
+    _row("scale", "geometry"),
+    _row("speckle_noise", "appearance", 0.05, 0.07, 0.1, family="extra"),  # standard deviation, relative
+    _row("gaussian_blur", "appearance", family="extra"),
+    _row("snow", "appearance", family="extra", random=True),
+    _row("shear", "geometry", family="extra"),
 )
+SEQUENCES: Mapping[str, Perturbation] = MappingProxyType({one.name: one for one in _MEMBERS})
 MAIN = tuple(name for name, one in SEQUENCES.items() if one.family == "main")
 
 
