@@ -37,11 +37,11 @@ def defocus_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tens
 
 
 def _small_disk(images: Tensor, radius: float, alias: float) -> Tensor:
-    """At these radii every weight beyond the 3x3 neighbourhood is zero but for a trace at distance two, which
+    """At these radii every weight beyond the 3x3 neighbourhood is zero but for a trace at distance two, `far`, which
     decides whether a mean that is nearly a whole level is truncated to it. Neighbours are summed as integers.
     """
     height, width = images.shape[1:3]
-    centre, edge, corner, far = _defocus_weights(radius, alias)
+    centre, edge, corner, far = _disk(radius, alias, 3)[[3, 3, 2, 3], [3, 2, 2, 1]].tolist()
     padded = pad(pad(images.to(torch.int16), 1, 2, 2, "mirror"), 2, 2, 2, "mirror")
 
     def at(down: int, right: int) -> Tensor:
@@ -59,12 +59,6 @@ def _small_disk(images: Tensor, radius: float, alias: float) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _defocus_weights(radius: float, alias: float) -> tuple[float, float, float, float]:
-    """Weights of a pixel, its edge and corner neighbours and those two away."""
-    disk = _disk(radius, alias, 3)
-    return float(disk[3, 3]), float(disk[3, 2]), float(disk[2, 2]), float(disk[3, 1])
-
-
 def _disk(radius: float, alias: float, reach: int) -> NDArray[np.float32]:
     """(2 reach + 1, the same): the reference's kernel, in float32; smoothed by 3 taps, beyond radius 8 by 5."""
     offset = np.arange(-reach, reach + 1)
@@ -91,17 +85,12 @@ def _large_disk(images: Tensor, radius: float, alias: float) -> Tensor:
     """
     import cv2
 
-    kernel = _large_kernel(radius, alias)
+    disk = _disk(radius, alias, 8 if radius <= 8 else int(radius))
+    kernel = np.round(disk.astype(np.float64) * 2.0**36) * 2.0**-36
     blurred = np.stack(
         [cv2.filter2D(image.astype(np.float64), -1, kernel, delta=2.0**-37) for image in images.cpu().numpy()]
     )
     return torch.from_numpy(np.minimum(blurred, 255).astype(np.uint8)).to(images.device)
-
-
-@lru_cache(maxsize=16)
-def _large_kernel(radius: float, alias: float) -> NDArray[np.float64]:
-    disk = _disk(radius, alias, 8 if radius <= 8 else int(radius))
-    return np.round(disk.astype(np.float64) * 2.0**36) * 2.0**-36
 
 
 def zoom_blur(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:

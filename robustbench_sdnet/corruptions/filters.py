@@ -26,9 +26,9 @@ def divisor(value: float, like: Tensor) -> Tensor:
     return torch.full((1,), value, dtype=like.dtype, device=like.device)
 
 
-def unit_interval(images: Tensor) -> Tensor:
-    """uint8 to float64 in [0, 1], by a true division."""
-    exact = images.to(torch.float64)
+def unit_interval(images: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """uint8 to floats in [0, 1], by a true division."""
+    exact = images.to(dtype)
     return exact / divisor(255, exact)
 
 

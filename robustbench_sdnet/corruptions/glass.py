@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .filters import chosen, from_words, gaussian, to_bytes, to_words, unit_interval
 from .members import Setting
-from .sampling import Draws, Generators, raw_words
+from .sampling import Draws, Generators, drawn, fill_words
 
 
 def sample_glass(generators: Generators, n: int, height: int, width: int, setting: Setting) -> Draws:
@@ -22,7 +22,7 @@ def sample_glass(generators: Generators, n: int, height: int, width: int, settin
     _, reach, sweeps = (int(value) for value in setting)
     shape = (sweeps, max(height - 2 * reach, 0), max(width - 2 * reach, 0), 2)
     count, each = math.prod(shape), 64 if reach == 1 else 4
-    words = raw_words(generators, n, math.ceil(count / each))
+    words = drawn(generators, n, math.ceil(count / each), fill=fill_words, dtype="<u8")
     if reach == 1:
         return {"step": np.unpackbits(words.view(np.uint8), axis=1, count=count).reshape(n, *shape)}
     scaled = (words.view("<u2")[:, :count].astype(np.uint32) * (2 * reach)) >> 16

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from .filters import pad, to_words, truncated
-from .members import Setting
+from .members import LARGE, Setting
 from .sampling import Draws, Generators
 
-_SMALL = 64 * 64  # pixels: up to there many images at once are faster than one after another
 _QUANTUM = 257  # ImageMagick works in 16 bits: 255 becomes 65535
 
 
@@ -39,7 +38,7 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
     n, height, width, channels = images.shape
     weights = _tail(2 * radius + 1, sigma)
     shift_x, shift_y, (left, up, right, down) = _shifts(angle, len(weights))
-    if height * width > _SMALL:
+    if height * width > LARGE:
         padded = pad(pad(images, 1, up, down, "nearest"), 2, left, right, "nearest").to(torch.float64)
         places = (shift_y.T + up).tolist(), (shift_x.T + left).tolist()
         blurred = [_one_blurred(*one, weights, height, width) for one in zip(padded, *places, strict=True)]

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from .filters import below, chosen, truncated
 from .members import Setting
-from .normals import fill_normal
-from .sampling import Draws, Generators, drawn, raw_words
+from .sampling import Draws, Generators, drawn, fill_normal, fill_words
 
 _THRESHOLD_BITS = 24
 _LOW = (1 << _THRESHOLD_BITS) - 1
@@ -36,7 +35,7 @@ def sample_uniform(generators: Generators, n: int, height: int, width: int, _: S
 def sample_words(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
     """Random 32-bit words, (n, h, w, 3) int32."""
     count = height * width * 3
-    words = raw_words(generators, n, (count + 1) // 2).view("<i4")
+    words = drawn(generators, n, (count + 1) // 2, fill=fill_words, dtype="<u8").view("<i4")
     return {"words": words[:, :count].reshape(n, height, width, 3)}
 
 

@@ -17,7 +17,7 @@ from ..errors import InputError, unknown
 from .digital import jpeg_compression
 from .members import LARGE, STORED, Setting
 from .registry import CORRUPTIONS, check_size, setting, table_for
-from .sampling import Draws, Generators
+from .sampling import Draws, Sample
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values. Of large images the
@@ -29,9 +29,7 @@ _LARGE_CHUNKS = {"gaussian_blur": 1, "zoom_blur": 1, "pixelate": 8, "jpeg_compre
 # image, until a block of this size was freed once.
 np.empty(31 << 20, np.uint8)
 
-
 Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
-Sample = Callable[[Generators, int, int, int, Setting], Draws]
 
 
 def corrupt(

@@ -21,8 +21,7 @@ from .filters import (
 )
 from .members import Setting
 from .motion import blur_along
-from .normals import fill_normal
-from .sampling import Draws, Generators, drawn
+from .sampling import Draws, Generators, drawn, fill_normal
 
 _WATER = (175.0, 238.0, 238.0)
 _MUD = (63.0, 42.0, 20.0)
@@ -45,8 +44,11 @@ def snow(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
 
 
 def snow_layer(normal: Tensor, loc: float, scale: float, zoom: float, threshold: float) -> Tensor:
-    """Flakes, (n, h, w) uint8, before they fall."""
-    layer = _zoomed(normal * scale + loc, zoom)
+    """Flakes, (n, h, w) uint8, before they fall: zoomed into the centre, linearly, each axis on its own."""
+    layer = normal * scale + loc
+    for _ in range(2):
+        size = layer.shape[1]
+        layer = turned(mix_rows(layer, size, zoom_extent(size, zoom)))
     return to_bytes(at_least(layer, threshold))
 
 
@@ -54,21 +56,13 @@ def snowed(images: Tensor, layer: Tensor, angle: Tensor, radius: int, sigma: flo
     """Images behind a layer of flakes that fall along their angles, (n,) degrees."""
     streaks = unit_interval(blur_along(layer[..., None], angle, radius, sigma)[..., 0])
     flakes = streaks + streaks.flip(1, 2)
-    red, green, blue = channels = _unit(images)
+    red, green, blue = channels = [unit_interval(plane, torch.float32) for plane in planes(images)]
     white = (red * 0.299 + green * 0.587 + blue * 0.114).mul_(1.5).add_(0.5)
     found = []
     for clean in channels:
         whitened = torch.maximum(clean, white).mul_(1 - mix).add_(clean.mul_(mix))
         found.append(to_bytes(whitened.to(torch.float64).add_(flakes)))
     return merged(found)
-
-
-def _zoomed(layer: Tensor, factor: float) -> Tensor:
-    """Zoom (n, h, w) float64 into the centre, linearly, each axis on its own."""
-    for _ in range(2):
-        size = layer.shape[1]
-        layer = turned(mix_rows(layer, size, zoom_extent(size, factor)))
-    return layer
 
 
 def sample_spatter(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
@@ -80,38 +74,28 @@ def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tenso
     """Drops of water (severity 1 to 3) or splashes of mud (4 and 5)."""
     loc, scale, sigma, threshold, strength, mud = setting
     liquid = gaussian((draws["normal"] * scale + loc)[..., None], sigma)[..., 0]
-    if mud:
-        return _mud(images, liquid > threshold, strength)
-    return watered(images, at_least(liquid, threshold), strength)
+    if not mud:
+        return watered(images, at_least(liquid, threshold), strength)
+    # Mud covers where most of the surroundings are wet.
+    wet = gaussian((liquid > threshold).to(torch.float64)[..., None], strength)[..., 0]
+    cover = at_least(wet, 0.8).to(torch.float32)
+    return _covered(images, cover, _MUD, 1 - cover)
 
 
 def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
     """Images behind water, which stands (n, h, w) float64 high; 0 where there is none."""
-    cover = _water(liquid, strength).to(torch.float32)
-    return _covered(images, cover, _WATER, None)
+    return _covered(images, _water(liquid, strength), _WATER)
 
 
-def _mud(images: Tensor, wet: Tensor, sigma: float) -> Tensor:
-    """Cover where most of the surroundings are wet."""
-    cover = gaussian(wet.to(torch.float64)[..., None], sigma)[..., 0]
-    cover = at_least(cover, 0.8).to(torch.float32)
-    return _covered(images, cover, _MUD, 1 - cover)
-
-
-def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None) -> Tensor:
+def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None = None) -> Tensor:
     """Images, where `dry` is given times that, plus a cover (n, h, w) float32 of a colour."""
     found = []
     shades = torch.tensor(colour, device=images.device) / divisor(255, cover)
-    for clean, shade in zip(_unit(images), shades, strict=True):
+    for plane, shade in zip(planes(images), shades, strict=True):
+        clean = unit_interval(plane, torch.float32)
         clean = clean if dry is None else clean.mul_(dry)
         found.append(to_bytes(clean.add_(cover * shade)))
     return merged(found)
-
-
-def _unit(images: Tensor) -> list[Tensor]:
-    """Planes of uint8 images as float32 in [0, 1]."""
-    single = [plane.to(torch.float32) for plane in planes(images)]
-    return [plane / divisor(255, plane) for plane in single]
 
 
 def _water(liquid: Tensor, strength: float) -> Tensor:

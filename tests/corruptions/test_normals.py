@@ -11,7 +11,7 @@ from scipy import stats
 
 from robustbench_sdnet import corruptions
 from robustbench_sdnet.corruptions.journal import Journal, Task
-from robustbench_sdnet.corruptions.normals import normals
+from robustbench_sdnet.corruptions.sampling import normals
 from robustbench_sdnet.data.published_folder import JOURNAL
 from robustbench_sdnet.draws import host_generators
 from robustbench_sdnet.planning.questions import corruption_specs

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ...draws import host_generators
 from ..members import Setting
-from ..pipeline import Images, Sample, checked_images, ids_of, like
+from ..pipeline import Images, checked_images, ids_of, like
+from ..sampling import Sample
 from .members import check_sequence_size, perturbation_info
 
 Draw = Callable[[Sample, int], dict[str, Tensor]]
