@@ -9,25 +9,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Floats, grid, on_host, uniform_draws
+from .host import Floats, each_on_host, grid, on_host, uniform_draws
 from .members import Setting
-from .sampling import Draws, Generators, drawn
+from .sampling import Draws, Generators, Sample, drawn
 
 TAU = 2 * np.pi
 
 
-def sample_phases(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
-    """(n, 1, ...) uniform in [0, 1): half of the spectrum of one channel."""
-    return {"phase": drawn(generators, n, 1, _phases(height, width))}
+def _phases(channels: int) -> Sample:
+    """Draws `phase` (n, channels, ...) in [0, 1): half of the spectrum of each channel."""
+
+    def sample(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
+        half = height * (width // 2) + (height // 2 if width % 2 else 0)
+        return {"phase": drawn(generators, n, channels, half)}
+
+    return sample
 
 
-def sample_three_phases(generators: Generators, n: int, height: int, width: int, _: Setting) -> Draws:
-    """(n, 3, ...), the same for each channel."""
-    return {"phase": drawn(generators, n, 3, _phases(height, width))}
-
-
-def _phases(height: int, width: int) -> int:
-    return height * (width // 2) + (height // 2 if width % 2 else 0)
+sample_phases, sample_three_phases = _phases(1), _phases(3)
 
 
 def _spectral(phase: Floats, height: int, width: int, power: Floats) -> Floats:
@@ -136,17 +135,14 @@ def sample_perlin(generators: Generators, n: int, _h: int, _w: int, _: Setting) 
     return {"order": np.argsort(uniform[:, 0], 1, kind="stable"), "gradient": gradient}
 
 
-@on_host
-def perlin_noise(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
+@each_on_host
+def perlin_noise(image: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
     """(1 - 0.05 s) image + 255 (0.05 s) of turbulence: octaves 1, 2, 4, 8, 16 of Perlin noise, seven cells a side."""
-    height, width = images.shape[1:3]
-    rows, columns = (places * 7 / min(height, width) for places in grid(height, width))
+    rows, columns = (places * 7 / min(image.shape[:2]) for places in grid(*image.shape[:2]))
     share = 0.05 * setting[0]
-    noise = np.empty((len(images), height, width))
-    for target, order, gradient in zip(noise, draws["order"], draws["gradient"], strict=True):
-        octaves = (np.abs(_perlin(rows * f, columns * f, order, gradient)) / f for f in (1, 2, 4, 8, 16))
-        target[:] = np.clip(0.5 * sum(octaves) + 0.5, 0, 1)
-    return np.asarray((1 - share) * images + 255 * share * noise[..., None])
+    octaves = (np.abs(_perlin(rows * f, columns * f, **draws)) / f for f in (1, 2, 4, 8, 16))
+    noise = np.clip(0.5 * sum(octaves) + 0.5, 0, 1)
+    return np.asarray((1 - share) * image + 255 * share * noise[..., None])
 
 
 def _perlin(rows: Floats, columns: Floats, order: NDArray[np.int64], gradient: Floats) -> Floats:

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from .host import Floats, between, grid, on_host, uniform_draws
+from .host import Floats, between, each_on_host, grid, on_host, uniform_draws
 from .members import Setting
 from .sampling import Draws, Generators, drawn
 
@@ -30,19 +30,18 @@ def _cells(height: int, width: int) -> tuple[int, int, int]:
     return cell, down, across
 
 
-@on_host
-def pinch_and_twirl(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
+@each_on_host
+def pinch_and_twirl(image: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
     """Each cell's disk is pinched towards its centre and twirled, one cell after another."""
     amount, angle = 0.04 * setting[0] + 0.1, setting[0] * np.pi / 20
-    cell, down, across = _cells(*images.shape[1:3])
-    result = images.astype(np.float64)
-    for image, signs in zip(result, draws["sign"], strict=True):
-        for column in range(across):
-            for row in range(down):
-                rows, columns = _pinched(cell, amount, signs[column, row] * angle)
-                found = between(image, rows + row * cell, columns + column * cell)
-                image[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = found
-    return result
+    cell, down, across = _cells(*image.shape[:2])
+    found = image.astype(np.float64)
+    for column in range(across):
+        for row in range(down):
+            rows, columns = _pinched(cell, amount, draws["sign"][column, row] * angle)
+            moved = between(found, rows + row * cell, columns + column * cell)
+            found[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = moved
+    return found
 
 
 def _pinched(cell: int, amount: float, angle: float) -> tuple[Floats, Floats]:
@@ -62,20 +61,17 @@ def _pinched(cell: int, amount: float, angle: float) -> tuple[Floats, Floats]:
 sample_ripple = uniform_draws(4)  # two wavelengths and two phases, along rows' and columns' numbers
 
 
-@on_host
-def ripple(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
+@each_on_host
+def ripple(image: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
     """Each coordinate is moved by a sine of itself."""
-    side = min(images.shape[1:3])
-    places = np.broadcast_arrays(*grid(*images.shape[1:3]))
-    result = np.empty(images.shape)
-    for target, image, uniform in zip(result, images, draws["uniform"], strict=True):
-        lengths, phases = side * (0.1 + 0.2 * uniform[:2]), 2 * np.pi * uniform[2:]
-        moved = [
-            place + 0.0025 * setting[0] * side * np.sin(2 * np.pi * place / length + phase)
-            for place, length, phase in zip(places, lengths, phases, strict=True)
-        ]
-        target[:] = between(image, *moved)
-    return result
+    side = min(image.shape[:2])
+    places = np.broadcast_arrays(*grid(*image.shape[:2]))
+    lengths, phases = side * (0.1 + 0.2 * draws["uniform"][:2]), 2 * np.pi * draws["uniform"][2:]
+    moved = [
+        place + 0.0025 * setting[0] * side * np.sin(2 * np.pi * place / length + phase)
+        for place, length, phase in zip(places, lengths, phases, strict=True)
+    ]
+    return between(image, *moved)
 
 
 @on_host
@@ -97,44 +93,40 @@ def sample_order(generators: Generators, n: int, _h: int, _w: int, _: Setting) -
     return {"order": (drawn(generators, n, 1)[:, 0] * len(ORDERS)).astype(np.int64)}
 
 
-@on_host
+@each_on_host
 def transverse_chromatic_abberation(
-    images: NDArray[np.uint8], draws: Draws, setting: Setting
+    image: NDArray[np.uint8], draws: Draws, setting: Setting
 ) -> NDArray[np.uint8]:
     """Channels zoomed by 1, 1 + 0.025 s and 1 + 0.05 s, cubic without a prefilter, which smooths even where it is 1."""
     from scipy import ndimage
 
-    height, width = images.shape[1:3]
+    height, width = image.shape[:2]
     scales = 1 + 0.025 * setting[0] * np.arange(3)
-    result = np.empty_like(images)
-    for target, image, order in zip(result, images, draws["order"], strict=True):
-        for channel, scale in enumerate(scales[ORDERS[order]]):
-            zoomed = ndimage.zoom(image[..., channel], scale, prefilter=False)
-            top, left = (zoomed.shape[0] - height) // 2, (zoomed.shape[1] - width) // 2
-            target[..., channel] = zoomed[top : top + height, left : left + width]
-    return result
+    found = np.empty_like(image)
+    for channel, scale in enumerate(scales[ORDERS[draws["order"]]]):
+        zoomed = ndimage.zoom(image[..., channel], scale, prefilter=False)
+        top, left = (zoomed.shape[0] - height) // 2, (zoomed.shape[1] - width) // 2
+        found[..., channel] = zoomed[top : top + height, left : left + width]
+    return found
 
 
 sample_caustics = uniform_draws(2)  # time and size of the pattern
 
 
-@on_host
-def caustic_refraction(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
+@each_on_host
+def caustic_refraction(image: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
     """Seen through a water surface whose relief is a pattern of caustics, with light on its slopes."""
-    height, width = images.shape[1:3]
+    height, width = image.shape[:2]
     side = min(height, width)
-    rows, columns = np.broadcast_arrays(*grid(height, width))
-    result = np.empty(images.shape)
-    for target, image, (time, size) in zip(result, images, draws["uniform"], strict=True):
-        pattern = _caustics(height, width, 0.5 + 1.5 * time, side * (0.75 + 0.5 * size))
-        padded = np.pad(pattern, 1)
-        slope_down = padded[2:, 1:-1] - padded[:-2, 1:-1]
-        slope_right = padded[1:-1, 2:] - padded[1:-1, :-2]
-        shift = _refracted(slope_down, slope_right) * (0.05 * setting[0] * side)
-        moved = between(image / 255, rows + np.round(shift[0], 3), columns + np.round(shift[1], 3))
-        light = 0.2 * setting[0] * (slope_down - slope_right)
-        target[:] = np.clip(moved + light[..., None], 0, 1) * 255
-    return result
+    rows, columns = grid(height, width)
+    time, size = draws["uniform"]
+    padded = np.pad(_caustics(height, width, 0.5 + 1.5 * time, side * (0.75 + 0.5 * size)), 1)
+    slope_down = padded[2:, 1:-1] - padded[:-2, 1:-1]
+    slope_right = padded[1:-1, 2:] - padded[1:-1, :-2]
+    shift = _refracted(slope_down, slope_right) * (0.05 * setting[0] * side)
+    moved = between(image / 255, rows + np.round(shift[0], 3), columns + np.round(shift[1], 3))
+    light = 0.2 * setting[0] * (slope_down - slope_right)
+    return np.asarray(np.clip(moved + light[..., None], 0, 1) * 255)
 
 
 def _refracted(slope_down: Floats, slope_right: Floats) -> Floats:

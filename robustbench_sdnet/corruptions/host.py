@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .members import Setting
-from .sampling import Draws, drawn
+from .sampling import Draws, Sample, drawn
 
 Floats = NDArray[np.float64]
 HostWork = Callable[[NDArray[np.uint8], Draws, Setting], NDArray[Any]]
@@ -30,7 +30,22 @@ def on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Te
     return apply
 
 
-def uniform_draws(count: int) -> Callable[..., Draws]:
+def each_on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Tensor]:
+    """The same one by one: the work gets an image (h, w, 3) and its row of each draw."""
+
+    @wraps(work)
+    def apply(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
+        host = {name: value.cpu().numpy() for name, value in draws.items()}
+        found = np.empty(tuple(images.shape), np.uint8)
+        for index, image in enumerate(images.cpu().numpy()):
+            own = {name: value[index] for name, value in host.items()}
+            found[index] = np.clip(work(image, own, setting), 0, 255).astype(np.uint8)
+        return torch.from_numpy(found).to(images.device)
+
+    return apply
+
+
+def uniform_draws(count: int) -> Sample:
     """Draws `uniform` (n, count) in [0, 1)."""
     return lambda generators, n, height, width, setting: {"uniform": drawn(generators, n, count)}
 
