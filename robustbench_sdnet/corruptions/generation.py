@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.hashes import read_hashes, stamp, write_hashes
+from ..data.hashes import note_hashes
 from ..errors import SdnetBenchError
-from ..files import alone_in, cannot_write, sha256_of, whole
+from ..files import alone_in, cannot_write, whole
 from ..interrupts import SIGNALS, handled
 from .journal import Journal, Task
 from .registry import check_size, expand, table_for
@@ -185,9 +185,7 @@ def _complete(journal: Journal, name: str) -> None:
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())
     part.replace(file)
-    noted = read_hashes(journal.folder)
-    noted[name] = {"sha256": sha256_of(file), "stamp": stamp(file)}
-    write_hashes(journal.folder, noted)
+    note_hashes(journal.folder, [file])
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:

@@ -13,12 +13,11 @@ from types import MappingProxyType
 
 from ..download import Progress, download, fetch_text
 from ..errors import DataError, SdnetBenchError, unknown
-from ..files import sha256_of, whole
-from .hashes import read_hashes, stamp, write_hashes
+from ..files import whole
+from .hashes import note_hashes
 
 MIRROR = "SDNET_BENCH_MIRROR"
 SUFFIXES = (".jpeg", ".jpg", ".png")  # of pictures
-MOST = 64 << 30  # bytes of an archive whose size is not known
 _BLOCK = 1 << 20
 
 
@@ -108,7 +107,7 @@ def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, tot
             md5, size = own[:32].lower(), None
     try:
         checksum = None if md5 is None else f"md5:{md5}"
-        download(url, target, checksum=checksum, size=size, most=MOST, on_progress=on_progress)
+        download(url, target, checksum=checksum, size=size, on_progress=on_progress)
     except DataError as error:
         raise DataError(f"{error} ${MIRROR} names another server.") from error
 
@@ -135,9 +134,7 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
     if entry.pictures:
         target.unlink()
         return sorted({path.relative_to(folder).parts[0] for path in written})
-    noted = read_hashes(folder)
-    noted |= {path.stem: {"sha256": sha256_of(path), "stamp": stamp(path)} for path in written}
-    write_hashes(folder, noted)
+    note_hashes(folder, written)
     target.unlink()
     return [path.name for path in written]
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..reading.arrays import read_header
+from ..reading.paths import BROKEN
 from .archives import fetch_members
 from .images import ImageData, from_arrays
 
-_DAMAGED = (
-    pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError, ValueError, AttributeError,
-)  # fmt: skip
+_DAMAGED = (*BROKEN, pickle.UnpicklingError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,6 @@ def unpickled_npy(path: Path) -> Any:
     """The object in a .npy file that NumPy pickled, read as the batches are; DataError for anything but arrays."""
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
             read_header(file)
             return _ArrayUnpickler(file, encoding="latin1").load().item()
     except _DAMAGED as error:
@@ -102,16 +97,12 @@ def _reconstruct(subtype: type[Any], shape: tuple[int, ...], kind: Any) -> Any:
     return np.ndarray(shape, np.int8)
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    return text.encode(encoding)
-
-
 _CONSTRUCTORS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): str.encode,
 }
 
 

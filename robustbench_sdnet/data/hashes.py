@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, WriteError
-from ..files import write_whole
+from ..files import sha256_of, write_whole
 from ..reading.structured import read_json
 
 HASHES = "hashes.json"
@@ -38,3 +39,9 @@ def write_hashes(folder: Path, noted: dict[str, dict[str, Any]]) -> None:
         return
     with contextlib.suppress(WriteError):
         write_whole(folder / HASHES, json.dumps(noted, indent=1, sort_keys=True))
+
+
+def note_hashes(folder: Path, files: Iterable[Path]) -> None:
+    """Read files of a folder for their hashes and note those, by the files' stems, beside them."""
+    notes = {file.stem: {"sha256": sha256_of(file), "stamp": stamp(file)} for file in files}
+    write_hashes(folder, {**read_hashes(folder), **notes})

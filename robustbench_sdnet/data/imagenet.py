@@ -60,13 +60,9 @@ class FolderPixels:
             images = list(pool.map(self.decode, chosen))
         return np.stack(images) if images else np.empty((0, SIDE, SIDE, 3), np.uint8)
 
-    def open(self, position: int) -> Image.Image:
-        """The picture at a position; see `read_picture`."""
-        return read_picture(self.folder / self.files[position])
-
     def decode(self, position: int) -> Uint8:
         """(224, 224, 3) uint8."""
-        picture = self.open(int(position))
+        picture = read_picture(self.folder / self.files[position])
         scale = RESIZE / min(picture.size)
         width, height = (max(SIDE, round(side * scale)) for side in picture.size)
         left, top = (width - SIDE) // 2, (height - SIDE) // 2
@@ -78,7 +74,7 @@ class FolderPixels:
         return np.stack([self._random_crop(int(position), key) for position in positions])
 
     def _random_crop(self, position: int, key: int) -> Uint8:
-        picture = self.open(position)
+        picture = read_picture(self.folder / self.files[position])
         draws = np.random.Generator(np.random.Philox(key=[key, position]))
         box = random_box(draws, *picture.size)
         return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..wording import shown
-from .archives import BROKEN
-from .paths import check_file
+from .paths import BROKEN, check_file
 
 NUMBERS = "biuf"  # kinds of arrays that are read: truth values, whole and real numbers
 _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
@@ -39,9 +38,7 @@ def open_npy(path: Path) -> NDArray[Any]:
             if start[:2] == b"PK":
                 raise DataError(f"{path} is an .npz archive under the name of an .npy file.")
             stream.seek(0)
-            shape, order, dtype, length = _header(stream)
-            if size - stream.tell() != length:
-                raise ValueError(f"its header says {length:,} bytes, it holds {size - stream.tell():,}")
+            shape, order, dtype, length = _plain(stream, size)
             if not length:
                 return np.empty(shape, dtype)
             return np.memmap(path, dtype=dtype, mode="r", offset=stream.tell(), shape=shape, order=order)
@@ -88,11 +85,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     if info.flag_bits & 1:
         raise ValueError(f"{name} is encrypted")
     with archive.open(info) as stream:
-        shape, order, dtype, length = _header(stream, name)
-        if info.file_size - stream.tell() != length:
-            raise ValueError(
-                f"{name}: its header says {length:,} bytes, it holds {info.file_size - stream.tell():,}"
-            )
+        shape, order, dtype, length = _plain(stream, info.file_size, f"{name}: ")
         if length > _memory():
             raise ValueError(f"{name} takes {length:,} bytes, more than the memory here")
         content = stream.read(length)
@@ -102,20 +95,28 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     return found.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _header(stream: IO[bytes], name: str = "") -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
-    """Shape, order, dtype and the number of bytes that follow the header."""
-    what = f"{name}: " if name else ""
+def read_header(stream: IO[bytes], what: str = "") -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and dtype; ValueError for a header of another version."""
     version = npy.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"{what}a header of version {version[0]}.{version[1]}")
-    shape, fortran, dtype = _HEADERS[version](stream)
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = _HEADERS[version](stream)
+    return header
+
+
+def _plain(stream: IO[bytes], size: int, what: str = "") -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
+    """Shape, order, dtype and the number of bytes that follow the header, of numbers that fill `size` bytes."""
+    shape, fortran, dtype = read_header(stream, what)
     if dtype.hasobject:
         raise ValueError("it holds pickled objects")
     if dtype.kind not in NUMBERS or dtype.subdtype:
         raise ValueError(f"{what}values of type {shown(dtype)}, not numbers")
     if any(isinstance(side, bool) or side < 0 for side in shape):
         raise ValueError(f"{what}shape {shown(shape)}")
-    return shape, "F" if fortran else "C", dtype, math.prod(shape) * dtype.itemsize
+    length = math.prod(shape) * dtype.itemsize
+    if size - stream.tell() != length:
+        raise ValueError(f"{what}its header says {length:,} bytes, it holds {size - stream.tell():,}")
+    return shape, "F" if fortran else "C", dtype, length
 
 
 def _memory() -> int:
