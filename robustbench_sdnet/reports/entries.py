@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..answers.rows import Row, data_name, lambda_value, rows
-from ..answers.snapshot import Snapshot
+from ..answers.records import records
 from ..answers.trust import UNTRUSTED
 from ..errors import InputError
-from ..planning.chains import chain_of, is_stage
+from ..planning.chains import is_stage
 from ..reading.numbers import fraction, number
 from ..reading.structured import mapping, read_json
-from ..specs import AttackSpec, Perturbation
+from ..specs import AttackSpec
 from ..specs.lambdas import is_upper_bound
 from ..wording import brief
 
@@ -63,9 +62,9 @@ class Entry:
     ran_by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Seen:
-    """One measured accuracy, out of a store or a file of records, as an entry of its own."""
+    """One measured accuracy as an entry of its own."""
 
     entry: Entry
     kind: str
@@ -74,45 +73,22 @@ class _Seen:
 
 
 def entries_of(source: str) -> Iterator[Entry]:
-    if not source.endswith(".json"):
-        seen, name = _of_rows(rows(Snapshot.read(source))), source.rpartition("/")[2]
+    """Rows of a store, which is read as the records it would write, or of a JSON file."""
+    raw: Any
+    if source.endswith(".json"):
+        raw, name = read_json(Path(source), limit=LARGEST), Path(source).name
     else:
-        path = Path(source)
-        raw, name = read_json(path, limit=LARGEST), path.name
-        if isinstance(raw, Mapping):
-            yield from _quoted(raw, name)
-            return
-        if not isinstance(raw, list):
-            raise InputError(f"{path} is neither records nor RobustBench's model_info.")
-        seen = _of_records(raw, name)
-    yield from (replace(entry, ran_by=name) for entry in _measured(list(seen)))
+        raw, name = records(source, with_cost=True), source.rpartition("/")[2]
+    if isinstance(raw, Mapping):
+        yield from _quoted(raw, name)
+    elif isinstance(raw, list):
+        yield from (replace(entry, ran_by=name) for entry in _measured(raw, name))
+    else:
+        raise InputError(f"{Path(source)} is neither records nor RobustBench's model_info.")
 
 
-def _of_rows(found: Iterable[Row]) -> Iterator[_Seen]:
-    for row in found:
-        label, (low, high) = row.perturbation.label, row.interval
-        entry = Entry(
-            model=row.model.name,
-            arch=row.model.arch,
-            data=data_name(row.data),
-            lam=brief(lambda_value(row.lam)),
-            norm=row.norm or "",
-            eps=str(row.eps.fraction) if row.eps else "",
-            accuracy=row.accuracy,
-            low=low,
-            high=high,
-            n=row.n,
-            by=f"worst case of {label}" if row.kind == "worst_case" else label,
-            untrusted=row.verdict == UNTRUSTED,
-            hash=row.model.weights,
-            cell=row.cell,
-        )
-        origin = "" if row.severity is None else row.source
-        yield _Seen(entry=entry, kind=row.kind, origin=origin, is_autoattack=_is_autoattack(row.perturbation))
-
-
-def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
-    """Records of a file: the result record is a contract, its values are checked."""
+def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
+    """The result record is a contract, its values are checked."""
     for position, item in enumerate(raw):
         record = mapping(item, f"record {position} of {where}")
         try:
@@ -120,20 +96,19 @@ def _of_records(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             known: dict[str, Any] = {key: str(record[key]) for key in ("model", "arch", "data", "cell")}
             for key in ("accuracy", "low", "high"):
                 known[key] = number(record[key], f"{key} must lie in 0 to 1", 0, 1)
+            kind, asked = str(record["kind"]), str(record["perturbation"])
             entry = Entry(
                 **known,
                 lam=brief(record["lambda"]),
                 norm=str(record["norm"] or ""),
                 eps="" if eps is None else str(fraction(str(eps), "eps must be a number")),
                 n=int(record["n"]),
-                by=str(record["perturbation"]),
+                by=f"worst case of {asked}" if kind == "worst_case" else asked,
                 untrusted=record["verdict"] == UNTRUSTED,
                 hash=str(record.get("weights", "")),
             )
             origin = "" if record["severity"] is None else _origin(record)
-            chain, _, stage = entry.by.rpartition("/")
-            whole = _is_autoattack(AttackSpec(name=stage, eps=None, chain=chain))
-            yield _Seen(entry=entry, kind=str(record["kind"]), origin=origin, is_autoattack=whole)
+            yield _Seen(entry, kind, origin, _is_autoattack(asked))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Record {position} of {where} is no result record: {str(error).rstrip('.')}."
@@ -155,14 +130,15 @@ def _mean_corruption(own: Sequence[_Seen]) -> float | None:
     return sum(found) / len(found)
 
 
-def _is_autoattack(spec: Perturbation) -> bool:
+def _is_autoattack(asked: str) -> bool:
     """Whether this is the last stage of AutoAttack, which holds its accuracy."""
-    return chain_of(spec).startswith("autoattack") and not is_stage(spec)
+    chain, _, stage = asked.rpartition("/")
+    return chain.startswith("autoattack") and not is_stage(AttackSpec(name=stage, eps=None, chain=chain))
 
 
-def _measured(seen: Sequence[_Seen]) -> Iterator[Entry]:
+def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
     groups: dict[tuple[str, ...], list[_Seen]] = {}
-    for one in seen:
+    for one in _seen(raw, where):
         who = one.entry
         if not is_upper_bound(who.lam):
             groups.setdefault((who.model, who.arch, who.data, who.lam, who.hash), []).append(one)

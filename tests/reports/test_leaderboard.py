@@ -38,11 +38,12 @@ INFO = {
 
 @pytest.fixture
 def store(tmp_path):
-    """sdnet at two lambdas under PGD, resnet under AutoAttack's four stages too; ten images."""
+    """sdnet at two lambdas under PGD and once under transfer, resnet under AutoAttack's four stages too; ten images."""
     stages = []
     for spec in attack_specs("autoattack", [Eps.parse("8/255")]):
         stages.append(cell(spec, model=RESNET, parents=(stages[-1].id,) if stages else ()))
     answers = [(cell(), right(9)), (cell(PGD), right(4)), (cell(PGD, lam=HIGH), right(6))]
+    answers += [(cell(PGD, lam=HIGH, lam_attack=LOW), right(7, first=1))]
     answers += [(cell(spec), right(count)) for spec, count in zip(NOISE, (8, 6, 7), strict=True)]
     answers += [(cell(PGD, model=RESNET), right(5))]
     answers += [(stage, right(4 - place)) for place, stage in enumerate(stages)]
@@ -72,9 +73,13 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     from_store = rows(leaderboard([store], tmp_path / "a.html"))
     both = rows(leaderboard([str(records), str(info)], tmp_path / "b.html"))
     measured = [row for row in both if not row["quoted"]]
-    numbers = ("model", "lam", "eps", "accuracy", "low", "autoattack", "clean", "corruptions")
+    numbers = ("model", "lam", "eps", "accuracy", "low", "by", "autoattack", "clean", "corruptions")
     assert [[row[key] for key in numbers] for row in measured] == [
         [row[key] for key in numbers] for row in from_store
+    ]
+    # PGD at 0.5 leaves the images 0 to 5, what was made at 0.1 the images 1 to 7.
+    assert ("0.5", 0.5, "worst case of pgd(steps=3)") in [
+        (row["lam"], row["accuracy"], row["by"]) for row in from_store
     ]
     (quoted,) = [row for row in both if row["quoted"]]
     assert (quoted["accuracy"], quoted["reported"], quoted["low"]) == (0.6611, 0.661, None)
