@@ -6,18 +6,26 @@ nobody here measured them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import InputError
 from ..files import write_whole
 from ..reading.numbers import fraction
-from .claims import Claim, of_zoo
+from ..specs import NORMS
+from ..zoo.files.cards import read_card
+from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
 from .entries import Entry, entries_of
 from .numbers import Estimate, Missing
 from .writers import html, json
+
+# Model, data, norm, eps as a fraction, and lambda as text, empty without one.
+Key = tuple[str, str, str, str, str]
+Claim = tuple[float, str]  # accuracy, and where it is claimed
 
 
 def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
@@ -47,7 +55,7 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
-    ours = of_zoo({entry.model: entry.hash for entry in found if not entry.quoted})
+    ours = zoo_claims({entry.model: entry.hash for entry in found if not entry.quoted})
     known: dict[tuple[str, ...], Claim] = {}
     for entry in found:
         if entry.quoted:
@@ -57,6 +65,36 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
         key = _key(entry)
         claim = None if entry.quoted else known.get(key) or ours.get((*key, entry.lam))
         yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
+
+
+def zoo_claims(weights: Mapping[str, str]) -> Mapping[Key, Claim]:
+    """The lowest robust accuracy that the zoo's index states at each budget of the models that were measured.
+
+    It is stated at the lambda that a model was trained at.
+
+    Args:
+        weights: names of models that were measured -> hash of their weights, empty where it is not known. A model with
+            other weights than the zoo's of its name is not the zoo's.
+    """
+    found: dict[Key, Claim] = {}
+    for entry in entries():
+        path = local_path(entry) if entry.name in weights else None
+        card = None if path is None else read_card(path)
+        if entry.name in weights and (card is None or weights[entry.name] in ("", card.weights_hash)):
+            lam = "" if card is None or card.lam is None else f"{card.lam:g}"
+            for text, share in entry.robust.items():
+                for norm, eps in _budgets(text):
+                    key, claim = (entry.name, entry.data, norm, eps, lam), (share, f"the zoo's index: {text}")
+                    found[key] = min(found.get(key, claim), claim)
+    return found
+
+
+def _budgets(text: str) -> Iterator[tuple[str, str]]:
+    """Norms with the eps behind them, as in "pgd-20 linf 8/255 on 1000 images"."""
+    for norm, eps in pairwise(text.replace(",", " ").split()):
+        if norm in NORMS:
+            with suppress(InputError):
+                yield norm, str(fraction(eps, "eps"))
 
 
 def _key(entry: Entry) -> tuple[str, str, str, str]:
@@ -90,14 +128,5 @@ def _line(entry: Entry) -> tuple[Item, ...]:
     parts = (entry.autoattack, entry.clean, entry.corruptions, entry.reported)
     shares = (Missing("not known") if part is None else f"{100 * part:.1f}" for part in parts)
     asked = entry.model, entry.lam or "-", entry.data, entry.norm, entry.eps
-    return (
-        *asked,
-        value,
-        entry.by,
-        *shares,
-        entry.source,
-        flags,
-        entry.hash[:16],
-        entry.cell[:16],
-        entry.ran_by,
-    )
+    found = entry.source, flags, entry.hash[:16], entry.cell[:16], entry.ran_by
+    return (*asked, value, entry.by, *shares, *found)

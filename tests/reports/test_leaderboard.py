@@ -12,8 +12,7 @@ from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports import report
-from robustbench_sdnet.reports.claims import of_zoo
-from robustbench_sdnet.reports.leaderboard import leaderboard
+from robustbench_sdnet.reports.leaderboard import leaderboard, zoo_claims
 from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.zoo.files.cards import read_card
 from robustbench_sdnet.zoo.shelf.index import entry, local_path
@@ -154,7 +153,7 @@ def test_the_zoo_claims_its_own_models_alone(tmp_path):
     item = entry("cifar10/sdnet20-at")
     weights = read_card(local_path(item)).weights_hash
     for name, ours in ((item.name, weights), (item.name, "0" * 64), ("digits/sdnet20-at", "")):
-        claims = of_zoo({name: ours})
+        claims = zoo_claims({name: ours})
         key = (item.name, "cifar10", "linf", "8/255", "0.1")
         stated = item.robust["pgd-20 linf 8/255 on 1000 images"]
         expected = (
