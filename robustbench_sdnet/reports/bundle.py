@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..files import write_whole
 from .content import build
 from .plots import style
-from .writers import csv, html, json as json_writer
+from .writers import html
+from .writers.records import to_csv, to_json
 
 
 def bundle(store: str, folder: str | Path) -> Path:
@@ -32,8 +33,8 @@ def bundle(store: str, folder: str | Path) -> Path:
     document, found = build(snapshot), records(snapshot)
     page = html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
     write_whole(target / "report.html", page)
-    write_whole(target / "results.csv", csv.render(found))
-    write_whole(target / "results.json", json_writer.render(found))
+    write_whole(target / "results.csv", to_csv(found))
+    write_whole(target / "results.json", to_json(found))
     for figure in document.figures:
         write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
         write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))

@@ -18,7 +18,8 @@ from .content import build
 from .document import Document, Figure
 from .leaderboard import leaderboard
 from .plots import style
-from .writers import csv, html, json, latex, markdown, outcomes, tensorboard, wandb
+from .writers import html, latex, markdown, tensorboard, wandb
+from .writers.records import OUTCOMES_ENDING, outcome_table, to_csv, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -122,9 +123,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             ".html", _document(html.render, lambda figure, _: style.to_svg(figure.draw(), figure.name))
         ),
         "latex": Format(".tex", _document(latex.render, _beside(".pdf", style.to_pdf))),
-        "csv": Format(".csv", _data(csv.render), is_data=True),
-        "json": Format(".json", _data(json.render), is_data=True),
-        "outcomes": Format(outcomes.ENDING, lambda of, options: outcomes.render(of.snapshot, options.target)),
+        "csv": Format(".csv", _data(to_csv), is_data=True),
+        "json": Format(".json", _data(to_json), is_data=True),
+        "outcomes": Format(OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target)),
         "leaderboard": Format(
             ".html",
             lambda of, options: leaderboard(of.urls, options.target),

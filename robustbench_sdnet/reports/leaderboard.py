@@ -21,7 +21,8 @@ from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
 from .entries import Entry, entries_of
 from .numbers import Estimate, Missing
-from .writers import html, json
+from .writers import html
+from .writers.records import to_json
 
 # Model, data, norm, eps as a fraction, and lambda as text, empty without one.
 Key = tuple[str, str, str, str, str]
@@ -48,7 +49,7 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
         key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), -e.accuracy, e.model),
     )
     target = Path(output)
-    write_whole(target.with_suffix(".json"), json.render([asdict(entry) for entry in ranked]))
+    write_whole(target.with_suffix(".json"), to_json([asdict(entry) for entry in ranked]))
     page = Document("Leaderboard", (), lead=(_summary(ranked),), everything=_table(ranked))
     return write_whole(target, html.render(page, lambda figure: ""))
 

@@ -13,7 +13,7 @@ import pytest
 import robustbench_sdnet as rs
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.reports.writers import outcomes as outcomes_writer
+from robustbench_sdnet.reports.writers import records as records_writer
 
 from ..made_answers import HIGH, NOISE, PGD, SDNET, cell, made_store, right
 
@@ -68,7 +68,7 @@ def test_no_name_in_the_csv_is_computed_by_a_spreadsheet(tmp_path):
 
 
 def test_parquet_without_pyarrow_names_the_remedy(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(outcomes_writer, "ENDING", ".csv")
+    monkeypatch.setattr(records_writer, "OUTCOMES_ENDING", ".csv")
     with pytest.raises(InputError, match=r"robustbench-sdnet\[parquet\]"):
         rs.report(store, "outcomes", output=tmp_path / "out.parquet")
     assert Path(rs.report(store, "outcomes", output=tmp_path / "out")).read_text().startswith("model,data,")

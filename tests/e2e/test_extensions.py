@@ -216,7 +216,7 @@ def test_a_report_format(copy):
         '        "plain": Format(".txt", _data(plain.render), is_data=True),\n',
     )
     path = copy.package / table
-    path.write_text(path.read_text().replace(", markdown, outcomes", ", markdown, outcomes, plain", 1))
+    path.write_text(path.read_text().replace(", markdown, tensorboard", ", markdown, plain, tensorboard", 1))
     assert "contrast 0." in copy.run("report", "to", "plain", "--store", "sqlite:///s.db")
 
 

@@ -73,9 +73,9 @@ def test_every_format_is_sound(name, tmp_path):
 
 
 def test_a_table_of_texts_keeps_its_numbers():
-    from robustbench_sdnet.reports.writers.csv import render
+    from robustbench_sdnet.reports.writers.records import to_csv
 
-    assert render(
+    assert to_csv(
         [{"a": -0.5, "b": "-0.5", "c": None, "d": [1]}, {"a": "+1", "b": "@x", "c": "=1", "d": "8/255"}],
     ) == ("a,b,c,d\n-0.5,'-0.5,,[1]\n'+1,'@x,'=1,8/255\n")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv as standard_csv
+import csv
 import io
-import json as standard_json
+import json
 import re
 
 import pytest
@@ -13,7 +13,8 @@ from robustbench_sdnet.answers.records import FIELDS, flat
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Document, Figure, Section, Table
 from robustbench_sdnet.reports.numbers import Estimate, Missing
-from robustbench_sdnet.reports.writers import csv, html, json, latex, markdown
+from robustbench_sdnet.reports.writers import html, latex, markdown
+from robustbench_sdnet.reports.writers.records import to_csv, to_json
 
 from .made_records import FAILED, attack, record, rows_of, snapshot, study
 
@@ -137,20 +138,20 @@ def test_untrusted_is_marked_wherever_a_number_is_printed(render) -> None:
 
 
 def test_csv_has_the_columns_of_the_record_in_their_order() -> None:
-    text = csv.render(flat(rows_of([record(190)])))
-    header, row = standard_csv.reader(io.StringIO(text))
+    text = to_csv(flat(rows_of([record(190)])))
+    header, row = csv.reader(io.StringIO(text))
     assert header == list(FIELDS)
     found = dict(zip(header, row, strict=True))
     assert (found["accuracy"], found["lambda"], found["severity"], found["n"]) == ("0.95", "", "", "200")
 
 
 def test_csv_quotes_what_needs_it_and_writes_mappings_as_json() -> None:
-    text = csv.render([{"model": 'a,"b"', "versions": {"torch": "2"}}])
-    assert list(standard_csv.reader(io.StringIO(text)))[1] == ['a,"b"', '{"torch": "2"}']
+    text = to_csv([{"model": 'a,"b"', "versions": {"torch": "2"}}])
+    assert list(csv.reader(io.StringIO(text)))[1] == ['a,"b"', '{"torch": "2"}']
 
 
 def test_json_is_a_list_of_flat_records_and_knows_no_nan() -> None:
     (first,) = flat(rows_of([record(190)]))
-    rows = standard_json.loads(json.render([first, {**first, "accuracy": float("nan")}]))
+    rows = json.loads(to_json([first, {**first, "accuracy": float("nan")}]))
     assert [list(row) for row in rows] == [list(FIELDS)] * 2
     assert (rows[0]["accuracy"], rows[1]["accuracy"], rows[0]["lambda"]) == (0.95, None, None)
