@@ -12,7 +12,7 @@ from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
 from ..wording import counted
-from .document import Figure, Section, Table, slug
+from .document import Block, Figure, Section, Table, filled, slug
 from .numbers import Estimate, Missing
 from .plots import curves, heatmap, panels
 from .results import Results, distinct, lambda_text
@@ -22,30 +22,22 @@ from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
 from .tables.searches import optimality_table
 
-Blocks = list[Table | Figure | str]
 FIGURES = 6  # models that get a figure of their own in a chapter
 
 
-def of_data(results: Results, data: str, *, baseline: str | None, prefix: str) -> Iterator[Section]:
-    """Every chapter that the results of a data set fill.
-
-    Args:
-        baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
-        prefix: of every heading.
-    """
+def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
+    """Every chapter that the results of a data set fill."""
     sources = distinct(r.source for r in results.of("corruption", data=data))
     models = ", ".join(results.models(data))
     table = overview(results, data, sources[0] if sources else None)
     images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
-    yield Section(f"{prefix}Overview", (f"{models} on {data}{images}.", table))
-    yield from _lambda_sections(results, data, sources, prefix)
+    yield Section("Overview", (f"{models} on {data}{images}.", table))
+    yield from _lambda_sections(results, data, sources)
     for source in sources:
-        yield from _corruption_sections(results, data, source, baseline, prefix)
-    yield from stability(results, data, baseline=baseline, prefix=prefix)
-    yield from _attack_sections(results, data, prefix)
-    diagnosed = diagnostics_table(results, data)
-    if diagnosed:
-        yield Section(f"{prefix}Diagnostics of the attacks", (diagnosed,), level=3, folded=True)
+        yield from _corruption_sections(results, data, source, baseline)
+    yield from stability(results, data, baseline)
+    yield from _attack_sections(results, data)
+    yield from filled("Diagnostics of the attacks", [diagnostics_table(results, data)], level=3, folded=True)
 
 
 def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
@@ -55,32 +47,27 @@ def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
     yield Section("Comparisons", (tests.TESTS, tests.family_table(rows)), folded=True)
     for family in distinct(row.family for row in rows):
         found = tests.significant_table([row for row in rows if row.family == family])
-        if found:
-            yield Section(f"Significant differences: {family}", (found,), level=3, folded=True)
+        yield from filled(f"Significant differences: {family}", [found], level=3, folded=True)
 
 
 def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> Iterator[Section]:
     """How good the attacks were themselves: how near the best known, and how many steps they needed."""
-    table = optimality_table(nearness)
-    blocks: Blocks = [table] if table else []
+    blocks: list[Block] = [optimality_table(nearness)]
     if courses:
         title = "Accuracy against the number of steps"
         names = ", ".join(distinct(course.attack for course in courses))
         alt = f"{title}: {names}."
         blocks.append(Figure("steps", title, alt, lambda: curves.draw(panels.step_panels(courses))))
-    if blocks:
-        yield Section("How good the attacks were", tuple(blocks), folded=True)
+    yield from filled("How good the attacks were", blocks, folded=True)
 
 
-def _corruption_sections(
-    results: Results, data: str, source: str, baseline: str | None, prefix: str
-) -> Iterator[Section]:
+def _corruption_sections(results: Results, data: str, source: str, baseline: str | None) -> Iterator[Section]:
     subjects = results.main_subjects(data)
     grids = {subject: corruptions.grid(results, subject, source) for subject in subjects}
     grids = {subject: found for subject, found in grids.items() if found}
     origin = f" ({source}{' files' if source == 'published' else ''})"
-    title = f"{prefix}Corruptions" + (origin if source != "generated" else "")
-    blocks: Blocks = []
+    title = "Corruptions" + (origin if source != "generated" else "")
+    blocks: list[Block] = []
     if grids:
         labelled = {subject.label: found for subject, found in grids.items()}
         heat = Figure(
@@ -101,10 +88,8 @@ def _corruption_sections(
     yield Section(title, tuple(blocks))
     for subject, found in grids.items():
         tables = (corruptions.severity_table(found), corruptions.category_table(found))
-        yield Section(f"{prefix}{subject.label}: corruptions by severity", tables, level=3, folded=True)
-    levels = _level_table(results, data, source)
-    if levels:
-        yield Section(f"{prefix}Noise at free levels", (levels,), level=3, folded=True)
+        yield Section(f"{subject.label}: corruptions by severity", tables, level=3, folded=True)
+    yield from filled("Noise at free levels", [_level_table(results, data, source)], level=3, folded=True)
 
 
 def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
@@ -144,18 +129,18 @@ def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
     return [*means, *strongest]
 
 
-def _level_table(results: Results, data: str, source: str) -> Table | None:
+def _level_table(results: Results, data: str, source: str) -> Table:
     found = [r for r in results.of("corruption", data=data, source=source) if r.severity is None]
     rows = tuple((r.subject.model, r.name, lambda_text(r.subject.lam), r.estimate) for r in found)
-    return Table(("model", "corruption@level", "lambda", "accuracy"), rows, left=(0, 1)) if rows else None
+    return Table(("model", "corruption@level", "lambda", "accuracy"), rows, left=(0, 1))
 
 
-def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Section]:
+def _attack_sections(results: Results, data: str) -> Iterator[Section]:
     pairs = results.attacks(data)
     if not pairs:
         return
     subjects = results.main_subjects(data)
-    blocks: Blocks = []
+    blocks: list[Block] = []
     tables = [
         attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
     ]
@@ -174,78 +159,61 @@ def _attack_sections(results: Results, data: str, prefix: str) -> Iterator[Secti
     else:
         blocks += tables
     sought = distances.distance_table(results, data)
-    blocks += [sought] if sought else []
-    yield Section(f"{prefix}Attacks", tuple(blocks))
+    blocks += [sought] if sought.rows else []
+    yield Section("Attacks", tuple(blocks))
     for model in results.models(data):
-        table = attacks.attack_table(results, data, model)
-        if table.rows:
-            yield Section(f"{prefix}{model}: attacks", (table,), level=3, folded=True)
+        made = attacks.attack_table(results, data, model)
+        yield from filled(f"{model}: attacks", [made], level=3, folded=True)
         transfer = attacks.transfer_tables(results, data, model)
-        if transfer:
-            yield Section(f"{prefix}{model}: transfer between lambdas", tuple(transfer), level=3, folded=True)
+        yield from filled(f"{model}: transfer between lambdas", transfer, level=3, folded=True)
 
 
-def _lambda_sections(results: Results, data: str, sources: Sequence[str], prefix: str) -> Iterator[Section]:
-    swept = [
-        (model, source)
-        for model in results.models(data)
-        for source in sources
-        if len(lambdas.lambda_grids(results, data, model, source)) > 1
-    ]
-    blocks: Blocks = []
+def _lambda_sections(results: Results, data: str, sources: Sequence[str]) -> Iterator[Section]:
+    swept = lambdas.sweeps(results, data, sources)
+    blocks: list[Block] = []
     if len(swept) > FIGURES:
-        blocks.append(_mean_curves(results, data, swept))
+        blocks.append(_mean_curves(data, swept))
     else:
-        blocks += [_corruption_curves(results, data, *one) for one in swept]
-    blocks += [lambdas.corruption_table(results, data, *one) for one in swept]
+        blocks += [_corruption_curves(data, one) for one in swept]
+    blocks += map(lambdas.corruption_table, swept)
     tables = [
-        replace(table, title=f"{model}: {table.title}")
-        for model in results.models(data)
-        for table in lambdas.attack_tables(results, data, model)
+        table for model in results.models(data) for table in lambdas.attack_tables(results, data, model)
     ]
     if tables:
-        alt = "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables."
-        title = "Accuracy under attack against lambda"
         blocks.append(
             Figure(
                 f"lambda-attacks-{slug(data)}",
-                title,
-                alt,
+                "Accuracy under attack against lambda",
+                "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables.",
                 lambda: curves.draw(panels.lambda_attack_panels(results, data), columns=2),
                 tuple(tables),
             )
         )
-    if blocks:
-        yield Section(f"{prefix}Lambda at test time", tuple(blocks))
+    yield from filled("Lambda at test time", blocks)
 
 
-def _corruption_curves(results: Results, data: str, model: str, source: str) -> Figure:
-    grids = lambdas.lambda_grids(results, data, model, source)
-    names = distinct(name for found in grids.values() for name in found)
-    clean = {subject.lam: results.one("clean", subject=subject) for subject in grids}
-    by_lambda = {subject.lam: found for subject, found in grids.items()}
+def _corruption_curves(data: str, swept: lambdas.Sweep) -> Figure:
     return Figure(
-        f"lambda-{slug(data)}-{slug(model)}-{slug(source)}",
-        f"{model}: accuracy under corruptions against lambda",
-        f"Accuracy of {model} against lambda, one panel a corruption, one line a severity.",
-        lambda: curves.draw(panels.lambda_corruption_panels(by_lambda, clean, names)),
-        tuple(lambdas.single_corruption_tables(results, data, model, source)),
+        f"lambda-{slug(data)}-{slug(swept.model)}-{slug(swept.source)}",
+        f"{swept.model}: accuracy under corruptions against lambda",
+        f"Accuracy of {swept.model} against lambda, one panel a corruption, one line a severity.",
+        lambda: curves.draw(panels.lambda_corruption_panels(swept)),
+        tuple(lambdas.single_corruption_tables(swept)),
     )
 
 
-def _mean_curves(results: Results, data: str, swept: Sequence[tuple[str, str]]) -> Figure:
+def _mean_curves(data: str, swept: Sequence[lambdas.Sweep]) -> Figure:
     """One panel a model: of so many models nobody could read a panel for each corruption."""
     title = "Mean accuracy over corruptions against lambda"
-    alt = f"{title}: {', '.join(model for model, _ in swept)}. Its numbers are in the tables."
-    tables = tuple(
-        replace(table, title=f"{model}: {table.title}")
-        for (model, source) in swept
-        for table in lambdas.single_corruption_tables(results, data, model, source)
+    tables = (
+        replace(table, title=f"{one.model}: {table.title}")
+        for one in swept
+        for table in lambdas.single_corruption_tables(one)
     )
     return Figure(
         f"lambda-means-{slug(data)}",
         title,
-        alt,
-        lambda: curves.draw([panels.mean_panel(results, data, *one) for one in swept]),
-        tables,
+        f"{title}: {', '.join(one.model for one in swept)}. Its numbers are in the tables.",
+        lambda: curves.draw([panels.mean_panel(one, one.model) for one in swept]),
+        tuple(tables),
     )

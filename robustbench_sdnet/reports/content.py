@@ -17,7 +17,7 @@ from ..errors import InputError, unknown
 from . import chapters
 from .citing import citing
 from .conclusion import conclusion, evidences
-from .document import Block, Document, Figure, Section
+from .document import Block, Document, Figure, Section, filled
 from .lead import lead
 from .pictures import inside
 from .reading import read_results
@@ -56,13 +56,14 @@ def build(
     sections = [*conclusion(known), *published_section(published(snapshot))]
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "
-        sections += chapters.of_data(results, data, baseline=baseline, prefix=prefix)
+        own = chapters.of_data(results, data, baseline)
+        sections += (replace(section, title=prefix + section.title) for section in own)
     sections += chapters.searches(optimality(snapshot), convergence(snapshot))
     sections += chapters.comparisons(compared)
     if pictures is not None:
         sections += inside(pictures, {model for data in results.data for model in results.models(data)})
     ran = provenance.in_order(snapshot.answered)
-    what = (
+    what: list[Block | None] = [
         provenance.model_table(ran),
         provenance.data_table(ran),
         provenance.corruption_table(ran),
@@ -70,8 +71,8 @@ def build(
         f"Software: {provenance.versions_text(ran)}.",
         f"Cells answered: {len(ran):,}.",
         provenance.cost_table(found) if with_cost else None,
-    )
-    sections.append(Section("What was run", tuple(block for block in what if block is not None), folded=True))
+    ]
+    sections += filled("What was run", what, folded=True)
     sections += [citing(snapshot), Section("How to read it", (READING,))]
     return Document(
         "Robustness report",

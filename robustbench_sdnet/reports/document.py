@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,15 @@ class Document:
     def figures(self) -> tuple[Figure, ...]:
         """Every figure, in order."""
         return tuple(b for section in self.sections for b in section.blocks if isinstance(b, Figure))
+
+
+def filled(
+    title: str, blocks: Iterable[Block | None], *, level: int = 2, folded: bool = False
+) -> Iterator[Section]:
+    """The section of those blocks that are there and no table without rows; nothing where none is."""
+    kept = tuple(block for block in blocks if block and not (isinstance(block, Table) and not block.rows))
+    if kept:
+        yield Section(title, kept, level, folded)
 
 
 def plain(name: str) -> str:

@@ -15,13 +15,8 @@ from .tables import stability as tables
 MANY = 8  # subjects in a figure
 
 
-def stability(results: Results, data: str, *, baseline: str | None, prefix: str) -> Iterator[Section]:
-    """A section a difficulty that was run.
-
-    Args:
-        baseline: a model, or MODEL@LAMBDA, whose flips and distances mFR and mT5D are relative to.
-        prefix: of every heading.
-    """
+def stability(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
+    """A section a difficulty that was run; mFR and mT5D are relative to the baseline."""
     main = set(results.main_subjects(data))
     base = results.subject_named(data, baseline) if baseline else None
     for difficulty in tables.difficulties(results, data):
@@ -36,7 +31,7 @@ def stability(results: Results, data: str, *, baseline: str | None, prefix: str)
             partial(_draw, shown),
             tuple(tables.flip_tables(found)),
         )
-        title = f"{prefix}Prediction stability{harder}"
+        title = f"Prediction stability{harder}"
         yield Section(title, (tables.summary_table(found, base), figure))
 
 

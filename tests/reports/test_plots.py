@@ -10,8 +10,7 @@ from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
-from robustbench_sdnet.reports.results import Subject
-from robustbench_sdnet.reports.tables.lambdas import lambda_grids
+from robustbench_sdnet.reports.tables.lambdas import sweeps
 from robustbench_sdnet.statistics import wilson
 
 from .made_records import RESNET, SDNET, attack, lam_spec, record, results_of, snapshot, study
@@ -78,9 +77,8 @@ def test_transfer_is_in_no_curve() -> None:
 
 def test_lambda_curves_hold_every_lambda_and_severity() -> None:
     results = results_of(study(["fog"], [0.1, 0.5]))
-    grids = {s.lam: found for s, found in lambda_grids(results, "digits", "sdnet20", "generated").items()}
-    clean = {lam: results.one("clean", subject=Subject("digits", "sdnet20", lam)) for lam in grids}
-    (panel,) = panels.lambda_corruption_panels(grids, clean, ("fog",))
+    (swept,) = sweeps(results, "digits", ["generated"])
+    (panel,) = panels.lambda_corruption_panels(swept)
     assert [line.label for line in panel.lines] == ["clean images", *(f"severity {s}" for s in range(1, 6))]
     assert [x for x, _ in panel.lines[3].points] == [0.1, 0.5]
     assert panel.lines[3].points[0][1] == results.one(

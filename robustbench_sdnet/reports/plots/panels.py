@@ -10,11 +10,11 @@ from ...answers.rows import eps_order, lambda_order, lambda_value
 from ...answers.searches import Convergence
 from ...specs import Eps, norm_facts
 from ...statistics import wilson
-from ..numbers import Estimate, Value
+from ..numbers import Estimate
 from ..results import SEVERITIES, Lambda, Result, Results, Subject, distinct
-from ..tables.corruptions import Grid, over_corruptions
+from ..tables.corruptions import over_corruptions
 from ..tables.distances import accuracy_at
-from ..tables.lambdas import lambda_grids
+from ..tables.lambdas import Sweep
 from .curves import Line, Panel
 from .style import FAINT, PALETTE, strength
 
@@ -112,36 +112,26 @@ def _unit(norm: str | None) -> int:
     return norm_facts(norm).scale
 
 
-def lambda_corruption_panels(
-    grids: Mapping[Lambda, Grid], clean: Mapping[Lambda, Estimate | None], names: tuple[str, ...]
-) -> list[Panel]:
+def lambda_corruption_panels(swept: Sweep) -> list[Panel]:
     """Accuracy against lambda: a panel for each corruption (their mean first), a line for each severity."""
-    reference = Line("clean images", _points(clean), FAINT, faint=True)
-    panels = []
-    if len(names) > 1:
-        panels.append(_by_severity(f"mean of {len(names)}", _severity_means(grids, names), reference))
+    names = swept.names
+    panels = [mean_panel(swept, f"mean of {len(names)}")] if len(names) > 1 else []
     for name in names:
         found = {
-            level: {lam: grid.get(name, {}).get(level) for lam, grid in grids.items()} for level in SEVERITIES
+            level: {lam: grid.get(name, {}).get(level) for lam, grid in swept.grids.items()}
+            for level in SEVERITIES
         }
-        panels.append(_by_severity(name.replace("_", " "), found, reference))
+        panels.append(_by_severity(name.replace("_", " "), found, swept))
     return [panel for panel in panels if len(panel.lines) > 1]
 
 
-def mean_panel(results: Results, data: str, model: str, source: str) -> Panel:
+def mean_panel(swept: Sweep, title: str) -> Panel:
     """Accuracy against lambda, in the mean over the corruptions of a model: a line for each severity."""
-    grids = {subject.lam: found for subject, found in lambda_grids(results, data, model, source).items()}
-    names = distinct(name for found in grids.values() for name in found)
-    clean = {lam: results.one("clean", subject=Subject(data, model, lam)) for lam in grids}
-    reference = Line("clean images", _points(clean), FAINT, faint=True)
-    return _by_severity(model, _severity_means(grids, names), reference)
-
-
-def _severity_means(grids: Mapping[Lambda, Grid], names: Sequence[str]) -> dict[int, dict[Lambda, Value]]:
-    return {
-        severity: {lam: over_corruptions(grid, names, severity) for lam, grid in grids.items()}
+    means = {
+        severity: {lam: over_corruptions(grid, swept.names, severity) for lam, grid in swept.grids.items()}
         for severity in SEVERITIES
     }
+    return _by_severity(title, means, swept)
 
 
 def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
@@ -171,14 +161,14 @@ def _noise_line(results: Results, attacks: tuple[Result, ...], eps: Eps) -> list
     return [Line(f"random noise, eps {eps}", _points(points), PALETTE[0], faint=True)] if points else []
 
 
-def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], reference: Line) -> Panel:
-    lines = []
+def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], swept: Sweep) -> Panel:
+    lines = [Line("clean images", _points(swept.clean), FAINT, faint=True)]
     for severity, by_lambda in values.items():
         points = {lam: value for lam, value in by_lambda.items() if isinstance(value, Estimate)}
         if points:
             colour = strength(severity - 1, len(SEVERITIES))
             lines.append(Line(f"severity {severity}", _points(points), colour))
-    return Panel(title, "lambda", (reference, *lines))
+    return Panel(title, "lambda", tuple(lines))
 
 
 def _points(values: Mapping[Lambda, Estimate | None]) -> tuple[tuple[float | str, Estimate], ...]:

@@ -28,8 +28,8 @@ def family_table(rows: Sequence[Comparison]) -> Table:
     return Table(("family", "tests", "significant", "not significant"), tuple(found))
 
 
-def significant_table(rows: Sequence[Comparison]) -> Table | None:
-    """Every significant difference of one family; None where there is none."""
+def significant_table(rows: Sequence[Comparison]) -> Table:
+    """Every significant difference of one family."""
     found = [_line(row) for row in rows if row.better]
     left = len(rows) - len(found)
     notes = [
@@ -38,7 +38,7 @@ def significant_table(rows: Sequence[Comparison]) -> Table | None:
     if left:
         notes.append(f"{left:,} other comparisons of this family found no significant difference.")
     columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
-    return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes)) if found else None
+    return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes))
 
 
 def probability(value: float) -> str:

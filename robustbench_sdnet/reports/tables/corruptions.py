@@ -50,11 +50,23 @@ def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = 
     return mean({f"severity {level}": accuracies.get(level) for level in levels})
 
 
+def by_severity(accuracies: Mapping[int, Estimate], levels: Sequence[int]) -> tuple[Value, ...]:
+    """The accuracy at each severity, and their mean."""
+    return *(accuracies.get(level, Missing("not run")) for level in levels), over_severities(
+        accuracies, levels
+    )
+
+
 def over_corruptions(
     found: Grid, names: Sequence[str], severity: int | None = None, levels: Sequence[int] = SEVERITIES
 ) -> Value:
     """The mean over corruptions, at one severity or over several."""
     return mean(dict(_parts(found, names, severity, levels)))
+
+
+def means_by_severity(found: Grid, names: Sequence[str], levels: Sequence[int]) -> tuple[Value, ...]:
+    """The mean over corruptions at each severity, and over all of them."""
+    return tuple(over_corruptions(found, names, level, levels) for level in (*levels, None))
 
 
 def _parts(
@@ -76,11 +88,7 @@ def _parts(
 def severity_table(found: Grid) -> Table:
     """One row a corruption, one column a severity that was run, and their mean."""
     levels = levels_run([found])
-    rows = {
-        name: (*(row.get(level, Missing("not run")) for level in levels), over_severities(row, levels))
-        for name, row in found.items()
-    }
-    return _by_level("corruption", levels, rows)
+    return _by_level("corruption", levels, {name: by_severity(row, levels) for name, row in found.items()})
 
 
 def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -104,8 +112,7 @@ def category_table(found: Grid) -> Table:
     """Means over the published groups, at each severity and over all that were run; never over a part of a group."""
     levels = levels_run([found])
     rows = {
-        label: tuple(over_corruptions(found, members, level, levels) for level in (*levels, None))
-        for label, members in groups(tuple(found)).items()
+        label: means_by_severity(found, members, levels) for label, members in groups(tuple(found)).items()
     }
     return _by_level("mean of", levels, rows)
 

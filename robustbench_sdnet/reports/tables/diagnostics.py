@@ -10,14 +10,12 @@ from ..document import Item, Table
 from ..results import Results, lambda_text
 
 
-def diagnostics_table(results: Results, data: str) -> Table | None:
-    """One row a finding, one for an attack without any; None where no attack was diagnosed."""
+def diagnostics_table(results: Results, data: str) -> Table:
+    """One row a finding, one for an attack without any."""
     rows: list[tuple[Item, ...]] = []
     for result in results.of("attack", data=data):
         start = result.subject.model, result.name, result.budget, lambda_text(result.subject.lam)
         rows += ((*start, *cells) for cells in _findings(result.findings))
-    if not rows:
-        return None
     columns = ("model", "attack", "eps", "lambda", "verdict", "check", "value", "images", "finding")
     notes = ("A fail marks the accuracy untrusted; a warning does not.",)
     return Table(columns, tuple(rows), left=(0, 1, 4, 5, 8), notes=notes)

@@ -19,8 +19,8 @@ NOTES = (
 )
 
 
-def distance_table(results: Results, data: str) -> Table | None:
-    """Every minimal-norm attack at every lambda, one row each; None where there is none."""
+def distance_table(results: Results, data: str) -> Table:
+    """Every minimal-norm attack at every lambda, one row each."""
     found = [result for result in results.of("attack", data=data) if len(result.distances)]
     rows: list[tuple[Item, ...]] = [
         (
@@ -35,7 +35,7 @@ def distance_table(results: Results, data: str) -> Table | None:
     ]
     columns = ("attack", "norm", "model", "lambda", *(f"{100 * share:.0f} %" for share in SHARES), "n")
     title = "Distances of minimal-norm attacks"
-    return Table(columns, tuple(rows), title=title, left=(0, 1, 2), notes=NOTES) if rows else None
+    return Table(columns, tuple(rows), title=title, left=(0, 1, 2), notes=NOTES)
 
 
 def accuracy_at(result: Result, eps: float) -> Estimate:

@@ -2,57 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
 from ..document import Item, Table
-from ..numbers import Missing
-from ..results import Results, Subject, distinct, eps_order, lambda_text
-from .corruptions import Grid, grid, levels_run, over_corruptions, over_severities
+from ..numbers import Estimate, Missing
+from ..results import Lambda, Results, Subject, distinct, eps_order, lambda_text
+from .corruptions import Grid, by_severity, grid, levels_run, means_by_severity
 
 
-def corruption_table(results: Results, data: str, model: str, source: str) -> Table:
+@dataclass(frozen=True)
+class Sweep:
+    """The corruptions of a model, of one source, at every lambda that was asked any, and its clean accuracy there."""
+
+    model: str
+    source: str
+    grids: Mapping[Lambda, Grid]
+    clean: Mapping[Lambda, Estimate | None]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every corruption that was run."""
+        return distinct(name for found in self.grids.values() for name in found)
+
+
+def sweeps(results: Results, data: str, sources: Iterable[str]) -> list[Sweep]:
+    """Every model that was corrupted at two lambdas or more."""
+    found = []
+    for model, source in product(results.models(data), sources):
+        subjects = [Subject(data, model, lam) for lam in results.lambdas(data, model)]
+        grids = {subject.lam: own for subject in subjects if (own := grid(results, subject, source))}
+        clean = {one.lam: results.one("clean", subject=one) for one in subjects if one.lam in grids}
+        found += [Sweep(model, source, grids, clean)] if len(grids) > 1 else []
+    return found
+
+
+def corruption_table(swept: Sweep) -> Table:
     """One row a lambda: clean accuracy, the mean over every corruption run at each severity, and over all."""
-    grids = lambda_grids(results, data, model, source)
-    names = distinct(name for found in grids.values() for name in found)
-    rows, notes, levels = [], [], levels_run(grids.values())
-    for subject, found in grids.items():
-        total = over_corruptions(found, names, levels=levels)
-        if isinstance(total, Missing):
-            notes.append(f"lambda {lambda_text(subject.lam)}: {total.reason}.")
-        clean = results.one("clean", subject=subject) or Missing("not run")
-        by_severity = (over_corruptions(found, names, level) for level in levels)
-        rows.append((lambda_text(subject.lam), clean, *by_severity, total))
+    levels, names = levels_run(swept.grids.values()), swept.names
+    rows, notes = [], [f"corruptions: {', '.join(names)}."]
+    for lam, found in swept.grids.items():
+        means = means_by_severity(found, names, levels)
+        if isinstance(means[-1], Missing):
+            notes.append(f"lambda {lambda_text(lam)}: {means[-1].reason}.")
+        rows.append((lambda_text(lam), swept.clean[lam] or Missing("not run"), *means))
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
-        title=f"{model}: mean over {len(names)} corruptions, by severity",
+        title=f"{swept.model}: mean over {len(names)} corruptions, by severity",
         left=(),
-        notes=(f"corruptions: {', '.join(names)}.", *notes),
+        notes=tuple(notes),
         stacked=True,
     )
 
 
-def single_corruption_tables(results: Results, data: str, model: str, source: str) -> list[Table]:
+def single_corruption_tables(swept: Sweep) -> list[Table]:
     """For each corruption, one row a lambda and one column a severity."""
-    grids = lambda_grids(results, data, model, source)
-    names = distinct(name for found in grids.values() for name in found)
-    levels = levels_run(grids.values())
-    return [
-        Table(
-            ("lambda", *map(str, levels), "mean"),
-            tuple(
-                (
-                    lambda_text(subject.lam),
-                    *(found[name].get(level, Missing("not run")) for level in levels),
-                    over_severities(found[name], levels),
-                )
-                for subject, found in grids.items()
-                if name in found
-            ),
-            title=name,
-            left=(),
-            stacked=True,
-        )
-        for name in names
-    ]
+    levels = levels_run(swept.grids.values())
+    tables = []
+    for name in swept.names:
+        asked = {lam: found[name] for lam, found in swept.grids.items() if name in found}
+        rows = tuple((lambda_text(lam), *by_severity(row, levels)) for lam, row in asked.items())
+        columns = ("lambda", *map(str, levels), "mean")
+        tables.append(Table(columns, rows, title=name, left=(), stacked=True))
+    return tables
 
 
 def attack_tables(results: Results, data: str, model: str) -> list[Table]:
@@ -71,13 +85,6 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
             cells = (results.one("attack", subject=subject, name=name, norm=norm, eps=eps) for eps in budgets)
             rows.append((lambda_text(lam), clean, *(cell or Missing("not run") for cell in cells)))
         columns = ("lambda", "clean", *map(str, budgets))
-        title = f"{name}, {norm or '-'}: gradients at the deployed lambda"
+        title = f"{model}: {name}, {norm or '-'}: gradients at the deployed lambda"
         tables.append(Table(columns, tuple(rows), title=title, left=(), stacked=len(budgets) > 3))
     return tables
-
-
-def lambda_grids(results: Results, data: str, model: str, source: str) -> dict[Subject, Grid]:
-    """The corruption grid of a model at each lambda that has one."""
-    subjects = (Subject(data, model, lam) for lam in results.lambdas(data, model))
-    grids = {subject: grid(results, subject, source) for subject in subjects}
-    return {subject: found for subject, found in grids.items() if found}

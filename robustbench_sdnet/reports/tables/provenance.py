@@ -50,7 +50,7 @@ def data_table(answered: Sequence[Answered]) -> Table:
     return Table(("data", "content (SHA-256)", "images"), tuple(found), left=(0, 1))
 
 
-def corruption_table(answered: Sequence[Answered]) -> Table | None:
+def corruption_table(answered: Sequence[Answered]) -> Table:
     """Every corruption and sequence with its severities, source, seed and algorithm version."""
     groups: dict[tuple[str, ...], list[Answered]] = {}
     for a in answered:
@@ -67,10 +67,10 @@ def corruption_table(answered: Sequence[Answered]) -> Table | None:
         severities = {getattr(a.cell.perturbation, "severity", None) or 0 for a in same}
         found.append((name, _span(sorted(severities)), *key, _models(same), _counts(same)))
     columns = ("corruption", "severity", "source", "seed", "version", "models", "n")
-    return Table(columns, tuple(found), left=(0, 2)) if found else None
+    return Table(columns, tuple(found), left=(0, 2))
 
 
-def attack_table(answered: Sequence[Answered]) -> Table | None:
+def attack_table(answered: Sequence[Answered]) -> Table:
     """Every attack and noise with its budgets and lambdas; its parameters in a note."""
     groups: dict[tuple[str, str, str, str, str], list[Answered]] = {}
     budgets: dict[tuple[str, str, str, str, str], dict[str, float]] = {}
@@ -88,7 +88,7 @@ def attack_table(answered: Sequence[Answered]) -> Table | None:
         found.append((name, kind, norm, eps, _lambdas(same), precision, _models(same), _counts(same)))
         notes.append(f"{name} ({kind}): {settings}")
     columns = ("perturbation", "kind", "norm", "eps", "lambda", "search", "models", "n")
-    return Table(columns, tuple(found), left=(0, 1, 2, 3, 4, 5), notes=distinct(notes)) if found else None
+    return Table(columns, tuple(found), left=(0, 1, 2, 3, 4, 5), notes=distinct(notes))
 
 
 def versions_text(answered: Sequence[Answered]) -> str:
