@@ -42,6 +42,10 @@ class Evidence:
         """The lambda that all others are compared with."""
         return self.compared[0].b.lam
 
+    def doubts(self, one: Comparison) -> bool:
+        """Whether it finds a gain against attacks that were shown to be weak."""
+        return one.gains and one.a.lam in _doubts(self, one.asked.norm, one.asked.eps)
+
 
 def conclusion(known: Iterable[tuple[str, Evidence]]) -> Iterator[Section]:
     """What it all comes to; nothing where no model was asked at several lambdas."""
@@ -88,7 +92,7 @@ def noise(evidence: Evidence) -> str:
         return "not asked. Run noise at several lambdas, at two severities or more."
     what = ", ".join(distinct(one.asked.perturbation for one in means))
     base = f"{percent(means[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
-    parts = [f"{answer(means)} The mean over {what} is {base}."]
+    parts = [f"{answer(evidence, means)} The mean over {what} is {base}."]
     parts += [f"{_at(one)} {_effect(one)}." for one in means if _number(one) is None]
     numbers = [(one, number) for one in means if (number := _number(one)) is not None]
     if numbers:
@@ -120,16 +124,14 @@ def adversary(evidence: Evidence) -> str:
     parts = []
     for norm, eps in distinct((one.asked.norm, one.asked.eps) for one in worst):
         same = [one for one in worst if (one.asked.norm, one.asked.eps) == (norm, eps)]
-        doubted = _doubts(evidence, norm, eps)
         parts.append(
-            f"{answer(same)} Under the worst of everything that was run in the ball of {norm} {eps}, sample by "
-            f"sample, {percent(same[0].accuracy_b)} survive at the training lambda "
+            f"{answer(evidence, same)} Under the worst of everything that was run in the ball of {norm} {eps}, sample "
+            f"by sample, {percent(same[0].accuracy_b)} survive at the training lambda "
             f"{lambda_text(evidence.trained)}."
         )
         effects: dict[str, list[Lambda]] = {}
         for one in same:
-            doubt = one.a.lam in doubted and one.gains
-            caution = ", which is not to be trusted: see below" if doubt else ""
+            caution = ", which is not to be trusted: see below" if evidence.doubts(one) else ""
             effects.setdefault(f"{_effect(one)}{caution}", []).append(one.a.lam)
         for effect, lams in effects.items():
             parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {_listed(lams)} {effect}.")
@@ -239,10 +241,13 @@ def _number(one: Comparison) -> float | None:
     return one.a.lam.fixed if one.a.lam else None
 
 
-def answer(compared: Sequence[Comparison]) -> str:
+def answer(evidence: Evidence, compared: Sequence[Comparison]) -> str:
     """Yes, no or cannot tell, over every other lambda that was tried."""
-    if any(one.gains for one in compared):
+    gains = [one for one in compared if one.gains]
+    if not all(evidence.doubts(one) for one in gains):
         return "Another lambda helps."
+    if gains:
+        return "What looks like a gain is not to be trusted."
     if all(one.loses or one.high <= NEGLIGIBLE for one in compared):
         return f"No other lambda helps (by more than {points(NEGLIGIBLE)})."
     return "Cannot tell whether another lambda helps: too few images."

@@ -18,9 +18,9 @@ def lead(results: Results, known: Sequence[tuple[str, Evidence]]) -> Iterator[st
     """At most one sentence for each data set, one on noise and one on attacks."""
     for data in results.data:
         yield from _highest(results, data)
-    yield from _helps("Under noise", [(name, _noise(evidence)) for name, evidence in known])
-    attacked = [(name, _worst(evidence)) for name, evidence in known]
-    balls = distinct(one.asked.ball for _, asked in attacked for one in asked)
+    yield from _helps("Under noise", [(name, evidence, _noise(evidence)) for name, evidence in known])
+    attacked = [(name, evidence, _worst(evidence)) for name, evidence in known]
+    balls = distinct(one.asked.ball for _, _, asked in attacked for one in asked)
     yield from _helps(f"Against an adversary who knows lambda ({', '.join(balls)})", attacked)
 
 
@@ -36,12 +36,14 @@ def _worst(evidence: Evidence) -> list[Comparison]:
     return [one for one in found if (one.asked.norm, one.asked.eps) == chosen]
 
 
-def _helps(question: str, asked: Sequence[tuple[str, Sequence[Comparison]]]) -> Iterator[str]:
+def _helps(question: str, asked: Sequence[tuple[str, Evidence, Sequence[Comparison]]]) -> Iterator[str]:
     """Which models another lambda helps, which it does not, and of which that cannot be told."""
     groups: dict[str, list[str]] = {}
-    for name, compared in asked:
+    for name, evidence, compared in asked:
         if compared:
-            groups.setdefault(_verdict(compared), []).append(f"{name} ({_numbers(compared)})")
+            groups.setdefault(_verdict(answer(evidence, compared)), []).append(
+                f"{name} ({_numbers(compared)})"
+            )
     if groups:
         yield f"{question}, {'; '.join(f'{said} {_some(names)}' for said, names in groups.items())}."
 
@@ -70,10 +72,11 @@ def _highest(results: Results, data: str) -> Iterator[str]:
         yield f"Highest accuracies on {data}{images}: {'; '.join(parts)}."
 
 
-def _verdict(asked: Sequence[Comparison]) -> str:
-    text = answer(asked)
+def _verdict(text: str) -> str:
     if text.startswith("Another"):
         return "another lambda helps"
+    if text.startswith("What"):
+        return "what looks like a gain is not to be trusted for"
     return "no other lambda helps" if text.startswith("No") else "the images are too few to tell for"
 
 

@@ -9,6 +9,8 @@ from robustbench_sdnet.answers.comparisons import Comparison, difference_interva
 from robustbench_sdnet.answers.gathered import EVERY, Question, Subject
 from robustbench_sdnet.answers.rivals import Rival
 from robustbench_sdnet.reports.conclusion import conclusion, evidences, sentences
+from robustbench_sdnet.reports.lead import lead
+from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
 from robustbench_sdnet.statistics import mcnemar
 
@@ -101,12 +103,26 @@ def test_a_loss_is_called_one():
 def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     rows = [compared(0.9, 200, 10, asked=BALL)]
     honest = said([record(0.9, 0.7)], rows, [rival("square", 0.9, 1)])
+    assert honest["adversary"].startswith("sdnet, an adversary who knows lambda: Another lambda helps.")
     assert "not to be trusted" not in honest["adversary"]
     assert "Square, which uses no gradient, breaks no more than a rare image" in honest["masking"]
     masked = said([record(0.9, 0.7)], rows, [rival("square", 0.9, 40)])
     assert "Lambda 0.9 gains 19.0 points" in masked["adversary"]
-    assert "not to be trusted" in masked["adversary"]
+    assert "which is not to be trusted: see below" in masked["adversary"]
+    assert "What looks like a gain is not to be trusted." in masked["adversary"]
+    assert "Another lambda helps" not in masked["adversary"]
     assert "breaks 40 of the 300 images" in masked["masking"]
+    also = said([record(0.9, 0.7)], [*rows, compared(0.5, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
+    assert "Another lambda helps." in also["adversary"], "0.5 gains undoubted"
+
+
+def test_the_first_sentence_praises_no_gain_that_is_not_to_be_trusted():
+    known = list(
+        evidences([record(0.9, 0.7)], [compared(0.9, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
+    )
+    (sentence,) = lead(Results(()), known)
+    assert "what looks like a gain is not to be trusted for sdnet" in sentence
+    assert "helps" not in sentence
 
 
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
