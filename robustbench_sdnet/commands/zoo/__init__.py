@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from ...console import options
-from ...console.output import tell
+from ...console.output import say, tell
 from ...console.progress import shown
-from .card import card
-from .exporting import export
-from .importing import import_model
-from .verifying import verify
+from .checkpoints import export, import_model, verify
 
 
 @click.group()
@@ -83,6 +81,35 @@ def info(model: str, as_json: bool) -> None:
 
 
 @zoo.command()
+@click.argument("name")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Take in this store's results of exactly these weights [default: the index alone].",
+)
+@options.path_option("--output", "Where to write it [default: the terminal].", "FILE")
+def card(name: str, store: str | None, output: Path | None) -> None:
+    """Write the model card of NAME, a model of the zoo, as the Hugging Face hub has it: metadata with results in
+    model-index, intended use, how it was evaluated, limits. Numbers come from the zoo's index, or from a store.
+
+    \b
+    Examples:
+      sdnet-bench zoo card cifar10/sdnet20
+      sdnet-bench zoo card cifar10/sdnet20 --store sqlite:///runs/results.db --output README.md
+    """
+    from ...answers.snapshot import Snapshot
+    from ...files import write_whole
+    from ...reports.model_card import model_card
+    from ...zoo.shelf.index import entry
+
+    text = model_card(entry(name), None if store is None else Snapshot.read(store))
+    if output is None:
+        say(text, nl=False)
+    else:
+        say(f"Wrote {write_whole(output, text)}")
+
+
+@zoo.command()
 @click.argument("source")
 @click.option(
     "--from", "place", metavar="URL|DIR", help="Where the zoo's files are [default: where the index says]."
@@ -107,5 +134,5 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
     tell(row, f"{source} is at {path}", as_json)
 
 
-for command in (card, import_model, verify, export):
+for command in (import_model, verify, export):
     zoo.add_command(command)

@@ -1,0 +1,206 @@
+"""`sdnet-bench zoo import`, `verify` and `export`: checkpoints of others in, stated accuracies checked, our own out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...console import options
+from ...console.output import say, say_json, tell, warn
+from ...console.progress import shown
+from ...errors import InputError
+from ...planning.setting import Setting
+from ...reading.numbers import number
+from ...wording import counted
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(number(part, "Expected numbers such as 0.4914,0.4822,0.4465") for part in text.split(","))
+
+
+LAMBDA = options.Parsed("number", lambda text: number(text, "--lam must be a finite number, not negative", 0))
+NUMBERS = options.Parsed("a,b,c", _numbers)
+
+
+NETWORK = options.gathered(
+    "network",
+    dict,
+    click.option(
+        "--shortcut/--no-shortcut", default=True, show_default=True, help="Whether it has shortcuts."
+    ),
+    options.count_option("--num-classes", "Classes [default: by data set, else 10].", None),
+    options.count_option("--input-size", "Side of its images [default: by data set, else 32].", None),
+    click.option("--mean", type=NUMBERS, help="What its loader subtracted [default: the data set's]."),
+    click.option("--std", type=NUMBERS, help="What its loader divided by [default: the data set's]."),
+    click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Its training lambda."),
+    options.choice_option(
+        "--step-size", ("recompute", "checkpoint"), "Compute step sizes anew, or trust the stored ones."
+    ),
+)
+
+
+@click.command(name="import")
+@click.argument("checkpoint", type=options.PATH)
+@click.option("--arch", required=True, metavar="ARCH", help="Architecture that wrote it, such as sdnet18.")
+@click.option("--data", required=True, metavar="NAME", help="Data set it was trained on.")
+@NETWORK
+@click.option("--accuracy", type=options.SHARE, help="Its stated clean accuracy, for zoo verify.")
+@options.path_option("--output", "Folder to write [default: runs/DATA-ARCH-imported].", "DIR", "-o")
+@options.json_option
+def import_model(
+    checkpoint: Path,
+    arch: str,
+    data: str,
+    network: dict[str, Any],
+    accuracy: float | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Import a released SDNet CHECKPOINT (.pth.tar) as a run, ready for corrupt and attack.
+
+    Files are read without running any code in them.
+
+    \b
+    Examples:
+      sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data cifar10
+      sdnet-bench zoo import checkpoint.pth.tar --arch sdnet18_all --no-shortcut --data cifar100
+      sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data imagenet --step-size checkpoint
+    """
+    from ...data import check_name
+    from ...zoo.nets.architectures import architecture
+
+    architecture(arch)
+    check_name(data)
+    if not checkpoint.is_file():
+        raise InputError(f"No checkpoint '{checkpoint}'.")
+    from ...zoo.imported import import_run
+
+    card = import_run(checkpoint, arch, data, network, accuracy=accuracy, output=output)
+    folder = card.path.parent if card.path else output
+    row = {"name": card.name, "path": str(card.path), "arch": arch, "data": data}
+    text = f"Imported {checkpoint} into {folder}/. Use it: --model {shlex.quote(str(folder))}"
+    tell({**row, "weights_hash": card.weights_hash}, text, as_json)
+
+
+_VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@options.setting_options(
+    only=("data", "data_root", "limit", "batch_size", "device"),
+    data={"help": "Data set [default: the one each model was trained on]."},
+)
+@click.option(
+    "--tolerance",
+    type=options.SHARE,
+    default=0.001,
+    show_default=True,
+    help="Allowed difference of accuracy on all test images.",
+)
+@options.json_option
+def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json: bool) -> None:
+    """Evaluate MODELs again and compare with their stated accuracy; default: every model of the zoo that is here.
+
+    Exits with 1 if one differs. --data says where the images are; a MODEL that was trained on others is measured there
+    all the same, with a warning, while without MODELs such a one keeps its own data. On all test images the difference
+    may be --tolerance; with --limit the stated accuracy must lie in the 95 % interval.
+
+    \b
+    Examples:
+      sdnet-bench zoo verify
+      sdnet-bench zoo verify --data npz:cifar10.npz
+      sdnet-bench zoo verify cifar10/sdnet20 --data npz:cifar10.npz --limit 1000
+      sdnet-bench zoo verify --json
+    """
+    from ...zoo.shelf.index import entries, local_path
+
+    options.check_sources(models, setting.data, setting.device)
+    chosen = models or tuple(item.name for item in entries() if local_path(item) is not None)
+    if not chosen:
+        raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or checkpoint.")
+    from ...diagnostics.of_stated import verify_model
+
+    rows = []
+    for model in chosen:
+        with shown(f"verify {model}", quiet=as_json) as display:
+            rows.append(
+                verify_model(
+                    model, setting, tolerance=tolerance, insist=bool(models), on_progress=display.update
+                )
+            )
+    if as_json:
+        say_json(rows)
+    for row in () if as_json else rows:
+        stated = "nothing stated" if row["stated"] is None else f"stated {100 * row['stated']:.2f} %"
+        say(
+            f"{_VERDICTS[row['matches']]} {row['name']}: {100 * row['measured']:.2f} % "
+            f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {counted(row['n'], 'image')} of "
+            f"{row['data']}, {stated}"
+        )
+        for warning in filter(None, (row["warning"], row["other_data"])):
+            say(f"  {warning}")
+    if any(row["matches"] is False for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _entry(robust: tuple[str, ...], **given: Any) -> dict[str, Any]:
+    rule = "--robust takes TEXT=NUMBER with a number in [0, 1]"
+    shares = options.parse_pairs(robust, "--robust")
+    return {**given, "robust": {key: number(value, rule, 0, 1) for key, value in shares.items()}}
+
+
+ENTRY = options.gathered(
+    "entry",
+    _entry,
+    click.option("--recipe", metavar="NAME", help="Recipe for the index [default: the checkpoint's]."),
+    click.option("--accuracy", type=options.SHARE, help="Measured on the exported weights."),
+    click.option(
+        "--robust", multiple=True, metavar="TEXT=NUMBER", help="A robust accuracy for the index; repeatable."
+    ),
+    click.option("--note", default="", help="One line for the index."),
+    options.path_option("--folder", "Where larger weights go, such as weights [default: into the package]."),
+)
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.argument("name")
+@options.path_option("--output", "Write here and leave the zoo alone.", "FILE", "-o")
+@click.option(
+    "--float32", is_flag=True, help="Keep float32 [default: float16 for convolutions and linear layers]."
+)
+@ENTRY
+@options.json_option
+def export(
+    checkpoint: str, name: str, output: Path | None, float32: bool, entry: dict[str, Any], as_json: bool
+) -> None:
+    """Export CHECKPOINT, a run, a file or a zoo name, as float16 safetensors called NAME, into the zoo or to a file.
+
+    \b
+    Examples:
+      sdnet-bench zoo export runs/cifar10-sdnet20 cifar10/sdnet20
+      sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 --folder weights --robust "pgd 8/255=0.0"
+      sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 -o sdnet18.safetensors
+    """
+    from ...data import short_name
+    from ...zoo.names import check_zoo_name, describe_model, own_checkpoint
+
+    data = check_zoo_name(name)
+    own_checkpoint(checkpoint)
+    trained_on = describe_model(checkpoint).data
+    if trained_on and short_name(trained_on) != data:
+        warn(f"'{name}' says {data}, but {checkpoint} was trained on {trained_on}.")
+    from ...zoo.shelf.index import listing
+    from ...zoo.shelf.publish import add_to_zoo, export_model
+
+    dtype = "float32" if float32 else "float16"
+    if output is not None:
+        written = export_model(checkpoint, output, name=name, accuracy=entry["accuracy"], dtype=dtype)
+        row = {"name": name, "path": str(output), "weights_hash": written.weights_hash}
+    else:
+        row = listing(add_to_zoo(checkpoint, name, dtype=dtype, **entry))
+    tell(row, f"Exported {checkpoint} as {name}: {row.get('path') or row['source']}", as_json)
