@@ -22,20 +22,20 @@ from .interrupts import as_ctrl_c
 from .version import VERSION
 from .wording import one_line
 
-# name -> (module of this package, first line of its help)
-COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+# name, which is that of its module in `commands` -> first line of its help
+COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "train": ("train", "Train a model."),
-        "corrupt": ("corrupt", "Measure accuracy under corruptions, at every lambda asked for."),
-        "attack": ("attack", "Measure accuracy under adversarial attacks, at every lambda asked for."),
-        "diagnose": ("diagnose", "Check whether a model masks gradients."),
-        "visualize": ("visualize", "Show what a model keeps of images, layer by layer and lambda by lambda."),
-        "study": ("study", "Answer the whole question of lambda for a model, in one run."),
-        "report": ("report", "Draw the report from the store."),
-        "status": ("status", "Show what the store holds and what is unfinished."),
-        "quickstart": ("quickstart", "Train, corrupt, attack, sweep lambda and report, small and offline."),
-        "zoo": ("zoo", "List, describe, fetch, import, verify and export models."),
-        "data": ("data", "Prepare, generate and show data."),
+        "train": "Train a model.",
+        "corrupt": "Measure accuracy under corruptions, at every lambda asked for.",
+        "attack": "Measure accuracy under adversarial attacks, at every lambda asked for.",
+        "diagnose": "Check whether a model masks gradients.",
+        "visualize": "Show what a model keeps of images, layer by layer and lambda by lambda.",
+        "study": "Answer the whole question of lambda for a model, in one run.",
+        "report": "Draw the report from the store.",
+        "status": "Show what the store holds and what is unfinished.",
+        "quickstart": "Train, corrupt, attack, sweep lambda and report, small and offline.",
+        "zoo": "List, describe, fetch, import, verify and export models.",
+        "data": "Prepare, generate and show data.",
     }
 )
 
@@ -51,14 +51,14 @@ class LazyGroup(click.Group):
         """The command of that name, its module imported."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f".commands.{COMMANDS[cmd_name][0]}", __package__)
+        module = importlib.import_module(f".commands.{cmd_name}", __package__)
         command: click.Command = getattr(module, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, from the table alone."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

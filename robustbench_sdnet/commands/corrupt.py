@@ -6,7 +6,6 @@ import click
 
 from ..console import options
 from ..console.answering import finish
-from ..console.asking import asked_options
 from ..console.progress import shown_fits
 from ..planning.asked import Asked
 from ..planning.setting import Setting
@@ -14,7 +13,7 @@ from ..specs import LambdaSpec
 
 
 @click.command()
-@asked_options
+@options.asked_options
 @options.lambda_options
 @options.setting_options(
     precision={

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ..console import options
-from ..console.asking import asked_options
 from ..console.output import say, tell
 from ..console.progress import shown
 from ..corruptions.registry import expand
@@ -135,7 +134,7 @@ def generate(
     data={"default": "digits", "help": "Clean images, or a folder of corrupted ones."},
 )
 @click.option("--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="How many.")
-@asked_options
+@options.asked_options
 @click.option(
     "--scale", type=click.IntRange(1, 8), help="Screen pixels a pixel.  [default: 2 up to 64 pixels, else 1]"
 )

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..corruptions.members import TABLES
+from ..corruptions.members import STORED, TABLES
 from ..errors import InputError, unknown
+from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..reading.numbers import number
 from ..reading.paths import path_of
@@ -116,9 +117,7 @@ def _setting(**given: Any) -> Setting:
     return setting
 
 
-data_option, data_root_option, limit_option, store_option, device_option, batch_size_option = map(
-    setting_option, ("data", "data_root", "limit", "store", "device", "batch_size")
-)
+data_root_option, store_option, device_option = map(setting_option, ("data_root", "store", "device"))
 
 
 def choice_option(flag: str, choices: Sequence[str], text: str, name: str | None = None) -> Option:
@@ -167,6 +166,39 @@ lambda_option = click.option(
 )
 
 
+asked_options = gathered(
+    "asked",
+    Asked,
+    corruption_option,
+    click.option("--severity", "severities", type=SEVERITIES, help="3, 1,3,5 or 1-5.  [default: 1-5]"),
+    click.option(
+        "--level",
+        "levels",
+        type=LEVELS,
+        help="Free noise levels instead of severities, such as 0.02:0.20:0.02.",
+    ),
+    table_option,
+    click.option(
+        "--stored-as",
+        "stored",
+        type=click.Choice(list(STORED)),
+        help="Pass corrupted images through a JPEG of quality 85, as those of ImageNet-C were.",
+    ),
+    click.option(
+        "--sequences",
+        is_flag=True,
+        help="CIFAR-10-P's slowly changing sequences instead: how often the prediction flips; names, all, main, extra.",
+    ),
+    click.option(
+        "--difficulty",
+        "difficulties",
+        type=DIFFICULTIES,
+        help="Of sequences: strength of noises, else how many frames apart are compared.  [default: 1]",
+    ),
+    seed_option,
+)
+
+
 def with_scope(lambdas: Sequence[LambdaSpec] | None, lambda_scope: str) -> tuple[LambdaSpec, ...]:
     """The lambdas asked for, set on the layers asked for."""
     return tuple(LambdaSpec(lam.text, lambda_scope, lam.fit) for lam in lambdas or ())
@@ -175,18 +207,12 @@ def with_scope(lambdas: Sequence[LambdaSpec] | None, lambda_scope: str) -> tuple
 lambda_options = gathered("lambdas", with_scope, lambda_option, lambda_scope_option)
 
 
-def check_device(device: str) -> str:
-    """Refuse what is not auto, cpu, cuda, cuda:N or mps with an InputError, before torch is imported."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device, re.ASCII):
-        raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
-    return device
-
-
 def check_sources(models: Sequence[str], data: str | None, device: str) -> None:
     """Refuse data, models and a device that cannot be meant with an InputError, before torch is imported."""
     from ..data import check_name
 
-    check_device(device)
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device, re.ASCII):
+        raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
     if data is not None:
         check_name(data)
     if models:
