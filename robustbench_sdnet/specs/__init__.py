@@ -12,7 +12,6 @@ from __future__ import annotations
 from .budgets import BUDGETED, NORMS, Eps, distance_text, norm_facts, parse_eps_list
 from .cell import DEFAULT_STORE, Cell
 from .lambdas import LambdaSpec, parse_lambdas, parse_policy
-from .models import DataSpec, ModelSpec, Params, canonical, params
+from .models import DRAWS, PROTOCOLS, DataSpec, ModelSpec, Params, Repeats, canonical, params
 from .perturbations import CLEAN, AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
 from .ranges import SEVERITIES, decimal_text, parse_difficulties, parse_numbers, parse_severities
-from .repeats import DRAWS, PROTOCOLS, Repeats

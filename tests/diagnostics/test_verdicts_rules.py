@@ -9,7 +9,7 @@ from torch import nn
 from robustbench_sdnet.attacks.engine.losses import negative_margin
 from robustbench_sdnet.diagnostics import Finding, trust
 from robustbench_sdnet.diagnostics.finding import above, counted
-from robustbench_sdnet.diagnostics.masking import strength
+from robustbench_sdnet.diagnostics.masking import with_attack
 from robustbench_sdnet.diagnostics.masking.subject import STEPS, Subject, Trace, follow
 
 
@@ -66,51 +66,52 @@ def test_followed_to_the_end_records_every_loss():
 def test_more_steps_that_break_more_are_not_converged():
     flat = [1.0] * (2 * STEPS + 1)
     late = trace([STEPS + 5] * 8 + [-1] * 92, [True] * 8 + [False] * 92, flat)
-    assert strength.not_converged(late).verdict == "fail"
+    assert with_attack.not_converged(late).verdict == "fail"
     early = trace([STEPS] * 8 + [-1] * 92, [True] * 8 + [False] * 92, flat)
-    assert strength.not_converged(early).verdict == "pass"
+    assert with_attack.not_converged(early).verdict == "pass"
 
 
 def test_a_loss_that_still_moves_is_not_converged():
     # Ten steps before the end the loss is 0.9, at the end 1.0: 10 % of 1.0, above the 5 % allowed.
     climbing = [0.9] * (2 * STEPS - 9) + [1.0] * 10
-    moved = strength.not_converged(trace([-1] * 50, [False] * 50, climbing))
+    moved = with_attack.not_converged(trace([-1] * 50, [False] * 50, climbing))
     assert moved.verdict == "fail"
     assert moved.value == pytest.approx(0.1)
     settled = [0.97] * (2 * STEPS - 9) + [1.0] * 10
-    assert strength.not_converged(trace([-1] * 50, [False] * 50, settled)).verdict == "pass"
+    assert with_attack.not_converged(trace([-1] * 50, [False] * 50, settled)).verdict == "pass"
 
 
 def test_lost_success_counts_samples_that_recover():
     flat = [1.0] * (2 * STEPS + 1)
-    found = strength.lost_success(trace([3] * 20 + [-1] * 80, [False] * 20 + [False] * 80, flat))
+    found = with_attack.lost_success(trace([3] * 20 + [-1] * 80, [False] * 20 + [False] * 80, flat))
     assert (found.verdict, found.value) == ("fail", 20.0)
     assert (
-        strength.lost_success(trace([3] * 20 + [-1] * 80, [True] * 20 + [False] * 80, flat)).verdict == "pass"
+        with_attack.lost_success(trace([3] * 20 + [-1] * 80, [True] * 20 + [False] * 80, flat)).verdict
+        == "pass"
     )
 
 
 def test_accuracy_that_rises_with_eps_is_not_monotone():
     # All of these survive twice the budget, so a budget at which none survives is a rise.
     tough = subject([0.9] * 20, eps=0.1)
-    assert strength.not_monotone_in_eps(tough, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
-    assert strength.not_monotone_in_eps(tough, torch.ones(20, dtype=torch.bool)).verdict == "pass"
+    assert with_attack.not_monotone_in_eps(tough, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
+    assert with_attack.not_monotone_in_eps(tough, torch.ones(20, dtype=torch.bool)).verdict == "pass"
 
 
 def test_restarts_that_break_more_are_told():
     weak = subject([0.55] * 20)
-    assert strength.restart_sensitive(weak, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
-    assert strength.restart_sensitive(weak, torch.ones(20, dtype=torch.bool)).verdict == "pass"
+    assert with_attack.restart_sensitive(weak, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
+    assert with_attack.restart_sensitive(weak, torch.ones(20, dtype=torch.bool)).verdict == "pass"
 
 
 def test_losses_that_agree_on_shares_but_not_on_samples_pass():
     first = torch.arange(40) < 20
-    assert strength.losses_disagree(subject([0.9] * 40), first, ~first).verdict == "pass"
-    assert strength.losses_disagree(subject([0.9] * 40), first, first & False).verdict == "fail"
+    assert with_attack.losses_disagree(subject([0.9] * 40), first, ~first).verdict == "pass"
+    assert with_attack.losses_disagree(subject([0.9] * 40), first, first & False).verdict == "fail"
 
 
 def test_every_image_is_within_an_unbounded_eps():
-    assert strength.unbounded_eps_survives(subject([0.55, 0.99])).verdict == "pass"
+    assert with_attack.unbounded_eps_survives(subject([0.55, 0.99])).verdict == "pass"
 
 
 def test_grades():

@@ -1,1 +1,1 @@
-"""The sixteen diagnostics of gradient masking, one family a file; they need torch."""
+"""The sixteen diagnostics of gradient masking, with and without an attack; they need torch."""

@@ -16,7 +16,7 @@ from ...attacks.native.wrapper import checked
 from ...errors import InputError
 from ...specs import BUDGETED
 from ..finding import DIAGNOSTICS, not_run, seen_on
-from . import instant, rivals, smoothness, strength
+from . import with_attack, without_attack
 from .subject import STEPS, Subject, follow
 
 _CHEAP_SAMPLES = 100
@@ -97,10 +97,10 @@ def _check(images: int, eps: float, norm: str) -> None:
 def _findings(
     subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool, queries: int
 ) -> list[Finding]:
-    randomised = instant.randomised(subject)
+    randomised = without_attack.randomised(subject)
     found = [
-        *seen_on(len(subject), randomised, instant.probabilities(subject)),
-        *seen_on(1, instant.test_time_optimisation(subject)),
+        *seen_on(len(subject), randomised, without_attack.probabilities(subject)),
+        *seen_on(1, without_attack.test_time_optimisation(subject)),
         *_smooth(subject, randomised),
     ]
     subject = subject.take(subject.right())
@@ -109,7 +109,7 @@ def _findings(
         made = {finding.check for finding in found}
         return [*found, *(not_run(check, why) for check in DIAGNOSTICS if check not in made)]
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
-    found += seen_on(len(subject), instant.zero_gradient(subject))
+    found += seen_on(len(subject), without_attack.zero_gradient(subject))
     return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
 
 
@@ -117,14 +117,16 @@ def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
     if randomised.verdict == FAIL:
         why = "The model is randomised, so differences between calls say nothing."
         return [not_run(check, why) for check in ("rough_loss", "wrong_gradient")]
-    exact = smoothness.in_float64(subject)
-    return seen_on(len(exact or ()), smoothness.rough_loss(exact), smoothness.wrong_gradient(exact))
+    exact = without_attack.in_float64(subject)
+    return seen_on(len(exact or ()), without_attack.rough_loss(exact), without_attack.wrong_gradient(exact))
 
 
 def _cheap_attacks(subject: Subject) -> list[Finding]:
     few = subject.take(torch.arange(min(_CHEAP_SAMPLES, len(subject)), device=subject.labels.device))
     survivors = ~follow(few).broken() if few.survivors is None else few.survivors
-    return seen_on(len(few), rivals.single_step_wins(few, survivors), rivals.noise_wins(few, survivors))
+    return seen_on(
+        len(few), with_attack.single_step_wins(few, survivors), with_attack.noise_wins(few, survivors)
+    )
 
 
 def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Finding]:
@@ -135,14 +137,14 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
     white_box = iterative & ~by_margin if subject.survivors is None else subject.survivors
     return seen_on(
         len(subject),
-        rivals.gradient_free_wins(subject, white_box, queries),
-        rivals.single_step_wins(subject, iterative),
-        strength.not_monotone_in_eps(subject, ~by_entropy),
-        strength.unbounded_eps_survives(subject),
-        rivals.transfer_wins(subject, white_box, sources),
-        rivals.noise_wins(subject, iterative),
-        strength.not_converged(trace),
-        strength.lost_success(trace),
-        strength.losses_disagree(subject, by_entropy, by_margin),
-        strength.restart_sensitive(subject, by_entropy),
+        with_attack.gradient_free_wins(subject, white_box, queries),
+        with_attack.single_step_wins(subject, iterative),
+        with_attack.not_monotone_in_eps(subject, ~by_entropy),
+        with_attack.unbounded_eps_survives(subject),
+        with_attack.transfer_wins(subject, white_box, sources),
+        with_attack.noise_wins(subject, iterative),
+        with_attack.not_converged(trace),
+        with_attack.lost_success(trace),
+        with_attack.losses_disagree(subject, by_entropy, by_margin),
+        with_attack.restart_sensitive(subject, by_entropy),
     )
