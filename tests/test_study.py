@@ -126,7 +126,8 @@ def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkey
     assert {one["verdict"] for one in claims} <= {"reproduced", "not reproduced", "cannot tell"}
     text = (folder / "study.md").read_text()
     assert "## The published noise experiment" in text
-    assert "calibrated:test-labels (upper bound)" in text
+    assert "calibrated:test-labels (drawn on test labels)" in text
+    assert "one line for all four noises and clean images" in text
 
 
 def test_a_protocol_says_itself_what_it_asks(model_file):
