@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ...errors import unknown
@@ -21,51 +20,7 @@ TAGS = {
 }
 
 
-class TensorBoard:
-    """Events in the run's folder; the file is opened at the first epoch."""
-
-    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
-        self._folder = folder
-        self._writer: Any = None
-
-    def add(self, values: Mapping[str, float], step: int) -> None:
-        """Add numbers under their tags at a step."""
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            # Events of a run that was killed after its last saved state come again: hide them from there on.
-            self._writer = SummaryWriter(str(self._folder), purge_step=step)
-        for tag, value in values.items():
-            self._writer.add_scalar(tag, value, step)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the event file."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-class Wandb:
-    """A run of Weights & Biases; its id lies in the run's folder, so that a resumed run is one there too."""
-
-    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
-        kept = folder / "wandb-id"
-        if not kept.is_file():
-            write_whole(kept, secrets.token_hex(4))
-        self._run = start_wandb(folder, folder.name, parameters, kind="train", run_id=kept.read_text())
-
-    def add(self, values: Mapping[str, float], step: int) -> None:
-        """Add numbers under their tags at a step."""
-        self._run.log(dict(values), step=step)
-
-    def close(self) -> None:
-        """Send or keep what is left."""
-        self._run.finish()
-
-
-TRACKERS: Mapping[str, type[TensorBoard | Wandb]] = MappingProxyType(
-    {"tensorboard": TensorBoard, "wandb": Wandb}
-)
+TRACKERS = ("tensorboard", "wandb")
 
 
 def check_tracker(name: str) -> None:
@@ -77,20 +32,39 @@ def check_tracker(name: str) -> None:
 
 
 class Curves:
-    """Writes one point an epoch to TensorBoard and to another tracker, where one is asked for."""
+    """Writes one point an epoch: events into the run's folder, and to Weights & Biases where that is asked for."""
 
     def __init__(self, folder: Path | None, track: str, parameters: Mapping[str, Any]) -> None:
         """`folder` is the run's, None to write nothing; `track` one of `TRACKERS`; `parameters` those of the run."""
-        names = dict.fromkeys(("tensorboard", track))
-        self._trackers = [] if folder is None else [TRACKERS[name](folder, parameters) for name in names]
+        self._folder = folder
+        self._events: Any = None  # opened at the first epoch
+        self._run: Any = None
+        if folder is not None and track == "wandb":
+            kept = folder / "wandb-id"  # so that a resumed run is one there too
+            if not kept.is_file():
+                write_whole(kept, secrets.token_hex(4))
+            self._run = start_wandb(folder, folder.name, parameters, kind="train", run_id=kept.read_text())
 
     def add(self, record: Mapping[str, float]) -> None:
         """Add an epoch's record at its step."""
+        if self._folder is None:
+            return
+        step = int(record["step"])
         values = {tag: record[key] for key, tag in TAGS.items() if key in record}
-        for tracker in self._trackers:
-            tracker.add(values, int(record["step"]))
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # Events of a run that was killed after its last saved state come again: hide them from there on.
+            self._events = SummaryWriter(str(self._folder), purge_step=step)
+        for tag, value in values.items():
+            self._events.add_scalar(tag, value, step)
+        self._events.flush()
+        if self._run is not None:
+            self._run.log(values, step=step)
 
     def close(self) -> None:
-        """End every tracker; once."""
-        while self._trackers:
-            self._trackers.pop().close()
+        """Close the event file, and send or keep what is left."""
+        if self._run is not None:
+            self._run.finish()
+        if self._events is not None:
+            self._events.close()

@@ -57,7 +57,6 @@ class Run:
 
     def __post_init__(self) -> None:
         self.rank, self.world, _ = distributed.world()
-        self._stop: Callable[[], str | None] = lambda: None
         self._begun = self._saved_at = time.monotonic()
         self._saving = 0.0  # seconds that the last save took
         self.resumed_at, self.init = 0, self.recipe.train.init
@@ -159,8 +158,7 @@ class Run:
         plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
         with contextlib.closing(Curves(None if self.rank else self.folder, self.track, plan)) as self.curves:
             with stop_requests(heed=self.rank == 0) as stop:
-                self._stop = stop
-                fit(session, after_step=self._after_step, after_epoch=self._after_epoch)
+                fit(session, after_step=lambda: self._after_step(stop()), after_epoch=self._after_epoch)
             accuracy = self._write_checkpoints()
             if left:
                 self.curves.add({"step": session.steps_total, "accuracy": accuracy})
@@ -177,13 +175,13 @@ class Run:
         self.tell("done", **result.to_dict())
         return result
 
-    def _after_step(self) -> None:
+    def _after_step(self, stopped_by: str | None) -> None:
         session = self.session
         self.tell("step", step=session.step)
-        if reason := self._stop():
+        if stopped_by:
             self.save()
             raise TrainingError(
-                f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
+                f"Stopped by {stopped_by} after step {session.step} of {session.steps_total}; its state "
                 f"is saved. Go on with --resume --output {shlex.quote(str(self.folder))}."
             )
         if time.monotonic() - self._saved_at >= 60 * self.recipe.train.save_minutes and self.rank == 0:
