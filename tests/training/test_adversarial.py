@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.adversarial import perturb
+from robustbench_sdnet.training.step.device import Device
+from robustbench_sdnet.training.step.objective import Objective
 
 
 class Linear(nn.Module):
@@ -32,7 +33,8 @@ def case():
 
 def run(case, step=0, **options):
     model, images, labels, ids = case
-    return perturb(model, model, images, labels, ids, TrainOptions(**options), step)
+    device = Device(torch.device("cpu"), torch.float64, autocast=False, channels_last=False)
+    return Objective(model, TrainOptions(**options), device).perturbed(images, labels, ids, step)
 
 
 def test_pgd_reaches_the_best_corner(case):

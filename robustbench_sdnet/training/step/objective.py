@@ -6,17 +6,15 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...attacks.engine.balls import BALLS
+from ...draws import Draws
 from ...zoo.nets.control import auxiliary_objective
 from ..recipes.options import TrainOptions
 from ..run.distributed import world
-from .adversarial import perturb
 from .augmix import augmix
 from .device import Device
 
@@ -43,9 +41,10 @@ class Objective(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
         """The loss, a 0-d tensor, of images (n, 3, h, w) uint8, labels and sample ids (n,), at a step of the run."""
-        with self._auxiliary() as collect:
-            loss = self._main(images, labels, ids, step)
-            return loss if collect is None else loss + self.options.auxiliary * collect()
+        if not self.options.auxiliary:
+            return self._main(images, labels, ids, step)
+        with auxiliary_objective(self.model) as collect:
+            return self._main(images, labels, ids, step) + self.options.auxiliary * collect()
 
     def _main(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
         options = self.options
@@ -54,12 +53,48 @@ class Objective(nn.Module):
         clean = self.device.floats(images)
         if options.adversary == "none":
             return self._cross_entropy(self.logits(clean), labels)
-        moved = perturb(self.model, self.logits, clean, labels, ids, options, step)
+        moved = self.perturbed(clean, labels, ids, step)
         if options.adversary != "trades":
             return self._cross_entropy(self.logits(moved), labels)
         logits, moved_logits = self.logits(clean), self.logits(moved)
         divergence = F.kl_div(moved_logits.log_softmax(1), logits.softmax(1), reduction="batchmean")
         return self._cross_entropy(logits, labels) + options.beta * divergence
+
+    def perturbed(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
+        """Images within the budget that raise the loss, from a random start.
+
+        "fgsm" takes one step of 1.25 eps (Wong et al. 2020, arXiv:2001.03994), "pgd" several on the
+        cross-entropy (Madry et al. 2018, arXiv:1706.06083), "trades" several on the divergence from the clean
+        prediction (Zhang et al. 2019, arXiv:1901.08573). The model is in evaluation mode meanwhile, so that batch
+        statistics stay clean.
+
+        Args:
+            images, labels: (n, 3, h, w) in [0, 1], and (n,).
+            ids: (n,) sample ids; with `step` they key the random start, so that it does not depend on the sharding.
+        """
+        options, training = self.options, self.model.training
+        draws = Draws.of(options.seed, f"training start {options.adversary}", ids)
+        ball = BALLS[options.norm]
+        self.model.eval()
+        try:
+            if options.adversary == "trades":  # starts close to the centre
+                moved = (images + 0.001 * draws.normal(images.shape[1:], step, images.dtype)).clamp(0, 1)
+                with torch.no_grad():
+                    clean = self.logits(images).softmax(1)
+            else:
+                moved = ball.random_in_ball(draws, images, options.radius, step)
+            for _ in range(1 if options.adversary == "fgsm" else options.attack_steps):
+                moved = moved.detach().requires_grad_()
+                logits = self.logits(moved)
+                if options.adversary == "trades":
+                    loss = F.kl_div(logits.log_softmax(1), clean, reduction="sum")
+                else:
+                    loss = F.cross_entropy(logits, labels, reduction="sum")
+                (gradient,) = torch.autograd.grad(loss, moved)
+                moved = ball.ascend(moved.detach(), gradient, images, options.step_radius, options.radius)
+        finally:
+            self.model.train(training)
+        return moved
 
     def _consistent(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
         """Cross-entropy plus the Jensen-Shannon divergence of a clean image and two mixtures."""
@@ -78,8 +113,3 @@ class Objective(nn.Module):
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
-
-    def _auxiliary(self) -> AbstractContextManager[Callable[[], Tensor] | None]:
-        if not self.options.auxiliary:
-            return nullcontext()
-        return auxiliary_objective(self.model)
