@@ -1,9 +1,4 @@
-"""What models are at hand and what their names mean; torch is imported where one is loaded.
-
-A source, what `load_model` takes, is one of: a run's folder, a checkpoint, a name of the zoo
-("cifar10/sdnet20"), "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID",
-or an exported file (.pt, .pt2). External sources may end in "?mean=...&std=...".
-"""
+"""What models are at hand and what a source, which `load_model` takes, means; torch is imported where one is loaded."""
 
 from __future__ import annotations
 
@@ -79,7 +74,7 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
     Args:
         source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
             "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
-            TorchScript or exported file.
+            TorchScript or exported file (.pt, .pt2). Models of others may end in "?mean=...&std=...".
         device: where to put it.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,6 @@ def import_checkpoint(
     path: str | Path,
     arch: str,
     *,
-    shortcut: bool = True,
-    num_classes: int = 10,
-    input_size: int = 32,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
     lam: float = 0.1,
     step_size: str = "recompute",
     **options: Any,
@@ -47,15 +42,11 @@ def import_checkpoint(
     Args:
         path: the file; it is read with `weights_only=True`, and one that holds code is refused.
         arch: the architecture that wrote it.
-        shortcut: whether it has shortcuts.
-        num_classes: of the data set.
-        input_size: side of its images in pixels.
-        mean: what its data loader subtracted; None: CIFAR-10's, or ImageNet's with an ImageNet stem.
-        std: what its data loader divided by.
         lam: its training lambda, which released checkpoints do not hold.
         step_size: "recompute" the step sizes to convergence from the dictionaries, or trust the "checkpoint",
             which gives its exact logits.
-        options: further options of `build_model`.
+        options: of `build_model`: `shortcut`, `num_classes` and `input_size` of its data set, `mean` and `std` that its
+            data loader subtracted and divided by, ...
 
     Returns:
         The model in evaluation mode, its weights frozen.
@@ -66,18 +57,11 @@ def import_checkpoint(
     """
     if step_size not in STEP_SIZES:
         raise InputError(f"step_size must be 'recompute' or 'checkpoint', got '{step_size}'.")
-    given = {
-        "shortcut": shortcut,
-        "num_classes": num_classes,
-        "input_size": input_size,
-        "mean": mean,
-        "std": std,
-    }
     sparse = {} if architecture(arch).sparse == "none" else {"lam": lam}
     tensors = read_state_dict(Path(path))
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}
-    model = rebuild(arch, {**given, **sparse, **width, **options})
+    model = rebuild(arch, {**sparse, **width, **options})
     _load(model, tensors, path, step_size)
     model.eval().requires_grad_(False)
     if has_lambda(model):

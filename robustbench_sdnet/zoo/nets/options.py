@@ -68,13 +68,8 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in OPTIONS:
             raise unknown("model option", name, OPTIONS)
-    size = given.get("input_size", 32)
-    options: dict[str, Any] = {
-        "num_classes": 10,
-        "shortcut": True,
-        "input_size": size,
-        "pooling": False,
-    } | given
+    options = {"num_classes": 10, "shortcut": True, "input_size": 32, "pooling": False} | given
+    size = options["input_size"]
     options["width"] = plan.width if options.get("width") is None else options["width"]
     if options.get("stem") is None and isinstance(size, int):
         options["stem"] = "imagenet" if size >= IMAGENET_STEM_FROM else "cifar"

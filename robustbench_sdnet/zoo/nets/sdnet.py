@@ -73,7 +73,7 @@ def build_model(
     """Build a model with random weights, in training mode.
 
     Args:
-        arch: a name of `registry.ARCHITECTURES`.
+        arch: a name of `ARCHITECTURES`.
         num_classes: number of logits.
         shortcut: keep the shortcuts; only the sparse `_all` networks can do without.
         input_size: side of the images in pixels.
@@ -82,7 +82,7 @@ def build_model(
         width: channels of the first stage; None: the architecture's own (64, or 16 for 20 layers).
         stem: "cifar" (3x3), "imagenet" (7x7 stride 2 and pooling) or None: by `input_size`.
         pooling: replace the stride of sparse blocks by max-pooling.
-        coding: fields of `csc.Coding`: lam, mu, n_steps, non_negative, gradient_at, square_noise, ...
+        coding: fields of `Coding`: lam, mu, n_steps, non_negative, gradient_at, square_noise, ...
 
     Raises:
         InputError: unknown architecture or option, or a value outside its range.
