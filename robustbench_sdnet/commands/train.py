@@ -87,7 +87,7 @@ def train(
     """
     from ..data.registry import check_name
     from ..training.recipes.recipe import load_recipe
-    from ..zoo.nets.options import resolve_options
+    from ..zoo.nets.architectures import resolve_options
 
     check_name(name)
     images = setting.data or name

@@ -1,5 +1,4 @@
-"""Training: recipes, the loop, its state, and the robust variants. Importing this package does not import
-torch."""
+"""Training: recipes, the loop, its state, and the robust variants. Importing this package imports no torch."""
 
 from lazy_loader import attach_stub
 

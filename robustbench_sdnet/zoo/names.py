@@ -83,7 +83,7 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
         ModelError: the code of another person's model failed.
     """
     kind, name = kind_of(str(source)), str(source)
-    model = load_external(kind, name) if kind in EXTERNAL_KINDS else load_checkpoint(own_checkpoint(name))
+    model = load_external(kind, name) if kind in EXTERNAL_KINDS else load_checkpoint(_file(kind, name))
     return model.to(device)
 
 
@@ -101,15 +101,12 @@ def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:
         CheckpointError: a damaged checkpoint.
     """
     kind = kind_of(source)
-    if kind == "run":
-        card = read_card(run_checkpoint(Path(source)))
-        return replace(card, name=Path(source).resolve().name, source=source)
+    if kind in EXTERNAL_KINDS:
+        return describe_external(kind, source, size)
+    card, path = read_card(_file(kind, source)), Path(source)
     if kind == "checkpoint":
-        card, stem = read_card(source), Path(source).stem
-        return card if stem in ("best", "last") else replace(card, name=stem)
-    if kind == "zoo":
-        return replace(read_card(zoo_checkpoint(source)), name=source, source=source)
-    return describe_external(kind, source, size)
+        return card if path.stem in ("best", "last") else replace(card, name=path.stem)
+    return replace(card, name=path.resolve().name if kind == "run" else source, source=source)
 
 
 def run_checkpoint(folder: Path) -> Path:
@@ -142,17 +139,20 @@ def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
 def own_checkpoint(source: str) -> Path:
     """The file behind a run, a checkpoint or a name of the zoo; InputError for nothing, or a model of other people."""
     kind = kind_of(source)
-    if kind == "run":
-        return run_checkpoint(Path(source))
-    if kind == "zoo":
-        return zoo_checkpoint(source)
-    if kind != "checkpoint":
+    if kind in EXTERNAL_KINDS:
         raise InputError(
             f"'{source}' is no model built here. Name a run, a checkpoint or a model of the zoo."
         )
-    if not Path(source).is_file():
+    path = _file(kind, source)
+    if not path.is_file():
         raise InputError(f"No checkpoint '{source}'.")
-    return Path(source)
+    return path
+
+
+def _file(kind: str, source: str) -> Path:
+    if kind == "run":
+        return run_checkpoint(Path(source))
+    return zoo_checkpoint(source) if kind == "zoo" else Path(source)
 
 
 def check_zoo_name(name: str) -> str:

@@ -13,8 +13,8 @@ import robustbench_sdnet as rs
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.inside.inversion import invertible, undo
 from robustbench_sdnet.inside.way import features, stages
+from robustbench_sdnet.zoo.nets.architectures import Coding
 from robustbench_sdnet.zoo.nets.csc import csc2d
-from robustbench_sdnet.zoo.nets.options import Coding
 from robustbench_sdnet.zoo.nets.resnet import SparseConvolution
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
 

@@ -9,7 +9,7 @@ from robustbench_sdnet.attacks.registry import attack_info, check_params
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reading.options import FLAG, as_default, between, check, count
 from robustbench_sdnet.training.recipes.recipe import load_recipe
-from robustbench_sdnet.zoo.nets.options import Coding, resolve_options
+from robustbench_sdnet.zoo.nets.architectures import Coding, resolve_options
 
 RULES = {"n": count(1, 5), "share": between(0, 1), "flag": FLAG, "kind": ("plain", "sparse")}
 GOOD = {"n": 3, "share": 0.5, "flag": True, "kind": "plain"}

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.zoo.nets.architectures import Coding
 from robustbench_sdnet.zoo.nets.control import auxiliary_objective, use_lambda
 from robustbench_sdnet.zoo.nets.csc import SparseCoding, csc1d, csc2d, csc_linear
 from robustbench_sdnet.zoo.nets.fista import fista
-from robustbench_sdnet.zoo.nets.options import Coding
 
 Maker = Callable[[Coding], tuple[SparseCoding, Tensor]]
 

@@ -7,7 +7,7 @@ under `data`, changes of both for single data sets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ...reading.options import as_default
 from ...reading.paths import path_of
 from ...reading.structured import mapping, parse_yaml, read_yaml
 from ...wording import shown
-from ...zoo.nets.options import OPTIONS
+from ...zoo.nets.architectures import OPTIONS
 from .options import TrainOptions
 
 FOLDER = Path(__file__).parent
@@ -74,7 +74,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The recipe with some keys changed; errors are those of `load_recipe`."""
     train: dict[str, Any] = {}
     model = dict(recipe.model)
-    defaults = {item.name: getattr(recipe.train, item.name) for item in fields(TrainOptions)}
+    defaults = asdict(recipe.train)
     known = [*(f"train.{name}" for name in defaults), *(f"model.{name}" for name in OPTIONS)]
     for key, value in settings.items():
         section, _, name = key.partition(".")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from .architectures import Coding
 from .fista import (
     STEP_FRACTION,
     Convolutional,
@@ -19,7 +20,6 @@ from .fista import (
     seeded_unit_vector,
     unit_atoms,
 )
-from .options import Coding
 
 _ROUND = 10  # power iterations between two looks at the progress, each of which waits for the device
 

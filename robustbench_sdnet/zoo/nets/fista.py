@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .options import Coding
+from .architectures import Coding
 
 STEP_FRACTION = 0.9  # of 1 / L, as published; below 1 every iteration lowers the objective
 

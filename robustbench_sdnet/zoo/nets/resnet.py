@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .architectures import Coding
 from .csc import SparseCoding, csc2d
-from .options import Coding
 
 
 class Normalise(nn.Module):

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .architectures import architecture
+from .architectures import architecture, coding_of, resolve_options
 from .control import refresh_step_sizes
 from .csc import csc2d
-from .options import coding_of, resolve_options
 from .resnet import BasicBlock, Normalise, SparseConvolution, convolution, shortcut_module
 
 
