@@ -68,15 +68,13 @@ def corrupt(
     if stored_as is not None and stored_as not in STORED:
         raise unknown("storage", stored_as, STORED)
     height, width = checked_images(images)
-    values = setting(name, severity, level, table or table_for(height, width))
     ids = ids_of(sample_ids, len(images))
     step = _chunk(name, height * width)
     result = torch.empty(tuple(images.shape), dtype=torch.uint8, device=getattr(images, "device", "cpu"))
-    key = _key(name, severity, level)
     for start in range(0, len(images), step):
         stop = start + step
-        draws = _sample(name, values, seed, ids[start:stop], (height, width), key)
-        found = _apply(images[start:stop], name, values, draws)
+        draws = sample(seed, ids[start:stop], name, severity, size=(height, width), level=level, table=table)
+        found = apply(as_tensor(images[start:stop]), name, severity, draws=draws, level=level, table=table)
         result[start:stop] = found if stored_as is None else jpeg_compression(found, {}, (STORED[stored_as],))
     return like(images, result)
 
@@ -101,7 +99,12 @@ def sample(
     """
     check_size(*size)
     values = setting(name, severity, level, table or table_for(*size))
-    return _sample(name, values, seed, ids_of(sample_ids, len(sample_ids)), size, _key(name, severity, level))
+    ids = ids_of(sample_ids, len(sample_ids))
+    if not CORRUPTIONS[name].random:
+        return {}
+    strength = str(int(severity)) if level is None else f"level={float(level)!r}"
+    draw: Sample = _function(CORRUPTIONS[name].draws)
+    return draw(host_generators(seed, f"corruption/{name}/{strength}", ids), len(ids), *size, values)
 
 
 def apply(
@@ -119,32 +122,15 @@ def apply(
         draws: as `sample` returns them; other arguments and the errors are those of `corrupt`.
     """
     values = setting(name, severity, level, table or table_for(*checked_images(images)))
-    return like(images, _apply(images, name, values, draws))
+    batch = as_tensor(images)
+    moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
+    work: Apply = _function(CORRUPTIONS[name].apply)
+    return like(images, work(batch, moved, values))
 
 
 def like(images: Images, result: Tensor) -> Images:
     """A result as the images are: NumPy or torch."""
     return result.numpy() if isinstance(images, np.ndarray) else result
-
-
-def _key(name: str, severity: int, level: float | None) -> str:
-    strength = str(int(severity)) if level is None else f"level={float(level)!r}"
-    return f"corruption/{name}/{strength}"
-
-
-def _sample(name: str, values: Setting, seed: int, ids: list[int], size: tuple[int, int], key: str) -> Draws:
-    place = CORRUPTIONS[name].draws
-    if not place:
-        return {}
-    draw: Sample = _function(place)
-    return draw(host_generators(seed, key, ids), len(ids), *size, values)
-
-
-def _apply(images: Images, name: str, values: Setting, draws: Draws) -> Tensor:
-    batch = as_tensor(images)
-    moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
-    work: Apply = _function(CORRUPTIONS[name].apply)
-    return work(batch, moved, values)
 
 
 _function = lru_cache(lambda place: resolve_name(f"{__package__}.{place}"))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...draws import host_generators
 from ..members import Setting
-from ..pipeline import Images, checked_images, ids_of, like
+from ..pipeline import Images, as_tensor, checked_images, ids_of, like
 from ..sampling import Sample
 from .members import check_sequence_size, perturbation_info
 
@@ -60,7 +60,7 @@ def frames(
     info = perturbation_info(name, difficulty)
     check_sequence_size(*checked_images(images))
     ids = ids_of(sample_ids, len(images))
-    batch = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+    batch = as_tensor(images)
     height, width = batch.shape[1:3]
     setting, strength = info.at(difficulty), difficulty if info.noise else 1
 
