@@ -121,7 +121,7 @@ def generate(
             seed=seed,
             table=table,
             workers=workers,
-            report=lambda done: display.update(done.written, done.total, done.corruption),
+            report=display.update,
         )
     images = n * 5 * len(names)
     text = f"{counted(images, 'image')} in {output}. Use them with --data {layout}:{output}"

@@ -7,11 +7,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,21 +22,13 @@ from ..data.hashes import note_hashes
 from ..errors import SdnetBenchError
 from ..files import alone_in, cannot_write, whole
 from ..interrupts import SIGNALS, handled
+from ..specs import SEVERITIES
 from .journal import Journal, Task
 from .registry import check_size, expand, table_for
 
-SEVERITIES = (1, 2, 3, 4, 5)
 STEP = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Progress: images written before this run, by now, and in all; and the corruption at hand."""
-
-    before: int
-    written: int
-    total: int
-    corruption: str
+Report = Callable[[int, int, str], object]
+"""Told of progress: images written, earlier runs included, and in all; and the corruption at hand."""
 
 
 def generate(
@@ -51,7 +41,7 @@ def generate(
     seed: int = 0,
     table: str | None = None,
     workers: int | None = None,
-    report: Callable[[Done], None] = lambda done: None,
+    report: Report = lambda written, total, corruption: None,
 ) -> tuple[str, ...]:
     """Write `<corruption>.npy` (5 n, h, w, 3) for all severities, `labels.npy` (5 n,) and `clean.npy`.
 
@@ -64,7 +54,7 @@ def generate(
         content_hash: what identifies the images, so that a folder never mixes two data sets.
         table: parameter set; None takes that of the images' size.
         workers: processes; None takes every core.
-        report: told of every piece.
+        report: told of every piece, see `Report`.
 
     Returns:
         The corruptions in the folder after this call.
@@ -98,17 +88,15 @@ def generate(
     return names
 
 
-def _run(
-    tasks: list[Task], journal: Journal, drawn: tuple[int, str], workers: int, report: Callable[[Done], None]
-) -> None:
-    """Do what is missing, a few pieces ahead of the workers, and give a corruption its name when it is complete."""
+def _run(tasks: list[Task], journal: Journal, drawn: tuple[int, str], workers: int, report: Report) -> None:
+    """Do what is missing, and give a corruption its name when it is complete."""
     missing = [task for task in tasks if not journal.has(task)]
     left = {task.corruption: 0 for task in tasks}
     for task in missing:
         left[task.corruption] += 1
     total = sum(task.stop - task.start for task in tasks)
-    before = written = total - sum(task.stop - task.start for task in missing)
-    report(Done(before, written, total, ""))
+    written = total - sum(task.stop - task.start for task in missing)
+    report(written, total, "")
     _reserve(journal, [name for name in left if left[name]])
     for name in left:
         if not left[name] and not journal.file(name).exists():
@@ -116,13 +104,13 @@ def _run(
     if not missing:
         return
     with _workers(min(workers, len(missing)), journal.folder, drawn) as pool:
-        for task in _in_order(pool, missing, 2 * workers):
+        for task in _finished(pool, missing):
             journal.add(task)
             left[task.corruption] -= 1
             if not left[task.corruption]:
                 _complete(journal, task.corruption)
             written += task.stop - task.start
-            report(Done(before, written, total, task.corruption))
+            report(written, total, task.corruption)
 
 
 @contextmanager
@@ -142,15 +130,10 @@ def _workers(count: int, folder: Path, drawn: tuple[int, str]) -> Iterator[Execu
             raise
 
 
-def _in_order(pool: Executor, tasks: list[Task], ahead: int) -> Iterator[Task]:
-    """Tasks as they finish, never more than `ahead` handed out."""
-    waiting = iter(tasks)
-    running: set[Future[Task]] = {pool.submit(_work, task) for task in islice(waiting, ahead)}
-    while running:
-        finished, running = wait(running, return_when=FIRST_COMPLETED)
-        running |= {pool.submit(_work, task) for task in islice(waiting, len(finished))}
-        for future in finished:
-            yield future.result()
+def _finished(pool: Executor, tasks: list[Task]) -> Iterator[Task]:
+    """Tasks as they finish."""
+    for future in as_completed([pool.submit(_work, task) for task in tasks]):
+        yield future.result()
 
 
 def _reserve(journal: Journal, names: Sequence[str]) -> None:

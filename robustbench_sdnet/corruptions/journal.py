@@ -43,8 +43,8 @@ class Journal:
             )
         for line in lines[1:]:
             match line:
-                case [str(name), int(version), int(severity), int(start)] if name in CORRUPTIONS:
-                    if version == self._version(name):
+                case [str(name), int(version), int(severity), int(start)]:
+                    if name in CORRUPTIONS and version == self._version(name):
                         self._done.add((name, severity, start))
 
     def has(self, task: Task) -> bool:

@@ -22,10 +22,10 @@ from ..reading.arrays import open_npy
 from ..reading.numbers import whole
 from ..reading.paths import path_of
 from ..reading.structured import read_lines
+from ..specs import SEVERITIES
 from .hashes import HASHES, read_hashes, stamp, write_hashes
 from .images import Int64, Uint8, check_labels
 
-SEVERITIES = 5
 CLEAN = "clean"
 _NOT_CORRUPTIONS = ("labels", CLEAN)
 # Beside the files of a folder that `sdnet-bench data generate` wrote: the seed, then a line for every piece.
@@ -86,9 +86,9 @@ class Published:
                 f"{self.path} must hold labels.npy and one .npy file a corruption, such as gaussian_noise.npy."
             )
         labels = check_labels(open_npy(self.path / "labels.npy"), num_classes, f"{self.path / 'labels.npy'}")
-        rounds = labels.reshape(SEVERITIES, -1) if len(labels) % SEVERITIES == 0 else labels[None, :0]
+        rounds = labels.reshape(5, -1) if len(labels) % 5 == 0 else labels[None, :0]
         if not rounds.size or (rounds != rounds[0]).any():
-            raise DataError(f"{self.path / 'labels.npy'} must repeat the same labels {SEVERITIES} times.")
+            raise DataError(f"{self.path / 'labels.npy'} must repeat the same labels 5 times.")
         self.labels: Int64 = rounds[0].copy()
         self.generated = read_journal(self.path)
         self._arrays: dict[str, NDArray[np.uint8]] = {}
@@ -110,8 +110,8 @@ class Published:
             InputError: the folder has no such corruption, or there is no such severity.
             DataError: the file is not in the published layout.
         """
-        if isinstance(severity, bool) or severity not in range(1, SEVERITIES + 1):
-            raise InputError(f"severity must be 1 to {SEVERITIES}, got {severity!r}.")
+        if isinstance(severity, bool) or severity not in SEVERITIES:
+            raise InputError(f"severity must be 1 to 5, got {severity!r}.")
         first, last, _ = slice(start, stop).indices(len(self))
         offset = (severity - 1) * len(self)
         return np.array(self._array(corruption)[offset + first : offset + max(first, last)])
@@ -122,7 +122,7 @@ class Published:
         if corruption not in self._arrays:
             file = self.path / f"{corruption}.npy"
             array = open_npy(file)
-            rows = SEVERITIES * len(self)
+            rows = len(SEVERITIES) * len(self)
             if array.dtype != np.uint8 or array.ndim != 4 or array.shape[0] != rows or array.shape[3] != 3:
                 raise DataError(
                     f"{file} must be ({rows}, height, width, 3) uint8, as its labels say, "

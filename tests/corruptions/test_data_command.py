@@ -62,7 +62,7 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
 
     def note(images: np.ndarray, labels: np.ndarray, output: Path, **options: object) -> tuple[str, ...]:
         asked.update(options, n=len(images), labels=len(labels))
-        options["report"](generation.Done(0, 5, 10, "fog"))  # type: ignore[operator]
+        options["report"](5, 10, "fog")  # type: ignore[operator]
         return ("fog",)
 
     monkeypatch.setattr(generation, "generate", note)

@@ -113,7 +113,7 @@ def test_a_broken_pool_is_a_lost_worker(tmp_path: Path, monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise BrokenProcessPool("a child process terminated abruptly")
 
-    monkeypatch.setattr(generation, "_in_order", broken)
+    monkeypatch.setattr(generation, "_finished", broken)
     with pytest.raises(SdnetBenchError, match="A worker process was lost"):
         write(tmp_path / "out")
 
