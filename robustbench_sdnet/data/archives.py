@@ -29,65 +29,47 @@ class Archive:
         url: where it lies.
         md5: what it is known by; None where nothing is published, so that only its bytes' order in transit is checked.
         size: in bytes, where it is known.
-        pictures: it holds <corruption>/<severity>/<class>/<picture>, not arrays.
+        holds: CIFAR's clean "batches", "arrays" of corrupted images, or "pictures" of them, which lie in
+            <corruption>/<severity>/<class>/<picture>.
     """
 
     url: str
     md5: str | None
     size: int | None = None
-    pictures: bool = False
+    holds: str = "arrays"
 
     @property
     def file(self) -> str:
         """Its name."""
         return PurePosixPath(self.url).name
 
-
-def _cifar(name: str, md5: str, size: int) -> Archive:
-    return Archive(f"https://www.cs.toronto.edu/~kriz/{name}-python.tar.gz", md5, size)
-
-
-def _zenodo(record: int, name: str, md5: str, size: int | None = None) -> Archive:
-    url = f"https://zenodo.org/records/{record}/files/{name}.tar"
-    return Archive(url, md5, size, pictures=not name.startswith("CIFAR"))
+    @property
+    def pictures(self) -> bool:
+        """Whether it holds pictures."""
+        return self.holds == "pictures"
 
 
-ARCHIVES: Mapping[str, Archive] = MappingProxyType(
-    {
-        "cifar10": _cifar("cifar-10", "c58f30108f718f92721af3b95e74349a", 170_498_071),
-        "cifar100": _cifar("cifar-100", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),
-        "cifar10c": _zenodo(2535967, "CIFAR-10-C", "56bf5dcef84df0e2308c6dcbcbbd8499", 2_918_471_680),
-        "cifar100c": _zenodo(3555552, "CIFAR-100-C", "11f0ed0f1191edbf9fa23466ae6021d3"),
-        "noise": _zenodo(2235448, "noise", "e80562d7f6c3f8834afb1ecf27252745", 22_565_673_785),
-        "blur": _zenodo(2235448, "blur", "2d8e81fdd8e07fef67b9334fa635e45c", 7_112_704_951),
-        "weather": _zenodo(2235448, "weather", "33ffea4db4d93fe4a428c40a6ce0c25d", 12_797_438_995),
-        "digital": _zenodo(2235448, "digital", "89157860d7b10d5797849337ca2e5c03", 7_757_510_705),
-        "extra": _zenodo(2235448, "extra", "d492dfba5fc162d8ec2c3cd8ee672984", 15_789_490_144),
-        "tinyimagenetc": _zenodo(
-            8206060, "Tiny-ImageNet-C", "f9c9a9dbdc11469f0b850190f7ad8be1", 1_794_775_040
-        ),
-        "tinyimagenetc-extra": _zenodo(8206060, "Tiny-ImageNet-C-extra", "0db0588d243cf403ef93449ec52b70eb"),
-        "imagenetcbar": Archive(
-            "https://dl.fbaipublicfiles.com/inc_bar/imagenet_c_bar.tar.gz", md5=None, pictures=True
-        ),
-    }
-)
-# A published corrupted set -> its archives.
-PUBLISHED_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        **{name: (name,) for name in ("cifar10c", "cifar100c")},
-        "imagenetc": ("noise", "blur", "weather", "digital"),
-        **{f"imagenetc-{part}": (part,) for part in ("noise", "blur", "weather", "digital", "extra")},
-        **{name: (name,) for name in ("tinyimagenetc", "tinyimagenetc-extra", "imagenetcbar")},
-    }
-)
+def _archives() -> dict[str, tuple[Archive, ...]]:
+    """Of every set in `archives.txt` its archives."""
+    found: dict[str, tuple[Archive, ...]] = {}
+    for line in Path(__file__).with_name("archives.txt").read_text(encoding="ascii").splitlines():
+        if line and not line.startswith("#"):
+            names, holds, *known, url = line.split()
+            md5, size = (None if value == "-" else value for value in known)
+            entry = Archive(url, md5, int(size) if size else None, holds)
+            found |= {name: (*found.get(name, ()), entry) for name in names.split(",")}
+    return found
+
+
+ARCHIVES: Mapping[str, tuple[Archive, ...]] = MappingProxyType(_archives())
 
 
 def archives_of(name: str) -> tuple[Archive, ...]:
     """The entries of a published corrupted set; an InputError names the nearest."""
-    if name not in PUBLISHED_SETS:
-        raise unknown("published set", name, PUBLISHED_SETS)
-    return tuple(ARCHIVES[part] for part in PUBLISHED_SETS[name])
+    corrupted = [known for known, entries in ARCHIVES.items() if entries[0].holds != "batches"]
+    if name not in corrupted:
+        raise unknown("published set", name, corrupted)
+    return ARCHIVES[name]
 
 
 def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, total: None) -> None:
@@ -157,9 +139,10 @@ def fetch_members(name: str, root: Path, members: list[str]) -> None:
         DataError: the download fails, or lacks a member.
         WriteError: `root` cannot be written.
     """
-    target = root / ARCHIVES[name].file
+    (entry,) = ARCHIVES[name]
+    target = root / entry.file
     try:
-        fetch(ARCHIVES[name], target)
+        fetch(entry, target)
         written = unpack(target, lambda member: root / member if member in members else None)
     except DataError as error:
         raise DataError(f"{name}: {error} Or use npz:PATH, or put the folder into {root}.") from error

@@ -87,7 +87,7 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def note(entry: archives.Archive, folder: Path, report: object) -> list[str]:
-        assert entry == archives.ARCHIVES["cifar10c"]
+        assert (entry,) == archives.ARCHIVES["cifar10c"]
         assert folder == tmp_path / "CIFAR-10-C"
         return ["fog.npy"]
 

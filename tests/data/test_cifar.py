@@ -67,7 +67,7 @@ def mirror(monkeypatch):
 
 def publish(served, name, **options):
     content, batches = archive_of(name, **options)
-    file = archives.ARCHIVES[name].file
+    file = archives.ARCHIVES[name][0].file
     served[file] = content
     served[f"{file}.md5"] = hashlib.md5(content).hexdigest().encode()
     return batches
@@ -90,8 +90,8 @@ def test_download_and_read(name, mirror, tmp_path):
 
 def test_published_checksum_holds_where_a_mirror_has_none(mirror, tmp_path, monkeypatch):
     publish(mirror, "cifar10")
-    entry = replace(archives.ARCHIVES["cifar10"], size=None)
-    monkeypatch.setattr(archives, "ARCHIVES", {"cifar10": entry})
+    entry = replace(archives.ARCHIVES["cifar10"][0], size=None)
+    monkeypatch.setattr(archives, "ARCHIVES", {"cifar10": (entry,)})
     del mirror["cifar-10-python.tar.gz.md5"]
     with pytest.raises(DataError, match=r"instead of c58f30108f718f92721af3b95e74349a"):
         data.load("cifar10", root=tmp_path)
