@@ -95,7 +95,7 @@ def fetch_text(url: str, most: int = 4096) -> str | None:
         raise DataError(f"Cannot download {url} ({_reason(error)}).") from error
 
 
-def check_address(url: str, who: str = "A download") -> None:
+def check_address(url: str) -> None:
     """Refuse what is no plain http or https address, with an InputError."""
     try:
         parts = urlsplit(url)
@@ -103,7 +103,7 @@ def check_address(url: str, who: str = "A download") -> None:
     except ValueError:
         good = False
     if not good or not all("!" <= letter <= "~" for letter in url):
-        raise InputError(f"{who} needs an http or https address in plain ASCII, got '{shown(url)}'.")
+        raise InputError(f"A download needs an http or https address in plain ASCII, got '{shown(url)}'.")
 
 
 class _Transfer:
@@ -123,16 +123,16 @@ class _Transfer:
 
     def run(self) -> None:
         """Connect until all is there; DataError where it does not come, WriteError where the disk refuses."""
-        started, first = time.monotonic(), self.done
-        if self.size is not None and first > self.size:
-            os.truncate(self.partial, first := 0)
+        if self.size is not None and self.done > self.size:
+            os.truncate(self.partial, 0)
+        self._started, self._first = time.monotonic(), self.done
         try:
             for attempt in range(1, TRIES + 1):
                 before = self.done
                 if self.size is not None and before == self.size:
                     return
                 try:
-                    self._connect(lambda done: self._in_time(started, done - first))
+                    self._connect()
                     return
                 except urllib.error.HTTPError as error:
                     error.close()
@@ -145,7 +145,7 @@ class _Transfer:
                 self.partial.unlink(missing_ok=True)
             raise
 
-    def _connect(self, in_time: Callable[[int], None]) -> None:
+    def _connect(self) -> None:
         """Ask for what is missing; a server that does not know ranges sends all, and the part starts anew."""
         there, headers = self.done, {}
         if there and (self.kept or self._validator):
@@ -160,17 +160,17 @@ class _Transfer:
                 return
             raise
         with response:
-            there = there if _continues(response, there) else 0
+            sent = response.headers.get("Content-Range", "")
+            if response.status != 206 or not sent.startswith(f"bytes {there}-"):
+                there = 0
             self._validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
             length = response.headers.get("Content-Length", "")
             total = there + int(length) if length.isdecimal() and len(length) < 19 else None
             if self.size is not None and total is not None and total != self.size:
                 raise self._failed(f"it has {total:,} bytes instead of {self.size:,}")
-            self._receive(response, there, total, in_time)
+            self._receive(response, there, total)
 
-    def _receive(
-        self, response: HTTPResponse, there: int, total: int | None, in_time: Callable[[int], None]
-    ) -> None:
+    def _receive(self, response: HTTPResponse, there: int, total: int | None) -> None:
         bound = self.most if self.size is None else self.size
         with self.partial.open("r+b") as stream:
             stream.truncate(there)
@@ -185,25 +185,18 @@ class _Transfer:
                     stream.flush()
                 except OSError as error:
                     raise cannot_write(self.partial, error) from error
-                in_time(there)
+                if time.monotonic() - self._started > GRACE + max(there - self._first, 0) / SLOWEST:
+                    raise self._failed(f"it comes slower than {SLOWEST:,} bytes a second")
                 self.on_progress(there, self.size or total)
             expected = total if self.size is None else self.size
             if expected is not None and there < expected:
                 raise ConnectionError(f"the connection ended after {there:,} of {expected:,} bytes")
             os.fsync(stream.fileno())
 
-    def _in_time(self, started: float, came: int) -> None:
-        if time.monotonic() - started > GRACE + max(came, 0) / SLOWEST:
-            raise self._failed(f"it comes slower than {SLOWEST:,} bytes a second")
-
     def _failed(self, reason: str) -> DataError:
         there = self.done if self.kept else 0
         end = f"{there:,} bytes are kept; the same command continues." if there else "Nothing is kept."
         return DataError(f"Cannot download {self.url} ({reason}). {end}")
-
-
-def _continues(response: HTTPResponse, there: int) -> bool:
-    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {there}-")
 
 
 def _difference(path: Path, checksum: str) -> str:
