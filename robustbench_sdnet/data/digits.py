@@ -8,8 +8,6 @@ import numpy as np
 
 from .images import ImageData, from_arrays
 
-TEST_EVERY = 5
-
 
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """Every fifth image is a test image: 360 test, 1,437 training images, in the order of the collection.
@@ -20,7 +18,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    test = np.arange(len(digits.target)) % TEST_EVERY == 0
+    test = np.arange(len(digits.target)) % 5 == 0
     chosen = test if split == "test" else ~test
     levels = (digits.images[chosen].astype(np.int64) * 255 + 8) // 16
     blocks = levels.astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)

@@ -20,17 +20,17 @@ SPLITS = ("train", "test")
 
 # name -> module of this package; each has `load(name, split, *, root, download) -> ImageData`
 DATASETS: Mapping[str, str] = MappingProxyType(
-    {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet"}
-)
-# names that carry a path, "npz:PATH"
-WITH_PATH: Mapping[str, str] = MappingProxyType(
     {
-        "npz": "npz",
-        "cifar10c": "published",
-        "cifar100c": "published",
-        "cifar10.1": "published",
-        "cifar10.2": "published",
-        "imagenetc": "picture_folders",
+        "digits": "digits",
+        "cifar10": "cifar",
+        "cifar100": "cifar",
+        "imagenet": "imagenet",
+        "npz:PATH": "npz",
+        "cifar10c:PATH": "published",
+        "cifar100c:PATH": "published",
+        "cifar10.1:PATH": "published",
+        "cifar10.2:PATH": "published",
+        "imagenetc:PATH": "picture_folders",
     }
 )
 
@@ -40,8 +40,8 @@ def check_name(name: str) -> None:
     kind, colon, path = name.partition(":")
     if not colon and kind in DATASETS:
         return
-    if kind not in WITH_PATH:
-        raise unknown("data set", name, [*DATASETS, *(f"{kind}:PATH" for kind in WITH_PATH)])
+    if f"{kind}:PATH" not in DATASETS:
+        raise unknown("data set", name, DATASETS)
     if not path:
         raise InputError(f"Data set '{kind}' needs a path: write {kind}:PATH.")
     if not path_of(path).exists():
@@ -84,6 +84,6 @@ def load(
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     kind = name.partition(":")[0]
-    module = importlib.import_module(f".{DATASETS.get(kind) or WITH_PATH[kind]}", __package__)
+    module = importlib.import_module(f".{DATASETS.get(kind) or DATASETS[f'{kind}:PATH']}", __package__)
     data: ImageData = module.load(name, split, root=data_root(root), download=download)
     return data
