@@ -92,11 +92,7 @@ def from_words(words: Tensor) -> Tensor:
 def border_index(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
     """(before + size + after,) the row that each padded row copies.
 
-    Args:
-        size: number of rows.
-        before: rows to add in front.
-        after: rows to add behind.
-        mode: "nearest" (a a | a b c | c c), "reflect" (b a | a b c | c b) or "mirror" (c b | a b c | b a).
+    The mode is "nearest" (a a | a b c | c c), "reflect" (b a | a b c | c b) or "mirror" (c b | a b c | b a).
     """
     row = np.arange(-before, size + after)
     if mode == "nearest":

@@ -40,14 +40,9 @@ def _map_size(height: int, width: int) -> int:
 
 
 def _plasma(uniform: Tensor, size: int, decay: float) -> Tensor:
-    """Periodic diamond-square height maps, scaled to [0, 1].
+    """Periodic diamond-square height maps (n, size, size), scaled to [0, 1]; the size is a power of two.
 
     Each new point is the mean of its four neighbours plus w U(-w, w); w falls by `decay` from step to step.
-
-    Args:
-        uniform: (n, size^2 - 1) float64 in [0, 1).
-        size: a power of two.
-        decay: > 1 for smooth clouds.
     """
     heights = torch.zeros((len(uniform), size, size), dtype=torch.float64, device=uniform.device)
     step, wibble, used = size, 100.0, 0

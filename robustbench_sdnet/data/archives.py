@@ -152,14 +152,10 @@ def fetch_members(name: str, root: Path, members: list[str]) -> None:
 
 
 def unpack(source: Path, place: Callable[[str], Path | None]) -> list[Path]:
-    """Write the wanted files of a tar archive, each whole or not at all.
-
-    Args:
-        source: the archive; removed where it is damaged.
-        place: where a member of that name goes; None leaves it out.
+    """Write the files of a tar archive that `place` names a place for, each whole or not at all.
 
     Raises:
-        DataError: it is damaged.
+        DataError: it is damaged; then it is removed.
         WriteError: the disk refuses.
     """
     written: list[Path] = []

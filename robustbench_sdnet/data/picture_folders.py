@@ -34,11 +34,7 @@ class PictureFolders:
     generated = None
 
     def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
-        """List the pictures of one corruption.
-
-        Args:
-            path: the folder.
-            classes: all of the data set, sorted; empty for those of the folder.
+        """List the pictures of one corruption, by all `classes` of the data set, sorted, or where empty the folder's.
 
         Raises:
             DataError: another layout, or a class that is not one of `classes`.

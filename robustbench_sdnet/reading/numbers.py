@@ -16,14 +16,9 @@ _WHOLE = re.compile(r"[+-]?[0-9](?:_?[0-9])*")
 
 
 def decimal(text: str, rule: str) -> Decimal:
-    """A finite decimal that is no longer than `DIGITS` when written out.
+    """A finite decimal that is no longer than `DIGITS` when written out; anything else is an InputError.
 
-    Args:
-        text: what was written.
-        rule: what is asked for, as the message begins: "lambda must be a number".
-
-    Raises:
-        InputError: something else.
+    The message begins with the rule, such as "lambda must be a number".
     """
     text = str(text).strip()
     try:

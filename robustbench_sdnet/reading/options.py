@@ -45,12 +45,7 @@ FLAG = Rule(lambda v: isinstance(v, bool), "be true or false")
 def check(values: Mapping[str, Any], rules: Mapping[str, Rule | tuple[str, ...]], prefix: str = "") -> None:
     """Refuse the first value that breaks its rule, or is none of the texts that stand in a rule's place.
 
-    Args:
-        values: by name, one for each rule.
-        prefix: of the names, as messages say them.
-
-    Raises:
-        InputError: in one line.
+    There is one value for each rule; the InputError says the name behind the prefix.
     """
     for name, rule in rules.items():
         if isinstance(rule, tuple):

@@ -33,12 +33,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str, where: str, error: type[SdnetBenchError] = InputError) -> Any:
-    """The value of a YAML text.
-
-    Args:
-        text: one document.
-        where: the file or option, for messages.
-        error: what is raised.
+    """The value of a YAML text of one document; messages say `where` it stands.
 
     Raises:
         error: no YAML, a value that its tag cannot hold, too long, too deep or too often repeated.
