@@ -20,12 +20,10 @@ from ..data.tensors import to_images
 from ..errors import DataError, InputError
 from ..specs import canonical
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
-from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level
+from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
-from .plots import plot_fit
 from .policy import Fitting
-from .stem import stem_of, trained_lambda
-from .sweep import sweep_lambdas
+from .sweep import stem_of, sweep_lambdas, trained_lambda
 
 TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
 """Half of the published lambdas: answers in between are interpolated, and lines come out as well."""

@@ -29,8 +29,7 @@ from ..data.tensors import to_images
 from ..errors import InputError, unknown
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from .policy import Fitting
-from .stem import Stem, stem_of, trained_lambda
-from .sweep import sweep_lambdas
+from .sweep import Stem, stem_of, sweep_lambdas, trained_lambda
 
 
 @dataclass(frozen=True, slots=True)

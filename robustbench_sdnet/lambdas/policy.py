@@ -1,19 +1,24 @@
-"""What a policy is, and what it may look at when it is fitted for a model."""
+"""What a policy is, a model that follows one, and what a policy may look at when it is fitted for a model."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..errors import InputError
 from ..specs import ModelSpec
 from ..specs.lambdas import POLICIES, PolicyName
+from ..zoo.nets.control import has_lambda, use_lambda
+
+GRADIENTS = ("through", "bpda")
 
 
 class Policy(Protocol):
@@ -35,6 +40,69 @@ class Policy(Protocol):
 
     def identity(self) -> str:
         """A hash of everything fitted that its lambdas depend on; empty when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One lambda for every image."""
+
+    value: float
+    differentiable = False  # a constant has no gradient to follow
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value < math.inf:
+            raise InputError(f"lambda must be finite and not negative, got {self.value}.")
+
+    @property
+    def name(self) -> str:
+        """The number."""
+        return f"{self.value:g}"
+
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
+        """(n,) times the number."""
+        return images.new_full((len(images),), self.value)
+
+    def identity(self) -> str:
+        """Empty: the name says it all."""
+        return ""
+
+
+class WithPolicy(nn.Module):
+    """Logits of each image at the lambda the policy chooses for it.
+
+    Attributes:
+        model: a model with sparse coding layers.
+        policy: from (model, images) to lambda (n,).
+        scope: "stem" or "all" layers.
+        gradient: "through" differentiates lambda(x) as well; "bpda" holds lambda constant in the backward
+            pass (Athalye et al. 2018, arXiv:1802.00420), the one to take for a policy without a useful
+            gradient.
+    """
+
+    def __init__(
+        self, model: nn.Module, policy: Policy, *, scope: str = "stem", gradient: str = "through"
+    ) -> None:
+        super().__init__()
+        if not has_lambda(model):
+            raise InputError(
+                "This model has no sparse coding layers, so it has no lambda for a policy to choose."
+            )
+        if gradient not in GRADIENTS:
+            raise InputError(f"gradient must be 'through' or 'bpda', got '{gradient}'.")
+        self.model, self.policy, self.scope, self.gradient = model, policy, scope, gradient
+        self.train(model.training)
+
+    def lambdas(self, images: Tensor) -> Tensor:
+        """(n,) lambda of each image."""
+        follows = self.gradient == "through" and self.policy.differentiable
+        with torch.set_grad_enabled(follows and torch.is_grad_enabled()):
+            return self.policy(self.model, images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, classes) logits of images (n, 3, h, w) in [0, 1]."""
+        with use_lambda(self.model, self.lambdas(images), scope=self.scope):
+            logits: Tensor = self.model(images)
+        return logits
 
 
 class Kept(Protocol):

@@ -1,16 +1,79 @@
-"""One batch at many lambdas, without repeating what lambda does not touch."""
+"""One batch at many lambdas, by the stem alone or through the whole model: what they share is computed once.
+
+With mu = 0 the first FISTA step is prox(step * A^T x) and the second prox(z + step * (A^T x - A^T A z)):
+the analysis A^T x does not depend on lambda.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from ..zoo.nets.control import use_lambda
+from ..zoo.nets.control import stem_input, use_lambda
 from ..zoo.nets.csc import SparseCoding
 from ..zoo.nets.sdnet import Classifier
-from .stem import stem_of
+
+
+@dataclass(frozen=True, eq=False)
+class Stem:
+    """A model's first sparse coding layer and its input `x` (n, c, h, w) for a batch, the normalised images."""
+
+    layer: SparseCoding
+    x: Tensor
+
+    @property
+    def shares_analysis(self) -> bool:
+        """Whether lambdas can share A^T x: a linear data term, no scaling by mu, two published steps."""
+        coding = self.layer.coding
+        plain = coding.mu == 0 and coding.square_noise and coding.non_negative and coding.n_dict == 1
+        return plain and coding.n_steps <= 2 and not coding.rescale_lambda and not self.layer.training
+
+    def codes(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:
+        """The code at each lambda, (n, d, h', w'): numbers, or one value a sample (n,)."""
+        layer = self.layer
+        if not self.shares_analysis:
+            for lam in lambdas:
+                with use_lambda(layer, lam):
+                    code = layer(self.x)
+                yield code
+            return
+        atoms, operator, step = layer.atoms(), layer.operator, layer.step_size
+        analysis = atoms * step
+        shared = operator.analyse(self.x, analysis)
+        for lam in lambdas:
+            threshold = torch.as_tensor(lam).to(step) * step
+            single = threshold.dim() == 0
+            threshold = threshold if single else threshold.reshape(-1, 1, 1, 1)
+            code = (shared - threshold).relu_()
+            if layer.coding.n_steps == 2:
+                left = self.x - operator.synthesise(code, atoms, self.x)
+                # One threshold for all is a bias, which the convolution adds on its way.
+                bias = -threshold.expand(len(atoms)) if single else None
+                again = operator.analyse(left, analysis, bias).add_(code)
+                code = (again if single else again.sub_(threshold)).relu_()
+            yield code
+
+    def residuals(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:
+        """(n,) energy |x - A z|^2 at each lambda, averaged over the sub-dictionaries."""
+        operator, count = self.layer.operator, self.layer.coding.n_dict
+        x = operator.repeat(self.x, count) if count > 1 else self.x
+        for code in self.codes(lambdas):
+            difference = x - operator.synthesise(code, self.layer.atoms(), x)
+            yield difference.square().flatten(1).sum(1) / count
+
+
+def stem_of(model: nn.Module, images: Tensor) -> Stem:
+    """The stem of a model on images (n, 3, h, w) in [0, 1], with the input that it gets; InputError without one."""
+    return Stem(*stem_input(model, images))
+
+
+def trained_lambda(layer: SparseCoding) -> float:
+    """The lambda a layer was trained at."""
+    return float(layer.coding.lam)
 
 
 def sweep_lambdas(
@@ -34,34 +97,20 @@ def sweep_lambdas(
         InputError: the model has no sparse coding layers, or a lambda is out of range.
     """
     # A model around one of ours may look at the stem twice, or at other images: only ours is known to share.
-    if scope != "stem" or not isinstance(model, Classifier):
-        yield from _one_by_one(model, images, lambdas, scope)
+    stem = stem_of(model, images) if scope == "stem" and isinstance(model, Classifier) else None
+    if stem is None or not stem.shares_analysis:
+        for lam in lambdas:
+            with use_lambda(model, lam, scope=scope):
+                logits = model(images)
+            yield logits
         return
-    stem = stem_of(model, images)
-    if not stem.shares_analysis:
-        yield from _one_by_one(model, images, lambdas, scope)
-        return
-    for code in stem.codes(_checked(model, lambdas)):
+    for lam in lambdas:  # each is refused where `use_lambda` refuses it
+        with use_lambda(model, lam):
+            pass
+    for code in stem.codes(lambdas):
         with _coded(stem.layer, code):
             logits = model(images)
         yield logits
-
-
-def _one_by_one(
-    model: nn.Module, images: Tensor, lambdas: Iterable[float | Tensor], scope: str
-) -> Iterator[Tensor]:
-    for lam in lambdas:
-        with use_lambda(model, lam, scope=scope):
-            logits = model(images)
-        yield logits
-
-
-def _checked(model: nn.Module, lambdas: Iterable[float | Tensor]) -> Iterator[float | Tensor]:
-    """The lambdas, each refused where `use_lambda` would refuse it."""
-    for lam in lambdas:
-        with use_lambda(model, lam):
-            pass
-        yield lam
 
 
 @contextmanager

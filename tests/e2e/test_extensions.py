@@ -38,7 +38,7 @@ def white(model, images, labels, *, eps, tries=1, **run) -> AttackResult:
 POLICY = '''
 """Half of the training lambda."""
 
-from .fixed import Fixed
+from .policy import Fixed
 
 
 def deploy(detail, fitting):

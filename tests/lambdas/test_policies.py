@@ -18,13 +18,12 @@ from robustbench_sdnet.lambdas import (
     reference,
     sweep_lambdas,
 )
-from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level
+from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level, plot_fit
 from robustbench_sdnet.lambdas.calibration import PUBLISHED_LEVELS, TRIED
 from robustbench_sdnet.lambdas.label_free import noise_variance
 from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
-from robustbench_sdnet.lambdas.plots import plot_fit
 from robustbench_sdnet.lambdas.policy import deploy
-from robustbench_sdnet.lambdas.stem import stem_of
+from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
 from robustbench_sdnet.zoo import use_lambda
 

@@ -7,7 +7,7 @@ import torch
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.lambdas import sweep_lambdas
-from robustbench_sdnet.lambdas.stem import stem_of
+from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.zoo import build_model, csc_layers, residuals, use_lambda
 
 LAMBDAS = (0.0, 0.1, 0.5, 1.4)
