@@ -1,10 +1,13 @@
-"""What float32 means: on every device the same format, so that a GPU's answers are those of a processor."""
+"""Float formats of devices: what float32 means, the same on a GPU as on a processor, and which have bfloat16."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextmanager
@@ -28,3 +31,13 @@ def full_float32() -> Iterator[None]:
     finally:
         for place, name, kept, _ in switches:
             setattr(place, name, kept)
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has instructions for bfloat16; emulated, it is ten times slower."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and supported is not None and bool(supported())

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+
+from torch import Tensor
+from typing_extensions import Unpack
 
 from ..errors import InputError, unknown
+from .engine.passes import Classifier
+from .engine.result import AttackResult
+from .native.wrapper import Run, attack
 from .registry import ATTACKS, attack_info, check_params
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-    from .engine.passes import Classifier
-    from .engine.result import AttackResult
-
-
+@attack
 def run(
     name: str,
     model: Classifier,
@@ -22,16 +22,9 @@ def run(
     labels: Tensor,
     *,
     eps: float | None,
-    norm: str = "linf",
     params: Mapping[str, object] | None = None,
-    seed: int = 0,
-    sample_ids: Tensor | Sequence[int] | None = None,
-    precision: str = "auto",
-    batch_size: int | None = None,
-    early_stop: bool = True,
     start: Tensor | None = None,
-    answers: int | None = None,
-    protocol: str = "mean",
+    **shared: Unpack[Run],
 ) -> AttackResult:
     """Run the attack `name`: native, "torchattacks:NAME" or "foolbox:NAME".
 
@@ -46,32 +39,18 @@ def run(
         InputError: an unknown attack, option or norm, or no eps where the attack needs one.
     """
     info = attack_info(name)
-    options = check_params(info, params or {})
+    options: dict[str, object] = dict(check_params(info, params or {}))
+    norm = shared.get("norm", "linf")
     if norm not in info.norms:
         raise unknown(f"norm of attack {name}", norm, info.norms)
     if eps is None and not info.minimal_norm:
         raise InputError(f"Attack {name} needs eps, such as 8/255.")
-    extra: dict[str, object] = dict(options)
     if ":" in name:  # a library's options travel as one mapping, since their names may be any
-        extra = {"name": name, "options": options}
+        options = {"name": name, "options": options}
     if start is not None:
         if not info.starts:
             known = ", ".join(name for name, info in ATTACKS.items() if info.starts)
             raise InputError(f"Attack {name} cannot begin at given points. Known: {known}.")
-        extra["start"] = start
-    result: AttackResult = info.load()(
-        model,
-        images,
-        labels,
-        eps=eps,
-        norm=norm,
-        seed=seed,
-        sample_ids=sample_ids,
-        precision=precision,
-        batch_size=batch_size,
-        early_stop=early_stop,
-        answers=answers,
-        protocol=protocol,
-        **extra,
-    )
+        options["start"] = start
+    result: AttackResult = info.load()(model, images, labels, eps=eps, **shared, **options)
     return result

@@ -13,8 +13,7 @@ from ..errors import InputError, unknown
 from ..reading.numbers import whole
 from ..reading.options import Rule, as_default, check
 from ..specs import BUDGETED
-from .backends.limits import check_options
-from .libraries import LIBRARIES, library_row
+from .libraries import LIBRARIES, check_options, library_row
 
 Value = bool | int | float | str | None
 POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")

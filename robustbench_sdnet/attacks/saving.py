@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from ..specs import Repeats
 from .engine.guards import frozen
 from .engine.judging import Judge
 from .engine.passes import Classifier, Passes
-
-BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,7 @@ def save_adversarials(
         raise InputError(
             f"{len(images)} images need as many labels and ids, got {len(labels)} and {len(ids)}."
         )
+    repeats = repeats or Repeats(draws=1)  # of the same answer every time
     right, accuracy = _judged(model, images, labels, repeats)
     arrays = {"images": images, "labels": labels, "sample_ids": ids, "right": right}
     share = None
@@ -85,18 +83,10 @@ def save_adversarials(
     return SavedAdversarials(path, accuracy, share)
 
 
-def _judged(
-    model: Classifier, images: Tensor, labels: Tensor, repeats: Repeats | None
-) -> tuple[Tensor, float]:
+def _judged(model: Classifier, images: Tensor, labels: Tensor, repeats: Repeats) -> tuple[Tensor, float]:
     """Which images (n,) are right, and the accuracy that they come to."""
-    if len(images) == 0:
-        return torch.zeros(0, dtype=torch.bool), math.nan
-    passes = Passes(model, low_precision=False, batch_size=BATCH_SIZE)
+    passes = Passes(model)
     with frozen(model):
-        if repeats is None:
-            right = credit = passes.exact(images).argmax(1) == labels
-        else:
-            hits, _ = Judge(passes, repeats).count(images, labels)
-            right, credit = repeats.right(hits), repeats.credit(hits)
+        hits, _ = Judge(passes, repeats).count(images, labels)
     passes.check()
-    return right, float(credit.double().mean())
+    return repeats.right(hits), float(repeats.credit(hits).double().mean())

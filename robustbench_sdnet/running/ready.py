@@ -220,7 +220,7 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     """
     import torch
 
-    from ..attacks.engine.precision import wants_low_precision
+    from ..attacks.native.wrapper import wants_low_precision
 
     if attack.kind == "noise" or ":" in attack.name:
         return "float32"

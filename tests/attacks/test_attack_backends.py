@@ -111,10 +111,7 @@ def test_what_goes_wrong_is_one_clear_line():
 
 def test_images_that_are_not_finite_or_not_in_shape():
     model, images, labels, _ = _problem()
-    settings = {"eps": 0.1, "norm": "linf", "seed": 0, "sample_ids": None, "batch_size": None}
-    lost = library.run_library(
-        lambda counted, batch, wanted: batch * torch.nan, "x:Y", model, images, labels, settings
-    )
+    lost = library.run_library(lambda c, batch, w: batch * torch.nan, "x:Y", model, images, labels, 0.1, {})
     assert torch.equal(lost.images, images)
     with pytest.raises(ModelError, match=r"Attack x:Y returned \(8, 1, 4, 4\) for images \(8, 3, 4, 4\)"):
-        library.run_library(lambda c, batch, w: batch[:, :1], "x:Y", model, images, labels, settings)
+        library.run_library(lambda c, batch, w: batch[:, :1], "x:Y", model, images, labels, 0.1, {})

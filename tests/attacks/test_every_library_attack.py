@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.backends.limits import LIMITS, limits
-from robustbench_sdnet.attacks.libraries import table
+from robustbench_sdnet.attacks.libraries import LIMITS, limits, table
 from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.specs import NORMS

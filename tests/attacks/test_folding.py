@@ -70,14 +70,14 @@ class Twice(nn.Module):
 def test_a_copy_with_other_logits_is_not_used():
     model, images = used(Twice()), torch.rand(4, 1, 8, 8)
     assert not torch.allclose(folded(model, lambda: model(images[:1]))[0](images), model(images), atol=1e-3)
-    passes = Passes(model, low_precision=False, batch_size=4)
+    passes = Passes(model, 4)
     passes.fold(images, model(images))
     assert not passes.approximate
 
 
 def test_a_copy_with_the_same_logits_is_used():
     model, images = used(convolutional()), torch.rand(4, 1, 8, 8)
-    passes = Passes(model, low_precision=False, batch_size=4)
+    passes = Passes(model, 4)
     passes.fold(images, model(images))
     assert passes.approximate
 

@@ -192,11 +192,11 @@ def test_two_variants_of_a_chain_are_told_apart_and_do_not_continue_each_other()
 
 
 def test_auto_keeps_searches_that_rounding_misleads_in_float32(monkeypatch):
-    from robustbench_sdnet.attacks.engine import precision
+    from robustbench_sdnet.attacks.native import wrapper
     from robustbench_sdnet.planning.questions import attack_specs
     from robustbench_sdnet.running.ready import search_precision
 
-    monkeypatch.setattr(precision, "wants_low_precision", lambda asked, images: asked != "float32")
+    monkeypatch.setattr(wrapper, "wants_low_precision", lambda asked, images: asked != "float32")
     budget = Eps.parse("8/255")
     found = {
         name: [search_precision(attack_specs(name, eps)[0], asked, "cpu") for asked in ("auto", "bfloat16")]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,26 +12,17 @@ from typing_extensions import Unpack
 
 from ...arithmetic import full_float32
 from ...draws import seeded
-from ...errors import InputError, ModelError, SdnetBenchError
+from ...errors import ModelError, SdnetBenchError
 from ...specs import AttackSpec, Repeats
 from ..engine.balls import ball
-from ..engine.guards import frozen, tracked, usable
+from ..engine.guards import frozen, tracked
 from ..engine.judging import Judge
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
-from ..native.wrapper import DEFAULT_BATCH_SIZE, Run, checked, nothing, positive, warn_of_silence
-from ..registry import attack_info
-from .limits import check_problem
-
-Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
-"""(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
-
-
-class LibraryRun(Run):
-    """What `attacks.run` hands every adapter; a library runs in the model's precision, and to its own end."""
-
-    eps: float | None
+from ..libraries import check_problem
+from ..native.wrapper import Run, checked, nothing, warn_of_silence
+from .adapters import Perturb, build, perturb_with
 
 
 class Counted(nn.Module):
@@ -40,7 +30,7 @@ class Counted(nn.Module):
 
     def __init__(self, passes: Passes, classes: int, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.batch_size = classes, passes.batch_size
         self.gradients = self.silent = 0
         self.first = True
         self._passes = passes
@@ -77,10 +67,9 @@ def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
     The attack is made, and not run: options that the library refuses are found, too.
     """
     check_problem(spec.name, classes, images[0].numel())
-    library, _, name = spec.name.partition(":")
-    passes = Passes(lambda x: x.flatten(1)[:, :classes], low_precision=False, batch_size=1)
-    _backend(library).build(
-        name,
+    passes = Passes(lambda x: x.flatten(1)[:, :classes])
+    build(
+        spec.name,
         dict(spec.params),
         eps=None if spec.eps is None else float(spec.eps),
         norm=spec.norm,
@@ -96,45 +85,47 @@ def attack(
     *,
     name: str,
     options: Mapping[str, object],
-    **run: Unpack[LibraryRun],
+    eps: float | None,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Run a library's class `name`, such as "foolbox:LinfPGD", made with `options`; see `run_library`."""
-    library, _, kind = name.partition(":")
-    return run_library(_backend(library).perturb_with(kind, options, run), name, model, images, labels, run)
+    norm, seed = run.get("norm", "linf"), run.get("seed", 0)
+    perturb = perturb_with(name, options, eps=eps, norm=norm, seed=seed)
+    return run_library(perturb, name, model, images, labels, eps, run)
 
 
 @full_float32()
 @torch.inference_mode(False)
 def run_library(
-    perturb: Perturb, name: str, model: Classifier, images: Tensor, labels: Tensor, run: LibraryRun
+    perturb: Perturb,
+    name: str,
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    eps: float | None,
+    run: Run,
 ) -> AttackResult:
-    """Attack the correctly classified samples, batch by batch, and verify every outcome.
-
-    A library draws from global generators: each batch is seeded by the seed and its sample ids, and they are put back.
+    """Attack the correctly classified samples in the model's precision, to the library's end; verify every outcome.
 
     Returns:
         `images` are the library's, moved into the ball when there is one; `extra["raw_robust"]` and
         `extra["raw_distance"]` (n,) judge them before that, and `extra["distance"]` (n,) is the norm of the
         perturbation that broke each sample (0 misclassified from the start, infinity none).
     """
-    eps, batch_size, found = run["eps"], run["batch_size"], ball(run["norm"])
-    ids = checked(images, labels, eps=eps, sample_ids=run["sample_ids"])
+    found = ball(run.get("norm", "linf"))
+    size = run.get("batch_size")
+    images, labels, ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"), batch_size=size)
     if len(images) == 0:
         return nothing(images)
-    images, labels = usable(images), usable(labels)
-    size = positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size)
-    passes = Passes(tracked(model), low_precision=False, batch_size=size)
+    passes = Passes(tracked(model), size)
     with frozen(passes.model):
         logits = passes.exact(images)
         counted = Counted(passes, logits.shape[1], images.dtype, images.device)
         check_problem(name, counted.classes, images[0].numel())
-        judge = Judge(passes, Repeats(n, run["protocol"])) if (n := run.get("answers")) else None
+        judge = Judge(passes, Repeats(n, run.get("protocol", "mean"))) if (n := run.get("answers")) else None
         clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
         wanted = (clean if clean_hits is None else clean_hits > 0).nonzero()[:, 0]
-        raw = images.clone()
-        for index in torch.split(wanted, size) if len(wanted) else ():
-            with seeded(run["seed"], f"{name}:{ids[index].tolist()}", str(images.device)):
-                raw[index] = _perturbed(perturb, name, counted, images[index], labels[index])
+        raw = _attacked(perturb, name, counted, images, labels, wanted, ids, run.get("seed", 0))
         passes.check()
         raw_margin = margin(passes.exact(raw), labels)
         inside = raw.clamp(0, 1) if eps is None else found.project(raw, images, eps)
@@ -177,6 +168,27 @@ def _judged(
     return judge.repeats.right(hits), margins, hits
 
 
+def _attacked(
+    perturb: Perturb,
+    name: str,
+    model: Counted,
+    images: Tensor,
+    labels: Tensor,
+    wanted: Tensor,
+    ids: Tensor,
+    seed: int,
+) -> Tensor:
+    """All images, those at the indices `wanted` (m,) as the library returns them.
+
+    A library draws from global generators: each batch is seeded by the seed and its sample ids, and they are put back.
+    """
+    raw = images.clone()
+    for index in torch.split(wanted, model.batch_size) if len(wanted) else ():
+        with seeded(seed, f"{name}:{ids[index].tolist()}", str(images.device)):
+            raw[index] = _perturbed(perturb, name, model, images[index], labels[index])
+    return raw
+
+
 def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labels: Tensor) -> Tensor:
     """The library's images in our dtype; where it returns NaN, or nothing was found, the image itself."""
     model.first = True
@@ -195,31 +207,3 @@ def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labe
     if found.shape != images.shape:
         raise ModelError(f"Attack {name} returned {tuple(found.shape)} for images {tuple(images.shape)}.")
     return torch.where(torch.isfinite(found), found, images)
-
-
-def _backend(library: str) -> Any:
-    """The adapter of a library, the module of that name beside this one."""
-    return importlib.import_module(f".{library}", __package__)
-
-
-def imported(library: str) -> Any:
-    """The library, its own deprecation warnings held back; without its types, since it exports none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return importlib.import_module(library)
-
-
-def construct(library: str, name: str, build: Callable[..., object], options: Mapping[str, object]) -> object:
-    """Make an attack object with the options that differ from the library's own defaults.
-
-    A missing or refused option is the user's to put right, with an InputError.
-    """
-    name = f"{library}:{name}"
-    defaults = attack_info(name).params
-    try:
-        return build(**{key: value for key, value in options.items() if value != defaults.get(key)})
-    except ImportError as error:
-        raise InputError(f"Attack {name} needs a package that is not installed: {error}.") from error
-    except (TypeError, ValueError, AssertionError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"Attack {name} refuses its options: {reason}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import KW_ONLY, dataclass
 from typing import cast
 
 import torch
@@ -51,27 +50,29 @@ AGREEMENT = 1e-4
 REMEDY = "Let the gradient through, or attack with square, which needs none."
 
 
-@dataclass(eq=False)
 class Passes:
     """A model's forward and backward passes, as attacks use them.
 
     Attributes:
+        batch_size: the largest batch, 100 where None is given.
         low_precision: the search runs in bfloat16.
-        batch_size: the largest batch.
         repeats: passes averaged a gradient.
         lenient: a gradient that does not exist is taken for zero, where others raise.
         forwards, backwards: samples passed so far, padding left out.
         silent: (m,) bool of the latest gradients, taken where `watched`: zero everywhere, or not finite somewhere.
     """
 
-    model: Classifier
-    _: KW_ONLY
-    low_precision: bool
-    batch_size: int
-    repeats: int = 1
-    lenient: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        batch_size: int | None = None,
+        *,
+        low_precision: bool = False,
+        repeats: int = 1,
+        lenient: bool = False,
+    ) -> None:
+        self.model, self.low_precision, self.lenient = model, low_precision, lenient
+        self.batch_size, self.repeats = 100 if batch_size is None else batch_size, repeats
         self.forwards = self.backwards = 0
         self.watched = False
         self.silent: Tensor | None = None

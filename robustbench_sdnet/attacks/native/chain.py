@@ -14,12 +14,12 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ...arithmetic import full_float32
-from ..engine.guards import frozen, tracked, usable
+from ..engine.guards import frozen, tracked
 from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..registry import ATTACKS, Value, attack_info, chain, check_params
-from .wrapper import DEFAULT_BATCH_SIZE, Run, attack, checked, nothing
+from .wrapper import Run, attack, checked, nothing
 
 
 @attack
@@ -94,8 +94,7 @@ def run_chain(
         int64 says which one that was (-1: none, or misclassified from the start).
     """
     options, norm = check_params(attack_info(name), params), run.get("norm", "linf")
-    ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"))
-    images, labels = usable(images), usable(labels)
+    images, labels, ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"))
     whole = nothing(images)
     stage = torch.full_like(labels, -1)
     alive = torch.arange(len(images), device=images.device)
@@ -145,8 +144,7 @@ def _counts(result: AttackResult) -> dict[str, Tensor]:
 def _recounted(whole: AttackResult, model: Classifier, labels: Tensor, run: Run) -> AttackResult:
     """The same judged by draws that chose none of its images."""
     assert whole.repeats is not None  # narrows the type
-    size = run.get("batch_size") or DEFAULT_BATCH_SIZE
-    judge = Judge(Passes(tracked(model), low_precision=False, batch_size=size), whole.repeats)
+    judge = Judge(Passes(tracked(model), run.get("batch_size")), whole.repeats)
     with frozen(judge.passes.model):
         hits, margins = judge.count(whole.images, labels)
     right = whole.repeats.right(hits)

@@ -11,7 +11,7 @@ from typing import TypedDict, TypeVar
 import torch
 from torch import Tensor
 
-from ...arithmetic import full_float32
+from ...arithmetic import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError
 from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
@@ -19,18 +19,15 @@ from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
 from ..engine.passes import Classifier, Passes
-from ..engine.precision import wants_low_precision
 from ..engine.result import AttackResult
 from ..engine.search import Search
 from ..signs import stands_still
-
-DEFAULT_BATCH_SIZE = 100
 
 Function = TypeVar("Function", bound=Callable[..., AttackResult])
 
 
 class Run(TypedDict, total=False):
-    """What every native attack takes beside its own hyper-parameters; `pgd` says what each means.
+    """What every attack takes beside its own hyper-parameters; `pgd` says what each means.
 
     Attacks write it as `Unpack[Run]`, which typing_extensions has on every Python.
     """
@@ -73,15 +70,15 @@ def run_native(
         norms: those that the attack works in.
     """
     found = ball(norm, norms)
-    ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
+    images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids, batch_size=batch_size)
     counted = None if answers is None else Repeats(answers, protocol)
-    images, labels, search = usable(images), usable(labels), build(ball=found, eps=eps, seed=seed)
+    search = build(ball=found, eps=eps, seed=seed)
     if precision == "auto" and (search.minimal or not early_stop):
         precision = "float32"  # successes on the way go unconfirmed
     passes = Passes(
         tracked(model),
+        batch_size,
         low_precision=counted is None and wants_low_precision(precision, images),
-        batch_size=positive("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
         repeats=positive("eot", repeats),
     )
     if len(images) == 0:
@@ -94,22 +91,12 @@ def run_native(
     return result
 
 
-def attack(
-    function: Function, options: type = Run, core: Callable[..., AttackResult] = run_native
-) -> Function:
-    """A native attack whose signature spells out its shared options, for `help` and for editors.
-
-    Args:
-        options: the typed dictionary that the attack takes, `Run` or one that adds to it.
-        core: what has the defaults of those that it adds.
-    """
-    signature = inspect.signature(function)
-    defaults = {**inspect.signature(run_native).parameters, **inspect.signature(core).parameters}
+def attack(function: Function) -> Function:
+    """An attack whose signature spells out its shared options, for `help` and for editors."""
+    signature, shared = inspect.signature(function), inspect.signature(run_native).parameters
     own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
-    names = sorted(
-        options.__annotations__, key=lambda name: name in Run.__annotations__
-    )  # the added ones first
-    function.__signature__ = signature.replace(parameters=[*own, *map(defaults.__getitem__, names)])  # type: ignore[attr-defined]  # read by inspect
+    spelled = signature.replace(parameters=[*own, *(shared[name] for name in Run.__annotations__)])
+    function.__signature__ = spelled  # type: ignore[attr-defined]  # read by inspect
     return function
 
 
@@ -121,9 +108,14 @@ def warn_of_silence(gradients: int, silent: int) -> None:
 
 
 def checked(
-    images: Tensor, labels: Tensor, *, eps: float | None, sample_ids: Tensor | Sequence[int] | None
-) -> Tensor:
-    """The sample ids (n,) int64 on the device of `images`, once every argument has been found in order."""
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float | None,
+    sample_ids: Tensor | Sequence[int] | None,
+    batch_size: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images and labels as autograd takes them and sample ids (n,) int64 beside them, once all are found in order."""
     if isinstance(eps, str):
         raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
     if eps is not None and not 0 <= eps < math.inf:
@@ -139,12 +131,26 @@ def checked(
     low, high = images.detach().aminmax() if len(images) else (images.new_zeros(()),) * 2
     if not (float(low) >= 0 and float(high) <= 1):
         raise InputError("images must lie in [0, 1]: normalisation belongs into the model.")
-    if sample_ids is None:
-        return torch.arange(len(images), device=images.device)
-    ids = torch.as_tensor(sample_ids, dtype=torch.int64, device=images.device)
+    if batch_size is not None:
+        positive("batch_size", batch_size)
+    given = range(len(images)) if sample_ids is None else sample_ids
+    ids = torch.as_tensor(given, dtype=torch.int64, device=images.device)
     if ids.shape != labels.shape:
         raise InputError(f"sample_ids must be ({len(images)},), got {tuple(ids.shape)}.")
-    return ids
+    return usable(images), usable(labels), ids
+
+
+def wants_low_precision(precision: str, images: Tensor) -> bool:
+    """Whether to search in bfloat16: asked for, or `auto` where the hardware computes it natively.
+
+    Decisions are always made at the precision of the images.
+    """
+    known = ("auto", "float32", "bfloat16")
+    if precision not in known:
+        raise InputError(f"precision must be one of {', '.join(known)}, got '{precision}'.")
+    if precision == "float32" or images.dtype != torch.float32:
+        return False
+    return precision == "bfloat16" or native_bfloat16(images.device)
 
 
 def positive(name: str, value: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...answers.trust import FAIL, Finding
 from ...arithmetic import full_float32
 from ...attacks.engine.balls import ball
-from ...attacks.engine.guards import frozen, tracked, usable
+from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
@@ -64,12 +64,12 @@ def diagnose(
         ModelError: the model raised or returned logits that are not finite.
     """
     _check(len(images), eps, norm)
-    ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
+    images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
     model = tracked(model)
     subject = Subject(
         model=model,
-        images=usable(images),
-        labels=usable(labels),
+        images=images,
+        labels=labels,
         ids=ids,
         eps=eps,
         norm=norm,

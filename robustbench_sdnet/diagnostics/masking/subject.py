@@ -53,7 +53,7 @@ class Subject:
 
     def passes(self) -> Passes:
         """Passes through the model at the precision of the images."""
-        return Passes(self.model, low_precision=False, batch_size=self.batch_size, lenient=True)
+        return Passes(self.model, self.batch_size, lenient=True)
 
     def predict(self, images: Tensor | None = None) -> Tensor:
         """(n, classes) logits of `images`, or of the clean images."""

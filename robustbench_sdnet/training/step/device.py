@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ...attacks.engine.precision import native_bfloat16
+from ...arithmetic import native_bfloat16
 from ...errors import InputError
 from ..recipes.options import TrainOptions
 
