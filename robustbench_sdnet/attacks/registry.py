@@ -67,7 +67,7 @@ def _row(
 SQUARE_NORMS = ("linf", "l2", "l1")
 
 _LIST = (
-    _row("fgsm", "fgsm", "one full step along the sign of the gradient"),
+    _row("fgsm", "pgd", "one full step along the sign of the gradient"),
     _row(
         "pgd",
         "pgd",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,12 +174,12 @@ def test_the_last_of_an_odd_number_of_steps_is_no_large_one():
     images = torch.full((1, 1, 2, 2), 0.5)
     search = PmaSearch(ball=Ball(), eps=0.1, length=7, attempts=1, seed=0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-    passes = Passes(model.requires_grad_(False), low_precision=False, batch_size=1)
+    passes = Passes(model.requires_grad_(False), 1)
     labels = torch.zeros(1, dtype=torch.int64)
-    rows = Rows(images, labels, labels, labels, labels, torch.tensor([[1, 2]]))
+    rows = Rows(images, *[labels] * 5, torch.tensor([[1, 2]]))
     state = search.begin(rows)
-    for _ in range(7):
-        search.step(passes, rows, state)
+    for k in range(7):
+        search.step(passes, replace(rows, k=labels + k), state)
     expected = [1 + math.cos(math.pi * k / 3) for k in range(3)] + [
         1 + math.cos(math.pi * k / 4) for k in range(4)
     ]

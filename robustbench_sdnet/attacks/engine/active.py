@@ -67,8 +67,8 @@ def run_search(
     if search.length * search.attempts >= FOLD_FROM and not search.minimal and judge is None:
         passes.fold(images, logits)
     start = margin(logits, labels)
-    index, attempt = torch.arange(len(images), device=images.device), torch.zeros_like(labels)
-    shard = Rows(images, labels, ids, index, attempt, ranked_targets(logits, labels))
+    index, zeros = torch.arange(len(images), device=images.device), torch.zeros_like(labels)
+    shard = Rows(images, labels, ids, index, zeros, zeros, ranked_targets(logits, labels))
     clean, open_rows, hits = start >= 0, start >= 0, None
     if judge is not None:
         hits, start = judge.count(images, labels)
@@ -131,6 +131,7 @@ class _Engine:
                 done = done | step.done
                 if step.cycled is not None:
                     self.cycled[rows.index] |= step.cycled
+                rows = replace(rows, k=rows.k + 1)
             rows, state, track = self._release(rows, state, track, done)
 
     def outcome(self, clean: Tensor, queue: Tensor, clean_hits: Tensor | None) -> AttackResult:
@@ -201,7 +202,7 @@ class _Engine:
         """Keep the first success or, until then, the image closest to breaking."""
         margins = margin(step.logits, rows.labels)
         valid = ~ended if step.inside is None else ~ended & step.inside
-        number = rows.attempt * self.search.length + step.number.clamp_min(1)
+        number = rows.attempt * self.search.length + (rows.k + self.search.counts_from).clamp_min(1)
         broken = valid & (margins < -_slack(step.logits))
         scores = margins if step.score is None else step.score
         if self.judge is not None and (self.early_stop or not self.search.returns_last):
@@ -239,7 +240,8 @@ class _Engine:
         self.margin[index] = track.margin[gone]
         self.first[index] = track.first[gone]
         stay = (~gone).nonzero()[:, 0]
-        rows = _take(replace(rows, attempt=rows.attempt + again.long()), stay)
+        rows = replace(rows, attempt=rows.attempt + again.long(), k=torch.where(again, 0, rows.k))
+        rows = _take(rows, stay)
         state = {name: values[stay] for name, values in state.items()}
         track, again = _take(track, stay), again[stay]
         if bool(again.any()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .ball import Ball
@@ -19,7 +20,7 @@ class Rows:
     """Samples under attack: images (m, c, h, w), the rest (m,).
 
     `ranking` (m, classes - 1) lists the wrong classes, the most likely first at the clean image; `attempt`
-    counts restarts and targets from 0.
+    counts restarts and targets, and `k` the evaluations of the attempt so far.
     """
 
     images: Tensor
@@ -27,6 +28,7 @@ class Rows:
     ids: Tensor
     index: Tensor
     attempt: Tensor
+    k: Tensor
     ranking: Tensor
 
     def __len__(self) -> int:
@@ -41,14 +43,13 @@ class Rows:
 class Step:
     """One evaluation of every row: logits (m, classes) at `images`.
 
-    `number` (m,) counts steps within the attempt, `done` (m,) bool says that the attempt is over, and rows
-    where `inside` (m,) is False do not count as results. The result of the lowest `score` (m,) is kept; None
-    stands for the margin. Of rows in `cycled` (m,) the attempt is over since they repeat themselves.
+    `done` (m,) bool says that the attempt is over, and rows where `inside` (m,) is False do not count as results. The
+    result of the lowest `score` (m,) is kept; None stands for the margin. Of rows in `cycled` (m,) the attempt is over
+    since they repeat themselves.
     """
 
     images: Tensor
     logits: Tensor
-    number: Tensor
     done: Tensor
     inside: Tensor | None = None
     score: Tensor | None = None
@@ -64,6 +65,7 @@ class Search(ABC):
         eps: its radius; None for the smallest perturbation, so that no sample leaves before its course ends.
         seed: of all draws.
         length: the largest step number of one attempt.
+        counts_from: the number of the attempt's first evaluation, 0 where that is a starting point, before any step.
         attempts: restarts, or targets.
         targeted: attempt t aims at wrong class number t of the ranking, so that classes bound the attempts.
         returns_last: without early leaving, the result is the last evaluated image, not the best one.
@@ -73,6 +75,7 @@ class Search(ABC):
     eps: float | None
     seed: int
     length: int
+    counts_from: int = 1
     attempts: int = 1
     targeted: bool = False
     returns_last: bool = False
@@ -89,3 +92,12 @@ class Search(ABC):
     @abstractmethod
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         """Evaluate every row once and move its state on."""
+
+    def nearest(self, points: Tensor, logits: Tensor, wrong: Tensor, distance: Tensor, done: Tensor) -> Step:
+        """A step of a search for the smallest perturbation: points that are `wrong` (m,) count by their distance (m,).
+
+        With a budget, any points within it count.
+        """
+        if self.eps is not None:
+            return Step(points, logits, done, distance <= self.eps)
+        return Step(points, logits, done, wrong, torch.where(wrong, distance, torch.inf))

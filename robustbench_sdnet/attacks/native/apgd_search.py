@@ -19,9 +19,6 @@ MOMENTUM = 0.75
 PROGRESS = 0.75
 """Rho of the paper: the share of steps in a window that must raise the loss."""
 
-RowLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(logits, labels, targets) -> (m,) values to maximise."""
-
 
 def checkpoints(steps: int) -> list[int]:
     """The steps w_j at which the step size may halve: windows of 22 %, shrinking by 3 % down to 6 %."""
@@ -35,11 +32,16 @@ def checkpoints(steps: int) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class ApgdSearch(Search):
-    """One course a restart (untargeted) or a target, each from its own random point of the sphere."""
+    """One course a restart (untargeted) or a target, each from its own random point of the sphere.
+
+    Attributes:
+        loss: from logits, labels and, where `targeted`, targets to (m,) values to maximise.
+    """
 
     eps: float
-    loss: RowLoss
+    loss: Callable[..., Tensor]
     stream: str
+    counts_from: int = 0
 
     @staticmethod
     def evaluations(steps: int) -> int:
@@ -62,32 +64,30 @@ class ApgdSearch(Search):
             "size": torch.full_like(scalar, 2 * self.eps),
             "gains": scalar,
             "halved": torch.ones_like(rows.labels, dtype=torch.bool),
-            "k": torch.zeros_like(rows.labels),
         }
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
+        x, k = state["x"], rows.k
         done = k >= self.length
         logits, gradient, loss = self._evaluated(passes, rows, x, done)
         state["gains"] = state["gains"] + ((loss > state["loss"]) & (k > 0))
         state["loss"] = loss
-        self._remember(state, x, gradient, loss)
+        self._remember(state, x, gradient, loss, k)
         base, gradient = self._halve(state, x, gradient, k)
         self._move(state, rows, base, gradient, k)
-        state["k"] = k + 1
-        return Step(x, logits, k, done)
+        return Step(x, logits, done)
 
     def _evaluated(
         self, passes: Passes, rows: Rows, x: Tensor, done: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, gradient and loss at `x`; an untargeted loss ignores the targets."""
-        targets = rows.targets() if self.targeted else rows.labels
+        """Logits, gradient and loss at `x`."""
+        classes = (rows.labels, rows.targets()) if self.targeted else (rows.labels,)
         logits, gradient = passes.gradient(
-            x, lambda z, index: self.loss(z, rows.labels[index], targets[index]), skip=done
+            x, lambda z, index: self.loss(z, *(these[index] for these in classes)), skip=done
         )
-        return logits, gradient, self.loss(logits, rows.labels, targets)
+        return logits, gradient, self.loss(logits, *classes)
 
-    def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor) -> None:
+    def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor, k: Tensor) -> None:
         """x_max, f_max and the gradient there (lines 8 and 9)."""
         better = loss > state["best_loss"]
         wide = better.reshape(-1, 1, 1, 1)
@@ -95,7 +95,7 @@ class ApgdSearch(Search):
         state["best_gradient"] = torch.where(wide, gradient, state["best_gradient"])
         state["best_loss"] = torch.where(better, loss, state["best_loss"])
         # The starting point opens the first window.
-        state["window_loss"] = torch.where(state["k"] == 0, loss, state["window_loss"])
+        state["window_loss"] = torch.where(k == 0, loss, state["window_loss"])
 
     def _halve(self, state: State, x: Tensor, gradient: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Conditions 1 and 2 at a checkpoint: halve the step size, go back to the best point."""

@@ -48,17 +48,13 @@ class SparseApgdSearch(ApgdSearch):
         draws = Draws.of(self.seed, self.stream, rows.ids)
         point = rows.images + draws.normal(tuple(rows.images.shape[1:]), rows.attempt, rows.images.dtype)
         radius = torch.full_like(rows.labels, RADII[0] * self.eps, dtype=point.dtype)
-        return {
-            "k": torch.zeros_like(rows.labels),
-            "previous": point,  # the dense search's, unused here
-            **self._opened(rows, point, radius),
-        }
+        return self._opened(rows.images, point, radius)
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
+        x, k = state["x"], rows.k
         done = k >= self.length
         logits, gradient, loss = self._evaluated(passes, rows, x, done)
-        self._remember(state, x, gradient, loss)
+        self._remember(state, x, gradient, loss, k)
         stage, within, count = self._place(k)
         period = (0.04 * count).long().clamp_min(1)
         base, gradient = self._adapt(state, rows, x, gradient, (within > 0) & (within % period == 0))
@@ -69,11 +65,10 @@ class SparseApgdSearch(ApgdSearch):
         ended = ((within == count) & ~done).nonzero()[:, 0]
         if len(ended):
             radii = torch.tensor([*RADII[1:], RADII[-1]], dtype=x.dtype, device=x.device)[stage[ended]]
-            part = Rows(*(getattr(rows, name)[ended] for name in rows.__dataclass_fields__))
-            for name, values in self._opened(part, state["best"][ended], radii * self.eps).items():
+            opened = self._opened(rows.images[ended], state["best"][ended], radii * self.eps)
+            for name, values in opened.items():
                 state[name] = state[name].index_copy(0, ended, values)
-        state["k"] = k + 1
-        return Step(x, logits, k, done, stage == len(RADII) - 1)
+        return Step(x, logits, done, stage == len(RADII) - 1)
 
     def _place(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Each row's stage, its step within the stage, and how many steps the stage has."""
@@ -83,10 +78,10 @@ class SparseApgdSearch(ApgdSearch):
         count = counts[stage]
         return stage, k - (ends[stage] - count - 1), count
 
-    def _opened(self, rows: Rows, point: Tensor, radius: Tensor) -> State:
+    def _opened(self, images: Tensor, point: Tensor, radius: Tensor) -> State:
         """The state at a stage's start: the point in its ball, nothing remembered."""
-        x = self.ball.project(point, rows.images, radius)
-        changed = _changed(x, rows.images)
+        x = self.ball.project(point, images, radius)
+        changed = _changed(x, images)
         nothing = torch.full_like(radius, -torch.inf)
         return {
             "x": x,

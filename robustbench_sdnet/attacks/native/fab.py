@@ -13,8 +13,7 @@ from ..engine.ball import column
 from ..engine.losses import margin, targeted_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
-from .nearest import NearestSearch
+from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
 
 ALPHA_MAX = 0.1
@@ -28,13 +27,13 @@ BETA = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class FabSearch(NearestSearch):
+class FabSearch(Search):
     """One course a target."""
 
     targeted: bool = True
 
     def begin(self, rows: Rows) -> State:
-        return {"x": rows.images, "k": torch.zeros_like(rows.labels)}
+        return {"x": rows.images}
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         x, targets = state["x"], rows.targets()
@@ -47,8 +46,7 @@ class FabSearch(NearestSearch):
         distance = self.ball.lengths(x - rows.images)
         back = rows.images + BETA * (x - rows.images)
         state["x"] = torch.where(column(wrong, x), back, x)
-        state["k"] = state["k"] + 1
-        return self.judged(x, found, wrong, distance, state["k"], state["k"] >= self.length)
+        return self.nearest(x, found, wrong, distance, rows.k + 1 >= self.length)
 
     def _towards_boundary(self, x: Tensor, images: Tensor, gradient: Tensor, gap: Tensor) -> Tensor:
         """A convex combination of the projections of x and of the image onto {z_t = z_y}, linearised at x."""

@@ -16,8 +16,7 @@ from ..engine.ball import column
 from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
-from .nearest import NearestSearch
+from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
 
 STEP_SHARE, GAMMA_END = 0.01, 0.001
@@ -69,7 +68,7 @@ RADII: Mapping[str, Lengths | Pixels] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class FmnSearch(NearestSearch):
+class FmnSearch(Search):
     """Gradient steps inside a ball of the radius in the state."""
 
     step_size: float
@@ -77,11 +76,10 @@ class FmnSearch(NearestSearch):
 
     def begin(self, rows: Rows) -> State:
         nothing = torch.full_like(rows.images[:, 0, 0, 0], torch.inf)
-        zero = torch.zeros_like(rows.labels)
-        return {"x": rows.images, "k": zero, "radius": nothing, "best": nothing, "mark": nothing}
+        return {"x": rows.images, "radius": nothing, "best": nothing, "mark": nothing}
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
+        x, k = state["x"], rows.k
         logits, gradient = passes.gradient(x, lambda z, index: negative_margin(z, rows.labels[index]))
         gap, distance = margin(logits, rows.labels), self.ball.lengths(x - rows.images)
         state["best"] = torch.where(gap < 0, torch.minimum(state["best"], distance), state["best"])
@@ -93,9 +91,8 @@ class FmnSearch(NearestSearch):
         norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(1e-12)
         moved = x + column(size / norm, x) * gradient
         state["x"] = self.ball.project(moved, rows.images, state["radius"])
-        state["k"] = k + 1
-        done = (state["k"] >= self.length) | self._converged(state)
-        return self.judged(x, logits, gap < 0, distance, state["k"], done)
+        done = (k + 1 >= self.length) | self._converged(state, k + 1)
+        return self.nearest(x, logits, gap < 0, distance, done)
 
     def _radius(self, state: State, gap: Tensor, distance: Tensor, gradient: Tensor, gamma: Tensor) -> Tensor:
         """The next radius: nearer than the best while the prediction is wrong, else farther out."""
@@ -104,9 +101,9 @@ class FmnSearch(NearestSearch):
         outside = torch.where(best < torch.inf, radii.farther(radius, gamma), first)
         return torch.where(gap < 0, torch.minimum(radii.nearer(radius, gamma), best), outside)
 
-    def _converged(self, state: State) -> Tensor:
-        """(m,) bool; the distance is compared at every fifth of the steps, from the middle on."""
-        k, best = state["k"], state["best"]
+    def _converged(self, state: State, k: Tensor) -> Tensor:
+        """(m,) bool after k steps; the distance is compared at every fifth of the steps, from the middle on."""
+        best = state["best"]
         looks = k % max(self.length // 5, 1) == 0
         still = looks & (2 * k > self.length) & (best < torch.inf) & (best >= (1 - CONVERGED) * state["mark"])
         state["mark"] = torch.where(looks, best, state["mark"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -23,13 +22,11 @@ class NoiseSearch(Search):
     eps: float
 
     def begin(self, rows: Rows) -> State:
-        return {"k": torch.zeros_like(rows.labels)}
+        return {}
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        k = state["k"]
-        points = self.ball.noise(Draws.of(self.seed, "noise", rows.ids), rows.images, self.eps, k)
-        state["k"] = k + 1
-        return Step(points, passes.logits(points), k + 1, k + 1 >= self.length)
+        points = self.ball.noise(Draws.of(self.seed, "noise", rows.ids), rows.images, self.eps, rows.k)
+        return Step(points, passes.logits(points), rows.k + 1 >= self.length)
 
 
 @attack

@@ -1,4 +1,4 @@
-"""Projected gradient descent (Madry et al. 2018, arXiv:1706.06083)."""
+"""Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), and its one step, FGSM."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class PgdSearch(Search):
     """x_{k+1} = P(x_k + step_size * steepest ascent direction of the cross-entropy at x_k)."""
 
     eps: float
+    counts_from: int = 0
     step_size: float | None
     random_start: bool
     start: Tensor | None = None
@@ -37,25 +38,24 @@ class PgdSearch(Search):
         if self.random_start:
             draws = Draws.of(self.seed, "pgd", rows.ids)
             points = self.ball.random_in_ball(draws, rows.images, self.eps, rows.attempt)
-        state = {"x": points, "k": torch.zeros_like(rows.labels)}
+        state = {"x": points}
         if self.leaves_cycles and self.ball.signs:
             nothing = torch.full_like(points[:, 0, 0, 0], torch.nan)
             state |= {"anchor": torch.full_like(points, -1), "anchor_margin": nothing}
         return state
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
+        x, k = state["x"], rows.k
         done = k >= self.length
         logits, gradient = passes.gradient(
             x, lambda z, index: cross_entropy(z, rows.labels[index]), skip=done
         )
         size = self.eps / 4 if self.step_size is None else self.step_size
         state["x"] = self.ball.ascend(x, gradient, rows.images, size, self.eps)
-        state["k"] = k + 1
         if "anchor" not in state:
-            return Step(x, logits, k, done)
+            return Step(x, logits, done)
         cycled = ~done & self._repeats(x, margin(logits, rows.labels), k, state)
-        return Step(x, logits, k, done | cycled, cycled=cycled)
+        return Step(x, logits, done | cycled, cycled=cycled)
 
     def _repeats(self, x: Tensor, margins: Tensor, k: Tensor, state: State) -> Tensor:
         """(m,) bool: the iterate is one seen before, and the model answers as it did there: nothing new will come.
@@ -127,3 +127,14 @@ def pgd(
         leaves_cycles=run.get("early_stop", True) and run.get("answers") is None,
     )
     return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+
+
+@attack
+def fgsm(
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, **run: Unpack[Run]
+) -> AttackResult:
+    """Fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572): one full step from the image.
+
+    x + eps * sign(gradient of the cross-entropy), or the steepest step of length eps; arguments as in `pgd`.
+    """
+    return pgd(model, images, labels, eps=eps, steps=1, step_size=eps, random_start=False, **run)

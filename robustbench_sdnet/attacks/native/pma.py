@@ -29,14 +29,15 @@ class PmaSearch(Search):
     """
 
     eps: float
+    counts_from: int = 0
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "pma", rows.ids)
         points = self.ball.random_in_ball(draws, rows.images, self.eps, rows.attempt)
-        return {"x": points, "k": torch.zeros_like(rows.labels)}
+        return {"x": points}
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
+        x, k = state["x"], rows.k
         done, half = k >= self.length, max(self.length // 2, 1)
         climbed = torch.where(k >= half, MARGIN, torch.where(rows.attempt % 2 == 0, RIVAL, LABEL))
 
@@ -48,8 +49,7 @@ class PmaSearch(Search):
         place = torch.where(k >= half, (k - half) / max(self.length - half, 1), k / half)
         size = self.eps * (1 + (math.pi * place).cos())
         state["x"] = self.ball.ascend(x, gradient, rows.images, size.to(x.dtype), self.eps)
-        state["k"] = k + 1
-        return Step(x, logits, k, done)
+        return Step(x, logits, done)
 
 
 @attack

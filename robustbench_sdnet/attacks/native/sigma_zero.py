@@ -14,8 +14,7 @@ from ..engine.ball import column
 from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
-from ..engine.search import Rows, State, Step
-from .nearest import NearestSearch
+from ..engine.search import Rows, Search, State, Step
 from .wrapper import Run, attack, positive, run_native
 
 SIGMA = 1e-3
@@ -29,21 +28,20 @@ MOMENTS = (0.9, 0.999)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigmaZeroSearch(NearestSearch):
+class SigmaZeroSearch(Search):
     """Adam on max(0, z_y - z_max) plus the smooth share of changed values, the step size on a cosine from 1 to 0.1."""
 
     def begin(self, rows: Rows) -> State:
         zeros = torch.zeros_like(rows.images)
         return {
             "x": rows.images,
-            "k": torch.zeros_like(rows.labels),
             "first": zeros,
             "second": zeros,
             "threshold": torch.full_like(rows.images[:, 0, 0, 0], THRESHOLD),
         }
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
-        x, k = state["x"], state["k"]
+        x, k = state["x"], rows.k
         logits, climb = passes.gradient(
             x, lambda z, index: negative_margin(z, rows.labels[index]).clamp_max(0)
         )
@@ -53,22 +51,21 @@ class SigmaZeroSearch(NearestSearch):
         gradient = smooth - climb
         gradient = gradient / column(gradient.flatten(1).abs().amax(1).clamp_min(1e-12), x)
         rate = (0.1 + 0.9 * (1 + (math.pi * k / self.length).cos()) / 2).to(x.dtype)
-        moved = delta - column(rate, x) * self._adam(state, gradient)
+        moved = delta - column(rate, x) * self._adam(state, gradient, k)
         moved = (rows.images + moved).clamp(0, 1) - rows.images
         change = THRESHOLD_RATE * rate
         state["threshold"] = (state["threshold"] + torch.where(wrong, change, -change)).clamp(0, 1)
         moved = torch.where(moved.abs() < column(state["threshold"], x), 0.0, moved)
         state["x"] = torch.where(moved == 0, rows.images, (rows.images + moved).clamp(0, 1))
-        state["k"] = k + 1
-        return self.judged(x, logits, wrong, distance, state["k"], state["k"] >= self.length)
+        return self.nearest(x, logits, wrong, distance, k + 1 >= self.length)
 
-    def _adam(self, state: State, gradient: Tensor) -> Tensor:
+    def _adam(self, state: State, gradient: Tensor, k: Tensor) -> Tensor:
         moments = []
         for name, decay, value in zip(
             ("first", "second"), MOMENTS, (gradient, gradient.square()), strict=True
         ):
             state[name] = decay * state[name] + (1 - decay) * value
-            grown = 1 - decay ** (state["k"] + 1).to(gradient.dtype)
+            grown = 1 - decay ** (k + 1).to(gradient.dtype)
             moments.append(state[name] / column(grown, gradient))
         return moments[0] / (moments[1].sqrt() + 1e-8)
 

@@ -56,7 +56,6 @@ class SquareSearch(Search):
             "next": PROPOSALS[self.ball.name].start(draws, rows.images, self.eps),
             "margin": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
             "low": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
-            "k": torch.zeros_like(rows.labels),
         }
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
@@ -76,17 +75,16 @@ class SquareSearch(Search):
         state["x"] = torch.where(better.reshape(-1, 1, 1, 1), candidates, state["x"])
         state["margin"] = torch.where(better, margins, state["margin"])
         state["low"] = torch.where(better, low, state["low"])
-        state["k"] = state["k"] + 1
-        state["next"] = self._propose(rows, state)
-        return Step(candidates, logits, state["k"], state["k"] > self.length, better)
+        state["next"] = self._propose(rows, state["x"], rows.k + 1)
+        return Step(candidates, logits, rows.k >= self.length, better)
 
-    def _propose(self, rows: Rows, state: State) -> Tensor:
+    def _propose(self, rows: Rows, best: Tensor, k: Tensor) -> Tensor:
         height, width = rows.images.shape[-2:]
         proposals = PROPOSALS[self.ball.name]
         sides = window_sides(self.length, self.p_init, height, width, proposals.least)
-        size = sides.to(rows.labels.device)[state["k"].clamp_max(self.length)]
+        size = sides.to(rows.labels.device)[k.clamp_max(self.length)]
         draws = Draws.of(self.seed, "square", rows.ids)
-        return proposals.propose(draws, rows.images, state["x"], self.eps, size, state["k"])
+        return proposals.propose(draws, rows.images, best, self.eps, size, k)
 
 
 def _averaged(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ....draws import Draws
-from ..ball import Ball, column
-from ..climb import climb
+from ..ball import Ball, climb, column
 
 
 class L2(Ball):

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ....draws import Draws
-from ..ball import Ball, column, spread
-from ..climb import climb
+from ..ball import Ball, climb, column, spread
 
 
 class Linf(Ball):
