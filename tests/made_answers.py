@@ -7,7 +7,7 @@ import numpy as np
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, Eps, LambdaSpec
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
 from .tiny_setting import RESNET, SDNET
 
@@ -54,7 +54,7 @@ def made_store(path, answers):
             residual=nothing,
             distance=nothing,
         )
-        store.add_shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"})
+        store.add_shards([Shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"})])
     return store
 
 

@@ -12,6 +12,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning import study as work
 from robustbench_sdnet.store.store import Store
 
+from .store.made import shards
 from .tiny_setting import RESNET, SDNET
 
 TINY = work.Budget(
@@ -80,11 +81,11 @@ def test_a_study_asks_everything_resumes_and_concludes(ask):
     assert text.split("\n## ")[1].startswith("Conclusion")
     assert (folder / "study.html").exists()
     with Store(store) as opened:
-        first = {cell: [s.finished_at for s in opened.shards(cell)] for cell in opened.cells()}
+        first = {cell: [s.finished_at for s in shards(opened, cell)] for cell in opened.cells()}
         before = opened.verdicts()
     again = run()
     with Store(store) as opened:
-        assert {cell: [s.finished_at for s in opened.shards(cell)] for cell in opened.cells()} == first
+        assert {cell: [s.finished_at for s in shards(opened, cell)] for cell in opened.cells()} == first
         assert opened.verdicts() == before
     assert "an adversary who knows lambda" in again
     assert (folder / "study.md").read_text() == text

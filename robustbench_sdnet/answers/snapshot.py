@@ -146,8 +146,7 @@ def copy_store(store: str, path: Path) -> None:
     with Store(url_of(store), must_exist=True) as source, Store(f"sqlite:///{path}") as target:
         for stored in source.answered():
             target.add_cells({stored.id: stored.cell}, stored.asked)
-            for shard in stored.shards:
-                target.add_shard(stored.id, shard.start, shard.stop, shard.outcome, shard.cost)
+            target.add_shards(stored.shards)
             if stored.verdicts is not None:
                 target.add_verdicts(stored.id, stored.verdicts)
 
@@ -155,7 +154,7 @@ def copy_store(store: str, path: Path) -> None:
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
     if limit is None:
         return list(shards)
-    return [shard.first(limit - shard.start) for shard in shards if shard.start < limit]
+    return [shard.part(shard.start, min(shard.stop, limit)) for shard in shards if shard.start < limit]
 
 
 def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]) -> Answered:

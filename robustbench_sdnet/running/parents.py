@@ -10,7 +10,7 @@ from operator import attrgetter
 from ..planning.plan import Task
 from ..specs import Cell
 from ..store.outcome import Outcome
-from ..store.rows import Finished
+from ..store.rows import Shard
 from ..store.store import Store
 from .exchange import Inputs
 
@@ -28,9 +28,9 @@ class Parents:
     def __init__(self, cells: Sequence[Cell], store: Store, with_images: Collection[str]) -> None:
         self._wanted = {parent for cell in cells for parent in cell.parents}
         self._store, self._images, self._with_images = store, store.images, with_images
-        self._stored: dict[str, list[Finished]] = defaultdict(list)  # in order of samples
+        self._stored: dict[str, list[Shard]] = defaultdict(list)  # in order of samples
 
-    def remember(self, stored: Iterable[Finished]) -> None:
+    def remember(self, stored: Iterable[Shard]) -> None:
         """Keep answers that are in the store as they are here, where a later task needs them."""
         for shard in stored:
             if shard.cell_id in self._wanted:

@@ -12,7 +12,7 @@ from ..planning.costs import Range, missing
 from ..planning.plan import Task, tasks
 from ..specs import Cell
 from ..store.images import KeptImages
-from ..store.store import Finished, Store
+from ..store.store import Shard, Store
 from .engines.local import Local
 from .exchange import Failure
 from .parents import Parents
@@ -105,7 +105,7 @@ def run(
                     continue
                 if answer.images is not None and answer.cell.id in with_images:
                     kept.keep(answer.cell.id, task.start, answer.images)
-                finished.append(Finished(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
+                finished.append(Shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
             progress.done_shards += len(task.cells)
             progress.done_cost += task.cost
             progress.label = task.label if task.cells else progress.label

@@ -24,43 +24,36 @@ _UNREADABLE = (InputError, ValueError, KeyError, TypeError, AttributeError, Zero
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """A stored answer: a cell on the samples at positions start to stop."""
+    """The answers of a cell on the samples at positions start to stop, and what they cost.
 
-    start: int
-    stop: int
-    finished_at: str
-    outcome: Outcome
-    cost: dict[str, Any]
-
-    def first(self, count: int) -> Shard:
-        """Its first `count` samples, with their share of the cost."""
-        if count >= len(self.outcome):
-            return self
-        cost = scaled(self.cost, count / len(self.outcome))
-        return replace(self, stop=self.start + count, outcome=self.outcome.cut(0, count), cost=cost)
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """The answers of a cell on the samples at positions start to stop, to be stored."""
+    Attributes:
+        finished_at: when they were stored; empty where they are not yet.
+    """
 
     cell_id: str
     start: int
     stop: int
     outcome: Outcome
     cost: Row
+    finished_at: str = ""
 
-    def row(self, low: int, high: int) -> dict[str, Any]:
-        """Its row on the samples at positions low to high, with their share of the cost."""
+    def part(self, low: int, high: int) -> Shard:
+        """Its samples at positions low to high, with their share of the cost."""
+        if (low, high) == (self.start, self.stop):
+            return self
         share = (high - low) / (self.stop - self.start)
-        outcome = self.outcome if share == 1 else self.outcome.cut(low - self.start, high - self.start)
+        outcome = self.outcome.cut(low - self.start, high - self.start)
+        return replace(self, start=low, stop=high, outcome=outcome, cost=scaled(self.cost, share))
+
+    def row(self) -> dict[str, Any]:
+        """Its row, finished now."""
         return {
             "cell_id": self.cell_id,
-            "start": low,
-            "stop": high,
+            "start": self.start,
+            "stop": self.stop,
             "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "outcome": outcome.encode(),
-            "cost": canonical(self.cost if share == 1 else scaled(self.cost, share)),
+            "outcome": self.outcome.encode(),
+            "cost": canonical(self.cost),
         }
 
 
@@ -162,7 +155,7 @@ def _shard(row: Row) -> Shard:
         raise StoreError("its cost is none")
     if len(outcome) != stop - start:
         raise StoreError(f"it holds {len(outcome)} answers")
-    return Shard(start, stop, finished_at, outcome, cost)
+    return Shard(row["cell_id"], start, stop, outcome, cost, finished_at)
 
 
 def _verdicts(row: Row) -> list[dict[str, Any]]:

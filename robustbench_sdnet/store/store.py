@@ -7,10 +7,10 @@ not read as it was written is named, never returned.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,11 +21,12 @@ from .database import PATIENCE, Database
 from .fits import Fits
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
-from .rows import Finished, Reader, Shard, Stored, refuse
+from .rows import Reader, Row, Shard, Stored, refuse
 from .schema import CELLS, SHARDS, VERDICTS, insert_once, opened, rows, sealed, select
 
-__all__ = ["Finished", "Shard", "Store", "Stored"]
+__all__ = ["Shard", "Store", "Stored"]
 
+T = TypeVar("T")
 
 MANY = 10_000  # a query names no more cells than this, and reads them all where more are wanted
 
@@ -114,13 +115,7 @@ class Store:
 
         self.database.run("write", add)
 
-    def add_shard(
-        self, cell_id: str, start: int, stop: int, outcome: Outcome, cost: Mapping[str, Any]
-    ) -> None:
-        """Store a shard, whole; see `add_shards`."""
-        self.add_shards([Finished(cell_id, start, stop, outcome, cost)])
-
-    def add_shards(self, finished: Sequence[Finished]) -> list[Finished]:
+    def add_shards(self, finished: Sequence[Shard]) -> list[Shard]:
         """Store shards in one transaction, all of them or none.
 
         Positions that are already there stay as they are, so shards never overlap, and it is safe to do twice.
@@ -129,14 +124,14 @@ class Store:
             Those of which no position was there already: the store holds them as they are.
         """
 
-        def add(connection: sa.Connection) -> list[Finished]:
+        def add(connection: sa.Connection) -> list[Shard]:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
             stored, new, whole = self._ranges(connection, {shard.cell_id for shard in finished}), [], []
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
                 parts = list(missing((shard.start, shard.stop), ranges))
-                new += [shard.row(low, high) for low, high in parts]
+                new += [shard.part(low, high).row() for low, high in parts]
                 ranges += parts
                 whole += [shard] if parts == [(shard.start, shard.stop)] else []
             insert_once(connection, SHARDS, *new)
@@ -155,10 +150,7 @@ class Store:
 
     def verdicts(self) -> dict[str, list[dict[str, Any]]]:
         """The diagnostics of every cell that has some."""
-        reader = Reader()
-        found = {row["cell_id"]: reader.verdicts(row) for row in self._rows(select(VERDICTS, self._present))}
-        self._sound(reader)
-        return {cell_id: checks for cell_id, checks in found.items() if checks is not None}
+        return self._by_id(VERDICTS, Reader.verdicts)
 
     def answered(self, only: Collection[str] | None = None) -> Iterator[Stored]:
         """Every recorded cell with all that is stored of it, in order of ids, each shard decoded once.
@@ -199,38 +191,30 @@ class Store:
 
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
-        reader = Reader()
-        query = select(CELLS, self._present).order_by(CELLS.c.id)
-        found = {row["id"]: reader.cell(row) for row in self._rows(query)}
-        self._sound(reader)
-        return {cell_id: cell for cell_id, cell in found.items() if cell is not None}
-
-    def shards(self, cell_id: str, limit: int | None = None) -> Iterator[Shard]:
-        """The stored shards of a cell, in order of samples; of its first `limit` samples alone, where given."""
-        for shard in self._between(cell_id, 0, limit):
-            yield shard if limit is None else shard.first(limit - shard.start)
+        return self._by_id(CELLS, Reader.cell)
 
     def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
         """What is stored of a cell between two positions, or None where nothing is."""
-        parts = [
-            shard.outcome.cut(
-                max(start - shard.start, 0), (shard.stop if stop is None else stop) - shard.start
-            )
-            for shard in self._between(cell_id, start, stop)
-        ]
-        return Outcome.join(parts) if parts else None
-
-    def _between(self, cell_id: str, start: int, stop: int | None) -> Iterator[Shard]:
-        """The shards of a cell that hold positions from start to stop, decoded one by one."""
         query = self._shard_rows().where(SHARDS.c.cell_id == cell_id, SHARDS.c.stop > start)
         if stop is not None:
             query = query.where(SHARDS.c.start < stop)
+        reader, parts = Reader(), []
         for row in self._rows(query):
-            reader = Reader()
-            shard = reader.shard(row)
-            self._sound(reader)
-            if shard is not None:
-                yield shard
+            if shard := reader.shard(row):
+                high = shard.stop if stop is None else min(stop, shard.stop)
+                parts.append(shard.outcome.cut(max(start - shard.start, 0), high - shard.start))
+        self._sound(reader)
+        return Outcome.join(parts) if parts else None
+
+    def _by_id(self, table: sa.Table, decode: Callable[[Reader, Row], T | None]) -> dict[str, T]:
+        """What the rows of a table of one row a cell say, in order of ids."""
+        reader, (key,) = Reader(), table.primary_key
+        found = {
+            row[key.name]: decode(reader, row)
+            for row in self._rows(select(table, self._present).order_by(key))
+        }
+        self._sound(reader)
+        return {cell_id: said for cell_id, said in found.items() if said is not None}
 
     def _shard_rows(self) -> sa.Select[Any]:
         return select(SHARDS, self._present).order_by(*SHARDS.primary_key)

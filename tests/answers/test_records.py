@@ -19,7 +19,7 @@ from robustbench_sdnet.specs import (
     params,
 )
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
 MODEL = ModelSpec(name="sdnet", source="s", arch="sdnet20", weights="a", training_lambda=0.1)
 DATA = DataSpec(name="digits", source="digits", split="test", content="c")
@@ -49,7 +49,7 @@ def answer(store, cell, n, right, hits=None):
         hits=hits,
     )
     store.add_cells({cell.id: cell})
-    store.add_shard(cell.id, 0, n, outcome, COST)
+    store.add_shards([Shard(cell.id, 0, n, outcome, COST)])
 
 
 def test_two_fits_of_one_policy_are_two_answers(store):
@@ -77,7 +77,7 @@ def test_a_screened_answer_stands_until_float32_has_seen_as_many_images(store):
     assert [row["n"] for row in records(store)] == [20], "float32 was planned and not answered"
     answer(store, exact, 10, 5)
     assert [row["n"] for row in records(store)] == [20]
-    store.add_shard(exact.id, 10, 20, Outcome.join([store.outcome(screened.id, 10, 20)]), COST)
+    store.add_shards([Shard(exact.id, 10, 20, Outcome.join([store.outcome(screened.id, 10, 20)]), COST)])
     assert [row["cell"] for row in records(store)] == [exact.id]
 
 

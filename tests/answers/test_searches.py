@@ -12,7 +12,7 @@ from robustbench_sdnet.reports.plots.panels import step_panels
 from robustbench_sdnet.reports.tables.searches import optimality_table
 from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 from tests.made_answers import COST, cell
 
 
@@ -32,7 +32,7 @@ def stored(store, asked, *, distance=None, broken_at=None, passes=8):
         distance=distance,
     )
     store.add_cells({asked.id: asked})
-    store.add_shard(asked.id, 0, n, outcome, {**COST, "forwards": passes, "precision": "float32"})
+    store.add_shards([Shard(asked.id, 0, n, outcome, {**COST, "forwards": passes, "precision": "float32"})])
 
 
 def test_an_area_is_that_of_trapeziums():

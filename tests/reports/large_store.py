@@ -7,7 +7,7 @@ import numpy as np
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.specs import CLEAN, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, decimal_text
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
 DATA = DataSpec(name="digits", source="digits", split="test", content="f" * 64)
 COST = {
@@ -54,5 +54,5 @@ def fill(url: str, models: int = 20) -> int:
                 residual=nothing,
                 distance=nothing,
             )
-            store.add_shard(cell_id, 0, IMAGES, outcome, {**COST, "versions": {"torch": "2.9"}})
+            store.add_shards([Shard(cell_id, 0, IMAGES, outcome, {**COST, "versions": {"torch": "2.9"}})])
     return len(cells)

@@ -28,7 +28,7 @@ from robustbench_sdnet.specs import (
     ModelSpec,
 )
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
 DATA = DataSpec(name="digits", source="digits", split="test", content="d" * 64)
 MODELS = (
@@ -71,7 +71,7 @@ def fill(url: str, *, shards: int = 1) -> None:
                     for shard in range(shards):
                         start, stop = 20 * shard // shards, 20 * (shard + 1) // shards
                         share = {**COST, "forwards": 10 // shards, "backwards": 6 // shards}
-                        store.add_shard(cell.id, start, stop, answer.cut(start, stop), share)
+                        store.add_shards([Shard(cell.id, start, stop, answer.cut(start, stop), share)])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from robustbench_sdnet.planning.plan import Task
 from robustbench_sdnet.running.parents import Parents
 from robustbench_sdnet.specs import AttackSpec, Eps
-from robustbench_sdnet.store.store import Finished, Store
+from robustbench_sdnet.store.store import Shard, Store
 
 from ..store.made import CELL, COST, outcome
 
@@ -24,7 +24,7 @@ def store(tmp_path):
 
 
 def _finished(start, stop, right=True):
-    return Finished(PARENT.id, start, stop, outcome(start, stop, right), COST)
+    return Shard(PARENT.id, start, stop, outcome(start, stop, right), COST)
 
 
 def _right(parents, start, stop):
@@ -47,7 +47,7 @@ def test_what_this_run_stored_is_not_read_again(store, monkeypatch):
 
 
 def test_what_is_remembered_is_what_would_be_read(store):
-    wide = Finished(PARENT.id, 0, 4, replace(outcome(), margin=np.full(4, 0.1, np.float64)), COST)
+    wide = Shard(PARENT.id, 0, 4, replace(outcome(), margin=np.full(4, 0.1, np.float64)), COST)
     parents = Parents([PARENT, CHILD], store, ())
     asked = Task(0, 4, (CHILD,))
     parents.remember(store.add_shards([wide]))

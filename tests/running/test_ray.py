@@ -27,6 +27,7 @@ from robustbench_sdnet.running.runner import ModelsFailed, run
 from robustbench_sdnet.store.store import Store
 from robustbench_sdnet.zoo import build_model, save_model
 
+from ..store.made import shards
 from ..tiny_setting import RESNET, SDNET
 from .clusters import cells_of, connected, ray_engine, reports
 from .test_randomised import MODELS
@@ -74,7 +75,7 @@ def test_randomised_models_answer_with_the_same_draws(tmp_path, cluster, tiny_np
         with Store(f"sqlite:///{name}.db") as store:
             answers[name] = {
                 cell_id: [
-                    (shard.start, shard.stop, shard.outcome.encode()) for shard in store.shards(cell_id)
+                    (shard.start, shard.stop, shard.outcome.encode()) for shard in shards(store, cell_id)
                 ]
                 for cell_id in store.cells()
             }
@@ -134,13 +135,13 @@ def test_workers_record_their_threads_and_costs_add_up(tmp_path, cluster, make_w
         url = f"sqlite:///{tmp_path}/{name}.db"
         with Store(url) as store, closing(engine):
             run(cells, store=store, worker=make_worker(), count=130, engine=engine)
-            shards = {cell.id: [shard.cost for shard in store.shards(cell.id)] for cell in cells}
+            costs = {cell.id: [shard.cost for shard in shards(store, cell.id)] for cell in cells}
         rows = {row["cell"]: row for row in records(Snapshot.read(url), with_cost=True)}
-        for cell_id, parts in shards.items():
+        for cell_id, parts in costs.items():
             assert rows[cell_id]["seconds"] == pytest.approx(sum(cost["seconds"] for cost in parts), abs=1e-3)
         costs[name] = {
             cell_id: [(cost["threads"], cost["forwards"], cost["backwards"]) for cost in parts]
-            for cell_id, parts in shards.items()
+            for cell_id, parts in costs.items()
         }
         passes = ("passes_forward", "passes_backward")
         columns[name] = {cell_id: [row[key] for key in passes] for cell_id, row in rows.items()}

@@ -15,6 +15,8 @@ import pytest
 from robustbench_sdnet.errors import StoreError
 from robustbench_sdnet.store.store import Store
 
+from ..store.made import shards
+
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 MODEL = """
@@ -97,7 +99,7 @@ def _stored(folder: Path) -> set[str]:
     """When the shards that are stored were answered."""
     try:
         with Store(f"sqlite:///{folder}/runs/results.db", must_exist=True) as store:
-            return {str(shard.finished_at) for cell_id in store.cells() for shard in store.shards(cell_id)}
+            return {str(shard.finished_at) for cell_id in store.cells() for shard in shards(store, cell_id)}
     except StoreError:
         return set()
 

@@ -18,6 +18,7 @@ from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.specs import Eps, LambdaSpec
 from robustbench_sdnet.store.store import Store
 
+from ..store.made import shards
 from ..tiny_setting import RESNET, SDNET
 
 LAMBDAS = (LambdaSpec("0.1"), LambdaSpec("0.5"))
@@ -122,13 +123,13 @@ def test_a_stopped_run_goes_on_and_keeps_what_it_had(tmp_path, make_worker, data
     with _store(tmp_path, "stopped") as stopped, _store(tmp_path, "undisturbed") as undisturbed:
         with pytest.raises(KeyboardInterrupt):
             run(cells, store=stopped, worker=make_worker(), count=130, on_progress=stop)
-        times = {c.id: [s.finished_at for s in stopped.shards(c.id)] for c in cells}
+        times = {c.id: [s.finished_at for s in shards(stopped, c.id)] for c in cells}
         assert any(times.values())
         run(cells, store=stopped, worker=make_worker(), count=130)
         run(cells, store=undisturbed, worker=make_worker(), count=130)
         assert records(stopped) == records(undisturbed)
         for cell in cells:
-            assert [s.finished_at for s in stopped.shards(cell.id)][: len(times[cell.id])] == times[cell.id]
+            assert [s.finished_at for s in shards(stopped, cell.id)][: len(times[cell.id])] == times[cell.id]
 
 
 def test_a_worker_made_in_another_process_answers_the_same(tmp_path, images):
@@ -238,7 +239,7 @@ def test_a_chain_attacks_survivors_only(tmp_path, make_worker, data):
         before, after = store.outcome(first.id), store.outcome(second.id)
         assert not after.right[~before.right].any(), "what broke stays broken"
         assert (after.broken_at[~before.right] == before.broken_at[~before.right]).all()
-        (shard,) = store.shards(second.id)
+        (shard,) = shards(store, second.id)
         assert shard.cost["forwards"] <= before.right.sum() * (2 * 4 + 3)
 
 

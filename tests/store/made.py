@@ -11,6 +11,11 @@ CELL = Cell(model=MODEL, data=DATA, perturbation=CLEAN)
 COST = {"forwards": 4, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device": "cpu", "versions": {}}
 
 
+def shards(store, cell_id):
+    """What is stored of a cell, in order of samples."""
+    return [shard for stored in store.answered([cell_id]) for shard in stored.shards]
+
+
 def outcome(start=0, stop=4, right=True):
     n = stop - start
     return Outcome(

@@ -12,9 +12,9 @@ from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.repair import check, repair
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
-from .made import CELL, COST, outcome
+from .made import CELL, COST, outcome, shards
 
 PGD = attack_specs("pgd", [Eps.parse("8/255")])[0]
 OTHER = replace(CELL, perturbation=PGD, parents=(CELL.id,))
@@ -29,7 +29,7 @@ def path(tmp_path):
         store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
         for cell in (CELL, OTHER):
             for start in (0, 4):
-                store.add_shard(cell.id, start, start + 4, outcome(start, start + 4), COST)
+                store.add_shards([Shard(cell.id, start, start + 4, outcome(start, start + 4), COST)])
         store.add_verdicts(OTHER.id, CHECKS)
     return path
 
@@ -167,7 +167,7 @@ def test_a_malformed_row_is_named_and_can_be_repaired(path, statement, named, wi
     with Store(url) as store:
         store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
         for cell in (CELL, OTHER):
-            store.add_shard(cell.id, 0, 8, outcome(0, 8), {**COST, "forwards": 8})
+            store.add_shards([Shard(cell.id, 0, 8, outcome(0, 8), {**COST, "forwards": 8})])
         store.add_verdicts(OTHER.id, CHECKS)
     found = reading(path)
     assert [(stored.cell, stored.asked, stored.verdicts) for stored in found] == sorted(
@@ -214,7 +214,7 @@ def test_every_reader_refuses_a_damaged_shard(path):
     change(path, SHARD.format("cost = '{}'"))
     with Store(f"sqlite:///{path}") as store:
         for read in (
-            lambda: list(store.shards(CELL.id)),
+            lambda: shards(store, CELL.id),
             lambda: store.outcome(CELL.id),
             lambda: check(store),
         ):

@@ -15,7 +15,7 @@ from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.store.database import shown
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
 from .made import CELL, COST, outcome
 
@@ -59,7 +59,7 @@ def read_only(folder: Path):
 def filled(folder: Path) -> Store:
     store = Store(f"sqlite:///{folder}/results.db")
     store.add_cells({CELL.id: CELL}, 4)
-    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
     return store
 
 
@@ -132,10 +132,10 @@ def test_reading_changes_nothing_and_leaves_nothing(folder):
 
 def test_what_is_read_while_another_writes_is_up_to_date(tmp_path):
     with filled(tmp_path) as writer, Store(f"sqlite:///{tmp_path}/results.db", must_exist=True) as reader:
-        writer.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
+        writer.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), COST)])
         assert reader.ranges() == {CELL.id: [(0, 4), (4, 8)]}
         with pytest.raises(StoreError, match="readonly"):
-            reader.add_shard(CELL.id, 8, 12, outcome(8, 12), COST)
+            reader.add_shards([Shard(CELL.id, 8, 12, outcome(8, 12), COST)])
 
 
 def garbage(path):

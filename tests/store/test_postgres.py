@@ -21,7 +21,7 @@ from robustbench_sdnet.store import images
 from robustbench_sdnet.store.images import ImageTable
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.repair import check, repair
-from robustbench_sdnet.store.store import Finished, Store
+from robustbench_sdnet.store.store import Shard, Store
 
 from .made import CELL, COST, MODEL, outcome
 
@@ -47,14 +47,14 @@ def test_what_is_stored_comes_back(postgres, encoding):
     checks = [{"check": "randomised", "verdict": "pass", "value": 0.0}]
     with Store(url) as store:
         store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
-        store.add_shard(CELL.id, 2, 4, outcome(2, 4), COST)
-        store.add_shard(CELL.id, 0, 8, outcome(0, 8, right=False), {**COST, "forwards": 8})
+        store.add_shards([Shard(CELL.id, 2, 4, outcome(2, 4), COST)])
+        store.add_shards([Shard(CELL.id, 0, 8, outcome(0, 8, right=False), {**COST, "forwards": 8})])
         store.add_verdicts(CELL.id, checks)
         store.add_verdicts(CELL.id, checks)
         assert store.ranges() == {CELL.id: [(0, 2), (2, 4), (4, 8)]}
         assert {row["samples"] for row in status(store)} == {8}
         with pytest.raises(StoreError, match=r"foreign key.*Finished shards are safe"):
-            store.add_shard("nobody", 0, 4, outcome(), COST)
+            store.add_shards([Shard("nobody", 0, 4, outcome(), COST)])
     with Store(url, must_exist=True) as store:
         found = {stored.cell: stored for stored in store.answered()}
         assert found[CELL].verdicts == checks
@@ -83,7 +83,7 @@ def test_an_empty_or_missing_database_is_one_line(url, capsys):
 DRIVER = """
 import random, sys
 from tests.store.made import CELL, COST, outcome
-from robustbench_sdnet.store.store import Finished, Store
+from robustbench_sdnet.store.store import Shard, Store
 url, seed = sys.argv[1], int(sys.argv[2])
 with Store(url) as store:
     store.add_cells({CELL.id: CELL}, 400)
@@ -91,7 +91,7 @@ with Store(url) as store:
     random.Random(seed).shuffle(ranges)
     for batch in range(0, len(ranges), 7):
         mine = ranges[batch:batch + 7]
-        store.add_shards([Finished(CELL.id, low, high, outcome(low, high), COST) for low, high in mine])
+        store.add_shards([Shard(CELL.id, low, high, outcome(low, high), COST) for low, high in mine])
 """
 
 
@@ -108,11 +108,11 @@ def test_two_drivers_at_once_make_one_store_and_no_overlap(url):
 
 
 def test_a_batch_is_stored_whole_or_not_at_all_and_twice_is_once(url):
-    batch = [Finished(CELL.id, 0, 4, outcome(0, 4), COST), Finished(CELL.id, 4, 8, outcome(4, 8), COST)]
+    batch = [Shard(CELL.id, 0, 4, outcome(0, 4), COST), Shard(CELL.id, 4, 8, outcome(4, 8), COST)]
     with Store(url) as store:
         store.add_cells({CELL.id: CELL})
         with pytest.raises(StoreError, match="foreign key"):
-            store.add_shards([*batch, Finished("nobody", 0, 4, outcome(), COST)])
+            store.add_shards([*batch, Shard("nobody", 0, 4, outcome(), COST)])
         assert store.ranges() == {}
         for _ in range(2):
             store.add_shards(batch)
@@ -127,7 +127,7 @@ def test_a_driver_waits_for_a_server_that_comes_back(postgres, url, mode):
             if start == 40:
                 postgres.stop(mode)
                 threading.Timer(1, postgres.start).start()
-            store.add_shard(CELL.id, start, start + 4, outcome(start, start + 4), COST)
+            store.add_shards([Shard(CELL.id, start, start + 4, outcome(start, start + 4), COST)])
         assert store.outcome(CELL.id).ids.tolist() == list(range(80))
         check(store)
 
@@ -135,16 +135,16 @@ def test_a_driver_waits_for_a_server_that_comes_back(postgres, url, mode):
 def test_a_driver_waits_only_so_long_and_then_says_so(postgres, url):
     with Store(url, patience=1.5) as store:
         store.add_cells({CELL.id: CELL})
-        store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
+        store.add_shards([Shard(CELL.id, 0, 4, outcome(0, 4), COST)])
         postgres.stop()
         began = time.monotonic()
         with pytest.raises(StoreError, match=r"Waited 2 s for the server\. Finished shards are safe"):
-            store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
+            store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), COST)])
         assert time.monotonic() - began >= 1.5, "the one time that is asserted: it did wait"
         with pytest.raises(StoreError, match="Cannot open the store"):
             Store(url)
         postgres.start()
-        store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
+        store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), COST)])
         assert store.ranges() == {CELL.id: [(0, 4), (4, 8)]}
 
 
@@ -170,7 +170,7 @@ def test_a_store_of_the_first_schema_is_migrated_and_goes_on(url):
         assert [len(stored.shards) for stored in old.answered()] == [1]
     with Store(url) as store:
         store.add_cells({CELL.id: CELL}, 8)
-        store.add_shard(CELL.id, 0, 8, outcome(0, 8), COST)
+        store.add_shards([Shard(CELL.id, 0, 8, outcome(0, 8), COST)])
         assert store.ranges() == {CELL.id: [(0, 4), (4, 8)]}
         assert [stored.asked for stored in store.answered()] == [8]
         check(store)
@@ -180,7 +180,7 @@ def test_a_damaged_row_is_named_and_repaired(url):
     with Store(url) as store:
         store.add_cells({CELL.id: CELL})
         for start in (0, 4):
-            store.add_shard(CELL.id, start, start + 4, outcome(start, start + 4), COST)
+            store.add_shards([Shard(CELL.id, start, start + 4, outcome(start, start + 4), COST)])
         execute(
             url, "UPDATE shards SET outcome = set_bit(outcome, 99, 1 - get_bit(outcome, 99)) WHERE start = 4"
         )

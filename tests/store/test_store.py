@@ -11,9 +11,9 @@ from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Finished, Store
+from robustbench_sdnet.store.store import Shard, Store
 
-from .made import CELL, COST, MODEL, outcome
+from .made import CELL, COST, MODEL, outcome, shards
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def store(tmp_path):
 
 
 def test_what_is_stored_comes_back(store):
-    store.add_shard(CELL.id, 0, 4, outcome(), COST)
-    (shard,) = store.shards(CELL.id)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
+    (shard,) = shards(store, CELL.id)
     assert (shard.start, shard.stop, shard.cost) == (0, 4, COST)
     assert np.array_equal(shard.outcome.margin, outcome().margin)
     assert shard.outcome.margin.dtype == np.float32
@@ -34,14 +34,14 @@ def test_what_is_stored_comes_back(store):
 
 
 def test_the_first_writer_of_a_shard_wins(store):
-    store.add_shard(CELL.id, 0, 4, outcome(right=True), COST)
-    store.add_shard(CELL.id, 0, 4, outcome(right=False), COST)
-    (shard,) = store.shards(CELL.id)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(right=True), COST)])
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(right=False), COST)])
+    (shard,) = shards(store, CELL.id)
     assert shard.outcome.right.all()
 
 
 def test_a_renamed_model_keeps_its_answers(store):
-    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
     renamed = replace(CELL, model=replace(MODEL, name="other"))
     assert renamed.id == CELL.id
     store.add_cells({renamed.id: renamed})
@@ -50,13 +50,13 @@ def test_a_renamed_model_keeps_its_answers(store):
 
 
 def test_shards_never_overlap(store):
-    store.add_shard(CELL.id, 2, 4, outcome(2, 4, right=True), COST)
-    store.add_shard(CELL.id, 0, 8, outcome(0, 8, right=False), {**COST, "forwards": 8})
+    store.add_shards([Shard(CELL.id, 2, 4, outcome(2, 4, right=True), COST)])
+    store.add_shards([Shard(CELL.id, 0, 8, outcome(0, 8, right=False), {**COST, "forwards": 8})])
     assert store.ranges() == {CELL.id: [(0, 2), (2, 4), (4, 8)]}
     found = store.outcome(CELL.id)
     assert found.ids.tolist() == list(range(8))
     assert found.right.tolist() == [False, False, True, True, False, False, False, False]
-    assert [shard.cost["forwards"] for shard in store.shards(CELL.id)] == [2, 4, 4]
+    assert [shard.cost["forwards"] for shard in shards(store, CELL.id)] == [2, 4, 4]
 
 
 def test_shards_that_share_a_transaction_are_stored_all_or_none(store):
@@ -64,31 +64,31 @@ def test_shards_that_share_a_transaction_are_stored_all_or_none(store):
     store.add_cells({other.id: other})
     store.add_shards(
         [
-            Finished(CELL.id, 0, 4, outcome(0, 4), COST),
-            Finished(other.id, 0, 4, outcome(0, 4), COST),
-            Finished(CELL.id, 2, 8, outcome(2, 8, right=False), {**COST, "forwards": 6}),
+            Shard(CELL.id, 0, 4, outcome(0, 4), COST),
+            Shard(other.id, 0, 4, outcome(0, 4), COST),
+            Shard(CELL.id, 2, 8, outcome(2, 8, right=False), {**COST, "forwards": 6}),
         ]
     )
     assert store.ranges() == {CELL.id: [(0, 4), (4, 8)], other.id: [(0, 4)]}
     assert store.outcome(CELL.id).right.tolist() == [True] * 4 + [False] * 4
     with pytest.raises(StoreError, match="FOREIGN KEY"):
         store.add_shards(
-            [Finished(CELL.id, 8, 12, outcome(8, 12), COST), Finished("nobody", 0, 4, outcome(0, 4), COST)]
+            [Shard(CELL.id, 8, 12, outcome(8, 12), COST), Shard("nobody", 0, 4, outcome(0, 4), COST)]
         )
     assert store.ranges()[CELL.id] == [(0, 4), (4, 8)]
 
 
 def test_shards_of_which_nothing_was_there_are_told_from_the_others(store):
-    store.add_shards([Finished(CELL.id, 2, 4, outcome(2, 4), COST)])
-    mine = [Finished(CELL.id, low, high, outcome(low, high), COST) for low, high in ((0, 4), (4, 8), (4, 8))]
+    store.add_shards([Shard(CELL.id, 2, 4, outcome(2, 4), COST)])
+    mine = [Shard(CELL.id, low, high, outcome(low, high), COST) for low, high in ((0, 4), (4, 8), (4, 8))]
     assert store.add_shards(mine) == mine[1:2]
     assert store.add_shards(mine) == []
     assert store.add_shards([]) == []
 
 
 def test_outcomes_of_shards_join_and_can_be_cut(store):
-    store.add_shard(CELL.id, 4, 8, outcome(4, 8), COST)
-    store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
+    store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), COST)])
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(0, 4), COST)])
     assert store.outcome(CELL.id, 2, 6).ids.tolist() == [2, 3, 4, 5]
     assert store.outcome("nothing") is None
 
@@ -96,8 +96,8 @@ def test_outcomes_of_shards_join_and_can_be_cut(store):
 def test_one_pass_yields_every_cell_with_all_that_is_stored_of_it(store, monkeypatch):
     other = replace(CELL, model=replace(MODEL, weights="c"))
     store.add_cells({other.id: other, CELL.id: CELL}, 8)
-    store.add_shard(CELL.id, 4, 8, outcome(4, 8, right=False), COST)
-    store.add_shard(CELL.id, 0, 4, outcome(0, 4), COST)
+    store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8, right=False), COST)])
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(0, 4), COST)])
     checks = [{"check": "randomised", "verdict": "fail", "value": 1.0}]
     store.add_verdicts(CELL.id, checks)
     decoded, decode = [], Outcome.decode
@@ -119,15 +119,15 @@ def test_one_pass_yields_every_cell_with_all_that_is_stored_of_it(store, monkeyp
 
 def test_a_shard_of_an_unknown_cell_is_refused(store):
     with pytest.raises(StoreError, match="FOREIGN KEY"):
-        store.add_shard("nobody", 0, 4, outcome(), COST)
+        store.add_shards([Shard("nobody", 0, 4, outcome(), COST)])
 
 
 def test_a_damaged_shard_is_named(store):
-    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
     with sqlite3.connect(store.path) as connection:
         connection.execute("update shards set outcome = substr(outcome, 1, 100)")
     with pytest.raises(StoreError, match="damaged"):
-        list(store.shards(CELL.id))
+        shards(store, CELL.id)
 
 
 def test_pickles_in_a_shard_are_never_loaded(store, tmp_path):
@@ -162,12 +162,12 @@ def test_a_newer_schema_is_refused(store):
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
-    store.add_shard(CELL.id, 0, 4, outcome(), COST)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
     store.close()
     sa.event.listen(store.database._engine, "connect", lambda raw, _: raw.execute("pragma max_page_count=1"))
     huge = {**COST, "device": "x" * 1_000_000}
     with pytest.raises(StoreError, match=r"Cannot write the store .*full.*Finished shards are safe"):
-        store.add_shard(CELL.id, 4, 8, outcome(4, 8), huge)
+        store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), huge)])
     assert store.ranges() == {CELL.id: [(0, 4)]}
 
 
@@ -203,7 +203,7 @@ def test_a_store_of_the_first_schema_is_read_and_goes_on(tmp_path):
     path = tmp_path / "old.db"
     with Store(f"sqlite:///{path}") as made:
         made.add_cells({CELL.id: CELL})
-        made.add_shard(CELL.id, 0, 4, outcome(), COST)
+        made.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE cells DROP COLUMN asked")
         for table in ("cells", "shards", "verdicts"):
@@ -229,8 +229,8 @@ def test_only_what_was_asked_for_and_is_not_done_is_unfinished(store):
     store.add_cells({CELL.id: CELL}, 4)
     store.add_cells({other.id: other}, 2)
     assert [row["unfinished"] for row in status(store)] == [2]
-    store.add_shard(CELL.id, 0, 4, outcome(), COST)
-    store.add_shard(other.id, 0, 2, outcome(stop=2), COST)
+    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
+    store.add_shards([Shard(other.id, 0, 2, outcome(stop=2), COST)])
     assert [row["unfinished"] for row in status(store)] == [0], "the second was asked for on two images only"
     store.add_cells({other.id: other}, 1)
     assert [row["unfinished"] for row in status(store)] == [0], "a smaller question is answered already"
@@ -239,8 +239,8 @@ def test_only_what_was_asked_for_and_is_not_done_is_unfinished(store):
 
 
 def test_a_shard_is_cut_where_fewer_samples_are_wanted(store):
-    store.add_shard(CELL.id, 0, 2, outcome(0, 2), COST)
-    store.add_shard(CELL.id, 2, 6, outcome(2, 6), COST)
-    found = list(store.shards(CELL.id, 3))
+    store.add_shards([Shard(CELL.id, 0, 2, outcome(0, 2), COST)])
+    store.add_shards([Shard(CELL.id, 2, 6, outcome(2, 6), COST)])
+    found = [shard.part(shard.start, min(shard.stop, 3)) for shard in shards(store, CELL.id)]
     assert [(shard.start, shard.stop, len(shard.outcome)) for shard in found] == [(0, 2, 2), (2, 3, 1)]
     assert [shard.cost["forwards"] for shard in found] == [4, 1]
