@@ -82,7 +82,7 @@ def seconds(ready: Ready, cells: list[Cell], images: int, folder: str) -> float:
     """How long an engine takes for cells on the first images, into a store of its own."""
     setting = replace(ready.setting, store=f"sqlite:///{folder}/{next(NUMBERS)}.db")
     started = time.perf_counter()
-    answer(replace(ready, count=min(images, len(ready.data))), cells, setting)
+    answer(replace(ready, setting=setting, count=min(images, len(ready.data))), cells)
     return time.perf_counter() - started
 
 

@@ -83,7 +83,7 @@ def evaluate(
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
     with closing(ready.engine):
-        answer(ready, cells, setting, on_progress=on_progress)
+        answer(ready, cells, on_progress=on_progress)
     for note in ready.engine.notes:
         warnings.warn(note, stacklevel=2)
     return records(setting.store)

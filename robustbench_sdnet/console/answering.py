@@ -54,9 +54,7 @@ def finish(
     with closing(ready.engine):
         try:
             with shown_progress(verb, quiet=as_json) as update:
-                progress = answer(
-                    ready, cells, ready.setting, keep_images=saving is not None, on_progress=update
-                )
+                progress = answer(ready, cells, keep_images=saving is not None, on_progress=update)
         except ModelsFailed as error:  # what the others answered is shown all the same
             failure, progress = error, error.progress
             cells = [cell for cell in cells if cell.model.name not in progress.failed]

@@ -99,16 +99,16 @@ def answer_study(
     with closing(ready.engine):
         cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
         with watching.stage("noise") as update:
-            ready = answer_some(replace(ready, count=count), cells, update)
+            answer_some(replace(ready, count=count), cells, update)
         if not budget.attacked:
             return cells, ready.failed
-        attack_numbers = lambdas(ready.models, budget.attack_numbers, budget.policies, scope)
+        attack_numbers = lambdas(ready.sound, budget.attack_numbers, budget.policies, scope)
         attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
         ready = replace(ready, count=min(setting.limit or budget.attacked, len(ready.data)))
         with Store(setting.store) as store:
             before = store.ranges()
         with watching.stage("attacks") as update:
-            ready = answer_some(ready, attacks, update)
+            answer_some(ready, attacks, update)
         _diagnose(ready, attacks, setting.store, before, budget, watching.check)
     return list(dict.fromkeys([*cells, *attacks])), ready.failed
 
@@ -149,7 +149,7 @@ def _diagnose(
         todo = []
         for cell in cells:
             if (
-                cell.model in ready.models
+                cell.model in ready.sound
                 and isinstance(cell.perturbation, AttackSpec)
                 and cell.perturbation.name == "pgd"
                 and not cell.warm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class Ready:
 
     Attributes:
         engine: where the cells are answered.
-        failed: models that could not be loaded, or failed in a policy's fit, with the reason; the others are asked.
+        failed: models that could not be loaded, or failed since, with the reason; the others are asked.
         notes: one line for the models at hand that were left out, for whatever was damaged in the store and is dropped,
             and for every model that changed since its answers were stored, or is randomised.
     """
@@ -128,7 +128,6 @@ def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], 
 def answer(
     ready: Ready,
     cells: Sequence[Cell],
-    setting: Setting,
     *,
     keep_images: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -139,7 +138,7 @@ def answer(
         ModelError: a model failed; the others' answers are stored.
         StoreError: the store cannot be written.
     """
-    with Store(setting.store) as store:
+    with Store(ready.setting.store) as store:
         return run(
             cells,
             store=store,
@@ -154,22 +153,19 @@ def answer(
 
 def answer_some(
     ready: Ready, cells: Sequence[Cell], on_progress: Callable[[Progress], None] = lambda progress: None
-) -> Ready:
-    """Answer cells as `answer` does; models that fail are left out of what is returned, for what follows.
+) -> None:
+    """Answer cells as `answer` does; models that fail are among `ready.failed` from then on.
 
     Raises:
         ModelsFailed: every model failed.
         StoreError: the store cannot be written.
     """
     try:
-        answer(ready, cells, ready.setting, on_progress=on_progress)
+        answer(ready, cells, on_progress=on_progress)
     except ModelsFailed as error:
-        failed = error.progress.failed
-        models = [model for model in ready.models if model.name not in failed]
-        if not models:
+        ready.failed.update(error.progress.failed)
+        if not ready.sound:
             raise
-        return replace(ready, models=models, failed=failed)
-    return ready
 
 
 def corruption_plan(

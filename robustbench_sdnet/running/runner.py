@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect, insort
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,10 +15,10 @@ from ..planning.costs import Range, missing
 from ..planning.plan import Task, tasks
 from ..specs import Cell
 from ..store.images import KeptImages
+from ..store.outcome import Outcome
 from ..store.store import Shard, Store
 from .engines.local import Local
-from .exchange import Failure
-from .parents import Parents
+from .exchange import Failure, Inputs
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 
 LOCAL = Local()
+_START = attrgetter("start")
 
 
 @dataclass
@@ -87,10 +91,13 @@ def run(
     waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
     attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
     with_images = attacks if keep_images else waiting
-    todo = _tasks(cells, store, worker, count, kept, with_images, keep_images)
+    stored = store.ranges()
+    sound = _with_their_images(stored, cells, kept, with_images, count, keep_images)
+    height, width = worker.data.image_shape
+    todo = tasks(cells, sound, count, pixels=height * width, device=worker.device)
     progress = Progress(
         shards=sum(len(task.cells) for task in todo),
-        stored=sum(len(found) for cell_id, found in store.ranges().items() if cell_id in by_id),
+        stored=sum(len(found) for cell_id, found in stored.items() if cell_id in by_id),
         cost=sum(task.cost for task in todo),
         failed=dict(failed),
     )
@@ -117,27 +124,64 @@ def run(
     return progress
 
 
-def _tasks(
+def _with_their_images(
+    stored: Mapping[str, Sequence[Range]],
     cells: Sequence[Cell],
-    store: Store,
-    worker: Worker,
-    count: int,
     kept: KeptImages,
     with_images: set[str],
+    count: int,
     keep_all: bool,
-) -> list[Task]:
-    """Missing shards, and attack shards again whose images a later cell needs but are gone."""
-    stored: dict[str, list[Range]] = store.ranges()
-    again = {}
+) -> dict[str, Sequence[Range]]:
+    """What is stored, but for attacks whose images a later cell needs, or all are to be kept of, and are gone."""
+    found = dict(stored)
     for cell_id in with_images & set(stored):
-        children = [stored.get(cell.id, []) for cell in cells if cell_id in cell.parents]
-        again[cell_id] = [
+        children = [stored.get(cell.id, ()) for cell in cells if cell_id in cell.parents]
+        found[cell_id] = [
             (a, b)
             for a, b in stored[cell_id]
-            if (keep_all or any(any(missing((a, min(b, count)), child)) for child in children))
-            and kept.fetch(cell_id, a, b) is None
+            if not (keep_all or any(any(missing((a, min(b, count)), child)) for child in children))
+            or kept.fetch(cell_id, a, b) is not None
         ]
-    for cell_id, ranges in again.items():
-        stored[cell_id] = [part for part in stored[cell_id] if part not in ranges]
-    height, width = worker.data.image_shape
-    return tasks(cells, stored, count, pixels=height * width, device=worker.device)
+    return found
+
+
+class Parents:
+    """The stored answers that tasks start from: in memory where this run stored them itself, else read.
+
+    Args:
+        cells: the plan.
+        with_images: cells whose perturbed images are kept.
+    """
+
+    def __init__(self, cells: Sequence[Cell], store: Store, with_images: Collection[str]) -> None:
+        self._wanted = {parent for cell in cells for parent in cell.parents}
+        self._store, self._images, self._with_images = store, store.images, with_images
+        self._stored: dict[str, list[Shard]] = defaultdict(list)  # in order of samples
+
+    def remember(self, stored: Iterable[Shard]) -> None:
+        """Keep answers that are in the store as they are here, where a later task needs them."""
+        for shard in stored:
+            if shard.cell_id in self._wanted:
+                insort(self._stored[shard.cell_id], shard, key=_START)
+
+    def inputs(self, task: Task) -> Inputs:
+        """The outcomes of a task's parents on its range, and their images where it needs or carries them on."""
+        outcomes, images = {}, {}
+        for cell in task.cells:
+            for parent in cell.parents:
+                if cell.needs_images or cell.id in self._with_images:
+                    found = self._images.fetch(parent, task.start, task.stop)
+                    if found is not None:
+                        images[parent] = found
+                if cell.kind != "transfer":
+                    outcome = self._outcome(parent, task.start, task.stop)
+                    if outcome is not None:
+                        outcomes[parent] = outcome
+        return Inputs(outcomes, images)
+
+    def _outcome(self, cell_id: str, start: int, stop: int) -> Outcome | None:
+        stored = self._stored[cell_id]
+        last = bisect(stored, start, key=_START) - 1
+        if last >= 0 and stop <= stored[last].stop:
+            return stored[last].outcome.cut(start - stored[last].start, stop - stored[last].start)
+        return self._store.outcome(cell_id, start, stop)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet.planning.plan import Task
-from robustbench_sdnet.running.parents import Parents
+from robustbench_sdnet.running.runner import Parents
 from robustbench_sdnet.specs import AttackSpec, Eps
 from robustbench_sdnet.store.store import Shard, Store
 
