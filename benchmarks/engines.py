@@ -35,6 +35,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
+import ray
 import torch
 
 from robustbench_sdnet.data.images import from_arrays
@@ -44,7 +45,7 @@ from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running.engines import engine_of
 from robustbench_sdnet.running.engines.ray import pool
 from robustbench_sdnet.running.engines.ray.actor import Actor
-from robustbench_sdnet.running.engines.ray.cluster import Size, connect, disconnect
+from robustbench_sdnet.running.engines.ray.cluster import Size, connect
 from robustbench_sdnet.running.exchange import Answer
 from robustbench_sdnet.running.ready import Ready, answer, attack_plan, corruption_plan, prepare
 from robustbench_sdnet.running.runner import run
@@ -250,7 +251,7 @@ def main() -> None:
                 print(f"| {kind} |", " | ".join(rates), "|", flush=True)
             for name, url in urls.items() if given.crowd else ():
                 print(f"1,000 workers, shards of 10 s, {name}: {crowd(url, given.crowd)}", flush=True)
-        disconnect()
+        ray.shutdown()
 
 
 if __name__ == "__main__":

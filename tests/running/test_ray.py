@@ -22,7 +22,6 @@ from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
 from robustbench_sdnet.errors import EngineError, InputError
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running.engines.local import Local
-from robustbench_sdnet.running.engines.ray.cluster import Size, connect, gpus_left, size_of
 from robustbench_sdnet.running.runner import ModelsFailed, run
 from robustbench_sdnet.store.store import Store
 from robustbench_sdnet.zoo import build_model, save_model
@@ -32,8 +31,12 @@ from ..tiny_setting import RESNET, SDNET
 from .clusters import cells_of, connected, ray_engine, reports
 from .test_randomised import MODELS
 
-ray = pytest.importorskip("ray")
-errors = pytest.importorskip("ray.exceptions")
+pytest.importorskip("ray")
+import ray
+from ray import exceptions as errors
+
+from robustbench_sdnet.running.engines.ray.cluster import Size, connect, gpus_left, size_of
+
 pytestmark = pytest.mark.ray
 
 

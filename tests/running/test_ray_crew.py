@@ -26,7 +26,7 @@ from robustbench_sdnet.running.engines.ray.pool import Handed, Member
 from robustbench_sdnet.running.engines.ray.run import Run
 
 CHILD = replace(CELL, parents=(CELL.id,))
-NOTHING = Shared({}, None, 0)
+NOTHING = Shared({})
 
 
 class _Handle:
@@ -149,15 +149,15 @@ def test_a_worker_that_finds_no_room_is_given_up_soon_and_one_that_starts_slowly
 
 def test_an_actor_is_given_models_and_policies_once():
     member = _Member(_Handle(), Place("here", "node", 1, {}), deque())
-    both, later = Shared({"a": "A", "b": "B"}, "P", 1), Shared({"b": "B", "c": "C"}, "P", 1)
+    both, later = Shared({"a": "A", "b": "B"}, "P"), Shared({"b": "B", "c": "C"}, "P")
     assert member.lacking(both) == both, "what was not handed over is lacking still"
     assert member.lacking(both) == both
     member.handed(Handed(0, "", None), both)
     assert member.lacking(both) is None
-    assert member.lacking(later) == Shared({"c": "C"}, "P", 1)
+    assert member.lacking(later) == Shared({"c": "C"}, "P")
     member.handed(Handed(1, "", None), later)
     assert member.lacking(later) is None
-    assert member.lacking(replace(both, policies="Q", policies_number=2)) == Shared({}, "Q", 2)
+    assert member.lacking(replace(both, policies="Q")) == Shared({}, "Q")
     assert [handed.number for handed in member.queue] == [0, 1]
 
 

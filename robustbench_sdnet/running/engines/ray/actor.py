@@ -58,11 +58,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """References into the object store that a worker looks up once: models by key, policies by their number."""
+    """References into the object store that a worker looks up once: models by key, and all policies."""
 
     models: Mapping[str, Any]
-    policies: Any
-    policies_number: int
+    policies: Any = None
 
 
 def versions() -> dict[str, str]:
@@ -83,7 +82,7 @@ class Actor:
         sys.path.extend(entry for entry in setup.path if entry not in sys.path)
         torch.set_num_threads(setup.threads)
         self._models: dict[str, Any] = {}
-        self._policies_number = 0
+        self._policies: Any = None
         self._worker = Worker(data=data, load=self._load, device=setup.device, batch_size=setup.batch_size)
 
     def place(self) -> Place:
@@ -117,9 +116,9 @@ class Actor:
         if shared is None:
             return
         self._models.update(shared.models)
-        if shared.policies_number != self._policies_number:
+        if shared.policies != self._policies:
+            self._policies = shared.policies
             self._worker.policies = ray.get(shared.policies)
-            self._policies_number = shared.policies_number
 
     def _load(self, spec: ModelSpec) -> nn.Module:
         """A model of ours out of the object store; another person's from its source, checked to be the same."""

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ray
+
 from ....errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -68,17 +70,14 @@ def connect(address: str | None, size: Size) -> bool:
     """Connect to the cluster at an address, or at RAY_ADDRESS, or else start one here with room for the workers.
 
     Returns:
-        Whether this call connected, so that `disconnect` is this caller's to call.
+        Whether this call connected, so that `ray.shutdown` is this caller's to call.
 
     Raises:
         EngineError: no cluster there, or one of another version.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # CPU workers on GPU machines say so themselves
-    import ray
-
+    # CPU workers on GPU machines say so themselves.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if ray.is_initialized():
         return False
     handlers = _handlers()
@@ -140,8 +139,6 @@ def _handlers() -> dict[signal.Signals, Any]:
 
 def resources() -> dict[str, float]:
     """What all nodes together have: CPU, GPU, ..."""
-    import ray
-
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray states no types here
     return found
 
@@ -156,18 +153,9 @@ def gpus_left() -> str:
 
 def nodes(size: Size) -> set[str]:
     """The ids of the living nodes that are large enough for a worker."""
-    import ray
-
     needed = {"CPU": float(size.cpus), "GPU": size.gpus}
     return {
         node["NodeID"]
         for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray states no types here
         if node["Alive"] and all(node["Resources"].get(kind, 0) >= count for kind, count in needed.items())
     }
-
-
-def disconnect() -> None:
-    """Leave the cluster; one that `connect` started ends."""
-    import ray
-
-    ray.shutdown()

@@ -6,7 +6,10 @@ import atexit
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import ray
 
 from ....planning.plan import Task
 from ....specs import ModelSpec
@@ -14,10 +17,9 @@ from ....zoo.nets.sdnet import Classifier
 from ...exchange import Answer, Failure, Inputs, Job
 from ...worker import Worker, loaded
 from .actor import Setup, Shared
-from .cluster import connect, disconnect, gpus_left, size_of
-from .jobs import answered
+from .cluster import connect, gpus_left, size_of
 from .pool import Pool, put
-from .run import Run
+from .run import Run, answered
 
 if TYPE_CHECKING:
     from ....planning.setting import Setting
@@ -31,7 +33,7 @@ class RayEngine:
         self._pool: Pool | None = None
         self._connected = False
         self._models: dict[str, Any] = {}  # by key: a reference, or None for one to load from its source
-        self._policies: tuple[dict[str, Any], Any, int] = ({}, None, 0)
+        self._policies: tuple[dict[str, Any], Any] = ({}, None)  # themselves, and the reference to them
         self._said: list[str] = []
 
     @property
@@ -49,23 +51,15 @@ class RayEngine:
         self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
     ) -> Iterator[list[tuple[Task, list[Answer | Failure]]]]:
         """Answer every task; see `Engine`."""
-        if not tasks:
-            return
-        pool = self._started(worker)
-        try:
-            yield from Run(self.shared, pool, tasks, worker, inputs, frozenset(kept)).batches()
-        finally:
-            pool.dismiss_busy()
+        if tasks:
+            with self._working(worker) as pool:
+                yield from Run(self.shared, pool, tasks, worker, inputs, frozenset(kept)).batches()
 
     def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
         """Do every job; see `Engine`."""
-        if not jobs:
-            return
-        pool = self._started(worker)
-        try:
-            yield from answered(self.shared, pool, jobs, worker)
-        finally:
-            pool.dismiss_busy()
+        if jobs:
+            with self._working(worker) as pool:
+                yield from answered(self.shared, pool, jobs, worker)
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""
@@ -73,10 +67,10 @@ class RayEngine:
             self._said += self._pool.notes
             self._pool.close()
             self._pool = None
-            self._models, self._policies = {}, ({}, None, 0)
+            self._models, self._policies = {}, ({}, None)
         if self._connected:
             self._connected = False
-            disconnect()
+            ray.shutdown()  # and a cluster that was started here ends
 
     def shared(self, specs: Collection[ModelSpec], worker: Worker) -> Shared:
         """References to models and to the policies, put into the object store once.
@@ -89,15 +83,15 @@ class RayEngine:
                 model = (worker.load or loaded)(spec)
                 ours = isinstance(model, Classifier) or worker.load is not None
                 self._models[spec.key] = put(model) if ours else None
-        known, reference, number = self._policies
-        if worker.policies != known:
+        if worker.policies != self._policies[0]:
             held = {key: dict(policies) for key, policies in worker.policies.items()}
-            self._policies = (held, put(held), number + 1)
-            _, reference, number = self._policies
+            self._policies = (held, put(held))
         found = {spec.key: self._models[spec.key] for spec in specs}
-        return Shared({key: ref for key, ref in found.items() if ref is not None}, reference, number)
+        return Shared({key: ref for key, ref in found.items() if ref is not None}, self._policies[1])
 
-    def _started(self, worker: Worker) -> Pool:
+    @contextmanager
+    def _working(self, worker: Worker) -> Iterator[Pool]:
+        """The pool, started where it is not; workers that nobody waits for any more at the end are given up."""
         if self._pool is None:
             size = size_of(self._setting, worker.device)
             self._connected = connect(self._setting.ray_address, size)
@@ -112,4 +106,8 @@ class RayEngine:
                 path=tuple(entry for entry in sys.path if entry),
             )
             self._pool = Pool(put(worker.data), setup, size)
-        return self._pool
+        pool = self._pool
+        try:
+            yield pool
+        finally:
+            pool.dismiss_busy()

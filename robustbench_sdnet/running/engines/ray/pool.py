@@ -37,28 +37,24 @@ class Handed:
 
 @dataclass(eq=False)
 class Member:
-    """An actor that works, what it was handed, oldest first, and the keys of the models that it was given.
-
-    Attributes:
-        policies: the number of those that it was given.
-    """
+    """An actor that works, what it was handed, oldest first, and the models (by key) and policies that it was given."""
 
     handle: Any
     place: Place
     queue: deque[Handed] = field(default_factory=deque)
     models: set[str] = field(default_factory=set)
-    policies: int = 0
+    policies: Any = None
 
     def lacking(self, shared: Shared) -> Shared | None:
         """What of it this actor was not given yet; None where it has all."""
         models = {key: ref for key, ref in shared.models.items() if key not in self.models}
-        return replace(shared, models=models) if models or shared.policies_number != self.policies else None
+        return replace(shared, models=models) if models or shared.policies != self.policies else None
 
     def handed(self, work: Handed, shared: Shared) -> None:
         """Remember what it was handed, and given with it."""
         self.queue.append(work)
         self.models.update(shared.models)
-        self.policies = shared.policies_number
+        self.policies = shared.policies
 
     def answers(self) -> Any:
         """What its oldest work returned.
@@ -123,8 +119,10 @@ class Pool:
         waited = now - self._alone_since
         if waited <= PATIENCE:
             return
+        held = resources()
         what = (
-            f"each takes {self._size.cpus} CPUs and {self._size.gpus:g} GPUs, and the cluster has {_held()}"
+            f"each takes {self._size.cpus} CPUs and {self._size.gpus:g} GPUs, and the cluster has "
+            f"{held.get('CPU', 0):g} CPUs and {held.get('GPU', 0):g} GPUs"
         )
         if waited > SLOW or not nodes(self._size):
             remedy = f"Ask for less, or add nodes. {why}".rstrip()
@@ -248,8 +246,3 @@ def _kill(handle: Any) -> None:
         return
     with contextlib.suppress(RayError, RuntimeError, ValueError):
         ray.kill(handle, no_restart=True)
-
-
-def _held() -> str:
-    found = resources()
-    return f"{found.get('CPU', 0):g} CPUs and {found.get('GPU', 0):g} GPUs"

@@ -1,11 +1,12 @@
-"""One run's tasks on the pool: handed out as their parents are stored, again where a worker was lost."""
+"""Work on the pool: a run's tasks, handed out as their parents are stored, or jobs; again where a worker was lost."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ray.exceptions import RayError
 
@@ -13,11 +14,13 @@ from ....errors import EngineError, SdnetBenchError
 from ....planning.plan import Task
 from ....planning.schedule import Schedule
 from ....specs import ModelSpec
-from ...exchange import Answer, Failure, Inputs
+from ...exchange import Answer, Failure, Inputs, Job
 from ...worker import Worker
-from .jobs import Share
+from .actor import Shared
 from .pool import FULL, TRIES, Handed, Member, Pool, full, gave_up
 
+Share = Callable[[Collection[ModelSpec], Worker], Shared]
+"""Makes references to models."""
 GATHER = 0.1  # seconds in which answers come together, to be stored in one transaction
 
 Done = tuple[Task, list[Answer | Failure]]
@@ -29,7 +32,6 @@ class Run:
     """The state of a run.
 
     Args:
-        share: makes references to models.
         kept: cells whose perturbed images are asked for.
     """
 
@@ -166,3 +168,41 @@ class Run:
         ]
         name = f"{task.cells[0].model.name} under {task.label}, images {task.start} to {task.stop}"
         return [(number, (task, [Failure(name, gave_up(name, error))])), *children]
+
+
+def answered(share: Share, pool: Pool, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
+    """Jobs in any order, again where their worker was lost: every one's number and what came of it, as they end.
+
+    Raises:
+        EngineError: a job ended `TRIES` workers, or none could start; raised when the others are done.
+        Exception: what a job raised, at once.
+    """
+    waiting, tries, left = deque(range(len(jobs))), Counter[int](), len(jobs)
+    lost: list[str] = []
+    while left:
+        pool.grow(left)
+        for member in pool.vacancies(depth=1):
+            if waiting:
+                number = waiting.popleft()
+                job = jobs[number]
+                shared = share(job.models, worker)
+                reference = member.handle.ask.remote(job.ask, job.arguments(), member.lacking(shared))
+                member.handed(Handed(number, job.label, reference), shared)
+        for member in pool.ended():
+            number = member.queue[0].number
+            try:
+                found = member.answers()
+            except RayError as error:
+                pool.dismiss(member)
+                tries[number] += 1
+                if tries[number] < TRIES:
+                    waiting.appendleft(number)
+                else:
+                    left -= 1
+                    lost.append(gave_up(jobs[number].label, error))
+                continue
+            member.queue.popleft()
+            left -= 1
+            yield number, found
+    if lost:
+        raise EngineError(" | ".join(lost))
