@@ -19,8 +19,7 @@ from ..specs import Cell, LambdaSpec
 from ..zoo import use_lambda
 from ..zoo.nets.layout import laid_out
 from ..zoo.others.guard import named_errors
-from .predict import checked, pad, predict
-from .screening import screened
+from .predict import checked, pad, predict, screened
 
 if TYPE_CHECKING:
     from ..lambdas import Policy
@@ -84,7 +83,7 @@ def logits_at_each(
     Args:
         images: (n, 3, h, w), padded to `size` for the model.
         name: the model, for messages.
-        screen: pass in bfloat16 and repeat close calls in float32, see `screening`.
+        screen: pass in bfloat16 and repeat close calls in float32, see `predict.screened`.
 
     Raises:
         ModelError: the model raised, or its output is not finite logits.

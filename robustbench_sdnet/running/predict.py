@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ..attacks.engine.losses import negative_margin
 from ..errors import ModelError
 from ..zoo.nets.layout import laid_out
 from ..zoo.others.guard import named_errors
 
 Classifier = Callable[[Tensor], Tensor]
+SAFETY = 4.0
+FIRST = 16  # calls of every screened batch that are repeated in any case, to measure the error on
 LADDER = (1, 4, 16, 50, 100, 250, 500)
 
 
@@ -25,23 +28,6 @@ def batches(count: int, largest: int) -> Iterator[tuple[int, int, int]]:
     for start in range(0, count, largest):
         stop = min(start + largest, count)
         yield start, stop, next(size for size in rungs if size >= stop - start)
-
-
-def logits(model: Classifier, images: Tensor, *, size: int, name: str = "the model") -> Tensor:
-    """Logits of at most `size` images, computed in a batch of exactly `size`.
-
-    Args:
-        images: (n, 3, h, w), n <= size; the rest of the batch repeats the last image and is thrown away.
-        name: the model, for messages.
-
-    Returns:
-        (n, classes) logits.
-
-    Raises:
-        ModelError: the model raised, or its output is not finite numbers of shape (n, classes).
-    """
-    with named_errors(name), torch.no_grad():
-        return checked(model(laid_out(model, pad(images, size))), size, name)[: len(images)]
 
 
 def pad(images: Tensor, size: int) -> Tensor:
@@ -74,7 +60,44 @@ def check_labels(largest: int, classes: int, name: str, exactly: int | None = No
 
 
 def predict(model: Classifier, images: Tensor, *, batch_size: int, name: str = "the model") -> Tensor:
-    """Logits of any number of images, in batches of the ladder's shapes."""
-    return torch.cat(
-        [logits(model, images[a:b], size=size, name=name) for a, b, size in batches(len(images), batch_size)]
-    )
+    """Logits (n, classes) of images (n, 3, h, w), in batches of the ladder's shapes.
+
+    Raises:
+        ModelError: the model, by its `name`, raised, or its output is not finite numbers of shape (n, classes).
+    """
+    with named_errors(name), torch.no_grad():
+        found = [
+            checked(model(laid_out(model, pad(images[a:b], size))), size, name)[: b - a]
+            for a, b, size in batches(len(images), batch_size)
+        ]
+    return torch.cat(found)
+
+
+def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, int]:
+    """Logits of a batch in bfloat16, their close calls repeated in float32.
+
+    A prediction is decided by the gap between the two largest logits, and bfloat16 moves that gap by little. So the
+    closest calls are passed again in float32; the largest change of a gap seen there, times `SAFETY`, is the gap below
+    which every other call is repeated too, until none is left. Decisions are then those of float32 unless some gap
+    moved by more than `SAFETY` times what the closest calls moved.
+
+    Args:
+        low: (n, classes) logits from bfloat16, as float32.
+        exact: from row indices (m,) to their float32 logits (m, classes).
+
+    Returns:
+        (n, classes) logits, exact in the rows that were repeated, and how many those are.
+    """
+    found, n = low.clone(), len(low)
+    first, second = low.topk(2, dim=1).values.unbind(1)
+    gap = first - second
+    order = gap.argsort(stable=True)
+    done, error, target = 0, 0.0, min(FIRST, n)
+    while done < target:
+        rows = order[done:target]
+        found[rows] = exact(rows)
+        winner = low[rows].argmax(1)
+        # The winner's lead is negative where float32 decides otherwise.
+        error = max(error, float((negative_margin(found[rows], winner) + gap[rows]).abs().max()))
+        done, target = target, max(target, int((gap < SAFETY * error).sum()))
+    return found, done

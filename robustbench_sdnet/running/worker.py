@@ -127,14 +127,12 @@ class Worker:
         model = self.model(spec)
         lams, asked = [cell.lam for cell in cells], cells[0].perturbation
         exactly = self.data.num_classes if self.data.numbered_here else None
-        found: list[list[Prediction]] = [[] for _ in cells]
+        found = [list[Prediction]() for _ in cells]
         forwards = [0] * len(cells)
         started = time.perf_counter()
         for start, stop, size in batches(len(shard.pixels), self.batch_size):
             labels = shard.labels[start:stop]
-            here: list[list[tuple[Tensor, Prediction]]] = [
-                [] for _ in cells
-            ]  # by cell, a frame after the other
+            here = [list[tuple[Tensor, Prediction]]() for _ in cells]  # a frame after the other
             residual = None
             for frame, pixels in enumerate(shown(shard.pixels[start:stop], asked, shard.ids[start:stop])):
                 images = to_images(pixels, self.device)

@@ -5,8 +5,8 @@ import torch
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import corruption_specs
+from robustbench_sdnet.running.predict import FIRST, screened
 from robustbench_sdnet.running.runner import run
-from robustbench_sdnet.running.screening import FIRST, screened
 from robustbench_sdnet.specs import LambdaSpec
 from robustbench_sdnet.store.store import Store
 
