@@ -81,7 +81,7 @@ def evaluate(
         warnings.warn(note, stacklevel=2)
     cells = corruption_plan(ready, [spec for one in asked for spec in one.of(ready.data)], chosen)
     if attack_list:
-        cells += attack_plan(ready, attack_list, chosen, attacked, setting.precision, warm_start=warm_start)
+        cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
     with closing(ready.engine):
         answer(ready, cells, on_progress=on_progress)
     for note in ready.engine.notes:

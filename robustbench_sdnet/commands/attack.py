@@ -208,7 +208,7 @@ def attack(
     height, width = ready.data.image_shape
     specs = asked(3 * height * width)
     with shown_fits(quiet=as_json) as fit:
-        cells = attack_plan(ready, specs, *lambdas, setting.precision, not from_scratch, fit, warm_start)
+        cells = attack_plan(ready, specs, *lambdas, not from_scratch, fit, warm_start)
     finish(ready, cells, f"attack {name}", as_json, verdicts, saving)
 
 

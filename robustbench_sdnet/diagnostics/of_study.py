@@ -103,7 +103,7 @@ def answer_study(
         if not budget.attacked:
             return cells, ready.failed
         attack_numbers = lambdas(ready.sound, budget.attack_numbers, budget.policies, scope)
-        attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed, setting.precision)
+        attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed)
         ready = replace(ready, count=min(setting.limit or budget.attacked, len(ready.data)))
         with Store(setting.store) as store:
             before = store.ranges()
@@ -120,7 +120,6 @@ def attack_cells(
     chosen: Sequence[LambdaSpec],
     norm: str = "linf",
     seed: int = 0,
-    precision: str = "auto",
 ) -> list[Cell]:
     """PGD at every lambda evaluated at every lambda, then Square, with random noise beside them."""
 
@@ -128,10 +127,10 @@ def attack_cells(
         return questions.attack_specs(name, eps, norm, {"steps": str(steps)}, seed)
 
     pgd = specs("pgd", budget.steps)
-    found = attack_plan(ready, pgd, chosen, chosen, precision)
+    found = attack_plan(ready, pgd, chosen, chosen)
     if budget.warm_start:
-        found += attack_plan(ready, pgd, chosen, (), precision, warm_start=True)
-    found += attack_plan(ready, specs("square", budget.queries), chosen, (), precision, eps_curve=False)
+        found += attack_plan(ready, pgd, chosen, warm_start=True)
+    found += attack_plan(ready, specs("square", budget.queries), chosen, eps_curve=False)
     return list(dict.fromkeys(found))
 
 

@@ -12,8 +12,7 @@ from ..data.published import PublishedPixels
 from ..data.tensors import to_images
 from ..errors import DataError, ModelError
 from ..planning import plan, questions
-from ..planning.identity import data_spec, training_set
-from ..planning.known import known
+from ..planning.identity import data_spec, known, training_set
 from ..planning.setting import Setting
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.repair import check, repair
@@ -118,11 +117,11 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
 def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:
     """The models as the store knows them, once it is sound; answers of others with their names are renamed."""
     with Store(setting.store, repair=setting.repair) as store:
-        notes = repair(store) if setting.repair else check(store)
-        found = known(models, store.cells())
-        if found.renamed:
-            store.add_cells(found.renamed)
-    return found.models, [*(f"the store is repaired, and lost {row}" for row in notes), *found.notes]
+        lost = repair(store) if setting.repair else check(store)
+        found, renamed, notes = known(models, store.cells())
+        if renamed:
+            store.add_cells(renamed)
+    return found, [*(f"the store is repaired, and lost {row}" for row in lost), *notes]
 
 
 def answer(
@@ -132,12 +131,7 @@ def answer(
     keep_images: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Answer cells and store the answers; what is stored already is not run again.
-
-    Raises:
-        ModelError: a model failed; the others' answers are stored.
-        StoreError: the store cannot be written.
-    """
+    """Answer cells and store the answers as `runner.run` does: what is stored already is not run again."""
     with Store(ready.setting.store) as store:
         return run(
             cells,
@@ -154,12 +148,7 @@ def answer(
 def answer_some(
     ready: Ready, cells: Sequence[Cell], on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> None:
-    """Answer cells as `answer` does; models that fail are among `ready.failed` from then on.
-
-    Raises:
-        ModelsFailed: every model failed.
-        StoreError: the store cannot be written.
-    """
+    """Answer cells as `answer` does; models that fail are among `ready.failed` from then on, an error when all have."""
     try:
         answer(ready, cells, on_progress=on_progress)
     except ModelsFailed as error:
@@ -187,7 +176,6 @@ def attack_plan(
     attacks: Sequence[AttackSpec],
     lambdas: Sequence[LambdaSpec] = (),
     attack_lambdas: Sequence[LambdaSpec] = (),
-    precision: str = "auto",
     eps_curve: bool = True,
     on_fit: policies.OnFit = policies.silent,
     warm_start: bool = False,
@@ -201,7 +189,7 @@ def attack_plan(
             ready.check_library(attack, model)
 
     def search(attack: AttackSpec) -> str:
-        return search_precision(attack, precision, ready.worker.device)
+        return search_precision(attack, ready.setting.precision, ready.worker.device)
 
     return plan.attack_cells(
         ready.sound, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start

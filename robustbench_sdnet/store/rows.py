@@ -42,8 +42,13 @@ class Shard:
         if (low, high) == (self.start, self.stop):
             return self
         share = (high - low) / (self.stop - self.start)
-        outcome = self.outcome.cut(low - self.start, high - self.start)
-        return replace(self, start=low, stop=high, outcome=outcome, cost=scaled(self.cost, share))
+        return replace(
+            self,
+            start=low,
+            stop=high,
+            outcome=self.outcome.cut(low - self.start, high - self.start),
+            cost={key: type(x)(x * share) if key in _COUNTED else x for key, x in self.cost.items()},
+        )
 
     def row(self) -> dict[str, Any]:
         """Its row, finished now."""
@@ -163,11 +168,6 @@ def _verdicts(row: Row) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all("check" in one and "verdict" in one for one in found):
         raise StoreError("they are none")
     return found
-
-
-def scaled(cost: Row, share: float) -> dict[str, Any]:
-    """The part of a cost that falls to a share of its samples."""
-    return {key: type(value)(value * share) if key in _COUNTED else value for key, value in cost.items()}
 
 
 def refuse(where: str, damages: Iterable[Damage], cells: Mapping[str, Cell | None]) -> None:
