@@ -143,7 +143,7 @@ def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:
     from ..store.store import Store
 
     with Store(ready.setting.store) as store:
-        for _, saved in save_cells(
+        for saved in save_cells(
             cells,
             store=store,
             worker=ready.worker,

@@ -40,8 +40,8 @@ def corruption_specs(
             "seed": own,
             "version": info.version_at(*size),
             "source": source,
+            "stored": stored,
         }
-        shared["stored"] = stored
         if levels:
             if info.level is None:
                 raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")

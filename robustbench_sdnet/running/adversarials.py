@@ -18,7 +18,7 @@ from .worker import Worker
 
 def save_cells(
     cells: Sequence[Cell], *, store: Store, worker: Worker, count: int, folder: Path, eight_bit: bool = False
-) -> Iterator[tuple[Cell, SavedAdversarials]]:
+) -> Iterator[SavedAdversarials]:
     """Write the perturbed images of every attack of a plan that was run with its images kept.
 
     Args:
@@ -39,17 +39,14 @@ def save_cells(
             raise StoreError(f"The images of {file_name(cell)} are not kept. Run the attack again.")
         ids = worker.data.ids[:count]
         with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
-            yield (
-                cell,
-                save_adversarials(
-                    folder / file_name(cell),
-                    classifier,
-                    torch.from_numpy(images).to(worker.device),
-                    labels.to(worker.device),
-                    sample_ids=ids.tolist(),
-                    eight_bit=eight_bit,
-                    repeats=cell.model.repeats,
-                ),
+            yield save_adversarials(
+                folder / file_name(cell),
+                classifier,
+                torch.from_numpy(images).to(worker.device),
+                labels.to(worker.device),
+                sample_ids=ids.tolist(),
+                eight_bit=eight_bit,
+                repeats=cell.model.repeats,
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from ..data import ImageData, load
@@ -49,7 +50,13 @@ def model_specs(
         )
     specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
     notes = [f"left out: {', '.join(left_out)}; --model takes any of them"] if left_out else []
-    return _distinct(sorted(specs.values(), key=lambda spec: spec.name)), failed, notes
+    models = sorted(specs.values(), key=lambda spec: spec.name)
+    for one, other in pairwise(models):
+        if one.name == other.name:  # a report could not tell them apart
+            raise InputError(
+                f"Two different models are called '{one.name}': {one.source} and {other.source}. Rename one."
+            )
+    return models, failed, notes
 
 
 def usual(cards: Sequence[ModelCard], device: str) -> list[ModelCard]:
@@ -57,19 +64,6 @@ def usual(cards: Sequence[ModelCard], device: str) -> list[ModelCard]:
     runs = [card for card in cards if "/" not in card.name]
     quick = [card for card in cards if "20" in card.arch]
     return runs or (quick if device == "cpu" else []) or list(cards)
-
-
-def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
-    """Refuse two different models of one name: a report could not tell them apart."""
-    seen: dict[str, ModelSpec] = {}
-    for spec in specs:
-        if spec.name in seen:
-            raise InputError(
-                f"Two different models are called '{spec.name}': {seen[spec.name].source} and {spec.source}. "
-                "Rename one."
-            )
-        seen[spec.name] = spec
-    return specs
 
 
 def train_hash(data: ImageData, root: str | None) -> str | None:

@@ -26,13 +26,12 @@ from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, Seq
 from ..store.outcome import Outcome
 from ..version import VERSION
 from ..zoo.others.guard import named_errors
-from .attacked import run_attack
 from .deploy import Answered, deployed, logits_at_each, seeding
 from .device import peak_memory
 from .exchange import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
+from .perturbed import run_attack, shown, task_images
 from .predict import batches, check_labels
-from .shown import shown, task_images
 
 if TYPE_CHECKING:
     from ..data import ImageData

@@ -335,10 +335,10 @@ def test_saved_adversarials_are_the_attacked_images(tmp_path, make_worker, data)
     worker = make_worker()
     with _store(tmp_path, "s") as store:
         run(cells, store=store, worker=worker, count=30, keep_images=True)
-        ((cell, saved),) = save_cells(
+        (saved,) = save_cells(
             cells, store=store, worker=worker, count=30, folder=tmp_path / "out", eight_bit=True
         )
-        outcome = store.outcome(cell.id)
+        outcome = store.outcome(cells[-1].id)
     assert saved.path.name.startswith("resnet-pgd_steps_3_-eps4_255-")
     assert saved.accuracy == outcome.right.mean()
     with np.load(saved.path) as arrays:
