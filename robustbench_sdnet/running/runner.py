@@ -6,6 +6,7 @@ from bisect import bisect, insort
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -76,7 +77,6 @@ def run(
 
     Args:
         cells: the plan, parents before children.
-        engine: where the tasks run.
         failed: models that failed before the run began, with the reason; they are in no cell.
         keep_images: keep every attack's perturbed images, not only those that a later cell needs.
         on_progress: called before the first task and after each.
@@ -87,14 +87,12 @@ def run(
     """
     by_id = {cell.id: cell for cell in cells}
     store.add_cells(by_id, count)
-    kept = store.images
     waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
     attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
     with_images = attacks if keep_images else waiting
     stored = store.ranges()
-    sound = _with_their_images(stored, cells, kept, with_images, count, keep_images)
-    height, width = worker.data.image_shape
-    todo = tasks(cells, sound, count, pixels=height * width, device=worker.device)
+    sound = _with_their_images(stored, cells, store.images, with_images, count, keep_images)
+    todo = tasks(cells, sound, count, pixels=prod(worker.data.image_shape), device=worker.device)
     progress = Progress(
         shards=sum(len(task.cells) for task in todo),
         stored=sum(len(found) for cell_id, found in stored.items() if cell_id in by_id),
@@ -111,7 +109,7 @@ def run(
                     progress.failed[answer.model] = answer.message
                     continue
                 if answer.images is not None and answer.cell.id in with_images:
-                    kept.keep(answer.cell.id, task.start, answer.images)
+                    store.images.keep(answer.cell.id, task.start, answer.images)
                 finished.append(Shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
             progress.done_shards += len(task.cells)
             progress.done_cost += task.cost
