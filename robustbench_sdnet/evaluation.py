@@ -244,7 +244,7 @@ def diagnose(
         lam: lambda as deployed; None for the training value.
         lambda_scope: the layers that `lam` is set on, "stem" or "all".
         transfer_from: other models whose perturbations are tried too.
-        cheap: only the diagnostics that cost a few passes a sample.
+        cheap: only the diagnostics that cost at most 20 steps a survivor.
         seed: of every random start, draw and direction.
         where: limit (default 100 images), split, device and the others of `planning.setting.Where`.
 

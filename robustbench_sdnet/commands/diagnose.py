@@ -28,7 +28,7 @@ from ..wording import counted
     metavar="MODEL",
     help="Also try perturbations made on this model; repeatable.",
 )
-@click.option("--cheap", is_flag=True, help="Only the checks that cost a few passes a sample.")
+@click.option("--cheap", is_flag=True, help="Only the checks that cost at most 20 steps a survivor.")
 @options.seed_option
 @options.setting_options(
     without=("models", "store", "repair", "precision"),

@@ -16,7 +16,7 @@ NOTICED = 0.005  # above this share, say so
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A row of the table: what is asked, and whether it costs no more than a few passes a sample."""
+    """A row of the table: what is asked, and whether it costs at most 20 steps a survivor."""
 
     question: str
     cheap: bool = False
@@ -39,7 +39,7 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = MappingProxyType(
         "not_converged": Diagnostic("Do more steps lower accuracy, or does the loss still move?"),
         "lost_success": Diagnostic("Are samples broken on the way but not at the end?"),
         "rough_loss": Diagnostic("Is the loss unstable under tiny random perturbations?", cheap=True),
-        "losses_disagree": Diagnostic("Do cross-entropy and margin attacks disagree widely?"),
+        "losses_disagree": Diagnostic("Do cross-entropy and margin attacks disagree widely?", cheap=True),
         "restart_sensitive": Diagnostic("Do restarts or the step size change the accuracy?"),
         "wrong_gradient": Diagnostic("Do finite differences contradict autograd?", cheap=True),
     }

@@ -40,7 +40,7 @@ def diagnose_cells(
 
     Args:
         engine: where they are made, several at once where there are several workers.
-        cheap: only the checks that cost a few passes a sample.
+        cheap: only the checks that cost at most 20 steps a survivor.
         on_check: called before each.
 
     Returns:

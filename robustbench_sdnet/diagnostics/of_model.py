@@ -66,7 +66,7 @@ def diagnose_model(
         eps: the budget under trial, above 0.
         lam: lambda as deployed; None for the training value.
         others: models to transfer perturbations from.
-        cheap: only the diagnostics that cost a few passes a sample.
+        cheap: only the diagnostics that cost at most 20 steps a survivor.
 
     Raises:
         InputError: an unknown name, an eps of 0, or a lambda for a model that has none.

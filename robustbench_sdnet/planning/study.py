@@ -28,7 +28,7 @@ class Budget:
         queries: of Square, for each image.
         calibration: training images that a policy is fitted on.
         warm_start: PGD at each lambda also begins at its neighbour's perturbations.
-        cheap: only the diagnostics that cost a few passes a sample.
+        cheap: only the diagnostics that cost at most 20 steps a survivor.
         policies: what else chooses lambda.
         levels: of noises, asked beside the severities.
     """

@@ -200,8 +200,27 @@ def test_one_step_wins_where_only_the_image_has_a_gradient(standard, digits):
     assert "single_step_wins" in failed(verdicts(Wrapped(standard, only_on_the_grid), digits))
 
 
-def test_losses_disagree_where_only_one_saturates(standard, digits):
-    assert "losses_disagree" in failed(verdicts(Wrapped(standard, None, lambda z: z * 1e6), digits))
+@pytest.mark.parametrize("cheap", [False, True])
+def test_losses_disagree_where_only_one_saturates(standard, digits, cheap):
+    found = verdicts(Wrapped(standard, None, lambda z: z * 1e6), digits, cheap=cheap)
+    assert "losses_disagree" in failed(found)
+
+
+@pytest.mark.parametrize("cheap", [False, True])
+def test_a_loss_that_saturates_does_not_speak_against_an_attack_on_the_other(standard, digits, cheap):
+    saturated = Wrapped(standard, None, lambda z: z * 1e6)
+    images, labels = digits[0][:60], digits[1][:60]
+    by_margin = attacks.run("apgd-dlr", saturated, images, labels, eps=EPS, precision="float32").robust
+    by_entropy = saturated(images).argmax(1) == labels  # its gradient is zero: what was right survives
+    found = [
+        {
+            verdict.check: verdict
+            for verdict in diagnose(saturated, images, labels, eps=EPS, cheap=cheap, survivors=left)
+        }
+        for left in (by_margin, by_entropy)
+    ]
+    assert [one["losses_disagree"].verdict for one in found] == ["pass", "fail"]
+    assert f"of {int(by_entropy.sum())} survivors of the attack" in found[1]["losses_disagree"].sentence
 
 
 def test_a_jagged_loss_is_rough(standard, digits):
@@ -236,6 +255,7 @@ def test_a_verdict_says_how_many_images_it_is_about(standard, digits):
     assert {name: verdict.images for name, verdict in found.items() if verdict.images is not None} == {
         "randomised": 40, "probabilities": 40, "test_time_optimisation": 1, "rough_loss": 24,
         "wrong_gradient": 24, "zero_gradient": right, "single_step_wins": right, "noise_wins": right,
+        "losses_disagree": right,
     }  # fmt: skip
 
 

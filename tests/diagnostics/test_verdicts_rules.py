@@ -110,6 +110,21 @@ def test_losses_that_agree_on_shares_but_not_on_samples_pass():
     assert with_attack.losses_disagree(subject([0.9] * 40), first, first & False).verdict == "fail"
 
 
+def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
+    left = torch.arange(100) < 50
+    found = [
+        with_attack.margin_breaks(subject([0.9] * 100), left, torch.arange(100) >= k)
+        for k in (50, 45, 44, 40, 39)
+    ]
+    assert [(one.value, one.verdict) for one in found] == [
+        (0.0, "pass"), (0.05, "pass"), (0.06, "warn"), (0.1, "warn"), (0.11, "fail"),
+    ]  # fmt: skip
+    assert found[4].sentence == (
+        "PGD on the margin broke 11 of 50 survivors of the attack (100 samples): "
+        "its loss is held back; attack with apgd-dlr, pma or lean."
+    )
+
+
 def test_every_image_is_within_an_unbounded_eps():
     assert with_attack.unbounded_eps_survives(subject([0.55, 0.99])).verdict == "pass"
 

@@ -48,7 +48,7 @@ def diagnose(
         images, labels: (n, c, h, w) float32 in [0, 1], and (n,) int64.
         eps, norm: the budget under trial, above 0.
         seed: of every random start, draw and direction.
-        cheap: only the checks that cost a few passes a sample; the others say not_run.
+        cheap: only the checks that cost at most 20 steps a survivor; the others say not_run.
         survivors: (n,) bool, robust under the attacks on trial; None attacks here, with PGD of 20 steps.
         model_at, lambdas: the model at another lambda as a module of its own, and where to transfer from.
         others: other models to transfer from, by name.
@@ -124,8 +124,14 @@ def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
 def _cheap_attacks(subject: Subject) -> list[Finding]:
     few = subject.take(torch.arange(min(_CHEAP_SAMPLES, len(subject)), device=subject.labels.device))
     survivors = ~follow(few).broken() if few.survivors is None else few.survivors
+    broken = torch.zeros_like(survivors)
+    if survivors.any():
+        broken[survivors] = follow(few.take(survivors), negative_margin).broken()
     return seen_on(
-        len(few), with_attack.single_step_wins(few, survivors), with_attack.noise_wins(few, survivors)
+        len(few),
+        with_attack.single_step_wins(few, survivors),
+        with_attack.noise_wins(few, survivors),
+        with_attack.margin_breaks(few, survivors, broken),
     )
 
 
@@ -145,6 +151,9 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
         with_attack.noise_wins(subject, iterative),
         with_attack.not_converged(trace),
         with_attack.lost_success(trace),
-        with_attack.losses_disagree(subject, by_entropy, by_margin),
+        # An attack on trial may be better than both of these: then they speak only of what it left.
+        with_attack.losses_disagree(subject, by_entropy, by_margin)
+        if subject.survivors is None
+        else with_attack.margin_breaks(subject, subject.survivors, by_margin),
         with_attack.restart_sensitive(subject, by_entropy),
     )

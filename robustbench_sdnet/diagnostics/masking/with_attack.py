@@ -15,13 +15,14 @@ from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
 from ...draws import Draws
 from ...statistics import RARE_RATE, binomial_tail
-from ..finding import NOTICED, TOLERATED, counted, not_run
+from ..finding import NOTICED, TOLERATED, above, counted, not_run
 from .subject import STEPS, Subject, Trace, follow
 
 _DRAWS = 5
 _MOVES = 0.05  # relative change of the mean loss over the last ten steps
 _ROUGHLY_EQUAL = 0.1  # robust accuracies of two losses
 _ALPHA = 0.01
+_OTHER_LOSS = "its loss is held back; attack with apgd-dlr, pma or lean."
 
 
 def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -> Finding:
@@ -168,6 +169,21 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
     shares = [1 - float(broken.double().mean()) for broken in (by_entropy, by_margin)]
     sentence = f"Robust accuracy is {shares[0]:.1%} under cross-entropy and {shares[1]:.1%} under the margin."
     return Finding("losses_disagree", verdict, gap, sentence)
+
+
+def margin_breaks(subject: Subject, survivors: Tensor, broken: Tensor) -> Finding:
+    """What PGD on the margin breaks of what the attack on trial left: a gap between losses that is its own.
+
+    Args:
+        survivors: (n,) bool, robust under the attack on trial.
+        broken: (n,) bool, broken on the margin.
+    """
+    count, n = int((survivors & broken).sum()), len(subject)
+    sentence = (
+        f"PGD on the margin broke {count} of {int(survivors.sum())} survivors of the attack ({n} samples)"
+    )
+    found = above("losses_disagree", count / n, sentence, warn=_ROUGHLY_EQUAL / 2, fail=_ROUGHLY_EQUAL)
+    return replace(found, sentence=sentence + ("." if found.verdict == PASS else ": " + _OTHER_LOSS))
 
 
 def restart_sensitive(subject: Subject, broken: Tensor) -> Finding:
