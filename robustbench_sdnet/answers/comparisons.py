@@ -9,6 +9,7 @@ a side wins, the interval how much: a side is called better where both say so.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -163,7 +164,7 @@ def _means(answers: Answers) -> Iterator[Comparison]:
 
 
 def _mean_name(asked: Sequence[Question], noises: bool) -> str:
-    names = len({q.perturbation for q in asked})
+    names = len({re.split("[@(]", q.perturbation)[0] for q in asked})  # without free levels and seeds
     what = ("noise" if noises else "corruption") + ("s" if names > 1 else "")
     return f"{names} {what}, {len(asked)} conditions"
 

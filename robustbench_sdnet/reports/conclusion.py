@@ -90,21 +90,13 @@ def noise(evidence: Evidence) -> str:
     means = [one for one in noises if one.asked.kind == "mean"]
     if not means:
         return "not asked. Run noise at several lambdas, at two severities or more."
-    what = ", ".join(distinct(one.asked.perturbation for one in means))
-    base = f"{percent(means[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
-    parts = [f"{answer(evidence, means)} The mean over {what} is {base}."]
-    parts += [f"{_at(one)} {_effect(one)}." for one in means if _number(one) is None]
-    numbers = [(one, number) for one in means if (number := _number(one)) is not None]
-    if numbers:
-        best, _ = max(numbers, key=lambda pair: (pair[0].gain, -pair[1]))
-        if best.gain > 0:
-            parts.append(f"Of the fixed numbers, {_at(best)} comes out highest: it {_effect(best)}.")
-        else:
-            parts.append(f"Of the fixed numbers none comes out higher: {_at(best)} {_effect(best)}.")
+    parts: list[str] = []
+    for asked in distinct(one.asked for one in means):  # one mean is not over what another is
+        parts += _mean(evidence, [one for one in means if one.asked == asked])
     single = [one for one in noises if one.asked.kind == "corruption"]
     if single:
         parts.append(
-            f"Of {len(single)} tests of one noise at one severity, {sum(one.gains for one in single)} found a gain "
+            f"Of {len(single)} tests of one noise at one strength, {sum(one.gains for one in single)} found a gain "
             f"and {sum(one.loses for one in single)} a loss."
         )
     bound = _oracle(evidence)
@@ -114,6 +106,24 @@ def noise(evidence: Evidence) -> str:
             f"deploy, gains {points(bound)}."
         )
     return " ".join(parts)
+
+
+def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
+    """What other lambdas do to one mean over noises."""
+    asked = same[0].asked
+    source = "" if asked.source == "generated" else f" ({asked.source})"
+    base = f"{percent(same[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
+    yield f"{answer(evidence, same)} The mean over {asked.perturbation}{source} is {base}."
+    for one in same:
+        if _number(one) is None:
+            yield f"{_at(one)} {_effect(one)}."
+    numbers = [(one, number) for one in same if (number := _number(one)) is not None]
+    if numbers:
+        best, _ = max(numbers, key=lambda pair: (pair[0].gain, -pair[1]))
+        if best.gain > 0:
+            yield f"Of the fixed numbers, {_at(best)} comes out highest: it {_effect(best)}."
+        else:
+            yield f"Of the fixed numbers none comes out higher: {_at(best)} {_effect(best)}."
 
 
 def adversary(evidence: Evidence) -> str:

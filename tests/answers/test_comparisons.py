@@ -1,5 +1,7 @@
 """Paired tests from a store: numbers worked out by hand, families corrected apart, and the worst case."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from robustbench_sdnet.answers.comparisons import comparisons, difference_interv
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.reports.conclusion import evidences, sentences
 from robustbench_sdnet.specs import LambdaSpec
 
@@ -66,6 +69,13 @@ def test_a_mean_over_conditions_counts_each_image_once(tmp_path):
     assert mean[0]["accuracy_a"] == pytest.approx(0.8)
     assert mean[0]["accuracy_b"] == pytest.approx(0.8 / 3)
     assert mean[0]["better"] == "sdnet @ 0.5"
+
+
+def test_the_levels_of_a_noise_are_one_noise(tmp_path):
+    levels = corruption_specs("gaussian_noise", (), (Decimal("0.02"), Decimal("0.2")))
+    answers = [(cell(spec, lam=lam), right(8)) for spec in (*NOISE, *levels) for lam in (LOW, HIGH)]
+    means = [row["perturbation"] for row in _rows(tmp_path, answers) if row["kind"] == "mean"]
+    assert means == ["2 noises, 5 conditions"]
 
 
 def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path):

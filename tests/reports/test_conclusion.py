@@ -85,12 +85,22 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     assert "No other" not in wide
 
 
+def test_means_over_other_conditions_are_not_mixed():
+    few = replace(MEAN, perturbation="1 noise, 2 conditions")
+    rows = [compared(0.5, 60, 10), compared(0.9, 300, 10, asked=few, base=300)]
+    text = said([], rows)["noise"]
+    assert "The mean over 4 noises, 20 conditions is 50.0 % at the training lambda 0.1." in text
+    assert "The mean over 1 noise, 2 conditions is 30.0 % at the training lambda 0.1." in text
+    assert "0.5 comes out highest: it gains 5.0 points" in text
+    assert "0.9 comes out highest: it gains 29.0 points" in text
+
+
 def test_single_noises_are_counted():
     rows = [
         compared(lam, *moved, asked=SHOT) for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
     ]
     text = said([], [compared(0.5, 60, 10), *rows])["noise"]
-    assert "Of 3 tests of one noise at one severity, 1 found a gain and 1 a loss." in text
+    assert "Of 3 tests of one noise at one strength, 1 found a gain and 1 a loss." in text
 
 
 def test_a_loss_is_called_one():
