@@ -76,23 +76,18 @@ def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, SequenceSpec):  # it asks whether predictions stay, not whether they are right
             continue
-        subject, answer = Subject(cell.model, cell.lam), right_of(answered)
+        subject = Subject(cell.model, cell.lam)
         # What a minimal-norm attack leaves right says how often it found nothing, not how robust a model is.
         if cell.kind != "transfer" and not is_stage(spec) and not is_minimal(cell):
-            _keep(found.setdefault(question(cell), {}), subject, answer)
+            _keep(found.setdefault(question(cell), {}), subject, answered.right)
         if isinstance(spec, AttackSpec) and spec.eps is not None:
             balls.setdefault((ball(cell), subject), []).append(answered)
     for (asked, subject), run in balls.items():
         if len(run) > 1 and any(one.cell.kind == "attack" for one in run):
             met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
             alike = replace(asked, met=tuple(sorted(met)))
-            found.setdefault(alike, {})[subject] = worst(map(right_of, run))
+            found.setdefault(alike, {})[subject] = worst(one.right for one in run)
     return found
-
-
-def right_of(answered: Answered) -> Right:
-    """Which images an answered cell has right."""
-    return Right(answered.outcome.ids, answered.outcome.right)
 
 
 def question(cell: Cell) -> Question:

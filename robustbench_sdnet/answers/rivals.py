@@ -7,7 +7,7 @@ from typing import Any
 
 from ..specs import AttackSpec, Cell
 from ..statistics import exceeds_rare_rate
-from .gathered import Question, Subject, ball, right_of
+from .gathered import Question, Subject, ball
 from .per_image import Right, shared, worst
 from .rows import lambda_value
 from .snapshot import Snapshot
@@ -59,7 +59,7 @@ def rivals(store: Snapshot) -> tuple[Rival, ...]:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None:
             found = balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), {})
-            found.setdefault(_role(cell, spec), []).append(right_of(answered))
+            found.setdefault(_role(cell, spec), []).append(answered.right)
     made = [
         _rival(asked, subject, worst(roles["direct"]), name, worst(found))
         for (asked, subject), roles in balls.items()

@@ -12,7 +12,7 @@ import numpy as np
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
-from .per_image import Numbers, Right, Stability, distances, stability, worst
+from .per_image import Numbers, Stability, distances, stability, worst
 from .snapshot import Answered, Cost, Snapshot
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
 
@@ -205,7 +205,7 @@ def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
 
 
 def _worst_case(group: Sequence[Pair]) -> Row:
-    found = worst([Right(answered.outcome.ids, answered.outcome.right) for answered, _ in group])
+    found = worst(answered.right for answered, _ in group)
     doubted = any(row.verdict == UNTRUSTED for _, row in group)
     return replace(
         _together([row for _, row in group]),

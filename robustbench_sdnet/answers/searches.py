@@ -10,7 +10,6 @@ import numpy as np
 
 from ..planning.chains import chain_of
 from ..specs import AttackSpec, Eps, LambdaSpec
-from .gathered import right_of
 from .per_image import Numbers, distances, positions, shared
 from .snapshot import Answered, Snapshot
 
@@ -68,7 +67,7 @@ def optimality(store: Snapshot) -> tuple[Optimality, ...]:
 
 
 def _optimalities(group: list[tuple[Answered, Numbers]]) -> Iterator[Optimality]:
-    ids = shared(right_of(answered) for answered, _ in group)
+    ids = shared(answered.right for answered, _ in group)
     every = [found[positions(answered.outcome.ids, ids)] for answered, found in group]
     best = np.min(every, axis=0)
     for (answered, _), found in zip(group, every, strict=True):

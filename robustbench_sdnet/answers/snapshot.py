@@ -12,6 +12,7 @@ from ..errors import StoreError
 from ..specs import Cell, CorruptionSpec
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
+from .per_image import Right
 from .trust import Finding
 
 
@@ -77,6 +78,11 @@ class Answered:
     outcome: Outcome
     cost: Cost
     verdicts: tuple[Finding, ...] = ()
+
+    @property
+    def right(self) -> Right:
+        """Which images it has right."""
+        return Right(self.outcome.ids, self.outcome.right)
 
 
 @dataclass(frozen=True, eq=False)
