@@ -1,23 +1,27 @@
-"""Doubts about models: trained on another data set, or on inputs of another convention."""
+"""Doubts about models: trained on other data, or on inputs of another convention, or not as accurate as stated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from ..data import short_name
+from ..data import load, short_name
 from ..data.images import ImageData
 from ..data.tensors import to_images
-from ..errors import SdnetBenchError
+from ..errors import InputError, SdnetBenchError
 from ..planning.identity import shown_name, training_set
+from ..planning.setting import Setting
 from ..running.at_hand import train_hash
+from ..running.device import pick_device
 from ..running.worker import Worker
 from ..specs import ModelSpec
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
-from ..zoo.names import describe_model
+from ..zoo.names import describe_model, load_model
 from ..zoo.others.guard import HALVES, External, named_errors
+from ..zoo.shelf.publish import verify
 
 IMAGES = 100
 
@@ -94,3 +98,50 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
             yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
         if doubt:
             yield f"{spec.name}: {doubt}"
+
+
+def verify_model(
+    source: str,
+    setting: Setting,
+    *,
+    tolerance: float,
+    insist: bool,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Evaluate a model again and compare with its stated accuracy.
+
+    Args:
+        setting: its data (None: what the model was trained on), limit, batch size and device.
+        tolerance: what the accuracy on all test images may differ from the stated one.
+        insist: on the setting's data, for a model that was trained on other images too; else such a one keeps its own.
+
+    Returns:
+        The fields of `zoo.shelf.publish.Finding`, and `other_data`, a line on a model that was trained on other images.
+
+    Raises:
+        InputError: an unknown name, or no data to measure on.
+        ModelError: the model failed.
+    """
+    card = describe_model(source)
+    if not (setting.data or card.data):
+        raise InputError(f"'{source}' does not say what it was trained on. Give --data.")
+    device = pick_device(setting.device)
+    images = load(setting.data or card.data, "test", setting.data_root)
+    doubt = training_doubt(card, images, setting.data_root) if setting.data else None
+    if doubt and not insist:
+        images, doubt = load(card.data, "test", setting.data_root), None
+    found = verify(
+        load_model(source, device),
+        card,
+        images,
+        limit=setting.limit,
+        batch_size=setting.batch_size or 250,
+        device=device,
+        tolerance=tolerance,
+        on_progress=on_progress,
+    )
+    warning = doubt and (
+        f"Trained on other images than those of {doubt.asked} ({doubt.trained_on}): "
+        "what is stated is for its own test images."
+    )
+    return {**asdict(found), "other_data": warning}

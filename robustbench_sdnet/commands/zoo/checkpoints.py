@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ...console import options
-from ...console.output import say, say_json, tell, warn
+from ...console.output import tell, warn
 from ...console.progress import shown
 from ...errors import InputError
 from ...planning.setting import Setting
@@ -122,7 +122,7 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
     chosen = models or tuple(item.name for item in entries() if local_path(item) is not None)
     if not chosen:
         raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or checkpoint.")
-    from ...diagnostics.of_stated import verify_model
+    from ...diagnostics.doubts import verify_model
 
     rows = []
     for model in chosen:
@@ -132,17 +132,16 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
                     model, setting, tolerance=tolerance, insist=bool(models), on_progress=display.update
                 )
             )
-    if as_json:
-        say_json(rows)
-    for row in () if as_json else rows:
+    lines = []
+    for row in rows:
         stated = "nothing stated" if row["stated"] is None else f"stated {100 * row['stated']:.2f} %"
-        say(
+        lines.append(
             f"{_VERDICTS[row['matches']]} {row['name']}: {100 * row['measured']:.2f} % "
             f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}] on {counted(row['n'], 'image')} of "
             f"{row['data']}, {stated}"
         )
-        for warning in filter(None, (row["warning"], row["other_data"])):
-            say(f"  {warning}")
+        lines += [f"  {warning}" for warning in (row["warning"], row["other_data"]) if warning]
+    tell(rows, "\n".join(lines), as_json)
     if any(row["matches"] is False for row in rows):
         raise click.exceptions.Exit(1)
 
