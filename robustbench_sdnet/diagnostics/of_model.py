@@ -87,7 +87,7 @@ def diagnose_model(
         label=f"diagnostics of {card.name}",
         models=[model, *transfer.values()],
         ask=_findings,
-        arguments=lambda: (model, ready.count, lam, card.lam, lambda_scope, transfer, how),
+        arguments=lambda: (model, ready.count, lam, lambda_scope, transfer, how),
     )
     with closing(ready.engine):
         ((_, findings),) = ready.engine.ask([job], ready.worker)
@@ -103,7 +103,6 @@ def _findings(
     spec: ModelSpec,
     count: int,
     lam: float | None,
-    trained: float | None,
     scope: str,
     others: Mapping[str, ModelSpec],
     how: Mapping[str, Any],
@@ -117,14 +116,13 @@ def _findings(
     def model_at(value: float) -> nn.Module:
         return WithPolicy(base, Fixed(value), scope=scope)
 
-    deployed = trained if lam is None else lam
     try:
         return diagnose(
             base if lam is None else model_at(lam),
             images,
             labels,
-            model_at=model_at if deployed is not None else None,
-            lambdas=transfer_lambdas(deployed, trained),
+            model_at=model_at,
+            lambdas=transfer_lambdas(spec.training_lambda if lam is None else lam, spec.training_lambda),
             others={other: worker.model(model) for other, model in others.items()},
             sample_ids=ids,
             batch_size=worker.batch_size,

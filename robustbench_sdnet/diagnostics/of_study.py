@@ -81,11 +81,6 @@ def answer_study(
     Returns:
         Every cell of the study (without attacks where the budget has none), and by name why models failed; the others'
         answers are stored.
-
-    Raises:
-        InputError: something asked for is unknown, or no training images to fit a policy on.
-        ModelError: every model failed.
-        StoreError: the store cannot be written.
     """
     setting = replace(setting, calibration_images=budget.calibration)
     ready = prepare(setting)
@@ -109,7 +104,7 @@ def answer_study(
             before = store.ranges()
         with watching.stage("attacks") as update:
             answer_some(ready, attacks, update)
-        _diagnose(ready, attacks, setting.store, before, budget, watching.check)
+        _diagnose(ready, attacks, before, budget, watching.check)
     return list(dict.fromkeys([*cells, *attacks])), ready.failed
 
 
@@ -137,13 +132,12 @@ def attack_cells(
 def _diagnose(
     ready: Ready,
     cells: Sequence[Cell],
-    store_url: str,
     before: Mapping[str, object],
     budget: Budget,
     on_check: Callable[[Cell], None],
 ) -> None:
     """Diagnose every ordinary PGD whose answers are new, or that was not diagnosed so far as asked."""
-    with Store(store_url) as store:
+    with Store(ready.setting.store) as store:
         ranges, verdicts = store.ranges(), store.verdicts()
         todo = []
         for cell in cells:
