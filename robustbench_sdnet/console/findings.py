@@ -59,5 +59,4 @@ def _wrapped(start: str, text: str, indent: int) -> str:
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
-        drop_whitespace=True,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..corruptions.sequences.members import MAIN
-from ..specs import distance_text, norm_facts
+from ..specs import norm_facts
 from ..wording import brief
 
 Record = dict[str, Any]
@@ -179,5 +179,5 @@ def distance(row: Record) -> str:
     """The median distance of a minimal-norm attack, Linf in pixel levels."""
     if row["kind"] != "attack" or row["eps"] is not None or "median_distance" not in row:
         return ""
-    text = distance_text(row["median_distance"], row["norm"])
-    return text if text == "-" else f"{text} {row['norm']}"
+    value, norm = row["median_distance"], row["norm"]
+    return "-" if value is None else f"{norm_facts(norm).shown(value)} {norm}"

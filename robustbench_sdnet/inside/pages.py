@@ -50,13 +50,13 @@ def _page(subject: Subject, kind: str, title: str, reading: str, alt: str) -> Pa
 def _atoms(subject: Subject) -> Iterator[Drawn]:
     if subject.lam is None:
         return
-    depths = [0]
-    if subject.wanted.every_atom:
-        depths = [
-            depth for depth in range(len(stages(subject.model))) if depth == 0 or _sparse(subject, depth)
-        ]
-    for depth in depths:
-        atoms = dictionary(subject.model, depth).float().cpu().numpy()
+    for depth in range(len(stages(subject.model)) if subject.wanted.every_atom else 1):
+        try:
+            atoms = dictionary(subject.model, depth).float().cpu().numpy()
+        except InputError:  # no sparse coding there
+            if depth == 0:
+                raise
+            continue
         what = "the stem" if depth == 0 else f"block {depth}"
         colours = "in colour around grey" if atoms.shape[1] == 3 else "bright where an atom has energy"
         yield (
@@ -70,14 +70,6 @@ def _atoms(subject: Subject) -> Iterator[Drawn]:
             ),
             drawing.atom_grid(atoms),
         )
-
-
-def _sparse(subject: Subject, depth: int) -> bool:
-    try:
-        dictionary(subject.model, depth)
-    except InputError:
-        return False
-    return True
 
 
 def _depths(subject: Subject) -> Iterator[Drawn]:

@@ -9,7 +9,7 @@ else: names and texts that only a reader sees (`name`, the spelling of eps) stay
 
 from __future__ import annotations
 
-from .budgets import BUDGETED, NORMS, Eps, distance_text, norm_facts, parse_eps_list
+from .budgets import BUDGETED, NORMS, Eps, norm_facts, parse_eps_list
 from .cell import DEFAULT_STORE, Cell
 from .lambdas import LambdaSpec, parse_lambdas, parse_policy
 from .models import DRAWS, PROTOCOLS, DataSpec, ModelSpec, Params, Repeats, canonical, params

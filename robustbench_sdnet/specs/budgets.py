@@ -65,12 +65,10 @@ NORMS: Mapping[str, Norm] = MappingProxyType(
     }
 )
 
-_PLAIN = Norm(eps=None)
-
 
 def norm_facts(norm: str | None) -> Norm:
     """What is known of a norm; of one that is not known, or of none, that its numbers are written as they are."""
-    return NORMS.get(norm or "", _PLAIN)
+    return NORMS.get(norm or "", Norm(eps=None))
 
 
 BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
@@ -130,10 +128,3 @@ def parse_eps_list(text: str, norm: str = "linf") -> tuple[Eps, ...]:
     """Read a comma list of budgets, each once, in growing order."""
     found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in parts(text, "eps"))}
     return tuple(found[value] for value in sorted(found))
-
-
-def distance_text(distance: float | None, norm: str | None) -> str:
-    """A distance as tables print it: Linf in pixel levels, as budgets are written; "-" where there is none."""
-    if distance is None:
-        return "-"
-    return norm_facts(norm).shown(distance)
