@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,7 @@ def session(monkeypatch):
         history=[],
         options=SimpleNamespace(learning_rate=lambda step, total: 0.1),
         seconds=0.0,
+        device=SimpleNamespace(wait=lambda: None),
     )
 
 
@@ -53,6 +55,12 @@ def test_a_stop_after_any_step_loses_no_epoch(session, stop):
         loop.fit(session, after_step=after_step, after_epoch=lambda record: None)
     loop.fit(session, after_step=lambda: None, after_epoch=lambda record: None)
     assert [(row["epoch"], row["step"], row["loss"]) for row in session.history] == [(1, 3, 1.0), (2, 6, 1.0)]
+
+
+def test_the_time_of_training_holds_what_a_device_has_still_to_do(session):
+    session.device = SimpleNamespace(wait=lambda: time.sleep(0.05))
+    loop.fit(session, after_step=lambda: None, after_epoch=lambda record: None)
+    assert session.seconds >= 2 * 0.05, "two epochs"
 
 
 def test_the_average_follows_the_model_by_its_decay_and_copies_the_counters():

@@ -140,6 +140,8 @@ def fit(
             session.seconds += time.monotonic() - begun
             after_step()
             begun = time.monotonic()
+        session.device.wait()  # the host is ahead of a GPU by steps that this epoch's images still take
+        session.seconds += time.monotonic() - begun
         _end_epoch(session, after_epoch)
 
 
