@@ -128,6 +128,7 @@ def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkey
     text = (folder / "study.md").read_text()
     assert "## The published noise experiment" in text
     assert "calibrated:test-labels (drawn on test labels)" in text
+    assert "what another seed would give is not in the interval" in text
     assert "one line for all four noises and clean images" in text
 
 

@@ -2,7 +2,7 @@
 
 Published accuracies belong to other weights: they stand beside ours as information. What is tested is the gain that is
 claimed, paired on the same images: of lambda per sample over the training lambda in one model, and of a sparse coding
-stem over a plain one that was trained alike.
+stem over every plain network of its depth at hand. Seeds are not sampled: a test is about these weights.
 """
 
 from __future__ import annotations
