@@ -12,7 +12,7 @@ import click
 from ..console import options
 from ..console.answering import say_doubts
 from ..console.output import say, say_json
-from ..console.progress import shown_fits, shown_progress
+from ..console.progress import shown, shown_fits, shown_progress
 from ..errors import ModelError
 from ..planning.setting import Setting
 from ..planning.study import NAMES, PROTOCOLS, budget_named
@@ -78,7 +78,7 @@ def study(
     from ..diagnostics.of_study import Watching, data_of
     from ..evaluation import run_study
 
-    with shown_fits(quiet=as_json) as fit:
+    with shown_fits(quiet=as_json) as fit, shown("study, diagnostics", quiet=as_json) as checks:
         found = run_study(
             replace(setting, models=models, data=setting.data or data_of(models)),
             budget_named(budget_name, protocol),
@@ -89,7 +89,7 @@ def study(
             watching=Watching(
                 stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
                 fit=fit,
-                check=lambda cell: say(f"Checking {cell.words}.", err=True),
+                check=checks.update,
                 ready=say_doubts,
             ),
             output=output or True,

@@ -13,7 +13,7 @@ from ..corruptions.members import TABLES
 from ..specs import DEFAULT_STORE, CorruptionSpec
 from . import findings
 from .output import say, say_json, warn
-from .progress import shown_progress
+from .progress import shown, shown_progress
 from .tables import distance, table
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def finish(
     from ..answers.snapshot import Snapshot
     from ..running.ready import answer
     from ..running.runner import ModelsFailed
-    from ..store.database import shown
+    from ..store.database import shown as shown_url
 
     say_doubts(ready)
     say_table(cells)
@@ -60,7 +60,7 @@ def finish(
             cells = [cell for cell in cells if cell.model.name not in progress.failed]
             if not cells:
                 raise
-        failures = _check(ready, cells, cheap=verdicts == "cheap") if verdicts else []
+        failures = _check(ready, cells, verb, cheap=verdicts == "cheap", quiet=as_json) if verdicts else []
     if saving:
         _save(ready, cells, saving)
     snapshot = Snapshot.read(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)
@@ -77,7 +77,8 @@ def finish(
     for line in failures:
         say(line)
     say(
-        f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown(ready.setting.store)}. "
+        f"{progress.shards} shards computed, {progress.stored} were stored already, "
+        f"in {shown_url(ready.setting.store)}. "
         f"Draw the report, {snapshot.folder / 'report.md'}: "
         f"sdnet-bench report to markdown{_store_option(ready.setting.store)}"
     )
@@ -113,20 +114,20 @@ def say_silence(snapshot: Snapshot) -> None:
             warn(f"{answered.cell.words}: {found} Its accuracy is untrusted.")
 
 
-def _check(ready: Ready, cells: Sequence[Cell], *, cheap: bool) -> list[str]:
+def _check(ready: Ready, cells: Sequence[Cell], verb: str, *, cheap: bool, quiet: bool) -> list[str]:
     """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
     from ..diagnostics.of_cells import diagnose_cells
     from ..store.store import Store
 
     names = {cell.id: cell.words for cell in cells}
-    with Store(ready.setting.store) as store:
+    with Store(ready.setting.store) as store, shown(f"{verb}, diagnostics", quiet=quiet) as display:
         found = diagnose_cells(
             cells,
             store=store,
             worker=ready.worker,
             engine=ready.engine,
             cheap=cheap,
-            on_check=lambda cell: say(f"Checking {names[cell.id]}.", err=True),
+            on_check=display.update,
         )
     lines = [
         f"{verdict.verdict}: {names[cell_id]}: {verdict.check}: {verdict.sentence}"
@@ -157,6 +158,6 @@ def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:
 
 def _store_option(store: str) -> str:
     """What to add to a command so that it reads the same store."""
-    from ..store.database import shown
+    from ..store.database import shown as shown_url
 
-    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown(store))}"
+    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown_url(store))}"

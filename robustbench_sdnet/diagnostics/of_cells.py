@@ -24,6 +24,13 @@ from . import diagnose
 
 IMAGES = 100
 
+OnCheck = Callable[[int, int, str], None]
+"""Told how many attacks are diagnosed, of how many, and which comes next or came last."""
+
+
+def unseen(done: int, total: int, words: str) -> None:
+    """Say nothing of diagnostics."""
+
 
 def diagnose_cells(
     cells: Sequence[Cell],
@@ -32,7 +39,7 @@ def diagnose_cells(
     worker: Worker,
     engine: Engine = LOCAL,
     cheap: bool = True,
-    on_check: Callable[[Cell], None] = lambda cell: None,
+    on_check: OnCheck = unseen,
 ) -> dict[str, list[Finding]]:
     """Diagnose every answered attack of a plan, on its first images, against its own survivors; store the verdicts.
 
@@ -41,7 +48,7 @@ def diagnose_cells(
     Args:
         engine: where they are made, several at once where there are several workers.
         cheap: only the checks that cost at most 20 steps a survivor.
-        on_check: called before each.
+        on_check: called at the beginning and after each.
 
     Returns:
         By the cell's id, in the order of the cells.
@@ -49,7 +56,6 @@ def diagnose_cells(
     todo = [cell for cell in dict.fromkeys(cells) if _is_judged(cell)]
 
     def arguments(cell: Cell) -> tuple[Any, ...]:
-        on_check(cell)
         outcome = store.outcome(cell.id, 0, IMAGES)
         return cell, None if outcome is None else outcome.right, cheap
 
@@ -63,8 +69,11 @@ def diagnose_cells(
         for cell in todo
     ]
     found: dict[str, list[Finding]] = {}
+    if todo:
+        on_check(0, len(todo), todo[0].words)
     for number, verdicts in engine.ask(jobs, worker):
         found[todo[number].id] = verdicts
+        on_check(len(found), len(todo), todo[number].words)
         store.add_verdicts(todo[number].id, [asdict(verdict) for verdict in verdicts])
     return {cell.id: found[cell.id] for cell in todo}
 

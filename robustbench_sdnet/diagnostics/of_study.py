@@ -19,7 +19,7 @@ from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
 from ..zoo.names import describe_model
-from .of_cells import diagnose_cells
+from .of_cells import OnCheck, diagnose_cells, unseen
 
 OnProgress = Callable[[Progress], None]
 
@@ -43,13 +43,13 @@ class Watching:
 
     Attributes:
         stage: from what a stage is called to a context that takes its progress.
-        fit, check: told of policies that are fitted, and of attacks before they are diagnosed.
+        fit, check: told of policies that are fitted, and of attacks that are diagnosed.
         ready: told of models and data before any work.
     """
 
     stage: Callable[[str], AbstractContextManager[OnProgress]] = _unseen
     fit: policies.OnFit = policies.silent
-    check: Callable[[Cell], None] = lambda cell: None
+    check: OnCheck = unseen
     ready: Callable[[Ready], None] = lambda ready: None
 
 
@@ -134,7 +134,7 @@ def _diagnose(
     cells: Sequence[Cell],
     before: Mapping[str, object],
     budget: Budget,
-    on_check: Callable[[Cell], None],
+    on_check: OnCheck,
 ) -> None:
     """Diagnose every ordinary PGD whose answers are new, or that was not diagnosed so far as asked."""
     with Store(ready.setting.store) as store:

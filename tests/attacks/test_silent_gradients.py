@@ -249,6 +249,13 @@ def test_the_command_warns_and_verdicts_neither_wipe_nor_are_wiped(mine):
     assert "stands still" not in plain.stderr
 
 
+def test_the_command_tells_how_far_its_diagnostics_are_unless_json_is_asked(mine):
+    told = command(mine, "plain", "--limit", "10", "--eps", "32/255,64/255", "--verdicts")
+    assert "attack pgd, diagnostics: 50 % (" in told.stderr
+    assert "attack pgd, diagnostics: 100 % (" in told.stderr
+    assert "diagnostics" not in command(mine, "plain", "--limit", "10", "--verdicts", "--json").stderr
+
+
 def test_a_model_without_gradient_is_one_line_that_names_square(mine):
     with pytest.raises(
         ModelError, match=r"^silent_models:blind under pgd: .*lets no gradient through.*square"

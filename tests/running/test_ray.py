@@ -156,23 +156,25 @@ def test_workers_record_their_threads_and_costs_add_up(tmp_path, cluster, make_w
 @pytest.mark.slow
 def test_diagnostics_of_attacks_are_those_of_one_process(tmp_path, cluster, make_worker, data):
     attacks = [cell for cell in cells_of(data) if cell.kind == "attack"][-3:]
-    found, began = {}, {}
+    found, told_of = {}, {}
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         run(cells_of(data), store=store, worker=make_worker(), count=130)
         for name, engine in (("local", Local()), ("ray", ray_engine(2))):
-            began[name] = []
+            told_of[name] = []
             with closing(engine):
                 found[name] = diagnose_cells(
                     attacks,
                     store=store,
                     worker=make_worker(),
                     engine=engine,
-                    on_check=began[name].append,
+                    on_check=lambda *told, name=name: told_of[name].append(told),
                 )
             assert store.verdicts().keys() == {cell.id for cell in attacks}
     assert found["ray"] == found["local"]
     assert list(found["ray"]) == list(found["local"]) == [cell.id for cell in attacks]
-    assert began["ray"] == began["local"] == attacks
+    words = [cell.words for cell in attacks]
+    assert told_of["local"] == [(0, 3, words[0]), *((done, 3, words[done - 1]) for done in (1, 2, 3))]
+    assert [told[:2] for told in told_of["ray"]] == [(done, 3) for done in (0, 1, 2, 3)]
     assert {finding.verdict for verdicts in found["ray"].values() for finding in verdicts} > {"pass"}
 
 
