@@ -11,8 +11,7 @@ import click
 
 from ..console.options import count_option, device_option, path_option, seed_option
 from ..console.output import say
-from ..console.progress import shown, shown_progress
-from ..console.training import Screen
+from ..console.progress import shown, shown_progress, training_events
 from ..wording import duration
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 def _training(arch: str) -> Iterator[Callable[[Event], None]]:
     """The training of one model: how long it is from its start to the report, how far it has come, and its accuracy."""
     with shown(f"train {arch}") as display:
-        screen = Screen(display, begins=False)
+        tell = training_events(display, begins=False)
 
         def show(event: Event) -> None:
             if "to_report" in event:
@@ -31,7 +30,7 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
                 display.note(
                     f"from here to the report about {whole}, on {event['device']} as busy as it is now"
                 )
-            screen.show(event)
+            tell(event)
             if event["event"] == "done":
                 display.note(f"train {arch}: accuracy {event['accuracy']:.1%} after {event['seconds']:.0f} s")
 

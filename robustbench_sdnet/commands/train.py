@@ -12,8 +12,7 @@ import yaml
 
 from ..console.options import count_option, gathered, json_option, parse_pairs, path_option, setting_options
 from ..console.output import say, say_json
-from ..console.progress import shown
-from ..console.training import Screen
+from ..console.progress import shown, training_events
 from ..planning.setting import Setting
 from ..tracking import check_wandb
 
@@ -114,7 +113,7 @@ def train(
             overrides=overrides,
             device=setting.device,
             data_root=setting.data_root,
-            on_event=Screen(display).show,
+            on_event=training_events(display),
             **place,
         )
     if first and as_json:

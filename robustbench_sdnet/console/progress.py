@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..wording import counted, duration, visible
@@ -14,8 +15,10 @@ from .output import say
 if TYPE_CHECKING:
     from ..running.policies import FitProgress
     from ..running.runner import Progress
+    from ..training.step.loop import Event
 
 NAMED = 4  # workers whose work is told
+SLOW = 1800.0  # seconds of training; beyond, a quicker recipe is named
 QUIET = 60.0  # seconds between two lines where there is no terminal, unless a tenth was done before
 
 
@@ -144,3 +147,55 @@ def shown_fits(*, quiet: bool = False) -> Iterator[Callable[[FitProgress], None]
     """The same as a callback for the fits of lambda policies."""
     with shown("fitting on training images", quiet=quiet) as display:
         yield lambda fit: display.update(fit.done, fit.steps, f"{fit.lam.text} for {fit.model.name}")
+
+
+def training_events(display: Display, *, begins: bool = True) -> Callable[[Event], None]:
+    """A callback for the events of a training run; where it `begins`, it says what is to be done and in how long."""
+    total, name = 0, ""
+
+    def show(event: Event) -> None:
+        nonlocal total, name
+        kind = event["event"]
+        if kind == "start":
+            total, name = event["steps_total"], Path(event["folder"]).name
+            if begins:
+                display.note(start_text(event))
+            display.update(event["resumed_at_step"], total, name)
+        elif kind == "step":
+            display.update(event["step"], total, name)
+        elif kind == "damaged":
+            display.note(f"{event['path']} is damaged; going on from the state before it")
+        elif kind == "epoch":
+            parts = [f"epoch {event['epoch']:g}", f"loss {event['loss']:.4f}", f"lr {event['lr']:.4g}"]
+            parts += [f"{key} {event[key]:.2%}" for key in ("held_out", "test") if key in event]
+            display.note("  ".join(parts))
+
+    return show
+
+
+def start_text(event: Event) -> str:
+    """What is about to happen, how long it will take here, and what would be quicker."""
+    options = event["recipe"].train
+    lines = [
+        f"{event['folder']}: recipe {event['recipe'].name}, {counted(options.epochs, 'epoch')} of "
+        f"{counted(event['images'], 'image')}, {event['precision']} on {event['device']}"
+    ]
+    if event["resumed_at_step"]:
+        lines.append(f"resumed at step {event['resumed_at_step']} of {event['steps_total']}")
+    seconds = event["seconds"]
+    if seconds is not None:
+        lines.append(f"this will take about {duration(seconds)} on this device")
+        if not event["gpu"] and seconds > SLOW:
+            lines.append(quicker_text(seconds, options))
+    return "\n".join(lines)
+
+
+def quicker_text(seconds: float, options: Any) -> str:
+    """The quicker recipe of the same kind and its time."""
+    from ..training.recipes.recipe import quicker
+
+    name, share = quicker(options)
+    models = "the 20-layer models (resnet20, sdnet20) are made for CPUs"
+    if share > 0.8:
+        return f"without a GPU, fewer epochs (--set train.epochs=N) are quicker; {models}"
+    return f"without a GPU, --recipe {name} takes about {duration(seconds * share)}; {models}"

@@ -9,8 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from robustbench_sdnet.commands.train import _without_devices, train
-from robustbench_sdnet.console.progress import Display
-from robustbench_sdnet.console.training import Screen, quicker_text, start_text
+from robustbench_sdnet.console.progress import Display, quicker_text, start_text, training_events
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training.recipes.recipe import load_recipe
 from robustbench_sdnet.wording import duration
@@ -104,10 +103,10 @@ def test_without_a_terminal_a_line_a_minute_says_what_is_left(capsys, monkeypatc
 
     clock = iter([100.0, 130.0, 161.0, 170.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    screen = Screen(Display("train"))
-    screen.show({**start_event(None), "resumed_at_step": 10, "steps_total": 100})
+    show = training_events(Display("train"))
+    show({**start_event(None), "resumed_at_step": 10, "steps_total": 100})
     for step in (17, 19, 19):
-        screen.show({"event": "step", "step": step})
+        show({"event": "step", "step": step})
     # 61 s for 9 steps, 81 to go: 549 s
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train:")]
     assert lines == ["train: 19 % (x), about 9 min left"]
