@@ -71,9 +71,5 @@ def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, 
     """
     from ..statistics import exceeds_rare_rate
 
-    verdict = PASS
-    if exceeds_rare_rate(count, n, rate=tolerated):
-        verdict = FAIL
-    elif exceeds_rare_rate(count, n, rate=noticed):
-        verdict = WARN
-    return Finding(check, verdict, float(count), sentence)
+    fails, warns = (exceeds_rare_rate(count, n, rate=rate) for rate in (tolerated, noticed))
+    return Finding(check, FAIL if fails else WARN if warns else PASS, float(count), sentence)

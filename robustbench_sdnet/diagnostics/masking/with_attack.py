@@ -78,15 +78,15 @@ def single_step_wins(subject: Subject, survivors: Tensor) -> Finding:
     return won("single_step_wins", "FGSM", broken, subject, "the loss is masked along PGD's way")
 
 
-def noise_wins(subject: Subject, survivors: Tensor, draws: int = _DRAWS) -> Finding:
+def noise_wins(subject: Subject, survivors: Tensor) -> Finding:
     """Random points of the same ball."""
     left = subject.take(survivors)
     broken = torch.zeros(len(left), dtype=torch.bool, device=left.labels.device)
     stream = Draws.of(left.seed, "verdicts/noise", left.ids)
-    for index in range(draws if len(left) else 0):
+    for index in range(_DRAWS if len(left) else 0):
         broken |= ~left.right(BALLS[left.norm].random_in_ball(stream, left.images, left.eps, index))
     remedy = "chance beats the gradient, so the gradient says nothing"
-    return won("noise_wins", f"Random noise ({draws} draws)", broken, subject, remedy)
+    return won("noise_wins", f"Random noise ({_DRAWS} draws)", broken, subject, remedy)
 
 
 def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.Module]) -> Finding:

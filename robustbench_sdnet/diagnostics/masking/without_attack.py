@@ -15,7 +15,7 @@ from ...answers.trust import FAIL, PASS, Finding
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
 from ...draws import Draws
-from ..finding import above, not_run
+from ..finding import above
 from .subject import Subject
 
 _REPEATS = 2
@@ -97,13 +97,11 @@ def in_float64(subject: Subject) -> Subject | None:
     return exact if works else None
 
 
-def rough_loss(subject: Subject | None) -> Finding:
+def rough_loss(subject: Subject) -> Finding:
     """How much more the margin moves under tiny random signs than its gradient says; 1 on a smooth loss.
 
     A step of size h along random signs moves a smooth loss by h |g|_2 in the root mean square.
     """
-    if subject is None:
-        return not_run("rough_loss", "The model does not work in float64.")
     tiny = subject.eps / 100 / float(BALLS[subject.norm].lengths(torch.ones_like(subject.images[:1])))
     gradient, start, _ = subject.gradient(negative_margin)
     expected = tiny * gradient.flatten(1).norm(dim=1)
@@ -120,10 +118,8 @@ def rough_loss(subject: Subject | None) -> Finding:
     return above("rough_loss", value, sentence, warn=2.0, fail=3.0)
 
 
-def wrong_gradient(subject: Subject | None) -> Finding:
+def wrong_gradient(subject: Subject) -> Finding:
     """The share of samples whose central differences and autograd disagree on most of four directions."""
-    if subject is None:
-        return not_run("wrong_gradient", "The model does not work in float64.")
     step = 1e-6
     gradient, start, _ = subject.gradient(negative_margin)
     draws = Draws.of(subject.seed, "verdicts/directions", subject.ids)
