@@ -64,7 +64,7 @@ def diagnose(
     if len(asked) > 1:
         raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once for each.")
     lam = _one_lambda(lambdas)
-    options.check_sources((source, *others), setting.data, setting.device)
+    options.check_models((source, *others))
 
     from ..diagnostics.of_model import diagnose_model
 

@@ -72,7 +72,7 @@ def study(
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
-    options.check_sources(models, setting.data, setting.device)
+    options.check_models(models)
     options.check_clean(setting.data, "A study")
 
     from ..diagnostics.of_study import Watching, data_of

@@ -128,7 +128,7 @@ def visualize(
     wrong = [lam.text for lam in lambdas if lam.fixed is None]
     if wrong:
         raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{wrong[0]}'.")
-    options.check_sources(models, setting.data, setting.device)
+    options.check_models(models)
     options.check_clean(setting.data, "visualize")
 
     from ..inside.look import look

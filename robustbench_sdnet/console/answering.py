@@ -68,20 +68,16 @@ def finish(
     rows = records(snapshot)
     if as_json:
         say_json(rows)
-        if failure:
-            raise failure
-        return
-    say(table(rows))
-    if any(distance(row) for row in rows):
-        say(MEDIAN)
-    for line in failures:
-        say(line)
-    say(
-        f"{progress.shards} shards computed, {progress.stored} were stored already, "
-        f"in {shown_url(ready.setting.store)}. "
-        f"Draw the report, {snapshot.folder / 'report.md'}: "
-        f"sdnet-bench report to markdown{_store_option(ready.setting.store)}"
-    )
+    else:
+        say(table(rows))
+        for line in (*([MEDIAN] if any(map(distance, rows)) else []), *failures):
+            say(line)
+        store = ready.setting.store
+        named = "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown_url(store))}"
+        say(
+            f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown_url(store)}. "
+            f"Draw the report, {snapshot.folder / 'report.md'}: sdnet-bench report to markdown{named}"
+        )
     if failure:
         raise failure
 
@@ -154,10 +150,3 @@ def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:
         ):
             rounded = "" if saved.accuracy_8bit is None else f", rounded to 8 bits {saved.accuracy_8bit:.1%}"
             say(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
-
-
-def _store_option(store: str) -> str:
-    """What to add to a command so that it reads the same store."""
-    from ..store.database import shown as shown_url
-
-    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown_url(store))}"

@@ -113,7 +113,13 @@ def setting_options(
 def _setting(**given: Any) -> Setting:
     setting = Setting(**given)
     check_engine(setting.engine)
-    check_sources(setting.models, setting.data, setting.device)
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", setting.device, re.ASCII):
+        raise unknown("device", setting.device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+    if setting.data is not None:
+        from ..data import check_name
+
+        check_name(setting.data)
+    check_models(setting.models)
     return setting
 
 
@@ -207,14 +213,8 @@ def with_scope(lambdas: Sequence[LambdaSpec] | None, lambda_scope: str) -> tuple
 lambda_options = gathered("lambdas", with_scope, lambda_option, lambda_scope_option)
 
 
-def check_sources(models: Sequence[str], data: str | None, device: str) -> None:
-    """Refuse data, models and a device that cannot be meant with an InputError, before torch is imported."""
-    from ..data import check_name
-
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device, re.ASCII):
-        raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
-    if data is not None:
-        check_name(data)
+def check_models(models: Sequence[str]) -> None:
+    """Refuse models that cannot be meant with an InputError, before torch is imported."""
     if models:
         from ..zoo.names import check_source
 

@@ -118,7 +118,7 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
     """
     from ...zoo.shelf.index import entries, local_path
 
-    options.check_sources(models, setting.data, setting.device)
+    options.check_models(models)
     chosen = models or tuple(item.name for item in entries() if local_path(item) is not None)
     if not chosen:
         raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or checkpoint.")
