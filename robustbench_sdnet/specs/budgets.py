@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
 
@@ -77,10 +77,13 @@ BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
 
 @dataclass(frozen=True, slots=True)
 class Eps:
-    """A perturbation budget in [0, 1] pixel units: an exact fraction, kept with the text it was written as."""
+    """A perturbation budget in [0, 1] pixel units: an exact fraction, kept with the text it was written as.
+
+    Budgets are equal where their fractions are: "0.5" and "1/2" are one.
+    """
 
     fraction: Fraction
-    text: str
+    text: str = field(compare=False)
 
     @classmethod
     def parse(cls, text: str | float | Fraction | Eps, norm: str = "linf") -> Eps:

@@ -9,9 +9,9 @@ from robustbench_sdnet.answers.comparisons import comparisons, difference_interv
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
-from robustbench_sdnet.planning.questions import corruption_specs
+from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports.conclusion import evidences, sentences
-from robustbench_sdnet.specs import LambdaSpec
+from robustbench_sdnet.specs import Eps, LambdaSpec
 
 from ..made_answers import HIGH, LOW, NOISE, PGD, RANDOM, RESNET, SDNET, SQUARE, cell, made_store, right
 
@@ -121,6 +121,14 @@ def test_the_worst_case_is_of_everything_run_in_the_ball(tmp_path):
     assert not any(row["kind"] == "transfer" for row in rows)
     direct = next(row for row in rows if row["kind"] == "attack")
     assert worst["accuracy_a"] <= direct["accuracy_a"]
+
+
+def test_a_ball_is_one_however_its_budget_was_written(tmp_path):
+    pgd, square = (
+        attack_specs(name, [Eps.parse(eps)])[0] for name, eps in (("pgd", "8/255"), ("square", "16/510"))
+    )
+    answers = [(cell(spec, lam=lam), right(8)) for spec in (pgd, square) for lam in (LOW, HIGH)]
+    assert [row["kind"] for row in _rows(tmp_path, answers)] == ["attack", "attack", "worst_case"]
 
 
 def test_lambdas_that_met_other_attacks_have_no_worst_case_in_common(tmp_path):
