@@ -87,6 +87,7 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "1 are quoted" in page
+    assert "corruptions % is the mean over what a row was run on" in page
 
 
 @pytest.mark.parametrize(
