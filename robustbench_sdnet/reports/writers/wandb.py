@@ -13,7 +13,6 @@ from ...answers.records import records
 from ...answers.snapshot import Snapshot
 from ...tracking import start_wandb
 from ...wording import visible
-from ..document import Item
 from ..numbers import Estimate, Missing
 from ..plots import style
 from ..tracked import tag, tracked
@@ -34,8 +33,10 @@ def log(snapshot: Snapshot, target: Path) -> Path:
         InputError: wandb is not installed, or cannot be logged in to.
         WriteError: the folder cannot be made.
     """
-    found = tracked(snapshot)
+    found, flat = tracked(snapshot), records(snapshot)
     with start_wandb(target, found.document.title, found.parameters, kind="report") as run:
+        import wandb
+
         folder = Path(run.settings.sync_dir)
         for curve in found.curves:
             run.define_metric(curve.axis)
@@ -43,49 +44,27 @@ def log(snapshot: Snapshot, target: Path) -> Path:
             for position, accuracy in curve.points:
                 run.log({curve.axis: position, curve.tag: accuracy})
         for name, table in found.tables:
-            run.log({f"tables/{name}": _table(table.columns, [_texts(row) for row in table.rows])})
-        flat = records(snapshot)
-        run.log(
-            {"records": _table(list(flat[0]), [[_plain(value) for value in row.values()] for row in flat])}
-        )
+            run.log({f"tables/{name}": wandb.Table(**_cells(table.columns, table.rows))})
+        run.log({"records": wandb.Table(**_cells(list(flat[0]), [list(row.values()) for row in flat]))})
         for figure in found.document.figures:
             picture = Image.open(io.BytesIO(style.to_png(figure.draw())))
-            run.log({f"figures/{tag(figure.name)}": _image(picture, visible(figure.alt))})
+            run.log({f"figures/{tag(figure.name)}": wandb.Image(picture, caption=visible(figure.alt))})
     return folder
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
-    import wandb
-
+def _cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """What a table of Weights & Biases is made of; two columns of one name are numbered."""
     names = [visible(column) for column in columns]
-    unique: list[str | int] = [
-        name if name not in names[:i] else f"{name} ({i + 1})" for i, name in enumerate(names)
-    ]
-    return wandb.Table(columns=unique, data=[list(row) for row in rows[:MOST_ROWS]], allow_mixed_types=True)
+    unique = [name if name not in names[:i] else f"{name} ({i + 1})" for i, name in enumerate(names)]
+    data = [[_shown(value) for value in row] for row in rows[:MOST_ROWS]]
+    return {"columns": unique, "data": data, "allow_mixed_types": True}
 
 
-def _image(picture: Image.Image, caption: str) -> Any:
-    import wandb
-
-    return wandb.Image(picture, caption=caption)
-
-
-def _texts(row: Sequence[Item]) -> list[str | int | None]:
-    return [_shown(item) for item in row]
-
-
-def _shown(item: Item) -> str | int | None:
-    """A cell as a table prints it: an accuracy with its interval and marks, nothing where it is missing."""
-    if isinstance(item, Missing):
-        return None
-    if isinstance(item, Estimate):
-        number = f"({item.percent})" if item.transfer else item.percent
-        return f"{number} [{item.interval()}]" + (" untrusted" if item.untrusted else "")
-    return visible(item) if isinstance(item, str) else item
-
-
-def _plain(value: Any) -> Any:
-    """A record's value as a table holds it; NaN as nothing."""
+def _shown(value: Any) -> Any:
+    """A cell: an accuracy with its interval and marks, nothing where it is missing or NaN."""
+    if isinstance(value, Estimate):
+        number = f"({value.percent})" if value.transfer else value.percent
+        return f"{number} [{value.interval()}]" + (" untrusted" if value.untrusted else "")
     if isinstance(value, str):
         return visible(value)
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, Missing) or value != value else value
