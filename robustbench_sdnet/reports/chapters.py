@@ -18,9 +18,7 @@ from .plots import curves, heatmap, panels
 from .results import Results, distinct, lambda_text
 from .stability import stability
 from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas
-from .tables.diagnostics import diagnostics_table
 from .tables.overview import overview
-from .tables.searches import optimality_table
 
 FIGURES = 6  # models that get a figure of their own in a chapter
 
@@ -37,7 +35,9 @@ def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Secti
         yield from _corruption_sections(results, data, source, baseline)
     yield from stability(results, data, baseline)
     yield from _attack_sections(results, data)
-    yield from filled("Diagnostics of the attacks", [diagnostics_table(results, data)], level=3, folded=True)
+    yield from filled(
+        "Diagnostics of the attacks", [attacks.diagnostics_table(results, data)], level=3, folded=True
+    )
 
 
 def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
@@ -52,7 +52,7 @@ def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
 
 def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> Iterator[Section]:
     """How good the attacks were themselves: how near the best known, and how many steps they needed."""
-    blocks: list[Block] = [optimality_table(nearness)]
+    blocks: list[Block] = [distances.optimality_table(nearness)]
     if courses:
         title = "Accuracy against the number of steps"
         names = ", ".join(distinct(course.attack for course in courses))

@@ -9,7 +9,7 @@ from robustbench_sdnet.answers.searches import area, convergence, optimality
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports.plots.panels import step_panels
-from robustbench_sdnet.reports.tables.searches import optimality_table
+from robustbench_sdnet.reports.tables.distances import optimality_table
 from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store

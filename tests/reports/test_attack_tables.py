@@ -7,7 +7,6 @@ from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
-from robustbench_sdnet.reports.tables.diagnostics import diagnostics_table
 from robustbench_sdnet.reports.tables.distances import distance_table
 from robustbench_sdnet.reports.tables.overview import headline_budget, overview
 
@@ -162,7 +161,7 @@ def test_diagnostics_say_what_failed_and_why() -> None:
         attack("fgsm", "8/255", 60),
     ]
     results = results_of(rows)
-    table = diagnostics_table(results, "digits")
+    table = attacks.diagnostics_table(results, "digits")
     assert table is not None
     assert percents(table) == [
         ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 checks", "-", "-", "1 not run"],
@@ -178,7 +177,7 @@ def test_diagnostics_say_what_failed_and_why() -> None:
             "Noise breaks 7 samples more.",
         ],
     ]
-    assert diagnostics_table(results_of([attack("fgsm", "8/255", 60)]), "digits").rows == ()
+    assert attacks.diagnostics_table(results_of([attack("fgsm", "8/255", 60)]), "digits").rows == ()
 
 
 def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Accuracy under attack: with random noise of the same budget beside it, against eps, and transfer apart.
+"""Accuracy under attack: with random noise of the same budget beside it, against eps, transfer apart, and diagnostics.
 
 Transfer (perturbations made at another lambda than the one that is deployed) is in parentheses, in its
 own table, and never as robust accuracy.
@@ -6,19 +6,17 @@ own table, and never as robust accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
 from ...planning.chains import chain_of
 from ...specs import Eps
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import DIRECT, Lambda, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
 from .distances import accuracy_at
-
-NOISE_NOTE = (
-    "noise: accuracy under random noise of the same norm and eps; an attack must leave less than that."
-)
 
 
 def attack_table(results: Results, data: str, model: str) -> Table:
@@ -30,7 +28,10 @@ def attack_table(results: Results, data: str, model: str) -> Table:
         numbers = r.estimate, noise or Missing("no noise of this eps was run")
         lam = lambda_text(r.subject.lam)
         rows.append((display_name(r), lam, r.budget, *numbers, passes_text(r), r.verdict))
-    notes = [NOISE_NOTE, "passes/image: forward + backward passes through the model."]
+    notes = [
+        "noise: accuracy under random noise of the same norm and eps; an attack must leave less than that.",
+        "passes/image: forward + backward passes through the model.",
+    ]
     if any(result.is_stage for result in found):
         notes.append(
             "chain/stage: each stage attacks the survivors of the one before; passes of a chain are of all."
@@ -136,3 +137,30 @@ def passes_text(result: Result) -> str:
         return "-"
     forward, backward = (f"{count / result.estimate.n:.1f}" for count in result.passes)
     return f"{forward} + {backward}"
+
+
+def diagnostics_table(results: Results, data: str) -> Table:
+    """One row a finding, one for an attack without any."""
+    rows: list[tuple[Item, ...]] = []
+    for result in results.of("attack", data=data):
+        start = result.subject.model, result.name, result.budget, lambda_text(result.subject.lam)
+        rows += ((*start, *cells) for cells in _findings(result.findings))
+    columns = ("model", "attack", "eps", "lambda", "verdict", "check", "value", "images", "finding")
+    notes = ("A fail marks the accuracy untrusted; a warning does not.",)
+    return Table(columns, tuple(rows), left=(0, 1, 4, 5, 8), notes=notes)
+
+
+def _findings(checks: Sequence[Finding]) -> Iterator[tuple[Item, ...]]:
+    counts = Counter(check.verdict for check in checks)
+    for check in checks:
+        if check.verdict in (FAIL, WARN):
+            value = "-" if check.value is None else f"{check.value:.3g}"
+            yield check.verdict, check.check, value, _images([check]), check.sentence
+    if checks and not counts[FAIL] + counts[WARN]:
+        yield PASS, f"{counts[PASS]} checks", "-", _images(checks), f"{counts[NOT_RUN]} not run"
+
+
+def _images(checks: Sequence[Finding]) -> str:
+    """How many images the checks looked at, the most of them; unknown where a store does not say."""
+    found = [check.images for check in checks if check.images is not None]
+    return str(max(found)) if found else "-"

@@ -1,11 +1,17 @@
-"""What minimal-norm attacks found: the distance within which a share of the images breaks, and accuracy at any eps."""
+"""What minimal-norm attacks found: distances within which images break, accuracy at any eps, and the way to the best.
+
+An attack's optimality says how near the best known distances it came, beside what it cost.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...answers.per_image import quantile, quantile_interval
+from ...answers.searches import Optimality
 from ...specs import norm_facts
 from ...statistics import wilson
-from ..document import Item, Table
+from ..document import Table
 from ..numbers import Estimate
 from ..results import Result, Results, lambda_text
 
@@ -17,25 +23,38 @@ NOTES = (
     "with its exact 95 % interval; 50 % is the median.",
     '"-": so many images were not broken; "...": an interval without an upper end.',
 )
+OPTIMALITY_NOTES = (
+    "optimality: 1 where no other attack of the store came nearer for any image, lower the farther from the best "
+    "known: 1 minus the area between the curves of accuracy against distance of the attack and of the best, over the "
+    "largest there can be (AttackBench).",
+    "passes/image: forward and backward.",
+)
 
 
 def distance_table(results: Results, data: str) -> Table:
     """Every minimal-norm attack at every lambda, one row each."""
-    found = [result for result in results.of("attack", data=data) if len(result.distances)]
-    rows: list[tuple[Item, ...]] = [
-        (
-            result.name,
-            _unit_text(result.norm),
-            result.subject.model,
-            lambda_text(result.subject.lam),
-            *(_quantile(result, share) for share in SHARES),
-            str(result.estimate.n),
-        )
-        for result in found
-    ]
+    rows = []
+    for result in results.of("attack", data=data):
+        if len(result.distances):
+            unit = norm_facts(result.norm).unit
+            norm = f"{result.norm}, 1{unit}" if unit else result.norm or "-"
+            shares = (_quantile(result, share) for share in SHARES)
+            who = result.subject.model, lambda_text(result.subject.lam)
+            rows.append((result.name, norm, *who, *shares, str(result.estimate.n)))
     columns = ("attack", "norm", "model", "lambda", *(f"{100 * share:.0f} %" for share in SHARES), "n")
-    title = "Distances of minimal-norm attacks"
-    return Table(columns, tuple(rows), title=title, left=(0, 1, 2), notes=NOTES)
+    return Table(columns, tuple(rows), "Distances of minimal-norm attacks", left=(0, 1, 2), notes=NOTES)
+
+
+def optimality_table(rows: Sequence[Optimality]) -> Table:
+    """One row an attack, where a model saw two."""
+    columns = ("attack", "norm", "model", "lambda", "optimality", "passes/image", "attacks", "n")
+    found = []
+    for row in rows:
+        near, passes = f"{row.optimality:.3f}", f"{row.passes:,.0f}"
+        who = row.attack, row.norm, row.model, lambda_text(row.lam)
+        found.append((*who, near, passes, str(row.attacks), str(row.n)))
+    title = "How near the best known distances"
+    return Table(columns, tuple(found), title, left=(0, 1, 2), notes=OPTIMALITY_NOTES)
 
 
 def accuracy_at(result: Result, eps: float) -> Estimate:
@@ -51,15 +70,7 @@ def _quantile(result: Result, share: float) -> str:
     value = quantile(result.distances, share)
     if value is None:
         return "-"
+    scale = norm_facts(result.norm).scale
     low, high = quantile_interval(result.distances, share)
-    ends = (_number(low, result.norm), "..." if high is None else _number(high, result.norm))
-    return f"{_number(value, result.norm)} ({'-'.join(ends)})"
-
-
-def _number(distance: float, norm: str | None) -> str:
-    return f"{distance * norm_facts(norm).scale:.3g}"
-
-
-def _unit_text(norm: str | None) -> str:
-    """The norm, with the unit that its distances are in."""
-    return f"{norm}, 1{norm_facts(norm).unit}" if norm_facts(norm).unit else norm or "-"
+    end = "..." if high is None else f"{high * scale:.3g}"
+    return f"{value * scale:.3g} ({low * scale:.3g}-{end})"
