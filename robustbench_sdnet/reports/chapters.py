@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from matplotlib.figure import Figure as Drawing
 
@@ -14,13 +15,13 @@ from ..specs import CorruptionSpec
 from ..wording import counted
 from .document import Block, Figure, Section, Table, filled, slug
 from .numbers import Estimate, Missing
-from .plots import curves, heatmap, panels
+from .plots import curves, dots, heatmap, panels
 from .results import Results, distinct, lambda_text
-from .stability import stability
-from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas
+from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas, stability
 from .tables.overview import overview
 
 FIGURES = 6  # models that get a figure of their own in a chapter
+MANY = 8  # subjects in a figure of sequences
 
 
 def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
@@ -33,7 +34,7 @@ def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Secti
     yield from _lambda_sections(results, data, sources)
     for source in sources:
         yield from _corruption_sections(results, data, source, baseline)
-    yield from stability(results, data, baseline)
+    yield from _stability_sections(results, data, baseline)
     yield from _attack_sections(results, data)
     yield from filled(
         "Diagnostics of the attacks", [attacks.diagnostics_table(results, data)], level=3, folded=True
@@ -133,6 +134,28 @@ def _level_table(results: Results, data: str, source: str) -> Table:
     found = [r for r in results.of("corruption", data=data, source=source) if r.severity is None]
     rows = tuple((r.subject.model, r.name, lambda_text(r.subject.lam), r.estimate) for r in found)
     return Table(("model", "corruption@level", "lambda", "accuracy"), rows, left=(0, 1))
+
+
+def _stability_sections(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
+    """A section a difficulty of sequences that was run; mFR and mT5D are relative to the baseline."""
+    main = set(results.main_subjects(data))
+    base = results.subject_named(data, baseline) if baseline else None
+    for difficulty in stability.difficulties(results, data):
+        every = stability.steady(results, data, difficulty)
+        found = {subject: own for subject, own in every.items() if subject in main or subject == base}
+        shares = {
+            subject.label: {name: stability.flips(result) for name, result in own.items()}
+            for subject, own in list(found.items())[:MANY]
+        }
+        figure = Figure(
+            f"stability-{slug(data)}-{difficulty}",
+            "Predictions that flip along a sequence, %",
+            f"Flip probability along each sequence: {', '.join(shares)}. Its numbers are in the tables.",
+            partial(dots.draw, shares, "frames whose prediction flips, %"),
+            tuple(stability.flip_tables(found)),
+        )
+        harder = "" if difficulty == 1 else f" (difficulty {difficulty})"
+        yield Section(f"Prediction stability{harder}", (stability.summary_table(found, base), figure))
 
 
 def _attack_sections(results: Results, data: str) -> Iterator[Section]:

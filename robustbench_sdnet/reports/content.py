@@ -38,16 +38,7 @@ READING = (
 def build(
     snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = False, pictures: Path | None = None
 ) -> Document:
-    """The whole report.
-
-    Args:
-        baseline: a model, or MODEL@LAMBDA, whose errors corruption errors are divided by.
-        with_cost: add a table of seconds, memory and passes.
-        pictures: a folder of `visualize`, for chapters on the inside of the report's models.
-
-    Raises:
-        InputError: no such baseline, or no pictures of these models.
-    """
+    """The whole report; an InputError for a baseline that is not in it, or no pictures of its models."""
     found, compared = rows(snapshot), comparisons(snapshot)
     results = read_results(found)
     if baseline is not None:

@@ -55,9 +55,7 @@ class Options:
 
     Attributes:
         target: the file it will be; pictures lie in a folder beside it.
-        baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
-        with_cost: add seconds, memory, device, versions and the weights' hash.
-        pictures: a folder of `visualize` whose pictures of the report's models are taken in.
+        baseline, with_cost, pictures: as `report` takes them.
     """
 
     target: Path
