@@ -16,7 +16,7 @@ from ..wording import counted
 from .document import Block, Figure, Section, Table, filled, slug
 from .numbers import Estimate, Missing
 from .plots import curves, dots, heatmap, panels
-from .results import Results, distinct, lambda_text
+from .results import Results, distinct, grouped, lambda_text
 from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas, stability
 from .tables.overview import overview
 
@@ -46,8 +46,8 @@ def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:
     if not rows:
         return
     yield Section("Comparisons", (tests.TESTS, tests.family_table(rows)), folded=True)
-    for family in distinct(row.family for row in rows):
-        found = tests.significant_table([row for row in rows if row.family == family])
+    for family, same in grouped(rows, lambda row: row.family).items():
+        found = tests.significant_table(same)
         yield from filled(f"Significant differences: {family}", [found], level=3, folded=True)
 
 

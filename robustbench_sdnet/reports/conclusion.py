@@ -16,7 +16,7 @@ from ..answers.trust import UNCHECKED, UNTRUSTED
 from ..specs import Eps
 from ..wording import counted
 from .document import Section
-from .results import Lambda, distinct, lambda_text, shown_lambda
+from .results import Lambda, distinct, grouped, lambda_text, shown_lambda
 from .tables.comparisons import probability
 
 NEGLIGIBLE = 0.03
@@ -91,8 +91,8 @@ def noise(evidence: Evidence) -> str:
     if not means:
         return "not asked. Run noise at several lambdas, at two severities or more."
     parts: list[str] = []
-    for asked in distinct(one.asked for one in means):  # one mean is not over what another is
-        parts += _mean(evidence, [one for one in means if one.asked == asked])
+    for same in grouped(means, lambda one: one.asked).values():  # one mean is not over what another is
+        parts += _mean(evidence, same)
     single = [one for one in noises if one.asked.kind == "corruption"]
     if single:
         parts.append(
@@ -116,14 +116,14 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     yield f"{answer(evidence, same)} The mean over {asked.perturbation}{source} is {base}."
     for one in same:
         if _number(one) is None:
-            yield f"{_at(one)} {_effect(one)}."
+            yield f"{lambda_text(one.a.lam)} {_effect(one)}."
     numbers = [(one, number) for one in same if (number := _number(one)) is not None]
     if numbers:
         best, _ = max(numbers, key=lambda pair: (pair[0].gain, -pair[1]))
         if best.gain > 0:
-            yield f"Of the fixed numbers, {_at(best)} comes out highest: it {_effect(best)}."
+            yield f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest: it {_effect(best)}."
         else:
-            yield f"Of the fixed numbers none comes out higher: {_at(best)} {_effect(best)}."
+            yield f"Of the fixed numbers none comes out higher: {lambda_text(best.a.lam)} {_effect(best)}."
 
 
 def adversary(evidence: Evidence) -> str:
@@ -132,8 +132,7 @@ def adversary(evidence: Evidence) -> str:
     if not worst:
         return "not asked. Run the same attacks, and random noise, at several lambdas."
     parts = []
-    for norm, eps in distinct((one.asked.norm, one.asked.eps) for one in worst):
-        same = [one for one in worst if (one.asked.norm, one.asked.eps) == (norm, eps)]
+    for (norm, eps), same in grouped(worst, lambda one: (one.asked.norm, one.asked.eps)).items():
         parts.append(
             f"{answer(evidence, same)} Under the worst of everything that was run in the ball of {norm} {eps}, sample "
             f"by sample, {percent(same[0].accuracy_b)} survive at the training lambda "
@@ -278,10 +277,6 @@ def _effect(one: Comparison) -> str:
     return (
         f"moves accuracy by {100 * one.gain:+.1f} points, cannot tell from chance: too few images ({tested})"
     )
-
-
-def _at(one: Comparison) -> str:
-    return lambda_text(one.a.lam)
 
 
 def percent(share: float) -> str:

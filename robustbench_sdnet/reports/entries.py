@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..reading.structured import mapping, read_json
 from ..specs import AttackSpec
 from ..specs.lambdas import is_upper_bound
 from ..wording import brief
+from .results import grouped
 
 LARGEST = 256 * 2**20  # bytes of a file of records
 ATTACKS = ("attack", "worst_case")
@@ -137,16 +139,13 @@ def _is_autoattack(asked: str) -> bool:
 
 
 def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
-    groups: dict[tuple[str, ...], list[_Seen]] = {}
-    for one in _seen(raw, where):
-        who = one.entry
-        if not is_upper_bound(who.lam):
-            groups.setdefault((who.model, who.arch, who.data, who.lam, who.hash), []).append(one)
-    for own in groups.values():
+    seen = (one for one in _seen(raw, where) if not is_upper_bound(one.entry.lam))
+    for own in grouped(
+        seen, lambda one: attrgetter("model", "arch", "data", "lam", "hash")(one.entry)
+    ).values():
         clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
         attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
-        for ball in dict.fromkeys((one.entry.norm, one.entry.eps) for one in attacked):
-            here = [one for one in attacked if (one.entry.norm, one.entry.eps) == ball]
+        for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
             best = max((one.entry for one in here), key=lambda entry: (entry.n or 0, -entry.accuracy))
             whole = min((one.entry.accuracy for one in here if one.is_autoattack), default=None)
             yield replace(best, autoattack=whole, clean=clean, corruptions=_mean_corruption(own))

@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 from operator import attrgetter
 
 from ..answers.rows import Row, data_name
-from ..planning.chains import chain_of, is_stage, whole_name
-from .results import Result, Results, Subject, shown_lambda
+from ..planning.chains import chain_of, whole_name
+from .results import Result, Results, Subject, grouped, shown_lambda
 
 
 def read_results(rows: Iterable[Row]) -> Results:
@@ -77,12 +77,10 @@ def _numbered(results: Sequence[Result]) -> list[Result]:
 
 
 def _with_chain_passes(results: Sequence[Result]) -> Iterable[Result]:
-    totals: dict[Hashable, list[tuple[int, int]]] = {}
+    chains = grouped(results, _chain)
     for result in results:
-        totals.setdefault(_chain(result), []).append(result.passes)
-    for result in results:
-        if _chain(result) is not None and not is_stage(result.perturbation):
-            forwards, backwards = zip(*totals[_chain(result)], strict=True)
+        if _chain(result) is not None and not result.is_stage:
+            forwards, backwards = zip(*(one.passes for one in chains[_chain(result)]), strict=True)
             result = replace(result, passes=(sum(forwards), sum(backwards)))
         yield result
 

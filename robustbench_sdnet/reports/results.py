@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from ..answers.rows import Row, eps_order, lambda_order, lambda_value
 from ..answers.trust import UNTRUSTED
@@ -17,6 +17,8 @@ from .numbers import Estimate
 __all__ = ["SEVERITIES", "eps_order", "lambda_order", "lambda_value"]
 
 Lambda = LambdaSpec | None
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
 DIRECT = ("attack", "worst_case")
 
 
@@ -83,10 +85,7 @@ class Results:
 
     @cached_property
     def _by_subject(self) -> dict[Subject, list[Result]]:
-        found: dict[Subject, list[Result]] = {}
-        for result in self.all:
-            found.setdefault(result.subject, []).append(result)
-        return found
+        return grouped(self.all, lambda result: result.subject)
 
     def attacks(self, data: str, **wanted: Any) -> tuple[tuple[str, str | None], ...]:
         """Name and norm of every direct attack, chains as a whole."""
@@ -158,6 +157,14 @@ def lambda_text(lam: Lambda) -> str:
 def is_named(lam: Lambda) -> bool:
     """Whether a lambda stands beside the axis of plain numbers: a policy, or a number for all layers."""
     return isinstance(lambda_value(lam), str)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Items by what they have in common, in the order of first appearance."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from ...answers.rows import eps_order, lambda_order, lambda_value
 from ...answers.searches import Convergence
-from ...specs import Eps, norm_facts
+from ...specs import norm_facts
 from ...statistics import wilson
 from ..numbers import Estimate
-from ..results import SEVERITIES, Lambda, Result, Results, Subject, distinct
+from ..results import SEVERITIES, Lambda, Result, Results, Subject, distinct, grouped
 from ..tables.corruptions import over_corruptions
 from ..tables.distances import accuracy_at
 from ..tables.lambdas import Sweep
@@ -33,7 +33,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
     ends = _ends(results, data)
     panels = []
     for name, norm in results.attacks(data):
-        unit = _unit(norm)
+        scale, unit = norm_facts(norm).scale, norm_facts(norm).unit
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
             clean = results.one("clean", subject=subject)
@@ -43,20 +43,16 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
                     for r in results.of(kind, subject=subject, norm=norm)
                     if kind == "noise" or r.name == name
                 ]
-                points = {unit * float(r.eps): r.estimate for r in found if r.eps is not None}
+                points = {scale * float(r.eps): r.estimate for r in found if r.eps is not None}
                 if points and clean:
                     points.setdefault(0.0, clean)
                 if points:
                     lines.append(Line(label, tuple(sorted(points.items())), colour, faint=kind == "noise"))
             for sought in results.of("attack", subject=subject, name=name, norm=norm):
                 if len(sought.distances):
-                    lines.append(
-                        Line(subject.label, _staircase(sought, unit, ends.get(norm, 0.0)), colour, steps=True)
-                    )
-        written = norm_facts(norm).unit
-        xlabel = (
-            f"{norm.capitalize()} eps, in 1{written}" if norm and written else f"{norm or ''} eps".strip()
-        )
+                    stairs = _staircase(sought, scale, ends.get(norm, 0.0))
+                    lines.append(Line(subject.label, stairs, colour, steps=True))
+        xlabel = f"{norm.capitalize()} eps, in 1{unit}" if norm and unit else f"{norm or ''} eps".strip()
         if any(not line.faint for line in lines):
             panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines), ends.get(norm)))
     return panels
@@ -65,16 +61,14 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
 def step_panels(courses: Sequence[Convergence]) -> list[Panel]:
     """Accuracy against steps: a panel for each attack, norm and eps, a line for each model at its lambda."""
     panels = []
-    for key in distinct((course.data, course.attack, course.norm, course.eps) for course in courses)[
-        :MANY_PANELS
-    ]:
-        same = [c for c in courses if (c.data, c.attack, c.norm, c.eps) == key][:MANY]
+    asked = grouped(courses, lambda course: (course.data, course.attack, course.norm, course.eps))
+    for (_, attack, norm, eps), same in asked.items():
         lines = tuple(
             Line(Subject(c.data, c.model, c.lam).label, _course(c), colour, steps=True)
             for c, colour in zip(same, PALETTE, strict=False)
         )
-        panels.append(Panel(f"{key[1]}, {key[2]} {key[3]}", "steps", lines))
-    return panels
+        panels.append(Panel(f"{attack}, {norm} {eps}", "steps", lines))
+    return panels[:MANY_PANELS]
 
 
 def _course(course: Convergence) -> tuple[tuple[float, Estimate], ...]:
@@ -90,14 +84,15 @@ def _course(course: Convergence) -> tuple[tuple[float, Estimate], ...]:
 def _ends(results: Results, data: str) -> dict[str | None, float]:
     """Where the axis of a norm with distances ends: most are shown, and every eps that was run."""
     found: dict[str | None, float] = {}
-    for result in results.of(("attack", "noise"), data=data):
+    every = tuple(results.of(("attack", "noise"), data=data))
+    for result in every:
         broken = result.distances[np.isfinite(result.distances)]
         if len(broken):
             found[result.norm] = max(found.get(result.norm, 0.0), float(np.quantile(broken, MOST)))
-    for result in results.of(("attack", "noise"), data=data):
+    for result in every:
         if result.norm in found:
             found[result.norm] = max(found[result.norm], eps_order(result.eps))
-    return {norm: end * _unit(norm) for norm, end in found.items()}
+    return {norm: end * norm_facts(norm).scale for norm, end in found.items()}
 
 
 def _staircase(result: Result, unit: int, end: float) -> tuple[tuple[float, Estimate], ...]:
@@ -105,11 +100,6 @@ def _staircase(result: Result, unit: int, end: float) -> tuple[tuple[float, Esti
     falls = np.unique(result.distances[(result.distances > 0) & (result.distances * unit < end)])
     kept = falls[np.unique(np.linspace(0, len(falls) - 1, min(len(falls), MOST_STEPS)).round().astype(int))]
     return tuple((unit * eps, accuracy_at(result, eps)) for eps in (0.0, *kept.tolist(), end / unit))
-
-
-def _unit(norm: str | None) -> int:
-    """Pixel levels for Linf, plain for others."""
-    return norm_facts(norm).scale
 
 
 def lambda_corruption_panels(swept: Sweep) -> list[Panel]:
@@ -137,10 +127,9 @@ def mean_panel(swept: Sweep, title: str) -> Panel:
 def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
     """Accuracy against lambda under attack, gradients at the deployed lambda: a line for each eps."""
     panels = []
-    for model, name, norm in distinct(
-        (r.subject.model, r.name, r.norm) for r in results.of("attack", data=data) if not r.is_stage
-    ):
-        found = tuple(r for r in results.of("attack", data=data, model=model, name=name, norm=norm) if r.eps)
+    attacked = [r for r in results.of("attack", data=data) if r.eps and not r.is_stage]
+    asked = grouped(attacked, lambda r: (r.subject.model, r.name, r.norm))
+    for (model, name, norm), found in asked.items():
         if len({r.subject.lam for r in found}) < 2:
             continue
         budgets = sorted(distinct(r.eps for r in found), key=eps_order)
@@ -149,16 +138,13 @@ def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
         for position, eps in enumerate(budgets):
             points = {r.subject.lam: r.estimate for r in found if r.eps == eps}
             lines.append(Line(f"eps {eps}", _points(points), strength(position, len(budgets))))
-        lines += _noise_line(results, found, budgets[-1])
+        noises = results.of("noise", data=data, model=model, norm=norm, eps=budgets[-1])
+        noise = {r.subject.lam: r.estimate for r in noises}
+        if noise:
+            label = f"random noise, eps {budgets[-1]}"
+            lines.append(Line(label, _points(noise), PALETTE[0], faint=True))
         panels.append(Panel(f"{model}: {name}, {norm or '-'}", "lambda", tuple(lines)))
     return panels
-
-
-def _noise_line(results: Results, attacks: tuple[Result, ...], eps: Eps) -> list[Line]:
-    subject = attacks[0].subject
-    found = results.of("noise", data=subject.data, model=subject.model, norm=attacks[0].norm, eps=eps)
-    points = {r.subject.lam: r.estimate for r in found}
-    return [Line(f"random noise, eps {eps}", _points(points), PALETTE[0], faint=True)] if points else []
 
 
 def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], swept: Sweep) -> Panel:

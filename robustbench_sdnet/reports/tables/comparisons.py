@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
 from ..document import Item, Table
-from ..results import distinct, lambda_text
+from ..results import grouped, lambda_text
 
 TESTS = (
     "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "
@@ -21,8 +21,7 @@ TESTS = (
 def family_table(rows: Sequence[Comparison]) -> Table:
     """One row a family: tests, those that found a difference, and those that did not."""
     found: list[tuple[Item, ...]] = []
-    for family in distinct(row.family for row in rows):
-        same = [row for row in rows if row.family == family]
+    for family, same in grouped(rows, lambda row: row.family).items():
         significant = sum(row.better is not None for row in same)
         found.append((family, len(same), significant, len(same) - significant))
     return Table(("family", "tests", "significant", "not significant"), tuple(found))

@@ -10,7 +10,7 @@ from ...answers.rows import Row, data_name, lambda_order
 from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ..document import Table
-from ..results import distinct, is_named, lambda_text, shown_lambda
+from ..results import distinct, grouped, is_named, lambda_text, shown_lambda
 
 HASH_DIGITS = 16
 
@@ -25,10 +25,9 @@ def in_order(answered: Iterable[Answered]) -> list[Answered]:
 def model_table(answered: Sequence[Answered]) -> Table:
     """Name, architecture, hash of the weights, and the lambdas that were asked."""
     found = []
-    for key in distinct(map(_model_key, answered)):
-        model, arch, weights = key
-        lambdas = _lambdas(a for a in answered if _model_key(a) == key)
-        found.append((model, arch, weights[:HASH_DIGITS], lambdas))
+    asked = grouped(answered, lambda a: (a.cell.model.name, a.cell.model.arch, a.cell.model.weights))
+    for (model, arch, weights), same in asked.items():
+        found.append((model, arch, weights[:HASH_DIGITS], _lambdas(same)))
     drawn = distinct(_drawn(a) for a in answered if a.cell.model.repeats)
     columns = ("model", "architecture", "weights (SHA-256)", "lambda")
     return Table(columns, tuple(found), left=(0, 1, 2, 3), notes=drawn)
@@ -99,12 +98,9 @@ def versions_text(answered: Sequence[Answered]) -> str:
 
 def cost_table(rows: Iterable[Row]) -> Table:
     """Seconds, memory and passes by model and perturbation, over all severities, eps and lambdas."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        # Rows made of several cells (worst case, oracle) cost nothing of their own.
-        if len(row.cells) == 1:
-            key = row.model.name, data_name(row.data), row.perturbation.label
-            groups.setdefault(key, []).append(row)
+    # Rows made of several cells (worst case, oracle) cost nothing of their own.
+    single = (row for row in rows if len(row.cells) == 1)
+    groups = grouped(single, lambda row: (row.model.name, data_name(row.data), row.perturbation.label))
     found = []
     for (model, _, name), same in groups.items():
         memory = [row.cost.memory_mib for row in same if row.cost.memory_mib is not None]
@@ -121,11 +117,6 @@ def cost_table(rows: Iterable[Row]) -> Table:
         )
     columns = ("model", "perturbation", "device", "seconds", "MiB", "forwards", "backwards")
     return Table(columns, tuple(found), left=(0, 1, 2))
-
-
-def _model_key(answered: Answered) -> tuple[str, str, str]:
-    model = answered.cell.model
-    return model.name, model.arch, model.weights
 
 
 def _settings(spec: AttackSpec) -> str:

@@ -8,7 +8,7 @@ from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
 from ..conclusion import percent, points
 from ..document import Item, Section, Table
 from ..numbers import Estimate, Missing
-from ..results import distinct, lambda_text
+from ..results import grouped, lambda_text
 from .comparisons import probability
 
 RULE = (
@@ -31,22 +31,17 @@ LINES = (
 def published_section(found: Published) -> Iterator[Section]:
     """The section, where the store holds the experiment."""
     if found.numbers:
-        tables = [_table(found.numbers, data) for data in distinct(one.data for one in found.numbers)]
-        yield Section(
-            "The published noise experiment", (*sentences(found.claims), RULE, SAMPLES, LINES, *tables)
-        )
+        by_data = grouped(found.numbers, lambda one: one.data)
+        tables = [_table(numbers, data) for data, numbers in by_data.items()]
+        blocks = (*sentences(found.claims), RULE, SAMPLES, LINES, *tables)
+        yield Section("The published noise experiment", blocks)
 
 
 def sentences(claims: Sequence[Claim]) -> tuple[str, ...]:
     """A sentence for each claim, noise by noise."""
-    pairs = distinct((one.found.asked.data, one.found.a, one.found.b) for one in claims)
+    pairs = grouped(claims, lambda one: (one.found.asked.data, one.found.a, one.found.b))
     return tuple(
-        f"{a.name} over {b.name}: "
-        + "; ".join(
-            _words(one) for one in claims if (one.found.asked.data, one.found.a, one.found.b) == (data, a, b)
-        )
-        + "."
-        for data, a, b in pairs
+        f"{a.name} over {b.name}: {'; '.join(map(_words, same))}." for (_, a, b), same in pairs.items()
     )
 
 
@@ -60,10 +55,9 @@ def _words(one: Claim) -> str:
 
 
 def _table(numbers: Sequence[Beside], data: str) -> Table:
-    here = [one for one in numbers if one.data == data]
     rows: list[tuple[Item, ...]] = []
-    for subject in distinct(one.subject for one in here):
-        by_noise = {one.noise: one for one in here if one.subject == subject}
+    for subject, own in grouped(numbers, lambda one: one.subject).items():
+        by_noise = {one.noise: one for one in own}
         cells: list[Item] = []
         for noise in NOISES:
             one = by_noise.get(noise)
