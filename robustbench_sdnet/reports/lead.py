@@ -41,9 +41,11 @@ def _helps(question: str, asked: Sequence[tuple[str, Evidence, Sequence[Comparis
     groups: dict[str, list[str]] = {}
     for name, evidence, compared in asked:
         if compared:
-            groups.setdefault(_verdict(answer(evidence, compared)), []).append(
-                f"{name} ({_numbers(compared)})"
-            )
+            best = max(compared, key=lambda one: one.gain)
+            base = f"{percent(best.accuracy_b)} at the training lambda {lambda_text(best.b.lam)}"
+            change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
+            verdict = _verdict(answer(evidence, compared))
+            groups.setdefault(verdict, []).append(f"{name} ({base}, {change})")
     if groups:
         yield f"{question}, {'; '.join(f'{said} {_some(names)}' for said, names in groups.items())}."
 
@@ -78,12 +80,6 @@ def _verdict(text: str) -> str:
     if text.startswith("What"):
         return "what looks like a gain is not to be trusted for"
     return "no other lambda helps" if text.startswith("No") else "the images are too few to tell for"
-
-
-def _numbers(asked: Sequence[Comparison]) -> str:
-    best = max(asked, key=lambda one: one.gain)
-    change = f"{'+' if best.gain >= 0 else '-'}{points(abs(best.gain))} at {lambda_text(best.a.lam)}"
-    return f"{percent(best.accuracy_b)} at the training lambda {lambda_text(best.b.lam)}, {change}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..zoo.files.cards import ModelCard, read_card
 from ..zoo.nets.architectures import architecture
 from ..zoo.shelf.index import Entry, local_path
-from .document import Table
+from .document import Item, Table
 from .numbers import Estimate
 from .reading import read_results
 from .tables.overview import everything
@@ -115,15 +115,11 @@ def _metadata(entry: Entry, found: Sequence[_Result], sparse: bool) -> dict[str,
 
 
 def _results(found: Sequence[_Result], note: str) -> Table:
-    lines = [
-        (
-            result.under,
-            result.estimate or f"{100 * result.share:.2f}",
-            f"{result.estimate.n:,}" if result.estimate else "-",
-            "a store" if result.estimate else "the index",
-        )
-        for result in found
-    ]
+    lines: list[tuple[Item, ...]] = []
+    for result in found:
+        number = result.estimate
+        measured = (number, f"{number.n:,}", "a store") if number else None
+        lines.append((result.under, *(measured or (f"{100 * result.share:.2f}", "-", "the index"))))
     columns = ("under", "accuracy, %", "images", "from")
     return Table(columns, tuple(lines), left=(0, 3), notes=(f"The index: {note}.",) if note else ())
 

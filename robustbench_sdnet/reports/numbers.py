@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 # From here on a second decimal says something: the interval is narrower than about two points.
@@ -65,9 +65,8 @@ Value = Estimate | Missing
 def mean(parts: Mapping[str, Estimate | None]) -> Value:
     """The plain mean of accuracies, if all of them are there and on equally many images.
 
-    Its interval is the mean of theirs: exact where the same images fail together everywhere, too wide
-    otherwise, so never too narrow. (The parts share their images; records do not say how their outcomes
-    go together.)
+    Its interval is the mean of theirs: exact where the same images fail together everywhere, too wide otherwise, so
+    never too narrow.
 
     Args:
         parts: what each is called -> its accuracy, None where it was not run.
@@ -80,9 +79,9 @@ def mean(parts: Mapping[str, Estimate | None]) -> Value:
     if len(counts) > 1:
         return Missing(f"on different numbers of images: {', '.join(f'{n:,}' for n in counts)}")
     return Estimate(
-        accuracy=_mean(part.accuracy for part in found),
-        low=_mean(part.low for part in found),
-        high=_mean(part.high for part in found),
+        accuracy=sum(part.accuracy for part in found) / len(found),
+        low=sum(part.low for part in found) / len(found),
+        high=sum(part.high for part in found) / len(found),
         n=counts[0],
         untrusted=any(part.untrusted for part in found),
     )
@@ -93,8 +92,3 @@ def error(value: Value) -> Value:
     if isinstance(value, Missing):
         return value
     return Estimate(1 - value.accuracy, 1 - value.high, 1 - value.low, value.n, value.untrusted)
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)

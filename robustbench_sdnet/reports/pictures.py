@@ -150,19 +150,14 @@ def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tu
                 row[number.quantity] = _text(number)
         if rows:
             columns = ("model", "image", "lambda", "depth", *(QUANTITIES[name] for name in wanted))
-            yield (
-                title,
-                columns,
-                tuple((*key, *(row.get(name, "-") for name in wanted)) for key, row in rows.items()),
-            )
+            lines = ((*key, *(row.get(name, "-") for name in wanted)) for key, row in rows.items())
+            yield title, columns, tuple(lines)
 
 
 def _text(number: Number) -> str:
-    scale = 100 if number.quantity == "active" else 1
-    mean, low, high = (
-        None if value is None else scale * value for value in (number.mean, number.low, number.high)
-    )
-    return f"{mean:.3g}" if low is None or high is None else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+    scale, low, high = 100 if number.quantity == "active" else 1, number.low, number.high
+    mean = f"{scale * number.mean:.3g}"
+    return mean if low is None or high is None else f"{mean} [{scale * low:.3g}, {scale * high:.3g}]"
 
 
 def _drawn(path: Path) -> Drawing:

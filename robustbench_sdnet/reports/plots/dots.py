@@ -33,12 +33,8 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
             rows = [names.index(name) + apart for name in shares]
             percent = (100 * np.array((one.accuracy, one.low, one.high)) for one in shares.values())
             values, low, high = np.transpose(list(percent))
-            looks: Any = {
-                "fmt": "o",
-                "color": PALETTE[position % len(PALETTE)],
-                "markersize": 4,
-                "linewidth": 1.2,
-            }
+            colour = PALETTE[position % len(PALETTE)]
+            looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
             axes.errorbar(values, rows, xerr=(values - low, high - values), label=drawn(label), **looks)
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)

@@ -55,9 +55,8 @@ def plain(axes: Axes, *, grid: bool = True) -> None:
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINES)
     axes.tick_params(length=0, colors=TEXT, labelsize=8.5)
-    axes.title.set_color(TEXT)
-    axes.xaxis.label.set_color(TEXT)
-    axes.yaxis.label.set_color(TEXT)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(TEXT)
     if grid:
         axes.grid(axis="y", color=LINES, linewidth=0.7)
         axes.set_axisbelow(True)

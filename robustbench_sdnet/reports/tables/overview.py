@@ -79,17 +79,12 @@ def everything(results: Results) -> Table:
             for threat, by, number, passes, verdict in _threats(results, subject):
                 rows.append((subject.model, lam, threat, by, number, passes, verdict, data))
     columns = ("model", "lambda", "threat", "by", "accuracy", "passes/image", "verdict", "data")
-    several = len(results.data) > 1
+    end = None if len(results.data) > 1 else -1  # the data set stands last, where there are several
     notes = (
         "A mean over corruptions is one over all that this model was run on at this lambda; compare equal ones only.",
     )
-    return Table(
-        columns if several else columns[:-1],
-        tuple(row if several else row[:-1] for row in rows),
-        left=(0, 2, 3, 6, 7) if several else (0, 2, 3, 6),
-        notes=notes,
-        filters=(0, 1, 2, 6, 7) if several else (0, 1, 2, 6),
-    )
+    lines = tuple(row[:end] for row in rows)
+    return Table(columns[:end], lines, left=(0, 2, 3, 6, 7)[:end], notes=notes, filters=(0, 1, 2, 6, 7)[:end])
 
 
 def _threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item, str, str]]:
