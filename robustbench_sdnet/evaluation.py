@@ -189,7 +189,7 @@ def run_study(
     from .diagnostics.of_study import Watching, answer_study
     from .reports import pages
     from .reports.conclusion import evidences, sentences
-    from .reports.tables.published import sentences as claimed
+    from .reports.tables.comparisons import claim_sentences as claimed
 
     cells, failed = answer_study(
         setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()

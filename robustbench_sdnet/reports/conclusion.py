@@ -16,8 +16,8 @@ from ..answers.trust import UNCHECKED, UNTRUSTED
 from ..specs import Eps
 from ..wording import counted
 from .document import Section
+from .numbers import percent, points, probability
 from .results import Lambda, distinct, grouped, lambda_text, shown_lambda
-from .tables.comparisons import probability
 
 NEGLIGIBLE = 0.03
 UNFOLDED = 6  # paragraphs
@@ -277,14 +277,6 @@ def _effect(one: Comparison) -> str:
     return (
         f"moves accuracy by {100 * one.gain:+.1f} points, cannot tell from chance: too few images ({tested})"
     )
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def points(share: float, *, signed: bool = False) -> str:
-    return f"{100 * share:{'+' if signed else ''}.1f} points"
 
 
 def _listed(lambdas: Iterable[Lambda]) -> str:

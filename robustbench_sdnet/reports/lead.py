@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from ..answers.comparisons import Comparison
 from ..wording import counted
-from .conclusion import Evidence, answer, percent, points
-from .numbers import Estimate
+from .conclusion import Evidence, answer
+from .numbers import Estimate, percent, points
 from .results import Results, distinct, eps_order, lambda_text
 from .tables.overview import is_usual, overview
 

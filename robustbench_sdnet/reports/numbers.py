@@ -92,3 +92,18 @@ def error(value: Value) -> Value:
     if isinstance(value, Missing):
         return value
     return Estimate(1 - value.accuracy, 1 - value.high, 1 - value.low, value.n, value.untrusted)
+
+
+def percent(share: float) -> str:
+    """A share as sentences say it."""
+    return f"{100 * share:.1f} %"
+
+
+def points(share: float, *, signed: bool = False) -> str:
+    """A difference of shares as sentences say it."""
+    return f"{100 * share:{'+' if signed else ''}.1f} points"
+
+
+def probability(value: float) -> str:
+    """A p value as reports print it."""
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

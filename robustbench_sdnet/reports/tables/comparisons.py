@@ -1,12 +1,14 @@
-"""Paired tests: how many of each family were run and found a difference, and those that did."""
+"""Paired tests: how many of each family found a difference, those that did, and the published noise experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
-from ..document import Item, Table
+from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
+from ..document import Item, Section, Table
+from ..numbers import Estimate, Missing, percent, points, probability
 from ..results import grouped, lambda_text
 
 TESTS = (
@@ -15,6 +17,17 @@ TESTS = (
     "P values are corrected by Holm's method within each family, a row of the first table. A difference is called "
     "significant where the corrected p is below 0.05 and its 95 % interval does not hold 0, and only there is one side "
     "called better."
+)
+RULE = (
+    "Reproduced: a significant gain (paired on the same images, Holm over the four noises) whose 95 % interval lies "
+    "above 0 and reaches half of the published gain. Not reproduced: the interval ends below that half. Else: cannot "
+    "tell."
+)
+
+LINES = (
+    "Lambda per sample is read from one line for all four noises and clean images, drawn on as many images as the "
+    "calibration takes: a deployed model does not know its noise. The released code draws a line for each noise, on "
+    "all test images."
 )
 
 
@@ -38,11 +51,6 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
         notes.append(f"{left:,} other comparisons of this family found no significant difference.")
     columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
     return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes))
-
-
-def probability(value: float) -> str:
-    """A p value as reports print it."""
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def side(subject: Subject) -> str:
@@ -72,3 +80,55 @@ def _line(row: Comparison) -> tuple[Item, ...]:
         probability(row.p_corrected),
         row.better.name if row.better else "",
     )
+
+
+def published_section(found: Published) -> Iterator[Section]:
+    """The section, where the store holds the experiment."""
+    if found.numbers:
+        by_data = grouped(found.numbers, lambda one: one.data)
+        tables = [_published_table(numbers, data) for data, numbers in by_data.items()]
+        yield Section(
+            "The published noise experiment", (*claim_sentences(found.claims), RULE, LINES, *tables)
+        )
+
+
+def claim_sentences(claims: Sequence[Claim]) -> tuple[str, ...]:
+    """A sentence for each claim, noise by noise."""
+    pairs = grouped(claims, lambda one: (one.found.asked.data, one.found.a, one.found.b))
+    return tuple(
+        f"{a.name} over {b.name}: {'; '.join(map(_claim, same))}." for (_, a, b), same in pairs.items()
+    )
+
+
+def _claim(one: Claim) -> str:
+    found = one.found
+    interval = f"95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    return (
+        f"{one.noise.replace('_', ' ')} {one.verdict} ({points(found.gain, signed=True)}, {interval}, "
+        f"corrected p {probability(found.p_corrected)}; published {points(one.published, signed=True)})"
+    )
+
+
+def _published_table(numbers: Sequence[Beside], data: str) -> Table:
+    rows: list[tuple[Item, ...]] = []
+    for subject, own in grouped(numbers, lambda one: one.subject).items():
+        by_noise = {one.noise: one for one in own}
+        cells: list[Item] = []
+        for noise in NOISES:
+            one = by_noise.get(noise)
+            cells += _pair(one) if one else [Missing("not run"), Missing("not run")]
+        rows.append((subject.model.name, lambda_text(subject.lam), *cells))
+    names = [part for noise in NOISES for part in (noise.replace("_", " "), "published")]
+    return Table(
+        ("model", "lambda", *names),
+        tuple(rows),
+        title=f"Mean accuracy over severities 1 to 5 on {data}, ours and published",
+        left=(0, 1),
+        notes=(f"published: {SOURCE}; other weights, so for information.",),
+        stacked=True,
+    )
+
+
+def _pair(one: Beside) -> list[Item]:
+    ours = Estimate(one.accuracy, one.low, one.high, one.n)
+    return [ours, Missing("not in the paper") if one.published is None else percent(one.published)]
