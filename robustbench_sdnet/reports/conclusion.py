@@ -25,13 +25,8 @@ UNFOLDED = 6  # paragraphs
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one model on one data set.
-
-    Attributes:
-        rows: its results.
-        compared: its lambdas against the one it was trained at.
-        rivals: what broke images that the direct attacks left.
-    """
+    """What is known of one model on one data set: its results, its lambdas against the one it was trained at, and what
+    broke images that the direct attacks left."""
 
     rows: Sequence[Row]
     compared: Sequence[Comparison]

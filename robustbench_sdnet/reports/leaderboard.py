@@ -69,14 +69,8 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def zoo_claims(weights: Mapping[str, str]) -> Mapping[Key, Claim]:
-    """The lowest robust accuracy that the zoo's index states at each budget of the models that were measured.
-
-    It is stated at the lambda that a model was trained at.
-
-    Args:
-        weights: names of models that were measured -> hash of their weights, empty where it is not known. A model with
-            other weights than the zoo's of its name is not the zoo's.
-    """
+    """The lowest robust accuracy that the zoo's index states of each of these models at each budget and its training
+    lambda, by name and hash (empty: not known); what has other weights than the zoo's of its name is not the zoo's."""
     found: dict[Key, Claim] = {}
     for entry in entries():
         path = local_path(entry) if entry.name in weights else None

@@ -6,7 +6,6 @@ Every number comes out of the zoo's index or out of a store; nothing is measured
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -18,10 +17,11 @@ from ..errors import InputError
 from ..zoo.files.cards import ModelCard, read_card
 from ..zoo.nets.architectures import architecture
 from ..zoo.shelf.index import Entry, local_path
-from .document import Item, Table
+from .document import Table
 from .numbers import Estimate
 from .reading import read_results
-from .tables.overview import everything
+from .results import lambda_text
+from .tables.overview import threats
 from .writers.markdown import escape, table_lines
 from .writers.templates import environment
 
@@ -33,21 +33,8 @@ DATA = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """An accuracy and what it was measured under; `estimate` where a store holds it, else the index states it."""
-
-    under: str
-    share: float
-    estimate: Estimate | None = None
-
-    def metric(self) -> dict[str, Any]:
-        """As the metadata of the hub has it."""
-        stated = {"type": "accuracy", "name": f"Accuracy, {self.under}", "value": round(self.share, 6)}
-        if self.estimate is None:
-            return stated
-        low, high = (round(end, 6) for end in (self.estimate.low, self.estimate.high))
-        return {**stated, "args": {"n": self.estimate.n, "low": low, "high": high}}
+# What an accuracy was measured under; a number alone is stated by the index, an estimate stands in a store.
+Measured = tuple[str, float | Estimate]
 
 
 def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
@@ -63,8 +50,7 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     """
     path = local_path(entry)
     card = read_card(path) if path else None
-    found = [_Result("clean test images", entry.accuracy)]
-    found += [_Result(under, share) for under, share in entry.robust.items()]
+    found: list[Measured] = [("clean test images", entry.accuracy), *entry.robust.items()]
     found += [] if snapshot is None else _measured(entry, card, snapshot)
     sparse = architecture(entry.arch).sparse != "none"
     head = yaml.safe_dump(_metadata(entry, found, sparse), sort_keys=False, allow_unicode=False, width=110)
@@ -80,7 +66,7 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     )
 
 
-def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Iterator[_Result]:
+def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Iterator[Measured]:
     """The store's accuracies of these weights, without bounds that were chosen on test labels."""
     weights = card.weights_hash if card else None
     own = {answered.id for answered in snapshot.answered if answered.cell.model.weights == weights}
@@ -88,21 +74,27 @@ def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Itera
         raise InputError(f"The store holds no answer of the weights of '{entry.name}'.")
     found = rows(snapshot.of(own))
     results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
-    table = everything(results)
-    for row in table.rows:
-        told = dict(zip(table.columns, row, strict=True))
-        number = told["accuracy"]
-        if isinstance(number, Estimate):
-            data = told.get("data", results.data[0])
-            lam = "" if told["lambda"] == "-" else f"at lambda {told['lambda']}"
-            parts = (told["threat"], told["by"], lam, f"on {data}", "untrusted" if number.untrusted else "")
-            yield _Result(", ".join(str(part) for part in parts if part), number.accuracy, number)
+    for subject in (one for data in results.data for one in results.subjects(data)):
+        for threat, by, number, _, _ in threats(results, subject):
+            if isinstance(number, Estimate):
+                lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
+                doubt = "untrusted" if number.untrusted else ""
+                yield ", ".join(filter(None, (threat, by, lam, f"on {subject.data}", doubt))), number
 
 
-def _metadata(entry: Entry, found: Sequence[_Result], sparse: bool) -> dict[str, Any]:
+def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
+    """As the metadata of the hub has it."""
+    share = found.accuracy if isinstance(found, Estimate) else found
+    stated = {"type": "accuracy", "name": f"Accuracy, {under}", "value": round(share, 6)}
+    if isinstance(found, Estimate):
+        stated["args"] = {"n": found.n, "low": round(found.low, 6), "high": round(found.high, 6)}
+    return stated
+
+
+def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str, Any]:
     kind = {"type": "image-classification", "name": "Image classification"}
     data = {"type": entry.data, "name": DATA.get(entry.data, entry.data), "split": "test"}
-    results = [{"task": kind, "dataset": data, "metrics": [result.metric() for result in found]}]
+    results = [{"task": kind, "dataset": data, "metrics": [_metric(*one) for one in found]}]
     return {
         "license": "apache-2.0",
         "library_name": "robustbench-sdnet",
@@ -114,14 +106,15 @@ def _metadata(entry: Entry, found: Sequence[_Result], sparse: bool) -> dict[str,
     }
 
 
-def _results(found: Sequence[_Result], note: str) -> Table:
-    lines: list[tuple[Item, ...]] = []
-    for result in found:
-        number = result.estimate
-        measured = (number, f"{number.n:,}", "a store") if number else None
-        lines.append((result.under, *(measured or (f"{100 * result.share:.2f}", "-", "the index"))))
+def _results(found: Sequence[Measured], note: str) -> Table:
+    lines = tuple(
+        (under, value, f"{value.n:,}", "a store")
+        if isinstance(value, Estimate)
+        else (under, f"{100 * value:.2f}", "-", "the index")
+        for under, value in found
+    )
     columns = ("under", "accuracy, %", "images", "from")
-    return Table(columns, tuple(lines), left=(0, 3), notes=(f"The index: {note}.",) if note else ())
+    return Table(columns, lines, left=(0, 3), notes=(f"The index: {note}.",) if note else ())
 
 
 def _weights(entry: Entry, card: ModelCard | None) -> Table:

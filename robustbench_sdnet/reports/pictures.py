@@ -29,13 +29,8 @@ QUANTITIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A picture that lies beside the manifest as `name`.png.
-
-    Attributes:
-        title: what it is of, with the model.
-        reading: how to read it, in a sentence or two.
-        alt: what it shows, for those who cannot see it.
-    """
+    """A picture `name`.png beside the manifest: what it is of, how to read it, and for those who cannot see it, what it
+    shows."""
 
     name: str
     title: str

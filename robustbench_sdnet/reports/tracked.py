@@ -22,13 +22,9 @@ LONGEST_TAG = 80  # what Weights & Biases takes as the name of a table, less wha
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Accuracy along an axis.
+    """Accuracy along lambda, eps or severity, all else (`name`) kept the same: two points or more, in order.
 
-    Attributes:
-        axis: what changes: lambda, eps or severity.
-        scale: of trackers that count steps: positions times this are whole numbers, or close to them.
-        name: of what stays the same: the perturbation, then the model.
-        points: position and accuracy, in order; two or more.
+    Positions times `scale` are whole numbers, or close to them, for trackers that count steps.
     """
 
     axis: str

@@ -15,12 +15,7 @@ from .style import LINES, PALETTE, RC, drawn, new_figure, plain
 
 
 def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
-    """Dots of several subjects, a little apart so that none hides another; the axis begins at 0.
-
-    Args:
-        found: what each subject is called -> question -> its share.
-        xlabel: what the axis shows.
-    """
+    """Shares by subject and question: dots a little apart so that none hides another; the axis begins at 0."""
     names = distinct(name for shares in found.values() for name in shares)
     with matplotlib.rc_context(RC):
         figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))

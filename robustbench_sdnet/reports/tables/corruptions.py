@@ -129,12 +129,7 @@ def _by_level(head: str, levels: Sequence[int], rows: Mapping[str, tuple[Value, 
 def side_by_side(
     grids: Mapping[str, Grid], value: Callable[[Mapping[int, Estimate]], Value], title: str
 ) -> list[Table]:
-    """One row a corruption, one column a subject, a few columns at a time.
-
-    Args:
-        grids: what each subject is called -> its grid.
-        value: from a corruption's severities to the number that is compared.
-    """
+    """One row a corruption, one column a subject, a few columns at a time; `value` makes a number of severities."""
     names = distinct(name for found in grids.values() for name in found)
     labels = list(grids)
     return [

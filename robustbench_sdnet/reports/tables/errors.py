@@ -13,13 +13,8 @@ from .corruptions import MAIN, Grid, levels_run, levels_text, over_corruptions, 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Errors to divide by.
-
-    Attributes:
-        label: whose.
-        clean: error on clean images, None where it is not known.
-        errors: corruption -> mean error over the five severities, and on how many images; 0 for published ones.
-    """
+    """Whose errors to divide by: on clean images (None where it is not known), and of each corruption, as the mean over
+    the five severities with the number of images (0 for published ones)."""
 
     label: str
     clean: float | None
@@ -46,10 +41,7 @@ def error_table(
     mCE is the mean over corruptions of sum_s E / sum_s E_baseline; relative mCE takes E - E_clean on both
     sides (Hendrycks & Dietterich 2019, arXiv:1903.12261). They are taken over the 15 main corruptions where a
     subject has them all, else over the main ones that any subject has; mCE over all five severities alone.
-
-    Args:
-        baseline: one of the subjects.
-        published: errors known from elsewhere, in its place; over all 15 alone.
+    `published` errors, known from elsewhere, take the baseline's place; over all 15 alone.
     """
     run = distinct(name for found in grids.values() for name in found)
     complete = published is not None or any(set(found) >= set(MAIN) for found in grids.values())

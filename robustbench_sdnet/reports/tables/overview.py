@@ -76,7 +76,7 @@ def everything(results: Results) -> Table:
     for data in results.data:
         for subject in results.subjects(data):
             lam = lambda_text(subject.lam)
-            for threat, by, number, passes, verdict in _threats(results, subject):
+            for threat, by, number, passes, verdict in threats(results, subject):
                 rows.append((subject.model, lam, threat, by, number, passes, verdict, data))
     columns = ("model", "lambda", "threat", "by", "accuracy", "passes/image", "verdict", "data")
     end = None if len(results.data) > 1 else -1  # the data set stands last, where there are several
@@ -87,7 +87,7 @@ def everything(results: Results) -> Table:
     return Table(columns[:end], lines, left=(0, 2, 3, 6, 7)[:end], notes=notes, filters=(0, 1, 2, 6, 7)[:end])
 
 
-def _threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item, str, str]]:
+def threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item, str, str]]:
     """What a subject was asked: name, by what, accuracy, passes an image and verdict."""
     clean = next(iter(results.of("clean", subject=subject)), None)
     if clean:

@@ -1,7 +1,4 @@
-"""A document as one web page that needs nothing else: figures are inline SVG in the page's own colours.
-
-The page is a Jinja template with autoescape; what a user named is text and nothing else.
-"""
+"""A document as one web page that needs nothing else: figures are inline SVG in the page's own colours."""
 
 from __future__ import annotations
 

@@ -21,13 +21,7 @@ MOST_ROWS = 10_000  # of a table, more than which Weights & Biases does not show
 
 
 def log(snapshot: Snapshot, target: Path) -> Path:
-    """Log the report and end the run.
-
-    Args:
-        target: the folder that the run's own lies in.
-
-    Returns:
-        The run's own folder.
+    """Log the report, end the run and return its own folder, which lies in `target`.
 
     Raises:
         InputError: wandb is not installed, or cannot be logged in to.
