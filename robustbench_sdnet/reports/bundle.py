@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -49,8 +50,6 @@ def _environment() -> dict[str, str]:
     names = [re.split(r"[^\w.-]", line)[0] for line in required if "extra ==" not in line]
     found = {"python": platform.python_version()}
     for name in ("robustbench-sdnet", *names):
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found

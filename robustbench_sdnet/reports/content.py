@@ -89,17 +89,19 @@ def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
 
 
 def _check_baseline(results: Results, baseline: str) -> None:
-    if all(results.subject_named(data, baseline) is None for data in results.data):
-        if any(chapters.of_imagenet_c(results, baseline, data) for data in results.data):
-            return
-        if baseline == "alexnet":
-            raise InputError(
-                "AlexNet's errors are those of ImageNet-C, and the store holds none of it: images of 224x224 with the "
-                "imagenet table. Name a model of the store."
-            )
-        known = {subject.model for data in results.data for subject in results.subjects(data)}
-        if baseline.rpartition("@")[0] in known:
-            raise InputError(
-                f"The store holds nothing of baseline '{baseline}': that model was not run at this lambda."
-            )
-        raise unknown("baseline", baseline, known)
+    if any(
+        results.subject_named(data, baseline) or chapters.of_imagenet_c(results, baseline, data)
+        for data in results.data
+    ):
+        return
+    if baseline == "alexnet":
+        raise InputError(
+            "AlexNet's errors are those of ImageNet-C, and the store holds none of it: images of 224x224 with the "
+            "imagenet table. Name a model of the store."
+        )
+    known = {subject.model for data in results.data for subject in results.subjects(data)}
+    if baseline.rpartition("@")[0] in known:
+        raise InputError(
+            f"The store holds nothing of baseline '{baseline}': that model was not run at this lambda."
+        )
+    raise unknown("baseline", baseline, known)

@@ -11,6 +11,10 @@ from ..answers.rows import Row, data_name
 from ..planning.chains import chain_of, whole_name
 from .results import Result, Results, Subject, grouped, shown_lambda
 
+QUESTION = (
+    "subject", "kind", "name", "perturbation.label", "severity", "norm", "eps", "lam_attack", "source",
+)  # fmt: skip
+
 
 def read_results(rows: Iterable[Row]) -> Results:
     """Results of the rows that have images.
@@ -43,33 +47,18 @@ def _marks(
     rows: Sequence[Row], named: Callable[[Row], Hashable], marks: Callable[[Row], tuple[str, ...]]
 ) -> list[str]:
     """What to add to the name of every row: those of its marks that differ among the rows of one name."""
-    seen: dict[Hashable, list[set[str]]] = {}
-    for row in rows:
-        sets = seen.setdefault(named(row), [set() for _ in marks(row)])
-        for values, value in zip(sets, marks(row), strict=True):
-            values.add(value)
+    same = {name: list(zip(*map(marks, own), strict=True)) for name, own in grouped(rows, named).items()}
     found = []
     for row in rows:
-        sets = seen[named(row)]
-        differing = [value for values, value in zip(sets, marks(row), strict=True) if len(values) > 1]
+        pairs = zip(same[named(row)], marks(row), strict=True)
+        differing = [value for values, value in pairs if len(set(values)) > 1]
         found.append(f" [{', '.join(differing)}]" if differing else "")
     return found
 
 
 def _numbered(results: Sequence[Result]) -> list[Result]:
     """Whatever still answers the same question gets the start of its cell: no answer may hide another."""
-    asked = (
-        "subject",
-        "kind",
-        "name",
-        "perturbation.label",
-        "severity",
-        "norm",
-        "eps",
-        "lam_attack",
-        "source",
-    )
-    question = attrgetter(*asked)
+    question = attrgetter(*QUESTION)
     counts = Counter(map(question, results))
     return [
         r if counts[question(r)] == 1 else replace(r, name=f"{r.name} [cell {r.cell[:6]}]") for r in results

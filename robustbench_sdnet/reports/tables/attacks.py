@@ -88,11 +88,9 @@ def _matrix(results: Results, data: str, model: str, name: str, norm: str | None
     )
     for r in attacked:
         found.setdefault(r.lam_attack, {})[r.subject.lam] = r.estimate
+    lines = [(lambda_text(made), row) for made, row in found.items()]
     worst = {r.subject.lam: r.estimate for r in results.of("worst_case", name=name, **wanted)}
-    lines = [
-        *((lambda_text(made), row) for made, row in found.items()),
-        *([("worst case", worst)] if worst else []),
-    ]
+    lines += [("worst case", worst)] if worst else []
     deployed = sorted({r.subject.lam for r in attacked}, key=lambda_order)
     rows = [(label, *(row.get(lam, Missing("not run")) for lam in deployed)) for label, row in lines]
     return Table(

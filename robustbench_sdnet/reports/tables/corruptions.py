@@ -52,9 +52,8 @@ def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = 
 
 def by_severity(accuracies: Mapping[int, Estimate], levels: Sequence[int]) -> tuple[Value, ...]:
     """The accuracy at each severity, and their mean."""
-    return *(accuracies.get(level, Missing("not run")) for level in levels), over_severities(
-        accuracies, levels
-    )
+    each = (accuracies.get(level, Missing("not run")) for level in levels)
+    return *each, over_severities(accuracies, levels)
 
 
 def over_corruptions(
