@@ -25,9 +25,10 @@ UNFOLDED = 6  # paragraphs
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one model on one data set: its results, its lambdas against the one it was trained at, and what
-    broke images that the direct attacks left."""
+    """What is known of one model on one data set: its name, with the data set's where there are several; its results,
+    its lambdas against the one it was trained at, and what broke images that the direct attacks left."""
 
+    name: str
     rows: Sequence[Row]
     compared: Sequence[Comparison]
     rivals: Sequence[Rival]
@@ -42,25 +43,25 @@ class Evidence:
         return one.gains and one.a.lam in _doubts(self, one.asked.norm, one.asked.eps)
 
 
-def conclusion(known: Iterable[tuple[str, Evidence]]) -> Iterator[Section]:
+def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
     """What it all comes to; nothing where no model was asked at several lambdas."""
     paragraphs = tuple(paragraph for _, paragraph in sentences(known))
     if paragraphs:
         yield Section("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED)
 
 
-def sentences(known: Iterable[tuple[str, Evidence]]) -> Iterator[tuple[str, str]]:
+def sentences(known: Iterable[Evidence]) -> Iterator[tuple[str, str]]:
     """Paragraphs with the question each answers: noise, adversary or masking."""
-    for start, evidence in known:
-        yield "noise", f"{start}, noise: {noise(evidence)}"
-        yield "adversary", f"{start}, an adversary who knows lambda: {adversary(evidence)}"
-        yield "masking", f"{start}, transfer and masking: {masking(evidence)}"
+    for one in known:
+        yield "noise", f"{one.name}, noise: {noise(one)}"
+        yield "adversary", f"{one.name}, an adversary who knows lambda: {adversary(one)}"
+        yield "masking", f"{one.name}, transfer and masking: {masking(one)}"
 
 
 def evidences(
     rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
-) -> Iterator[tuple[str, Evidence]]:
-    """What each model is called, with the data set where there are several, and what is known of it."""
+) -> Iterator[Evidence]:
+    """What is known of each model that was asked at several lambdas."""
     within = [
         one
         for one in compared
@@ -69,13 +70,11 @@ def evidences(
     subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
     several = len({data for data, _, _ in subjects}) > 1
     for data, content, model in subjects:
-        yield (
+        yield Evidence(
             f"{model.name} on {data}" if several else model.name,
-            Evidence(
-                [row for row in rows if (row.data.content, row.model) == (content, model)],
-                [one for one in within if (one.asked.content, one.a.model) == (content, model)],
-                [one for one in rivals if (one.asked.content, one.subject.model) == (content, model)],
-            ),
+            [row for row in rows if (row.data.content, row.model) == (content, model)],
+            [one for one in within if (one.asked.content, one.a.model) == (content, model)],
+            [one for one in rivals if (one.asked.content, one.subject.model) == (content, model)],
         )
 
 
@@ -108,7 +107,7 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     asked = same[0].asked
     source = "" if asked.source == "generated" else f" ({asked.source})"
     base = f"{percent(same[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
-    yield f"{answer(evidence, same)} The mean over {asked.perturbation}{source} is {base}."
+    yield f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {base}."
     for one in same:
         if _number(one) is None:
             yield f"{lambda_text(one.a.lam)} {_effect(one)}."
@@ -129,8 +128,8 @@ def adversary(evidence: Evidence) -> str:
     parts = []
     for (norm, eps), same in grouped(worst, lambda one: (one.asked.norm, one.asked.eps)).items():
         parts.append(
-            f"{answer(evidence, same)} Under the worst of everything that was run in the ball of {norm} {eps}, sample "
-            f"by sample, {percent(same[0].accuracy_b)} survive at the training lambda "
+            f"{answer(evidence, same)[0]} Under the worst of everything that was run in the ball of {norm} {eps}, "
+            f"sample by sample, {percent(same[0].accuracy_b)} survive at the training lambda "
             f"{lambda_text(evidence.trained)}."
         )
         effects: dict[str, list[Lambda]] = {}
@@ -245,16 +244,17 @@ def _number(one: Comparison) -> float | None:
     return one.a.lam.fixed if one.a.lam else None
 
 
-def answer(evidence: Evidence, compared: Sequence[Comparison]) -> str:
-    """Yes, no or cannot tell, over every other lambda that was tried."""
+def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str]:
+    """Yes, no or cannot tell, over every other lambda that was tried: in a sentence, and before the names of models."""
     gains = [one for one in compared if one.gains]
     if not all(evidence.doubts(one) for one in gains):
-        return "Another lambda helps."
+        return "Another lambda helps.", "another lambda helps"
     if gains:
-        return "What looks like a gain is not to be trusted."
+        doubt = "looks like a gain is not to be trusted"
+        return f"What {doubt}.", f"what {doubt} for"
     if all(one.loses or one.high <= NEGLIGIBLE for one in compared):
-        return f"No other lambda helps (by more than {points(NEGLIGIBLE)})."
-    return "Cannot tell whether another lambda helps: too few images."
+        return f"No other lambda helps (by more than {points(NEGLIGIBLE)}).", "no other lambda helps"
+    return "Cannot tell whether another lambda helps: too few images.", "the images are too few to tell for"
 
 
 def _effect(one: Comparison) -> str:

@@ -14,13 +14,13 @@ from .tables.overview import is_usual, overview
 NAMED = 3  # models that a sentence names
 
 
-def lead(results: Results, known: Sequence[tuple[str, Evidence]]) -> Iterator[str]:
+def lead(results: Results, known: Sequence[Evidence]) -> Iterator[str]:
     """At most one sentence for each data set, one on noise and one on attacks."""
     for data in results.data:
         yield from _highest(results, data)
-    yield from _helps("Under noise", [(name, evidence, _noise(evidence)) for name, evidence in known])
-    attacked = [(name, evidence, _worst(evidence)) for name, evidence in known]
-    balls = distinct(one.asked.ball for _, _, asked in attacked for one in asked)
+    yield from _helps("Under noise", [(one, _noise(one)) for one in known])
+    attacked = [(one, _worst(one)) for one in known]
+    balls = distinct(one.asked.ball for _, asked in attacked for one in asked)
     yield from _helps(f"Against an adversary who knows lambda ({', '.join(balls)})", attacked)
 
 
@@ -36,16 +36,16 @@ def _worst(evidence: Evidence) -> list[Comparison]:
     return [one for one in found if (one.asked.norm, one.asked.eps) == chosen]
 
 
-def _helps(question: str, asked: Sequence[tuple[str, Evidence, Sequence[Comparison]]]) -> Iterator[str]:
+def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]) -> Iterator[str]:
     """Which models another lambda helps, which it does not, and of which that cannot be told."""
     groups: dict[str, list[str]] = {}
-    for name, evidence, compared in asked:
+    for evidence, compared in asked:
         if compared:
             best = max(compared, key=lambda one: one.gain)
             base = f"{percent(best.accuracy_b)} at the training lambda {lambda_text(best.b.lam)}"
             change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
-            verdict = _verdict(answer(evidence, compared))
-            groups.setdefault(verdict, []).append(f"{name} ({base}, {change})")
+            _, verdict = answer(evidence, compared)
+            groups.setdefault(verdict, []).append(f"{evidence.name} ({base}, {change})")
     if groups:
         yield f"{question}, {'; '.join(f'{said} {_some(names)}' for said, names in groups.items())}."
 
@@ -72,14 +72,6 @@ def _highest(results: Results, data: str) -> Iterator[str]:
     if parts:
         images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
         yield f"Highest accuracies on {data}{images}: {'; '.join(parts)}."
-
-
-def _verdict(text: str) -> str:
-    if text.startswith("Another"):
-        return "another lambda helps"
-    if text.startswith("What"):
-        return "what looks like a gain is not to be trusted for"
-    return "no other lambda helps" if text.startswith("No") else "the images are too few to tell for"
 
 
 def _some(names: Sequence[str]) -> str:
