@@ -70,7 +70,7 @@ class _Seen:
 
     entry: Entry
     kind: str
-    origin: str  # of a corruption at a severity, what a mean may be taken over; else empty
+    origin: str  # of a corruption at a severity, with unusual parameters and storage: what a mean may be over
     is_autoattack: bool
 
 
@@ -109,17 +109,13 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                 untrusted=record["verdict"] == UNTRUSTED,
                 hash=str(record.get("weights", "")),
             )
-            origin = "" if record["severity"] is None else _origin(record)
+            told = () if record["severity"] is None else ("source", "table", "stored_as")
+            origin = ", ".join(str(record[key]) for key in told if record.get(key))
             yield _Seen(entry, kind, origin, _is_autoattack(asked))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Record {position} of {where} is no result record: {str(error).rstrip('.')}."
             ) from None
-
-
-def _origin(record: Mapping[str, Any]) -> str:
-    """Where a corruption comes from, with its parameters and storage where they are unusual."""
-    return ", ".join(str(record[key]) for key in ("source", "table", "stored_as") if record.get(key))
 
 
 def _mean_corruption(own: Sequence[_Seen]) -> float | None:

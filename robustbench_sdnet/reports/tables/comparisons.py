@@ -67,19 +67,10 @@ def _perturbation(row: Comparison) -> str:
 
 
 def _line(row: Comparison) -> tuple[Item, ...]:
-    return (
-        side(row.a),
-        side(row.b),
-        _perturbation(row),
-        row.n,
-        f"{100 * row.accuracy_a:.1f}",
-        f"{100 * row.accuracy_b:.1f}",
-        row.only_a,
-        row.only_b,
-        probability(row.p),
-        probability(row.p_corrected),
-        row.better.name if row.better else "",
-    )
+    asked = side(row.a), side(row.b), _perturbation(row), row.n
+    shares = f"{100 * row.accuracy_a:.1f}", f"{100 * row.accuracy_b:.1f}"
+    tested = row.only_a, row.only_b, probability(row.p), probability(row.p_corrected)
+    return (*asked, *shares, *tested, row.better.name if row.better else "")
 
 
 def published_section(found: Published) -> Iterator[Section]:

@@ -8,7 +8,7 @@ from itertools import product
 
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
-from ..results import Lambda, Results, Subject, distinct, eps_order, lambda_text
+from ..results import Lambda, Results, Subject, distinct, eps_order, lambda_order, lambda_text
 from .corruptions import Grid, by_severity, grid, levels_run, means_by_severity
 
 
@@ -75,15 +75,14 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
     for name, norm in results.attacks(data, model=model):
         found = tuple(r for r in results.of("attack", data=data, model=model, name=name, norm=norm) if r.eps)
         budgets = sorted(distinct(r.eps for r in found), key=eps_order)
-        lambdas = [lam for lam in results.lambdas(data, model) if any(r.subject.lam == lam for r in found)]
-        if len(lambdas) < 2:
+        subjects = sorted(distinct(r.subject for r in found), key=lambda one: lambda_order(one.lam))
+        if len(subjects) < 2:
             continue
         rows: list[tuple[Item, ...]] = []
-        for lam in lambdas:
-            subject = Subject(data, model, lam)
+        for subject in subjects:
             clean = results.one("clean", subject=subject) or Missing("not run")
             cells = (results.one("attack", subject=subject, name=name, norm=norm, eps=eps) for eps in budgets)
-            rows.append((lambda_text(lam), clean, *(cell or Missing("not run") for cell in cells)))
+            rows.append((lambda_text(subject.lam), clean, *(cell or Missing("not run") for cell in cells)))
         columns = ("lambda", "clean", *map(str, budgets))
         title = f"{model}: {name}, {norm or '-'}: gradients at the deployed lambda"
         tables.append(Table(columns, tuple(rows), title=title, left=(), stacked=len(budgets) > 3))

@@ -104,17 +104,11 @@ def cost_table(rows: Iterable[Row]) -> Table:
     found = []
     for (model, _, name), same in groups.items():
         memory = [row.cost.memory_mib for row in same if row.cost.memory_mib is not None]
-        found.append(
-            (
-                model,
-                name,
-                ", ".join(distinct(device for row in same for device in row.cost.devices)),
-                f"{sum(row.cost.seconds for row in same):,.1f}",
-                f"{max(memory):,.0f}" if memory else "-",
-                f"{sum(row.cost.forwards for row in same):,}",
-                f"{sum(row.cost.backwards for row in same):,}",
-            )
-        )
+        devices = ", ".join(distinct(device for row in same for device in row.cost.devices))
+        seconds = f"{sum(row.cost.seconds for row in same):,.1f}"
+        most = f"{max(memory):,.0f}" if memory else "-"
+        passes = (sum(row.cost.forwards for row in same), sum(row.cost.backwards for row in same))
+        found.append((model, name, devices, seconds, most, *(f"{count:,}" for count in passes)))
     columns = ("model", "perturbation", "device", "seconds", "MiB", "forwards", "backwards")
     return Table(columns, tuple(found), left=(0, 1, 2))
 

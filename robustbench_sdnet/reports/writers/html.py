@@ -17,13 +17,9 @@ LONG_TEXT = 40
 
 def render(document: Document, svg: Callable[[Figure], str]) -> str:
     """The whole page; `svg` makes a figure's `<svg>` element."""
-
-    def drawn(figure: Figure) -> Markup:
-        label = Markup('<svg role="img" aria-label="{}"').format(escape(figure.alt))
-        return Markup(svg(figure).replace("<svg", label, 1))
-
+    label = Markup('<svg role="img" aria-label="{}"')
     page = environment()
-    page.filters["drawn"] = drawn
+    page.filters["drawn"] = lambda one: Markup(svg(one).replace("<svg", label.format(escape(one.alt)), 1))
     return page.get_template("report.html").render(document=document)
 
 
