@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from robustbench_sdnet.data.images import ImageData, from_arrays
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.step.device import Device, choose
-from robustbench_sdnet.training.step.feed import make_feed
+from robustbench_sdnet.training.step.feed import feed_for
 from robustbench_sdnet.training.step.loop import start, train_step
 from robustbench_sdnet.zoo.nets.control import refresh_step_sizes
 from robustbench_sdnet.zoo.nets.csc import SparseCoding
@@ -134,7 +134,8 @@ class Ours:
     """The package's feed, objective and step."""
 
     def __init__(self, arch: str, data: ImageData, options: TrainOptions, device: Device) -> None:
-        feed = make_feed(data, options, torch.arange(len(data)), options.batch_size, device.device)
+        kind = feed_for(data, device.device)
+        feed = kind(data, options, torch.arange(len(data)), options.batch_size, device.device)
         model = build_model(arch)
         refresh_step_sizes(model)
         self.session = start(model, feed, options, device)

@@ -17,9 +17,9 @@ def random_images(count=6, height=7, width=9):
 
 def test_place_is_pad_crop_and_flip():
     images = random_images()
-    placement = draw_placements(TrainOptions(crop=2), 5, torch.Generator().manual_seed(1))
     positions = torch.tensor([4, 0, 0, 5, 2])
-    found = place(images, positions, placement)
+    placement = draw_placements(TrainOptions(crop=2), positions, torch.Generator().manual_seed(1))
+    found = place(images, placement)
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
     for row, position in enumerate(positions.tolist()):
         top, left = int(placement.down[row]) + 2, int(placement.right[row]) + 2
@@ -31,11 +31,12 @@ def test_place_is_pad_crop_and_flip():
 
 
 def test_draws_cover_every_shift_and_options_do_not_move_each_other():
-    plain = draw_placements(TrainOptions(crop=4), 2000, torch.Generator().manual_seed(0))
+    positions = torch.arange(2000)
+    plain = draw_placements(TrainOptions(crop=4), positions, torch.Generator().manual_seed(0))
     assert set(plain.down.tolist()) == set(range(-4, 5)) == set(plain.right.tolist())
     assert 0.45 < plain.mirrored.float().mean() < 0.55
     other = draw_placements(
-        TrainOptions(crop=4, flip=False, cutout=3), 2000, torch.Generator().manual_seed(0)
+        TrainOptions(crop=4, flip=False, cutout=3), positions, torch.Generator().manual_seed(0)
     )
     assert not other.mirrored.any()
     assert torch.equal(plain.down, other.down)
@@ -45,8 +46,8 @@ def test_draws_cover_every_shift_and_options_do_not_move_each_other():
 def test_cutout_is_a_grey_square():
     images = random_images(1, 8, 8)
     still = torch.zeros(1, dtype=torch.long)
-    placement = Placement(still, still, still.bool(), torch.tensor([[0.5, 0.25]]), cutout=4)
-    found = place(images, still, placement)
+    placement = Placement(still, still, still, still.bool(), torch.tensor([[0.5, 0.25]]))
+    found = place(images, placement, cutout=4)
     # centre (4, 2) in pixels: rows 2..5, columns 0..3
     assert (found[0, :, 2:6, 0:4] == 128).all()
     found[0, :, 2:6, 0:4] = images[0, :, 2:6, 0:4]

@@ -12,7 +12,7 @@ from robustbench_sdnet.data.imagenet import random_box
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.feed import ResidentFeed, StreamingFeed, make_feed
+from robustbench_sdnet.training.step.feed import ResidentFeed, StreamingFeed, feed_for
 
 CPU = torch.device("cpu")
 
@@ -60,8 +60,8 @@ def folder(tmp_path_factory):
 
 def test_imagenet_streams_random_crops_that_change_with_the_epoch(folder):
     held = data.load("imagenet", "train", root=folder)
-    feed = make_feed(held, TrainOptions(crop=0, flip=False), torch.arange(8), 4, CPU)
-    assert isinstance(feed, StreamingFeed)
+    assert feed_for(held, CPU) is StreamingFeed
+    feed = StreamingFeed(held, TrainOptions(crop=0, flip=False), torch.arange(8), 4, CPU)
     batches = list(feed.epoch(0))
     assert batches[0].images.shape == (4, 3, 224, 224)
     again = list(feed.epoch(0, first_step=1))
@@ -107,6 +107,6 @@ def test_a_damaged_picture_stops_the_run(folder, tmp_path):
     root = shutil.copytree(folder, tmp_path / "damaged")
     (root / "train" / "n02" / "3.JPEG").write_bytes(b"\xff\xd8 no picture")
     held = data.load("imagenet", "train", root=root)
-    feed = make_feed(held, TrainOptions(crop=0), torch.arange(8), 8, CPU)
+    feed = StreamingFeed(held, TrainOptions(crop=0), torch.arange(8), 8, CPU)
     with pytest.raises(DataError, match=r"n02/3\.JPEG is no readable image"):
         list(feed.epoch(0))

@@ -26,7 +26,7 @@ from ...zoo.nets.control import refresh_step_sizes
 from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
-from ..step.feed import batch_size, hold_out, make_feed
+from ..step.feed import batch_size, feed_for, hold_out
 from ..step.loop import Event, Session, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed, folders
@@ -92,7 +92,8 @@ class Run:
             distributed.share_statistics(model)
         positions, self.held_out = hold_out(len(data), options)
         size = batch_size(options, len(positions), self.world)
-        feed = make_feed(data, options, positions, size, self.device.device, self.rank, self.world)
+        device = self.device.device
+        feed = feed_for(data, device)(data, options, positions, size, device, self.rank, self.world)
         self.session = start(model, feed, options, self.device)
 
     def restore(self, state: dict[str, Any] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,64 +11,46 @@ from torch.nn import functional as F
 from ..recipes.options import TrainOptions
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where each image is cut: shifts `down` and `right` (n,) in pixels, `mirrored` (n,) bool, and the
-    centre of its hole as fractions of height and width, `hole` (n, 2).
+class Placement(NamedTuple):
+    """Where images are cut: `positions` (n,) of the images, shifts `down` and `right` (n,) in pixels, `mirrored` (n,)
+    bool, and the centres of their holes as fractions of height and width, `hole` (n, 2).
     """
 
+    positions: Tensor
     down: Tensor
     right: Tensor
     mirrored: Tensor
     hole: Tensor
-    cutout: int = 0
-
-    def __getitem__(self, index: Tensor | slice) -> Placement:
-        """The placements of some images."""
-        return Placement(
-            self.down[index], self.right[index], self.mirrored[index], self.hole[index], self.cutout
-        )
-
-    def to(self, device: torch.device) -> Placement:
-        """On another device."""
-        down, right, mirrored = (part.to(device) for part in (self.down, self.right, self.mirrored))
-        return Placement(down, right, mirrored, self.hole.to(device), self.cutout)
 
 
-def draw_placements(options: TrainOptions, count: int, generator: torch.Generator) -> Placement:
-    """Draw `count` placements; every draw is made whatever the options, so that options do not shift each
-    other."""
-    pad = options.crop
+def draw_placements(options: TrainOptions, positions: Tensor, generator: torch.Generator) -> Placement:
+    """Placements of the images; every draw is made whatever the options, so that options do not shift each other."""
+    pad, count = options.crop, len(positions)
     down, right = (torch.randint(-pad, pad + 1, (count,), generator=generator) for _ in range(2))
     mirrored = (torch.rand(count, generator=generator) < 0.5) & options.flip
-    return Placement(down, right, mirrored, torch.rand(count, 2, generator=generator), options.cutout)
+    return Placement(positions, down, right, mirrored, torch.rand(count, 2, generator=generator))
 
 
-def place(images: Tensor, positions: Tensor, placement: Placement) -> Tensor:
+def place(images: Tensor, placement: Placement, cutout: int = 0) -> Tensor:
     """Crop with zero padding, flip and cut holes: one gather.
 
-    Args:
-        images: (n, 3, h, w) uint8, on any device.
-        positions: (m,) which of them.
-        placement: of the m images.
-
-    Returns:
-        (m, 3, h, w) uint8; a hole is mid-grey, so that it is close to zero after normalisation.
+    Of `images` (n, 3, h, w) uint8, on any device, those that `placement` names come back, (m, 3, h, w) uint8; a hole
+    of side `cutout` is mid-grey, so that it is close to zero after normalisation.
     """
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device) + placement.down[:, None]
-    columns = torch.arange(width, device=images.device).expand(len(positions), -1)
+    columns = torch.arange(width, device=images.device).expand(len(placement.positions), -1)
     columns = torch.where(placement.mirrored[:, None], width - 1 - columns, columns)
     columns = columns + placement.right[:, None]
     inside = _inside(rows, height)[:, :, None] & _inside(columns, width)[:, None, :]
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
     picked = images[
-        positions[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]
+        placement.positions[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]
     ]
     picked = picked * inside[:, None]
-    if placement.cutout:
-        picked = torch.where(_holes(placement, height, width)[:, None], 128, picked)
+    if cutout:
+        picked = torch.where(_holes(placement.hole, cutout, height, width)[:, None], 128, picked)
     return picked
 
 
@@ -87,9 +69,9 @@ def _inside(index: Tensor, size: int) -> Tensor:
     return (index >= 0) & (index < size)
 
 
-def _holes(placement: Placement, height: int, width: int) -> Tensor:
+def _holes(centre: Tensor, cutout: int, height: int, width: int) -> Tensor:
     """(n, h, w): squares of side `cutout` around centres anywhere in the image (DeVries and Taylor 2017)."""
-    centre, half = placement.hole, placement.cutout / 2
+    half = cutout / 2
     rows, columns = (torch.arange(size, device=centre.device) + 0.5 for size in (height, width))
     down, right = rows - centre[:, :1] * height, columns - centre[:, 1:] * width
     return (down.abs() <= half)[:, :, None] & (right.abs() <= half)[:, None, :]

@@ -19,14 +19,7 @@ OPERATIONS = 9  # autocontrast, equalize, posterize, solarize, rotate, shear x/y
 
 
 def augmix(images: Tensor, ids: Tensor, *, seed: int, step: int) -> Tensor:
-    """(n, 3, h, w) in [0, 1]: a random mixture for each image.
-
-    Args:
-        images: (n, 3, h, w) in [0, 1].
-        ids: (n,) sample ids.
-        seed: of the run.
-        step: any number that differs from view to view.
-    """
+    """A random mixture for each image (n, 3, h, w) in [0, 1] of those ids (n,); `step` differs from view to view."""
     draws = Draws.of(seed, "augmix", ids)
     uniform = draws.uniform((CHAINS + 2 + CHAINS * (1 + 3 * DEPTH),), step, images.dtype)
     weights = -(1 - uniform[:, :CHAINS]).log()

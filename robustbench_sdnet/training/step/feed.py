@@ -61,13 +61,13 @@ class Feed:
         """The batches of an epoch from a step on; every kind of feed makes them in its own way."""
         raise NotImplementedError
 
-    def _drawn(self, epoch: int) -> tuple[Tensor, Placement]:
-        """Order and placements (n,) of an epoch's images, for all processes, on the host."""
+    def _drawn(self, epoch: int) -> Placement:
+        """An epoch's images in their order, and where they are cut, for all processes, on the host."""
         generator = torch.Generator().manual_seed(
             stream_key(self.options.seed, f"training epoch {epoch}") >> 1
         )
         order = self.positions[torch.randperm(len(self.positions), generator=generator)]
-        return order, draw_placements(self.options, len(order), generator)
+        return draw_placements(self.options, order, generator)
 
     def _part(self, step: int) -> slice:
         """This process's part of a step's batch, as a slice: an index tensor would have to be copied."""
@@ -87,12 +87,11 @@ class ResidentFeed(Feed):
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch; the draws go to the device once."""
-        order, placements = self._drawn(epoch)
-        order, placements = order.to(self.device), placements.to(self.device)
+        drawn = [column.to(self.device) for column in self._drawn(epoch)]
         for part in map(self._part, range(first_step, self.steps)):
-            positions = order[part]
-            placed = place(self.images, positions, placements[part])
-            yield Batch(placed, self.labels[positions], self.ids[positions])
+            cut = Placement(*(column[part] for column in drawn))
+            placed = place(self.images, cut, self.options.cutout)
+            yield Batch(placed, self.labels[cut.positions], self.ids[cut.positions])
 
 
 class StreamingFeed(Feed):
@@ -100,26 +99,25 @@ class StreamingFeed(Feed):
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, in order; a decoding error surfaces at its batch."""
-        order, placements = self._drawn(epoch)
+        drawn = self._drawn(epoch)
         key = stream_key(self.options.seed, f"crops of epoch {epoch}")
         pending: deque[list[Future[Batch]]] = deque()
         with ThreadPoolExecutor(self.options.workers) as pool:
             for part in map(self._part, range(first_step, self.steps)):
-                positions, placement = order[part], placements[part]
-                pieces = torch.arange(len(positions)).chunk(self.options.workers)
-                pending.append([pool.submit(self._read, key, positions[i], placement[i]) for i in pieces])
+                pieces = zip(*(column[part].chunk(self.options.workers) for column in drawn), strict=True)
+                pending.append([pool.submit(self._read, key, Placement(*piece)) for piece in pieces])
                 if len(pending) > AHEAD:
                     yield self._send(pending.popleft())
             while pending:
                 yield self._send(pending.popleft())
 
-    def _read(self, key: int, positions: Tensor, placement: Placement) -> Batch:
+    def _read(self, key: int, cut: Placement) -> Batch:
         crop = getattr(self.data.pixels, "read_random_crops", None)
-        at = positions.numpy()
+        at = cut.positions.numpy()
         pixels: Uint8 = crop(at, key) if crop else self.data.pixels.read(at)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        placed = place(images, torch.arange(len(positions)), placement)
-        return Batch(placed, self.labels[positions], self.ids[positions])
+        placed = place(images, cut._replace(positions=torch.arange(len(images))), self.options.cutout)
+        return Batch(placed, self.labels[cut.positions], self.ids[cut.positions])
 
     def _send(self, pieces: list[Future[Batch]]) -> Batch:
         joined = [torch.cat(parts) for parts in zip(*(piece.result() for piece in pieces), strict=True)]
@@ -128,23 +126,14 @@ class StreamingFeed(Feed):
         return Batch(*joined)
 
 
-def make_feed(
-    data: ImageData,
-    options: TrainOptions,
-    positions: Tensor,
-    batch_size: int,
-    device: torch.device,
-    rank: int = 0,
-    world: int = 1,
-) -> Feed:
-    """A resident feed where the images fit on the device, else a streaming one."""
+def feed_for(data: ImageData, device: torch.device) -> type[Feed]:
+    """Resident where the images fit on the device, else streaming."""
     height, width = data.image_shape
     needed = len(data) * height * width * 3
     fits = data.pixels.in_memory
     if fits and device.type == "cuda":
         fits = needed < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
-    kind = ResidentFeed if fits else StreamingFeed
-    return kind(data, options, positions, batch_size, device, rank, world)
+    return ResidentFeed if fits else StreamingFeed
 
 
 def hold_out(count: int, options: TrainOptions) -> tuple[Tensor, Tensor]:
