@@ -171,7 +171,9 @@ def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = 
             they were called.
         runs: the folder of runs.
     """
-    cards = [*_run_cards(Path(runs)), *_zoo_cards()]
+    here = ((item.name, local_path(item)) for item in entries())
+    zoo = [replace(read_card(path), name=name, source=name) for name, path in here if path is not None]
+    cards = [*_run_cards(Path(runs)), *zoo]
     return [card for card in cards if card.data == data or (train_hash and card.data_hash == train_hash)]
 
 
@@ -191,8 +193,3 @@ def _run_cards(folder: Path) -> list[ModelCard]:
         except (SdnetBenchError, OSError):
             continue
     return [card for _, _, card in sorted(found, key=lambda item: item[:2], reverse=True)]
-
-
-def _zoo_cards() -> list[ModelCard]:
-    here = ((item.name, local_path(item)) for item in entries())
-    return [replace(read_card(path), name=name, source=name) for name, path in here if path is not None]

@@ -101,10 +101,6 @@ class TrainOptions:
         if self.augmix and self.adversary != "none":
             raise InputError("train.augmix and train.adversary cannot be combined: each brings its own loss.")
 
-    def side(self, epoch: int, whole: int) -> int:
-        """The side of the images of an epoch, from 0, where they are `whole` pixels on their longer side."""
-        return min(self.sizes[epoch], whole) if epoch < len(self.sizes) else whole
-
     def learning_rate(self, step: int, steps_total: int) -> float:
         """The learning rate of one step: a function of it, so that a resumed run needs no scheduler state.
 

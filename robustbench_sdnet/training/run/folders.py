@@ -155,13 +155,9 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> dict[str, Any] | None:
-    """The newest complete state, or None where none was ever saved.
+    """The newest complete state, or None where none was ever saved; TrainingError where every one is damaged.
 
-    Args:
-        on_damage: told of a file that is truncated or damaged; the one before it is used.
-
-    Raises:
-        TrainingError: every state is damaged.
+    `on_damage` is told of a file that is truncated or damaged; the one before it is used.
     """
     found = [path for path in (folder / STATE, folder / PREVIOUS) if path.is_file()]
     for path in found:

@@ -209,8 +209,7 @@ class Run:
         self.tell("epoch", **record)
 
     def _write_checkpoints(self) -> float:
-        """best and last, with exact step sizes and their accuracy on the test images; the accuracy of
-        last."""
+        """Write last and best, with exact step sizes and their test accuracy; the accuracy of last."""
         result = self.session.result
         accuracy = self._write(result, "last")
         if self.session.best is not None:

@@ -72,7 +72,8 @@ class Session:
 
     def side(self, epoch: int) -> int:
         """The side of the images of an epoch, from 0."""
-        return self.options.side(epoch, max(self.feed.data.image_shape))
+        sizes, whole = self.options.sizes, max(self.feed.data.image_shape)
+        return min(sizes[epoch], whole) if epoch < len(sizes) else whole
 
     @property
     def steps_left(self) -> float:
@@ -124,9 +125,7 @@ def fit(
 ) -> None:
     """Train to the last step, from any; TrainingError where the loss is not finite.
 
-    Args:
-        after_step: called with the step finished; may raise to stop.
-        after_epoch: called with the epoch's record, which it may extend.
+    `after_step` may raise to stop; `after_epoch` gets the epoch's record, which it may extend.
     """
     feed = session.feed
     if session.step and session.step % feed.steps == 0 and len(session.history) < session.step // feed.steps:

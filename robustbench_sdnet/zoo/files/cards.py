@@ -32,8 +32,7 @@ class ModelCard:
         weights_hash: sha256 over names, types, shapes and bytes of the tensors.
         has_lambda: whether the model has sparse coding layers.
         lam: lambda in training, None without sparse coding layers.
-        mean: of the normalisation inside the model.
-        std: of the normalisation inside the model.
+        mean, std: of the normalisation inside the model.
         path: the file that holds the weights, or None for external models.
         fingerprint: of an external model: height and width of fixed images, then its logits on them.
     """

@@ -86,8 +86,6 @@ def fista(
 
     Args:
         x: (n, inputs, *size), repeated already where `coding.n_dict` says so.
-        atoms: (d, inputs, *kernel), each of unit l2 norm.
-        operator: A and A^T.
         step: 0-d, at most 1 / L.
         lam: a number, a 0-d tensor, or one value a sample in a shape that broadcasts over codes.
         coding: the rest. By default iterations after the second take the gradient at the code, not at the
@@ -147,12 +145,8 @@ def power_iterations(
 ) -> tuple[Tensor, Tensor]:
     """Power iteration on A A^T, which shares its largest eigenvalue with A^T A and has fewer entries.
 
-    Args:
-        vector: (1, inputs, *size) of unit norm, where to start; the rest as for `fista`.
-        steps: how many, at least 1.
-
-    Returns:
-        The vector to go on from, and the 0-d estimate of L, which grows from below.
+    From a vector (1, inputs, *size) of unit norm to the one to go on from, and the 0-d estimate of L, which grows from
+    below.
     """
     bound = vector.new_ones(())
     for _ in range(steps):

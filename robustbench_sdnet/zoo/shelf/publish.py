@@ -126,8 +126,7 @@ class Finding:
     Attributes:
         stated: accuracy that is claimed, or None.
         measured: accuracy on the images.
-        low: of the 95 % interval of `measured`.
-        high: of the same interval.
+        low, high: of the 95 % interval of `measured`.
         n: images.
         matches: whether the claim holds: to `tolerance` on all test images, inside the interval on fewer; None
             where nothing is claimed.
