@@ -1,4 +1,4 @@
-"""A run's folder: where it is, which recipe it holds, what may be resumed, and the state to resume from."""
+"""A run's folder: where it is, which recipe it holds, what may be resumed, the state to resume from, and the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,36 @@ from .distributed import may_restart, restarted
 
 PLAN, STATE, PREVIOUS = "recipe.yaml", "state.pt", "state-previous.pt"
 MAGIC = b"sdnet-bench training state 1 sha256 "
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a run gave.
+
+    Attributes:
+        folder: everything it wrote.
+        best: checkpoint chosen on held-out training images, or the last one where none are held out.
+        last: checkpoint of the last epoch.
+        seconds: of this call.
+        steps_total: of the whole run.
+        steps_run: of this call.
+        resumed_at_step: where this call began.
+        accuracy: of `last` on the test images, in [0, 1].
+    """
+
+    folder: Path
+    best: Path
+    last: Path
+    seconds: float
+    steps_total: int
+    steps_run: int
+    resumed_at_step: int
+    accuracy: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        raw = asdict(self)
+        return {key: str(value) if isinstance(value, Path) else value for key, value in raw.items()}
 
 
 def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], data: str) -> Recipe:

@@ -19,8 +19,7 @@ from ..step.device import Device, choose
 from ..step.loop import Event
 from . import distributed, folders
 from .curves import check_tracker
-from .folders import load_state
-from .result import TrainResult
+from .folders import TrainResult, load_state
 from .runner import Run
 
 

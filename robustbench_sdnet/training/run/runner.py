@@ -31,7 +31,7 @@ from ..step.loop import Event, Session, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed, folders
 from .curves import Curves
-from .result import TrainResult
+from .folders import TrainResult
 
 PROBE_FROM = 50  # steps; shorter runs start at once
 SAVING_SHARE = 0.05  # of a run's time that saving at the end of epochs may take

@@ -10,16 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from .architectures import Coding
-from .fista import (
-    STEP_FRACTION,
-    Convolutional,
-    Dictionary,
-    Linear,
-    fista,
-    power_iterations,
-    seeded_unit_vector,
-    unit_atoms,
-)
+from .fista import STEP_FRACTION, Convolutional, Dictionary, Linear, fista, power_iterations
 
 _ROUND = 10  # power iterations between two looks at the progress, each of which waits for the device
 
@@ -47,9 +38,9 @@ class SparseCoding(nn.Module):
         self.weight = nn.Parameter(torch.empty(weight_shape))
         nn.init.kaiming_uniform_(self.weight)
         with torch.no_grad():
-            self.weight.copy_(unit_atoms(self.weight))
+            self.weight.copy_(_unit_atoms(self.weight))
         self.register_buffer("step_size", torch.ones(()))
-        self.register_buffer("power_vector", seeded_unit_vector((1, weight_shape[1], *size)))
+        self.register_buffer("power_vector", _start_vector((1, weight_shape[1], *size)))
         self._override: float | Tensor | None = None
         self._objectives: list[Tensor] | None = None
         self._unit = (0, -1)  # identity and version of the weight when its atoms were normalised
@@ -65,11 +56,11 @@ class SparseCoding(nn.Module):
         # In-place writes raise the version: changed or replaced weights are never taken for normalised ones.
         if frozen and self._unit == (id(self.weight), self.weight._version):
             return self.weight
-        return unit_atoms(self.weight) if self.weight.requires_grad else self._settled()
+        return _unit_atoms(self.weight) if self.weight.requires_grad else self._settled()
 
     def _settled(self) -> Tensor:
         """Unit atoms; those that are there within rounding keep their bits: saving, loading, copying change nothing."""
-        unit = unit_atoms(self.weight)
+        unit = _unit_atoms(self.weight)
         rounding = 8 * torch.finfo(unit.dtype).eps
         error = (self.weight.flatten(1).norm(dim=1) - 1).abs().reshape(-1, *(1 for _ in unit.shape[1:]))
         return torch.where(error <= rounding, self.weight, unit)
@@ -134,7 +125,7 @@ class SparseCoding(nn.Module):
     def refresh(self, tolerance: float = 1e-5, max_steps: int = 2000) -> None:
         """Normalise the atoms in place and compute the step size from them, see `control.refresh_step_sizes`."""
         self.normalise()
-        vector, last = seeded_unit_vector(tuple(self.power_vector.shape)).to(self.power_vector), 0.0
+        vector, last = _start_vector(tuple(self.power_vector.shape)).to(self.power_vector), 0.0
         for _ in range(max(max_steps // _ROUND, 1)):
             vector, bound = power_iterations(vector, self.weight, self.operator, _ROUND)
             estimate = bound.item()
@@ -151,6 +142,19 @@ class SparseCoding(nn.Module):
         # Tensors of inference mode keep no version; atoms are then normalised each time.
         if not self.weight.is_inference():
             self._unit = (id(self.weight), self.weight._version)
+
+
+def _start_vector(shape: tuple[int, ...]) -> Tensor:
+    """Where every power iteration starts: the same for a shape on every machine, with positive entries."""
+    vector = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
+    vector /= torch.linalg.vector_norm(vector)
+    return vector.to(torch.get_default_dtype())
+
+
+def _unit_atoms(weight: Tensor) -> Tensor:
+    """Every slice along the first axis at unit l2 norm."""
+    norms: Tensor = torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.dim())), keepdim=True)
+    return weight / norms.clamp_min(1e-12)
 
 
 def csc2d(

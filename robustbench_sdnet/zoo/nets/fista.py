@@ -154,16 +154,3 @@ def power_iterations(
         bound = image.norm().clamp_min(torch.finfo(image.dtype).tiny)
         vector = image / bound
     return vector, bound
-
-
-def seeded_unit_vector(shape: tuple[int, ...]) -> Tensor:
-    """Where every power iteration starts: the same for a shape on every machine, with positive entries."""
-    vector = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
-    vector /= torch.linalg.vector_norm(vector)
-    return vector.to(torch.get_default_dtype())
-
-
-def unit_atoms(weight: Tensor) -> Tensor:
-    """Every slice along the first axis at unit l2 norm."""
-    norms: Tensor = torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.dim())), keepdim=True)
-    return weight / norms.clamp_min(1e-12)
