@@ -159,7 +159,7 @@ class Run:
         plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
         with contextlib.closing(Curves(None if self.rank else self.folder, self.track, plan)) as self.curves:
             with stop_requests(heed=self.rank == 0) as stop:
-                fit(session, after_step=lambda: self._after_step(stop()), after_epoch=self._after_epoch)
+                fit(session, after_step=lambda: self._after_step(stop), after_epoch=self._after_epoch)
             accuracy = self._write_checkpoints()
             if left:
                 self.curves.add({"step": session.steps_total, "accuracy": accuracy})
@@ -176,13 +176,13 @@ class Run:
         self.tell("done", **result.to_dict())
         return result
 
-    def _after_step(self, stopped_by: str | None) -> None:
+    def _after_step(self, stop: Callable[[], str | None]) -> None:
         session = self.session
         self.tell("step", step=session.step)
-        if stopped_by:
+        if reason := stop():
             self.save()
             raise TrainingError(
-                f"Stopped by {stopped_by} after step {session.step} of {session.steps_total}; its state "
+                f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
                 f"is saved. Go on with --resume --output {shlex.quote(str(self.folder))}."
             )
         if time.monotonic() - self._saved_at >= 60 * self.recipe.train.save_minutes and self.rank == 0:
