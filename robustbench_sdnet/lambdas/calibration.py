@@ -23,7 +23,7 @@ from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
 from .policy import Fitting
-from .sweep import stem_of, sweep_lambdas, trained_lambda
+from .sweep import stem_of, sweep_lambdas
 
 TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
 """Half of the published lambdas: answers in between are interpolated, and lines come out as well."""
@@ -72,7 +72,7 @@ def calibrate(
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
     truth = torch.as_tensor(np.asarray(labels), dtype=torch.int64, device=device)
-    at = trained_lambda(stem_of(model, to_images(images[:1], device)).layer)
+    at = stem_of(model, to_images(images[:1], device)).trained_lambda
     count = 1 + sum(len(levels) for levels in noises.values())
     points: list[FitPoint] = []
     on_level(0, count)

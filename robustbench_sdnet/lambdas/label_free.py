@@ -29,7 +29,7 @@ from ..data.tensors import to_images
 from ..errors import InputError, unknown
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from .policy import Fitting
-from .sweep import Stem, stem_of, sweep_lambdas, trained_lambda
+from .sweep import Stem, stem_of, sweep_lambdas
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class LabelFree:
         if self.criterion == "noise":
             atoms = stem.layer.weight.shape[0]
             threshold = self.strength * math.sqrt(2 * math.log(atoms)) * variance.sqrt()
-            lowest = trained_lambda(stem.layer)
-            return torch.hypot(threshold, torch.full_like(threshold, lowest)).clamp(max=max(self.lambdas))
+            lowest = torch.full_like(threshold, stem.trained_lambda)
+            return torch.hypot(threshold, lowest).clamp(max=max(self.lambdas))
         return _discrepancy(stem, self.strength * variance, self.lambdas)
 
     def identity(self) -> str:
@@ -129,7 +129,7 @@ def deploy(criterion: str, fitting: Fitting) -> LabelFree:
 
 def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tensor:
     """Where the residual, read along straight lines between the candidates, has grown by the noise energy."""
-    lowest = trained_lambda(stem.layer)
+    lowest = stem.trained_lambda
     grid = [lowest, *(lam for lam in lambdas if lam > lowest)]
     energies = torch.stack(list(stem.residuals(grid))) / stem.x[0].numel()
     # A residual that dips between two lambdas does not shrink: read it as flat.

@@ -26,6 +26,11 @@ class Stem:
     x: Tensor
 
     @property
+    def trained_lambda(self) -> float:
+        """The lambda that the layer was trained at."""
+        return float(self.layer.coding.lam)
+
+    @property
     def shares_analysis(self) -> bool:
         """Whether lambdas can share A^T x: a linear data term, no scaling by mu, two published steps."""
         coding = self.layer.coding
@@ -69,11 +74,6 @@ class Stem:
 def stem_of(model: nn.Module, images: Tensor) -> Stem:
     """The stem of a model on images (n, 3, h, w) in [0, 1], with the input that it gets; InputError without one."""
     return Stem(*stem_input(model, images))
-
-
-def trained_lambda(layer: SparseCoding) -> float:
-    """The lambda a layer was trained at."""
-    return float(layer.coding.lam)
 
 
 def sweep_lambdas(
