@@ -26,45 +26,8 @@ CONVERGED = 1e-3
 """A sample leaves when its distance fell by less than this share in a fifth of the steps, in their second half."""
 
 
-@dataclass(frozen=True)
-class Lengths:
-    """How the radius moves in a norm of that dual order: by shares of itself, at first as far as the loss is flat."""
-
-    dual: float
-
-    def first(self, radius: Tensor, gamma: Tensor, distance: Tensor, gap: Tensor, gradient: Tensor) -> Tensor:
-        """While nothing was found: the linearised boundary and a little beyond, where rounding cannot hold it back.
-
-        It never falls: what [0, 1] cuts off a step would else be taken off the radius again.
-        """
-        slope: Tensor = torch.linalg.vector_norm(gradient.flatten(1), self.dual, dim=1)
-        planned = (distance + gap / slope.clamp_min(1e-12)) * (1 + GAMMA_END)
-        return torch.maximum(planned, self.farther(radius.nan_to_num(posinf=0.0), gamma))
-
-    def farther(self, radius: Tensor, gamma: Tensor) -> Tensor:
-        return radius * (1 + gamma)
-
-    def nearer(self, radius: Tensor, gamma: Tensor) -> Tensor:
-        return radius * (1 - gamma)
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """How the radius moves in l0: by one pixel at least, from one on."""
-
-    def first(self, radius: Tensor, gamma: Tensor, distance: Tensor, gap: Tensor, gradient: Tensor) -> Tensor:
-        return self.farther(radius.nan_to_num(posinf=0.0), gamma)
-
-    def farther(self, radius: Tensor, gamma: Tensor) -> Tensor:
-        return torch.maximum(radius + 1, (radius * (1 + gamma)).floor())
-
-    def nearer(self, radius: Tensor, gamma: Tensor) -> Tensor:
-        return torch.minimum(radius - 1, (radius * (1 - gamma)).floor()).clamp_min(1)
-
-
-RADII: Mapping[str, Lengths | Pixels] = MappingProxyType(
-    {"linf": Lengths(1), "l2": Lengths(2), "l1": Lengths(math.inf), "l0": Pixels()}
-)
+DUALS: Mapping[str, float | None] = MappingProxyType({"linf": 1, "l2": 2, "l1": math.inf, "l0": None})
+"""The dual order of each norm; None where a radius is a whole number of pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +39,7 @@ class FmnSearch(Search):
 
     def begin(self, rows: Rows) -> State:
         nothing = torch.full_like(rows.images[:, 0, 0, 0], torch.inf)
-        return {"x": rows.images, "radius": nothing, "best": nothing, "mark": nothing}
+        return {"x": rows.images, "radius": torch.zeros_like(nothing), "best": nothing, "mark": nothing}
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         x, k = state["x"], rows.k
@@ -95,11 +58,23 @@ class FmnSearch(Search):
         return self.nearest(x, logits, gap < 0, distance, done)
 
     def _radius(self, state: State, gap: Tensor, distance: Tensor, gradient: Tensor, gamma: Tensor) -> Tensor:
-        """The next radius: nearer than the best while the prediction is wrong, else farther out."""
-        radii, radius, best = RADII[self.ball.name], state["radius"], state["best"]
-        first = radii.first(radius, gamma, distance, gap.abs(), gradient)
-        outside = torch.where(best < torch.inf, radii.farther(radius, gamma), first)
-        return torch.where(gap < 0, torch.minimum(radii.nearer(radius, gamma), best), outside)
+        """The next radius: nearer than the best while the prediction is wrong, else farther out, by shares of itself.
+
+        Of pixels it is one more or less at least, from one on. In other norms, while nothing was found, it reaches the
+        linearised boundary and a little beyond, where rounding cannot hold it back; it never falls, since what [0, 1]
+        cuts off a step would else be taken off the radius again.
+        """
+        radius, best, dual = state["radius"], state["best"], DUALS[self.ball.name]
+        nearer, farther = radius * (1 - gamma), radius * (1 + gamma)
+        if dual is None:
+            nearer = torch.minimum(radius - 1, nearer.floor()).clamp_min(1)
+            first = farther = torch.maximum(radius + 1, farther.floor())
+        else:
+            slope: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dual, dim=1)
+            planned = (distance + gap.abs() / slope.clamp_min(1e-12)) * (1 + GAMMA_END)
+            first = torch.maximum(planned, farther)
+        outside = torch.where(best < torch.inf, farther, first)
+        return torch.where(gap < 0, torch.minimum(nearer, best), outside)
 
     def _converged(self, state: State, k: Tensor) -> Tensor:
         """(m,) bool after k steps; the distance is compared at every fifth of the steps, from the middle on."""
@@ -134,4 +109,4 @@ def fmn(
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
     search = partial(FmnSearch, length=positive("steps", steps), step_size=step_size, gamma=gamma)
-    return run_native(search, model, images, labels, eps=eps, norms=RADII, **run)
+    return run_native(search, model, images, labels, eps=eps, norms=DUALS, **run)
