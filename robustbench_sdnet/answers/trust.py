@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..attacks.signs import stands_still
+from ..attacks.engine.result import stands_still
 
 PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
 TRUSTED, UNTRUSTED, UNCHECKED = "trusted", "untrusted", "unchecked"

@@ -102,7 +102,7 @@ def say_table(cells: Sequence[Cell]) -> None:
 
 def say_silence(snapshot: Snapshot) -> None:
     """Warn of attacks whose first gradients were zero or not finite: there they stand still."""
-    from ..attacks.signs import stands_still
+    from ..attacks.engine.result import stands_still
 
     for answered in snapshot.answered:
         found = stands_still(answered.cost.gradients, answered.cost.silent)

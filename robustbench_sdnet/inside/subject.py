@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import attacks
-from ..attacks.engine.balls import ball
-from ..attacks.signs import stands_still
+from ..attacks.engine.norms import ball
+from ..attacks.engine.result import stands_still
 from ..corruptions import corrupt
 from ..data.tensors import first_images, to_images
 from ..draws import Draws

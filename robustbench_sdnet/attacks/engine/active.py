@@ -66,16 +66,19 @@ def run_search(
     # The smallest perturbation lies on the boundary, where rounding would decide: it needs the model itself.
     if search.length * search.attempts >= FOLD_FROM and not search.minimal and judge is None:
         passes.fold(images, logits)
-    start = margin(logits, labels)
+    margins = scores = margin(logits, labels)
     index, zeros = torch.arange(len(images), device=images.device), torch.zeros_like(labels)
     shard = Rows(images, labels, ids, index, zeros, zeros, ranked_targets(logits, labels))
-    clean, open_rows, hits = start >= 0, start >= 0, None
+    clean = open_rows = margins >= 0
+    hits = None
     if judge is not None:
-        hits, start = judge.count(images, labels)
-        clean, open_rows = judge.repeats.right(hits), hits > 0
-    queue = shard.index[open_rows] if early_stop or search.minimal else shard.index
-    scores = start if judge is None or hits is None else judge.at_start(hits, start)
-    engine = _Engine(search, passes, shard, start, scores, early_stop, judge)
+        hits, margins = judge.count(images, labels)
+        clean, open_rows, scores = judge.repeats.right(hits), hits > 0, judge.at_start(hits, margins)
+    if search.minimal or (search.returns_last and not early_stop):
+        scores = torch.full_like(margins, torch.inf)
+    queue = index[open_rows] if early_stop or search.minimal else index
+    start = Track(images, margins, scores, zeros)
+    engine = _Engine(search, passes, shard, start, early_stop and not search.minimal, judge)
     engine.drain(queue)
     return engine.outcome(clean, queue, hits)
 
@@ -87,17 +90,15 @@ class _Engine:
     search: Search
     passes: Passes
     shard: Rows
-    start: Tensor
-    scores: Tensor
+    start: Track
     early_stop: bool
     judge: Judge | None
 
     def __post_init__(self) -> None:
         search, shard = self.search, self.shard
-        self.early_stop = self.early_stop and not search.minimal
         self.attempts = min(search.attempts, shard.ranking.shape[1]) if search.targeted else search.attempts
         self.images = shard.images.clone()
-        self.margin = self.start.clone()
+        self.margin = self.start.margin.clone()
         self.first = torch.zeros_like(shard.labels)
         self.cycled = torch.zeros_like(shard.labels, dtype=torch.bool)
         self.unseen = torch.ones_like(shard.labels, dtype=torch.bool)
@@ -107,9 +108,8 @@ class _Engine:
 
     def drain(self, queue: Tensor) -> None:
         """Attack every queued sample."""
-        rows = _take(self.shard, queue[:0])
+        rows, track = _take(self.shard, queue[:0]), _take(self.start, queue[:0])
         state: State = {}
-        track = self._fresh_track(rows)
         position = 0
         while len(rows) or position < len(queue):
             room = self.passes.batch_size - len(rows)
@@ -121,7 +121,7 @@ class _Engine:
                 if len(rows):
                     fresh = {name: torch.cat([state[name], fresh[name]]) for name in fresh}
                 state = fresh
-                rows, track = _join(rows, new), _join(track, self._fresh_track(new))
+                rows, track = _join(rows, new), _join(track, _take(self.start, new.index))
             done = torch.zeros_like(rows.labels, dtype=torch.bool)
             for _ in range(self.every):
                 step = self.search.step(self.passes, rows, state)
@@ -136,7 +136,6 @@ class _Engine:
 
     def outcome(self, clean: Tensor, queue: Tensor, clean_hits: Tensor | None) -> AttackResult:
         """Results in the shard's order; survivors of an approximate search are judged by the model itself."""
-        self.passes.check()
         counts = {}
         if self.judge is not None and clean_hits is not None:
             hits, self.margin = self.judge.count(self.images, self.shard.labels)
@@ -180,13 +179,6 @@ class _Engine:
             return {"cycled": self.cycled}
         return {"lost_success": clean & ~wrong & (self.first > 0)}
 
-    def _fresh_track(self, rows: Rows) -> Track:
-        margins = self.start[rows.index]
-        scores = self.scores[rows.index]
-        if self.search.minimal or (self.search.returns_last and not self.early_stop):
-            scores = torch.full_like(margins, torch.inf)
-        return Track(rows.images, margins, scores, torch.zeros_like(rows.index))
-
     def _count_first(self, rows: Rows, step: Step) -> None:
         """Count each sample's first gradient, and whether it was silent.
 
@@ -225,16 +217,14 @@ class _Engine:
 
     def _release(self, rows: Rows, state: State, track: Track, done: Tensor) -> tuple[Rows, State, Track]:
         """Let broken and finished rows go, and send those with attempts left into the next one."""
-        broken = track.first > 0
-        if self.early_stop and bool(broken.any()):
-            track = self._confirm(rows, track, broken)
+        broken = torch.zeros_like(done)
+        if self.early_stop:
+            track = self._confirm(rows, track)
             broken = track.first > 0
-        leave = (broken | done) if self.early_stop else done
-        if not bool(leave.any()):
+        if not bool((broken | done).any()):
             return rows, state, track
-        last = rows.attempt + 1 >= self.attempts
-        again = done & ~last & ~(broken if self.early_stop else torch.zeros_like(broken))
-        gone = leave & ~again
+        again = done & ~broken & (rows.attempt + 1 < self.attempts)
+        gone = (broken | done) & ~again
         index = rows.index[gone]
         self.images[index] = track.images[gone]
         self.margin[index] = track.margin[gone]
@@ -250,19 +240,21 @@ class _Engine:
                 state[name][again] = values
         return rows, state, track
 
-    def _confirm(self, rows: Rows, track: Track, broken: Tensor) -> Track:
+    def _confirm(self, rows: Rows, track: Track) -> Track:
         """Judge new successes of an approximate search by the model itself, on the stored image."""
         if not self.passes.approximate or self.judge is not None:
             return track
-        which = broken.nonzero()[:, 0]
+        which = (track.first > 0).nonzero()[:, 0]
+        if not len(which):
+            return track
         logits = self.passes.exact(track.images[which])
         margins = margin(logits, rows.labels[which])
         confirmed = margins < -_slack(logits)
-        return Track(
-            track.images,
-            track.margin.index_copy(0, which, margins),
-            track.score.index_copy(0, which, margins),
-            track.first.index_copy(0, which, torch.where(confirmed, track.first[which], 0)),
+        return replace(
+            track,
+            margin=track.margin.index_copy(0, which, margins),
+            score=track.score.index_copy(0, which, margins),
+            first=track.first.index_copy(0, which, torch.where(confirmed, track.first[which], 0)),
         )
 
 

@@ -1,10 +1,12 @@
-"""What an attack hands back."""
+"""What an attack hands back, and the sign that it stood still: first gradients that were zero or not finite."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ...statistics import exceeds_rare_rate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,3 +63,13 @@ class AttackResult:
         hits = self.extra.get(counted)
         counts = right if hits is None or self.repeats is None else self.repeats.credit(hits)
         return float(counts.double().mean())
+
+
+def stands_still(gradients: int, silent: int) -> str | None:
+    """What to say of an attack more of whose first gradients were silent than chance explains; None of others."""
+    if not exceeds_rare_rate(silent, gradients):
+        return None
+    return (
+        f"The first gradient is zero or not finite on {silent} of {gradients} images, where the attack stands still. "
+        "Attack with square, which needs no gradient, or see what stops the gradient (saturated logits, rounding)."
+    )

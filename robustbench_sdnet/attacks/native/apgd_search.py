@@ -116,8 +116,7 @@ class ApgdSearch(Search):
 
     def _move(self, state: State, rows: Rows, base: Tensor, gradient: Tensor, k: Tensor) -> None:
         """z = P(x + size * ascent), then x + alpha (z - x) + (1 - alpha) (x - previous) (lines 6 and 7)."""
-        size = column(state["size"], base)
-        z = self.ball.project(base + size * self.ball.steepest(gradient, base), rows.images, self.eps)
+        z = self.ball.ascend(base, gradient, rows.images, state["size"], self.eps)
         # The first move has no momentum.
         share = column(torch.where(k == 0, 1.0, MOMENTUM).to(base.dtype), base)
         moved = base + share * (z - base) + (1 - share) * (base - state["previous"])

@@ -80,7 +80,7 @@ class Bumps:
         second = _window(words[:, 2], words[:, 3], size, height, width)[:, None]
         delta = best - images
         signs = ((words[:, 5:] >> 31) * 2 - 1).to(images.dtype)[:, :, None, None]
-        bump = _placed_bump(words, size, height, width, self.order).to(images.dtype)[:, None]
+        bump = _placed_bump(words, size, height, width, self.order).to(images.dtype)[:, None] * first
         old = delta * first
         new = bump * signs + old / (1e-12 + self._planes(old))
         spare = (eps**self.order - self.ball.lengths(delta) ** self.order).clamp_min(0)
@@ -107,8 +107,7 @@ def bump_pair(side: int, order: int) -> Tensor:
         return torch.full((side, side), 1.0 / side ** (2 / order), dtype=torch.float64)
     upper = side // 2
     pair = torch.cat([_bump(upper, side, order), -_bump(side - upper, side, order)])
-    normalised: Tensor = pair / torch.linalg.vector_norm(pair, order)
-    return normalised
+    return pair.div(torch.linalg.vector_norm(pair, order))
 
 
 def _bump(height: int, width: int, order: int) -> Tensor:
@@ -118,20 +117,18 @@ def _bump(height: int, width: int, order: int) -> Tensor:
     for ring in range(max(height, width) // 2 + 1):
         bottom, right = top - ring + 2 * ring + 1, left - ring + 2 * ring + 1
         bump[max(top - ring, 0) : max(bottom, 0), max(left - ring, 0) : max(right, 0)] += 1 / (ring + 1) ** 2
-    normalised: Tensor = bump / torch.linalg.vector_norm(bump, order)
-    return normalised
+    return bump.div(torch.linalg.vector_norm(bump, order))
 
 
 def _placed_bump(words: Tensor, size: Tensor, height: int, width: int, order: int) -> Tensor:
-    """(m, h, w): the bump pair of each row's side in its first window, upright or on its side."""
+    """(m, h, w): the bump pair of each row's side, upright or on its side; it means nothing outside its window."""
     table, number = _bump_table(min(height, width), order, size.device)
     y, x = _from_corner(words[:, 0], words[:, 1], size, height, width)
-    inside = ((y >= 0) & (y < size[:, None]))[:, :, None] & ((x >= 0) & (x < size[:, None]))[:, None, :]
     turned = (words[:, 4] >> 31)[:, None, None] > 0
     last = table.shape[1] - 1
     y, x = y.clamp(0, last)[:, :, None], x.clamp(0, last)[:, None, :]
     which = number[size][:, None, None]
-    return torch.where(turned, table[which, x, y], table[which, y, x]) * inside
+    return torch.where(turned, table[which, x, y], table[which, y, x])
 
 
 @lru_cache(maxsize=8)

@@ -15,13 +15,12 @@ from ...arithmetic import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError
 from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
-from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
+from ..engine.norms import ball
 from ..engine.passes import Classifier, Passes
-from ..engine.result import AttackResult
+from ..engine.result import AttackResult, stands_still
 from ..engine.search import Search
-from ..signs import stands_still
 
 Function = TypeVar("Function", bound=Callable[..., AttackResult])
 
@@ -71,19 +70,18 @@ def run_native(
     """
     found = ball(norm, norms)
     images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids, batch_size=batch_size)
-    counted = None if answers is None else Repeats(answers, protocol)
     search = build(ball=found, eps=eps, seed=seed)
     if precision == "auto" and (search.minimal or not early_stop):
         precision = "float32"  # successes on the way go unconfirmed
     passes = Passes(
         tracked(model),
         batch_size,
-        low_precision=counted is None and wants_low_precision(precision, images),
+        low_precision=answers is None and wants_low_precision(precision, images),
         repeats=positive("eot", repeats),
     )
+    judge = None if answers is None else Judge(passes, Repeats(answers, protocol))
     if len(images) == 0:
         return nothing(images)
-    judge = None if counted is None else Judge(passes, counted)
     with frozen(passes.model):
         result = run_search(search, passes, images, labels, ids, early_stop=early_stop, judge=judge)
     found.assert_inside(result.images, images, eps)

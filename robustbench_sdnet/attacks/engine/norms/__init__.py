@@ -1,1 +1,22 @@
-"""One norm a file: its geometry, as `BALL`, under the name that `specs.NORMS` gives it."""
+"""Every norm's ball by its name: a row of `specs.NORMS`, and a file of that name here, its geometry as `BALL`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from ....errors import unknown
+from ....specs import NORMS
+from ..ball import Ball
+
+BALLS: Mapping[str, Ball] = MappingProxyType(
+    {name: import_module(f".{name}", __package__).BALL for name in NORMS}
+)
+
+
+def ball(norm: str, known: Iterable[str] = BALLS) -> Ball:
+    """A norm's ball; InputError for one that is not among those `known`, which are named."""
+    if norm not in known or norm not in BALLS:
+        raise unknown("norm", norm, known)
+    return BALLS[norm]
