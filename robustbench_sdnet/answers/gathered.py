@@ -105,6 +105,10 @@ def ball(cell: Cell) -> Question:
 
 
 def _keep(answers: dict[Subject, Right], subject: Subject, answer: Right) -> None:
-    """Of two answers to one question (searched at two precisions), the one on more images."""
-    if subject not in answers or len(answer.ids) > len(answers[subject].ids):
+    """Of two answers to one question, the one on more images, then the lower, the tighter bound: as in tables."""
+    if subject not in answers or _strength(answer) > _strength(answers[subject]):
         answers[subject] = answer
+
+
+def _strength(answer: Right) -> tuple[int, int]:
+    return len(answer.ids), -int(answer.right.sum())

@@ -143,6 +143,11 @@ def _is_per_sample(lam: LambdaSpec | None) -> bool:
     return lam is not None and (lam.text, lam.scope) == (PER_SAMPLE, "stem")
 
 
+def _is_line(lam: LambdaSpec) -> bool:
+    """Whether lambda is read from a line, and set on the stem: what the paper claims a gain of."""
+    return lam.text.startswith("calibrated") and lam.scope == "stem"
+
+
 def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     asked, lam = next(iter(every)), subject.lam
     ids = shared(every.values())
@@ -170,7 +175,7 @@ def _claims(sides: Sides) -> Iterator[Claim]:
     per_sample = _gain(("sdnet18", PER_SAMPLE), ("sdnet18", TRAINED))
     for base in trained:
         for one in subjects:
-            if one.model == base.model and one.lam and one.lam.text.startswith("calibrated"):
+            if one.model == base.model and one.lam and _is_line(one.lam):
                 yield from _claim(sides, one, base, per_sample)
     for one in trained:
         for base in trained:

@@ -123,6 +123,14 @@ def test_the_worst_case_is_of_everything_run_in_the_ball(tmp_path):
     assert worst["accuracy_a"] <= direct["accuracy_a"]
 
 
+@pytest.mark.parametrize("stronger", ["scratch", "curve"])
+def test_of_two_answers_the_lower_is_compared_as_it_is_in_tables(tmp_path, stronger):
+    scratch, curve = (cell(PGD, parents=parents) for parents in ((), ("p",)))
+    low, high = (scratch, curve) if stronger == "scratch" else (curve, scratch)
+    rows = _rows(tmp_path, [(low, right(3)), (high, right(4)), (cell(PGD, lam=HIGH), right(5))])
+    assert {row["accuracy_b"] for row in rows if row["kind"] == "attack"} == {0.3}
+
+
 def test_a_ball_is_one_however_its_budget_was_written(tmp_path):
     pgd, square = (
         attack_specs(name, [Eps.parse(eps)])[0] for name, eps in (("pgd", "8/255"), ("square", "16/510"))

@@ -78,6 +78,12 @@ def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
     assert verdicts[3] == CANNOT_TELL
 
 
+def test_the_published_gain_is_of_lambda_on_the_stem(tmp_path):
+    everywhere = replace(LINE, scope="all")
+    answers = (_answers(SDNET18, lam, (50,) * 4) for lam in (LOW, LINE, everywhere))
+    assert {one.found.a.lam for one in _published(tmp_path, *answers).claims} == {LINE}
+
+
 def test_a_gain_whose_interval_holds_zero_is_not_reproduced_yet(tmp_path):
     # Of 100 images 30 gain at severities 1 and 2, ten lose at all five: the sign test is significant (30 against 10,
     # p = 0.0022), the mean gain is (30 * 2 / 5 - 10) / 100 = 2 points, and its interval goes from -5.5 to 9.5.
