@@ -59,13 +59,7 @@ class GradientWarning(UserWarning):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Say that `name` is no `kind`, with the nearest known name first.
-
-    Args:
-        kind: what was looked up, as a user calls it ("attack").
-        name: what the user wrote.
-        known: every valid name.
-    """
+    """Say that `name`, as the user wrote it, is no `kind` ("attack"), with the nearest of the known names first."""
     names = sorted(known)
     folded = {known_name.lower(): known_name for known_name in names}
     near = difflib.get_close_matches(name[:LONGEST_NAME].lower(), folded, n=1, cutoff=0.5)

@@ -33,8 +33,7 @@ def handled(handler: Callable[[int, Any], None] | signal.Handlers) -> Iterator[N
 def as_ctrl_c(came: list[str]) -> Iterator[None]:
     """Have SIGTERM and SIGHUP end the work as Ctrl-C does, by KeyboardInterrupt in the main thread.
 
-    Args:
-        came: takes the name of the one that came, since a library it passes through may raise an exception of its own.
+    `came` takes the name of the one that came, since a library it passes through may raise an exception of its own.
     """
 
     def stop(number: int, frame: Any) -> None:

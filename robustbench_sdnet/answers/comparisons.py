@@ -172,11 +172,7 @@ def _mean_name(asked: Sequence[Question], noises: bool) -> str:
 def compared(
     asked: Question, pair: tuple[Subject, Subject], answers: Sequence[tuple[Right, Right]]
 ) -> Comparison:
-    """The paired test of two subjects on one question, or on the mean over several; p is not corrected yet.
-
-    Args:
-        answers: of both, for each perturbation that the question is about.
-    """
+    """The paired test of two subjects, by their answers to each question `asked` is about; p is not corrected yet."""
     ids = shared([side for both in answers for side in both])
     a, b = (_shares([both[side] for both in answers], ids) for side in (0, 1))
     low, high = difference_interval(a - b)

@@ -29,17 +29,10 @@ COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions", "weig
 
 
 def records(store: str | Store | Snapshot, *, with_cost: bool = False) -> list[Record]:
-    """Every result as a record of `FIELDS`, in an order that depends on the answers alone.
+    """Every result as a record of `FIELDS`, in an order that depends on the answers alone; errors as `Snapshot.read`.
 
     Every record has the same fields, and those of `EXTRAS` only where some result needs them; `frames.records`
-    describes each.
-
-    Args:
-        store: an open store, its URL, or a snapshot of it.
-        with_cost: add `COST_FIELDS`.
-
-    Raises:
-        StoreError: the store does not exist, is damaged, or holds nothing.
+    describes each. `with_cost` adds `COST_FIELDS`.
     """
     return flat(rows(Snapshot.read(store)), with_cost)
 

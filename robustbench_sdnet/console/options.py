@@ -67,12 +67,7 @@ def gathered(into: str, build: Callable[..., Any], *options: Option) -> Callable
 
 
 def setting_option(name: str, **changes: Any) -> Option:
-    """The option of a field of a run, as `planning.setting` describes it.
-
-    Args:
-        name: the field.
-        changes: what is different in one command: "help", "default", "choices".
-    """
+    """The option of a field of a run, as `planning.setting` describes it, with the changes of one command."""
     (known,) = (item for item in fields(Setting) if item.name == name)
     asked = {"flag": f"--{name.replace('_', '-')}", "default": known.default, **known.metadata, **changes}
     default = asked["default"]

@@ -23,14 +23,10 @@ QUIET = 60.0  # seconds between two lines where there is no terminal, unless a t
 
 
 class Display:
-    """How far one piece of work has come, on standard error.
+    """How far one piece of work has come, on standard error; nothing where all is `quiet`, as for --json.
 
     The bar begins with the first update and goes away when all is done; work that begins again gets a bar of its own.
     Without a terminal a line is written at every tenth of the way, and at least every minute.
-
-    Args:
-        verb: what is being done.
-        quiet: show nothing, as for --json.
     """
 
     def __init__(self, verb: str, *, quiet: bool = False) -> None:

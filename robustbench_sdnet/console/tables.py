@@ -37,11 +37,7 @@ def lowest(rows: Sequence[Record]) -> list[Record]:
 def fitted(
     lines: Sequence[Sequence[Any]], headers: Sequence[str], aligned: Sequence[str], wrapped: Sequence[int]
 ) -> str:
-    """A table no wider than the terminal, as far as wrapping the texts of some columns can make it so.
-
-    Args:
-        wrapped: positions of the columns whose texts may be broken over several lines.
-    """
+    """A table no wider than the terminal, as far as breaking the texts of the columns at `wrapped` can make it so."""
     from tabulate import tabulate
 
     columns = [[str(cell) for cell in column] for column in zip(headers, *lines, strict=True)]

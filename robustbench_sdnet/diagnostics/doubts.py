@@ -28,13 +28,7 @@ IMAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class OtherData:
-    """A model that is asked about other images than it was trained on.
-
-    Attributes:
-        model: its name.
-        trained_on: data set that it was trained on, as its card calls it.
-        asked: data set whose training images would have been its own.
-    """
+    """A model that was trained on the set that its card names, and is asked on images that belong to another."""
 
     model: str
     trained_on: str

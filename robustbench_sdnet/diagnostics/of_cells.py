@@ -86,11 +86,7 @@ def _is_judged(cell: Cell) -> bool:
 
 
 def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, cheap: bool) -> list[Finding]:
-    """The verdicts of one cell.
-
-    Args:
-        right: (n,) what survived the attack, of its first images.
-    """
+    """The verdicts of one cell; `right` (n,) is what survived the attack, of its first images."""
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: nothing else is judged
     assert spec.eps is not None

@@ -32,9 +32,7 @@ class Diagnosis:
     """What sixteen diagnostics say of a model.
 
     Attributes:
-        model: its name.
         data: the data set with its split.
-        images: how many were looked at.
         doubt: a line where the model was trained on other data, or None.
         findings: one for each row of `DIAGNOSTICS`, in its order.
         notes: a line for whatever the user should know of the workers.
@@ -69,8 +67,7 @@ def diagnose_model(
         cheap: only the diagnostics that cost at most 20 steps a survivor.
 
     Raises:
-        InputError: an unknown name, an eps of 0, or a lambda for a model that has none.
-        ModelError: the model failed.
+        InputError, ModelError: as `evaluation.diagnose`.
         EngineError: no worker could be started, or it was lost again and again.
     """
     if eps.fraction == 0:

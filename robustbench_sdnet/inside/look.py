@@ -28,8 +28,7 @@ def look(
 ) -> tuple[Album, dict[str, bytes]]:
     """Look inside the models of a setting on its first images, `IMAGES` unless it says otherwise.
 
-    Returns:
-        The album and its pictures, PNG bytes by page.
+    Returns the album and its pictures, PNG bytes by page.
 
     Raises:
         InputError: an unknown name, or a depth or lambda that a model does not have.

@@ -92,13 +92,7 @@ POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class PolicyName:
-    """A policy as the user wrote it, read and checked.
-
-    Attributes:
-        name: a key of `POLICIES`.
-        value: the number of a fixed policy, else None.
-        detail: a key of the policy's `details`, else "".
-    """
+    """A policy as the user wrote it: a key of `POLICIES`, the number of a fixed one, and what of `details` is meant."""
 
     name: str
     value: float | None = None
@@ -115,11 +109,7 @@ class PolicyName:
 
 
 def parse_policy(text: str) -> PolicyName:
-    """Read "0.3", "fixed:0.3", or a policy with the detail that it knows, such as "label-free:entropy".
-
-    Raises:
-        InputError: an unknown policy or detail, with the nearest name, or a negative number.
-    """
+    """Read "0.3", "fixed:0.3", or a policy with its detail, such as "label-free:entropy"; else an InputError."""
     name, colon, detail = str(text).strip().partition(":")
     number = _number(detail if name == "fixed" else name)
     if number is not None and (name == "fixed" or not colon):
@@ -181,11 +171,7 @@ class LambdaSpec:
 
 
 def parse_lambdas(text: str, scope: str = "stem") -> tuple[LambdaSpec, ...]:
-    """Read "0.1", "0.1,0.4", "0.1:1.4:0.1", a policy ("calibrated", "label-free:entropy", "oracle"), or a list.
-
-    Raises:
-        InputError: a number out of range, or an unknown policy, with the nearest name.
-    """
+    """Read "0.1", a range "0.1:1.4:0.1", a policy ("label-free:entropy", "oracle"), or a list; else an InputError."""
     found: dict[LambdaSpec, None] = {}
     for part in parts(text, "lambda"):
         if part[:1].isalpha():
