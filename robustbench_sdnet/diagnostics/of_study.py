@@ -48,7 +48,7 @@ class Watching:
     """
 
     stage: Callable[[str], AbstractContextManager[OnProgress]] = _unseen
-    fit: policies.OnFit = policies.silent
+    fit: policies.OnFit = lambda progress: None
     check: OnCheck = unseen
     ready: Callable[[Ready], None] = lambda ready: None
 

@@ -12,7 +12,6 @@ from ..errors import InputError
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 
 PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
-CALIBRATION_IMAGES = 200  # of the training split, seen clean and at half of the 35 published noise levels
 
 
 class Where(TypedDict, total=False):
@@ -127,7 +126,7 @@ class Setting:
     threads_per_worker: int | None = _option(
         None, "Threads, and cores, of each [default: 1].", metavar="N", low=1
     )
-    calibration_images: int = CALIBRATION_IMAGES
+    calibration_images: int = 200  # seen clean and at half of the 35 published noise levels
 
     @property
     def repeats(self) -> Repeats:

@@ -35,10 +35,6 @@ class FitProgress:
 OnFit = Callable[[FitProgress], None]
 
 
-def silent(_: FitProgress) -> None:
-    """Say nothing of a fit."""
-
-
 def expand(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
     """Replace "oracle" by the numbers it chooses from; the choice itself is made from their answers, in the records."""
     found: dict[LambdaSpec, None] = {}
@@ -51,7 +47,7 @@ def expand(lambdas: Sequence[LambdaSpec]) -> tuple[LambdaSpec, ...]:
 
 
 def fitted(
-    ready: Ready, lambdas: Sequence[LambdaSpec], on_fit: OnFit = silent
+    ready: Ready, lambdas: Sequence[LambdaSpec], on_fit: OnFit = lambda progress: None
 ) -> Callable[[ModelSpec], tuple[LambdaSpec, ...]]:
     """Each model's lambdas: its policies with the hashes of their fits, which the worker is handed.
 

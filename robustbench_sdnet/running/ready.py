@@ -162,7 +162,7 @@ def corruption_plan(
     corruptions: Sequence[CorruptionSpec | SequenceSpec],
     lambdas: Sequence[LambdaSpec] = (),
     precision: str = "float32",
-    on_fit: policies.OnFit = policies.silent,
+    on_fit: policies.OnFit = lambda progress: None,
 ) -> list[Cell]:
     """The cells of `corrupt`, lambda policies fitted first."""
     chosen = policies.fitted(ready, policies.expand(lambdas), on_fit)
@@ -177,7 +177,7 @@ def attack_plan(
     lambdas: Sequence[LambdaSpec] = (),
     attack_lambdas: Sequence[LambdaSpec] = (),
     eps_curve: bool = True,
-    on_fit: policies.OnFit = policies.silent,
+    on_fit: policies.OnFit = lambda progress: None,
     warm_start: bool = False,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""

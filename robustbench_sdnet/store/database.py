@@ -26,20 +26,10 @@ _EXTRA = "pip install 'robustbench-sdnet[postgres]'"
 
 
 class Database:
-    """Transactions on one database.
+    """Transactions on the database of a `Store`, which says what the arguments are and what is raised.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/NAME`.
         read_only: nothing is created or written, so that a folder that cannot be written, or is full, can be read.
-        patience: how many seconds to wait for a PostgreSQL server that went away in between.
-
-    Attributes:
-        shown: the URL as messages print it, without any password.
-        path: the file of an SQLite database.
-
-    Raises:
-        InputError: not a URL of a known database.
-        StoreError: its folder cannot be made or read.
     """
 
     def __init__(self, url: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
