@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ..answers.trust import Finding
 from ..data.tensors import first_images
 from ..planning.chains import is_stage
-from ..running.engines import Engine
-from ..running.exchange import Job
+from ..running.engines import Engine, Job
 from ..running.runner import LOCAL
 from ..running.worker import Worker
 from ..specs import AttackSpec, Cell

@@ -15,7 +15,7 @@ from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
 from ..planning.identity import model_spec, shown_name
 from ..planning.setting import Setting
-from ..running.exchange import Job
+from ..running.engines import Job
 from ..running.predict import check_labels, predict
 from ..running.ready import prepare
 from ..running.worker import Worker

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from math import prod
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ..errors import ModelError
 from ..planning.costs import Range, missing
@@ -18,13 +17,9 @@ from ..specs import Cell
 from ..store.images import KeptImages
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store
+from .engines import Engine, Failure, Inputs
 from .engines.local import Local
-from .exchange import Failure, Inputs
 from .worker import Worker
-
-if TYPE_CHECKING:
-    from .engines import Engine
-
 
 LOCAL = Local()
 _START = attrgetter("start")

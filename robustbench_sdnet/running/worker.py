@@ -28,7 +28,7 @@ from ..version import VERSION
 from ..zoo.others.guard import named_errors
 from .deploy import Answered, deployed, logits_at_each, seeding
 from .device import peak_memory
-from .exchange import Answer, Failure, Inputs
+from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
 from .perturbed import run_attack, shown, task_images
 from .predict import batches, check_labels

@@ -11,7 +11,7 @@ import pytest
 
 from robustbench_sdnet.planning.plan import Task
 from robustbench_sdnet.planning.setting import Setting
-from robustbench_sdnet.running.exchange import Answer, Inputs
+from robustbench_sdnet.running.engines import Answer, Inputs
 from robustbench_sdnet.specs import CLEAN
 
 from ..store.made import CELL, COST, outcome

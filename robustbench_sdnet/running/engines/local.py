@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...planning.plan import Task
-from ..exchange import Answer, Failure, Inputs, Job
 from ..worker import Worker
+from . import Answer, Failure, Inputs, Job
 
 if TYPE_CHECKING:
     from ...planning.setting import Setting

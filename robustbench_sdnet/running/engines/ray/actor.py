@@ -17,8 +17,8 @@ from torch import nn
 from ....planning.plan import Task
 from ....specs import ModelSpec
 from ....version import VERSION
-from ...exchange import Answer, Failure, Inputs
 from ...worker import Worker, loaded
+from .. import Answer, Failure, Inputs
 
 if TYPE_CHECKING:
     from ....data import ImageData

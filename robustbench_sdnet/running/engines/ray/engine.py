@@ -14,8 +14,8 @@ import ray
 from ....planning.plan import Task
 from ....specs import ModelSpec
 from ....zoo.nets.sdnet import Classifier
-from ...exchange import Answer, Failure, Inputs, Job
 from ...worker import Worker, loaded
+from .. import Answer, Failure, Inputs, Job
 from .actor import Setup, Shared
 from .cluster import connect, gpus_left, size_of
 from .pool import Pool, put

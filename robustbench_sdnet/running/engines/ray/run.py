@@ -14,8 +14,8 @@ from ....errors import EngineError, SdnetBenchError
 from ....planning.plan import Task
 from ....planning.schedule import Schedule
 from ....specs import ModelSpec
-from ...exchange import Answer, Failure, Inputs, Job
 from ...worker import Worker
+from .. import Answer, Failure, Inputs, Job
 from .actor import Shared
 from .pool import FULL, TRIES, Handed, Member, Pool, full, gave_up
 
