@@ -172,8 +172,6 @@ def _smoothing(size: int, sigma: float) -> Tensor:
 def _correlate(images: Tensor, taps: tuple[float, ...], axis: int, mode: str) -> Tensor:
     """A symmetric kernel along an axis: the centre, then pairs from the outside in, as SciPy adds them."""
     radius, size = len(taps) - 1, images.shape[axis]
-    if radius == 0:
-        return images * taps[0]
     padded = pad(images, axis, radius, radius, mode)
     result = padded.narrow(axis, radius, size) * taps[0]
     pair = torch.empty_like(result)

@@ -33,14 +33,14 @@ def on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Te
 def each_on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Tensor]:
     """The same one by one: the work gets an image (h, w, 3) and its row of each draw."""
 
+    @on_host
     @wraps(work)
-    def apply(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
-        host = {name: value.cpu().numpy() for name, value in draws.items()}
-        found = np.empty(tuple(images.shape), np.uint8)
-        for index, image in enumerate(images.cpu().numpy()):
-            own = {name: value[index] for name, value in host.items()}
+    def apply(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> NDArray[np.uint8]:
+        found = np.empty_like(images)
+        for index, image in enumerate(images):
+            own = {name: value[index] for name, value in draws.items()}
             found[index] = np.clip(work(image, own, setting), 0, 255).astype(np.uint8)
-        return torch.from_numpy(found).to(images.device)
+        return found
 
     return apply
 

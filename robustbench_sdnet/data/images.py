@@ -148,11 +148,10 @@ def check_labels(labels: Any, num_classes: int | None, what: str) -> Int64:
             f"{what} must be a non-empty vector of integers, got shape {labels.shape}, dtype {labels.dtype}. {remedy}."
         )
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= (MAX_CLASSES if num_classes is None else num_classes):
-        allowed = f"0 to {MAX_CLASSES - 1}" if num_classes is None else f"0 to {num_classes - 1}"
-        source = (
-            "; number the classes from 0" if num_classes is None else ", the classes of the training split"
-        )
-        raise DataError(f"{what}: labels must be {allowed}{source}, got {low if low < 0 else high}.")
+    most, source = num_classes, ", the classes of the training split"
+    if most is None:
+        most, source = MAX_CLASSES, "; number the classes from 0"
+    if low < 0 or high >= most:
+        raise DataError(f"{what}: labels must be 0 to {most - 1}{source}, got {low if low < 0 else high}.")
     checked: Int64 = labels.astype(np.int64)
     return checked

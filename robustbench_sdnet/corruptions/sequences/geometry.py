@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Affine = tuple[float, float, float, float]  # a, b, c, d: x' = a x + b y, y' = c x + d y, about the centre
 _PARTS = 32  # places between two pixels that a tilt can look at
 _DIGITS = 12  # without the last bits, in which machines differ
+_BELOW, _BESIDE = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])  # the corners of a place
 
 
 def translate(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
@@ -98,12 +99,8 @@ def _looked_up(matrix: Affine, height: int, width: int) -> tuple[Places, Floats,
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     x, y = x - 0.5, y - 0.5
     left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    places = [
-        np.clip(top + below, 0, height - 1) * width + np.clip(left + beside, 0, width - 1)
-        for below in (0, 1)
-        for beside in (0, 1)
-    ]
-    return np.stack(places), np.stack([x - left, y - top]), inside.astype(np.uint8)
+    places = (top + _BELOW).clip(0, height - 1) * width + (left + _BESIDE).clip(0, width - 1)
+    return places, np.stack([x - left, y - top]), inside.astype(np.uint8)
 
 
 @lru_cache(maxsize=64)
@@ -114,18 +111,12 @@ def _tilted(frame: int, height: int, width: int) -> tuple[Places, NDArray[np.int
     rows, columns = np.mgrid[:height, :width].reshape(2, -1)
     x, y, depth = (line[0] * columns + line[1] * rows + line[2] for line in back)
     right, down = (np.rint(_PARTS * part / depth).astype(np.int64) for part in (x, y))
-    index, weight = [], []
-    for below in (0, 1):
-        for beside in (0, 1):
-            row, column = down // _PARTS + below, right // _PARTS + beside
-            share_down, share_right = down % _PARTS, right % _PARTS
-            share = (share_down if below else _PARTS - share_down) * (
-                share_right if beside else _PARTS - share_right
-            )
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            index.append(row.clip(0, height - 1) * width + column.clip(0, width - 1))
-            weight.append(share * inside)
-    return np.stack(index), np.stack(weight).astype(np.int32)
+    row, column = down // _PARTS + _BELOW, right // _PARTS + _BESIDE
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    weight = inside * np.where(_BELOW, down % _PARTS, _PARTS - down % _PARTS)
+    weight *= np.where(_BESIDE, right % _PARTS, _PARTS - right % _PARTS)
+    index = row.clip(0, height - 1) * width + column.clip(0, width - 1)
+    return index, weight.astype(np.int32)
 
 
 def _perspective(angle: float, height: int, width: int) -> Floats:
