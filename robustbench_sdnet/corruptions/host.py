@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .members import Setting
-from .sampling import Draws, Sample, drawn
+from .sampling import Apply, Draws, Sample, drawn
 
 Floats = NDArray[np.float64]
 HostWork = Callable[[NDArray[np.uint8], Draws, Setting], NDArray[Any]]
 
 
-def on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Tensor]:
+def on_host(work: HostWork) -> Apply:
     """Work on NumPy arrays; a result of floats in 0..255 is clipped and truncated, as the published generator does."""
 
     @wraps(work)
@@ -30,7 +30,7 @@ def on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Te
     return apply
 
 
-def each_on_host(work: HostWork) -> Callable[[Tensor, dict[str, Tensor], Setting], Tensor]:
+def each_on_host(work: HostWork) -> Apply:
     """The same one by one: the work gets an image (h, w, 3) and its row of each draw."""
 
     @on_host

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,7 +34,8 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
         sigma: its width, pixels.
     """
     n, height, width, channels = images.shape
-    weights = _tail(2 * radius + 1, sigma)
+    tail = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2 * sigma * sigma))
+    weights = (tail / tail.sum()).tolist()
     shift_x, shift_y, (left, up, right, down) = _shifts(angle, len(weights))
     if height * width > LARGE:
         padded = pad(pad(images, 1, up, down, "nearest"), 2, left, right, "nearest").to(torch.float64)
@@ -63,7 +62,7 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
 
 
 def _one_blurred(
-    padded: Tensor, rows: list[int], columns: list[int], weights: tuple[float, ...], height: int, width: int
+    padded: Tensor, rows: list[int], columns: list[int], weights: list[float], height: int, width: int
 ) -> Tensor:
     """The same for one large image, whose shifts are windows of the padded one, (h', w', c) float64.
 
@@ -84,12 +83,6 @@ def _from_quantum(total: Tensor) -> Tensor:
     quantum = total.add_(0.5).floor_()
     # 65281 / 2^24 is 1 / 257 rounded up: the floor is right for every 16-bit number.
     return truncated(quantum.mul_(65281 / 2**24))
-
-
-@lru_cache(maxsize=32)
-def _tail(taps: int, sigma: float) -> tuple[float, ...]:
-    kernel = np.exp(-(np.arange(taps) ** 2) / (2 * sigma * sigma))
-    return tuple((kernel / kernel.sum()).tolist())
 
 
 def _shifts(angle: Tensor, taps: int) -> tuple[Tensor, Tensor, tuple[int, int, int, int]]:

@@ -1,8 +1,11 @@
-"""Corrupt batches: draws keyed by (seed, sample id, corruption, severity), then one vectorised function."""
+"""Corrupt batches: draws keyed by (seed, sample id, corruption, severity), then one vectorised function.
+
+Sequences are made alike: their draws are keyed by the frame too, and frame comes after frame.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pkgutil import resolve_name
 from typing import Any, TypeVar
@@ -15,9 +18,10 @@ from torch import Tensor
 from ..draws import host_generators
 from ..errors import InputError, unknown
 from .digital import jpeg_compression
-from .members import LARGE, STORED, Setting
+from .members import LARGE, STORED
 from .registry import CORRUPTIONS, check_size, setting, table_for
-from .sampling import Draws, Sample
+from .sampling import Apply, Draws, Frames, Sample
+from .sequences.members import check_sequence_size, perturbation_info
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values. Of large images the
@@ -28,8 +32,6 @@ _LARGE_CHUNKS = {"gaussian_blur": 1, "zoom_blur": 1, "pixelate": 8, "jpeg_compre
 # Linux's C library gives memory back to the system, and asks for it again page by page, at every pass over a large
 # image, until a block of this size was freed once.
 np.empty(31 << 20, np.uint8)
-
-Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
 
 
 def corrupt(
@@ -126,6 +128,58 @@ def apply(
     moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
     work: Apply = _function(CORRUPTIONS[name].apply)
     return like(images, work(batch, moved, values))
+
+
+def sequence(
+    images: Images,
+    name: str,
+    difficulty: int = 1,
+    seed: int = 0,
+    sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None = None,
+) -> Images:
+    """Change images slowly, frame after frame, as CIFAR-10-P does (Hendrycks & Dietterich 2019, arXiv:1903.12261).
+
+    An image's frames depend on the image and on (seed, sample id, sequence, difficulty) alone: not on the batch, its
+    order, the number of threads or the machine.
+
+    Args:
+        images: (n, 32, 32, 3) uint8 RGB, NumPy or torch (any device). Left as it is.
+        name: a name of `SEQUENCES`.
+        difficulty: 1 to 3, the strength of a noise; it changes no other sequence.
+        seed: any integer.
+        sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
+
+    Returns:
+        (n, frames, 32, 32, 3): the same type and device.
+
+    Raises:
+        InputError: an unknown name, or a difficulty, shape, dtype or id outside its range.
+    """
+    return like(images, torch.stack(list(frames(images, name, difficulty, seed, sample_ids)), 1))
+
+
+def frames(
+    images: Images,
+    name: str,
+    difficulty: int = 1,
+    seed: int = 0,
+    sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None = None,
+) -> Iterator[Tensor]:
+    """The frames of `sequence` one by one, (n, 32, 32, 3) each, so that no sequence has to fit in memory."""
+    info = perturbation_info(name, difficulty)
+    size = checked_images(images)
+    check_sequence_size(*size)
+    ids = ids_of(sample_ids, len(images))
+    batch = as_tensor(images)
+    values, strength = info.at(difficulty), difficulty if info.noise else 1
+
+    def draw(sample: Sample, frame: int) -> dict[str, Tensor]:
+        generators = host_generators(seed, f"sequence/{name}/{strength}/{frame}", ids)
+        found = sample(generators, len(ids), *size, values)
+        return {key: torch.from_numpy(value).to(batch.device) for key, value in found.items()}
+
+    work: Frames = _function(f"sequences.{info.apply}")
+    return work(batch, draw, values)
 
 
 def like(images: Images, result: Tensor) -> Images:

@@ -83,8 +83,21 @@ def spatter(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tenso
 
 
 def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
-    """Images behind water, which stands (n, h, w) float64 high; 0 where there is none."""
-    return _covered(images, _water(liquid, strength), _WATER)
+    """Images behind water, which stands (n, h, w) float64 high; 0 where there is none.
+
+    How much of it covers each pixel shows the relief of the drops. That is made on the CPU whatever the device: Canny
+    edges, the chamfer distance and histogram equalisation are OpenCV's.
+    """
+    # A level above 255 wraps round, as in the reference's conversion.
+    drops = (liquid * 255).to(torch.int32).bitwise_and_(255).to(torch.uint8).cpu().numpy()
+    relief = np.empty(drops.shape, np.float32)
+    for source, target in zip(drops, relief, strict=True):
+        target[:] = _relief(source)
+    cover = torch.from_numpy(drops * relief)
+    # An image without a drop stays as it is; the reference divides by zero there.
+    largest = cover.amax((1, 2), keepdim=True)
+    cover = (cover / torch.where(largest > 0, largest, 1)).mul_(strength).to(liquid.device)
+    return _covered(images, cover, _WATER)
 
 
 def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None = None) -> Tensor:
@@ -96,22 +109,6 @@ def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tens
         clean = clean if dry is None else clean.mul_(dry)
         found.append(to_bytes(clean.add_(cover * shade)))
     return merged(found)
-
-
-def _water(liquid: Tensor, strength: float) -> Tensor:
-    """How much water covers each pixel, (n, h, w) float32, from the relief of the drops.
-
-    On the CPU whatever the device: Canny edges, the chamfer distance and histogram equalisation are OpenCV's.
-    """
-    # A level above 255 wraps round, as in the reference's conversion.
-    drops = (liquid * 255).to(torch.int32).bitwise_and_(255).to(torch.uint8).cpu().numpy()
-    relief = np.empty(drops.shape, np.float32)
-    for source, target in zip(drops, relief, strict=True):
-        target[:] = _relief(source)
-    cover = torch.from_numpy(drops * relief)
-    # An image without a drop stays as it is; the reference divides by zero there.
-    largest = cover.amax((1, 2), keepdim=True)
-    return (cover / torch.where(largest > 0, largest, 1)).mul_(strength).to(liquid.device)
 
 
 def _relief(drops: NDArray[np.uint8]) -> NDArray[np.uint8]:

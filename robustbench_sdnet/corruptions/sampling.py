@@ -17,6 +17,11 @@ from .members import LARGE, Setting
 Generators = Iterator[np.random.Generator]
 Draws = dict[str, NDArray[Any]]
 Sample = Callable[[Generators, int, int, int, Setting], Draws]
+"""The draws of n images of a height and width under a setting."""
+Apply = Callable[[Tensor, dict[str, Tensor], Setting], Tensor]
+Draw = Callable[[Sample, int], dict[str, Tensor]]
+"""The draws of a frame, by what draws them."""
+Frames = Callable[[Tensor, Draw, Setting], Iterator[Tensor]]
 _CELLS = 1 << 16
 
 

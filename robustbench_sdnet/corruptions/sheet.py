@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .pipeline import corrupt
-from .sequences.pipeline import sequence
+from .pipeline import corrupt, sequence
 
 _GAP, _LABEL, _LINE = 4, 112, 14
 _LETTER = 6  # pixels of a letter, about

@@ -50,7 +50,7 @@ def shown(pixels: Pixels, spec: Perturbation, ids: NDArray[np.int64]) -> Iterato
     if not isinstance(spec, SequenceSpec):
         yield pixels
         return
-    from ..corruptions.sequences.pipeline import frames
+    from ..corruptions.pipeline import frames
 
     for frame in frames(pixels, spec.name, spec.difficulty, spec.seed, ids):
         yield frame.numpy()

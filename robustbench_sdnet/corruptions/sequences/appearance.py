@@ -11,11 +11,9 @@ from .. import colour, noise
 from ..filters import gaussian, to_bytes, unit_interval
 from ..members import Setting
 from ..motion import blur_along
-from ..pipeline import Apply
 from ..precipitation import sample_spatter, snow_layer, snowed, watered
-from ..sampling import Sample
+from ..sampling import Apply, Draw, Frames, Sample
 from .geometry import zoomed
-from .pipeline import Draw, Frames
 
 
 def _drawn(apply: Apply, sample: Sample) -> Frames:

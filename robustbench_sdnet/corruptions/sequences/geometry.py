@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..members import Setting
-from .pipeline import Draw
+from ..sampling import Draw
 
 Places = NDArray[np.int64]
 Floats = NDArray[np.float64]
