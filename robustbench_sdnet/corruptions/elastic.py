@@ -34,13 +34,10 @@ def elastic_transform(images: Tensor, draws: dict[str, Tensor], setting: Setting
 
 
 def _affine(shifts: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel comes from when three corners of a square in the middle move by `shifts`.
+    """Where each pixel comes from, x and y (n, h, w), when three corners of a square in the middle move by `shifts`.
 
     The corners are (cx + s, cy + s), (cx + s, cy - s) and (cx - s, cy - s), so that the map's columns are
     differences of the moved corners over 2 s. Its inverse is written out.
-
-    Returns:
-        x and y, (n, h, w) float64.
     """
     across, down = _grid(height, width, shifts.device)
     centre_x, centre_y, arm = width // 2, height // 2, min(height, width) // 3
@@ -66,11 +63,8 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
 def _bilinear(channels: Tensor, x: Tensor, y: Tensor, mode: str) -> list[Tensor]:
     """Look up float32 channels (c, n, h, w) between pixels, at x and y (n, h, w) float64.
 
-    One after another: what is at hand of a large image then fits a core's cache. They are continued as far as is
-    looked, so that all four neighbours of a place lie at fixed distances.
-
-    Args:
-        mode: of the border, see `border_index`.
+    One after another: what is at hand of a large image then fits a core's cache. They are continued, see
+    `border_index`, as far as is looked, so that all four neighbours of a place lie at fixed distances.
     """
     n, height, width = x.shape
     left, top = x.floor(), y.floor()

@@ -116,13 +116,9 @@ def pad(images: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor
 
 
 def gaussian(images: Tensor, sigma: float, mode: str = "nearest", truncate: float = 4.0) -> Tensor:
-    """Smooth the two axes after the first, as `scipy.ndimage.gaussian_filter`: equal to the bit.
+    """Smooth (n, h, w, ...) float64 along h and w as `scipy.ndimage.gaussian_filter` does: equal to the bit.
 
-    Args:
-        images: (n, h, w, ...) float64.
-        sigma: standard deviation, pixels.
-        mode: see `border_index`.
-        truncate: radius of the kernel in standard deviations.
+    `sigma` counts pixels, `truncate` is the kernel's radius in standard deviations; for `mode` see `border_index`.
     """
     taps = _gaussian_taps(sigma, truncate)
     for axis in (1, 2):

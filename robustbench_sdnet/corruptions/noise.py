@@ -52,13 +52,13 @@ def speckle_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) ->
 
 
 def impulse_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
-    """Each value becomes 0 or 255, half each, with probability `amount`, channels independent.
-
-    Salt-and-pepper noise is the same noise, under the name and with the amounts of SDNet's protocol.
-    """
+    """Each value becomes 0 or 255, half each, with probability `amount`, channels independent."""
     (amount,) = setting
     hit, black = (below(draws["uniform"], share) for share in (amount, amount / 2))
     return (images | hit).bitwise_and_(black.bitwise_not_())
+
+
+salt_and_pepper = impulse_noise  # under the name and with the amounts of SDNet's protocol
 
 
 def shot_noise(images: Tensor, draws: dict[str, Tensor], setting: Setting) -> Tensor:
