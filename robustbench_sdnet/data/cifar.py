@@ -90,13 +90,8 @@ def unpickled_npy(path: Path) -> Any:
         raise DataError(f"{path} is damaged or no array ({error}).") from error
 
 
-def _reconstruct(subtype: type[Any], shape: tuple[int, ...], kind: Any) -> Any:
-    """An empty array, which the pickle then fills."""
-    if subtype is not np.ndarray:
-        raise pickle.UnpicklingError("it holds no plain array")
-    return np.ndarray(shape, np.int8)
-
-
+# NumPy's own: an empty array, which the pickle then fills. Its module was renamed between versions.
+_reconstruct = np.empty(0).__reduce__()[0]
 _CONSTRUCTORS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,

@@ -71,13 +71,12 @@ class FolderPixels:
 
     def read_random_crops(self, positions: Int64, key: int) -> Uint8:
         """(m, 224, 224, 3) uint8 for training: random areas of 8 to 100 %, resized; key and position key the draws."""
-        return np.stack([self._random_crop(int(position), key) for position in positions])
-
-    def _random_crop(self, position: int, key: int) -> Uint8:
-        picture = read_picture(self.folder / self.files[position])
-        draws = np.random.Generator(np.random.Philox(key=[key, position]))
-        box = random_box(draws, *picture.size)
-        return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
+        crops = []
+        for position in positions.tolist():
+            picture = read_picture(self.folder / self.files[position])
+            box = random_box(np.random.Generator(np.random.Philox(key=[key, position])), *picture.size)
+            crops.append(np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box)))
+        return np.stack(crops)
 
     def digest(self) -> bytes:
         """SHA-256 over the name, the size, and the first and last 4 KiB of every file.

@@ -67,10 +67,7 @@ class Published:
     """
 
     def __init__(self, path: str | os.PathLike[str], num_classes: int | None = 10) -> None:
-        """Open a folder and check its layout.
-
-        Args:
-            num_classes: labels must lie below; None asks only that they are not negative.
+        """Open a folder and check its layout. Labels must lie below `num_classes`, or not be negative where it is None.
 
         Raises:
             InputError: no such folder.
