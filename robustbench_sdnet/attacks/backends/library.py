@@ -125,7 +125,7 @@ def run_library(
         judge = Judge(passes, Repeats(n, run.get("protocol", "mean"))) if (n := run.get("answers")) else None
         clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
         wanted = (clean if clean_hits is None else clean_hits > 0).nonzero()[:, 0]
-        raw = _attacked(perturb, name, counted, images, labels, wanted, ids, run.get("seed", 0))
+        raw = _perturbed(perturb, name, counted, images, labels, wanted, ids, run.get("seed", 0))
         passes.check()
         raw_margin = margin(passes.exact(raw), labels)
         inside = raw.clamp(0, 1) if eps is None else found.project(raw, images, eps)
@@ -168,7 +168,7 @@ def _judged(
     return judge.repeats.right(hits), margins, hits
 
 
-def _attacked(
+def _perturbed(
     perturb: Perturb,
     name: str,
     model: Counted,
@@ -178,32 +178,28 @@ def _attacked(
     ids: Tensor,
     seed: int,
 ) -> Tensor:
-    """All images, those at the indices `wanted` (m,) as the library returns them.
+    """The images in our dtype, those at `wanted` (m,) as the library returns them, where that is finite.
 
     A library draws from global generators: each batch is seeded by the seed and its sample ids, and they are put back.
     """
     raw = images.clone()
     for index in torch.split(wanted, model.batch_size) if len(wanted) else ():
-        with seeded(seed, f"{name}:{ids[index].tolist()}", str(images.device)):
-            raw[index] = _perturbed(perturb, name, model, images[index], labels[index])
+        batch, stream = images[index], f"{name}:{ids[index].tolist()}"
+        # Some libraries take views that only a contiguous tensor has, and images come as channels-last pixels.
+        given = batch.clone(memory_format=torch.contiguous_format), labels[index].clone()
+        model.first = True
+        try:
+            # The libraries' own deprecations are not the user's to act on.
+            with seeded(seed, stream, str(images.device)), torch.enable_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = perturb(model, *given)
+        except SdnetBenchError:
+            raise
+        except Exception as error:  # a library and a model may raise anything: it becomes one line
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise ModelError(f"Attack {name} raised {type(error).__name__}: {reason}") from error
+        found = found.detach().to(batch)
+        if found.shape != batch.shape:
+            raise ModelError(f"Attack {name} returned {tuple(found.shape)} for images {tuple(batch.shape)}.")
+        raw[index] = torch.where(torch.isfinite(found), found, batch)
     return raw
-
-
-def _perturbed(perturb: Perturb, name: str, model: Counted, images: Tensor, labels: Tensor) -> Tensor:
-    """The library's images in our dtype; where it returns NaN, or nothing was found, the image itself."""
-    model.first = True
-    try:
-        # The libraries' own deprecations are not the user's to act on.
-        with torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Some libraries take views that only a contiguous tensor has, and images come as channels-last pixels.
-            found = perturb(model, images.clone(memory_format=torch.contiguous_format), labels.clone())
-    except SdnetBenchError:
-        raise
-    except Exception as error:  # a library and a model may raise anything: it becomes one line
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise ModelError(f"Attack {name} raised {type(error).__name__}: {reason}") from error
-    found = found.detach().to(images)
-    if found.shape != images.shape:
-        raise ModelError(f"Attack {name} returned {tuple(found.shape)} for images {tuple(images.shape)}.")
-    return torch.where(torch.isfinite(found), found, images)
