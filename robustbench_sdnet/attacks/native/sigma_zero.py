@@ -23,9 +23,6 @@ SIGMA = 1e-3
 THRESHOLD, THRESHOLD_RATE = 0.3, 0.01
 """Changes below the threshold become none; it rises after a success and falls after a failure."""
 
-MOMENTS = (0.9, 0.999)
-"""Adam's."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaZeroSearch(Search):
@@ -61,9 +58,7 @@ class SigmaZeroSearch(Search):
 
     def _adam(self, state: State, gradient: Tensor, k: Tensor) -> Tensor:
         moments = []
-        for name, decay, value in zip(
-            ("first", "second"), MOMENTS, (gradient, gradient.square()), strict=True
-        ):
+        for name, decay, value in (("first", 0.9, gradient), ("second", 0.999, gradient.square())):
             state[name] = decay * state[name] + (1 - decay) * value
             grown = 1 - decay ** (k + 1).to(gradient.dtype)
             moments.append(state[name] / column(grown, gradient))
