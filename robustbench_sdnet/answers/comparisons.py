@@ -174,7 +174,8 @@ def compared(
 ) -> Comparison:
     """The paired test of two subjects, by their answers to each question `asked` is about; p is not corrected yet."""
     ids = shared([side for both in answers for side in both])
-    a, b = (_shares([both[side] for both in answers], ids) for side in (0, 1))
+    # Per image the share of perturbations under which it is right, (m,).
+    a, b = (np.mean([both[side].at(ids) for both in answers], axis=0) for side in (0, 1))
     low, high = difference_interval(a - b)
     # Shares of equal counts are equal floats: both are the same integer over the same number of conditions.
     only_a, only_b = int((a > b).sum()), int((b > a).sum())
@@ -191,14 +192,6 @@ def compared(
         only_b=only_b,
         p=mcnemar(only_a, only_b),
     )
-
-
-def _shares(answers: Sequence[Right], ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Per image the share of perturbations under which it is right, (m,)."""
-    if not len(ids):
-        return np.empty(0)
-    shares: NDArray[np.float64] = np.mean([answer.at(ids) for answer in answers], axis=0)
-    return shares
 
 
 def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:

@@ -167,7 +167,10 @@ def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]
     """The shards together; cells of a plan look at the same images, whose ids are kept once for all."""
     outcome = Outcome.join(shard.outcome for shard in shards)
     outcome = replace(outcome, ids=ids.setdefault(outcome.ids.tobytes(), outcome).ids)
-    findings = tuple(map(Finding.stored, stored.verdicts or ()))
+    findings = tuple(
+        Finding(one["check"], one["verdict"], one["value"], one["sentence"], one.get("images"))
+        for one in stored.verdicts or ()
+    )
     return Answered(stored.id, stored.cell, outcome, Cost.of(shards), findings)
 
 

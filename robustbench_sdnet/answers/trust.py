@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from ..attacks.engine.result import stands_still
 
@@ -29,11 +28,6 @@ class Finding:
     value: float | None
     sentence: str
     images: int | None = None
-
-    @classmethod
-    def stored(cls, raw: Mapping[str, Any]) -> Finding:
-        """The finding that a store holds as a mapping."""
-        return cls(raw["check"], raw["verdict"], raw["value"], raw["sentence"], raw.get("images"))
 
 
 def trust(findings: Iterable[Finding], gradients: int = 0, silent: int = 0) -> str:

@@ -114,8 +114,7 @@ def undo(layer: nn.BatchNorm2d, y: Tensor) -> Tensor:
     assert layer.running_var is not None
     scale = torch.sqrt(layer.running_var + layer.eps) / layer.weight
     scale = torch.where(layer.weight == 0, torch.zeros_like(scale), scale)
-    shaped = (part[:, None, None] for part in (layer.bias, scale, layer.running_mean))
-    bias, scale, mean = shaped
+    bias, scale, mean = (part[:, None, None] for part in (layer.bias, scale, layer.running_mean))
     return (y - bias) * scale + mean
 
 
