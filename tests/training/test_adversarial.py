@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,8 @@ from torch import nn
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.step.device import Device
 from robustbench_sdnet.training.step.objective import Objective
+from robustbench_sdnet.zoo import build_model
+from robustbench_sdnet.zoo.nets.control import auxiliary_objective
 
 
 class Linear(nn.Module):
@@ -79,3 +83,26 @@ def test_mode_and_gradients_are_as_before(case):
     run(case, adversary="pgd")
     assert case[0].training
     assert case[0].slope.grad is None
+
+
+@pytest.mark.parametrize("adversary", ["fgsm", "pgd", "trades"])
+def test_the_auxiliary_loss_is_of_the_passes_that_are_trained_on_not_of_the_search(adversary):
+    torch.manual_seed(0)
+    model = build_model("sdnet20", width=4, num_classes=3, input_size=8).double().train()
+    images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    labels, ids = torch.arange(6) % 3, torch.arange(6)
+    device = Device(torch.device("cpu"), torch.float64, autocast=False, channels_last=False)
+    losses = []
+    for factor in (0.0, 0.5):  # each on a copy, whose running statistics are still the first
+        options = TrainOptions(adversary=adversary, auxiliary=factor, eps="0.1")
+        objective = Objective(copy.deepcopy(model), options, device)
+        losses.append(objective(images, labels, ids, 0))
+    losses[1].backward()
+    objective, clean = Objective(model, options, device), device.floats(images)
+    moved = objective.perturbed(clean, labels, ids, 0)
+    with auxiliary_objective(model) as collect:
+        for seen in (clean, moved) if adversary == "trades" else (moved,):
+            model(seen)
+        terms = collect()
+    assert terms > 0.01
+    assert losses[1].item() == pytest.approx(losses[0].item() + 0.5 * terms.item(), abs=1e-9)

@@ -41,24 +41,22 @@ class Objective(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
         """The loss, a 0-d tensor, of images (n, 3, h, w) uint8, labels and sample ids (n,), at a step of the run."""
-        if not self.options.auxiliary:
-            return self._main(images, labels, ids, step)
-        with auxiliary_objective(self.model) as collect:
-            return self._main(images, labels, ids, step) + self.options.auxiliary * collect()
-
-    def _main(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
-        options = self.options
-        if options.augmix:
-            return self._consistent(images, labels, ids, step)
         clean = self.device.floats(images)
-        if options.adversary == "none":
-            return self._cross_entropy(self.logits(clean), labels)
-        moved = self.perturbed(clean, labels, ids, step)
-        if options.adversary != "trades":
+        # Before the auxiliary terms are collected: they are of the passes that are trained on, not of the search.
+        moved = clean if self.options.adversary == "none" else self.perturbed(clean, labels, ids, step)
+        if not self.options.auxiliary:
+            return self._main(clean, moved, labels, ids, step)
+        with auxiliary_objective(self.model) as collect:
+            return self._main(clean, moved, labels, ids, step) + self.options.auxiliary * collect()
+
+    def _main(self, clean: Tensor, moved: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
+        if self.options.augmix:
+            return self._consistent(clean, labels, ids, step)
+        if self.options.adversary != "trades":
             return self._cross_entropy(self.logits(moved), labels)
         logits, moved_logits = self.logits(clean), self.logits(moved)
         divergence = F.kl_div(moved_logits.log_softmax(1), logits.softmax(1), reduction="batchmean")
-        return self._cross_entropy(logits, labels) + options.beta * divergence
+        return self._cross_entropy(logits, labels) + self.options.beta * divergence
 
     def perturbed(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
         """Images within the budget that raise the loss, from a random start.
@@ -96,9 +94,8 @@ class Objective(nn.Module):
             self.model.train(training)
         return moved
 
-    def _consistent(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
+    def _consistent(self, clean: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
         """Cross-entropy plus the Jensen-Shannon divergence of a clean image and two mixtures."""
-        clean = self.device.floats(images)
         views = [
             clean,
             *(augmix(clean, ids, seed=self.options.seed, step=2 * step + view) for view in range(2)),
