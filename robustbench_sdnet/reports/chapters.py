@@ -86,11 +86,13 @@ def _corruption_sections(results: Results, data: str, source: str, baseline: str
             errors.ALEXNET if base is None and of_imagenet_c(results, baseline, data, source) else None
         )
         blocks.append(errors.error_table(with_base, clean, base, published))
-    yield Section(title, tuple(blocks))
+    levels = _level_table(results, data, source)
+    if blocks or (levels and levels.rows):
+        yield Section(title, tuple(blocks))
     for subject, found in grids.items():
         tables = (corruptions.severity_table(found), corruptions.category_table(found))
         yield Section(f"{subject.label}: corruptions by severity", tables, level=3, folded=True)
-    yield from filled("Noise at free levels", [_level_table(results, data, source)], level=3, folded=True)
+    yield from filled("Noise at free levels", [levels], level=3, folded=True)
 
 
 def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:

@@ -80,7 +80,7 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         words += [] if split == "test" else ["--split", split]
         words += [word for model in distinct(a.cell.model.name for a in found) for word in ("--model", model)]
         words += _corrupted(found) if command == "corrupt" else _attacked(found, norm)
-        words += more.split(" ") if command == "attack" and more else []
+        words += shlex.split(more) if command == "attack" else []
         lams = sorted({a.cell.lam for a in found if a.cell.lam}, key=lambda_order)
         texts = distinct(lam.text for lam in lams)
         words += ["--lambda", ",".join(texts)] if texts else []
@@ -128,4 +128,4 @@ def _settings(spec: AttackSpec) -> str:
     """Hyper-parameters that differ from the defaults of an attack of our own."""
     known = ATTACKS[spec.name].params if spec.name in ATTACKS else {}
     changed = [(key, value) for key, value in spec.params if key in known and known[key] != value]
-    return " ".join(f"--set {key}={value}" for key, value in changed)
+    return shlex.join(word for key, value in changed for word in ("--set", f"{key}={value}"))

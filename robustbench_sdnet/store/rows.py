@@ -163,9 +163,12 @@ def _shard(row: Row) -> Shard:
     return Shard(row["cell_id"], start, stop, outcome, cost, finished_at)
 
 
+_FINDING = {"check", "verdict", "value", "sentence"}
+
+
 def _verdicts(row: Row) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(row["checks"])
-    if not isinstance(found, list) or not all("check" in one and "verdict" in one for one in found):
+    if not isinstance(found, list) or not all(one.keys() >= _FINDING for one in found):
         raise StoreError("they are none")
     return found
 

@@ -66,6 +66,13 @@ def test_majority_and_any_follow_the_binomial():
         assert abs(accuracy - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5
 
 
+@pytest.mark.parametrize("name", ["pgd", "foolbox:LinfPGD"])
+def test_no_answers_at_all_are_refused_by_every_attack(name):
+    images, labels = torch.full((2, 1, 4, 4), 0.5), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(InputError, match="0"):
+        attacks.run(name, Bright(), images, labels, eps=0.1, answers=0)
+
+
 class NoisyWeights(nn.Module):
     """score = margin - (1 + sigma n) . (x - centre), n new in each answer: a gradient alone is mostly noise."""
 

@@ -58,6 +58,8 @@ def test_hostile_names_stay_one_word_of_a_command() -> None:
     answers = [corruption("fog", 1, 9, model=replace(RESNET, name=odd))]
     (line,) = commands(snapshot(answers))
     assert shlex.split(line)[5] == odd
+    (line,) = commands(snapshot([attack("pgd", "8/255", 5, steps=odd)]))
+    assert f"steps={odd}" in shlex.split(line)
     from robustbench_sdnet.reports.content import build
 
     document = build(snapshot(answers))

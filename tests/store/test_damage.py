@@ -18,7 +18,7 @@ from .made import CELL, COST, outcome, shards
 
 PGD = attack_specs("pgd", [Eps.parse("8/255")])[0]
 OTHER = replace(CELL, perturbation=PGD, parents=(CELL.id,))
-CHECKS = [{"check": "randomised", "verdict": "pass", "value": 0.0}]
+CHECKS = [{"check": "randomised", "verdict": "pass", "value": 0.0, "sentence": "Calls agree."}]
 
 
 @pytest.fixture
@@ -147,6 +147,10 @@ MALFORMED = {
     "asked text": (CELLS.format("asked = 'many'"), NAMED_CELL),
     "asked negative": (CELLS.format("asked = -1"), NAMED_CELL),
     "verdicts": ("UPDATE verdicts SET checks = '['", f"the diagnostics of cell {OTHER.id}"),
+    "verdicts without a number": (
+        """UPDATE verdicts SET checks = '[{"check": "randomised", "verdict": "pass"}]'""",
+        f"the diagnostics of cell {OTHER.id}",
+    ),
     "verdicts number": ("UPDATE verdicts SET checks = '5'", f"the diagnostics of cell {OTHER.id}"),
 }
 

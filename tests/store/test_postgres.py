@@ -44,7 +44,7 @@ def execute(url, statement, **values):
 @pytest.mark.parametrize("encoding", ["UTF8", "SQL_ASCII"])
 def test_what_is_stored_comes_back(postgres, encoding):
     url = postgres.database(encoding)
-    checks = [{"check": "randomised", "verdict": "pass", "value": 0.0}]
+    checks = [{"check": "randomised", "verdict": "pass", "value": 0.0, "sentence": "Of calls."}]
     with Store(url) as store:
         store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
         store.add_shards([Shard(CELL.id, 2, 4, outcome(2, 4), COST)])

@@ -98,7 +98,7 @@ def test_one_pass_yields_every_cell_with_all_that_is_stored_of_it(store, monkeyp
     store.add_cells({other.id: other, CELL.id: CELL}, 8)
     store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8, right=False), COST)])
     store.add_shards([Shard(CELL.id, 0, 4, outcome(0, 4), COST)])
-    checks = [{"check": "randomised", "verdict": "fail", "value": 1.0}]
+    checks = [{"check": "randomised", "verdict": "fail", "value": 1.0, "sentence": "Of calls."}]
     store.add_verdicts(CELL.id, checks)
     decoded, decode = [], Outcome.decode
     monkeypatch.setattr(Outcome, "decode", lambda blob: decoded.append(blob) or decode(blob))
@@ -172,9 +172,15 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
 
 
 def test_verdicts_replace_older_ones(store):
-    store.add_verdicts(CELL.id, [{"check": "randomised", "verdict": "fail", "value": 1.0}])
-    store.add_verdicts(CELL.id, [{"check": "randomised", "verdict": "pass", "value": 0.0}])
-    assert store.verdicts() == {CELL.id: [{"check": "randomised", "verdict": "pass", "value": 0.0}]}
+    store.add_verdicts(
+        CELL.id, [{"check": "randomised", "verdict": "fail", "value": 1.0, "sentence": "Of calls."}]
+    )
+    store.add_verdicts(
+        CELL.id, [{"check": "randomised", "verdict": "pass", "value": 0.0, "sentence": "Of calls."}]
+    )
+    assert store.verdicts() == {
+        CELL.id: [{"check": "randomised", "verdict": "pass", "value": 0.0, "sentence": "Of calls."}]
+    }
 
 
 def test_perturbed_images_are_kept_exactly_and_checked(tmp_path):

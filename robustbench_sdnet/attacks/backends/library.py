@@ -122,7 +122,8 @@ def run_library(
         logits = passes.exact(images)
         counted = Counted(passes, logits.shape[1], images.dtype, images.device)
         check_problem(name, counted.classes, images[0].numel())
-        judge = Judge(passes, Repeats(n, run.get("protocol", "mean"))) if (n := run.get("answers")) else None
+        answers = run.get("answers")
+        judge = None if answers is None else Judge(passes, Repeats(answers, run.get("protocol", "mean")))
         clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
         wanted = (clean if clean_hits is None else clean_hits > 0).nonzero()[:, 0]
         raw = _perturbed(perturb, name, counted, images, labels, wanted, ids, run.get("seed", 0))
@@ -134,7 +135,6 @@ def run_library(
     right = clean & right if judge is None else right
     found.assert_inside(inside, images, eps)
     warn_of_silence(counted.gradients, counted.silent)
-    drawn = {} if hits is None else {"clean_hits": clean_hits, "hits": hits}
     # Without a budget what counts is what is handed back; with one, how far the library had to go.
     sought, broken = (inside, clean & ~right) if eps is None else (raw, raw_margin < 0)
     distance = torch.where(broken, found.lengths(sought - images), torch.inf)
@@ -152,7 +152,7 @@ def run_library(
             "raw_robust": clean & (raw_margin >= 0),
             "raw_distance": found.lengths(raw - images),
             "distance": torch.where(clean, distance, 0.0),
-            **drawn,
+            **({} if hits is None else {"clean_hits": clean_hits, "hits": hits}),
         },
         repeats=None if judge is None else judge.repeats,
     )
