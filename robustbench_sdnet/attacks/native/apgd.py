@@ -17,79 +17,78 @@ from .apgd_sparse import SparseApgdSearch
 from .wrapper import Run, attack, positive, run_native
 
 
+class Apgd(Run, total=False):
+    """What every Auto-PGD takes beside its restarts or targets; `apgd_ce` says what each means."""
+
+    steps: int
+    eot: int
+
+
 def _search(*, ball: Ball, steps: int, **how: Any) -> ApgdSearch:
     """The search of a ball, a sparse one where few values should move at a time."""
     kind = SparseApgdSearch if ball.sparse else ApgdSearch
     return kind(ball=ball, length=kind.evaluations(positive("steps", steps)), **how)
 
 
-@attack
-def apgd_ce(
+def _run(
+    how: dict[str, Any],
     model: Classifier,
     images: Tensor,
     labels: Tensor,
-    *,
     eps: float,
+    *,
     steps: int = 100,
-    restarts: int = 1,
     eot: int = 1,
     **run: Unpack[Run],
+) -> AttackResult:
+    """Run the search of `how`, which no option of a caller reaches."""
+    search = partial(_search, steps=steps, **how)
+    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+
+
+_apgd = partial(attack, options=Apgd, core=_run)
+
+
+@_apgd
+def apgd_ce(
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, restarts: int = 1, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the cross-entropy.
 
     Args:
-        steps: gradient steps a restart.
         restarts: courses a sample, each from its own random point of the sphere.
-        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers.
+        steps: gradient steps a restart, 100 by default.
+        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers; 1 by
+            default.
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    attempts = positive("restarts", restarts)
-    search = partial(_search, steps=steps, loss=cross_entropy, stream="apgd-ce", attempts=attempts)
-    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+    how = {"loss": cross_entropy, "stream": "apgd-ce", "attempts": positive("restarts", restarts)}
+    return _run(how, model, images, labels, eps, **run)
 
 
-@attack
+@_apgd
 def apgd_dlr(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    steps: int = 100,
-    restarts: int = 1,
-    eot: int = 1,
-    **run: Unpack[Run],
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, restarts: int = 1, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the difference of logits ratio; arguments as in `apgd_ce`."""
-    attempts = positive("restarts", restarts)
-    search = partial(_search, steps=steps, loss=dlr, stream="apgd-dlr", attempts=attempts)
-    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+    how = {"loss": dlr, "stream": "apgd-dlr", "attempts": positive("restarts", restarts)}
+    return _run(how, model, images, labels, eps, **run)
 
 
-@attack
+@_apgd
 def apgd_t(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    steps: int = 100,
-    targets: int = 9,
-    eot: int = 1,
-    **run: Unpack[Run],
+    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, targets: int = 9, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the targeted DLR loss, towards one wrong class after the other, the most likely first.
 
     Args:
-        steps: gradient steps a target.
         targets: at most this many classes; a model with fewer wrong classes has all of them attacked.
+        steps: gradient steps a target, 100 by default.
         eot: as in `apgd_ce`.
 
     Other arguments, the result and the errors are those of `pgd`.
     """
     attempts = positive("targets", targets)
-    search = partial(
-        _search, steps=steps, loss=targeted_dlr, stream="apgd-t", attempts=attempts, targeted=True
-    )
-    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+    how = {"loss": targeted_dlr, "stream": "apgd-t", "attempts": attempts, "targeted": True}
+    return _run(how, model, images, labels, eps, **run)

@@ -89,12 +89,21 @@ def run_native(
     return result
 
 
-def attack(function: Function) -> Function:
-    """An attack whose signature spells out its shared options, for `help` and for editors."""
-    signature, shared = inspect.signature(function), inspect.signature(run_native).parameters
+def attack(
+    function: Function, options: type = Run, core: Callable[..., AttackResult] = run_native
+) -> Function:
+    """An attack whose signature spells out its shared options, for `help` and for editors.
+
+    Args:
+        options: the typed dictionary that the attack takes, `Run` or one that adds to it.
+        core: what has the defaults of those that it adds.
+    """
+    signature = inspect.signature(function)
+    defaults = {**inspect.signature(run_native).parameters, **inspect.signature(core).parameters}
     own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
-    spelled = signature.replace(parameters=[*own, *(shared[name] for name in Run.__annotations__)])
-    function.__signature__ = spelled  # type: ignore[attr-defined]  # read by inspect
+    added = [name for name in options.__annotations__ if name not in Run.__annotations__]
+    shared = [defaults[name] for name in (*added, *Run.__annotations__)]
+    function.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # read by inspect
     return function
 
 
