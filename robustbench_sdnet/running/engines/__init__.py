@@ -11,16 +11,17 @@ from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...errors import unknown
-from ...specs import Cell, ModelSpec
-from ...store.outcome import Outcome
 
+# Help and usage errors look for the names of engines here: what costs time is imported for its types alone.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ...planning.plan import Task
     from ...planning.setting import Setting
+    from ...specs import Cell, ModelSpec
+    from ...store.outcome import Outcome
     from ..worker import Worker
 
 
