@@ -138,13 +138,13 @@ def test_workers_record_their_threads_and_costs_add_up(tmp_path, cluster, make_w
         url = f"sqlite:///{tmp_path}/{name}.db"
         with Store(url) as store, closing(engine):
             run(cells, store=store, worker=make_worker(), count=130, engine=engine)
-            costs = {cell.id: [shard.cost for shard in shards(store, cell.id)] for cell in cells}
+            spent = {cell.id: [shard.cost for shard in shards(store, cell.id)] for cell in cells}
         rows = {row["cell"]: row for row in records(Snapshot.read(url), with_cost=True)}
-        for cell_id, parts in costs.items():
+        for cell_id, parts in spent.items():
             assert rows[cell_id]["seconds"] == pytest.approx(sum(cost["seconds"] for cost in parts), abs=1e-3)
         costs[name] = {
             cell_id: [(cost["threads"], cost["forwards"], cost["backwards"]) for cost in parts]
-            for cell_id, parts in costs.items()
+            for cell_id, parts in spent.items()
         }
         passes = ("passes_forward", "passes_backward")
         columns[name] = {cell_id: [row[key] for key in passes] for cell_id, row in rows.items()}
