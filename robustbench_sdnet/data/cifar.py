@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..reading.archives import BROKEN
 from ..reading.arrays import read_header
-from ..reading.paths import BROKEN
 from .archives import fetch_members
 from .images import ImageData, from_arrays
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..wording import shown
-from .paths import BROKEN, check_file
+from .archives import BROKEN
+from .paths import check_file
 
 NUMBERS = "biuf"  # kinds of arrays that are read: truth values, whole and real numbers
 _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {

@@ -1,23 +1,15 @@
-"""Paths as users write them, files that are read whole within a bound, and zip archives. Needs no NumPy."""
+"""Paths as users write them, and files that are read whole within a bound. Needs no NumPy."""
 
 from __future__ import annotations
 
 import os
 import stat
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 from ..errors import InputError, SdnetBenchError
 from ..wording import shown
 
 MEGABYTE = 1 << 20
-# What Python's and NumPy's readers make of damaged and hostile archives, arrays and headers.
-BROKEN = (
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, tokenize.TokenError, EOFError, OSError),
-    *(SyntaxError, ValueError, KeyError, TypeError, OverflowError, RuntimeError, MemoryError),
-)
 
 
 def path_of(text: str | os.PathLike[str]) -> Path:
@@ -64,12 +56,3 @@ def read_text(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError]
         raise error(f"'{shown(path)}' is no UTF-8 text (byte {failure.start}).") from None
     except OSError as failure:
         raise error(f"Cannot read '{shown(path)}' ({failure.strerror}).") from None
-
-
-def members(path: Path) -> tuple[str, ...]:
-    """The names in a zip archive whose checksums hold; none for any other file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(archive.namelist()) if archive.testzip() is None else ()
-    except BROKEN:
-        return ()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError, InputError
-from ...reading.paths import members
+from ...reading.archives import members
 from ..nets.architectures import ARCHITECTURES, architecture
 from ..nets.control import has_lambda, normalise_atoms, refresh_step_sizes
 from ..nets.sdnet import Classifier, rebuild

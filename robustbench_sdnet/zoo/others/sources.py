@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ...errors import CheckpointError, InputError, unknown
-from ...reading.paths import members
+from ...reading.archives import members
 from ...reading.structured import mapping, parse_json
 from ..files.cards import read_card
 from ..files.weights import load_checkpoint
