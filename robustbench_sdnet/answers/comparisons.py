@@ -9,7 +9,6 @@ a side wins, the interval how much: a side is called better where both say so.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -164,7 +163,7 @@ def _means(answers: Answers) -> Iterator[Comparison]:
 
 
 def _mean_name(asked: Sequence[Question], noises: bool) -> str:
-    names = len({re.split("[@(]", q.perturbation)[0] for q in asked})  # without free levels and seeds
+    names = len({question.corruption for question in asked})
     what = ("noise" if noises else "corruption") + ("s" if names > 1 else "")
     return f"{names} {what}, {len(asked)} conditions"
 

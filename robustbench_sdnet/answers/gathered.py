@@ -40,6 +40,7 @@ class Question:
     Attributes:
         kind: clean, corruption, noise, attack, mean over corruptions, or worst_case over everything run in a ball,
             whatever it was made at.
+        corruption: its own name, without level and seed.
         is_noise: a corruption of the category noise, or a mean over such.
         met: of a worst case, by name what was run at the deployed lambda itself: sides that met other attacks are not
             asked the same.
@@ -53,6 +54,7 @@ class Question:
     norm: str | None = None
     eps: Eps | None = None
     source: str = "generated"
+    corruption: str = ""
     is_noise: bool = False
     met: tuple[str, ...] = ()
 
@@ -95,7 +97,10 @@ def question(cell: Cell) -> Question:
     spec = cell.perturbation
     asked = Question(cell.data.name, cell.data.content, cell.kind, whole_name(spec))
     if isinstance(spec, CorruptionSpec):
-        return replace(asked, severity=spec.severity, source=spec.origin, is_noise=is_noise(spec))
+        noisy = is_noise(spec)
+        return replace(
+            asked, severity=spec.severity, source=spec.origin, corruption=spec.name, is_noise=noisy
+        )
     return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
 
 

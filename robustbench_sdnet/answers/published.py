@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..specs import SEVERITIES, LambdaSpec
-from ..specs.lambdas import ON_TEST_LABELS
+from ..specs.lambdas import ON_TEST_LABELS, parse_policy
 from ..statistics import holm, wilson
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
@@ -145,7 +145,7 @@ def _is_per_sample(lam: LambdaSpec | None) -> bool:
 
 def _is_line(lam: LambdaSpec) -> bool:
     """Whether lambda is read from a line, and set on the stem: what the paper claims a gain of."""
-    return lam.text.startswith("calibrated") and lam.scope == "stem"
+    return parse_policy(lam.text).name == "calibrated" and lam.scope == "stem"
 
 
 def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
