@@ -6,6 +6,7 @@ of each global batch; so a batch is the same on any number of devices and after 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,7 +36,7 @@ class Batch(NamedTuple):
 
 
 @dataclass
-class Feed:
+class Feed(ABC):
     """Yields the batches of an epoch: of the images at `positions` (n,), `batch_size` over all processes together.
 
     Of each, this process (`rank` of `world`) takes its consecutive part.
@@ -57,9 +58,9 @@ class Feed:
         """Steps in an epoch: a last, smaller batch is left out."""
         return len(self.positions) // self.batch_size
 
+    @abstractmethod
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from a step on; every kind of feed makes them in its own way."""
-        raise NotImplementedError
 
     def _drawn(self, epoch: int) -> Placement:
         """An epoch's images in their order, and where they are cut, for all processes, on the host."""
