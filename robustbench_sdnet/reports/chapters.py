@@ -87,7 +87,7 @@ def _corruption_sections(results: Results, data: str, source: str, baseline: str
         )
         blocks.append(errors.error_table(with_base, clean, base, published))
     levels = _level_table(results, data, source)
-    if blocks or (levels and levels.rows):
+    if blocks or levels.rows:
         yield Section(title, tuple(blocks))
     for subject, found in grids.items():
         tables = (corruptions.severity_table(found), corruptions.category_table(found))
