@@ -57,10 +57,13 @@ def fitted(
     Raises:
         InputError: a policy that cannot be deployed, or no training images for a data set that has none.
     """
+    policies = [lam for lam in lambdas if lam.fixed is None]
+    if not policies:
+        return lambda model: tuple(lambdas)
     with Store(ready.setting.store) as store:
         kept = store.fits
     found: dict[tuple[str, LambdaSpec], LambdaSpec] = {}
-    for lam in (lam for lam in lambdas if lam.fixed is None):
+    for lam in policies:
         for model in (model for model in ready.sound if model.has_lambda):
             data = ready.data if lam.upper_bound else ready.training_data()
             fitting = Fitting(
