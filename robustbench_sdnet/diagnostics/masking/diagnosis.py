@@ -125,23 +125,21 @@ def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
 def _cheap_attacks(subject: Subject) -> list[Finding]:
     few = subject.take(torch.arange(min(_CHEAP_SAMPLES, len(subject)), device=subject.labels.device))
     survivors = ~follow(few).broken() if few.survivors is None else few.survivors
-    broken = torch.zeros_like(survivors)
-    if survivors.any():
-        broken[survivors] = follow(few.take(survivors), negative_margin).broken()
     return seen_on(
         len(few),
         with_attack.single_step_wins(few, survivors),
         with_attack.noise_wins(few, survivors),
-        with_attack.margin_breaks(few, survivors, broken),
+        with_attack.margin_breaks(few, survivors, _by_margin(few, survivors)),
     )
 
 
 def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Finding]:
     trace = follow(subject, steps=2 * STEPS, leave=False)
     by_entropy = trace.broken(STEPS)
-    by_margin = follow(subject, negative_margin).broken()
-    iterative = ~trace.broken() if subject.survivors is None else subject.survivors
-    white_box = iterative & ~by_margin if subject.survivors is None else subject.survivors
+    known = subject.survivors
+    by_margin = _by_margin(subject, torch.ones_like(by_entropy) if known is None else known)
+    iterative = ~trace.broken() if known is None else known
+    white_box = iterative & ~by_margin if known is None else known
     return seen_on(
         len(subject),
         with_attack.gradient_free_wins(subject, white_box, queries),
@@ -154,7 +152,15 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
         with_attack.lost_success(trace),
         # An attack on trial may be better than both of these: then they speak only of what it left.
         with_attack.losses_disagree(subject, by_entropy, by_margin)
-        if subject.survivors is None
-        else with_attack.margin_breaks(subject, subject.survivors, by_margin),
+        if known is None
+        else with_attack.margin_breaks(subject, known, by_margin),
         with_attack.restart_sensitive(subject, by_entropy),
     )
+
+
+def _by_margin(subject: Subject, asked: Tensor) -> Tensor:
+    """(n,) bool: broken by PGD on the margin, of the samples `asked` (n,)."""
+    broken = torch.zeros_like(asked)
+    if asked.any():
+        broken[asked] = follow(subject.take(asked), negative_margin).broken()
+    return broken
