@@ -125,6 +125,7 @@ class Worker:
         """All lambdas of one model on each batch, so that a batch is moved and converted once."""
         model = self.model(spec)
         lams, asked = [cell.lam for cell in cells], cells[0].perturbation
+        steady = asked if isinstance(asked, SequenceSpec) else None
         exactly = self.data.num_classes if self.data.numbered_here else None
         found = [list[Prediction]() for _ in cells]
         forwards = [0] * len(cells)
@@ -138,10 +139,12 @@ class Worker:
                 residual = residual if frame else self._residual(model, spec, images)
                 for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
                     check_labels(int(labels.max()), answered.logits.shape[1], spec.name, exactly)
-                    here[index].append((answered.logits.cpu(), prediction(answered, labels, residual)))
+                    # Frames wait for each other where there is room; a lone one's logits need not leave the device.
+                    logits = answered.logits.cpu() if steady else answered.logits
+                    here[index].append((logits, prediction(answered, labels, residual)))
                     forwards[index] += answered.passes
             for parts, frames in zip(found, here, strict=True):
-                parts.append(along(asked, frames) if isinstance(asked, SequenceSpec) else frames[0][1])
+                parts.append(along(steady, frames) if steady else frames[0][1])
         seconds = (time.perf_counter() - started) / len(cells)
         for cell, parts, passes in zip(cells, found, forwards, strict=True):
             yield Answer(cell, joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
