@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import attacks
-from ..attacks.engine.norms import ball
+from ..attacks.engine.balls import ball
 from ..attacks.engine.result import stands_still
 from ..corruptions import corrupt
 from ..data.tensors import first_images, to_images

@@ -15,7 +15,7 @@ from .ranges import parts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm:
-    """What is known of a norm without any tensor; its geometry stands in `attacks.engine.norms`.
+    """What is known of a norm without any tensor; its geometry stands in `attacks.engine.balls`.
 
     Attributes:
         eps: the field's usual budget, taken where none is given; None where there is none.

@@ -8,7 +8,7 @@ from attack_networks import convolutional, linear_problem
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.engine.norms import BALLS
+from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.passes import Passes, pieces, rungs
 from robustbench_sdnet.errors import InputError, ModelError
 

@@ -10,6 +10,7 @@ from scipy.optimize import linprog, minimize
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.losses import (
     dlr,
     margin,
@@ -17,7 +18,6 @@ from robustbench_sdnet.attacks.engine.losses import (
     ranked_targets,
     targeted_dlr,
 )
-from robustbench_sdnet.attacks.engine.norms import BALLS
 from robustbench_sdnet.attacks.native.apgd_search import checkpoints
 from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
 from robustbench_sdnet.attacks.native.square_proposals import bump_pair

@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.engine.norms import BALLS
+from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.attacks.engine.search import Rows
 from robustbench_sdnet.attacks.native.pma import PmaSearch

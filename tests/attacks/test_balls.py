@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.engine.norms import BALLS, ball
+from robustbench_sdnet.attacks.engine.balls import BALLS, ball
 from robustbench_sdnet.draws import Draws
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.specs import BUDGETED, NORMS

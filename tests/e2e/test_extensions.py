@@ -23,7 +23,7 @@ PACKAGE = Path(rs.__file__).parent
 ATTACK = '''
 """Paint an image white, as far as its ball allows."""
 
-from ..engine.norms import ball
+from ..engine.balls import ball
 from ..engine.result import AttackResult
 from .noise import noise
 from .wrapper import Run, attack

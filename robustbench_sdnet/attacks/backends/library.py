@@ -14,10 +14,10 @@ from ...arithmetic import full_float32
 from ...draws import seeded
 from ...errors import ModelError, SdnetBenchError
 from ...specs import AttackSpec, Repeats
+from ..engine.balls import ball
 from ..engine.guards import frozen, tracked
 from ..engine.judging import Judge
 from ..engine.losses import margin
-from ..engine.norms import ball
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
 from ..libraries import check_problem

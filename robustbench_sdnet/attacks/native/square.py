@@ -13,8 +13,8 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ...draws import Draws
+from ..engine.balls import BALLS
 from ..engine.losses import margin
-from ..engine.norms import BALLS
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step

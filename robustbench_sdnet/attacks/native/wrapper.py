@@ -15,9 +15,9 @@ from ...arithmetic import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError
 from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
+from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
-from ..engine.norms import ball
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult, stands_still
 from ..engine.search import Search

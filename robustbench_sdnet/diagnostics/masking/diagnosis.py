@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ...answers.trust import FAIL, Finding
 from ...arithmetic import full_float32
+from ...attacks.engine.balls import ball
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
-from ...attacks.engine.norms import ball
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
 from ...specs import BUDGETED

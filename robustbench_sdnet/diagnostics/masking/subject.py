@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import cross_entropy
-from ...attacks.engine.norms import BALLS
 from ...attacks.engine.passes import Passes
 from ...draws import Draws
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import FAIL, PASS, WARN, Finding
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
-from ...attacks.engine.norms import BALLS
 from ...draws import Draws
 from ...statistics import RARE_RATE, binomial_tail
 from ..finding import NOTICED, TOLERATED, above, counted, not_run

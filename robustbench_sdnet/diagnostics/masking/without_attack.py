@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ...answers.trust import FAIL, PASS, Finding
+from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
-from ...attacks.engine.norms import BALLS
 from ...draws import Draws
 from ..finding import above
 from .subject import Subject

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...attacks.engine.norms import BALLS
+from ...attacks.engine.balls import BALLS
 from ...draws import Draws
 from ...zoo.nets.control import auxiliary_objective
 from ..recipes.options import TrainOptions
