@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.memory import PRINT_PEAK
 
-FEW, MANY = 600, 1600  # the fewer are enough for shards of the largest size
+FEW, MANY = 600, 3200  # the fewer are enough for shards of the largest size
+MORE = (MANY - FEW) * 3 * 224 * 224 / 2**20  # MiB, were they all kept as bytes
 MODEL = (
     "import torch\n"
     "class Net(torch.nn.Module):\n"
@@ -31,7 +32,7 @@ cli.main(sys.argv[1:], standalone_mode=False)
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """1,600 small files of 240 x 260 pixels in two classes, and a model that costs nothing."""
+    """3,200 small files of 240 x 260 pixels in two classes, and a model that costs nothing."""
     (tmp_path / "cheap_net.py").write_text(MODEL)
     generator = np.random.default_rng(0)
     for number in range(MANY):
@@ -44,7 +45,10 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pictures(pictures: Path) -> None:
-    """A thousand more images of 224 pixels are 144 MiB of bytes alone, and four times that as float32."""
+    """Keeping the further images would take all of MORE as bytes and four times that as float32.
+
+    The allocator alone makes two peaks of one run differ by up to 120 MiB (900 to 1,050, at any number of images).
+    """
     peaks = []
     for limit in (FEW, MANY):
         done = subprocess.run(
@@ -60,4 +64,4 @@ def test_memory_does_not_grow_with_the_number_of_pictures(pictures: Path) -> Non
         )
         assert {row["n"] for row in json.loads(done.stdout)} == {limit}
         peaks.append(int(done.stderr.split()[-1]) / 1024)
-    assert peaks[1] - peaks[0] < 60, f"{peaks[0]:.0f} MiB for {FEW} images, {peaks[1]:.0f} for {MANY}"
+    assert peaks[1] - peaks[0] < MORE / 2, f"{peaks[0]:.0f} MiB for {FEW} images, {peaks[1]:.0f} for {MANY}"
