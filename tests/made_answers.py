@@ -38,8 +38,8 @@ def right(count, n=10, first=0):
     return (np.arange(n) >= first) & (np.arange(n) < first + count)
 
 
-def made_store(path, answers):
-    """A store with `answers`, pairs of a cell and its (n,) bool."""
+def made_store(path, answers, residual=np.nan):
+    """A store with `answers`, pairs of a cell and its (n,) bool, and the residual that all images have."""
     store = Store(f"sqlite:///{path}/made.db")
     store.add_cells({cell.id: cell for cell, _ in answers})
     for asked, given in answers:
@@ -51,7 +51,7 @@ def made_store(path, answers):
             broken_at=np.where(given, -1, 0).astype(np.int32),
             margin=np.where(given, 1, -1).astype(np.float32),
             lam=nothing,
-            residual=nothing,
+            residual=np.full(n, residual, np.float32),
             distance=nothing,
         )
         store.add_shards([Shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"})])

@@ -40,6 +40,8 @@ CALIBRATIONS: Mapping[str, str] = MappingProxyType(
 )
 DEFAULT_CALIBRATION = "residual"
 ON_TEST_LABELS = "test-labels"
+LINE_PER_NOISE = "line-per-noise"
+"""How results name lambda by a line for each noise (`answers.noise_lines`): chosen from answers, never deployed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ def parse_policy(text: str) -> PolicyName:
 
 def is_upper_bound(text: str) -> bool:
     """Whether a policy, as records name it, is chosen on test labels, so that its accuracy is no result."""
-    return text.rpartition(":")[2] in ("oracle", ON_TEST_LABELS)
+    return text.rpartition(":")[2] in ("oracle", ON_TEST_LABELS, LINE_PER_NOISE)
 
 
 def _number(text: str) -> float | None:

@@ -9,6 +9,7 @@ from robustbench_sdnet.answers.published import CANNOT_TELL, NOISES, NOT_REPRODU
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import DataSpec, LambdaSpec
+from robustbench_sdnet.specs.lambdas import LAMBDAS, PUBLISHED_LEVELS
 
 from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
 
@@ -76,6 +77,34 @@ def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
     assert (impulse.low, impulse.high) == (low, high)
     assert high > 0.0335 / 2
     assert verdicts[3] == CANNOT_TELL
+
+
+def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_path):
+    # All residuals are 1, so the line of Gaussian noise is the mean of its levels' best lambdas: 0.5. There 260 of 400
+    # images are right, 60 more than at 0.1.
+    def swept(spec):
+        for lam in LAMBDAS:
+            count = 260 if lam == 0.5 else 200
+            asked = replace(cell(spec), model=SDNET18, lam=LambdaSpec(f"{lam:g}"), data=CIFAR10)
+            yield asked, right(count, 400)
+
+    noise = NOISES[0]
+    specs = corruption_specs(noise, (1, 2, 3, 4, 5)) + corruption_specs(noise, levels=PUBLISHED_LEVELS[noise])
+    answers = [pair for spec in specs for pair in swept(spec)]
+    with made_store(tmp_path, [*answers, *_answers(SDNET18, LINE, (210,) * 4, n=400)], residual=1.0) as store:
+        found = published(Snapshot.read(store))
+    numbers = [one.record() for one in found.numbers if one.record()["lam"] == "line-per-noise"]
+    assert [(one["noise"], one["accuracy"], one["published"]) for one in numbers] == [(noise, 0.65, 0.6492)]
+    assert numbers[0]["upper_bound"] is True, "drawn on test labels"
+    gains = {
+        one.found.a.name: (one.found.gain, one.published, one.verdict)
+        for one in found.claims
+        if one.noise == noise
+    }
+    assert gains == {
+        "sdnet @ calibrated:test-labels": (pytest.approx(0.025), 0.1434, NOT_REPRODUCED),
+        "sdnet @ line-per-noise": (pytest.approx(0.15), 0.1434, REPRODUCED),
+    }
 
 
 def test_the_published_gain_is_of_lambda_on_the_stem(tmp_path):
