@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import click
 
-from .errors import SdnetBenchError, unknown
+from .errors import SdnetBenchError, first_line, unknown
 from .interrupts import as_ctrl_c
 from .version import VERSION
 from .wording import one_line
@@ -112,9 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
         _fail(f"{error.strerror or error}{where}. What was finished is stored.", 2 if wrong else 1, error)
     except Exception as error:  # noqa: BLE001  the last stop before a traceback, which no user should see
-        first = str(error).splitlines()[0] if str(error) else ""
         _fail(
-            f"Unexpected {type(error).__name__}: {first} "
+            f"Unexpected {type(error).__name__}: {first_line(error)} "
             "This is a bug: run again with SDNET_BENCH_DEBUG=1 and report what it prints.",
             1,
             error,

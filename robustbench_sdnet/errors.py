@@ -58,6 +58,12 @@ class GradientWarning(UserWarning):
     """An attack stood still: the first gradient of too many samples was zero or not finite."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says first; the name of its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Say that `name`, as the user wrote it, is no `kind` ("attack"), with the nearest of the known names first."""
     names = sorted(known)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .archives import SUFFIXES
 from .hashes import read_hashes, write_hashes
 from .images import ImageData, Int64, Uint8
@@ -30,7 +30,7 @@ def read_picture(path: Path) -> Image.Image:
             converted: Image.Image = picture.convert("RGB")
             return converted
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path} is no readable image ({str(error).splitlines()[0]}).") from error
+        raise DataError(f"{path} is no readable image ({first_line(error)}).") from error
 
 
 @dataclass(frozen=True, eq=False)

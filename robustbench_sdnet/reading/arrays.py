@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..wording import shown
 from .archives import BROKEN
 from .paths import check_file
@@ -131,5 +131,5 @@ def _memory() -> int:
 def _reason(failure: BaseException) -> str:
     if isinstance(failure, MemoryError):
         return "it does not fit in memory"
-    text = (str(failure).strip() or type(failure).__name__).splitlines()[0].rstrip(".")
+    text = first_line(failure).rstrip(".")
     return shown("it holds pickled objects" if "Python objects" in text else text)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from ..errors import InputError, StoreError
+from ..errors import InputError, StoreError, first_line
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds
@@ -95,7 +95,9 @@ class Database:
             except UnicodeDecodeError:  # SQLite's account of what is damaged quotes it
                 raise StoreError(self._damaged(verb, "it holds what is no text")) from None
             except SQLAlchemyError as error:
-                raise StoreError(f"Cannot {verb} the store {self.shown}: {_first_line(error)}.") from None
+                raise StoreError(
+                    f"Cannot {verb} the store {self.shown}: {first_line(error).rstrip('.')}."
+                ) from None
 
     def _parse(self, text: str) -> tuple[sa.URL, sa.Engine]:
         try:
@@ -111,10 +113,12 @@ class Database:
             engine.dialect.create_connect_args(url)
         except ModuleNotFoundError as error:
             remedy = f"Run {_EXTRA}." if error.name == "psycopg" else "Write sqlite:///FILE."
-            raise InputError(f"Not a store: '{self.shown}' ({_first_line(error)}). {remedy}") from None
+            raise InputError(
+                f"Not a store: '{self.shown}' ({first_line(error).rstrip('.')}). {remedy}"
+            ) from None
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise InputError(
-                f"Not a store: '{self.shown}' ({_first_line(error)}). Write sqlite:///FILE."
+                f"Not a store: '{self.shown}' ({first_line(error).rstrip('.')}). Write sqlite:///FILE."
             ) from None
         except (ValueError, TypeError) as error:
             if isinstance(error, InputError):
@@ -157,7 +161,7 @@ class Database:
 
     def _account(self, verb: str, error: DBAPIError) -> str:
         """What went wrong and what to do about it; "safe" is said only where the store itself is sound."""
-        reason = _first_line(error.orig or error)
+        reason = first_line(error.orig or error).rstrip(".")
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
             return self._damaged(verb, reason)
         start = f"Cannot {verb} the store {self.shown}: {reason}."
@@ -230,7 +234,3 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql(
         "BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN"
     )
-
-
-def _first_line(error: object) -> str:
-    return (str(error).splitlines() or [""])[0].strip().rstrip(".") or type(error).__name__

@@ -48,6 +48,15 @@ def test_damaged_picture_is_named(folder):
         data.load("imagenet", "test", root=folder).images(0, 2)
 
 
+def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
+    def silent(path):
+        raise OSError
+
+    monkeypatch.setattr(Image, "open", silent)
+    with pytest.raises(DataError, match=r"n01/0\.JPEG is no readable image \(OSError\)"):
+        data.load("imagenet", "test", root=folder).images(0, 1)
+
+
 def test_hash_sees_names_sizes_and_either_end_of_every_file(folder):
     def hash_now():
         return data.load("imagenet", "test", root=folder).content_hash

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...errors import InputError, first_line
 from ..engine.losses import rival
 from ..registry import attack_info
 
@@ -55,7 +55,7 @@ def build(
     except ImportError as error:
         raise InputError(f"Attack {name} needs a package that is not installed: {error}.") from error
     except (TypeError, ValueError, AssertionError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
+        reason = first_line(error)
         raise InputError(f"Attack {name} refuses its options: {reason}") from error
 
 

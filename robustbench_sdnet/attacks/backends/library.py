@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from ...arithmetic import full_float32
 from ...draws import seeded
-from ...errors import ModelError, SdnetBenchError
+from ...errors import ModelError, SdnetBenchError, first_line
 from ...specs import AttackSpec, Repeats
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked
@@ -196,7 +196,7 @@ def _perturbed(
         except SdnetBenchError:
             raise
         except Exception as error:  # a library and a model may raise anything: it becomes one line
-            reason = (str(error).strip().splitlines() or [""])[0]
+            reason = first_line(error)
             raise ModelError(f"Attack {name} raised {type(error).__name__}: {reason}") from error
         found = found.detach().to(batch)
         if found.shape != batch.shape:

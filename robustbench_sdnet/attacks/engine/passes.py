@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelError, SdnetBenchError
+from ...errors import ModelError, SdnetBenchError, first_line
 from ...zoo.nets.layout import layout_of
 from .folding import foldable, folded
 
@@ -210,7 +210,7 @@ class Passes:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
+            reason = first_line(error)
             raise ModelError(
                 f"The model raised {type(error).__name__} in its backward pass: {reason}"
             ) from error
@@ -253,7 +253,7 @@ class Passes:
         except SdnetBenchError:
             raise
         except Exception as error:  # a model may raise anything: it becomes one line
-            reason = (str(error).strip().splitlines() or [""])[0]
+            reason = first_line(error)
             shape = tuple(images.shape)
             remedy = f" {REMEDY}" if "call numpy() on Tensor that requires grad" in reason else ""
             remedy = remedy or _other_type(self.model, images)

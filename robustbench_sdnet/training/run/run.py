@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ... import data as datasets
-from ...errors import TrainingError
+from ...errors import TrainingError, first_line
 from ...files import alone_in
 from ...zoo.nets.architectures import architecture
 from ..recipes.recipe import Recipe
@@ -97,7 +97,7 @@ def _failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError
         return TrainingError(
             f"{device.label} has too little memory for this. {remedy}, with another --output."
         )
-    first = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    first = first_line(error).rstrip(".")
     compiled = type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
     hint = " Try --set train.compile=false." if compiled else ""
     return TrainingError(
