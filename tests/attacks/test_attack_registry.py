@@ -43,6 +43,7 @@ def test_defaults_are_the_signatures():
     for info in ATTACKS.values():
         signature = inspect.signature(info.load()).parameters
         assert {name: signature[name].default for name in info.params} == dict(info.params), info.name
+        assert signature["norm"].default in info.norms, info.name
 
 
 def test_library_attacks_have_norms_and_options():

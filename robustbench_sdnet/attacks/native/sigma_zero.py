@@ -65,7 +65,7 @@ class SigmaZeroSearch(Search):
         return moments[0] / (moments[1].sqrt() + 1e-8)
 
 
-@attack
+@partial(attack, norm="l0")
 def sigma_zero(
     model: Classifier,
     images: Tensor,

@@ -90,16 +90,21 @@ def run_native(
 
 
 def attack(
-    function: Function, options: type = Run, core: Callable[..., AttackResult] = run_native
+    function: Function,
+    options: type = Run,
+    core: Callable[..., AttackResult] = run_native,
+    norm: str = "linf",
 ) -> Function:
     """An attack whose signature spells out its shared options, for `help` and for editors.
 
     Args:
         options: the typed dictionary that the attack takes, `Run` or one that adds to it.
         core: what has the defaults of those that it adds.
+        norm: the one that it works in unless another is given.
     """
     signature = inspect.signature(function)
     defaults = {**inspect.signature(run_native).parameters, **inspect.signature(core).parameters}
+    defaults["norm"] = defaults["norm"].replace(default=norm)
     own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
     added = [name for name in options.__annotations__ if name not in Run.__annotations__]
     shared = [defaults[name] for name in (*added, *Run.__annotations__)]
