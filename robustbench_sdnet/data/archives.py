@@ -128,8 +128,13 @@ def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
 
 def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
     parts = member.parts[-4:]
-    fits = len(parts) == 4 and parts[1] in tuple("12345") and parts[3].lower().endswith(SUFFIXES)
+    fits = len(parts) == 4 and parts[1] in tuple("12345") and is_picture(parts[3])
     return folder.joinpath(*parts) if fits and not any(part.startswith(".") for part in parts) else None
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name is a picture's; hidden files are what other systems leave beside them."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def fetch_members(name: str, root: Path, members: list[str]) -> None:

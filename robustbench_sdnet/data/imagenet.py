@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError, first_line
-from .archives import SUFFIXES
+from .archives import is_picture
 from .hashes import read_hashes, write_hashes
 from .images import ImageData, Int64, Uint8
 
 FOLDERS = {"train": ("train",), "test": ("val", "test")}
+CLASSES = "classes.txt"
 RESIZE, SIDE = 256, 224
 DECODERS = 8
 SAMPLE = 4096  # bytes at either end of a file that its hash covers
@@ -131,18 +134,15 @@ def random_box(draws: np.random.Generator, width: int, height: int) -> tuple[int
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """Read the listing of `root/imagenet/<split>/<class>/<image>` or `root/<split>/<class>/<image>`.
 
-    The test split is the folder `val` (or `test`); classes are the sorted folder names of the training
-    split where it is there.
+    The test split is the folder `val` (or `test`); classes are numbered by `class_names`. Hidden files and folders,
+    whose names begin with a dot, do not count.
 
     Raises:
-        DataError: no such folder, no classes or no images in it.
+        DataError: no such folder, no images in it, or a class that is none of the data set's.
     """
     folder = _split_folder(root, split)
-    try:
-        train, alone = _split_folder(root, "train"), False
-    except DataError:
-        train, alone = folder, True
-    classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
+    classes, listed = class_names(root)
+    check_classes(folder, _class_folders(folder), classes)
     found = [
         (f"{wnid}/{file}", size, time, label)
         for label, wnid in enumerate(classes)
@@ -154,7 +154,40 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     sizes, times, labels = (np.array(column, np.int64) for column in numbers)
     pixels = FolderPixels(folder, files, sizes, times)
     ids = np.arange(len(files), dtype=np.int64)
-    return ImageData(name, split, labels, ids, len(classes), pixels, numbered_here=alone)
+    return ImageData(name, split, labels, ids, len(classes), pixels, numbered_here=not listed)
+
+
+def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:
+    """All classes of the data set in their order, none where nothing says which; and whether a list says so.
+
+    By `classes.txt`, one name a line, in a folder `beside`, in `root/imagenet` or in `root`, else by the sorted folders
+    of the training images, else by those of the test images.
+    """
+    for file in (base / CLASSES for base in (*beside, root / "imagenet", root)):
+        if file.is_file():
+            lines = file.read_text(encoding="utf-8").splitlines()
+            return tuple(line.strip() for line in lines if line.strip()), True
+    for split in FOLDERS:
+        with suppress(DataError):
+            return _class_folders(_split_folder(root, split)), False
+    return (), False
+
+
+def check_classes(folder: Path, found: Collection[str], classes: Collection[str]) -> None:
+    """Raise a DataError where a folder holds a class that is not one of all `classes`."""
+    if outside := set(found) - set(classes):
+        raise DataError(
+            f"{folder}: {min(outside)} is no class of the training images or {CLASSES} beside it."
+        )
+
+
+def _class_folders(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(each.name for each in folder.iterdir() if each.is_dir() and not is_hidden(each.name)))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is not shown: what editors and other systems leave beside pictures is no picture."""
+    return name.startswith(".")
 
 
 def _split_folder(root: Path, split: str) -> Path:
@@ -173,5 +206,5 @@ def _images(folder: Path) -> list[tuple[str, int, int]]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES)]
+        found = [entry for entry in entries if is_picture(entry.name)]
         return [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in found]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, ModelError
 
 MAX_CLASSES = 100_000  # more are taken for identifiers that were stored in place of class numbers
 
@@ -73,8 +73,8 @@ class ImageData:
         ids: (n,) int64, the sample ids that random draws are keyed by: positions in the published order.
         num_classes: of the data set, not only of this split.
         pixels: the images.
-        numbered_here: classes are numbered by the folders that there are, so that a part of a data set would have other
-            numbers than the whole: a model must have just as many classes.
+        numbered_here: no list but the folders that there are number the classes, so that a part of a data set would
+            have other numbers than the whole: a model must have just as many classes.
     """
 
     name: str
@@ -96,6 +96,19 @@ class ImageData:
     def images(self, start: int = 0, stop: int | None = None) -> Uint8:
         """The images at positions [start, stop): (m, h, w, 3) uint8."""
         return self.pixels.read(slice(start, len(self) if stop is None else stop))
+
+    def check_classes(self, count: int, name: str) -> None:
+        """Raise a ModelError unless a model of `count` classes, by its name, numbers them as this data set does."""
+        if self.numbered_here and count != self.num_classes:
+            raise ModelError(
+                f"{name} has {count} classes, the folder {self.num_classes}, and numbers them itself. Give the folder "
+                "of all classes by --data-root, or write their names in order to classes.txt, one a line."
+            )
+        if (largest := int(self.labels.max())) >= count:
+            raise ModelError(
+                f"{name} has {count} classes, the data set has labels up to {largest}. Use a model trained on "
+                "this data."
+            )
 
     @cached_property
     def content_hash(self) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
-from .archives import SUFFIXES
-from .imagenet import DECODERS, FOLDERS, read_picture
+from .archives import is_picture
+from .imagenet import DECODERS, check_classes, class_names, read_picture
 from .images import ImageData, Int64, Uint8
 from .published import PublishedPixels
 
 LEVELS = ("1", "2", "3", "4", "5")
-CLASSES = "classes.txt"
 
 
 class PictureFolders:
@@ -49,10 +48,7 @@ class PictureFolders:
         self.files = self._listing(*next(self._levels()))
         found = [file.partition("/")[0] for file in self.files]
         self.classes = classes or tuple(sorted(set(found)))
-        if outside := set(found) - set(self.classes):
-            raise DataError(
-                f"{path}: {min(outside)} is no class of the training images or {CLASSES} beside it."
-            )
+        check_classes(path, found, self.classes)
         number = {name: index for index, name in enumerate(self.classes)}
         self.labels: Int64 = np.array([number[name] for name in found], np.int64)
         self._checked: set[tuple[str, int]] = set()
@@ -118,9 +114,9 @@ class PictureFolders:
         found = (
             f"{each.name}/{picture.name}"
             for each in folder.iterdir()
-            if each.is_dir()
+            if each.is_dir() and not each.name.startswith(".")
             for picture in each.iterdir()
-            if picture.name.lower().endswith(SUFFIXES)
+            if is_picture(picture.name)
         )
         if not (listed := tuple(sorted(found))):
             raise DataError(f"{folder} holds no <class>/<picture>.")
@@ -135,8 +131,7 @@ def _decode(path: Path) -> Uint8:
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """ "imagenetc:PATH".
 
-    Classes are numbered by `classes.txt` in the folder (one name a line), else by the training (else test) images in
-    the data root, else by the folder's own.
+    Classes are numbered by `class_names`, of which `classes.txt` may lie in the folder too, else by the folder's own.
 
     Raises:
         InputError: the training split, which there is none of.
@@ -145,21 +140,9 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     if split != "test":
         raise InputError(f"{name} has a test split only, got '{split}'.")
     path = path_of(name.partition(":")[2])
-    classes = _classes(path, root)
+    classes, listed = class_names(root, path)
     pictures = PictureFolders(path, classes)
     ids = np.arange(len(pictures), dtype=np.int64)
     pixels = PublishedPixels(pictures, None, root, download)
     count = len(pictures.classes)
-    return ImageData(name, split, pictures.labels, ids, count, pixels, numbered_here=not classes)
-
-
-def _classes(path: Path, root: Path) -> tuple[str, ...]:
-    """All classes of the data set in their order; empty where nothing says which."""
-    listed = path / CLASSES
-    if listed.is_file():
-        return tuple(line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip())
-    folders = [
-        root / base / word for base in ("imagenet", "") for word in (*FOLDERS["train"], *FOLDERS["test"])
-    ]
-    clean = next((folder for folder in folders if folder.is_dir()), None)
-    return tuple(sorted(each.name for each in clean.iterdir() if each.is_dir())) if clean else ()
+    return ImageData(name, split, pictures.labels, ids, count, pixels, numbered_here=not listed)

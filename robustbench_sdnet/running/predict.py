@@ -46,19 +46,6 @@ def checked(found: Tensor, count: int, name: str) -> Tensor:
     return found
 
 
-def check_labels(largest: int, classes: int, name: str, exactly: int | None = None) -> None:
-    """Raise a ModelError unless a model has a logit for every label, and `exactly` so many where that is given."""
-    if exactly not in (None, classes):
-        raise ModelError(
-            f"{name} has {classes} classes, the folder {exactly}, and numbers them itself. Give the folder of all "
-            "classes by --data-root, or write their names in order to classes.txt, one a line."
-        )
-    if largest >= classes:
-        raise ModelError(
-            f"{name} has {classes} classes, the data set has labels up to {largest}. Use a model trained on this data."
-        )
-
-
 def predict(model: Classifier, images: Tensor, *, batch_size: int, name: str = "the model") -> Tensor:
     """Logits (n, classes) of images (n, 3, h, w), in batches of the ladder's shapes.
 

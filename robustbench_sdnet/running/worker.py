@@ -31,7 +31,7 @@ from .device import peak_memory
 from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
 from .perturbed import run_attack, shown, task_images
-from .predict import batches, check_labels
+from .predict import batches
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -126,7 +126,6 @@ class Worker:
         model = self.model(spec)
         lams, asked = [cell.lam for cell in cells], cells[0].perturbation
         steady = asked if isinstance(asked, SequenceSpec) else None
-        exactly = self.data.num_classes if self.data.numbered_here else None
         found = [list[Prediction]() for _ in cells]
         forwards = [0] * len(cells)
         started = time.perf_counter()
@@ -138,7 +137,7 @@ class Worker:
                 images = to_images(pixels, self.device)
                 residual = residual if frame else self._residual(model, spec, images)
                 for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
-                    check_labels(int(labels.max()), answered.logits.shape[1], spec.name, exactly)
+                    self.data.check_classes(answered.logits.shape[1], spec.name)
                     # Frames wait for each other where there is room; a lone one's logits need not leave the device.
                     logits = answered.logits.cpu() if steady else answered.logits
                     here[index].append((logits, prediction(answered, labels, residual)))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from robustbench_sdnet import data
-from robustbench_sdnet.errors import DataError
+from robustbench_sdnet.errors import DataError, ModelError
 
 
 @pytest.fixture
@@ -102,3 +102,36 @@ def test_missing_and_empty_folders(tmp_path):
     (tmp_path / "val" / "n01").mkdir(parents=True)
     with pytest.raises(DataError, match="holds no images"):
         data.load("imagenet", "test", root=tmp_path)
+
+
+def test_hidden_files_and_folders_are_neither_pictures_nor_classes(folder):
+    before = data.load("imagenet", "test", root=folder).content_hash
+    for split in ("train", "val"):
+        (folder / split / ".ipynb_checkpoints").mkdir()
+        (folder / split / "n02" / "._0.JPEG").write_bytes(b"what another system knows of 0.JPEG")
+    found = data.load("imagenet", "test", root=folder)
+    assert (found.labels.tolist(), found.num_classes, found.content_hash) == ([0, 1], 2, before)
+
+
+def test_a_class_without_training_images_is_refused(folder):
+    (folder / "val" / "n02").rename(folder / "val" / "n03")
+    with pytest.raises(DataError, match="val: n03 is no class of the training images or classes.txt"):
+        data.load("imagenet", "test", root=folder)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_only_models_of_as_many_classes_as_folders_are_asked_unless_a_list_numbers_them(folder, alone):
+    """Classes n01 and n02 may be any two of five."""
+    if alone:
+        (folder / "train").rename(folder / "elsewhere")
+    found = data.load("imagenet", "test", root=folder)
+    found.check_classes(2, "two")
+    with pytest.raises(ModelError, match="five has 5 classes, the folder 2, and numbers them itself"):
+        found.check_classes(5, "five")
+    (folder / "classes.txt").write_text("n07\nn02\n\nn00\nn01\nn05\n")
+    found = data.load("imagenet", "test", root=folder)
+    assert (found.labels.tolist(), found.num_classes) == ([1, 3], 5)
+    assert found.pixels.files[0].startswith("n02/")
+    found.check_classes(5, "five")
+    with pytest.raises(ModelError, match="two has 2 classes, the data set has labels up to 3"):
+        found.check_classes(2, "two")

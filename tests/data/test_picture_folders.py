@@ -13,7 +13,7 @@ from PIL import Image
 from robustbench_sdnet import data
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data.published import corrupted_images
-from robustbench_sdnet.errors import DataError, InputError
+from robustbench_sdnet.errors import DataError, InputError, ModelError
 
 CLASSES = ("n01", "n02", "n07")
 
@@ -56,6 +56,22 @@ def test_classes_are_numbered_by_the_clean_images(folder: Path, tmp_path: Path) 
     found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
     assert found.labels.tolist() == [1, 1, 2, 2, 3, 3]
     assert found.num_classes == 5
+    with pytest.raises(ModelError, match="has 9 classes, the folder 5, and numbers them itself"):
+        found.check_classes(9, "a model of all nine")
+    (tmp_path / "root" / "imagenet" / "classes.txt").write_text("\n".join(("n09", *CLASSES, "n00")))
+    listed = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
+    assert listed.labels.tolist() == [1, 1, 2, 2, 3, 3]
+    listed.check_classes(9, "a model of all nine")
+    (tmp_path / "root" / "imagenet" / "classes.txt").unlink()
+    (folder / "fog" / "1" / "n01" / "._p0.png").write_bytes(b"what another system knows of p0.png")
+    assert data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root").labels.tolist() == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+    ]
     (tmp_path / "root" / "imagenet" / "val" / "n07").rmdir()
     with pytest.raises(DataError, match="n07 is no class of the training images"):
         data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")

@@ -298,5 +298,7 @@ def test_verify_refuses_logits_that_are_no_numbers(tiny_npz: Path, checkpoint: P
     data, card = load(f"npz:{tiny_npz}", "test"), read_card(checkpoint)
     with pytest.raises(ModelError, match="not finite"):
         verify(Broken(), card, data)
-    with pytest.raises(ModelError, match="knows 2 classes, the data has label 2"):
+    with pytest.raises(ModelError, match="has 2 classes, the data set has labels up to 2"):
         verify(TooFew(), card, data)
+    with pytest.raises(ModelError, match=r"the folder \d+, and numbers them itself"):
+        verify(ByColour(), card, replace(data, numbered_here=True, num_classes=data.num_classes + 1))

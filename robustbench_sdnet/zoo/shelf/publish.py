@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -170,7 +169,7 @@ def verify(
         The accuracy with its 95 % interval, whether the stated one holds, and what looks wrong with the input.
 
     Raises:
-        ModelError: logits that are not finite, or of too few classes.
+        ModelError: logits that are not finite, or of other classes than the data set's.
     """
     from ...data.tensors import to_images
     from ..others.guard import check_input
@@ -182,7 +181,10 @@ def verify(
         images = to_images(data.images(start, stop).copy(), device)
         if start == 0 and len(images) >= 32:
             warning = check_input(model, images)
-        right += _right(model, images, torch.as_tensor(data.labels[start:stop], device=device), card.name)
+        logits = _logits(model, images, card.name)
+        data.check_classes(logits.shape[1], card.name)
+        labels = torch.as_tensor(data.labels[start:stop], device=device)
+        right += int((logits.argmax(1) == labels).sum())
         on_progress(stop, n)
     low, high = wilson(right, n)
     stated, matches = card.accuracy, None
@@ -202,10 +204,8 @@ def verify(
 
 
 @torch.no_grad()
-def _right(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, name: str) -> int:
-    logits: Any = model(images)
+def _logits(model: nn.Module, images: torch.Tensor, name: str) -> torch.Tensor:
+    logits: torch.Tensor = model(images)
     if not torch.isfinite(logits).all():
         raise ModelError(f"'{name}' returns logits that are not finite. Its weights are damaged.")
-    if int(labels.max()) >= logits.shape[1]:
-        raise ModelError(f"'{name}' knows {logits.shape[1]} classes, the data has label {int(labels.max())}.")
-    return int((logits.argmax(1) == labels).sum())
+    return logits
