@@ -41,6 +41,19 @@ def test_crop_is_central_after_resizing_the_shorter_side(folder):
     assert image[:, 1:-1].min() == 255
 
 
+@pytest.mark.parametrize("size", [(500, 334), (334, 500), (500, 332), (463, 255), (256, 256), (100, 301)])
+def test_pictures_are_resized_and_cropped_as_torchvision_does(folder, size):
+    """The longer side is cut to whole pixels, not rounded, and half a pixel beside the crop goes to the even side."""
+    from torchvision.transforms import CenterCrop, Compose, Resize
+
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    picture = Image.fromarray(pixels)
+    picture.save(folder / "val" / "n01" / "0.png")
+    (folder / "val" / "n01" / "0.JPEG").unlink()
+    wanted = Compose([Resize(256), CenterCrop(224)])(picture)
+    np.testing.assert_array_equal(data.load("imagenet", "test", root=folder).images(0, 1)[0], wanted)
+
+
 def test_damaged_picture_is_named(folder):
     path = folder / "val" / "n02" / "0.JPEG"
     path.write_bytes(path.read_bytes()[:200])
