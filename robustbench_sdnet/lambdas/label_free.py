@@ -46,7 +46,8 @@ class LabelFree:
     Attributes:
         criterion: a key of `CRITERIA`.
         reference: from unlabelled clean images; None takes the noise estimate as it is.
-        lambdas: limits, and the candidates of the criteria that try some.
+        lambdas: limits, and the candidates of the criteria that try some. "noise" and "discrepancy" raise the training
+            lambda, and keep it where it is beyond them all.
         strength: multiplies the threshold of "noise" and the energy of "discrepancy".
         scope: the layers that "entropy" tries its candidates on, "stem" or "all"; the others look at the stem
             alone, wherever their lambda is then set.
@@ -88,7 +89,7 @@ class LabelFree:
             atoms = stem.layer.weight.shape[0]
             threshold = self.strength * math.sqrt(2 * math.log(atoms)) * variance.sqrt()
             lowest = torch.full_like(threshold, stem.trained_lambda)
-            return torch.hypot(threshold, lowest).clamp(max=max(self.lambdas))
+            return torch.hypot(threshold, lowest).clamp(max=max(*self.lambdas, stem.trained_lambda))
         return _discrepancy(stem, self.strength * variance, self.lambdas)
 
     def identity(self) -> str:
@@ -131,6 +132,8 @@ def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tens
     """Where the residual, read along straight lines between the candidates, has grown by the noise energy."""
     lowest = stem.trained_lambda
     grid = [lowest, *(lam for lam in lambdas if lam > lowest)]
+    if len(grid) == 1:
+        return stem.x.new_full((len(stem.x),), lowest)
     energies = torch.stack(list(stem.residuals(grid))) / stem.x[0].numel()
     # A residual that dips between two lambdas does not shrink: read it as flat.
     grown = (energies - energies[:1]).cummax(0).values

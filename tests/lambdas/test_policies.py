@@ -25,7 +25,7 @@ from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_thro
 from robustbench_sdnet.lambdas.policy import deploy
 from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
-from robustbench_sdnet.zoo import use_lambda
+from robustbench_sdnet.zoo import build_model, use_lambda
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
 
@@ -263,6 +263,15 @@ def test_shuffled_test_labels_change_no_policy(model, pixels, images, labels):
         found.append([policy(model, images[test]) for policy in (Calibrated(fit), *free)])
     for first, second in zip(*found, strict=True):
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
+@pytest.mark.parametrize("trained", [1.4, 2.0])
+def test_a_model_trained_beyond_all_candidates_keeps_its_lambda(images, criterion, trained):
+    """Both criteria raise the training lambda: there is nothing to raise it to."""
+    network = build_model("sdnet20", width=4, input_size=8, lam=trained).eval()
+    chosen = LabelFree(criterion)(network, images)
+    torch.testing.assert_close(chosen, torch.full((len(images),), trained))
 
 
 def test_label_free_refuses_nonsense():
