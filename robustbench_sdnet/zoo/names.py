@@ -13,7 +13,7 @@ from ..errors import InputError, SdnetBenchError, unknown
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
 from .others.external import check_external, describe_external, load_external
-from .shelf.index import INDEX, entries, entry, fetch, local_path, weights_place
+from .shelf.index import INDEX, check_sha256, entries, entry, fetch, local_path, weights_place
 
 if TYPE_CHECKING:
     import torch
@@ -133,6 +133,7 @@ def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
         if "://" not in item.source:
             missing += f" --from URL|DIR, where {item.source.rpartition('/')[2]} lies (a checkout's weights/)"
         raise InputError(missing)
+    check_sha256(path, item.sha256)
     return path
 
 

@@ -237,6 +237,22 @@ def test_a_path_is_copied_into_the_cache(checkpoint: Path, index: Path, server: 
         fetch(str(checkpoint), sha256="0" * 64)
 
 
+def test_another_file_under_a_name_of_the_zoo_is_refused(
+    checkpoint: Path, index: Path, cache: Path, tmp_path: Path
+) -> None:
+    """As an older checkout's weights, or a training of one's own that was copied there; what was fetched goes first."""
+    name = add_to_zoo(checkpoint, "tiny/sdnet20", recipe="smoke", index=index).name
+    here = zoo_checkpoint(name, index)
+    kept = tmp_path / "right" / here.name
+    kept.parent.mkdir()
+    kept.write_bytes(here.read_bytes())
+    save_model(build_model("sdnet20", width=4, input_size=8, num_classes=3), here)
+    with pytest.raises(CheckpointError, match="tiny-sdnet20.safetensors' is damaged or another file"):
+        zoo_checkpoint(name, index)
+    fetched = fetch(name, place=str(kept.parent), index=index)
+    assert zoo_checkpoint(name, index) == fetched == cached_path(entry(name, index))
+
+
 def test_weights_of_the_repository_are_fetched_from_where_the_environment_says(
     checkpoint: Path, index: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,11 +111,11 @@ def weights_place(item: Entry) -> str | None:
 
 
 def local_path(item: Entry, index: Path = INDEX) -> Path | None:
-    """The file of a model if it is on this machine: beside the index, in the repository, or fetched."""
-    candidates = [cached_path(item)]
+    """The file of a model if it is on this machine: fetched, beside the index, or in the repository."""
+    candidates = [cached_path(item)]  # was what the index says when it came
     if not _is_url(item.source):
         # A checkout holds the larger weights in weights/ at its root, two folders above the index.
-        candidates = [index.parent / item.source, index.parents[2] / item.source, *candidates]
+        candidates += [index.parent / item.source, index.parents[2] / item.source]
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -182,13 +182,19 @@ def _location(item: Entry, place: str | None) -> str:
     return item.source
 
 
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise a CheckpointError unless a file has this SHA-256."""
+    if (found := sha256_of(path)) != expected.lower():
+        raise CheckpointError(
+            f"'{path}' is damaged or another file: its SHA-256 is {found}, expected {expected}."
+        )
+
+
 def _copy(path: Path, target: Path, sha256: str | None) -> Path:
     if not path.is_file():
         raise InputError(f"No checkpoint '{path}'.")
-    if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
-        raise CheckpointError(
-            f"'{path}' is damaged or another file: its SHA-256 is {found}, expected {sha256}."
-        )
+    if sha256 is not None:
+        check_sha256(path, sha256)
     read_card(path)
     if path.resolve() != target.resolve():
         with path.open("rb") as source, whole(target) as copy:
