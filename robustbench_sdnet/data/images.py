@@ -97,6 +97,14 @@ class ImageData:
         """The images at positions [start, stop): (m, h, w, 3) uint8."""
         return self.pixels.read(slice(start, len(self) if stop is None else stop))
 
+    def positions(self, count: int) -> Int64:
+        """Positions of `count` images of this split: the first, or evenly apart where class lies behind class.
+
+        In a folder of classes the first are of one class alone.
+        """
+        grouped = bool((np.diff(self.labels) >= 0).all())
+        return np.arange(count) * len(self) // count if grouped else np.arange(count)
+
     def check_classes(self, count: int, name: str) -> None:
         """Raise a ModelError unless a model of `count` classes, by its name, numbers them as this data set does."""
         if self.numbered_here and count != self.num_classes:

@@ -98,6 +98,7 @@ def calibrate(
 def deploy(rule: str, fitting: Fitting) -> Calibrated:
     """The policy of a rule for a model; its fit is measured once, for all rules of the same images, and kept."""
     data, count, as_published = fitting.data, fitting.count, rule == ON_TEST_LABELS
+    positions = data.positions(count)
     made_from = canonical(
         {
             **fitting.model.identity(),
@@ -106,6 +107,7 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
             "scope": fitting.scope,
             "version": VERSION,
             **({"lambdas": LAMBDAS} if as_published else {}),
+            **({} if positions[-1] == count - 1 else {"positions": "evenly apart"}),
         }
     )
     name = f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
@@ -115,11 +117,11 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
             return Calibrated(CalibratedFit.from_json(text), rule)
     fit = calibrate(
         fitting.load(fitting.model),
-        data.images(0, count),
-        data.labels[:count],
+        data.pixels.read(positions),
+        data.labels[positions],
         lambdas=LAMBDAS if as_published else TRIED,
         scope=fitting.scope,
-        sample_ids=data.ids[:count].tolist(),
+        sample_ids=data.ids[positions].tolist(),
         device=fitting.device,
         source=data.content_hash,
         weights=fitting.model.weights,

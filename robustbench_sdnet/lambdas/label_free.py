@@ -124,7 +124,8 @@ def reference(model: nn.Module, images: Tensor) -> Reference:
 
 def deploy(criterion: str, fitting: Fitting) -> LabelFree:
     """The policy of a criterion for a model, with the noise estimate of clean training images as its reference."""
-    clean = to_images(fitting.data.images(0, fitting.count), fitting.device)
+    data = fitting.data
+    clean = to_images(data.pixels.read(data.positions(fitting.count)), fitting.device)
     return LabelFree(criterion, reference=reference(fitting.load(fitting.model), clean), scope=fitting.scope)
 
 

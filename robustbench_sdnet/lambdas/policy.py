@@ -122,7 +122,7 @@ class Fitting:
     Attributes:
         model, load: the model by its weights, and the network itself when it is asked for.
         data: the training split; for a rule on test labels the images that are asked.
-        count: how many of its images to look at.
+        count: how many of its images to look at, see `ImageData.positions`.
         scope: the layers that lambda will be set on, "stem" or "all".
         on_step: called with the steps done and all steps of a fit that takes time.
     """

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.errors import DataError, InputError
 from robustbench_sdnet.lambdas import (
     Calibrated,
@@ -15,6 +17,7 @@ from robustbench_sdnet.lambdas import (
     LabelFree,
     Reference,
     calibrate,
+    calibration,
     reference,
     sweep_lambdas,
 )
@@ -22,8 +25,9 @@ from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level, plot_
 from robustbench_sdnet.lambdas.calibration import PUBLISHED_LEVELS, TRIED
 from robustbench_sdnet.lambdas.label_free import noise_variance
 from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
-from robustbench_sdnet.lambdas.policy import deploy
+from robustbench_sdnet.lambdas.policy import Fitting, deploy
 from robustbench_sdnet.lambdas.sweep import stem_of
+from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
 from robustbench_sdnet.zoo import build_model, use_lambda
 
@@ -287,3 +291,42 @@ def test_only_a_policy_with_a_rule_is_deployed():
     for text in ("oracle", "0.3"):
         with pytest.raises(InputError, match=r"no rule to deploy\. Take calibrated or label-free"):
             deploy(parse_policy(text), None)
+
+
+class Nowhere:
+    """Keeps no fit."""
+
+    def read(self, name):
+        return None
+
+    def keep(self, name, text, draw):
+        pass
+
+
+def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_class(model, pixels, monkeypatch):
+    """As a folder of classes does: its first images are of one class alone. Of any other set the first are taken."""
+    seen = []
+    calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
+    monkeypatch.setattr(
+        calibration, "calibrate", lambda *arguments, **more: seen.append((*arguments, more)) or calibrated
+    )
+    shuffled = np.array([2, 0, 1] * 8)
+    for labels, wanted in ((np.sort(shuffled), [0, 8, 16]), (shuffled, [0, 1, 2])):
+        data = from_arrays("npz:x", "train", pixels, labels, 3, "x")
+        spec = ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=())
+        fitting = Fitting(
+            model=spec,
+            load=lambda spec: model,
+            data=data,
+            count=3,
+            scope="stem",
+            device="cpu",
+            kept=Nowhere(),
+            on_step=lambda done, steps: None,
+        )
+        deploy(parse_policy("calibrated"), fitting)
+        _, shown, truth, more = seen.pop()
+        assert (shown == pixels[wanted]).all()
+        assert (truth.tolist(), more["sample_ids"]) == (labels[wanted].tolist(), wanted)
+        clean = torch.from_numpy(pixels[wanted]).permute(0, 3, 1, 2) / 255
+        assert deploy(parse_policy("label-free"), fitting).reference == reference(model, clean)
