@@ -97,13 +97,14 @@ class ImageData:
         """The images at positions [start, stop): (m, h, w, 3) uint8."""
         return self.pixels.read(slice(start, len(self) if stop is None else stop))
 
-    def positions(self, count: int) -> Int64:
-        """Positions of `count` images of this split: the first, or evenly apart where class lies behind class.
+    @property
+    def grouped(self) -> bool:
+        """Whether class lies behind class, as in a folder of classes: the first images are of few classes alone."""
+        return bool((np.diff(self.labels) >= 0).all())
 
-        In a folder of classes the first are of one class alone.
-        """
-        grouped = bool((np.diff(self.labels) >= 0).all())
-        return np.arange(count) * len(self) // count if grouped else np.arange(count)
+    def positions(self, count: int) -> Int64:
+        """Positions of `count` images that may stand for this split: the first, or evenly apart where it is grouped."""
+        return np.arange(count) * len(self) // count if self.grouped else np.arange(count)
 
     def check_classes(self, count: int, name: str) -> None:
         """Raise a ModelError unless a model of `count` classes, by its name, numbers them as this data set does."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
 from ..data.tensors import to_images
@@ -37,7 +39,7 @@ class Ready:
         engine: where the cells are answered.
         failed: models that could not be loaded, or failed since, with the reason; the others are asked.
         notes: one line for the models at hand that were left out, for whatever was damaged in the store and is dropped,
-            and for every model that changed since its answers were stored, or is randomised.
+            for every model that changed since its answers were stored, or is randomised, and for classes left out.
     """
 
     setting: Setting
@@ -109,9 +111,21 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
         *left_out,
         *notes,
         *filter(None, [data.pixels.missing() if isinstance(data.pixels, PublishedPixels) else None]),
+        *filter(None, [_few_classes(data, count)]),
         *([idle] if setting.engine == "local" and (idle := idle_gpus(device)) else []),
     ]
     return Ready(setting, data, models, worker, count, engine_of(setting), notes, failed)
+
+
+def _few_classes(data: ImageData, count: int) -> str | None:
+    """A line where the first images lack classes that the others have, as in a folder of classes."""
+    seen, there = (len(np.unique(labels)) for labels in (data.labels[:count], data.labels))
+    if not data.grouped or seen == there:
+        return None
+    return (
+        f"the first {count:,} images of {data.name} are of {seen:,} of its {there:,} classes alone: it holds class "
+        "behind class."
+    )
 
 
 def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:

@@ -128,7 +128,7 @@ def test_hidden_files_and_folders_are_neither_pictures_nor_classes(folder):
 
 def test_a_class_without_training_images_is_refused(folder):
     (folder / "val" / "n02").rename(folder / "val" / "n03")
-    with pytest.raises(DataError, match="val: n03 is no class of the training images or classes.txt"):
+    with pytest.raises(DataError, match=r"val: n03 is no class of the training images or classes\.txt"):
         data.load("imagenet", "test", root=folder)
 
 

@@ -1,14 +1,17 @@
-"""Which models are asked where none is named."""
+"""Which models are asked where none is named, and what is said of the images."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet import data
+from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running import at_hand
+from robustbench_sdnet.running.ready import prepare
 from robustbench_sdnet.zoo import find_models
 
 
@@ -58,3 +61,23 @@ def test_ones_own_runs_come_first(large, tmp_path, device):
 def test_where_the_zoo_has_nothing_small_it_is_asked_whole():
     cards = [replace(card, arch="resnet18") for card in find_models("digits", runs="none")]
     assert at_hand.usual(cards, "cpu") == cards
+
+
+@pytest.mark.parametrize(
+    ("labels", "limit", "classes"),
+    [
+        ([0, 0, 1, 1, 2, 2], 3, 2),
+        ([0, 0, 1, 1, 2, 2], 5, None),
+        ([0, 1, 0, 2, 1, 2], 3, None),  # in no order: the first are any
+    ],
+)
+def test_a_limit_that_leaves_classes_out_is_said(tmp_path, labels, limit, classes):
+    from robustbench_sdnet.zoo import build_model, save_model
+
+    images = np.zeros((6, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    save_model(build_model("resnet20", width=4, input_size=8, num_classes=3), tmp_path / "m.safetensors")
+    name = f"npz:{tmp_path / 'x.npz'}"
+    setting = Setting(models=[str(tmp_path / "m.safetensors")], data=name, limit=limit, device="cpu")
+    said = f"the first {limit} images of {name} are of {classes} of its 3 classes alone: it holds class behind class."
+    assert prepare(setting, stored=False).notes == ([said] if classes else [])

@@ -247,7 +247,7 @@ def test_another_file_under_a_name_of_the_zoo_is_refused(
     kept.parent.mkdir()
     kept.write_bytes(here.read_bytes())
     save_model(build_model("sdnet20", width=4, input_size=8, num_classes=3), here)
-    with pytest.raises(CheckpointError, match="tiny-sdnet20.safetensors' is damaged or another file"):
+    with pytest.raises(CheckpointError, match=r"tiny-sdnet20\.safetensors' is damaged or another file"):
         zoo_checkpoint(name, index)
     fetched = fetch(name, place=str(kept.parent), index=index)
     assert zoo_checkpoint(name, index) == fetched == cached_path(entry(name, index))
