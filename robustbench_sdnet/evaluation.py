@@ -194,9 +194,10 @@ def run_study(
     cells, failed = answer_study(
         setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()
     )
-    models, data = {cell.model for cell in cells}, {cell.data.content for cell in cells}
-    snapshot = Snapshot.read(setting.store)
+    snapshot = Snapshot.read(setting.store).told_apart
     own = snapshot.of({cell.id for cell in cells})
+    models = {one.cell.model for one in own.answered}
+    data = {one.cell.data.content for one in own.answered}
     found = rows(own)
     compared = [
         one

@@ -95,7 +95,7 @@ def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
 def question(cell: Cell) -> Question:
     """What a cell asks, without who is asked."""
     spec = cell.perturbation
-    asked = Question(cell.data.name, cell.data.content, cell.kind, whole_name(spec))
+    asked = Question(cell.data.label, cell.data.content, cell.kind, whole_name(spec))
     if isinstance(spec, CorruptionSpec):
         noisy = is_noise(spec)
         return replace(

@@ -26,8 +26,8 @@ from .snapshot import Snapshot
 
 SOURCE = "Dai et al. 2022 (arXiv:2210.12945) on CIFAR-10-C, mean of five severities, as quoted by later work"
 NOISES = ("gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise")
-# Names that hold CIFAR-10's, of sets whose images are not its.
-OTHERS = ("cifar100", "cifar10.1", "cifar10.2")
+# Names that hold CIFAR-10's, of sets whose images are not its test images.
+OTHERS = ("cifar100", "cifar10.1", "cifar10.2", "(train)")
 PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
 TRAINED = "0.1"
 _CLAIMED = MappingProxyType(

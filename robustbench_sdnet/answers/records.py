@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..specs import CorruptionSpec
 from .per_image import quantile
-from .rows import Row, data_name, lambda_value, rows
+from .rows import Row, lambda_value, rows
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _record(row: Row) -> Record:
     return {
         "model": row.model.name,
         "arch": row.model.arch,
-        "data": data_name(row.data),
+        "data": row.data.label,
         "kind": row.kind,
         "perturbation": row.perturbation.label,
         "severity": row.severity,

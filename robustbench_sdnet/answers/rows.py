@@ -122,11 +122,6 @@ def eps_order(eps: Eps | None) -> float:
     return -1.0 if eps is None else float(eps)
 
 
-def data_name(data: DataSpec) -> str:
-    """A data set as readers know it; another split than the test images is named."""
-    return data.name if data.split == "test" else f"{data.name} ({data.split})"
-
-
 def _signs(cell_id: str, by_id: Mapping[str, Answered]) -> tuple[int, int]:
     """First gradients of an answer and those it goes on from (a chain's number is all its stages'), and of these the
     zero or not finite ones."""
@@ -178,7 +173,7 @@ def _strongest(pairs: Iterable[Pair]) -> list[Pair]:
     best: dict[Hashable, Pair] = {}
     for answered, row in pairs:
         key = (
-            *(row.model.key, row.model.name, row.data.content, data_name(row.data)),
+            *(row.model.key, row.model.name, row.data.content, row.data.label),
             *(row.kind, row.perturbation.label, row.severity, row.source, row.norm, row.eps and row.eps.text),
             *(row.lam, row.lam_attack),
         )
@@ -223,7 +218,7 @@ def _oracles(found: Iterable[Row]) -> list[Row]:
     """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
 
     def asked(row: Row) -> Hashable:
-        who = row.model.key, row.model.name, row.data.content, data_name(row.data)
+        who = row.model.key, row.model.name, row.data.content, row.data.label
         return *who, row.perturbation, row.n, row.lam and row.lam.scope
 
     swept = [row for row in found if row.kind == "corruption" and row.lam and row.lam.fixed is not None]
@@ -254,7 +249,7 @@ def _groups(items: Iterable[Any], key: Callable[[Any], Hashable]) -> list[list[A
 def _order(row: Row) -> tuple[Any, ...]:
     return (
         row.model.name,
-        data_name(row.data),
+        row.data.label,
         KINDS.index(row.kind),
         row.perturbation.label,
         row.severity or 0,

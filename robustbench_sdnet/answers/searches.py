@@ -80,7 +80,7 @@ def _optimalities(group: list[tuple[Answered, Numbers]]) -> Iterator[Optimality]
 def _who(answered: Answered, n: int) -> dict[str, Any]:
     cell, spec = answered.cell, answered.cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type
-    names = {"data": cell.data.name, "model": cell.model.name, "attack": spec.label}
+    names = {"data": cell.data.label, "model": cell.model.name, "attack": spec.label}
     return {**names, "lam": cell.lam, "norm": spec.norm, "n": n}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..specs import Cell, CorruptionSpec
+from ..specs import Cell, CorruptionSpec, ModelSpec
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
 from .per_image import Right
@@ -129,6 +130,26 @@ class Snapshot:
         return replace(self, answered=tuple(answered for answered in self.answered if answered.id in only))
 
     @cached_property
+    def told_apart(self) -> Snapshot:
+        """The same under names that readers can tell apart.
+
+        A model is one wherever it lay. Models of one name but other weights get the start of their hash, and so do data
+        sets of other content.
+        """
+        cells = [answered.cell for answered in self.answered]
+        models = _marks((cell.model.name, cell.model.weights) for cell in cells)
+        data = _marks((cell.data.label, cell.data.content) for cell in cells)
+        known: dict[tuple[str, str], ModelSpec] = {}
+
+        def named(cell: Cell) -> Cell:
+            name = cell.model.name + models[cell.model.name, cell.model.weights]
+            model = known.setdefault((name, cell.model.key), replace(cell.model, name=name))
+            mark = data[cell.data.label, cell.data.content]
+            return replace(cell, model=model, data=replace(cell.data, name=cell.data.name + mark))
+
+        return replace(self, answered=tuple(replace(one, cell=named(one.cell)) for one in self.answered))
+
+    @cached_property
     def exact(self) -> tuple[Answered, ...]:
         """The answers without screened ones that float32 gave on as many samples."""
         counts = {answered.id: len(answered.outcome) for answered in self.answered}
@@ -139,6 +160,13 @@ class Snapshot:
             or not isinstance(answered.cell.perturbation, CorruptionSpec)
             or counts.get(answered.cell.asked_in("float32"), 0) < len(answered.outcome)
         )
+
+
+def _marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+    """By name and hash, what to add to the name: the start of the hash where a name has several."""
+    pairs = set(named)
+    counts = Counter(name for name, _ in pairs)
+    return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
 
 
 def url_of(store: str) -> str:

@@ -39,6 +39,7 @@ def build(
     snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = False, pictures: Path | None = None
 ) -> Document:
     """The whole report; an InputError for a baseline that is not in it, or no pictures of its models."""
+    snapshot = snapshot.told_apart
     found, compared = rows(snapshot), comparisons(snapshot)
     results = read_results(found)
     if baseline is not None:

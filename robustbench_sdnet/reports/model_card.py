@@ -72,7 +72,7 @@ def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Itera
     own = {answered.id for answered in snapshot.answered if answered.cell.model.weights == weights}
     if not own:
         raise InputError(f"The store holds no answer of the weights of '{entry.name}'.")
-    found = rows(snapshot.of(own))
+    found = rows(snapshot.of(own).told_apart)
     results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
     for subject in (one for data in results.data for one in results.subjects(data)):
         for threat, by, number, _, _ in threats(results, subject):

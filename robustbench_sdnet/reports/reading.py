@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from ..answers.rows import Row, data_name
+from ..answers.rows import Row
 from ..planning.chains import chain_of, whole_name
 from .results import Result, Results, Subject, grouped, shown_lambda
 
@@ -19,41 +19,34 @@ QUESTION = (
 def read_results(rows: Iterable[Row]) -> Results:
     """Results of the rows that have images.
 
-    Two models of one name but different weights get the start of their hash, and so do data sets; two cells that
-    differ in precision or algorithm version say so in their name. The last stage of a chain gets the chain's name,
-    and the passes of all stages. Whatever still reads alike gets the start of its cell.
+    Two cells that differ in precision or algorithm version say so in their name. The last stage of a chain gets the
+    chain's name, and the passes of all stages. Whatever still reads alike gets the start of its cell.
+
+    Args:
+        rows: of a snapshot whose models and data sets are told apart.
     """
     kept = [row for row in rows if row.n]
-    models = _marks(kept, lambda row: row.model.name, lambda row: (row.model.weights[:8],))
-    data = _marks(kept, lambda row: data_name(row.data), lambda row: (row.data.content[:8],))
-    settings = _marks(
-        kept,
-        lambda row: (row.kind, row.perturbation.label, row.norm),
-        lambda row: (row.precision, f"version {row.perturbation.version}"),
-    )
     found = [
         Result(
             **{field.name: getattr(row, field.name) for field in fields(row)},
-            subject=Subject(data_name(row.data) + on, row.model.name + model, shown_lambda(row.lam)),
+            subject=Subject(row.data.label, row.model.name, shown_lambda(row.lam)),
             name=whole_name(row.perturbation) + setting,
             passes=(row.cost.forwards, row.cost.backwards),
         )
-        for row, model, on, setting in zip(kept, models, data, settings, strict=True)
+        for row, setting in zip(kept, _settings(kept), strict=True)
     ]
     return Results(tuple(_with_chain_passes(_numbered(found))))
 
 
-def _marks(
-    rows: Sequence[Row], named: Callable[[Row], Hashable], marks: Callable[[Row], tuple[str, ...]]
-) -> list[str]:
-    """What to add to the name of every row: those of its marks that differ among the rows of one name."""
-    same = {name: list(zip(*map(marks, own), strict=True)) for name, own in grouped(rows, named).items()}
-    found = []
-    for row in rows:
-        pairs = zip(same[named(row)], marks(row), strict=True)
-        differing = [value for values, value in pairs if len(set(values)) > 1]
-        found.append(f" [{', '.join(differing)}]" if differing else "")
-    return found
+def _settings(rows: Sequence[Row]) -> Iterator[str]:
+    """What to add to the name of each perturbation: precision and version, where they differ among those of it."""
+    named = attrgetter("kind", "perturbation.label", "norm")
+    marks = [(row.precision, f"version {row.perturbation.version}") for row in rows]
+    same = grouped(range(len(rows)), lambda position: named(rows[position]))
+    for row, own in zip(rows, marks, strict=True):
+        every = zip(*(marks[position] for position in same[named(row)]), strict=True)
+        differing = [mark for mark, values in zip(own, every, strict=True) if len(set(values)) > 1]
+        yield f" [{', '.join(differing)}]" if differing else ""
 
 
 def _numbered(results: Sequence[Result]) -> list[Result]:

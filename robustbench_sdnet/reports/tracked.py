@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..answers.rows import data_name, lambda_value, rows
+from ..answers.rows import lambda_value, rows
 from ..answers.snapshot import Snapshot
 from ..specs import norm_facts
 from ..version import VERSION
@@ -62,7 +62,7 @@ class Tracked:
 
 def tracked(snapshot: Snapshot) -> Tracked:
     """What to show of a store."""
-    results = read_results(rows(snapshot))
+    results = read_results(rows(snapshot.told_apart))
     return Tracked(_parameters(snapshot), tuple(_curves(results)), build(snapshot))
 
 
@@ -82,7 +82,7 @@ def _parameters(snapshot: Snapshot) -> dict[str, Any]:
             visible(model.name): {"arch": visible(model.arch), "weights": model.weights}
             for model in sorted({cell.model for cell in cells}, key=lambda model: (model.name, model.weights))
         },
-        "data": {visible(data_name(cell.data)): cell.data.content for cell in cells},
+        "data": {visible(cell.data.label): cell.data.content for cell in cells},
         "perturbations": sorted({visible(cell.perturbation.label) for cell in cells}),
         "cells": len(cells),
     }

@@ -131,6 +131,11 @@ class DataSpec:
     split: str
     content: str
 
+    @property
+    def label(self) -> str:
+        """The data set as readers know it; another split than the test images is named."""
+        return self.name if self.split == "test" else f"{self.name} ({self.split})"
+
     def identity(self) -> dict[str, Any]:
         """What can change an answer."""
         return {"split": self.split, "content": self.content}

@@ -1,5 +1,6 @@
 """Paired tests from a store: numbers worked out by hand, families corrected apart, and the worst case."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -56,6 +57,29 @@ def test_corrections_hold_within_a_family_and_nobody_is_better_without_one(tmp_p
     assert rows[0.3]["p_corrected"] == pytest.approx(4 / 64)
     assert rows[0.7]["p_corrected"] == 1
     assert [rows[lam]["better"] for lam in (0.3, 0.5, 0.7)] == ["", "sdnet @ 0.1", ""]
+
+
+def test_what_has_one_name_is_told_apart_and_a_model_is_one_wherever_it_lay(tmp_path):
+    train = replace(cell().data, split="train", content="d" * 64)
+    moved = replace(SDNET, source="elsewhere/sdnet")
+    other = replace(SDNET, weights="f" * 64)
+    answers = [(cell(), right(10)), (replace(cell(lam=HIGH), model=moved), right(2))]
+    answers += [(replace(cell(lam=lam), data=train), right(count)) for lam, count in ((LOW, 1), (HIGH, 9))]
+    answers += [(replace(cell(lam=lam), model=other), right(5)) for lam in (LOW, HIGH)]
+    with made_store(tmp_path, answers) as store:
+        snapshot = Snapshot.read(store).told_apart
+    found = comparisons(snapshot)
+    own, theirs = f"sdnet [{SDNET.weights[:8]}]", "sdnet [ffffffff]"
+    assert [(one.family, one.a.name, one.b.name, one.gain) for one in found] == [
+        ("tiny: models, clean", f"{own} @ 0.1", f"{theirs} @ 0.1", pytest.approx(0.5)),
+        (f"tiny: lambdas of {own}, clean", f"{own} @ 0.5", f"{own} @ 0.1", pytest.approx(-0.8)),
+        (f"tiny: lambdas of {theirs}, clean", f"{theirs} @ 0.5", f"{theirs} @ 0.1", 0),
+        (f"tiny (train): lambdas of {own}, clean", f"{own} @ 0.5", f"{own} @ 0.1", pytest.approx(0.8)),
+    ]
+    assert all(one.p_corrected == one.p for one in found), "each the only one of its family"
+    known = evidences(rows_of(snapshot), found, rivals(snapshot))
+    names = [f"{own} on tiny", f"{theirs} on tiny", f"{own} on tiny (train)"]
+    assert [one.name for one in known] == names
 
 
 def test_a_mean_over_conditions_counts_each_image_once(tmp_path):

@@ -152,7 +152,8 @@ def test_a_sparse_stem_is_compared_with_its_plain_relative_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "there"),
-    [("npz:x/cifar10.npz", True), ("cifar100", False), ("cifar10.1:x", False), ("cifar10.2:x", False)],
+    [("npz:x/cifar10.npz", True)]
+    + [(name, False) for name in ("cifar100", "cifar10.1:x", "cifar10.2:x", "cifar10 (train)")],
 )
 def test_numbers_stand_beside_cifar_10s_own_images_alone(tmp_path, name, there):
     data = replace(CIFAR10, name=name, source=name)

@@ -115,7 +115,7 @@ def rows_of(answers: Iterable[Answered]) -> tuple[Row, ...]:
 
 def snapshot(answers: Iterable[Answered]) -> Snapshot:
     """What a store with these answers says."""
-    return Snapshot(tuple(sorted(answers, key=lambda answered: answered.id)))
+    return Snapshot(tuple(sorted(answers, key=lambda answered: answered.id))).told_apart
 
 
 def results_of(answers: Iterable[Answered]) -> Results:

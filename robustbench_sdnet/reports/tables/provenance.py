@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...answers.rows import Row, data_name, lambda_order
+from ...answers.rows import Row, lambda_order
 from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ..document import Table
@@ -18,7 +18,7 @@ HASH_DIGITS = 16
 def in_order(answered: Iterable[Answered]) -> list[Answered]:
     """By model, data, perturbation and cell."""
     return sorted(
-        answered, key=lambda a: (a.cell.model.name, data_name(a.cell.data), a.cell.perturbation.label, a.id)
+        answered, key=lambda a: (a.cell.model.name, a.cell.data.label, a.cell.perturbation.label, a.id)
     )
 
 
@@ -43,7 +43,7 @@ def _drawn(answered: Answered) -> str:
 def data_table(answered: Sequence[Answered]) -> Table:
     """Name, hash of images and labels, and the number of images that were asked for."""
     found = []
-    for name, content in distinct((data_name(a.cell.data), a.cell.data.content) for a in answered):
+    for name, content in distinct((a.cell.data.label, a.cell.data.content) for a in answered):
         counts = _counts(a for a in answered if a.cell.data.content == content)
         found.append((name, content[:HASH_DIGITS], counts))
     return Table(("data", "content (SHA-256)", "images"), tuple(found), left=(0, 1))
@@ -100,7 +100,7 @@ def cost_table(rows: Iterable[Row]) -> Table:
     """Seconds, memory and passes by model and perturbation, over all severities, eps and lambdas."""
     # Rows made of several cells (worst case, oracle) cost nothing of their own.
     single = (row for row in rows if len(row.cells) == 1)
-    groups = grouped(single, lambda row: (row.model.name, data_name(row.data), row.perturbation.label))
+    groups = grouped(single, lambda row: (row.model.name, row.data.label, row.perturbation.label))
     found = []
     for (model, _, name), same in groups.items():
         memory = [row.cost.memory_mib for row in same if row.cost.memory_mib is not None]
