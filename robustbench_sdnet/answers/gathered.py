@@ -110,10 +110,10 @@ def ball(cell: Cell) -> Question:
 
 
 def _keep(answers: dict[Subject, Right], subject: Subject, answer: Right) -> None:
-    """Of two answers to one question, the one on more images, then the lower, the tighter bound: as in tables."""
-    if subject not in answers or _strength(answer) > _strength(answers[subject]):
+    if subject not in answers or strength(answer) > strength(answers[subject]):
         answers[subject] = answer
 
 
-def _strength(answer: Right) -> tuple[int, int]:
+def strength(answer: Right) -> tuple[int, int]:
+    """Of two answers to one question stands the one on more images, then the lower, the tighter bound: as in tables."""
     return len(answer.ids), -int(answer.right.sum())

@@ -8,49 +8,51 @@ read from it image by image and answered by the nearest number that was asked. W
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..lambdas.lines import Line, line_through
-from ..specs import SEVERITIES, CorruptionSpec, LambdaSpec
+from ..specs import CorruptionSpec, LambdaSpec
 from ..specs.lambdas import LAMBDAS, LINE_PER_NOISE, PUBLISHED_LEVELS
-from .gathered import Question, Subject, question
+from .gathered import Question, Subject, question, strength
 from .per_image import Right, positions, shared
 from .snapshot import Answered
 
-_SEVERITIES_OF: Mapping[str, str] = MappingProxyType({"salt_and_pepper": "impulse_noise"})
-"""Where a noise has its levels and its severities under two names."""
+_LEVELS_OF: Mapping[str, str] = MappingProxyType({"impulse_noise": "salt_and_pepper"})
+"""Where a noise has its severities and its levels under two names."""
 
 Swept = Mapping[float, Answered]  # by lambda
-Strength = tuple[str, str]  # a noise, at a level or a severity
 
 
 def line_per_noise(answers: Iterable[Answered]) -> Iterator[tuple[Question, Subject, Right]]:
-    """Every severity of every noise that was asked at all published levels, all at the fourteen published lambdas.
+    """Every severity of a noise that was asked at all published levels, all at the fourteen published lambdas.
 
     Args:
-        answers: of any models, data sets, perturbations and lambdas; those of stems alone count.
+        answers: of any models, data sets, perturbations and lambdas; those of stems alone count, and of two answers to
+            one question the one that tables show.
     """
-    asked: dict[tuple[object, ...], dict[Strength, dict[float, Answered]]] = {}
+    asked: dict[tuple[object, ...], dict[CorruptionSpec, dict[float, Answered]]] = {}
     for one in answers:
-        spec, lam = one.cell.perturbation, one.cell.lam
+        spec, lam, data = one.cell.perturbation, one.cell.lam, one.cell.data
         if isinstance(spec, CorruptionSpec) and lam and lam.scope == "stem" and lam.fixed in LAMBDAS:
-            who = one.cell.model, one.cell.data, spec.seed
-            strength = spec.name, spec.level if spec.level is not None else f"severity {spec.severity}"
-            asked.setdefault(who, {}).setdefault(strength, {})[lam.fixed] = one
-    for strengths in asked.values():
-        whole = {strength: swept for strength, swept in strengths.items() if len(swept) == len(LAMBDAS)}
-        for noise, levels in PUBLISHED_LEVELS.items():
-            at_levels = [whole.get((noise, f"{level:g}")) for level in levels]
-            name = _SEVERITIES_OF.get(noise, noise)
-            at_severities = [whole.get((name, f"severity {severity}")) for severity in SEVERITIES]
-            if all(at_levels) and all(at_severities):
-                line = _line(swept for swept in at_levels if swept)
-                for swept in filter(None, at_severities):
-                    cell = swept[LAMBDAS[0]].cell
-                    yield question(cell), Subject(cell.model, LambdaSpec(LINE_PER_NOISE)), _read(line, swept)
+            specs = asked.setdefault((one.cell.model, data.label, data.content), {})
+            swept = specs.setdefault(replace(spec, version=1), {})
+            if lam.fixed not in swept or strength(one.right) > strength(swept[lam.fixed].right):
+                swept[lam.fixed] = one
+    for specs in asked.values():
+        whole = {spec: swept for spec, swept in specs.items() if len(swept) == len(LAMBDAS)}
+        for spec, at_severity in whole.items():
+            noise = _LEVELS_OF.get(spec.name, spec.name)
+            if noise in PUBLISHED_LEVELS and spec.severity:
+                level = replace(spec, name=noise, severity=None, table="cifar", size="")
+                levels = [whole.get(replace(level, level=f"{value:g}")) for value in PUBLISHED_LEVELS[noise]]
+                if all(levels):
+                    cell, line = at_severity[LAMBDAS[0]].cell, _line(filter(None, levels))
+                    who = Subject(cell.model, LambdaSpec(LINE_PER_NOISE))
+                    yield question(cell), who, _read(line, at_severity)
 
 
 def _line(levels: Iterable[Swept]) -> Line:

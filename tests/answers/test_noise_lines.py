@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.gathered import question
 from robustbench_sdnet.answers.noise_lines import line_per_noise
 from robustbench_sdnet.answers.snapshot import Answered, Cost
 from robustbench_sdnet.planning.questions import corruption_specs
@@ -98,7 +99,7 @@ def test_of_lambdas_that_are_right_equally_often_the_smallest_counts():
     assert all(right.right.all() for _, _, right in line_per_noise(answers))
 
 
-@pytest.mark.parametrize("lacking", ["a level", "a lambda", "a severity", "the stem"])
+@pytest.mark.parametrize("lacking", ["a level", "a lambda", "the stem"])
 def test_half_an_experiment_draws_no_line(lacking):
     levels = [*_levels("gaussian_noise", _tenth)]
     severities = [*_severities("gaussian_noise", RESIDUALS, READ)]
@@ -106,8 +107,6 @@ def test_half_an_experiment_draws_no_line(lacking):
         levels = levels[len(LAMBDAS) :]
     elif lacking == "a lambda":
         levels = levels[1:]
-    elif lacking == "a severity":
-        severities = severities[len(LAMBDAS) :]
     else:
         levels = [
             replace(one, cell=replace(one.cell, lam=replace(one.cell.lam, scope="all"))) for one in levels
@@ -121,3 +120,32 @@ def test_images_that_one_lambda_did_not_see_are_left_out():
     answers.append(_answered(short.cell.perturbation, 1.4, [False, True], [14, 99], first=3))
     *_, (_, _, right) = line_per_noise(answers)
     assert (right.ids.tolist(), right.right.tolist()) == ([3, 4], [False, True])
+
+
+@pytest.mark.parametrize("other", [{"stored": "jpeg85"}, {"table": "tiny"}, {"seed": 1}])
+def test_images_that_were_made_otherwise_are_never_mixed_in(other):
+    levels = [*_levels("gaussian_noise", _tenth)]
+    severities = [*_severities("gaussian_noise", RESIDUALS, READ)]
+    # The same severities made otherwise: nothing is right there at any lambda.
+    made = [replace(one.cell, perturbation=replace(one.cell.perturbation, **other)) for one in severities]
+    wrong = [replace(one.outcome, right=np.zeros(5, bool)) for one in severities]
+    others = [
+        replace(one, id=cell.id, cell=cell, outcome=outcome)
+        for one, cell, outcome in zip(severities, made, wrong, strict=True)
+    ]
+    for answers in (levels + severities + others, others + severities + levels):
+        found = list(line_per_noise(answers))
+        own = [right for asked, _, right in found if asked == question(severities[0].cell)]
+        assert [right.right.all() for right in own] == [True]
+        # What was made by another table has lines of its own, drawn through the same levels.
+        assert len(found) == (10 if "table" in other else 5)
+
+
+def test_of_two_answers_to_one_question_the_one_that_tables_show_is_read():
+    answers = [*_levels("gaussian_noise", _tenth), *_severities("gaussian_noise", RESIDUALS, READ)]
+    few = [
+        _answered(one.cell.perturbation, one.cell.lam.fixed, [False], RESIDUALS[:1])
+        for one in answers[-len(LAMBDAS) :]
+    ]
+    for every in (answers + few, few + answers):
+        assert all(right.right.tolist() == [True] * 5 for _, _, right in line_per_noise(every))
