@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ..answers.records import records
 from ..answers.trust import UNTRUSTED
+from ..attacks.registry import last_stages
 from ..errors import InputError
-from ..planning.chains import is_stage
+from ..planning.chains import is_stage, whole_name
 from ..reading.numbers import fraction, number
 from ..reading.structured import mapping, read_json
 from ..specs import AttackSpec
@@ -32,7 +34,8 @@ class Entry:
         accuracy, low, high, n, by: the best known (lowest) accuracy at the budget, and which attack left it; for quoted
             rows the number that is stated, without interval.
         autoattack, clean, corruptions: accuracies; corruptions is the mean over all that were run at a severity, of the
-            origin that most were run of (generated or published, with their parameters and storage). None: not run.
+            origin (generated or published, with parameters and storage) and number of images that most were run of.
+            None: not run.
         reported: what an author claims, with its `source`: a list that names the model, or the zoo's index.
         untrusted: a diagnostic failed.
         quoted: taken from a list, not measured here.
@@ -66,12 +69,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One measured accuracy as an entry of its own."""
+    """One measured accuracy as an entry of its own.
+
+    Attributes:
+        attack: what its name says of it.
+        origin: of a corruption at a severity, what a mean may be over: the number of images, and where they come from.
+    """
 
     entry: Entry
     kind: str
-    origin: str  # of a corruption at a severity, with unusual parameters and storage: what a mean may be over
-    is_autoattack: bool
+    attack: AttackSpec
+    origin: tuple[int, str] | None
+
+    @property
+    def strength(self) -> tuple[Any, ...]:
+        """What comes first says most of a budget, as in tables: of those on the most images the lowest."""
+        whole = self.kind != "worst_case", is_stage(self.attack)
+        return -(self.entry.n or 0), self.entry.accuracy, *whole, self.entry.by
 
 
 def entries_of(source: str) -> Iterator[Entry]:
@@ -98,20 +112,20 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             known: dict[str, Any] = {key: str(record[key]) for key in ("model", "arch", "data", "cell")}
             for key in ("accuracy", "low", "high"):
                 known[key] = number(record[key], f"{key} must lie in 0 to 1", 0, 1)
-            kind, asked = str(record["kind"]), str(record["perturbation"])
+            kind, attack = str(record["kind"]), _attack(str(record["perturbation"]))
+            name, n = whole_name(attack), int(record["n"])
             entry = Entry(
                 **known,
                 lam=brief(record["lambda"]),
                 norm=str(record["norm"] or ""),
                 eps="" if eps is None else str(fraction(str(eps), "eps must be a number")),
-                n=int(record["n"]),
-                by=f"worst case of {asked}" if kind == "worst_case" else asked,
+                n=n,
+                by=f"worst case of {name}" if kind == "worst_case" else name,
                 untrusted=record["verdict"] == UNTRUSTED,
                 hash=str(record.get("weights", "")),
             )
-            told = () if record["severity"] is None else ("source", "table", "stored_as")
-            origin = ", ".join(str(record[key]) for key in told if record.get(key))
-            yield _Seen(entry, kind, origin, _is_autoattack(asked))
+            told = ", ".join(str(record[key]) for key in ("source", "table", "stored_as") if record.get(key))
+            yield _Seen(entry, kind, attack, None if record["severity"] is None else (n, told))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Record {position} of {where} is no result record: {str(error).rstrip('.')}."
@@ -120,18 +134,17 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
 
 def _mean_corruption(own: Sequence[_Seen]) -> float | None:
     """Of those of one origin alone: their numbers are never mixed."""
-    origins = [one.origin for one in own if one.origin]
-    if not origins:
-        return None
-    most = max(dict.fromkeys(origins), key=origins.count)
-    found = [one.entry.accuracy for one in own if one.origin == most]
-    return sum(found) / len(found)
+    origins = grouped((one for one in own if one.origin), lambda one: one.origin)
+    _, found = max(origins.items(), key=lambda pair: (len(pair[1]), pair[0]), default=(None, ()))
+    return fmean(one.entry.accuracy for one in found) if found else None
 
 
-def _is_autoattack(asked: str) -> bool:
-    """Whether this is the last stage of AutoAttack, which holds its accuracy."""
+def _attack(asked: str) -> AttackSpec:
+    """An attack by its name in records: a stage of a chain is the last part of it."""
     chain, _, stage = asked.rpartition("/")
-    return chain.startswith("autoattack") and not is_stage(AttackSpec(name=stage, eps=None, chain=chain))
+    if last_stages(chain.partition("(")[0]):
+        return AttackSpec(name=stage, eps=None, chain=chain)
+    return AttackSpec(name=asked, eps=None)
 
 
 def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
@@ -142,9 +155,13 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
         clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
         attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
         for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
-            best = max((one.entry for one in here), key=lambda entry: (entry.n or 0, -entry.accuracy))
-            whole = min((one.entry.accuracy for one in here if one.is_autoattack), default=None)
-            yield replace(best, autoattack=whole, clean=clean, corruptions=_mean_corruption(own))
+            ranked = sorted(here, key=attrgetter("strength"))
+            whole = [
+                one for one in ranked if not is_stage(one.attack) and one.attack.chain.startswith("auto")
+            ]
+            autoattack = whole[0].entry.accuracy if whole else None
+            corrupted = _mean_corruption(own)
+            yield replace(ranked[0].entry, autoattack=autoattack, clean=clean, corruptions=corrupted)
 
 
 def _quoted(raw: Mapping[str, Any], where: str) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""A leaderboard over several stores: one row a model, lambda and budget, the best known accuracy first.
+"""A leaderboard over several stores: one row a model, lambda and budget, the best known accuracy first, doubts last.
 
 Sources are stores, records as `report to json` writes them, and RobustBench's `model_info` JSON, whose rows are quoted:
 nobody here measured them.
@@ -46,7 +46,7 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
         raise InputError("No source holds an accuracy under attack, so there is nothing to rank.")
     ranked = sorted(
         _with_claims(found),
-        key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), -e.accuracy, e.model),
+        key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), e.untrusted, -e.accuracy, e.model),
     )
     target = Path(output)
     write_whole(target.with_suffix(".json"), to_json([asdict(entry) for entry in ranked]))
@@ -56,7 +56,8 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
-    ours = zoo_claims({entry.model: entry.hash for entry in found if not entry.quoted})
+    measured = {(entry.model, entry.hash) for entry in found if not entry.quoted}
+    ours = {who: zoo_claims(dict([who])) for who in measured}
     known: dict[tuple[str, ...], Claim] = {}
     for entry in found:
         if entry.quoted:
@@ -64,7 +65,9 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
             known[_key(entry)] = share, entry.source or entry.ran_by
     for entry in found:
         key = _key(entry)
-        claim = None if entry.quoted else known.get(key) or ours.get((*key, entry.lam))
+        claim = None
+        if not entry.quoted:
+            claim = known.get(key) or ours[entry.model, entry.hash].get((*key, entry.lam))
         yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
 
 

@@ -130,6 +130,34 @@ def test_the_command_takes_several_stores_for_a_leaderboard_alone(store, tmp_pat
     assert len(rows(tmp_path / "x.html")) == 6
 
 
+def test_numbers_of_a_row_are_of_the_most_images_and_named_as_in_tables(tmp_path):
+    whole, variant = (
+        attack_specs("autoattack", [Eps.parse("8/255")], given=given) for given in (None, {"variant": "rand"})
+    )
+    # AutoAttack leaves four of ten images, as its second stage did; the variant for randomised models saw three alone.
+    answers = [(cell(stage), right(4 + (place == 0))) for place, stage in enumerate(whole)]
+    answers += [(cell(stage), right(0, n=3)) for stage in variant]
+    # Three of ten right at severity 1, and all of the first two at severity 5.
+    answers += [(cell(NOISE[0]), right(3)), (cell(NOISE[1]), right(2, n=2))]
+    made_store(tmp_path, answers).close()
+    (row,) = rows(leaderboard([f"sqlite:///{tmp_path}/made.db"], tmp_path / "board.html"))
+    assert (row["accuracy"], row["n"], row["by"], row["autoattack"]) == (0.4, 10, "autoattack", 0.4)
+    assert row["corruptions"] == 0.3
+
+
+def test_what_is_untrusted_ranks_below_what_is_not(store, tmp_path):
+    records = json.loads(str(report(store, "json")))
+    for record in records:
+        record["verdict"] = "untrusted" if record["lambda"] == 0.5 else record["verdict"]
+    (tmp_path / "doubted.json").write_text(json.dumps(records))
+    ranked = rows(leaderboard([str(tmp_path / "doubted.json")], tmp_path / "board.html"))
+    assert [(row["accuracy"], row["untrusted"]) for row in ranked] == [
+        (0.4, False),
+        (0.1, False),
+        (0.5, True),
+    ]
+
+
 def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
     claim = {
         "name": "sdnet",
@@ -171,6 +199,17 @@ def test_the_zoos_claim_is_of_the_training_lambda(tmp_path):
     found = rows(leaderboard([f"sqlite:///{tmp_path}/made.db"], tmp_path / "board.html"))
     claimed = entry(model.name).robust["pgd-20 linf 8/255 on 1000 images"]
     assert {row["lam"]: row["reported"] for row in found} == {"0.1": claimed, "0.5": None}
+    folder = tmp_path / "others"
+    folder.mkdir()
+    made_store(folder, [(replace(asked[0], model=replace(model, weights="0" * 64)), right(6))]).close()
+    stores = [f"sqlite:///{place}/made.db" for place in (tmp_path, folder)]
+    for sources in (stores, stores[::-1]):
+        found = rows(leaderboard(sources, tmp_path / "board.html"))
+        assert {(row["lam"], row["accuracy"]): row["reported"] for row in found} == {
+            ("0.1", 0.5): claimed,
+            ("0.5", 0.5): None,
+            ("0.1", 0.6): None,  # other weights under the name
+        }
 
 
 def test_a_mean_over_corruptions_mixes_neither_origins_nor_levels(tmp_path):
