@@ -26,13 +26,12 @@ MANY = 8  # subjects in a figure of sequences
 
 def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
     """Every chapter that the results of a data set fill."""
-    sources = distinct(r.source for r in results.of("corruption", data=data))
     models = ", ".join(results.models(data))
-    table = overview(results, data, sources[0] if sources else None)
+    table = overview(results, data)
     images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
     yield Section("Overview", (f"{models} on {data}{images}.", table))
-    yield from _lambda_sections(results, data, sources)
-    for source in sources:
+    yield from _lambda_sections(results, data)
+    for source in results.sources(data):
         yield from _corruption_sections(results, data, source, baseline)
     yield from _stability_sections(results, data, baseline)
     yield from _attack_sections(results, data)
@@ -193,8 +192,8 @@ def _attack_sections(results: Results, data: str) -> Iterator[Section]:
         yield from filled(f"{model}: transfer between lambdas", transfer, level=3, folded=True)
 
 
-def _lambda_sections(results: Results, data: str, sources: Sequence[str]) -> Iterator[Section]:
-    swept = lambdas.sweeps(results, data, sources)
+def _lambda_sections(results: Results, data: str) -> Iterator[Section]:
+    swept = lambdas.sweeps(results, data)
     blocks: list[Block] = []
     if len(swept) > FIGURES:
         blocks.append(_mean_curves(data, swept))
@@ -220,8 +219,8 @@ def _lambda_sections(results: Results, data: str, sources: Sequence[str]) -> Ite
 def _corruption_curves(data: str, swept: lambdas.Sweep) -> Figure:
     return Figure(
         f"lambda-{slug(data)}-{slug(swept.model)}-{slug(swept.source)}",
-        f"{swept.model}: accuracy under corruptions against lambda",
-        f"Accuracy of {swept.model} against lambda, one panel a corruption, one line a severity.",
+        f"{swept.label}: accuracy under corruptions against lambda",
+        f"Accuracy of {swept.label} against lambda, one panel a corruption, one line a severity.",
         lambda: curves.draw(panels.lambda_corruption_panels(swept)),
         tuple(lambdas.single_corruption_tables(swept)),
     )
@@ -231,14 +230,14 @@ def _mean_curves(data: str, swept: Sequence[lambdas.Sweep]) -> Figure:
     """One panel a model: of so many models nobody could read a panel for each corruption."""
     title = "Mean accuracy over corruptions against lambda"
     tables = (
-        replace(table, title=f"{one.model}: {table.title}")
+        replace(table, title=f"{one.label}: {table.title}")
         for one in swept
         for table in lambdas.single_corruption_tables(one)
     )
     return Figure(
         f"lambda-means-{slug(data)}",
         title,
-        f"{title}: {', '.join(one.model for one in swept)}. Its numbers are in the tables.",
-        lambda: curves.draw([panels.mean_panel(one, one.model) for one in swept]),
+        f"{title}: {', '.join(one.label for one in swept)}. Its numbers are in the tables.",
+        lambda: curves.draw([panels.mean_panel(one, one.label) for one in swept]),
         tuple(tables),
     )

@@ -52,8 +52,7 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
 
 def _highest(results: Results, data: str) -> Iterator[str]:
     """The highest accuracy in each column of the overview."""
-    sources = [r.source for r in results.of("corruption", data=data)]
-    table = overview(results, data, sources[0] if sources else None)
+    table = overview(results, data)
     lambdas = [subject.lam for subject in results.subjects(data)]
     bounds = [lambda_text(lam) for lam in lambdas if lam is not None and lam.upper_bound]
     parts = []

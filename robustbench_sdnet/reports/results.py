@@ -100,6 +100,10 @@ class Results:
         """The data sets, in order."""
         return tuple(dict.fromkeys(subject.data for subject in self._by_subject))
 
+    def sources(self, data: str) -> tuple[str, ...]:
+        """Where the corrupted images of a data set come from, as generated here first."""
+        return tuple(sorted({result.source for result in self.of("corruption", data=data)}))
+
     def models(self, data: str) -> tuple[str, ...]:
         """The models with results on a data set."""
         return tuple(dict.fromkeys(subject.model for subject in self._by_subject if subject.data == data))

@@ -80,11 +80,11 @@ def test_transfer_is_never_robust_accuracy() -> None:
     assert attacks.attack_table(results, "digits", "sdnet20").rows == ()
     assert lambdas.attack_tables(results, "digits", "sdnet20") == []
     assert headline_budget(results, "digits") is None
-    assert overview(results, "digits", None).columns == ("model", "lambda", "clean")
+    assert overview(results, "digits").columns == ("model", "lambda", "clean")
 
 
 def test_the_worst_case_is_what_the_overview_shows() -> None:
-    table = overview(results_of(matrix_records()), "digits", None)
+    table = overview(results_of(matrix_records()), "digits")
     assert table.columns == ("model", "lambda", "clean", "linf 8/255", "by")
     # The direct attack at lambda 0.1 leaves 10 %, the worst case over attack lambdas 9 %.
     assert percents(table) == [["sdnet20", "0.1", "95.0", "9.0", "worst case of pgd"]]
@@ -110,7 +110,7 @@ def test_lambdas_are_numbers_in_order_then_policies() -> None:
 
 def test_what_was_not_run_is_missing_in_the_overview() -> None:
     rows = [record(190), attack("pgd", "8/255", 10), record(180, model=SDNET, lam=0.1)]
-    table = overview(results_of(rows), "digits", None)
+    table = overview(results_of(rows), "digits")
     assert percents(table) == [["resnet20", "-", "95.0", "5.0", "pgd"], ["sdnet20", "0.1", "90.0", "-", "-"]]
     assert isinstance(table.rows[1][3], Missing)
 
@@ -132,7 +132,7 @@ def test_a_chain_is_one_attack_whose_stages_stand_before_it() -> None:
     ]
     against_eps = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
     assert percents(against_eps) == [["resnet20", "autoattack", "95.0", "29.0"]]
-    assert percents(overview(results, "digits", None))[0][3:] == ["29.0", "autoattack"]
+    assert percents(overview(results, "digits"))[0][3:] == ["29.0", "autoattack"]
 
 
 def test_all_attacks_of_a_norm_share_a_table_with_noise_below() -> None:

@@ -7,6 +7,9 @@ from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.reports.document import Table
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import corruptions, errors
+from robustbench_sdnet.reports.tables.lambdas import sweeps
+from robustbench_sdnet.reports.tables.overview import overview
+from robustbench_sdnet.specs import CorruptionSpec
 
 from .made_records import SDNET, corruption, record, results_of
 from .printed import percents
@@ -142,6 +145,41 @@ def test_corruption_errors() -> None:
     # sdnet20: fog 180, ..., 140 right, mean error 20 %; snow 20 %; mean 20. Clean error 5 %.
     assert percents(table) == [["resnet20", "-", "10.0", "40.0"], ["sdnet20", "0.1", "5.0", "20.0"]]
     assert table.columns[3] == "error, 2 corruptions"
+
+
+def test_errors_are_of_all_that_was_run_where_none_of_the_main_corruptions_was() -> None:
+    results = results_of([record(180), *five("spatter", 160, 20), *five("saturate", 180, 10)])
+    table = error_rows(results, PLAIN)
+    # Errors of 40 and 20 %; each is its own baseline. Relative: 30 of 30 and 10 of 10.
+    assert percents(table) == [["resnet20", "-", "10.0", "30.0", "100.0", "100.0"]]
+    assert table.columns[3] == "error, 2 corruptions"
+
+
+def test_where_images_come_from_stands_beside_their_number() -> None:
+    plain, stored = (
+        [
+            record(
+                right, spec=CorruptionSpec(name="fog", severity=severity, stored=how), model=SDNET, lam=lam
+            )
+            for severity in (1, 5)
+            for lam in (0.1, 0.5)
+        ]
+        for how, right in (("", 120), ("jpeg85", 160))
+    )
+    origin = "generated, stored as jpeg85"
+    # Those that were generated in the usual way stand first, whatever their cells' ids.
+    for answers, heads in ((stored, [f" ({origin})"]), (stored + plain, ["", f" ({origin})"])):
+        results = results_of([record(190, model=SDNET, lam=0.1), *answers])
+        assert overview(results, "digits").columns[3] == f"1 corruption{heads[0]}"
+        assert percents(overview(results, "digits"))[0][3] == ("60.0" if "" in heads else "80.0")
+        assert [one.label for one in sweeps(results, "digits")] == [f"sdnet20{head}" for head in heads]
+
+
+def test_a_corruption_that_was_drawn_twice_is_one() -> None:
+    again = [
+        record(150, spec=CorruptionSpec(name="gaussian_noise", severity=5, seed=seed)) for seed in (0, 1, 2)
+    ]
+    assert overview(results_of(again), "digits").columns[3] == "1 corruption, 3 variants"
 
 
 def test_corruption_errors_relative_to_a_baseline() -> None:

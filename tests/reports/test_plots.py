@@ -77,7 +77,7 @@ def test_transfer_is_in_no_curve() -> None:
 
 def test_lambda_curves_hold_every_lambda_and_severity() -> None:
     results = results_of(study(["fog"], [0.1, 0.5]))
-    (swept,) = sweeps(results, "digits", ["generated"])
+    (swept,) = sweeps(results, "digits")
     (panel,) = panels.lambda_corruption_panels(swept)
     assert [line.label for line in panel.lines] == ["clean images", *(f"severity {s}" for s in range(1, 6))]
     assert [x for x, _ in panel.lines[3].points] == [0.1, 0.5]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ...corruptions.registry import CATEGORIES, CORRUPTIONS
+from ...wording import counted
 from ..document import Table
 from ..numbers import Estimate, Missing, Value, mean
 from ..results import SEVERITIES, Results, Subject, distinct
@@ -43,6 +45,13 @@ def levels_text(levels: Sequence[int]) -> str:
     if len(levels) == 1:
         return f"severity {levels[0]}"
     return "severities 1 to 5" if tuple(levels) == SEVERITIES else f"severities {', '.join(map(str, levels))}"
+
+
+def named(names: Sequence[str], source: str = "generated") -> str:
+    """How many corruptions these are, each counted once whatever it was drawn by, and where they come from."""
+    kinds = len({re.split(r"[( ]", name)[0] for name in names})
+    variants = "" if kinds == len(names) else f", {len(names)} variants"
+    return counted(kinds, "corruption") + variants + ("" if source == "generated" else f" ({source})")
 
 
 def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = SEVERITIES) -> Value:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, error
 from ..results import SEVERITIES, Subject, distinct, lambda_text
-from .corruptions import MAIN, Grid, levels_run, levels_text, over_corruptions, over_severities
+from .corruptions import MAIN, Grid, levels_run, levels_text, named, over_corruptions, over_severities
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ def error_table(
 
     mCE is the mean over corruptions of sum_s E / sum_s E_baseline; relative mCE takes E - E_clean on both
     sides (Hendrycks & Dietterich 2019, arXiv:1903.12261). They are taken over the 15 main corruptions where a
-    subject has them all, else over the main ones that any subject has; mCE over all five severities alone.
+    subject has them all, else over the main ones that any subject has, else over all that were run; mCE over all five
+    severities alone.
     `published` errors, known from elsewhere, take the baseline's place; over all 15 alone.
     """
     run = distinct(name for found in grids.values() for name in found)
     complete = published is not None or any(set(found) >= set(MAIN) for found in grids.values())
-    names = MAIN if complete else tuple(name for name in MAIN if name in run)
+    names = MAIN if complete else tuple(name for name in MAIN if name in run) or run
     levels = levels_run(grids.values())
     rows: list[tuple[Item, ...]] = []
     notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
@@ -61,7 +62,7 @@ def error_table(
         if published is not None:
             row += _relative(found, own_clean, published, names)
         rows.append(tuple(row))
-    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {len(names)} corruptions")
+    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {named(names)}")
     if published is not None:
         columns += ("mCE", "relative mCE")
         notes.append(

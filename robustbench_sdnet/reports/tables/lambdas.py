@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import Lambda, Results, Subject, distinct, eps_order, lambda_order, lambda_text
-from .corruptions import Grid, by_severity, grid, levels_run, means_by_severity
+from .corruptions import Grid, by_severity, grid, levels_run, means_by_severity, named
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,20 @@ class Sweep:
     clean: Mapping[Lambda, Estimate | None]
 
     @property
+    def label(self) -> str:
+        """The model, and the source where its images were not generated in the usual way."""
+        return self.model if self.source == "generated" else f"{self.model} ({self.source})"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Every corruption that was run."""
         return distinct(name for found in self.grids.values() for name in found)
 
 
-def sweeps(results: Results, data: str, sources: Iterable[str]) -> list[Sweep]:
+def sweeps(results: Results, data: str) -> list[Sweep]:
     """Every model that was corrupted at two lambdas or more."""
     found = []
-    for model, source in product(results.models(data), sources):
+    for model, source in product(results.models(data), results.sources(data)):
         subjects = [Subject(data, model, lam) for lam in results.lambdas(data, model)]
         grids = {subject.lam: own for subject in subjects if (own := grid(results, subject, source))}
         clean = {one.lam: results.one("clean", subject=one) for one in subjects if one.lam in grids}
@@ -50,7 +55,7 @@ def corruption_table(swept: Sweep) -> Table:
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
-        title=f"{swept.model}: mean over {len(names)} corruptions, by severity",
+        title=f"{swept.label}: mean over {named(names)}, by severity",
         left=(),
         notes=tuple(notes),
         stacked=True,

@@ -11,13 +11,14 @@ from ..document import Item, Table
 from ..numbers import Missing
 from ..results import DIRECT, SEVERITIES, Results, Subject, distinct, eps_order, lambda_text
 from .attacks import display_name, passes_text, strongest
-from .corruptions import MAIN, grid, levels_run, levels_text, over_corruptions
+from .corruptions import MAIN, grid, levels_run, levels_text, named, over_corruptions
 
 
-def overview(results: Results, data: str, source: str | None) -> Table:
-    """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same corruptions."""
+def overview(results: Results, data: str) -> Table:
+    """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same images of one source."""
     subjects = results.main_subjects(data)
-    grids = {subject: grid(results, subject, source) if source else {} for subject in subjects}
+    source = next(iter(results.sources(data)), "generated")
+    grids = {subject: grid(results, subject, source) for subject in subjects}
     run = {name for found in grids.values() for name in found}
     names = MAIN if run >= set(MAIN) else tuple(sorted(run))
     budget = headline_budget(results, data)
@@ -26,7 +27,7 @@ def overview(results: Results, data: str, source: str | None) -> Table:
     notes = []
     levels = levels_run(grids.values())
     if names:
-        columns += (f"{len(names)} corruptions", f"at severity {levels[-1]}")
+        columns += (named(names, source), f"at severity {levels[-1]}")
     if names and levels != SEVERITIES:
         notes.append(f"{columns[3]}: mean over {levels_text(levels)}.")
     if budget:
@@ -96,8 +97,13 @@ def threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item
         found = grid(results, subject, source)
         levels, names = levels_run([found]), tuple(found)
         if names:
-            name = f"{len(names)} corruptions" + ("" if source == "generated" else f" ({source})")
-            yield name, levels_text(levels), over_corruptions(found, names, levels=levels), "-", ""
+            yield (
+                named(names, source),
+                levels_text(levels),
+                over_corruptions(found, names, levels=levels),
+                "-",
+                "",
+            )
     budgets = {(r.norm, r.eps): None for r in results.of(DIRECT, subject=subject)}
     for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
         worst = strongest(results, subject, norm, eps)
