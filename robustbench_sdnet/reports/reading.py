@@ -31,9 +31,9 @@ def read_results(rows: Iterable[Row]) -> Results:
             **{field.name: getattr(row, field.name) for field in fields(row)},
             subject=Subject(row.data.label, row.model.name, shown_lambda(row.lam)),
             name=whole_name(row.perturbation) + setting,
-            passes=(row.cost.forwards, row.cost.backwards),
+            passes=passes,
         )
-        for row, setting in zip(kept, _settings(kept), strict=True)
+        for row, setting, passes in zip(kept, _settings(kept), _passes(kept), strict=True)
     ]
     return Results(tuple(_with_chain_passes(_numbered(found))))
 
@@ -47,6 +47,14 @@ def _settings(rows: Sequence[Row]) -> Iterator[str]:
         every = zip(*(marks[position] for position in same[named(row)]), strict=True)
         differing = [mark for mark, values in zip(own, every, strict=True) if len(set(values)) > 1]
         yield f" [{', '.join(differing)}]" if differing else ""
+
+
+def _passes(rows: Iterable[Row]) -> Iterator[tuple[float, float]]:
+    """Passes an image; of what is made of several answers those of all, on however many images each was given."""
+    each = {row.cells: (row.cost.forwards / row.n, row.cost.backwards / row.n) for row in rows}
+    for row in rows:
+        forwards, backwards = zip(*(each[cell,] for cell in row.cells), strict=True)
+        yield sum(forwards), sum(backwards)
 
 
 def _numbered(results: Sequence[Result]) -> list[Result]:

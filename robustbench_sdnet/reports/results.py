@@ -42,12 +42,12 @@ class Result(Row):
 
     Attributes:
         name: the perturbation, with what tells it from another of the same name; a chain's last stage by the chain's.
-        passes: forward and backward; of all stages for a chain.
+        passes: forward and backward an image; of all stages for a chain, of all attacks for a worst case.
     """
 
     subject: Subject
     name: str
-    passes: tuple[int, int]
+    passes: tuple[float, float]
 
     @property
     def estimate(self) -> Estimate:

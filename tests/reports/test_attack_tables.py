@@ -135,6 +135,18 @@ def test_a_chain_is_one_attack_whose_stages_stand_before_it() -> None:
     assert percents(overview(results, "digits"))[0][3:] == ["29.0", "autoattack"]
 
 
+def test_passes_are_an_image_however_many_images_each_attack_was_given() -> None:
+    own: dict[str, object] = {"model": SDNET, "lam": 0.5}
+    direct = attack("pgd", "8/255", 100, 1000, passes=(20_000, 20_000), **own)
+    # Made at 0.1 and shown at 0.5, one pass an image, to the first hundred alone.
+    transfer = attack("pgd", "8/255", 60, 100, lam_attack=0.1, passes=(100, 0), **own)
+    table = attacks.attack_table(results_of([direct, transfer]), "digits", "sdnet20")
+    assert [(row[0], row[5]) for row in percents(table)] == [
+        ("pgd", "20.0 + 20.0"),
+        ("worst case of pgd", "21.0 + 20.0"),
+    ]
+
+
 def test_all_attacks_of_a_norm_share_a_table_with_noise_below() -> None:
     rows = [
         record(190),

@@ -64,5 +64,5 @@ def test_a_chain_with_other_settings_is_a_chain_too() -> None:
     stages = [attack(f"autoattack(variant=rand)/{name}", "8/255", 20) for name in ("apgd-ce", "apgd-dlr")]
     found = {result.name: result for result in results_of(stages).all}
     assert set(found) == {"autoattack(variant=rand)/apgd-ce", "autoattack(variant=rand)"}
-    assert found["autoattack(variant=rand)"].passes == (400, 0)
+    assert found["autoattack(variant=rand)"].passes == (2, 0)
     assert [result.is_stage for result in found.values()].count(True) == 1

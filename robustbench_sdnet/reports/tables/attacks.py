@@ -131,10 +131,8 @@ def _order(result: Result) -> tuple[Any, ...]:
 
 def passes_text(result: Result) -> str:
     """Forward and backward passes through the model for one image."""
-    if not any(result.passes) or not result.estimate.n:
-        return "-"
-    forward, backward = (f"{count / result.estimate.n:.1f}" for count in result.passes)
-    return f"{forward} + {backward}"
+    forward, backward = result.passes
+    return f"{forward:.1f} + {backward:.1f}" if forward or backward else "-"
 
 
 def diagnostics_table(results: Results, data: str) -> Table:
