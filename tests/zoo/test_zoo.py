@@ -299,7 +299,24 @@ def test_verify_compares_with_what_is_stated(tiny_npz: Path, checkpoint: Path) -
     assert verify(ByColour(), replace(card, accuracy=None), data).matches is None
     assert verify(ByColour(), replace(card, accuracy=0.9995), data).matches is True
     part = verify(ByColour(), card, data, limit=2)
-    assert (part.n, part.matches) == (2, True)  # two images cannot contradict a half: the interval is wide
+    assert (part.n, part.matches) == (2, True)  # two images cannot contradict a half
+
+
+@pytest.mark.parametrize(("right", "matches"), [(8, True), (6, True), (5, False)])
+def test_verify_on_a_part_tells_no_difference_that_chance_makes(
+    tiny_npz: Path, checkpoint: Path, right: int, matches: bool
+) -> None:
+    """Of ten images 95 % are claimed: 8 or fewer are right for one model in 12, 6 or fewer for one in 970 (doubled, one
+    in 490), 5 or fewer for one in 15,700. The 95 % interval of 8 of 10 ends at 94.3 %."""
+
+    class Knows(ByColour):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(images)
+            return torch.where((torch.arange(len(images)) < right)[:, None], logits, -logits)
+
+    card = replace(read_card(checkpoint), accuracy=0.95)
+    found = verify(Knows(), card, load(f"npz:{tiny_npz}", "test"), limit=10)
+    assert (found.measured, found.matches) == (right / 10, matches)
 
 
 def test_verify_refuses_logits_that_are_no_numbers(tiny_npz: Path, checkpoint: Path) -> None:

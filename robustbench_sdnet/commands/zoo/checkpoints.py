@@ -107,7 +107,7 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
 
     Exits with 1 if one differs. --data says where the images are; a MODEL that was trained on others is measured there
     all the same, with a warning, while without MODELs such a one keeps its own data. On all test images the difference
-    may be --tolerance; with --limit the stated accuracy must lie in the 95 % interval.
+    may be --tolerance; with --limit one is told that chance makes for one model in a thousand at most.
 
     \b
     Examples:

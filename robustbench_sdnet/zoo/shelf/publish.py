@@ -13,12 +13,13 @@ from ...arithmetic import full_float32
 from ...data.images import ImageData
 from ...errors import InputError, ModelError
 from ...files import sha256_of
-from ...statistics import wilson
+from ...statistics import binomial_tail, wilson
 from ..files.cards import ModelCard, read_card
 from ..files.weights import load_checkpoint, save_model
 from ..names import check_zoo_name, own_checkpoint
 from .index import INDEX, Entry, entries, write_entries
 
+BY_CHANCE = 0.001  # of models that are what they claim so many may be found to differ on a part of the images
 SHIPPED_BYTES = 2_000_000  # of a model in the package; larger ones go to weights/ of the repository
 TYPES = {"float16": torch.float16, "float32": None}
 
@@ -127,8 +128,8 @@ class Finding:
         measured: accuracy on the images.
         low, high: of the 95 % interval of `measured`.
         n: images.
-        matches: whether the claim holds: to `tolerance` on all test images, inside the interval on fewer; None
-            where nothing is claimed.
+        matches: whether the claim holds: to `tolerance` on all test images, and on fewer unless the exact binomial test
+            says that chance makes such a difference for `BY_CHANCE` of all models at most. None: nothing is claimed.
         warning: what looks wrong with the input, or None.
     """
 
@@ -189,7 +190,8 @@ def verify(
     low, high = wilson(right, n)
     stated, matches = card.accuracy, None
     if stated is not None:
-        matches = abs(stated - right / n) <= tolerance if n == len(data) else low <= stated <= high
+        off = min(binomial_tail(right, n, stated), binomial_tail(n - right, n, 1 - stated))
+        matches = abs(stated - right / n) <= tolerance if n == len(data) else 2 * off >= BY_CHANCE
     return Finding(
         name=card.name,
         data=data.name,
