@@ -120,7 +120,7 @@ def train(
         say(json.dumps(result.to_dict()))  # one line, the last, so that a log can be read
     elif first:
         say(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
-        say(f"checkpoint {result.best}")
+        say(f"checkpoint {result.last}")
     return None
 
 

@@ -181,7 +181,7 @@ def start_text(event: Event) -> str:
     seconds = event["seconds"]
     if seconds is not None:
         lines.append(f"this will take about {duration(seconds)} on this device")
-        if not event["gpu"] and seconds > SLOW:
+        if not event["gpu"] and seconds > SLOW and not event["resumed_at_step"]:
             lines.append(quicker_text(seconds, options))
     return "\n".join(lines)
 

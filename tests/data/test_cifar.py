@@ -153,5 +153,5 @@ def test_the_command_as_typed_downloads_and_trains(mirror, tmp_path, monkeypatch
     arguments = ["cifar10", "sdnet18", *settings, "--set", "model.width=2"]
     done = CliRunner().invoke(train, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    (checkpoint,) = tmp_path.glob("runs/cifar10-sdnet18-*/best.safetensors")
+    (checkpoint,) = tmp_path.glob("runs/cifar10-sdnet18-*/last.safetensors")
     assert str(checkpoint.relative_to(tmp_path)) in done.stdout

@@ -13,6 +13,7 @@ from robustbench_sdnet.console.progress import Display, quicker_text, start_text
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training.recipes.recipe import load_recipe
 from robustbench_sdnet.wording import duration
+from robustbench_sdnet.zoo.files.cards import read_card
 
 SETTINGS = ["--set", "train.epochs=1", "--set", "model.width=4", "--set", "train.threads=1"]
 
@@ -28,7 +29,9 @@ def test_json_ends_with_the_agreed_keys(tiny_data, tmp_path):
     assert list(record)[-4:] == ["steps_total", "steps_run", "resumed_at_step", "accuracy"]
     assert "epoch 1  loss" in done.stderr
     again = invoke(tiny_data, "resnet20", "--output", str(tmp_path / "run"), "--resume")
-    assert f"checkpoint {tmp_path / 'run' / 'best.safetensors'}" in again.stdout
+    last = tmp_path / "run" / "last.safetensors"  # whose accuracy it is; best may be another one
+    accuracy, checkpoint = (line.split()[1] for line in again.stdout.splitlines())
+    assert (checkpoint, accuracy) == (str(last), f"{read_card(last).accuracy:.2%}")
 
 
 def test_dry_run_prints_the_resolved_recipe(tiny_data, tmp_path, monkeypatch):
@@ -55,7 +58,7 @@ def test_usage_errors(arguments, match):
         invoke(*arguments)
 
 
-def start_event(seconds, *, gpu=False, recipe="published"):
+def start_event(seconds, *, gpu=False, recipe="published", resumed=0):
     return {
         "event": "start",
         "folder": "runs/x",
@@ -63,7 +66,7 @@ def start_event(seconds, *, gpu=False, recipe="published"):
         "images": 50000,
         "precision": "bfloat16",
         "device": "cpu",
-        "resumed_at_step": 0,
+        "resumed_at_step": resumed,
         "steps_total": 10,
         "seconds": seconds,
         "gpu": gpu,
@@ -76,6 +79,8 @@ def test_start_says_how_long_and_names_the_quicker_recipe():
     # fast takes 20 of published's 220 epochs: 2 hours
     assert "--recipe fast takes about 2.0 h" in text
     assert "--recipe" not in start_text(start_event(60.0))
+    # of a resumed run the time is that of what is left, of which the quicker recipe takes no share
+    assert "--recipe" not in start_text(start_event(2 * 3600.0, resumed=9))
     assert "--recipe" not in start_text(start_event(22 * 3600.0, gpu=True))
     assert "fewer epochs" in start_text(start_event(22 * 3600.0, recipe="fast"))
 

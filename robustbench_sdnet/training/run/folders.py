@@ -64,7 +64,7 @@ def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], da
 
 
 def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool) -> Path:
-    """The folder named, else a new one, else (to resume) the newest unfinished one of this data and architecture.
+    """The folder named, else a new one, or to resume the newest one of this data and architecture.
 
     Raises:
         InputError: nothing to resume, or no name where processes that start again must find the run.
