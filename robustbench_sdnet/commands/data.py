@@ -13,7 +13,7 @@ from ..console import options
 from ..console.output import say, tell
 from ..console.progress import shown
 from ..corruptions.registry import expand
-from ..data.registry import data_root as data_root_of
+from ..data.registry import absolute, data_root as data_root_of
 from ..errors import InputError
 from ..files import write_whole
 from ..planning.asked import Asked
@@ -70,8 +70,8 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     with shown("download", quiet=as_json) as display:
         for entry in entries:
             files += fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
-    what, kind = ("corruptions", "imagenetc") if entries[0].pictures else ("files", name)
-    text = f"{len(files)} {what} in {folder}. Use it with --data {kind}:{folder}"
+    what, kind = ("corruption", "imagenetc") if entries[0].pictures else ("file", name)
+    text = f"{counted(len(files), what)} in {folder}. Use it with --data {kind}:{folder}"
     tell({"folder": str(folder), "files": files}, text, as_json)
 
 
@@ -117,6 +117,7 @@ def generate(
             found.labels[:n],
             output,
             content_hash=found.content_hash,
+            data=absolute(found.training_set),
             corruptions=corruptions,
             seed=seed,
             table=table,

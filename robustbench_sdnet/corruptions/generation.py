@@ -37,6 +37,7 @@ def generate(
     output: Path,
     *,
     content_hash: str,
+    data: str = "",
     corruptions: str | Iterable[str] = "all",
     seed: int = 0,
     table: str | None = None,
@@ -52,6 +53,7 @@ def generate(
         images: (n, h, w, 3) uint8; sample ids are positions.
         output: the folder; made where it is missing.
         content_hash: what identifies the images, so that a folder never mixes two data sets.
+        data: the data set whose training split goes with them, noted for those who ask models about the folder.
         table: parameter set; None takes that of the images' size.
         workers: processes; None takes every core.
         report: told of every piece, see `Report`.
@@ -73,7 +75,7 @@ def generate(
     pieces = [(start, min(start + STEP, len(images))) for start in range(0, len(images), STEP)]
     tasks = [Task(name, severity, *piece) for name in names for severity in SEVERITIES for piece in pieces]
     with alone_in(output):
-        journal = Journal(output, identity)
+        journal = Journal(output, identity, data)
         try:
             _write(output / "labels.npy", np.tile(labels.astype(np.int64), len(SEVERITIES)))
             _write(output / "clean.npy", images)

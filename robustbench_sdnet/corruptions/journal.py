@@ -26,7 +26,7 @@ class Task:
 class Journal:
     """Which pieces of which corruptions are on disk, one JSON line each, after a line that identifies the run."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], data: str) -> None:
         self.folder, self.shape = folder, identity["shape"]
         self._path = folder / JOURNAL
         self._done: set[tuple[str, int, int]] = set()
@@ -36,8 +36,8 @@ class Journal:
                 raise InputError(
                     f"{folder} holds .npy files that were not generated here. Choose another folder."
                 )
-            self._append(identity)
-        elif lines[0] != identity:
+            self._append({**identity, "data": data})
+        elif not isinstance(lines[0], dict) or {**lines[0], "data": ""} != {**identity, "data": ""}:
             raise InputError(
                 f"{folder} holds corruptions of other images or another seed. Choose another folder."
             )

@@ -75,6 +75,7 @@ class ImageData:
         pixels: the images.
         numbered_here: no list but the folders that there are number the classes, so that a part of a data set would
             have other numbers than the whole: a model must have just as many classes.
+        belongs_to: the data set whose training split goes with these images; empty for that of their own name.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ImageData:
     num_classes: int
     pixels: Pixels
     numbered_here: bool = False
+    belongs_to: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -96,6 +98,11 @@ class ImageData:
     def images(self, start: int = 0, stop: int | None = None) -> Uint8:
         """The images at positions [start, stop): (m, h, w, 3) uint8."""
         return self.pixels.read(slice(start, len(self) if stop is None else stop))
+
+    @property
+    def training_set(self) -> str:
+        """The data set whose training split goes with these images."""
+        return self.belongs_to or self.name
 
     @property
     def grouped(self) -> bool:

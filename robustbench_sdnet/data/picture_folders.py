@@ -145,4 +145,6 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     ids = np.arange(len(pictures), dtype=np.int64)
     pixels = PublishedPixels(pictures, None, root, download)
     count = len(pictures.classes)
-    return ImageData(name, split, pictures.labels, ids, count, pixels, numbered_here=not listed)
+    return ImageData(
+        name, split, pictures.labels, ids, count, pixels, numbered_here=not listed, belongs_to="imagenet"
+    )

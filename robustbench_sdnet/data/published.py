@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .picture_folders import PictureFolders
 
 CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10, "cifar10.2": 10}
-CLEAN_SETS = {"cifar10c": "cifar10", "cifar100c": "cifar100"}
+BELONGS_TO = {"cifar10c": "cifar10", "cifar100c": "cifar100", "cifar10.1": "cifar10", "cifar10.2": "cifar10"}
 
 
 class PublishedPixels:
@@ -90,15 +91,17 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """
     kind, _, path = name.partition(":")
     if kind == "cifar10.2":
-        return _load_cifar10_2(name, split, path_of(path))
+        return replace(_load_cifar10_2(name, split, path_of(path)), belongs_to=BELONGS_TO[kind])
     if split != "test":
         raise InputError(f"{name} has a test split only, got '{split}'.")
     if kind == "cifar10.1":
-        return _load_cifar10_1(name, path_of(path))
+        return replace(_load_cifar10_1(name, path_of(path)), belongs_to=BELONGS_TO[kind])
     published = Published(path, CLASSES[kind])
     ids = np.arange(len(published), dtype=np.int64)
-    pixels = PublishedPixels(published, CLEAN_SETS[kind], root, download)
-    return ImageData(name, split, published.labels, ids, CLASSES[kind], pixels)
+    made_of = published.generated.data if published.generated else ""
+    belongs_to = made_of or BELONGS_TO[kind]
+    pixels = PublishedPixels(published, belongs_to, root, download)
+    return ImageData(name, split, published.labels, ids, CLASSES[kind], pixels, belongs_to=belongs_to)
 
 
 def corrupted_images(data: ImageData, corruption: str, severity: int, start: int, stop: int) -> Uint8:

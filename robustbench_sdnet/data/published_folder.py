@@ -35,25 +35,33 @@ LONGEST = 1 << 26  # bytes of it
 
 @dataclass(frozen=True)
 class Generated:
-    """How a folder was generated: the seed, the version of each corruption's algorithm, and the parameter set."""
+    """How a folder was generated.
+
+    Attributes:
+        seed, table: of all corruptions; the latter is their parameter set.
+        versions: of each corruption's algorithm.
+        data: the data set whose training split goes with the images; empty where it was not noted.
+    """
 
     seed: int
     versions: Mapping[str, int]
     table: str = "cifar"
+    data: str = ""
 
 
 def read_journal(folder: Path) -> Generated | None:
     """What the journal of a generated folder says; None where there is none, or none that can be read."""
     try:
         lines = read_lines(folder / JOURNAL, limit=LONGEST)
-        seed, table = whole(lines[0]["seed"], "a seed", 0), str(lines[0].get("table", "cifar"))
+        first = lines[0]
+        seed, table = whole(first["seed"], "a seed", 0), str(first.get("table", "cifar"))
     except (DataError, InputError, IndexError, KeyError, TypeError, AttributeError):
         return None
     versions: dict[str, int] = {}
     for line in lines[1:]:
         if isinstance(line, list) and len(line) > 1 and isinstance(line[1], int):
             versions[str(line[0])] = line[1]
-    return Generated(seed, versions, table)
+    return Generated(seed, versions, table, str(first.get("data", "")))
 
 
 class Published:

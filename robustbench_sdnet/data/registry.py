@@ -55,6 +55,12 @@ def short_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "-", stem).strip("-.") or kind
 
 
+def absolute(name: str) -> str:
+    """The name of a data set as it is known in any folder: with the whole of its path."""
+    kind, colon, path = name.partition(":")
+    return f"{kind}:{path_of(path).absolute()}" if colon else name
+
+
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Where downloads are kept: `root`, else $SDNET_BENCH_DATA, else a folder in the user's cache."""
     if root:

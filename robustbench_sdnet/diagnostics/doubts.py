@@ -11,7 +11,7 @@ from ..data import load, short_name
 from ..data.images import ImageData
 from ..data.tensors import to_images
 from ..errors import InputError, SdnetBenchError
-from ..planning.identity import shown_name, training_set
+from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.at_hand import train_hash
 from ..running.device import pick_device
@@ -59,7 +59,7 @@ def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) ->
     The training images decide, where both hashes are at hand, and else the names: equal images under another name are
     the same data, and other images under the same name are not.
     """
-    wanted = training_set(data.name)
+    wanted = data.training_set
     hashed = train_hash(data, root) if card.data_hash else None
     named_alike = short_name(card.data) == short_name(wanted) or not card.data
     return (

@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from ..data import ImageData
     from ..zoo.files.cards import ModelCard
 
-TRAINING_SETS = {
-    "cifar10c": "cifar10",
-    "cifar10.1": "cifar10",
-    "cifar10.2": "cifar10",
-    "cifar100c": "cifar100",
-    "imagenetc": "imagenet",
-}
-
 
 def model_spec(card: ModelCard) -> ModelSpec:
     """What identifies the model that a card describes."""
@@ -48,12 +40,6 @@ def shown_name(name: str) -> str:
     """A data set as reports name it: without the folders of its path."""
     kind, colon, path = name.partition(":")
     return f"{kind}:{Path(path).name}" if colon else kind
-
-
-def training_set(name: str) -> str:
-    """The data set whose training split belongs to a test set: cifar10 to its published corruptions."""
-    kind, colon, _ = name.partition(":")
-    return TRAINING_SETS.get(kind, name) if colon else name
 
 
 def known(

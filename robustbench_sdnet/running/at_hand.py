@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..data import ImageData, load
 from ..errors import InputError, ModelError, SdnetBenchError
-from ..planning.identity import model_spec, training_set
+from ..planning.identity import model_spec
 from ..specs import ModelSpec
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, find_models, newest_run
@@ -27,7 +27,7 @@ def model_specs(
         InputError: an unknown name, or no model at hand.
         ModelError: no model could be loaded.
     """
-    trained_on = training_set(data.name)
+    trained_on = data.training_set
     failed: dict[str, str] = {}
     left_out: list[str] = []
     if names:
@@ -67,13 +67,13 @@ def usual(cards: Sequence[ModelCard], device: str) -> list[ModelCard]:
 
 
 def train_hash(data: ImageData, root: str | None) -> str | None:
-    """The content hash of the training split that belongs to a data set; None where it is not at hand."""
-    if data.name == "imagenet":
+    """The content hash of the training split that goes with a data set; None where it is not at hand, or ImageNet's."""
+    if data.training_set == "imagenet":
         return None
     try:
         if data.split == "train":
             return data.content_hash
-        return load(training_set(data.name), "train", root, download=False).content_hash
+        return load(data.training_set, "train", root, download=False).content_hash
     except SdnetBenchError:
         return None
 

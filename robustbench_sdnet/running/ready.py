@@ -14,7 +14,7 @@ from ..data.published import PublishedPixels
 from ..data.tensors import to_images
 from ..errors import DataError, ModelError
 from ..planning import plan, questions
-from ..planning.identity import data_spec, known, training_set
+from ..planning.identity import data_spec, known
 from ..planning.setting import Setting
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.repair import check, repair
@@ -60,7 +60,7 @@ class Ready:
         """The training split that belongs to the images."""
         from ..data import load
 
-        return load(training_set(self.data.name), "train", self.setting.data_root)
+        return load(self.data.training_set, "train", self.setting.data_root)
 
     def check_library(self, attack: AttackSpec, model: ModelSpec) -> None:
         """Refuse, with an InputError, a library's attack that this model, these images or its constructor rule out."""

@@ -66,11 +66,12 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
         return ("fog",)
 
     monkeypatch.setattr(generation, "generate", note)
+    monkeypatch.chdir(tiny_npz.parent)
     arguments = (
         "generate",
         "cifar10c",
         "--data",
-        f"npz:{tiny_npz}",
+        f"npz:{tiny_npz.name}",
         "--limit",
         7,
         "--corruption",
@@ -81,7 +82,7 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
     said = run(*arguments, "--output", tmp_path / "out", "--json")
     assert json.loads(said) == {"folder": str(tmp_path / "out"), "corruptions": ["fog"], "images": 35}
     assert (asked["n"], asked["labels"], asked["seed"], asked["corruptions"]) == (7, 7, 3, "fog")
-    assert len(asked["content_hash"]) == 64
+    assert (len(asked["content_hash"]), asked["data"]) == (64, f"npz:{tiny_npz}")
     assert "35 images" in run(*arguments, "--output", tmp_path / "out")
 
 
@@ -96,7 +97,7 @@ def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run("prepare", "cifar10c", "--data-root", tmp_path)
     assert (
         said
-        == f"1 files in {tmp_path / 'CIFAR-10-C'}. Use it with --data cifar10c:{tmp_path / 'CIFAR-10-C'}\n"
+        == f"1 file in {tmp_path / 'CIFAR-10-C'}. Use it with --data cifar10c:{tmp_path / 'CIFAR-10-C'}\n"
     )
 
 

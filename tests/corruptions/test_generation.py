@@ -17,6 +17,7 @@ import pytest
 
 from robustbench_sdnet import corruptions
 from robustbench_sdnet.corruptions import generation, journal
+from robustbench_sdnet.data import load
 from robustbench_sdnet.data.published import Published
 from robustbench_sdnet.errors import InputError, WriteError
 
@@ -110,6 +111,18 @@ def test_goes_on_where_it_was(tmp_path: Path, in_process: list[generation.Task])
     del in_process[:]
     write(tmp_path / "a")
     assert not in_process
+
+
+def test_a_folder_says_whose_training_images_go_with_it(
+    tmp_path: Path, in_process: list[generation.Task]
+) -> None:
+    """Wherever that data set lies when the folder is completed."""
+    write(tmp_path / "own", "contrast", data="npz:/mine/own.npz")
+    write(tmp_path / "own", data="npz:/theirs/own.npz")
+    assert len(in_process) == 3 * 5 * 3
+    assert load(f"cifar10c:{tmp_path / 'own'}").training_set == "npz:/mine/own.npz"
+    write(tmp_path / "unsaid")
+    assert load(f"cifar10c:{tmp_path / 'unsaid'}").training_set == "cifar10"
 
 
 def test_what_was_deleted_is_made_again(tmp_path: Path, in_process: list[generation.Task]) -> None:

@@ -39,6 +39,16 @@ def test_a_cpu_asks_the_20_layers_of_the_zoo_and_says_what_it_left_out(large, tm
     assert notes == ["left out: digits/resnet18; --model takes any of them"]
 
 
+def test_a_generated_folder_is_asked_of_models_of_the_images_that_it_was_made_of(tmp_path):
+    """Its layout is CIFAR-10-C's, whatever the images are."""
+    found = data.load("digits")
+    np.save(tmp_path / "labels.npy", np.tile(found.labels[:5], 5))
+    np.save(tmp_path / "fog.npy", np.tile(found.images(0, 5), (5, 1, 1, 1)))
+    (tmp_path / ".generation.jsonl").write_text('{"seed": 0, "data": "digits"}\n')
+    specs, _, _ = at_hand.model_specs([], data.load(f"cifar10c:{tmp_path}"), tmp_path / "runs", None)
+    assert {spec.name for spec in specs} == {"digits/resnet20-at", "digits/sdnet20-at"}
+
+
 def test_a_gpu_asks_all(large, tmp_path):
     names, notes = asked("cuda:1", tmp_path)
     assert names == {"digits/resnet20-at", "digits/sdnet20-at", "digits/resnet18"}
