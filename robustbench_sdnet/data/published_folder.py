@@ -84,7 +84,7 @@ class Published:
         self.path = path_of(path)
         if not self.path.is_dir():
             raise InputError(f"There is no folder '{self.path}'. Name the folder that holds labels.npy.")
-        files = sorted(file.stem for file in self.path.glob("*.npy"))
+        files = sorted(file.stem for file in self.path.glob("[!.]*.npy"))
         self.corruptions = tuple(name for name in files if name not in _NOT_CORRUPTIONS)
         if "labels" not in files or not self.corruptions:
             raise DataError(

@@ -48,6 +48,13 @@ def test_hash_follows_contents(folder: Path) -> None:
     assert Published(folder).content_hash != first
 
 
+def test_hidden_files_are_no_corruptions(folder: Path) -> None:
+    (folder / "._fog.npy").write_bytes(b"what another system knows of fog.npy")
+    published = Published(folder)
+    assert published.corruptions == ("fog", "frost")
+    assert len(published.content_hash) == 64
+
+
 def test_a_file_that_changed_is_refused(folder: Path) -> None:
     Published(folder).check_files(["fog"])
     np.save(folder / "fog.npy", np.load(folder / "fog.npy") ^ 1)
