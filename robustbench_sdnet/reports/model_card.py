@@ -6,7 +6,7 @@ Every number comes out of the zoo's index or out of a store; nothing is measured
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from markupsafe import Markup
@@ -20,7 +20,7 @@ from ..zoo.shelf.index import Entry, local_path
 from .document import Table
 from .numbers import Estimate
 from .reading import read_results
-from .results import lambda_text
+from .results import grouped, lambda_text
 from .tables.overview import threats
 from .writers.markdown import escape, table_lines
 from .writers.templates import environment
@@ -33,8 +33,14 @@ DATA = {
 }
 
 
-# What an accuracy was measured under; a number alone is stated by the index, an estimate stands in a store.
-Measured = tuple[str, float | Estimate]
+class Measured(NamedTuple):
+    """An accuracy and what it was measured under, on a split of some data: a number alone is stated by the index, an
+    estimate stands in a store."""
+
+    under: str
+    found: float | Estimate
+    data: str
+    split: str = "test"
 
 
 def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
@@ -50,7 +56,8 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     """
     path = local_path(entry)
     card = read_card(path) if path else None
-    found: list[Measured] = [("clean test images", entry.accuracy), *entry.robust.items()]
+    stated = {"clean test images": entry.accuracy, **entry.robust}
+    found = [Measured(under, share, entry.data) for under, share in stated.items()]
     found += [] if snapshot is None else _measured(entry, card, snapshot)
     sparse = architecture(entry.arch).sparse != "none"
     head = yaml.safe_dump(_metadata(entry, found, sparse), sort_keys=False, allow_unicode=False, width=110)
@@ -74,12 +81,14 @@ def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Itera
         raise InputError(f"The store holds no answer of the weights of '{entry.name}'.")
     found = rows(snapshot.of(own).told_apart)
     results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
-    for subject in (one for data in results.data for one in results.subjects(data)):
+    data = {result.subject.data: result.data for result in results.all}
+    for subject in (one for name in results.data for one in results.subjects(name)):
         for threat, by, number, _, _ in threats(results, subject):
             if isinstance(number, Estimate):
                 lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
                 doubt = "untrusted" if number.untrusted else ""
-                yield ", ".join(filter(None, (threat, by, lam, f"on {subject.data}", doubt))), number
+                under = ", ".join(filter(None, (threat, by, lam, f"on {subject.data}", doubt)))
+                yield Measured(under, number, data[subject.data].name, data[subject.data].split)
 
 
 def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
@@ -93,8 +102,14 @@ def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
 
 def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str, Any]:
     kind = {"type": "image-classification", "name": "Image classification"}
-    data = {"type": entry.data, "name": DATA.get(entry.data, entry.data), "split": "test"}
-    results = [{"task": kind, "dataset": data, "metrics": [_metric(*one) for one in found]}]
+    results = [
+        {
+            "task": kind,
+            "dataset": {"type": data, "name": DATA.get(data, data), "split": split},
+            "metrics": [_metric(one.under, one.found) for one in same],
+        }
+        for (data, split), same in grouped(found, lambda one: (one.data, one.split)).items()
+    ]
     return {
         "license": "apache-2.0",
         "library_name": "robustbench-sdnet",
@@ -111,7 +126,7 @@ def _results(found: Sequence[Measured], note: str) -> Table:
         (under, value, f"{value.n:,}", "a store")
         if isinstance(value, Estimate)
         else (under, f"{100 * value:.2f}", "-", "the index")
-        for under, value in found
+        for under, value, *_ in found
     )
     columns = ("under", "accuracy, %", "images", "from")
     return Table(columns, lines, left=(0, 3), notes=(f"The index: {note}.",) if note else ())

@@ -13,7 +13,7 @@ from robustbench_sdnet.reports.model_card import model_card
 from robustbench_sdnet.zoo.files.cards import read_card
 from robustbench_sdnet.zoo.shelf.index import entries, entry, local_path
 
-from .made_records import SDNET, attack, corruption, record, snapshot
+from .made_records import DATA, SDNET, attack, corruption, record, snapshot
 from .test_names import NAMES
 
 
@@ -59,6 +59,24 @@ def test_a_store_adds_its_results_of_exactly_these_weights():
     assert "25.0 [19.5, 31.4]" in page  # Wilson's interval of 50 of 200
     with pytest.raises(InputError, match="holds no answer of the weights"):
         model_card(item, snapshot([record(7)]))
+
+
+def test_what_was_measured_on_other_images_stands_under_their_name():
+    item = entry("digits/sdnet20-at")
+    own = replace(SDNET, name=item.name, weights=read_card(local_path(item)).weights_hash)
+    other = replace(DATA, name="npz:mine.npz", content="0" * 64)
+    train = replace(DATA, split="train", content="1" * 64)
+    answers = [record(190 - n, model=own, lam=0.1, data=data) for n, data in enumerate((DATA, other, train))]
+    metadata, _ = head(model_card(item, snapshot(answers)))
+    found = {
+        (result["dataset"]["name"], result["dataset"]["split"]): result["metrics"][-1]["value"]
+        for result in metadata["model-index"][0]["results"]
+    }
+    assert found == {
+        ("scikit-learn's digits", "test"): 0.95,
+        ("npz:mine.npz", "test"): 0.945,
+        ("scikit-learn's digits", "train"): 0.94,
+    }
 
 
 @pytest.mark.parametrize("odd", NAMES.values(), ids=NAMES)
