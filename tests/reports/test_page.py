@@ -56,6 +56,24 @@ def test_a_click_sorts_by_value_and_another_turns_it_round(page):
     assert [float(text) for text in column(page, 4)] == ascending[::-1]
 
 
+@pytest.mark.parametrize(
+    "ascending",
+    [
+        ["1e-05", "1/255", "8/255", "0.25", "1/2", "(1.5)", "2/1", "1,000"],
+        ["l1 12", "l2 0.25", "l2 1/2", "l2 0.75", "linf 1/255", "linf 8/255", "linf 16/255"],
+        ["resnet20", "sdnet20 @ 0.25", "sdnet20 @ 0.5", "sdnet20 @ 1.4", "sdnet20 @ calibrated"],
+    ],
+)
+def test_fractions_powers_and_numbers_behind_names_sort_by_value(page, ascending):
+    page.evaluate(
+        """texts => [...document.querySelector("table").tBodies[0].rows].forEach((row, i) =>
+            i < texts.length ? (row.cells[4].textContent = texts[i]) : row.remove())""",
+        ascending[::-1],
+    )
+    page.locator("table").first.locator("th", has_text="accuracy").locator("button").click()
+    assert column(page, 4) == ascending
+
+
 def test_filters_show_the_rows_that_were_asked_for(page):
     page.get_by_label("model").first.select_option("sdnet20")
     page.get_by_label("verdict").first.select_option("untrusted")

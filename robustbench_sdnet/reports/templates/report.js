@@ -6,8 +6,15 @@
     return (small ? cell.textContent.slice(0, -small.textContent.length) : cell.textContent).trim();
   };
   const number = (text) => {
-    const found = /^\(?(-?[\d,]*\.?\d+)/.exec(text);
-    return found ? parseFloat(found[1].replaceAll(",", "")) : NaN;
+    const found = /^\(?(-?[\d,]*\.?\d+(?:e[-+]\d+)?)(?:\/(\d+))?/.exec(text);
+    return found ? parseFloat(found[1].replaceAll(",", "")) / (found[2] ?? 1) : NaN;
+  };
+  const ending = (text) => /^(.*\s)(\S+)$/.exec(text) ?? ["", text, ""];
+  const byText = (a, b) => {
+    const [, start, last] = ending(a);
+    const [, other, end] = ending(b);
+    const order = start === other ? number(last) - number(end) : NaN;
+    return order || a.localeCompare(b, "en", { numeric: true });
   };
 
   // Dark and light: as the system says until the button is pressed.
@@ -19,7 +26,7 @@
     theme.setAttribute("aria-pressed", String(!dark));
   });
 
-  // Sorting: numbers by value, texts by letters, empty cells last.
+  // Sorting: numbers by value (8/255 below 1/2), texts by letters ("l2 0.25" below "l2 0.5"), empty cells last.
   const sort = (table, column, head) => {
     const up = head.getAttribute("aria-sort") !== "ascending";
     for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
@@ -33,7 +40,7 @@
     keyed.sort((a, b) => {
       const gone = (key) => key.text === "" || (numeric && Number.isNaN(key.value));
       if (gone(a) || gone(b)) return gone(a) - gone(b);
-      const order = numeric ? a.value - b.value : a.text.localeCompare(b.text, "en", { numeric: true });
+      const order = numeric ? a.value - b.value : byText(a.text, b.text);
       return up ? order : -order;
     });
     body.append(...keyed.map(({ row }) => row));
