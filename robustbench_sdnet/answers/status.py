@@ -23,7 +23,7 @@ def status(store: Store) -> list[dict[str, Any]]:
         last = max((shard.finished_at for shard in stored.shards), default=None)
         # Of what older versions asked, only cells without any answer are known to be unfinished.
         unfinished = samples < (stored.asked or 1)
-        key = (stored.cell.model.name, stored.cell.data.name, stored.cell.kind)
+        key = (stored.cell.model.name, stored.cell.data.label, stored.cell.kind)
         groups.setdefault(key, []).append((len(stored.shards), samples, last, unfinished))
     return [
         {

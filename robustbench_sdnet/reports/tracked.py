@@ -62,7 +62,8 @@ class Tracked:
 
 def tracked(snapshot: Snapshot) -> Tracked:
     """What to show of a store."""
-    results = read_results(rows(snapshot.told_apart))
+    snapshot = snapshot.told_apart
+    results = read_results(rows(snapshot))
     return Tracked(_parameters(snapshot), tuple(_curves(results)), build(snapshot))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from robustbench_sdnet.answers.gathered import gather
 from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
@@ -58,6 +59,15 @@ def test_a_chain_that_was_stopped_is_no_whole_one(stages, names, tmp_path):
     assert [int(one.right.sum()) for subjects in attacks.values() for one in subjects.values()] == [5][
         : len(names)
     ]
+
+
+def test_the_status_of_another_split_is_its_own(tmp_path):
+    train = replace(cell(), data=replace(cell().data, split="train"))
+    with made_store(tmp_path, [(cell(), right(7)), (train, right(3, n=4))]) as store:
+        assert [(row["data"], row["cells"], row["samples"]) for row in status(store)] == [
+            ("tiny", 1, 10),
+            ("tiny (train)", 1, 4),
+        ]
 
 
 def finding(check, verdict):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from robustbench_sdnet.reports.tables import provenance
 
-from .made_records import RESNET, SDNET, attack, corruption, lam_spec, record, rows_of, study
+from .made_records import DATA, RESNET, SDNET, attack, corruption, lam_spec, record, rows_of, study
 from .printed import percents
 
 
@@ -60,9 +60,13 @@ def test_cost_is_summed_over_cells_once() -> None:
     ]
     plain = rows_of(rows)
     oracle = replace(plain[0], lam=lam_spec("oracle"), cells=(*plain[0].cells, *plain[1].cells))
-    table = provenance.cost_table([*plain, oracle])
+    elsewhere = rows_of([corruption("fog", 1, 100, seconds=4, data=replace(DATA, split="train"))])
+    table = provenance.cost_table([*plain, oracle, *elsewhere])
     # 1.5 + 2.25 seconds, the larger memory, 200 forward passes each; the oracle is made of answers already counted.
-    assert percents(table) == [["resnet20", "fog", "cpu", "3.8", "300", "400", "0"]]
+    assert percents(table) == [
+        ["resnet20", "digits", "fog", "cpu", "3.8", "300", "400", "0"],
+        ["resnet20", "digits (train)", "fog", "cpu", "4.0", "-", "200", "0"],
+    ]
 
 
 def test_software_is_named() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reports import report
@@ -35,6 +37,15 @@ def test_curves_run_along_one_axis_and_keep_the_rest_the_same():
     lambdas = [curve for curve in tracked(snapshot(study())).curves if curve.axis.startswith("lambda")]
     assert {len(curve.points) for curve in lambdas} == {3}
     assert RESNET.name not in "".join(curve.name for curve in lambdas)
+
+
+def test_two_models_of_one_name_are_two_parameters():
+    answers = [record(150), record(120, model=replace(RESNET, weights="f" * 64))]
+    found = tracked(Snapshot(tuple(answers))).parameters["models"]
+    assert {name: told["weights"] for name, told in found.items()} == {
+        f"resnet20 [{RESNET.weights[:8]}]": RESNET.weights,
+        "resnet20 [ffffffff]": "f" * 64,
+    }
 
 
 def test_names_that_differ_stay_two():

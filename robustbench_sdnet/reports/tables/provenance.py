@@ -102,15 +102,15 @@ def cost_table(rows: Iterable[Row]) -> Table:
     single = (row for row in rows if len(row.cells) == 1)
     groups = grouped(single, lambda row: (row.model.name, row.data.label, row.perturbation.label))
     found = []
-    for (model, _, name), same in groups.items():
+    for (model, data, name), same in groups.items():
         memory = [row.cost.memory_mib for row in same if row.cost.memory_mib is not None]
         devices = ", ".join(distinct(device for row in same for device in row.cost.devices))
         seconds = f"{sum(row.cost.seconds for row in same):,.1f}"
         most = f"{max(memory):,.0f}" if memory else "-"
         passes = (sum(row.cost.forwards for row in same), sum(row.cost.backwards for row in same))
-        found.append((model, name, devices, seconds, most, *(f"{count:,}" for count in passes)))
-    columns = ("model", "perturbation", "device", "seconds", "MiB", "forwards", "backwards")
-    return Table(columns, tuple(found), left=(0, 1, 2))
+        found.append((model, data, name, devices, seconds, most, *(f"{count:,}" for count in passes)))
+    columns = ("model", "data", "perturbation", "device", "seconds", "MiB", "forwards", "backwards")
+    return Table(columns, tuple(found), left=(0, 1, 2, 3))
 
 
 def _settings(spec: AttackSpec) -> str:
