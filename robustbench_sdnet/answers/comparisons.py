@@ -1,9 +1,9 @@
 """Paired comparisons: models at the lambda they were trained at, and lambdas of one model.
 
 Every test is exact and two-sided on the same images: McNemar's for one perturbation, the sign test over images for a
-mean over several (an image counts for the side that has more of them right). P values are corrected (Holm) within a
-family: one kind of perturbation, between models or between the lambdas of one model. The sign test asks how many images
-a side wins, the interval how much: a side is called better where both say so.
+mean over several or over draws (an image counts for the side that has more of them right). P values are corrected
+(Holm) within a family: one kind of perturbation, between models or between the lambdas of one model. The sign test asks
+how many images a side wins, the interval how much: a side is called better where both say so.
 """
 
 from __future__ import annotations
@@ -173,11 +173,11 @@ def compared(
 ) -> Comparison:
     """The paired test of two subjects, by their answers to each question `asked` is about; p is not corrected yet."""
     ids = shared([side for both in answers for side in both])
-    # Per image the share of perturbations under which it is right, (m,).
+    # Per image the share of perturbations, and of draws, under which it is right, (m,).
     a, b = (np.mean([both[side].at(ids) for both in answers], axis=0) for side in (0, 1))
     low, high = difference_interval(a - b)
-    # Shares of equal counts are equal floats: both are the same integer over the same number of conditions.
-    only_a, only_b = int((a > b).sum()), int((b > a).sum())
+    gained = (a - b).round(9)  # equal shares of draws may be floats that differ in the last digit
+    only_a, only_b = int((gained > 0).sum()), int((gained < 0).sum())
     return Comparison(
         asked=asked,
         a=pair[0],

@@ -81,7 +81,7 @@ def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
         subject = Subject(cell.model, cell.lam)
         # What a minimal-norm attack leaves right says how often it found nothing, not how robust a model is.
         if cell.kind != "transfer" and not is_stage(spec) and not is_minimal(cell):
-            _keep(found.setdefault(question(cell), {}), subject, answered.right)
+            _keep(found.setdefault(question(cell), {}), subject, answered.credit)
         if isinstance(spec, AttackSpec) and spec.eps is not None:
             balls.setdefault((ball(cell), subject), []).append(answered)
     for (asked, subject), run in balls.items():
@@ -114,6 +114,6 @@ def _keep(answers: dict[Subject, Right], subject: Subject, answer: Right) -> Non
         answers[subject] = answer
 
 
-def strength(answer: Right) -> tuple[int, int]:
+def strength(answer: Right) -> tuple[int, float]:
     """Of two answers to one question stands the one on more images, then the lower, the tighter bound: as in tables."""
-    return len(answer.ids), -int(answer.right.sum())
+    return len(answer.ids), -float(answer.right.sum())

@@ -40,7 +40,7 @@ def line_per_noise(answers: Iterable[Answered]) -> Iterator[tuple[Question, Subj
         if isinstance(spec, CorruptionSpec) and lam and lam.scope == "stem" and lam.fixed in LAMBDAS:
             specs = asked.setdefault((one.cell.model, data.label, data.content), {})
             swept = specs.setdefault(replace(spec, version=1), {})
-            if lam.fixed not in swept or strength(one.right) > strength(swept[lam.fixed].right):
+            if lam.fixed not in swept or strength(one.credit) > strength(swept[lam.fixed].credit):
                 swept[lam.fixed] = one
     for specs in asked.values():
         whole = {spec: swept for spec, swept in specs.items() if len(swept) == len(LAMBDAS)}
@@ -60,7 +60,7 @@ def _line(levels: Iterable[Swept]) -> Line:
     residuals, best = [], []
     for swept in levels:
         ids = shared(one.right for one in swept.values())
-        counts = [int(swept[lam].right.at(ids).sum()) for lam in LAMBDAS]
+        counts = [swept[lam].credit.at(ids).sum() for lam in LAMBDAS]
         residuals.append(float(_residuals(swept, ids).mean()))
         best.append(LAMBDAS[int(np.argmax(counts))])
     return line_through(residuals, best)
@@ -71,7 +71,7 @@ def _read(line: Line, swept: Swept) -> Right:
     ids = shared(one.right for one in swept.values())
     wanted = line.intercept + line.slope * _residuals(swept, ids)
     nearest = np.abs(wanted[:, None] - np.asarray(LAMBDAS)).argmin(1)
-    every = np.stack([swept[lam].right.at(ids) for lam in LAMBDAS])
+    every = np.stack([swept[lam].credit.at(ids) for lam in LAMBDAS])
     return Right(ids, every[nearest, np.arange(len(ids))])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,12 @@ MOST = 15.0  # five classes that all leave the first five: 5 + 4 + 3 + 2 + 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Right:
-    """Which of the images `ids` (m,) are answered rightly, (m,) bool."""
+    """Which of the images `ids` (m,) are answered rightly: (m,) bool, or the share of draws that are."""
 
     ids: Ids
-    right: NDArray[np.bool_]
+    right: NDArray[Any]
 
-    def at(self, ids: Ids) -> NDArray[np.bool_]:
+    def at(self, ids: Ids) -> NDArray[Any]:
         """The answers on `ids`, all of which must be there."""
         return self.right if ids is self.ids else self.right[positions(self.ids, ids)]
 

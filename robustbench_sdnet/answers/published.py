@@ -159,7 +159,7 @@ def _is_line(lam: LambdaSpec) -> bool:
 def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     asked, lam = next(iter(every)), subject.lam
     ids = shared(every.values())
-    intervals = [wilson(int(right.at(ids).sum()), len(ids)) for right in every.values()]
+    intervals = [wilson(float(right.at(ids).sum()), len(ids)) for right in every.values()]
     row = None
     here = "cifar10" in asked.data and not any(other in asked.data for other in OTHERS)
     if here and (lam is None or lam.scope == "stem"):

@@ -146,7 +146,7 @@ def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
         lam=cell.lam,
         lam_attack=cell.lam_attack if isinstance(cell.perturbation, AttackSpec) else None,
         precision=cell.precision,
-        right=_right(answered),
+        right=answered.credit.right.sum().item(),
         n=len(outcome),
         verdict=trust(answered.verdicts, gradients, silent),
         cost=answered.cost,
@@ -155,13 +155,6 @@ def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
         distances=np.sort(distances(cell, outcome)),
         stability=stability(cell, outcome),
     )
-
-
-def _right(answered: Answered) -> float:
-    repeats, outcome = answered.cell.model.repeats, answered.outcome
-    if repeats is None or outcome.hits is None:
-        return int(outcome.right.sum())
-    return float(repeats.credit(outcome.hits).sum())
 
 
 Pair = tuple[Answered, Row]

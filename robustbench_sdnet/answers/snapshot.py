@@ -82,8 +82,16 @@ class Answered:
 
     @property
     def right(self) -> Right:
-        """Which images it has right."""
+        """Which images it has right, where that must be yes or no."""
         return Right(self.outcome.ids, self.outcome.right)
+
+    @property
+    def credit(self) -> Right:
+        """What each image counts in its accuracy."""
+        repeats, hits = self.cell.model.repeats, self.outcome.hits
+        return (
+            self.right if repeats is None or hits is None else Right(self.outcome.ids, repeats.credit(hits))
+        )
 
 
 @dataclass(frozen=True, eq=False)

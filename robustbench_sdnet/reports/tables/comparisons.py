@@ -13,10 +13,10 @@ from ..results import grouped, lambda_text
 
 TESTS = (
     "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "
-    "exact sign test over images for a mean over several (an image counts for the side that has it right more often). "
-    "P values are corrected by Holm's method within each family, a row of the first table. A difference is called "
-    "significant where the corrected p is below 0.05 and its 95 % interval does not hold 0, and only there is one side "
-    "called better."
+    "exact sign test over images for a mean over several or over draws (an image counts for the side that has it right "
+    "more often). P values are corrected by Holm's method within each family, a row of the first table. A difference "
+    "is called significant where the corrected p is below 0.05 and its 95 % interval does not hold 0, and only there "
+    "is one side called better."
 )
 RULE = (
     "Reproduced: a significant gain (paired on the same images, Holm over the four noises) whose 95 % interval lies "
