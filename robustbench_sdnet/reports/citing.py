@@ -14,7 +14,8 @@ from ..attacks.registry import ATTACKS
 from ..corruptions.registry import CORRUPTIONS, table_for
 from ..corruptions.sequences.members import SEQUENCES
 from ..planning.chains import chain_name
-from ..specs import AttackSpec, CorruptionSpec, DataSpec, SequenceSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, DataSpec, ModelSpec, SequenceSpec
+from ..specs.models import Repeats
 from ..version import VERSION
 from .document import Code, Section
 from .results import distinct
@@ -62,10 +63,11 @@ def works_used(answered: Iterable[Answered]) -> list[str]:
 def commands(snapshot: Snapshot) -> Iterator[str]:
     """Commands for a shell: data and models by the names that the report gives them, not by where they lie here."""
     groups: dict[tuple[str, ...], list[Answered]] = {}
+    cells = {one.id: one.cell for one in snapshot.exact}
     for one in snapshot.exact:
         cell, spec = one.cell, one.cell.perturbation
         scope = cell.lam.scope if cell.lam else "stem"
-        shared = cell.data.name, cell.data.split, scope, str(spec.seed)
+        shared = cell.data.name, cell.data.split, scope, str(spec.seed), _counting(cell.model)
         if isinstance(spec, CorruptionSpec):
             if cell.kind == "corruption":
                 more = " ".join(["level" if spec.level else "", *_parameters(cell.data, spec)])
@@ -73,19 +75,22 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         elif isinstance(spec, SequenceSpec):
             groups.setdefault((*shared, "corrupt", "", "", f"difficulty {spec.difficulty}"), []).append(one)
         elif spec.kind == "attack":
-            name, settings = chain_name(spec) or spec.name, "" if spec.chain else _settings(spec)
-            groups.setdefault((*shared, "attack", name, spec.norm, settings), []).append(one)
-    for (data, split, scope, seed, command, name, norm, more), found in sorted(groups.items()):
+            name = chain_name(spec) or spec.name
+            groups.setdefault((*shared, "attack", name, spec.norm, _settings(cell, spec)), []).append(one)
+    for (data, split, scope, seed, counting, command, name, norm, more), found in sorted(groups.items()):
         words = ["sdnet-bench", command, *([name] if name else []), "--data", data]
         words += [] if split == "test" else ["--split", split]
-        words += [word for model in distinct(a.cell.model.name for a in found) for word in ("--model", model)]
+        words += [word for model in distinct(map(_model, found)) for word in ("--model", model)]
         words += _corrupted(found) if command == "corrupt" else _attacked(found, norm)
         words += shlex.split(more) if command == "attack" else []
-        lams = sorted({a.cell.lam for a in found if a.cell.lam}, key=lambda_order)
+        begun = [cells[parent] for a in found if a.cell.warm for parent in a.cell.parents if parent in cells]
+        asked = {cell.lam for cell in (*begun, *(a.cell for a in found)) if cell.lam}
+        lams = sorted(asked, key=lambda_order)
         texts = distinct(lam.text for lam in lams)
         words += ["--lambda", ",".join(texts)] if texts else []
         words += [] if scope == "stem" else ["--lambda-scope", scope]
         words += [] if seed == "0" else ["--seed", seed]
+        words += shlex.split(counting)
         words += ["--limit", str(max(len(a.outcome) for a in found))]
         yield shlex.join(words)
 
@@ -124,8 +129,26 @@ def _attacked(found: Sequence[Answered], norm: str) -> list[str]:
     return [*words, *(["--norm", norm] if norm != "linf" else [])]
 
 
-def _settings(spec: AttackSpec) -> str:
-    """Hyper-parameters that differ from the defaults of an attack of our own."""
-    known = ATTACKS[spec.name].params if spec.name in ATTACKS else {}
-    changed = [(key, value) for key, value in spec.params if key in known and known[key] != value]
-    return shlex.join(word for key, value in changed for word in ("--set", f"{key}={value}"))
+def _settings(cell: Cell, spec: AttackSpec) -> str:
+    """Hyper-parameters that differ from the defaults, and whether it began at another's images."""
+    if spec.chain or spec.name not in ATTACKS:
+        text = spec.chain.partition("(")[2].removesuffix(")") if spec.chain else spec.shown
+        changed = [pair for pair in text.split(",") if "=" in pair and not pair.startswith("seed=")]
+    else:
+        known = ATTACKS[spec.name].params
+        changed = [f"{key}={value}" for key, value in spec.params if key in known and known[key] != value]
+    words = [word for pair in changed for word in ("--set", pair)]
+    return shlex.join([*words, *(["--warm-start"] if cell.warm else [])])
+
+
+def _counting(model: ModelSpec) -> str:
+    """How the answers of a randomised model were counted, where not as usual."""
+    if model.repeats in (None, Repeats()):
+        return ""
+    return f"--draws {model.repeats.draws} --protocol {model.repeats.protocol}"
+
+
+def _model(answered: Answered) -> str:
+    """Its name, without how its answers were counted."""
+    model = answered.cell.model
+    return model.name.replace(f" [{model.repeats}]", "")

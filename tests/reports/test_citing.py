@@ -9,8 +9,11 @@ import yaml
 
 from robustbench_sdnet.commands.attack import attack as attack_command
 from robustbench_sdnet.commands.corrupt import corrupt as corrupt_command
+from robustbench_sdnet.planning.chains import warmed
 from robustbench_sdnet.reports.citing import citing, commands, works_used
 from robustbench_sdnet.reports.writers import html, latex, markdown
+from robustbench_sdnet.specs import params
+from robustbench_sdnet.specs.models import Repeats
 
 from ..conftest import GOLDEN
 from .made_records import RESNET, SDNET, attack, corruption, record, snapshot, study
@@ -51,6 +54,26 @@ def test_commands_ask_the_same_again() -> None:
         command = attack_command if name == "attack" else corrupt_command
         context = command.make_context(name, words)
         assert context.params["limit"] in (40, 200), "the command line takes it"
+
+
+def test_commands_say_variants_options_of_libraries_warm_starts_and_how_draws_count() -> None:
+    variant = attack("autoattack(seed=1,variant=rand)/apgd-dlr", "8/255", 5)
+    library = attack("foolbox:LinfPGD", "8/255", 5)
+    shown = replace(library.cell, perturbation=replace(library.cell.perturbation, shown="steps=7"))
+    first = attack("pgd", "8/255", 5, model=SDNET, lam=0.1)
+    second = attack("pgd", "8/255", 5, model=SDNET, lam=0.5)
+    warm = warmed(second.cell, first.cell)
+    drawn = replace(RESNET, options=params({"randomised": True})).counted(Repeats(5, "any"))
+    answers = [variant, first, replace(library, cell=shown), replace(second, id=warm.id, cell=warm)]
+    asked = list(commands(snapshot([*answers, corruption("fog", 1, 9, model=drawn)])))
+    assert asked == [
+        "sdnet-bench attack autoattack --data digits --model resnet20 --eps 8/255 --set variant=rand --limit 200",
+        "sdnet-bench attack foolbox:LinfPGD --data digits --model resnet20 --eps 8/255 --set steps=7 --limit 200",
+        "sdnet-bench attack pgd --data digits --model sdnet20 --eps 8/255 --lambda 0.1 --limit 200",
+        "sdnet-bench attack pgd --data digits --model sdnet20 --eps 8/255 --warm-start --lambda 0.1,0.5 --limit 200",
+        "sdnet-bench corrupt --data digits --model resnet20 --corruption fog --severity 1 "
+        "--draws 5 --protocol any --limit 200",
+    ]
 
 
 def test_hostile_names_stay_one_word_of_a_command() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robustbench_sdnet.reports.tables import provenance
+from robustbench_sdnet.specs import CorruptionSpec
 
 from .made_records import DATA, RESNET, SDNET, attack, corruption, lam_spec, record, rows_of, study
 from .printed import percents
@@ -34,6 +35,11 @@ def test_corruptions_with_severities_source_seed_and_images() -> None:
     assert percents(table) == [
         ["fog", "1-3", "generated", "0", "1", "1", "200"],
         ["snow", "1, 5", "generated", "0", "1", "2", "100, 200"],
+    ]
+    stored = record(100, spec=CorruptionSpec(name="fog", severity=1, stored="jpeg85"))
+    assert percents(provenance.corruption_table([rows[0], stored])) == [
+        ["fog", "1", "generated", "0", "1", "1", "200"],
+        ["fog", "1", "generated, stored as jpeg85", "0", "1", "1", "200"],
     ]
     assert provenance.corruption_table([record(190)]).rows == ()
 

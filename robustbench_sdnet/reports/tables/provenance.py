@@ -57,7 +57,7 @@ def corruption_table(answered: Sequence[Answered]) -> Table:
         if isinstance(spec, SequenceSpec):
             name, source = f"{spec.label}, a sequence", "generated"
         elif isinstance(spec, CorruptionSpec) and a.cell.kind == "corruption":
-            name, source = spec.label, spec.source
+            name, source = spec.label, spec.origin
         else:
             continue
         groups.setdefault((name, source, str(spec.seed), str(spec.version)), []).append(a)
