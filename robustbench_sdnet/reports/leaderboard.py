@@ -104,9 +104,9 @@ def _summary(ranked: Sequence[Entry]) -> str:
     return (
         f"{len(ranked):,} rows, {measured:,} of them measured; {len(ranked) - measured:,} are quoted from lists. "
         "Compare only rows of the same data, norm and eps, and mind the intervals. Accuracy is the lowest that any "
-        "attack left, of those on the most images. Autoattack % and clean % may be over fewer images, and "
-        "corruptions % is the mean over what a row was run on (in lists the 15 at all five severities): compare it "
-        "where that is the same."
+        "attack on the budget left, of those on the most images. Autoattack % and clean % may be over fewer images, "
+        "and corruptions % is the mean over what a row was run on (in lists the 15 at all five severities): compare "
+        "it where that is the same."
     )
 
 

@@ -34,9 +34,9 @@ def overview(results: Results, data: str) -> Table:
         columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
         left += (len(columns) - 1,)
         notes.append(
-            f"{columns[-2]}: the lowest accuracy that an attack of the deployed lambda left, of the attacks on the "
-            "most images, and which one. "
-            "Compare only rows of the same attack."
+            f"{columns[-2]}: the lowest accuracy that an attack on this budget and the deployed lambda left, of those "
+            "on the most images, and which one; of minimal-norm attacks see their distances. Compare only rows of the "
+            "same attack."
         )
     rows = []
     for subject in subjects:
