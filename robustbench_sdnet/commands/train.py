@@ -101,7 +101,7 @@ def train(
     if devices is not None and devices > 1 and "WORLD_SIZE" not in os.environ:
         from ..training.run.launch import launch
 
-        return launch(devices, _without_devices(sys.argv[1:]))
+        return launch(devices, sys.argv[1:])  # once more in each process, where WORLD_SIZE is set
     from ..training.run.run import train as run
 
     first = os.environ.get("RANK", "0") == "0"
@@ -122,15 +122,3 @@ def train(
         say(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
         say(f"checkpoint {result.last}")
     return None
-
-
-def _without_devices(arguments: list[str]) -> list[str]:
-    kept, skip = [], False
-    for argument in arguments:
-        if skip or argument.startswith("--devices="):
-            skip = False
-        elif argument == "--devices":
-            skip = True
-        else:
-            kept.append(argument)
-    return kept

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from robustbench_sdnet.commands.train import _without_devices, train
+from robustbench_sdnet.commands.train import train
 from robustbench_sdnet.console.progress import Display, quicker_text, start_text, training_events
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training.recipes.recipe import load_recipe
@@ -96,11 +96,6 @@ def test_quicker_counts_the_adversarys_passes():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
-
-
-def test_devices_is_taken_out_for_the_processes():
-    arguments = ["train", "digits", "resnet20", "--devices", "2", "--set", "train.epochs=1", "--devices=2"]
-    assert _without_devices(arguments) == ["train", "digits", "resnet20", "--set", "train.epochs=1"]
 
 
 def test_without_a_terminal_a_line_a_minute_says_what_is_left(capsys, monkeypatch):
