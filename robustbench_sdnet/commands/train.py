@@ -31,7 +31,7 @@ OVERRIDES = gathered(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a recipe key; repeatable."
     ),
     count_option("--seed", "Short for --set train.seed=N.", None, low=0),
-    count_option("--limit", "Short for --set train.limit=N: the first N images."),
+    count_option("--limit", "Short for --set train.limit=N: N training images."),
 )
 
 PLACE = gathered(

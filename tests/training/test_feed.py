@@ -9,10 +9,11 @@ from PIL import Image
 
 from robustbench_sdnet import data
 from robustbench_sdnet.data.imagenet import random_box
+from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.feed import ResidentFeed, StreamingFeed, feed_for
+from robustbench_sdnet.training.step.feed import ResidentFeed, StreamingFeed, feed_for, hold_out
 
 CPU = torch.device("cpu")
 
@@ -43,6 +44,16 @@ def test_an_epoch_can_be_entered_at_any_step_and_shared(feeds, kind):
     shares = [list(feeds(kind, rank, 2).epoch(2)) for rank in range(2)]
     assert torch.equal(torch.cat([share[0].ids for share in shares]), whole[0].ids)
     assert not torch.equal(whole[0].ids, next(iter(feeds(kind).epoch(3))).ids)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"), [([0] * 4 + [1] * 4, {0, 2, 4, 6}), ([0, 1] * 4, {0, 1, 2, 3})]
+)
+def test_a_limit_takes_images_of_all_classes(labels, wanted):
+    """The first of a folder of classes are of one class, of which a network learns nothing."""
+    held = from_arrays("npz:x", "train", np.zeros((8, 8, 8, 3), np.uint8), np.array(labels), 2, "x")
+    kept, aside = hold_out(held, TrainOptions(limit=4, hold_out=0.25))
+    assert (len(kept), len(aside), {*kept.tolist(), *aside.tolist()}) == (3, 1, wanted)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ class TrainOptions:
         channels_last: memory format of images and weights.
         compile: pass the model through torch.compile.
         hold_out: share of the training images kept aside to choose the best checkpoint, 0 for none.
-        limit: use the first so many training images, 0 for all.
+        limit: use so many training images, 0 for all: the first, or evenly apart where class lies behind class.
         seed: of weights, order and augmentation.
         threads: CPU threads, 0 for torch's default.
         workers: threads that decode images which do not fit in memory.

@@ -90,7 +90,7 @@ class Run:
             self.init = begin_with(options.init, model)
         if self.world > 1:
             distributed.share_statistics(model)
-        positions, self.held_out = hold_out(len(data), options)
+        positions, self.held_out = hold_out(data, options)
         size = batch_size(options, len(positions), self.world)
         device = self.device.device
         feed = feed_for(data, device)(data, options, positions, size, device, self.rank, self.world)

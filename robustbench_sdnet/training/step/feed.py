@@ -137,9 +137,9 @@ def feed_for(data: ImageData, device: torch.device) -> type[Feed]:
     return ResidentFeed if fits else StreamingFeed
 
 
-def hold_out(count: int, options: TrainOptions) -> tuple[Tensor, Tensor]:
-    """Positions to train on and positions held out, drawn by the seed among the first `limit` images."""
-    positions = torch.arange(min(count, options.limit or count))
+def hold_out(data: ImageData, options: TrainOptions) -> tuple[Tensor, Tensor]:
+    """Positions to train on and positions held out, drawn by the seed among the `limit` images that are used."""
+    positions = torch.from_numpy(data.positions(min(len(data), options.limit or len(data))))
     generator = torch.Generator().manual_seed(stream_key(options.seed, "held-out images") >> 1)
     shuffled = positions[torch.randperm(len(positions), generator=generator)]
     kept = len(positions) - round(options.hold_out * len(positions))
