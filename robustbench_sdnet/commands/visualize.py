@@ -80,7 +80,7 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
         default="pgd",
         show_default=True,
         metavar="NAME",
-        help="An attack to look at; noise of the same size is drawn beside it.",
+        help="An attack to look at; random noise within the same eps is drawn beside it.",
     ),
     click.option("--eps", metavar="EPS", help="Its budget [default: the norm's usual, 8/255 in linf]."),
     options.norm_option,

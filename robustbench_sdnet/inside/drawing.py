@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..reports.pictures import Number
+from ..reports.pictures import DPI, Number
 from ..reports.plots.style import PALETTE, TEXT, new_figure, plain
 
 Pixels = NDArray[np.float32]
-_GAP = 2
+_GAP = 4
+_TILE = 96  # pixels of an image, at least
+_LETTER = 1.5  # points of a label an inch of the figure, so that a narrow window leaves it legible
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -40,26 +41,30 @@ def equalised(images: Pixels) -> Pixels:
     return np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
 
 
-def image_grid(rows: Sequence[tuple[str, Pixels]], width: float = 8.6) -> Figure:
-    """A row of images for every label ; all rows hold as many (n, h, w, 3) in [0, 1]."""
-    height = rows[0][1].shape[1]
-    zoom = max(1, math.ceil(64 / height))
-    strips = []
-    for _, images in rows:
+def image_grid(rows: Sequence[tuple[str, Pixels]]) -> Figure:
+    """A row of images under every label; all rows hold as many (n, h, w, 3) in [0, 1]."""
+    count, height, across = rows[0][1].shape[:3]
+    zoom = max(1, math.ceil(_TILE / height))
+    wide = count * (zoom * across + _GAP)
+    line = round(0.04 * wide)
+    figure_width = min(wide / DPI, 8.6)
+    texts, strips, top = [], [], 0
+    for label, images in rows:
+        if label:
+            texts.append((top + line - 2 * _GAP, label))
+            strips.append(np.ones((line, wide, 3), np.float32))
         large = np.kron(images, np.ones((1, zoom, zoom, 1), np.float32))
         padded = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=1)
         strips.append(np.concatenate(list(padded), axis=1))
+        top = sum(map(len, strips))
     whole = np.concatenate(strips)
-    figure = new_figure(width, 0.2 + (width - 1.6) * whole.shape[0] / whole.shape[1])
-    axes = figure.add_subplot()
-    axes.imshow(whole, interpolation="none")
-    axes.set_anchor("E")  # what is left over goes to the labels
-    tall = zoom * height + _GAP
-    labels = ["\n".join(line for part in label.splitlines() for line in wrap(part, 18)) for label, _ in rows]
-    axes.set_yticks([tall * row + tall / 2 for row in range(len(rows))], labels)
-    axes.set_xticks([])
-    plain(axes, grid=False)
-    axes.spines["bottom"].set_visible(False)
+    figure = new_figure(figure_width, figure_width * whole.shape[0] / wide)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(whole)
+    for place, label in texts:
+        axes.text(0, place, label, fontsize=_LETTER * figure_width, color=TEXT)
     return figure
 
 
@@ -72,11 +77,10 @@ def atom_grid(atoms: Pixels) -> Figure:
     else:
         energy = np.sqrt((ordered**2).sum(1))
         pictures = np.repeat(stretched(energy[..., None]), 3, axis=3)
-    columns = min(len(pictures), 8 * math.ceil(math.sqrt(len(pictures)) / 5))
+    columns = max(16, 8 * math.ceil(math.sqrt(len(pictures)) / 5))
     lacking = -len(pictures) % columns
     pictures = np.concatenate([pictures, np.ones((lacking, *pictures.shape[1:]))]).astype(np.float32)
-    rows = [(str(start + 1), pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
-    return image_grid(rows, width=1.6 + 0.42 * columns)
+    return image_grid([("", part) for part in np.split(pictures, len(pictures) // columns)])
 
 
 def roughness(atoms: Pixels) -> NDArray[np.float64]:
@@ -87,7 +91,7 @@ def roughness(atoms: Pixels) -> NDArray[np.float64]:
 
 def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
     """The relative change of the features against depth: a panel a model, a line a perturbation, bands of 95 %."""
-    figure = new_figure(max(4.6 * len(numbers), 5.2), 3.4)
+    figure = new_figure(max(4.6 * len(numbers), 6), 3.4)
     panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
     for axes, (model, found) in zip(panels, numbers.items(), strict=True):
         for position, image in enumerate(dict.fromkeys(number.image for number in found)):

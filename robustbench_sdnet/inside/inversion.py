@@ -81,6 +81,11 @@ def invertible(model: nn.Module) -> tuple[int, ...]:
     return (0,) if any(map(_stops, blocks)) else tuple(range(len(blocks) + 1))
 
 
+def check_invertible(model: nn.Module, depth: int) -> None:
+    """Refuse a depth that `reconstruct` cannot go back from with an InputError."""
+    _layers(model, depth)
+
+
 @torch.no_grad()
 def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Iterator[Inversion]:
     """The inversion at each of some depths, in order, after one pass; errors are those of `reconstruct`."""

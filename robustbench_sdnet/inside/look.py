@@ -17,7 +17,7 @@ from ..zoo import describe_model
 from ..zoo.others.guard import named_errors
 from .measures import changed, made_again
 from .pages import Drawn, pages, way
-from .subject import Wanted, subject
+from .subject import Wanted, depths_of, subject
 
 IMAGES = 40
 
@@ -41,6 +41,9 @@ def look(
         raise ModelError(" | ".join(ready.failed.values()))
     if all(spec.training_lambda is None for spec in ready.models):
         _refuse_codes(wanted, ", ".join(spec.name for spec in ready.models))
+    for spec in ready.models:  # before any of them is attacked
+        with named_errors(spec.name):
+            depths_of(ready.worker.model(spec), wanted, coded=spec.training_lambda is not None)
     drawn: list[Drawn] = []
     numbers: list[Number] = []
     ways: dict[str, list[Number]] = {}

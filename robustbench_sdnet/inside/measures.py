@@ -21,9 +21,14 @@ PerImage = dict[tuple[str, float | None, int, str], list[float]]
 
 
 def relative(made: Tensor, given: Tensor) -> Tensor:
-    """(n,) |made - given| / |given|; 0 where both are zero."""
-    size = given.flatten(1).norm(dim=1)
-    found: Tensor = (made - given).flatten(1).norm(dim=1) / size.clamp_min(torch.finfo(size.dtype).tiny)
+    """(n,) |made - given| / |given|; 0 where they are equal, infinite where `given` alone is zero."""
+    difference = length(made - given)
+    return difference / torch.where(difference == 0, 1, length(given))
+
+
+def length(images: Tensor) -> Tensor:
+    """(n,) Euclidean norm of each image."""
+    found: Tensor = torch.linalg.vector_norm(images.flatten(1), dim=1)
     return found
 
 
@@ -57,6 +62,7 @@ def inverted(
 def made_again(subject: Subject, batch_size: int) -> list[Number]:
     """What each depth still holds, at each lambda, of the clean images and of the perturbed ones but noise."""
     found: PerImage = defaultdict(list)
+    before: dict[tuple[float | None, int], Tensor] = {}
     clean = subject.seen["clean"]
     for start in range(0, len(clean), batch_size):
         part = slice(start, start + batch_size)
@@ -67,6 +73,11 @@ def made_again(subject: Subject, batch_size: int) -> list[Number]:
                         "error": relative(one.images, images[part]),
                         "correlation": correlation(one.images, clean[part]),
                     }
+                    if name == "clean":
+                        before[lam, one.depth] = one.images
+                    else:
+                        change = length(images[part] - clean[part])
+                        values["left"] = length(one.images - before[lam, one.depth]) / change
                     if one.code.numel():
                         values["active"] = active(one.code)
                     for quantity, each in values.items():

@@ -7,21 +7,36 @@ from collections.abc import Iterator, Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..errors import InputError
 from ..reports.document import plain
 from ..reports.pictures import Number, Page
+from ..zoo.nets.csc import SparseCoding
 from . import drawing
-from .inversion import dictionary
+from .inversion import invertible
 from .measures import active, inverted
 from .subject import NOISE, SHOWN, Subject
 from .way import stages
 
 Drawn = tuple[Page, Figure]
 _STYLES = {"plain": drawing.clipped, "stretched": drawing.stretched, "equalised": drawing.equalised}
+_READ_METHODS = {
+    "inverse": "The way back knows dictionaries and BatchNorm alone, and loses some of the image in every layer: what "
+    "fades here, the network may still use.",
+    "gradient": "Each is an image with nearly the same features there, found from grey: what differs from the input, "
+    "the features do not tell apart, or the search did not find.",
+}
+_READ_FILM = (
+    "What the stem makes again of the image at each lambda, and the residual, around grey. What the residual shows at "
+    "the smallest lambda already, the few steps of coding leave out; what grows in it is what a larger lambda throws "
+    "away. Shares are of the images shown."
+)
+_READ_CHANGE = (
+    " Below, the difference from the clean image, and what is left of it in the image made again: lambda throws the "
+    "perturbation away first where that fades faster than the image. The table says how fast, under 'change left'."
+)
 _READ_STYLES = {
-    "plain": "as it is, cut to [0, 1]",
+    "plain": "cut to [0, 1]",
     "stretched": "each image and channel stretched from its darkest to its brightest pixel, so that colours are false",
-    "equalised": "stretched, then the histogram of each channel made even",
+    "equalised": "stretched, then the histogram of each channel made even, so that the faintest rest looks strong",
 }
 
 
@@ -48,28 +63,28 @@ def _page(subject: Subject, kind: str, title: str, reading: str, alt: str) -> Pa
 
 
 def _atoms(subject: Subject) -> Iterator[Drawn]:
-    if subject.lam is None:
-        return
-    for depth in range(len(stages(subject.model)) if subject.wanted.every_atom else 1):
-        try:
-            atoms = dictionary(subject.model, depth).float().cpu().numpy()
-        except InputError:  # no sparse coding there
-            if depth == 0:
-                raise
-            continue
-        what = "the stem" if depth == 0 else f"block {depth}"
-        colours = "in colour around grey" if atoms.shape[1] == 3 else "bright where an atom has energy"
-        yield (
-            _page(
-                subject,
-                f"atoms-{depth}",
-                f"atoms of {what}",
-                f"The {len(atoms)} atoms of {what}, {colours}, smooth ones first. A code says how much of each atom "
-                "stands at each place: smooth atoms hold colour, fine ones edges, and ones like noise hold little.",
-                f"A grid of {len(atoms)} small patches, the dictionary of {what}, sorted from smooth to fine.",
-            ),
-            drawing.atom_grid(atoms),
-        )
+    every = stages(subject.model)
+    for depth, stage in enumerate(every if subject.wanted.every_atom else every[:1]):
+        layers = [
+            part for part in stage.modules() if isinstance(part, SparseCoding) and part.weight.dim() == 4
+        ]
+        for position, layer in enumerate(layers, 1):
+            atoms = layer.atoms().detach().float().cpu().numpy()
+            number = f"-{position}" if len(layers) > 1 else ""
+            what = "the stem" if depth == 0 else f"block {depth}"
+            what += f", layer {position}" if number else ""
+            colours = "in colour around grey" if atoms.shape[1] == 3 else "bright where an atom has energy"
+            yield (
+                _page(
+                    subject,
+                    f"atoms-{depth}{number}",
+                    f"Atoms of {what}",
+                    f"The {len(atoms)} atoms of {what}, {colours}, smooth ones first. A code says how much of each "
+                    "stands at each place: smooth atoms hold brightness and colour, fine ones edges and texture.",
+                    f"A grid of {len(atoms)} small patches, the dictionary of {what}, sorted from smooth to fine.",
+                ),
+                drawing.atom_grid(atoms),
+            )
 
 
 def _depths(subject: Subject) -> Iterator[Drawn]:
@@ -78,6 +93,7 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
         return
     clean = _shown(subject, subject.seen["clean"])
     found = list(inverted(subject, clean, subject.depths, subject.lam))
+    lam = "" if subject.lam is None else f" at lambda {subject.lam:g}"
     for kind, draw in _STYLES.items():
         rows = [("input", _pixels(clean))]
         rows += [(f"depth {one.depth}", draw(_pixels(one.images))) for one in found]
@@ -85,10 +101,9 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
             _page(
                 subject,
                 f"depths-{kind}",
-                f"what each depth holds, {kind}",
-                "Above the input, sorted by label, below it the images made again from each depth, "
-                f"{_READ_STYLES[kind]}. Depth 0 is after the stem. What fades on the way down the network no longer "
-                "keeps; what stays is what its answer rests on.",
+                f"What is made again from each depth, {kind}",
+                f"The input, sorted by label, and below it the images made again from each depth{lam}, "
+                f"{_READ_STYLES[kind]}. Depth 0 is after the stem. {_READ_METHODS[subject.wanted.method]}",
                 f"Rows of {len(clean)} images: the input and what is made again from depths "
                 f"{', '.join(str(one.depth) for one in found)}, {kind}.",
             ),
@@ -97,34 +112,53 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
 
 
 def _film(subject: Subject) -> Iterator[Drawn]:
-    """The stem's image and residual at each lambda, for the clean, the corrupted and the attacked image."""
-    if subject.lam is None or subject.wanted.method != "inverse":
+    """The stem's image and residual at each lambda, for the clean, the corrupted and the attacked image, and of what
+    was changed in the latter two, what the stem's image still holds."""
+    if subject.wanted.method != "inverse" or not invertible(subject.model):
         return
+    clean = _shown(subject, subject.seen["clean"])
     for name, images in subject.seen.items():
         if name.startswith(NOISE):
             continue
         given = _shown(subject, images)
         rows = [(name, _pixels(given))]
+        change, times = given - clean, 1
+        if name != "clean":
+            times = max(1, int(0.5 / max(float(change.abs().max()), 1e-3)))
+            rows.append((f"what was changed, times {times}", _grey(times * change)))
         for lam in subject.lambdas:
-            one = next(inverted(subject, given, (0,), lam))
+            one, before = (next(inverted(subject, x, (0,), lam)) for x in (given, clean))
             share = 100 * float(active(one.code).mean())
-            rows.append((f"lambda {lam:g}\n{share:.1f} % active", drawing.clipped(_pixels(one.images))))
-            rows.append(("residual", drawing.clipped(_pixels(0.5 + given - one.images))))
+            rows.append(
+                (
+                    f"lambda {lam:g}: made again, {share:.1f} % of the code active",
+                    drawing.clipped(_pixels(one.images)),
+                )
+            )
+            rows.append((f"lambda {lam:g}: residual", _grey(given - one.images)))
+            if name != "clean":
+                rows.append(
+                    (
+                        f"lambda {lam:g}: left of the change, times {times}",
+                        _grey(times * (one.images - before.images)),
+                    )
+                )
         texts = ", ".join(f"{lam:g}" for lam in subject.lambdas)
         yield (
             _page(
                 subject,
                 f"lambda-{plain(name)}",
-                f"lambda film, {name}",
-                "What the stem keeps of the image at each lambda, and the residual that it throws away, around grey. "
-                "Where a larger lambda throws away noise first, the residual looks like noise and the image stays; "
-                "where it shows the object, lambda costs what the answer needs. What the image shows of an attack "
-                "survives it.",
+                f"Lambda film, {name}",
+                _READ_FILM + ("" if name == "clean" else _READ_CHANGE),
                 f"Rows of {len(given)} images, {name}: the input, then for lambda {texts} the image made again and its "
-                "residual.",
+                "residual" + ("." if name == "clean" else ", and what is left of the change."),
             ),
             drawing.image_grid(rows),
         )
+
+
+def _grey(difference: Tensor) -> drawing.Pixels:
+    return drawing.clipped(_pixels(0.5 + difference))
 
 
 def way(ways: dict[str, list[Number]]) -> Drawn:
@@ -133,10 +167,10 @@ def way(ways: dict[str, list[Number]]) -> Drawn:
     names = ", ".join(dict.fromkeys(number.image for found in ways.values() for number in found))
     page = Page(
         name="way",
-        title=f"The perturbation's way: {', '.join(models)}",
-        reading="How much the features change, relative to those of the clean image, at every depth, with 95 % "
-        "intervals. Where a line rises, the network enlarges the change on its way: an attack's grows, while that of "
-        "noise of the same size should fade.",
+        title="The perturbation's way",
+        reading="How much the features change at every depth, relative to those of the clean image, at the training "
+        "lambda, with 95 % intervals. Where a line rises, the change grows faster than the features. Compare the "
+        "attack with random noise within the same eps, not with the corruption, which has a size of its own.",
         alt=f"Relative change of the features against depth for {', '.join(models)}: {names}. Its numbers are in the "
         "table.",
     )

@@ -17,8 +17,8 @@ from ..draws import Draws
 from ..errors import GradientWarning
 from ..running.ready import Ready
 from ..specs import AttackSpec, CorruptionSpec, ModelSpec
-from .inversion import invertible
-from .way import stages
+from .inversion import check_invertible, invertible
+from .way import check_depth, stages
 
 NOISE = "noise of "
 LAMBDAS = (0.5, 1.0)  # beside the training lambda
@@ -61,17 +61,24 @@ class Subject:
     doubt: str | None
 
 
+def depths_of(model: nn.Module, wanted: Wanted, *, coded: bool) -> tuple[int, ...]:
+    """Where to make images again; an InputError where that cannot be done. `coded`: has sparse coding layers."""
+    if wanted.method == "gradient":
+        last = len(stages(model)) - 1
+        for depth in wanted.depths:
+            check_depth(depth, last + 1)
+        return wanted.depths or tuple(sorted({0, last // 2, last}))
+    for depth in wanted.depths if coded else ():
+        check_invertible(model, depth)
+    return (wanted.depths or invertible(model)) if coded else ()
+
+
 def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
     """Load a model and make what it is shown of the first images."""
     worker, data, n = ready.worker, ready.data, ready.count
     model, trained = worker.model(spec), spec.training_lambda
     usual = () if trained is None else tuple(sorted({trained, *LAMBDAS}))
     lambdas: tuple[float | None, ...] = (wanted.lambdas or usual) if trained is not None else (None,)
-    if wanted.method == "gradient":
-        last = len(stages(model)) - 1
-        depths = wanted.depths or tuple(sorted({0, last // 2, last}))
-    else:
-        depths = () if trained is None else wanted.depths or invertible(model)
     clean, labels, ids = first_images(data, n, worker.device)
     corruption, attack = wanted.corruption, wanted.attack
     severity, seed = corruption.severity or 5, corruption.seed
@@ -100,7 +107,7 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
         model=model,
         lam=trained,
         lambdas=lambdas,
-        depths=depths,
+        depths=depths_of(model, wanted, coded=trained is not None),
         seen={
             "clean": clean,
             f"{corruption.name}@{corruption.severity}": to_images(noisy, worker.device),

@@ -23,6 +23,7 @@ QUANTITIES = {
     "error": "relative error",
     "correlation": "correlation",
     "active": "active, %",
+    "left": "change left",
     "change": "change",
 }
 
@@ -45,7 +46,8 @@ class Number:
     Attributes:
         image: "clean", a corruption with its severity, or an attack with its eps.
         quantity: one of `QUANTITIES`: |made - given| / |given|; correlation of what is made with the clean image;
-            share of the code that is not zero, in [0, 1]; |f(image) - f(clean)| / |f(clean)| of the features.
+            share of the code that is not zero, in [0, 1]; |made - made of the clean image| / |image - clean|;
+            |f(image) - f(clean)| / |f(clean)| of the features.
     """
 
     model: str
@@ -123,18 +125,23 @@ def sections(album: Album, folder: Path, *, level: int = 2) -> Iterator[Section]
     """A section a picture, and the numbers behind them."""
     if album.doubts:
         yield Section("Doubts", album.doubts, level)
+    known = f"{album.models[0]}: " if len(album.models) == 1 else ""  # the title above names a single model
     for page in album.pages:
-        figure = Figure(page.name, page.title, page.alt, partial(_drawn, folder / f"{page.name}.png"))
-        yield Section(page.title, (page.reading, figure), level)
+        title = page.title.removeprefix(known)
+        figure = Figure(page.name, title, page.alt, partial(_drawn, folder / f"{page.name}.png"))
+        yield Section(title, (page.reading, figure), level)
     for title, columns, table in tables(album.numbers):
         note = f"Means over {counted(album.images, 'image')} of {album.data}, with 95 % intervals."
-        yield Section(title, (Table(columns, table, left=(0, 1), notes=(note,)),), level, folded=True)
+        texts = tuple(range(columns.index("lambda")))
+        yield Section(title, (Table(columns, table, left=texts, notes=(note,)),), level, folded=True)
 
 
 def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
-    """The numbers as texts: title, columns and rows, one table for what is made again and one for what changed."""
+    """The numbers as texts: title, columns (with models where there are several) and rows, one table for what is made
+    again and one for what changed."""
+    single = len({number.model for number in numbers}) == 1
     for title, wanted in (
-        ("What is made again, in numbers", ("error", "correlation", "active")),
+        ("What is made again, in numbers", ("error", "correlation", "active", "left")),
         ("How a perturbation grows, in numbers", ("change",)),
     ):
         rows: dict[tuple[str, str, str, str], dict[str, str]] = {}
@@ -144,15 +151,16 @@ def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tu
                 row = rows.setdefault((number.model, number.image, lam, str(number.depth)), {})
                 row[number.quantity] = _text(number)
         if rows:
-            columns = ("model", "image", "lambda", "depth", *(QUANTITIES[name] for name in wanted))
-            lines = ((*key, *(row.get(name, "-") for name in wanted)) for key, row in rows.items())
+            columns = ("model", "image", "lambda", "depth", *(QUANTITIES[name] for name in wanted))[single:]
+            lines = ((*key[single:], *(row.get(name, "-") for name in wanted)) for key, row in rows.items())
             yield title, columns, tuple(lines)
 
 
 def _text(number: Number) -> str:
-    scale, low, high = 100 if number.quantity == "active" else 1, number.low, number.high
-    mean = f"{scale * number.mean:.3g}"
-    return mean if low is None or high is None else f"{mean} [{scale * low:.3g}, {scale * high:.3g}]"
+    scale, form = {"active": (100, ".1f"), "change": (1, ".3g")}.get(number.quantity, (1, ".3f"))
+    mean, low, high = number.mean, number.low, number.high
+    interval = "" if low is None or high is None else f" [{scale * low:{form}}, {scale * high:{form}}]"
+    return f"{scale * mean:{form}}{interval}"
 
 
 def _drawn(path: Path) -> Drawing:

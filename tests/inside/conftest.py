@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+import robustbench_sdnet as rs
+from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.zoo import build_model, refresh_step_sizes
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
 
@@ -33,3 +36,20 @@ def settled(arch: str, **options: object) -> Classifier:
 @pytest.fixture(scope="session")
 def plain() -> Classifier:
     return settled("sdnet20_all", shortcut=False)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Classifier:
+    """A network without shortcuts that has learned digits, in seconds: four atoms in its stem."""
+    torch.manual_seed(0)
+    data = rs.data.load("digits", "train")
+    images, labels = to_images(data.images(0, 600)), torch.as_tensor(data.labels[:600])
+    model = build_model("sdnet20_all", num_classes=10, input_size=32, shortcut=False, width=4)
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(4):
+        for part in torch.randperm(600).split(32):
+            optimiser.zero_grad()
+            F.cross_entropy(model(images[part]), labels[part]).backward()
+            optimiser.step()
+    refresh_step_sizes(model)
+    return model.eval().requires_grad_(False)

@@ -83,12 +83,17 @@ def test_depth_0_is_the_transposed_convolution_of_the_code(arch: str, lam: float
     torch.testing.assert_close(rs.dictionary(net), layer.weight)
 
 
+@pytest.mark.parametrize("eps", [1e-5, 0.0])
 @pytest.mark.parametrize(
     "options", [{}, {"pooling": True}, {"n_dict": 2}, {"input_size": 64}, {"input_size": 9}]
 )
-def test_every_depth_is_the_originals_procedure_with_its_epsilon(options: dict[str, int]) -> None:
-    """From the features (after BatchNorm) backwards, layer by layer, by the formulas of sdnet_inverse.py."""
+def test_every_depth_is_the_originals_procedure(options: dict[str, int], eps: float) -> None:
+    """From the features (after BatchNorm) backwards, layer by layer, by the formulas of sdnet_inverse.py, which leaves
+    epsilon out; with the layers' own, its exact form."""
     net = settled("sdnet20_all", shortcut=False, **options)
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = eps
     size = int(net.options["input_size"])
     images = pictures(2, size)
     for depth, feature in enumerate(features(net, images)):
@@ -111,10 +116,12 @@ def _side(net: Classifier, index: int) -> int:
 
 
 def _batchnorm(layer: nn.BatchNorm2d, y: Tensor) -> Tensor:
-    """x = (y - b) / w * sqrt(var + eps) + mean, written out."""
+    """x = (y - b) / w * sqrt(var) + mean, written out, or with epsilon beside var."""
     parts = (layer.bias, layer.weight, layer.running_var, layer.running_mean)
     b, w, var, mean = (part.reshape(1, -1, 1, 1) for part in parts)  # type: ignore[union-attr]
-    return (y - b) / w * (var + layer.eps).sqrt() + mean
+    return (
+        (y - b) / w * var.sqrt() + mean if layer.eps == 0 else (y - b) / w * (var + layer.eps).sqrt() + mean
+    )
 
 
 def _original(layer: SparseConvolution, z: Tensor, side: int) -> Tensor:
@@ -128,13 +135,15 @@ def _original(layer: SparseConvolution, z: Tensor, side: int) -> Tensor:
     return x.reshape(len(x), dn.coding.n_dict, -1, side, side).mean(1)
 
 
-def test_without_its_epsilon_the_originals_batchnorm_differs_by_what_it_leaves_out() -> None:
+def test_batchnorm_is_undone_exactly_where_the_original_leaves_its_epsilon_out() -> None:
     layer, y = norm(3, 7), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    layer.eps = 0.1
     torch.testing.assert_close(layer(undo(layer, y)), y, atol=1e-5, rtol=0)
     layer.eps = 0.0
-    published = (y - layer.bias[:, None, None]) / layer.weight[:, None, None]
-    published = published * layer.running_var.sqrt()[:, None, None] + layer.running_mean[:, None, None]  # type: ignore[union-attr, index]
+    published = _batchnorm(layer, y)
     torch.testing.assert_close(undo(layer, y), published, atol=1e-4, rtol=0)
+    layer.eps = 0.1
+    assert (layer(published) - y).abs().max() > 0.01
 
 
 def test_a_channel_that_batchnorm_closes_comes_back_at_its_mean() -> None:

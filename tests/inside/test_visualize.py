@@ -10,15 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
 
 import robustbench_sdnet as rs
+from robustbench_sdnet.attacks.engine.balls import ball
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data.tensors import to_images
+from robustbench_sdnet.draws import Draws
 from robustbench_sdnet.inside import drawing
-from robustbench_sdnet.inside.way import features
+from robustbench_sdnet.inside.measures import relative
+from robustbench_sdnet.reports.writers.html import escape
 from robustbench_sdnet.statistics import mean_interval
+from robustbench_sdnet.zoo.nets.sdnet import Classifier
 
 from .conftest import settled
 
@@ -26,11 +33,10 @@ LIMIT = 6
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, trained: Classifier) -> Path:
     """A folder with two runs on digits and the pictures of both."""
     folder = tmp_path_factory.mktemp("inside")
-    for name, arch, options in (("plain", "sdnet20_all", {"shortcut": False}), ("res", "resnet20", {})):
-        model = settled(arch, num_classes=10, input_size=32, **options)
+    for name, model in (("plain", trained), ("res", settled("resnet20", num_classes=10, input_size=32))):
         (folder / "runs" / name).mkdir(parents=True)
         rs.save_model(model, folder / "runs" / name / "last.safetensors", data="digits")
     return folder
@@ -64,43 +70,101 @@ def numbers(album: dict[str, Any], **wanted: object) -> list[dict[str, Any]]:
     return [row for row in album["numbers"] if all(row[key] == value for key, value in wanted.items())]
 
 
+def walk(model: Any, images: Tensor, lam: float) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Inputs, codes and outputs (after BatchNorm) of all sparse layers, in float64 from the weights alone."""
+    held = {name: value.double() for name, value in model.state_dict().items()}
+    x = (images.double() - held["normalise.mean"]) / held["normalise.std"]
+    inputs, found, outputs = [], [], []
+    for position, name in enumerate(layers(model)):
+        atoms, step = held[f"{name}.dn.weight"], held[f"{name}.dn.step_size"]
+        stride, threshold = stride_of(name), step * (0.1 if position else lam)
+        z = torch.relu(step * F.conv2d(x, atoms, None, stride, 1) - threshold)
+        rest = x - synthesis(z, atoms, stride, x)
+        z = torch.relu(z + step * F.conv2d(rest, atoms, None, stride, 1) - threshold)
+        weight, bias, mean, var = norm(held, name)
+        inputs.append(x)
+        found.append(z)
+        x = (z - mean) / (var + 1e-5).sqrt() * weight + bias
+        outputs.append(x)
+    return inputs, found, outputs
+
+
+def layers(model: Any) -> list[str]:
+    return [name.removesuffix(".dn.weight") for name in model.state_dict() if name.endswith(".dn.weight")]
+
+
+def stride_of(name: str) -> int:
+    """2 where the second and third stages begin."""
+    return 2 if name in ("layer2.layers.0.conv1", "layer3.layers.0.conv1") else 1
+
+
+def synthesis(z: Tensor, atoms: Tensor, stride: int, like: Tensor) -> Tensor:
+    extra = like.shape[-1] - (z.shape[-1] - 1) * stride - 1
+    return F.conv_transpose2d(z, atoms, None, stride, 1, extra)
+
+
+def norm(held: dict[str, Tensor], name: str) -> list[Tensor]:
+    """Weight, bias, mean and variance of the BatchNorm behind a layer."""
+    behind = "layer0.1" if name == "layer0.0" else name.replace("conv", "bn")
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return [held[f"{behind}.{part}"][None, :, None, None] for part in parts]
+
+
+def back(model: Any, inputs: list[Tensor], found: list[Tensor], depth: int) -> Tensor:
+    """The image that the code at a depth stands for, from the weights alone."""
+    held = {name: value.double() for name, value in model.state_dict().items()}
+    names, x = layers(model), found[2 * depth]
+    for position in range(2 * depth, -1, -1):
+        name = names[position]
+        x = synthesis(x, held[f"{name}.dn.weight"], stride_of(name), inputs[position])
+        if position:
+            weight, bias, mean, var = norm(held, names[position - 1])
+            x = (x - bias) / weight * (var + 1e-5).sqrt() + mean
+    return x * held["normalise.std"] + held["normalise.mean"]
+
+
 def test_every_number_is_a_direct_computation(album: dict[str, Any], made: Path) -> None:
     model, data = rs.load_model(made / "runs/plain"), rs.data.load("digits", "test")
-    pixels = data.images(0, LIMIT)
-    clean = to_images(pixels)
-    noisy = to_images(
-        rs.corruptions.corrupt(pixels, "gaussian_noise", severity=5, sample_ids=data.ids[:LIMIT])
-    )
-    for image, given in (("clean", clean), ("gaussian_noise@5", noisy)):
-        for depth in (0, 2, 9):
-            for lam in (0.1, 0.8):
-                with rs.use_lambda(model, lam):
-                    back, code = (
-                        rs.reconstruct(model, given, depth).numpy(),
-                        rs.codes(model, given, depth).numpy(),
-                    )
-                expected = {
-                    "error": [
-                        np.linalg.norm(b - g) / np.linalg.norm(g)
-                        for b, g in zip(back, given.numpy(), strict=True)
-                    ],
-                    "correlation": [
-                        np.corrcoef(b.ravel(), c.ravel())[0, 1]
-                        for b, c in zip(back, clean.numpy(), strict=True)
-                    ],
-                    "active": [np.count_nonzero(z) / z.size for z in code],
-                }
-                for quantity, values in expected.items():
-                    (row,) = numbers(
-                        album, model="plain", image=image, lam=lam, depth=depth, quantity=quantity
-                    )
-                    assert [row["mean"], row["low"], row["high"]] == pytest.approx(
-                        mean_interval(values), rel=1e-4, abs=1e-6
-                    )
-    for depth, (now, before) in enumerate(zip(features(model, noisy), features(model, clean), strict=True)):
-        (row,) = numbers(album, model="plain", image="gaussian_noise@5", depth=depth, quantity="change")
-        change = [float((a - b).norm() / b.norm()) for a, b in zip(now, before, strict=True)]
-        assert row["mean"] == pytest.approx(np.mean(change), rel=1e-4)
+    pixels, labels = data.images(0, LIMIT), torch.as_tensor(data.labels[:LIMIT])
+    clean, ids = to_images(pixels), data.ids[:LIMIT]
+    noisy = to_images(rs.corruptions.corrupt(pixels, "gaussian_noise", severity=5, sample_ids=ids))
+    attacked = rs.attacks.pgd(model, clean, labels, eps=4 / 255, early_stop=False, sample_ids=ids).images
+    noise = ball("linf").noise(Draws.of(0, "noise", torch.as_tensor(ids)), clean, 4 / 255, 0)
+    assert float((noise - clean).abs().max()) <= 4 / 255 + 1e-6
+    seen = {
+        "clean": clean,
+        "gaussian_noise@5": noisy,
+        "noise of linf 4/255": noise,
+        "pgd linf 4/255": attacked,
+    }
+    checked = 0
+    with torch.no_grad():
+        walks = {(image, lam): walk(model, given, lam) for image, given in seen.items() for lam in (0.1, 0.8)}
+        for (image, lam), (inputs, found, outputs) in walks.items():
+            expected = {}
+            for depth in (0, 2, 9) if not image.startswith("noise") else ():
+                made_again, code = back(model, inputs, found, depth).numpy(), found[2 * depth].numpy()
+                before = back(model, *walks["clean", lam][:2], depth).numpy()
+                for quantity, of in (
+                    ("error", lambda one, x, c, z, b: np.linalg.norm(one - x) / np.linalg.norm(x)),
+                    ("correlation", lambda one, x, c, z, b: np.corrcoef(one.ravel(), c.ravel())[0, 1]),
+                    ("active", lambda one, x, c, z, b: np.count_nonzero(z) / z.size),
+                    ("left", lambda one, x, c, z, b: np.linalg.norm(one - b) / np.linalg.norm(x - c)),
+                ):
+                    if quantity != "left" or image != "clean":
+                        each = zip(made_again, seen[image].numpy(), clean.numpy(), code, before, strict=True)
+                        expected[depth, quantity] = [of(*parts) for parts in each]
+            for depth in range(10) if lam == 0.1 and image != "clean" else ():
+                now, then = outputs[2 * depth], walks["clean", lam][2][2 * depth]
+                expected[depth, "change"] = [
+                    float((a - b).norm() / b.norm()) for a, b in zip(now, then, strict=True)
+                ]
+            for (depth, quantity), values in expected.items():
+                (row,) = numbers(album, model="plain", image=image, lam=lam, depth=depth, quantity=quantity)
+                interval = [row["mean"], row["low"], row["high"]]
+                assert interval == pytest.approx(mean_interval(values), rel=1e-3, abs=2e-5)
+                checked += 1
+    assert checked == len(numbers(album, model="plain"))
 
 
 def test_models_without_codes_have_their_perturbations_way_alone(album: dict[str, Any]) -> None:
@@ -118,7 +182,10 @@ def test_pictures_are_files_of_every_kind_with_a_sentence_and_a_text(
     names = [page["name"] for page in album["pages"]]
     kinds = [f"depths-{kind}" for kind in ("plain", "stretched", "equalised")]
     films = [f"lambda-{image}" for image in ("clean", "gaussian-noise-5", "pgd-linf-4-255")]
-    atoms = [f"atoms-{depth}" for depth in range(10)]
+    atoms = [
+        "atoms-0",
+        *(f"atoms-{block}-{layer}" for block in range(1, 10) for layer in (1, 2)),
+    ]  # 19 layers
     assert names == [f"plain-{kind}" for kind in (*atoms, *kinds, *films)] + ["way"]
     for page in album["pages"]:
         assert page["reading"].endswith(".")
@@ -138,8 +205,8 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
     text, without = (made / "with.html").read_text(), (made / "without.html").read_text()
     assert "Inside" not in without
     for page in album["pages"]:
-        assert f'aria-label="{page["alt"].replace(chr(39), "&#39;")}' in text or page["alt"][:20] in text
-        assert page["reading"][:40].replace("'", "&#39;") in text.replace("&#x27;", "&#39;")
+        assert f'aria-label="{escape(page["alt"])}"' in text
+        assert f"<p>{escape(page['reading'])}</p>" in text
     assert text.count("<figure>") == without.count("<figure>") + len(album["pages"])
     run(
         made,
@@ -188,6 +255,50 @@ def test_what_cannot_be_meant_is_one_line(made: Path, arguments: list[str], mess
     assert "\n" not in said
 
 
+def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("attacked")
+
+    monkeypatch.setattr("robustbench_sdnet.attacks.run", never)
+    said = run(made, "visualize", "runs/plain", "digits/sdnet20-at", "--depth", 2, "--limit", 2, code=2)
+    assert "blocks with shortcuts behind it: take depth 0" in said
+    said = run(made, "visualize", "runs/res", "--method", "gradient", "--depth", 10, "--limit", 2, code=2)
+    assert "depth must lie in 0 to 9 for this model, got 10" in said
+
+
+def test_networks_of_ones_own_show_the_atoms_of_their_layers(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(made))
+    (made / "own_layers.py").write_text(
+        "import robustbench_sdnet as rs\nimport torch\nfrom torch import nn\n\n\ndef make():\n"
+        "    torch.manual_seed(0)\n"
+        "    layer = rs.csc2d(3, 8, size=(32, 32))\n"
+        "    return nn.Sequential(layer, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)).eval()\n"
+    )
+    found = run(
+        made, "visualize", "own_layers:make", "--data", "digits", "--limit", 2, "--device", "cpu", "--json"
+    )
+    album = json.loads(found.stdout)
+    assert [page["name"] for page in album["pages"]] == ["own-layers-make-atoms-0", "way"]
+    assert {row["quantity"] for row in album["numbers"]} == {"change"}
+
+
+def test_what_has_no_size_has_no_relative_error() -> None:
+    given = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])
+    found = relative(torch.tensor([[3.0, 9.0], [0.0, 0.0], [0.1, 0.0]]), given)
+    assert found.tolist() == [1.0, 0.0, float("inf")]  # means leave out what is not finite
+
+
+def test_labels_stay_legible_in_a_narrow_window() -> None:
+    for count, size in ((10, 32), (2, 8), (10, 224)):
+        figure = drawing.image_grid([("input", np.zeros((count, size, size, 3), np.float32))])
+        (label,) = figure.axes[0].texts
+        assert 370 * label.get_fontsize() / 72 / figure.get_figwidth() > 7  # pixels in a column of 370
+
+
 @pytest.mark.slow
 def test_feature_inversion_draws_any_model(made: Path) -> None:
     found = run(
@@ -195,7 +306,7 @@ def test_feature_inversion_draws_any_model(made: Path) -> None:
         "--json", "--output", "by-gradient",
     )  # fmt: skip
     album = json.loads(found.stdout)
-    assert {row["quantity"] for row in album["numbers"]} == {"error", "correlation", "change"}
+    assert {row["quantity"] for row in album["numbers"]} == {"error", "correlation", "left", "change"}
     (row,) = numbers(album, image="clean", quantity="correlation")
     assert row["mean"] > 0.5
     assert (made / "by-gradient/res-depths-plain.png").is_file()
@@ -266,6 +377,7 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
                 return image.decode().then(() => image.naturalWidth > 1);
             });
             return {
+                rendering: [...svg.querySelectorAll('image')].map(node => getComputedStyle(node).imageRendering),
                 alt: svg.getAttribute('aria-label'), role: svg.getAttribute('role'),
                 width: box.width, height: box.height, right: box.right, images: await Promise.all(images),
             };
@@ -282,5 +394,6 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
         assert figure["role"] == "img"
         assert figure["images"]
         assert all(figure["images"])
+        assert set(figure["rendering"]) == {"auto"}  # pixels left out of letters make them illegible
         assert min(figure["width"], figure["height"]) > 20
         assert figure["right"] <= width
