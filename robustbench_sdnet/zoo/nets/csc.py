@@ -185,8 +185,8 @@ def csc1d(
         coding: lambda, steps and the like; None for the published ones.
 
     Returns:
-        A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride), in training mode; call
-        `zoo.refresh_step_sizes` on the model after training.
+        A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride, rounded up), in training
+        mode; call `zoo.refresh_step_sizes` on the model after training.
     """
     coding, operator = coding or Coding(), Convolutional(1, stride, kernel // 2)
     return SparseCoding((atoms, channels * coding.n_dict, kernel), (length,), operator, coding)
@@ -196,8 +196,8 @@ def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> Sp
     """A sparse coding layer on vectors or token sequences: a drop-in for `nn.Linear`.
 
     Returns:
-        A layer from (n, features) or (n, tokens, features) to non-negative codes with `atoms` entries, in training
-        mode; `coding` and what to call after training are as for `csc1d`.
+        A layer from (n, features) or (n, tokens, features) to non-negative codes (n, atoms) or (n, tokens, atoms), in
+        training mode; `coding` and what to call after training are as for `csc1d`.
     """
     coding = coding or Coding()
     return SparseCoding((atoms, features * coding.n_dict), (), Linear(), coding)
