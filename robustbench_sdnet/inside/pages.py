@@ -18,6 +18,11 @@ from .way import stages
 
 Drawn = tuple[Page, Figure]
 _STYLES = {"plain": drawing.clipped, "stretched": drawing.stretched, "equalised": drawing.equalised}
+_READ_COLOURS = (
+    "in colour around grey",
+    ": smooth atoms hold brightness and colour, fine ones edges and texture",
+)
+_READ_ENERGY = ("bright where an atom has energy in any channel", "")
 _READ_METHODS = {
     "inverse": "The way back knows dictionaries and BatchNorm alone, and loses some of the image in every layer: what "
     "fades here, the network may still use.",
@@ -25,9 +30,9 @@ _READ_METHODS = {
     "the features do not tell apart, or the search did not find.",
 }
 _READ_FILM = (
-    "What the stem makes again of the image at each lambda, and the residual, around grey. What the residual shows at "
-    "the smallest lambda already, the few steps of coding leave out; what grows in it is what a larger lambda throws "
-    "away. Shares are of the images shown."
+    "What the stem makes again of the image at each lambda, and the residual, around grey. Most of what it shows at a "
+    "lambda near 0, few atoms and few steps of coding leave out; what grows in it, a larger lambda throws away. Shares "
+    "are of the images shown."
 )
 _READ_CHANGE = (
     " Below, the difference from the clean image, and what is left of it in the image made again: lambda throws the "
@@ -73,14 +78,14 @@ def _atoms(subject: Subject) -> Iterator[Drawn]:
             number = f"-{position}" if len(layers) > 1 else ""
             what = "the stem" if depth == 0 else f"block {depth}"
             what += f", layer {position}" if number else ""
-            colours = "in colour around grey" if atoms.shape[1] == 3 else "bright where an atom has energy"
+            colours, holds = _READ_COLOURS if atoms.shape[1] == 3 else _READ_ENERGY
             yield (
                 _page(
                     subject,
                     f"atoms-{depth}{number}",
                     f"Atoms of {what}",
                     f"The {len(atoms)} atoms of {what}, {colours}, smooth ones first. A code says how much of each "
-                    "stands at each place: smooth atoms hold brightness and colour, fine ones edges and texture.",
+                    f"stands at each place{holds}.",
                     f"A grid of {len(atoms)} small patches, the dictionary of {what}, sorted from smooth to fine.",
                 ),
                 drawing.atom_grid(atoms),
@@ -117,44 +122,43 @@ def _film(subject: Subject) -> Iterator[Drawn]:
     if subject.wanted.method != "inverse" or not invertible(subject.model):
         return
     clean = _shown(subject, subject.seen["clean"])
+    attacked = list(subject.seen)[-1]
+    known = f" The attack knew lambda {subject.lam:g} alone."
     for name, images in subject.seen.items():
         if name.startswith(NOISE):
             continue
         given = _shown(subject, images)
+        change = given - clean
+        times = _enlargement(change)
         rows = [(name, _pixels(given))]
-        change, times = given - clean, 1
         if name != "clean":
-            times = max(1, int(0.5 / max(float(change.abs().max()), 1e-3)))
             rows.append((f"what was changed, times {times}", _grey(times * change)))
         for lam in subject.lambdas:
             one, before = (next(inverted(subject, x, (0,), lam)) for x in (given, clean))
-            share = 100 * float(active(one.code).mean())
-            rows.append(
-                (
-                    f"lambda {lam:g}: made again, {share:.1f} % of the code active",
-                    drawing.clipped(_pixels(one.images)),
-                )
-            )
+            share = f"{100 * float(active(one.code).mean()):.1f} % of the code active"
+            rows.append((f"lambda {lam:g}: made again, {share}", drawing.clipped(_pixels(one.images))))
             rows.append((f"lambda {lam:g}: residual", _grey(given - one.images)))
             if name != "clean":
-                rows.append(
-                    (
-                        f"lambda {lam:g}: left of the change, times {times}",
-                        _grey(times * (one.images - before.images)),
-                    )
-                )
+                left = _grey(times * (one.images - before.images))
+                rows.append((f"lambda {lam:g}: left of the change, times {times}", left))
         texts = ", ".join(f"{lam:g}" for lam in subject.lambdas)
         yield (
             _page(
                 subject,
                 f"lambda-{plain(name)}",
                 f"Lambda film, {name}",
-                _READ_FILM + ("" if name == "clean" else _READ_CHANGE),
+                _READ_FILM + ("" if name == "clean" else _READ_CHANGE) + (known if name == attacked else ""),
                 f"Rows of {len(given)} images, {name}: the input, then for lambda {texts} the image made again and its "
                 "residual" + ("." if name == "clean" else ", and what is left of the change."),
             ),
             drawing.image_grid(rows),
         )
+
+
+def _enlargement(change: Tensor) -> int:
+    """How many times a change can be drawn around grey, but for its largest entries."""
+    sizes = change[change != 0].abs()
+    return max(1, int(0.5 / float(sizes.quantile(0.95)))) if sizes.numel() else 1
 
 
 def _grey(difference: Tensor) -> drawing.Pixels:

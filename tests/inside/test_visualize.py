@@ -187,6 +187,8 @@ def test_pictures_are_files_of_every_kind_with_a_sentence_and_a_text(
         *(f"atoms-{block}-{layer}" for block in range(1, 10) for layer in (1, 2)),
     ]  # 19 layers
     assert names == [f"plain-{kind}" for kind in (*atoms, *kinds, *films)] + ["way"]
+    said = {page["name"] for page in album["pages"] if "The attack knew lambda 0.1 alone." in page["reading"]}
+    assert said == {"plain-lambda-pgd-linf-4-255"}
     for page in album["pages"]:
         assert page["reading"].endswith(".")
         assert page["alt"].endswith(".")
@@ -296,7 +298,7 @@ def test_labels_stay_legible_in_a_narrow_window() -> None:
     for count, size in ((10, 32), (2, 8), (10, 224)):
         figure = drawing.image_grid([("input", np.zeros((count, size, size, 3), np.float32))])
         (label,) = figure.axes[0].texts
-        assert 370 * label.get_fontsize() / 72 / figure.get_figwidth() > 7  # pixels in a column of 370
+        assert 370 * label.get_fontsize() / 72 / figure.get_figwidth() > 7.5  # pixels in a column of 370
 
 
 @pytest.mark.slow
