@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from ..download import Progress, download, fetch_text
 from ..errors import DataError, SdnetBenchError, unknown
-from ..files import whole
+from ..files import whole, write_whole
 from .hashes import note_hashes
 
 MIRROR = "SDNET_BENCH_MIRROR"
@@ -95,8 +95,9 @@ def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, tot
 
 
 def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, total: None) -> list[str]:
-    """Fetch an archive and unpack its .npy files into a folder by their last names, or its pictures by their last four;
-    nothing is done twice, and the folder is made where it is missing.
+    """Fetch an archive and unpack its .npy files into a folder by their last names, or its pictures by their last four.
+
+    Nothing is done twice: a hidden file notes what an archive held. The folder is made where it is missing.
 
     Returns:
         The files, by name; of pictures the corruptions.
@@ -105,20 +106,23 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
         DataError: the download fails, or is not the published file.
         WriteError: the folder cannot be written.
     """
-    target = folder / entry.file
-    if not target.is_file():
-        fetch(entry, target, on_progress)
-    place = _picture_place if entry.pictures else _array_place
-    written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
-    if not written:
-        wanted = "<corruption>/<severity>/<class>/<picture>" if entry.pictures else ".npy file"
-        raise DataError(f"{target} holds no {wanted}.")
-    if entry.pictures:
-        target.unlink()
-        return sorted({path.relative_to(folder).parts[0] for path in written})
-    note_hashes(folder, written)
-    target.unlink()
-    return [path.name for path in written]
+    target, note = folder / entry.file, folder / f".{entry.file}.unpacked"
+    names = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
+    if not names or not all((folder / name).exists() for name in names):
+        if not target.is_file():
+            fetch(entry, target, on_progress)
+        place = _picture_place if entry.pictures else _array_place
+        written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
+        if not written:
+            wanted = "<corruption>/<severity>/<class>/<picture>" if entry.pictures else ".npy file"
+            raise DataError(f"{target} holds no {wanted}.")
+        if not entry.pictures:
+            note_hashes(folder, written)
+        found = [path.relative_to(folder).parts[0] for path in written]
+        names = sorted(set(found)) if entry.pictures else found
+        write_whole(note, "\n".join(names))
+    target.unlink(missing_ok=True)
+    return names
 
 
 def _array_place(folder: Path, member: PurePosixPath) -> Path | None:

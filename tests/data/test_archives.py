@@ -66,6 +66,7 @@ def test_fetches_checks_and_unpacks(server: Server, tmp_path: Path) -> None:
     assert reports[-1] == (len(TAR), len(TAR))
     # By their last names alone, links left out, the archive gone.
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".CIFAR-10-C.tar.unpacked",
         "evil.npy",
         "fog.npy",
         "hashes.json",
@@ -82,6 +83,27 @@ def test_goes_on_in_the_next_run(server: Server, tmp_path: Path) -> None:
         archives.prepare(ENTRY, tmp_path / "out")
     assert len(archives.prepare(ENTRY, tmp_path / "out")) == 3
     assert server.log[-1] == "bytes=5000-"
+
+
+def test_what_is_unpacked_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+    """Of four archives the third breaks off: the first two, 30 GB of ImageNet-C, stay as they are."""
+    for entry in archives.archives_of("imagenetc"):
+        content = pictures(f"{entry.file.partition('.')[0]}-")
+        (server.folder / entry.file).write_bytes(content)
+        (server.folder / f"{entry.file}.md5").write_text(hashlib.md5(content).hexdigest())
+    (server.folder / "weather.tar").rename(server.folder / "later.tar")
+    command = ["data", "prepare", "imagenetc", "--data-root", str(tmp_path / "root")]
+    assert CliRunner().invoke(cli, command).exit_code == 1
+    asked = len(server.log)
+    (server.folder / "later.tar").rename(server.folder / "weather.tar")
+    done = CliRunner().invoke(cli, command)
+    assert "8 corruptions in" in done.output
+    assert len(server.log) == asked + 4  # two archives, and a mirror's own checksum of each
+    assert CliRunner().invoke(cli, command).output == done.output
+    assert len(server.log) == asked + 4
+    (tmp_path / "root" / "imagenetc" / "blur-fog").rename(tmp_path / "elsewhere")
+    assert CliRunner().invoke(cli, command).output == done.output
+    assert len(server.log) == asked + 6
 
 
 def test_another_file_is_refused_and_forgotten(server: Server, tmp_path: Path) -> None:
@@ -166,7 +188,7 @@ def test_prepare_unpacks_pictures_that_are_then_read(
     assert asked.exit_code == 0, asked.output
     folder = tmp_path / "root" / name
     assert f"2 corruptions in {folder}. Use it with --data imagenetc:{folder}" in asked.output
-    assert sorted(path.name for path in folder.iterdir()) == ["fog", "snow"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["fog", "snow"]
     found = data.load(f"imagenetc:{folder}", "test", root=tmp_path)
     assert corrupted_images(found, "snow", 5, 0, 2)[:, 0, 0, 0].tolist() == [120, 140]
     assert not list((tmp_path / "root").rglob("p.JPEG"))
