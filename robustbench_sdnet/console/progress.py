@@ -147,18 +147,18 @@ def shown_fits(*, quiet: bool = False) -> Iterator[Callable[[FitProgress], None]
 
 def training_events(display: Display, *, begins: bool = True) -> Callable[[Event], None]:
     """A callback for the events of a training run; where it `begins`, it says what is to be done and in how long."""
-    total, name = 0, ""
+    total, name = 0.0, ""
 
     def show(event: Event) -> None:
         nonlocal total, name
         kind = event["event"]
         if kind == "start":
-            total, name = event["steps_total"], Path(event["folder"]).name
+            total, name = event["work"], Path(event["folder"]).name
             if begins:
                 display.note(start_text(event))
-            display.update(event["resumed_at_step"], total, name)
+            display.update(event["work_done"], total, name)
         elif kind == "step":
-            display.update(event["step"], total, name)
+            display.update(event["work_done"], total, name)
         elif kind == "damaged":
             display.note(f"{event['path']} is damaged; going on from the state before it")
         elif kind == "epoch":

@@ -23,6 +23,8 @@ def test_it_says_how_long_it_is_to_the_report(monkeypatch, tmp_path, capsys, arc
                 "seconds": 60.0,
                 "resumed_at_step": 0,
                 "steps_total": 220,
+                "work": 220.0,
+                "work_done": 0.0,
                 "device": "cpu",
                 "folder": str(output),
             }

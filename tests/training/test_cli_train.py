@@ -68,6 +68,8 @@ def start_event(seconds, *, gpu=False, recipe="published", resumed=0):
         "device": "cpu",
         "resumed_at_step": resumed,
         "steps_total": 10,
+        "work": 10.0,
+        "work_done": float(resumed),
         "seconds": seconds,
         "gpu": gpu,
     }
@@ -104,10 +106,10 @@ def test_without_a_terminal_a_line_a_minute_says_what_is_left(capsys, monkeypatc
     clock = iter([100.0, 130.0, 161.0, 170.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     show = training_events(Display("train"))
-    show({**start_event(None), "resumed_at_step": 10, "steps_total": 100})
-    for step in (17, 19, 19):
-        show({"event": "step", "step": step})
-    # 61 s for 9 steps, 81 to go: 549 s
+    show({**start_event(None), "resumed_at_step": 40, "steps_total": 130, "work_done": 10, "work": 100})
+    for done in (17, 19, 19):
+        show({"event": "step", "step": 30 + done, "work_done": done})
+    # 61 s for the work of 9 steps on whole images, that of 81 to go: 549 s
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train:")]
     assert lines == ["train: 19 % (x), about 9 min left"]
 

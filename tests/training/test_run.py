@@ -36,6 +36,8 @@ def test_a_run_learns_and_leaves_everything(tiny_data, quick, tmp_path):
     assert kinds[0] == "start"
     assert kinds[-1] == "done"
     assert kinds.count("step") == 36
+    assert [event["work_done"] for event in events if "work_done" in event] == list(range(37))
+    assert events[0]["work"] == 36
 
 
 def test_saved_accuracy_is_that_of_the_loaded_model(tiny_data, quick, tmp_path):
@@ -133,7 +135,7 @@ def test_images_grow_epoch_by_epoch_and_a_resumed_run_goes_on_at_its_size(
     assert read_card(parts.last).weights_hash == read_card(whole.last).weights_hash
 
 
-def test_what_is_left_counts_small_images_by_their_area():
+def test_work_counts_small_images_by_their_area():
     from types import SimpleNamespace
 
     from robustbench_sdnet.training.recipes.options import TrainOptions
@@ -143,11 +145,9 @@ def test_what_is_left_counts_small_images_by_their_area():
     device = SimpleNamespace(device="cpu")
     options = TrainOptions(epochs=3, sizes=(16, 24))
     session = Session(torch.nn.Identity(), None, None, None, feed, options, device)
-    assert session.steps_left == 10 * (0.25 + 0.5625 + 1)
-    session.step = 14
-    assert session.steps_left == 6 * 0.5625 + 10
-    session.step = 30
-    assert session.steps_left == 0
+    assert session.cost(0) == 0
+    assert session.cost(14) == 10 * 0.25 + 4 * 0.5625
+    assert session.cost(30) == 10 * (0.25 + 0.5625 + 1)
 
 
 def test_bfloat16_is_taken_where_it_is_there_and_costs_less(monkeypatch):

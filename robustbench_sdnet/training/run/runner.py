@@ -143,7 +143,8 @@ class Run:
         """Train what is left and write the checkpoints."""
         session = self.session
         left = session.steps_total - session.step
-        seconds = seconds_a_step(session) * session.steps_left if left >= PROBE_FROM else None
+        work, work_done = session.cost(session.steps_total), session.cost(session.step)
+        seconds = seconds_a_step(session) * (work - work_done) if left >= PROBE_FROM else None
         self.tell(
             "start",
             folder=str(self.folder),
@@ -154,6 +155,8 @@ class Run:
             images=len(session.feed.positions),
             steps_total=session.steps_total,
             resumed_at_step=self.resumed_at,
+            work=work,
+            work_done=work_done,
             seconds=seconds,
         )
         plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
@@ -178,7 +181,7 @@ class Run:
 
     def _after_step(self, stop: Callable[[], str | None]) -> None:
         session = self.session
-        self.tell("step", step=session.step)
+        self.tell("step", step=session.step, work_done=session.cost(session.step))
         if reason := stop():
             self.save()
             raise TrainingError(

@@ -75,13 +75,14 @@ class Session:
         sizes, whole = self.options.sizes, max(self.feed.data.image_shape)
         return min(sizes[epoch], whole) if epoch < len(sizes) else whole
 
-    @property
-    def steps_left(self) -> float:
-        """What is left to compute, in steps on whole images: smaller ones cost by their area."""
+    def cost(self, step: int) -> float:
+        """What the steps before this one cost, in steps on whole images: smaller ones cost by their area."""
         whole, steps = max(self.feed.data.image_shape), self.feed.steps
-        epoch, offset = divmod(self.step, steps)
-        costs = [(self.side(each) / whole) ** 2 * steps for each in range(epoch, self.options.epochs)]
-        return sum(costs) - (costs[0] * offset / steps if costs else 0)
+        spared = (
+            (1 - (self.side(epoch) / whole) ** 2) * min(max(step - epoch * steps, 0), steps)
+            for epoch in range(len(self.options.sizes))
+        )
+        return step - sum(spared)
 
     @property
     def speed(self) -> float | None:
