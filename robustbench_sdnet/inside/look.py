@@ -66,6 +66,7 @@ def look(
         pages=tuple(page for page, _ in drawn),
         numbers=tuple(numbers),
         doubts=tuple(doubts),
+        weights=tuple(spec.weights for spec in ready.models),
     )
     return album, {page.name: style.to_png(figure) for page, figure in drawn}
 

@@ -109,7 +109,7 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
                 f"What is made again from each depth, {kind}",
                 f"The input, sorted by label, and below it the images made again from each depth{lam}, "
                 f"{_READ_STYLES[kind]}. Depth 0 is after the stem. {_READ_METHODS[subject.wanted.method]}",
-                f"Rows of {len(clean)} images: the input and what is made again from depths "
+                f"Rows of {len(clean)} images: the input and what is made again at depth "
                 f"{', '.join(str(one.depth) for one in found)}, {kind}.",
             ),
             drawing.image_grid(rows),
@@ -173,8 +173,9 @@ def way(ways: dict[str, list[Number]]) -> Drawn:
         name="way",
         title="The perturbation's way",
         reading="How much the features change at every depth, relative to those of the clean image, at the training "
-        "lambda, with 95 % intervals. Where a line rises, the change grows faster than the features. Compare the "
-        "attack with random noise within the same eps, not with the corruption, which has a size of its own.",
+        "lambda where there is one, with 95 % intervals. Where a line rises, the change grows faster than the "
+        "features. Compare the attack with random noise within the same eps, not with the corruption, which has a "
+        "size of its own.",
         alt=f"Relative change of the features against depth for {', '.join(models)}: {names}. Its numbers are in the "
         "table.",
     )

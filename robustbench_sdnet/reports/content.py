@@ -53,7 +53,7 @@ def build(
     sections += chapters.searches(optimality(snapshot), convergence(snapshot))
     sections += chapters.comparisons(compared)
     if pictures is not None:
-        sections += inside(pictures, {model for data in results.data for model in results.models(data)})
+        sections += inside(pictures, {answered.cell.model.weights for answered in snapshot.answered})
     ran = provenance.in_order(snapshot.answered)
     what: list[Block | None] = [
         provenance.model_table(ran),

@@ -62,7 +62,10 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """One look inside: pages, numbers on the first `images` of a data set, and doubts about what they mean."""
+    """One look inside: pages, numbers on the first `images` of a data set, and doubts about what they mean.
+
+    `weights` identify the models, whose names others may bear later.
+    """
 
     models: tuple[str, ...]
     data: str
@@ -70,6 +73,7 @@ class Album:
     pages: tuple[Page, ...]
     numbers: tuple[Number, ...]
     doubts: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
 
 
 def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
@@ -93,12 +97,13 @@ def read(folder: Path) -> list[tuple[Path, Album]]:
     return [(path.parent, _album(path)) for path in found]
 
 
-def inside(folder: Path, models: Container[str]) -> Iterator[Section]:
-    """A chapter for every album that shows one of some models; InputError where there is none."""
-    found = [pair for pair in read(folder) if any(model in models for model in pair[1].models)]
+def inside(folder: Path, weights: Container[str]) -> Iterator[Section]:
+    """A chapter for every album that shows a model of some weights; InputError where there is none."""
+    found = [pair for pair in read(folder) if any(known in weights for known in pair[1].weights)]
     if not found:
         raise InputError(
-            f"The pictures in {folder} show no model of this report. Run 'sdnet-bench visualize' on one."
+            f"The pictures in {folder} show no model of this report, or one trained since. "
+            "Run 'sdnet-bench visualize' on one."
         )
     for place, album in found:
         images = counted(album.images, "image")
@@ -109,7 +114,7 @@ def inside(folder: Path, models: Container[str]) -> Iterator[Section]:
 def _album(path: Path) -> Album:
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        raw |= {name: tuple(raw[name]) for name in ("models", "doubts")}
+        raw |= {name: tuple(raw.get(name, ())) for name in ("models", "doubts", "weights")}
         raw["pages"] = tuple(Page(**page) for page in raw["pages"])
         raw["numbers"] = tuple(Number(**number) for number in raw["numbers"])
         album = Album(**raw)

@@ -226,6 +226,13 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
     assert "csv holds no pictures" in said
     said = run(made, "report", "to", "html", "--store", store, "--with-pictures=none", code=2)
     assert "No pictures in none" in said
+    shutil.copytree(made / "runs/pictures/plain-res", made / "older")
+    manifest = made / "older/pictures.json"
+    manifest.write_text(
+        json.dumps({**json.loads(manifest.read_text()), "weights": ["those before", "training"]})
+    )
+    said = run(made, "report", "to", "html", "--store", store, "--with-pictures=older", code=2)
+    assert "show no model of this report, or one trained since" in said
     shutil.copytree(made / "runs/pictures/plain-res", made / "broken")
     (made / "broken/way.png").unlink()
     said = run(made, "report", "to", "html", "--store", store, "--with-pictures=broken", code=2)
