@@ -121,7 +121,7 @@ _NUMBERS = ("n", "accuracy_a", "accuracy_b", "low", "high", "only_a", "only_b", 
 
 def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
     """Every comparison that the answers allow, in a fixed order."""
-    answers = gather(store.exact)
+    answers = gather(store)
     single = (
         compared(asked, pair, [(found[pair[0]], found[pair[1]])])
         for asked, found in answers.items()

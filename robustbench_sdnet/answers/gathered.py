@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..planning.chains import is_stage, whole_name
-from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec, SequenceSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec
 from ..wording import brief
 from .per_image import Right, is_minimal, worst
 from .rows import is_noise, lambda_value
-from .snapshot import Answered
+from .snapshot import Answered, Snapshot
 
 EVERY = "every attack"
 
@@ -67,23 +67,27 @@ class Question:
 Answers = Mapping[Question, Mapping[Subject, Right]]
 
 
-def gather(answers: Iterable[Answered]) -> dict[Question, dict[Subject, Right]]:
+def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
     """Answers by question and subject, chains as one attack, and the worst case of every ball beside.
 
     What was attacked at another lambda alone has no worst case: nobody tried to break it.
     """
     found: dict[Question, dict[Subject, Right]] = {}
     balls: dict[tuple[Question, Subject], list[Answered]] = {}
-    for answered in answers:
+    for answered in store.standing:
+        cell = answered.cell
+        # A sequence asks whether predictions stay, not whether they are right; what a minimal-norm attack leaves right
+        # says how often it found nothing, not how robust a model is.
+        if (
+            cell.kind not in ("sequence", "transfer")
+            and not is_stage(cell.perturbation)
+            and not is_minimal(cell)
+        ):
+            found.setdefault(question(cell), {})[Subject(cell.model, cell.lam)] = answered.credit
+    for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation
-        if isinstance(spec, SequenceSpec):  # it asks whether predictions stay, not whether they are right
-            continue
-        subject = Subject(cell.model, cell.lam)
-        # What a minimal-norm attack leaves right says how often it found nothing, not how robust a model is.
-        if cell.kind != "transfer" and not is_stage(spec) and not is_minimal(cell):
-            _keep(found.setdefault(question(cell), {}), subject, answered.credit)
         if isinstance(spec, AttackSpec) and spec.eps is not None:
-            balls.setdefault((ball(cell), subject), []).append(answered)
+            balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), []).append(answered)
     for (asked, subject), run in balls.items():
         if len(run) > 1 and any(one.cell.kind == "attack" for one in run):
             met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
@@ -107,13 +111,3 @@ def question(cell: Cell) -> Question:
 def ball(cell: Cell) -> Question:
     """The question of everything that was run in the same ball."""
     return replace(question(cell), kind="worst_case", perturbation=EVERY)
-
-
-def _keep(answers: dict[Subject, Right], subject: Subject, answer: Right) -> None:
-    if subject not in answers or strength(answer) > strength(answers[subject]):
-        answers[subject] = answer
-
-
-def strength(answer: Right) -> tuple[int, float]:
-    """Of two answers to one question stands the one on more images, then the lower, the tighter bound: as in tables."""
-    return len(answer.ids), -float(answer.right.sum())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..lambdas.lines import Line, line_through
 from ..specs import CorruptionSpec, LambdaSpec
 from ..specs.lambdas import LAMBDAS, LINE_PER_NOISE, PUBLISHED_LEVELS
-from .gathered import Question, Subject, question, strength
+from .gathered import Question, Subject, question
 from .per_image import Right, positions, shared
 from .snapshot import Answered
 
@@ -31,17 +31,14 @@ def line_per_noise(answers: Iterable[Answered]) -> Iterator[tuple[Question, Subj
     """Every severity of a noise that was asked at all published levels, all at the fourteen published lambdas.
 
     Args:
-        answers: of any models, data sets, perturbations and lambdas; those of stems alone count, and of two answers to
-            one question the one that tables show.
+        answers: of any models, data sets, perturbations and lambdas, one a question; those of stems alone count.
     """
     asked: dict[tuple[object, ...], dict[CorruptionSpec, dict[float, Answered]]] = {}
     for one in answers:
         spec, lam, data = one.cell.perturbation, one.cell.lam, one.cell.data
         if isinstance(spec, CorruptionSpec) and lam and lam.scope == "stem" and lam.fixed in LAMBDAS:
             specs = asked.setdefault((one.cell.model, data.label, data.content), {})
-            swept = specs.setdefault(replace(spec, version=1), {})
-            if lam.fixed not in swept or strength(one.credit) > strength(swept[lam.fixed].credit):
-                swept[lam.fixed] = one
+            specs.setdefault(replace(spec, version=1), {})[lam.fixed] = one
     for specs in asked.values():
         whole = {spec: swept for spec, swept in specs.items() if len(swept) == len(LAMBDAS)}
         for spec, at_severity in whole.items():

@@ -113,8 +113,8 @@ def published(store: Snapshot) -> Published:
     claims: list[Claim] = []
     if not any(_is_per_sample(one.cell.lam) for one in store.exact):
         return Published((), ())
-    answers = gather(store.exact)
-    for asked, subject, right in line_per_noise(store.exact):
+    answers = gather(store)
+    for asked, subject, right in line_per_noise(store.standing):
         answers[asked][subject] = right
     for sides in _experiments(answers):
         numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]

@@ -89,7 +89,7 @@ class Row:
 def rows(store: Snapshot) -> tuple[Row, ...]:
     """Every answered question, worst cases and oracles beside, in an order that depends on the answers alone."""
     by_id = {answered.id: answered for answered in store.answered}
-    found = _strongest((answered, row_of(answered, *_signs(answered.id, by_id))) for answered in store.exact)
+    found = [(answered, row_of(answered, *_signs(answered.id, by_id))) for answered in store.standing]
     made = [*_worst_cases(found), *_oracles(row for _, row in found)]
     return tuple(sorted([*(row for _, row in found), *made], key=_order))
 
@@ -158,25 +158,6 @@ def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
 
 
 Pair = tuple[Answered, Row]
-
-
-def _strongest(pairs: Iterable[Pair]) -> list[Pair]:
-    """One answer a question: an attack from scratch and on survivors ask the same; the larger n, then the lower
-    accuracy, which is the tighter bound, stands."""
-    best: dict[Hashable, Pair] = {}
-    for answered, row in pairs:
-        key = (
-            *(row.model.key, row.model.name, row.data.content, row.data.label),
-            *(row.kind, row.perturbation.label, row.severity, row.source, row.norm, row.eps and row.eps.text),
-            *(row.lam, row.lam_attack),
-        )
-        if key not in best or _strength(row) > _strength(best[key][1]):
-            best[key] = answered, row
-    return sorted(best.values(), key=lambda pair: pair[0].id)
-
-
-def _strength(row: Row) -> tuple[int, float, str]:
-    return row.n, -row.accuracy, row.cell
 
 
 def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -169,12 +169,27 @@ class Snapshot:
             or counts.get(answered.cell.asked_in("float32"), 0) < len(answered.outcome)
         )
 
+    @cached_property
+    def standing(self) -> tuple[Answered, ...]:
+        """Of two to one question, as when an attack was run from scratch and on survivors, the one on more images, then
+        with the lower accuracy, which is the tighter bound."""
+        by_strength = sorted(self.exact, key=lambda one: (len(one.outcome), -one.credit.right.sum(), one.id))
+        best = {_question(answered.cell): answered for answered in by_strength}
+        return tuple(sorted(best.values(), key=lambda answered: answered.id))
+
 
 def _marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     """By name and hash, what to add to the name: the start of the hash where a name has several."""
     pairs = set(named)
     counts = Counter(name for name, _ in pairs)
     return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
+
+
+def _question(cell: Cell) -> Hashable:
+    """What a cell asks and of whom, however its search went about it."""
+    spec, model, data = cell.perturbation, cell.model, cell.data
+    told = (getattr(spec, name, None) for name in ("label", "severity", "origin", "norm", "eps"))
+    return cell.kind, model.key, model.name, data.content, data.label, cell.lam, cell.lam_attack, *told
 
 
 def url_of(store: str) -> str:

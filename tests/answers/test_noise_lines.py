@@ -7,7 +7,7 @@ import pytest
 
 from robustbench_sdnet.answers.gathered import question
 from robustbench_sdnet.answers.noise_lines import line_per_noise
-from robustbench_sdnet.answers.snapshot import Answered, Cost
+from robustbench_sdnet.answers.snapshot import Answered, Cost, Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import LambdaSpec
 from robustbench_sdnet.specs.lambdas import LAMBDAS, PUBLISHED_LEVELS
@@ -148,4 +148,5 @@ def test_of_two_answers_to_one_question_the_one_that_tables_show_is_read():
         for one in answers[-len(LAMBDAS) :]
     ]
     for every in (answers + few, few + answers):
-        assert all(right.right.tolist() == [True] * 5 for _, _, right in line_per_noise(every))
+        found = line_per_noise(Snapshot(tuple(every)).standing)
+        assert all(right.right.tolist() == [True] * 5 for _, _, right in found)
