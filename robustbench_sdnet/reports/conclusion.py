@@ -13,7 +13,6 @@ from ..answers.comparisons import Comparison
 from ..answers.rivals import Rival
 from ..answers.rows import Row, is_noise, lambda_order
 from ..answers.trust import UNCHECKED, UNTRUSTED
-from ..specs import Eps
 from ..wording import counted
 from .document import Section
 from .numbers import percent, points, probability
@@ -38,9 +37,25 @@ class Evidence:
         """The lambda that all others are compared with."""
         return self.compared[0].b.lam
 
+    @property
+    def means(self) -> list[Comparison]:
+        """The comparisons of means over noises."""
+        return [one for one in self.compared if one.asked.kind == "mean" and one.asked.is_noise]
+
+    @property
+    def worst(self) -> list[Comparison]:
+        """The comparisons of everything that was run in a ball."""
+        return [one for one in self.compared if one.asked.kind == "worst_case"]
+
     def doubts(self, one: Comparison) -> bool:
-        """Whether it finds a gain against attacks that were shown to be weak."""
-        return one.gains and one.a.lam in _doubts(self, one.asked.norm, one.asked.eps)
+        """Whether it finds a gain against gradient attacks that were shown to be weak."""
+        beaten = [
+            (rival.asked.norm, rival.asked.eps, rival.subject.lam)
+            for rival in self.rivals
+            if rival.suspicious
+        ]
+        failed = [(row.norm, row.eps, row.lam) for row in self.rows if row.verdict == UNTRUSTED]
+        return one.gains and (one.asked.norm, one.asked.eps, one.a.lam) in (*beaten, *failed)
 
 
 def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
@@ -80,14 +95,13 @@ def evidences(
 
 def noise(evidence: Evidence) -> str:
     """Whether another lambda helps under noise, which, and by how much."""
-    noises = [one for one in evidence.compared if one.asked.is_noise]
-    means = [one for one in noises if one.asked.kind == "mean"]
+    means = evidence.means
     if not means:
         return "not asked. Run noise at several lambdas, at two severities or more."
     parts: list[str] = []
     for same in grouped(means, lambda one: one.asked).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
-    single = [one for one in noises if one.asked.kind == "corruption"]
+    single = [one for one in evidence.compared if one.asked.kind == "corruption" and one.asked.is_noise]
     if single:
         parts.append(
             f"Of {len(single)} tests of one noise at one strength, {sum(one.gains for one in single)} found a gain "
@@ -122,7 +136,7 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
 
 def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it."""
-    worst = [one for one in evidence.compared if one.asked.kind == "worst_case"]
+    worst = evidence.worst
     if not worst:
         return "not asked. Run the same attacks, and random noise, at several lambdas."
     parts = []
@@ -167,11 +181,7 @@ def masking(evidence: Evidence) -> str:
 
 def _transfer(evidence: Evidence) -> str:
     """How much would be gained if perturbations made at the training lambda were all, and how much of it stays."""
-    worst = {
-        (one.asked.norm, one.asked.eps, one.a.lam): one
-        for one in evidence.compared
-        if one.asked.kind == "worst_case"
-    }
+    worst = {(one.asked.norm, one.asked.eps, one.a.lam): one for one in evidence.worst}
     made = [
         (row, worst[row.norm, row.eps, row.lam])
         for row in evidence.rows
@@ -218,13 +228,6 @@ def _missed(evidence: Evidence) -> Iterator[str]:
         yield "Square, which uses no gradient, breaks no more than a rare image that the gradient attacks left."
     if not square:
         yield "No gradient-free attack was run."
-
-
-def _doubts(evidence: Evidence, norm: str | None, eps: Eps | None) -> set[Lambda]:
-    """The lambdas at which a gradient attack was shown to be weak."""
-    beaten = [(one.asked.norm, one.asked.eps, one.subject.lam) for one in evidence.rivals if one.suspicious]
-    failed = [(row.norm, row.eps, row.lam) for row in evidence.rows if row.verdict == UNTRUSTED]
-    return {lam for *ball, lam in (*beaten, *failed) if ball == [norm, eps]}
 
 
 def _oracle(evidence: Evidence) -> float | None:

@@ -18,22 +18,17 @@ def lead(results: Results, known: Sequence[Evidence]) -> Iterator[str]:
     """At most one sentence for each data set, one on noise and one on attacks."""
     for data in results.data:
         yield from _highest(results, data)
-    yield from _helps("Under noise", [(one, _noise(one)) for one in known])
+    yield from _helps("Under noise", [(one, one.means) for one in known])
     attacked = [(one, _worst(one)) for one in known]
     balls = distinct(one.asked.ball for _, asked in attacked for one in asked)
     yield from _helps(f"Against an adversary who knows lambda ({', '.join(balls)})", attacked)
 
 
-def _noise(evidence: Evidence) -> list[Comparison]:
-    return [one for one in evidence.compared if one.asked.kind == "mean" and one.asked.is_noise]
-
-
 def _worst(evidence: Evidence) -> list[Comparison]:
     """Worst cases at one budget: the usual one where it was run, else the largest."""
-    found = [one for one in evidence.compared if one.asked.kind == "worst_case"]
-    budgets = distinct((one.asked.norm, one.asked.eps) for one in found)
+    budgets = distinct((one.asked.norm, one.asked.eps) for one in evidence.worst)
     chosen = max(budgets, key=lambda b: (is_usual(*b), eps_order(b[1])), default=None)
-    return [one for one in found if (one.asked.norm, one.asked.eps) == chosen]
+    return [one for one in evidence.worst if (one.asked.norm, one.asked.eps) == chosen]
 
 
 def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]) -> Iterator[str]:

@@ -57,7 +57,7 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
     measured = {(entry.model, entry.hash) for entry in found if not entry.quoted}
-    ours = {who: zoo_claims(dict([who])) for who in measured}
+    ours = {who: zoo_claims(*who) for who in measured}
     known: dict[tuple[str, ...], Claim] = {}
     for entry in found:
         if entry.quoted:
@@ -71,14 +71,14 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
         yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
 
 
-def zoo_claims(weights: Mapping[str, str]) -> Mapping[Key, Claim]:
-    """The lowest robust accuracy that the zoo's index states of each of these models at each budget and its training
-    lambda, by name and hash (empty: not known); what has other weights than the zoo's of its name is not the zoo's."""
+def zoo_claims(model: str, weights: str) -> Mapping[Key, Claim]:
+    """The lowest robust accuracy that the zoo's index states of a model at each budget and its training lambda, by name
+    and hash (empty: not known); what has other weights than the zoo's of its name is not the zoo's."""
     found: dict[Key, Claim] = {}
-    for entry in entries():
-        path = local_path(entry) if entry.name in weights else None
+    for entry in (one for one in entries() if one.name == model):
+        path = local_path(entry)
         card = None if path is None else read_card(path)
-        if entry.name in weights and (card is None or weights[entry.name] in ("", card.weights_hash)):
+        if card is None or weights in ("", card.weights_hash):
             lam = "" if card is None or card.lam is None else f"{card.lam:g}"
             for text, share in entry.robust.items():
                 for norm, eps in _budgets(text):
