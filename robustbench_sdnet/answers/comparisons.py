@@ -9,9 +9,10 @@ how many images a side wins, the interval how much: a side is called better wher
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from ..statistics import holm, mcnemar
 from .gathered import Answers, Question, Subject, gather
 from .per_image import Right, shared
-from .rows import lambda_order, lambda_value
+from .rows import grouped, lambda_order, lambda_value
 from .snapshot import Snapshot
 
 ALPHA = 0.05
@@ -144,13 +145,9 @@ def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
 
 def _means(answers: Answers) -> Iterator[Comparison]:
     """Means over the noises, and over everything where more than noises was run, on what both sides were asked."""
-    groups: dict[Question, list[Question]] = {}
-    for asked in answers:
-        if asked.kind == "corruption":
-            groups.setdefault(
-                Question(asked.data, asked.content, "mean", "", source=asked.source), []
-            ).append(asked)
-    for mean, here in groups.items():
+    corrupted = [asked for asked in answers if asked.kind == "corruption"]
+    for (data, content, source), here in grouped(corrupted, attrgetter("data", "content", "source")).items():
+        mean = Question(data, content, "mean", "", source=source)
         noises = [asked for asked in here if asked.is_noise]
         for every in [noises] if len(noises) == len(here) else [noises, here]:
             of = replace(mean, is_noise=every is noises)
@@ -209,10 +206,7 @@ def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]
 
 def _corrected(made: Sequence[Comparison]) -> Iterator[Comparison]:
     """The same with corrected p values, family by family."""
-    families: Mapping[str, list[Comparison]] = {comparison.family: [] for comparison in made}
-    for comparison in made:
-        families[comparison.family].append(comparison)
-    for family in families.values():
+    for family in grouped(made, attrgetter("family")).values():
         for comparison, p in zip(family, holm([one.p for one in family]), strict=True):
             yield replace(comparison, p_corrected=float(p))
 

@@ -22,7 +22,6 @@ FIELDS = (
     "model", "arch", "data", "kind", "perturbation", "severity", "norm", "eps", "lambda", "lambda_attack", "n",
     "accuracy", "low", "high", "source", "verdict", "passes_forward", "passes_backward", "cell",
 )  # fmt: skip
-DISTANCE_FIELDS = ("median_distance",)
 STABILITY_FIELDS = ("flip_probability", "top5_distance")
 REPEATED_FIELDS = ("draws", "protocol")
 COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions", "weights")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ..statistics import wilson
 from .per_image import Numbers, Stability, distances, stability, worst
 from .snapshot import Answered, Cost, Snapshot
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
 
 KINDS = ("clean", "corruption", "sequence", "noise", "attack", "worst_case", "transfer")
 ORACLE_CHOICES = 3  # fewer lambdas are no sweep, and their best is no bound worth naming
@@ -169,8 +172,8 @@ def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
         return cell.model.key, canonical(cell.data.identity()), attack, cell.lam
 
     attacked = [pair for pair in pairs if pair[1].kind in ("attack", "transfer")]
-    groups = [group for group in _groups(attacked, asked) if any(row.kind == "attack" for _, row in group)]
-    return [_worst_case(group) for group in groups if len(group) > 1]
+    groups = [group for group in grouped(attacked, asked).values() if len(group) > 1]
+    return [_worst_case(group) for group in groups if any(row.kind == "attack" for _, row in group)]
 
 
 def _worst_case(group: Sequence[Pair]) -> Row:
@@ -196,7 +199,7 @@ def _oracles(found: Iterable[Row]) -> list[Row]:
         return *who, row.perturbation, row.n, row.lam and row.lam.scope
 
     swept = [row for row in found if row.kind == "corruption" and row.lam and row.lam.fixed is not None]
-    return [_oracle(group) for group in _groups(swept, asked) if len(group) >= ORACLE_CHOICES]
+    return [_oracle(group) for group in grouped(swept, asked).values() if len(group) >= ORACLE_CHOICES]
 
 
 def _oracle(group: Sequence[Row]) -> Row:
@@ -213,11 +216,12 @@ def _together(group: Sequence[Row]) -> Row:
     return replace(first, cost=cost, cells=tuple(sorted(cell for row in group for cell in row.cells)))
 
 
-def _groups(items: Iterable[Any], key: Callable[[Any], Hashable]) -> list[list[Any]]:
-    groups: dict[Hashable, list[Any]] = {}
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Items by what they have in common, in the order of first appearance."""
+    found: dict[Key, list[Item]] = {}
     for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return list(groups.values())
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def _order(row: Row) -> tuple[Any, ...]:

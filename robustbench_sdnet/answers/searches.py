@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..planning.chains import chain_of
 from ..specs import AttackSpec, Eps, LambdaSpec
 from .per_image import Numbers, distances, positions, shared
+from .rows import grouped
 from .snapshot import Answered, Snapshot
 
 
@@ -56,12 +58,11 @@ def optimality(store: Snapshot) -> tuple[Optimality, ...]:
     The curve of accuracy against distance has an area up to the largest best distance d; an attack's optimality is
     1 - (its area - the best's) / (clean accuracy times d - the best's).
     """
-    groups: dict[object, list[tuple[Answered, Numbers]]] = {}
-    for answered in store.exact:
-        found, cell = distances(answered.cell, answered.outcome), answered.cell
-        if len(found):
-            question = cell.model, cell.data, cell.lam, getattr(cell.perturbation, "norm", "")
-            groups.setdefault(question, []).append((answered, found))
+    found = [(answered, distances(answered.cell, answered.outcome)) for answered in store.exact]
+    asked = attrgetter(
+        "cell.model", "cell.data.label", "cell.data.content", "cell.lam", "cell.perturbation.norm"
+    )
+    groups = grouped((pair for pair in found if len(pair[1])), lambda pair: asked(pair[0]))
     rows = [row for group in groups.values() if len(group) > 1 for row in _optimalities(group)]
     return tuple(sorted(rows, key=lambda r: (r.data, r.model, str(r.lam), r.norm, -r.optimality, r.attack)))
 

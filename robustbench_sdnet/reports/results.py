@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from ..answers.rows import Row, eps_order, lambda_order, lambda_value
+from ..answers.rows import Row, eps_order, grouped, lambda_order, lambda_value
 from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
 from ..specs import SEVERITIES, LambdaSpec
 from ..wording import brief
 from .numbers import Estimate
 
-__all__ = ["SEVERITIES", "eps_order", "lambda_order", "lambda_value"]
+__all__ = ["SEVERITIES", "eps_order", "grouped", "lambda_order", "lambda_value"]
 
 Lambda = LambdaSpec | None
-Key = TypeVar("Key", bound=Hashable)
-Item = TypeVar("Item")
 DIRECT = ("attack", "worst_case")
 
 
@@ -161,14 +159,6 @@ def lambda_text(lam: Lambda) -> str:
 def is_named(lam: Lambda) -> bool:
     """Whether a lambda stands beside the axis of plain numbers: a policy, or a number for all layers."""
     return isinstance(lambda_value(lam), str)
-
-
-def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Items by what they have in common, in the order of first appearance."""
-    found: dict[Key, list[Item]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return found
 
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
