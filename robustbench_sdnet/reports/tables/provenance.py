@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from ...answers.rows import Row, lambda_order
 from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ..document import Table
-from ..results import distinct, grouped, is_named, lambda_text, shown_lambda
+from ..results import distinct, eps_order, grouped, is_named, lambda_text, shown_lambda
 
 HASH_DIGITS = 16
 
@@ -42,10 +42,8 @@ def _drawn(answered: Answered) -> str:
 
 def data_table(answered: Sequence[Answered]) -> Table:
     """Name, hash of images and labels, and the number of images that were asked for."""
-    found = []
-    for name, content in distinct((a.cell.data.label, a.cell.data.content) for a in answered):
-        counts = _counts(a for a in answered if a.cell.data.content == content)
-        found.append((name, content[:HASH_DIGITS], counts))
+    asked = grouped(answered, attrgetter("cell.data.label", "cell.data.content"))
+    found = ((name, content[:HASH_DIGITS], _counts(same)) for (name, content), same in asked.items())
     return Table(("data", "content (SHA-256)", "images"), tuple(found), left=(0, 1))
 
 
@@ -71,19 +69,15 @@ def corruption_table(answered: Sequence[Answered]) -> Table:
 
 def attack_table(answered: Sequence[Answered]) -> Table:
     """Every attack and noise with its budgets and lambdas; its parameters in a note."""
-    groups: dict[tuple[str, str, str, str, str], list[Answered]] = {}
-    budgets: dict[tuple[str, str, str, str, str], dict[str, float]] = {}
-    for a in answered:
-        spec = a.cell.perturbation
-        if isinstance(spec, AttackSpec):
-            key = spec.label, a.cell.kind, spec.norm, a.cell.precision, _settings(spec)
-            groups.setdefault(key, []).append(a)
-            text, order = (str(spec.eps.fraction), float(spec.eps)) if spec.eps else ("-", math.inf)
-            budgets.setdefault(key, {})[text] = order
+    attacked = ((a, a.cell.perturbation) for a in answered if isinstance(a.cell.perturbation, AttackSpec))
+    groups = grouped(
+        attacked, lambda p: (p[1].label, p[0].cell.kind, p[1].norm, p[0].cell.precision, _settings(p[1]))
+    )
     found, notes = [], []
-    for key, same in groups.items():
-        name, kind, norm, precision, settings = key
-        eps = ", ".join(sorted(budgets[key], key=budgets[key].__getitem__))
+    for (name, kind, norm, precision, settings), pairs in groups.items():
+        same = [a for a, _ in pairs]
+        budgets = sorted({spec.eps for _, spec in pairs}, key=eps_order)
+        eps = ", ".join(str(one.fraction) if one else "-" for one in budgets)
         found.append((name, kind, norm, eps, _lambdas(same), precision, _models(same), _counts(same)))
         notes.append(f"{name} ({kind}): {settings}")
     columns = ("perturbation", "kind", "norm", "eps", "lambda", "search", "models", "n")
