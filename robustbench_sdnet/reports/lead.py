@@ -58,7 +58,9 @@ def _highest(results: Results, data: str) -> Iterator[str]:
         ]
         if numbers:
             best, row = max(numbers, key=lambda pair: pair[0].accuracy)
+            others = sum(value.accuracy == best.accuracy for value, _ in numbers) - 1
             lam = "" if row[1] == "-" else f" @ {row[1]}"
+            lam += f" and {others} more" if others else ""
             lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
             doubt = " (untrusted)" if best.untrusted else ""
             where = name if name == "clean" or name.startswith("at ") else f"under {name}"

@@ -14,7 +14,18 @@ from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
 from robustbench_sdnet.statistics import mcnemar
 
-from .made_records import DATA, FAILED, PASSED, SDNET as MODEL, attack, lam_spec, rows_of
+from .made_records import (
+    DATA,
+    FAILED,
+    PASSED,
+    RESNET,
+    SDNET as MODEL,
+    attack,
+    lam_spec,
+    record as made,
+    results_of,
+    rows_of,
+)
 
 SDNET = replace(MODEL, name="sdnet")
 EPS = Eps.parse("8/255")
@@ -133,6 +144,16 @@ def test_the_first_sentence_praises_no_gain_that_is_not_to_be_trusted():
     (sentence,) = lead(Results(()), known)
     assert "what looks like a gain is not to be trusted for sdnet" in sentence
     assert "helps" not in sentence
+
+
+def test_the_first_sentence_says_that_another_is_as_high():
+    rows = [
+        made(190),
+        made(190, model=replace(RESNET, name="other")),
+        made(180, model=replace(RESNET, name="third")),
+    ]
+    (sentence,) = lead(results_of(rows), [])
+    assert sentence == "Highest accuracies on digits, 200 images: 95.0 % clean (other and 1 more)."
 
 
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():

@@ -94,7 +94,7 @@ def test_tables_download_as_csv(page, tmp_path):
     # resnet20: clean 190 of 200, two corruptions, three budgets of pgd.
     assert len(rows) == 5
     assert (rows[0]["accuracy"], rows[0]["accuracy, 95 %"]) == ("95.0", "91.0-97.3")
-    assert rows[0]["threat"] == "clean"
+    assert (rows[0]["threat"], rows[0]["lambda"]) == ("clean", "-")
 
 
 def test_details_unfold_and_links_open_them(page):

@@ -138,7 +138,7 @@ def test_cost_is_there_when_asked_for(store, tmp_path) -> None:
     text = report(store, "markdown", with_cost=True).read_text()
     lines = [" ".join(line.split()) for line in text.splitlines()]
     # 5 severities of 1.25 seconds, 10 forward and 6 backward passes
-    assert "| plain | fog | cpu | 6.2 | 100 | 50 | 30 |" in lines
+    assert "| plain | digits | fog | cpu | 6.2 | 100 | 50 | 30 |" in lines
     assert "seconds" not in report(store, "markdown").read_text()
 
 
@@ -242,8 +242,11 @@ def test_noise_at_free_levels_alone_has_a_table_and_no_empty_figure(tmp_path) ->
     from ..made_answers import HIGH, cell, made_store, right
 
     levels = corruption_specs("gaussian_noise", levels=[Decimal("0.1"), Decimal("0.2")])
+    levels += corruption_specs("shot_noise", levels=[Decimal(60), Decimal(12), Decimal(6)])
     answers = [(cell(spec, lam=lam), right(5)) for spec in levels for lam in (LambdaSpec("0.1"), HIGH)]
     made_store(tmp_path, answers).close()
     text = report(f"sqlite:///{tmp_path}/made.db", "markdown", output=tmp_path / "report.md").read_text()
     assert len([line for line in text.splitlines() if "gaussian_noise@0.1 " in line and "50.0" in line]) == 2
     assert "Accuracy of" not in text
+    table = text.partition("Noise at free levels")[2].partition("</details>")[0]
+    assert re.findall(r"shot_noise@(\d+) .* 0.1 ", table) == ["6", "12", "60"], "by level, not by letters"

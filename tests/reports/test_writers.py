@@ -94,6 +94,7 @@ def test_hostile_names_stay_text_in_markdown() -> None:
     assert len(re.findall(r"(?<!\\)\|", row)) == 2
     assert not re.search(r"(?<!\\)[<>`\[\]]", row)
     assert r"\_y\_" in row
+    assert markdown.escape("a&lt;b ~~c~~ $d$") == r"a\&lt;b \~\~c\~\~ \$d\$"
 
 
 def test_hostile_names_stay_text_in_html() -> None:
@@ -105,6 +106,10 @@ def test_hostile_names_stay_text_in_html() -> None:
     # Twice as the title, twice as the section's, the paragraph, then the table's: caption, head, cell, two labels.
     assert text.count("&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp; 100 %") == 10
     assert "$z$" in text
+
+
+def test_options_of_commands_keep_their_hyphens_in_latex() -> None:
+    assert latex.escape("x --data a---b -1 3-4") == "x -{}-data a-{}-{}-b -1 3-4"
 
 
 def test_hostile_names_stay_text_in_latex() -> None:

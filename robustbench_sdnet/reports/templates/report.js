@@ -48,7 +48,7 @@
 
   // CSV: intervals in columns of their own, and no text that a spreadsheet would compute.
   const quoted = (text) => {
-    if (/^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text))) text = "'" + text;
+    if (/^([=+@\t\r]|-.)/.test(text) && Number.isNaN(Number(text))) text = "'" + text;
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const csv = (table) => {

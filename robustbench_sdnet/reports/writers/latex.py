@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from markupsafe import Markup
@@ -37,7 +38,8 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
 def escape(text: str) -> str:
     """Text that means itself; characters outside ASCII, which a class may not know, as question marks."""
     plain = visible(" ".join(text.split())).encode("ascii", "replace").decode()
-    return "".join(_SPECIAL.get(character, character) for character in plain)
+    told = "".join(_SPECIAL.get(character, character) for character in plain)
+    return re.sub("-(?=-)", "-{}", told)  # two hyphens would be set as a dash: no option of a command
 
 
 def _row(items: tuple[Item, ...], table: Table) -> Markup:

@@ -31,8 +31,8 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that means itself: no markup, HTML or table borders. Underscores inside words stay as they are."""
-    text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", visible(" ".join(text.split())))
+    """Text that means itself: no markup, HTML, formulas or table borders; underscores inside words stay as they are."""
+    text = re.sub(r"([\\`*|<>\[\]&~$])", r"\\\1", visible(" ".join(text.split())))
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
 
 
