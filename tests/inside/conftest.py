@@ -43,13 +43,15 @@ def trained() -> Classifier:
     """A network without shortcuts that has learned digits, in seconds: four atoms in its stem."""
     torch.manual_seed(0)
     data = rs.data.load("digits", "train")
-    images, labels = to_images(data.images(0, 600)), torch.as_tensor(data.labels[:600])
+    images, labels = to_images(data.images(0, 900)), torch.as_tensor(data.labels[:900])
     model = build_model("sdnet20_all", num_classes=10, input_size=32, shortcut=False, width=4)
     optimiser = torch.optim.Adam(model.parameters(), 0.01)
-    for _ in range(4):
-        for part in torch.randperm(600).split(32):
-            optimiser.zero_grad()
-            F.cross_entropy(model(images[part]), labels[part]).backward()
-            optimiser.step()
+    batches = [part for _ in range(4) for part in torch.randperm(900).split(32)]
+    falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.02, len(batches))
+    for part in batches:
+        optimiser.zero_grad()
+        F.cross_entropy(model(images[part]), labels[part]).backward()
+        optimiser.step()
+        falling.step()
     refresh_step_sizes(model)
     return model.eval().requires_grad_(False)

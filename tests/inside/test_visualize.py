@@ -198,6 +198,45 @@ def test_pictures_are_files_of_every_kind_with_a_sentence_and_a_text(
     assert album["files"][-1] == "runs/pictures/plain-res/index.html"
 
 
+def test_pictures_show_images_in_order_of_their_labels_and_what_is_left_of_a_change(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Any]] = []
+    grid = drawing.image_grid
+    monkeypatch.setattr(drawing, "image_grid", lambda rows: drawn.append(dict(rows)) or grid(rows))
+    run(made, "visualize", "runs/plain", "--limit", LIMIT, "--depth", "0,9", "--lambda", "0.8", "--device", "cpu",
+        "--eps", "4/255", "--output", "shown")  # fmt: skip
+    model, data = rs.load_model(made / "runs/plain"), rs.data.load("digits", "test")
+    labels, clean = torch.as_tensor(data.labels[:LIMIT]), to_images(data.images(0, LIMIT))
+    attacked = rs.attacks.pgd(
+        model, clean, labels, eps=4 / 255, early_stop=False, sample_ids=data.ids[:LIMIT]
+    )
+    order = torch.argsort(labels, stable=True)
+    assert order.tolist() != list(range(LIMIT))
+    with rs.use_lambda(model, 0.8):
+        made_again, before = (rs.reconstruct(model, x, 0) for x in (attacked.images, clean))
+        share = f"{100 * float((rs.codes(model, attacked.images) != 0).float().mean()):.1f}"
+    expected = {
+        "pgd linf 4/255": attacked.images,
+        "what was changed, times 31": 0.5 + 31 * (attacked.images - clean),
+        f"lambda 0.8: made again, {share} % of the code active": made_again,
+        "lambda 0.8: residual": 0.5 + attacked.images - made_again,
+        "lambda 0.8: left of the change, times 31": 0.5 + 31 * (made_again - before),
+    }
+    depths, film = drawn[1], drawn[-1]
+    assert list(depths) == ["input", "depth 0", "depth 9"]
+    assert list(film) == list(expected)
+    for found, wanted in ((depths["input"], clean), *((film[label], expected[label]) for label in film)):
+        shown = wanted[order].clamp(0, 1).permute(0, 2, 3, 1).numpy()
+        np.testing.assert_allclose(found, shown, atol=1e-3)
+
+
+def test_the_network_that_is_looked_into_has_learned_digits(trained: Classifier) -> None:
+    data = rs.data.load("digits", "test")
+    right = trained(to_images(data.images(0, 200))).argmax(1) == torch.as_tensor(data.labels[:200])
+    assert float(right.float().mean()) > 0.6
+
+
 def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made: Path) -> None:
     store = f"sqlite:///{made}/results.db"
     run(made, "corrupt", "--model", "runs/plain", "--corruption", "contrast", "--severity", "1", "--data", "digits",
