@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files import write_whole
 from ..planning.asked import Asked
 from ..planning.setting import Setting
-from ..specs import SEVERITIES
+from ..specs import SEVERITIES, SequenceSpec
 from ..wording import counted
 
 if TYPE_CHECKING:
@@ -171,14 +171,16 @@ def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterab
     if asked.levels or asked.stored:
         raise InputError("data show draws severities. Leave out --level and --stored-as.")
     specs = asked.of(data)
-    names = list(dict.fromkeys(spec.name for spec in specs))
     if asked.sequences:
-        titles = [f"frame {part} of {SHOWN_FRAMES}" for part in range(1, SHOWN_FRAMES + 1)]
-        rows = sequence_rows(data.images(0, count), names, seed=asked.seed)
-        return titles, rows, f"{len(names)} sequences"
+        titles = [f"at {100 * part / (SHOWN_FRAMES - 1):.0f} %" for part in range(SHOWN_FRAMES)]
+        sequences = [spec for spec in specs if isinstance(spec, SequenceSpec)]
+        rows = sequence_rows(data.images(0, count), sequences)
+        return titles, rows, counted(len(sequences), "sequence")
+    names = list(dict.fromkeys(spec.name for spec in specs))
     severities = asked.severities or SEVERITIES
     titles = [f"severity {severity}" for severity in severities]
-    what = f"{len(names)} corruptions at {len(severities)} severities"
+    levels = "1 severity" if len(severities) == 1 else f"{len(severities)} severities"
+    what = f"{counted(len(names), 'corruption')} at {levels}"
     if isinstance(data.pixels, PublishedPixels):
         folder = ((name, [corrupted_images(data, name, s, 0, count) for s in severities]) for name in names)
         return titles, folder, what

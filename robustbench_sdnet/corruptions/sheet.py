@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ..specs import SequenceSpec
 from .pipeline import corrupt, sequence
 
 _GAP, _LABEL, _LINE = 4, 112, 14
@@ -56,9 +57,9 @@ def corrupted_rows(
         yield name, [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)]
 
 
-def sequence_rows(images: Images, names: Iterable[str], *, seed: int = 0) -> Iterable[Row]:
-    """A row a sequence: frames from its first to its last, evenly apart."""
-    for name in names:
-        found = sequence(images, name, seed=seed)
+def sequence_rows(images: Images, specs: Iterable[SequenceSpec]) -> Iterable[Row]:
+    """A row a sequence at a difficulty: frames from its first to its last, evenly apart."""
+    for spec in specs:
+        found = sequence(images, spec.name, spec.difficulty, spec.seed)
         chosen = np.linspace(0, found.shape[1] - 1, SHOWN_FRAMES).round().astype(int)
-        yield name, [found[:, frame] for frame in chosen]
+        yield spec.label, [found[:, frame] for frame in chosen]

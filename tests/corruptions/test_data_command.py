@@ -57,6 +57,23 @@ def test_show(tmp_path: Path, tiny_npz: Path) -> None:
         )
 
 
+def test_show_draws_sequences_at_the_difficulties_asked_for(tmp_path: Path) -> None:
+    asked = ("show", "--sequences", "--corruption", "gaussian_noise,scale", "--images", 1, "--output")
+    both, first = tmp_path / "both.png", tmp_path / "first.png"
+    assert run(*asked, both, "--difficulty", "1,3") == f"4 sequences in {both}\n"
+    assert run(*asked, first) == f"2 sequences in {first}\n"
+    drawn = {}
+    for target in (both, first):
+        with Image.open(target) as sheet:
+            left = sheet.width - 6 * 68  # six frames of 32 pixels at scale 2, 4 apart; labels before them
+            drawn[target] = np.asarray(sheet)[14:, left:].reshape(-1, 68, 6 * 68, 3)
+    np.testing.assert_array_equal(drawn[both][:2], drawn[first])
+    assert (drawn[both][2] != drawn[both][0]).any()  # noise of another strength
+    np.testing.assert_array_equal(
+        drawn[both][3], drawn[both][1]
+    )  # frames are the same, and compared farther apart
+
+
 def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
