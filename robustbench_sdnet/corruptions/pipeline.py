@@ -146,8 +146,7 @@ def sequence(
         images: (n, 32, 32, 3) uint8 RGB, NumPy or torch (any device). Left as it is.
         name: a name of `SEQUENCES`.
         difficulty: 1 to 3, the strength of a noise; it changes no other sequence.
-        seed: any integer.
-        sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
+        seed, sample_ids: as for `corrupt`.
 
     Returns:
         (n, frames, 32, 32, 3): the same type and device.

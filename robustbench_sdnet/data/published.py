@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,27 +13,26 @@ from numpy.typing import NDArray
 from ..errors import DataError, InputError
 from ..reading.arrays import open_npy, read_npz
 from ..reading.paths import path_of
-from .cifar import unpickled_npy
+from .cifar import SOURCES, unpickled_npy
 from .images import ImageData, Int64, Uint8, check_labels, from_arrays
 from .published_folder import CLEAN, Published
 
 if TYPE_CHECKING:
     from .picture_folders import PictureFolders
 
-CLASSES = {"cifar10c": 10, "cifar100c": 100, "cifar10.1": 10, "cifar10.2": 10}
+CLASSES = 10  # of CIFAR-10.1 and CIFAR-10.2
 BELONGS_TO = {"cifar10c": "cifar10", "cifar100c": "cifar100", "cifar10.1": "cifar10", "cifar10.2": "cifar10"}
 
 
+@dataclass(eq=False)
 class PublishedPixels:
     """The clean images behind a published folder, and the folder itself."""
 
+    published: Published | PictureFolders
+    clean_set: str | None
+    root: Path
+    download: bool
     in_memory = False
-
-    def __init__(
-        self, published: Published | PictureFolders, clean_set: str | None, root: Path, download: bool
-    ) -> None:
-        self.published = published
-        self._clean_set, self._root, self._download = clean_set, root, download
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -70,12 +69,12 @@ class PublishedPixels:
             if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
                 raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
             return array
-        if self._clean_set is None:
+        if self.clean_set is None:
             raise DataError(f"{published.path} holds corrupted images alone.")
-        clean = load_data(self._clean_set, "test", self._root, self._download)
+        clean = load_data(self.clean_set, "test", self.root, self.download)
         if not np.array_equal(clean.labels, published.labels):
             raise DataError(
-                f"{published.path}: its labels are not those of the {self._clean_set} test images."
+                f"{published.path}: its labels are not those of the {self.clean_set} test images."
             )
         return clean.images()
 
@@ -96,12 +95,13 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
         raise InputError(f"{name} has a test split only, got '{split}'.")
     if kind == "cifar10.1":
         return replace(_load_cifar10_1(name, path_of(path)), belongs_to=BELONGS_TO[kind])
-    published = Published(path, CLASSES[kind])
+    classes = SOURCES[BELONGS_TO[kind]].num_classes
+    published = Published(path, classes)
     ids = np.arange(len(published), dtype=np.int64)
     made_of = published.generated.data if published.generated else ""
     belongs_to = made_of or BELONGS_TO[kind]
     pixels = PublishedPixels(published, belongs_to, root, download)
-    return ImageData(name, split, published.labels, ids, CLASSES[kind], pixels, belongs_to=belongs_to)
+    return ImageData(name, split, published.labels, ids, classes, pixels, belongs_to=belongs_to)
 
 
 def corrupted_images(data: ImageData, corruption: str, severity: int, start: int, stop: int) -> Uint8:
@@ -121,8 +121,8 @@ def _load_cifar10_1(name: str, path: Path) -> ImageData:
         if file.is_file():
             labels = open_npy(file.with_name(file.name.replace("_data", "_labels")))
             images = np.array(open_npy(file))
-            checked = check_labels(labels, CLASSES["cifar10.1"], f"{file}: its labels")
-            return from_arrays(name, "test", images, checked, CLASSES["cifar10.1"], str(file))
+            checked = check_labels(labels, CLASSES, f"{file}: its labels")
+            return from_arrays(name, "test", images, checked, CLASSES, str(file))
     raise DataError(f"{path} must hold cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy (or those of v4).")
 
 
@@ -143,4 +143,4 @@ def _load_cifar10_2(name: str, split: str, path: Path) -> ImageData:
         images, labels = np.asarray(held["images"]), np.asarray(held["labels"])
     except (KeyError, TypeError):
         raise DataError(f"{file} must hold images and labels.") from None
-    return from_arrays(name, split, images, labels, CLASSES["cifar10.2"], str(file))
+    return from_arrays(name, split, images, labels, CLASSES, str(file))

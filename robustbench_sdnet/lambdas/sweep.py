@@ -64,11 +64,8 @@ class Stem:
 
     def residuals(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:
         """(n,) energy |x - A z|^2 at each lambda, averaged over the sub-dictionaries."""
-        operator, count = self.layer.operator, self.layer.coding.n_dict
-        x = operator.repeat(self.x, count) if count > 1 else self.x
         for code in self.codes(lambdas):
-            difference = x - operator.synthesise(code, self.layer.atoms(), x)
-            yield difference.square().flatten(1).sum(1) / count
+            yield self.layer.energy(self.x, code, self.layer.atoms())
 
 
 def stem_of(model: nn.Module, images: Tensor) -> Stem:

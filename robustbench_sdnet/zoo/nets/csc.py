@@ -74,27 +74,30 @@ class SparseCoding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The code (n, d, *size / stride) of `x` (n, c, *size); InputError for lambdas of another length."""
-        code, repeated, atoms = self._encode(x)
+        code, atoms = self._encode(x)
         if self._objectives is not None:
             penalty = self._per_sample(x) * code.abs() + self.coding.mu / 2 * code.square()
-            self._objectives.append(self._energy(repeated, code, atoms) + penalty.flatten(1).sum(1))
+            self._objectives.append(self.energy(x, code, atoms) + penalty.flatten(1).sum(1))
         return code
 
     def residual(self, x: Tensor) -> Tensor:
         """(n,) energy |x - A z|^2 at the lambda in force, averaged over the sub-dictionaries."""
-        code, repeated, atoms = self._encode(x)
-        return self._energy(repeated, code, atoms)
+        return self.energy(x, *self._encode(x))
 
-    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The code, the repeated input and the atoms."""
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The code and the atoms."""
         atoms = self.atoms()
         step = self._warm_step(atoms) if self.training and self.coding.power_steps else self.step_size
-        repeated = self.operator.repeat(x, self.coding.n_dict) if self.coding.n_dict > 1 else x
         lam = self._per_sample(x)
-        return fista(repeated, atoms, self.operator, step=step, lam=lam, coding=self.coding), repeated, atoms
+        return fista(self._repeated(x), atoms, self.operator, step=step, lam=lam, coding=self.coding), atoms
 
-    def _energy(self, x: Tensor, code: Tensor, atoms: Tensor) -> Tensor:
-        difference = x - self.operator.synthesise(code, atoms, x)
+    def _repeated(self, x: Tensor) -> Tensor:
+        return self.operator.repeat(x, self.coding.n_dict) if self.coding.n_dict > 1 else x
+
+    def energy(self, x: Tensor, code: Tensor, atoms: Tensor) -> Tensor:
+        """(n,) |x - A z|^2 of a code, averaged over the sub-dictionaries."""
+        repeated = self._repeated(x)
+        difference = repeated - self.operator.synthesise(code, atoms, repeated)
         return difference.square().flatten(1).sum(1) / self.coding.n_dict
 
     def _per_sample(self, x: Tensor) -> float | Tensor:
