@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError, first_line
+from ..reading.paths import read_text
 from .archives import is_picture
 from .hashes import read_hashes, write_hashes
 from .images import ImageData, Int64, Uint8
@@ -169,8 +171,10 @@ def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:
     """
     for file in (base / CLASSES for base in (*beside, root / "imagenet", root)):
         if file.is_file():
-            lines = file.read_text(encoding="utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip()), True
+            lines = [line.strip() for line in read_text(file, error=DataError).splitlines()]
+            if twice := [line for line, times in Counter(lines).items() if line and times > 1]:
+                raise DataError(f"{file} names {twice[0]} twice. Write each class once, in order.")
+            return tuple(filter(None, lines)), True
     for split in FOLDERS:
         with suppress(DataError):
             return _class_folders(_split_folder(root, split)), False

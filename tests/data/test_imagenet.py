@@ -132,6 +132,22 @@ def test_a_class_without_training_images_is_refused(folder):
         data.load("imagenet", "test", root=folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("n01\nn\xfc\n", r"classes\.txt' is no UTF-8 text \(byte 5\)"),
+        (
+            "n02\nn01\n\nn02\n\n",
+            r"classes\.txt names n02 twice",
+        ),  # its images would count twice, with two labels
+    ],
+)
+def test_a_list_of_classes_that_is_none_is_refused(folder, content, message):
+    (folder / "classes.txt").write_bytes(content.encode("latin1"))
+    with pytest.raises(DataError, match=message):
+        data.load("imagenet", "test", root=folder)
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_only_models_of_as_many_classes_as_folders_are_asked_unless_a_list_numbers_them(folder, alone):
     """Classes n01 and n02 may be any two of five."""

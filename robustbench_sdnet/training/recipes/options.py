@@ -39,7 +39,7 @@ class TrainOptions:
         adversary: "none", "fgsm" (random start, Wong et al. 2020), "pgd" (Madry et al. 2018) or "trades"
             (Zhang et al. 2019).
         eps: the adversary's budget, a fraction such as 8/255.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1"; `eps` is to be given with it.
         attack_steps: of the adversary.
         attack_step_size: a fraction; "auto" is 1.25 eps for fgsm, else 2.5 eps / steps.
         beta: weight of TRADES' robust term.
