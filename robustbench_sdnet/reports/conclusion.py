@@ -127,9 +127,10 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
             yield f"{lambda_text(one.a.lam)} {_effect(one)}."
     numbers = [(one, number) for one in same if (number := _number(one)) is not None]
     if numbers:
-        best, _ = max(numbers, key=lambda pair: (pair[0].gain, -pair[1]))
+        best, _ = max(numbers, key=lambda pair: (pair[0].gains, pair[0].gain, -pair[1]))
+        told = " of those told from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
         if best.gain > 0:
-            yield f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest: it {_effect(best)}."
+            yield f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest{told}: it {_effect(best)}."
         else:
             yield f"Of the fixed numbers none comes out higher: {lambda_text(best.a.lam)} {_effect(best)}."
 

@@ -36,7 +36,10 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
     groups: dict[str, list[str]] = {}
     for evidence, compared in asked:
         if compared:
-            best = max(compared, key=lambda one: one.gain)
+            # What the verdict rests on, not a larger difference that chance or a weak attack may have made.
+            best = max(
+                compared, key=lambda one: (one.gains and not evidence.doubts(one), one.gains, one.gain)
+            )
             base = f"{percent(best.accuracy_b)} at the training lambda {lambda_text(best.b.lam)}"
             change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
             _, verdict = answer(evidence, compared)
