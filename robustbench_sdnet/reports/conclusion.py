@@ -182,17 +182,16 @@ def masking(evidence: Evidence) -> str:
 
 def _transfer(evidence: Evidence) -> str:
     """How much would be gained if perturbations made at the training lambda were all, and how much of it stays."""
-    worst = {(one.asked.norm, one.asked.eps, one.a.lam): one for one in evidence.worst}
+    worst = {(one.asked.norm, one.asked.eps, one.a.lam, one.n): one for one in evidence.worst}
+    shown = [row for row in evidence.rows if row.kind == "transfer"]
     made = [
-        (row, worst[row.norm, row.eps, row.lam])
-        for row in evidence.rows
-        if row.kind == "transfer"
-        and row.lam_attack == evidence.trained
-        and (row.norm, row.eps, row.lam) in worst
+        (row, worst[row.norm, row.eps, row.lam, row.n])
+        for row in shown
+        if row.lam_attack == evidence.trained and (row.norm, row.eps, row.lam, row.n) in worst
     ]
+    if not made and shown:
+        return "What transfer leaves where the same images were not attacked alike says nothing of their robustness."
     if not made:
-        if any(row.kind == "transfer" for row in evidence.rows):
-            return "What transfer leaves at lambdas that were not attacked alike says nothing of their robustness."
         return "Transfer between lambdas was not measured."
     row, found = max(made, key=lambda pair: pair[0].accuracy - pair[1].accuracy_b)
     apparent = row.accuracy - found.accuracy_b
