@@ -139,7 +139,8 @@ def _layers(
     net = network(model)
     if net is None or not _is_sparse(net.layer0):
         raise InputError(
-            "This model has no sparse coding stem, so it has no codes. Take an sdnet, or method='gradient'."
+            "This model has no sparse coding stem, so it has no codes. Take an sdnet, or reconstruct with "
+            "method='gradient'."
         )
     check_depth(depth, len(stages(net)))
     blocks = [part for part in net.modules() if isinstance(part, BasicBlock)][:depth]

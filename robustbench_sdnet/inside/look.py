@@ -55,7 +55,7 @@ def look(
             doubts += [f"{spec.name}, {wanted.attack.name}: {shown.doubt}"] if shown.doubt else []
             on_step(f"{spec.name}: depths and lambdas")
             ways[spec.name] = changed(shown, ready.worker.batch_size)
-            numbers += [*made_again(shown, ready.worker.batch_size), *ways[spec.name]]
+            numbers += [*made_again(shown, ready.worker.batch_size, on_step), *ways[spec.name]]
             on_step(f"{spec.name}: pictures")
             drawn += pages(shown)
     drawn.append(way(ways))

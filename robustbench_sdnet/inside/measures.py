@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ def inverted(
             yield from list(inversions(model, images, depths))
 
 
-def made_again(subject: Subject, batch_size: int) -> list[Number]:
+def made_again(subject: Subject, batch_size: int, on_step: Callable[[str], None]) -> list[Number]:
     """What each depth still holds, at each lambda, of the clean images and of the perturbed ones but noise."""
     found: PerImage = defaultdict(list)
     before: dict[tuple[float | None, int], Tensor] = {}
@@ -68,6 +68,8 @@ def made_again(subject: Subject, batch_size: int) -> list[Number]:
         part = slice(start, start + batch_size)
         for name, images in subject.seen.items():
             for lam in () if name.startswith(NOISE) else subject.lambdas:
+                if subject.wanted.method == "gradient":  # takes long
+                    on_step(f"{subject.name}: {name}" + ("" if lam is None else f", lambda {lam:g}"))
                 for one in inverted(subject, images[part], subject.depths, lam):
                     values = {
                         "error": relative(one.images, images[part]),
