@@ -1,8 +1,9 @@
-"""Lambda per sample by a line for each noise, as SDNet's released code draws it, out of answers that are stored.
+"""Lambda per sample by a line for each noise, as SDNet's released code is meant to, out of answers that are stored.
 
 For each noise of the published experiment (Dai et al. 2022, arXiv:2210.12945, section 4.3) the line goes through the
 mean residual and the most accurate lambda of its levels, on the test images that were asked and their labels; lambda is
-read from it image by image and answered by the nearest number that was asked. Who deploys it must know the noise.
+read from it image by image and answered by the nearest number that was asked. Who deploys it must know the noise. The
+released code's residuals, a list that it never clears, mix lambdas and levels; these are of a level alone.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ SAMPLES = (
 LINES = (
     "Lambda per sample is read from one line for all four noises and clean images, drawn on as many images as the "
     "calibration takes: a deployed model does not know its noise. line-per-noise, which must be told it, is what the "
-    "released code does: a line for each noise through the mean residual and the most accurate lambda of its levels, "
-    "on all test images that were asked. It is read out of the stored answers, at the nearest of the fourteen lambdas."
+    "released code is meant to do (its list of residuals is never cleared, and mixes levels): a line for each noise "
+    "through the mean residual and the most accurate lambda of each level, on all test images that were asked. It is "
+    "read out of the stored answers, at the nearest of the fourteen lambdas."
 )
 
 
