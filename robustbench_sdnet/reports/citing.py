@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from ..answers.rows import eps_order, lambda_order, lambda_value
+from ..answers.rows import eps_order, lambda_order
 from ..answers.snapshot import Answered, Snapshot
 from ..attacks.registry import ATTACKS
 from ..corruptions.registry import CORRUPTIONS, table_for
@@ -70,7 +70,8 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         shared = cell.data.name, cell.data.split, scope, str(spec.seed), _counting(cell.model)
         if isinstance(spec, CorruptionSpec):
             if cell.kind == "corruption":
-                more = " ".join(["level" if spec.level else "", *_parameters(cell.data, spec)])
+                # Levels of one noise are none of another.
+                more = " ".join([spec.name if spec.level else "", *_parameters(cell.data, spec)])
                 groups.setdefault((*shared, "corrupt", "", "", more), []).append(one)
         elif isinstance(spec, SequenceSpec):
             groups.setdefault((*shared, "corrupt", "", "", f"difficulty {spec.difficulty}"), []).append(one)
@@ -84,9 +85,8 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         words += _corrupted(found) if command == "corrupt" else _attacked(found, norm)
         words += shlex.split(more) if command == "attack" else []
         begun = [cells[parent] for a in found if a.cell.warm for parent in a.cell.parents if parent in cells]
-        asked = {cell.lam for cell in (*begun, *(a.cell for a in found)) if cell.lam}
-        lams = sorted(asked, key=lambda_order)
-        texts = distinct(lam.text for lam in lams)
+        lams = {cell.lam for cell in (*begun, *(a.cell for a in found)) if cell.lam}
+        texts = distinct(lam.text for lam in sorted(lams, key=lambda_order))
         words += ["--lambda", ",".join(texts)] if texts else []
         words += [] if scope == "stem" else ["--lambda-scope", scope]
         words += [] if seed == "0" else ["--seed", seed]
@@ -125,7 +125,7 @@ def _attacked(found: Sequence[Answered], norm: str) -> list[str]:
     words = ["--eps", ",".join(map(str, budgets))] if budgets else []
     if any(a.cell.kind == "transfer" for a in found):
         made = sorted({a.cell.lam_attack for a in found if a.cell.lam_attack}, key=lambda_order)
-        words += ["--attack-lambda", ",".join(distinct(str(lambda_value(lam)) for lam in made))]
+        words += ["--attack-lambda", ",".join(distinct(lam.text for lam in made))]
     return [*words, *(["--norm", norm] if norm != "linf" else [])]
 
 

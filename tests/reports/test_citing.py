@@ -12,11 +12,13 @@ from robustbench_sdnet.commands.corrupt import corrupt as corrupt_command
 from robustbench_sdnet.planning.chains import warmed
 from robustbench_sdnet.reports.citing import citing, commands, works_used
 from robustbench_sdnet.reports.writers import html, latex, markdown
-from robustbench_sdnet.specs import params
+from robustbench_sdnet.specs import CorruptionSpec, LambdaSpec, params
 from robustbench_sdnet.specs.models import Repeats
 
 from ..conftest import GOLDEN
 from .made_records import RESNET, SDNET, attack, corruption, record, snapshot, study
+
+LEVELS = (("gaussian", "0.02"), ("gaussian", "0.2"), ("shot", "60"), ("shot", "6"))
 
 
 def test_a_report_cites_what_it_used_and_nothing_else() -> None:
@@ -65,12 +67,20 @@ def test_commands_say_variants_options_of_libraries_warm_starts_and_how_draws_co
     warm = warmed(second.cell, first.cell)
     drawn = replace(RESNET, options=params({"randomised": True})).counted(Repeats(5, "any"))
     answers = [variant, first, replace(library, cell=shown), replace(second, id=warm.id, cell=warm)]
+    levels = [record(9, spec=CorruptionSpec(name=f"{name}_noise", level=level)) for name, level in LEVELS]
+    lams = (LambdaSpec("0.5", "all"), LambdaSpec("1", "all"))
+    whole = [replace(first.cell, lam=lams[0], lam_attack=lam) for lam in lams]
+    answers += [*levels, *(replace(first, id=cell.id, cell=cell) for cell in whole)]
     asked = list(commands(snapshot([*answers, corruption("fog", 1, 9, model=drawn)])))
     assert asked == [
+        "sdnet-bench attack pgd --data digits --model sdnet20 --eps 8/255 --attack-lambda 0.5,1 --lambda 0.5 "
+        "--lambda-scope all --limit 200",
         "sdnet-bench attack autoattack --data digits --model resnet20 --eps 8/255 --set variant=rand --limit 200",
         "sdnet-bench attack foolbox:LinfPGD --data digits --model resnet20 --eps 8/255 --set steps=7 --limit 200",
         "sdnet-bench attack pgd --data digits --model sdnet20 --eps 8/255 --lambda 0.1 --limit 200",
         "sdnet-bench attack pgd --data digits --model sdnet20 --eps 8/255 --warm-start --lambda 0.1,0.5 --limit 200",
+        "sdnet-bench corrupt --data digits --model resnet20 --corruption gaussian_noise --level 0.02,0.2 --limit 200",
+        "sdnet-bench corrupt --data digits --model resnet20 --corruption shot_noise --level 6,60 --limit 200",
         "sdnet-bench corrupt --data digits --model resnet20 --corruption fog --severity 1 "
         "--draws 5 --protocol any --limit 200",
     ]
