@@ -71,7 +71,7 @@ def train_hash(data: ImageData, root: str | None) -> str | None:
     if data.training_set == "imagenet":
         return None
     try:
-        if data.split == "train":
+        if data.split == "train" and not data.belongs_to:
             return data.content_hash
         return load(data.training_set, "train", root, download=False).content_hash
     except SdnetBenchError:

@@ -59,6 +59,15 @@ def test_the_images_decide_and_names_where_they_cannot(
     assert found == (OtherData("run", card(**changes).data, asked) if doubted else None)
 
 
+def test_a_training_split_of_another_set_that_belongs_to_it_is_no_other_data(tmp_path: Path) -> None:
+    """CIFAR-10.2 has training images of its own, on which no model of CIFAR-10 was trained, nor claims to be."""
+    for split in ("train", "test"):
+        np.savez(f"cifar102_{split}.npz", images=np.zeros((4, 32, 32, 3), np.uint8), labels=np.arange(4))
+        asked = load(f"cifar10.2:{tmp_path}", split)
+        assert training_doubt(card(data="cifar10"), asked, str(tmp_path / "nothing")) is None
+        assert training_doubt(card(data="digits"), asked, str(tmp_path / "nothing")) is not None
+
+
 @pytest.mark.parametrize(
     "command",
     [
