@@ -80,6 +80,20 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
     assert not (tmp_path / "d").exists()
 
 
+def test_weights_are_not_begun_with_under_another_normalisation(tiny_data, quick, tmp_path):
+    """The card would say one, and the network do the other."""
+    theirs = {"model.mean": [0.5, 0.4, 0.3], "model.std": [0.25, 0.25, 0.25]}
+    train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1, **theirs}, output=tmp_path / "a")
+    asked = {**quick, "train.epochs": 1, "train.init": str(tmp_path / "a")}
+    told = r"otherwise .*: --set model.mean='\[0.5, 0.4, 0.3\]' --set model.std='\[0.25, 0.25, 0.25\]'"
+    with pytest.raises(InputError, match=told):
+        train(tiny_data, "resnet20", overrides=asked, output=tmp_path / "b")
+    both = train(tiny_data, "resnet20", overrides={**asked, **theirs}, output=tmp_path / "b")
+    held = load_model(both.last).normalise.mean.flatten().tolist()
+    assert held == pytest.approx([0.5, 0.4, 0.3])
+    assert list(read_card(both.last).mean) == [0.5, 0.4, 0.3]
+
+
 @pytest.mark.parametrize(("arch", "after"), [("sdnet20", "sdnet20_all"), ("sdnet20_all", "sdnet20_all")])
 def test_a_plain_body_gives_a_sparse_one_its_convolutions_as_first_dictionaries(
     tiny_data, quick, tmp_path, arch, after

@@ -253,7 +253,7 @@ def begin_with(source: str, model: torch.nn.Module) -> str:
     dictionary of its layer: a step of FISTA is a convolution and a ReLU. Step sizes follow from the atoms.
 
     Raises:
-        InputError: nothing of that name, or another body.
+        InputError: nothing of that name, another body, or another normalisation.
     """
     path = own_checkpoint(source)
     found, own = load_checkpoint(path).state_dict(), model.state_dict()
@@ -264,6 +264,12 @@ def begin_with(source: str, model: torch.nn.Module) -> str:
             "Name a checkpoint of the same body, or leave it out."
         )
     card = read_card(path)
+    if any(not torch.equal(found[name], own[name]) for name in own if name.startswith("normalise.")):
+        mean, std = (f"[{', '.join(map(str, values))}]" for values in (card.mean, card.std))
+        raise InputError(
+            f"train.init: '{source}' normalises images otherwise than the model to train. Give its numbers: "
+            f"--set model.mean='{mean}' --set model.std='{std}'."
+        )
     said = f"{card.name} (weights {card.weights_hash[:16]})"
     if {name: tensor.shape for name, tensor in found.items()} == {name: t.shape for name, t in own.items()}:
         model.load_state_dict(found)
