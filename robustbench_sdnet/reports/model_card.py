@@ -101,10 +101,9 @@ def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
 
 
 def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str, Any]:
-    kind = {"type": "image-classification", "name": "Image classification"}
     results = [
         {
-            "task": kind,
+            "task": {"type": "image-classification", "name": "Image classification"},
             "dataset": {"type": data, "name": DATA.get(data, data), "split": split},
             "metrics": [_metric(one.under, one.found) for one in same],
         }

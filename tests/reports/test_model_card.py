@@ -67,7 +67,9 @@ def test_what_was_measured_on_other_images_stands_under_their_name():
     other = replace(DATA, name="npz:mine.npz", content="0" * 64)
     train = replace(DATA, split="train", content="1" * 64)
     answers = [record(190 - n, model=own, lam=0.1, data=data) for n, data in enumerate((DATA, other, train))]
-    metadata, _ = head(model_card(item, snapshot(answers)))
+    text = model_card(item, snapshot(answers))
+    assert "&id" not in text, "no anchors of YAML"
+    metadata, _ = head(text)
     found = {
         (result["dataset"]["name"], result["dataset"]["split"]): result["metrics"][-1]["value"]
         for result in metadata["model-index"][0]["results"]
