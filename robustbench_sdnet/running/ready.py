@@ -12,7 +12,7 @@ import numpy as np
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
 from ..data.tensors import to_images
-from ..errors import DataError, ModelError
+from ..errors import DataError, InputError, ModelError
 from ..planning import plan, questions
 from ..planning.identity import data_spec, known
 from ..planning.setting import Setting
@@ -57,10 +57,17 @@ class Ready:
         return [model for model in self.models if model.name not in self.failed]
 
     def training_data(self) -> ImageData:
-        """The training split that belongs to the images."""
+        """The training split that belongs to the images; an InputError where it is of another size."""
         from ..data import load
 
-        return load(self.data.training_set, "train", self.setting.data_root)
+        found, asked = load(self.data.training_set, "train", self.setting.data_root), self.data
+        if found.image_shape != asked.image_shape:
+            own, wanted = ("x".join(map(str, data.image_shape)) for data in (found, asked))
+            raise InputError(
+                f"Lambda policies are fitted on training images like those of {asked.name} ({wanted}), and those of "
+                f"{found.name} here are {own}. Ask for numbers."
+            )
+        return found
 
     def check_library(self, attack: AttackSpec, model: ModelSpec) -> None:
         """Refuse, with an InputError, a library's attack that this model, these images or its constructor rule out."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from robustbench_sdnet import data
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running import at_hand
 from robustbench_sdnet.running.ready import prepare
@@ -47,6 +49,27 @@ def test_a_generated_folder_is_asked_of_models_of_the_images_that_it_was_made_of
     (tmp_path / ".generation.jsonl").write_text('{"seed": 0, "data": "digits"}\n')
     specs, _, _ = at_hand.model_specs([], data.load(f"cifar10c:{tmp_path}"), tmp_path / "runs", None)
     assert {spec.name for spec in specs} == {"digits/resnet20-at", "digits/sdnet20-at"}
+
+
+def test_no_policy_is_fitted_on_training_images_of_another_size(tmp_path):
+    """Those of an imagenet folder become 224 pixels large; pictures of Tiny-ImageNet-C stay as they are."""
+    from robustbench_sdnet.zoo import build_model, save_model
+
+    for folder in ("fog/1/n01", "fog/1/n02", "root/train/n01", "root/train/n02"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / folder / "p.png")
+    save_model(build_model("sdnet20", width=4, input_size=64, num_classes=2), tmp_path / "m.safetensors")
+    ready = prepare(
+        Setting(
+            models=[str(tmp_path / "m.safetensors")],
+            data=f"imagenetc:{tmp_path}",
+            data_root=str(tmp_path / "root"),
+            device="cpu",
+        ),
+        stored=False,
+    )
+    with pytest.raises(InputError, match=r"imagenetc:.* \(64x64\), and those of imagenet here are 224x224"):
+        ready.training_data()
 
 
 def test_a_gpu_asks_all(large, tmp_path):
