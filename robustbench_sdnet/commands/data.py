@@ -165,7 +165,8 @@ def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: 
 
 def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterable[Row], str]:
     """Titles of the columns, the rows, and what they are in words."""
-    from ..corruptions.sheet import SHOWN_FRAMES, corrupted_rows, sequence_rows
+    from ..corruptions import corrupt
+    from ..corruptions.sheet import SHOWN_FRAMES, sequence_rows
     from ..data.published import PublishedPixels, corrupted_images
 
     if asked.levels or asked.stored:
@@ -184,8 +185,12 @@ def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterab
     if isinstance(data.pixels, PublishedPixels):
         folder = ((name, [corrupted_images(data, name, s, 0, count) for s in severities]) for name in names)
         return titles, folder, what
-    rows = corrupted_rows(data.images(0, count), names, severities, seed=asked.seed, table=asked.table)
-    return ["clean", *titles], rows, what
+    clean = data.images(0, count)
+    drawn = (
+        (name, [clean, *(corrupt(clean, name, s, asked.seed, table=asked.table) for s in severities)])
+        for name in names
+    )
+    return ["clean", *titles], drawn, what
 
 
 def _picture_format(output: Path) -> str:

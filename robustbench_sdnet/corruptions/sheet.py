@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..specs import SequenceSpec
-from .pipeline import corrupt, sequence
+from .pipeline import sequence
 
 _GAP, _LABEL, _LINE = 4, 112, 14
 _LETTER = 6  # pixels of a letter, about
@@ -42,19 +42,6 @@ def contact_sheet(titles: Sequence[str], rows: Iterable[Row], *, scale: int = 1)
             picture = picture.resize((n * width * scale, height * scale), Image.Resampling.NEAREST)
             sheet.paste(picture, (left + column * block, top))
     return sheet
-
-
-def corrupted_rows(
-    images: Images,
-    names: Iterable[str],
-    severities: Sequence[int],
-    *,
-    seed: int = 0,
-    table: str | None = None,
-) -> Iterable[Row]:
-    """A row a corruption: the clean images, then the same at each severity."""
-    for name in names:
-        yield name, [images, *(corrupt(images, name, severity, seed, table=table) for severity in severities)]
 
 
 def sequence_rows(images: Images, specs: Iterable[SequenceSpec]) -> Iterable[Row]:

@@ -18,7 +18,6 @@ from robustbench_sdnet import data
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.run.launch import launch
 from robustbench_sdnet.training.step.feed import ResidentFeed
 from robustbench_sdnet.zoo import load_model, read_card
 
@@ -161,9 +160,7 @@ def test_a_process_that_fails_alone_is_quoted():
     assert _account(0, 2, "was killed by SIGSEGV", "").endswith("Go on with --resume.")
 
 
-def test_a_batch_that_cannot_be_shared_and_no_device(tiny_data, tmp_path, monkeypatch):
+def test_a_batch_that_cannot_be_shared(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InputError, match=r"train\.batch_size=128 is shared by 3 processes: take a multiple"):
         train(tiny_data, "resnet20", device="cpu", output=tmp_path / "run")
-    with pytest.raises(InputError, match="at least 1"):
-        launch(0, [])

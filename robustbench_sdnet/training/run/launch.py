@@ -23,11 +23,9 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         0, or the exit code of the first process where that one failed and has said why.
 
     Raises:
-        InputError: fewer than one device, or the processes found the command line wrong.
+        InputError: the processes found the command line wrong.
         TrainingError: another process failed, or any was killed.
     """
-    if devices < 1:
-        raise InputError(f"--devices must be at least 1, got {devices}.")
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
