@@ -14,7 +14,7 @@ from ..attacks.registry import ATTACKS
 from ..corruptions.registry import CORRUPTIONS, table_for
 from ..corruptions.sequences.members import SEQUENCES
 from ..planning.chains import chain_name
-from ..specs import AttackSpec, Cell, CorruptionSpec, DataSpec, ModelSpec, SequenceSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, DataSpec, SequenceSpec
 from ..specs.models import Repeats
 from ..version import VERSION
 from .document import Code, Section
@@ -67,7 +67,9 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
     for one in snapshot.exact:
         cell, spec = one.cell, one.cell.perturbation
         scope = cell.lam.scope if cell.lam else "stem"
-        shared = cell.data.name, cell.data.split, scope, str(spec.seed), _counting(cell.model)
+        repeats = cell.model.repeats or Repeats()
+        counting = "" if repeats == Repeats() else f"--draws {repeats.draws} --protocol {repeats.protocol}"
+        shared = cell.data.name, cell.data.split, scope, str(spec.seed), counting
         if isinstance(spec, CorruptionSpec):
             if cell.kind == "corruption":
                 # Levels of one noise are none of another.
@@ -81,7 +83,9 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
     for (data, split, scope, seed, counting, command, name, norm, more), found in sorted(groups.items()):
         words = ["sdnet-bench", command, *([name] if name else []), "--data", data]
         words += [] if split == "test" else ["--split", split]
-        words += [word for model in distinct(map(_model, found)) for word in ("--model", model)]
+        # A name without how its answers were counted.
+        names = distinct(a.cell.model.name.replace(f" [{a.cell.model.repeats}]", "") for a in found)
+        words += [word for model in names for word in ("--model", model)]
         words += _corrupted(found) if command == "corrupt" else _attacked(found, norm)
         words += shlex.split(more) if command == "attack" else []
         begun = [cells[parent] for a in found if a.cell.warm for parent in a.cell.parents if parent in cells]
@@ -139,16 +143,3 @@ def _settings(cell: Cell, spec: AttackSpec) -> str:
         changed = [f"{key}={value}" for key, value in spec.params if key in known and known[key] != value]
     words = [word for pair in changed for word in ("--set", pair)]
     return shlex.join([*words, *(["--warm-start"] if cell.warm else [])])
-
-
-def _counting(model: ModelSpec) -> str:
-    """How the answers of a randomised model were counted, where not as usual."""
-    if model.repeats in (None, Repeats()):
-        return ""
-    return f"--draws {model.repeats.draws} --protocol {model.repeats.protocol}"
-
-
-def _model(answered: Answered) -> str:
-    """Its name, without how its answers were counted."""
-    model = answered.cell.model
-    return model.name.replace(f" [{model.repeats}]", "")

@@ -156,12 +156,10 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
         attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
         for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
             ranked = sorted(here, key=attrgetter("strength"))
-            whole = [
-                one for one in ranked if not is_stage(one.attack) and one.attack.chain.startswith("auto")
-            ]
-            autoattack = whole[0].entry.accuracy if whole else None
+            whole = (one for one in ranked if whole_name(one.attack).startswith("autoattack"))
+            standard = next((one.entry.accuracy for one in whole if not is_stage(one.attack)), None)
             corrupted = _mean_corruption(own)
-            yield replace(ranked[0].entry, autoattack=autoattack, clean=clean, corruptions=corrupted)
+            yield replace(ranked[0].entry, autoattack=standard, clean=clean, corruptions=corrupted)
 
 
 def _quoted(raw: Mapping[str, Any], where: str) -> Iterator[Entry]:

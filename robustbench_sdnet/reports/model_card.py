@@ -6,7 +6,8 @@ Every number comes out of the zoo's index or out of a store; nothing is measured
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import yaml
 from markupsafe import Markup
@@ -33,14 +34,8 @@ DATA = {
 }
 
 
-class Measured(NamedTuple):
-    """An accuracy and what it was measured under, on a split of some data: a number alone is stated by the index, an
-    estimate stands in a store."""
-
-    under: str
-    found: float | Estimate
-    data: str
-    split: str = "test"
+# What an accuracy was measured under; a number of the index, or an estimate of a store; the data with its split.
+Measured = tuple[str, float | Estimate, tuple[str, str]]
 
 
 def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
@@ -57,7 +52,7 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     path = local_path(entry)
     card = read_card(path) if path else None
     stated = {"clean test images": entry.accuracy, **entry.robust}
-    found = [Measured(under, share, entry.data) for under, share in stated.items()]
+    found: list[Measured] = [(under, share, (entry.data, "test")) for under, share in stated.items()]
     found += [] if snapshot is None else _measured(entry, card, snapshot)
     sparse = architecture(entry.arch).sparse != "none"
     head = yaml.safe_dump(_metadata(entry, found, sparse), sort_keys=False, allow_unicode=False, width=110)
@@ -81,14 +76,14 @@ def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Itera
         raise InputError(f"The store holds no answer of the weights of '{entry.name}'.")
     found = rows(snapshot.of(own).told_apart)
     results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
-    data = {result.subject.data: result.data for result in results.all}
+    data = {result.subject.data: (result.data.name, result.data.split) for result in results.all}
     for subject in (one for name in results.data for one in results.subjects(name)):
         for threat, by, number, _, _ in threats(results, subject):
             if isinstance(number, Estimate):
                 lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
                 doubt = "untrusted" if number.untrusted else ""
                 under = ", ".join(filter(None, (threat, by, lam, f"on {subject.data}", doubt)))
-                yield Measured(under, number, data[subject.data].name, data[subject.data].split)
+                yield under, number, data[subject.data]
 
 
 def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
@@ -105,9 +100,9 @@ def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str
         {
             "task": {"type": "image-classification", "name": "Image classification"},
             "dataset": {"type": data, "name": DATA.get(data, data), "split": split},
-            "metrics": [_metric(one.under, one.found) for one in same],
+            "metrics": [_metric(under, number) for under, number, _ in same],
         }
-        for (data, split), same in grouped(found, lambda one: (one.data, one.split)).items()
+        for (data, split), same in grouped(found, itemgetter(2)).items()
     ]
     return {
         "license": "apache-2.0",
@@ -125,7 +120,7 @@ def _results(found: Sequence[Measured], note: str) -> Table:
         (under, value, f"{value.n:,}", "a store")
         if isinstance(value, Estimate)
         else (under, f"{100 * value:.2f}", "-", "the index")
-        for under, value, *_ in found
+        for under, value, _ in found
     )
     columns = ("under", "accuracy, %", "images", "from")
     return Table(columns, lines, left=(0, 3), notes=(f"The index: {note}.",) if note else ())
