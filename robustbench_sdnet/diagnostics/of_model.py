@@ -16,7 +16,7 @@ from ..lambdas import Fixed, WithPolicy
 from ..planning.identity import model_spec, shown_name
 from ..planning.setting import Setting
 from ..running.engines import Job
-from ..running.predict import predict
+from ..running.predict import classes_of
 from ..running.ready import prepare
 from ..running.worker import Worker
 from ..specs import Eps, ModelSpec
@@ -107,8 +107,7 @@ def _findings(
     """The findings on the first images, `how` being further arguments of `diagnose`; runs where the worker is."""
     images, labels, ids = first_images(worker.data, count, worker.device)
     base, name = worker.model(spec), spec.name
-    classes = predict(base, images[:1], batch_size=1, name=name).shape[1]
-    worker.data.check_classes(classes, name)
+    worker.data.check_classes(classes_of(base, images, name), name)
 
     def model_at(value: float) -> nn.Module:
         return WithPolicy(base, Fixed(value), scope=scope)

@@ -60,6 +60,11 @@ def predict(model: Classifier, images: Tensor, *, batch_size: int, name: str = "
     return torch.cat(found)
 
 
+def classes_of(model: Classifier, images: Tensor, name: str) -> int:
+    """How many classes a model knows, by its logits on the first image; errors are those of `predict`."""
+    return predict(model, images[:1], batch_size=1, name=name).shape[1]
+
+
 def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, int]:
     """Logits of a batch in bfloat16, their close calls repeated in float32.
 

@@ -23,7 +23,7 @@ from . import policies
 from .at_hand import default_data, model_specs
 from .device import idle_gpus, pick_batch_size, pick_device
 from .engines import Engine, engine_of
-from .predict import predict
+from .predict import classes_of
 from .runner import ModelsFailed, Progress, run
 from .worker import Worker
 
@@ -75,7 +75,7 @@ class Ready:
 
         try:
             images = to_images(self.data.images(0, 1), self.worker.device)
-            classes = predict(self.worker.model(model), images, batch_size=1, name=model.name).shape[1]
+            classes = classes_of(self.worker.model(model), images, model.name)
         except ModelError:
             return  # the run names the model, and goes on with the others
         check_attack(attack, classes, images)

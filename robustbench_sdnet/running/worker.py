@@ -31,7 +31,7 @@ from .device import peak_memory
 from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
 from .perturbed import run_attack, shown, task_images
-from .predict import batches
+from .predict import batches, classes_of
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -115,6 +115,8 @@ class Worker:
             if spec.repeats is None:
                 return list(self._predict(spec, cells, shard))
             return [self._drawn(cell, shard) for cell in cells]
+        first = to_images(shard.pixels[:1], self.device)
+        self.data.check_classes(classes_of(self.model(spec), first, spec.name), spec.name)
         found = []
         for cell in cells:
             with seeding(cell, shard.ids, self.device):

@@ -14,6 +14,7 @@ from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import ModelError
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
+from robustbench_sdnet.running.engines import Inputs
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.specs import Eps, LambdaSpec
 from robustbench_sdnet.store.store import Store
@@ -181,6 +182,14 @@ def test_labels_beyond_the_models_classes_are_refused(tmp_path, make_worker, dat
     cells = plan.corruption_cells([RESNET], data, [])
     with _store(tmp_path, "s") as store, pytest.raises(ModelError, match=r"3 classes.*labels up to 3"):
         run(cells, store=store, worker=worker, count=30)
+
+
+def test_attacks_ask_no_model_that_numbers_classes_otherwise(make_worker, data, images):
+    """Whatever was asked before: other workers answer clean images."""
+    worker = make_worker(numbered_here=True, num_classes=images.num_classes + 1)
+    (attack,) = [cell for cell in _attacks(data) if cell.model == RESNET and cell.kind == "attack"]
+    (failure,) = worker.answer(plan.Task(0, 10, (attack,)), Inputs())
+    assert failure.message.startswith("resnet has 3 classes, the folder 4, and numbers them itself.")
 
 
 def test_transfer_evaluates_the_parents_images_at_another_lambda(tmp_path, make_worker, data, networks):
