@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..planning.chains import is_stage, whole_name
 from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec
-from ..wording import brief
 from .per_image import Right, is_minimal, worst
-from .rows import is_noise, lambda_value
+from .rows import is_noise, lambda_name
 from .snapshot import Answered, Snapshot
 
 EVERY = "every attack"
@@ -30,7 +29,7 @@ class Subject:
     @property
     def name(self) -> str:
         """How readers tell it from others."""
-        return " @ ".join(filter(None, (self.model.name, brief(lambda_value(self.lam)))))
+        return " @ ".join(filter(None, (self.model.name, lambda_name(self.lam))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
+from ..wording import brief
 from .per_image import Numbers, Stability, distances, stability, worst
 from .snapshot import Answered, Cost, Snapshot
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
@@ -112,12 +113,17 @@ def lambda_value(lam: LambdaSpec | None) -> float | str | None:
     return lam.text if lam.fixed is None else lam.fixed
 
 
+def lambda_name(lam: LambdaSpec | None) -> str:
+    """Lambda as readers tell it from others: a policy with the start of its fit's hash, where it has kept that."""
+    return brief(lambda_value(lam)) + (f" [fit {lam.fit[:6]}]" if lam and lam.fit else "")
+
+
 def lambda_order(lam: LambdaSpec | None) -> tuple[int, float, str]:
     """No lambda first, numbers in order, then what has a name."""
     value = lambda_value(lam)
     if value is None:
         return 0, 0.0, ""
-    return (1, value, "") if isinstance(value, float) else (2, 0.0, str(value))
+    return (1, value, "") if isinstance(value, float) else (2, 0.0, lambda_name(lam))
 
 
 def eps_order(eps: Eps | None) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..specs import Cell, CorruptionSpec, ModelSpec
+from ..specs import Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
 from .per_image import Right
@@ -142,31 +142,46 @@ class Snapshot:
         """The same under names that readers can tell apart.
 
         A model is one wherever it lay. Models of one name but other weights get the start of their hash, and so do data
-        sets of other content.
+        sets of other content; a policy keeps the hash of its fit where a model was asked at several on a data set.
         """
         cells = [answered.cell for answered in self.answered]
         models = _marks((cell.model.name, cell.model.weights) for cell in cells)
-        data = _marks((cell.data.label, cell.data.content) for cell in cells)
+        sets = _marks((cell.data.label, cell.data.content) for cell in cells)
         known: dict[tuple[str, str], ModelSpec] = {}
+        fits: dict[Hashable, set[str]] = {}
+
+        def asked(cell: Cell, lam: LambdaSpec) -> Hashable:
+            return cell.model.key, cell.data.content, lam.text, lam.scope
+
+        def fitted(cell: Cell, lam: LambdaSpec | None) -> LambdaSpec | None:
+            several = lam and len(fits.get(asked(cell, lam), ())) > 1
+            return lam if several or lam is None else replace(lam, fit="")
 
         def named(cell: Cell) -> Cell:
             name = cell.model.name + models[cell.model.name, cell.model.weights]
             model = known.setdefault((name, cell.model.key), replace(cell.model, name=name))
-            mark = data[cell.data.label, cell.data.content]
-            return replace(cell, model=model, data=replace(cell.data, name=cell.data.name + mark))
+            data = replace(cell.data, name=cell.data.name + sets[cell.data.label, cell.data.content])
+            lam, lam_attack = fitted(cell, cell.lam), fitted(cell, cell.lam_attack)
+            return replace(cell, model=model, data=data, lam=lam, lam_attack=lam_attack)
 
+        for cell in cells:
+            if cell.lam:
+                fits.setdefault(asked(cell, cell.lam), set()).add(cell.lam.fit)
         return replace(self, answered=tuple(replace(one, cell=named(one.cell)) for one in self.answered))
 
     @cached_property
     def exact(self) -> tuple[Answered, ...]:
         """The answers without screened ones that float32 gave on as many samples."""
-        counts = {answered.id: len(answered.outcome) for answered in self.answered}
+        counts: dict[Hashable, int] = {}
+        for one in self.answered:
+            if one.cell.precision == "float32":
+                counts[_question(one.cell)] = max(len(one.outcome), counts.get(_question(one.cell), 0))
         return tuple(
             answered
             for answered in self.answered
             if answered.cell.precision == "float32"
             or not isinstance(answered.cell.perturbation, CorruptionSpec)
-            or counts.get(answered.cell.asked_in("float32"), 0) < len(answered.outcome)
+            or counts.get(_question(answered.cell), 0) < len(answered.outcome)
         )
 
     @cached_property

@@ -16,7 +16,7 @@ from ..answers.trust import UNCHECKED, UNTRUSTED
 from ..wording import counted
 from .document import Section
 from .numbers import percent, points, probability
-from .results import Lambda, distinct, grouped, lambda_text, shown_lambda
+from .results import Lambda, distinct, grouped, lambda_text
 
 NEGLIGIBLE = 0.03
 UNFOLDED = 6  # paragraphs
@@ -167,7 +167,7 @@ def masking(evidence: Evidence) -> str:
     if not attacked:
         return "not asked."
     parts = [_transfer(evidence), *_missed(evidence)]
-    failed = {shown_lambda(row.lam) for row in attacked if row.verdict == UNTRUSTED}
+    failed = {row.lam for row in attacked if row.verdict == UNTRUSTED}
     if failed:
         listed = _listed(sorted(failed, key=lambda_order))
         parts.append(

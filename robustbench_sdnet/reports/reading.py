@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from ..answers.rows import Row
 from ..planning.chains import chain_of, whole_name
-from .results import Result, Results, Subject, grouped, shown_lambda
+from .results import Result, Results, Subject, grouped
 
 QUESTION = (
     "subject", "kind", "name", "perturbation.label", "severity", "norm", "eps", "lam_attack", "source",
@@ -29,7 +29,7 @@ def read_results(rows: Iterable[Row]) -> Results:
     found = [
         Result(
             **{field.name: getattr(row, field.name) for field in fields(row)},
-            subject=Subject(row.data.label, row.model.name, shown_lambda(row.lam)),
+            subject=Subject(row.data.label, row.model.name, row.lam),
             name=whole_name(row.perturbation) + setting,
             passes=passes,
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..answers.rows import Row, eps_order, grouped, lambda_order, lambda_value
+from ..answers.rows import Row, eps_order, grouped, lambda_name, lambda_order, lambda_value
 from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
 from ..specs import SEVERITIES, LambdaSpec
-from ..wording import brief
 from .numbers import Estimate
 
 __all__ = ["SEVERITIES", "eps_order", "grouped", "lambda_order", "lambda_value"]
@@ -140,17 +139,12 @@ class Results:
         return None
 
 
-def shown_lambda(lam: Lambda) -> Lambda:
-    """A lambda as reports tell it from others: two fits of one policy are one."""
-    return lam and replace(lam, fit="")
-
-
 def lambda_text(lam: Lambda) -> str:
     """A lambda as tables print it, and what was chosen on test labels as such.
 
     The best number in hindsight bounds every number; a line that was drawn on test labels bounds nothing.
     """
-    text = brief(lambda_value(lam)) or "-"
+    text = lambda_name(lam) or "-"
     if lam is None or not lam.upper_bound:
         return text
     return f"{text} ({'upper bound' if lam.text == 'oracle' else 'drawn on test labels'})"

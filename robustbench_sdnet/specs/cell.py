@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -81,10 +81,6 @@ class Cell:
             **({"warm": True} if self.warm else {}),
         }
         return hashlib.sha256(canonical(identity).encode()).hexdigest()[:24]
-
-    def asked_in(self, precision: str) -> str:
-        """The id that this question has at another precision."""
-        return replace(self, precision=precision).id
 
     def to_json(self) -> str:
         """The whole cell as JSON, readable back by `from_json`."""

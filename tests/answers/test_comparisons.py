@@ -83,6 +83,21 @@ def test_what_has_one_name_is_told_apart_and_a_model_is_one_wherever_it_lay(tmp_
     assert [one.name for one in known] == names
 
 
+def test_two_fits_of_a_policy_are_told_apart_and_one_is_not_marked(tmp_path):
+    fits = [LambdaSpec("calibrated", fit=fit * 8) for fit in "ab"]
+    answers = [(cell(), right(5)), (cell(lam=fits[0]), right(9)), (cell(lam=fits[1]), right(1))]
+    names = []
+    for count in (3, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        with made_store(folder, answers[:count]) as store:
+            names.append([one.a.name for one in comparisons(Snapshot.read(store).told_apart)])
+    assert names == [
+        ["sdnet @ calibrated [fit aaaaaa]", "sdnet @ calibrated [fit bbbbbb]"],
+        ["sdnet @ calibrated"],
+    ]
+
+
 def test_a_mean_over_conditions_counts_each_image_once(tmp_path):
     # Three conditions; at 0.5 images 0-7 are right in all, at 0.1 in the first alone: 8 images gain, none loses.
     answers = [(cell(spec, lam=HIGH), right(8)) for spec in NOISE]

@@ -12,7 +12,7 @@ from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
-from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.specs import Eps, LambdaSpec
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
@@ -39,6 +39,15 @@ def test_a_snapshot_of_the_first_images_and_of_some_cells(tmp_path):
     assert [(answered.id, len(answered.outcome)) for answered in some.answered] == [(cell(PGD).id, 2)]
     assert whole.answered[0].outcome.ids is whole.answered[1].outcome.ids, "equal ids are kept once"
     assert [answered.id for answered in whole.of({cell(PGD).id}).answered] == [cell(PGD).id]
+
+
+def test_float32_stands_before_a_screened_answer_under_every_name(tmp_path):
+    policy = cell(NOISE[0], lam=LambdaSpec("calibrated", fit="a" * 8))
+    screened = replace(policy, precision="bfloat16")
+    with made_store(tmp_path, [(policy, right(7)), (screened, right(3))]) as store:
+        snapshot = Snapshot.read(store)
+    for named in (snapshot, snapshot.told_apart):
+        assert [one.id for one in named.standing] == [one.id for one in named.exact] == [policy.id]
 
 
 def chain_cells():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...answers.rows import eps_order, lambda_order, lambda_value
+from ...answers.rows import eps_order, lambda_name, lambda_order
 from ...answers.searches import Convergence
 from ...specs import norm_facts
 from ...statistics import wilson
@@ -159,5 +159,8 @@ def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], swep
 
 def _points(values: Mapping[Lambda, Estimate | None]) -> tuple[tuple[float | str, Estimate], ...]:
     ordered = sorted(values.items(), key=lambda item: lambda_order(item[0]))
-    named = ((lambda_value(lam), value) for lam, value in ordered)
-    return tuple((lam, value) for lam, value in named if lam is not None and value is not None)
+    return tuple(
+        (lam.fixed if lam.fixed is not None and lam.scope == "stem" else lambda_name(lam), value)
+        for lam, value in ordered
+        if lam is not None and value is not None
+    )

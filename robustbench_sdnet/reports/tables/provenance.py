@@ -10,7 +10,7 @@ from ...answers.rows import Row, lambda_order
 from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ..document import Table
-from ..results import distinct, eps_order, grouped, is_named, lambda_text, shown_lambda
+from ..results import distinct, eps_order, grouped, is_named, lambda_text
 
 HASH_DIGITS = 16
 
@@ -114,7 +114,7 @@ def _settings(spec: AttackSpec) -> str:
 
 
 def _lambdas(answered: Iterable[Answered]) -> str:
-    values = sorted({shown_lambda(a.cell.lam) for a in answered}, key=lambda_order)
+    values = sorted({a.cell.lam for a in answered}, key=lambda_order)
     numbers: list[LambdaSpec | None] = [lam for lam in values if lam and not is_named(lam)]
     if len(numbers) < 5:
         return ", ".join(map(lambda_text, values))
