@@ -83,5 +83,5 @@ def test_a_folder_of_large_images_notes_their_version(tmp_path: Path) -> None:
         folder = tmp_path / str(side)
         folder.mkdir()
         identity = {"content": "h", "seed": 0, "shape": [4, side, side, 3]}
-        Journal(folder, identity).add(Task("snow", 1, 0, 4))
+        Journal(folder, identity, "").add(Task("snow", 1, 0, 4))
         assert f'["snow", {expected}, 1, 0]' in (folder / JOURNAL).read_text()
