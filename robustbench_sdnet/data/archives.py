@@ -127,18 +127,23 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
 
 def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
     name = member.name
-    return folder / name if name.endswith(".npy") and not name.startswith(".") else None
+    return folder / name if name.endswith(".npy") and not is_hidden(name) else None
 
 
 def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
     parts = member.parts[-4:]
     fits = len(parts) == 4 and parts[1] in tuple("12345") and is_picture(parts[3])
-    return folder.joinpath(*parts) if fits and not any(part.startswith(".") for part in parts) else None
+    return folder.joinpath(*parts) if fits and not any(map(is_hidden, parts)) else None
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is a picture's; hidden files are what other systems leave beside them."""
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    """Whether a file's name is a picture's."""
+    return name.lower().endswith(SUFFIXES) and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is not shown: what editors and other systems leave beside pictures is no picture."""
+    return name.startswith(".")
 
 
 def fetch_members(name: str, root: Path, members: list[str]) -> None:

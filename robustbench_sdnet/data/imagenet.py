@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import DataError, first_line
 from ..reading.paths import read_text
-from .archives import is_picture
+from .archives import is_hidden, is_picture
 from .hashes import read_hashes, write_hashes
 from .images import ImageData, Int64, Uint8
 
@@ -148,7 +148,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """
     folder = _split_folder(root, split)
     classes, listed = class_names(root)
-    check_classes(folder, _class_folders(folder), classes)
+    check_classes(folder, class_folders(folder), classes)
     found = [
         (f"{wnid}/{file}", size, time, label)
         for label, wnid in enumerate(classes)
@@ -177,7 +177,7 @@ def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:
             return tuple(filter(None, lines)), True
     for split in FOLDERS:
         with suppress(DataError):
-            return _class_folders(_split_folder(root, split)), False
+            return class_folders(_split_folder(root, split)), False
     return (), False
 
 
@@ -189,13 +189,9 @@ def check_classes(folder: Path, found: Collection[str], classes: Collection[str]
         )
 
 
-def _class_folders(folder: Path) -> tuple[str, ...]:
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """The names of a folder's classes, in order."""
     return tuple(sorted(each.name for each in folder.iterdir() if each.is_dir() and not is_hidden(each.name)))
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is not shown: what editors and other systems leave beside pictures is no picture."""
-    return name.startswith(".")
 
 
 def _split_folder(root: Path, split: str) -> Path:

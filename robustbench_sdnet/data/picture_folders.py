@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
 from .archives import is_picture
-from .imagenet import DECODERS, check_classes, class_names, read_picture
+from .imagenet import DECODERS, check_classes, class_folders, class_names, read_picture
 from .images import ImageData, Int64, Uint8
 from .published import PublishedPixels
 
@@ -112,10 +112,9 @@ class PictureFolders:
     def _listing(self, corruption: str, severity: int) -> tuple[str, ...]:
         folder = self._folder(corruption, severity)
         found = (
-            f"{each.name}/{picture.name}"
-            for each in folder.iterdir()
-            if each.is_dir() and not each.name.startswith(".")
-            for picture in each.iterdir()
+            f"{name}/{picture.name}"
+            for name in class_folders(folder)
+            for picture in (folder / name).iterdir()
             if is_picture(picture.name)
         )
         if not (listed := tuple(sorted(found))):
