@@ -124,6 +124,7 @@ def _film(subject: Subject) -> Iterator[Drawn]:
     clean = _shown(subject, subject.seen["clean"])
     attacked = list(subject.seen)[-1]
     known = f" The attack knew lambda {subject.lam:g} alone."
+    made = [next(inverted(subject, clean, (0,), lam)) for lam in subject.lambdas]
     for name, images in subject.seen.items():
         if name.startswith(NOISE):
             continue
@@ -133,8 +134,8 @@ def _film(subject: Subject) -> Iterator[Drawn]:
         rows = [(name, _pixels(given))]
         if name != "clean":
             rows.append((f"what was changed, times {times}", _grey(times * change)))
-        for lam in subject.lambdas:
-            one, before = (next(inverted(subject, x, (0,), lam)) for x in (given, clean))
+        for lam, before in zip(subject.lambdas, made, strict=True):
+            one = before if name == "clean" else next(inverted(subject, given, (0,), lam))
             share = f"{100 * float(active(one.code).mean()):.1f} % of the code active"
             rows.append((f"lambda {lam:g}: made again, {share}", drawing.clipped(_pixels(one.images))))
             rows.append((f"lambda {lam:g}: residual", _grey(given - one.images)))
