@@ -17,6 +17,7 @@ from ..files import write_whole
 from ..reading.numbers import fraction
 from ..specs import NORMS
 from ..zoo.files.cards import read_card
+from ..zoo.shelf import index
 from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
 from .entries import Entry, entries_of
@@ -57,7 +58,8 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
     measured = {(entry.model, entry.hash) for entry in found if not entry.quoted}
-    ours = {who: zoo_claims(*who) for who in measured}
+    shipped = {one.name: one for one in entries()}
+    ours = {who: zoo_claims(shipped[who[0]], who[1]) for who in measured if who[0] in shipped}
     known: dict[tuple[str, ...], Claim] = {}
     for entry in found:
         if entry.quoted:
@@ -67,23 +69,23 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
         key = _key(entry)
         claim = None
         if not entry.quoted:
-            claim = known.get(key) or ours[entry.model, entry.hash].get((*key, entry.lam))
+            claim = known.get(key) or ours.get((entry.model, entry.hash), {}).get((*key, entry.lam))
         yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
 
 
-def zoo_claims(model: str, weights: str) -> Mapping[Key, Claim]:
-    """The lowest robust accuracy that the zoo's index states of a model at each budget and its training lambda, by name
-    and hash (empty: not known); what has other weights than the zoo's of its name is not the zoo's."""
+def zoo_claims(entry: index.Entry, weights: str) -> Mapping[Key, Claim]:
+    """The lowest robust accuracy that the zoo's index states of a model at each budget and its training lambda; nothing
+    of what bears its name with weights of another hash (empty: not known)."""
+    path = local_path(entry)
+    card = None if path is None else read_card(path)
+    if card is not None and weights not in ("", card.weights_hash):
+        return {}
+    lam = "" if card is None or card.lam is None else f"{card.lam:g}"
     found: dict[Key, Claim] = {}
-    for entry in (one for one in entries() if one.name == model):
-        path = local_path(entry)
-        card = None if path is None else read_card(path)
-        if card is None or weights in ("", card.weights_hash):
-            lam = "" if card is None or card.lam is None else f"{card.lam:g}"
-            for text, share in entry.robust.items():
-                for norm, eps in _budgets(text):
-                    key, claim = (entry.name, entry.data, norm, eps, lam), (share, f"the zoo's index: {text}")
-                    found[key] = min(found.get(key, claim), claim)
+    for text, share in entry.robust.items():
+        for norm, eps in _budgets(text):
+            key, claim = (entry.name, entry.data, norm, eps, lam), (share, f"the zoo's index: {text}")
+            found[key] = min(found.get(key, claim), claim)
     return found
 
 

@@ -182,7 +182,7 @@ def test_the_zoo_claims_its_own_models_alone(tmp_path):
     item = entry("cifar10/sdnet20-at")
     weights = read_card(local_path(item)).weights_hash
     for name, ours in ((item.name, weights), (item.name, "0" * 64), ("digits/sdnet20-at", "")):
-        claims = zoo_claims(name, ours)
+        claims = zoo_claims(entry(name), ours)
         key = (item.name, "cifar10", "linf", "8/255", "0.1")
         stated = item.robust["pgd-20 linf 8/255 on 1000 images"]
         expected = (
