@@ -104,3 +104,11 @@ def test_unknown_names():
         load_recipe("fats")
     with pytest.raises(InputError, match=r"Cannot read 'nowhere.yaml'"):
         load_recipe("nowhere.yaml")
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_a_norm_without_its_eps_is_refused(norm: str) -> None:
+    with pytest.raises(InputError, match=f"8/255 is linf's .* in {norm}. Give train.eps"):
+        load_recipe("pgd-at", {"train.norm": norm})
+    assert load_recipe("pgd-at", {"train.norm": norm, "train.eps": "1/2"}).train.radius == 0.5
+    assert load_recipe("published", {"train.norm": norm}).train.norm == norm  # no adversary, no eps

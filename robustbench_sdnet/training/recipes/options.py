@@ -8,7 +8,7 @@ from typing import Annotated
 
 from ...errors import InputError
 from ...reading.options import between, check_fields
-from ...specs import BUDGETED, Eps
+from ...specs import BUDGETED, Eps, norm_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,11 @@ class TrainOptions:
             raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
         self.radius  # noqa: B018  an eps that cannot be read is refused here, not in the first step
         self.step_radius  # noqa: B018  likewise
+        if self.adversary != "none" and self.norm != "linf" and self.eps == norm_facts("linf").eps:
+            raise InputError(
+                f"train.eps: {self.eps} is linf's and next to nothing in {self.norm}. Give train.eps with train.norm, "
+                f"such as {norm_facts(self.norm).eps}."
+            )
         if self.augmix and self.adversary != "none":
             raise InputError("train.augmix and train.adversary cannot be combined: each brings its own loss.")
 
