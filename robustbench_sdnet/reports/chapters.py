@@ -54,7 +54,7 @@ def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> 
     """How good the attacks were themselves: how near the best known, and how many steps they needed."""
     blocks: list[Block] = [distances.optimality_table(nearness)]
     if courses:
-        title = "Accuracy against the number of steps"
+        title = "Accuracy against the number of steps" + panels.step_cut(courses)
         names = ", ".join(distinct(course.attack for course in courses))
         alt = f"{title}: {names}."
         blocks.append(Figure("steps", title, alt, lambda: curves.draw(panels.step_panels(courses))))
@@ -156,7 +156,7 @@ def _stability_sections(results: Results, data: str, baseline: str | None) -> It
         }
         figure = Figure(
             f"stability-{slug(data)}-{difficulty}",
-            "Predictions that flip along a sequence, %",
+            "Predictions that flip along a sequence, %" + panels.cut(MANY, len(found), "models"),
             f"Flip probability along each sequence: {', '.join(shares)}. Its numbers are in the tables.",
             partial(dots.draw, shares, "frames whose prediction flips, %"),
             tuple(stability.flip_tables(found)),
@@ -180,7 +180,7 @@ def _attack_sections(results: Results, data: str) -> Iterator[Section]:
         blocks.append(
             Figure(
                 f"attacks-{slug(data)}",
-                "Accuracy against eps",
+                "Accuracy against eps" + panels.cut(panels.MANY, len(subjects), "models"),
                 alt,
                 lambda: curves.draw(panels.eps_panels(results, data), columns=2),
                 tuple(tables),

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from robustbench_sdnet.answers.searches import Convergence
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
 from robustbench_sdnet.reports.tables.lambdas import sweeps
+from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.statistics import wilson
 
 from .made_records import RESNET, SDNET, attack, lam_spec, record, results_of, snapshot, study
@@ -143,3 +145,40 @@ def test_the_legend_keeps_the_order_of_severities_where_the_first_panel_lacks_on
         "severity 3",
         "clean images",
     ]
+
+
+def test_a_figure_of_the_first_models_says_so() -> None:
+    def title(count: int) -> str:
+        models = [replace(RESNET, name=f"model-{i:02}") for i in range(count)]
+        clean = [record(190, model=model) for model in models]
+        figures = build(
+            snapshot([*clean, *(attack("pgd", "8/255", 90, model=model) for model in models)])
+        ).figures
+        return next(figure.title for figure in figures if figure.name == "attacks-digits")
+
+    assert title(panels.MANY) == "Accuracy against eps"
+    assert (
+        title(panels.MANY + 3)
+        == f"Accuracy against eps (the first {panels.MANY} of {panels.MANY + 3} models)"
+    )
+
+
+def test_a_figure_of_steps_says_what_it_leaves_out() -> None:
+    def course(eps: int, name: str) -> Convergence:
+        return Convergence(
+            data="digits",
+            model=name,
+            lam=None,
+            attack="pgd",
+            norm="linf",
+            n=4,
+            eps=Eps.parse(f"{eps}/255"),
+            right=(4, 2),
+        )
+
+    few = [course(1, f"model-{i}") for i in range(panels.MANY)]
+    assert panels.step_cut(few) == ""
+    assert panels.step_cut([*few, course(1, "another")]) == " (the first 8 of 9 models)"
+    every = [course(eps, "resnet") for eps in range(1, 15)]
+    assert len(panels.step_panels(every)) == panels.MANY_PANELS
+    assert panels.step_cut(every) == " (the first 12 of 14 attacks and eps)"

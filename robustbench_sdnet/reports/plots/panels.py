@@ -24,6 +24,11 @@ MOST_STEPS = 400
 MANY_PANELS = 12
 
 
+def cut(shown: int, count: int, what: str) -> str:
+    """What a title adds where a figure shows only the first of many."""
+    return f" (the first {shown} of {count} {what})" if count > shown else ""
+
+
 def eps_panels(results: Results, data: str) -> list[Panel]:
     """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed.
 
@@ -61,14 +66,24 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
 def step_panels(courses: Sequence[Convergence]) -> list[Panel]:
     """Accuracy against steps: a panel for each attack, norm and eps, a line for each model at its lambda."""
     panels = []
-    asked = grouped(courses, lambda course: (course.data, course.attack, course.norm, course.eps))
-    for (_, attack, norm, eps), same in asked.items():
+    for (_, attack, norm, eps), same in list(_by_attack(courses).items())[:MANY_PANELS]:
         lines = tuple(
             Line(Subject(c.data, c.model, c.lam).label, _course(c), colour, steps=True)
             for c, colour in zip(same, PALETTE, strict=False)
         )
         panels.append(Panel(f"{attack}, {norm} {eps}", "steps", lines))
-    return panels[:MANY_PANELS]
+    return panels
+
+
+def step_cut(courses: Sequence[Convergence]) -> str:
+    """What the title of `step_panels` adds where it leaves attacks or models out."""
+    asked = _by_attack(courses)
+    longest = max(map(len, asked.values()), default=0)
+    return cut(MANY_PANELS, len(asked), "attacks and eps") + cut(MANY, longest, "models")
+
+
+def _by_attack(courses: Sequence[Convergence]) -> dict[tuple[object, ...], list[Convergence]]:
+    return grouped(courses, lambda course: (course.data, course.attack, course.norm, course.eps))
 
 
 def _course(course: Convergence) -> tuple[tuple[float, Estimate], ...]:
