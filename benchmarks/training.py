@@ -1,11 +1,13 @@
 """Training speed beside a plain textbook PyTorch loop with the layer as it was published.
 
-    python benchmarks/training.py [--arch sdnet18 ...] [--batch 32] [--precision float32] [--compile] [--json]
+    python benchmarks/training.py [--arch sdnet18 ...] [--batch 32] [--precision float32] [--recipe cpu] [--compile]
+        [--json]
 
 Both sides take the same random images of CIFAR-10's shape, interleaved in one process; figures are medians of rounds.
 With one CPU thread (OMP_NUM_THREADS=1) seconds are those that the process ran, whatever else the machine does.
 "Ours" is the package's own feed, objective and optimiser step, in the precision that the device is best at
-(`--precision float32` leaves that advantage out, `--compile` adds `train.compile`). The textbook loop crops, flips
+(`--precision float32` leaves that advantage out, `--compile` adds `train.compile`). By `--recipe` it trains as a whole
+run of that recipe does, in the mean over its epochs: `cpu` begins with small images. The textbook loop crops, flips
 and converts image by image, trains in float32 and gives its sparse layers what the published code does at every
 forward, evaluation included: atoms normalised in place, 50 power iterations from fresh noise, the step size read back
 to the host, and a reconstruction that nobody uses.
@@ -17,7 +19,9 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +31,7 @@ from torch.nn import functional as F
 
 from robustbench_sdnet.data.images import ImageData, from_arrays
 from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.recipes.recipe import load_recipe
 from robustbench_sdnet.training.step.device import Device, choose
 from robustbench_sdnet.training.step.feed import feed_for
 from robustbench_sdnet.training.step.loop import start, train_step
@@ -131,7 +136,7 @@ class Textbook:
 
 
 class Ours:
-    """The package's feed, objective and step."""
+    """The package's feed, objective and step; `sides` has the first and the number of the epochs of each image size."""
 
     def __init__(self, arch: str, data: ImageData, options: TrainOptions, device: Device) -> None:
         kind = feed_for(data, device.device)
@@ -140,6 +145,8 @@ class Ours:
         refresh_step_sizes(model)
         self.session = start(model, feed, options, device)
         self._batches = self._endless()
+        of_epochs = [self.session.side(epoch) for epoch in range(options.epochs)]
+        self.sides = [(of_epochs.index(side), of_epochs.count(side)) for side in dict.fromkeys(of_epochs)]
 
     def _endless(self) -> Any:
         epoch = 0
@@ -147,7 +154,8 @@ class Ours:
             yield from self.session.feed.epoch(epoch)
             epoch += 1
 
-    def train(self) -> None:
+    def train(self, epoch: int) -> None:
+        self.session.step = epoch * self.session.feed.steps
         train_step(self.session, next(self._batches))
 
     def forward(self, images: Tensor) -> None:
@@ -167,12 +175,20 @@ def timed(call: Callable[[], None], device: Device) -> float:
     return clock() - begun
 
 
-def measure(
-    archs: list[str], batch: int, rounds: int, device_name: str, precision: str, compiled: bool
-) -> dict[str, Any]:
+def works(runner: Textbook | Ours, images: Tensor) -> Iterator[tuple[str, int, int, Callable[[], None]]]:
+    """What is timed of a side: its name, the first and the number of the epochs that it stands for, and the call."""
+    yield "forward", 0, 1, partial(runner.forward, images)
+    if isinstance(runner, Textbook):
+        yield "training", 0, 1, runner.train
+    else:
+        yield from (
+            ("training", first, epochs, partial(runner.train, first)) for first, epochs in runner.sides
+        )
+
+
+def measure(archs: list[str], options: TrainOptions, rounds: int, device_name: str) -> dict[str, Any]:
     """Images per second of every combination; the first round warms up and is left out."""
-    options = TrainOptions(batch_size=batch, epochs=1_000, lr=0.01, precision=precision, compile=compiled)
-    device = choose(device_name, options)
+    batch, device = options.batch_size, choose(device_name, options)
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (512, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 512)
     data = from_arrays("random", "train", pixels, labels, 10, "random")
@@ -181,15 +197,17 @@ def measure(
     for arch in archs:
         sides[arch, "textbook"] = Textbook(arch, data, batch, device)
         sides[arch, "ours"] = Ours(arch, data, options, device)
-    seconds: dict[tuple[str, str, str], list[float]] = {}
+    seconds: dict[tuple[str, str, str], dict[tuple[int, int], list[float]]] = {}
     for turn in range(rounds + 1):
         for (arch, side), runner in sides.items():
-            # Each call is made at once, in the turn that binds its variables.
-            for work, call in (("forward", lambda: runner.forward(images)), ("training", runner.train)):  # noqa: B023
+            for work, first, epochs, call in works(runner, images):
                 spent = timed(call, device)
                 if turn:
-                    seconds.setdefault((arch, side, work), []).append(spent)
-    speeds = {key: batch / statistics.median(values) for key, values in seconds.items()}
+                    seconds.setdefault((arch, side, work), {}).setdefault((first, epochs), []).append(spent)
+    speeds = {}
+    for key, found in seconds.items():
+        spent = sum(epochs * statistics.median(values) for (_, epochs), values in found.items())
+        speeds[key] = batch * sum(epochs for _, epochs in found) / spent
     return {"device": device.label, "precision": device.precision, "batch": batch, "speeds": speeds}
 
 
@@ -203,10 +221,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--recipe", help="train as this recipe does, in the mean over its epochs")
     parser.add_argument("--compile", action="store_true", help="compile our training step")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = measure(given.arch, given.batch, given.rounds, given.device, given.precision, given.compile)
+    options = load_recipe(given.recipe).train if given.recipe else TrainOptions(lr=0.01)
+    options = replace(options, batch_size=given.batch, precision=given.precision, compile=given.compile)
+    found = measure(given.arch, options, given.rounds, given.device)
     speeds = found.pop("speeds")
     if given.json:
         print(
