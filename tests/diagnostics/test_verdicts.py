@@ -228,6 +228,20 @@ def test_a_jagged_loss_is_rough(standard, digits):
     assert "rough_loss" in failed(verdicts(jagged, digits, cheap=True))
 
 
+def test_a_model_is_never_asked_outside_of_the_box(standard, digits):
+    seen = []
+
+    def root(images: Tensor) -> Tensor:
+        seen.append(images.detach())
+        return images.sqrt()  # not a number below 0, where digits are black
+
+    found = verdicts(Wrapped(standard, root), digits, n=8)
+    assert min(float(images.min()) for images in seen) >= 0
+    assert max(float(images.max()) for images in seen) <= 1
+    assert found["wrong_gradient"].verdict == "pass"
+    assert found["rough_loss"].verdict != "fail"
+
+
 def test_noise_wins_over_survivors_that_were_never_attacked(standard, digits):
     # An attack that did nothing leaves every right sample; the size of the budget lets noise break some.
     found = diagnose(

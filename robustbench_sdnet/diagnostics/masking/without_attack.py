@@ -103,13 +103,14 @@ def rough_loss(subject: Subject) -> Finding:
     A step of size h along random signs moves a smooth loss by h |g|_2 in the root mean square.
     """
     tiny = subject.eps / 100 / float(BALLS[subject.norm].lengths(torch.ones_like(subject.images[:1])))
-    gradient, start, _ = subject.gradient(negative_margin)
+    images = subject.images.clamp(tiny, 1 - tiny)  # a model need know nothing outside [0, 1]
+    gradient, start, _ = subject.gradient(negative_margin, images)
     expected = tiny * gradient.flatten(1).norm(dim=1)
     draws = Draws.of(subject.seed, "verdicts/rough", subject.ids)
     moves = []
     for index in range(_DIRECTIONS):
         signs = draws.signs(subject.images.shape[1:], index, torch.float64)
-        moves.append(negative_margin(subject.predict(subject.images + tiny * signs), subject.labels) - start)
+        moves.append(negative_margin(subject.predict(images + tiny * signs), subject.labels) - start)
     moved = torch.stack(moves).square().mean(0).sqrt()
     # Where neither moves, the loss is flat, which another check reports.
     ratio = torch.where(moved <= 1e-12, torch.ones_like(moved), moved / expected.clamp_min(1e-300))
@@ -121,15 +122,15 @@ def rough_loss(subject: Subject) -> Finding:
 def wrong_gradient(subject: Subject) -> Finding:
     """The share of samples whose central differences and autograd disagree on most of four directions."""
     step = 1e-6
-    gradient, start, _ = subject.gradient(negative_margin)
+    images = subject.images.clamp(step, 1 - step)  # as in `rough_loss`
+    gradient, start, _ = subject.gradient(negative_margin, images)
     draws = Draws.of(subject.seed, "verdicts/directions", subject.ids)
     votes = torch.zeros(len(subject), device=subject.labels.device)
     for index in range(_DIRECTIONS):
         along = draws.normal(subject.images.shape[1:], index, torch.float64)
         along = along / along.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
         ahead, behind = (
-            negative_margin(subject.predict(subject.images + sign * step * along), subject.labels)
-            for sign in (1, -1)
+            negative_margin(subject.predict(images + sign * step * along), subject.labels) for sign in (1, -1)
         )
         votes += _disagree((ahead - behind) / (2 * step), (gradient * along).flatten(1).sum(1), start)
     share = float((votes > _DIRECTIONS / 2).double().mean())
