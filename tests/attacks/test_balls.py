@@ -112,6 +112,16 @@ def test_directions_and_random_points_have_their_length(norm):
     assert bool((known.lengths(known.noise(draws, middle, 0.3, 1) - middle) <= 0.3 + 1e-9).all())
 
 
+@pytest.mark.parametrize("eps", [0.3, 1.0])
+def test_random_noise_in_l1_stays_in_its_ball_where_many_values_are_rounded(eps):
+    generator = torch.Generator().manual_seed(0)
+    images = 0.55 + 0.4 * torch.rand(20, 3, 32, 32, generator=generator)
+    draws = Draws.of(0, "test", torch.arange(20))
+    points = BALLS["l1"].noise(draws, images, eps, 0)
+    BALLS["l1"].assert_inside(points, images, eps)
+    assert float(BALLS["l1"].lengths(points - images).min()) >= 0.999 * eps
+
+
 def test_steps_in_l1_leave_values_alone_that_cannot_move():
     images = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
     gradient = torch.tensor([[[[-9.0, 5.0], [1.0, 0.0]]]], dtype=torch.float64)

@@ -48,7 +48,7 @@ class Ball(ABC):
         """Points moved into the ball of radius eps around `images`, and into [0, 1]."""
 
     def settled(self, points: Tensor, images: Tensor, eps: float | Tensor) -> Tensor:
-        """Projected points, those that rounding to their type carried out of the ball moved back by one unit of it.
+        """Points of the ball, those that rounding to their type carried out of the ball moved back by one unit of it.
 
         Where many values move by the same amount from the same value, all of them round the same way.
         """
@@ -80,11 +80,12 @@ class Ball(ABC):
         # Two blocks of draws a counter: the radius takes the first, the direction the second.
         radius = draws.uniform((1,), 2 * counter, images.dtype)[:, 0]
         delta = self.random_direction(draws, images, 2 * counter + 1) * column(radius * eps, images)
-        return (images + delta).clamp(0, 1)
+        return self.settled((images + delta).clamp(0, 1), images, eps)
 
     def random_on_sphere(self, draws: Draws, images: Tensor, eps: float, counter: Tensor | int = 0) -> Tensor:
         """A random point at distance eps of each image, then clipped to [0, 1]."""
-        return (images + eps * self.random_direction(draws, images, counter)).clamp(0, 1)
+        points = (images + eps * self.random_direction(draws, images, counter)).clamp(0, 1)
+        return self.settled(points, images, eps)
 
     def noise(self, draws: Draws, images: Tensor, eps: float, counter: Tensor | int) -> Tensor:
         """Random noise of size eps."""
