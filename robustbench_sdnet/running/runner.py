@@ -127,8 +127,11 @@ def _with_their_images(
 ) -> dict[str, Sequence[Range]]:
     """What is stored, but for attacks whose images a later cell needs, or all are to be kept of, and are gone."""
     found = dict(stored)
-    for cell_id in with_images & set(stored):
-        children = [stored.get(cell.id, ()) for cell in cells if cell_id in cell.parents]
+    # The last first: where a child is made again, its parents' images are needed too.
+    for cell_id in dict.fromkeys(cell.id for cell in reversed(cells) if cell.id in with_images):
+        if cell_id not in stored:
+            continue
+        children = [found.get(cell.id, ()) for cell in cells if cell_id in cell.parents]
         found[cell_id] = [
             (a, b)
             for a, b in stored[cell_id]

@@ -116,6 +116,19 @@ def test_a_gradient_that_is_not_finite_is_counted(problem):
         run("pgd", Wrapped(model, "infinite slope"), images, labels, params={"random_start": False})
 
 
+@pytest.mark.parametrize("eps", [None, 2 * EPS])
+@pytest.mark.parametrize("name", ["fab-t", "fmn"])
+def test_images_that_the_first_step_breaks_are_counted(problem, name, eps):
+    model, images, _, _ = problem
+    flat, marked = Wrapped(model, "rounded"), images[:2, 0, 0, 0]
+
+    def mixed(x):  # the first two images have no gradient, the others one step to the boundary
+        return torch.where(torch.isin(x[:, 0, 0, 0], marked)[:, None], flat(x), model(x))
+
+    found = attacks.run(name, mixed, images, mixed(images).argmax(1), eps=eps)
+    assert (found.gradients, found.silent) == (30, 2)
+
+
 def test_saturated_logits_are_counted_in_float32(problem):
     model, images, labels, _ = problem
     model = Wrapped(Linear(4, (3, 4, 4)), "saturated")
