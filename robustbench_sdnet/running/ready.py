@@ -218,7 +218,7 @@ def attack_plan(
 
 
 def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
-    """What "auto" comes to for an attack on a device: part of a cell's identity, since a coarser search may find less.
+    """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less.
 
     Noise is no search, other libraries compute in float32, and minimal-norm attacks compare values so close that
     rounding would mislead them.
@@ -227,9 +227,7 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
 
     from ..attacks.native.wrapper import wants_low_precision
 
-    if attack.kind == "noise" or ":" in attack.name:
-        return "float32"
-    if precision == "auto" and attack.eps is None:
+    if attack.kind == "noise" or ":" in attack.name or attack.eps is None:
         return "float32"
     return "bfloat16" if wants_low_precision(precision, torch.empty(0, device=device)) else "float32"
 

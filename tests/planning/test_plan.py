@@ -191,7 +191,7 @@ def test_two_variants_of_a_chain_are_told_apart_and_do_not_continue_each_other()
     assert [len(cell.parents) for cell in cells] == [0, 1, 1, 1, 0, 1, 1, 1, 0, 1]
 
 
-def test_auto_keeps_searches_that_rounding_misleads_in_float32(monkeypatch):
+def test_searches_that_rounding_misleads_stay_in_float32(monkeypatch):
     from robustbench_sdnet.attacks.native import wrapper
     from robustbench_sdnet.planning.questions import attack_specs
     from robustbench_sdnet.running.ready import search_precision
@@ -211,7 +211,7 @@ def test_auto_keeps_searches_that_rounding_misleads_in_float32(monkeypatch):
     assert found == {
         "pgd": ["bfloat16", "bfloat16"],
         "square": ["bfloat16", "bfloat16"],
-        "fab-t": ["float32", "bfloat16"],
+        "fab-t": ["float32", "float32"],
         "noise": ["float32", "float32"],
         "torchattacks:MIFGSM": ["float32", "float32"],
     }

@@ -101,7 +101,8 @@ def pgd(
         eot: gradients averaged a step (expectation over transformation), for models that draw random numbers.
         start: (n, c, h, w) points to begin at, in place of the images and of a random start.
         early_stop: a sample leaves at its first success; False runs every sample to its last iterate.
-        precision: "auto", "float32" or "bfloat16", of the search; successes are always confirmed in float32.
+        precision: "auto", "float32" or "bfloat16", of the search; successes are always confirmed in float32, in which
+            smallest perturbations are sought, too.
         sample_ids: (n,) ids that key the random draws; None numbers the samples from 0.
         batch_size: at most this many samples at once.
         answers: of a model that draws random numbers: so many fresh ones on the final image decide, never those of the

@@ -71,12 +71,13 @@ def run_native(
     found = ball(norm, norms)
     images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids, batch_size=batch_size)
     search = build(ball=found, eps=eps, seed=seed)
-    if precision == "auto" and (search.minimal or not early_stop):
-        precision = "float32"  # successes on the way go unconfirmed
+    low = wants_low_precision(precision, images)
+    if answers is not None or search.minimal or (precision == "auto" and not early_stop):
+        low = False  # successes on the way go unconfirmed
     passes = Passes(
         tracked(model),
         batch_size,
-        low_precision=answers is None and wants_low_precision(precision, images),
+        low_precision=low,
         repeats=positive("eot", repeats),
     )
     judge = None if answers is None else Judge(passes, Repeats(answers, protocol))
