@@ -16,8 +16,12 @@ from ..specs import BUDGETED
 from .libraries import LIBRARIES, check_options, library_row
 
 Value = bool | int | float | str | None
-POSITIVE = ("steps", "step_size", "restarts", "draws", "eot", "targets")
 _POSITIVE = Rule(lambda value: 0 < value < math.inf, "be above 0 and finite")
+_RULES = {
+    **dict.fromkeys(("steps", "step_size", "restarts", "draws", "eot", "targets"), _POSITIVE),
+    "p_init": Rule(lambda value: 0 < value <= 1, "lie above 0, up to 1"),
+    "fmn:gamma": Rule(lambda value: 0 < value < 1, "lie between 0 and 1"),
+}
 
 
 @dataclass(frozen=True)
@@ -197,8 +201,9 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
             raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
         what = f"Option '{name}' of attack {info.name}"
         params[name] = _coerced(what, str(value).strip(), params[name])
-        if name in POSITIVE and type(params[name]) in (int, float):
-            check({what: params[name]}, {what: _POSITIVE})
+        rule = _RULES.get(name) or _RULES.get(f"{info.name}:{name}")
+        if rule and type(params[name]) in (int, float):
+            check({what: params[name]}, {what: rule})
         if name in info.choices:
             kind = f"value of option '{name}'"
             check({kind: params[name]}, {kind: info.choices[name]})

@@ -134,3 +134,11 @@ def test_autoattack_is_four_stages_of_known_attacks():
 def test_counts_and_sizes_must_be_positive(name, value):
     with pytest.raises(InputError, match=rf"Option '{name}' of attack pgd must be above 0 and finite"):
         check_params(attack_info("pgd"), {name: value})
+
+
+@pytest.mark.parametrize("name", ["square:p_init", "torchattacks:Square:p_init", "fmn:gamma"])
+@pytest.mark.parametrize("value", ["-1", "nan", "2"])
+def test_shares_must_be_shares(name, value):
+    attack, _, option = name.rpartition(":")
+    with pytest.raises(InputError, match=rf"Option '{option}' of attack {attack} must lie .*, got {value}"):
+        check_params(attack_info(attack), {option: value})
