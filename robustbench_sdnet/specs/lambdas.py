@@ -104,7 +104,7 @@ class PolicyName:
     def text(self) -> str:
         """How tables name it."""
         if self.value is not None:
-            return f"{self.value:g}"
+            return decimal_text(self.value)
         row = POLICIES[self.name]
         unsaid = not self.detail or (row.silent and self.detail == row.usual)
         return self.name if unsaid else f"{self.name}:{self.detail}"

@@ -8,12 +8,13 @@ import sys
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.specs.lambdas import LAMBDAS, parse_policy
+from robustbench_sdnet.specs.lambdas import LAMBDAS, parse_lambdas, parse_policy
 
 
 def test_names_are_read():
     assert parse_policy("0.30").text == "0.3"
     assert parse_policy("fixed:0.3") == parse_policy("0.3")
+    assert parse_lambdas("fixed:0.1234567,fixed:0.0000001") == parse_lambdas("0.1234567,1e-7")
     assert parse_policy("oracle").text == "oracle"
     assert parse_policy("label-free").text == "label-free:discrepancy"
     assert parse_policy(" label-free:entropy ").detail == "entropy"
