@@ -293,5 +293,7 @@ def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
 
 
 def _lambdas(values: Sequence[float | str] | str, scope: str) -> tuple[LambdaSpec, ...]:
-    text = values if isinstance(values, str) else ",".join(str(value) for value in values)
+    # 0.1 + 0.2 is meant as 0.3.
+    numbers = (one if isinstance(one, str) else f"{float(str(one)):.12g}" for one in values)
+    text = values if isinstance(values, str) else ",".join(numbers)
     return parse_lambdas(text, scope) if text else ()

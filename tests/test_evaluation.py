@@ -52,6 +52,21 @@ def test_evaluate_finds_the_newest_runs_data_and_every_model_on_it(runs):
     assert (runs / "runs" / "results.db").stat().st_mtime_ns >= before
 
 
+def test_numpys_numbers_ask_what_pythons_ask(runs):
+    asked = {"corruptions": "gaussian_noise", "models": ["runs/tiny-sdnet20"]}
+    attack = {"name": "fgsm", "eps": 0.03}
+    table = rs.evaluate(**asked, severities=[1, 2], seed=3, limit=5, lambdas="0.1:0.3:0.1", attacks=[attack])
+    again = rs.evaluate(
+        **asked,
+        severities=np.array([1.0, 2.0]),
+        seed=np.int64(3),
+        limit=np.int64(5),
+        lambdas=np.arange(0.1, 0.35, 0.1),  # 0.30000000000000004
+        attacks=[{"name": "fgsm", "eps": np.float64(0.03)}],
+    )
+    assert again.equals(table)
+
+
 def test_sweep_and_report(runs):
     table = rs.sweep(
         ["runs/tiny-sdnet20"], lambdas=[0.1, 0.5, 1.0], corruptions="impulse_noise", severities=[3], limit=10
@@ -82,7 +97,11 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"severities": [0]}, "severities must lie in 1 to 5"),
+        ({"severities": [0]}, "severities must be whole numbers from 1 to 5, got '0'"),
+        ({"severities": [1.5]}, "severities must be whole numbers, got '1.5'"),
+        ({"limit": 0}, "limit must be a whole number from 1 to .*, got '0'"),
+        ({"limit": -5}, "limit must be a whole number from 1 to .*, got '-5'"),
+        ({"batch_size": -1}, "batch_size must be a whole number from 1 to .*, got '-1'"),
         ({"corruptions": "fogg"}, "Did you mean 'fog'"),
         ({"attacks": ["pdg"]}, "Did you mean 'pgd'"),
         ({"attacks": [{"name": "pgd", "eps": "8"}]}, "Write 8/255"),

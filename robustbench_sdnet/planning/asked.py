@@ -11,6 +11,7 @@ from ..corruptions.members import STORED
 from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, expand, foreign_size, table_for
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError, unknown
+from ..reading.numbers import whole
 from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec
 from .questions import corruption_specs
 
@@ -48,8 +49,10 @@ class Asked:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not set(self.severities or ()) <= set(SEVERITIES):
-            raise InputError(f"severities must lie in 1 to 5, got {list(self.severities or ())}.")
+        for name, most in (("severities", 5), ("difficulties", 3)):
+            if (given := getattr(self, name)) is not None:
+                numbers = tuple(whole(value, f"{name} must be whole numbers", 1, most) for value in given)
+                object.__setattr__(self, name, numbers)
         if not self.sequences:
             if self.difficulties is not None:
                 raise InputError("--difficulty is of sequences. Give --sequences with it, or --severity.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ..errors import InputError
+from ..reading.numbers import whole
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 
 PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
@@ -134,6 +135,11 @@ class Setting:
         return Repeats(self.draws, self.counting)
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value, low = getattr(self, item.name), item.metadata.get("low")
+            if value is not None and low is not None:
+                value = whole(value, f"{item.name} must be a whole number", low)
+                object.__setattr__(self, item.name, value)
         self.repeats  # noqa: B018  # refuses what it cannot be
         if self.engine == "ray":
             if importlib.util.find_spec("ray") is None:

@@ -6,6 +6,7 @@ import math
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from numbers import Integral
 
 from ..errors import InputError
 from ..wording import shown
@@ -49,7 +50,7 @@ def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> 
     elif isinstance(text, float):
         value = int(text) if math.isfinite(text) and text.is_integer() else None
     else:
-        value = text if isinstance(text, int) else None
+        value = int(text) if isinstance(text, Integral) else None  # NumPy's too
     if value is None:
         raise InputError(f"{rule}, got '{shown(text)}'.")
     if not low <= value <= high:

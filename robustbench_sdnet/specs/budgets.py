@@ -124,7 +124,7 @@ def _fraction_of_float(value: float) -> str:
     if not math.isfinite(value):
         raise InputError(f"eps must be a finite number, got {value}.")
     level = round(value * 255)
-    return f"{level}/255" if value == level / 255 else repr(value)
+    return f"{level}/255" if value == level / 255 else repr(float(value))
 
 
 def parse_eps_list(text: str, norm: str = "linf") -> tuple[Eps, ...]:

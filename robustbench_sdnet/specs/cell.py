@@ -11,7 +11,7 @@ from typing import Any
 
 from .budgets import Eps
 from .lambdas import LambdaSpec
-from .models import DataSpec, ModelSpec, canonical, params
+from .models import DataSpec, ModelSpec, canonical, params, plain
 from .perturbations import AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
 
 DEFAULT_STORE = "sqlite:///runs/results.db"
@@ -108,7 +108,7 @@ def _plain(part: Any) -> Any:
     """What JSON takes in place of a part of a cell: as `asdict`, without its copies."""
     if is_dataclass(part):
         return {each.name: getattr(part, each.name) for each in fields(part)}
-    return str(part)
+    return plain(part)
 
 
 def _perturbation(raw: dict[str, Any]) -> Perturbation:

@@ -151,6 +151,11 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def canonical(value: Any, plain: Callable[[Any], Any] = str) -> str:
+def plain(value: Any) -> Any:
+    """What JSON takes in place of a value that it does not know: of NumPy's numbers Python's, else its text."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def canonical(value: Any, plain: Callable[[Any], Any] = plain) -> str:
     """JSON with sorted keys and no spaces: one text for one value, `plain` of what JSON does not know."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)

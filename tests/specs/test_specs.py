@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet.errors import InputError
@@ -35,6 +36,7 @@ def test_eps_is_an_exact_fraction_kept_with_its_text():
     assert (eps.fraction, eps.text, float(eps)) == (Fraction(8, 255), "8/255", 8 / 255)
     assert Eps.parse("0.031").fraction == Fraction(31, 1000) != Fraction(8, 255)
     assert Eps.parse(8 / 255).fraction == Fraction(8, 255), "a float computed as 8/255 is meant as 8/255"
+    assert Eps.parse(np.float64(0.031)).fraction == Fraction(31, 1000)
     assert Eps.parse("3", norm="l2").fraction == 3
     assert len({Eps.parse("0.5", "l2"), Eps.parse("1/2", "l2")}) == 1, "one ball, however it was written"
 
