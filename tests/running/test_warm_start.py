@@ -1,5 +1,6 @@
 """Warm starts: each lambda's PGD begins at its neighbour's perturbations, and that is part of the question."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -80,6 +81,17 @@ def test_attacks_begin_where_the_parent_ended_and_stay_in_the_ball(tmp_path, mak
         assert np.abs(images - clean).max() <= float(EPS) + 1e-6
         assert images.min() >= 0
         assert images.max() <= 1
+
+
+def test_a_chain_of_which_the_images_are_gone_is_made_again_from_its_beginning(tmp_path, make_worker, data):
+    *earlier, last = cells = _cells(data)
+    assert (last.warm, last.lam) == (True, LAMBDAS[-1])
+    with Store(f"sqlite:///{tmp_path}/a.db") as parts, Store(f"sqlite:///{tmp_path}/b.db") as whole:
+        run(earlier, store=parts, worker=make_worker(), count=20)
+        shutil.rmtree(parts.images.folder)
+        run(cells, store=parts, worker=make_worker(), count=20)
+        run(cells, store=whole, worker=make_worker(), count=20)
+        assert records(parts) == records(whole)
 
 
 @pytest.mark.parametrize("attack_lambdas", [(), LAMBDAS[:2]])
