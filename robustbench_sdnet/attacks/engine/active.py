@@ -186,7 +186,8 @@ class _Engine:
         """
         silent, self.passes.watched, self.passes.silent = self.passes.silent, False, None
         if silent is not None:
-            asked = self.unseen[rows.index] & (margin(step.logits, rows.labels) >= 0)
+            there = step.logits if step.before is None else step.before
+            asked = self.unseen[rows.index] & (margin(there, rows.labels) >= 0)
             self.unseen[rows.index] = False
             self.gradients += torch.stack([asked.sum(), (asked & silent).sum()])
 

@@ -45,7 +45,7 @@ class Step:
 
     `done` (m,) bool says that the attempt is over, and rows where `inside` (m,) is False do not count as results. The
     result of the lowest `score` (m,) is kept; None stands for the margin. Of rows in `cycled` (m,) the attempt is over
-    since they repeat themselves.
+    since they repeat themselves. `before` (m, classes) are the logits where the gradient was taken, if not at `images`.
     """
 
     images: Tensor
@@ -54,6 +54,7 @@ class Step:
     inside: Tensor | None = None
     score: Tensor | None = None
     cycled: Tensor | None = None
+    before: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

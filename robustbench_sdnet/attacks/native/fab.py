@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -46,7 +46,8 @@ class FabSearch(Search):
         distance = self.ball.lengths(x - rows.images)
         back = rows.images + BETA * (x - rows.images)
         state["x"] = torch.where(column(wrong, x), back, x)
-        return self.nearest(x, found, wrong, distance, rows.k + 1 >= self.length)
+        step = self.nearest(x, found, wrong, distance, rows.k + 1 >= self.length)
+        return replace(step, before=logits)
 
     def _towards_boundary(self, x: Tensor, images: Tensor, gradient: Tensor, gap: Tensor) -> Tensor:
         """A convex combination of the projections of x and of the image onto {z_t = z_y}, linearised at x."""
