@@ -240,6 +240,8 @@ def test_a_model_is_never_asked_outside_of_the_box(standard, digits):
     assert max(float(images.max()) for images in seen) <= 1
     assert found["wrong_gradient"].verdict == "pass"
     assert found["rough_loss"].verdict != "fail"
+    # Its slope at black pixels is infinite, of which an attack would warn.
+    assert (found["zero_gradient"].verdict, found["zero_gradient"].value) == ("fail", 1.0)
 
 
 def test_noise_wins_over_survivors_that_were_never_attacked(standard, digits):

@@ -1,4 +1,4 @@
-"""What an attack hands back, and the sign that it stood still: first gradients that were zero or not finite."""
+"""What an attack hands back, and the sign that it was blind: first gradients that were zero or not finite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AttackResult:
         forwards: samples passed forward through the model.
         backwards: samples passed backward through the model.
         gradients: samples whose first gradient was looked at, where the prediction was still right.
-        silent: those of them whose first gradient was zero or not finite, so that the attack stands still.
+        silent: those of them whose first gradient was zero everywhere, or not finite somewhere.
         extra: what only some attacks have, such as `distance` (n,) of a minimal-norm attack, or
             `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`), and
             `cycled` (n,) bool: left since its iterates repeated; with `repeats`, `clean_hits` and `hits` (n,) int64:
@@ -70,6 +70,6 @@ def stands_still(gradients: int, silent: int) -> str | None:
     if not exceeds_rare_rate(silent, gradients):
         return None
     return (
-        f"The first gradient is zero or not finite on {silent} of {gradients} images, where the attack stands still. "
-        "Attack with square, which needs no gradient, or see what stops the gradient (saturated logits, rounding)."
+        f"The first gradient is zero or not finite on {silent} of {gradients} images, where the attack stands still "
+        "or goes astray. Attack with square, which needs none, or see what stops it (saturated logits, rounding)."
     )

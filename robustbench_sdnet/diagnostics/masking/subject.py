@@ -69,6 +69,14 @@ class Subject:
         logits, gradient = self.passes().gradient(images, lambda z, rows: loss(z, self.labels[rows]))
         return gradient, loss(logits, self.labels), logits
 
+    def silent(self, loss: Loss) -> Tensor:
+        """(n,) bool: the gradient of a sample's loss is zero everywhere, or not finite somewhere."""
+        passes = self.passes()
+        passes.watched = True
+        passes.gradient(self.images, lambda z, rows: loss(z, self.labels[rows]))
+        assert passes.silent is not None  # narrows the type: it was watched
+        return passes.silent
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:

@@ -127,7 +127,7 @@ def unbounded_eps_survives(subject: Subject) -> Finding:
     left = subject.take(~broken)
     survived = int((~follow(left, negative_margin, eps=eps).broken()).sum()) if len(left) else 0
     n = len(subject)
-    sentence = f"{survived} of {n} samples survive {subject.norm} eps {eps:.3g}, which allows any image."
+    sentence = f"{survived} of {n} samples survive {subject.norm} eps {eps:.3g}, enough to grey any image."
     return counted("unbounded_eps_survives", survived, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
 
 
