@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..specs import AttackSpec, Cell, SequenceSpec
+from ..specs import AttackSpec, Cell, ModelSpec, SequenceSpec
+from ..zoo.nets.architectures import ARCHITECTURES
 
 Range = tuple[int, int]
 _SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -32,6 +33,16 @@ def passes(cell: Cell) -> int:
     targets = options.get("targets") or options.get("n_targets") or 1
     steps = options.get("steps") or options.get("queries") or options.get("n_queries") or 20
     return 2 * int(steps) * int(options.get("restarts") or 1) * int(targets)
+
+
+def weight(model: ModelSpec) -> int:
+    """What a pass of a model takes beside one of another: multiplications of its 3x3 convolutions on one pixel.
+
+    Each step of a sparse layer after its first is two convolutions more. What is not built here counts as resnet18.
+    """
+    plan, options = ARCHITECTURES.get(model.arch, ARCHITECTURES["resnet18"]), dict(model.options)
+    steps = 2 * int(options.get("n_steps", 2)) - 1 if plan.sparse == "all" else 1
+    return (1 + 2 * sum(plan.blocks)) * steps * int(options.get("width", plan.width)) ** 2
 
 
 def shard_size(cell: Cell, pixels: int, device: str) -> int:

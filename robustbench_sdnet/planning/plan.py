@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, SequenceSpec
 from .chains import check_warm_start, continues, transfers, warmed
-from .costs import Range, grid, missing, passes, shard_size
+from .costs import Range, grid, missing, passes, shard_size, weight
 
 Lambdas = Sequence[LambdaSpec] | Callable[[ModelSpec], Sequence[LambdaSpec]]
 
@@ -23,8 +23,8 @@ class Task:
 
     @property
     def cost(self) -> int:
-        """Sample passes at the most, for progress and time left."""
-        return (self.stop - self.start) * sum(passes(cell) for cell in self.cells)
+        """Sample passes at the most, each as heavy as its model, for progress and time left."""
+        return (self.stop - self.start) * sum(passes(cell) * weight(cell.model) for cell in self.cells)
 
     @property
     def label(self) -> str:

@@ -27,7 +27,7 @@ _START = attrgetter("start")
 
 @dataclass
 class Progress:
-    """How far a run has come; costs are sample passes at the most.
+    """How far a run has come; costs are those of its tasks.
 
     Attributes:
         shards: shards of this run, and how many of them are answered.
