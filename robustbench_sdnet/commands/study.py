@@ -68,7 +68,7 @@ def study(
       sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published --limit 1000
     """
     if protocol:
-        options.refuse_given(("budget_name", "eps", "norm"), "A protocol says itself what it asks")
+        options.refuse_given(("budget_name", "eps", "norm", "lambda_scope"), "A protocol says itself what it asks")
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
