@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -68,7 +69,9 @@ def study(
       sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published --limit 1000
     """
     if protocol:
-        options.refuse_given(("budget_name", "eps", "norm", "lambda_scope"), "A protocol says itself what it asks")
+        options.refuse_given(
+            ("budget_name", "eps", "norm", "lambda_scope"), "A protocol says itself what it asks"
+        )
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
@@ -90,7 +93,7 @@ def study(
                 stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
                 fit=fit,
                 check=checks.update,
-                ready=say_doubts,
+                ready=partial(say_doubts, pairs=bool(protocol)),
             ),
             output=output or True,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..running.at_hand import train_hash
 from ..running.device import pick_device
 from ..running.worker import Worker
 from ..specs import ModelSpec
+from ..training.recipes.options import TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, load_model
@@ -24,6 +25,8 @@ from ..zoo.others.guard import HALVES, External, named_errors
 from ..zoo.shelf.publish import verify
 
 IMAGES = 100
+# Recipe keys that say how the work was done, not what is learned.
+_WORK = ("channels_last", "compile", "save_minutes", "test_every", "threads", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,40 @@ def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) ->
         if (card.data_hash == hashed if hashed else named_alike)
         else OtherData(card.name, card.data, wanted)
     )
+
+
+def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
+    """One line for every network with a sparse stem beside a plain one of its depth, unless both were trained alike.
+
+    Recipe, sizes of images, seed and first weights change robustness to noise by themselves; cards say which they were.
+    """
+    for one in models:
+        for base in models:
+            if one.arch != base.arch == one.arch.replace("sdnet", "resnet"):
+                ours, theirs = (_training(describe_model(spec.source)) for spec in (one, base))
+                both = [key for key in ours if key in theirs]
+                apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
+                if apart or not both:
+                    why = ", ".join(apart) or "a card does not say how"
+                    yield (
+                        f"{one.name} and {base.name} are not known to be trained alike ({why}), "
+                        "which may be what sets them apart."
+                    )
+
+
+def _training(card: ModelCard) -> dict[str, Any]:
+    """What decides the weights, by name; a key that a recipe lacks had its default. Nothing where none is known."""
+    held = card.recipe.get("train") if isinstance(card.recipe, Mapping) else None
+    if not isinstance(held, Mapping):
+        return {}
+    train = {f"train.{key}": value for key, value in {**asdict(TrainOptions()), **held}.items()}
+    found = train | {f"model.{key}": value for key, value in card.options.items()}
+    found |= {"training images": card.data_hash} if card.data_hash else {}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in found.items()
+        if key.removeprefix("train.") not in _WORK
+    }
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:

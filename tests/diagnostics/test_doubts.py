@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from click.testing import CliRunner
 
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data import load
-from robustbench_sdnet.diagnostics.doubts import OtherData, training_doubt
+from robustbench_sdnet.diagnostics.doubts import OtherData, pair_doubts, training_doubt
+from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.zoo import build_model, read_card, save_model
 from robustbench_sdnet.zoo.files.cards import ModelCard
 
@@ -34,8 +36,6 @@ def folders(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def card(**changes: object) -> ModelCard:
-    from dataclasses import replace
-
     return replace(read_card("run/last.safetensors"), **changes)  # type: ignore[arg-type]
 
 
@@ -86,3 +86,26 @@ def test_zoo_verify_warns_by_the_same_rule() -> None:
     for asked, warned in ((OURS, False), (THEIRS, True), ("npz:c/copy.npz", False)):
         rows = json.loads(CliRunner().invoke(cli, ["zoo", "verify", "run", "--data", asked, "--json"]).stdout)
         assert (rows[0]["other_data"] is not None) == warned
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, None),
+        ({"epochs": 20, "compile": True, "threads": 2}, None),  # the default; and how the work was done
+        ({"sizes": [16, 24]}, "train.sizes [16, 24] and []"),
+        ({"epochs": 30, "init": "x"}, "train.init x and random, train.epochs 30 and 20"),
+        (None, "a card does not say how"),
+    ],
+)
+def test_a_pair_that_was_not_trained_alike_is_named(
+    changes: dict[str, object] | None, why: str | None
+) -> None:
+    specs = []
+    for arch, held in (("sdnet20", changes), ("resnet20", {})):
+        recipe = None if held is None else {"name": "own", "train": {"epochs": 20, "lr": 0.1, **held}}
+        path = Path(f"{arch}.safetensors")
+        model = build_model(arch, width=4, num_classes=3, input_size=8).eval()
+        specs.append(model_spec(replace(save_model(model, path, recipe=recipe, data_hash="a"), name=arch)))
+    told = "sdnet20 and resnet20 are not known to be trained alike ({}), which may be what sets them apart."
+    assert list(pair_doubts(specs)) == ([told.format(why)] if why else [])

@@ -25,7 +25,7 @@ RULE = (
 )
 SAMPLES = (
     "Tests and intervals are over images. A sparse stem stands beside every plain network of its depth in the store: "
-    "what another seed would give is not in the interval, and that both were trained alike is not checked."
+    "what another seed would give is not in the interval, nor is it in the store whether both were trained alike."
 )
 LINES = (
     "Lambda per sample is read from one line for all four noises and clean images, drawn on as many images as the "
