@@ -18,6 +18,8 @@ from ..errors import ModelError
 from ..planning.setting import Setting
 from ..planning.study import NAMES, PROTOCOLS, budget_named
 
+SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
+
 
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
@@ -69,9 +71,7 @@ def study(
       sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published --limit 1000
     """
     if protocol:
-        options.refuse_given(
-            ("budget_name", "eps", "norm", "lambda_scope"), "A protocol says itself what it asks"
-        )
+        options.refuse_given(SAID, "A protocol says itself what it asks")
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
