@@ -153,6 +153,7 @@ def _reserve(journal: Journal, names: Sequence[str]) -> None:
             if file.exists():  # pieces of it are of another version: they are made anew
                 file.replace(part)
             if not part.exists():
+                journal.begin(name)
                 made.append(part)
                 np.lib.format.open_memmap(part, "w+", np.uint8, (len(SEVERITIES) * n, *shape)).flush()
             if hasattr(os, "posix_fallocate"):

@@ -46,11 +46,17 @@ class Journal:
                 case [str(name), int(version), int(severity), int(start)]:
                     if name in CORRUPTIONS and version == self._version(name):
                         self._done.add((name, severity, start))
+                case [str(name)]:
+                    self._done = {done for done in self._done if done[0] != name}
 
     def has(self, task: Task) -> bool:
         """Whether a piece is on disk."""
         there = (self.part(task.corruption).exists(), self.file(task.corruption).exists())
         return any(there) and (task.corruption, task.severity, task.start) in self._done
+
+    def begin(self, corruption: str) -> None:
+        """Note that a corruption begins: what was on disk of it is gone."""
+        self._append([corruption])
 
     def add(self, task: Task) -> None:
         """Note a piece that is on disk."""

@@ -82,14 +82,16 @@ def test_layout_and_contents(tmp_path: Path, in_process: list[generation.Task]) 
     assert not list(tmp_path.glob(".*.part"))
 
 
+class Stopped(Exception):
+    pass
+
+
+def stop(written: int, total: int, corruption: str) -> None:
+    if written >= 100:
+        raise Stopped
+
+
 def test_goes_on_where_it_was(tmp_path: Path, in_process: list[generation.Task]) -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(written: int, total: int, corruption: str) -> None:
-        if written >= 100:
-            raise Stopped
-
     with pytest.raises(Stopped):
         write(tmp_path / "a", report=stop)
     before = list(in_process)
@@ -131,6 +133,21 @@ def test_what_was_deleted_is_made_again(tmp_path: Path, in_process: list[generat
     (tmp_path / "contrast.npy").unlink()
     write(tmp_path, "contrast")
     assert (tmp_path / "contrast.npy").read_bytes() == content
+
+
+def test_what_was_deleted_is_made_again_by_several_runs(
+    tmp_path: Path, in_process: list[generation.Task]
+) -> None:
+    """What the journal says of the file that is gone says nothing of the one that has begun."""
+    names = "contrast,glass_blur"
+    write(tmp_path, names)
+    content = (tmp_path / "glass_blur.npy").read_bytes()
+    (tmp_path / "glass_blur.npy").unlink()
+    with pytest.raises(Stopped):
+        write(tmp_path, names, report=stop)
+    assert not (tmp_path / "glass_blur.npy").exists()
+    write(tmp_path, names)
+    assert (tmp_path / "glass_blur.npy").read_bytes() == content
 
 
 def test_a_new_version_is_made_again(
