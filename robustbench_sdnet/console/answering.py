@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..corruptions.members import TABLES
 from ..specs import DEFAULT_STORE, CorruptionSpec
+from ..wording import counted
 from . import findings
 from .output import say, say_json, warn
 from .progress import shown, shown_progress
@@ -75,7 +76,7 @@ def finish(
         store = ready.setting.store
         named = "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown_url(store))}"
         say(
-            f"{progress.shards} shards computed, {progress.stored} were stored already, in {shown_url(store)}. "
+            f"{counted(progress.done_shards, 'shard')} computed, {progress.stored:,} stored already, in {shown_url(store)}. "
             f"Draw the report, {snapshot.folder / 'report.md'}: sdnet-bench report to markdown{named}"
         )
     if failure:

@@ -116,7 +116,7 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
         def update(progress: Progress) -> None:
             nonlocal said
             if not said and not sys.stderr.isatty():
-                display.note(f"{verb}: {progress.shards} shards to do, {progress.stored} stored already.")
+                display.note(f"{verb}: {counted(progress.shards, 'shard')} to do, {progress.stored} stored already.")
             said = True
             for note in progress.notes:
                 if note not in warned:

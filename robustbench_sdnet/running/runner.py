@@ -106,10 +106,10 @@ def run(
                 if answer.images is not None and answer.cell.id in with_images:
                     store.images.keep(answer.cell.id, task.start, answer.images)
                 finished.append(Shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
-            progress.done_shards += len(task.cells)
             progress.done_cost += task.cost
             progress.label = task.label if task.cells else progress.label
         parents.remember(store.add_shards(finished))
+        progress.done_shards += len(finished)
         progress.doing, progress.notes = engine.doing, engine.notes
         on_progress(progress)
     if progress.failed:

@@ -15,7 +15,7 @@ from robustbench_sdnet.errors import ModelError
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.running.engines import Inputs
-from robustbench_sdnet.running.runner import run
+from robustbench_sdnet.running.runner import ModelsFailed, run
 from robustbench_sdnet.specs import Eps, LambdaSpec
 from robustbench_sdnet.store.store import Store
 
@@ -172,8 +172,10 @@ def test_a_model_that_fails_is_named_and_the_others_are_stored(tmp_path, make_wo
     worker.load = lambda spec: _Broken() if spec == SDNET else networks[spec.name]
     lambda_free = [c for c in _corruptions(data) if c.model == RESNET or c.lam == LAMBDAS[0]]
     with _store(tmp_path, "s") as store:
-        with pytest.raises(ModelError, match="sdnet"):
+        with pytest.raises(ModelsFailed, match="sdnet") as failed:
             run(lambda_free, store=store, worker=worker, count=30)
+        progress = failed.value.progress
+        assert (progress.shards, progress.done_shards, sum(map(len, store.ranges().values()))) == (10, 5, 5)
         assert {row["model"] for row in records(store)} == {"resnet"}
 
 
