@@ -28,7 +28,7 @@ class Asked:
     Attributes:
         corruptions: names and groups, of sequences where those are asked for.
         severities: 1 to 5; None for all.
-        levels: free noise levels, instead of severities.
+        levels: free noise levels, instead of severities and of the parameter sets behind them.
         table: parameter set; None takes that of the images' size.
         stored: "jpeg85": corrupted images pass through a JPEG of that quality, as ImageNet-C's did.
         sequences: CIFAR-10-P's, in place of corruptions.
@@ -61,6 +61,9 @@ class Asked:
                 check_table(self.table)
             if self.stored is not None and self.stored not in STORED:
                 raise unknown("storage", self.stored, STORED)
+            for option, value in (("severity", self.severities), ("table", self.table)):
+                if self.levels is not None and value is not None:
+                    raise InputError(f"--level is the parameter itself. Leave out --{option}.")
             return
         expand_sequences(self.corruptions)
         given = {

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
-from ..corruptions.registry import corruption_info, expand, size_of
+from ..corruptions.registry import corruption_info, expand, setting, size_of
 from ..errors import InputError
 from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, decimal_text, params, parse_eps_list
 
@@ -28,7 +28,7 @@ def corruption_specs(
         table: the parameter set behind severities, and the images' size where it was made for another.
 
     Raises:
-        InputError: an unknown name, or a level for a corruption that has none.
+        InputError: an unknown name, or a level that a corruption does not take.
     """
     found: list[CorruptionSpec] = []
     size = size_of(*table)
@@ -43,8 +43,8 @@ def corruption_specs(
             "stored": stored,
         }
         if levels:
-            if info.level is None:
-                raise InputError(f"'{name}' has no free level. Give --severity 1-5 instead of --level.")
+            for level in levels:
+                setting(name, level=float(level))  # says what is wrong before any work
             found.extend(CorruptionSpec(level=decimal_text(level), **shared) for level in levels)
         else:
             if info.family:

@@ -1,11 +1,13 @@
 """From what a user asks to specs: norms and budgets where the user left them open."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.planning.questions import budgets, eps_curve
+from robustbench_sdnet.planning.asked import Asked
+from robustbench_sdnet.planning.questions import budgets, corruption_specs, eps_curve
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,18 @@ def test_norms_and_budgets_that_an_attack_lacks_are_refused():
         budgets("pgd", "l0")
     with pytest.raises(InputError, match="at most 1"):
         budgets("pgd", "linf", "12")
+
+
+def test_levels_are_refused_before_any_work():
+    for names, level, rule in (
+        ("gaussian_noise,fog", "0.1", "fog takes a severity from 1 to 5, no level, got level 0.1"),
+        ("gaussian_noise,impulse_noise", "5", "level of impulse_noise must lie between 0 and 1, got 5.0"),
+    ):
+        with pytest.raises(InputError, match=rule):
+            corruption_specs(names, levels=[Decimal(level)])
+    for option, value in (("severities", [3]), ("table", "tiny")):
+        with pytest.raises(InputError, match="--level is the parameter itself. Leave out --(severity|table)"):
+            Asked(corruptions="gaussian_noise", levels=[Decimal("0.1")], **{option: value})
 
 
 def test_an_eps_curve_is_around_the_usual_budget():
