@@ -280,7 +280,7 @@ def diagnose(
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     options = {"name": attack} if isinstance(attack, str) else dict(attack)
-    name, norm = str(options.pop("name")), options.pop("norm", None)
+    name, norm = str(options.pop("name", "")), options.pop("norm", None)
     norm, eps = questions.budgets(name, norm, options.pop("eps", None))
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 

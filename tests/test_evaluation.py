@@ -112,6 +112,8 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
         ({"models": ["nothing"]}, "nothing"),
         ({"device": "cuda:99"}, "not there"),
+        ({"device": "gpu"}, "Unknown device 'gpu'. Did you mean 'cpu'"),
+        ({"attacks": [{"eps": "8/255"}]}, "Unknown attack ''"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(runs, asked, message):

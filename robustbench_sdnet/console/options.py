@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..corruptions.members import STORED, TABLES
-from ..errors import InputError, unknown
+from ..errors import InputError
 from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..reading.numbers import number
@@ -108,8 +107,6 @@ def setting_options(
 def _setting(**given: Any) -> Setting:
     setting = Setting(**given)
     check_engine(setting.engine)
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", setting.device, re.ASCII):
-        raise unknown("device", setting.device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
     if setting.data is not None:
         from ..data import check_name
 
