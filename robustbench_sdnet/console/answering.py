@@ -75,8 +75,9 @@ def finish(
             say(line)
         store = ready.setting.store
         named = "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown_url(store))}"
+        computed = counted(progress.done_shards, "shard")
         say(
-            f"{counted(progress.done_shards, 'shard')} computed, {progress.stored:,} stored already, in {shown_url(store)}. "
+            f"{computed} computed, {progress.stored:,} were stored already, in {shown_url(store)}. "
             f"Draw the report, {snapshot.folder / 'report.md'}: sdnet-bench report to markdown{named}"
         )
     if failure:

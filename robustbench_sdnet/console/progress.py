@@ -116,7 +116,8 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
         def update(progress: Progress) -> None:
             nonlocal said
             if not said and not sys.stderr.isatty():
-                display.note(f"{verb}: {counted(progress.shards, 'shard')} to do, {progress.stored} stored already.")
+                todo = counted(progress.shards, "shard")
+                display.note(f"{verb}: {todo} to do, {progress.stored:,} stored already.")
             said = True
             for note in progress.notes:
                 if note not in warned:

@@ -45,7 +45,9 @@ def test_levels_are_refused_before_any_work():
         with pytest.raises(InputError, match=rule):
             corruption_specs(names, levels=[Decimal(level)])
     for option, value in (("severities", [3]), ("table", "tiny")):
-        with pytest.raises(InputError, match="--level is the parameter itself. Leave out --(severity|table)"):
+        with pytest.raises(
+            InputError, match=r"--level is the parameter itself. Leave out --(severity|table)"
+        ):
             Asked(corruptions="gaussian_noise", levels=[Decimal("0.1")], **{option: value})
 
 
