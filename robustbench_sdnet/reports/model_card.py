@@ -5,7 +5,7 @@ Every number comes out of the zoo's index or out of a store; nothing is measured
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -128,8 +128,12 @@ def _results(found: Sequence[Measured], note: str) -> Table:
 
 def _weights(entry: Entry, card: ModelCard | None) -> Table:
     lines = [("file", entry.source.rpartition("/")[2]), ("SHA-256 of the file", entry.sha256)]
+    lines += [("weights that training began with", entry.init)] if entry.init else []
     if card:
         lines.append(("hash of the weights", card.weights_hash))
         lines += [("lambda in training", f"{card.lam:g}")] if card.lam is not None else []
         lines += [("hash of the training images", card.data_hash)] if card.data_hash else []
+        made = card.recipe.get("trained_on") if isinstance(card.recipe, Mapping) else None
+        how = made and "{device}, {precision}, {images_per_second:,.0f} images a second".format(**made)
+        lines += [("trained on", how)] if how else []
     return Table(("what", "which"), tuple(lines), left=(0, 1))

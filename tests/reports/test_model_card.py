@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,10 @@ def test_the_metadata_has_the_form_of_the_hub_and_the_numbers_of_the_index(item)
     for title in ("Intended use", "Results", "How it was evaluated", "Limits"):
         assert f"## {title}" in page
     assert ("use_lambda" in page) == item.arch.startswith("sdnet")
+    assert re.search(rf"weights that training began with \| {item.init}\s", page)
+    made = read_card(local_path(item)).recipe.get("trained_on")
+    assert ("images a second" in page) == bool(made)
+    assert not made or f"NVIDIA H200, bfloat16, {made['images_per_second']:,.0f} images a second" in page
 
 
 def test_a_store_adds_its_results_of_exactly_these_weights():

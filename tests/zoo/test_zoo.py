@@ -34,7 +34,12 @@ def checkpoint(tmp_path: Path) -> Path:
     model = build_model("sdnet20", width=4, input_size=8, num_classes=3).eval()
     path = tmp_path / "runs" / "one" / "last.safetensors"
     save_model(
-        model, path, data="npz:/somewhere/tiny.npz", data_hash="abc", accuracy=0.5, recipe={"name": "smoke"}
+        model,
+        path,
+        data="npz:/somewhere/tiny.npz",
+        data_hash="abc",
+        accuracy=0.5,
+        recipe={"name": "smoke", "train": {"init": "one (weights 0123)"}},
     )
     return path
 
@@ -64,6 +69,8 @@ def test_the_shipped_index_agrees_with_the_shipped_files() -> None:
         card = read_card(path)
         assert sha256_of(path) == item.sha256
         assert (card.name, card.arch, card.data) == (item.name, item.arch, item.data)
+        assert card.recipe["name"] == item.recipe.partition(",")[0]
+        assert card.recipe["train"].get("init", "random") == item.init
 
 
 def test_shipped_models_load_by_name() -> None:
@@ -81,6 +88,7 @@ def test_a_checkpoint_is_added_to_the_zoo(checkpoint: Path, index: Path) -> None
     assert entries(index) == (item,)
     path = local_path(item, index)
     assert path == index.parent / "weights" / "tiny-sdnet20.safetensors"
+    assert item.init == "one (weights 0123)"
     assert sha256_of(path) == item.sha256
     card = read_card(path)
     assert (card.name, card.data, card.data_hash, card.accuracy) == ("tiny/sdnet20", "tiny", "abc", 0.5)

@@ -35,6 +35,7 @@ class Entry:
         sha256: of the file.
         source: where the file is: a path beside the index or in the repository, or a URL.
         note: one line for readers.
+        init: the weights that training began with, as its recipe has them; "" where that is not known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Entry:
     source: str
     robust: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    init: str = ""
 
 
 def entries(index: Path = INDEX) -> tuple[Entry, ...]:

@@ -93,7 +93,7 @@ def add_to_zoo(
     target = (index.parent / "weights" if folder is None else Path(folder)) / file
     own = read_card(own_checkpoint(str(checkpoint)))
     stated = own.accuracy if accuracy is None else accuracy
-    trained = own.recipe if isinstance(own.recipe, str) else (own.recipe or {}).get("name", "own")
+    held = {"name": own.recipe} if isinstance(own.recipe, str) else own.recipe or {}
     if stated is None:
         raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
     card = export_model(checkpoint, target, name=name, data=data, accuracy=stated, dtype=dtype)
@@ -108,12 +108,13 @@ def add_to_zoo(
         name=name,
         arch=card.arch,
         data=data,
-        recipe=recipe or trained,
+        recipe=recipe or held.get("name", "own"),
         accuracy=round(stated, 6),
         sha256=sha256_of(target),
         source=f"{'weights' if folder is None else Path(folder).name}/{file}",
         robust=dict(robust or {}),
         note=note,
+        init=held.get("train", {}).get("init", ""),
     )
     write_entries([old for old in entries(index) if old.name != name] + [item], index)
     return item
