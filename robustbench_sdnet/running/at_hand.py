@@ -13,6 +13,7 @@ from ..planning.identity import model_spec
 from ..specs import ModelSpec
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, find_models, newest_run
+from ..zoo.shelf.index import entries, local_path
 
 
 def model_specs(
@@ -21,7 +22,7 @@ def model_specs(
     """The models of that name, or the usual ones at hand that were trained on the data set.
 
     Returns:
-        The models; by name why others could not be loaded; a line where some at hand were left out.
+        The models; by name why others could not be loaded; a line where some were left out.
 
     Raises:
         InputError: an unknown name, or no model at hand.
@@ -43,6 +44,8 @@ def model_specs(
         at_hand = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
         cards = usual(at_hand, device)
         left_out = [card.name for card in at_hand if card not in cards]
+        away = [item.name for item in entries() if item.data == trained_on and local_path(item) is None]
+        left_out += [f"{name} (not on this machine)" for name in away]
     if not cards:
         raise InputError(
             f"No model trained on {trained_on} is at hand. "

@@ -79,6 +79,17 @@ def test_a_gpu_asks_all(large, tmp_path):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_must_be_fetched_first_is_left_out_by_name(monkeypatch, tmp_path, device):
+    """As the models of 18 layers away from a checkout."""
+    held = at_hand.entries()
+    far = replace(held[-1], name="digits/resnet18", arch="resnet18", source="weights/no", sha256="0" * 64)
+    monkeypatch.setattr(at_hand, "entries", lambda: (*held, far))
+    names, notes = asked(device, tmp_path)
+    assert names == {"digits/resnet20-at", "digits/sdnet20-at"}
+    assert notes == ["left out: digits/resnet18 (not on this machine); --model takes any of them"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_ones_own_runs_come_first(large, tmp_path, device):
     from robustbench_sdnet.zoo import build_model, save_model
 

@@ -35,6 +35,14 @@ def test_published_is_the_papers_recipe():
     assert (train.milestones, train.weight_decay, train.nesterov) == ((30, 60, 90), 1e-4, False)
 
 
+def test_images_grow_in_the_recipe_for_cpus_and_the_last_epochs_see_them_whole():
+    train = load_recipe("cpu").train
+    assert set(train.sizes) == {16, 24}
+    assert list(train.sizes) == sorted(train.sizes)
+    assert train.epochs - len(train.sizes) == 5
+    assert (train.schedule, train.label_smoothing > 0, train.ema > 0) == ("one-cycle", True, True)
+
+
 def test_settings_are_read_as_yaml_in_the_type_of_the_key():
     given = {"train.lr": "5e-2", "train.milestones": "[3, 6]", "train.flip": "false", "model.width": "8"}
     recipe = load_recipe("published", {**given, "model.shortcut": "false", "train.eps": "4/255"})

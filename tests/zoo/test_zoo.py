@@ -269,7 +269,8 @@ def test_weights_of_the_repository_are_fetched_from_where_the_environment_says(
         InputError, match=r"zoo fetch tiny/far --from URL\|DIR, where tiny-far.safetensors lies"
     ):
         zoo_checkpoint(name, index)
-    for place in (server.url, str(server.folder)):
+    monkeypatch.setenv("HOME", str(server.folder.parent))
+    for place in (server.url, str(server.folder), f"~/{server.folder.name}/"):
         monkeypatch.setenv("SDNET_BENCH_WEIGHTS", place)
         path = zoo_checkpoint(name, index)
         assert path == cached_path(entry(name, index))

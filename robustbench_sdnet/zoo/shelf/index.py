@@ -164,7 +164,7 @@ def fetch(
             return here
         found, target = _location(item, place), cached_path(item)
     if not _is_url(found):
-        return _copy(Path(found), target, sha256)
+        return _copy(path_of(found), target, sha256)
     if target.is_file() and sha256 is not None and sha256_of(target) == sha256:
         return target
     checksum = None if sha256 is None else f"sha256:{sha256}"
