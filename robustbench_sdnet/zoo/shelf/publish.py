@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ def add_to_zoo(
     target = (index.parent / "weights" if folder is None else Path(folder)) / file
     own = read_card(own_checkpoint(str(checkpoint)))
     stated = own.accuracy if accuracy is None else accuracy
-    held = {"name": own.recipe} if isinstance(own.recipe, str) else own.recipe or {}
+    held: Mapping[str, Any] = {"name": own.recipe} if isinstance(own.recipe, str) else own.recipe or {}
     if stated is None:
         raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
     card = export_model(checkpoint, target, name=name, data=data, accuracy=stated, dtype=dtype)
