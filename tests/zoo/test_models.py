@@ -70,6 +70,16 @@ def test_without_shortcuts_there_are_none() -> None:
     assert model(pictures()).shape == (3, 10)
 
 
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_pooling_rounds_odd_sizes_up_as_strides_do(shortcut: bool) -> None:
+    shapes = []
+    for pooling in (True, False):
+        model = frozen("sdnet20_all", input_size=30, pooling=pooling, shortcut=shortcut)
+        model.layer3.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+        assert model(torch.rand(2, 3, 30, 26)).shape == (2, 10)
+    assert shapes[0] == shapes[1] == (2, 16, 8, 7)
+
+
 def test_pooling_replaces_the_stride_of_sparse_blocks() -> None:
     model = frozen("sdnet20_all", pooling=True)
     strides = {layer.operator.stride for layer in csc_layers(model)}  # type: ignore[attr-defined]

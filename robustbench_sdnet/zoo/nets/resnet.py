@@ -38,9 +38,9 @@ class SparseConvolution(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) to (n, d, h/stride, w/stride)."""
+        """(n, c, h, w) to (n, d, h/stride, w/stride), rounded up as strides do."""
         code: Tensor = self.dn(x)
-        return F.max_pool2d(code, self.pool) if self.pool > 1 else code
+        return F.max_pool2d(code, self.pool, ceil_mode=True) if self.pool > 1 else code
 
 
 class BasicBlock(nn.Module):
