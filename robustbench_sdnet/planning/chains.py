@@ -73,7 +73,12 @@ def warmed(cell: Cell, parent: Cell) -> Cell:
 
 
 def transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[Cell]:
-    """What was made at the parent's lambda, evaluated at all others."""
+    """What was made at the parent's lambda, evaluated at all others; an InputError for a chain's stage."""
     for lam in evaluated:
         if lam != parent.lam:
+            if chain := chain_of(parent.perturbation):
+                raise InputError(
+                    f"'{chain}' is several attacks, and its images are not evaluated at other lambdas. "
+                    "Leave out --attack-lambda, or take one of its stages."
+                )
             yield replace(parent, lam=lam, parents=(parent.id,), warm=False)

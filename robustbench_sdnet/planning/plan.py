@@ -94,7 +94,7 @@ def attack_cells(
             ordinary PGD at the same lambda.
 
     Raises:
-        InputError: a warm start of another attack than PGD, or of several restarts.
+        InputError: a warm start of another attack than PGD, or of several restarts; transfer of a chain.
     """
     if warm_start:
         check_warm_start(attacks)
@@ -126,7 +126,7 @@ def attack_cells(
                         cells.append(cell)
                     cell = warm[attack] = warmed(cell, warm.get(attack, cell))
                 cells.append(cell)
-                if attack.kind != "noise" and not attack.chain and attack_lambdas:
+                if attack.kind != "noise" and attack_lambdas:
                     cells.extend(transfers(cell, evaluated))
     return cells
 

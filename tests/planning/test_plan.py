@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning import costs, plan
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.specs import (
@@ -75,6 +76,17 @@ def test_attack_lambdas_make_a_matrix_whose_off_diagonal_is_transfer_from_its_pa
         assert parent.kind == "attack"
         assert parent.lam == cell.lam_attack
         assert cells.index(parent) < cells.index(cell)
+
+
+def test_a_chain_at_other_lambdas_than_it_attacked_is_refused():
+    chain = attack_specs("autoattack", [Eps.parse("8/255")])
+    with pytest.raises(InputError, match=r"'autoattack' is several attacks.* Leave out --attack-lambda"):
+        plan.attack_cells([SDNET], DATA, chain, [L1, L3], [L1])
+    with_own = plan.attack_cells([SDNET], DATA, chain, [L1], [L1])
+    assert [cell.id for cell in with_own] == [
+        cell.id for cell in plan.attack_cells([SDNET], DATA, chain, [L1])
+    ]
+    plan.attack_cells([RESNET], DATA, chain, [L1, L3], [L1])  # has no lambda
 
 
 def test_stages_of_a_chain_start_from_the_survivors_of_the_stage_before():
