@@ -52,7 +52,6 @@ PLACE = gathered(
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": False},
     epilog="Examples:  sdnet-bench train cifar10 sdnet18;  "
     "sdnet-bench train digits sdnet20 --recipe quickstart;  "
     "sdnet-bench train npz:own.npz sdnet20_all --set train.epochs=30 --set model.shortcut=false",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 from .budgets import Eps
 from .lambdas import LambdaSpec
-from .models import DataSpec, ModelSpec, canonical, params, plain
+from .models import DataSpec, ModelSpec, canonical, params
 from .perturbations import AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
 
 DEFAULT_STORE = "sqlite:///runs/results.db"
@@ -74,8 +74,8 @@ class Cell:
             "model": self.model.identity(),
             "data": self.data.identity(),
             **self.perturbation.identity(),
-            "lambda": self.lam and asdict(self.lam),
-            "lambda_attack": self.lam_attack and asdict(self.lam_attack),
+            "lambda": self.lam,
+            "lambda_attack": self.lam_attack,
             "precision": self.precision,
             "parents": self.parents,
             **({"warm": True} if self.warm else {}),
@@ -84,7 +84,7 @@ class Cell:
 
     def to_json(self) -> str:
         """The whole cell as JSON, readable back by `from_json`."""
-        return canonical(self, _plain)
+        return canonical(self)
 
     @classmethod
     def from_json(cls, text: str) -> Cell:
@@ -102,13 +102,6 @@ class Cell:
             warm=raw.get("warm", False),
             **lams,
         )
-
-
-def _plain(part: Any) -> Any:
-    """What JSON takes in place of a part of a cell: as `asdict`, without its copies."""
-    if is_dataclass(part):
-        return {each.name: getattr(part, each.name) for each in fields(part)}
-    return plain(part)
 
 
 def _perturbation(raw: dict[str, Any]) -> Perturbation:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -151,11 +151,13 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def plain(value: Any) -> Any:
-    """What JSON takes in place of a value that it does not know: of NumPy's numbers Python's, else its text."""
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON takes in place of what it does not know: a record's fields, of NumPy's numbers Python's, else a text."""
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def canonical(value: Any, plain: Callable[[Any], Any] = plain) -> str:
-    """JSON with sorted keys and no spaces: one text for one value, `plain` of what JSON does not know."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
