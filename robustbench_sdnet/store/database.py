@@ -79,7 +79,8 @@ class Database:
         Raises:
             StoreError: the database cannot be opened, read or written.
         """
-        until = time.monotonic() + (self.patience if patience is None else patience)
+        patience = self.patience if patience is None else patience
+        until = time.monotonic() + patience
         while True:
             try:
                 options: dict[str, Any] = {"immediate": verb != "read"}
@@ -89,7 +90,7 @@ class Database:
                     return work(connection)
             except DBAPIError as error:
                 if not self._went_away(error) or time.monotonic() > until:
-                    raise StoreError(self._account(verb, error)) from None
+                    raise StoreError(self._account(verb, error, patience)) from None
                 self._engine.dispose()
                 time.sleep(0.5)
             except UnicodeDecodeError:  # SQLite's account of what is damaged quotes it
@@ -159,7 +160,7 @@ class Database:
             raise refused from None
         return _read_only_engine(self.url, Path(self._copy.name, path.name), "mode=rw")
 
-    def _account(self, verb: str, error: DBAPIError) -> str:
+    def _account(self, verb: str, error: DBAPIError, patience: float = 0) -> str:
         """What went wrong and what to do about it; "safe" is said only where the store itself is sound."""
         reason = first_line(error.orig or error).rstrip(".")
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
@@ -167,7 +168,7 @@ class Database:
         start = f"Cannot {verb} the store {self.shown}: {reason}."
         if verb == "open":
             return f"{start} Check the address, the disk and the permissions."
-        waited = f" Waited {self.patience:.0f} s for the server." if self._went_away(error) else ""
+        waited = f" Waited {patience:.0f} s for the server." if patience and self._went_away(error) else ""
         safe = " Finished shards are safe; check" if verb == "write" else " Check"
         return f"{start}{waited}{safe} the disk, the permissions and the server, then run the same command again."
 

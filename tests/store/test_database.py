@@ -228,3 +228,7 @@ def test_a_server_that_is_not_there_is_one_line_at_once():
         StoreError, match=r"Cannot open the store postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/d"
     ):
         Store("postgresql+psycopg://me:secret@127.0.0.1:1/d")
+    with pytest.raises(
+        StoreError, match=r"^Cannot read the store .*refused\. Check the disk, the permissions"
+    ):
+        Store("postgresql+psycopg://me:secret@127.0.0.1:1/d", must_exist=True)
