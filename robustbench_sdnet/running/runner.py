@@ -90,7 +90,7 @@ def run(
     todo = tasks(cells, sound, count, pixels=prod(worker.data.image_shape), device=worker.device)
     progress = Progress(
         shards=sum(len(task.cells) for task in todo),
-        stored=sum(len(found) for cell_id, found in stored.items() if cell_id in by_id),
+        stored=sum(start < count for cell_id in by_id for start, _ in sound.get(cell_id, ())),
         cost=sum(task.cost for task in todo),
         failed=dict(failed),
     )

@@ -157,7 +157,7 @@ def canonical(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON takes in place of what it does not know: a record's fields, Python's numbers for NumPy's, else a text."""
+    """What JSON takes for what it does not know: a record's fields, Python's numbers for NumPy's, else a text."""
     if is_dataclass(value):
         return {each.name: getattr(value, each.name) for each in fields(value)}
     return value.item() if hasattr(value, "item") else str(value)

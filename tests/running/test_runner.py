@@ -93,6 +93,8 @@ def test_answers_do_not_depend_on_limits_or_restarts(tmp_path, make_worker, data
         assert _answers(parts) == _answers(whole)
         again = run(cells, store=parts, worker=make_worker(), count=130)
         assert again.shards == 0, "everything was stored"
+        fewer = run(cells, store=parts, worker=make_worker(), count=37)
+        assert fewer.stored == len({cell.id for cell in cells}), "a shard each, whatever else is stored"
         assert sum(len(found) for found in parts.ranges().values()) > len(cells)
 
 
