@@ -51,8 +51,12 @@ def model_specs(
             f"No model trained on {trained_on} is at hand. "
             f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
         )
-    specs = {spec.key: spec for spec in map(model_spec, reversed(cards))}
     notes = [f"left out: {', '.join(left_out)}; --model takes any of them"] if left_out else []
+    specs: dict[str, ModelSpec] = {}
+    for spec in map(model_spec, cards):
+        first = specs.setdefault(spec.key, spec)
+        if first.name != spec.name:
+            notes.append(f"{spec.name} is the same model as {first.name}, and asked once, as {first.name}")
     models = sorted(specs.values(), key=lambda spec: spec.name)
     for one, other in pairwise(models):
         if one.name == other.name:  # a report could not tell them apart

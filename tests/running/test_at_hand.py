@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_sdnet import data
+from robustbench_sdnet import data, zoo
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running import at_hand
@@ -39,6 +40,15 @@ def test_a_cpu_asks_the_20_layers_of_the_zoo_and_says_what_it_left_out(large, tm
     names, notes = asked("cpu", tmp_path)
     assert names == {"digits/resnet20-at", "digits/sdnet20-at"}
     assert notes == ["left out: digits/resnet18; --model takes any of them"]
+
+
+def test_a_model_under_two_names_is_asked_once_and_a_line_says_so(tmp_path):
+    own = tmp_path / "mine.safetensors"
+    shutil.copyfile(Path(zoo.__file__).parent / "weights" / "digits-resnet20-at.safetensors", own)
+    names = [str(own), "digits/resnet20-at", "digits/sdnet20-at", str(own)]
+    specs, _, notes = at_hand.model_specs(names, data.load("digits"), tmp_path / "runs", None)
+    assert [spec.name for spec in specs] == ["digits/sdnet20-at", "mine"]
+    assert notes == ["digits/resnet20-at is the same model as mine, and asked once, as mine"]
 
 
 def test_a_generated_folder_is_asked_of_models_of_the_images_that_it_was_made_of(tmp_path):
