@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +78,16 @@ def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
 
     Recipe, sizes of images, seed and first weights change robustness to noise by themselves; cards say which they were.
     """
-    for one in models:
-        for base in models:
-            if one.arch != base.arch == one.arch.replace("sdnet", "resnet"):
-                ours, theirs = (_training(describe_model(spec.source)) for spec in (one, base))
-                both = [key for key in ours if key in theirs]
-                apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
-                if apart or not both:
-                    why = ", ".join(apart) or "a card does not say how"
-                    yield (
-                        f"{one.name} and {base.name} are not known to be trained alike ({why}), "
-                        "which may be what sets them apart."
-                    )
+    for one, base in permutations(models, 2):
+        if one.arch != base.arch == one.arch.replace("sdnet", "resnet"):
+            ours, theirs = (_training(describe_model(spec.source)) for spec in (one, base))
+            both = [key for key in ours if key in theirs]
+            apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
+            if apart or not both:
+                yield (
+                    f"{one.name} and {base.name} are not known to be trained alike "
+                    f"({', '.join(apart) or 'a card does not say how'}), which may be what sets them apart."
+                )
 
 
 def _training(card: ModelCard) -> dict[str, Any]:
