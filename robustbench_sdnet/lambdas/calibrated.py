@@ -141,11 +141,9 @@ def noise_level(model: nn.Module, images: Tensor) -> Tensor:
 
 def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
     """Draw the fit and its data into a file, whose ending (.svg, .png, .pdf) says the format; the path comes back."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for noise in dict.fromkeys(point.noise for point in fit.points):
         points = [point for point in fit.points if point.noise == noise]

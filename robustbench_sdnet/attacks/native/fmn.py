@@ -25,7 +25,6 @@ STEP_SHARE, GAMMA_END = 0.01, 0.001
 CONVERGED = 1e-3
 """A sample leaves when its distance fell by less than this share in a fifth of the steps, in their second half."""
 
-
 DUALS: Mapping[str, float | None] = MappingProxyType({"linf": 1, "l2": 2, "l1": math.inf, "l0": None})
 """The dual order of each norm; None where a radius is a whole number of pixels."""
 

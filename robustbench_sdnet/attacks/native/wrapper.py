@@ -71,13 +71,12 @@ def run_native(
     found = ball(norm, norms)
     images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids, batch_size=batch_size)
     search = build(ball=found, eps=eps, seed=seed)
-    low = wants_low_precision(precision, images)
-    if answers is not None or search.minimal or (precision == "auto" and not early_stop):
-        low = False  # successes on the way go unconfirmed
+    # There successes on the way go unconfirmed.
+    full = answers is not None or search.minimal or (precision == "auto" and not early_stop)
     passes = Passes(
         tracked(model),
         batch_size,
-        low_precision=low,
+        low_precision=wants_low_precision(precision, images) and not full,
         repeats=positive("eot", repeats),
     )
     judge = None if answers is None else Judge(passes, Repeats(answers, protocol))
