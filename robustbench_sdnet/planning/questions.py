@@ -75,10 +75,7 @@ def budgets(
     wanted = NORMS[norm].eps if eps is None else eps
     if wanted is None:
         raise InputError(f"Attack '{name}' needs --eps: {norm} has no usual budget.")
-    if isinstance(wanted, str):
-        return norm, parse_eps_list(wanted, norm)
-    listed = wanted if isinstance(wanted, Sequence) else [wanted]
-    return norm, tuple(Eps.parse(value, norm) for value in listed)
+    return norm, parse_eps_list(wanted if isinstance(wanted, Sequence) else [wanted], norm)
 
 
 def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) -> str:

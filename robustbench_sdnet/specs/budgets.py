@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
@@ -127,7 +127,8 @@ def _fraction_of_float(value: float) -> str:
     return f"{level}/255" if value == level / 255 else repr(float(value))
 
 
-def parse_eps_list(text: str, norm: str = "linf") -> tuple[Eps, ...]:
-    """Read a comma list of budgets, each once, in growing order."""
-    found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in parts(text, "eps"))}
+def parse_eps_list(asked: str | Sequence[str | float | Eps], norm: str = "linf") -> tuple[Eps, ...]:
+    """Read a comma list of budgets, or several, each once, in growing order."""
+    listed = parts(asked, "eps") if isinstance(asked, str) else asked
+    found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in listed)}
     return tuple(found[value] for value in sorted(found))

@@ -18,6 +18,7 @@ from robustbench_sdnet.planning.questions import budgets, corruption_specs, eps_
         ("pgd", "l2", "1,0.25", ("l2", ["0.25", "1"])),
         ("pgd", "linf", 8 / 255, ("linf", ["8/255"])),
         ("pgd", "linf", [4 / 255, "8/255"], ("linf", ["4/255", "8/255"])),
+        ("pgd", "linf", ["8/255", 4 / 255, "8/255"], ("linf", ["4/255", "8/255"])),
         ("torchattacks:PGDL2", None, None, ("l2", ["0.5"])),
         ("foolbox:SparseL1DescentAttack", None, None, ("l1", ["12"])),
         ("fab-t", None, None, ("linf", [])),
