@@ -134,6 +134,7 @@ def _weights(entry: Entry, card: ModelCard | None) -> Table:
         lines += [("lambda in training", f"{card.lam:g}")] if card.lam is not None else []
         lines += [("hash of the training images", card.data_hash)] if card.data_hash else []
         made = card.recipe.get("trained_on") if isinstance(card.recipe, Mapping) else None
-        how = made and "{device}, {precision}, {images_per_second:,.0f} images a second".format(**made)
-        lines += [("trained on", how)] if how else []
+        if isinstance(made, Mapping) and (speed := made.get("images_per_second")):
+            how = f"{made.get('device')}, {made.get('precision')}, {speed:,.0f} images a second"
+            lines.append(("trained on", how))
     return Table(("what", "which"), tuple(lines), left=(0, 1))
