@@ -164,16 +164,13 @@ def test_work_counts_small_images_by_their_area():
     assert session.cost(30) == 10 * (0.25 + 0.5625 + 1)
 
 
-def test_bfloat16_is_taken_where_it_is_there_and_costs_less(monkeypatch):
+@pytest.mark.parametrize(("native", "wanted"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch, native, wanted):
     from robustbench_sdnet.training.recipes.options import TrainOptions
     from robustbench_sdnet.training.step import device
 
-    for has, low, wanted in ((True, 0.5, "bfloat16"), (True, 0.95, "float32"), (False, 0.5, "float32")):
-        device._cpu_prefers_bfloat16.cache_clear()
-        monkeypatch.setattr(device, "native_bfloat16", lambda _, has=has: has)
-        monkeypatch.setattr(device, "_seconds_of_a_convolution", lambda lower, low=low: low if lower else 1.0)
-        assert device.choose("cpu", TrainOptions()).precision == wanted
-    device._cpu_prefers_bfloat16.cache_clear()
+    monkeypatch.setattr(device, "native_bfloat16", lambda _: native)
+    assert device.choose("cpu", TrainOptions()).precision == wanted
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +62,8 @@ class Device:
 def choose(name: str, options: TrainOptions, local_rank: int = 0) -> Device:
     """The device a run trains on.
 
-    "auto" is the GPU where there is one. Precision "auto" is bfloat16 on GPUs, and on CPUs that have
-    instructions for it and prove to be faster with them.
+    "auto" is the GPU where there is one. Precision "auto" is bfloat16 where the hardware has instructions for it, whose
+    speed is not tried out: the same command trains the same network at every call.
 
     Raises:
         InputError: a device that this machine does not have.
@@ -88,31 +86,10 @@ def choose(name: str, options: TrainOptions, local_rank: int = 0) -> Device:
         torch.set_num_threads(options.threads)
     precision = options.precision
     if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" or _cpu_prefers_bfloat16() else "float32"
+        precision = "bfloat16" if native_bfloat16(device) else "float32"
     return Device(
         device=device,
         dtype=torch.float64 if precision == "float64" else torch.float32,
         autocast=precision == "bfloat16",
         channels_last=options.channels_last,
     )
-
-
-@cache
-def _cpu_prefers_bfloat16() -> bool:
-    """Whether a convolution, forward and backward, costs a tenth less processor time in bfloat16; looked at once."""
-    if not native_bfloat16(torch.device("cpu")):
-        return False
-    seconds = {low: min(_seconds_of_a_convolution(low) for _ in range(3)) for low in (False, True)}
-    return seconds[True] < 0.9 * seconds[False]
-
-
-def _seconds_of_a_convolution(low: bool) -> float:
-    """Processor time, which other programs hardly change."""
-    generator = torch.Generator().manual_seed(0)  # a run's own draws stay as they are
-    images = torch.rand((32, 32, 16, 16), generator=generator).to(memory_format=torch.channels_last)
-    weight = torch.rand((32, 32, 3, 3), generator=generator).requires_grad_()
-    begun = time.process_time()
-    with torch.autocast("cpu", torch.bfloat16, enabled=low):
-        summed = torch.nn.functional.conv2d(images.requires_grad_(), weight, padding=1).float().sum()
-    torch.autograd.grad(summed, (images, weight))
-    return time.process_time() - begun
