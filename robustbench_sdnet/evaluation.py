@@ -145,7 +145,7 @@ def study(
         protocol: "published" for the noise experiment of the paper, without attacks, in place of a budget.
         eps: the attacks' budget in [0, 1] pixel units, or a comma list of budgets as text; None: the norm's usual one.
         norm: of the attacks' budget.
-        lambda_scope: the layers that lambda is set on, "stem" or "all".
+        lambda_scope: the layers that lambda is set on, "stem" or "all"; a protocol takes the stem.
         seed: of corruptions and attacks.
         where: store, device and the others of `planning.setting.Where`; `limit` replaces the budget's numbers.
 
@@ -159,9 +159,8 @@ def study(
 
     setting = Setting(models=models, data=data or data_of(models), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
-    return run_study(
-        setting, budget_named(budget, protocol), budgets, norm=norm, seed=seed, scope=lambda_scope
-    )
+    asked = budget_named(budget, protocol, lambda_scope)
+    return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope)
 
 
 def run_study(

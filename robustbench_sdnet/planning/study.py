@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import unknown
+from ..errors import InputError, unknown
 from ..specs import SEVERITIES, LambdaSpec, ModelSpec, parse_lambdas
 from ..specs.lambdas import PUBLISHED_LEVELS
 
@@ -79,11 +79,19 @@ PROTOCOLS: Mapping[str, Budget] = MappingProxyType(
 """Experiments of papers: `published` is the noise experiment of SDNet's (Dai et al. 2022, section 4.3)."""
 
 
-def budget_named(name: str, protocol: str | None = None) -> Budget:
-    """The budget of that name, or what a paper's protocol takes in its place; an InputError names the nearest."""
+def budget_named(name: str, protocol: str | None = None, scope: str = "stem") -> Budget:
+    """The budget of that name, or what a paper's protocol takes in its place, where lambda is the stem's.
+
+    Raises:
+        InputError: an unknown name (the nearest is named), or a protocol at another scope of lambda.
+    """
     known, what, wanted = (BUDGETS, "budget", name) if protocol is None else (PROTOCOLS, "protocol", protocol)
     if wanted not in known:
         raise unknown(what, wanted, known)
+    if protocol is not None and scope != "stem":
+        raise InputError(
+            f"Protocol '{protocol}' sets lambda on the stem, not on '{scope}'. Leave the scope out."
+        )
     return known[wanted]
 
 
