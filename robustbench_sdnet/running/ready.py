@@ -220,16 +220,16 @@ def attack_plan(
 def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less.
 
-    Noise is no search, other libraries compute in float32, and minimal-norm attacks compare values so close that
-    rounding would mislead them.
+    Noise is no search, and other libraries compute in float32.
     """
     import torch
 
     from ..attacks.native.wrapper import wants_low_precision
 
-    if attack.kind == "noise" or ":" in attack.name or attack.eps is None:
+    if attack.kind == "noise" or ":" in attack.name:
         return "float32"
-    return "bfloat16" if wants_low_precision(precision, torch.empty(0, device=device)) else "float32"
+    here, minimal = torch.empty(0, device=device), attack.eps is None
+    return "bfloat16" if wants_low_precision(precision, here, minimal=minimal) else "float32"
 
 
 def _with_noise(attacks: Sequence[AttackSpec]) -> list[AttackSpec]:

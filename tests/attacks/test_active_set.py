@@ -267,6 +267,14 @@ def test_a_sample_whose_iterates_repeat_leaves_with_the_same_outcome(hardened):
     assert cut.backwards < whole.backwards
 
 
+def test_a_sample_that_breaks_in_a_later_restart_did_not_leave_by_repeating(hardened):
+    model, images, labels = hardened
+    options = {"eps": 0.2, "steps": 16, "step_size": 0.3, "precision": "float32"}
+    once, again = (attacks.pgd(model, images, labels, restarts=count, **options) for count in (1, 6))
+    assert bool((once.extra["cycled"] & ~again.robust).any()), "some break in a later restart"
+    assert not bool(again.extra["cycled"][~again.robust].any())
+
+
 def test_a_linear_models_corner_repeats_at_once_and_a_random_model_never_does():
     model, images, labels, _ = linear_problem(2, (1, 3, 3), 6, 0.02, "linf")
     # Step 5 of eps/4 is on the corner for certain; the iterate kept at step 8 is the corner, and step 9 repeats it.

@@ -54,6 +54,26 @@ def test_images_that_require_grad_are_attacked_as_images(attack, problem, recwar
     assert not recwarn.list
 
 
+@pytest.mark.parametrize(
+    ("moved", "message"),
+    [
+        (lambda images: images + 0.5, r"start lies outside of the linf ball of radius 0\.03 by 4\.70e-01"),
+        (lambda images: images * 1.02, r"or \[0, 1\] by .*Begin within eps of the images"),
+        (lambda images: images * torch.nan, "start lies outside of"),
+        (lambda images: images[:2], r"start must be like the images, torch\.float32 \(5, 3, 6, 6\), got"),
+        (lambda images: images.double(), r"got torch\.float64 \(5, 3, 6, 6\)"),
+    ],
+)
+def test_points_to_begin_at_lie_in_the_ball(moved, message, problem):
+    model, images, labels = problem
+    images = images / images.max()
+    with pytest.raises(InputError, match=message):
+        attacks.pgd(model, images, labels, eps=0.03, steps=2, start=moved(images))
+    begun = (images - 0.02).clamp(0, 1).requires_grad_()
+    found = attacks.pgd(model, images, labels, eps=0.03, steps=2, start=begun)
+    assert not found.images.requires_grad
+
+
 @pytest.mark.parametrize("stray", ["targeted", "attempts", "stream", "loss", "how"])
 @pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
 def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):

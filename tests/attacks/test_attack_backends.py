@@ -109,6 +109,15 @@ def test_what_goes_wrong_is_one_clear_line():
         attacks.run("torchattacks:PGD", lambda x: model(x) * torch.nan, images, labels, eps=0.1)
 
 
+def test_labels_beyond_the_models_classes_are_one_clear_line():
+    model, images, labels, _ = _problem()
+    classes = model(images[:1]).shape[1]
+    with pytest.raises(
+        InputError, match=f"labels go up to {classes}, but the model returns {classes} classes"
+    ):
+        library.run_library(lambda c, b, w: b, "x:Y", model, images, labels * 0 + classes, 0.1, {})
+
+
 def test_images_that_are_not_finite_or_not_in_shape():
     model, images, labels, _ = _problem()
     lost = library.run_library(lambda c, batch, w: batch * torch.nan, "x:Y", model, images, labels, 0.1, {})

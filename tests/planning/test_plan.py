@@ -222,7 +222,7 @@ def test_searches_that_rounding_misleads_stay_in_float32(monkeypatch):
     from robustbench_sdnet.planning.questions import attack_specs
     from robustbench_sdnet.running.ready import search_precision
 
-    monkeypatch.setattr(wrapper, "wants_low_precision", lambda asked, images: asked != "float32")
+    monkeypatch.setattr(wrapper, "native_bfloat16", lambda device: True)
     budget = Eps.parse("8/255")
     found = {
         name: [search_precision(attack_specs(name, eps)[0], asked, "cpu") for asked in ("auto", "bfloat16")]

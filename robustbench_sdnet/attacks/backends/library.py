@@ -15,7 +15,7 @@ from ...draws import seeded
 from ...errors import ModelError, SdnetBenchError, first_line
 from ...specs import AttackSpec, Repeats
 from ..engine.balls import ball
-from ..engine.guards import frozen, tracked
+from ..engine.guards import checked_classes, frozen, tracked
 from ..engine.judging import Judge
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
@@ -120,7 +120,7 @@ def run_library(
     passes = Passes(tracked(model), size)
     with frozen(passes.model):
         logits = passes.exact(images)
-        counted = Counted(passes, logits.shape[1], images.dtype, images.device)
+        counted = Counted(passes, checked_classes(labels, logits), images.dtype, images.device)
         check_problem(name, counted.classes, images[0].numel())
         answers = run.get("answers")
         judge = None if answers is None else Judge(passes, Repeats(answers, run.get("protocol", "mean")))

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from .guards import checked_classes
 from .judging import Judge
 from .losses import margin, ranked_targets
 from .passes import Passes
@@ -58,11 +58,7 @@ def run_search(
         judge: of a model that draws random numbers; None where one answer is all there is.
     """
     logits = passes.exact(images)
-    if int(labels.max()) >= logits.shape[1]:
-        raise InputError(
-            f"labels go up to {int(labels.max())}, but the model returns {logits.shape[1]} classes: 0 to "
-            f"{logits.shape[1] - 1}."
-        )
+    checked_classes(labels, logits)
     # The smallest perturbation lies on the boundary, where rounding would decide: it needs the model itself.
     if search.length * search.attempts >= FOLD_FROM and not search.minimal and judge is None:
         passes.fold(images, logits)
@@ -176,7 +172,7 @@ class _Engine:
             distance = self.search.ball.lengths(self.images - self.shard.images)
             return {"distance": torch.where(clean, torch.where(robust, torch.inf, distance), 0.0)}
         if self.early_stop:
-            return {"cycled": self.cycled}
+            return {"cycled": self.cycled & robust}
         return {"lost_success": clean & ~wrong & (self.first > 0)}
 
     def _count_first(self, rows: Rows, step: Step) -> None:

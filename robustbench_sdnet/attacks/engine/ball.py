@@ -99,14 +99,18 @@ class Ball(ABC):
 
     def assert_inside(self, points: Tensor, images: Tensor, eps: float | None) -> None:
         """Raise if any point left its ball or [0, 1]: a defect of the attack, never of its input."""
+        if beyond := self.beyond(points, images, eps):
+            raise AssertionError(f"Attack left {beyond}.")
+
+    def beyond(self, points: Tensor, images: Tensor, eps: float | None) -> str:
+        """By how much points lie outside of their ball or of [0, 1], in words; empty where none does."""
         if len(points) == 0:
-            return
+            return ""
         box = float(torch.maximum(-points, points - 1).max())
-        beyond = 0.0 if eps is None else float(self.lengths((points - images).double()).max()) - eps
-        if not (beyond <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE):
-            raise AssertionError(
-                f"Attack left the {self.name} ball of radius {eps} by {beyond:.2e}, or [0, 1] by {box:.2e}."
-            )
+        ball = 0.0 if eps is None else float(self.lengths((points - images).double()).max()) - eps
+        if ball <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE:
+            return ""
+        return f"the {self.name} ball of radius {eps} by {ball:.2e}, or [0, 1] by {box:.2e}"
 
     def _lacking(self, what: str) -> InputError:
         return InputError(f"The norm {self.name} has no {what}: take another norm or attack.")

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
+from ...errors import InputError
 from .passes import Classifier
 
 AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
@@ -46,3 +47,13 @@ def frozen(model: Classifier) -> Iterator[None]:
 def usable(values: Tensor) -> Tensor:
     """The values as autograd takes them, without a past: a copy of what was made in inference mode."""
     return values.clone() if values.is_inference() else values.detach()
+
+
+def checked_classes(labels: Tensor, logits: Tensor) -> int:
+    """How many classes logits (n, classes) are of; an InputError where labels (n,) go beyond."""
+    last, classes = int(labels.max()), logits.shape[1]
+    if last >= classes:
+        raise InputError(
+            f"labels go up to {last}, but the model returns {classes} classes: 0 to {classes - 1}."
+        )
+    return classes

@@ -31,7 +31,7 @@ class AttackResult:
         silent: those of them whose first gradient was zero everywhere, or not finite somewhere.
         extra: what only some attacks have, such as `distance` (n,) of a minimal-norm attack, or
             `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`), and
-            `cycled` (n,) bool: left since its iterates repeated; with `repeats`, `clean_hits` and `hits` (n,) int64:
+            `cycled` (n,) bool: robust, and its iterates repeated; with `repeats`, `clean_hits` and `hits` (n,) int64:
             how many fresh draws were right, on the image as it was and at `images`.
         repeats: how the answers of a model that draws random numbers were counted; `clean` and `robust` then say what
             is right as a whole, and accuracies count as the protocol does.

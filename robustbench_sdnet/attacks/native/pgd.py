@@ -99,7 +99,7 @@ def pgd(
         random_start: begin at a random point of the ball, drawn from seed and sample id.
         restarts: courses a sample, one after the other until one breaks it.
         eot: gradients averaged a step (expectation over transformation), for models that draw random numbers.
-        start: (n, c, h, w) points to begin at, in place of the images and of a random start.
+        start: (n, c, h, w) points within `eps` of the images to begin at, in place of them and of a random start.
         early_stop: a sample leaves at its first success; False runs every sample to its last iterate.
         precision: "auto", "float32" or "bfloat16", of the search; successes are always confirmed in float32, in which
             smallest perturbations are sought, too.
@@ -111,8 +111,8 @@ def pgd(
     Returns:
         Outcomes a sample; without a success, the image is the one closest to breaking (the last iterate of
         the worst restart when `early_stop` is False). In linf steps have one size in every value, so that iterates
-        can repeat: a sample leaves at the first repetition, which changes no outcome, and `extra["cycled"]` (n,)
-        bool says which did.
+        can repeat: a restart ends at the first repetition, which changes no outcome, and `extra["cycled"]` (n,)
+        bool says of which robust samples one did.
 
     Raises:
         InputError: an argument is out of range.
@@ -124,10 +124,9 @@ def pgd(
         step_size=step_size,
         random_start=random_start and start is None,
         attempts=positive("restarts", restarts),
-        start=start,
         leaves_cycles=run.get("early_stop", True) and run.get("answers") is None,
     )
-    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+    return run_native(search, model, images, labels, eps=eps, repeats=eot, start=start, **run)
 
 
 @attack

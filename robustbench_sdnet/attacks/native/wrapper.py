@@ -15,6 +15,7 @@ from ...arithmetic import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError
 from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
+from ..engine.ball import Ball
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
@@ -60,23 +61,25 @@ def run_native(
     batch_size: int | None = None,
     answers: int | None = None,
     protocol: str = "mean",
+    start: Tensor | None = None,
 ) -> AttackResult:
     """Run a search on the active set and check what it found; see `pgd` for the arguments.
 
     Args:
-        build: the search, from `ball`, `eps` and `seed`.
+        build: the search, from `ball`, `eps`, `seed` and, where it is given, `start`.
         repeats: passes averaged a gradient.
         norms: those that the attack works in.
     """
     found = ball(norm, norms)
     images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids, batch_size=batch_size)
-    search = build(ball=found, eps=eps, seed=seed)
+    began = {} if start is None else {"start": _checked_start(start, images, found, eps)}
+    search = build(ball=found, eps=eps, seed=seed, **began)
     # There successes on the way go unconfirmed.
-    full = answers is not None or search.minimal or (precision == "auto" and not early_stop)
+    full = answers is not None or (precision == "auto" and not early_stop)
     passes = Passes(
         tracked(model),
         batch_size,
-        low_precision=wants_low_precision(precision, images) and not full,
+        low_precision=wants_low_precision(precision, images, minimal=search.minimal) and not full,
         repeats=positive("eot", repeats),
     )
     judge = None if answers is None else Judge(passes, Repeats(answers, protocol))
@@ -152,15 +155,27 @@ def checked(
     return usable(images), usable(labels), ids
 
 
-def wants_low_precision(precision: str, images: Tensor) -> bool:
+def _checked_start(start: Tensor, images: Tensor, found: Ball, eps: float | None) -> Tensor:
+    """Points to begin at, as autograd takes them, once each is found in the ball of its image."""
+    if (start.shape, start.dtype) != (images.shape, images.dtype):
+        wanted, given = (f"{each.dtype} {tuple(each.shape)}" for each in (images, start))
+        raise InputError(f"start must be like the images, {wanted}, got {given}.")
+    start = usable(start)
+    if beyond := found.beyond(start, images, eps):
+        raise InputError(f"start lies outside of {beyond}. Begin within eps of the images.")
+    return start
+
+
+def wants_low_precision(precision: str, images: Tensor, *, minimal: bool) -> bool:
     """Whether to search in bfloat16: asked for, or `auto` where the hardware computes it natively.
 
+    Never for smallest perturbations (`minimal`): their search compares values so close that rounding would mislead it.
     Decisions are always made at the precision of the images.
     """
     known = ("auto", "float32", "bfloat16")
     if precision not in known:
         raise InputError(f"precision must be one of {', '.join(known)}, got '{precision}'.")
-    if precision == "float32" or images.dtype != torch.float32:
+    if minimal or precision == "float32" or images.dtype != torch.float32:
         return False
     return precision == "bfloat16" or native_bfloat16(images.device)
 
