@@ -61,6 +61,7 @@ WRONG = {
     "attack pgd --eps-curve full --eps 0.1": "Leave out --eps, or --eps-curve",
     "attack pgd --steps many": "must be a whole number, got 'many'",
     "attack pgd --set stepz=3": "Did you mean 'steps'",
+    "attack pgd --steps 5 --set steps=10": "--steps and --set steps say the same",
     "attack pgd --set steps": "--set takes key=value, got 'steps'",
     "attack torchattacks:PGDD": "PGDD",
     "attack foolbox:LinfPGDD": "LinfPGDD",
