@@ -20,7 +20,6 @@ _POSITIVE = Rule(lambda value: 0 < value < math.inf, "be above 0 and finite")
 _RULES = {
     **dict.fromkeys(("steps", "step_size", "restarts", "draws", "eot", "targets"), _POSITIVE),
     "p_init": Rule(lambda value: 0 < value <= 1, "lie above 0, up to 1"),
-    "fmn:gamma": Rule(lambda value: 0 < value < 1, "lie between 0 and 1"),
 }
 
 
@@ -38,6 +37,7 @@ class AttackInfo:
         version: raised by hand when its answers change.
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
         choices: the values that a text option may have.
+        rules: what an option of it alone must be.
         starts: it can begin at given points.
         later: options that came after answers were stored: at their defaults no part of what identifies an attack.
     """
@@ -51,6 +51,7 @@ class AttackInfo:
     version: int = 1
     minimal_norm: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
     starts: bool = False
     later: tuple[str, ...] = ()
 
@@ -104,6 +105,7 @@ _LIST = (
         {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
         minimal_norm=True,
+        rules={"gamma": Rule(lambda value: 0 < value < 1, "lie between 0 and 1")},
     ),
     _row(
         "sigma-zero",
@@ -201,7 +203,7 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
             raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
         what = f"Option '{name}' of attack {info.name}"
         params[name] = _coerced(what, str(value).strip(), params[name])
-        rule = _RULES.get(name) or _RULES.get(f"{info.name}:{name}")
+        rule = info.rules.get(name) or _RULES.get(name)
         if rule and type(params[name]) in (int, float):
             check({what: params[name]}, {what: rule})
         if name in info.choices:
