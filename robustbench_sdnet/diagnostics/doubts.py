@@ -18,7 +18,7 @@ from ..running.at_hand import train_hash
 from ..running.device import pick_device
 from ..running.worker import Worker
 from ..specs import ModelSpec
-from ..training.recipes.options import TrainOptions
+from ..training.recipes.options import TrainOptions, working_keys
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, load_model
@@ -26,8 +26,6 @@ from ..zoo.others.guard import HALVES, External, named_errors
 from ..zoo.shelf.publish import verify
 
 IMAGES = 100
-# Recipe keys that say how the work was done, not what is learned.
-_WORK = ("channels_last", "compile", "save_minutes", "test_every", "threads", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +93,11 @@ def _training(card: ModelCard) -> dict[str, Any]:
     held = card.recipe.get("train") if isinstance(card.recipe, Mapping) else None
     if not isinstance(held, Mapping):
         return {}
-    train = {f"train.{key}": value for key, value in {**asdict(TrainOptions()), **held}.items()}
+    work, whole = working_keys(), {**asdict(TrainOptions()), **held}
+    train = {f"train.{key}": value for key, value in whole.items() if key not in work}
     found = train | {f"model.{key}": value for key, value in card.options.items()}
     found |= {"training images": card.data_hash} if card.data_hash else {}
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in found.items()
-        if key.removeprefix("train.") not in _WORK
-    }
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:

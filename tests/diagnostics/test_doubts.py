@@ -88,11 +88,16 @@ def test_zoo_verify_warns_by_the_same_rule() -> None:
         assert (rows[0]["other_data"] is not None) == warned
 
 
+DONE_OTHERWISE = {
+    "channels_last": False, "compile": True, "threads": 2, "workers": 1, "save_minutes": 9.0, "test_every": 3,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({}, None),
-        ({"epochs": 20, "compile": True, "threads": 2}, None),  # the default; and how the work was done
+        ({"epochs": 20, **DONE_OTHERWISE}, None),  # the default; and how the work was done
         ({"sizes": [16, 24]}, "train.sizes [16, 24] and []"),
         ({"epochs": 30, "init": "x"}, "train.init x and random, train.epochs 30 and 20"),
         (None, "a card does not say how"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 from ...errors import InputError
-from ...reading.options import between, check_fields
+from ...reading.options import FLAG, between, check_fields
 from ...specs import BUDGETED, Eps, norm_facts
+
+WORK = "how the work is done, not what is learned"
+"""Stands in the type of such a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +85,15 @@ class TrainOptions:
     attack_step_size: str = "auto"
     beta: Annotated[float, between(0, 1000)] = 6.0
     precision: Annotated[str, ("auto", "float32", "bfloat16", "float64")] = "auto"
-    channels_last: bool = True
-    compile: bool = False
+    channels_last: Annotated[bool, FLAG, WORK] = True
+    compile: Annotated[bool, FLAG, WORK] = False
     hold_out: Annotated[float, between(0, 0.9)] = 0.0
     limit: Annotated[int, between(0)] = 0
     seed: Annotated[int, between(0, 2**63 - 1)] = 0
-    threads: Annotated[int, between(0, 4096)] = 0
-    workers: Annotated[int, between(1, 1024)] = 8
-    save_minutes: Annotated[float, between(0, 1e6)] = 1.0
-    test_every: Annotated[int, between(0, 100_000)] = 0
+    threads: Annotated[int, between(0, 4096), WORK] = 0
+    workers: Annotated[int, between(1, 1024), WORK] = 8
+    save_minutes: Annotated[float, between(0, 1e6), WORK] = 1.0
+    test_every: Annotated[int, between(0, 100_000), WORK] = 0
 
     def __post_init__(self) -> None:
         check_fields(self, "train.")
@@ -136,3 +139,9 @@ class TrainOptions:
         if self.attack_step_size != "auto":
             return float(Eps.parse(self.attack_step_size, self.norm))
         return 1.25 * self.radius if self.adversary == "fgsm" else 2.5 * self.radius / self.attack_steps
+
+
+def working_keys() -> frozenset[str]:
+    """The keys that say how the work is done, not what is learned."""
+    hints = get_type_hints(TrainOptions, include_extras=True)
+    return frozenset(name for name, kind in hints.items() if WORK in getattr(kind, "__metadata__", ()))
