@@ -10,6 +10,8 @@ import torch
 
 import robustbench_sdnet as rs
 from robustbench_sdnet.cli import main
+from robustbench_sdnet.running.engines import Failure
+from robustbench_sdnet.running.worker import Worker
 
 
 def test_the_command_at_the_end_can_be_pasted_and_writes_where_it_says(tmp_path, tiny_npz, capsys):
@@ -37,3 +39,34 @@ def test_the_command_at_the_end_can_be_pasted_and_writes_where_it_says(tmp_path,
     with pytest.raises(SystemExit, match="0"):
         main(shlex.split(command)[1:])
     assert (folder / "report.md").exists()
+
+
+def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_saved(
+    tmp_path, tiny_npz, capsys, monkeypatch
+):
+    torch.manual_seed(0)
+    model = rs.build_model("resnet20", width=4, num_classes=3, input_size=8).eval()
+    rs.save_model(model, tmp_path / "model.safetensors", data=f"npz:{tiny_npz}", name="tiny")
+    lost, answer = "model under pgd, images 0 to 12: 3 workers ended while they answered it", Worker.answer
+
+    def gives_up(worker, task, inputs):
+        given_up = task.label.startswith("pgd")
+        return (
+            [Failure("model under pgd, images 0 to 12", lost)] if given_up else answer(worker, task, inputs)
+        )
+
+    monkeypatch.setattr(Worker, "answer", gives_up)
+    with pytest.raises(SystemExit, match="1"):
+        main(
+            [
+                *("attack", "pgd", "--steps", "2", "--eps", "8/255", "--limit", "12"),
+                *("--data", f"npz:{tiny_npz}", "--model", str(tmp_path / "model.safetensors")),
+                *("--store", f"sqlite:///{tmp_path}/r.db", "--verdicts"),
+                *("--save-adversarials", str(tmp_path / "saved")),
+            ]
+        )
+    printed = capsys.readouterr()
+    assert lost in printed.err
+    assert "neither checked nor saved" in printed.err
+    assert "clean" in printed.out
+    assert [path.name.split("-eps")[0] for path in (tmp_path / "saved").iterdir()] == ["model-noise"]
