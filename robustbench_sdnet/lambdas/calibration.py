@@ -6,7 +6,6 @@ on *training* images, and residuals and answers at every lambda are recorded.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import DataError, InputError
-from ..specs import canonical
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
@@ -97,20 +95,10 @@ def calibrate(
 
 def deploy(rule: str, fitting: Fitting) -> Calibrated:
     """The policy of a rule for a model; its fit is measured once, for all rules of the same images, and kept."""
-    data, count, as_published = fitting.data, fitting.count, rule == ON_TEST_LABELS
-    positions = data.positions(count)
-    made_from = canonical(
-        {
-            **fitting.model.identity(),
-            "data": data.content_hash,
-            "images": count,
-            "scope": fitting.scope,
-            "version": VERSION,
-            **({"lambdas": LAMBDAS} if as_published else {}),
-            **({} if positions[-1] == count - 1 else {"positions": "evenly apart"}),
-        }
-    )
-    name = f"calibrated-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+    data, as_published = fitting.data, rule == ON_TEST_LABELS
+    positions = data.positions(fitting.count)
+    tried = {"lambdas": LAMBDAS} if as_published else {}
+    name = fitting.kept_as("calibrated", scope=fitting.scope, version=VERSION, **tried)
     text = fitting.kept.read(name)
     if text is not None:
         with suppress(DataError):  # what is damaged is measured again

@@ -123,10 +123,17 @@ def reference(model: nn.Module, images: Tensor) -> Reference:
 
 
 def deploy(criterion: str, fitting: Fitting) -> LabelFree:
-    """The policy of a criterion for a model, with the noise estimate of clean training images as its reference."""
-    data = fitting.data
-    clean = to_images(data.pixels.read(data.positions(fitting.count)), fitting.device)
-    return LabelFree(criterion, reference=reference(fitting.load(fitting.model), clean), scope=fitting.scope)
+    """The policy of a criterion for a model, with the noise estimate of clean training images as its reference.
+
+    Other devices estimate other last bits, which would be another policy: what was estimated first is kept.
+    """
+    data, name = fitting.data, fitting.kept_as("label-free")
+    text = fitting.kept.read(name)
+    if text is None:
+        clean = to_images(data.pixels.read(data.positions(fitting.count)), fitting.device)
+        text = repr(reference(fitting.load(fitting.model), clean).variance)
+        fitting.kept.keep(name, text, lambda path: None)
+    return LabelFree(criterion, reference=Reference(float(text)), scope=fitting.scope)
 
 
 def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tensor:

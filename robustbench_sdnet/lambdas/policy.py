@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..errors import InputError
-from ..specs import ModelSpec
+from ..specs import ModelSpec, canonical
 from ..specs.lambdas import POLICIES, PolicyName
 from ..zoo.nets.control import has_lambda, use_lambda
 
@@ -135,6 +136,14 @@ class Fitting:
     device: str
     kept: Kept
     on_step: Callable[[int, int], None]
+
+    def kept_as(self, policy: str, **more: Any) -> str:
+        """The name to keep a policy's fit under: it hashes the model, the images, and whatever `more` decides it."""
+        positions = self.data.positions(self.count)
+        apart = {} if positions[-1] == self.count - 1 else {"positions": "evenly apart"}
+        images = {"data": self.data.content_hash, "images": self.count, **apart}
+        made_from = canonical({**self.model.identity(), **images, **more})
+        return f"{policy}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
 
 
 def deploy(asked: PolicyName, fitting: Fitting) -> Policy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, ModelError
@@ -61,7 +62,7 @@ def fitted(
     if not policies:
         return lambda model: tuple(lambdas)
     with Store(ready.setting.store) as store:
-        kept = store.fits
+        kept = store.fits(Path(ready.setting.runs))
     found: dict[tuple[str, LambdaSpec], LambdaSpec] = {}
     for lam in policies:
         for model in (model for model in ready.sound if model.has_lambda):

@@ -87,10 +87,9 @@ class Store:
             ImageTable(self.database) if self.path is None else ImageFolder(self.path.with_suffix(".images"))
         )
 
-    @property
-    def fits(self) -> Fits:
-        """Fitted lambda policies, with their data and pictures: what this machine fitted."""
-        return Fits(self.path.with_suffix(".fits") if self.path else Path("runs") / "results.fits")
+    def fits(self, runs: Path) -> Fits:
+        """Fitted lambda policies, with their data and pictures: beside an SQLite store, else in the folder of runs."""
+        return Fits(self.path.with_suffix(".fits") if self.path else runs / "results.fits")
 
     def add_cells(self, cells: Mapping[str, Cell], asked: int | None = None) -> None:
         """Record cells by id, `asked` samples wanted; those there keep their answers and take today's names."""

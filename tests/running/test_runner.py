@@ -293,6 +293,7 @@ def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker,
 
 
 def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, data, images, monkeypatch):
+    from robustbench_sdnet.lambdas import label_free
     from robustbench_sdnet.planning.setting import Setting
     from robustbench_sdnet.running.policies import fitted
     from robustbench_sdnet.running.ready import Ready
@@ -316,6 +317,11 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
     assert sorted(steps_told, key=lambda step: step.seconds) == steps_told
     assert [lam.text for lam in chosen] == ["0.1", "label-free:noise", "calibrated"]
     assert all(lam.fit for lam in chosen[1:])
+    # As on a device whose estimate of noise has other last bits: the policy is the one that was kept.
+    rounded = label_free.noise_variance
+    monkeypatch.setattr(label_free, "noise_variance", lambda x: rounded(x) * (1 + 1e-6))
+    assert fit()[0] == chosen
+    monkeypatch.undo()
 
     specs = corruption_specs("gaussian_noise", [5])
     cells = plan.corruption_cells([SDNET], data, specs, chosen)

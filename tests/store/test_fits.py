@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from robustbench_sdnet.errors import StoreError, WriteError
 from robustbench_sdnet.store.fits import Fits
+from robustbench_sdnet.store.store import Store
 
 
 def test_a_fit_is_read_back_with_its_picture_beside_it(tmp_path):
@@ -14,6 +17,13 @@ def test_a_fit_is_read_back_with_its_picture_beside_it(tmp_path):
     fits.keep("a", '{"lam": 0.1}', lambda path: path.write_bytes(b"picture"))
     assert fits.read("a") == '{"lam": 0.1}'
     assert sorted(path.name for path in fits.folder.iterdir()) == ["a.json", "a.png", "a.sha256"]
+
+
+def test_fits_lie_beside_a_file_and_of_a_server_in_the_folder_of_runs(tmp_path):
+    with Store(f"sqlite:///{tmp_path}/a.db") as store:
+        assert store.fits(Path("mine")).folder == tmp_path / "a.fits"
+        store.path = None  # as of a server
+        assert store.fits(Path("mine")).folder == Path("mine/results.fits")
 
 
 def test_what_cannot_be_read_or_kept_is_named(tmp_path):
