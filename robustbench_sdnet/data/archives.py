@@ -133,7 +133,8 @@ def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
 def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
     parts = member.parts[-4:]
     fits = len(parts) == 4 and parts[1] in tuple("12345") and is_picture(parts[3])
-    return folder.joinpath(*parts) if fits and not any(map(is_hidden, parts)) else None
+    # "/" would lead to the root of the disk, and "..", which counts as hidden, out of the folder.
+    return folder.joinpath(*parts) if fits and "/" not in parts and not any(map(is_hidden, parts)) else None
 
 
 def is_picture(name: str) -> bool:

@@ -160,7 +160,7 @@ def pictures(folder: str) -> bytes:
             for severity in (1, 5)
             for number in range(2)
         ]
-        names += [f"{folder}README.txt", f"{folder}fog/9/n01/p.JPEG", "fog/1/../p.JPEG"]
+        names += [f"{folder}README.txt", f"{folder}fog/9/n01/p.JPEG", "fog/1/../p.JPEG", "/1/n01/p.JPEG"]
         for position, name in enumerate(names):
             content = io.BytesIO()
             Image.fromarray(np.full((8, 8, 3), 20 * (position % 10), np.uint8)).save(content, "PNG")
@@ -192,6 +192,7 @@ def test_prepare_unpacks_pictures_that_are_then_read(
     found = data.load(f"imagenetc:{folder}", "test", root=tmp_path)
     assert corrupted_images(found, "snow", 5, 0, 2)[:, 0, 0, 0].tolist() == [120, 140]
     assert not list((tmp_path / "root").rglob("p.JPEG"))
+    assert not Path("/1/n01/p.JPEG").exists()
 
 
 def test_an_archive_without_a_checksum_is_fetched(server: Server, tmp_path: Path) -> None:
