@@ -35,9 +35,11 @@ def read_picture(path: Path) -> Image.Image:
     """A picture in RGB and in its own size; DataError where the file is damaged."""
     try:
         with Image.open(path) as picture:
+            if picture.mode[0] in "IF":  # Pillow would cut their levels at 255
+                raise ValueError(f"levels of more than 8 bits, mode {picture.mode}")
             converted: Image.Image = picture.convert("RGB")
             return converted
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is no readable image ({first_line(error)}).") from error
 
 

@@ -61,6 +61,19 @@ def test_damaged_picture_is_named(folder):
         data.load("imagenet", "test", root=folder).images(0, 2)
 
 
+def test_pictures_of_more_than_eight_bits_are_refused(folder):
+    levels = np.linspace(0, 65535, 300 * 300).reshape(300, 300).astype(np.uint16)
+    Image.fromarray(levels).save(folder / "val" / "n02" / "0.JPEG", "PNG")
+    with pytest.raises(DataError, match=r"n02/0\.JPEG is no readable image \(levels of more than 8 bits"):
+        data.load("imagenet", "test", root=folder).images(0, 2)
+
+
+def test_a_picture_too_large_to_decode_is_named(folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"n01/0\.JPEG is no readable image \(Image size \(84000 pixels\) exceeds"):
+        data.load("imagenet", "test", root=folder).images(0, 1)
+
+
 def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
     def silent(path):
         raise OSError
