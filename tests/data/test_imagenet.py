@@ -70,7 +70,9 @@ def test_pictures_of_more_than_eight_bits_are_refused(folder):
 
 def test_a_picture_too_large_to_decode_is_named(folder, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"n01/0\.JPEG is no readable image \(Image size \(84000 pixels\) exceeds"):
+    with pytest.raises(
+        DataError, match=r"n01/0\.JPEG is no readable image \(Image size \(84000 pixels\) exceeds"
+    ):
         data.load("imagenet", "test", root=folder).images(0, 1)
 
 

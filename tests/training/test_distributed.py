@@ -136,6 +136,25 @@ def test_devices_lost_or_stopped_and_resumed(tiny_data, tmp_path, two, how):
     assert weights_hash(tmp_path / "run") == weights_hash(two[0])
 
 
+SKEWED = """
+import os, sys, time, types
+from robustbench_sdnet.training import train
+from robustbench_sdnet.training.step import measure
+
+faster = 1 + 9 * int(os.environ["RANK"])
+measure.time = types.SimpleNamespace(perf_counter=lambda: time.perf_counter() * faster)
+settings = {"train.epochs": 2, "train.batch_size": 2, "train.threads": 1, "model.width": 16}
+train(sys.argv[1], "sdnet20", overrides=settings, output=sys.argv[2], device="cpu")
+"""
+
+
+def test_processes_time_their_steps_together_however_their_clocks_run(tiny_data, tmp_path):
+    (tmp_path / "skewed.py").write_text(SKEWED)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    code, _, said = end(begin(*launcher, str(tmp_path / "skewed.py"), str(tiny_data), str(tmp_path / "run")))
+    assert code == 0, said[-2000:]
+
+
 def test_shares_are_the_global_batch_in_order(tiny_data):
     given = data.load(tiny_data, "train"), TrainOptions(batch_size=12), torch.arange(50), 12
     whole = list(ResidentFeed(*given, torch.device("cpu")).epoch(3))

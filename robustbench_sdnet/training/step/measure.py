@@ -46,7 +46,7 @@ def accuracy_of(
 
 def seconds_a_step(session: Session) -> float:
     """Mean time of a step on whole images as busy as this device is, from about a second of steps of a copy of the
-    model; nothing of the session changes."""
+    model, as many in every process; nothing of the session changes."""
     copied = copy.deepcopy(session.model)
     objective = Objective(copied, session.options, session.device)
     warm, timed = (3, 10) if session.device.is_gpu else (1, 20)
@@ -57,7 +57,8 @@ def seconds_a_step(session: Session) -> float:
         share = len(batch.labels) / 32
         batch = Batch(*(part[:32] for part in batch))
     for step in range(warm + timed):
-        if sum(seconds[warm:]) > 1:
+        spent = torch.tensor(sum(seconds[warm:]), device=session.device.device)
+        if total(spent) > world()[1]:  # all processes go on or none: they share each step's statistics
             break
         session.device.wait()
         begun = time.perf_counter()
