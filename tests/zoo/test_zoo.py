@@ -243,6 +243,21 @@ def test_a_path_is_copied_into_the_cache(checkpoint: Path, index: Path, server: 
     assert fetch(str(checkpoint)).read_bytes() == checkpoint.read_bytes()
     with pytest.raises(CheckpointError, match="its SHA-256 is"):
         fetch(str(checkpoint), sha256="0" * 64)
+    assert fetch(name, sha256=sha256_of(path).upper(), index=index) == path
+
+
+def test_files_of_one_name_are_kept_apart(checkpoint: Path, index: Path, server: Server) -> None:
+    """As "last.safetensors" is of every run, and as hubs ask after a file with a "?"."""
+    other = checkpoint.parent.with_name("two") / checkpoint.name
+    save_model(build_model("sdnet20", width=4, input_size=8, num_classes=3), other)
+    (server.folder / "a").mkdir()
+    (server.folder / "a" / f"{checkpoint.name}?download=true").write_bytes(checkpoint.read_bytes())
+    (server.folder / checkpoint.name).write_bytes(other.read_bytes())
+    urls = [f"{server.url}/a/{checkpoint.name}?download=true", f"{server.url}/{checkpoint.name}"]
+    kept = [fetch(source) for source in (*urls, str(checkpoint), str(other))]
+    assert len(set(kept)) == 4
+    assert [sha256_of(path) for path in kept] == 2 * [sha256_of(path) for path in (checkpoint, other)]
+    assert describe_model(str(kept[0])).weights_hash == read_card(checkpoint).weights_hash
 
 
 def test_another_file_under_a_name_of_the_zoo_is_refused(

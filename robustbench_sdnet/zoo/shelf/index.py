@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...download import Progress, download
 from ...errors import CheckpointError, InputError, unknown
@@ -103,6 +105,14 @@ def cached_path(item: Entry) -> Path:
     return cache_folder() / f"{item.name.replace('/', '-')}-{item.sha256[:12]}.safetensors"
 
 
+def _own_place(source: str) -> Path:
+    """Where what is no model of the zoo is kept: under its own name, in a folder that belongs to its address alone."""
+    url = _is_url(source)
+    origin = source if url else str(path_of(source).resolve())
+    name = PurePosixPath(urlsplit(source).path if url else origin).name
+    return cache_folder() / hashlib.sha256(os.fsencode(origin)).hexdigest()[:12] / name
+
+
 def _is_url(text: str) -> bool:
     return "://" in text
 
@@ -153,12 +163,12 @@ def fetch(
         CheckpointError: the file is not what the checksum or its header says.
         WriteError: the cache cannot be written; $SDNET_BENCH_CACHE names another.
     """
+    sha256 = sha256.lower() if sha256 else None
     if _is_url(source) or Path(source).exists() or source.endswith(".safetensors"):
-        target = cache_folder() / source.rpartition("/")[2]
-        found = source
+        found, target = source, _own_place(source)
     else:
         item = entry(source, index)
-        sha256 = sha256 or item.sha256
+        sha256 = sha256 or item.sha256.lower()
         here = local_path(item, index)
         if here is not None and sha256_of(here) == sha256:
             return here
