@@ -343,6 +343,22 @@ def test_verify_on_a_part_tells_no_difference_that_chance_makes(
     assert (found.measured, found.matches) == (right / 10, matches)
 
 
+def test_verify_on_a_part_takes_images_of_all_classes(tmp_path: Path, checkpoint: Path) -> None:
+    """A model that knows one class of three is right on a third of the images, wherever that class lies."""
+    labels = np.repeat(np.arange(3), 100)
+    images = np.zeros((300, 8, 8, 3), np.uint8)
+    images[np.arange(300), ..., labels] = 200
+    np.savez(tmp_path / "sorted.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    class OneClass(ByColour):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) * torch.tensor([1.0, 0.0, 0.0])
+
+    card = replace(read_card(checkpoint), accuracy=1 / 3)
+    found = verify(OneClass(), card, load(f"npz:{tmp_path / 'sorted.npz'}", "test"), limit=90, batch_size=40)
+    assert (found.measured, found.n, found.matches) == (1 / 3, 90, True)
+
+
 def test_verify_refuses_logits_that_are_no_numbers(tiny_npz: Path, checkpoint: Path) -> None:
     class Broken(ByColour):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

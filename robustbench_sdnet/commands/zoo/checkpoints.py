@@ -93,6 +93,7 @@ _VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
 @options.setting_options(
     only=("data", "data_root", "limit", "batch_size", "device"),
     data={"help": "Data set [default: the one each model was trained on]."},
+    limit={"help": "N images only: the first, or evenly apart where class lies behind class."},
 )
 @click.option(
     "--tolerance",

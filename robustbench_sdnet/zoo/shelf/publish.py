@@ -162,7 +162,7 @@ def verify(
 
     Args:
         model: in evaluation mode, on `device`.
-        limit: the first N images only.
+        limit: N images only: the first, or evenly apart where class lies behind class.
         batch_size: images at a time.
         device: where the images go.
         tolerance: what the accuracy on all test images may differ from the stated one.
@@ -178,17 +178,18 @@ def verify(
     from ..others.guard import check_input
 
     n = min(limit or len(data), len(data))
+    positions = data.positions(n)
     right, warning = 0, None
     for start in range(0, n, batch_size):
-        stop = min(start + batch_size, n)
-        images = to_images(data.images(start, stop).copy(), device)
+        chosen = positions[start : start + batch_size]
+        images = to_images(data.pixels.read(chosen), device)
         if start == 0 and len(images) >= 32:
             warning = check_input(model, images)
         logits = _logits(model, images, card.name)
         data.check_classes(logits.shape[1], card.name)
-        labels = torch.as_tensor(data.labels[start:stop], device=device)
+        labels = torch.as_tensor(data.labels[chosen], device=device)
         right += int((logits.argmax(1) == labels).sum())
-        on_progress(stop, n)
+        on_progress(start + len(chosen), n)
     low, high = wilson(right, n)
     stated, matches = card.accuracy, None
     if stated is not None:
