@@ -39,7 +39,7 @@ def checkpoint(tmp_path: Path) -> Path:
         data="npz:/somewhere/tiny.npz",
         data_hash="abc",
         accuracy=0.5,
-        recipe={"name": "smoke", "train": {"init": "one (weights 0123)"}},
+        recipe={"name": "smoke", "train": {"init": "one (weights 0123)", "epochs": 3}},
     )
     return path
 
@@ -99,7 +99,7 @@ def test_a_checkpoint_is_added_to_the_zoo(checkpoint: Path, index: Path) -> None
     assert entries(index) == (again,)
     assert again.accuracy == read_card(path).accuracy == 0.75
     assert torch.equal(load_model(path)(images), load_model(checkpoint)(images))
-    add_to_zoo(checkpoint, "tiny/a", recipe="fast", index=index)
+    assert add_to_zoo(checkpoint, "tiny/a", index=index).recipe == "smoke, 3 epochs"
     assert [each.name for each in entries(index)] == ["tiny/a", "tiny/sdnet20"]
 
 
@@ -127,7 +127,14 @@ def test_large_models_and_unmeasured_models_do_not_ship(
     monkeypatch.setattr("robustbench_sdnet.zoo.shelf.publish.SHIPPED_BYTES", 1000)
     with pytest.raises(InputError, match="the package ships models up to"):
         add_to_zoo(checkpoint, "tiny/x", recipe="smoke", index=index)
-    assert not list((index.parent / "weights").iterdir())
+    assert not (index.parent / "weights").exists()
+    monkeypatch.undo()
+    held = local_path(add_to_zoo(checkpoint, "tiny/y", index=index), index)
+    assert held is not None
+    monkeypatch.setattr("robustbench_sdnet.zoo.shelf.publish.SHIPPED_BYTES", 1000)
+    with pytest.raises(InputError, match="the package ships models up to"):
+        add_to_zoo(checkpoint, "tiny/y", index=index)
+    assert zoo_checkpoint("tiny/y", index) == held  # what the index says is still there
     item = add_to_zoo(checkpoint, "tiny/x", recipe="smoke", index=index, folder=index.parents[2] / "weights")
     assert local_path(item, index) == index.parents[2] / "weights" / "tiny-x.safetensors"
 

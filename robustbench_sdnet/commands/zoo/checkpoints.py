@@ -156,7 +156,9 @@ def _entry(robust: tuple[str, ...], **given: Any) -> dict[str, Any]:
 ENTRY = options.gathered(
     "entry",
     _entry,
-    click.option("--recipe", metavar="NAME", help="Recipe for the index [default: the checkpoint's]."),
+    click.option(
+        "--recipe", metavar="NAME", help="Recipe for the index [default: the checkpoint's, and its epochs]."
+    ),
     click.option("--accuracy", type=options.SHARE, help="Measured on the exported weights."),
     click.option(
         "--robust", multiple=True, metavar="TEXT=NUMBER", help="A robust accuracy for the index; repeatable."

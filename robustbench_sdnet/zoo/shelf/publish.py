@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from torch import nn
 from ...arithmetic import full_float32
 from ...data.images import ImageData
 from ...errors import InputError, ModelError
-from ...files import sha256_of
+from ...files import sha256_of, write_whole
 from ...statistics import binomial_tail, wilson
+from ...wording import counted
 from ..files.cards import ModelCard, read_card
 from ..files.weights import load_checkpoint, save_model
 from ..names import check_zoo_name, own_checkpoint
@@ -82,7 +84,8 @@ def add_to_zoo(
     Args:
         checkpoint, accuracy, dtype: as for `export_model`.
         name: "data/model"; an entry of that name is replaced.
-        recipe, robust, note: as its `Entry` has them; without a recipe, the one that the checkpoint states.
+        recipe, robust, note: as its `Entry` has them; without a recipe, the one that the checkpoint states, with its
+            number of epochs.
         folder: where the weights go; None: into the package, where a model may take 2 MB.
         index: of the zoo.
 
@@ -97,19 +100,22 @@ def add_to_zoo(
     held: Mapping[str, Any] = {"name": own.recipe} if isinstance(own.recipe, str) else own.recipe or {}
     if stated is None:
         raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
-    card = export_model(checkpoint, target, name=name, data=data, accuracy=stated, dtype=dtype)
-    size = target.stat().st_size
-    if folder is None and size > SHIPPED_BYTES:
-        target.unlink()
-        raise InputError(
-            f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
-            "Put it into the repository's weights/ folder (--folder weights)."
-        )
+    with tempfile.TemporaryDirectory() as beside:
+        made = Path(beside) / file
+        card = export_model(checkpoint, made, name=name, data=data, accuracy=stated, dtype=dtype)
+        size = made.stat().st_size
+        if folder is None and size > SHIPPED_BYTES:
+            raise InputError(
+                f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
+                "Put it into the repository's weights/ folder (--folder weights)."
+            )
+        write_whole(target, made.read_bytes())
+    epochs = held.get("train", {}).get("epochs")
     item = Entry(
         name=name,
         arch=card.arch,
         data=data,
-        recipe=recipe or held.get("name", "own"),
+        recipe=recipe or held.get("name", "own") + (f", {counted(epochs, 'epoch')}" if epochs else ""),
         accuracy=round(stated, 6),
         sha256=sha256_of(target),
         source=f"{'weights' if folder is None else Path(folder).name}/{file}",
