@@ -190,6 +190,17 @@ def test_export_takes_models_built_here_alone(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "warned"), [((), True), (("--float32",), False), (("--accuracy", "0.3"), False)]
+)
+def test_export_warns_where_the_stated_accuracy_is_of_unrounded_weights(
+    given: tuple[str, ...], warned: bool, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["zoo", "export", str(run), "tiny/x", "-o", str(tmp_path / "x.safetensors"), *given])
+    assert ("whose weights are not rounded to float16" in capsys.readouterr().err) == warned
+
+
 def test_export_warns_of_a_name_with_other_data(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -193,10 +193,11 @@ def export(
 
     data = check_zoo_name(name)
     own_checkpoint(checkpoint)
-    trained_on = describe_model(checkpoint).data
-    if trained_on and short_name(trained_on) != data:
-        warn(f"'{name}' says {data}, but {checkpoint} was trained on {trained_on}.")
-    from ...zoo.shelf.index import listing
+    before = describe_model(checkpoint)
+    if before.data and short_name(before.data) != data:
+        warn(f"'{name}' says {data}, but {checkpoint} was trained on {before.data}.")
+    from ...zoo.files.cards import read_card
+    from ...zoo.shelf.index import INDEX, listing
     from ...zoo.shelf.publish import add_to_zoo, export_model
 
     dtype = "float32" if float32 else "float16"
@@ -204,5 +205,11 @@ def export(
         written = export_model(checkpoint, output, name=name, accuracy=entry["accuracy"], dtype=dtype)
         row = {"name": name, "path": str(output), "weights_hash": written.weights_hash}
     else:
-        row = listing(add_to_zoo(checkpoint, name, dtype=dtype, **entry))
+        item = add_to_zoo(checkpoint, name, dtype=dtype, **entry)
+        row, output = listing(item), (entry["folder"] or INDEX.parent / "weights") / Path(item.source).name
+    if entry["accuracy"] is None and read_card(output).weights_hash != before.weights_hash:
+        warn(
+            f"'{name}' states the accuracy of {checkpoint}, whose weights are not rounded to float16. "
+            "'zoo verify' measures what was written; --accuracy states it."
+        )
     tell(row, f"Exported {checkpoint} as {name}: {row.get('path') or row['source']}", as_json)
