@@ -81,7 +81,7 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
     """
     import pandas as pd
 
-    answered = Snapshot.read(store).exact
+    answered = Snapshot.read(store).told_apart.exact
     counts = [len(one.outcome) for one in answered]
     named = pd.DataFrame(flat(map(row_of, answered)))[[*_NAMES]]
     for name in ("lambda", "lambda_attack"):

@@ -33,7 +33,7 @@ def records(store: str | Store | Snapshot, *, with_cost: bool = False) -> list[R
     Every record has the same fields, and those of `EXTRAS` only where some result needs them; `frames.records`
     describes each. `with_cost` adds `COST_FIELDS`.
     """
-    return flat(rows(Snapshot.read(store)), with_cost)
+    return flat(rows(Snapshot.read(store).told_apart), with_cost)
 
 
 def flat(found: Iterable[Row], with_cost: bool = False) -> list[Record]:

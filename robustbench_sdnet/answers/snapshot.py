@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -141,11 +142,18 @@ class Snapshot:
     def told_apart(self) -> Snapshot:
         """The same under names that readers can tell apart.
 
-        A model is one wherever it lay. Models of one name but other weights get the start of their hash, and so do data
-        sets of other content; a policy keeps the hash of its fit where a model was asked at several on a data set.
+        A model is one wherever it lay. Models of one name but other weights get the start of their hash, those of other
+        code the start of a hash of all that identifies them, and so do data sets of other content; a policy keeps the
+        hash of its fit where a model was asked at several on a data set.
         """
         cells = [answered.cell for answered in self.answered]
-        models = _marks((cell.model.name, cell.model.weights) for cell in cells)
+        kinds = Counter((name, weights) for name, weights, _ in {_who(cell.model) for cell in cells})
+
+        def digest(model: ModelSpec) -> str:
+            name, weights, key = _who(model)
+            return weights if kinds[name, weights] == 1 else hashlib.sha256(key.encode()).hexdigest()
+
+        models = _marks((cell.model.name, digest(cell.model)) for cell in cells)
         sets = _marks((cell.data.label, cell.data.content) for cell in cells)
         known: dict[tuple[str, str], ModelSpec] = {}
         fits: dict[Hashable, set[str]] = {}
@@ -158,7 +166,7 @@ class Snapshot:
             return lam if several or lam is None else replace(lam, fit="")
 
         def named(cell: Cell) -> Cell:
-            name = cell.model.name + models[cell.model.name, cell.model.weights]
+            name = cell.model.name + models[cell.model.name, digest(cell.model)]
             model = known.setdefault((name, cell.model.key), replace(cell.model, name=name))
             data = replace(cell.data, name=cell.data.name + sets[cell.data.label, cell.data.content])
             lam, lam_attack = fitted(cell, cell.lam), fitted(cell, cell.lam_attack)
@@ -198,6 +206,10 @@ def _marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     pairs = set(named)
     counts = Counter(name for name, _ in pairs)
     return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
+
+
+def _who(model: ModelSpec) -> tuple[str, str, str]:
+    return model.name, model.weights, model.key
 
 
 def _question(cell: Cell) -> Hashable:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.gathered import gather
+from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
-from robustbench_sdnet.specs import Eps, LambdaSpec
+from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
-from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, cell, made_store, right
+from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, SDNET, cell, made_store, right
 
 
 @pytest.mark.parametrize("to", [to for to in FORMATS if to != "bundle"])  # which also copies the store
@@ -48,6 +51,24 @@ def test_float32_stands_before_a_screened_answer_under_every_name(tmp_path):
         snapshot = Snapshot.read(store)
     for named in (snapshot, snapshot.told_apart):
         assert [one.id for one in named.standing] == [one.id for one in named.exact] == [policy.id]
+
+
+def test_models_of_one_name_and_weights_but_other_code_are_two_everywhere(tmp_path):
+    edited = replace(SDNET, options=(("code", "e" * 64),))
+    asked = [replace(cell(spec), model=model) for model in (SDNET, edited) for spec in (CLEAN, NOISE[0])]
+    with made_store(
+        tmp_path, [(one, right(count)) for one, count in zip(asked, (9, 8, 3, 2), strict=True)]
+    ) as store:
+        snapshot = Snapshot.read(store)
+        told = {(row["model"], row["kind"]): row["accuracy"] for row in records(snapshot)}
+        text = report(store, "markdown", output=tmp_path / "r.md").read_text()
+    names = {name for name, _ in told}
+    assert len(names) == 2
+    assert all(re.fullmatch(r"sdnet \[[0-9a-f]{8}\]", name) for name in names)
+    assert sorted(told.values()) == [0.2, 0.3, 0.8, 0.9]
+    assert set(outcomes(snapshot)["model"]) == names
+    assert "1 corruption |" in text
+    assert "variants" not in text, "no mean over two models"
 
 
 def chain_cells():

@@ -13,7 +13,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.reports.leaderboard import leaderboard, zoo_claims
-from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.specs import CLEAN, Eps
 from robustbench_sdnet.zoo.files.cards import read_card
 from robustbench_sdnet.zoo.shelf.index import entry, local_path
 
@@ -222,6 +222,24 @@ def test_a_mean_over_corruptions_mixes_neither_origins_nor_levels(tmp_path):
     for source in (url, str(records)):
         (row,) = rows(leaderboard([source], tmp_path / "board.html"))
         assert row["corruptions"] == pytest.approx(0.8)
+
+
+def test_two_data_sets_of_one_name_have_rows_of_their_own(tmp_path):
+    other = replace(DATA, content="d" * 64)
+    answers = [
+        (replace(cell(spec), data=data), right(n))
+        for data, counts in ((DATA, (9, 4)), (other, (5, 1)))
+        for spec, n in zip((CLEAN, PGD), counts, strict=True)
+    ]
+    made_store(tmp_path, answers).close()
+    url, records = f"sqlite:///{tmp_path}/made.db", tmp_path / "records.json"
+    records.write_text(str(report(url, "json")))
+    for source in (url, str(records)):
+        found = rows(leaderboard([source], tmp_path / "board.html"))
+        assert [(row["data"], row["accuracy"], row["clean"]) for row in found] == [
+            ("tiny [cccccccc]", 0.4, 0.9),
+            ("tiny [dddddddd]", 0.1, 0.5),
+        ]
 
 
 def test_answers_have_their_id_and_records_with_costs_their_weights(store, tmp_path):
