@@ -21,7 +21,6 @@ from .tables import attacks, comparisons as tests, corruptions, distances, error
 from .tables.overview import overview
 
 FIGURES = 6  # models that get a figure of their own in a chapter
-MANY = 8  # subjects in a figure of sequences
 
 
 def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
@@ -145,18 +144,16 @@ def _level_table(results: Results, data: str, source: str) -> Table:
 
 def _stability_sections(results: Results, data: str, baseline: str | None) -> Iterator[Section]:
     """A section a difficulty of sequences that was run; mFR and mT5D are relative to the baseline."""
-    main = set(results.main_subjects(data))
     base = results.subject_named(data, baseline) if baseline else None
     for difficulty in stability.difficulties(results, data):
-        every = stability.steady(results, data, difficulty)
-        found = {subject: own for subject, own in every.items() if subject in main or subject == base}
+        found = stability.steady(results, data, difficulty)
         shares = {
             subject.label: {name: stability.flips(result) for name, result in own.items()}
-            for subject, own in list(found.items())[:MANY]
+            for subject, own in list(found.items())[: panels.MANY]
         }
         figure = Figure(
             f"stability-{slug(data)}-{difficulty}",
-            "Predictions that flip along a sequence, %" + panels.cut(MANY, len(found), "models"),
+            "Predictions that flip along a sequence, %" + panels.cut(panels.MANY, len(found), "models"),
             f"Flip probability along each sequence: {', '.join(shares)}. Its numbers are in the tables.",
             partial(dots.draw, shares, "frames whose prediction flips, %"),
             tuple(stability.flip_tables(found)),
@@ -175,14 +172,14 @@ def _attack_sections(results: Results, data: str) -> Iterator[Section]:
         attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
     ]
     tables = [table for table in tables if table.rows]
-    if any(r.eps or len(r.distances) for r in results.of("attack", data=data)):
-        alt = f"Accuracy against eps: {', '.join(name for name, _ in pairs)}. Its numbers are in the tables."
+    if drawn := panels.eps_panels(results, data):
+        count = len(panels.attacked(results, data))
         blocks.append(
             Figure(
                 f"attacks-{slug(data)}",
-                "Accuracy against eps" + panels.cut(panels.MANY, len(subjects), "models"),
-                alt,
-                lambda: curves.draw(panels.eps_panels(results, data), columns=2),
+                "Accuracy against eps" + panels.cut(panels.MANY, count, "models"),
+                f"Accuracy against eps: {'; '.join(one.title for one in drawn)}. Its numbers are in the tables.",
+                lambda: curves.draw(drawn, columns=2),
                 tuple(tables),
             )
         )

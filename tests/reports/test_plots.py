@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.searches import Convergence
@@ -12,10 +13,11 @@ from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
 from robustbench_sdnet.reports.tables.lambdas import sweeps
-from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.specs import Eps, SequenceSpec
 from robustbench_sdnet.statistics import wilson
 
-from .made_records import RESNET, SDNET, attack, lam_spec, record, results_of, snapshot, study
+from .made_records import RESNET, SDNET, attack, corruption, lam_spec, record, results_of, snapshot, study
+from .printed import percents
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,46 @@ def test_a_minimal_norm_attack_is_a_staircase_beside_the_grid() -> None:
     assert pgd.end == fab.end == pytest.approx(line.points[-1][0])
     assert 8 <= fab.end < 100
     assert (line.points[1][1].low, line.points[1][1].high) == wilson(2, 4)
+
+
+def test_distances_of_nothing_but_wrong_images_are_drawn() -> None:
+    rows = [record(0, 4), attack("fab-t", None, 0, n=4, distances=[0.0] * 4)]
+    (figure,) = build(snapshot(rows)).figures
+    assert figure.draw().axes[0].get_xlim()[0] < 0 < figure.draw().axes[0].get_xlim()[1]
+
+
+def test_what_was_asked_at_another_lambda_than_the_usual_alone_is_in_the_report() -> None:
+    rows = [record(190, model=SDNET, lam=lam) for lam in (0.1, 0.5)]
+    rows += [corruption("fog", severity, 100, model=SDNET, lam=0.5) for severity in (1, 5)]
+    rows += [
+        attack(name, "8/255", right, model=SDNET, lam=0.5) for name, right in (("pgd", 40), ("noise", 150))
+    ]
+    document = build(snapshot(rows))
+    assert [figure.name for figure in document.figures] == ["lambda-digits-sdnet20-generated"]
+    assert document.figures[0].draw().axes
+    tables = {section.title: section.blocks for section in document.sections}
+    assert percents(tables["Lambda at test time"][1]) == [["0.5", "95.0", "50.0", "50.0", "50.0"]]
+    assert percents(tables["sdnet20: attacks"][0])[0][:4] == ["pgd", "0.5", "linf 8/255", "20.0"]
+
+
+def test_a_sequence_at_another_lambda_than_the_usual_alone_is_in_the_report() -> None:
+    asked = record(150, spec=SequenceSpec(name="translate", frames=31), model=SDNET, lam=0.5)
+    counts = np.full(200, 3, np.int32)  # of thirty pairs of frames
+    followed = replace(asked, outcome=replace(asked.outcome, flips=counts, shifts=counts))
+    rows = [record(190, model=SDNET, lam=lam) for lam in (0.1, 0.5)]
+    (figure,) = build(snapshot([*rows, followed])).figures
+    assert figure.alt == "Flip probability along each sequence: sdnet20 @ 0.5. Its numbers are in the tables."
+    assert percents(figure.tables[0]) == [["translate", "10.0", "0.100"]]
+    assert figure.draw().axes
+
+
+def test_a_figure_of_many_models_holds_those_that_were_attacked() -> None:
+    rows = [record(190, model=replace(RESNET, name=f"model{k}", weights=f"{k:x}" * 64)) for k in range(10)]
+    rows += [attack("pgd", "8/255", 40, model=rows[k].cell.model) for k in (8, 9)]
+    (figure,) = build(snapshot(rows)).figures
+    assert figure.title == "Accuracy against eps"
+    (panel,) = panels.eps_panels(results_of(rows), "digits")
+    assert [line.label for line in panel.lines] == ["model8", "model9"]
 
 
 def test_a_legend_of_long_names_stays_inside_the_picture() -> None:

@@ -89,7 +89,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(-2, 102)
     axes.set_yticks(range(0, 101, 20))
     axes.margins(x=0.04)
-    if panel.end is not None:
+    if panel.end:
         axes.set_xlim(-0.04 * panel.end, 1.04 * panel.end)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         return

@@ -29,12 +29,18 @@ def cut(shown: int, count: int, what: str) -> str:
     return f" (the first {shown} of {count} {what})" if count > shown else ""
 
 
+def attacked(results: Results, data: str) -> list[Subject]:
+    """The main subjects with accuracies along eps."""
+    found = {r.subject for r in results.of("attack", data=data) if r.eps or len(r.distances)}
+    return [subject for subject in results.main_subjects(data) if subject in found]
+
+
 def eps_panels(results: Results, data: str) -> list[Panel]:
     """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed.
 
     A minimal-norm attack gives the whole curve at once; panels of its norm end at the same eps, to be compared.
     """
-    subjects = results.main_subjects(data)[:MANY]
+    subjects = attacked(results, data)[:MANY]
     ends = _ends(results, data)
     panels = []
     for name, norm in results.attacks(data):

@@ -33,13 +33,14 @@ class Sweep:
 
 
 def sweeps(results: Results, data: str) -> list[Sweep]:
-    """Every model that was corrupted at two lambdas or more."""
-    found = []
+    """Every model that was corrupted at two lambdas or more, or at one that does not stand for it elsewhere."""
+    found, main = [], {(one.model, one.lam) for one in results.main_subjects(data)}
     for model, source in product(results.models(data), results.sources(data)):
         subjects = [Subject(data, model, lam) for lam in results.lambdas(data, model)]
         grids = {subject.lam: own for subject in subjects if (own := grid(results, subject, source))}
         clean = {one.lam: results.one("clean", subject=one) for one in subjects if one.lam in grids}
-        found += [Sweep(model, source, grids, clean)] if len(grids) > 1 else []
+        shown = len(grids) > 1 or any((model, lam) not in main for lam in grids)
+        found += [Sweep(model, source, grids, clean)] if shown else []
     return found
 
 
