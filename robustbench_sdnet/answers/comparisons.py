@@ -154,7 +154,8 @@ def _means(answers: Answers) -> Iterator[Comparison]:
             for pair in _pairs(dict.fromkeys(subject for asked in every for subject in answers[asked])):
                 both = [asked for asked in every if pair[0] in answers[asked] and pair[1] in answers[asked]]
                 if len(both) > 1:
-                    named = replace(of, perturbation=_mean_name(both, of.is_noise))
+                    conditions = tuple(f"{asked.perturbation} {asked.severity}" for asked in both)
+                    named = replace(of, perturbation=_mean_name(both, of.is_noise), met=conditions)
                     sides = [(answers[asked][pair[0]], answers[asked][pair[1]]) for asked in both]
                     yield compared(named, pair, sides)
 

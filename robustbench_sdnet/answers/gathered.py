@@ -41,8 +41,8 @@ class Question:
             whatever it was made at.
         corruption: its own name, without level and seed.
         is_noise: a corruption of the category noise, or a mean over such.
-        met: of a worst case, by name what was run at the deployed lambda itself: sides that met other attacks are not
-            asked the same.
+        met: of a worst case, by name what was run at the deployed lambda itself, and of a mean what it is over: sides
+            that met other attacks or conditions are not asked the same.
     """
 
     data: str

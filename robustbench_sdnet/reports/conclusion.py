@@ -120,8 +120,7 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     """What other lambdas do to one mean over noises."""
     asked = same[0].asked
     source = "" if asked.source == "generated" else f" ({asked.source})"
-    base = f"{percent(same[0].accuracy_b)} at the training lambda {lambda_text(evidence.trained)}"
-    yield f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {base}."
+    yield f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {_base(evidence, same)}."
     for one in same:
         if _number(one) is None:
             yield f"{lambda_text(one.a.lam)} {_effect(one)}."
@@ -135,6 +134,15 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
             yield f"Of the fixed numbers none comes out higher: {lambda_text(best.a.lam)} {_effect(best)}."
 
 
+def _base(evidence: Evidence, same: Sequence[Comparison], survive: str = "") -> str:
+    """What the training lambda leaves right, on the most images: named where comparisons are not on as many."""
+    most = max(same, key=lambda one: one.n)
+    where = "" if all(one.n == most.n for one in same) else f" of {counted(most.n, 'image')}"
+    return (
+        f"{percent(most.accuracy_b)}{where}{survive} at the training lambda {lambda_text(evidence.trained)}"
+    )
+
+
 def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it."""
     worst = evidence.worst
@@ -144,8 +152,7 @@ def adversary(evidence: Evidence) -> str:
     for (norm, eps), same in grouped(worst, lambda one: (one.asked.norm, one.asked.eps)).items():
         parts.append(
             f"{answer(evidence, same)[0]} Under the worst of everything that was run in the ball of {norm} {eps}, "
-            f"sample by sample, {percent(same[0].accuracy_b)} survive at the training lambda "
-            f"{lambda_text(evidence.trained)}."
+            f"sample by sample, {_base(evidence, same, ' survive')}."
         )
         effects: dict[str, list[Lambda]] = {}
         for one in same:
@@ -154,7 +161,8 @@ def adversary(evidence: Evidence) -> str:
         for effect, lams in effects.items():
             parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {_listed(lams)} {effect}.")
         here = [row for row in evidence.rows if (row.norm, row.eps) == (norm, eps)]
-        left = {row.lam for row in here} - {evidence.trained, *(one.a.lam for one in same)}
+        asked = {row.lam for row in here if row.lam and not row.lam.upper_bound}
+        left = asked - {evidence.trained, *(one.a.lam for one in same)}
         if left:
             listed = _listed(sorted(left, key=lambda_order))
             parts.append(f"Other attacks than at the training lambda were run at {listed}: not compared.")
@@ -227,7 +235,7 @@ def _missed(evidence: Evidence) -> Iterator[str]:
     if square and not any(rival.suspicious for rival in square):
         yield "Square, which uses no gradient, breaks no more than a rare image that the gradient attacks left."
     if not square:
-        yield "No gradient-free attack was run."
+        yield "The gradient-free attack square was not run on its own."
 
 
 def _oracle(evidence: Evidence) -> float | None:

@@ -222,6 +222,27 @@ def test_the_worst_case_is_never_above_any_single_answer(tmp_path, seed):
         assert rows[0][f"accuracy_{side}"] <= min(single)
 
 
+def test_means_over_as_many_other_conditions_are_not_mixed(tmp_path):
+    mild, strong, _ = NOISE
+    moderate = corruption_specs("gaussian_noise", [3])[0]
+    answers = [(cell(spec), right(n, n=40)) for spec, n in ((mild, 30), (moderate, 20), (strong, 10))]
+    answers += [(cell(spec, lam=HIGH), right(n, n=40)) for spec, n in ((mild, 38), (moderate, 28))]
+    answers += [
+        (cell(spec, lam=LambdaSpec("0.9")), right(n, n=40)) for spec, n in ((moderate, 40), (strong, 30))
+    ]
+    with made_store(tmp_path, answers) as store:
+        snapshot = Snapshot.read(store)
+    known = evidences(rows_of(snapshot), comparisons(snapshot), [])
+    text = dict(sentences(known))["noise"]
+    # Both over "1 noise, 2 conditions": of 80 answers 50 are right at 0.1 beside 0.5, and 30 beside 0.9.
+    assert [part.split("% at the training")[0][-5:] for part in text.split(" The mean over ")[1:]] == [
+        "62.5 ",
+        "37.5 ",
+    ]
+    assert "0.5 comes out highest" in text
+    assert "0.9 comes out highest" in text
+
+
 def test_rivals_count_what_the_direct_attack_missed(tmp_path):
     with made_store(tmp_path, _attacked()) as store:
         found = {

@@ -106,6 +106,18 @@ def test_means_over_other_conditions_are_not_mixed():
     assert "0.9 comes out highest: it gains 29.0 points" in text
 
 
+@pytest.mark.parametrize(
+    ("asked", "question", "base"),
+    [
+        (MEAN, "noise", "is 30.0 % of 1,000 images at"),
+        (BALL, "adversary", "30.0 % of 1,000 images survive at"),
+    ],
+)
+def test_the_training_lambda_is_told_on_the_most_images_where_others_saw_fewer(asked, question, base):
+    rows = [compared(0.5, 4, 2, n=20, base=10, asked=asked), compared(0.9, 60, 10, base=300, asked=asked)]
+    assert f"{base} the training lambda 0.1." in said([record(0.1, 0.5)], rows)[question]
+
+
 def test_single_noises_are_counted():
     rows = [
         compared(lam, *moved, asked=SHOT) for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
@@ -180,6 +192,16 @@ def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
     text = said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
     assert "Other attacks than at the training lambda were run at 0.9: not compared." in text
     assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+
+
+def test_an_upper_bound_is_not_said_to_be_attacked_otherwise():
+    rows = [record(0.1, 0.5), record("oracle", 0.5)]
+    assert "not compared" not in said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+
+
+def test_square_as_a_stage_is_not_called_absent():
+    text = said([record(0.9, 0.7)], [compared(0.9, 200, 10, asked=BALL)])["masking"]
+    assert "The gradient-free attack square was not run on its own." in text
 
 
 def test_failed_diagnostics_are_named():
