@@ -223,3 +223,21 @@ def test_no_corruption_error_over_a_part() -> None:
     table = error_rows(partial, PLAIN)
     assert percents(table)[1] == ["sdnet20", "0.1", "5.0", "-", "-", "-"]
     assert table.notes[0] == "sdnet20 @ 0.1: not run: snow."
+
+
+def test_what_was_drawn_by_one_other_seed_alone_counts_as_any() -> None:
+    def drawn(name: str, severity: int, right: int, seed: int) -> Answered:
+        return record(right, spec=CorruptionSpec(name=name, severity=severity, seed=seed))
+
+    random = {name for name in corruptions.MAIN if CORRUPTIONS[name].random}
+    rows = [drawn(name, 5, 100, int(name in random)) for name in corruptions.MAIN]
+    results = results_of([record(190), *rows])
+    found = corruptions.grid(results, PLAIN, "generated")
+    assert tuple(found) == corruptions.MAIN
+    means = {row[0]: row[-1] for row in percents(corruptions.category_table(found))}
+    assert means == dict.fromkeys(("noise (3)", "blur (4)", "weather (4)", "digital (4)", "the 15"), "50.0")
+    # Beside the usual seed each of both is named, and all that were run are counted.
+    both = corruptions.grid(results_of([*rows[:2], drawn("gaussian_noise", 5, 150, 0)]), PLAIN, "generated")
+    assert set(both) == {"gaussian_noise", "gaussian_noise(seed=1)", "shot_noise"}
+    means = {row[0]: row[-1] for row in percents(corruptions.category_table(both))}
+    assert means["all 3 run"] == "58.3"  # (50 + 50 + 75) / 3

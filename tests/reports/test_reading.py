@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .made_records import DATA, RESNET, SDNET, attack, record, results_of
+from .made_records import DATA, RESNET, SDNET, attack, corruption, record, results_of
 
 
 def test_two_models_of_one_name_get_the_start_of_their_hash() -> None:
@@ -56,8 +56,14 @@ def test_no_answer_hides_another() -> None:
     rows = [
         attack("autoattack/square", "8/255", right, model=m) for right, m in ((20, RESNET), (22, options))
     ]
-    names = {result.name for result in results_of(rows).all}
-    assert names == {f"autoattack [cell {row.id[:6]}]" for row in rows}
+    found = results_of(rows).all
+    assert {result.name for result in found} == {"autoattack"}
+    assert len({result.subject.model for result in found}) == 2, "what was built otherwise is another model"
+    lams = ((0.1, 100), (0.2, 100), (0.3, 100), (0.4, 200), (0.5, 200), (0.6, 200))
+    swept = [corruption("fog", 5, 50, n, model=SDNET, lam=lam) for lam, n in lams]
+    bounds = [result for result in results_of(swept).all if result.subject.lam.upper_bound]
+    assert [result.name for result in bounds] == [f"fog [cell {result.cell[:6]}]" for result in bounds]
+    assert len(bounds) == len({result.name for result in bounds}) == 2
 
 
 def test_a_chain_with_other_settings_is_a_chain_too() -> None:

@@ -29,7 +29,7 @@ def grid(results: Results, subject: Subject, source: str) -> dict[str, dict[int,
     found: dict[str, dict[int, Estimate]] = {}
     for result in results.of("corruption", subject=subject, source=source):
         if result.severity is not None:
-            found.setdefault(result.name, {})[result.severity] = result.estimate
+            found.setdefault(results.shown(result), {})[result.severity] = result.estimate
     order = {name: position for position, name in enumerate((*MAIN, *EXTRA))}
     return {name: found[name] for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))}
 
@@ -111,8 +111,7 @@ def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found |= {f"C-bar ({kind})": members for kind, members in BAR.items() if set(members) <= set(names)}
     touched = {label: members for label, members in found.items() if set(members) & set(names)}
     if not set(names) >= set(MAIN):
-        known = tuple(name for name in names if name in CORRUPTIONS)
-        touched[f"all {len(known)} run"] = known
+        touched[f"all {len(names)} run"] = tuple(names)
     return touched
 
 
