@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .answers.snapshot import Snapshot
+from .errors import InputError
 from .evaluation import evaluate
 from .reports import pages
+from .zoo.files.cards import read_card
 
 if TYPE_CHECKING:
     from .running.runner import Progress
@@ -64,10 +66,15 @@ def train_missing(
     seed: int,
     training: Callable[[str], AbstractContextManager[OnEvent]],
 ) -> str:
-    """The folder of a model, trained where there is none yet."""
+    """The folder of a model, trained where there is none yet; InputError where it was trained with another seed."""
     folder = output / f"digits-{arch}"
-    if not (folder / "last.safetensors").exists():
+    if (made := folder / "last.safetensors").exists():
+        held = read_card(made).recipe["train"]["seed"]
+        if held != seed:
+            raise InputError(f"{folder} was trained with --seed {held}, not {seed}. Name another --output.")
+    else:
         from .training import train
+        from .training.run.folders import PLAN
 
         steps = len(ARCHITECTURES) - ARCHITECTURES.index(arch) + REST * limit / 200
         with training(arch) as told:
@@ -82,7 +89,7 @@ def train_missing(
                 recipe="quickstart",
                 overrides={"train.seed": seed},
                 output=folder,
-                resume=folder.exists(),
+                resume=(folder / PLAN).exists(),
                 device=device,
                 on_event=tell,
             )

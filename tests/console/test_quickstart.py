@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from robustbench_sdnet.commands.quickstart import _training
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.quickstart import train_missing
+from robustbench_sdnet.zoo import build_model, save_model
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,26 @@ def test_it_says_how_long_it_is_to_the_report(monkeypatch, tmp_path, capsys, arc
         capsys.readouterr().err.splitlines()[0]
         == f"from here to the report about {said}, on cpu as busy as it is now"
     )
+
+
+def test_what_was_trained_with_another_seed_is_refused(tmp_path):
+    model = build_model("sdnet20", width=4, input_size=32)
+    made = tmp_path / "digits-sdnet20" / "last.safetensors"
+    save_model(model, made, data="digits", recipe={"name": "quickstart", "train": {"seed": 3}})
+    assert train_missing("sdnet20", tmp_path, 20, "cpu", 3, _training) == str(made.parent)
+    with pytest.raises(InputError, match=r"digits-sdnet20 was trained with --seed 3, not 4\. Name another"):
+        train_missing("sdnet20", tmp_path, 20, "cpu", 4, _training)
+
+
+def test_a_folder_that_holds_no_run_yet_is_begun_in(monkeypatch, tmp_path):
+    """As a process leaves it that was killed while it read the data."""
+    resumed = []
+    monkeypatch.setattr(
+        "robustbench_sdnet.training.train", lambda *names, resume, **options: resumed.append(resume)
+    )
+    folder = tmp_path / "digits-sdnet20"
+    folder.mkdir()
+    train_missing("sdnet20", tmp_path, 20, "cpu", 0, _training)
+    (folder / "recipe.yaml").touch()
+    train_missing("sdnet20", tmp_path, 20, "cpu", 0, _training)
+    assert resumed == [False, True]
