@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,13 @@ class Album:
 
 
 def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Path]:
-    """Write pictures (PNG by page), manifest and `index.html`, the last of the paths; WriteError where it cannot."""
+    """Write pictures (PNG by page), manifest and `index.html`, the last of the paths; WriteError where it cannot.
+
+    What an earlier look drew here and this one did not is removed.
+    """
+    before: tuple[Page, ...] = ()
+    with suppress(InputError):
+        before = _album(folder / MANIFEST).pages
     paths = [write_whole(folder / f"{name}.png", content) for name, content in pictures.items()]
     paths.append(write_whole(folder / MANIFEST, json.dumps(asdict(album), indent=1)))
     from .plots import style
@@ -86,7 +93,11 @@ def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Pat
     title = f"Inside {', '.join(album.models)}"
     page = Document(title, tuple(sections(album, folder)))
     text = html.render(page, lambda figure: style.to_svg(figure.draw(), figure.name))
-    return [*paths, write_whole(folder / "index.html", text)]
+    paths.append(write_whole(folder / "index.html", text))
+    for old in (folder / f"{page.name}.png" for page in before):
+        if old not in paths and old.parent == folder:
+            old.unlink(missing_ok=True)
+    return paths
 
 
 def read(folder: Path) -> list[tuple[Path, Album]]:

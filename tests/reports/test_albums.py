@@ -1,11 +1,13 @@
 """Albums of pictures that somebody changed."""
 
+import io
 import json
 
 import pytest
+from PIL import Image
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.reports.pictures import MANIFEST, read
+from robustbench_sdnet.reports.pictures import MANIFEST, Album, Page, read, write
 
 
 @pytest.mark.parametrize(("name", "said"), [("y" * 300, "is damaged"), ("way", r"lacks way\.png")])
@@ -15,3 +17,25 @@ def test_a_picture_that_is_not_there_is_one_line(tmp_path, name, said):
     (tmp_path / MANIFEST).write_text(json.dumps(album))
     with pytest.raises(InputError, match=said):
         read(tmp_path)
+
+
+def test_what_an_earlier_look_drew_alone_is_removed(tmp_path, png):
+    folder = tmp_path / "pictures"
+
+    def look(*names):
+        pages = tuple(Page(name=name, title="t", reading="r", alt="a") for name in names)
+        album = Album(models=("m",), data="digits", images=1, pages=pages, numbers=())
+        return write(album, {name: png for name in names}, folder)
+
+    look("way", "atoms-1", "../outside")
+    (folder / "mine.png").write_bytes(png)
+    paths = look("way", "atoms-0")
+    assert {path.name for path in folder.iterdir()} == {*(path.name for path in paths), "mine.png"}
+    assert (tmp_path / "outside.png").exists()
+
+
+@pytest.fixture
+def png():
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "PNG")
+    return stream.getvalue()
