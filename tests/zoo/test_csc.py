@@ -323,6 +323,17 @@ def test_bad_hyper_parameters_are_refused(options: dict[str, object], message: s
         Coding(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kernel", [4, 0, -1])
+def test_atoms_without_a_middle_are_refused(kernel: int) -> None:
+    """Codes of even kernels were a pixel larger than is said: 9 x 9 for 8 x 8."""
+    for make in (
+        lambda: csc2d(3, 8, size=(8, 8), kernel=kernel),
+        lambda: csc1d(3, 8, length=8, kernel=kernel),
+    ):
+        with pytest.raises(InputError, match=f"kernel must be odd, such as 3, got {kernel}"):
+            make()
+
+
 def test_weights_that_change_in_training_without_a_trace_are_normalised_again():
     layer = csc2d(3, 8, size=(8, 8))
     layer.refresh()

@@ -201,6 +201,8 @@ def test_a_wrapped_model_has_its_lambda_too() -> None:
         (float("nan"), "stem", "must be finite"),
         (0.1, "blocks", "scope must be 'stem' or 'all'"),
         (torch.zeros(2, 2), "stem", "one value an image"),
+        (torch.tensor([0.1, -0.1]), "stem", r"must be finite and not negative, got \[0\.1"),
+        (torch.tensor(float("inf")), "all", "must be finite and not negative, got inf"),
     ],
 )
 def test_a_lambda_that_means_nothing_is_refused(value: float | Tensor, scope: str, message: str) -> None:

@@ -35,7 +35,8 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
         scope: "stem" (the first layer, the published protocol) or "all" sparse coding layers.
 
     Raises:
-        InputError: no sparse coding layers, a negative or infinite number, a matrix, another scope.
+        InputError: no sparse coding layers, a negative or infinite number (tensors on a GPU are taken as they are), a
+            matrix, another scope.
     """
     layers = csc_layers(model)
     if not layers:
@@ -47,6 +48,9 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
             raise InputError(
                 f"lambda must be a number or one value an image (n,), got shape {tuple(value.shape)}."
             )
+        # To look at one on a GPU would wait for it. What is no number shows in the logits.
+        if value.device.type == "cpu" and bool((value < 0).logical_or(value.isinf()).any()):
+            raise InputError(f"lambda must be finite and not negative, got {value.tolist()}.")
     else:
         value = float(value)
         if not (math.isfinite(value) and value >= 0):

@@ -160,6 +160,13 @@ def _unit_atoms(weight: Tensor) -> Tensor:
     return weight / norms.clamp_min(1e-12)
 
 
+def _windows(dims: int, kernel: int, stride: int) -> Convolutional:
+    """Atoms of an odd length, which have a middle to be padded around; an InputError for others."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise InputError(f"kernel must be odd, such as 3, got {kernel}.")
+    return Convolutional(dims, stride, kernel // 2)
+
+
 def csc2d(
     channels: int,
     atoms: int,
@@ -170,7 +177,7 @@ def csc2d(
     coding: Coding | None = None,
 ) -> SparseCoding:
     """A layer on images (n, channels, *size); codes are (n, atoms, *size / stride). `kernel` is odd."""
-    coding, operator = coding or Coding(), Convolutional(2, stride, kernel // 2)
+    coding, operator = coding or Coding(), _windows(2, kernel, stride)
     return SparseCoding((atoms, channels * coding.n_dict, kernel, kernel), size, operator, coding)
 
 
@@ -191,7 +198,7 @@ def csc1d(
         A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride, rounded up), in training
         mode; call `zoo.refresh_step_sizes` on the model after training.
     """
-    coding, operator = coding or Coding(), Convolutional(1, stride, kernel // 2)
+    coding, operator = coding or Coding(), _windows(1, kernel, stride)
     return SparseCoding((atoms, channels * coding.n_dict, kernel), (length,), operator, coding)
 
 
