@@ -31,6 +31,9 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     arrays = read_npz(path, ("y_train", f"y_{split}", f"x_{split}"))
     train_labels = check_labels(arrays["y_train"], None, f"{path}: y_train")
     num_classes = int(train_labels.max()) + 1
-    if num_classes == 1:
-        raise DataError(f"{path}: y_train holds one class only, number 0. A classifier needs at least two.")
+    if train_labels.min() == train_labels.max():
+        only = num_classes - 1
+        raise DataError(
+            f"{path}: y_train holds one class only, number {only}. A classifier needs at least two."
+        )
     return from_arrays(name, split, arrays[f"x_{split}"], arrays[f"y_{split}"], num_classes, str(path))

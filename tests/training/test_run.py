@@ -119,6 +119,13 @@ def test_a_plain_body_gives_a_sparse_one_its_convolutions_as_first_dictionaries(
         f"plain (weights {read_card(plain.last).weights_hash[:16]}), its convolutions as first dictionaries"
     )
     assert read_card(source.last).recipe["train"]["init"] == said
+    back = train(
+        tiny_data,
+        "resnet20",
+        overrides={**frozen, "train.init": str(tmp_path / "b")},
+        output=tmp_path / "c",
+    )
+    assert read_card(back.last).recipe["train"]["init"].endswith("its dictionaries as first convolutions")
 
 
 def test_images_grow_epoch_by_epoch_and_a_resumed_run_goes_on_at_its_size(

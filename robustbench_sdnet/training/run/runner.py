@@ -277,7 +277,11 @@ def begin_with(source: str, model: torch.nn.Module) -> str:
     names = {_place(name): name for name in own}
     model.load_state_dict({names[place]: tensor for place, tensor in theirs.items()}, strict=False)
     refresh_step_sizes(model, max_steps=10)
-    return said if found.keys() == own.keys() else f"{said}, its convolutions as first dictionaries"
+    if found.keys() == own.keys():
+        return said
+    coded, here = (sum(".dn.weight" in name for name in state) for state in (found, own))
+    how = "convolutions as first dictionaries" if coded < here else "dictionaries as first convolutions"
+    return f"{said}, its {how}"
 
 
 def _body(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
