@@ -16,6 +16,7 @@ from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.at_hand import train_hash
 from ..running.device import pick_device
+from ..running.predict import classes_of
 from ..running.worker import Worker
 from ..specs import ModelSpec
 from ..training.recipes.options import TrainOptions, working_keys
@@ -101,7 +102,7 @@ def _training(card: ModelCard) -> dict[str, Any]:
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
-    """One line for every external model whose first layer expects other images than it gets.
+    """Lines for external models whose first layer expects other images than it gets, or that have more classes.
 
     A model that cannot be loaded or fails is passed over here: the run itself names it.
     """
@@ -117,8 +118,14 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
             model = worker.model(spec)
             with named_errors(spec.name):
                 doubt = check_input(model, images)
+            classes = classes_of(model, images, spec.name)
         except SdnetBenchError:
             continue
+        if classes > (there := worker.data.num_classes):
+            yield (
+                f"{spec.name} has {classes} classes, and {worker.data.name} {there}: an answer beyond those counts as "
+                "wrong, and accuracies mean nothing where the two number classes otherwise."
+            )
         if isinstance(model, External) and model.dtype in HALVES:
             yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
         if doubt:

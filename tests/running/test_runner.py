@@ -413,6 +413,23 @@ def test_an_external_model_that_is_normalised_twice_raises_a_doubt(make_worker, 
     assert doubts[0].startswith("twice: The input looks wrong")
 
 
+def test_an_external_model_of_more_classes_raises_a_doubt(make_worker):
+    from dataclasses import replace
+
+    from robustbench_sdnet.diagnostics.doubts import input_doubts
+
+    worker = make_worker()
+    classes = worker.data.num_classes
+
+    class Wider(torch.nn.Module):
+        def forward(self, x):
+            return x.new_zeros((len(x), classes + 1))
+
+    worker.load = lambda spec: Wider()
+    (doubt,) = input_doubts([RESNET, replace(RESNET, name="wider", source="mine:wider")], worker)
+    assert f"wider has {classes + 1} classes, and {worker.data.name} {classes}: an answer beyond" in doubt
+
+
 def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, data):
     import shutil
 
