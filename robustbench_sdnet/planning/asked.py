@@ -114,7 +114,9 @@ class Asked:
         self, name: str, folder: Published | PictureFolders, severities: Sequence[int], shape: tuple[int, int]
     ) -> Iterator[CorruptionSpec]:
         """Of a folder: one that `data generate` wrote names its seed, versions and table; others count as published."""
+        made = folder.generated
         for given, why in (
+            (self.seed not in (0, made.seed if made else 0), "was drawn already. Leave out --seed"),
             (self.table, "has its parameters in it. Leave out --table"),
             (self.stored, "is stored already. Leave out --stored-as"),
             (self.levels, "has severities, not levels. Leave out --level"),
@@ -129,7 +131,6 @@ class Asked:
         if lacking or not found:
             missing = ", ".join(lacking) or self.corruptions
             raise InputError(f"{name} holds {', '.join(folder.corruptions)}, not {missing}.")
-        made = folder.generated
         for spec in corruption_specs(found, severities, source="published"):
             if made and spec.name in made.versions:
                 yield replace(
