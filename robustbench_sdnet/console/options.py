@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..corruptions.members import STORED, TABLES
+from ..data.registry import clean_set
 from ..errors import InputError
 from ..planning.asked import Asked
 from ..planning.setting import Setting
@@ -34,9 +35,6 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
         """Read a text; anything else is a default already read."""
         return self._parse(value) if isinstance(value, str) else value
 
-
-# Folders of corrupted images -> the clean data set behind them.
-PUBLISHED = {"cifar10c": "cifar10", "cifar100c": "cifar100", "imagenetc": "imagenet"}
 
 SEVERITIES = Parsed("1-5", parse_severities)
 DIFFICULTIES = Parsed("1-3", parse_difficulties)
@@ -215,11 +213,9 @@ def check_models(models: Sequence[str]) -> None:
 
 def check_clean(data: str | None, what: str) -> None:
     """Refuse a folder of corrupted images, with an InputError, for what perturbs clean ones itself."""
-    kind, colon, _ = (data or "").partition(":")
-    if colon and kind in PUBLISHED:
+    if clean := clean_set(data or ""):
         raise InputError(
-            f"{what} perturbs clean images, got '{data}'. Write --data {PUBLISHED[kind]}; "
-            "'corrupt' reads such folders."
+            f"{what} perturbs clean images, got '{data}'. Write --data {clean}; 'corrupt' reads such folders."
         )
 
 

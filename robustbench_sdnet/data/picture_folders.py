@@ -15,7 +15,7 @@ from ..reading.paths import path_of
 from .archives import is_picture
 from .imagenet import DECODERS, check_classes, class_folders, class_names, read_picture
 from .images import ImageData, Int64, Uint8
-from .published import PublishedPixels
+from .published import BELONGS_TO, PublishedPixels
 
 LEVELS = ("1", "2", "3", "4", "5")
 
@@ -145,5 +145,12 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     pixels = PublishedPixels(pictures, None, root, download)
     count = len(pictures.classes)
     return ImageData(
-        name, split, pictures.labels, ids, count, pixels, numbered_here=not listed, belongs_to="imagenet"
+        name,
+        split,
+        pictures.labels,
+        ids,
+        count,
+        pixels,
+        numbered_here=not listed,
+        belongs_to=BELONGS_TO["imagenetc"],
     )

@@ -16,12 +16,13 @@ from ..reading.paths import path_of
 from .cifar import SOURCES, unpickled_npy
 from .images import ImageData, Int64, Uint8, check_labels, from_arrays
 from .published_folder import CLEAN, Published
+from .registry import CORRUPTED
 
 if TYPE_CHECKING:
     from .picture_folders import PictureFolders
 
 CLASSES = 10  # of CIFAR-10.1 and CIFAR-10.2
-BELONGS_TO = {"cifar10c": "cifar10", "cifar100c": "cifar100", "cifar10.1": "cifar10", "cifar10.2": "cifar10"}
+BELONGS_TO = {**CORRUPTED, "cifar10.1": "cifar10", "cifar10.2": "cifar10"}
 
 
 @dataclass(eq=False)

@@ -34,6 +34,17 @@ DATASETS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Folders of corrupted images -> the clean data set behind them.
+CORRUPTED: Mapping[str, str] = MappingProxyType(
+    {"cifar10c": "cifar10", "cifar100c": "cifar100", "imagenetc": "imagenet"}
+)
+
+
+def clean_set(name: str) -> str | None:
+    """The clean data set behind a folder of corrupted images; None for every other data set."""
+    kind, colon, _ = name.partition(":")
+    return CORRUPTED.get(kind) if colon else None
+
 
 def check_name(name: str) -> None:
     """Refuse, with an InputError, an unknown data set, one that lacks its path, and a path where nothing is."""

@@ -13,6 +13,7 @@ from ..answers.snapshot import Answered, Snapshot
 from ..attacks.registry import ATTACKS
 from ..corruptions.registry import CORRUPTIONS, table_for
 from ..corruptions.sequences.members import SEQUENCES
+from ..data.registry import clean_set
 from ..planning.chains import chain_name
 from ..specs import AttackSpec, Cell, CorruptionSpec, DataSpec, SequenceSpec
 from ..specs.models import Repeats
@@ -20,7 +21,6 @@ from ..version import VERSION
 from .document import Code, Section
 from .results import distinct
 
-FOLDERS = ("cifar10c", "cifar100c", "imagenetc")  # data sets that are corrupted already
 # Key -> BibTeX, in the order in which a report lists them.
 _BIBLIOGRAPHY = Path(__file__).with_name("templates").joinpath("works.bib").read_text(encoding="ascii")
 _ENTRIES = re.findall(r"(@\w+{([a-z]+).*?\n})", _BIBLIOGRAPHY, re.DOTALL)
@@ -117,7 +117,7 @@ def _corrupted(found: Sequence[Answered]) -> list[str]:
 def _parameters(data: DataSpec, spec: CorruptionSpec) -> list[str]:
     """Parameter set and storage, where they were chosen: what lies in a folder of corrupted images has its own."""
     words = ["--stored-as", spec.stored] if spec.stored else []
-    if spec.size and data.name.partition(":")[0] not in FOLDERS:
+    if spec.size and not clean_set(data.name):
         height, width = map(int, spec.size.split("x"))
         words += [] if table_for(height, width) == spec.table else ["--table", spec.table]
     return words
