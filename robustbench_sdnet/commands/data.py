@@ -13,7 +13,7 @@ from ..console import options
 from ..console.output import say, tell
 from ..console.progress import shown
 from ..corruptions.registry import expand
-from ..data.registry import absolute, data_root as data_root_of
+from ..data.registry import CORRUPTED, absolute, data_root as data_root_of
 from ..errors import InputError
 from ..files import write_whole
 from ..planning.asked import Asked
@@ -108,9 +108,16 @@ def generate(
     expand(corruptions)
     from ..corruptions.generation import generate as write
     from ..data import load
+    from ..data.cifar import SOURCES
 
-    found = load(setting.data or layout.removesuffix("c"), "test", root=setting.data_root)
+    found = load(setting.data or CORRUPTED[layout], "test", root=setting.data_root)
     n = min(setting.limit or len(found), len(found))
+    classes = SOURCES[CORRUPTED[layout]].num_classes
+    if (largest := int(found.labels[:n].max())) >= classes:
+        raise InputError(
+            f"{layout} has {classes} classes, and {found.name} labels up to {largest}: it could not be read again. "
+            + ("Write cifar100c." if largest < 100 else "No published layout has so many.")
+        )
     with shown("generate", quiet=as_json) as display:
         names = write(
             found.images(0, n),

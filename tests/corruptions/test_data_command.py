@@ -103,6 +103,22 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
     assert "35 images" in run(*arguments, "--output", tmp_path / "out")
 
 
+def test_a_layout_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    images, labels = np.zeros((20, 8, 8, 3), np.uint8), np.arange(20)
+    for name, top in (("twenty", 19), ("many", 100)):
+        labels[-1] = top
+        held = {f"x_{split}": images for split in ("train", "test")}
+        held |= {f"y_{split}": labels for split in ("train", "test")}
+        np.savez(tmp_path / f"{name}.npz", **held)  # type: ignore[arg-type]
+    for layout, name, remedy in (
+        ("cifar10c", "twenty", "has 10 classes, and npz:.* labels up to 19: .* Write cifar100c"),
+        ("cifar100c", "many", "labels up to 100: .* No published layout has so many"),
+    ):
+        with pytest.raises(InputError, match=remedy):
+            run("generate", layout, "--data", f"npz:{tmp_path}/{name}.npz", "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def note(entry: archives.Archive, folder: Path, report: object) -> list[str]:
         assert (entry,) == archives.ARCHIVES["cifar10c"]
