@@ -220,6 +220,9 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(run: Path) -> None:
         CheckpointError, match=r"does not fit sdnet20_all: .* is \[4, 3, 3, 3\], not \[8, 3, 3, 3\]"
     ):
         load_model(path)
+    rewrite(path, card_with(options=options | {"width": 4096}))  # 60 GB of weights, which no file holds
+    with pytest.raises(CheckpointError, match=r"not \[4096, 3, 3, 3\]"):
+        load_model(path)
     rewrite(path, card_with(options=options | {"width": 10**9}))
     with pytest.raises(CheckpointError, match="width must be a whole number"):
         load_model(path)

@@ -103,6 +103,7 @@ def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 def load_checkpoint(path: Path) -> nn.Module:
     """Load a checkpoint that `save_model` wrote; its tensors must match the hash in its card."""
     import safetensors.torch
+    import torch
 
     from ..nets.control import normalise_atoms
     from ..nets.sdnet import rebuild
@@ -115,6 +116,8 @@ def load_checkpoint(path: Path) -> nn.Module:
     if _hash_tensors(tensors) != card.weights_hash:
         raise CheckpointError(f"'{path}' is damaged: its weights do not match the hash in its card.")
     try:
+        with torch.device("meta"):  # takes no memory, which a card can claim any amount of
+            check_fit(rebuild(card.arch, card.options), tensors, str(path))
         model = rebuild(card.arch, card.options)
     except InputError as error:
         raise CheckpointError(f"'{path}': {error}") from None
@@ -125,7 +128,13 @@ def load_checkpoint(path: Path) -> nn.Module:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model; CheckpointError where names or shapes differ (the power iteration's may lack)."""
+    """Copy tensors into a model; errors are those of `check_fit`."""
+    check_fit(model, tensors, where)
+    model.load_state_dict({key: value for key, value in tensors.items() if _is_stored(key)}, strict=False)
+
+
+def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise a CheckpointError where names or shapes differ from a model's (the power iteration's may lack)."""
     own = {key: value for key, value in model.state_dict().items() if _is_stored(key)}
     wrong = [f"{key} is missing" for key in own if key not in tensors]
     wrong += [f"{key} is unknown" for key in tensors if key not in own and _is_stored(key)]
@@ -139,4 +148,3 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
             f"'{where}' does not fit {getattr(model, 'arch', 'the model')}: {'; '.join(wrong[:3])}"
             + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         )
-    model.load_state_dict({key: tensors[key] for key in own}, strict=False)
