@@ -168,6 +168,9 @@ def test_a_write_that_fails_leaves_the_old_file(run: Path, monkeypatch: pytest.M
 def test_only_models_built_here_are_saved(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Only models made by build_model"):
         save_model(nn.Linear(2, 2), tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="accuracy must be a number from 0 to 1, got '89'"):
+        save_model(build_model("resnet20", width=4), tmp_path / "x.safetensors", accuracy=89)
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 @pytest.mark.parametrize("size", [0, 5, 8, 200, -1])
@@ -203,6 +206,8 @@ def card_with(**changes: object) -> Any:
         (lambda header: header["__metadata__"].update(card="[1]"), "no valid model card"),
         (card_with(arch="sdnet99"), "Unknown architecture 'sdnet99'"),
         (card_with(options={"mean": "x"}), "no valid model card"),
+        (card_with(accuracy=95.3), "accuracy must be a number from 0 to 1, got '95.3'"),
+        (card_with(accuracy=float("nan")), "accuracy must be a number from 0 to 1, got 'nan'"),
         (lambda header: header.update(evil={"data_offsets": "x"}), "no safetensors checkpoint"),
     ],
 )

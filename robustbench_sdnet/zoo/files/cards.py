@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ...errors import CheckpointError, InputError
+from ...reading.numbers import number
 from ..nets.architectures import architecture
 
 CARD = "card"  # the one metadata entry of a checkpoint
@@ -75,7 +76,7 @@ def read_card(path: str | Path) -> ModelCard:
             options=options,
             data=str(raw["data"]),
             data_hash=str(raw["data_hash"]),
-            accuracy=None if raw["accuracy"] is None else float(raw["accuracy"]),
+            accuracy=check_accuracy(raw["accuracy"]),
             recipe=raw["recipe"],
             weights_hash=str(raw["weights_hash"]),
             has_lambda=lam is not None,
@@ -91,6 +92,11 @@ def read_card(path: str | Path) -> ModelCard:
             f"'{path}' has no valid model card ({type(error).__name__}: {error}). "
             "Was it written by sdnet-bench train?"
         ) from None
+
+
+def check_accuracy(value: object) -> float | None:
+    """A share of images, or None where none is stated; an InputError for anything else, such as 95.3 for 95.3 %."""
+    return None if value is None else number(value, "accuracy must be a number from 0 to 1", 0, 1)
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, InputError
 from ...files import write_whole
-from .cards import CARD, ModelCard, read_card
+from .cards import CARD, ModelCard, check_accuracy, read_card
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def save_model(
         The card as `read_card` gives it.
 
     Raises:
-        InputError: the model was not made by `build_model`, or the folder cannot be written.
+        InputError: the model was not made by `build_model`, or an accuracy outside [0, 1].
     """
     import safetensors.torch
 
@@ -62,7 +62,7 @@ def save_model(
         "options": model.options,
         "data": data,
         "data_hash": data_hash,
-        "accuracy": accuracy,
+        "accuracy": check_accuracy(accuracy),
         "recipe": recipe,
         "weights_hash": _hash_tensors(tensors),
     }
