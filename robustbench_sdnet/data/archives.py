@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tarfile
 import zlib
@@ -85,8 +86,9 @@ def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, tot
     url, md5, size = entry.url, entry.md5, entry.size
     if mirror := os.environ.get(MIRROR):
         url = f"{mirror.rstrip('/')}/{entry.file}"
-        if own := fetch_text(f"{url}.md5"):
-            md5, size = own[:32].lower(), None
+        # Beside the checksum stands a name, on either side; a page that says there is none holds none.
+        if own := re.search(r"\b[0-9a-fA-F]{32}\b", fetch_text(f"{url}.md5") or ""):
+            md5, size = own[0].lower(), None
     try:
         checksum = None if md5 is None else f"md5:{md5}"
         download(url, target, checksum=checksum, size=size, on_progress=on_progress)

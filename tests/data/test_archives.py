@@ -115,6 +115,10 @@ def test_another_file_is_refused_and_forgotten(server: Server, tmp_path: Path) -
 def test_the_checksum_of_a_mirror_goes_before_the_published_one(server: Server, tmp_path: Path) -> None:
     (server.folder / "CIFAR-10-C.tar.md5").write_text(f"{ENTRY.md5}  CIFAR-10-C.tar\n")
     assert len(archives.prepare(replace(ENTRY, md5="0000", size=5), tmp_path / "out")) == 3
+    (server.folder / "CIFAR-10-C.tar.md5").write_text(f"MD5 (CIFAR-10-C.tar) = {str(ENTRY.md5).upper()}\n")
+    assert len(archives.prepare(replace(ENTRY, md5="0000", size=5), tmp_path / "bsd")) == 3
+    (server.folder / "CIFAR-10-C.tar.md5").write_text("<!doctype html><p>There is no such file here.")
+    assert len(archives.prepare(ENTRY, tmp_path / "page")) == 3
 
 
 @pytest.mark.parametrize(
