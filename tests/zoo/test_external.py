@@ -169,7 +169,8 @@ def test_a_second_normalisation_is_caught() -> None:
         ("mean=0.5", "both of them"),
         ("mean=0.5&std=1&gamma=2", "both of them"),
         ("mean=a&std=1", "mean and std are numbers"),
-        ("mean=0,0&std=1", "one number or three"),
+        ("mean=0,0&std=1", "one finite number or three"),
+        ("mean=nan&std=1", "one finite number or three"),
         ("mean=0&std=0", "std is above 0"),
     ],
 )
@@ -254,6 +255,26 @@ def test_an_exported_file_needs_its_normalisation(kind: str, tmp_path: Path) -> 
     as_is = load_model(f"{bare}?mean=0&std=1")
     torch.testing.assert_close(as_is(pictures()), pictures().mean((2, 3)))
     torch.testing.assert_close(load_model(told)(pictures()), (pictures().mean((2, 3)) - 0.5) / 0.25)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"mean": [0.5] * 3}, r"normalisation\.json of '.*wrong\.pt': mean and std are numbers"),
+        ({"mean": "abc", "std": [1]}, "mean and std are numbers"),
+        ({"mean": [0.5] * 2, "std": [1] * 2}, "one finite number or three"),
+        ({"mean": [0.5], "std": [0]}, "std is above 0"),
+    ],
+)
+def test_a_file_that_states_another_normalisation_is_told(
+    stated: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        extra = {METADATA: json.dumps(stated)}
+        torch.jit.save(torch.jit.script(Scripted()), tmp_path / "wrong.pt", _extra_files=extra)
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path / "wrong.pt")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ..files.cards import ModelCard
-from .sources import INSTALL, LOADERS, Loaded, Statistics, need, working_folder_importable
+from .sources import INSTALL, LOADERS, Loaded, Statistics, need, statistics, working_folder_importable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,13 +29,7 @@ def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
     given = dict(parse_qsl(query))
     if set(given) != {"mean", "std"}:
         raise InputError(f"'{source}': the suffix is ?mean=a,b,c&std=a,b,c, both of them.")
-    try:
-        mean, std = (tuple(float(part) for part in given[key].split(",")) for key in ("mean", "std"))
-    except ValueError:
-        raise InputError(f"'{source}': mean and std are numbers, such as 0.485,0.456,0.406.") from None
-    if len(mean) not in (1, 3) or len(std) not in (1, 3) or not all(0 < value < 1e6 for value in std):
-        raise InputError(f"'{source}': mean and std are one number or three, and std is above 0.")
-    return name, mean, std
+    return name, *statistics(given["mean"].split(","), given["std"].split(","), f"'{source}'")
 
 
 def check_external(kind: str, source: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, InputError, unknown
 from ...reading.archives import members
@@ -73,7 +74,9 @@ def _from_file(name: str) -> Loaded:
         model = Exported(torch.export.load(name, extra_files=extra).module())
     written = parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError)
     stated = mapping(written, f"'{name}'", CheckpointError)
-    return model, tuple(stated.get("mean", ())), tuple(stated.get("std", ()))
+    if not stated:
+        return model, (), ()
+    return model, *statistics(stated.get("mean"), stated.get("std"), f"{METADATA} of '{name}'")
 
 
 def _from_torchvision(name: str) -> Loaded:
@@ -130,6 +133,18 @@ def _has_card(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def statistics(mean: Any, std: Any, where: str) -> tuple[Statistics, Statistics]:
+    """Mean and deviation of an input, by its channels: one number or three each; an InputError for anything else."""
+    try:
+        found = tuple(float(part) for part in mean), tuple(float(part) for part in std)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: mean and std are numbers, such as 0.485,0.456,0.406.") from None
+    counted = all(len(values) in (1, 3) and all(map(math.isfinite, values)) for values in found)
+    if not counted or not all(0 < value < 1e6 for value in found[1]):
+        raise InputError(f"{where}: mean and std are one finite number or three, and std is above 0.")
+    return found
 
 
 def need(package: str, command: str, source: str) -> None:
