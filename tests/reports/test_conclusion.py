@@ -11,6 +11,7 @@ from robustbench_sdnet.answers.rivals import Rival
 from robustbench_sdnet.reports.conclusion import conclusion, evidences, sentences
 from robustbench_sdnet.reports.lead import lead
 from robustbench_sdnet.reports.results import Results
+from robustbench_sdnet.reports.tables.comparisons import UNEVEN, family_table, significant_table
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
 from robustbench_sdnet.statistics import mcnemar
 
@@ -185,6 +186,29 @@ def test_the_first_sentence_says_that_another_is_as_high():
     ]
     (sentence,) = lead(results_of(rows), [])
     assert sentence == "Highest accuracies on digits, 200 images: 95.0 % clean (other and 1 more)."
+
+
+def test_what_met_other_attacks_is_not_called_highest_without_a_word():
+    """A model with lambda has a worst case over those that perturbations were made at, another has none."""
+    at = {"model": MODEL, "lam": 0.1}
+    rows = [
+        attack("pgd", "8/255", 90, model=RESNET),
+        attack("pgd", "8/255", 80, lam_attack=0.1, **at),
+        attack("pgd", "8/255", 70, lam_attack=0.5, **at),
+    ]
+    (sentence,) = lead(results_of(rows), [])
+    assert "45.0 % under linf 8/255 (resnet20, by pgd; others met other attacks)" in sentence
+
+
+def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
+    between = replace(compared(0.5, 200, 10, asked=BALL), a=Subject(RESNET, None))
+    for rows, said in (
+        ([between], 1),
+        ([compared(0.5, 200, 10, asked=BALL)], 0),
+        ([compared(0.5, 200, 10)], 0),
+    ):
+        for table in (family_table(rows), significant_table(rows)):
+            assert table.notes.count(UNEVEN) == said
 
 
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():

@@ -18,6 +18,10 @@ TESTS = (
     "is called significant where the corrected p is below 0.05 and its 95 % interval does not hold 0, and only there "
     "is one side called better."
 )
+UNEVEN = (
+    "Worst cases of a model with lambda also count transfer from its other lambdas, where it was run: "
+    "no other model met that."
+)
 RULE = (
     "Reproduced: a significant gain (paired on the same images, Holm over the four noises) whose 95 % interval lies "
     "above 0 and reaches half of the published gain. Not reproduced: the interval ends below that half. Else: cannot "
@@ -42,7 +46,7 @@ def family_table(rows: Sequence[Comparison]) -> Table:
     for family, same in grouped(rows, lambda row: row.family).items():
         significant = sum(row.better is not None for row in same)
         found.append((family, len(same), significant, len(same) - significant))
-    return Table(("family", "tests", "significant", "not significant"), tuple(found))
+    return Table(("family", "tests", "significant", "not significant"), tuple(found), notes=_uneven(rows))
 
 
 def significant_table(rows: Sequence[Comparison]) -> Table:
@@ -54,8 +58,13 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
     ]
     if left:
         notes.append(f"{left:,} other comparisons of this family found no significant difference.")
+    notes += _uneven(rows)
     columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
     return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes))
+
+
+def _uneven(rows: Sequence[Comparison]) -> tuple[str, ...]:
+    return (UNEVEN,) if any(row.asked.kind == "worst_case" and not row.within for row in rows) else ()
 
 
 def side(subject: Subject) -> str:
