@@ -178,11 +178,15 @@ def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
         return cell.model.key, canonical(cell.data.identity()), attack, cell.lam
 
     attacked = [pair for pair in pairs if pair[1].kind in ("attack", "transfer")]
-    groups = [group for group in grouped(attacked, asked).values() if len(group) > 1]
-    return [_worst_case(group) for group in groups if any(row.kind == "attack" for _, row in group)]
+    groups = grouped(attacked, asked).values()
+    return [
+        _worst_case(group) for group in groups if {row.kind for _, row in group} == {"attack", "transfer"}
+    ]
 
 
 def _worst_case(group: Sequence[Pair]) -> Row:
+    """What is left by an attack in all its forms, named after the plain one where a warm start is among them."""
+    group = sorted(group, key=lambda pair: (pair[1].kind, pair[0].cell.warm))
     found = worst(answered.right for answered, _ in group)
     doubted = any(row.verdict == UNTRUSTED for _, row in group)
     return replace(

@@ -111,6 +111,22 @@ def test_transfers_alone_make_no_worst_case(store):
     assert [row["accuracy"] for row in records(store) if row["kind"] == "worst_case"] == [0.5]
 
 
+def test_a_worst_case_is_over_attack_lambdas_and_bears_the_plain_attacks_name(store):
+    """An attack that was run twice at the deployed lambda, as in two chains or from a warm start, makes none."""
+    lam, other = LambdaSpec("0.1"), LambdaSpec("0.5")
+    plain = Cell(model=MODEL, data=DATA, perturbation=PGD, lam=lam, lam_attack=lam)
+    warm = [
+        replace(plain, perturbation=replace(PGD, shown="warm_start"), warm=True, parents=(parent,))
+        for parent in "abcdefgh"  # of which some ids come before the plain one's
+    ]
+    for right, cell in enumerate((plain, *warm)):
+        answer(store, cell, 10, 9 - right)
+    assert {row["kind"] for row in records(store)} == {"attack"}
+    answer(store, replace(plain, lam_attack=other), 10, 9)
+    (found,) = [row for row in records(store) if row["kind"] == "worst_case"]
+    assert (found["perturbation"], found["accuracy"], found["lambda_attack"]) == ("pgd", 0.1, None)
+
+
 def test_a_worst_case_over_draws_says_that_it_counts_majorities(store):
     """Of ten draws seven are right on each image of one attack, six on half of the images of the other."""
     model = replace(MODEL, options=params({"randomised": True})).counted(Repeats(10))
