@@ -106,7 +106,7 @@ PARAMETERS = options.gathered(
 LAMBDAS = options.gathered(
     "lambdas",
     _lambdas,
-    options.lambda_option,
+    options.lambda_option(options.ANY_LAMBDA),
     options.lambda_scope_option,
     click.option(
         "--attack-lambda",

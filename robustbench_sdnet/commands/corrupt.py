@@ -14,7 +14,7 @@ from ..specs import LambdaSpec
 
 @click.command()
 @options.asked_options
-@options.lambda_options
+@options.lambda_options(options.ANY_LAMBDA)
 @options.setting_options(
     precision={
         "choices": ("float32", "bfloat16"),

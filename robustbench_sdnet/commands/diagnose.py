@@ -20,7 +20,7 @@ from ..wording import counted
     "--eps", metavar="EPS", help="Budget as a fraction or decimal [default: the norm's usual, 8/255 in linf]."
 )
 @options.norm_option
-@options.lambda_options
+@options.lambda_options("A number such as 0.5 [default: the training lambda].")
 @click.option(
     "--transfer-from",
     "others",

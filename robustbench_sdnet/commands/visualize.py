@@ -63,7 +63,9 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     type=options.Parsed("0,2,4-6", _depths),
     help="Where to make images again; 0 is after the stem [default: every depth that can be inverted].",
 )
-@options.lambda_options
+@options.lambda_options(
+    "Numbers: 0.5, a list, or a range 0.1:1.4:0.1 [default: the training lambda, 0.5 and 1]."
+)
 @click.option(
     "--corruption",
     type=options.Parsed("NAME@SEVERITY", _corruption),

@@ -152,13 +152,6 @@ norm_option = choice_option("--norm", tuple(NORMS), "Norm of the budget, one tha
 seed_option = count_option("--seed", "Of all draws.", None, low=0, default=0)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 lambda_scope_option = choice_option("--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on.")
-lambda_option = click.option(
-    "--lambda",
-    "lambdas",
-    type=LAMBDAS,
-    metavar="LAMBDA",
-    help="0.1, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda].",
-)
 
 
 asked_options = gathered(
@@ -199,7 +192,17 @@ def with_scope(lambdas: Sequence[LambdaSpec] | None, lambda_scope: str) -> tuple
     return tuple(LambdaSpec(lam.text, lambda_scope, lam.fit) for lam in lambdas or ())
 
 
-lambda_options = gathered("lambdas", with_scope, lambda_option, lambda_scope_option)
+def lambda_option(text: str) -> Option:
+    """What lambda is set to."""
+    return click.option("--lambda", "lambdas", type=LAMBDAS, metavar="LAMBDA", help=text)
+
+
+def lambda_options(text: str) -> Option:
+    """Lambdas with the layers that they are set on, as one argument `lambdas`."""
+    return gathered("lambdas", with_scope, lambda_option(text), lambda_scope_option)
+
+
+ANY_LAMBDA = "0.1, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda]."
 
 
 def check_models(models: Sequence[str]) -> None:
