@@ -73,8 +73,13 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="These four, as typed, are a whole study:  sdnet-bench train cifar10 sdnet18;  "
-    "sdnet-bench corrupt --severity 1-5;  sdnet-bench attack pgd --eps 8/255;  sdnet-bench report to markdown",
+    epilog="""\b
+    These four, as typed, are a whole study:
+      sdnet-bench train cifar10 sdnet18
+      sdnet-bench corrupt --severity 1-5
+      sdnet-bench attack pgd --eps 8/255
+      sdnet-bench report to markdown
+    """,
 )
 @click.version_option(VERSION, prog_name="sdnet-bench")
 def cli() -> None:

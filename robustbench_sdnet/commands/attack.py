@@ -35,11 +35,7 @@ def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
 
 def _parameters(pairs: tuple[str, ...], **named: str | None) -> dict[str, str]:
     """Hyper-parameters by name, as texts."""
-    given = {key: value for key, value in named.items() if value is not None}
-    others = options.parse_pairs(pairs, "--set")
-    if twice := next((key for key in given if key in others), None):
-        raise InputError(f"--{twice.replace('_', '-')} and --set {twice} say the same. Leave one out.")
-    return given | others
+    return options.settings(pairs, named)
 
 
 def _lambdas(

@@ -10,25 +10,23 @@ from typing import Any
 import click
 import yaml
 
-from ..console.options import count_option, gathered, json_option, parse_pairs, path_option, setting_options
+from ..console.options import count_option, gathered, json_option, path_option, setting_options, settings
 from ..console.output import say, say_json
 from ..console.progress import shown, training_events
 from ..planning.setting import Setting
 from ..tracking import check_wandb
 
 
-def _overrides(settings: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
+def _overrides(pairs: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
     """Recipe keys by name, as texts or numbers."""
-    short = {"train.seed": seed, "train.limit": limit}
-    given: dict[str, Any] = dict(parse_pairs(settings, "--set"))
-    return given | {key: value for key, value in short.items() if value is not None}
+    return settings(pairs, {"train.seed": seed, "train.limit": limit})
 
 
 OVERRIDES = gathered(
     "overrides",
     _overrides,
     click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a recipe key; repeatable."
+        "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a recipe key; repeatable."
     ),
     count_option("--seed", "Short for --set train.seed=N.", None, low=0),
     count_option("--limit", "Short for --set train.limit=N: N training images."),
@@ -51,11 +49,7 @@ PLACE = gathered(
 )
 
 
-@click.command(
-    epilog="Examples:  sdnet-bench train cifar10 sdnet18;  "
-    "sdnet-bench train digits sdnet20 --recipe quickstart;  "
-    "sdnet-bench train npz:own.npz sdnet20_all --set train.epochs=30 --set model.shortcut=false",
-)
+@click.command()
 @click.argument("name", metavar="DATA")
 @click.argument("arch")
 @click.option("--recipe", metavar="NAME|FILE", help="A recipe or a YAML file [default: published].")
@@ -82,6 +76,12 @@ def train(
     """Train ARCH (resnet20, sdnet18, sdnet18_all, ...) on DATA (cifar10, digits, npz:PATH, ...).
 
     The folder then holds best.safetensors and last.safetensors, which --model of every other command takes.
+
+    \b
+    Examples:
+      sdnet-bench train cifar10 sdnet18
+      sdnet-bench train digits sdnet20 --recipe quickstart
+      sdnet-bench train npz:own.npz sdnet20_all --set train.epochs=30 --set model.shortcut=false
     """
     from ..data.registry import check_name
     from ..training.recipes.recipe import load_recipe

@@ -240,3 +240,13 @@ def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
             raise InputError(f"{option} takes key=value, got '{pair}'.")
         found[key.strip()] = value.strip()
     return found
+
+
+def settings(pairs: tuple[str, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """What --set and options of their own say, by key; InputError where both say the same."""
+    given = {key: value for key, value in named.items() if value is not None}
+    others = parse_pairs(pairs, "--set")
+    if twice := next((key for key in given if key in others), None):
+        flag = twice.rpartition(".")[2].replace("_", "-")
+        raise InputError(f"--{flag} and --set {twice} say the same. Leave one out.")
+    return given | others

@@ -62,6 +62,7 @@ WRONG = {
     "attack pgd --steps many": "must be a whole number, got 'many'",
     "attack pgd --set stepz=3": "Did you mean 'steps'",
     "attack pgd --steps 5 --set steps=10": "--steps and --set steps say the same",
+    "train digits sdnet20 --limit 9 --set train.limit=8": "--limit and --set train.limit say the same",
     "attack pgd --set steps": "--set takes key=value, got 'steps'",
     "attack torchattacks:PGDD": "PGDD",
     "attack foolbox:LinfPGDD": "LinfPGDD",
