@@ -50,10 +50,16 @@ def report(
     if to not in FORMATS:
         raise unknown("report format", to, FORMATS)
     chosen = FORMATS[to]
-    if baseline is not None and chosen.is_data:
-        raise InputError(f"A baseline changes nothing in {to}, which holds accuracies alone. Leave it out.")
-    if with_pictures is not None and chosen.is_data:
-        raise InputError(f"{to} holds no pictures. Write: sdnet-bench report to html --with-pictures")
+    if baseline is not None and not chosen.is_document:
+        raise InputError(
+            f"A baseline changes nothing in {to}, which holds no corruption errors relative to one."
+        )
+    if with_pictures is not None and not chosen.is_document:
+        raise InputError(
+            f"{to} holds no pictures of visualize. Write: sdnet-bench report to html --with-pictures"
+        )
+    if with_cost and not (chosen.is_document or chosen.is_data):
+        raise InputError(f"--with-cost adds nothing to {to}. Write: sdnet-bench report to html --with-cost")
     of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
     if len(of.stores) != 1 and not chosen.of_several:
         raise InputError(f"A report as {to} is of one store. Give --store once, or ask for leaderboard.")

@@ -71,7 +71,8 @@ class Format:
     Attributes:
         ending: of its file.
         render: what stands in it, or the path where it lies already.
-        is_data: for other programs: it goes to the terminal unless a file is named, and takes no baseline.
+        is_document: for readers: it takes a baseline and pictures of `visualize`.
+        is_data: for other programs: it goes to the terminal unless a file is named.
         stem: of what lies in the working directory unless another place is named; without one it is `report` beside
             the store.
         of_several: may be of more than one store.
@@ -79,6 +80,7 @@ class Format:
 
     ending: str
     render: Callable[[Sources, Options], str | bytes | Path]
+    is_document: bool = False
     is_data: bool = False
     stem: str = ""
     of_several: bool = False
@@ -116,11 +118,15 @@ def _beside(ending: str, drawn: Callable[[Drawing], bytes]) -> Callable[[Figure,
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "markdown": Format(".md", _document(markdown.render, _beside(".png", style.to_png))),
-        "html": Format(
-            ".html", _document(html.render, lambda figure, _: style.to_svg(figure.draw(), figure.name))
+        "markdown": Format(
+            ".md", _document(markdown.render, _beside(".png", style.to_png)), is_document=True
         ),
-        "latex": Format(".tex", _document(latex.render, _beside(".pdf", style.to_pdf))),
+        "html": Format(
+            ".html",
+            _document(html.render, lambda figure, _: style.to_svg(figure.draw(), figure.name)),
+            is_document=True,
+        ),
+        "latex": Format(".tex", _document(latex.render, _beside(".pdf", style.to_pdf)), is_document=True),
         "csv": Format(".csv", _data(to_csv), is_data=True),
         "json": Format(".json", _data(to_json), is_data=True),
         "outcomes": Format(OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target)),

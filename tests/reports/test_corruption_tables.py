@@ -191,6 +191,22 @@ def test_corruption_errors_relative_to_a_baseline() -> None:
     ]
 
 
+def test_relative_errors_take_clean_images_that_are_as_many() -> None:
+    better = {"model": SDNET, "lam": 0.1}
+    rows = [*five("fog", 160, 20), *five("fog", 180, 10, **better), record(190, **better)]
+    for clean, relative in ((record(180), ["100.0", "50.0"]), (record(360, 400), ["-", "-"])):
+        table = error_rows(results_of([clean, *rows]), PLAIN)
+        assert [row[-2:] for row in percents(table)] == [["100.0", relative[0]], ["50.0", relative[1]]]
+
+
+def test_levels_of_another_origin_leave_severities_in_the_overview() -> None:
+    level = record(150, spec=CorruptionSpec(name="gaussian_noise", level="0.1"))
+    stored = record(120, spec=CorruptionSpec(name="fog", severity=5, stored="jpeg85"))
+    table = overview(results_of([record(190), level, stored]), "digits")
+    assert table.columns[3:] == ("1 corruption (generated, stored as jpeg85)", "at severity 5")
+    assert percents(table)[0][3:] == ["60.0", "60.0"]
+
+
 def test_mce_with_alexnet_is_hendrycks_arithmetic() -> None:
     # Right on 160, 140, 120, 100, 80 of 200 everywhere: error 40 % in each of the fifteen; clean error 10 %.
     rows = [record(180), *(row for name in corruptions.MAIN for row in five(name, 160, 20))]

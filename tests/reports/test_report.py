@@ -198,6 +198,9 @@ def test_reports_need_no_torch(store) -> None:
         (["to", "markdown", "--baseline", "plian"], 2, "Unknown baseline 'plian'. Did you mean 'plain'?"),
         (["to", "html", "--baseline", "sparse@0.7"], 2, "was not run at this lambda"),
         (["to", "csv", "--baseline", "plain"], 2, "A baseline changes nothing in csv"),
+        (["to", "bundle", "--baseline", "nobody"], 2, "A baseline changes nothing in bundle"),
+        (["to", "tensorboard", "--with-pictures", "."], 2, "tensorboard holds no pictures of visualize"),
+        (["to", "outcomes", "--with-cost"], 2, "--with-cost adds nothing to outcomes"),
         (["to", "html", "--output", "FILE/report.html"], 1, "Cannot write FILE/report.html"),
     ],
 )

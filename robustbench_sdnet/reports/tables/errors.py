@@ -13,8 +13,8 @@ from .corruptions import MAIN, Grid, levels_run, levels_text, named, over_corrup
 
 @dataclass(frozen=True)
 class Baseline:
-    """Whose errors to divide by: on clean images (None where it is not known), and of each corruption, as the mean over
-    the five severities with the number of images (0 for published ones)."""
+    """Whose errors to divide by: on clean images (None where not known of as many), and of each corruption, as the mean
+    over the five severities with the number of images (0 for published ones)."""
 
     label: str
     clean: float | None
@@ -68,6 +68,7 @@ def error_table(
         notes.append(
             f"mCE and relative mCE: per cent of {published.label}; ratios of estimates, so without interval."
             " They divide corruption by corruption; the error beside them is the plain mean, RobustBench's way."
+            " The relative one takes clean accuracy on as many images."
         )
     return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
 
@@ -75,7 +76,8 @@ def error_table(
 def _baseline_of(subject: Subject, found: Grid, clean: Estimate | None) -> Baseline:
     values = {name: error(over_severities(accuracies)) for name, accuracies in found.items()}
     errors = {name: (v.accuracy, v.n) for name, v in values.items() if isinstance(v, Estimate)}
-    return Baseline(subject.label, 1 - clean.accuracy if clean else None, errors)
+    alike = clean and all(n == clean.n for _, n in errors.values())
+    return Baseline(subject.label, 1 - clean.accuracy if clean and alike else None, errors)
 
 
 def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequence[str]) -> list[str]:
@@ -85,7 +87,7 @@ def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequen
         if isinstance(own, Missing) or n not in (0, own.n):
             return ["-", "-"]
         ratios.append(own.accuracy / other if other else None)
-        if clean and base.clean is not None:
+        if clean and clean.n == own.n and base.clean is not None:
             lost = other - base.clean
             relative.append((own.accuracy - (1 - clean.accuracy)) / lost if lost > 0 else None)
     return [_percent_mean(ratios, len(names)), _percent_mean(relative, len(names))]
