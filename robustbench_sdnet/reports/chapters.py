@@ -54,7 +54,7 @@ def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> 
     blocks: list[Block] = [distances.optimality_table(nearness)]
     if courses:
         title = "Accuracy against the number of steps" + panels.step_cut(courses)
-        names = ", ".join(distinct(course.attack for course in courses))
+        names = "; ".join(panel.title for panel in panels.step_panels(courses))
         alt = f"{title}: {names}."
         blocks.append(Figure("steps", title, alt, lambda: curves.draw(panels.step_panels(courses))))
     yield from filled("How good the attacks were", blocks, folded=True)
@@ -153,7 +153,7 @@ def _stability_sections(results: Results, data: str, baseline: str | None) -> It
         }
         figure = Figure(
             f"stability-{slug(data)}-{difficulty}",
-            "Predictions that flip along a sequence, %" + panels.cut(panels.MANY, len(found), "models"),
+            "Predictions that flip along a sequence, %" + panels.cut(panels.MANY, len(found)),
             f"Flip probability along each sequence: {', '.join(shares)}. Its numbers are in the tables.",
             partial(dots.draw, shares, "frames whose prediction flips, %"),
             tuple(stability.flip_tables(found)),
@@ -177,7 +177,7 @@ def _attack_sections(results: Results, data: str) -> Iterator[Section]:
         blocks.append(
             Figure(
                 f"attacks-{slug(data)}",
-                "Accuracy against eps" + panels.cut(panels.MANY, count, "models"),
+                "Accuracy against eps" + panels.cut(panels.MANY, count),
                 f"Accuracy against eps: {'; '.join(one.title for one in drawn)}. Its numbers are in the tables.",
                 lambda: curves.draw(drawn, columns=2),
                 tuple(tables),

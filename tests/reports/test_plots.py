@@ -189,6 +189,14 @@ def test_the_legend_keeps_the_order_of_severities_where_the_first_panel_lacks_on
     ]
 
 
+def test_many_long_names_under_few_corruptions_leave_the_squares_room() -> None:
+    names = [f"{i} of many models with a long name" for i in range(9)]
+    figure = heatmap.draw(
+        {"mean": {"fog": dict.fromkeys(names, record_estimate(0.5))}}, {"fog": "weather"}, names
+    )
+    assert style.to_png(figure).startswith(b"\x89PNG"), "without a warning"
+
+
 def test_a_figure_of_the_first_models_says_so() -> None:
     def title(count: int) -> str:
         models = [replace(RESNET, name=f"model-{i:02}") for i in range(count)]
@@ -201,14 +209,14 @@ def test_a_figure_of_the_first_models_says_so() -> None:
     assert title(panels.MANY) == "Accuracy against eps"
     assert (
         title(panels.MANY + 3)
-        == f"Accuracy against eps (the first {panels.MANY} of {panels.MANY + 3} models)"
+        == f"Accuracy against eps (the first {panels.MANY} of {panels.MANY + 3} models and lambdas)"
     )
 
 
 def test_a_figure_of_steps_says_what_it_leaves_out() -> None:
-    def course(eps: int, name: str) -> Convergence:
+    def course(eps: int, name: str, data: str = "digits") -> Convergence:
         return Convergence(
-            data="digits",
+            data=data,
             model=name,
             lam=None,
             attack="pgd",
@@ -220,7 +228,14 @@ def test_a_figure_of_steps_says_what_it_leaves_out() -> None:
 
     few = [course(1, f"model-{i}") for i in range(panels.MANY)]
     assert panels.step_cut(few) == ""
-    assert panels.step_cut([*few, course(1, "another")]) == " (the first 8 of 9 models)"
+    assert panels.step_cut([*few, course(1, "another")]) == " (the first 8 of 9 models and lambdas)"
     every = [course(eps, "resnet") for eps in range(1, 15)]
     assert len(panels.step_panels(every)) == panels.MANY_PANELS
     assert panels.step_cut(every) == " (the first 12 of 14 attacks and eps)"
+    # A model has its colour in every panel, and data sets are named where there are several.
+    first, second = panels.step_panels([course(1, "a"), course(1, "b"), course(1, "b", "cifar10")])
+    assert [panel.title for panel in (first, second)] == [
+        "pgd, linf 1/255 on digits",
+        "pgd, linf 1/255 on cifar10",
+    ]
+    assert first.lines[1].colour == second.lines[0].colour != first.lines[0].colour

@@ -40,7 +40,8 @@ def draw(
         rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
         across = math.ceil(len(grids) / rows)
         width = max(2.7, 0.5 * len(shown))
-        figure = new_figure(1.6 + width * across, rows * (0.27 * len(names) + 0.8))
+        upright = 0.07 * max(len(drawn(str(column))) for column in shown)  # where names of columns stand so
+        figure = new_figure(1.6 + width * across, rows * (0.27 * len(names) + 0.73 + upright))
         panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
         for axes, (label, grid) in zip(panels, grids.items(), strict=False):
             _panel(axes, grid, names, shown, category)

@@ -24,7 +24,7 @@ MOST_STEPS = 400
 MANY_PANELS = 12
 
 
-def cut(shown: int, count: int, what: str) -> str:
+def cut(shown: int, count: int, what: str = "models and lambdas") -> str:
     """What a title adds where a figure shows only the first of many."""
     return f" (the first {shown} of {count} {what})" if count > shown else ""
 
@@ -71,21 +71,25 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
 
 def step_panels(courses: Sequence[Convergence]) -> list[Panel]:
     """Accuracy against steps: a panel for each attack, norm and eps, a line for each model at its lambda."""
+    several = len({course.data for course in courses}) > 1
+    colours = dict(zip(distinct(map(_who, courses)), PALETTE, strict=False))
     panels = []
-    for (_, attack, norm, eps), same in list(_by_attack(courses).items())[:MANY_PANELS]:
-        lines = tuple(
-            Line(Subject(c.data, c.model, c.lam).label, _course(c), colour, steps=True)
-            for c, colour in zip(same, PALETTE, strict=False)
-        )
-        panels.append(Panel(f"{attack}, {norm} {eps}", "steps", lines))
-    return panels
+    for (data, attack, norm, eps), same in _by_attack(courses).items():
+        drawn = ((_who(course), course) for course in same)
+        lines = tuple(Line(who, _course(c), colours[who], steps=True) for who, c in drawn if who in colours)
+        title = f"{attack}, {norm} {eps}{f' on {data}' if several else ''}"
+        panels += [Panel(title, "steps", lines)] if lines else []
+    return panels[:MANY_PANELS]
 
 
 def step_cut(courses: Sequence[Convergence]) -> str:
     """What the title of `step_panels` adds where it leaves attacks or models out."""
-    asked = _by_attack(courses)
-    longest = max(map(len, asked.values()), default=0)
-    return cut(MANY_PANELS, len(asked), "attacks and eps") + cut(MANY, longest, "models")
+    asked, subjects = _by_attack(courses), distinct(map(_who, courses))
+    return cut(MANY_PANELS, len(asked), "attacks and eps") + cut(MANY, len(subjects))
+
+
+def _who(course: Convergence) -> str:
+    return Subject(course.data, course.model, course.lam).label
 
 
 def _by_attack(courses: Sequence[Convergence]) -> dict[tuple[object, ...], list[Convergence]]:
