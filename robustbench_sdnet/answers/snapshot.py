@@ -147,11 +147,12 @@ class Snapshot:
         hash of its fit where a model was asked at several on a data set.
         """
         cells = [answered.cell for answered in self.answered]
-        kinds = Counter((name, weights) for name, weights, _ in {_who(cell.model) for cell in cells})
+        every = {(cell.model.name, cell.model.weights, cell.model.key) for cell in cells}
+        kinds = Counter((name, weights) for name, weights, _ in every)
 
         def digest(model: ModelSpec) -> str:
-            name, weights, key = _who(model)
-            return weights if kinds[name, weights] == 1 else hashlib.sha256(key.encode()).hexdigest()
+            alone = kinds[model.name, model.weights] == 1
+            return model.weights if alone else hashlib.sha256(model.key.encode()).hexdigest()
 
         models = _marks((cell.model.name, digest(cell.model)) for cell in cells)
         sets = _marks((cell.data.label, cell.data.content) for cell in cells)
@@ -206,10 +207,6 @@ def _marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     pairs = set(named)
     counts = Counter(name for name, _ in pairs)
     return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
-
-
-def _who(model: ModelSpec) -> tuple[str, str, str]:
-    return model.name, model.weights, model.key
 
 
 def _question(cell: Cell) -> Hashable:

@@ -30,12 +30,21 @@ def read_results(rows: Iterable[Row]) -> Results:
         Result(
             **{field.name: getattr(row, field.name) for field in fields(row)},
             subject=Subject(row.data.label, row.model.name, row.lam),
-            name=whole_name(row.perturbation) + setting,
+            name=name + setting,
             passes=passes,
         )
-        for row, setting, passes in zip(kept, _settings(kept), _passes(kept), strict=True)
+        for row, name, setting, passes in zip(kept, _names(kept), _settings(kept), _passes(kept), strict=True)
     ]
     return Results(tuple(_with_chain_passes(_numbered(found))))
+
+
+def _names(rows: Sequence[Row]) -> Iterator[str]:
+    """As readers know them; a corruption at a severity without its seed, where none of its origin has another."""
+    drawn = attrgetter("data.label", "source", "perturbation.name")
+    seeds = Counter(key for key, _ in {(drawn(row), row.perturbation.seed) for row in rows if row.severity})
+    for row in rows:
+        plain = row.severity and seeds[drawn(row)] == 1
+        yield row.perturbation.name if plain else whole_name(row.perturbation)
 
 
 def _settings(rows: Sequence[Row]) -> Iterator[str]:

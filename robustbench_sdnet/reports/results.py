@@ -101,15 +101,6 @@ class Results:
         """Where the corrupted images of a data set come from, as generated here first."""
         return tuple(sorted({result.source for result in self.of("corruption", data=data)}))
 
-    def shown(self, result: Result) -> str:
-        """The name of a corruption at a severity: without its seed where no other was drawn by another one."""
-        return result.perturbation.name if len(self._names[_drawn(result)]) == 1 else result.name
-
-    @cached_property
-    def _names(self) -> dict[Hashable, set[str]]:
-        found = grouped((result for result in self.all if result.severity), _drawn)
-        return {key: {result.name for result in same} for key, same in found.items()}
-
     def models(self, data: str) -> tuple[str, ...]:
         """The models with results on a data set."""
         return tuple(dict.fromkeys(subject.model for subject in self._by_subject if subject.data == data))
@@ -167,10 +158,6 @@ def is_named(lam: Lambda) -> bool:
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     """Each value once, in the order of first appearance."""
     return tuple(dict.fromkeys(values))
-
-
-def _drawn(result: Result) -> Hashable:
-    return result.data.label, result.source, result.perturbation.name
 
 
 def _attribute(result: Result, key: str) -> Hashable:

@@ -29,7 +29,7 @@ def grid(results: Results, subject: Subject, source: str) -> dict[str, dict[int,
     found: dict[str, dict[int, Estimate]] = {}
     for result in results.of("corruption", subject=subject, source=source):
         if result.severity is not None:
-            found.setdefault(results.shown(result), {})[result.severity] = result.estimate
+            found.setdefault(result.name, {})[result.severity] = result.estimate
     order = {name: position for position, name in enumerate((*MAIN, *EXTRA))}
     return {name: found[name] for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))}
 
