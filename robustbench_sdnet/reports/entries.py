@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..planning.chains import is_stage, whole_name
 from ..reading.numbers import fraction, number
 from ..reading.structured import mapping, read_json
-from ..specs import AttackSpec
+from ..specs import NORMS, AttackSpec
 from ..specs.lambdas import is_upper_bound
 from ..wording import brief
 from .results import grouped
@@ -32,12 +32,12 @@ class Entry:
     Attributes:
         lam: the deployed lambda as text; empty without CSC layers.
         accuracy, low, high, n, by: the best known (lowest) accuracy at the budget, and which attack left it; for quoted
-            rows the number that is stated, without interval.
+            rows the lowest that is stated, without interval.
         autoattack, clean, corruptions: accuracies; corruptions is the mean over all that were run at a severity, of the
             origin (generated or published, with parameters and storage) and number of images that most were run of.
             None: not run.
         reported: what an author claims, with its `source`: a list that names the model, or the zoo's index.
-        untrusted: a diagnostic failed.
+        untrusted: a diagnostic failed, or the list calls it unreliable.
         quoted: taken from a list, not measured here.
         hash: of the weights; empty where records do not hold it.
         cell: id of the answer that `accuracy` is of, which hashes the model and all that it was asked.
@@ -96,7 +96,7 @@ def entries_of(source: str) -> Iterator[Entry]:
     else:
         raw, name = records(source, with_cost=True), source.rpartition("/")[2]
     if isinstance(raw, Mapping):
-        yield from _quoted(raw, name)
+        yield from _quoted(raw, name, Path(source).absolute().parent.name)
     elif isinstance(raw, list):
         yield from (replace(entry, ran_by=name) for entry in _measured(raw, name))
     else:
@@ -162,22 +162,23 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
             yield replace(ranked[0].entry, autoattack=standard, clean=clean, corruptions=corrupted)
 
 
-def _quoted(raw: Mapping[str, Any], where: str) -> Iterator[Entry]:
-    """Rows of RobustBench's model_info: one model, or several by name."""
+def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
+    """Rows of RobustBench's model_info: one model, or several by name; there the folder alone says the norm."""
     models = {where: raw} if "name" in raw else raw
     for key, item in models.items():
         info = mapping(item, f"'{key}' of {where}")
-        stated = _share(info, "autoattack_acc", where)
-        if stated is None:
-            stated = _share(info, "reported", where)
-        if stated is None or "eps" not in info:
+        attacked = (_share(info, key, where) for key in ("autoattack_acc", "external"))
+        known = [share for share in attacked if share is not None]
+        stated = min(known, default=_share(info, "reported", where))
+        if stated is None or info.get("eps") is None:
             continue  # a model of the corruptions list
+        norm = str(info.get("norm", info.get("threat_model", folder))).lower()
         yield Entry(
             model=str(info.get("name", key)),
             arch=str(info.get("architecture", "")),
             data=str(info.get("dataset", "")),
             lam="",
-            norm="l2" if str(info.get("norm", info.get("threat_model", "linf"))).lower() == "l2" else "linf",
+            norm=norm if norm in NORMS else "linf",
             eps=str(fraction(str(info["eps"]), "eps must be a number")),
             accuracy=stated,
             by="as stated",
@@ -186,6 +187,7 @@ def _quoted(raw: Mapping[str, Any], where: str) -> Iterator[Entry]:
             corruptions=_share(info, "corruptions_acc", where),
             reported=_share(info, "reported", where),
             source=str(info.get("link", "")),
+            untrusted=info.get("unreliable") is True,
             quoted=True,
             ran_by=where,
         )

@@ -90,6 +90,41 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     assert "corruptions % is the mean over what a row was run on" in page
 
 
+def test_a_file_of_model_info_has_the_norm_of_its_folder(tmp_path):
+    asked = {
+        "cifar10/L2/a.json": {
+            "eps": "0.5",
+            "reported": "83.68",
+            "autoattack_acc": "83.68",
+            "unreliable": False,
+        },
+        "cifar10/Linf/b.json": {
+            "eps": "8/255",
+            "reported": "69.71",
+            "autoattack_acc": "70.08",
+            "external": "69.71",
+        },
+        "cifar10/Linf/c.json": {
+            "eps": "8/255",
+            "reported": "78.79",
+            "autoattack_acc": "38.20",
+            "unreliable": True,
+        },
+        "cifar10/corruptions/d.json": {"eps": None, "reported": "84.1", "corruptions_acc": "84.10"},
+        "l1.json": {"eps": "12", "norm": "L1", "reported": "60", "autoattack_acc": None},
+    }
+    for name, info in asked.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"name": name, "dataset": "cifar10", **info}))
+    board = leaderboard([str(tmp_path / name) for name in asked], tmp_path / "board.html")
+    assert [(row["norm"], row["eps"], row["accuracy"], row["untrusted"]) for row in rows(board)] == [
+        ("l1", "12", 0.6, False),
+        ("l2", "1/2", 0.8368, False),
+        ("linf", "8/255", 0.6971, False),
+        ("linf", "8/255", 0.382, True),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
