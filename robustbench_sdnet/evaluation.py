@@ -73,9 +73,9 @@ def evaluate(
 
     asked = _asked(corruptions, seed, severities=severities, table=table, stored=stored_as)
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
-    attack_list = [spec for attack in attacks for spec in _attack_of(attack, seed)]
+    attack_list = [spec for attack in _several(attacks) for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
-    setting = Setting(models=models, data=data, **where)
+    setting = Setting(models=_several(models), data=data, **where)
     ready = prepare(setting)
     for note in ready.notes:
         warnings.warn(note, stacklevel=2)
@@ -157,7 +157,8 @@ def study(
     from .diagnostics.of_study import data_of
     from .planning.study import budget_named
 
-    setting = Setting(models=models, data=data or data_of(models), **where)
+    named = _several(models)
+    setting = Setting(models=named, data=data or data_of(named), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
     return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope)
@@ -268,13 +269,18 @@ def diagnose(
         norm=norm,
         lam=lam,
         lambda_scope=lambda_scope,
-        others=transfer_from,
+        others=_several(transfer_from),
         cheap=cheap,
         seed=seed,
     )
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
     return found.findings
+
+
+def _several(given: Any) -> Sequence[Any]:
+    """What may be given alone, in a list: a text is one name, not its letters."""
+    return [given] if isinstance(given, str | Mapping) else given
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:

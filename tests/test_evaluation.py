@@ -67,6 +67,13 @@ def test_numpys_numbers_ask_what_pythons_ask(runs):
     assert again.equals(table)
 
 
+def test_one_name_is_a_name_and_not_its_letters(runs):
+    table = rs.evaluate("runs/tiny-sdnet20", attacks="fgsm", limit=5)
+    assert set(table.model) == {"tiny-sdnet20"}
+    assert rs.evaluate(["runs/tiny-sdnet20"], attacks=[{"name": "fgsm"}], limit=5).equals(table)
+    assert rs.evaluate("runs/tiny-sdnet20", attacks={"name": "fgsm"}, limit=5).equals(table)
+
+
 def test_sweep_and_report(runs):
     table = rs.sweep(
         ["runs/tiny-sdnet20"], lambdas=[0.1, 0.5, 1.0], corruptions="impulse_noise", severities=[3], limit=10
@@ -182,7 +189,7 @@ def test_study_answers_what_the_command_prints(runs, monkeypatch):
         study.BUDGETS["small"], severities=(5,), numbers="0.1,0.5", steps=2, queries=3, calibration=6
     )
     monkeypatch.setattr(study, "BUDGETS", {"small": replace(small, attack_numbers="0.1")})
-    found = rs.study(["runs/tiny-sdnet20"], limit=6, store="sqlite:///study.db")
+    found = rs.study("runs/tiny-sdnet20", limit=6, store="sqlite:///study.db")
     command = ["study", "runs/tiny-sdnet20", "--limit", "6", "--store", "sqlite:///study.db", "--json"]
     printed = json.loads(CliRunner().invoke(cli, command, catch_exceptions=False).stdout)
     assert found.reports == (), "only the command writes them unasked"
