@@ -154,8 +154,8 @@ class Snapshot:
             alone = kinds[model.name, model.weights] == 1
             return model.weights if alone else hashlib.sha256(model.key.encode()).hexdigest()
 
-        models = _marks((cell.model.name, digest(cell.model)) for cell in cells)
-        sets = _marks((cell.data.label, cell.data.content) for cell in cells)
+        models = marks((cell.model.name, digest(cell.model)) for cell in cells)
+        sets = marks((cell.data.label, cell.data.content) for cell in cells)
         known: dict[tuple[str, str], ModelSpec] = {}
         fits: dict[Hashable, set[str]] = {}
 
@@ -202,7 +202,7 @@ class Snapshot:
         return tuple(sorted(best.values(), key=lambda answered: answered.id))
 
 
-def _marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+def marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     """By name and hash, what to add to the name: the start of the hash where a name has several."""
     pairs = set(named)
     counts = Counter(name for name, _ in pairs)

@@ -100,6 +100,15 @@ def test_the_status_of_another_split_is_its_own(tmp_path):
         ]
 
 
+def test_the_status_of_models_of_one_name_is_of_each(tmp_path):
+    trained_again = replace(cell(), model=replace(SDNET, weights="f" * 64))
+    with made_store(tmp_path, [(cell(), right(7)), (trained_again, right(3, n=4))]) as store:
+        assert [(row["model"], row["cells"], row["samples"]) for row in status(store)] == [
+            ("sdnet [aaaaaaaa]", 1, 10),
+            ("sdnet [ffffffff]", 1, 4),
+        ]
+
+
 def finding(check, verdict):
     return Finding(check, verdict, None, "")
 
