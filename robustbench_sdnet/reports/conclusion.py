@@ -104,8 +104,8 @@ def noise(evidence: Evidence) -> str:
     single = [one for one in evidence.compared if one.asked.kind == "corruption" and one.asked.is_noise]
     if single:
         parts.append(
-            f"Of {len(single)} tests of one noise at one strength, {sum(one.gains for one in single)} found a gain "
-            f"and {sum(one.loses for one in single)} a loss."
+            f"Of {counted(len(single), 'test')} of one noise at one strength, "
+            f"{sum(one.gains for one in single)} found a gain and {sum(one.loses for one in single)} a loss."
         )
     bound = _oracle(evidence)
     if bound is not None:

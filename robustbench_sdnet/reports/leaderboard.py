@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import write_whole
 from ..reading.numbers import fraction
 from ..specs import NORMS
+from ..wording import counted
 from ..zoo.files.cards import read_card
 from ..zoo.shelf import index
 from ..zoo.shelf.index import entries, local_path
@@ -104,11 +105,11 @@ def _key(entry: Entry) -> tuple[str, str, str, str]:
 def _summary(ranked: Sequence[Entry]) -> str:
     measured = sum(not entry.quoted for entry in ranked)
     return (
-        f"{len(ranked):,} rows, {measured:,} of them measured; {len(ranked) - measured:,} are quoted from lists. "
-        "Compare only rows of the same data, norm and eps, and mind the intervals. Accuracy is the lowest that any "
-        "attack on the budget left, of those on the most images. Autoattack % and clean % may be over fewer images, "
-        "and corruptions % is the mean over what a row was run on (in lists the 15 at all five severities): compare "
-        "it where that is the same."
+        f"{counted(len(ranked), 'row')}, {measured:,} of them measured; {len(ranked) - measured:,} are quoted from "
+        "lists. Compare only rows of the same data, norm and eps, and mind the intervals. Accuracy is the lowest that "
+        "any attack on the budget left, of those on the most images. Autoattack % and clean % may be over fewer "
+        "images, and corruptions % is the mean over what a row was run on (in lists the 15 at all five severities): "
+        "compare it where that is the same."
     )
 
 

@@ -12,6 +12,7 @@ from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports.conclusion import evidences, sentences
+from robustbench_sdnet.reports.tables.provenance import model_table
 from robustbench_sdnet.specs import Eps, LambdaSpec, params
 from robustbench_sdnet.specs.models import Repeats
 
@@ -306,7 +307,7 @@ def test_the_report_shows_significant_differences_and_counts_the_others(tmp_path
     assert [part.strip() for part in line.split("|")[1:-1]] == [
         "sdnet @ 0.5", "sdnet @ 0.1", "clean", "10", "20.0", "100.0", "0", "8", "0.0078", "0.0156", "sdnet @ 0.1",
     ]  # fmt: skip
-    assert "1 other comparisons of this family found no significant difference" in text
+    assert "1 other comparison of this family found no significant difference" in text
     assert SDNET.name in text
 
 
@@ -323,6 +324,9 @@ def test_a_mean_of_draws_is_compared_as_tables_show_it(tmp_path):
         replace(one, outcome=replace(one.outcome, hits=hits[one.cell.lam])) for one in plain.answered
     )
     snapshot = replace(plain, answered=drawn)
+    (note,) = model_table(drawn).notes
+    assert "the mean of 10 draws on each final image" in note
+    assert note.endswith("Worst cases take the majority of them.")
     shown = {row.lam: row.accuracy for row in rows_of(snapshot)}
     assert shown == {LOW: pytest.approx(0.6), HIGH: pytest.approx(0.7)}
     for one in comparisons(snapshot):

@@ -176,7 +176,7 @@ def test_diagnostics_say_what_failed_and_why() -> None:
     table = attacks.diagnostics_table(results, "digits")
     assert table is not None
     assert percents(table) == [
-        ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 checks", "-", "-", "1 not run"],
+        ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 check", "-", "-", "1 not run"],
         [
             "resnet20",
             "pgd",

@@ -13,6 +13,7 @@ from typing import Any
 from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
 from ...planning.chains import chain_of
 from ...specs import Eps
+from ...wording import counted
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import DIRECT, Lambda, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
@@ -153,7 +154,7 @@ def _findings(checks: Sequence[Finding]) -> Iterator[tuple[Item, ...]]:
             value = "-" if check.value is None else f"{check.value:.3g}"
             yield check.verdict, check.check, value, _images([check]), check.sentence
     if checks and not counts[FAIL] + counts[WARN]:
-        yield PASS, f"{counts[PASS]} checks", "-", _images(checks), f"{counts[NOT_RUN]} not run"
+        yield PASS, counted(counts[PASS], "check"), "-", _images(checks), f"{counts[NOT_RUN]} not run"
 
 
 def _images(checks: Sequence[Finding]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
 from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
+from ...wording import counted
 from ..document import Item, Section, Table
 from ..numbers import Estimate, Missing, percent, points, probability
 from ..results import grouped, lambda_text
@@ -57,7 +58,7 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
         "only a, only b: images that one side alone has right, or has right more often. Accuracies in per cent."
     ]
     if left:
-        notes.append(f"{left:,} other comparisons of this family found no significant difference.")
+        notes.append(f"{counted(left, 'other comparison')} of this family found no significant difference.")
     notes += _uneven(rows)
     columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
     return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes))

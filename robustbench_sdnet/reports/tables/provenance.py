@@ -37,7 +37,8 @@ def _drawn(answered: Answered) -> str:
     model = answered.cell.model
     free = dict(model.options).get("unseeded")
     repeated = "and not repeatable, since its draws follow no seed" if free else "seeded by cell and shard"
-    return f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}."
+    worst = " Worst cases take the majority of them." if dict(model.options)["protocol"] == "mean" else ""
+    return f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}.{worst}"
 
 
 def data_table(answered: Sequence[Answered]) -> Table:
