@@ -17,8 +17,8 @@ from .corruptions import MAIN, grid, levels_run, levels_text, named, over_corrup
 def overview(results: Results, data: str) -> Table:
     """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same images of one source."""
     subjects = results.main_subjects(data)
-    found = (r.source for r in results.of("corruption", data=data) if r.severity)
-    source = min(found, default="generated")
+    sources = (r.source for r in results.of("corruption", data=data) if r.severity)
+    source = min(sources, default="generated")
     grids = {subject: grid(results, subject, source) for subject in subjects}
     run = {name for found in grids.values() for name in found}
     names = MAIN if run >= set(MAIN) else tuple(sorted(run))
