@@ -12,6 +12,7 @@ from .errors import InputError
 from .planning import questions
 from .planning.asked import Asked
 from .planning.setting import Setting, Where
+from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
 from .specs import AttackSpec, Eps, LambdaSpec, parse_lambdas
@@ -73,9 +74,9 @@ def evaluate(
 
     asked = _asked(corruptions, seed, severities=severities, table=table, stored=stored_as)
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
-    attack_list = [spec for attack in _several(attacks) for spec in _attack_of(attack, seed)]
+    attack_list = [spec for attack in several(attacks) for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
-    setting = Setting(models=_several(models), data=data, **where)
+    setting = Setting(models=several(models), data=data, **where)
     ready = prepare(setting)
     for note in ready.notes:
         warnings.warn(note, stacklevel=2)
@@ -157,8 +158,7 @@ def study(
     from .diagnostics.of_study import data_of
     from .planning.study import budget_named
 
-    named = _several(models)
-    setting = Setting(models=named, data=data or data_of(named), **where)
+    setting = Setting(models=several(models), data=data or data_of(several(models)), **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
     return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope)
@@ -269,18 +269,13 @@ def diagnose(
         norm=norm,
         lam=lam,
         lambda_scope=lambda_scope,
-        others=_several(transfer_from),
+        others=several(transfer_from),
         cheap=cheap,
         seed=seed,
     )
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
     return found.findings
-
-
-def _several(given: Any) -> Sequence[Any]:
-    """What may be given alone, in a list: a text is one name, not its letters."""
-    return [given] if isinstance(given, str | Mapping) else given
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
