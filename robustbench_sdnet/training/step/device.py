@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...arithmetic import native_bfloat16
 from ...errors import InputError
+from ...wording import counted
 from ..recipes.options import TrainOptions
 
 
@@ -56,7 +57,7 @@ class Device:
         """For messages."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
-        return str(self.device) if self.is_gpu else f"cpu with {torch.get_num_threads()} threads"
+        return str(self.device) if self.is_gpu else f"cpu with {counted(torch.get_num_threads(), 'thread')}"
 
 
 def choose(name: str, options: TrainOptions, local_rank: int = 0) -> Device:
