@@ -15,34 +15,30 @@ from scipy import special
 
 from .errors import InputError
 
+CONFIDENCE = 0.95  # of every interval
 RARE_RATE = 0.002
 RARE_ALPHA = 0.01
 RARE_MINIMUM = 3
 
 
-def wilson(right: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share (Wilson 1927), inside [0, 1] and sound for shares of 0 and 1.
+def wilson(right: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927), inside [0, 1] and sound for shares of 0 and 1.
 
     Args:
         right: samples that count, 0 to `n`; or the sum of shares, of which the interval is then never too narrow.
         n: samples.
-        confidence: coverage, between 0 and 1.
 
     Returns:
         Both ends as fractions; NaN when there are no samples.
 
     Raises:
-        InputError: `right` lies outside 0 to `n`, or `confidence` outside (0, 1).
+        InputError: `right` lies outside 0 to `n`.
     """
     if not 0 <= right <= n:
         raise InputError(f"wilson: right must lie in 0 to n, got {right} of {n}.")
-    if not 0 < confidence < 1:
-        raise InputError(
-            f"wilson: confidence must lie between 0 and 1, got {confidence}. Write 0.95 for 95 %."
-        )
     if n == 0:
         return math.nan, math.nan
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     share, shrink = right / n, 1 + z * z / n
     centre = (share + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -109,23 +105,13 @@ def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE, alpha: float 
     return count >= RARE_MINIMUM and binomial_tail(count, n, rate) < alpha
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The mean of a sample with both ends of Student's t interval; NaN ends for fewer than two values.
-
-    Args:
-        values: (n,) one number an image, n >= 1.
-        confidence: coverage, between 0 and 1.
-
-    Raises:
-        InputError: no values, or `confidence` outside (0, 1).
-    """
+def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
+    """The mean of (n,) values with both ends of Student's 95 % t interval, NaN for one; InputError for none."""
     found = np.asarray(values, dtype=np.float64).ravel()
-    if not (found.size and 0 < confidence < 1):
-        raise InputError(
-            f"mean_interval needs values and a confidence in (0, 1), got {found.size}, {confidence}."
-        )
+    if not found.size:
+        raise InputError("mean_interval needs values, got none.")
     mean, n = float(found.mean()), found.size
     half = math.nan
     if n > 1:
-        half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * found.std(ddof=1) / math.sqrt(n))
+        half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * found.std(ddof=1) / math.sqrt(n))
     return mean, mean - half, mean + half

@@ -95,11 +95,8 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
     columns["cell"] = pd.Categorical(named["cell"]).repeat(counts)
     table: pd.DataFrame = pd.DataFrame(columns, columns=[*named.columns[:-1], *_ARRAYS, "cell"])
     if any(one.outcome.hits is not None for one in answered):
-        hits = [
-            one.outcome.hits if one.outcome.hits is not None else [pd.NA] * len(one.outcome)
-            for one in answered
-        ]
-        table["hits"] = pd.array([value for part in hits for value in part], dtype="Int64")
+        hits = [pd.Series(one.outcome.hits, range(len(one.outcome)), "Int64") for one in answered]
+        table["hits"] = pd.concat(hits).array
     return table
 
 

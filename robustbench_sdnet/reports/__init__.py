@@ -50,16 +50,10 @@ def report(
     if to not in FORMATS:
         raise unknown("report format", to, FORMATS)
     chosen = FORMATS[to]
-    if baseline is not None and not chosen.is_document:
-        raise InputError(
-            f"A baseline changes nothing in {to}, which holds no corruption errors relative to one."
-        )
-    if with_pictures is not None and not chosen.is_document:
-        raise InputError(
-            f"{to} holds no pictures of visualize. Write: sdnet-bench report to html --with-pictures"
-        )
-    if with_cost and not (chosen.is_document or chosen.is_data):
-        raise InputError(f"--with-cost adds nothing to {to}. Write: sdnet-bench report to html --with-cost")
+    asked = {"--baseline": baseline, "--with-pictures": with_pictures, "--with-cost": with_cost or None}
+    for option in (name for name, value in asked.items() if value is not None and not chosen.is_document):
+        if option != "--with-cost" or not chosen.is_data:
+            raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
     of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
     if len(of.stores) != 1 and not chosen.of_several:
         raise InputError(f"A report as {to} is of one store. Give --store once, or ask for leaderboard.")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from tokenize import TokenError
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
+from ..reading.archives import BROKEN
 
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     {
@@ -34,10 +33,7 @@ COUNTS: Mapping[str, np.dtype[Any]] = MappingProxyType(
     dict.fromkeys(("flips", "shifts", "hits"), np.dtype("<i4"))
 )
 # What reading raises of bytes that are no longer what was written: of the archive, its members, and their headers.
-DAMAGED = (
-    ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, struct.error,
-    NotImplementedError, RuntimeError, SyntaxError, TokenError, MemoryError, OverflowError,
-)  # fmt: skip
+DAMAGED = (*BROKEN, AttributeError, struct.error)
 
 
 @dataclass(frozen=True, eq=False)

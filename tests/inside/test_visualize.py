@@ -262,7 +262,7 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
     )
     assert (made / "with-files/way.png").stat().st_size > 1000
     said = run(made, "report", "to", "csv", "--store", store, "--with-pictures", code=2)
-    assert "csv holds no pictures" in said
+    assert "--with-pictures changes nothing in csv" in said
     said = run(made, "report", "to", "html", "--store", store, "--with-pictures=none", code=2)
     assert "No pictures in none" in said
     shutil.copytree(made / "runs/pictures/plain-res", made / "older")

@@ -98,13 +98,8 @@ def threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item
         found = grid(results, subject, source)
         levels, names = levels_run([found]), tuple(found)
         if names:
-            yield (
-                named(names, source),
-                levels_text(levels),
-                over_corruptions(found, names, levels=levels),
-                "-",
-                "",
-            )
+            mean = over_corruptions(found, names, levels=levels)
+            yield named(names, source), levels_text(levels), mean, "-", ""
     budgets = {(r.norm, r.eps): None for r in results.of(DIRECT, subject=subject)}
     for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
         worst = strongest(results, subject, norm, eps)
