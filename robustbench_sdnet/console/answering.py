@@ -77,8 +77,9 @@ def finish(
         store = ready.setting.store
         named = "" if store == DEFAULT_STORE else f" --store {shlex.quote(shown_url(store))}"
         computed = counted(progress.done_shards, "shard")
+        were = "was" if progress.stored == 1 else "were"
         say(
-            f"{computed} computed, {progress.stored:,} were stored already, in {shown_url(store)}. "
+            f"{computed} computed, {progress.stored:,} {were} stored already, in {shown_url(store)}. "
             f"Draw the report, {snapshot.folder / 'report.md'}: sdnet-bench report to markdown{named}"
         )
     if failure:

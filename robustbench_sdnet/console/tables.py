@@ -138,14 +138,16 @@ def _place(row: Record) -> tuple[str, str, int, str, int]:
 
 
 def _sequences(rows: Sequence[Record]) -> str:
-    """Flips and top-5 distances, and their means over the ten published sequences where all were run."""
+    """Flips and top-5 distances, and their means over the ten published sequences where all were run alike."""
     lines = []
     for question in dict.fromkeys(map(_question, rows)):
         here = [row for row in rows if _question(row) == question]
         steady = {row["perturbation"]: (row["flip_probability"], row["top5_distance"]) for row in here}
-        if all(name in steady for name in MAIN):
-            pairs = [steady[name] for name in MAIN]
-            steady["mean of the ten"] = (sum(a for a, _ in pairs) / 10, sum(b for _, b in pairs) / 10)
+        # Behind a sequence's name stands what it was asked at, such as "(difficulty 2)".
+        for how in {label.removeprefix(MAIN[0]): None for label in steady if label.startswith(MAIN[0])}:
+            if all(name + how in steady for name in MAIN):
+                flips, distances = zip(*(steady[name + how] for name in MAIN), strict=True)
+                steady[f"mean of the ten{how}"] = sum(flips) / 10, sum(distances) / 10
         lines += [
             [*question[:2], name, f"{100 * flips:.2f}", f"{distance:.3f}", question[2]]
             for name, (flips, distance) in steady.items()

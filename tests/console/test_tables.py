@@ -6,6 +6,7 @@ import pytest
 
 from robustbench_sdnet.answers.records import flat
 from robustbench_sdnet.console.tables import lowest, table
+from robustbench_sdnet.corruptions.sequences.members import MAIN
 
 from ..reports.made_records import RESNET, SDNET, attack, corruption, record, rows_of
 
@@ -68,3 +69,20 @@ def test_nothing_is_marked_where_nothing_is_lower_and_ties_are_counted():
         attack("fab-t", None, 0, distances=[0.1] * 200), attack("pgd", "8/255", 40, model=RESNET)
     )
     assert lowest(sought) == [], "without a budget every image breaks in the end"
+
+
+def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
+    (like,) = records(record(190))
+    rows = [
+        like
+        | {
+            "kind": "sequence",
+            "perturbation": f"{name}{how}",
+            "flip_probability": flips,
+            "top5_distance": 1.0,
+        }
+        for how, flips in (("", 0.1), ("(difficulty 2)", 0.3), ("(difficulty 3)", 0.5))
+        for name in (MAIN if how != "(difficulty 3)" else MAIN[:9])
+    ]
+    means = [line.split()[2:-2] for line in table(rows).splitlines() if "mean of the ten" in line]
+    assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten(difficulty", "2)", "30.00"]]
