@@ -251,6 +251,8 @@ def test_a_path_is_copied_into_the_cache(checkpoint: Path, index: Path, server: 
     with pytest.raises(CheckpointError, match="its SHA-256 is"):
         fetch(str(checkpoint), sha256="0" * 64)
     assert fetch(name, sha256=sha256_of(path).upper(), index=index) == path
+    with pytest.raises(CheckpointError, match="its SHA-256 is"):
+        fetch(name, sha256="0" * 64, index=index)
 
 
 def test_files_of_one_name_are_kept_apart(checkpoint: Path, index: Path, server: Server) -> None:

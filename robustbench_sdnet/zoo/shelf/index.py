@@ -172,21 +172,21 @@ def fetch(
         here = local_path(item, index)
         if here is not None and sha256_of(here) == sha256:
             return here
-        found, target = _location(item, place), cached_path(item)
+        found, target = _location(item, place, here), cached_path(item)
     if not _is_url(found):
         return _copy(path_of(found), target, sha256)
-    if target.is_file() and sha256 is not None and sha256_of(target) == sha256:
-        return target
     checksum = None if sha256 is None else f"sha256:{sha256}"
     download(found, target, checksum=checksum, most=MOST, check=read_card, on_progress=on_progress)
     return target
 
 
-def _location(item: Entry, place: str | None) -> str:
+def _location(item: Entry, place: str | None, here: Path | None) -> str:
     place = place or weights_place(item)
     if place is not None:
         return f"{place.rstrip('/')}/{item.source.rpartition('/')[2]}"
     if not _is_url(item.source):
+        if here is not None:
+            return str(here)
         raise InputError(
             f"'{item.name}' does not ship with the package: {item.source} is in the project's repository. "
             "Give that folder or its URL with --from, or set SDNET_BENCH_WEIGHTS to it."
