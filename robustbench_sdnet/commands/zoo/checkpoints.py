@@ -33,8 +33,12 @@ NETWORK = options.gathered(
     ),
     options.count_option("--num-classes", "Classes [default: by data set, else 10].", None),
     options.count_option("--input-size", "Side of its images [default: by data set, else 32].", None),
-    click.option("--mean", type=NUMBERS, help="What its loader subtracted [default: the data set's]."),
-    click.option("--std", type=NUMBERS, help="What its loader divided by [default: the data set's]."),
+    click.option(
+        "--mean",
+        type=NUMBERS,
+        help="What its loader subtracted [default: CIFAR's, ImageNet's from 64 pixels].",
+    ),
+    click.option("--std", type=NUMBERS, help="What its loader divided by [default: as of --mean]."),
     click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Its training lambda."),
     options.choice_option(
         "--step-size", ("recompute", "checkpoint"), "Compute step sizes anew, or trust the stored ones."
