@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..arithmetic import full_float32
 from ..diagnostics.doubts import training_doubts
 from ..errors import InputError, ModelError
-from ..planning.identity import shown_name
+from ..planning.identity import data_spec
 from ..planning.setting import Setting
 from ..reports.pictures import Album, Number
 from ..reports.plots import style
@@ -61,7 +61,7 @@ def look(
     drawn.append(way(ways))
     album = Album(
         models=tuple(spec.name for spec in ready.models),
-        data=shown_name(ready.data.name),
+        data=data_spec(ready.data).label,
         images=ready.count,
         pages=tuple(page for page, _ in drawn),
         numbers=tuple(numbers),

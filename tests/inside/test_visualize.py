@@ -316,6 +316,13 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
     assert "depth must lie in 0 to 9 for this model, got 10" in said
 
 
+def test_training_images_are_named(made: Path) -> None:
+    found = run(
+        made, "visualize", "runs/plain", "--split", "train", "--depth", 0, "--limit", 2, "--output", "o"
+    )
+    assert "in numbers: plain on digits (train), 2 images" in found.stdout
+
+
 def test_networks_of_ones_own_show_the_atoms_of_their_layers(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
