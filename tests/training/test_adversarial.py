@@ -10,7 +10,7 @@ from torch import nn
 
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.step.device import Device
-from robustbench_sdnet.training.step.objective import Objective
+from robustbench_sdnet.training.step.objective import Objective, _divergence
 from robustbench_sdnet.zoo import build_model
 from robustbench_sdnet.zoo.nets.control import auxiliary_objective
 
@@ -106,3 +106,24 @@ def test_the_auxiliary_loss_is_of_the_passes_that_are_trained_on_not_of_the_sear
         terms = collect()
     assert terms > 0.01
     assert losses[1].item() == pytest.approx(losses[0].item() + 0.5 * terms.item(), abs=1e-9)
+
+
+@pytest.mark.parametrize("recipe", [{"adversary": "trades", "eps": "0.1"}, {"augmix": 12.0}])
+def test_consistency_of_confident_answers_has_a_finite_gradient(recipe):
+    """The chance of another class is 0 in float32 from a difference of logits of 104 on."""
+    model = Linear().float().train()
+    model.slope.data.mul_(1e3)
+    images = torch.randint(256, (6, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    device = Device(torch.device("cpu"), torch.float32, autocast=False, channels_last=False)
+    assert model(device.floats(images)).diff(dim=1).abs().max() > 104
+    objective = Objective(model, TrainOptions(**recipe), device)
+    loss = objective(images, torch.arange(6) % 2, torch.arange(6), 0)
+    loss.backward()
+    assert loss.isfinite()
+    assert model.slope.grad.isfinite().all()
+
+
+def test_the_divergence_is_that_of_kullback_and_leibler():
+    found, wanted = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(2)).softmax(2)
+    exact = (wanted * (wanted / found).log()).sum(1).mean()
+    torch.testing.assert_close(_divergence(found.log(), wanted.log()), exact)

@@ -55,7 +55,7 @@ class Objective(nn.Module):
         if self.options.adversary != "trades":
             return self._cross_entropy(self.logits(moved), labels)
         logits, moved_logits = self.logits(clean), self.logits(moved)
-        divergence = F.kl_div(moved_logits.log_softmax(1), logits.softmax(1), reduction="batchmean")
+        divergence = _divergence(moved_logits.log_softmax(1), logits.log_softmax(1))
         return self._cross_entropy(logits, labels) + self.options.beta * divergence
 
     def perturbed(self, images: Tensor, labels: Tensor, ids: Tensor, step: int) -> Tensor:
@@ -101,12 +101,15 @@ class Objective(nn.Module):
             *(augmix(clean, ids, seed=self.options.seed, step=2 * step + view) for view in range(2)),
         ]
         logits = self.logits(torch.cat(views)).chunk(3)
-        chances = [part.softmax(1) for part in logits]
-        mixture = (sum(chances[1:], chances[0]) / 3).clamp(1e-7, 1).log()
-        divergence = sum(
-            (F.kl_div(mixture, chance, reduction="batchmean") for chance in chances), mixture.new_zeros(())
-        )
-        return self._cross_entropy(logits[0], labels) + self.options.augmix * divergence / 3
+        found = torch.stack([part.log_softmax(1) for part in logits])
+        mixture = found.exp().mean(0).clamp(1e-7, 1).log()
+        divergence = torch.stack([_divergence(mixture, each) for each in found]).mean()
+        return self._cross_entropy(logits[0], labels) + self.options.augmix * divergence
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+
+
+def _divergence(found: Tensor, wanted: Tensor) -> Tensor:
+    """Batch mean of KL(wanted || found) of logarithms of chances, whose gradient is finite where a chance is 0."""
+    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
