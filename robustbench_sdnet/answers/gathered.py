@@ -39,7 +39,7 @@ class Question:
     Attributes:
         kind: clean, corruption, noise, attack, mean over corruptions, or worst_case over everything run in a ball,
             whatever it was made at.
-        corruption: its own name, without level and seed.
+        corruption: its own name, without level and seed; other versions of it give other images.
         is_noise: a corruption of the category noise, or a mean over such.
         met: of a worst case, by name what was run at the deployed lambda itself, and of a mean what it is over: sides
             that met other attacks or conditions are not asked the same.
@@ -54,6 +54,7 @@ class Question:
     eps: Eps | None = None
     source: str = "generated"
     corruption: str = ""
+    version: int = 1
     is_noise: bool = False
     met: tuple[str, ...] = ()
 
@@ -100,10 +101,8 @@ def question(cell: Cell) -> Question:
     spec = cell.perturbation
     asked = Question(cell.data.label, cell.data.content, cell.kind, whole_name(spec))
     if isinstance(spec, CorruptionSpec):
-        noisy = is_noise(spec)
-        return replace(
-            asked, severity=spec.severity, source=spec.origin, corruption=spec.name, is_noise=noisy
-        )
+        asked = replace(asked, severity=spec.severity, source=spec.origin, version=spec.version)
+        return replace(asked, corruption=spec.name, is_noise=is_noise(spec))
     return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
 
 

@@ -199,8 +199,8 @@ def _claim(sides: Sides, one: Subject, base: Subject, gains: Sequence[float]) ->
     """One claim under each noise that both sides were asked; p values corrected over these."""
     tests: dict[str, Comparison] = {}
     for noise in NOISES:
-        if (noise, one) in sides and (noise, base) in sides:
-            ours, theirs = sides[noise, one], sides[noise, base]
+        ours, theirs = (sides.get((noise, side), {}) for side in (one, base))
+        if ours and ours.keys() == theirs.keys():
             asked = replace(next(iter(ours)), kind="mean", severity=None)
             tests[noise] = compared(asked, (one, base), [(ours[each], theirs[each]) for each in ours])
     for (noise, test), p in zip(tests.items(), holm([test.p for test in tests.values()]), strict=True):

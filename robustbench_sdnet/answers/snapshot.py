@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..specs import Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
 from .per_image import Right
@@ -196,8 +196,14 @@ class Snapshot:
     @cached_property
     def standing(self) -> tuple[Answered, ...]:
         """Of two to one question, as when an attack was run from scratch and on survivors, the one on more images, then
-        with the lower accuracy, which is the tighter bound."""
-        by_strength = sorted(self.exact, key=lambda one: (len(one.outcome), -one.credit.right.sum(), one.id))
+        with the lower accuracy, which is the tighter bound; of other images those of the newest version."""
+
+        def strength(one: Answered) -> tuple[Any, ...]:
+            spec = one.cell.perturbation
+            drawn = 0 if isinstance(spec, AttackSpec) else spec.version
+            return drawn, len(one.outcome), -one.credit.right.sum(), one.id
+
+        by_strength = sorted(self.exact, key=strength)
         best = {_question(answered.cell): answered for answered in by_strength}
         return tuple(sorted(best.values(), key=lambda answered: answered.id))
 

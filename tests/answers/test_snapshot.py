@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from robustbench_sdnet.answers.comparisons import comparisons
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.gathered import gather
 from robustbench_sdnet.answers.records import records
@@ -69,6 +70,15 @@ def test_models_of_one_name_and_weights_but_other_code_are_two_everywhere(tmp_pa
     assert set(outcomes(snapshot)["model"]) == names
     assert "1 corruption |" in text
     assert "variants" not in text, "no mean over two models"
+
+
+def test_of_two_versions_of_a_corruption_the_newest_stands_and_is_not_compared_with_others(tmp_path):
+    old, other = cell(NOISE[0]), cell(NOISE[0], model=RESNET)
+    new = cell(replace(NOISE[0], version=2))
+    with made_store(tmp_path, [(old, right(3, n=20)), (new, right(7)), (other, right(0))]) as store:
+        snapshot = Snapshot.read(store)
+    assert {one.id for one in snapshot.standing} == {new.id, other.id}
+    assert comparisons(snapshot) == ()
 
 
 def chain_cells():
