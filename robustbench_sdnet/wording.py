@@ -23,7 +23,7 @@ def visible(text: str, keep: str = "") -> str:
 
 def brief(value: object) -> str:
     """A value as tables print it: a number without needless digits, nothing for None."""
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def shown(value: object) -> str:

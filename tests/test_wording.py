@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robustbench_sdnet.errors import SdnetBenchError, unknown
-from robustbench_sdnet.wording import one_line, shown, visible
+from robustbench_sdnet.wording import brief, one_line, shown, visible
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ def test_what_steers_a_terminal_is_written_out(text, expected):
 
 def test_what_is_kept_stays():
     assert visible("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+def test_numbers_that_differ_read_differently():
+    assert [brief(value) for value in (0.1, 0.1 + 0.2, 1.0, None)] == ["0.1", "0.3", "1", ""]
+    assert brief(0.1234567) != brief(0.1234568), "two lambdas are two lines of a table"
 
 
 def test_long_names_are_cut():

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files import write_whole
 from ..reading.numbers import fraction
 from ..specs import NORMS
-from ..wording import counted
+from ..wording import brief, counted
 from ..zoo.files.cards import read_card
 from ..zoo.shelf import index
 from ..zoo.shelf.index import entries, local_path
@@ -81,7 +81,7 @@ def zoo_claims(entry: index.Entry, weights: str) -> Mapping[Key, Claim]:
     card = None if path is None else read_card(path)
     if card is not None and weights not in ("", card.weights_hash):
         return {}
-    lam = "" if card is None or card.lam is None else f"{card.lam:g}"
+    lam = "" if card is None else brief(card.lam)
     found: dict[Key, Claim] = {}
     for text, share in entry.robust.items():
         for norm, eps in _budgets(text):
