@@ -33,11 +33,6 @@ def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
     return budget
 
 
-def _parameters(pairs: tuple[str, ...], **named: str | None) -> dict[str, str]:
-    """Hyper-parameters by name, as texts."""
-    return options.settings(pairs, named)
-
-
 def _lambdas(
     lambdas: tuple[LambdaSpec, ...] | None, attack_lambdas: tuple[LambdaSpec, ...] | None, lambda_scope: str
 ) -> tuple[tuple[LambdaSpec, ...], tuple[LambdaSpec, ...]]:
@@ -76,7 +71,7 @@ BUDGET = options.gathered(
 )
 PARAMETERS = options.gathered(
     "given",
-    _parameters,
+    options.settings,
     click.option("--steps", metavar="N", help="Steps of an iterative attack."),
     click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4]."),
     click.option("--restarts", metavar="N", help="Random restarts."),

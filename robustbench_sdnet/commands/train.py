@@ -19,7 +19,7 @@ from ..tracking import check_wandb
 
 def _overrides(pairs: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
     """Recipe keys by name, as texts or numbers."""
-    return settings(pairs, {"train.seed": seed, "train.limit": limit})
+    return settings(pairs, **{"train.seed": seed, "train.limit": limit})
 
 
 OVERRIDES = gathered(

@@ -242,7 +242,7 @@ def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
     return found
 
 
-def settings(pairs: tuple[str, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+def settings(pairs: tuple[str, ...], **named: Any) -> dict[str, Any]:
     """What --set and options of their own say, by key; InputError where both say the same."""
     given = {key: value for key, value in named.items() if value is not None}
     others = parse_pairs(pairs, "--set")

@@ -19,7 +19,7 @@ from ..running.device import pick_device
 from ..running.predict import classes_of
 from ..running.worker import Worker
 from ..specs import ModelSpec
-from ..training.recipes.options import TrainOptions, working_keys
+from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, load_model
@@ -94,8 +94,8 @@ def _training(card: ModelCard) -> dict[str, Any]:
     held = card.recipe.get("train") if isinstance(card.recipe, Mapping) else None
     if not isinstance(held, Mapping):
         return {}
-    work, whole = working_keys(), {**asdict(TrainOptions()), **held}
-    train = {f"train.{key}": value for key, value in whole.items() if key not in work}
+    train = {**asdict(TrainOptions()), **held}
+    train = {f"train.{key}": value for key, value in train.items() if key not in WORKING_KEYS}
     found = train | {f"model.{key}": value for key, value in card.options.items()}
     found |= {"training images": card.data_hash} if card.data_hash else {}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}

@@ -63,13 +63,8 @@ def _highest(results: Results, data: str) -> Iterator[str]:
             best, row = max(numbers, key=lambda pair: pair[0].accuracy)
             others = sum(value.accuracy == best.accuracy for value, _ in numbers) - 1
             lam = "" if row[1] == "-" else f" @ {row[1]}"
-            # Of attacks the next column says which it was: unlike ones are told apart.
-            by = (
-                {other[column + 1] for _, other in numbers}
-                if table.columns[column + 1 :] == ("by",)
-                else set()
-            )
-            lam += f", by {row[column + 1]}; others met other attacks" if len(by) > 1 else ""
+            if table.columns[column + 1 :] == ("by",) and len({other[-1] for _, other in numbers}) > 1:
+                lam += f", by {row[-1]}; others met other attacks"
             lam += f" and {others} more" if others else ""
             lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
             doubt = " (untrusted)" if best.untrusted else ""

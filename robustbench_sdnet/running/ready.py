@@ -226,10 +226,9 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
 
     from ..attacks.native.wrapper import wants_low_precision
 
-    if attack.kind == "noise" or ":" in attack.name:
-        return "float32"
-    here, minimal = torch.empty(0, device=device), attack.eps is None
-    return "bfloat16" if wants_low_precision(precision, here, minimal=minimal) else "float32"
+    searches, here = attack.kind != "noise" and ":" not in attack.name, torch.empty(0, device=device)
+    low = searches and wants_low_precision(precision, here, minimal=attack.eps is None)
+    return "bfloat16" if low else "float32"
 
 
 def _with_noise(attacks: Sequence[AttackSpec]) -> list[AttackSpec]:

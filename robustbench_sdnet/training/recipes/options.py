@@ -10,8 +10,7 @@ from ...errors import InputError
 from ...reading.options import FLAG, between, check_fields
 from ...specs import BUDGETED, Eps, norm_facts
 
-WORK = "how the work is done, not what is learned"
-"""Stands in the type of such a key."""
+WORK = "how the work is done, not what is learned"  # in the type of a key of which that is true
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,8 @@ class TrainOptions:
         return 1.25 * self.radius if self.adversary == "fgsm" else 2.5 * self.radius / self.attack_steps
 
 
-def working_keys() -> frozenset[str]:
-    """The keys that say how the work is done, not what is learned."""
-    hints = get_type_hints(TrainOptions, include_extras=True)
-    return frozenset(name for name, kind in hints.items() if WORK in getattr(kind, "__metadata__", ()))
+WORKING_KEYS = frozenset(
+    name
+    for name, kind in get_type_hints(TrainOptions, include_extras=True).items()
+    if WORK in getattr(kind, "__metadata__", ())
+)
