@@ -149,9 +149,8 @@ def _attack(asked: str) -> AttackSpec:
 
 def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
     seen = (one for one in _seen(raw, where) if not is_upper_bound(one.entry.lam))
-    for own in grouped(
-        seen, lambda one: attrgetter("model", "arch", "data", "lam", "hash")(one.entry)
-    ).values():
+    who = attrgetter(*(f"entry.{name}" for name in ("model", "arch", "data", "lam", "hash")))
+    for own in grouped(seen, who).values():
         clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
         attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
         for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():

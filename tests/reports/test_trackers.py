@@ -12,7 +12,9 @@ from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reports import report
+from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.tracked import tag, tracked
+from robustbench_sdnet.reports.writers.wandb import _shown
 
 from .made_records import RESNET, attack, corruption, record, snapshot, study
 from .test_names import name as name
@@ -20,6 +22,11 @@ from .test_report import fill
 from .tracker_files import config, events, history, offline as offline
 
 FOG = {1: 0.85, 2: 0.75, 3: 0.65, 4: 0.55, 5: 0.45}  # of 20 images 17, 15, 13, 11 and 9 are right
+
+
+def test_a_cell_of_wandb_says_how_many_images_its_accuracy_is_of():
+    assert _shown(Estimate(0.5, 0.4, 0.6, 1000, transfer=True)) == "(50.0) [40.0-60.0] n=1,000"
+    assert _shown(Estimate(0.5, 0.4, 0.6, 20, untrusted=True)) == "50.0 untrusted [40.0-60.0] n=20"
 
 
 def test_curves_run_along_one_axis_and_keep_the_rest_the_same():

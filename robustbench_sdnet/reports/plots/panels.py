@@ -48,12 +48,11 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
             clean = results.one("clean", subject=subject)
-            for kind, label in (("attack", subject.label), ("noise", "random noise")):
-                found = [
-                    r
-                    for r in results.of(kind, subject=subject, norm=norm)
-                    if kind == "noise" or r.name == name
-                ]
+            for kind, label, own in (
+                ("attack", subject.label, {"name": name}),
+                ("noise", "random noise", {}),
+            ):
+                found = results.of(kind, subject=subject, norm=norm, **own)
                 points = {scale * float(r.eps): r.estimate for r in found if r.eps is not None}
                 if points and clean:
                     points.setdefault(0.0, clean)

@@ -55,10 +55,9 @@ def _cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, A
 
 
 def _shown(value: Any) -> Any:
-    """A cell: an accuracy with its interval and marks, nothing where it is missing or NaN."""
+    """A cell: an accuracy with its marks, interval and images, nothing where it is missing or NaN."""
     if isinstance(value, Estimate):
-        number = f"({value.percent})" if value.transfer else value.percent
-        return f"{number} [{value.interval()}]" + (" untrusted" if value.untrusted else "")
+        return f"{value.text} [{value.interval()}] n={value.n:,}"
     if isinstance(value, str):
         return visible(value)
     return None if isinstance(value, Missing) or value != value else value
