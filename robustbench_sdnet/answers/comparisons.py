@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..statistics import holm, mcnemar
 from .gathered import Answers, Question, Subject, gather
 from .per_image import Right, shared
-from .rows import grouped, lambda_order, lambda_value
+from .rows import eps_order, grouped, lambda_order, lambda_value
 from .snapshot import Snapshot
 
 ALPHA = 0.05
@@ -222,7 +222,7 @@ def _order(comparison: Comparison) -> tuple[Any, ...]:
         asked.perturbation,
         asked.severity or 0,
         asked.norm or "",
-        asked.eps.text if asked.eps else "",
+        eps_order(asked.eps),
         comparison.a.model.name,
         lambda_order(comparison.a.lam),
         comparison.b.model.name,

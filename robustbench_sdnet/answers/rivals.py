@@ -9,7 +9,7 @@ from ..specs import AttackSpec, Cell
 from ..statistics import exceeds_rare_rate
 from .gathered import Question, Subject, ball
 from .per_image import Right, shared, worst
-from .rows import lambda_value
+from .rows import eps_order, lambda_order, lambda_value
 from .snapshot import Snapshot
 
 
@@ -83,6 +83,6 @@ def _rival(asked: Question, subject: Subject, direct: Right, name: str, rival: R
     return Rival(asked=asked, subject=subject, n=len(ids), left=int(left.sum()), name=name, broken=broken)
 
 
-def _order(rival: Rival) -> tuple[str, ...]:
-    told = rival.record()
-    return told["data"], told["model"], told["eps"], str(told["lambda"]), rival.name
+def _order(rival: Rival) -> tuple[Any, ...]:
+    asked, who = rival.asked, rival.subject
+    return asked.data, who.model.name, asked.norm, eps_order(asked.eps), lambda_order(who.lam), rival.name

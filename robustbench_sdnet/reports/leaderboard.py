@@ -65,7 +65,8 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     for entry in found:
         if entry.quoted:
             share = entry.accuracy if entry.reported is None else entry.reported
-            known[_key(entry)] = share, entry.source or entry.ran_by
+            listed = share, entry.source or entry.ran_by
+            known[_key(entry)] = min(known.get(_key(entry), listed), listed)
     for entry in found:
         key = _key(entry)
         claim = None

@@ -1,13 +1,16 @@
 """The conclusion: claims only what a test found, and says where images are too few."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.comparisons import Comparison, difference_interval
+from robustbench_sdnet.answers.comparisons import Comparison, comparisons, difference_interval
 from robustbench_sdnet.answers.gathered import EVERY, Question, Subject
-from robustbench_sdnet.answers.rivals import Rival
+from robustbench_sdnet.answers.rivals import Rival, rivals
+from robustbench_sdnet.answers.rows import rows as rows_in
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.reports.conclusion import conclusion, evidences, sentences
 from robustbench_sdnet.reports.lead import lead
 from robustbench_sdnet.reports.results import Results
@@ -15,6 +18,7 @@ from robustbench_sdnet.reports.tables.comparisons import UNEVEN, family_table, s
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
 from robustbench_sdnet.statistics import mcnemar
 
+from ..made_answers import HIGH, LOW, PGD, RANDOM, cell, made_store, right
 from .made_records import (
     DATA,
     FAILED,
@@ -209,6 +213,19 @@ def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
     ):
         for table in (family_table(rows), significant_table(rows)):
             assert table.notes.count(UNEVEN) == said
+
+
+def test_budgets_stand_in_growing_order(tmp_path):
+    answers = []
+    for text in ("16/255", "4/255", "8/255"):
+        specs = [replace(spec, eps=Eps.parse(text)) for spec in (PGD, RANDOM)]
+        answers += [(cell(spec, lam=lam), right(5)) for spec in specs for lam in (LOW, HIGH)]
+    with made_store(tmp_path, answers) as store:
+        snapshot = Snapshot.read(store)
+    known = evidences(rows_in(snapshot), comparisons(snapshot), [])
+    balls = re.findall(r"ball of linf (\d+)", dict(sentences(known))["adversary"])
+    assert balls == ["4", "8", "16"]
+    assert [one.asked.eps.text for one in rivals(snapshot)] == [f"{k}/255" for k in (4, 4, 8, 8, 16, 16)]
 
 
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():

@@ -211,6 +211,12 @@ def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
     }
     assert measured["sdnet", "0.1"] == measured["sdnet", "0.5"] == (0.52, "https://x")
     assert measured["resnet", ""] == (None, ""), "the claim is of another eps"
+    (tmp_path / "lower.json").write_text(json.dumps({"a": {**claim, "reported": "50"}}))
+    lists = [str(tmp_path / name) for name in ("claims.json", "lower.json")]
+    for sources in (lists, lists[::-1]):
+        found = rows(leaderboard([store, *sources], tmp_path / "board.html"))
+        claimed = {row["reported"] for row in found if row["model"] == "sdnet" and not row["quoted"]}
+        assert claimed == {0.5}, "the lowest, whatever the order of lists"
 
 
 def test_the_zoo_claims_its_own_models_alone(tmp_path):
