@@ -98,7 +98,7 @@ class FolderPixels:
         """
         files = zip(self.files, self.sizes.tolist(), self.times.tolist(), strict=True)
         listing = "\n".join([f"version {VERSION}", *(f"{n} {s} {t}" for n, s, t in files)])
-        stamp = [hashlib.sha256(listing.encode()).hexdigest()]
+        stamp = [hashlib.sha256(as_bytes(listing)).hexdigest()]
         noted = read_hashes(self.folder.parent)
         if noted.get(self.folder.name, {}).get("stamp") == stamp:
             return bytes.fromhex(noted[self.folder.name]["sha256"])
@@ -107,7 +107,7 @@ class FolderPixels:
             for name, size, ends in zip(
                 self.files, self.sizes, pool.map(self._ends, self.files), strict=True
             ):
-                hasher.update(f"{name} {size} {len(ends)}\n".encode() + ends)
+                hasher.update(as_bytes(f"{name} {size} {len(ends)}\n") + ends)
         note = {"sha256": hasher.hexdigest(), "stamp": stamp}
         write_hashes(self.folder.parent, {**noted, self.folder.name: note})
         return hasher.digest()
@@ -120,6 +120,11 @@ class FolderPixels:
                 return first + file.read()
         except OSError as error:
             raise DataError(f"{self.folder / name} cannot be read ({error.strerror}).") from error
+
+
+def as_bytes(text: str) -> bytes:
+    """UTF-8, and the bytes of file names that are no text as they are."""
+    return text.encode(errors="surrogateescape")
 
 
 def random_box(draws: np.random.Generator, width: int, height: int) -> tuple[int, int, int, int]:

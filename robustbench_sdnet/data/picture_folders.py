@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
 from .archives import is_picture
-from .imagenet import DECODERS, check_classes, class_folders, class_names, read_picture
+from .imagenet import DECODERS, as_bytes, check_classes, class_folders, class_names, read_picture
 from .images import ImageData, Int64, Uint8
 from .published import BELONGS_TO, PublishedPixels
 
@@ -70,7 +70,7 @@ class PictureFolders:
         for corruption, severity in self._levels():
             folder = self._folder(corruption, severity)
             for file in self._listing(corruption, severity):
-                hasher.update(f"{corruption}/{severity}/{file} {(folder / file).stat().st_size}\n".encode())
+                hasher.update(as_bytes(f"{corruption}/{severity}/{file} {(folder / file).stat().st_size}\n"))
         return hasher.hexdigest()
 
     def images(self, corruption: str, severity: int, start: int = 0, stop: int | None = None) -> Uint8:

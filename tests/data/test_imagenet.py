@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,6 +85,13 @@ def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
     monkeypatch.setattr(Image, "open", silent)
     with pytest.raises(DataError, match=r"n01/0\.JPEG is no readable image \(OSError\)"):
         data.load("imagenet", "test", root=folder).images(0, 1)
+
+
+def test_names_that_are_no_text_are_hashed_too(folder):
+    """As archives of other systems hold them; the hash is first asked for when a training is saved."""
+    before = data.load("imagenet", "test", root=folder).content_hash
+    (folder / "val" / "n01" / "0.JPEG").rename(folder / "val" / "n01" / os.fsdecode(b"\xff.JPEG"))
+    assert data.load("imagenet", "test", root=folder).content_hash != before
 
 
 def test_hash_sees_names_sizes_and_either_end_of_every_file(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,12 @@ def test_pictures_come_in_the_order_of_classes_and_names(folder: Path, tmp_path:
         corrupted_images(found, "snows", 1, 0, 1)
     with pytest.raises(InputError, match="Leave severity 2 of fog out"):
         corrupted_images(found, "fog", 2, 0, 1)
+
+
+def test_names_that_are_no_text_are_hashed_too(folder: Path) -> None:
+    for picture in folder.rglob("p1.png"):
+        picture.rename(picture.with_name(os.fsdecode(b"\xff.png")))
+    assert len(data.load(f"imagenetc:{folder}", "test", root=folder.parent).content_hash) == 64
 
 
 def test_classes_are_numbered_by_the_clean_images(folder: Path, tmp_path: Path) -> None:
