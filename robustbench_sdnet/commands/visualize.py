@@ -11,20 +11,8 @@ from ..console import options
 from ..console.output import say, say_json, warn
 from ..errors import InputError
 from ..planning.setting import PICTURES, Setting
-from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec
+from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec, parse_depths
 from ..wording import counted, shown
-
-
-def _depths(text: str) -> tuple[int, ...]:
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)) or len(part) > 9:
-            raise InputError(
-                f"--depth takes numbers from 0, a list or a range such as 0,2,4-6, got '{shown(text)}'."
-            )
-        found.update(range(int(first), min(int(last or first), 1000) + 1))
-    return tuple(sorted(found))
 
 
 def _corruption(text: str) -> CorruptionSpec:
@@ -60,7 +48,7 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
 @click.option(
     "--depth",
     "depths",
-    type=options.Parsed("0,2,4-6", _depths),
+    type=options.Parsed("0,2,4-6", parse_depths),
     help="Where to make images again; 0 is after the stem [default: every depth that can be inverted].",
 )
 @options.lambda_options(

@@ -14,4 +14,11 @@ from .cell import DEFAULT_STORE, Cell
 from .lambdas import LambdaSpec, parse_lambdas, parse_policy
 from .models import DRAWS, PROTOCOLS, DataSpec, ModelSpec, Params, Repeats, canonical, params
 from .perturbations import CLEAN, AttackSpec, CorruptionSpec, Perturbation, SequenceSpec
-from .ranges import SEVERITIES, decimal_text, parse_difficulties, parse_numbers, parse_severities
+from .ranges import (
+    SEVERITIES,
+    decimal_text,
+    parse_depths,
+    parse_difficulties,
+    parse_numbers,
+    parse_severities,
+)

@@ -13,25 +13,28 @@ MAX_LAMBDAS = 1000
 
 def parse_severities(text: str) -> tuple[int, ...]:
     """Read "3", "1,3,5" or "1-5"; severities are 1 to 5, and anything else is an InputError."""
-    return _scale(text, "severity", 5, "five")
+    return _scale(text, "severity", 1, 5, "Write one to five, or 1-5 for all.")
 
 
 def parse_difficulties(text: str) -> tuple[int, ...]:
     """The same of sequences' difficulties, 1 to 3."""
-    return _scale(text, "difficulty", 3, "three")
+    return _scale(text, "difficulty", 1, 3, "Write one to three, or 1-3 for all.")
 
 
-def _scale(text: str, what: str, most: int, word: str) -> tuple[int, ...]:
+def parse_depths(text: str) -> tuple[int, ...]:
+    """The same of depths of a network, from 0."""
+    return _scale(text, "depth", 0, 1000, "Leave it out for all.")
+
+
+def _scale(text: str, what: str, least: int, most: int, remedy: str) -> tuple[int, ...]:
     found: set[int] = set()
     for part in parts(text, what):
         first, dash, last = part.partition("-")
-        rule = f"{what} must be 1 to {most}, a list or a range such as 1-{most}"
+        rule = f"{what} must be {least} to {most}, a list or a range such as {least}-{most}"
         low = whole(first, rule)
         high = whole(last, rule) if dash else low
-        if not 1 <= low <= high <= most:
-            raise InputError(
-                f"{what} must lie in 1 to {most}, got '{part}'. Write one to {word}, or 1-{most} for all."
-            )
+        if not least <= low <= high <= most:
+            raise InputError(f"{what} must lie in {least} to {most}, got '{part}'. {remedy}")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
 
