@@ -1,13 +1,39 @@
-"""Float formats of devices: what float32 means, the same on a GPU as on a processor, and which have bfloat16."""
+"""Devices: which are here, what float32 means on them, the same on a GPU as on a processor, and which have bfloat16."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .errors import InputError, unknown
+
 if TYPE_CHECKING:
     import torch
+
+
+def check_device(name: str) -> None:
+    """Refuse what names no device with an InputError; torch is not asked whether it is there."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+
+
+def pick_device(wanted: str = "auto") -> str:
+    """The device to run on: the first GPU where there is one, for "auto"; InputError for one that is not there."""
+    import torch
+
+    check_device(wanted)
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = wanted.partition(":")
+    if kind == "cuda" and (not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count()):
+        raise InputError(
+            f"Device '{wanted}' is not there: {torch.cuda.device_count()} GPUs found. Use --device cpu."
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError("Device 'mps' is not there. Use --device cpu.")
+    return wanted
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from ..arithmetic import pick_device
 from ..data import load, short_name
 from ..data.images import ImageData
 from ..data.tensors import to_images
@@ -15,7 +16,6 @@ from ..errors import InputError, SdnetBenchError
 from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.at_hand import train_hash
-from ..running.device import pick_device
 from ..running.predict import classes_of
 from ..running.worker import Worker
 from ..specs import ModelSpec

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..errors import InputError, unknown
+from ..arithmetic import check_device
+from ..errors import InputError
 from ..reading.numbers import whole
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 
@@ -141,8 +141,7 @@ class Setting:
             if value is not None and low is not None:
                 value = whole(value, f"{item.name} must be a whole number", low)
                 object.__setattr__(self, item.name, value)
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", self.device):
-            raise unknown("device", self.device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+        check_device(self.device)
         self.repeats  # noqa: B018  # refuses what it cannot be
         if self.engine == "ray":
             if importlib.util.find_spec("ray") is None:

@@ -1,4 +1,4 @@
-"""Pick the device, the batch size and the precision of a run, in one place."""
+"""The batch size of a run, the GPUs that it leaves idle, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-
-from ..errors import InputError
-
-
-def pick_device(wanted: str = "auto") -> str:
-    """The device to run on: the first GPU where there is one, for "auto"; InputError for one that is not there."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = wanted.partition(":")
-    if kind == "cuda" and (not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count()):
-        raise InputError(
-            f"Device '{wanted}' is not there: {torch.cuda.device_count()} GPUs found. Use --device cpu."
-        )
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise InputError("Device 'mps' is not there. Use --device cpu.")
-    return wanted
 
 
 def idle_gpus(device: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arithmetic import pick_device
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
 from ..data.tensors import to_images
@@ -21,7 +22,7 @@ from ..store.repair import check, repair
 from ..store.store import Store
 from . import policies
 from .at_hand import default_data, model_specs
-from .device import idle_gpus, pick_batch_size, pick_device
+from .device import idle_gpus, pick_batch_size
 from .engines import Engine, engine_of
 from .predict import classes_of
 from .runner import ModelsFailed, Progress, run

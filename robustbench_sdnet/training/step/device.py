@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...arithmetic import native_bfloat16
-from ...errors import InputError
+from ...arithmetic import native_bfloat16, pick_device
 from ...wording import counted
 from ..recipes.options import TrainOptions
 
@@ -67,21 +66,12 @@ def choose(name: str, options: TrainOptions, local_rank: int = 0) -> Device:
     speed is not tried out: the same command trains the same network at every call.
 
     Raises:
-        InputError: a device that this machine does not have.
+        InputError: what is no device, or not on this machine.
     """
-    cuda = torch.cuda.is_available()
-    if name == "auto":
-        name = "cuda" if cuda else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"Unknown device '{name}'. Known: auto, cpu, cuda, cuda:N.") from None
+    if (found := pick_device(name)) == "cuda":
+        found = pick_device(f"cuda:{local_rank}")
+    device = torch.device(found)
     if device.type == "cuda":
-        count = torch.cuda.device_count()
-        index = local_rank if device.index is None else device.index
-        if not cuda or index >= count:
-            raise InputError(f"Device '{name}' is not there ({count} CUDA devices found). Use --device cpu.")
-        device = torch.device("cuda", index)
         torch.cuda.set_device(device)
     if options.threads:
         torch.set_num_threads(options.threads)
