@@ -34,10 +34,10 @@ def decimal(text: str, rule: str) -> Decimal:
 def fraction(text: str, rule: str) -> Fraction:
     """A fraction of two decimals, or a decimal, exactly, within `decimal`'s bounds; else an InputError."""
     top, slash, bottom = str(text).strip().partition("/")
-    below = Fraction(decimal(bottom, rule)) if slash else Fraction(1)
-    if below == 0:
-        raise InputError(f"{rule}, got '{shown(text)}'.")
-    return Fraction(decimal(top, rule)) / below
+    try:
+        return Fraction(decimal(top, rule)) / (Fraction(decimal(bottom, rule)) if slash else 1)
+    except (InputError, ZeroDivisionError):
+        raise InputError(f"{rule}, got '{shown(text)}'.") from None
 
 
 def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> int:
