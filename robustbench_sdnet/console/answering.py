@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..corruptions.members import TABLES
+from ..errors import StoreError
 from ..specs import DEFAULT_STORE, CorruptionSpec
 from ..wording import counted
 from . import findings
@@ -61,10 +62,14 @@ def finish(
             cells = [cell for cell in cells if cell.model.name not in progress.failed]
             if not cells:
                 raise
-        whole = _whole(ready, cells) if failure and (verdicts or saving) else cells
-        failures = _check(ready, whole, verb, cheap=verdicts == "cheap", quiet=as_json) if verdicts else []
-    if saving:
-        _save(ready, whole, saving)
+        failures = _check(ready, cells, verb, cheap=verdicts == "cheap", quiet=as_json) if verdicts else []
+    try:
+        if saving:
+            _save(ready, cells, saving)
+    except StoreError as error:
+        if failure is None:
+            raise
+        warn(str(error))  # the failure says why
     snapshot = Snapshot.read(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)
     say_silence(snapshot)
     rows = records(snapshot)
@@ -113,20 +118,6 @@ def say_silence(snapshot: Snapshot) -> None:
         found = stands_still(answered.cost.gradients, answered.cost.silent)
         if found and answered.cell.kind == "attack":
             warn(f"{answered.cell.words}: {found} Its accuracy is untrusted.")
-
-
-def _whole(ready: Ready, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that were answered on every image; a warning names the attacks among the others."""
-    from ..planning.costs import missing
-    from ..store.store import Store
-
-    with Store(ready.setting.store) as store:
-        stored = store.ranges()
-    found = [cell for cell in cells if not any(missing((0, ready.count), stored.get(cell.id, ())))]
-    for cell in cells:
-        if cell not in found and cell.kind in ("attack", "noise"):
-            warn(f"{cell.words}: not answered on all images, and so neither checked nor saved.")
-    return found
 
 
 def _check(ready: Ready, cells: Sequence[Cell], verb: str, *, cheap: bool, quiet: bool) -> list[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..answers.trust import Finding
 from ..data.tensors import first_images
 from ..planning.chains import is_stage
+from ..planning.costs import Range, missing
 from ..running.engines import Engine, Job
 from ..running.runner import LOCAL
 from ..running.worker import Worker
@@ -42,7 +43,7 @@ def diagnose_cells(
 ) -> dict[str, list[Finding]]:
     """Diagnose every answered attack of a plan, on its first images, against its own survivors; store the verdicts.
 
-    A chain's stages are judged by the last one, and attacks without a budget are not judged.
+    A chain's stages are judged by the last one, and attacks without a budget, or without their first images, are not.
 
     Args:
         engine: where they are made, several at once where there are several workers.
@@ -52,11 +53,15 @@ def diagnose_cells(
     Returns:
         By the cell's id, in the order of the cells.
     """
-    todo = [cell for cell in dict.fromkeys(cells) if _is_judged(cell)]
+    stored = store.ranges()
+    todo = [
+        cell for cell in dict.fromkeys(cells) if _is_judged(cell) and _first_seen(stored.get(cell.id, ()))
+    ]
 
     def arguments(cell: Cell) -> tuple[Any, ...]:
         outcome = store.outcome(cell.id, 0, IMAGES)
-        return cell, None if outcome is None else outcome.right, cheap
+        assert outcome is not None  # narrows the type: the first images were seen
+        return cell, outcome.right, cheap
 
     jobs = [
         Job(
@@ -84,14 +89,17 @@ def _is_judged(cell: Cell) -> bool:
     return spec.eps is not None and spec.eps.fraction > 0
 
 
-def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, cheap: bool) -> list[Finding]:
+def _first_seen(stored: Sequence[Range]) -> bool:
+    """Whether the first images, or all that were seen, are stored without the gap that a lost worker leaves."""
+    return bool(stored) and not any(missing((0, min(IMAGES, stored[-1][1])), stored))
+
+
+def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_], cheap: bool) -> list[Finding]:
     """The verdicts of one cell; `right` (n,) is what survived the attack, of its first images."""
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: nothing else is judged
     assert spec.eps is not None
-    count = 0 if right is None else len(right)
-    images, labels, ids = first_images(worker.data, count, worker.device)
-    survivors = None if right is None else torch.from_numpy(right).to(worker.device)
+    images, labels, ids = first_images(worker.data, len(right), worker.device)
     with worker.deployed(cell.model, cell.lam) as classifier:
         return diagnose(
             classifier,
@@ -101,7 +109,7 @@ def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_] | None, chea
             norm=spec.norm,
             seed=spec.seed,
             cheap=cheap,
-            survivors=survivors,
+            survivors=torch.from_numpy(right).to(worker.device),
             sample_ids=ids,
             batch_size=min(worker.batch_size, IMAGES),
         )

@@ -27,16 +27,17 @@ def save_cells(
         eight_bit: also the images rounded to 8 bits, with their accuracy.
 
     Raises:
-        StoreError: some images are not kept.
+        StoreError: some images are not kept; raised when the others are written.
     """
-    kept = store.images
+    kept, lost = store.images, list[str]()
     labels = torch.from_numpy(worker.data.labels[:count])
     for cell in dict.fromkeys(cells):
         if cell.kind not in ("attack", "noise"):
             continue
         images = kept.fetch(cell.id, 0, count)
         if images is None:
-            raise StoreError(f"The images of {file_name(cell)} are not kept. Run the attack again.")
+            lost.append(file_name(cell))
+            continue
         ids = worker.data.ids[:count]
         with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
             yield save_adversarials(
@@ -48,6 +49,8 @@ def save_cells(
                 eight_bit=eight_bit,
                 repeats=cell.model.repeats,
             )
+    if lost:
+        raise StoreError(f"The images of {', '.join(lost)} are not kept. Run the attack again.")
 
 
 def file_name(cell: Cell) -> str:

@@ -17,7 +17,7 @@ from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.running.engines import Inputs
 from robustbench_sdnet.running.runner import ModelsFailed, run
 from robustbench_sdnet.specs import Eps, LambdaSpec
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
 from ..store.made import shards
 from ..tiny_setting import RESNET, SDNET
@@ -450,3 +450,10 @@ def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
     with _store(tmp_path, "s") as store:
         run(cells, store=store, worker=worker, count=20)
         assert len(diagnose_cells(cells, store=store, worker=worker)) == 2
+    with _store(tmp_path, "lost") as store:  # as where Ray gave the first shard up
+        run(cells, store=store, worker=worker, count=20)
+        late = [Shard(cell.id, 10, 20, store.outcome(cell.id, 10, 20), {}) for cell in cells]
+    with _store(tmp_path, "late") as store:
+        store.add_cells({cell.id: cell for cell in cells})
+        store.add_shards(late)
+        assert not diagnose_cells(cells, store=store, worker=worker), "whose images are not the first ones"
