@@ -199,17 +199,12 @@ def run_study(
     models = {one.cell.model for one in own.answered}
     data = {one.cell.data.content for one in own.answered}
     found = rows(own)
-    compared = [
-        one
-        for one in comparisons(snapshot)
-        if {one.a.model, one.b.model} <= models and one.asked.content in data
-    ]
+    tested = (one for one in comparisons(snapshot) if one.asked.content in data)
+    compared = [one for one in tested if {one.a.model, one.b.model} <= models]
     missed = [one for one in rivals(snapshot) if one.subject.model in models and one.asked.content in data]
     beside = published(own)
-    said = [
-        *sentences(evidences(found, compared, missed)),
-        *(("published", text) for text in claimed(beside.claims)),
-    ]
+    said = list(sentences(evidences(found, compared, missed)))
+    said += (("published", text) for text in claimed(beside.claims))
     folder = snapshot.folder if output is True else output
     return Study(
         flat(found),

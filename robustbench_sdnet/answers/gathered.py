@@ -75,14 +75,10 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
     found: dict[Question, dict[Subject, Right]] = {}
     balls: dict[tuple[Question, Subject], list[Answered]] = {}
     for answered in store.standing:
-        cell = answered.cell
+        cell, spec = answered.cell, answered.cell.perturbation
         # A sequence asks whether predictions stay, not whether they are right; what a minimal-norm attack leaves right
         # says how often it found nothing, not how robust a model is.
-        if (
-            cell.kind not in ("sequence", "transfer")
-            and not is_stage(cell.perturbation)
-            and not is_minimal(cell)
-        ):
+        if cell.kind not in ("sequence", "transfer") and not (is_stage(spec) or is_minimal(cell)):
             found.setdefault(question(cell), {})[Subject(cell.model, cell.lam)] = answered.credit
     for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation

@@ -34,9 +34,8 @@ def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Secti
         yield from _corruption_sections(results, data, source, baseline)
     yield from _stability_sections(results, data, baseline)
     yield from _attack_sections(results, data)
-    yield from filled(
-        "Diagnostics of the attacks", [attacks.diagnostics_table(results, data)], level=3, folded=True
-    )
+    diagnosed = attacks.diagnostics_table(results, data)
+    yield from filled("Diagnostics of the attacks", [diagnosed], level=3, folded=True)
 
 
 def comparisons(rows: Sequence[Comparison]) -> Iterator[Section]:

@@ -53,9 +53,8 @@ def works_used(answered: Iterable[Answered]) -> list[str]:
             found |= {"corruptions"} if one.cell.kind in ("corruption", "sequence") else set()
             continue
         library, colon, _ = spec.name.partition(":")
-        found |= (
-            {library} if colon else {work for start, work in _FROM.items() if spec.name.startswith(start)}
-        )
+        own = {work for start, work in _FROM.items() if spec.name.startswith(start)}
+        found |= {library} if colon else own
         found |= {"autoattack"} if spec.chain else set()
     return [key for key in WORKS if key in found]
 

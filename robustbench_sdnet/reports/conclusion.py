@@ -49,11 +49,7 @@ class Evidence:
 
     def doubts(self, one: Comparison) -> bool:
         """Whether it finds a gain against gradient attacks that were shown to be weak."""
-        beaten = [
-            (rival.asked.norm, rival.asked.eps, rival.subject.lam)
-            for rival in self.rivals
-            if rival.suspicious
-        ]
+        beaten = [(r.asked.norm, r.asked.eps, r.subject.lam) for r in self.rivals if r.suspicious]
         failed = [(row.norm, row.eps, row.lam) for row in self.rows if row.verdict == UNTRUSTED]
         return one.gains and (one.asked.norm, one.asked.eps, one.a.lam) in (*beaten, *failed)
 
@@ -77,11 +73,7 @@ def evidences(
     rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
 ) -> Iterator[Evidence]:
     """What is known of each model that was asked at several lambdas."""
-    within = [
-        one
-        for one in compared
-        if one.within and one.b.lam is not None and one.a.lam is not None and not one.a.lam.upper_bound
-    ]
+    within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
     subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
     several = len({data for data, _, _ in subjects}) > 1
     for data, content, model in subjects:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from ...answers.per_image import Stability
 from ...corruptions.sequences.members import MAIN, SEQUENCES
-from ...specs import SequenceSpec
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, Value, mean
 from ..results import Result, Results, Subject, distinct, lambda_text
@@ -22,16 +21,16 @@ NOTES = (
 
 def difficulties(results: Results, data: str) -> tuple[int, ...]:
     """Those that were run."""
-    return tuple(sorted({_spec(result).difficulty for result in results.of("sequence", data=data)}))
+    return tuple(sorted({_difficulty(result) for result in results.of("sequence", data=data)}))
 
 
 def steady(results: Results, data: str, difficulty: int) -> dict[Subject, dict[str, Result]]:
     """The results of every subject at a difficulty, in the published order."""
     found: dict[Subject, dict[str, Result]] = {}
     order = list(SEQUENCES)
-    for result in sorted(results.of("sequence", data=data), key=lambda r: order.index(_spec(r).name)):
-        if _spec(result).difficulty == difficulty:
-            name = _spec(result).name
+    for result in sorted(results.of("sequence", data=data), key=lambda r: order.index(r.perturbation.name)):
+        if _difficulty(result) == difficulty:
+            name = result.perturbation.name
             own = found.setdefault(result.subject, {})
             own[result.name if name in own else name] = result
     return found
@@ -105,10 +104,8 @@ def _pair(result: Result | None) -> tuple[Item, Item]:
     return flips(result), f"{_stability(result).top5_distance.value:.3f}"
 
 
-def _spec(result: Result) -> SequenceSpec:
-    spec = result.perturbation
-    assert isinstance(spec, SequenceSpec)  # narrows the type
-    return spec
+def _difficulty(result: Result) -> int:
+    return getattr(result.perturbation, "difficulty", 1)
 
 
 def _stability(result: Result) -> Stability:
