@@ -130,14 +130,12 @@ def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
 
 
 def _level_table(results: Results, data: str, source: str) -> Table:
-    asked = [(r, r.perturbation) for r in results.of("corruption", data=data, source=source)]
-    found = [
-        (r, spec.name, float(spec.level))
-        for r, spec in asked
-        if isinstance(spec, CorruptionSpec) and spec.level
-    ]
-    found.sort(key=lambda one: (one[0].subject.model, *one[1:]))  # by level, not by its letters
-    rows = tuple((r.subject.model, r.name, lambda_text(r.subject.lam), r.estimate) for r, *_ in found)
+    found = [r for r in results.of("corruption", data=data, source=source) if r.severity is None]
+    # By level, not by its letters.
+    found.sort(
+        key=lambda r: (r.subject.model, r.perturbation.name, float(getattr(r.perturbation, "level", 0)))
+    )
+    rows = tuple((r.subject.model, r.name, lambda_text(r.subject.lam), r.estimate) for r in found)
     return Table(("model", "corruption@level", "lambda", "accuracy"), rows, left=(0, 1))
 
 

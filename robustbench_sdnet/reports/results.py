@@ -117,11 +117,8 @@ class Results:
 
     def main_subjects(self, data: str) -> tuple[Subject, ...]:
         """Every model at its main lambda and at every policy that was run."""
-        return tuple(
-            subject
-            for subject in self.subjects(data)
-            if subject.lam == self.main_lambda(data, subject.model) or is_named(subject.lam)
-        )
+        main = {model: self.main_lambda(data, model) for model in self.models(data)}
+        return tuple(s for s in self.subjects(data) if s.lam == main[s.model] or is_named(s.lam))
 
     def subjects(self, data: str) -> tuple[Subject, ...]:
         """Every model at every lambda."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from ...corruptions.registry import CATEGORIES, CORRUPTIONS
+from ...corruptions.registry import CORRUPTIONS
 from ...wording import counted
 from ..document import Table
 from ..numbers import Estimate, Missing, Value, mean
-from ..results import SEVERITIES, Results, Subject, distinct
+from ..results import SEVERITIES, Results, Subject, distinct, grouped
 
 MAIN = tuple(name for name, info in CORRUPTIONS.items() if info.main)
 BAR = {
@@ -101,11 +101,8 @@ def severity_table(found: Grid) -> Table:
 
 def groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The published groups that `names` touch (categories, the 15, the extra four), and all that was run."""
-    found = {
-        category: tuple(name for name in MAIN if CORRUPTIONS[name].category == category)
-        for category in CATEGORIES
-    }
-    found = {f"{category} ({len(members)})": members for category, members in found.items()}
+    categories = grouped(MAIN, lambda name: CORRUPTIONS[name].category)
+    found = {f"{category} ({len(members)})": tuple(members) for category, members in categories.items()}
     found[f"the {len(MAIN)}"] = MAIN
     found[f"the extra {len(EXTRA)}"] = EXTRA
     found |= {f"C-bar ({kind})": members for kind, members in BAR.items() if set(members) <= set(names)}
