@@ -299,6 +299,9 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
         train(tiny_data, "sdnet20", output="run", resume=True)
     with pytest.raises(TrainingError, match=r"was started with train\.epochs = 1, not 2"):
         train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 2}, output="run", resume=True)
+    with pytest.raises(InputError, match="The auxiliary loss needs a model with sparse coding layers"):
+        train(tiny_data, "resnet20", overrides={**quick, "train.auxiliary": 0.1}, output="plain")
+    assert not (tmp_path / "plain").exists()
     with pytest.raises(InputError, match=r"Unknown device 'meta'.*Known: auto, cpu, cuda, cuda:0, mps"):
         train(tiny_data, "resnet20", device="meta")
     with pytest.raises(InputError, match="Unknown architecture 'resnet21'"):

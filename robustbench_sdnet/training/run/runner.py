@@ -22,7 +22,7 @@ from ...interrupts import stop_requests
 from ...zoo.files.cards import read_card
 from ...zoo.files.weights import load_checkpoint, save_model
 from ...zoo.names import own_checkpoint
-from ...zoo.nets.control import refresh_step_sizes
+from ...zoo.nets.control import auxiliary_objective, refresh_step_sizes
 from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
@@ -86,6 +86,9 @@ class Run:
                 f"model.num_classes={model.num_classes} is too few: '{self.name}' has {data.num_classes} classes. "
                 "Leave it out."
             )
+        if options.auxiliary:
+            with auxiliary_objective(model):  # refuses other networks before there is a run
+                pass
         if fresh and options.init != "random":
             self.init = begin_with(options.init, model)
         if self.world > 1:
