@@ -74,12 +74,9 @@ def absolute(name: str) -> str:
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Where downloads are kept: `root`, else $SDNET_BENCH_DATA, else a folder in the user's cache."""
-    if root:
-        return path_of(root)
-    if chosen := os.environ.get("SDNET_BENCH_DATA"):
+    if chosen := root or os.environ.get("SDNET_BENCH_DATA"):
         return path_of(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return path_of(cache) / "robustbench_sdnet"
+    return path_of(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "robustbench_sdnet"
 
 
 def load(
