@@ -147,7 +147,10 @@ def sections(album: Album, folder: Path, *, level: int = 2) -> Iterator[Section]
         figure = Figure(page.name, title, page.alt, partial(_drawn, folder / f"{page.name}.png"))
         yield Section(title, (page.reading, figure), level)
     for title, columns, table in tables(album.numbers):
-        note = f"Means over {counted(album.images, 'image')} of {album.data}, with 95 % intervals."
+        note = (
+            f"Means over {counted(album.images, 'image')} of {album.data}, with 95 % intervals; each leaves out the "
+            "images for which it is undefined, such as those of one colour."
+        )
         texts = tuple(range(columns.index("lambda")))
         yield Section(title, (Table(columns, table, left=texts, notes=(note,)),), level, folded=True)
 

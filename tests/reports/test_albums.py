@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.reports.pictures import MANIFEST, Album, Page, read, write
+from robustbench_sdnet.reports.pictures import MANIFEST, Album, Number, Page, read, sections, write
 
 
 @pytest.mark.parametrize(("name", "said"), [("y" * 300, "is damaged"), ("way", r"lacks way\.png")])
@@ -32,6 +32,19 @@ def test_what_an_earlier_look_drew_alone_is_removed(tmp_path, png):
     paths = look("way", "atoms-0")
     assert {path.name for path in folder.iterdir()} == {*(path.name for path in paths), "mine.png"}
     assert (tmp_path / "outside.png").exists()
+
+
+def test_tables_say_that_undefined_numbers_are_left_out(tmp_path):
+    number = Number(
+        model="m", image="clean", lam=0.1, depth=0, quantity="error", mean=0.2, low=None, high=None
+    )
+    album = Album(models=("m",), data="digits", images=3, pages=(), numbers=(number,))
+    (section,) = sections(album, tmp_path)
+    assert (
+        section.blocks[0]
+        .notes[0]
+        .startswith("Means over 3 images of digits, with 95 % intervals; each leaves")
+    )
 
 
 @pytest.fixture
