@@ -34,7 +34,7 @@ def evaluate(
     data: str | None = None,
     *,
     corruptions: str | Iterable[str] = (),
-    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    severities: Sequence[int] | int | str = (1, 2, 3, 4, 5),
     attacks: Sequence[str | Mapping[str, Any]] = (),
     lambdas: Sequence[float | str] | str = (),
     attack_lambdas: Sequence[float | str] | str = (),
@@ -44,7 +44,7 @@ def evaluate(
     table: str | None = None,
     stored_as: str | None = None,
     sequences: str | Iterable[str] = (),
-    difficulties: Sequence[int] = (1,),
+    difficulties: Sequence[int] | int | str = (1,),
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **where: Unpack[Where],
 ) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def evaluate(
     Args:
         models: zoo names, runs, checkpoints or "package.module:function"; empty for the usual ones at hand.
         data: a data set's name; None for the newest run's.
-        corruptions, severities: names, "all", "main", "extra" or a category, and 1 to 5.
+        corruptions, severities: names, "all", "main", "extra" or a category, and 1 to 5, or a text such as "1-5".
         attacks: names ("pgd"), or mappings with `name`, `norm`, `eps` (default by norm: 8/255 in linf, 0.5 in l2, 12
             in l1; none for minimal-norm attacks) and hyper-parameters.
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.

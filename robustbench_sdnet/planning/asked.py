@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, ex
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
-from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec
+from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec, parse_difficulties, parse_severities
 from .questions import corruption_specs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Asked:
 
     Attributes:
         corruptions: names and groups, of sequences where those are asked for.
-        severities: 1 to 5; None for all.
+        severities: 1 to 5, from a text such as "1-5" too; None for all.
         levels: free noise levels, instead of severities and of the parameter sets behind them.
         table: parameter set; None takes that of the images' size.
         stored: "jpeg85": corrupted images pass through a JPEG of that quality, as ImageNet-C's did.
@@ -49,9 +49,14 @@ class Asked:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, most in (("severities", 5), ("difficulties", 3)):
+        for name, most, parse in (
+            ("severities", 5, parse_severities),
+            ("difficulties", 3, parse_difficulties),
+        ):
             if (given := getattr(self, name)) is not None:
-                numbers = tuple(whole(value, f"{name} must be whole numbers", 1, most) for value in given)
+                alone = isinstance(given, str) or not isinstance(given, Iterable)
+                listed = parse(str(given)) if alone else given
+                numbers = tuple(whole(value, f"{name} must be whole numbers", 1, most) for value in listed)
                 object.__setattr__(self, name, numbers)
         if not self.sequences:
             if self.difficulties is not None:

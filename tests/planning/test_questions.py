@@ -3,6 +3,7 @@
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet.errors import InputError
@@ -70,3 +71,12 @@ def test_a_full_eps_curve_goes_on_until_any_image_is_within_reach():
     assert eps_curve("pgd", "l2", full=3 * 224 * 224).split(",")[-2:] == ["256", "512"]
     assert eps_curve("pgd", "l1", full=3 * 224 * 224).split(",")[-2:] == ["98304", "196608"]
     assert eps_curve("pgd", full=values).startswith(eps_curve("pgd"))
+
+
+def test_severities_and_difficulties_of_python_may_be_texts_as_on_the_command_line_or_one_number():
+    for given, found in (("1-3", (1, 2, 3)), (3, (3,)), ("5", (5,)), ([2, 1], (2, 1)), (np.int64(4), (4,))):
+        assert Asked(severities=given).severities == found
+    assert Asked(corruptions="main", sequences=True, difficulties="1,3").difficulties == (1, 3)
+    for wrong in ("13", 6, [7], "x"):
+        with pytest.raises(InputError, match="severit"):
+            Asked(severities=wrong)
