@@ -16,6 +16,7 @@ from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
 from .specs import AttackSpec, Eps, LambdaSpec, parse_lambdas
+from .wording import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +37,8 @@ def evaluate(
     corruptions: str | Iterable[str] = (),
     severities: Sequence[int] | int | str = (1, 2, 3, 4, 5),
     attacks: Sequence[str | Mapping[str, Any]] = (),
-    lambdas: Sequence[float | str] | str = (),
-    attack_lambdas: Sequence[float | str] | str = (),
+    lambdas: Sequence[float | str] | float | str = (),
+    attack_lambdas: Sequence[float | str] | float | str = (),
     lambda_scope: str = "stem",
     warm_start: bool = False,
     seed: int = 0,
@@ -274,6 +275,8 @@ def diagnose(
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
+    if not isinstance(attack, str | Mapping):
+        raise InputError(f"An attack is a name, or a mapping with name and eps, got {shown(repr(attack))}.")
     options = {"name": attack} if isinstance(attack, str) else dict(attack)
     name, norm = str(options.pop("name", "")), options.pop("norm", None)
     norm, eps = questions.budgets(name, norm, options.pop("eps", None))
@@ -287,8 +290,7 @@ def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
     return [checked] if text else []
 
 
-def _lambdas(values: Sequence[float | str] | str, scope: str) -> tuple[LambdaSpec, ...]:
+def _lambdas(values: Sequence[float | str] | float | str, scope: str) -> tuple[LambdaSpec, ...]:
     # 0.1 + 0.2 is meant as 0.3.
-    numbers = (one if isinstance(one, str) else f"{float(str(one)):.12g}" for one in values)
-    text = values if isinstance(values, str) else ",".join(numbers)
+    text = ",".join(one if isinstance(one, str) else f"{float(str(one)):.12g}" for one in several(values))
     return parse_lambdas(text, scope) if text else ()

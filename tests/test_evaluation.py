@@ -72,6 +72,7 @@ def test_one_name_is_a_name_and_not_its_letters(runs):
     assert set(table.model) == {"tiny-sdnet20"}
     assert rs.evaluate(["runs/tiny-sdnet20"], attacks=[{"name": "fgsm"}], limit=5).equals(table)
     assert rs.evaluate("runs/tiny-sdnet20", attacks={"name": "fgsm"}, limit=5).equals(table)
+    assert rs.evaluate("runs/tiny-sdnet20", attacks="fgsm", lambdas=0.1, limit=5).equals(table)
 
 
 def test_sweep_and_report(runs):
@@ -121,6 +122,7 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"device": "cuda:99"}, "not there"),
         ({"device": "gpu"}, "Unknown device 'gpu'. Did you mean 'cpu'"),
         ({"attacks": [{"eps": "8/255"}]}, "Unknown attack ''"),
+        ({"attacks": [("pgd", "8/255")]}, r"An attack is a name, or a mapping .* got \('pgd', '8/255'\)"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(runs, asked, message):

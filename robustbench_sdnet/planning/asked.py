@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, ex
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
+from ..reading.options import several
 from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec, parse_difficulties, parse_severities
 from .questions import corruption_specs
 
@@ -54,8 +55,7 @@ class Asked:
             ("difficulties", 3, parse_difficulties),
         ):
             if (given := getattr(self, name)) is not None:
-                alone = isinstance(given, str) or not isinstance(given, Iterable)
-                listed = parse(str(given)) if alone else given
+                listed = parse(given) if isinstance(given, str) else several(given)
                 numbers = tuple(whole(value, f"{name} must be whole numbers", 1, most) for value in listed)
                 object.__setattr__(self, name, numbers)
         if not self.sequences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_origin, get_type_hints
 
@@ -44,7 +44,7 @@ FLAG = Rule(lambda v: isinstance(v, bool), "be true or false")
 
 def several(given: Any) -> Sequence[Any]:
     """What may be given alone, in a list: a text is one name, not its letters."""
-    return [given] if isinstance(given, str | Mapping) else given
+    return [given] if isinstance(given, str | Mapping) or not isinstance(given, Iterable) else list(given)
 
 
 def check(values: Mapping[str, Any], rules: Mapping[str, Rule | tuple[str, ...]], prefix: str = "") -> None:
