@@ -36,14 +36,16 @@ class SparseCoding(nn.Module):
         super().__init__()
         self.coding, self.operator = coding, operator
         self.weight = nn.Parameter(torch.empty(weight_shape))
-        nn.init.kaiming_uniform_(self.weight)
-        with torch.no_grad():
-            self.weight.copy_(_unit_atoms(self.weight))
         self.register_buffer("step_size", torch.ones(()))
-        self.register_buffer("power_vector", _start_vector((1, weight_shape[1], *size)))
         self._override: float | Tensor | None = None
         self._objectives: list[Tensor] | None = None
         self._unit = (0, -1)  # identity and version of the weight when its atoms were normalised
+        if self.weight.is_meta:  # for its sizes alone: the first norm there would take a second of imports
+            return
+        nn.init.kaiming_uniform_(self.weight)
+        with torch.no_grad():
+            self.weight.copy_(_unit_atoms(self.weight))
+        self.register_buffer("power_vector", _start_vector((1, weight_shape[1], *size)))
 
     @property
     def lam(self) -> float | Tensor:
