@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec
+from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, canonical
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
 from .per_image import Right
@@ -143,16 +143,19 @@ class Snapshot:
         """The same under names that readers can tell apart.
 
         A model is one wherever it lay. Models of one name but other weights get the start of their hash, those of other
-        code the start of a hash of all that identifies them, and so do data sets of other content; a policy keeps the
-        hash of its fit where a model was asked at several on a data set.
+        code or options the start of a hash of these, and so do data sets of other content; a policy keeps the hash of
+        its fit where a model was asked at several on a data set.
         """
         cells = [answered.cell for answered in self.answered]
-        every = {(cell.model.name, cell.model.weights, cell.model.key) for cell in cells}
+        one_each = {cell.model.key: cell.model for cell in cells}
+        # Not by fingerprints, which differ with the images' size.
+        built = {key: canonical((m.arch, m.options, m.mean, m.std)) for key, m in one_each.items()}
+        every = {(cell.model.name, cell.model.weights, built[cell.model.key]) for cell in cells}
         kinds = Counter((name, weights) for name, weights, _ in every)
 
         def digest(model: ModelSpec) -> str:
             alone = kinds[model.name, model.weights] == 1
-            return model.weights if alone else hashlib.sha256(model.key.encode()).hexdigest()
+            return model.weights if alone else hashlib.sha256(built[model.key].encode()).hexdigest()
 
         models = marks((cell.model.name, digest(cell.model)) for cell in cells)
         sets = marks((cell.data.label, cell.data.content) for cell in cells)

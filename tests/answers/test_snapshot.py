@@ -72,6 +72,19 @@ def test_models_of_one_name_and_weights_but_other_code_are_two_everywhere(tmp_pa
     assert "variants" not in text, "no mean over two models"
 
 
+def test_a_model_that_was_known_by_images_of_two_sizes_keeps_one_name(tmp_path):
+    data = replace(cell().data, name="large", content="d" * 64)
+    asked = [
+        replace(cell(), model=replace(SDNET, fingerprint=numbers), data=where)
+        for numbers, where in (((8.0, 8.0, 0.5), cell().data), ((16.0, 16.0, 0.1), data))
+    ]
+    with made_store(tmp_path, [(one, right(5)) for one in asked]) as store:
+        assert [(row["model"], row["data"]) for row in records(Snapshot.read(store))] == [
+            ("sdnet", "large"),
+            ("sdnet", "tiny"),
+        ]
+
+
 def test_of_two_versions_of_a_corruption_the_newest_stands_and_is_not_compared_with_others(tmp_path):
     old, other = cell(NOISE[0]), cell(NOISE[0], model=RESNET)
     new = cell(replace(NOISE[0], version=2))
