@@ -165,16 +165,14 @@ def _attack_sections(results: Results, data: str) -> Iterator[Section]:
         return
     subjects = results.main_subjects(data)
     blocks: list[Block] = []
-    tables = [
-        attacks.eps_table(results, data, norm, subjects) for norm in distinct(norm for _, norm in pairs)
-    ]
-    tables = [table for table in tables if table.rows]
+    norms = distinct(norm for _, norm in pairs)
+    every = (attacks.eps_table(results, data, norm, subjects) for norm in norms)
+    tables = [table for table in every if table.rows]
     if drawn := panels.eps_panels(results, data):
-        count = len(panels.attacked(results, data))
         blocks.append(
             Figure(
                 f"attacks-{slug(data)}",
-                "Accuracy against eps" + panels.cut(panels.MANY, count),
+                "Accuracy against eps" + panels.cut(panels.MANY, len(panels.attacked(results, data))),
                 f"Accuracy against eps: {'; '.join(one.title for one in drawn)}. Its numbers are in the tables.",
                 lambda: curves.draw(drawn, columns=2),
                 tuple(tables),

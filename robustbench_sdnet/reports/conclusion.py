@@ -114,9 +114,9 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     source = "" if asked.source == "generated" else f" ({asked.source})"
     yield f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {_base(evidence, same)}."
     for one in same:
-        if _number(one) is None:
+        if one.a.lam and one.a.lam.fixed is None:
             yield f"{lambda_text(one.a.lam)} {_effect(one)}."
-    numbers = [(one, number) for one in same if (number := _number(one)) is not None]
+    numbers = [(one, lam.fixed) for one in same if (lam := one.a.lam) and lam.fixed is not None]
     if numbers:
         best, _ = max(numbers, key=lambda pair: (pair[0].gains, pair[0].gain, -pair[1]))
         told = " of those told from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
@@ -240,11 +240,6 @@ def _oracle(evidence: Evidence) -> float | None:
         if row.lam is not None and row.lam.text == "oracle" and (row.perturbation, row.n) in trained
     ]
     return sum(gains) / len(gains) if gains else None
-
-
-def _number(one: Comparison) -> float | None:
-    """The number of a fixed lambda; None for a policy."""
-    return one.a.lam.fixed if one.a.lam else None
 
 
 def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str]:

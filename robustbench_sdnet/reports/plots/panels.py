@@ -48,10 +48,8 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
             clean = results.one("clean", subject=subject)
-            for kind, label, own in (
-                ("attack", subject.label, {"name": name}),
-                ("noise", "random noise", {}),
-            ):
+            for kind, label in (("attack", subject.label), ("noise", "random noise")):
+                own = {"name": name} if kind == "attack" else {}
                 found = results.of(kind, subject=subject, norm=norm, **own)
                 points = {scale * float(r.eps): r.estimate for r in found if r.eps is not None}
                 if points and clean:
