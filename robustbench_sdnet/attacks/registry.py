@@ -201,16 +201,24 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
     for name, value in given.items():
         if name not in params:
             raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
-        what = f"Option '{name}' of attack {info.name}"
-        params[name] = _coerced(what, str(value).strip(), params[name])
-        rule = info.rules.get(name) or _RULES.get(name)
-        if rule and type(params[name]) in (int, float):
-            check({what: params[name]}, {what: rule})
+        params[name] = _coerced(_option(info, name), str(value).strip(), params[name])
+        check_rule(info, name, params[name])
         if name in info.choices:
             kind = f"value of option '{name}'"
             check({kind: params[name]}, {kind: info.choices[name]})
     check_options(info.name, params)
     return params
+
+
+def check_rule(info: AttackInfo, name: str, value: object) -> None:
+    """Refuse a number that an option of an attack cannot be, with an InputError; None is its default."""
+    rule = info.rules.get(name) or _RULES.get(name)
+    if rule and isinstance(value, int | float) and not isinstance(value, bool):
+        check({_option(info, name): value}, {_option(info, name): rule})
+
+
+def _option(info: AttackInfo, name: str) -> str:
+    return f"Option '{name}' of attack {info.name}"
 
 
 def _coerced(what: str, text: str, default: Value) -> Value:

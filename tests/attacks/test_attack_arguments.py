@@ -74,6 +74,22 @@ def test_points_to_begin_at_lie_in_the_ball(moved, message, problem):
     assert not found.images.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("attack", "given", "message"),
+    [
+        (attacks.pgd, {"step_size": -0.1}, "'step_size' of attack pgd must be above 0 and finite, got -0.1"),
+        (attacks.pgd, {"steps": 2.5}, "steps must be a whole number, got '2.5'"),
+        (attacks.pgd, {"eot": 0}, "eot must be a whole number from 1"),
+        (attacks.fmn, {"gamma": 2}, "'gamma' of attack fmn must lie between 0 and 1, got 2"),
+        (attacks.fmn, {"step_size": 0.0}, "'step_size' of attack fmn must be above 0"),
+        (attacks.square, {"p_init": -1, "steps": 2}, "'p_init' of attack square must lie above 0"),
+    ],
+)
+def test_numbers_are_refused_in_python_as_on_the_command_line(attack, given, message, problem):
+    with pytest.raises(InputError, match=message):
+        attack(*problem, eps=0.03, **given)
+
+
 @pytest.mark.parametrize("stray", ["targeted", "attempts", "stream", "loss", "how"])
 @pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
 def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):

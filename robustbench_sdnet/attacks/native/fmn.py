@@ -17,6 +17,7 @@ from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
+from ..registry import ATTACKS, check_rule
 from .wrapper import Run, attack, positive, run_native
 
 STEP_SHARE, GAMMA_END = 0.01, 0.001
@@ -35,6 +36,10 @@ class FmnSearch(Search):
 
     step_size: float
     gamma: float
+
+    def __post_init__(self) -> None:
+        check_rule(ATTACKS["fmn"], "step_size", self.step_size)
+        check_rule(ATTACKS["fmn"], "gamma", self.gamma)
 
     def begin(self, rows: Rows) -> State:
         nothing = torch.full_like(rows.images[:, 0, 0, 0], torch.inf)

@@ -15,6 +15,7 @@ from ..engine.losses import cross_entropy, margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
+from ..registry import ATTACKS, check_rule
 from .wrapper import Run, attack, positive, run_native
 
 SAME_ANSWER = 1e-5
@@ -32,6 +33,10 @@ class PgdSearch(Search):
     start: Tensor | None = None
     leaves_cycles: bool = False
     returns_last: bool = True
+
+    def __post_init__(self) -> None:
+        if self.step_size:  # 0 is fgsm's with a budget of 0
+            check_rule(ATTACKS["pgd"], "step_size", self.step_size)
 
     def begin(self, rows: Rows) -> State:
         points = rows.images.clone() if self.start is None else self.start[rows.index]

@@ -18,6 +18,7 @@ from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..engine.search import Rows, Search, State, Step
+from ..registry import ATTACKS, check_rule
 from .square_proposals import Bumps, Signs
 from .wrapper import Run, attack, positive, run_native
 
@@ -48,6 +49,9 @@ class SquareSearch(Search):
 
     eps: float
     p_init: float
+
+    def __post_init__(self) -> None:
+        check_rule(ATTACKS["square"], "p_init", self.p_init)
 
     def begin(self, rows: Rows) -> State:
         draws = Draws.of(self.seed, "square", rows.ids)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...arithmetic import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError
+from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
 from ..engine.ball import Ball
@@ -181,10 +182,8 @@ def wants_low_precision(precision: str, images: Tensor, *, minimal: bool) -> boo
 
 
 def positive(name: str, value: int) -> int:
-    """The value, which must be at least 1."""
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, got {value}.")
-    return value
+    """The value, which must be a whole number of at least 1."""
+    return whole(value, f"{name} must be a whole number", 1)
 
 
 def nothing(images: Tensor) -> AttackResult:
