@@ -88,12 +88,12 @@ def evidences(
 def noise(evidence: Evidence) -> str:
     """Whether another lambda helps under noise, which, and by how much."""
     means = evidence.means
-    if not means:
+    single = [one for one in evidence.compared if one.asked.kind == "corruption" and one.asked.is_noise]
+    if not (means or single):
         return "not asked. Run noise at several lambdas, at two severities or more."
-    parts: list[str] = []
+    parts = [] if means else ["No mean over noises, which takes two conditions that both lambdas were asked."]
     for same in grouped(means, lambda one: one.asked).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
-    single = [one for one in evidence.compared if one.asked.kind == "corruption" and one.asked.is_noise]
     if single:
         parts.append(
             f"Of {counted(len(single), 'test')} of one noise at one strength, "

@@ -131,6 +131,16 @@ def test_single_noises_are_counted():
     assert "Of 3 tests of one noise at one strength, 1 found a gain and 1 a loss." in text
 
 
+def test_noise_under_one_condition_is_not_called_not_asked():
+    text = said([], [compared(0.5, 60, 10, asked=SHOT)])["noise"]
+    assert "not asked" not in text
+    assert (
+        "No mean over noises, which takes two conditions that both lambdas were asked. Of 1 test of one noise"
+        in text
+    )
+    assert "1 found a gain and 0 a loss." in text
+
+
 def test_a_loss_is_called_one():
     text = said([], [compared(0.9, 10, 200, asked=BALL)])["adversary"]
     assert "No other lambda helps" in text
