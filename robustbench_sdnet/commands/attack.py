@@ -11,6 +11,7 @@ from ..attacks.registry import ATTACKS
 from ..console import options
 from ..console.answering import Saving, finish
 from ..console.progress import shown_fits
+from ..data.registry import check_clean
 from ..errors import InputError
 from ..planning.setting import Setting
 from ..specs import NORMS, AttackSpec, Eps, LambdaSpec
@@ -194,7 +195,7 @@ def attack(
     specs = asked(1)  # says what is wrong before any work
     if warm_start:
         check_warm_start(specs)
-    options.check_clean(setting.data, "An attack")
+    check_clean(setting.data, "An attack")
 
     from ..running.ready import attack_plan, prepare
 

@@ -14,6 +14,7 @@ from ..console import options
 from ..console.answering import say_doubts
 from ..console.output import say, say_json
 from ..console.progress import shown, shown_fits, shown_progress
+from ..data.registry import check_clean
 from ..errors import ModelError
 from ..planning.setting import Setting
 from ..planning.study import NAMES, PROTOCOLS, budget_named
@@ -76,7 +77,7 @@ def study(
 
     _, asked = budgets("pgd", norm, eps)
     options.check_models(models)
-    options.check_clean(setting.data, "A study")
+    check_clean(setting.data, "A study")
 
     from ..diagnostics.of_study import Watching, data_of
     from ..evaluation import run_study

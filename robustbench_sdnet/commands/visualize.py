@@ -9,6 +9,7 @@ import click
 
 from ..console import options
 from ..console.output import say, say_json, warn
+from ..data.registry import check_clean
 from ..errors import InputError
 from ..planning.setting import PICTURES, Setting
 from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec, parse_depths
@@ -119,7 +120,7 @@ def visualize(
     if wrong:
         raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{wrong[0]}'.")
     options.check_models(models)
-    options.check_clean(setting.data, "visualize")
+    check_clean(setting.data, "visualize")
 
     from ..inside.look import look
     from ..inside.subject import Wanted

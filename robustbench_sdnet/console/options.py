@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 from ..corruptions.members import STORED, TABLES
-from ..data.registry import clean_set
 from ..errors import InputError
 from ..planning.asked import Asked
 from ..planning.setting import Setting
@@ -212,14 +211,6 @@ def check_models(models: Sequence[str]) -> None:
 
         for model in models:
             check_source(model)
-
-
-def check_clean(data: str | None, what: str) -> None:
-    """Refuse a folder of corrupted images, with an InputError, for what perturbs clean ones itself."""
-    if clean := clean_set(data or ""):
-        raise InputError(
-            f"{what} perturbs clean images, got '{data}'. Write --data {clean}; 'corrupt' reads such folders."
-        )
 
 
 def refuse_given(names: Iterable[str], why: str) -> None:

@@ -46,6 +46,14 @@ def clean_set(name: str) -> str | None:
     return CORRUPTED.get(kind) if colon else None
 
 
+def check_clean(data: str | None, what: str) -> None:
+    """Refuse a folder of corrupted images, with an InputError, for what perturbs clean ones itself."""
+    if clean := clean_set(data or ""):
+        raise InputError(
+            f"{what} perturbs clean images, got '{data}'. Write --data {clean}; 'corrupt' reads such folders."
+        )
+
+
 def check_name(name: str) -> None:
     """Refuse, with an InputError, an unknown data set, one that lacks its path, and a path where nothing is."""
     kind, colon, path = name.partition(":")

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..answers.trust import Finding
+from ..data.registry import check_clean
 from ..data.tensors import first_images
 from ..errors import InputError, ModelError
 from ..lambdas import Fixed, WithPolicy
@@ -75,6 +76,7 @@ def diagnose_model(
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
+    check_clean(setting.data, "A diagnosis")
     setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)
     ready = prepare(setting, stored=False)
     data, model = ready.data, ready.models[0]

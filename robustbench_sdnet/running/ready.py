@@ -12,6 +12,7 @@ import numpy as np
 from ..arithmetic import pick_device
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
+from ..data.registry import check_clean
 from ..data.tensors import to_images
 from ..errors import DataError, InputError, ModelError
 from ..planning import plan, questions
@@ -203,6 +204,7 @@ def attack_plan(
     warm_start: bool = False,
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""
+    check_clean(ready.data.name, "An attack")
     chosen = policies.fitted(ready, lambdas, on_fit)
     attacked = policies.fitted(ready, attack_lambdas, on_fit) if attack_lambdas else ()
     spec = data_spec(ready.data)

@@ -89,6 +89,12 @@ def test_in_python_a_group_means_what_the_folder_holds(folder, monkeypatch):
     }
     with pytest.raises(rs.errors.InputError, match="not fog"):
         rs.evaluate(["runs/r"], corruptions=["contrast", "fog"], **asked)
+    with pytest.raises(rs.errors.InputError, match="An attack perturbs clean images, got 'cifar10c:CIFAR"):
+        rs.evaluate(["runs/r"], attacks=["pgd"], **asked)
+    with pytest.raises(
+        rs.errors.InputError, match=r"A diagnosis perturbs clean images.* Write --data cifar10;"
+    ):
+        rs.diagnose("runs/r", "cifar10c:CIFAR-10-C")
 
 
 @pytest.mark.slow
