@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from ..answers.comparisons import Comparison
 from ..answers.rivals import Rival
-from ..answers.rows import Row, is_noise, lambda_order
+from ..answers.rows import Row, is_noise, lambda_name, lambda_order
 from ..answers.trust import UNCHECKED, UNTRUSTED
 from ..wording import counted
 from .document import Section
@@ -99,13 +100,7 @@ def noise(evidence: Evidence) -> str:
             f"Of {counted(len(single), 'test')} of one noise at one strength, "
             f"{sum(one.gains for one in single)} found a gain and {sum(one.loses for one in single)} a loss."
         )
-    bound = _oracle(evidence)
-    if bound is not None:
-        parts.append(
-            f"Choosing the number on the test labels for each noise and severity, an upper bound that nobody can "
-            f"deploy, gains {points(bound)}."
-        )
-    return " ".join(parts)
+    return " ".join([*parts, *_oracles(evidence)])
 
 
 def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
@@ -230,16 +225,19 @@ def _missed(evidence: Evidence) -> Iterator[str]:
         yield "The gradient-free attack square was not run on its own."
 
 
-def _oracle(evidence: Evidence) -> float | None:
-    """Mean gain of the best number in hindsight over the training lambda, on what both were asked."""
+def _oracles(evidence: Evidence) -> Iterator[str]:
+    """Mean gains of the best number in hindsight over the training lambda, on what both were asked and alike."""
     noises = [row for row in evidence.rows if row.kind == "corruption" and is_noise(row.perturbation)]
     trained = {(row.perturbation, row.n): row.accuracy for row in noises if row.lam == evidence.trained}
-    gains = [
-        row.accuracy - trained[row.perturbation, row.n]
-        for row in noises
-        if row.lam is not None and row.lam.text == "oracle" and (row.perturbation, row.n) in trained
-    ]
-    return sum(gains) / len(gains) if gains else None
+    bounds = [row for row in noises if row.lam and row.lam.text == "oracle"]
+    asked = (row for row in bounds if (row.perturbation, row.n) in trained)
+    for (name, source, n), same in grouped(asked, lambda r: (lambda_name(r.lam), r.source, r.n)).items():
+        gain = fmean(row.accuracy - trained[row.perturbation, n] for row in same)
+        told = ", ".join([name, *([] if source == "generated" else [source]), counted(n, "image")])
+        yield (
+            f"Choosing the number on the test labels for each noise and strength ({told}), an upper bound that nobody "
+            f"can deploy, gains {points(gain)}."
+        )
 
 
 def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str]:

@@ -303,6 +303,21 @@ def test_the_oracle_is_called_an_upper_bound():
     assert "an upper bound that nobody can deploy, gains 7.0 points" in text
 
 
+def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
+    stored = replace(NOISE, stored="jpeg85")
+    rows = [
+        record(0.1, 0.40, spec=NOISE),
+        record("oracle", 0.50, spec=NOISE),
+        record("all:oracle", 0.42, spec=NOISE),
+    ]
+    rows += [record(0.1, 0.30, spec=stored), record("oracle", 0.60, spec=stored)]
+    text = said(rows, [compared(0.5, 60, 10)])["noise"]
+    for told, gain in (("oracle", 10), ("all:oracle", 2), ("oracle, generated, stored as jpeg85", 30)):
+        assert (
+            f"({told}, 1,000 images), an upper bound that nobody can deploy, gains {gain}.0 points." in text
+        )
+
+
 def test_lambdas_of_all_layers_are_spoken_of_alike():
     answers = [
         said(
