@@ -51,6 +51,13 @@ def test_settings_are_read_as_yaml_in_the_type_of_the_key():
     assert recipe.train.radius == 4 / 255
 
 
+@pytest.mark.parametrize("name", ["001", "on", "1_000", "runs/a #1", "a: b"])
+def test_a_text_is_taken_as_it_is(name):
+    """The run "001" was looked for as "1"; a resumed run reads its recipe in the same way."""
+    recipe = load_recipe("fast", {"train.init": name})
+    assert Recipe.from_dict(recipe.to_dict()).train.init == recipe.train.init == name
+
+
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [
@@ -66,7 +73,8 @@ def test_settings_are_read_as_yaml_in_the_type_of_the_key():
         ("train.milestones", "[a]", r"train\.milestones must be a list of whole numbers"),
         ("train.schedule", "cosin", r"Unknown train\.schedule 'cosin'\. Did you mean 'cosine'"),
         ("train.eps", "8", "eps must be at most 1"),
-        ("train.eps", "[1", r"train\.eps: .* is no YAML"),
+        ("train.eps", "[1", "eps must be a fraction"),
+        ("train.lr", "[1", r"train\.lr: .* is no YAML"),
         ("train.attack_step_size", "x", "eps must be a fraction"),
         ("train.ema", "1", r"train\.ema must lie in"),
         ("train.sizes", "[16, 2]", r"train\.sizes must lie in 4 to 1024, got 16, 2"),

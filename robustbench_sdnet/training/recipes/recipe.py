@@ -79,7 +79,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         section, _, name = key.partition(".")
         if key not in known:
             raise unknown("recipe key", key, known)
-        if isinstance(value, str):
+        if isinstance(value, str) and not isinstance(defaults.get(name), str):  # a text is no YAML
             value = parse_yaml(value, f"{key}: '{shown(value)}'")
         if section == "model":
             model[name] = value
