@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from ..download import Progress, download, fetch_text
 from ..errors import DataError, SdnetBenchError, unknown
-from ..files import whole, write_whole
+from ..files import checksum_of, whole, write_whole
 from .hashes import note_hashes
 
 MIRROR = "SDNET_BENCH_MIRROR"
@@ -111,7 +111,7 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
     target, note = folder / entry.file, folder / f".{entry.file}.unpacked"
     names = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
     if not names or not all((folder / name).exists() for name in names):
-        if not target.is_file():
+        if not target.is_file() or (entry.md5 and checksum_of(target, "md5") != entry.md5):
             fetch(entry, target, on_progress)
         place = _picture_place if entry.pictures else _array_place
         written = unpack(target, lambda member: place(folder, PurePosixPath(member)))

@@ -112,6 +112,16 @@ def test_another_file_is_refused_and_forgotten(server: Server, tmp_path: Path) -
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_an_archive_that_lies_there_is_checked_too(server: Server, tmp_path: Path) -> None:
+    for name, content, fetched in (("other", tar_of({"a/other.npy": IMAGES}), True), ("same", TAR, False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ENTRY.file).write_bytes(content)
+        asked = len(server.log)
+        assert "fog.npy" in archives.prepare(ENTRY, tmp_path / name)
+        assert (len(server.log) > asked) == fetched
+        assert not (tmp_path / name / "other.npy").exists()
+
+
 def test_the_checksum_of_a_mirror_goes_before_the_published_one(server: Server, tmp_path: Path) -> None:
     (server.folder / "CIFAR-10-C.tar.md5").write_text(f"{ENTRY.md5}  CIFAR-10-C.tar\n")
     assert len(archives.prepare(replace(ENTRY, md5="0000", size=5), tmp_path / "out")) == 3
