@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...download import Progress, download
+from ...download import Progress, check_address, download
 from ...errors import CheckpointError, InputError, unknown
 from ...files import sha256_of, whole, write_whole
 from ...reading.paths import path_of
@@ -107,7 +107,8 @@ def cached_path(item: Entry) -> Path:
 
 def _own_place(source: str) -> Path:
     """Where what is no model of the zoo is kept: under its own name, in a folder that belongs to its address alone."""
-    url = _is_url(source)
+    if url := _is_url(source):
+        check_address(source)
     origin = source if url else str(path_of(source).resolve())
     name = PurePosixPath(urlsplit(source).path if url else origin).name
     return cache_folder() / hashlib.sha256(os.fsencode(origin)).hexdigest()[:12] / name
