@@ -28,7 +28,8 @@ def table(rows: Sequence[Record]) -> str:
 
 def lowest(rows: Sequence[Record]) -> list[Record]:
     """The answers with the lowest accuracy under a corruption or at a budget; none where all are equal."""
-    asked = [row for row in rows if row["kind"] == "corruption" or _is_attacked(row)]
+    attacks = [row for row in rows if row["kind"] in ("attack", "worst_case") and row["eps"] is not None]
+    asked = [*(row for row in rows if row["kind"] == "corruption"), *attacks]
     least = min((row["accuracy"] for row in asked), default=0.0)
     found = [row for row in asked if row["accuracy"] == least]
     return found if len(found) < len(asked) else []
@@ -57,10 +58,6 @@ def fitted(
         for _ in range(over):
             widest = max(wrapped, key=lambda i: widths[i])
             widths[widest] = max(widths[widest] - 1, NARROWEST)
-
-
-def _is_attacked(row: Record) -> bool:
-    return row["kind"] in ("attack", "worst_case") and row["eps"] is not None
 
 
 def _named(worst: Sequence[Record]) -> str:

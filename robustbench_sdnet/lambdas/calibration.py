@@ -84,9 +84,8 @@ def calibrate(
                 levels.append(noise_level(model, batch))
                 swept = sweep_lambdas(model, batch, grid, scope=scope)
                 right.append(torch.stack([found.argmax(1) == answers for found in swept]))
-        points.append(
-            FitPoint(noise, level, _numbers(residuals), _numbers(levels), _texts(torch.cat(right, 1)))
-        )
+        texts = ("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
+        points.append(FitPoint(noise, level, _numbers(residuals), _numbers(levels), tuple(texts)))
         on_level(len(points), count)
     return CalibratedFit(
         fit_lines(points, grid), grid, at, tuple(points), len(images), seed, scope, source, weights
@@ -138,7 +137,3 @@ def _noisy(
 def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:
     """Rounded, so that a stored fit holds exactly what its lines were drawn through."""
     return tuple(round(value, 6) for value in torch.cat(list(parts)).tolist())
-
-
-def _texts(right: Tensor) -> tuple[str, ...]:
-    return tuple("".join("1" if value else "0" for value in row) for row in right.tolist())

@@ -24,7 +24,8 @@ class Schedule:
                 makers[cell_id].append(number)
         for number, task in enumerate(tasks):
             parents = {parent for cell in task.cells for parent in cell.parents}
-            before = {maker for parent in parents for maker in makers[parent] if _overlap(tasks[maker], task)}
+            found = {maker for parent in parents for maker in makers[parent]}
+            before = {n for n in found if tasks[n].start < task.stop and task.start < tasks[n].stop}
             self._blockers[number] = len(before)
             for maker in before:
                 self._children[maker].append(number)
@@ -72,7 +73,3 @@ class Schedule:
                 found.append(number)
                 todo.extend(self._children[number])
         return found
-
-
-def _overlap(parent: Task, child: Task) -> bool:
-    return parent.start < child.stop and child.start < parent.stop
