@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...download import Progress, check_address, download
 from ...errors import CheckpointError, InputError, unknown
@@ -110,7 +110,7 @@ def _own_place(source: str) -> Path:
     if url := _is_url(source):
         check_address(source)
     origin = source if url else str(path_of(source).resolve())
-    name = PurePosixPath(re.split("[?#]", source)[0] if url else origin).name
+    name = PurePosixPath(urlsplit(source).path if url else origin).name
     return cache_folder() / hashlib.sha256(os.fsencode(origin)).hexdigest()[:12] / name
 
 
