@@ -202,7 +202,7 @@ def _worst_case(group: Sequence[Pair]) -> Row:
 
 
 def _oracles(found: Iterable[Row]) -> list[Row]:
-    """The best lambda in hindsight, per corruption and severity: chosen on test labels, so an upper bound."""
+    """The best lambda in hindsight, per corruption and severity: chosen on test labels, bounds any one number."""
 
     def asked(row: Row) -> Hashable:
         who = row.model.key, row.model.name, row.data.content, row.data.label

@@ -235,8 +235,8 @@ def _oracles(evidence: Evidence) -> Iterator[str]:
         gain = fmean(row.accuracy - trained[row.perturbation, n] for row in same)
         told = ", ".join([name, *([] if source == "generated" else [source]), counted(n, "image")])
         yield (
-            f"Choosing the number on the test labels for each noise and strength ({told}), an upper bound that nobody "
-            f"can deploy, gains {points(gain)}."
+            f"Choosing the number on the test labels for each noise and strength ({told}), which bounds any one "
+            f"number and nobody can deploy, gains {points(gain)}."
         )
 
 

@@ -138,12 +138,12 @@ class Results:
 def lambda_text(lam: Lambda) -> str:
     """A lambda as tables print it, and what was chosen on test labels as such.
 
-    The best number in hindsight bounds every number; a line that was drawn on test labels bounds nothing.
+    The best number in hindsight bounds every one number, but no choice image by image.
     """
     text = lambda_name(lam) or "-"
     if lam is None or not lam.upper_bound:
         return text
-    return f"{text} ({'upper bound' if lam.text == 'oracle' else 'drawn on test labels'})"
+    return f"{text} ({'best number' if lam.text == 'oracle' else 'drawn'} on test labels)"
 
 
 def is_named(lam: Lambda) -> bool:

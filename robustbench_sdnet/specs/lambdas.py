@@ -70,7 +70,7 @@ POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
     {
         "fixed": PolicyRow(summary="one number for every image"),
         "oracle": PolicyRow(
-            summary="the best number on the test labels, for each corruption and severity: an upper bound",
+            summary="the best number on the test labels, for each corruption and severity: bounds any one number",
             numbers=LAMBDAS,
         ),
         "calibrated": PolicyRow(

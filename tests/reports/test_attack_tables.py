@@ -104,7 +104,7 @@ def test_lambdas_are_numbers_in_order_then_policies() -> None:
     assert [s.label for s in results.main_subjects("digits")] == [
         "sdnet20 @ 0.1",
         "sdnet20 @ calibrated",
-        "sdnet20 @ oracle (upper bound)",
+        "sdnet20 @ oracle (best number on test labels)",
     ]
 
 

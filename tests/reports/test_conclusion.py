@@ -297,10 +297,10 @@ def test_no_more_of_a_gain_is_lost_than_there_was():
     assert "30.0 points of that gain are transfer" in text
 
 
-def test_the_oracle_is_called_an_upper_bound():
+def test_the_oracle_is_called_a_bound_of_any_one_number():
     records = [record(0.1, 0.40, spec=NOISE), record("oracle", 0.47, spec=NOISE)]
     text = said(records, [compared(0.5, 60, 10)])["noise"]
-    assert "an upper bound that nobody can deploy, gains 7.0 points" in text
+    assert "which bounds any one number and nobody can deploy, gains 7.0 points" in text
 
 
 def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
@@ -314,7 +314,8 @@ def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
     text = said(rows, [compared(0.5, 60, 10)])["noise"]
     for told, gain in (("oracle", 10), ("all:oracle", 2), ("oracle, generated, stored as jpeg85", 30)):
         assert (
-            f"({told}, 1,000 images), an upper bound that nobody can deploy, gains {gain}.0 points." in text
+            f"({told}, 1,000 images), which bounds any one number and nobody can deploy, gains {gain}.0 points."
+            in text
         )
 
 
@@ -355,6 +356,6 @@ def test_salt_and_pepper_is_noise_like_any_other():
     salt = replace(NOISE, name="salt_and_pepper")
     rows = [record(0.1, 0.40, spec=salt), record("oracle", 0.47, spec=salt)]
     assert (
-        "an upper bound that nobody can deploy, gains 7.0 points"
+        "which bounds any one number and nobody can deploy, gains 7.0 points"
         in said(rows, [compared(0.5, 60, 10)])["noise"]
     )
