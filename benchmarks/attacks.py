@@ -1,10 +1,11 @@
 """Our attacks beside torchattacks': same model, same images, same eps, in one run.
 
-    python benchmarks/attacks.py [--data digits] [--model SOURCE] [--robust-model SOURCE] [--images 100]
+    python benchmarks/attacks.py [--data digits] [--model SOURCE] [--robust-model SOURCE] [--images 100] [--device cuda]
 
-Prints CPU seconds on one thread (so that other work on the machine hardly shows), robust accuracy and model
-passes a sample, which are free of noise. Runs alternate, ratios are those of medians. Without models it trains
-a resnet20 in the standard way and another by PGD adversarial training, in minutes; --cache keeps them.
+Prints CPU seconds on one thread (so that other work on the machine hardly shows), on a GPU seconds until it is done;
+robust accuracy and model passes a sample, which are free of noise. Runs alternate, ratios are those of medians.
+Convolutions of float32 are float32 on both sides, on a GPU too (no TF32). Without models it trains a resnet20 in the
+standard way and another by PGD adversarial training, in minutes; --cache keeps them.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_sdnet import attacks, data, zoo
+from robustbench_sdnet.arithmetic import full_float32
 
 STAGES = ("APGD", "APGDT", "FAB", "Square")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One attack, once: CPU seconds, robust samples, passes a sample."""
+    """One attack, once: seconds, robust samples, passes a sample."""
 
     seconds: float
     robust: Tensor
     passes: str
 
 
+@full_float32()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -52,17 +55,18 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="share of AutoAttack's steps, on both sides")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--auto-rounds", type=int, default=1, help="the same for AutoAttack")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--train-steps", type=int, default=300)
     parser.add_argument("--cache", type=Path, help="folder that keeps the models trained here")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    images, labels = tensors(options.data, "test", options.images)
+    images, labels = (tensor.to(options.device) for tensor in tensors(options.data, "test", options.images))
     eps = options.eps / 255
     for kind, source, bar in (("standard", options.model, 12.0), ("adversarial", options.robust_model, 3.0)):
         if kind not in options.kinds:
             continue
-        model = zoo.load_model(source) if source else trained(kind, options)
+        model = (zoo.load_model(source) if source else trained(kind, options)).to(options.device)
         print(f"\n{kind}-trained {source or 'resnet20, trained here'}")
         print(f"{options.data}, linf {options.eps:g}/255, n={len(images)}")
         pgd_section(model, images, labels, eps, options.rounds, bar)
@@ -141,10 +145,10 @@ def chained(
     """Our four stages, each on the survivors of the one before."""
     robust = torch.ones_like(labels, dtype=torch.bool)
     forwards = backwards = 0
-    began = time.process_time()
+    began = clock()
     for name, params in attacks.CHAINS["autoattack"]:
         alive = robust.nonzero()[:, 0]
-        stage_began = time.process_time()
+        stage_began = clock()
         steps = {"steps": max(int(share * int(str(params["steps"]))), 1)}
         result = attacks.run(
             name, model, images[alive], labels[alive], eps=eps, params={**params, **steps}, sample_ids=alive,
@@ -152,10 +156,10 @@ def chained(
         )  # fmt: skip
         robust[alive] = result.robust
         forwards, backwards = forwards + result.forwards, backwards + result.backwards
-        seconds = time.process_time() - stage_began
+        seconds = clock() - stage_began
         print(f"    {name}, {precision}: {len(alive)} -> {int(robust.sum())}, {seconds:.1f} s", flush=True)
     n = len(labels)
-    return Run(time.process_time() - began, robust, f"{forwards / n:.0f} + {backwards / n:.0f}")
+    return Run(clock() - began, robust, f"{forwards / n:.0f} + {backwards / n:.0f}")
 
 
 def ensemble(model: nn.Module, images: Tensor, labels: Tensor, eps: float, share: float) -> Tensor:
@@ -173,13 +177,13 @@ def ensemble(model: nn.Module, images: Tensor, labels: Tensor, eps: float, share
         alive = robust.nonzero()[:, 0]
         if len(alive) == 0:
             break
-        began = time.process_time()
+        began = clock()
         attack = getattr(torchattacks, name)(model, eps=eps, **settings[name])
         found = attack(images[alive], labels[alive])
         inside = (found - images[alive]).abs().flatten(1).amax(1) <= eps + 1e-6
         robust[alive] = judged(model, found, labels[alive]) | ~inside
         print(
-            f"    {name}: {len(alive)} -> {int(robust.sum())}, {time.process_time() - began:.1f} s",
+            f"    {name}: {len(alive)} -> {int(robust.sum())}, {clock() - began:.1f} s",
             flush=True,
         )
     return robust
@@ -203,22 +207,30 @@ def ratio(table: dict[str, list[Run]], slow: str, fast: str, bar: str) -> None:
 
 
 def median(runs: list[Run]) -> float:
-    """CPU seconds."""
+    """Seconds."""
     return statistics.median(run.seconds for run in runs)
+
+
+def clock() -> float:
+    """CPU seconds so far; where a GPU is in use, the time at which it is done."""
+    if not torch.cuda.is_initialized():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def timed(run: Callable[[], Tensor], passes: str) -> Run:
     """Time a function that returns the robust samples."""
-    began = time.process_time()
+    began = clock()
     robust = run()
-    return Run(time.process_time() - began, robust, passes)
+    return Run(clock() - began, robust, passes)
 
 
 def timed_result(run: Callable[[], attacks.AttackResult]) -> Run:
     """Time one of our attacks."""
-    began = time.process_time()
+    began = clock()
     result = run()
-    seconds, n = time.process_time() - began, len(result.robust)
+    seconds, n = clock() - began, len(result.robust)
     return Run(seconds, result.robust, f"{result.forwards / n:.2f} + {result.backwards / n:.2f}")
 
 

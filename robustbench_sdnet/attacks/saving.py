@@ -16,7 +16,7 @@ from ..files import whole
 from ..specs import Repeats
 from .engine.guards import frozen
 from .engine.judging import Judge
-from .engine.passes import Classifier, Passes
+from .engine.passes import Classifier, Passes, usual_batch
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def save_adversarials(
 
 def _judged(model: Classifier, images: Tensor, labels: Tensor, repeats: Repeats) -> tuple[Tensor, float]:
     """Which images (n,) are right, and the accuracy that they come to."""
-    passes = Passes(model)
+    passes = Passes(model, usual_batch(images))
     with frozen(model):
         hits, _ = Judge(passes, repeats).count(images, labels)
     passes.check()

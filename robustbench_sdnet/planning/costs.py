@@ -14,8 +14,9 @@ from ..zoo.nets.architectures import ARCHITECTURES
 
 Range = tuple[int, int]
 _SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
-# Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores.
-_BUDGET = {"cpu": 20_000, "cuda": 1_000_000}
+# Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores. On a GPU
+# Square then holds 500 images: a step of their survivors takes little longer than one of a few.
+_BUDGET = {"cpu": 20_000, "cuda": 5_000_000}
 _LARGEST = {"cpu": 1000, "cuda": 5000}
 # A cell on the survivors of another attacks a part of its shard: of ten images about three, which cost a CPU half as
 # much again as in one batch with twelve others.

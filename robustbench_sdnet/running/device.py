@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ..arithmetic import gpu_batch
+
 
 def idle_gpus(device: str) -> str:
     """A line where one process leaves GPUs of this machine idle, else empty."""
@@ -20,9 +22,9 @@ def pick_batch_size(wanted: int | None, device: str, pixels: int) -> int:
     """The top rung of the ladder: what was asked for, else what suits the device and the image size."""
     if wanted:
         return wanted
-    if pixels > 64 * 64:
-        return 50 if device == "cpu" else 100
-    return 250 if device == "cpu" else 500
+    if device == "cpu":
+        return 250 if pixels <= 64 * 64 else 50
+    return gpu_batch(pixels)
 
 
 def peak_memory(device: str) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
-from robustbench_sdnet.attacks.engine.passes import Passes, pieces, rungs
+from robustbench_sdnet.attacks.engine.passes import Passes, pieces, rungs, usual_batch
 from robustbench_sdnet.errors import InputError, ModelError
 
 EPS = 0.02
@@ -139,6 +139,12 @@ def test_batches_come_from_a_short_ladder():
     attacks.pgd(model, images, torch.randint(3, (67,)), eps=0.2, steps=4, batch_size=50)
     assert seen <= set(rungs(50))
     assert 50 in seen
+
+
+def test_batches_are_larger_on_a_gpu_which_waits_for_the_host_between_small_ones():
+    small, large = torch.empty(0, 3, 32, 32), torch.empty(0, 3, 224, 224)
+    assert [usual_batch(images) for images in (small, large)] == [100, 100]
+    assert [usual_batch(images.to("meta")) for images in (small, large)] == [500, 100]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 13, 40, 77, 260, 600])

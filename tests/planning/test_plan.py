@@ -176,6 +176,8 @@ def test_cells_on_survivors_have_shards_that_leave_a_batch_of_them():
     assert [costs.shard_size(cell, 32 * 32, "cpu") for cell in stages] == [100, 50, 50, 50]
     # Of larger images a shard would take hours.
     assert [costs.shard_size(cell, 224 * 224, "cpu") for cell in stages] == [10, 10, 10, 10]
+    # On a GPU a step of hundreds takes little longer than one of a few.
+    assert [costs.shard_size(cell, 32 * 32, "cuda") for cell in stages] == [5000, 2000, 2000, 500]
 
 
 @pytest.mark.parametrize("largest", [1, 7, 100, 250])

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.zoo.nets.architectures import ARCHITECTURES
@@ -139,6 +140,20 @@ def test_without_convolutions_images_stay_contiguous_and_a_probe_leaves_the_gene
     torch.manual_seed(3)
     assert layout_of(Noisy().eval(), torch.rand(0, 3, 8, 8)) == torch.contiguous_format
     assert torch.equal(torch.rand(2), wanted)
+
+
+def test_on_a_gpu_float32_stays_contiguous_and_bfloat16_is_channels_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Measured on an H200; the tensors are fakes, which need no GPU."""
+    model = build_model("resnet20", width=4).eval()
+    with FakeTensorMode():
+        images = torch.empty(2, 3, 32, 32, device="cuda")
+        assert layout_of(model, images) == torch.contiguous_format
+        assert layout_of(model, images, low=True) == torch.channels_last
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda")
+        assert layout_of(model, images) == torch.channels_last
+    assert layout_of(model, torch.empty(2, 3, 32, 32)) == torch.channels_last
 
 
 @pytest.mark.parametrize(("stride", "side"), [(2, 8), (2, 7), (3, 8)])

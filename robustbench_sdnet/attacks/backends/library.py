@@ -18,7 +18,7 @@ from ..engine.balls import ball
 from ..engine.guards import checked_classes, frozen, tracked
 from ..engine.judging import Judge
 from ..engine.losses import margin
-from ..engine.passes import Classifier, Passes, silent
+from ..engine.passes import Classifier, Passes, silent, usual_batch
 from ..engine.result import AttackResult
 from ..libraries import check_problem
 from ..native.wrapper import Run, checked, nothing, warn_of_silence
@@ -117,7 +117,7 @@ def run_library(
     images, labels, ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"), batch_size=size)
     if len(images) == 0:
         return nothing(images)
-    passes = Passes(tracked(model), size)
+    passes = Passes(tracked(model), size or usual_batch(images))
     with frozen(passes.model):
         logits = passes.exact(images)
         counted = Counted(passes, checked_classes(labels, logits), images.dtype, images.device)

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ...arithmetic import gpu_batch
 from ...errors import ModelError, SdnetBenchError, first_line
 from ...zoo.nets.layout import layout_of
 from .folding import foldable, folded
@@ -41,6 +42,16 @@ def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]
         start += shape
 
 
+PROCESSOR_BATCH = 100
+
+
+def usual_batch(images: Tensor) -> int:
+    """The largest batch where nobody names one: more on a GPU, which waits for the host between small ones."""
+    if images.device.type == "cpu":
+        return PROCESSOR_BATCH
+    return gpu_batch(images.shape[-2] * images.shape[-1])
+
+
 TRIAL = 4
 """Images on which a folded model must give the model's logits."""
 
@@ -54,7 +65,7 @@ class Passes:
     """A model's forward and backward passes, as attacks use them.
 
     Attributes:
-        batch_size: the largest batch, 100 where None is given.
+        batch_size: the largest batch.
         low_precision: the search runs in bfloat16.
         repeats: passes averaged a gradient.
         lenient: a gradient that does not exist is taken for zero, where others raise.
@@ -65,19 +76,19 @@ class Passes:
     def __init__(
         self,
         model: Classifier,
-        batch_size: int | None = None,
+        batch_size: int = PROCESSOR_BATCH,
         *,
         low_precision: bool = False,
         repeats: int = 1,
         lenient: bool = False,
     ) -> None:
         self.model, self.low_precision, self.lenient = model, low_precision, lenient
-        self.batch_size, self.repeats = 100 if batch_size is None else batch_size, repeats
+        self.batch_size, self.repeats = batch_size, repeats
         self.forwards = self.backwards = 0
         self.watched = False
         self.silent: Tensor | None = None
         self._shapes = rungs(self.batch_size)
-        self._layout: torch.memory_format | None = None
+        self._layouts: dict[bool, torch.memory_format] = {}
         self._bad: Tensor | None = None
         self._full = self._search = self.model
 
@@ -148,7 +159,7 @@ class Passes:
     def call(self, images: Tensor, *, asks: bool) -> Tensor:
         """Logits of one batch as it comes, for attacks that bring their own batches; `asks` wants a gradient."""
         self.forwards += len(images)
-        logits = self._call(self._laid_out(images), self.model, low=False)
+        logits = self._call(self._laid_out(images, low=False), self.model, low=False)
         if asks and not logits.requires_grad:
             raise self._no_gradient()
         return logits
@@ -178,7 +189,7 @@ class Passes:
         all_logits, all_gradients = [], []
         for start, stop, shape in pieces(len(images), self._shapes):
             count = stop - start
-            piece = self._padded(images[start:stop], shape).requires_grad_()
+            piece = self._padded(images[start:stop], shape, low=self.low_precision).requires_grad_()
             logits, gradient = self._once(piece, loss, rows[start:stop])
             for _ in range(self.repeats - 1):
                 more_logits, more = self._once(piece, loss, rows[start:stop])
@@ -228,21 +239,22 @@ class Passes:
         outputs = []
         with torch.no_grad():
             for start, stop, shape in pieces(len(images), self._shapes):
-                logits = self._call(self._padded(images[start:stop], shape), model, low=low)
+                piece = self._padded(images[start:stop], shape, low=low)
+                logits = self._call(piece, model, low=low)
                 outputs.append(logits[: stop - start])
         self.forwards += len(images)
         return _joined(outputs)
 
-    def _laid_out(self, images: Tensor) -> Tensor:
-        """The batch in the layout that suits the model."""
-        if self._layout is None:
-            self._layout = layout_of(self.model, images)
-        return images.contiguous(memory_format=self._layout)
+    def _laid_out(self, images: Tensor, *, low: bool) -> Tensor:
+        """The batch in the layout that suits the model and the precision."""
+        if low not in self._layouts:
+            self._layouts[low] = layout_of(self.model, images, low=low)
+        return images.contiguous(memory_format=self._layouts[low])
 
-    def _padded(self, images: Tensor, shape: int) -> Tensor:
+    def _padded(self, images: Tensor, shape: int, *, low: bool) -> Tensor:
         """A copy of the batch in the model's layout, filled up with its first image."""
         filling = images[:1].expand(shape - len(images), *images.shape[1:])
-        return self._laid_out(torch.cat([images.detach(), filling]))
+        return self._laid_out(torch.cat([images.detach(), filling]), low=low)
 
     def _call(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
         """One batch through the model; any failure becomes one line that names the model."""

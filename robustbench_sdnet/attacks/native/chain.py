@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 from ...arithmetic import full_float32
 from ..engine.guards import frozen, tracked
 from ..engine.judging import Judge
-from ..engine.passes import Classifier, Passes
+from ..engine.passes import Classifier, Passes, usual_batch
 from ..engine.result import AttackResult
 from ..registry import ATTACKS, Value, attack_info, chain, check_params
 from .wrapper import Run, attack, checked, nothing
@@ -144,7 +144,8 @@ def _counts(result: AttackResult) -> dict[str, Tensor]:
 def _recounted(whole: AttackResult, model: Classifier, labels: Tensor, run: Run) -> AttackResult:
     """The same judged by draws that chose none of its images."""
     assert whole.repeats is not None  # narrows the type
-    judge = Judge(Passes(tracked(model), run.get("batch_size")), whole.repeats)
+    size = run.get("batch_size") or usual_batch(whole.images)
+    judge = Judge(Passes(tracked(model), size), whole.repeats)
     with frozen(judge.passes.model):
         hits, margins = judge.count(whole.images, labels)
     right = whole.repeats.right(hits)

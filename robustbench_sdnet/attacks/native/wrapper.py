@@ -20,7 +20,7 @@ from ..engine.ball import Ball
 from ..engine.balls import ball
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
-from ..engine.passes import Classifier, Passes
+from ..engine.passes import Classifier, Passes, usual_batch
 from ..engine.result import AttackResult, stands_still
 from ..engine.search import Search
 
@@ -79,7 +79,7 @@ def run_native(
     full = answers is not None or (precision == "auto" and not early_stop)
     passes = Passes(
         tracked(model),
-        batch_size,
+        batch_size or usual_batch(images),
         low_precision=wants_low_precision(precision, images, minimal=search.minimal) and not full,
         repeats=positive("eot", repeats),
     )

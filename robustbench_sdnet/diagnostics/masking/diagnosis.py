@@ -12,6 +12,7 @@ from ...arithmetic import full_float32
 from ...attacks.engine.balls import ball
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
+from ...attacks.engine.passes import usual_batch
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
 from ...specs import BUDGETED
@@ -38,7 +39,7 @@ def diagnose(
     lambdas: Sequence[float] = (),
     others: Mapping[str, nn.Module] | None = None,
     sample_ids: Tensor | None = None,
-    batch_size: int = 100,
+    batch_size: int | None = None,
     queries: int = 200,
 ) -> list[Finding]:
     """Does an attack at this budget measure the model, or is it held back?
@@ -53,7 +54,7 @@ def diagnose(
         model_at, lambdas: the model at another lambda as a module of its own, and where to transfer from.
         others: other models to transfer from, by name.
         sample_ids: (n,) int64 that key the draws; None numbers the samples.
-        batch_size: at most this many at once.
+        batch_size: at most this many at once; None as in `pgd`.
         queries: of the gradient-free attack, a survivor.
 
     Returns:
@@ -74,7 +75,7 @@ def diagnose(
         eps=eps,
         norm=norm,
         seed=seed,
-        batch_size=batch_size,
+        batch_size=batch_size or usual_batch(images),
         survivors=survivors,
     )
     sources = {} if model_at is None else {f"lambda {value:g}": model_at(value) for value in lambdas}

@@ -1,9 +1,9 @@
 """In which memory layout a model is given its images: channels-last only where it pays and works.
 
-It pays where there are convolutions. It does not work where a model views its images flat, and nothing may
-reach the weight gradient of a strided 1x1 convolution of fewer than eight channels in it: on processors without
-AVX-512 oneDNN (torch 2.15) writes that one beyond its memory, and with two threads returns wrong numbers.
-`benchmarks/kernels.py` sweeps for others of its kind.
+It pays where there are convolutions, on a GPU those of bfloat16 alone. It does not work where a model views its
+images flat, and nothing may reach the weight gradient of a strided 1x1 convolution of fewer than eight channels in
+it: on processors without AVX-512 oneDNN (torch 2.15) writes that one beyond its memory, and with two threads returns
+wrong numbers. `benchmarks/kernels.py` sweeps for others of its kind.
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ AGREEMENT = 1e-3
 _probed: WeakKeyDictionary[object, torch.memory_format] = WeakKeyDictionary()
 
 
-def laid_out(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def laid_out(model: Callable[[Tensor], Tensor], images: Tensor, *, low: bool = False) -> Tensor:
     """The images (n, c, h, w) in the layout of `layout_of`; they are copied only where theirs is another one."""
-    return images.contiguous(memory_format=layout_of(model, images))
+    return images.contiguous(memory_format=layout_of(model, images, low=low))
 
 
-def layout_of(model: Callable[[Tensor], Tensor], images: Tensor) -> torch.memory_format:
+def layout_of(model: Callable[[Tensor], Tensor], images: Tensor, *, low: bool = False) -> torch.memory_format:
     """The layout in which to ask a model; other people's are probed once, on two images like these.
 
     Args:
         model: in evaluation mode; one in training mode is neither probed nor given channels-last.
         images: any number (n, c, h, w), of the shape, type and device in question; their values do not matter.
+        low: the model is going to compute in bfloat16, as under autocast it does in any case.
     """
+    device = images.device.type
+    if device == "cuda" and not (low or torch.is_autocast_enabled(device)):
+        return torch.contiguous_format
     if isinstance(getattr(model, "_orig_mod", model), Classifier):
         return torch.channels_last  # a test holds every architecture of ours to it
     if images.dim() != 4 or getattr(model, "training", False):
