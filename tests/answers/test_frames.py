@@ -67,6 +67,13 @@ def test_no_name_in_the_csv_is_computed_by_a_spreadsheet(tmp_path):
     assert path.read_text().splitlines()[1].startswith("'=HYPERLINK(1),tiny,clean,")
 
 
+@pytest.mark.parametrize("name", ["out.csv.gz", "out.json"])
+def test_a_table_is_not_written_under_an_ending_that_says_another_form(store, tmp_path, name):
+    with pytest.raises(InputError, match=rf"{name}: .* Name a file in \.parquet or \.csv\."):
+        rs.report(store, "outcomes", output=tmp_path / name)
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_parquet_without_pyarrow_names_the_remedy(store, tmp_path, monkeypatch):
     monkeypatch.setattr(records_writer, "OUTCOMES_ENDING", ".csv")
     with pytest.raises(InputError, match=r"robustbench-sdnet\[parquet\]"):

@@ -37,8 +37,16 @@ def to_json(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def outcome_table(snapshot: Snapshot, target: Path) -> bytes:
-    """The table as `target` ends, .parquet (InputError without pyarrow) or .csv; else as is usual here."""
-    ending = target.suffix if target.suffix in (".parquet", ".csv") else OUTCOMES_ENDING
+    """The table as `target` ends, .parquet or .csv, without an ending as is usual here.
+
+    Raises:
+        InputError: another ending, or .parquet without pyarrow.
+    """
+    ending = target.suffix or OUTCOMES_ENDING
+    if ending not in (".parquet", ".csv"):
+        raise InputError(
+            f"{target}: this table is written as Parquet or CSV. Name a file in .parquet or .csv."
+        )
     if ending == ".parquet" and OUTCOMES_ENDING != ".parquet":
         raise InputError(
             f"{target}: Parquet needs pyarrow. Run 'pip install robustbench-sdnet[parquet]', or name a .csv file."
