@@ -82,6 +82,22 @@ def test_a_copy_with_the_same_logits_is_used():
     assert passes.approximate
 
 
+def test_folded_weights_lie_as_the_images_do_that_they_meet_and_the_model_s_as_before():
+    model, images = used(zoo.build_model("resnet20", width=4)), torch.rand(3, 3, 8, 8)
+    last = torch.channels_last
+    twin, low = folded(model, lambda: model(images[:1]), (torch.contiguous_format, last))
+    found = [
+        {module.weight.is_contiguous(memory_format=last) for module in net.modules() if _wide(module)}
+        for net in (model, twin, low)
+    ]
+    assert found == [{False}, {False}, {True}]
+
+
+def _wide(module: nn.Module) -> bool:
+    """A convolution of several channels and pixels, whose layouts differ."""
+    return isinstance(module, nn.Conv2d) and module.weight.shape[2] > 1
+
+
 class Particular(nn.Module):
     """Calls its parts in a way of its own: by keyword, outside autocast, or asking what normalisation it has."""
 
@@ -134,7 +150,7 @@ def test_successes_of_a_folded_search_are_the_models(hardened, monkeypatch):
     model, images, labels = hardened
     monkeypatch.setattr("robustbench_sdnet.attacks.engine.passes.AGREEMENT", torch.inf)
 
-    def misled(model, run):
+    def misled(model, run, layouts):
         other = nn.Sequential(convolutional(), nn.Softmax(1)).eval()
         return other, other
 

@@ -26,10 +26,15 @@ def foldable(model: object) -> bool:
     return single and not compiled and any(type(module) is nn.BatchNorm2d for module in modules)
 
 
-def folded(model: nn.Module, run: Callable[[], object]) -> tuple[nn.Module, nn.Module] | None:
+def folded(
+    model: nn.Module,
+    run: Callable[[], object],
+    layouts: tuple[torch.memory_format, torch.memory_format] = (torch.contiguous_format,) * 2,
+) -> tuple[nn.Module, nn.Module] | None:
     """Two copies whose logits are the model's up to rounding, or None where nothing can be folded.
 
-    The second one is for autocast to bfloat16: its folded weights need no conversion at each pass.
+    The second one is for autocast to bfloat16. Folded weights are of the type, and in the layout, of the images that
+    they will meet, so that no pass converts them.
 
     Which normalisation reads which convolution is seen in one pass. What such a look misses (a convolution
     whose output is also read elsewhere) is for the caller to find out, by comparing logits.
@@ -37,12 +42,14 @@ def folded(model: nn.Module, run: Callable[[], object]) -> tuple[nn.Module, nn.M
     Args:
         model: in evaluation mode; it is left as it is.
         run: passes any image through the model.
+        layouts: in which either copy will be given images.
     """
     full: dict[nn.Module, nn.Module] = {}
     low: dict[nn.Module, nn.Module] = {}
     for convolution, normalisation in _pairs(model, run):
-        full[convolution] = fuse_conv_bn_eval(convolution, normalisation)
-        low[convolution] = copy.deepcopy(full[convolution]).to(torch.bfloat16)
+        fused = fuse_conv_bn_eval(convolution, normalisation)
+        low[convolution] = copy.deepcopy(fused).bfloat16().to(memory_format=layouts[1])
+        full[convolution] = fused.to(memory_format=layouts[0])
         full[normalisation] = low[normalisation] = nn.Identity()
     return (_copied(model, full), _copied(model, low)) if full else None
 

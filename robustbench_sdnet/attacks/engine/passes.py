@@ -105,7 +105,9 @@ class Passes:
         with torch.no_grad():
             self.forwards += 1
             copies = folded(
-                cast("nn.Module", self.model), lambda: self._call(images[:1], self.model, low=False)
+                cast("nn.Module", self.model),
+                lambda: self._call(images[:1], self.model, low=False),
+                (self._layout(images, low=False), self._layout(images, low=True)),
             )
             if copies is None:
                 return
@@ -245,11 +247,15 @@ class Passes:
         self.forwards += len(images)
         return _joined(outputs)
 
-    def _laid_out(self, images: Tensor, *, low: bool) -> Tensor:
-        """The batch in the layout that suits the model and the precision."""
+    def _layout(self, images: Tensor, *, low: bool) -> torch.memory_format:
+        """The layout that suits the model and the precision."""
         if low not in self._layouts:
             self._layouts[low] = layout_of(self.model, images, low=low)
-        return images.contiguous(memory_format=self._layouts[low])
+        return self._layouts[low]
+
+    def _laid_out(self, images: Tensor, *, low: bool) -> Tensor:
+        """The batch in that layout."""
+        return images.contiguous(memory_format=self._layout(images, low=low))
 
     def _padded(self, images: Tensor, shape: int, *, low: bool) -> Tensor:
         """A copy of the batch in the model's layout, filled up with its first image."""
