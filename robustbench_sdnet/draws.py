@@ -94,8 +94,9 @@ class Draws:
 
         key = _odd_keys(self.key, self.ids)[:, None]
         position = torch.arange(count, device=self.ids.device, dtype=torch.int64)
-        block = torch.as_tensor(counter, dtype=torch.int64, device=self.ids.device).reshape(-1, 1)
-        return _squares(position + (block << 32), key)
+        if isinstance(counter, int):  # a tensor of it would be a copy that waits for a GPU
+            return _squares(position + (counter << 32), key)
+        return _squares(position + (counter.reshape(-1, 1) << 32), key)
 
     def uniform(
         self, shape: Sequence[int], counter: Tensor | int = 0, dtype: torch.dtype | None = None

@@ -19,6 +19,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +150,7 @@ def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tens
     position = inside.sum(0).clamp(1, len(grid) - 1)
     low, high = (grown.gather(0, (position - shift)[None])[0] for shift in (1, 0))
     share = ((variance - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
-    ends = torch.tensor(grid, dtype=stem.x.dtype, device=stem.x.device)
+    ends = _numbers(tuple(grid), stem.x.dtype, stem.x.device)
     return torch.lerp(ends[position - 1], ends[position], share)
 
 
@@ -160,4 +161,10 @@ def _most_certain(model: nn.Module, images: Tensor, lambdas: Sequence[float], sc
         log_p = logits.log_softmax(1)
         entropies.append(-(log_p.exp() * log_p).sum(1))
     best = torch.stack(entropies).argmin(0)
-    return torch.tensor(list(lambdas), dtype=images.dtype, device=images.device)[best]
+    return _numbers(tuple(lambdas), images.dtype, images.device)[best]
+
+
+@lru_cache(maxsize=16)
+def _numbers(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The values as a tensor, copied to a device once: every copy waits for it."""
+    return torch.tensor(values, dtype=dtype, device=device)

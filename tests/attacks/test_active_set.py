@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from attack_networks import convolutional, linear_problem
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
@@ -24,6 +27,34 @@ SHORT = {
     "fab-t": {"steps": 5, "targets": 3},
     "square": {"steps": 30},
 }
+
+
+class Copies(TorchFunctionMode):
+    """Counts what on a GPU would copy from the host, which then waits for all that runs there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        made = name in ("tensor", "as_tensor", "from_numpy", "new_tensor")
+        moved = name == "to" and any(isinstance(value, (torch.device, str)) for value in args[1:])
+        if made or moved or (name == "to" and "device" in (kwargs or {})):
+            self.seen[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", ["pgd", "pma", "apgd-ce", "apgd-t", "fab-t", "square"])
+def test_steps_copy_nothing_from_the_host(standard, name, norm):
+    model, images, labels = standard
+    images, labels, found = images[:12], model(images[:12]).argmax(1), []
+    for steps in (6, 16, 6, 16):  # the first two make tables that stay
+        with Copies() as copies:
+            attacks.run(name, model, images, labels, eps=1e-4, norm=norm, params={"steps": steps})
+        found.append(copies.seen)
+    assert found[2] == found[3]
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

@@ -24,6 +24,13 @@ def spread(eps: float | Tensor, like: Tensor) -> float | Tensor:
     return column(eps, like) if isinstance(eps, Tensor) else eps
 
 
+def beside(value: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor on the device of `like`, made there: a copy from the host would wait for all that runs."""
+    if isinstance(value, Tensor):
+        return value.to(dtype)
+    return torch.full((), value, dtype=dtype, device=like.device)
+
+
 class Ball(ABC):
     """The geometry of one norm; how its numbers are written stands in `specs.NORMS`.
 
@@ -52,7 +59,7 @@ class Ball(ABC):
 
         Where many values move by the same amount from the same value, all of them round the same way.
         """
-        radius = torch.as_tensor(eps, dtype=torch.float64, device=points.device)
+        radius = beside(eps, points, torch.float64)
         beyond = self.lengths((points - images).double()) - radius > 0.9 * TOLERANCE * radius.clamp_min(1)
         # Looking is free on a CPU; elsewhere the host would wait for the device.
         if beyond.device.type == "cpu" and not bool(beyond.any()):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -28,6 +30,16 @@ def checkpoints(steps: int) -> list[int]:
         found.append(found[-1] + window)
         window = max(window - shrink, shortest)
     return found
+
+
+@lru_cache(maxsize=8)
+def windows(steps: int, device: torch.device) -> Tensor:
+    """(steps + 1,) int64: how many steps the window has that ends at this one, 0 where none ends."""
+    ends = checkpoints(steps)
+    found = [0] * (steps + 1)
+    for begun, end in pairwise(ends):
+        found[end] = end - begun
+    return torch.tensor(found, device=device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +111,7 @@ class ApgdSearch(Search):
 
     def _halve(self, state: State, x: Tensor, gradient: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Conditions 1 and 2 at a checkpoint: halve the step size, go back to the best point."""
-        windows = torch.zeros(self.length + 1, dtype=torch.int64)
-        ends = checkpoints(self.length)
-        windows[ends[1:]] = torch.tensor(ends[1:]) - torch.tensor(ends[:-1])
-        window = windows.to(k.device)[k.clamp_max(self.length)]
+        window = windows(self.length, k.device)[k.clamp_max(self.length)]
         end = window > 0
         stalled = state["gains"] <= PROGRESS * window
         stuck = ~state["halved"] & (state["best_loss"] <= state["window_loss"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import torch
@@ -34,6 +35,14 @@ def stages(steps: int) -> list[int]:
     for share in SHARES:
         found.append(min(math.ceil(share * steps), steps - sum(found)))
     return [*found, steps - sum(found)]
+
+
+@lru_cache(maxsize=8)
+def _table(steps: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Steps of each stage, and the evaluation with which each has ended."""
+    counts = stages(steps)
+    ends = list(accumulate(count + 1 for count in counts))
+    return torch.tensor(counts, device=device), torch.tensor(ends, device=device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +81,7 @@ class SparseApgdSearch(ApgdSearch):
 
     def _place(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Each row's stage, its step within the stage, and how many steps the stage has."""
-        counts = torch.tensor(stages(self.length - len(SHARES)), device=k.device)
-        ends = torch.tensor(list(accumulate(count + 1 for count in counts.tolist())), device=k.device)
+        counts, ends = _table(self.length - len(SHARES), k.device)
         stage = (k[:, None] >= ends).sum(1).clamp_max(len(RADII) - 1)
         count = counts[stage]
         return stage, k - (ends[stage] - count - 1), count

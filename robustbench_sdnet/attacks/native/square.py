@@ -32,11 +32,14 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 @lru_cache(maxsize=8)
-def window_sides(queries: int, p_init: float, height: int, width: int, least: int) -> Tensor:
+def window_sides(
+    queries: int, p_init: float, height: int, width: int, least: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """(queries + 1,) int64: the side of the window of each query; query 0 is the starting point."""
     shares = [p_init / 2 ** sum(query - 1 > edge for edge in HALVINGS) for query in range(queries + 1)]
     most = min(height, width)
-    return torch.tensor([min(max(round(math.sqrt(p * height * width)), least), most) for p in shares])
+    sides = [min(max(round(math.sqrt(p * height * width)), least), most) for p in shares]
+    return torch.tensor(sides, device=device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +88,8 @@ class SquareSearch(Search):
     def _propose(self, rows: Rows, best: Tensor, k: Tensor) -> Tensor:
         height, width = rows.images.shape[-2:]
         proposals = PROPOSALS[self.ball.name]
-        sides = window_sides(self.length, self.p_init, height, width, proposals.least)
-        size = sides.to(rows.labels.device)[k.clamp_max(self.length)]
+        sides = window_sides(self.length, self.p_init, height, width, proposals.least, k.device)
+        size = sides[k.clamp_max(self.length)]
         draws = Draws.of(self.seed, "square", rows.ids)
         return proposals.propose(draws, rows.images, best, self.eps, size, k)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ....draws import Draws
-from ..ball import Ball, column, room
+from ..ball import Ball, beside, column, room
 
 SHARE = 0.01
 """Share of the values that one step of PGD moves (Tramer & Boneh 2019, arXiv:1904.13000)."""
@@ -29,7 +29,7 @@ class L1(Ball):
         delta = (points - images).flatten(1).double()
         size, space = delta.abs(), room(images.flatten(1).double(), delta)
         moved = torch.minimum(size, space)
-        radii = torch.as_tensor(eps, dtype=torch.float64, device=images.device).expand(len(images))
+        radii = beside(eps, images, torch.float64).expand(len(images))
         far = (moved.sum(1) > radii).nonzero()[:, 0]
         if len(far):
             size, space = size[far], space[far]
