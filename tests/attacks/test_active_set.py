@@ -188,6 +188,29 @@ def test_pieces_cover_every_row_once(count):
     assert len(cuts) <= 3 + count // 250
 
 
+class Full(torch.autograd.Function):
+    """The identity, in whose backward pass a GPU is full."""
+
+    @staticmethod
+    def forward(context, images):
+        return images.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("passed", [Full.apply, lambda images: Full.backward(None, images)])
+def test_a_batch_that_does_not_fit_is_one_line_with_the_remedy(passed):
+    class Wide(nn.Module):
+        def forward(self, images):
+            return passed(images).flatten(1)[:, :3]
+
+    said = r"Model Wide and a batch of [15] do not fit the device's memory\. Take a smaller batch_size"
+    with pytest.raises(ModelError, match=said):
+        attacks.pgd(Wide(), torch.rand(5, 1, 3, 3), torch.zeros(5, dtype=torch.int64), eps=0.1)
+
+
 def test_a_model_that_returns_nan_is_named():
     model = convolutional().eval()
     with torch.no_grad():

@@ -220,8 +220,8 @@ class Passes:
         try:
             if value.requires_grad:
                 (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
-        except torch.OutOfMemoryError:
-            raise
+        except torch.OutOfMemoryError as error:
+            raise self._too_large(images) from error
         except RuntimeError as error:
             reason = first_line(error)
             raise ModelError(
@@ -230,6 +230,12 @@ class Passes:
         if gradient is None and not self.lenient:
             raise self._no_gradient()
         return torch.zeros_like(images) if gradient is None else gradient
+
+    def _too_large(self, images: Tensor) -> ModelError:
+        return ModelError(
+            f"Model {type(self.model).__name__} and a batch of {len(images)} do not fit the device's memory. "
+            "Take a smaller batch_size (--batch-size)."
+        )
 
     def _no_gradient(self) -> ModelError:
         return ModelError(
@@ -270,6 +276,8 @@ class Passes:
                 logits = model(images)
         except SdnetBenchError:
             raise
+        except torch.OutOfMemoryError as error:
+            raise self._too_large(images) from error
         except Exception as error:  # a model may raise anything: it becomes one line
             reason = first_line(error)
             shape = tuple(images.shape)
