@@ -14,9 +14,10 @@ from ..arithmetic import full_float32
 from ..errors import InputError
 from ..files import whole
 from ..specs import Repeats
+from .engine.batches import usual_batch
 from .engine.guards import frozen
 from .engine.judging import Judge
-from .engine.passes import Classifier, Passes, usual_batch
+from .engine.passes import Classifier, Passes
 
 
 @dataclass(frozen=True)

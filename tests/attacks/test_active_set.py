@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
-from robustbench_sdnet.attacks.engine.passes import Passes, pieces, rungs, usual_batch
+from robustbench_sdnet.attacks.engine.batches import pieces, rungs, usual_batch
+from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.errors import InputError, ModelError
 
 EPS = 0.02

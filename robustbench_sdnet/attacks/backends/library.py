@@ -15,10 +15,11 @@ from ...draws import seeded
 from ...errors import ModelError, SdnetBenchError, first_line
 from ...specs import AttackSpec, Repeats
 from ..engine.balls import ball
+from ..engine.batches import usual_batch
 from ..engine.guards import checked_classes, frozen, tracked
 from ..engine.judging import Judge
 from ..engine.losses import margin
-from ..engine.passes import Classifier, Passes, silent, usual_batch
+from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
 from ..libraries import check_problem
 from ..native.wrapper import Run, checked, nothing, warn_of_silence

@@ -14,9 +14,10 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ...arithmetic import full_float32
+from ..engine.batches import usual_batch
 from ..engine.guards import frozen, tracked
 from ..engine.judging import Judge
-from ..engine.passes import Classifier, Passes, usual_batch
+from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..registry import ATTACKS, Value, attack_info, chain, check_params
 from .wrapper import Run, attack, checked, nothing

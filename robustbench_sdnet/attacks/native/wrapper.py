@@ -18,9 +18,10 @@ from ...specs import BUDGETED, Repeats
 from ..engine.active import run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball
+from ..engine.batches import usual_batch
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import Judge
-from ..engine.passes import Classifier, Passes, usual_batch
+from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult, stands_still
 from ..engine.search import Search
 

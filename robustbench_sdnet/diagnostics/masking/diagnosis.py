@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ...answers.trust import FAIL, Finding
 from ...arithmetic import full_float32
 from ...attacks.engine.balls import ball
+from ...attacks.engine.batches import usual_batch
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
-from ...attacks.engine.passes import usual_batch
 from ...attacks.native.wrapper import checked
 from ...errors import InputError
 from ...specs import BUDGETED
