@@ -11,9 +11,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine import active, ball, passes
 from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.batches import pieces, rungs, usual_batch
 from robustbench_sdnet.attacks.engine.passes import Passes
+from robustbench_sdnet.attacks.native import pgd
 from robustbench_sdnet.errors import InputError, ModelError
 
 EPS = 0.02
@@ -28,6 +30,34 @@ SHORT = {
     "fab-t": {"steps": 5, "targets": 3},
     "square": {"steps": 30},
 }
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", ["pgd", "pma", "apgd-ce", "apgd-t", "fab-t", "square"])
+def test_where_looking_makes_the_host_wait_outcomes_are_the_same(standard, monkeypatch, name, norm):
+    model, images, labels = standard
+    found = []
+    for free in (True, False):
+        for module in (active, ball, passes, pgd):
+            monkeypatch.setattr(module, "free_to_look", lambda values, free=free: free)
+        eps = 0.05 if norm == "linf" else 0.5
+        found.append(
+            attacks.run(
+                name,
+                model,
+                images[:40],
+                labels[:40],
+                eps=eps,
+                norm=norm,
+                params=SHORT[name],
+                precision="float32",
+            )
+        )
+    ours, waiting = found
+    assert 0 < int(ours.robust.sum()) < 40
+    assert torch.equal(ours.robust, waiting.robust)
+    assert torch.equal(ours.broken_at, waiting.broken_at)
+    assert torch.allclose(ours.images, waiting.images, atol=1e-6)
 
 
 class Copies(TorchFunctionMode):

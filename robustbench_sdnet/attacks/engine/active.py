@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .batches import free_to_look
 from .guards import checked_classes
 from .judging import Judge
 from .losses import margin, ranked_targets
@@ -99,8 +100,7 @@ class _Engine:
         self.cycled = torch.zeros_like(shard.labels, dtype=torch.bool)
         self.unseen = torch.ones_like(shard.labels, dtype=torch.bool)
         self.gradients = torch.zeros(2, dtype=torch.int64, device=shard.labels.device)
-        # Looking at a mask is free on a CPU; on a device the host would wait for it, so it looks less often.
-        self.every = 1 if shard.images.device.type == "cpu" else 4
+        self.every = 1 if free_to_look(shard.images) else 4
 
     def drain(self, queue: Tensor) -> None:
         """Attack every queued sample."""
@@ -202,8 +202,7 @@ class _Engine:
             better = better & (track.first == 0)
         elif self.search.returns_last:
             better = better & step.done
-        # Looking is free on a CPU, and cheaper than copying images that do not change.
-        if better.device.type == "cpu" and not bool(better.any()):
+        if free_to_look(better) and not bool(better.any()):  # cheaper than copying images that do not change
             return replace(track, first=first)
         return Track(
             torch.where(better.reshape(-1, 1, 1, 1), step.images, track.images),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...draws import Draws
 from ...errors import InputError
+from .batches import free_to_look
 
 TOLERANCE = 1e-6
 """How far rounding may carry an image out of its ball, as a share of a radius above 1, or out of [0, 1]."""
@@ -61,8 +62,7 @@ class Ball(ABC):
         """
         radius = beside(eps, points, torch.float64)
         beyond = self.lengths((points - images).double()) - radius > 0.9 * TOLERANCE * radius.clamp_min(1)
-        # Looking is free on a CPU; elsewhere the host would wait for the device.
-        if beyond.device.type == "cpu" and not bool(beyond.any()):
+        if free_to_look(beyond) and not bool(beyond.any()):
             return points
         return torch.where(column(beyond, points), torch.nextafter(points, images), points)
 
@@ -154,8 +154,7 @@ def climb(points: Tensor, normals: Tensor, gaps: Tensor, speed: Tensor) -> Tenso
         slope, held_back = torch.bmm(rates, moving[:, :, None])[:, :, 0].unbind(1)
         climbed = torch.where(slope > 0, (excess + held_back) / slope.clamp_min(1e-30), t)
         climbed = torch.maximum(climbed, t)
-        # Comparing is free on a CPU; elsewhere the host would wait for the device.
-        if t.device.type == "cpu" and torch.equal(climbed, t):
+        if free_to_look(t) and torch.equal(climbed, t):
             break
         t = climbed
     return direction * torch.minimum(t[:, None] * speed, space)

@@ -33,6 +33,11 @@ def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]
         start += shape
 
 
+def free_to_look(values: Tensor) -> bool:
+    """Whether the host may look at values at no cost: on a CPU; elsewhere it would wait for all that runs there."""
+    return values.device.type == "cpu"
+
+
 def usual_batch(images: Tensor) -> int:
     """The largest batch where nobody names one: more on a GPU, which waits for the host between small ones."""
     if images.device.type == "cpu":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import ModelError, SdnetBenchError, first_line
 from ...zoo.nets.layout import layout_of
-from .batches import PROCESSOR_BATCH, pieces, rungs
+from .batches import PROCESSOR_BATCH, free_to_look, pieces, rungs
 from .folding import foldable, folded
 
 Classifier = Callable[[Tensor], Tensor]
@@ -119,8 +119,7 @@ class Passes:
         Rows in `skip` (n,) bool need no gradient; it is zero where leaving it out saves a pass.
         Gradients that are not finite become zero.
         """
-        # Looking at `skip` is free on a CPU; elsewhere it would make the host wait for the device.
-        if skip is not None and images.device.type == "cpu" and bool(skip.any()):
+        if skip is not None and free_to_look(skip) and bool(skip.any()):
             return self._partial_gradient(images, loss, skip)
         rows = torch.arange(len(images), device=images.device)
         return self._gradient(images, loss, rows)
@@ -171,8 +170,9 @@ class Passes:
             all_gradients.append(gradient[:count].contiguous())
         gradients = _joined(all_gradients)
         self.silent = silent(gradients) if self.watched else None
-        # Looking is free on a CPU, and cheaper than writing everything anew.
-        if gradients.device.type != "cpu" or not bool(torch.isfinite(gradients.sum())):
+        if not (
+            free_to_look(gradients) and bool(torch.isfinite(gradients.sum()))
+        ):  # else nothing to write anew
             gradients = gradients.nan_to_num(0, 0, 0)
         return _joined(all_logits), gradients
 
@@ -261,7 +261,7 @@ class Passes:
         logits = logits.to(images.dtype)
         bad = ~torch.isfinite(logits.detach()).all()
         self._bad = bad if self._bad is None else self._bad | bad
-        if images.device.type == "cpu":
+        if free_to_look(images):
             self.check()
         return logits
 

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from ...draws import Draws
 from ..engine.ball import column
+from ..engine.batches import free_to_look
 from ..engine.losses import cross_entropy, margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -68,8 +69,7 @@ class PgdSearch(Search):
         Brent's method: one earlier iterate is kept, and renewed at every power of two.
         """
         near = (margins - state["anchor_margin"]).abs() <= SAME_ANSWER * (1 + margins.abs())
-        # Looking is free on a CPU; elsewhere the host would wait for the device.
-        looks = x.device.type == "cpu"
+        looks = free_to_look(x)
         found = near if looks and not bool(near.any()) else near & (x == state["anchor"]).flatten(1).all(1)
         renewed = (k & (k - 1)) == 0
         if not looks or bool(renewed.any()):
