@@ -100,7 +100,7 @@ class _Engine:
         self.cycled = torch.zeros_like(shard.labels, dtype=torch.bool)
         self.unseen = torch.ones_like(shard.labels, dtype=torch.bool)
         self.gradients = torch.zeros(2, dtype=torch.int64, device=shard.labels.device)
-        self.every = 1 if free_to_look(shard.images) else 4
+        self.every = 1 if free_to_look(shard.images) else 4  # steps between looks at who is done
 
     def drain(self, queue: Tensor) -> None:
         """Attack every queued sample."""
