@@ -1,4 +1,4 @@
-"""What attacks do on a GPU alone, tested on any machine: no look at values, no copies, larger batches, a full memory."""
+"""What attacks do on a GPU alone, tested on any machine: no look at values, no copies, larger batches, full memory."""
 
 from __future__ import annotations
 
