@@ -37,8 +37,12 @@ class Display:
         self._done = self._total = 0.0
         self._first = self._begun = self._spoken = 0.0
 
-    def update(self, done: float, total: float | None, label: str = "") -> None:
-        """Show that `done` of `total` is done; nothing where the total is not known."""
+    def update(self, done: float, total: float | None, label: str = "", left: float | None = None) -> None:
+        """Show that `done` of `total` is done; nothing where the total is not known.
+
+        Args:
+            left: seconds until all is done; None to go on as fast as until now.
+        """
         if self._quiet or not total:
             return
         now = time.monotonic()
@@ -46,13 +50,14 @@ class Display:
             self._first, self._begun, self._spoken = done, now, now
         tenth = int(10 * done / total) > int(10 * self._done / total) and done > self._first
         self._done, self._total = done, total
+        if left is None and done > self._first:
+            left = (now - self._begun) / (done - self._first) * (total - done)
         if self._terminal:
-            self._draw(label)
+            self._draw(label, left)
         elif tenth or now - self._spoken >= QUIET:
             self._spoken = now
-            left = (now - self._begun) / max(done - self._first, 1e-9) * (total - done)
             about = f" ({label})" if label else ""
-            when = f", about {duration(left)} left" if done < total and done > self._first else ""
+            when = f", about {duration(left)} left" if done < total and left is not None else ""
             say(f"{self.verb}: {100 * done / total:.0f} %{about}{when}", err=True)
 
     def note(self, text: str, *, always: bool = False) -> None:
@@ -69,19 +74,30 @@ class Display:
             self._bar = None
         self._done = self._total = 0.0
 
-    def _draw(self, label: str) -> None:
+    def _draw(self, label: str, left: float | None) -> None:
         if self._bar is None:
             self._bar = _bar(visible(self.verb))
-            self._task = self._bar.add_task("", total=self._total)
+            self._task = self._bar.add_task("", total=self._total, end=None)
             self._bar.start()
-        self._bar.update(self._task, total=self._total, completed=self._done, description=visible(label))
+        end = None if left is None else time.monotonic() + left
+        self._bar.update(
+            self._task, total=self._total, completed=self._done, description=visible(label), end=end
+        )
         if self._done >= self._total:
             self.close()
 
 
 def _bar(verb: str) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    class Left(ProgressColumn):
+        """The time left, which passes between two updates too."""
+
+        def render(self, task: Task) -> Text:
+            end = task.fields["end"]
+            return Text("" if end is None else f"about {duration(max(end - time.monotonic(), 0))} left")
 
     def text(format_: str) -> TextColumn:
         return TextColumn(format_, markup=False)
@@ -91,7 +107,7 @@ def _bar(verb: str) -> Any:
         BarColumn(),
         text("{task.percentage:3.0f} %"),
     )
-    times = (TimeElapsedColumn(), text("left"), TimeRemainingColumn(), text("{task.description}"))
+    times = (TimeElapsedColumn(), Left(), text("{task.description}"))
     return Bar(*columns, *times, console=Console(stderr=True), transient=True)
 
 
@@ -124,7 +140,7 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
                     warned.add(note)
                     display.note(f"Warning: {note}", always=True)
             label = _crew(progress, time.monotonic() - began) if progress.doing else progress.label
-            display.update(progress.done_cost, progress.cost, label)
+            display.update(progress.share, 1 if progress.shards else None, label, progress.left)
 
         yield update
 

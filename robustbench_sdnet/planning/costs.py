@@ -46,6 +46,11 @@ def weight(model: ModelSpec) -> int:
     return (1 + 2 * sum(plan.blocks)) * steps * int(options.get("width", plan.width)) ** 2
 
 
+def bound(cell: Cell) -> int:
+    """Passes of a sample at the most, each as heavy as the model: what times of cells are told from."""
+    return passes(cell) * weight(cell.model)
+
+
 def shard_size(cell: Cell, pixels: int, device: str) -> int:
     """How many samples of so many pixels a shard holds on a "cpu" or "cuda": seconds to a few minutes of work."""
     kind = "cpu" if device == "cpu" else "cuda"

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from ..specs import CLEAN, AttackSpec, Cell, CorruptionSpec, DataSpec, LambdaSpec, ModelSpec, SequenceSpec
 from .chains import check_warm_start, continues, transfers, warmed
-from .costs import Range, grid, missing, passes, shard_size, weight
+from .costs import Range, grid, missing, shard_size
 
 Lambdas = Sequence[LambdaSpec] | Callable[[ModelSpec], Sequence[LambdaSpec]]
 
@@ -20,11 +20,6 @@ class Task:
     start: int
     stop: int
     cells: tuple[Cell, ...]
-
-    @property
-    def cost(self) -> int:
-        """Sample passes at the most, each as heavy as its model, for progress and time left."""
-        return (self.stop - self.start) * sum(passes(cell) * weight(cell.model) for cell in self.cells)
 
     @property
     def label(self) -> str:

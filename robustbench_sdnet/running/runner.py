@@ -19,6 +19,7 @@ from ..store.outcome import Outcome
 from ..store.store import Shard, Store
 from .engines import Engine, Failure, Inputs
 from .engines.local import Local
+from .forecast import Forecast
 from .worker import Worker
 
 LOCAL = Local()
@@ -27,20 +28,22 @@ _START = attrgetter("start")
 
 @dataclass
 class Progress:
-    """How far a run has come; costs are those of its tasks.
+    """How far a run has come.
 
     Attributes:
         shards: shards of this run, and how many of them are answered.
         stored: shards of the plan that an earlier run had stored already.
+        share: of the run's time, what has passed.
+        left: seconds until the run ends; None before a task has ended.
         doing: every worker and what it works on, where there are several.
         notes: a line for whatever the user should know of the workers.
     """
 
     shards: int
     stored: int
-    cost: int
     done_shards: int = 0
-    done_cost: int = 0
+    share: float = 0.0
+    left: float | None = None
     label: str = ""
     doing: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
@@ -91,10 +94,10 @@ def run(
     progress = Progress(
         shards=sum(len(task.cells) for task in todo),
         stored=sum(start < count for cell_id in by_id for start, _ in sound.get(cell_id, ())),
-        cost=sum(task.cost for task in todo),
         failed=dict(failed),
     )
     on_progress(progress)
+    forecast = Forecast(todo, by_id)
     parents = Parents(cells, store, with_images)
     for batch in engine.run(todo, worker, parents.inputs, with_images):
         finished = []
@@ -106,10 +109,11 @@ def run(
                 if answer.images is not None and answer.cell.id in with_images:
                     store.images.keep(answer.cell.id, task.start, answer.images)
                 finished.append(Shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
-            progress.done_cost += task.cost
+            forecast.learn(task, answers)
             progress.label = task.label if task.cells else progress.label
         parents.remember(store.add_shards(finished))
         progress.done_shards += len(finished)
+        progress.share, progress.left = forecast.share, forecast.left
         progress.doing, progress.notes = engine.doing, engine.notes
         on_progress(progress)
     if progress.failed:

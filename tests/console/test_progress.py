@@ -64,15 +64,15 @@ def test_quiet_says_nothing_and_an_unknown_total_neither(capsys):
 
 
 def test_workers_are_told_with_what_they_do(capsys, clock):
-    progress = Progress(shards=40, stored=2, cost=400)
+    progress = Progress(shards=40, stored=2)
     with shown_progress("corrupt") as update:
         update(progress)
         clock[0] += 8
-        progress.done_shards, progress.done_cost = 4, 100
+        progress.done_shards, progress.share, progress.left = 4, 0.25, 24.0
         progress.doing = [("10.0.0.1:7", "fog 3"), ("10.0.0.2:8", "")]
         progress.notes = ["Node 10.0.0.3 is not used."]
         update(progress)
-        progress.done_cost = 200
+        progress.share, progress.left = 0.5, 400.0
         progress.doing = [(f"10.0.0.{n}:7", "fog 3") for n in range(6)]
         update(progress)
     first, note, line, crowd = capsys.readouterr().err.splitlines()
@@ -82,12 +82,13 @@ def test_workers_are_told_with_what_they_do(capsys, clock):
         "corrupt: 25 % (2 workers, 4 of 40 shards, 0.5/s; 10.0.0.1:7: fog 3; 10.0.0.2:8: waits), about 24 s left"
     )
     assert crowd.startswith("corrupt: 50 % (6 workers, 4 of 40 shards")
+    assert crowd.endswith("about 7 min left")
     assert "10.0.0.3:7: fog 3, and 2 more)" in crowd
 
 
 def test_notes_of_workers_are_told_where_all_else_is_quiet(capsys):
     with shown_progress("corrupt", quiet=True) as update:
-        update(Progress(shards=1, stored=0, cost=1, notes=["Node a is not used."]))
+        update(Progress(shards=1, stored=0, notes=["Node a is not used."]))
     assert capsys.readouterr() == ("", "Warning: Node a is not used.\n")
 
 
@@ -103,9 +104,10 @@ def test_names_are_no_markup_on_a_terminal(monkeypatch):
     with shown("verify {x} [/red]") as display:
         display.update(1, 4, "a[/bold]\x07 {y}")
         display.note("[link=x]note[/y]")
-        display.update(2, 4, "a[/bold]\x07 {y}")
+        display.update(2, 4, "a[/bold]\x07 {y}", 3600.0)
     text = terminal.getvalue()
     assert "verify {x} [/red]" in text
+    assert "about 60 min left" in text
     assert "a[/bold]\\x07 {y}" in text
     assert "[link=x]note[/y]" in text
     assert "\x07" not in text
