@@ -63,7 +63,7 @@ def test_a_recorded_run_of_pgd_is_told_within_a_quarter(monkeypatch):
 
 
 def test_a_recorded_run_of_a_chain_is_told_within_a_third(monkeypatch):
-    """The same with `lean` at 8/255: its first stage breaks all, and its second, half of the bound, has nothing to do."""
+    """The same with `lean` at 8/255: its first stage breaks all; its second, half of the bound, has nothing to do."""
     run = Run(_attacks("lean", [Eps.parse("8/255")]), monkeypatch)
     took = [0.93, 0.65, 1.07, 1.04, 0.02, 0.01, 0.76, 1.27, 1.06, 0.02, 0.02]
     right = [0.94, 0.9, 0, 0, 0, 0, 0.88, 0, 0, 0, 0]
