@@ -72,7 +72,7 @@ class Forecast:
         self._works: dict[Hashable, _Work] = {}
         self._of: dict[str, _Work] = {}
         self._likenesses: dict[Hashable, int] = {}
-        self._tasks, self._ended = len(todo), 0
+        self._tasks, self._ended, self._looked = len(todo), 0, 0
         self._seconds, self._began = 0.0, time.monotonic()
         for task in todo:
             self._plan(task, 1)
@@ -91,21 +91,25 @@ class Forecast:
             work.seconds += seconds
             self._seconds += seconds
         self._ended += 1
-        due = self._ended % (1 + self._tasks // _LOOKS) == 0 or self._ended >= self._tasks
-        if due and self._seconds:
-            self._look()
+
+    def look(self, busy: int = 0) -> None:
+        """Forecast anew, if enough has ended since: `busy` workers are in the middle of a task."""
+        due = self._ended - self._looked > self._tasks // _LOOKS or self._ended >= self._tasks
+        if not due or not self._seconds:
+            return
+        self._looked = self._ended
+        works = list(self._works.values())
+        seen = _Seen([work for work in works if work.images])
+        rest = sum(work.pending * seen.effort(work) * seen.rate(work) for work in works if work.pending)
+        begun = min(rest, busy * self._seconds / self._ended / 2)
+        # Workers side by side, and what no worker counts, show in the time that passed.
+        passed = time.monotonic() - self._began
+        self.share = max(self.share, self._seconds / (self._seconds + rest))
+        self.left = passed * (rest - begun) / (self._seconds + begun)
 
     def _plan(self, task: Task, sign: int) -> None:
         for cell in task.cells:
             self._work(cell).pending += sign * (task.stop - task.start) * bound(cell)
-
-    def _look(self) -> None:
-        """Forecast anew. Workers side by side, and what no worker counts, show in the time that passed."""
-        works = list(self._works.values())
-        seen = _Seen([work for work in works if work.images])
-        rest = sum(work.pending * seen.effort(work) * seen.rate(work) for work in works if work.pending)
-        self.share = max(self.share, self._seconds / (self._seconds + rest))
-        self.left = (time.monotonic() - self._began) * rest / self._seconds
 
     def _work(self, cell: Cell) -> _Work:
         if cell.id not in self._of:

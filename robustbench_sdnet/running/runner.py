@@ -113,6 +113,7 @@ def run(
             progress.label = task.label if task.cells else progress.label
         parents.remember(store.add_shards(finished))
         progress.done_shards += len(finished)
+        forecast.look(busy=sum(bool(what) for _, what in engine.doing))
         progress.share, progress.left = forecast.share, forecast.left
         progress.doing, progress.notes = engine.doing, engine.notes
         on_progress(progress)

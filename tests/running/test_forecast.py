@@ -27,11 +27,12 @@ class Run:
         self.forecast = Forecast(self.tasks, {cell.id: cell for cell in cells})
         self.told = []
 
-    def end(self, task, seconds, right, workers=1):
-        """The next task ends; `right` is a part of its images."""
+    def end(self, task, seconds, right, passed=None, busy=0):
+        """The next task ends; `right` is a part of its images. By then `busy` workers have begun another."""
         answers = [_answer(cell, task, seconds / len(task.cells), right) for cell in task.cells]
-        self.now += seconds / workers
+        self.now += seconds if passed is None else passed
         self.forecast.learn(task, answers)
+        self.forecast.look(busy)
         self.told.append((self.now, self.forecast.share, self.forecast.left))
 
     def off(self):
@@ -99,11 +100,17 @@ def test_a_slower_model_is_told_from_its_multiplications(monkeypatch):
 
 
 def test_workers_side_by_side_share_what_is_left(monkeypatch):
-    specs = [CorruptionSpec(name="fog", severity=n) for n in (1, 2, 3)]
+    """Two workers on eight tasks of 10 s each, of which the first two end after 10 and 11 s."""
+    specs = [CorruptionSpec(name="fog", severity=n) for n in (1, 2, 3, 4, 5)]
+    specs += [CorruptionSpec(name="frost", severity=n) for n in (1, 2)]
     run = Run(plan.corruption_cells([RESNET], DATA, specs), monkeypatch)
-    for task in run.tasks[:2]:
-        run.end(task, 10.0, 1, workers=2)
-    assert run.forecast.left == pytest.approx(10.0, rel=0.01)
+    run.end(run.tasks[0], 10.0, 1, busy=2)
+    assert run.forecast.left == pytest.approx(10 * (70 - 10) / 20, rel=0.01), "each is taken to be halfway"
+    run.end(run.tasks[1], 10.0, 1, passed=1.0, busy=2)
+    assert run.forecast.left == pytest.approx(11 * (60 - 10) / 30, rel=0.01)
+    for task in run.tasks[2:]:
+        run.end(task, 10.0, 1, passed=5.0, busy=1)
+    assert run.forecast.left == 0
 
 
 def test_the_share_never_falls_and_failed_models_leave_the_rest(monkeypatch):
@@ -112,6 +119,7 @@ def test_the_share_never_falls_and_failed_models_leave_the_rest(monkeypatch):
     assert run.forecast.share == 0
     assert run.forecast.left is None
     run.forecast.learn(run.tasks[0], [Failure("resnet", "broken")])
+    run.forecast.look()
     assert run.forecast.left is None, "nothing has ended yet that took time"
     for number, task in enumerate(run.tasks[1:]):
         run.end(task, 0.1 if number < 2 else 100.0, 0.5)
@@ -130,6 +138,7 @@ def test_randomised_models_are_right_while_any_draw_is(monkeypatch):
         again = Run(_attacks("lean", [Eps.parse("8/255")], models=[RESNET]), monkeypatch)
         again.now += 4
         again.forecast.learn(first, [_answer(first.cells[0], first, 4.0, 0.0, hits=hits)])
+        again.forecast.look()
         run.told.append((0, 0, again.forecast.left))
     assert run.told[-1][2] > 1.5 * run.told[-2][2], "where none is right, nothing is left to its second stage"
 
