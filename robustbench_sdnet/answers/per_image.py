@@ -59,6 +59,15 @@ def shared(answers: Iterable[Right]) -> Ids:
     return ids
 
 
+def places(ids: Ids) -> str:
+    """Which images these are, as ranges of their ids ("0-99, 200-249"); empty for the first of the data set."""
+    found = np.sort(ids)
+    if not len(found) or found[-1] == len(found) - 1:
+        return ""
+    runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def is_minimal(cell: Cell) -> bool:
     """Whether a cell asks for smallest perturbations, and not for any inside a budget."""
     spec = cell.perturbation

@@ -13,7 +13,7 @@ from ..corruptions.registry import CORRUPTIONS
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
 from ..wording import brief
-from .per_image import Numbers, Stability, distances, stability, worst
+from .per_image import Numbers, Stability, distances, places, stability, worst
 from .snapshot import Answered, Cost, Snapshot
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
 
@@ -31,6 +31,7 @@ class Row:
     Attributes:
         kind: one of `KINDS`.
         right, n: images that are right, of so many; of a randomised model's mean of draws, what they count together.
+        images: which, as ranges; empty where they are the first `n` of the data set.
         verdict: trusted, untrusted or unchecked.
         findings: of the diagnostics that the verdict comes from.
         cells: ids of the cells it is made of; several for a worst case and an oracle.
@@ -47,6 +48,7 @@ class Row:
     precision: str
     right: float
     n: int
+    images: str
     verdict: str
     cost: Cost
     cells: tuple[str, ...]
@@ -157,6 +159,7 @@ def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
         precision=cell.precision,
         right=answered.credit.right.sum().item(),
         n=len(outcome),
+        images=places(outcome.ids),
         verdict=trust(answered.verdicts, gradients, silent),
         cost=answered.cost,
         cells=(answered.id,),
@@ -195,6 +198,7 @@ def _worst_case(group: Sequence[Pair]) -> Row:
         lam_attack=None,
         right=int(found.right.sum()),
         n=len(found.ids),
+        images=places(found.ids),
         verdict=UNTRUSTED if doubted else UNCHECKED,
         findings=(),
         distances=np.empty(0),
@@ -206,7 +210,7 @@ def _oracles(found: Iterable[Row]) -> list[Row]:
 
     def asked(row: Row) -> Hashable:
         who = row.model.key, row.model.name, row.data.content, row.data.label
-        return *who, row.perturbation, row.n, row.lam and row.lam.scope
+        return *who, row.perturbation, row.n, row.images, row.lam and row.lam.scope
 
     swept = [row for row in found if row.kind == "corruption" and row.lam and row.lam.fixed is not None]
     return [_oracle(group) for group in grouped(swept, asked).values() if len(group) >= ORACLE_CHOICES]

@@ -126,11 +126,12 @@ def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
     return fitted(lines, headers, aligned, (0, 2)) if lines else ""
 
 
-def _question(row: Record) -> tuple[str, str, int]:
-    return row["model"], brief(row["lambda"]), row["n"]
+def _question(row: Record) -> tuple[str, str, int, str]:
+    """Who was asked, and on how many and which images: of others no mean is taken."""
+    return row["model"], brief(row["lambda"]), row["n"], row.get("images") or ""
 
 
-def _place(row: Record) -> tuple[str, str, int, str, int]:
+def _place(row: Record) -> tuple[str, str, int, str, str, int]:
     return *_question(row), row["perturbation"], row["severity"] or 0
 
 

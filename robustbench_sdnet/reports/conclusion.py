@@ -6,7 +6,7 @@ hold 0. Elsewhere the interval decides: if it lies within `NEGLIGIBLE` the answe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -227,12 +227,16 @@ def _missed(evidence: Evidence) -> Iterator[str]:
 
 def _oracles(evidence: Evidence) -> Iterator[str]:
     """Mean gains of the best number in hindsight over the training lambda, on what both were asked and alike."""
+
+    def asked(row: Row) -> Hashable:
+        return row.perturbation, row.n, row.images
+
     noises = [row for row in evidence.rows if row.kind == "corruption" and is_noise(row.perturbation)]
-    trained = {(row.perturbation, row.n): row.accuracy for row in noises if row.lam == evidence.trained}
+    trained = {asked(row): row.accuracy for row in noises if row.lam == evidence.trained}
     bounds = [row for row in noises if row.lam and row.lam.text == "oracle"]
-    asked = (row for row in bounds if (row.perturbation, row.n) in trained)
-    for (name, source, n), same in grouped(asked, lambda r: (lambda_name(r.lam), r.source, r.n)).items():
-        gain = fmean(row.accuracy - trained[row.perturbation, n] for row in same)
+    both = (row for row in bounds if asked(row) in trained)
+    for (name, source, n), same in grouped(both, lambda r: (lambda_name(r.lam), r.source, r.n)).items():
+        gain = fmean(row.accuracy - trained[asked(row)] for row in same)
         told = ", ".join([name, *([] if source == "generated" else [source]), counted(n, "image")])
         yield (
             f"Choosing the number on the test labels for each noise and strength ({told}), which bounds any one "

@@ -73,7 +73,7 @@ class _Seen:
 
     Attributes:
         attack: what its name says of it.
-        origin: of a corruption at a severity, what a mean may be over: the number of images, and where they come from.
+        origin: of a corruption at a severity, what a mean may be over: how many images, where from, and which.
     """
 
     entry: Entry
@@ -124,7 +124,9 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                 untrusted=record["verdict"] == UNTRUSTED,
                 hash=str(record.get("weights", "")),
             )
-            told = ", ".join(str(record[key]) for key in ("source", "table", "stored_as") if record.get(key))
+            told = ", ".join(
+                str(record[key]) for key in ("source", "table", "stored_as", "images") if record.get(key)
+            )
             yield _Seen(entry, kind, attack, None if record["severity"] is None else (n, told))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(

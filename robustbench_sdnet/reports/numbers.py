@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # From here on a second decimal says something: the interval is narrower than about two points.
 TWO_DECIMALS_FROM = 5000
@@ -16,6 +16,7 @@ class Estimate:
     Attributes:
         accuracy, low, high: fractions; the ends of the 95 % interval.
         n: images.
+        images: which, where they are not the first `n` of the data set.
         untrusted: a diagnostic of the attack failed, so the number may be far too high.
         transfer: the perturbation was made for another lambda, so this is not robust accuracy.
     """
@@ -26,6 +27,12 @@ class Estimate:
     n: int
     untrusted: bool = False
     transfer: bool = False
+    images: str = ""
+
+    @property
+    def met(self) -> tuple[int, str]:
+        """The images that it is of: alike for the same ones of a data set."""
+        return self.n, self.images
 
     @property
     def decimals(self) -> int:
@@ -63,7 +70,7 @@ Value = Estimate | Missing
 
 
 def mean(parts: Mapping[str, Estimate | None]) -> Value:
-    """The plain mean of accuracies, if all of them are there and on equally many images.
+    """The plain mean of accuracies, if all of them are there and on the same images.
 
     Its interval is the mean of theirs: exact where the same images fail together everywhere, too wide otherwise, so
     never too narrow.
@@ -78,12 +85,15 @@ def mean(parts: Mapping[str, Estimate | None]) -> Value:
     counts = sorted({part.n for part in found})
     if len(counts) > 1:
         return Missing(f"on different numbers of images: {', '.join(f'{n:,}' for n in counts)}")
+    if len({part.images for part in found}) > 1:
+        return Missing(f"on as many, but not the same images: {counts[0]:,}")
     return Estimate(
         accuracy=sum(part.accuracy for part in found) / len(found),
         low=sum(part.low for part in found) / len(found),
         high=sum(part.high for part in found) / len(found),
         n=counts[0],
         untrusted=any(part.untrusted for part in found),
+        images=found[0].images,
     )
 
 
@@ -91,7 +101,7 @@ def error(value: Value) -> Value:
     """The error of an accuracy: its complement, and so is the interval."""
     if isinstance(value, Missing):
         return value
-    return Estimate(1 - value.accuracy, 1 - value.high, 1 - value.low, value.n, value.untrusted)
+    return replace(value, accuracy=1 - value.accuracy, low=1 - value.high, high=1 - value.low)
 
 
 def percent(share: float) -> str:

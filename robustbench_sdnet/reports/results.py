@@ -50,7 +50,7 @@ class Result(Row):
     def estimate(self) -> Estimate:
         """The accuracy with its interval."""
         untrusted, transfer = self.verdict == UNTRUSTED, self.kind == "transfer"
-        return Estimate(self.accuracy, *self.interval, self.n, untrusted, transfer)
+        return Estimate(self.accuracy, *self.interval, self.n, untrusted, transfer, self.images)
 
     @property
     def is_stage(self) -> bool:

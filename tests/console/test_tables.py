@@ -86,3 +86,15 @@ def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
     ]
     means = [line.split()[2:-2] for line in table(rows).splitlines() if "mean of the ten" in line]
     assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten(difficulty", "2)", "30.00"]]
+
+
+def test_no_mean_is_over_as_many_but_other_images():
+    rows = records(
+        corruption("fog", 1, 90, n=100), corruption("fog", 5, 50, n=100, images=range(100, 200)), record(190)
+    )
+    assert {row["images"] for row in rows} == {None, "100-199"}
+    lines = [line.split() for line in table(rows).splitlines() if "fog" in line and "lowest" not in line]
+    assert lines == [
+        ["resnet20", "fog", "90.0", "-", "-", "100"],
+        ["resnet20", "fog", "-", "*50.0", "-", "100"],
+    ]

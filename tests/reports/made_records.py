@@ -51,6 +51,7 @@ def record(
     lam: Lam = None,
     lam_attack: Lam = None,
     first: int = 0,
+    images: range | None = None,
     passes: tuple[int, int] | None = None,
     findings: tuple[Finding, ...] = (),
     distances: Iterable[float] | None = None,
@@ -61,7 +62,7 @@ def record(
     memory_mib: float | None = None,
     versions: tuple[dict[str, str], ...] = (VERSIONS,),
 ) -> Answered:
-    """An answer: of `n` images `right` from position `first` on, by default the clean images and a plain model."""
+    """An answer: of `n` images (by default the first, clean) `right` from position `first` on."""
     cell = Cell(
         model=model,
         data=data,
@@ -74,7 +75,7 @@ def record(
     nothing = np.full(n, np.nan, np.float32)
     positions = np.arange(n)
     outcome = Outcome(
-        ids=positions,
+        ids=positions if images is None else np.asarray(images),
         right=(positions >= first) & (positions < first + right),
         broken_at=np.full(n, -1, np.int32),
         margin=nothing,

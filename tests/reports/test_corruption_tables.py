@@ -111,6 +111,23 @@ def test_different_numbers_of_images_are_never_averaged() -> None:
     assert table.notes == ("fog: on different numbers of images: 100, 200.",)
 
 
+def test_as_many_but_other_images_are_never_averaged() -> None:
+    """As where each of two answers lost another shard: images 0 to 99 beside 100 to 199, 100 of each."""
+    lost = {"n": 100, "images": range(100, 200)}
+    rows = [*five("fog", 90, 10, n=100)[:4], corruption("fog", 5, 50, **lost)]
+    table = corruptions.severity_table(grid_of(rows))
+    assert percents(table) == [["fog", "90.0", "80.0", "70.0", "60.0", "50.0", "-"]]
+    assert table.notes == ("fog: on as many, but not the same images: 100.",)
+    # Nor is a mean of one part divided by that of another: of sdnet's the last 100, of resnet's the first.
+    other = [row for row in five("fog", 90, 10, model=SDNET, lam=0.1, **lost)]
+    rows = [*five("fog", 90, 10, n=100), record(95, 100), *other, record(95, model=SDNET, lam=0.1, **lost)]
+    results = results_of(rows)
+    found = {one: corruptions.grid(results, one, "generated") for one in results.subjects("digits")}
+    clean = {one: results.one("clean", subject=one) for one in found}
+    relative = [row[-2:] for row in percents(errors.error_table(found, clean, PLAIN))]
+    assert relative == [["100.0", "100.0"], ["-", "-"]]
+
+
 def test_side_by_side_shows_a_few_subjects_at_a_time() -> None:
     grids = {f"m{number}": grid_of(five("fog", 190, 10)) for number in range(8)}
     tables = corruptions.side_by_side(grids, corruptions.over_severities, "mean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,15 +11,17 @@ from ..numbers import Estimate, Missing, error
 from ..results import SEVERITIES, Subject, distinct, lambda_text
 from .corruptions import MAIN, Grid, levels_run, levels_text, named, over_corruptions, over_severities
 
+Met = tuple[int, str] | None
+
 
 @dataclass(frozen=True)
 class Baseline:
-    """Whose errors to divide by: on clean images (None where not known of as many), and of each corruption, as the mean
-    over the five severities with the number of images (0 for published ones)."""
+    """Whose errors to divide by: on clean images (None where not known of the same), and of each corruption, as the
+    mean over the five severities with the images that it is of (None for published ones)."""
 
     label: str
     clean: float | None
-    errors: Mapping[str, tuple[float, int]]
+    errors: Mapping[str, tuple[float, Met]]
 
 
 # AlexNet on the published ImageNet-C (Hendrycks & Dietterich 2019). Its clean error is that of the weights that their
@@ -27,7 +30,9 @@ _ALEXNET = (
     0.886428, 0.894468, 0.922640, 0.819880, 0.826268, 0.785948, 0.798360, 0.866816, 0.826572, 0.819324, 0.564592,
     0.853204, 0.646056, 0.717840, 0.606500,
 )  # fmt: skip
-ALEXNET = Baseline("AlexNet", 0.435, {name: (share, 0) for name, share in zip(MAIN, _ALEXNET, strict=True)})
+ALEXNET = Baseline(
+    "AlexNet", 0.435, {name: (share, None) for name, share in zip(MAIN, _ALEXNET, strict=True)}
+)
 
 
 def error_table(
@@ -68,26 +73,27 @@ def error_table(
         notes.append(
             f"mCE and relative mCE: per cent of {published.label}; ratios of estimates, so without interval."
             " They divide corruption by corruption; the error beside them is the plain mean, RobustBench's way."
-            " The relative one takes clean accuracy on as many images."
+            " The relative one takes clean accuracy on the same images."
         )
     return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
 
 
 def _baseline_of(subject: Subject, found: Grid, clean: Estimate | None) -> Baseline:
     values = {name: error(over_severities(accuracies)) for name, accuracies in found.items()}
-    errors = {name: (v.accuracy, v.n) for name, v in values.items() if isinstance(v, Estimate)}
-    alike = clean and all(n == clean.n for _, n in errors.values())
+    errors = {name: (v.accuracy, v.met) for name, v in values.items() if isinstance(v, Estimate)}
+    alike = clean and all(met == clean.met for _, met in errors.values())
     return Baseline(subject.label, 1 - clean.accuracy if clean and alike else None, errors)
 
 
 def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequence[str]) -> list[str]:
     ratios, relative = [], []
     for name in names:
-        own, (other, n) = error(over_severities(found.get(name, {}))), base.errors.get(name, (0.0, -1))
-        if isinstance(own, Missing) or n not in (0, own.n):
+        own = error(over_severities(found.get(name, {})))
+        other, met = base.errors.get(name, (math.nan, (0, "")))
+        if isinstance(own, Missing) or met not in (None, own.met):
             return ["-", "-"]
         ratios.append(own.accuracy / other if other else None)
-        if clean and clean.n == own.n and base.clean is not None:
+        if clean and clean.met == own.met and base.clean is not None:
             lost = other - base.clean
             relative.append((own.accuracy - (1 - clean.accuracy)) / lost if lost > 0 else None)
     return [_percent_mean(ratios, len(names)), _percent_mean(relative, len(names))]

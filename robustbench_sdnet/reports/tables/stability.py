@@ -39,7 +39,7 @@ def steady(results: Results, data: str, difficulty: int) -> dict[Subject, dict[s
 def flips(result: Result) -> Estimate:
     """The flip probability of a result."""
     value = _stability(result).flip_probability
-    return Estimate(value.value, value.low, value.high, result.estimate.n)
+    return Estimate(value.value, value.low, value.high, result.n, images=result.images)
 
 
 def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> Table:
@@ -76,7 +76,7 @@ def _relative(own: Steady, base: Steady | None, names: Sequence[str], what: str)
     """The mean of ratios in per cent; "-" where one of them is missing, on other images, or over 0."""
     ratios = []
     for name in names:
-        if not base or name not in own or name not in base or own[name].n != base[name].n:
+        if not base or name not in own or name not in base or flips(own[name]).met != flips(base[name]).met:
             return "-"
         other = getattr(_stability(base[name]), what).value
         if not other:
