@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 LONGEST_NAME = 200
 LONGEST_LINE = 4000
 
@@ -24,6 +26,12 @@ def visible(text: str, keep: str = "") -> str:
 def brief(value: object) -> str:
     """A value as tables print it: a number without needless digits, nothing for None."""
     return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def natural(text: str) -> list[str | float]:
+    """The place of a name among others, the numbers in it by value: "steps=2" before "steps=10"."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [float(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def shown(value: object) -> str:

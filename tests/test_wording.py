@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robustbench_sdnet.errors import SdnetBenchError, unknown
-from robustbench_sdnet.wording import brief, one_line, shown, visible
+from robustbench_sdnet.wording import brief, natural, one_line, shown, visible
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ from robustbench_sdnet.wording import brief, one_line, shown, visible
 def test_what_steers_a_terminal_is_written_out(text, expected):
     assert visible(text) == expected
     expected.encode()
+
+
+def test_numbers_in_names_stand_by_their_value():
+    names = ["pgd(steps=10)", "pgd", "pgd(steps=2)", "noise@0.5", "noise@0.25", "noise", "run 10", "run 9b"]
+    assert sorted(names, key=natural) == [
+        "noise", "noise@0.25", "noise@0.5", "pgd", "pgd(steps=2)", "pgd(steps=10)", "run 9b", "run 10",
+    ]  # fmt: skip
 
 
 def test_what_is_kept_stays():

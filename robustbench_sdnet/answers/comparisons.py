@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..statistics import holm, mcnemar
+from ..wording import natural
 from .gathered import Answers, Question, Subject, gather
 from .per_image import Right, shared
 from .rows import eps_order, grouped, lambda_order, lambda_value
@@ -135,7 +136,9 @@ def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
 def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
     """Models against each other at their defaults, then each lambda against its model's default."""
     subjects = list(found)
-    defaults = sorted((subject for subject in subjects if subject.is_default), key=lambda s: s.model.name)
+    defaults = sorted(
+        (subject for subject in subjects if subject.is_default), key=lambda s: natural(s.model.name)
+    )
     yield from combinations(defaults, 2)
     for default in defaults:
         for subject in subjects:
@@ -218,12 +221,12 @@ def _order(comparison: Comparison) -> tuple[Any, ...]:
         asked.data,
         comparison.within,
         list(KINDS).index(asked.kind),
-        comparison.family,
-        asked.perturbation,
+        natural(comparison.family),
+        natural(asked.perturbation),
         asked.severity or 0,
         asked.norm or "",
         eps_order(asked.eps),
-        comparison.a.model.name,
+        natural(comparison.a.model.name),
         lambda_order(comparison.a.lam),
-        comparison.b.model.name,
+        natural(comparison.b.model.name),
     )

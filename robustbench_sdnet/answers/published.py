@@ -17,6 +17,7 @@ from typing import Any
 from ..specs import SEVERITIES, LambdaSpec
 from ..specs.lambdas import LINE_PER_NOISE, ON_TEST_LABELS, parse_policy
 from ..statistics import holm, wilson
+from ..wording import natural
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
 from .noise_lines import line_per_noise
@@ -142,7 +143,7 @@ def _experiments(answers: Answers) -> Iterator[Sides]:
 
 def _order(side: tuple[tuple[str, Subject], Severities]) -> tuple[Any, ...]:
     (noise, subject), _ = side
-    return subject.model.name, subject.model.key, lambda_order(subject.lam), NOISES.index(noise)
+    return natural(subject.model.name), subject.model.key, lambda_order(subject.lam), NOISES.index(noise)
 
 
 def _is_per_sample(lam: LambdaSpec | None) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..specs import AttackSpec, Cell
 from ..statistics import exceeds_rare_rate
+from ..wording import natural
 from .gathered import Question, Subject, ball
 from .per_image import Right, shared, worst
 from .rows import eps_order, lambda_order, lambda_value
@@ -85,4 +86,5 @@ def _rival(asked: Question, subject: Subject, direct: Right, name: str, rival: R
 
 def _order(rival: Rival) -> tuple[Any, ...]:
     asked, who = rival.asked, rival.subject
-    return asked.data, who.model.name, asked.norm, eps_order(asked.eps), lambda_order(who.lam), rival.name
+    name = natural(who.model.name)
+    return asked.data, name, asked.norm, eps_order(asked.eps), lambda_order(who.lam), rival.name

@@ -12,7 +12,7 @@ import numpy as np
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
-from ..wording import brief
+from ..wording import brief, natural
 from .per_image import Numbers, Stability, distances, places, stability, worst
 from .snapshot import Answered, Cost, Snapshot
 from .trust import UNCHECKED, UNTRUSTED, Finding, trust
@@ -121,11 +121,12 @@ def lambda_name(lam: LambdaSpec | None) -> str:
 
 
 def lambda_order(lam: LambdaSpec | None) -> tuple[int, float, str]:
-    """No lambda first, numbers in order, then what has a name."""
-    value = lambda_value(lam)
-    if value is None:
+    """No lambda first, numbers in order, those for all layers behind them, then what has a name."""
+    if lam is None:
         return 0, 0.0, ""
-    return (1, value, "") if isinstance(value, float) else (2, 0.0, lambda_name(lam))
+    if lam.fixed is None:
+        return 3, 0.0, lambda_name(lam)
+    return (1, lam.fixed, "") if lam.scope == "stem" else (2, lam.fixed, lam.scope)
 
 
 def eps_order(eps: Eps | None) -> float:
@@ -240,10 +241,10 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 
 def _order(row: Row) -> tuple[Any, ...]:
     return (
-        row.model.name,
-        row.data.label,
+        natural(row.model.name),
+        natural(row.data.label),
         KINDS.index(row.kind),
-        row.perturbation.label,
+        natural(row.perturbation.label),
         row.severity or 0,
         row.norm or "",
         eps_order(row.eps),

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..planning.chains import chain_of
 from ..specs import AttackSpec, Eps, LambdaSpec
+from ..wording import natural
 from .per_image import Numbers, distances, positions, shared
-from .rows import grouped
+from .rows import grouped, lambda_order
 from .snapshot import Answered, Snapshot
 
 
@@ -64,7 +65,9 @@ def optimality(store: Snapshot) -> tuple[Optimality, ...]:
     )
     groups = grouped((pair for pair in found if len(pair[1])), lambda pair: asked(pair[0]))
     rows = [row for group in groups.values() if len(group) > 1 for row in _optimalities(group)]
-    return tuple(sorted(rows, key=lambda r: (r.data, r.model, str(r.lam), r.norm, -r.optimality, r.attack)))
+    return tuple(
+        sorted(rows, key=lambda r: (r.data, *_who_order(r), r.norm, -r.optimality, natural(r.attack)))
+    )
 
 
 def _optimalities(group: list[tuple[Answered, Numbers]]) -> Iterator[Optimality]:
@@ -76,6 +79,10 @@ def _optimalities(group: list[tuple[Answered, Numbers]]) -> Iterator[Optimality]
         if value is not None:
             each = passes / len(answered.outcome)
             yield Optimality(**_who(answered, len(ids)), attacks=len(group), optimality=value, passes=each)
+
+
+def _who_order(one: Search) -> tuple[Any, ...]:
+    return natural(one.model), lambda_order(one.lam)
 
 
 def _who(answered: Answered, n: int) -> dict[str, Any]:
@@ -119,4 +126,6 @@ def convergence(store: Snapshot) -> tuple[Convergence, ...]:
         counts = np.bincount(np.where(outcome.right, last + 1, outcome.broken_at), minlength=last + 2)
         right = len(outcome) - np.cumsum(counts[: last + 1])
         found.append(Convergence(**_who(answered, len(outcome)), eps=spec.eps, right=tuple(right.tolist())))
-    return tuple(sorted(found, key=lambda c: (c.data, c.attack, c.norm, float(c.eps), c.model, str(c.lam))))
+    return tuple(
+        sorted(found, key=lambda c: (c.data, natural(c.attack), c.norm, float(c.eps), *_who_order(c)))
+    )

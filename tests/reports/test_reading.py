@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from robustbench_sdnet.reports.results import Subject, lambda_text
+from robustbench_sdnet.reports.tables.corruptions import grid
+from robustbench_sdnet.specs import CorruptionSpec, LambdaSpec
+
 from .made_records import DATA, RESNET, SDNET, attack, corruption, record, results_of
 
 
@@ -72,3 +76,20 @@ def test_a_chain_with_other_settings_is_a_chain_too() -> None:
     assert set(found) == {"autoattack(variant=rand)/apgd-ce", "autoattack(variant=rand)"}
     assert found["autoattack(variant=rand)"].passes == (2, 0)
     assert [result.is_stage for result in found.values()].count(True) == 1
+
+
+def test_numbers_in_names_and_lambdas_stand_by_their_value() -> None:
+    lams = [LambdaSpec("10", "all"), LambdaSpec("2", "all"), LambdaSpec("10"), LambdaSpec("2")]
+    rows = [replace(one, cell=replace(one.cell, lam=lam)) for lam in lams for one in [record(1, model=SDNET)]]
+    named = [LambdaSpec("calibrated"), LambdaSpec("label-free")]
+    rows += [
+        replace(one, cell=replace(one.cell, lam=lam)) for lam in named for one in [record(1, model=SDNET)]
+    ]
+    rows = [replace(one, id=one.cell.id) for one in rows]
+    results = results_of(rows)
+    told = [lambda_text(lam) for lam in results.lambdas("digits", "sdnet20")]
+    assert told == ["2", "10", "all:2", "all:10", "calibrated", "label-free"]
+    seeds = [replace(CorruptionSpec(name="fog", severity=1), seed=seed) for seed in (10, 2)]
+    found = results_of(record(1, spec=spec) for spec in seeds)
+    assert [result.name for result in found.all] == ["fog(seed=2)", "fog(seed=10)"]
+    assert list(grid(found, Subject("digits", "resnet20"), "generated")) == ["fog(seed=2)", "fog(seed=10)"]

@@ -13,7 +13,7 @@ from typing import Any
 from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
 from ...planning.chains import chain_of
 from ...specs import Eps
-from ...wording import counted
+from ...wording import counted, natural
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import DIRECT, Lambda, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
@@ -77,7 +77,7 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
 def transfer_tables(results: Results, data: str, model: str) -> list[Table]:
     """For every attack and eps: rows are the lambda it was made at, columns the lambda that is deployed."""
     asked = {(r.name, r.norm, r.eps) for r in results.of("transfer", data=data, model=model)}
-    ordered = sorted(asked, key=lambda one: (one[0], one[1] or "", eps_order(one[2])))
+    ordered = sorted(asked, key=lambda one: (natural(one[0]), one[1] or "", eps_order(one[2])))
     return [_matrix(results, data, model, *one) for one in ordered]
 
 
@@ -126,7 +126,8 @@ def display_name(result: Result) -> str:
 
 def _order(result: Result) -> tuple[Any, ...]:
     """By budget and lambda, attacks before their worst case; a chain's stages in a row, the whole chain after them."""
-    stages = chain_of(result.perturbation) or result.name, not result.is_stage, result.name
+    name = natural(result.name)
+    stages = natural(chain_of(result.perturbation) or result.name), not result.is_stage, name
     return result.norm or "", eps_order(result.eps), lambda_order(result.subject.lam), result.kind, *stages
 
 

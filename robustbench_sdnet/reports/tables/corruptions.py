@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ...corruptions.registry import CORRUPTIONS
-from ...wording import counted
+from ...wording import counted, natural
 from ..document import Table
 from ..numbers import Estimate, Missing, Value, mean
 from ..results import SEVERITIES, Results, Subject, distinct, grouped
@@ -31,7 +31,10 @@ def grid(results: Results, subject: Subject, source: str) -> dict[str, dict[int,
         if result.severity is not None:
             found.setdefault(result.name, {})[result.severity] = result.estimate
     order = {name: position for position, name in enumerate((*MAIN, *EXTRA))}
-    return {name: found[name] for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))}
+    return {
+        name: found[name]
+        for name in sorted(found, key=lambda name: (order.get(name, len(order)), natural(name)))
+    }
 
 
 def levels_run(grids: Iterable[Grid]) -> tuple[int, ...]:

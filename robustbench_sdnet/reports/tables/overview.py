@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from ...specs import Eps
+from ...wording import natural
 from ..document import Item, Table
 from ..numbers import Missing
 from ..results import DIRECT, SEVERITIES, Results, Subject, distinct, eps_order, lambda_text
@@ -21,7 +22,7 @@ def overview(results: Results, data: str) -> Table:
     source = min(sources, default="generated")
     grids = {subject: grid(results, subject, source) for subject in subjects}
     run = {name for found in grids.values() for name in found}
-    names = MAIN if run >= set(MAIN) else tuple(sorted(run))
+    names = MAIN if run >= set(MAIN) else tuple(sorted(run, key=natural))
     budget = headline_budget(results, data)
     columns: tuple[str, ...] = ("model", "lambda", "clean")
     left: tuple[int, ...] = (0,)

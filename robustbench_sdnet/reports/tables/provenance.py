@@ -9,6 +9,7 @@ from typing import Any
 from ...answers.rows import Row, lambda_order
 from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
+from ...wording import natural
 from ..document import Table
 from ..results import distinct, eps_order, grouped, is_named, lambda_text
 
@@ -17,9 +18,12 @@ HASH_DIGITS = 16
 
 def in_order(answered: Iterable[Answered]) -> list[Answered]:
     """By model, data, perturbation and cell."""
-    return sorted(
-        answered, key=lambda a: (a.cell.model.name, a.cell.data.label, a.cell.perturbation.label, a.id)
-    )
+
+    def order(one: Answered) -> tuple[Any, ...]:
+        names = one.cell.model.name, one.cell.data.label, one.cell.perturbation.label
+        return *map(natural, names), one.id
+
+    return sorted(answered, key=order)
 
 
 def model_table(answered: Sequence[Answered]) -> Table:
