@@ -26,7 +26,11 @@ _BIBLIOGRAPHY = Path(__file__).with_name("templates").joinpath("works.bib").read
 _ENTRIES = re.findall(r"(@\w+{([a-z]+).*?\n})", _BIBLIOGRAPHY, re.DOTALL)
 WORKS: Mapping[str, str] = MappingProxyType({key: entry for entry, key in _ENTRIES})
 # The start of an attack's name -> the work that it comes from.
-_FROM = {"apgd": "autoattack", "fab": "fab", "square": "square", "pgd": "pgd", "fgsm": "fgsm"}
+_FROM = {
+    "apgd": "autoattack", "fab": "fab", "square": "square", "pgd": "pgd", "fgsm": "fgsm", "pma": "pma", "fmn": "fmn",
+    "sigma-zero": "sigmazero",
+}  # fmt: skip
+_OTHER_IN_L1 = ("apgd", "square")
 
 
 def citing(snapshot: Snapshot) -> Section:
@@ -50,12 +54,16 @@ def works_used(answered: Iterable[Answered]) -> list[str]:
         spec = one.cell.perturbation
         found |= {"sdnet"} if one.cell.model.has_lambda else set()
         if not isinstance(spec, AttackSpec):
-            found |= {"corruptions"} if one.cell.kind in ("corruption", "sequence") else set()
+            bar = spec.name in CORRUPTIONS and CORRUPTIONS[spec.name].family == "c-bar"
+            work = "cbar" if bar else "corruptions"
+            found |= {work} if one.cell.kind in ("corruption", "sequence") else set()
             continue
         library, colon, _ = spec.name.partition(":")
         own = {work for start, work in _FROM.items() if spec.name.startswith(start)}
         found |= {library} if colon else own
         found |= {"autoattack"} if spec.chain else set()
+        found |= {"mindthebox"} if spec.norm == "l1" and spec.name.startswith(_OTHER_IN_L1) else set()
+        found |= {"obfuscated"} if one.verdicts else set()
     return [key for key in WORKS if key in found]
 
 

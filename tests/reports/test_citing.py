@@ -7,23 +7,27 @@ from dataclasses import replace
 
 import yaml
 
+from robustbench_sdnet.attacks.libraries import LIBRARIES
+from robustbench_sdnet.attacks.registry import ATTACKS, chain
 from robustbench_sdnet.commands.attack import attack as attack_command
 from robustbench_sdnet.commands.corrupt import corrupt as corrupt_command
+from robustbench_sdnet.corruptions.registry import CORRUPTIONS
+from robustbench_sdnet.corruptions.sequences.members import SEQUENCES
 from robustbench_sdnet.planning.chains import warmed
-from robustbench_sdnet.reports.citing import citing, commands, works_used
+from robustbench_sdnet.reports.citing import WORKS, citing, commands, works_used
 from robustbench_sdnet.reports.writers import html, latex, markdown
-from robustbench_sdnet.specs import CorruptionSpec, LambdaSpec, params
+from robustbench_sdnet.specs import CorruptionSpec, LambdaSpec, SequenceSpec, params
 from robustbench_sdnet.specs.models import Repeats
 
 from ..conftest import GOLDEN
-from .made_records import RESNET, SDNET, attack, corruption, record, snapshot, study
+from .made_records import PASSED, RESNET, SDNET, attack, corruption, record, snapshot, study
 
 LEVELS = (("gaussian", "0.02"), ("gaussian", "0.2"), ("shot", "60"), ("shot", "6"))
 
 
 def test_a_report_cites_what_it_used_and_nothing_else() -> None:
     assert works_used([record(190)]) == []
-    assert works_used(study()) == ["sdnet", "corruptions", "pgd"]
+    assert works_used(study()) == ["sdnet", "corruptions", "pgd", "obfuscated"]
     stages = [attack(f"autoattack/{name}", "8/255", 20) for name in ("apgd-ce", "fab-t", "square")]
     assert works_used([*stages, attack("foolbox:LinfPGD", "8/255", 3)]) == [
         "autoattack",
@@ -32,8 +36,24 @@ def test_a_report_cites_what_it_used_and_nothing_else() -> None:
         "foolbox",
     ]
     text = citing(snapshot(study())).blocks[1].text
-    assert text.count("@inproceedings{") == 3
+    assert text.count("@inproceedings{") == 4
     assert "note = {arXiv:2210.12945}" in text
+
+
+def test_every_attack_corruption_and_library_has_its_work() -> None:
+    """What is added to a registry is cited: random noise alone comes from nobody."""
+    stages = {stage for info in ATTACKS.values() for stage, _ in chain(info.name, info.params)} - {"noise"}
+    attacked = {name: works_used([attack(name, "8/255", 1)]) for name in stages}
+    attacked |= {name: works_used([attack(f"{name}:Any", "8/255", 1)]) for name in LIBRARIES}
+    corrupted = {name: works_used([corruption(name, 1, 1)]) for name in CORRUPTIONS}
+    corrupted |= {name: works_used([record(1, spec=SequenceSpec(name=name, frames=2))]) for name in SEQUENCES}
+    assert [name for name, works in (attacked | corrupted).items() if not works] == []
+    assert attacked["sigma-zero"] == ["sigmazero"]
+    assert corrupted["perlin_noise"] == ["cbar"]
+    more = [attack("apgd-t", "12", 1, norm="l1", findings=(PASSED,)), record(1, model=SDNET, lam=0.1)]
+    assert works_used(more) == ["sdnet", "autoattack", "mindthebox", "obfuscated"]
+    cited = {work for works in (attacked | corrupted).values() for work in works} | set(works_used(more))
+    assert cited == set(WORKS)
 
 
 def test_commands_ask_the_same_again() -> None:
