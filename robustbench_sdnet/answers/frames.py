@@ -30,7 +30,8 @@ def records(store: str | Store | Snapshot) -> pd.DataFrame:
         `perturbation`: corruption or attack, with the settings that differ from the defaults.
         `severity`: of a corruption, 1 to 5 (Int64; missing elsewhere and for free levels).
         `norm`, `eps`: of an attack; eps is the text that was asked for, such as "8/255".
-        `lambda`: the lambda that is deployed, a number or the name of a policy; None without CSC layers.
+        `lambda`: the lambda that is deployed, a number or the name of a policy, with the start of its fit's hash where
+        a model was asked at several; None without CSC layers.
         `lambda_attack`: the lambda that the attack took its gradients at.
         `n`, `accuracy`, `low`, `high`: images, share of them that is right, and its 95 % Wilson interval.
         `source`: generated, or published where the corrupted images come from files.

@@ -107,17 +107,19 @@ def is_noise(spec: Perturbation) -> bool:
 
 
 def lambda_value(lam: LambdaSpec | None) -> float | str | None:
-    """Lambda as records hold it: a number, the name of a policy, or None; other scopes than the stem are named."""
+    """Lambda as records hold it: a number, the name of a policy, or None; other scopes than the stem are named, and a
+    policy has the start of its fit's hash, where it has kept that."""
     if lam is None:
         return None
-    if lam.scope != "stem":
-        return f"{lam.scope}:{lam.text}"
-    return lam.text if lam.fixed is None else lam.fixed
+    if lam.scope == "stem" and lam.fixed is not None:
+        return lam.fixed
+    scope, fit = "" if lam.scope == "stem" else f"{lam.scope}:", f" [fit {lam.fit[:6]}]" if lam.fit else ""
+    return f"{scope}{lam.text}{fit}"
 
 
 def lambda_name(lam: LambdaSpec | None) -> str:
-    """Lambda as readers tell it from others: a policy with the start of its fit's hash, where it has kept that."""
-    return brief(lambda_value(lam)) + (f" [fit {lam.fit[:6]}]" if lam and lam.fit else "")
+    """The same as a text; empty without any."""
+    return brief(lambda_value(lam))
 
 
 def lambda_order(lam: LambdaSpec | None) -> tuple[int, float, str]:

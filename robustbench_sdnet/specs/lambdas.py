@@ -133,7 +133,7 @@ def parse_policy(text: str) -> PolicyName:
 
 def is_upper_bound(text: str) -> bool:
     """Whether a policy, as records name it, is chosen on test labels, so that its accuracy is no result."""
-    return text.rpartition(":")[2] in ("oracle", ON_TEST_LABELS, LINE_PER_NOISE)
+    return text.partition(" ")[0].rpartition(":")[2] in ("oracle", ON_TEST_LABELS, LINE_PER_NOISE)
 
 
 def _number(text: str) -> float | None:

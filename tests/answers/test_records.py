@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.specs import (
@@ -18,6 +19,7 @@ from robustbench_sdnet.specs import (
     Repeats,
     params,
 )
+from robustbench_sdnet.specs.lambdas import is_upper_bound
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
 
@@ -58,8 +60,11 @@ def test_two_fits_of_one_policy_are_two_answers(store):
             lam = LambdaSpec("calibrated", fit=fit)
             noise = replace(NOISE, severity=severity)
             answer(store, Cell(model=MODEL, data=DATA, perturbation=noise, lam=lam), 10, right)
-    found = sorted((row["severity"], row["accuracy"]) for row in records(store))
-    assert found == [(1, 0.8), (1, 0.9), (2, 0.5), (2, 0.6)]
+    found = sorted((row["severity"], row["accuracy"], row["lambda"]) for row in records(store))
+    first, second = "calibrated [fit aaa]", "calibrated [fit bbb]"
+    assert found == [(1, 0.8, second), (1, 0.9, first), (2, 0.5, first), (2, 0.6, second)]
+    assert set(outcomes(store)["lambda"]) == {first, second}
+    assert is_upper_bound("all:calibrated:test-labels [fit 12ab34]")
 
 
 def test_two_models_of_equal_tensors_and_other_options_are_two_answers(store):
