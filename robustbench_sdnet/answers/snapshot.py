@@ -142,22 +142,11 @@ class Snapshot:
     def told_apart(self) -> Snapshot:
         """The same under names that readers can tell apart.
 
-        A model is one wherever it lay. Models of one name but other weights get the start of their hash, those of other
-        code or options the start of a hash of these, and so do data sets of other content; a policy keeps the hash of
-        its fit where a model was asked at several on a data set.
+        A model is one wherever it lay. Of several of one name each gets what `told` says, data sets of other content
+        the start of a hash; a policy keeps the hash of its fit where a model was asked at several on a data set.
         """
         cells = [answered.cell for answered in self.answered]
-        one_each = {cell.model.key: cell.model for cell in cells}
-        # Not by fingerprints, which differ with the images' size.
-        built = {key: canonical((m.arch, m.options, m.mean, m.std)) for key, m in one_each.items()}
-        every = {(cell.model.name, cell.model.weights, built[cell.model.key]) for cell in cells}
-        kinds = Counter((name, weights) for name, weights, _ in every)
-
-        def digest(model: ModelSpec) -> str:
-            alone = kinds[model.name, model.weights] == 1
-            return model.weights if alone else hashlib.sha256(built[model.key].encode()).hexdigest()
-
-        models = marks((cell.model.name, digest(cell.model)) for cell in cells)
+        models = told(cell.model for cell in cells)
         sets = marks((cell.data.label, cell.data.content) for cell in cells)
         known: dict[tuple[str, str], ModelSpec] = {}
         fits: dict[Hashable, set[str]] = {}
@@ -170,7 +159,7 @@ class Snapshot:
             return lam if several or lam is None else replace(lam, fit="")
 
         def named(cell: Cell) -> Cell:
-            name = cell.model.name + models[cell.model.name, digest(cell.model)]
+            name = models[cell.model.name, cell.model.key]
             model = known.setdefault((name, cell.model.key), replace(cell.model, name=name))
             data = replace(cell.data, name=cell.data.name + sets[cell.data.label, cell.data.content])
             lam, lam_attack = fitted(cell, cell.lam), fitted(cell, cell.lam_attack)
@@ -209,6 +198,25 @@ class Snapshot:
         by_strength = sorted(self.exact, key=strength)
         best = {_question(answered.cell): answered for answered in by_strength}
         return tuple(sorted(best.values(), key=lambda answered: answered.id))
+
+
+def told(models: Iterable[ModelSpec]) -> Mapping[tuple[str, str], str]:
+    """By name and key of each model the name that tells it from the others: those of one name but other weights have
+    the start of their hash, those of other code or options the start of a hash of these."""
+    every = {(model.name, model.key): model for model in models}
+    # Not by fingerprints, which differ with the images' size.
+    built = {one: canonical((m.arch, m.options, m.mean, m.std)) for one, m in every.items()}
+    kinds = Counter(
+        (name, weights) for name, weights, _ in {(m.name, m.weights, built[one]) for one, m in every.items()}
+    )
+
+    def digest(one: tuple[str, str]) -> str:
+        model = every[one]
+        alone = kinds[model.name, model.weights] == 1
+        return model.weights if alone else hashlib.sha256(built[one].encode()).hexdigest()
+
+    found = marks((one[0], digest(one)) for one in every)
+    return {one: one[0] + found[one[0], digest(one)] for one in every}
 
 
 def marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:

@@ -16,7 +16,7 @@ from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
-from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec
+from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec, params
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
@@ -130,6 +130,22 @@ def test_the_status_of_models_of_one_name_is_of_each(tmp_path):
             ("sdnet [aaaaaaaa]", 1, 10),
             ("sdnet [ffffffff]", 1, 4),
         ]
+
+
+def test_the_status_of_models_of_other_code_is_of_each_as_in_reports(tmp_path):
+    """As of cells that an older version asked of a model whose options are others now."""
+    other = replace(cell(), model=replace(SDNET, options=params({"n_steps": 4})))
+    moved = replace(cell(PGD), model=replace(SDNET, source="elsewhere"))
+    with made_store(tmp_path, [(cell(), right(7)), (other, right(3, n=4)), (moved, right(1))]) as store:
+        found = [(row["model"], row["kind"], row["samples"]) for row in status(store)]
+        names = {row["model"] for row in records(store)}
+    assert len(names) == 2
+    assert {name for name, _, _ in found} == names
+    assert sorted((kind, samples) for _, kind, samples in found) == [
+        ("attack", 10),
+        ("clean", 4),
+        ("clean", 10),
+    ]
 
 
 def finding(check, verdict):
