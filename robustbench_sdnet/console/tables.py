@@ -22,7 +22,8 @@ def table(rows: Sequence[Record]) -> str:
     corruptions = [row for row in rows if row["kind"] == "corruption"]
     sequences = [row for row in rows if row["kind"] == "sequence"]
     others = [row for row in rows if row["kind"] not in ("corruption", "sequence")]
-    parts = [_answers(others, worst), _severities(corruptions, worst), _sequences(sequences), _named(worst)]
+    parts = [_answers(others, worst), _severities(corruptions, worst), _sequences(sequences)]
+    parts += [_stored(corruptions), _named(worst)]
     return "\n\n".join(part for part in parts if part) or "Nothing was asked."
 
 
@@ -58,6 +59,12 @@ def fitted(
         for _ in range(over):
             widest = max(wrapped, key=lambda i: widths[i])
             widths[widest] = max(widths[widest] - 1, NARROWEST)
+
+
+def _stored(rows: Sequence[Record]) -> str:
+    """The line below the tables that says how corrupted images were stored, where they were."""
+    kinds = dict.fromkeys(row["stored_as"] for row in rows if row.get("stored_as"))
+    return f"Corrupted images were stored as {', '.join(kinds)} before they were shown." if kinds else ""
 
 
 def _named(worst: Sequence[Record]) -> str:

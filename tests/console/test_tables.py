@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from robustbench_sdnet.answers.records import flat
 from robustbench_sdnet.console.tables import lowest, table
 from robustbench_sdnet.corruptions.sequences.members import MAIN
+from robustbench_sdnet.specs import CorruptionSpec
 
 from ..reports.made_records import RESNET, SDNET, attack, corruption, record, rows_of
 
@@ -86,6 +89,13 @@ def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
     ]
     means = [line.split()[2:-2] for line in table(rows).splitlines() if "mean of the ten" in line]
     assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten(difficulty", "2)", "30.00"]]
+
+
+def test_corruptions_that_were_stored_are_said_to_be():
+    fog = CorruptionSpec(name="fog", severity=5)
+    line = "Corrupted images were stored as jpeg85 before they were shown."
+    assert line in table(records(record(60, spec=replace(fog, stored="jpeg85")))).splitlines()
+    assert "stored" not in table(records(record(60, spec=fog)))
 
 
 def test_no_mean_is_over_as_many_but_other_images():
