@@ -41,7 +41,11 @@ def line_per_noise(answers: Iterable[Answered]) -> Iterator[tuple[Question, Subj
             specs = asked.setdefault((one.cell.model, data.label, data.content), {})
             specs.setdefault(replace(spec, version=1), {})[lam.fixed] = one
     for specs in asked.values():
-        whole = {spec: swept for spec, swept in specs.items() if len(swept) == len(LAMBDAS)}
+        whole = {
+            spec: swept
+            for spec, swept in specs.items()
+            if len(swept) == len(LAMBDAS) and len(shared(one.right for one in swept.values()))
+        }
         for spec, at_severity in whole.items():
             noise = _LEVELS_OF.get(spec.name, spec.name)
             if noise in PUBLISHED_LEVELS and spec.severity:

@@ -7,7 +7,6 @@ stem over every plain network of its depth at hand. Seeds are not sampled: a tes
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -136,7 +135,11 @@ def _experiments(answers: Answers) -> Iterator[Sides]:
             for subject, right in found.items():
                 place.setdefault((asked.perturbation, subject), {})[asked] = right
     for place in places.values():
-        whole = {key: every for key, every in place.items() if len(every) == len(SEVERITIES)}
+        whole = {
+            key: every
+            for key, every in place.items()
+            if len(every) == len(SEVERITIES) and len(shared(every.values()))
+        }
         if any(_is_per_sample(subject.lam) for _, subject in whole):
             yield dict(sorted(whole.items(), key=_order))
 
@@ -170,7 +173,7 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
         data=asked.data,
         noise=noise,
         n=len(ids),
-        accuracy=fmean(right.at(ids).mean() for right in every.values()) if len(ids) else math.nan,
+        accuracy=fmean(right.at(ids).mean() for right in every.values()),
         low=fmean(low for low, _ in intervals),
         high=fmean(high for _, high in intervals),
         published=row and row[NOISES.index(noise)],
@@ -203,7 +206,8 @@ def _claim(sides: Sides, one: Subject, base: Subject, gains: Sequence[float]) ->
         ours, theirs = (sides.get((noise, side), {}) for side in (one, base))
         if ours and ours.keys() == theirs.keys():
             asked = replace(next(iter(ours)), kind="mean", severity=None)
-            tests[noise] = compared(asked, (one, base), [(ours[each], theirs[each]) for each in ours])
+            found = compared(asked, (one, base), [(ours[each], theirs[each]) for each in ours])
+            tests |= {noise: found} if found.n else {}
     for (noise, test), p in zip(tests.items(), holm([test.p for test in tests.values()]), strict=True):
         yield Claim(
             noise=noise, found=replace(test, p_corrected=float(p)), published=gains[NOISES.index(noise)]

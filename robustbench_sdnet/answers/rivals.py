@@ -68,7 +68,7 @@ def rivals(store: Snapshot) -> tuple[Rival, ...]:
         for name, found in roles.items()
         if name != "direct"
     ]
-    return tuple(sorted(made, key=_order))
+    return tuple(sorted((rival for rival in made if rival.n), key=_order))
 
 
 def _role(cell: Cell, spec: AttackSpec) -> str:

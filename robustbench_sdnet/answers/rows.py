@@ -185,9 +185,8 @@ def _worst_cases(pairs: Iterable[Pair]) -> list[Row]:
 
     attacked = [pair for pair in pairs if pair[1].kind in ("attack", "transfer")]
     groups = grouped(attacked, asked).values()
-    return [
-        _worst_case(group) for group in groups if {row.kind for _, row in group} == {"attack", "transfer"}
-    ]
+    both = (group for group in groups if {row.kind for _, row in group} == {"attack", "transfer"})
+    return [found for found in map(_worst_case, both) if found.n]  # after losses they may share no image
 
 
 def _worst_case(group: Sequence[Pair]) -> Row:

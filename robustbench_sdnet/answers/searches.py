@@ -72,6 +72,8 @@ def optimality(store: Snapshot) -> tuple[Optimality, ...]:
 
 def _optimalities(group: list[tuple[Answered, Numbers]]) -> Iterator[Optimality]:
     ids = shared(answered.right for answered, _ in group)
+    if not len(ids):
+        return
     every = [found[positions(answered.outcome.ids, ids)] for answered, found in group]
     best = np.min(every, axis=0)
     for (answered, _), found in zip(group, every, strict=True):

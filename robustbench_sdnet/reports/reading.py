@@ -17,7 +17,7 @@ QUESTION = (
 
 
 def read_results(rows: Iterable[Row]) -> Results:
-    """Results of the rows that have images.
+    """The rows as results.
 
     Two cells that differ in precision or algorithm version say so in their name. The last stage of a chain gets the
     chain's name, and the passes of all stages. Whatever still reads alike gets the start of its cell.
@@ -25,7 +25,7 @@ def read_results(rows: Iterable[Row]) -> Results:
     Args:
         rows: of a snapshot whose models and data sets are told apart.
     """
-    kept = [row for row in rows if row.n]
+    kept = list(rows)
     found = [
         Result(
             **{field.name: getattr(row, field.name) for field in fields(row)},

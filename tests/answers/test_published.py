@@ -57,6 +57,22 @@ def test_each_number_stands_beside_the_papers(tmp_path):
     assert {one["lam"] for one in told if one["upper_bound"]} == {"calibrated:test-labels"}
 
 
+def test_a_noise_whose_severities_share_no_image_has_no_number(tmp_path):
+    answers = [*_answers(SDNET18, LOW, (50, 60, 70, 40)), *_answers(SDNET18, LINE, (64, 61, 69, 40))]
+    with made_store(tmp_path, answers) as store:
+        snapshot = Snapshot.read(store).told_apart
+    lost = corruption_specs("shot_noise", [3])[0]
+    moved = [
+        replace(one, outcome=replace(one.outcome, ids=one.outcome.ids + 100))
+        if (one.cell.perturbation, one.cell.lam) == (lost, LOW)
+        else one
+        for one in snapshot.answered
+    ]
+    found = published(replace(snapshot, answered=tuple(moved)))
+    assert [one.noise for one in found.numbers if one.subject.lam == LOW] == [NOISES[0], *NOISES[2:]]
+    assert [one.noise for one in found.claims] == [NOISES[0], *NOISES[2:]]
+
+
 def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
     # Of 400 images the line wins 60 of Gaussian noise (15 points; the paper 14.3), 4 of shot (1 point; 7.8),
     # loses 40 of speckle, and of impulse wins 6 (1.5 points; 3.4): too few to tell.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.comparisons import comparisons
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.gathered import gather
 from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.answers.rivals import rivals
+from robustbench_sdnet.answers.searches import optimality
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
@@ -20,7 +24,7 @@ from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec, params
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
-from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, SDNET, cell, made_store, right
+from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
 
 
 @pytest.mark.parametrize("to", [to for to in FORMATS if to != "bundle"])  # which also copies the store
@@ -146,6 +150,27 @@ def test_the_status_of_models_of_other_code_is_of_each_as_in_reports(tmp_path):
         ("clean", 4),
         ("clean", 10),
     ]
+
+
+def test_what_no_image_answered_as_a_whole_is_no_result(tmp_path):
+    """As after lost shards: the first images of one attack beside others of another one."""
+    sought = [attack_specs(name, [], "l2")[0] for name in ("fmn", "fab-t")]
+    asked = [cell(PGD), cell(PGD, lam_attack=HIGH), cell(SQUARE), *map(cell, sought)]
+    with made_store(tmp_path, [(one, right(3)) for one in asked]) as store:
+        whole = Snapshot.read(store)
+    zero = np.zeros(10, np.float32)
+    found = [replace(one, outcome=replace(one.outcome, distance=zero + 1)) for one in whole.answered]
+    moved = {cell(PGD).id, cell(sought[0]).id}
+    apart = [
+        replace(one, outcome=replace(one.outcome, ids=one.outcome.ids + 10)) if one.id in moved else one
+        for one in found
+    ]
+    for answered, count in ((found, 1), (apart, 0)):
+        snapshot = replace(whole, answered=tuple(answered))
+        assert [row["kind"] for row in records(snapshot)].count("worst_case") == count
+        assert [one.name for one in rivals(snapshot)] == ["square", "transfer"][: 2 * count]
+        assert len(optimality(snapshot)) == 2 * count
+        json.dumps(records(snapshot), allow_nan=False)
 
 
 def finding(check, verdict):
