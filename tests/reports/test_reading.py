@@ -37,6 +37,18 @@ def test_models_searched_at_two_precisions_are_told_apart() -> None:
     assert names == ["clean", "pgd [float32]", "pgd [bfloat16]"]
 
 
+def test_versions_of_another_data_set_are_not_named() -> None:
+    """Elastic transform has version 1 for images of 32 pixels and version 2 for larger ones."""
+    large = replace(DATA, name="imagenet", content="1" * 64)
+    spec = CorruptionSpec(name="elastic_transform", severity=1)
+    rows = [record(1, spec=spec), record(1, spec=replace(spec, version=2, table="imagenet"), data=large)]
+    assert {result.name for result in results_of(rows).all} == {"elastic_transform"}
+    rows += [record(1, spec=replace(spec, version=2), model=SDNET, lam=0.1)]
+    found = {(result.data.label, result.name) for result in results_of(rows).all}
+    digits = {("digits", f"elastic_transform [version {number}]") for number in (1, 2)}
+    assert found == {("imagenet", "elastic_transform"), *digits}
+
+
 def test_an_eps_curve_on_survivors_keeps_one_name() -> None:
     first = attack("pgd", "4/255", 60)
     rows = [first, attack("pgd", "8/255", 20, parents=(first.id,))]
