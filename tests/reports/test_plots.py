@@ -239,3 +239,10 @@ def test_a_figure_of_steps_says_what_it_leaves_out() -> None:
         "pgd, linf 1/255 on cifar10",
     ]
     assert first.lines[1].colour == second.lines[0].colour != first.lines[0].colour
+
+
+def test_lambdas_beside_the_axis_stand_by_their_value() -> None:
+    points = tuple((name, Estimate(0.5, 0.4, 0.6, 10)) for name in ("all:10", "calibrated", "all:2"))
+    figure = curves.draw([curves.Panel("fog", "lambda", (curves.Line("severity 1", points, "black"),))])
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["all:2", "all:10", "calibrated"]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ...wording import natural
 from ..numbers import Estimate
 from .style import FAINT, LINES, RC, TEXT, drawn, new_figure, plain
 
@@ -78,7 +79,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.spines["bottom"].set_visible(False)
     axes.set_title(drawn(panel.title), loc="left", color=TEXT)
     numbers = sorted({x for line in panel.lines for x, _ in line.points if not isinstance(x, str)})
-    names = sorted({x for line in panel.lines for x, _ in line.points if isinstance(x, str)})
+    names = sorted({x for line in panel.lines for x, _ in line.points if isinstance(x, str)}, key=natural)
     span = (numbers[-1] - numbers[0]) if len(numbers) > 1 else 1.0
     last = numbers[-1] if numbers else 0.0
     places = {name: last + span * 0.16 * (index + 1) for index, name in enumerate(names)}
