@@ -40,7 +40,9 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
             best = max(
                 compared, key=lambda one: (one.gains and not evidence.doubts(one), one.gains, one.gain)
             )
-            base = f"{percent(best.accuracy_b)} at the training lambda {lambda_text(best.b.lam)}"
+            # Means and worst cases are of the images that all of it was asked on, often fewer than elsewhere.
+            base = f"{percent(best.accuracy_b)} of {counted(best.n, 'image')} at the training lambda"
+            base += f" {lambda_text(best.b.lam)}"
             change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
             _, verdict = answer(evidence, compared)
             groups.setdefault(verdict, []).append(f"{evidence.name} ({base}, {change})")

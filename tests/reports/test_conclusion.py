@@ -180,7 +180,7 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
     )
     (sentence,) = lead(Results(()), known)
     assert sentence.endswith(
-        "another lambda helps sdnet (50.0 % at the training lambda 0.1, +10.0 points at 0.5)."
+        "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +10.0 points at 0.5)."
     )
     text = dict(sentences(known))["noise"]
     assert "0.5 comes out highest of those told from chance: it gains 10.0 points" in text
@@ -188,7 +188,7 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
     rows = [compared(0.9, 300, 10, asked=BALL), compared(0.5, 200, 10, asked=BALL)]
     (sentence,) = lead(Results(()), list(evidences([record(0.9, 0.7)], rows, [rival("square", 0.9, 40)])))
     assert sentence.endswith(
-        "another lambda helps sdnet (50.0 % at the training lambda 0.1, +19.0 points at 0.5)."
+        "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +19.0 points at 0.5)."
     )
 
 
