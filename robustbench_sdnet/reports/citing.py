@@ -102,7 +102,7 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         words += [] if scope == "stem" else ["--lambda-scope", scope]
         words += [] if seed == "0" else ["--seed", seed]
         words += shlex.split(counting)
-        words += ["--limit", str(max(len(a.outcome) for a in found))]
+        words += ["--limit", str(1 + max(int(a.outcome.ids.max()) for a in found))]
         yield shlex.join(words)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def record(
     lam: Lam = None,
     lam_attack: Lam = None,
     first: int = 0,
-    images: range | None = None,
+    images: Sequence[int] | None = None,
     passes: tuple[int, int] | None = None,
     findings: tuple[Finding, ...] = (),
     distances: Iterable[float] | None = None,

@@ -78,6 +78,12 @@ def test_commands_ask_the_same_again() -> None:
         assert context.params["limit"] in (40, 200), "the command line takes it"
 
 
+def test_commands_ask_as_far_as_images_were_seen_whatever_lies_between() -> None:
+    lost = [*range(100), *range(150, 300)]
+    (line,) = commands(snapshot([corruption("fog", 5, 9, 250, images=lost)]))
+    assert line.endswith("--limit 300")
+
+
 def test_commands_say_variants_options_of_libraries_warm_starts_and_how_draws_count() -> None:
     variant = attack("autoattack(seed=1,variant=rand)/apgd-dlr", "8/255", 5)
     library = attack("foolbox:LinfPGD", "8/255", 5)
