@@ -40,7 +40,8 @@ def citing(snapshot: Snapshot) -> Section:
         (
             "What this report used:",
             Code("\n".join(WORKS[key] for key in works_used(snapshot.answered))),
-            f"With robustbench-sdnet {VERSION} and the models and data named above, these commands ask the same again:",
+            f"With robustbench-sdnet {VERSION} and the models and data named above, these commands ask all of it "
+            "again, and more where models or lambdas were not asked alike:",
             Code("\n".join(commands(snapshot))),
         ),
         folded=True,
