@@ -25,14 +25,16 @@ def difficulties(results: Results, data: str) -> tuple[int, ...]:
 
 
 def steady(results: Results, data: str, difficulty: int) -> dict[Subject, dict[str, Result]]:
-    """The results of every subject at a difficulty, in the published order."""
-    found: dict[Subject, dict[str, Result]] = {}
+    """The results of every subject at a difficulty, in the published order; of several seeds the first stands under the
+    sequence's name alone, of whatever subject."""
     order = list(SEQUENCES)
-    for result in sorted(results.of("sequence", data=data), key=lambda r: order.index(r.perturbation.name)):
-        if _difficulty(result) == difficulty:
-            name = result.perturbation.name
-            own = found.setdefault(result.subject, {})
-            own[result.name if name in own else name] = result
+    asked = (r for r in results.of("sequence", data=data) if _difficulty(r) == difficulty)
+    every = sorted(asked, key=lambda r: (order.index(r.perturbation.name), r.perturbation.seed))
+    usual = {r.perturbation.name: r.name for r in reversed(every)}
+    found: dict[Subject, dict[str, Result]] = {}
+    for result in every:
+        name = result.perturbation.name
+        found.setdefault(result.subject, {})[name if usual[name] == result.name else result.name] = result
     return found
 
 
