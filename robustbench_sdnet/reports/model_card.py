@@ -15,6 +15,7 @@ from markupsafe import Markup
 from ..answers.rows import rows
 from ..answers.snapshot import Snapshot
 from ..errors import InputError
+from ..wording import brief
 from ..zoo.files.cards import ModelCard, read_card
 from ..zoo.nets.architectures import architecture
 from ..zoo.shelf.index import Entry, local_path
@@ -131,7 +132,7 @@ def _weights(entry: Entry, card: ModelCard | None) -> Table:
     lines += [("weights that training began with", entry.init)] if entry.init else []
     if card:
         lines.append(("hash of the weights", card.weights_hash))
-        lines += [("lambda in training", f"{card.lam:g}")] if card.lam is not None else []
+        lines += [("lambda in training", brief(card.lam))] if card.lam is not None else []
         lines += [("hash of the training images", card.data_hash)] if card.data_hash else []
         made = card.recipe.get("trained_on") if isinstance(card.recipe, Mapping) else None
         if isinstance(made, Mapping) and (speed := made.get("images_per_second")):

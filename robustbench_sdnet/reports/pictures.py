@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..files import write_whole
-from ..wording import counted
+from ..wording import brief, counted
 from .document import Document, Figure, Section, Table
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tu
         rows: dict[tuple[str, str, str, str], dict[str, str]] = {}
         for number in numbers:
             if number.quantity in wanted:
-                lam = "-" if number.lam is None else f"{number.lam:g}"
+                lam = "-" if number.lam is None else brief(number.lam)
                 row = rows.setdefault((number.model, number.image, lam, str(number.depth)), {})
                 row[number.quantity] = _text(number)
         if rows:

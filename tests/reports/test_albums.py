@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.reports.pictures import MANIFEST, Album, Number, Page, read, sections, write
+from robustbench_sdnet.reports.pictures import MANIFEST, Album, Number, Page, read, sections, tables, write
 
 
 @pytest.mark.parametrize(("name", "said"), [("y" * 300, "is damaged"), ("way", r"lacks way\.png")])
@@ -45,6 +45,16 @@ def test_tables_say_that_undefined_numbers_are_left_out(tmp_path):
         .notes[0]
         .startswith("Means over 3 images of digits, with 95 % intervals; each leaves")
     )
+
+
+def test_lambdas_that_differ_late_have_rows_of_their_own():
+    lams = (0.1234561, 0.1234562)
+    numbers = [
+        Number(model="m", image="clean", lam=lam, depth=0, quantity="error", mean=lam, low=None, high=None)
+        for lam in lams
+    ]
+    ((_, _, rows),) = tables(numbers)
+    assert [row[1] for row in rows] == ["0.1234561", "0.1234562"]
 
 
 @pytest.fixture
