@@ -12,6 +12,7 @@ from .errors import InputError
 from .planning import questions
 from .planning.asked import Asked
 from .planning.setting import Setting, Where
+from .reading.numbers import number
 from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
@@ -224,7 +225,7 @@ def diagnose(
     *,
     eps: str | float | None = None,
     norm: str = "linf",
-    lam: float | None = None,
+    lam: float | str | None = None,
     lambda_scope: str = "stem",
     transfer_from: Sequence[str] = (),
     cheap: bool = False,
@@ -259,11 +260,12 @@ def diagnose(
     _, budgets = questions.budgets("pgd", norm, eps)
     if len(budgets) > 1:
         raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
+    chosen = questions.one_lambda(() if lam is None else _lambdas(lam, lambda_scope), "lam")
     found = diagnose_model(
         setting,
         budgets[0],
         norm=norm,
-        lam=lam,
+        lam=chosen.fixed if chosen else None,
         lambda_scope=lambda_scope,
         others=several(transfer_from),
         cheap=cheap,
@@ -292,5 +294,7 @@ def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
 
 def _lambdas(values: Sequence[float | str] | float | str, scope: str) -> tuple[LambdaSpec, ...]:
     # 0.1 + 0.2 is meant as 0.3.
-    text = ",".join(one if isinstance(one, str) else f"{float(str(one)):.12g}" for one in several(values))
+    rule = "lambda must be a number"
+    given = (one if isinstance(one, str) else f"{number(str(one), rule):.12g}" for one in several(values))
+    text = ",".join(given)
     return parse_lambdas(text, scope) if text else ()

@@ -117,6 +117,7 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"attacks": [{"name": "torchattacks:APGDT"}]}, "needs 4 classes, the model has 3 .apgd-t does"),
         ({"attacks": [{"name": "foolbox:EADAttack", "decision_rule": "L7"}]}, "invalid decision rule"),
         ({"lambdas": "-1"}, "not negative"),
+        ({"lambdas": True}, "lambda must be a number, got 'True'"),
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
         ({"models": ["nothing"]}, "nothing"),
         ({"device": "cuda:99"}, "not there"),
@@ -178,6 +179,22 @@ def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
     assert [finding.check for finding in found] == list(DIAGNOSTICS)
     with pytest.raises(InputError, match="eps must be above 0"):
         rs.diagnose("runs/tiny-sdnet20", eps="0")
+
+
+def test_diagnose_reads_lambda_as_the_command_does(runs):
+    asked = {"eps": 8 / 255, "cheap": True, "limit": 4}
+    assert rs.diagnose("runs/tiny-sdnet20", lam="0.4", **asked) == rs.diagnose(
+        "runs/tiny-sdnet20", lam=0.4, **asked
+    )
+    for lam, message in (
+        ("calibrated", "diagnose takes one number as lam, such as"),
+        ([0.1, 0.2], "takes one number as lam"),
+        ("x", "Unknown lambda policy 'x'"),
+        (-1, "not negative"),
+        (float("nan"), "lambda must be a number, got 'nan'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rs.diagnose("runs/tiny-sdnet20", lam=lam, **asked)
 
 
 @pytest.mark.slow

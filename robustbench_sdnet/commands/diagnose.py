@@ -58,12 +58,12 @@ def diagnose(
       sdnet-bench diagnose cifar10/sdnet20 --lambda 0.5 --limit 100 --eps 8/255
       sdnet-bench diagnose mypackage.models:defended --data cifar10 --json
     """
-    from ..planning.questions import budgets
+    from ..planning.questions import budgets, one_lambda
 
     _, asked = budgets("pgd", norm, eps)
     if len(asked) > 1:
         raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once for each.")
-    lam = _one_lambda(lambdas)
+    lam = one_lambda(lambdas, "--lambda")
     options.check_models((source, *others))
 
     from ..diagnostics.of_model import diagnose_model
@@ -87,9 +87,3 @@ def diagnose(
     say(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")
     say(findings.table(found.findings))
     say(findings.summary(found.findings))
-
-
-def _one_lambda(lambdas: tuple[LambdaSpec, ...]) -> LambdaSpec | None:
-    if len(lambdas) > 1 or any(lam.fixed is None for lam in lambdas):
-        raise InputError("diagnose takes one number as --lambda, such as 0.5. Run it once for each.")
-    return lambdas[0] if lambdas else None

@@ -9,7 +9,7 @@ from typing import Any
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.registry import corruption_info, expand, setting, size_of
 from ..errors import InputError
-from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, decimal_text, params, parse_eps_list
+from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, LambdaSpec, decimal_text, params, parse_eps_list
 
 
 def corruption_specs(
@@ -76,6 +76,13 @@ def budgets(
     if wanted is None:
         raise InputError(f"Attack '{name}' needs --eps: {norm} has no usual budget.")
     return norm, parse_eps_list(wanted if isinstance(wanted, Sequence) else [wanted], norm)
+
+
+def one_lambda(lambdas: Sequence[LambdaSpec], option: str) -> LambdaSpec | None:
+    """The one number that a diagnosis is made at; an InputError for a policy, or for several."""
+    if len(lambdas) > 1 or any(lam.fixed is None for lam in lambdas):
+        raise InputError(f"diagnose takes one number as {option}, such as 0.5. Run it once for each.")
+    return lambdas[0] if lambdas else None
 
 
 def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) -> str:

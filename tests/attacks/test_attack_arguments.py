@@ -34,6 +34,12 @@ def test_arguments_of_other_kinds_are_one_line(attack, problem):
         ),
         ({"labels": labels - 5}, InputError, r"labels must be class numbers from 0, got -\d"),
         ({"labels": labels[:, None]}, InputError, r"labels must be int64 \(5,\), got torch.int64 \(5, 1\)"),
+        (
+            {"images": images.numpy()},
+            InputError,
+            r"images must be a tensor, got ndarray\. Write torch\.as_tensor\(images\)",
+        ),
+        ({"labels": labels.tolist()}, InputError, "labels must be a tensor, got list"),
         ({"images": images.double()}, ModelError, "images are float64 and the weights float32: convert one"),
     ):
         given = {"images": images, "labels": labels, "eps": 0.03, **changed}
@@ -61,6 +67,7 @@ def test_images_that_require_grad_are_attacked_as_images(attack, problem, recwar
         (lambda images: images * 1.02, r"or \[0, 1\] by .*Begin within eps of the images"),
         (lambda images: images * torch.nan, "start lies outside of"),
         (lambda images: images[:2], r"start must be like the images, torch\.float32 \(5, 3, 6, 6\), got"),
+        (lambda images: images.numpy(), "start must be a tensor, got ndarray"),
         (lambda images: images.double(), r"got torch\.float64 \(5, 3, 6, 6\)"),
     ],
 )

@@ -137,6 +137,8 @@ def checked(
         raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
     if eps is not None and not 0 <= eps < math.inf:
         raise InputError(f"eps must be 0 or more and finite, got {eps}.")
+    check_tensor("images", images)
+    check_tensor("labels", labels)
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
         raise InputError(
             f"images must be float32 or float64 (n, c, h, w), got {images.dtype} {tuple(images.shape)}."
@@ -159,6 +161,7 @@ def checked(
 
 def _checked_start(start: Tensor, images: Tensor, found: Ball, eps: float | None) -> Tensor:
     """Points to begin at, as autograd takes them, once each is found in the ball of its image."""
+    check_tensor("start", start)
     if (start.shape, start.dtype) != (images.shape, images.dtype):
         wanted, given = (f"{each.dtype} {tuple(each.shape)}" for each in (images, start))
         raise InputError(f"start must be like the images, {wanted}, got {given}.")
@@ -166,6 +169,13 @@ def _checked_start(start: Tensor, images: Tensor, found: Ball, eps: float | None
     if beyond := found.beyond(start, images, eps):
         raise InputError(f"start lies outside of {beyond}. Begin within eps of the images.")
     return start
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Refuse what is no tensor with an InputError."""
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        raise InputError(f"{name} must be a tensor, got {kind}. Write torch.as_tensor({name}).")
 
 
 def wants_low_precision(precision: str, images: Tensor, *, minimal: bool) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...wording import shown
 from .csc import SparseCoding
 
 SCOPES = ("stem", "all")
@@ -52,7 +53,12 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
         if value.device.type == "cpu" and bool((value < 0).logical_or(value.isinf()).any()):
             raise InputError(f"lambda must be finite and not negative, got {value.tolist()}.")
     else:
-        value = float(value)
+        try:
+            value = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(
+                f"lambda must be a number or a tensor with one value an image, got {shown(repr(value))}."
+            ) from None
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"lambda must be finite and not negative, got {value}.")
     chosen = layers[:1] if scope == "stem" else layers
