@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .reading.numbers import seed_of
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
 def stream_key(seed: int, stream: str) -> int:
-    """A 64-bit key of a seed and a named stream, the same on every machine."""
-    digest = hashlib.blake2b(f"{seed}:{stream}".encode(), digest_size=8).digest()
+    """A 64-bit key of a seed and a named stream, the same on every machine; an InputError for what is no seed."""
+    digest = hashlib.blake2b(f"{seed_of(seed, -(2**63))}:{stream}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 

@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from robustbench_sdnet.draws import Draws, host_generators, stream_key
+from robustbench_sdnet.errors import InputError
 
 IDS = torch.arange(64)
 
@@ -15,6 +16,13 @@ def test_draws_do_not_depend_on_neighbours_or_order():
     picked = torch.tensor([40, 7])
     assert torch.equal(Draws.of(3, "start", IDS[picked]).uniform((3, 4, 4)), whole[picked])
     assert torch.equal(Draws.of(3, "start", torch.tensor([7])).uniform((3, 4, 4))[0], whole[7])
+
+
+def test_a_seed_is_a_whole_number():
+    assert stream_key(np.int64(3), "start") == stream_key("3", "start") == stream_key(3, "start")
+    for seed in (1.5, True, None, 2**70, "x"):
+        with pytest.raises(InputError, match="seed must be a whole number"):
+            Draws.of(seed, "start", IDS)
 
 
 @pytest.mark.parametrize("other", [(4, "start", 0), (3, "square", 0), (3, "start", 1)])

@@ -53,7 +53,7 @@ def corrupt(
         images: (n, h, w, 3) uint8 RGB, NumPy or torch (any device), sides of 8 to 512 pixels. Left as it is.
         name: a name of `CORRUPTIONS`.
         severity: 1 to 5.
-        seed: any integer.
+        seed: any integer of 64 bits.
         sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
         level: in place of a severity, the parameter of a noise (see `registry.setting`).
         table: parameter set, one of `TABLES`; None takes the images' own, see `registry.table_for`.

@@ -11,7 +11,7 @@ from ..corruptions.members import STORED
 from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, expand, foreign_size, table_for
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
 from ..errors import InputError, unknown
-from ..reading.numbers import whole
+from ..reading.numbers import seed_of, whole
 from ..reading.options import several
 from ..specs import SEVERITIES, CorruptionSpec, SequenceSpec, parse_difficulties, parse_severities
 from .questions import corruption_specs
@@ -50,6 +50,7 @@ class Asked:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", seed_of(self.seed))
         for name, most, parse in (
             ("severities", 5, parse_severities),
             ("difficulties", 3, parse_difficulties),

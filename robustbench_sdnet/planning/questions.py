@@ -9,6 +9,7 @@ from typing import Any
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.registry import corruption_info, expand, setting, size_of
 from ..errors import InputError
+from ..reading.numbers import seed_of
 from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, LambdaSpec, decimal_text, params, parse_eps_list
 
 
@@ -31,6 +32,7 @@ def corruption_specs(
         InputError: an unknown name, or a level that a corruption does not take.
     """
     found: list[CorruptionSpec] = []
+    seed = seed_of(seed)
     size = size_of(*table)
     for name in expand(names, table[0]):
         info = corruption_info(name)
@@ -121,7 +123,7 @@ def attack_specs(
     Raises:
         InputError: an unknown name, norm or hyper-parameter, or a value of the wrong type.
     """
-    info = attack_info(name)
+    info, seed = attack_info(name), seed_of(seed)
     if norm not in info.norms:
         raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
     chosen = check_params(info, given or {})

@@ -58,6 +58,11 @@ def whole(text: object, rule: str, low: int = -LARGEST, high: int = LARGEST) -> 
     return value
 
 
+def seed_of(value: object, low: int = 0) -> int:
+    """A seed, a whole number that commands take too unless `low` is below 0; an InputError for anything else."""
+    return whole(value, "seed must be a whole number", low, 2**63 - 1)
+
+
 def number(value: object, rule: str, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number from `low` to `high`, of a text or of what YAML and JSON hold; anything else is an InputError."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.recipes.recipe import Recipe, load_recipe, recipe_names
 
 
@@ -64,7 +65,7 @@ def test_a_text_is_taken_as_it_is(name):
         ("train.epoch", "3", r"Unknown recipe key 'train\.epoch'\. Did you mean 'train\.epochs'"),
         ("model.widht", "3", r"Did you mean 'model\.width'"),
         ("epochs", "3", "Unknown recipe key 'epochs'"),
-        ("train.epochs", "0", r"train\.epochs must lie in 1 to"),
+        ("train.epochs", "0", r"train\.epochs must be a whole number from 1 to"),
         ("train.epochs", "1.5", r"train\.epochs must be a whole number"),
         ("train.epochs", "many", r"train\.epochs must be a whole number"),
         ("train.lr", "nan", r"train\.lr must be a number"),
@@ -83,6 +84,13 @@ def test_a_text_is_taken_as_it_is(name):
 def test_wrong_settings(key, value, match):
     with pytest.raises(InputError, match=match):
         load_recipe("published", {key: value})
+
+
+def test_whole_numbers_are_whole_in_python_too():
+    for given in ({"seed": 1.5}, {"epochs": 2.0}, {"batch_size": True}, {"limit": -1}):
+        (name,) = given
+        with pytest.raises(InputError, match=rf"train\.{name} must be a whole number from"):
+            TrainOptions(**given)
 
 
 def test_augmix_and_an_adversary_exclude_each_other():

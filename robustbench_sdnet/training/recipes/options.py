@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, get_type_hints
 
 from ...errors import InputError
-from ...reading.options import FLAG, between, check_fields
+from ...reading.options import FLAG, between, check_fields, count
 from ...specs import BUDGETED, Eps, norm_facts
 
 WORK = "how the work is done, not what is learned"  # in the type of a key of which that is true
@@ -58,8 +58,8 @@ class TrainOptions:
     """
 
     init: str = "random"
-    epochs: Annotated[int, between(1, 100_000)] = 220
-    batch_size: Annotated[int, between(1, 1_000_000)] = 128
+    epochs: Annotated[int, count(1, 100_000)] = 220
+    batch_size: Annotated[int, count(1, 1_000_000)] = 128
     lr: Annotated[float, between(0, 1000)] = 0.1
     momentum: Annotated[float, between(0, 1)] = 0.9
     nesterov: bool = True
@@ -69,9 +69,9 @@ class TrainOptions:
     milestones: tuple[int, ...] = (30, 60, 90)
     gamma: Annotated[float, between(0, 1)] = 0.1
     warmup: Annotated[float, between(0, 1)] = 0.0
-    crop: Annotated[int, between(0, 256)] = 4
+    crop: Annotated[int, count(0, 256)] = 4
     flip: bool = True
-    cutout: Annotated[int, between(0, 1024)] = 0
+    cutout: Annotated[int, count(0, 1024)] = 0
     sizes: tuple[int, ...] = ()
     augmix: Annotated[float, between(0, 1000)] = 0.0
     label_smoothing: Annotated[float, between(0, 0.999)] = 0.0
@@ -80,19 +80,19 @@ class TrainOptions:
     adversary: Annotated[str, ("none", "fgsm", "pgd", "trades")] = "none"
     eps: str = "8/255"
     norm: Annotated[str, BUDGETED] = "linf"
-    attack_steps: Annotated[int, between(1, 1000)] = 10
+    attack_steps: Annotated[int, count(1, 1000)] = 10
     attack_step_size: str = "auto"
     beta: Annotated[float, between(0, 1000)] = 6.0
     precision: Annotated[str, ("auto", "float32", "bfloat16", "float64")] = "auto"
     channels_last: Annotated[bool, FLAG, WORK] = True
     compile: Annotated[bool, FLAG, WORK] = False
     hold_out: Annotated[float, between(0, 0.9)] = 0.0
-    limit: Annotated[int, between(0)] = 0
-    seed: Annotated[int, between(0, 2**63 - 1)] = 0
-    threads: Annotated[int, between(0, 4096), WORK] = 0
-    workers: Annotated[int, between(1, 1024), WORK] = 8
+    limit: Annotated[int, count(0, 2**63 - 1)] = 0
+    seed: Annotated[int, count(0, 2**63 - 1)] = 0
+    threads: Annotated[int, count(0, 4096), WORK] = 0
+    workers: Annotated[int, count(1, 1024), WORK] = 8
     save_minutes: Annotated[float, between(0, 1e6), WORK] = 1.0
-    test_every: Annotated[int, between(0, 100_000), WORK] = 0
+    test_every: Annotated[int, count(0, 100_000), WORK] = 0
 
     def __post_init__(self) -> None:
         check_fields(self, "train.")
