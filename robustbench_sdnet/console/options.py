@@ -223,13 +223,17 @@ def refuse_given(names: Iterable[str], why: str) -> None:
 
 
 def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
-    """Read repeated key=value options; InputError for one without "=" or without a key."""
+    """Read repeated key=value options; InputError for one without "=" or a key, and for a key given twice."""
     found: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise InputError(f"{option} takes key=value, got '{pair}'.")
-        found[key.strip()] = value.strip()
+        if (name := key.strip()) in found:
+            raise InputError(
+                f"{option} gives '{name}' twice, '{found[name]}' and '{value.strip()}'. Leave one out."
+            )
+        found[name] = value.strip()
     return found
 
 

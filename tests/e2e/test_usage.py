@@ -63,6 +63,8 @@ WRONG = {
     "attack pgd --set stepz=3": "Did you mean 'steps'",
     "attack pgd --steps 5 --set steps=10": "--steps and --set steps say the same",
     "train digits sdnet20 --limit 9 --set train.limit=8": "--limit and --set train.limit say the same",
+    "attack pgd --set steps=5 --set steps=9": "--set gives 'steps' twice, '5' and '9'. Leave one out",
+    "train digits sdnet20 --set train.lr=1 --set train.lr=2": "--set gives 'train.lr' twice, '1' and '2'",
     "attack pgd --set steps": "--set takes key=value, got 'steps'",
     "attack torchattacks:PGDD": "PGDD",
     "attack foolbox:LinfPGDD": "LinfPGDD",
