@@ -233,6 +233,18 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(run: Path) -> None:
         load_model(path)
 
 
+def test_a_card_that_claims_large_images_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    save_model(build_model("sdnet20_all"), path)
+    options = dict(read_card(path).options)
+    load_model(rewrite(path, card_with(options=options | {"input_size": 256, "stem": "cifar"})))
+    rewrite(path, card_with(options=options | {"input_size": 4096}))
+    with pytest.raises(
+        CheckpointError, match="images of 4096 pixels, as its card says, take too much memory"
+    ):
+        load_model(path)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

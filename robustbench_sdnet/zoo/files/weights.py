@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _WARM_START = "power_vector"  # of training alone, made again from its seed at load
+_MOST_BEGUN = 2**27  # numbers in all of those: twice what sdnet18_all has for images of 1024 pixels
 
 
 def save_model(
@@ -117,7 +118,13 @@ def load_checkpoint(path: Path) -> nn.Module:
         raise CheckpointError(f"'{path}' is damaged: its weights do not match the hash in its card.")
     try:
         with torch.device("meta"):  # takes no memory, which a card can claim any amount of
-            check_fit(rebuild(card.arch, card.options), tensors, str(path))
+            claimed = rebuild(card.arch, card.options)
+        check_fit(claimed, tensors, str(path))
+        if sum(buffer.numel() for buffer in claimed.buffers()) > _MOST_BEGUN:  # which no file holds
+            size = claimed.options["input_size"]
+            raise InputError(
+                f"images of {size} pixels, as its card says, take too much memory. Train it on smaller ones."
+            )
         model = rebuild(card.arch, card.options)
     except InputError as error:
         raise CheckpointError(f"'{path}': {error}") from None

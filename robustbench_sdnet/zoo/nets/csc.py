@@ -40,12 +40,14 @@ class SparseCoding(nn.Module):
         self._override: float | Tensor | None = None
         self._objectives: list[Tensor] | None = None
         self._unit = (0, -1)  # identity and version of the weight when its atoms were normalised
+        shape = (1, weight_shape[1], *size)
         if self.weight.is_meta:  # for its sizes alone: the first norm there would take a second of imports
+            self.register_buffer("power_vector", torch.empty(shape))
             return
         nn.init.kaiming_uniform_(self.weight)
         with torch.no_grad():
             self.weight.copy_(_unit_atoms(self.weight))
-        self.register_buffer("power_vector", _start_vector((1, weight_shape[1], *size)))
+        self.register_buffer("power_vector", _start_vector(shape))
 
     @property
     def lam(self) -> float | Tensor:
