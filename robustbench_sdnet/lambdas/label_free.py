@@ -105,7 +105,15 @@ def noise_variance(x: Tensor) -> Tensor:
 
     Args:
         x: (n, c, h, w), sides of at least 3; channels are averaged.
+
+    Raises:
+        InputError: smaller images.
     """
+    if min(x.shape[2:]) < 3:
+        height, width = x.shape[2:]
+        raise InputError(
+            f"The noise of an image is estimated from 3x3 pixels and more, got {height}x{width}."
+        )
     mask = x.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
     channels = x.shape[1]
     filtered = F.conv2d(x, mask.expand(channels, 1, 3, 3), groups=channels)

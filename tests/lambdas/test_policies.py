@@ -184,6 +184,11 @@ def test_noise_variance_of_white_noise_is_its_variance():
     assert float(noise_variance(x).mean()) == pytest.approx(0.09, rel=0.03)
 
 
+def test_noise_of_images_too_small_for_the_filter_is_refused():
+    with pytest.raises(InputError, match="estimated from 3x3 pixels and more, got 1x2"):
+        noise_variance(torch.rand(2, 3, 1, 2))
+
+
 def test_noise_variance_does_not_see_ramps():
     ramp = torch.arange(8.0)[:, None] * 2 + torch.arange(8.0)
     assert float(noise_variance(ramp.expand(1, 3, 8, 8))) == pytest.approx(0, abs=1e-9)

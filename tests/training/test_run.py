@@ -336,6 +336,13 @@ def test_what_torch_raises_is_one_line(tiny_data, quick, tmp_path, monkeypatch, 
     assert "\n" not in str(caught.value)
 
 
+def test_a_batch_of_one_pixel_is_refused_in_one_line(tiny_data, quick, tmp_path):
+    """Batch normalisation of one value a channel ended in "Unexpected ValueError ... This is a bug"."""
+    overrides = {**quick, "train.batch_size": 1, "train.limit": 2, "train.sizes": [4]}
+    with pytest.raises(TrainingError, match=r"A batch of one image .* Take two images or more"):
+        train(tiny_data, "resnet20", overrides=overrides, output=tmp_path / "run")
+
+
 def test_too_few_classes(tiny_data, quick, tmp_path):
     with pytest.raises(InputError, match=r"model\.num_classes=3 is too few: .* has 4 classes"):
         train(tiny_data, "resnet20", overrides={**quick, "model.num_classes": 3}, output=tmp_path / "run")

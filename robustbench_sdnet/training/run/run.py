@@ -22,6 +22,8 @@ from .curves import check_tracker
 from .folders import TrainResult, load_state
 from .runner import Run
 
+_ONE_VALUE = "Expected more than 1 value per channel"  # a ValueError of batch normalisation
+
 
 def train(
     data: str,
@@ -81,12 +83,19 @@ def train(
             distributed.wait_for_all()
             run.restore(state)
             return run.finish()
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise _failure(error, folder, chosen) from error
 
 
-def _failure(error: RuntimeError, folder: Path, device: Device) -> TrainingError:
+def _failure(error: Exception, folder: Path, device: Device) -> TrainingError:
     """The error a user sees for what torch raised; the last saved state in the run's folder is whole."""
+    if isinstance(error, ValueError):
+        if _ONE_VALUE not in str(error):
+            raise error
+        return TrainingError(
+            "A batch of one image with one pixel left has no variance to normalise by. Take two images or more a step "
+            "(--set train.batch_size=N), with another --output."
+        )
     if distributed.lost_another(error):
         return TrainingError(
             "Another training process has gone. The last saved state is whole: go on with "
