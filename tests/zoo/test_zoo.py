@@ -285,6 +285,23 @@ def test_another_file_under_a_name_of_the_zoo_is_refused(
     assert zoo_checkpoint(name, index) == fetched == cached_path(entry(name, index))
 
 
+def test_a_file_left_beside_the_index_does_not_hide_the_right_one(
+    checkpoint: Path, index: Path, cache: Path, tmp_path: Path
+) -> None:
+    """As where a model of the package was exported anew, with --folder weights."""
+    small = tmp_path / "small.safetensors"
+    save_model(build_model("sdnet20", width=4, input_size=8, num_classes=3), small, accuracy=0.5)
+    stale = local_path(add_to_zoo(small, "tiny/x", index=index), index)
+    item = add_to_zoo(checkpoint, "tiny/x", index=index, folder=index.parents[2] / "weights")
+    assert stale is not None
+    assert stale.is_file()
+    for found in (zoo_checkpoint("tiny/x", index), fetch("tiny/x", index=index)):
+        assert found == index.parents[2] / "weights" / "tiny-x.safetensors"
+    found.write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match="damaged or another file"):
+        zoo_checkpoint(item.name, index)
+
+
 def test_weights_of_the_repository_are_fetched_from_where_the_environment_says(
     checkpoint: Path, index: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

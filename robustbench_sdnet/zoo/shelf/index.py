@@ -124,12 +124,18 @@ def weights_place(item: Entry) -> str | None:
 
 
 def local_path(item: Entry, index: Path = INDEX) -> Path | None:
-    """The file of a model if it is on this machine: fetched, beside the index, or in the repository."""
-    candidates = [cached_path(item)]  # was what the index says when it came
-    if not _is_url(item.source):
-        # A checkout holds the larger weights in weights/ at its root, two folders above the index.
-        candidates += [index.parent / item.source, index.parents[2] / item.source]
-    return next((path for path in candidates if path.is_file()), None)
+    """The file of a model if it is on this machine: fetched, beside the index, or in the repository.
+
+    Where both of the last two are there, the one that the index means: another was left by an older version of it.
+    """
+    if (fetched := cached_path(item)).is_file():  # was what the index says when it came
+        return fetched
+    # A checkout holds the larger weights in weights/ at its root, two folders above the index.
+    places = () if _is_url(item.source) else (index.parent / item.source, index.parents[2] / item.source)
+    found = [path for path in places if path.is_file()]
+    if len(found) > 1:
+        found = [path for path in found if sha256_of(path) == item.sha256.lower()] or found
+    return found[0] if found else None
 
 
 def listing(item: Entry) -> dict[str, Any]:
