@@ -121,6 +121,16 @@ def _check_depth(text: str) -> None:
             raise ConstructorError(None, None, f"more than {DEEPEST} levels", event.start_mark)
 
 
+def _check_keys(keys: list[Any]) -> None:
+    """Refuse a key that is given twice, of which the library would take the last."""
+    seen = set[str]()
+    for key in keys:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                raise ConstructorError(None, None, f"'{shown(key.value)}' is given twice", key.start_mark)
+            seen.add(key.value)
+
+
 def _count(node: Any, known: dict[int, int]) -> int:
     """How many values a node holds when its references are written out."""
     if id(node) not in known:
@@ -130,6 +140,7 @@ def _count(node: Any, known: dict[int, int]) -> int:
             children = node.value
         elif isinstance(node, yaml.MappingNode):
             children = [part for pair in node.value for part in pair]
+            _check_keys([key for key, _ in node.value])
         known[id(node)] = 1 + sum(_count(child, known) for child in children)
     if known[id(node)] > MOST:
         raise ConstructorError(None, None, f"more than {MOST:,} values", node.start_mark)
