@@ -57,21 +57,21 @@ def _autocontrast(images: Tensor, size: Tensor) -> Tensor:
 
 
 def _equalize(images: Tensor, size: Tensor) -> Tensor:
-    """Each channel's levels through its own cumulative histogram."""
+    """Each channel's levels through its own cumulative histogram, in Pillow's steps of whole pixels."""
     levels = (images * 255).round().long().flatten(2)
     histogram = torch.zeros(*levels.shape[:2], 256, device=images.device, dtype=images.dtype)
     histogram.scatter_add_(2, levels, torch.ones_like(levels, dtype=images.dtype))
     below = histogram.cumsum(2) - histogram
     last = histogram.gather(2, levels.amax(2, keepdim=True))
-    span = levels.shape[2] - last
-    same = torch.linspace(0, 1, 256, device=images.device, dtype=images.dtype)
-    table = torch.where(span > 0, below / span.clamp_min(1), same)
-    return table.gather(2, levels).clamp(0, 1).reshape(images.shape)
+    step = ((levels.shape[2] - last) / 255).floor()  # of pixels to the next level
+    same = torch.arange(256, device=images.device, dtype=images.dtype)
+    table = torch.where(step > 0, ((below + (step / 2).floor()) / step.clamp_min(1)).floor(), same)
+    return table.gather(2, levels).clamp(0, 255).div(255).reshape(images.shape)
 
 
 def _posterize(images: Tensor, size: Tensor) -> Tensor:
-    bits = 8 - (4 * _per_image(size)).ceil()
-    step = 2 ** (8 - bits)
+    """At most four bits stay, three from a quarter of the range on."""
+    step = 2 ** (4 + (4 * _per_image(size)).floor())
     return ((images * 255).round() / step).floor() * step / 255
 
 
