@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    models: Sequence[str] = (),
+    models: Sequence[str | Path] = (),
     data: str | None = None,
     *,
     corruptions: str | Iterable[str] = (),
@@ -93,7 +93,7 @@ def evaluate(
 
 
 def sweep(
-    models: Sequence[str] = (),
+    models: Sequence[str | Path] = (),
     data: str | None = None,
     *,
     lambdas: Sequence[float | str] | str = "0.1:1.4:0.1",
@@ -128,7 +128,7 @@ class Study:
 
 
 def study(
-    models: Sequence[str],
+    models: Sequence[str | Path],
     data: str | None = None,
     *,
     budget: str = "small",
@@ -220,14 +220,14 @@ def run_study(
 
 
 def diagnose(
-    model: str,
+    model: str | Path,
     data: str | None = None,
     *,
     eps: str | float | None = None,
     norm: str = "linf",
     lam: float | str | None = None,
     lambda_scope: str = "stem",
-    transfer_from: Sequence[str] = (),
+    transfer_from: Sequence[str | Path] = (),
     cheap: bool = False,
     seed: int = 0,
     **where: Unpack[Where],
@@ -256,7 +256,7 @@ def diagnose(
     """
     from .diagnostics.of_model import diagnose_model
 
-    setting = Setting(models=(model,), data=data, **where)
+    setting = Setting(models=several(model), data=data, **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     if len(budgets) > 1:
         raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
@@ -267,7 +267,7 @@ def diagnose(
         norm=norm,
         lam=chosen.fixed if chosen else None,
         lambda_scope=lambda_scope,
-        others=several(transfer_from),
+        others=[*map(str, several(transfer_from))],
         cheap=cheap,
         seed=seed,
     )

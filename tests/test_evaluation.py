@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +158,15 @@ def test_two_models_of_one_name_are_refused(runs):
     shutil.copytree("runs/tiny-sdnet20", "elsewhere/tiny-resnet20")
     with pytest.raises(InputError, match="Two different models are called 'tiny-resnet20'"):
         rs.evaluate(["runs/tiny-resnet20", "elsewhere/tiny-resnet20"], limit=5)
+
+
+def test_models_may_be_paths_as_train_gives_them(runs):
+    folder = Path("runs/tiny-sdnet20")
+    asked = {"corruptions": "fog", "severities": 1, "limit": 5}
+    assert rs.evaluate([folder], **asked).equals(rs.evaluate("runs/tiny-sdnet20", **asked))
+    found = rs.diagnose(folder, eps=8 / 255, cheap=True, limit=4, transfer_from=Path("runs/tiny-resnet20"))
+    assert found == rs.diagnose("runs/tiny-sdnet20", eps=8 / 255, cheap=True, limit=4)
+    assert rs.zoo.describe_model(folder).source == "runs/tiny-sdnet20"
 
 
 def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):

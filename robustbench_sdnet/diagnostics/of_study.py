@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 
 from ..errors import ModelError
 from ..planning import questions
@@ -53,7 +54,7 @@ class Watching:
     ready: Callable[[Ready], None] = lambda ready: None
 
 
-def data_of(models: Sequence[str]) -> str | None:
+def data_of(models: Sequence[str | Path]) -> str | None:
     """The data set that the first of the models that can be described was trained on, where it says so."""
     for model in models:
         with suppress(ModelError):  # the run names it, and goes on with the others

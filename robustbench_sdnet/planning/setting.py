@@ -141,6 +141,7 @@ class Setting:
             if value is not None and low is not None:
                 value = whole(value, f"{item.name} must be a whole number", low)
                 object.__setattr__(self, item.name, value)
+        object.__setattr__(self, "models", tuple(map(str, self.models)))
         check_device(self.device)
         self.repeats  # noqa: B018  # refuses what it cannot be
         if self.engine == "ray":

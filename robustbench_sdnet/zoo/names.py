@@ -87,7 +87,7 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
     return model.to(device)
 
 
-def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:
+def describe_model(source: str | Path, size: Sequence[int] = (32, 32)) -> ModelCard:
     """The card of whatever `load_model` would load.
 
     External models are known only once they are loaded and called, so this does both, with torch.
@@ -100,6 +100,7 @@ def describe_model(source: str, size: Sequence[int] = (32, 32)) -> ModelCard:
         InputError: nothing of that name, or not on this machine.
         CheckpointError: a damaged checkpoint.
     """
+    source = str(source)
     kind = kind_of(source)
     if kind in EXTERNAL_KINDS:
         return describe_external(kind, source, size)
