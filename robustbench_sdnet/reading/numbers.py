@@ -6,7 +6,7 @@ import math
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from numbers import Integral
+from numbers import Integral, Real
 
 from ..errors import InputError
 from ..wording import shown
@@ -66,7 +66,7 @@ def seed_of(value: object, low: int = 0) -> int:
 def number(value: object, rule: str, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number from `low` to `high`, of a text or of what YAML and JSON hold; anything else is an InputError."""
     try:
-        found = float(value) if isinstance(value, str | int | float) else math.nan
+        found = float(value) if isinstance(value, str | Real) else math.nan  # NumPy's too
     except (ValueError, OverflowError):
         found = math.nan
     if isinstance(value, bool) or not math.isfinite(found) or not low <= found <= high:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..arithmetic import pick_device
 from ..errors import InputError, SdnetBenchError, unknown
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
@@ -75,16 +76,16 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
         source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
             "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
             TorchScript or exported file (.pt, .pt2). Models of others may end in "?mean=...&std=...".
-        device: where to put it.
+        device: where to put it: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU, where there is one.
 
     Raises:
-        InputError: nothing of that name; the message names the nearest.
+        InputError: nothing of that name, the message names the nearest; or no such device.
         CheckpointError: the file is damaged or belongs to another architecture.
         ModelError: the code of another person's model failed.
     """
     kind, name = kind_of(str(source)), str(source)
     model = load_external(kind, name) if kind in EXTERNAL_KINDS else load_checkpoint(_file(kind, name))
-    return model.to(device)
+    return model.to(pick_device(str(device)))
 
 
 def describe_model(source: str | Path, size: Sequence[int] = (32, 32)) -> ModelCard:

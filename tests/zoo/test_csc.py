@@ -323,7 +323,24 @@ def test_bad_hyper_parameters_are_refused(options: dict[str, object], message: s
         Coding(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kernel", [4, 0, -1])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: csc2d(0, 4, size=(8, 8)), "channels must be a whole number from 1 to .* got '0'"),
+        (lambda: csc2d(3, -1, size=(8, 8)), "atoms must be a whole number from 1"),
+        (lambda: csc2d(3, 4, size=(0, 8)), "height must be a whole number from 1"),
+        (lambda: csc2d(3, 4, size=(8, 8), stride=0), "stride must be a whole number from 1"),
+        (lambda: csc1d(3, 4, length=8, kernel=2.5), "kernel must be a whole number, got '2.5'"),
+        (lambda: csc1d(3, 4, length=8, kernel=-1), "kernel must be a whole number from 1"),
+        (lambda: csc_linear(3, 0), "atoms must be a whole number from 1"),
+    ],
+)
+def test_a_layer_that_cannot_be_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("kernel", [4, np.int64(2)])
 def test_atoms_without_a_middle_are_refused(kernel: int) -> None:
     """Codes of even kernels were a pixel larger than is said: 9 x 9 for 8 x 8."""
     for make in (

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -163,6 +164,23 @@ def test_a_write_that_fails_leaves_the_old_file(run: Path, monkeypatch: pytest.M
         save_model(trained("resnet20"), run / "last.safetensors")
     assert (run / "last.safetensors").read_bytes() == before
     assert [path.name for path in run.iterdir()] == ["last.safetensors"]
+
+
+def test_what_a_card_cannot_hold_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m" / "last.safetensors"
+    assert save_model(trained(), path, accuracy=np.float32(0.5)).accuracy == 0.5  # type: ignore[arg-type]
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"recipe of a checkpoint must be what JSON can hold.*set is not"):
+        save_model(trained(), path, recipe={"a", "b"})
+    assert path.read_bytes() == before
+
+
+def test_a_device_that_is_not_there_is_said(run: Path) -> None:
+    with pytest.raises(InputError, match="Unknown device 'gpu'"):
+        load_model(run, "gpu")
+    with pytest.raises(InputError, match="Device 'cuda:99' is not there"):
+        load_model(run, torch.device("cuda:99"))
+    assert next(load_model(run, torch.device("cpu")).parameters()).device.type == "cpu"
 
 
 def test_only_models_built_here_are_saved(tmp_path: Path) -> None:

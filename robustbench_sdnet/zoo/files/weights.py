@@ -46,7 +46,7 @@ def save_model(
         The card as `read_card` gives it.
 
     Raises:
-        InputError: the model was not made by `build_model`, or an accuracy outside [0, 1].
+        InputError: the model was not made by `build_model`, an accuracy outside [0, 1], or a recipe that is no JSON.
     """
     import safetensors.torch
 
@@ -67,7 +67,13 @@ def save_model(
         "recipe": recipe,
         "weights_hash": _hash_tensors(tensors),
     }
-    write_whole(path, safetensors.torch.save(tensors, {CARD: json.dumps(card, sort_keys=True)}))
+    try:
+        text = json.dumps(card, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The recipe of a checkpoint must be what JSON can hold, got one that is not: {error}."
+        ) from None
+    write_whole(path, safetensors.torch.save(tensors, {CARD: text}))
     return read_card(path)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...reading.numbers import whole
 from .architectures import Coding
 from .fista import STEP_FRACTION, Convolutional, Dictionary, Linear, fista, power_iterations
 
@@ -166,9 +167,14 @@ def _unit_atoms(weight: Tensor) -> Tensor:
 
 def _windows(dims: int, kernel: int, stride: int) -> Convolutional:
     """Atoms of an odd length, which have a middle to be padded around; an InputError for others."""
-    if kernel < 1 or kernel % 2 == 0:
+    if kernel % 2 == 0:
         raise InputError(f"kernel must be odd, such as 3, got {kernel}.")
     return Convolutional(dims, stride, kernel // 2)
+
+
+def _counts(**given: object) -> list[int]:
+    """The numbers, once each is found to be whole and at least 1; else an InputError."""
+    return [whole(value, f"{name} must be a whole number", 1) for name, value in given.items()]
 
 
 def csc2d(
@@ -181,8 +187,10 @@ def csc2d(
     coding: Coding | None = None,
 ) -> SparseCoding:
     """A layer on images (n, channels, *size); codes are (n, atoms, *size / stride). `kernel` is odd."""
+    channels, atoms, kernel, stride = _counts(channels=channels, atoms=atoms, kernel=kernel, stride=stride)
+    height, width = _counts(height=size[0], width=size[1])
     coding, operator = coding or Coding(), _windows(2, kernel, stride)
-    return SparseCoding((atoms, channels * coding.n_dict, kernel, kernel), size, operator, coding)
+    return SparseCoding((atoms, channels * coding.n_dict, kernel, kernel), (height, width), operator, coding)
 
 
 def csc1d(
@@ -202,6 +210,8 @@ def csc1d(
         A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride, rounded up), in training
         mode; call `zoo.refresh_step_sizes` on the model after training.
     """
+    channels, atoms, length = _counts(channels=channels, atoms=atoms, length=length)
+    kernel, stride = _counts(kernel=kernel, stride=stride)
     coding, operator = coding or Coding(), _windows(1, kernel, stride)
     return SparseCoding((atoms, channels * coding.n_dict, kernel), (length,), operator, coding)
 
@@ -213,5 +223,6 @@ def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> Sp
         A layer from (n, features) or (n, tokens, features) to non-negative codes (n, atoms) or (n, tokens, atoms), in
         training mode; `coding` and what to call after training are as for `csc1d`.
     """
+    features, atoms = _counts(features=features, atoms=atoms)
     coding = coding or Coding()
     return SparseCoding((atoms, features * coding.n_dict), (), Linear(), coding)
