@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from operator import ne
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ..draws import host_generators
 from ..errors import InputError, unknown
+from ..wording import shown
 from .digital import jpeg_compression
 from .members import LARGE, STORED
 from .registry import CORRUPTIONS, check_size, setting, table_for
@@ -219,9 +221,10 @@ def checked_images(images: Any) -> tuple[int, int]:
 
 def ids_of(sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None, n: int) -> list[int]:
     """A name for each of n images."""
-    ids = list(range(n)) if sample_ids is None else [int(value) for value in sample_ids]
+    given = range(n) if sample_ids is None else sample_ids
+    ids = [int(value) for value in given]
     if len(ids) != n:
         raise InputError(f"sample_ids must name each of the {n} images, got {len(ids)} ids.")
-    if any(value < 0 for value in ids):
-        raise InputError("sample_ids must not be negative.")
+    if any(map(ne, ids, given)) or any(not 0 <= value < 2**63 for value in ids):
+        raise InputError(f"sample_ids must be whole numbers from 0, got {shown(list(given))}.")
     return ids

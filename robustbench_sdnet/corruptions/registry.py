@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from ..errors import InputError, unknown
+from ..reading.numbers import number
 from .members import MEMBERS, TABLES, Corruption, Setting, nearest
 
 CATEGORIES = ("noise", "blur", "weather", "digital")
@@ -84,9 +84,9 @@ def setting(name: str, severity: int = 3, level: float | None = None, table: str
     if info.level is None:
         raise InputError(f"{name} takes a severity from 1 to 5, no level, got level {level!r}.")
     lowest, highest = info.level
-    if not (math.isfinite(level) and lowest <= level <= highest):
-        raise InputError(f"The level of {name} must lie between {lowest:g} and {highest:g}, got {level!r}.")
-    return (float(level),)
+    return (
+        number(level, f"The level of {name} must lie between {lowest:g} and {highest:g}", lowest, highest),
+    )
 
 
 def check_table(table: str) -> None:

@@ -201,7 +201,8 @@ def test_a_model_without_gradient_is_refused():
         ({"restarts": 0}, r"restarts must be a whole number from 1"),
         ({"batch_size": 0}, r"batch_size must be a whole number from 1"),
         ({"precision": "float16"}, r"precision must be one of auto, float32, bfloat16"),
-        ({"sample_ids": [1, 2, 3]}, r"sample_ids must be \(2,\)"),
+        ({"sample_ids": [1, 2, 3]}, r"sample_ids must be int64 \(2,\), got torch\.int64 \(3,\)"),
+        ({"sample_ids": [0.5, 1]}, r"sample_ids must be int64 \(2,\), got torch\.float32"),
     ],
 )
 def test_bad_arguments_are_one_clear_line(change, message):

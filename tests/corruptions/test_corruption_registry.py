@@ -74,7 +74,13 @@ def test_unknown_names_in_a_list() -> None:
 
 @pytest.mark.parametrize(
     ("name", "level"),
-    [("gaussian_noise", -0.1), ("gaussian_noise", float("nan")), ("impulse_noise", 1.5), ("shot_noise", 0.0)],
+    [
+        ("gaussian_noise", -0.1),
+        ("gaussian_noise", float("nan")),
+        ("impulse_noise", 1.5),
+        ("shot_noise", 0.0),
+        ("shot_noise", "x"),
+    ],
 )
 def test_wrong_levels(name: str, level: float) -> None:
     with pytest.raises(InputError, match=f"The level of {name} must lie between"):
@@ -108,8 +114,9 @@ def test_wrong_images(images: object, message: str) -> None:
 def test_wrong_ids_and_sizes() -> None:
     with pytest.raises(InputError, match="each of the 2 images, got 1 ids"):
         corruptions.corrupt(IMAGES, "fog", sample_ids=[1])
-    with pytest.raises(InputError, match="must not be negative"):
-        corruptions.corrupt(IMAGES, "fog", sample_ids=[1, -1])
+    for wrong in ([1, -1], [0.5, 1], np.array([0.5, 1.0]), torch.tensor([0.5, 1.0]), [0, 2**64]):
+        with pytest.raises(InputError, match="sample_ids must be whole numbers from 0"):
+            corruptions.corrupt(IMAGES, "fog", sample_ids=wrong)
     with pytest.raises(InputError, match="at least 8x8"):
         corruptions.sample(0, [0], "fog", size=(4, 32))
 

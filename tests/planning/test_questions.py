@@ -42,7 +42,7 @@ def test_norms_and_budgets_that_an_attack_lacks_are_refused():
 def test_levels_are_refused_before_any_work():
     for names, level, rule in (
         ("gaussian_noise,fog", "0.1", "fog takes a severity from 1 to 5, no level, got level 0.1"),
-        ("gaussian_noise,impulse_noise", "5", "level of impulse_noise must lie between 0 and 1, got 5.0"),
+        ("gaussian_noise,impulse_noise", "5", "level of impulse_noise must lie between 0 and 1, got '5.0'"),
     ):
         with pytest.raises(InputError, match=rule):
             corruption_specs(names, levels=[Decimal(level)])

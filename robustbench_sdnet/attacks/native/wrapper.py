@@ -152,11 +152,12 @@ def checked(
         raise InputError("images must lie in [0, 1]: normalisation belongs into the model.")
     if batch_size is not None:
         positive("batch_size", batch_size)
-    given = range(len(images)) if sample_ids is None else sample_ids
-    ids = torch.as_tensor(given, dtype=torch.int64, device=images.device)
-    if ids.shape != labels.shape:
-        raise InputError(f"sample_ids must be ({len(images)},), got {tuple(ids.shape)}.")
-    return usable(images), usable(labels), ids
+    if sample_ids is None:
+        sample_ids = torch.arange(len(images), device=images.device)
+    ids = torch.as_tensor(sample_ids, device=images.device)
+    if ids.shape != labels.shape or (len(images) and ids.is_floating_point()):
+        raise InputError(f"sample_ids must be int64 ({len(images)},), got {ids.dtype} {tuple(ids.shape)}.")
+    return usable(images), usable(labels), ids.to(torch.int64)
 
 
 def _checked_start(start: Tensor, images: Tensor, found: Ball, eps: float | None) -> Tensor:
