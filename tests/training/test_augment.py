@@ -120,6 +120,33 @@ def test_rotation_turns_about_the_centre():
     assert rows.max() - rows.min() == 12  # the end of a 12-pixel arm at 30 degrees is 6 rows off
 
 
+@pytest.mark.parametrize(
+    ("operation", "turn"),
+    [
+        (4, lambda image: image.rotate(15, resample=Image.BILINEAR)),
+        (
+            5,
+            lambda image: image.transform(
+                (20, 44), Image.AFFINE, (1, 0.15, -0.15 * 22, 0, 1, 0), Image.BILINEAR
+            ),
+        ),
+        (
+            6,
+            lambda image: image.transform(
+                (20, 44), Image.AFFINE, (1, 0, 0, 0.15, 1, -0.15 * 10), Image.BILINEAR
+            ),
+        ),
+    ],
+)
+def test_images_that_are_not_square_are_turned_and_sheared_in_pixels(operation, turn):
+    (blocks,) = random_images(1, 6, 3).permute(0, 2, 3, 1).numpy()
+    picture = Image.fromarray(blocks).resize((20, 44), Image.BICUBIC)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    found = operate(operation, pixels.float() / 255, 0.5)[0].permute(1, 2, 0).numpy() * 255
+    differing = np.abs(found - np.asarray(turn(picture)))
+    assert differing[8:-8, 6:-6].max() < 1.01  # Pillow cuts to whole levels
+
+
 def test_augmix_depends_on_id_and_step_alone_and_stays_in_range():
     images = random_images(8, 8, 8).float() / 255
     ids = torch.arange(8)

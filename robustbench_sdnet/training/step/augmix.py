@@ -85,8 +85,9 @@ def _warp(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     angle = torch.where(kind == 0, amount * torch.pi / 6, zero)
     shear_x, shear_y = (torch.where(kind == index, amount * 0.3, zero) for index in (1, 2))
     shift_x, shift_y = (torch.where(kind == index, amount * 2 / 3, zero) for index in (3, 4))
-    across = torch.stack((angle.cos() * one, shear_x - angle.sin(), shift_x), 1)
-    down = torch.stack((angle.sin() + shear_y, angle.cos() * one, shift_y), 1)
+    tall = images.shape[2] / images.shape[3]  # the grid counts sides, not pixels
+    across = torch.stack((angle.cos() * one, (shear_x - angle.sin()) * tall, shift_x), 1)
+    down = torch.stack(((angle.sin() + shear_y) / tall, angle.cos() * one, shift_y), 1)
     grid = F.affine_grid(torch.stack((across, down), 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
