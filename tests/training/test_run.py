@@ -343,6 +343,17 @@ def test_a_batch_of_one_pixel_is_refused_in_one_line(tiny_data, quick, tmp_path)
         train(tiny_data, "resnet20", overrides=overrides, output=tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("limit", "share", "left"),
+    [(1, 0.9, "1 image leaves none to train on"), (3, 0.1, "3 images leaves none aside")],
+)
+def test_a_share_that_holds_out_nothing_is_refused(tiny_data, quick, tmp_path, limit, share, left):
+    overrides = {**quick, "train.limit": limit, "train.hold_out": share}
+    with pytest.raises(InputError, match=rf"train\.hold_out={share} of {left}"):
+        train(tiny_data, "resnet20", overrides=overrides, output=tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.yaml").exists()
+
+
 def test_too_few_classes(tiny_data, quick, tmp_path):
     with pytest.raises(InputError, match=r"model\.num_classes=3 is too few: .* has 4 classes"):
         train(tiny_data, "resnet20", overrides={**quick, "model.num_classes": 3}, output=tmp_path / "run")

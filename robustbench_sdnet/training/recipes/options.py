@@ -98,8 +98,11 @@ class TrainOptions:
         check_fields(self, "train.")
         if not all(4 <= side <= 1024 for side in self.sizes):
             raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
-        self.radius  # noqa: B018  an eps that cannot be read is refused here, not in the first step
-        self.step_radius  # noqa: B018  likewise
+        for key, read in (("eps", "radius"), ("attack_step_size", "step_radius")):
+            try:
+                getattr(self, read)
+            except InputError as error:  # here, not in the first step
+                raise InputError(f"train.{key}: {error}") from None
         if self.adversary != "none" and self.norm != "linf" and self.eps == norm_facts("linf").eps:
             raise InputError(
                 f"train.eps: {self.eps} is linf's and next to nothing in {self.norm}. Give train.eps with train.norm, "

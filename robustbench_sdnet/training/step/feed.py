@@ -20,6 +20,7 @@ from torch import Tensor
 from ...data.images import ImageData, Uint8
 from ...draws import stream_key
 from ...errors import InputError
+from ...wording import counted
 from ..recipes.options import TrainOptions
 from .augment import Placement, draw_placements, place
 
@@ -138,11 +139,19 @@ def feed_for(data: ImageData, device: torch.device) -> type[Feed]:
 
 
 def hold_out(data: ImageData, options: TrainOptions) -> tuple[Tensor, Tensor]:
-    """Positions to train on and positions held out, drawn by the seed among the `limit` images that are used."""
+    """Positions to train on and positions held out, drawn by the seed among the `limit` images that are used.
+
+    An InputError where one of the two is asked for and empty.
+    """
     positions = torch.from_numpy(data.positions(min(len(data), options.limit or len(data))))
     generator = torch.Generator().manual_seed(stream_key(options.seed, "held-out images") >> 1)
     shuffled = positions[torch.randperm(len(positions), generator=generator)]
     kept = len(positions) - round(options.hold_out * len(positions))
+    if options.hold_out and not 0 < kept < len(positions):
+        raise InputError(
+            f"train.hold_out={options.hold_out:g} of {counted(len(positions), 'image')} leaves none "
+            f"{'to train on' if kept == 0 else 'aside'}. Take more images, or another share."
+        )
     return shuffled[:kept].sort().values, shuffled[kept:].sort().values
 
 
