@@ -22,6 +22,7 @@ from ..data.hashes import note_hashes
 from ..errors import SdnetBenchError
 from ..files import alone_in, cannot_write, whole
 from ..interrupts import SIGNALS, handled
+from ..reading.numbers import seed_of
 from ..specs import SEVERITIES
 from .journal import Journal, Task
 from .registry import check_size, expand, table_for
@@ -69,6 +70,7 @@ def generate(
     check_size(images.shape[1], images.shape[2])
     table = table or table_for(*images.shape[1:3])
     names = expand(corruptions, table)
+    seed = seed_of(seed)
     identity = {"content": content_hash, "seed": seed, "shape": list(images.shape)}
     if table != "cifar":
         identity["table"] = table

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, InputError, unknown
 from ..files import sha256_of
 from ..reading.arrays import open_npy
-from ..reading.numbers import whole
+from ..reading.numbers import seed_of
 from ..reading.paths import path_of
 from ..reading.structured import read_lines
 from ..specs import SEVERITIES
@@ -54,7 +54,7 @@ def read_journal(folder: Path) -> Generated | None:
     try:
         lines = read_lines(folder / JOURNAL, limit=LONGEST)
         first = lines[0]
-        seed, table = whole(first["seed"], "a seed", 0), str(first.get("table", "cifar"))
+        seed, table = seed_of(first["seed"]), str(first.get("table", "cifar"))
     except (DataError, InputError, IndexError, KeyError, TypeError, AttributeError):
         return None
     versions: dict[str, int] = {}

@@ -127,6 +127,15 @@ def test_a_folder_says_whose_training_images_go_with_it(
     assert load(f"cifar10c:{tmp_path / 'unsaid'}").training_set == "cifar10"
 
 
+def test_a_folder_of_a_large_seed_says_so(tmp_path: Path, in_process: list[generation.Task]) -> None:
+    """A seed above 10^9 was not read back: its folder counted as published, drawn by nobody knows what."""
+    made = {"content_hash": "h", "corruptions": "contrast", "seed": 2**40}
+    generation.generate(IMAGES, LABELS, tmp_path, **made)
+    found = Published(tmp_path).generated
+    assert found is not None
+    assert (found.seed, found.versions) == (2**40, {"contrast": 1})
+
+
 def test_what_was_deleted_is_made_again(tmp_path: Path, in_process: list[generation.Task]) -> None:
     write(tmp_path, "contrast")
     content = (tmp_path / "contrast.npy").read_bytes()
