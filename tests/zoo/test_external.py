@@ -168,6 +168,7 @@ def test_a_second_normalisation_is_caught() -> None:
     [
         ("mean=0.5", "both of them"),
         ("mean=0.5&std=1&gamma=2", "both of them"),
+        ("mean=0&std=1&std=2", "both of them"),
         ("mean=a&std=1", "mean and std are numbers"),
         ("mean=0,0&std=1", "one finite number or three"),
         ("mean=nan&std=1", "one finite number or three"),

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
-    """Split "NAME?mean=a,b,c&std=a,b,c", both or neither of one or three numbers; else an InputError."""
+    """Split "NAME?mean=a,b,c&std=a,b,c", both once or neither, of one or three numbers; else an InputError."""
     name, mark, query = source.partition("?")
     if not mark:
         return name, (), ()
-    given = dict(parse_qsl(query))
-    if set(given) != {"mean", "std"}:
+    pairs = parse_qsl(query)
+    given = dict(pairs)
+    if len(pairs) != 2 or set(given) != {"mean", "std"}:
         raise InputError(f"'{source}': the suffix is ?mean=a,b,c&std=a,b,c, both of them.")
     return name, *statistics(given["mean"].split(","), given["std"].split(","), f"'{source}'")
 
