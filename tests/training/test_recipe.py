@@ -86,6 +86,29 @@ def test_wrong_settings(key, value, match):
         load_recipe("published", {key: value})
 
 
+def test_options_of_the_network_are_read_as_those_of_the_training():
+    """YAML takes 5e-2 for a text."""
+    given = {
+        "model.lam": "5e-2",
+        "model.mu": "1",
+        "model.n_steps": "4",
+        "model.pooling": "yes",
+        "model.width": "8",
+    }
+    model = load_recipe("fast", given | {"model.mean": "[.5, .5, .5]", "model.gradient_at": "momentum"}).model
+    assert model == {
+        "lam": 0.05,
+        "mu": 1.0,
+        "n_steps": 4,
+        "pooling": True,
+        "width": 8,
+        "mean": [0.5, 0.5, 0.5],
+        "gradient_at": "momentum",
+    }
+    with pytest.raises(InputError, match=r"model\.lam must be a number, got 'x'"):
+        load_recipe("fast", {"model.lam": "x"})
+
+
 def test_whole_numbers_are_whole_in_python_too():
     for given in ({"seed": 1.5}, {"epochs": 2.0}, {"batch_size": True}, {"limit": -1}):
         (name,) = given

@@ -16,7 +16,7 @@ from ...reading.options import as_default
 from ...reading.paths import path_of
 from ...reading.structured import mapping, parse_yaml, read_yaml
 from ...wording import shown
-from ...zoo.nets.architectures import OPTIONS
+from ...zoo.nets.architectures import DEFAULTS, OPTIONS
 from .options import TrainOptions
 
 FOLDER = Path(__file__).parent
@@ -82,7 +82,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if isinstance(value, str) and not isinstance(defaults.get(name), str):  # a text is no YAML
             value = parse_yaml(value, f"{key}: '{shown(value)}'")
         if section == "model":
-            model[name] = value
+            model[name] = as_default(value, DEFAULTS[name], key) if name in DEFAULTS else value
         else:
             train[name] = as_default(value, defaults[name], key, 2**63 - 1)
     return replace(recipe, train=replace(recipe.train, **train), model=model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -100,6 +100,10 @@ class Coding:
 
 
 CODING_OPTIONS = tuple(field.name for field in fields(Coding))
+_DEFAULTS: Mapping[str, Any] = {"num_classes": 10, "shortcut": True, "input_size": 32, "pooling": False}
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {**_DEFAULTS, **asdict(Coding())}
+)  # of options alike everywhere
 IMAGENET_STEM_FROM = 64  # pixels: smaller images keep their resolution through a 3x3 stem
 OPTIONS = (
     *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),
@@ -121,7 +125,7 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in OPTIONS:
             raise unknown("model option", name, OPTIONS)
-    options = {"num_classes": 10, "shortcut": True, "input_size": 32, "pooling": False} | given
+    options = {**_DEFAULTS, **given}
     size = options["input_size"]
     options["width"] = plan.width if options.get("width") is None else options["width"]
     if options.get("stem") is None and isinstance(size, int):
