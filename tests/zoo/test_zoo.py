@@ -139,6 +139,17 @@ def test_large_models_and_unmeasured_models_do_not_ship(
     assert local_path(item, index) == index.parents[2] / "weights" / "tiny-x.safetensors"
 
 
+def test_weights_may_be_put_into_the_folder_one_stands_in(
+    checkpoint: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = index.parents[2] / "weights"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    item = add_to_zoo(checkpoint, "tiny/x", index=index, folder=".")
+    assert item.source == "weights/tiny-x.safetensors"
+    assert zoo_checkpoint("tiny/x", index) == folder / "tiny-x.safetensors"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

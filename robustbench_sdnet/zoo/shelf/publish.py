@@ -118,7 +118,7 @@ def add_to_zoo(
         recipe=recipe or held.get("name", "own") + (f", {counted(epochs, 'epoch')}" if epochs else ""),
         accuracy=round(stated, 6),
         sha256=sha256_of(target),
-        source=f"{'weights' if folder is None else Path(folder).name}/{file}",
+        source=f"{'weights' if folder is None else Path(folder).resolve().name}/{file}",
         robust=dict(robust or {}),
         note=note,
         init=held.get("train", {}).get("init", ""),
