@@ -59,7 +59,7 @@ NORMS: Mapping[str, Norm] = MappingProxyType(
             scale=255,
             unit="/255",
         ),
-        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1"), growth=0.5),
+        "l2": Norm(eps="0.5", curve=("0.0625", "0.125", "0.25", "0.5", "1"), growth=0.5, version=1),
         "l1": Norm(eps="12", curve=("1.5", "3", "6", "12", "24"), version=1),
         "l0": Norm(eps=None, version=1),
     }

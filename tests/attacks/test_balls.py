@@ -108,6 +108,9 @@ def test_directions_and_random_points_have_their_length(norm):
     middle = torch.full_like(gradient, 0.5)
     one = torch.ones(6, dtype=torch.float64)
     assert torch.allclose(known.lengths(known.steepest(gradient, middle)), one)
+    # A confident model's gradients are as small: a step must not shrink with them.
+    single = known.steepest((gradient * 1e-30).float(), middle.float())
+    assert torch.allclose(known.lengths(single), one.float())
     assert not bool(known.steepest(torch.zeros_like(gradient), middle).any())
     assert torch.allclose(known.lengths(known.random_on_sphere(draws, middle, 0.3) - middle), 0.3 * one)
     assert bool((known.lengths(known.random_in_ball(draws, middle, 0.3, 4) - middle) <= 0.3 + 1e-9).all())

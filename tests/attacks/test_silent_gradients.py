@@ -97,6 +97,17 @@ def test_inference_mode_changes_no_number(problem, name):
         assert torch.equal(inside.robust, distance > 1.5 * EPS)
 
 
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd-ce"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_gradient_that_is_tiny_moves_as_far_as_any(name, norm):
+    model, images, labels, distance = linear_problem(2, (3, 4, 4), 30, EPS, norm)
+    widest = float(model(images).detach().diff(dim=1).abs().max())
+    confidence = 30 / widest  # the wrong class keeps a probability of e^-30
+    found = attacks.run(name, lambda x: confidence * model(x), images, labels, eps=1.5 * EPS, norm=norm)
+    assert found.silent == 0
+    assert torch.equal(found.robust, distance > 1.5 * EPS)
+
+
 @pytest.mark.parametrize(
     "name", ["fgsm", "pgd", "pma", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "fmn", *LIBRARY[:3]]
 )

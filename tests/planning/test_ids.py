@@ -25,7 +25,8 @@ DATA = DataSpec(name="digits", source="digits", split="test", content="c" * 64)
 LAMBDAS = (LambdaSpec("0.1"), LambdaSpec("0.5", "all"), LambdaSpec("calibrated", fit="f" * 16))
 SMALL, USUAL = [Eps.parse("2/255")], [Eps.parse("8/255")]
 
-# Taken from commit 8126cf1: model, perturbation, severity or eps, lambda, lambda of the attack.
+# Taken from commit 8126cf1, those in l2 from when its version became 1: model, perturbation, severity or eps,
+# lambda, lambda of the attack.
 IDS = (
     "b68036d20680716f34fa43e4",  # s clean 0.1 -
     "43e91fdd189756a63a6aef4f",  # s clean 0.5 -
@@ -50,15 +51,15 @@ IDS = (
     "0afb10294861e635842219bd",  # r autoattack/fab-t 8/255 - -
     "fa4747dae80df3c3965f37b0",  # r autoattack/square 8/255 - -
     "6cae212c1ee2e8ffdaa9eeb8",  # r noise 8/255 - -
-    "37e957abddd52d53250d7672",  # r fab-t - -
+    "404eab23e140d1589ab18341",  # r fab-t - -
     "72762cf082482c34a90ef205",  # s pgd 8/255 0.1 0.1
     "5029408fa17466803c47bb0f",  # s pgd 8/255 0.5 0.1
     "16e5f18d83a0c5c1e8967044",  # s pgd 8/255 0.5 0.5
     "0ce214ce7dd1d03ec0515af2",  # s pgd 8/255 0.1 0.5
-    "2829ace99f57554b6075be9d",  # s pgd 8/255 0.1 0.1
-    "6b31d2a5cecbab1267fdc898",  # s pgd(warm_start) 8/255 0.1 0.1, warm
-    "cd1ae3410d72cae8495bc8af",  # s pgd(warm_start) 8/255 0.5 0.5, warm
-    "516ec6236ec648c0022197bd",  # r torchattacks:CW - -
+    "227a9ccc9ee71dfcebb7d8a3",  # s pgd 8/255 0.1 0.1
+    "788c143e264078b53f91e8ee",  # s pgd(warm_start) 8/255 0.1 0.1, warm
+    "d6dbafffc54768f4a43efdf2",  # s pgd(warm_start) 8/255 0.5 0.5, warm
+    "e2860d50016f1a55cb03a60c",  # r torchattacks:CW - -
     "9a35606e0d3cabcccdf3f0a0",  # r foolbox:LinfPGD 8/255 - -
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ....draws import Draws
@@ -23,7 +24,10 @@ class L2(Ball):
         return self.settled((images + delta * column(shrink, delta)).clamp(0, 1), images, eps)
 
     def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
-        return gradient / (column(self.lengths(gradient), gradient) + 1e-10)
+        """The gradient at unit length, also where it is so small that its square would be zero."""
+        largest = gradient.flatten(1).abs().amax(1)
+        scaled = gradient / column(torch.where(largest > 0, largest, 1), gradient)
+        return scaled / column(self.lengths(scaled).clamp_min(1), scaled)
 
     def random_direction(self, draws: Draws, images: Tensor, counter: Tensor | int) -> Tensor:
         """Uniform on the unit sphere."""
