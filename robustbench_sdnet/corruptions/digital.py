@@ -71,11 +71,13 @@ def _by_gathers(images: Tensor, share: float) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _boxes(size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last source pixel of the box that each pixel ends up in, (size,) each."""
-    scale = size / small
-    centre = (np.arange(small) + 0.5) * scale
-    first = np.maximum((centre - scale / 2 + 0.5).astype(np.int64), 0)
-    last = np.minimum((centre + scale / 2 + 0.5).astype(np.int64), size) - 1
+    """First and last source pixel of the box that each pixel ends up in, (size,) each.
+
+    Pillow says which those are: where a pixel's centre lies on the edge of a box, its rounding decides.
+    """
+    ones = Image.fromarray(np.eye(size, dtype=np.float32))
+    weighs = np.asarray(ones.resize((small, size), Image.Resampling.BOX)) > 0
+    first, last = weighs.argmax(0), size - 1 - weighs[::-1].argmax(0)
     box = _box_of(size, small)
     return first[box], last[box]
 

@@ -39,6 +39,7 @@ class Corruption:
         level: the range of a free level in place of a severity, where the corruption takes one.
         version: raised whenever the same key gives other bytes.
         large: added to it for images of more than `LARGE` pixels; raised where these alone get other bytes.
+        foreign: added to it for images of a size that no parameter set was published for, alike.
     """
 
     name: str
@@ -50,10 +51,12 @@ class Corruption:
     level: tuple[float, float] | None = None
     version: int = 1
     large: int = 0
+    foreign: int = 0
 
     def version_at(self, height: int, width: int) -> int:
         """The version for images of a size."""
-        return self.version + (self.large if height * width > LARGE else 0)
+        foreign = height != width or height not in TABLES.values()
+        return self.version + self.large * (height * width > LARGE) + self.foreign * foreign
 
     @property
     def random(self) -> bool:
@@ -102,6 +105,7 @@ def _row(
     family: str = "main",
     level: tuple[float, float] | None = None,
     large: int = 0,
+    foreign: int = 0,
 ) -> Corruption:
     return Corruption(
         name=name,
@@ -112,6 +116,7 @@ def _row(
         family=family,
         level=level,
         large=large,
+        foreign=foreign,
     )
 
 
@@ -129,7 +134,7 @@ MEMBERS = (
     _row("brightness", "weather", "colour"),
     _row("contrast", "digital", "colour"),
     _row("elastic_transform", "digital", "elastic", "sample_elastic", large=1),
-    _row("pixelate", "digital", "digital"),
+    _row("pixelate", "digital", "digital", foreign=1),
     _row("jpeg_compression", "digital", "digital"),
     _row("speckle_noise", "noise", "noise", "sample_normal", family="extra", level=(0, 10), large=1),
     _row("gaussian_blur", "blur", "blur", family="extra"),
