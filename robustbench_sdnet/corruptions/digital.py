@@ -33,7 +33,7 @@ def jpeg_compression(images: Tensor, _: dict[str, Tensor], setting: Setting) -> 
 
 
 def pixelate(images: Tensor, _: dict[str, Tensor], setting: Setting) -> Tensor:
-    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, which rounds after each axis."""
+    """Shrink by averaging boxes and enlarge again: Pillow's BOX filter, which rounds after each axis, rows first."""
     small = max(images.shape[1:3]) <= _SMALL and all(
         2 * int(side * setting[0]) >= side for side in images.shape[1:3]
     )
@@ -48,7 +48,9 @@ def _by_pillow(images: Tensor, share: float) -> Tensor:
     columns, rows = (_box_of(size, kept) for size, kept in ((width, small[0]), (height, small[1])))
     plain = _is_nearest(width, small[0])
     for source, target in zip(images.cpu().numpy(), found, strict=True):
-        shrunk = Image.fromarray(source).resize(small, Image.Resampling.BOX)
+        # Along rows, then along columns: some versions of Pillow begin with the columns of tall images.
+        narrow = Image.fromarray(source).resize((small[0], height), Image.Resampling.BOX)
+        shrunk = narrow.resize(small, Image.Resampling.BOX)
         # Enlarging repeats whole pixels.
         if plain:
             wide = np.asarray(shrunk.resize((width, small[1]), Image.Resampling.NEAREST))
@@ -62,7 +64,7 @@ def _by_gathers(images: Tensor, share: float) -> Tensor:
     """The same where a box holds one or two pixels: an axis is one rounded mean of two gathers, since enlarging repeats
     whole pixels."""
     result = images.to(torch.int16)
-    for axis in (2, 1):  # Pillow goes along rows first
+    for axis in (2, 1):
         size = images.shape[axis]
         first, last = (torch.from_numpy(index).to(images.device) for index in _boxes(size, int(size * share)))
         result = result.index_select(axis, first).add_(result.index_select(axis, last)).add_(1) >> 1

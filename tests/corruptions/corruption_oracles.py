@@ -204,7 +204,9 @@ def contrast(image: Array, _: dict[str, Array], factor: float) -> Array:
 
 def pixelate(image: Array, _: dict[str, Array], share: float) -> Array:
     height, width = image.shape[:2]
-    small = Image.fromarray(image).resize((int(width * share), int(height * share)), Image.Resampling.BOX)
+    # Axis by axis: newer versions of Pillow begin with the columns of tall images.
+    narrow = Image.fromarray(image).resize((int(width * share), height), Image.Resampling.BOX)
+    small = narrow.resize((int(width * share), int(height * share)), Image.Resampling.BOX)
     return np.asarray(small.resize((width, height), Image.Resampling.BOX))
 
 

@@ -96,7 +96,9 @@ def test_elastic_at_the_ends_of_its_range(severity: int) -> None:
         assert difference.mean() <= 0.02
 
 
-@pytest.mark.parametrize("size", [(224, 224), (224, 299), (131, 97), (13, 38), (41, 34), (47, 51), (32, 64)])
+@pytest.mark.parametrize(
+    "size", [(224, 224), (224, 299), (131, 97), (13, 38), (41, 34), (47, 51), (62, 8), (150, 40)]
+)
 @pytest.mark.parametrize("share", [0.95, 0.9, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2])
 def test_pixelate_is_pillows_box_both_ways(size: tuple[int, int], share: float) -> None:
     images = photographs(1, *size)
