@@ -230,7 +230,7 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     from ..attacks.native.wrapper import wants_low_precision
 
     searches, here = attack.kind != "noise" and ":" not in attack.name, torch.empty(0, device=device)
-    low = searches and wants_low_precision(precision, here, minimal=attack.eps is None)
+    low = searches and wants_low_precision(precision, here, smallest=attack_info(attack.name).minimal_norm)
     return "bfloat16" if low else "float32"
 
 

@@ -232,6 +232,7 @@ def test_searches_that_rounding_misleads_stay_in_float32(monkeypatch):
             "pgd": [budget],
             "square": [budget],
             "fab-t": [],
+            "fmn": [budget],
             "noise": [budget],
             "torchattacks:MIFGSM": [budget],
         }.items()
@@ -240,6 +241,7 @@ def test_searches_that_rounding_misleads_stay_in_float32(monkeypatch):
         "pgd": ["bfloat16", "bfloat16"],
         "square": ["bfloat16", "bfloat16"],
         "fab-t": ["float32", "float32"],
+        "fmn": ["float32", "float32"],
         "noise": ["float32", "float32"],
         "torchattacks:MIFGSM": ["float32", "float32"],
     }

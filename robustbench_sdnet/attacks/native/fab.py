@@ -30,6 +30,7 @@ BETA = 0.9
 class FabSearch(Search):
     """One course a target."""
 
+    smallest: bool = True
     targeted: bool = True
 
     def begin(self, rows: Rows) -> State:
