@@ -36,6 +36,7 @@ class AttackInfo:
         norms: the norms it works in.
         version: raised by hand when its answers change.
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
+        full_precision: its search compares values so close that bfloat16 would mislead it.
         choices: the values that a text option may have.
         rules: what an option of it alone must be.
         starts: it can begin at given points.
@@ -50,6 +51,7 @@ class AttackInfo:
     norms: tuple[str, ...] = BUDGETED
     version: int = 1
     minimal_norm: bool = False
+    full_precision: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
     starts: bool = False
@@ -81,7 +83,7 @@ _LIST = (
         starts=True,
         later=("eot",),
     ),
-    _row("noise", "noise", "random noise of the same eps", {"draws": 1}, kind="noise"),
+    _row("noise", "noise", "random noise of the same eps", {"draws": 1}, kind="noise", full_precision=True),
     _row("apgd-ce", "apgd", "auto-PGD on the cross-entropy", {"steps": 100, "restarts": 1, "eot": 1}),
     _row("apgd-dlr", "apgd", "auto-PGD on the logit ratio", {"steps": 100, "restarts": 1, "eot": 1}),
     _row(
@@ -97,6 +99,7 @@ _LIST = (
         "fast adaptive boundary attack, target by target",
         {"steps": 100, "targets": 9},
         minimal_norm=True,
+        full_precision=True,
     ),
     _row(
         "fmn",
@@ -105,6 +108,7 @@ _LIST = (
         {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
         minimal_norm=True,
+        full_precision=True,
         rules={"gamma": Rule(lambda value: 0 < value < 1, "lie between 0 and 1")},
     ),
     _row(
@@ -114,6 +118,7 @@ _LIST = (
         {"steps": 1000},
         norms=("l0",),
         minimal_norm=True,
+        full_precision=True,
     ),
     _row(
         "square",
@@ -121,6 +126,7 @@ _LIST = (
         "random search with squares",
         {"steps": 5000, "p_init": 0.8, "eot": 1},
         norms=SQUARE_NORMS,
+        full_precision=True,
         later=("eot",),
     ),
     _row("pma", "pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}),

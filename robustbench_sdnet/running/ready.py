@@ -223,14 +223,14 @@ def attack_plan(
 def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less.
 
-    Noise is no search, and other libraries compute in float32.
+    Other libraries compute in float32.
     """
     import torch
 
     from ..attacks.native.wrapper import wants_low_precision
 
-    searches, here = attack.kind != "noise" and ":" not in attack.name, torch.empty(0, device=device)
-    low = searches and wants_low_precision(precision, here, smallest=attack_info(attack.name).minimal_norm)
+    exact = ":" in attack.name or attack_info(attack.name).full_precision
+    low = wants_low_precision(precision, torch.empty(0, device=device), exact=exact)
     return "bfloat16" if low else "float32"
 
 

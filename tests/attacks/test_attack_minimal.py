@@ -7,12 +7,6 @@ import torch
 from attack_networks import Linear, linear_problem
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.native.fab import FabSearch
-from robustbench_sdnet.attacks.native.fmn import FmnSearch
-from robustbench_sdnet.attacks.native.pgd import PgdSearch
-from robustbench_sdnet.attacks.native.sigma_zero import SigmaZeroSearch
-from robustbench_sdnet.attacks.native.square import SquareSearch
-from robustbench_sdnet.attacks.registry import ATTACKS
 from robustbench_sdnet.errors import InputError
 
 FOOLBOX = {"linf": "LInfFMNAttack", "l2": "L2FMNAttack", "l1": "L1FMNAttack", "l0": "L0FMNAttack"}
@@ -51,13 +45,6 @@ def test_the_smallest_perturbation_is_sought_in_float32_whatever_is_asked(harden
     )
     # What bfloat16 finds on the boundary, the model itself mostly gets right: nothing would have been found.
     assert torch.equal(full.images, low.images)
-
-
-def test_those_are_the_attacks_that_need_no_budget():
-    searches = {"fab-t": FabSearch, "fmn": FmnSearch, "sigma-zero": SigmaZeroSearch}
-    assert {name for name, info in ATTACKS.items() if info.minimal_norm} == set(searches)
-    assert all(search.smallest for search in searches.values())
-    assert not any(search.smallest for search in (PgdSearch, SquareSearch))
 
 
 def fewest_pixels(model, images, labels):

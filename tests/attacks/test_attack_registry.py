@@ -9,8 +9,11 @@ import sys
 import warnings
 
 import pytest
+import torch
 
+from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.libraries import LIBRARIES, table
+from robustbench_sdnet.attacks.native import wrapper
 from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS, attack_info, chain, check_params
 from robustbench_sdnet.errors import InputError
 
@@ -44,6 +47,19 @@ def test_defaults_are_the_signatures():
         signature = inspect.signature(info.load()).parameters
         assert {name: signature[name].default for name in info.params} == dict(info.params), info.name
         assert signature["norm"].default in info.norms, info.name
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in CHAINS])
+def test_the_table_knows_which_searches_stay_in_float32(name, monkeypatch):
+    asked = []
+    monkeypatch.setattr(wrapper, "wants_low_precision", lambda *_, exact: asked.append(exact))
+    images, labels = torch.rand(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64)
+    info = ATTACKS[name]
+    params = {"steps": 1} if "steps" in info.params else {}
+    attacks.run(
+        name, lambda x: x.flatten(1)[:, :3], images, labels, eps=1.0, norm=info.norms[0], params=params
+    )
+    assert asked == [info.full_precision]
 
 
 def test_library_attacks_have_norms_and_options():

@@ -161,17 +161,11 @@ def test_successes_of_a_folded_search_are_the_models(hardened, monkeypatch):
     assert torch.allclose(result.margin, margin(model(result.images), labels[:100]), atol=1e-4)
 
 
-def test_square_decides_in_full_precision(hardened):
+def test_square_searches_in_full_precision(hardened):
     model, images, labels = hardened
-    images, labels = images[:60], labels[:60]
-    searched = {
-        precision: attacks.square(model, images, labels, eps=0.1, steps=200, precision=precision)
-        for precision in ("float32", "bfloat16")
-    }
-    low, full = searched["bfloat16"], searched["float32"]
-    assert torch.equal(low.robust, low.clean & (model(low.images).argmax(1) == labels))
-    assert int((low.robust != full.robust).sum()) <= 1
-    both = low.robust & full.robust
-    assert float(low.margin[both].mean()) <= 1.02 * float(full.margin[both].mean())
-    # Proposals that are clearly worse cost no pass in full precision.
-    assert full.forwards < low.forwards < 1.6 * full.forwards
+    low, full = (
+        attacks.square(model, images[:60], labels[:60], eps=0.1, steps=200, precision=precision)
+        for precision in ("bfloat16", "float32")
+    )
+    assert torch.equal(low.images, full.images)
+    assert low.forwards == full.forwards

@@ -239,7 +239,7 @@ def test_searches_that_rounding_misleads_stay_in_float32(monkeypatch):
     }
     assert found == {
         "pgd": ["bfloat16", "bfloat16"],
-        "square": ["bfloat16", "bfloat16"],
+        "square": ["float32", "float32"],
         "fab-t": ["float32", "float32"],
         "fmn": ["float32", "float32"],
         "noise": ["float32", "float32"],

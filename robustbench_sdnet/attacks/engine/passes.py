@@ -57,7 +57,7 @@ class Passes:
         self._shapes = rungs(self.batch_size)
         self._layouts: dict[bool, torch.memory_format] = {}
         self._bad: Tensor | None = None
-        self._full = self._search = self.model
+        self._search = self.model
 
     @property
     def approximate(self) -> bool:
@@ -82,7 +82,6 @@ class Passes:
             found = self._tried(full, images[:few], low=False)
             if found is None or (found - logits[:few]).abs().amax() > AGREEMENT * logits[:few].abs().amax():
                 return
-            self._full = full
             if not self.low_precision:
                 self._search = full
             elif self._tried(low, images[:few], low=True) is not None:
@@ -108,10 +107,6 @@ class Passes:
     def logits(self, images: Tensor) -> Tensor:
         """(n, classes) logits at the search precision, without gradients."""
         return self._logits(images, self._search, low=self.low_precision)
-
-    def full(self, images: Tensor) -> Tensor:
-        """(n, classes) logits at the precision of `images`, for a low-precision search that must look closer."""
-        return self._logits(images, self._full, low=False)
 
     def gradient(self, images: Tensor, loss: Loss, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits (n, classes) at `images` and the gradient (n, c, h, w) of each sample's loss.

@@ -30,7 +30,7 @@ BETA = 0.9
 class FabSearch(Search):
     """One course a target."""
 
-    smallest: bool = True
+    full_precision: bool = True
     targeted: bool = True
 
     def begin(self, rows: Rows) -> State:

@@ -34,7 +34,7 @@ DUALS: Mapping[str, float | None] = MappingProxyType({"linf": 1, "l2": 2, "l1": 
 class FmnSearch(Search):
     """Gradient steps inside a ball of the radius in the state."""
 
-    smallest: bool = True
+    full_precision: bool = True
     step_size: float
     gamma: float
 

@@ -19,6 +19,7 @@ from .wrapper import Run, attack, positive, run_native
 class NoiseSearch(Search):
     """Evaluates one random point after the other: uniform in the linf ball, on the sphere of other norms."""
 
+    full_precision: bool = True
     eps: float
 
     def begin(self, rows: Rows) -> State:

@@ -28,7 +28,7 @@ THRESHOLD, THRESHOLD_RATE = 0.3, 0.01
 class SigmaZeroSearch(Search):
     """Adam on max(0, z_y - z_max) plus the smooth share of changed values, the step size on a cosine from 1 to 0.1."""
 
-    smallest: bool = True
+    full_precision: bool = True
 
     def begin(self, rows: Rows) -> State:
         zeros = torch.zeros_like(rows.images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -46,10 +46,10 @@ def window_sides(
 class SquareSearch(Search):
     """Keeps a proposal when it lowers the margin; every row has its own window, signs and counter.
 
-    A search in bfloat16 passes a proposal in full precision once it looks better than the point it started
-    from, and only then keeps it: rounding may dismiss a small gain, but never lets the search walk uphill.
+    Most gains are small: in bfloat16 rounding would dismiss them, and the search would end short of where it gets to.
     """
 
+    full_precision: bool = True
     eps: float
     p_init: float
 
@@ -62,26 +62,14 @@ class SquareSearch(Search):
             "x": rows.images,
             "next": PROPOSALS[self.ball.name].start(draws, rows.images, self.eps),
             "margin": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
-            "low": torch.full_like(rows.labels, torch.inf, dtype=rows.images.dtype),
         }
 
     def step(self, passes: Passes, rows: Rows, state: State) -> Step:
         candidates = state["next"]
-        logits, low = _averaged(passes.logits, candidates, rows.labels, passes.repeats)
-        margins, better = low, low < state["low"]
-        if passes.low_precision:
-            promising = better.nonzero()[:, 0]
-            if len(promising):
-                full, exact = _averaged(
-                    passes.full, candidates[promising], rows.labels[promising], passes.repeats
-                )
-                logits, margins = (
-                    values.index_copy(0, promising, new) for values, new in ((logits, full), (low, exact))
-                )
-            better = better & (margins < state["margin"])
+        logits, margins = _averaged(passes, candidates, rows.labels)
+        better = margins < state["margin"]
         state["x"] = torch.where(better.reshape(-1, 1, 1, 1), candidates, state["x"])
         state["margin"] = torch.where(better, margins, state["margin"])
-        state["low"] = torch.where(better, low, state["low"])
         state["next"] = self._propose(rows, state["x"], rows.k + 1)
         return Step(candidates, logits, rows.k >= self.length, better)
 
@@ -94,12 +82,10 @@ class SquareSearch(Search):
         return proposals.propose(draws, rows.images, best, self.eps, size, k)
 
 
-def _averaged(
-    passed: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, repeats: int
-) -> tuple[Tensor, Tensor]:
+def _averaged(passes: Passes, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and margins (m,), each the mean of several answers."""
-    answers = [passed(images) for _ in range(repeats)]
-    if repeats == 1:
+    answers = [passes.logits(images) for _ in range(passes.repeats)]
+    if len(answers) == 1:
         return answers[0], margin(answers[0], labels)
     return torch.stack(answers).mean(0), torch.stack([margin(one, labels) for one in answers]).mean(0)
 

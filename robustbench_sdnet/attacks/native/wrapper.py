@@ -81,7 +81,7 @@ def run_native(
     passes = Passes(
         tracked(model),
         batch_size or usual_batch(images),
-        low_precision=wants_low_precision(precision, images, smallest=search.smallest) and not full,
+        low_precision=wants_low_precision(precision, images, exact=search.full_precision) and not full,
         repeats=positive("eot", repeats),
     )
     judge = None if answers is None else Judge(passes, Repeats(answers, protocol))
@@ -179,17 +179,16 @@ def check_tensor(name: str, value: object) -> None:
         raise InputError(f"{name} must be a tensor, got {kind}. Write torch.as_tensor({name}).")
 
 
-def wants_low_precision(precision: str, images: Tensor, *, smallest: bool) -> bool:
+def wants_low_precision(precision: str, images: Tensor, *, exact: bool) -> bool:
     """Whether to search in bfloat16: asked for, or `auto` where the hardware computes it natively.
 
-    Never for an attack that looks for the `smallest` perturbation, with a budget or without: its search compares values
-    so close that rounding would mislead it.
+    Never for an `exact` search: it compares values so close that rounding would mislead it.
     Decisions are always made at the precision of the images.
     """
     known = ("auto", "float32", "bfloat16")
     if precision not in known:
         raise InputError(f"precision must be one of {', '.join(known)}, got '{precision}'.")
-    if smallest or precision == "float32" or images.dtype != torch.float32:
+    if exact or precision == "float32" or images.dtype != torch.float32:
         return False
     return precision == "bfloat16" or native_bfloat16(images.device)
 
