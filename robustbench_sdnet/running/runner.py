@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect, insort
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from operator import attrgetter
@@ -17,7 +17,7 @@ from ..specs import Cell
 from ..store.images import KeptImages
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store
-from .engines import Engine, Failure, Inputs
+from .engines import Answer, Engine, Failure, Inputs
 from .engines.local import Local
 from .forecast import Forecast
 from .worker import Worker
@@ -100,15 +100,9 @@ def run(
     forecast = Forecast(todo, by_id)
     parents = Parents(cells, store, with_images)
     for batch in engine.run(todo, worker, parents.inputs, with_images):
-        finished = []
+        finished: list[Shard] = []
         for task, answers in batch:
-            for answer in answers:
-                if isinstance(answer, Failure):
-                    progress.failed[answer.model] = answer.message
-                    continue
-                if answer.images is not None and answer.cell.id in with_images:
-                    store.images.keep(answer.cell.id, task.start, answer.images)
-                finished.append(Shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost))
+            finished += _shards(task, answers, store.images, with_images, progress.failed)
             forecast.learn(task, answers)
             progress.label = task.label if task.cells else progress.label
         parents.remember(store.add_shards(finished))
@@ -120,6 +114,23 @@ def run(
     if progress.failed:
         raise ModelsFailed(progress)
     return progress
+
+
+def _shards(
+    task: Task,
+    answers: Iterable[Answer | Failure],
+    kept: KeptImages,
+    with_images: Collection[str],
+    failed: dict[str, str],
+) -> Iterator[Shard]:
+    """A task's answers for the store, their images kept where they are wanted; why models failed goes to `failed`."""
+    for answer in answers:
+        if isinstance(answer, Failure):
+            failed[answer.model] = answer.message
+            continue
+        if answer.images is not None and answer.cell.id in with_images:
+            kept.keep(answer.cell.id, task.start, answer.images)
+        yield Shard(answer.cell.id, task.start, task.stop, answer.outcome, answer.cost)
 
 
 def _with_their_images(
