@@ -8,6 +8,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from ..arithmetic import pick_device
 from ..data import load, short_name
 from ..data.images import ImageData
@@ -16,7 +18,7 @@ from ..errors import InputError, SdnetBenchError
 from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.at_hand import train_hash
-from ..running.predict import classes_of
+from ..running.predict import classes_of, predict
 from ..running.worker import Worker
 from ..specs import ModelSpec
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
@@ -27,6 +29,8 @@ from ..zoo.others.guard import HALVES, External, named_errors
 from ..zoo.shelf.publish import verify
 
 IMAGES = 100
+FEW = 8  # images that are asked in two batches too
+ROUNDING = 0.02  # of the largest logit
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ def _training(card: ModelCard) -> dict[str, Any]:
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
-    """Lines for external models whose first layer expects other images than it gets, or that have more classes.
+    """Lines for external models whose first layer expects other images than it gets, that have
+    more classes, or whose answer to an image depends on the batch it comes in.
 
     A model that cannot be loaded or fails is passed over here: the run itself names it.
     """
@@ -119,6 +124,7 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
             with named_errors(spec.name):
                 doubt = check_input(model, images)
             classes = classes_of(model, images, spec.name)
+            alone = spec.repeats is not None or _answers_alone(model, images, spec.name)
         except SdnetBenchError:
             continue
         if classes > (there := worker.data.num_classes):
@@ -126,10 +132,22 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
                 f"{spec.name} has {classes} classes, and {worker.data.name} {there}: an answer beyond those counts as "
                 "wrong, and accuracies mean nothing where the two number classes otherwise."
             )
+        if not alone:
+            yield (
+                f"{spec.name} answers an image otherwise among other images, as batch normalisation without running "
+                "statistics does: its numbers depend on --batch-size, and attacks on which images are left. Fix them."
+            )
         if isinstance(model, External) and model.dtype in HALVES:
             yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
         if doubt:
             yield f"{spec.name}: {doubt}"
+
+
+def _answers_alone(model: nn.Module, images: Tensor, name: str) -> bool:
+    """Whether the logits of images stay, but for rounding of half precision, where they come in smaller batches."""
+    few = images[:FEW]
+    together, apart = (predict(model, few, batch_size=size, name=name) for size in (FEW, FEW // 2))
+    return bool((together - apart).abs().amax() <= ROUNDING * together.abs().amax())
 
 
 def verify_model(

@@ -430,6 +430,27 @@ def test_an_external_model_of_more_classes_raises_a_doubt(make_worker):
     assert f"wider has {classes + 1} classes, and {worker.data.name} {classes}: an answer beyond" in doubt
 
 
+def test_an_external_model_whose_answers_depend_on_the_batch_raises_a_doubt(make_worker, networks):
+    from dataclasses import replace
+
+    from robustbench_sdnet.diagnostics.doubts import input_doubts
+
+    class Adapting(torch.nn.Module):
+        def forward(self, x):
+            logits = networks["resnet"](x)
+            return logits - logits.mean(0)
+
+    worker = make_worker()
+    worker.load = lambda spec: Adapting() if "adapting" in spec.source else networks["resnet"]
+    external = [
+        replace(RESNET, name=name, source=f"mine:{name}", weights=name) for name in ("alone", "adapting")
+    ]
+    assert not list(input_doubts(external[:1], worker))
+    doubts = [line for line in input_doubts(external, worker) if "--batch-size" in line]
+    assert len(doubts) == 1
+    assert doubts[0].startswith("adapting answers an image otherwise among other images")
+
+
 def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, data):
     import shutil
 
