@@ -77,10 +77,6 @@ def _stored(row: Row) -> str | None:
     return (row.perturbation.stored or None) if isinstance(row.perturbation, CorruptionSpec) else None
 
 
-def _images(row: Row) -> Record:
-    return {"images": row.images or None}
-
-
 def _distance(row: Row) -> Record:
     return {"median_distance": quantile(row.distances) if len(row.distances) else None}
 
@@ -110,7 +106,7 @@ EXTRAS: tuple[tuple[Callable[[Row], object], Callable[[Row], Record]], ...] = (
     (lambda row: len(row.distances), _distance),
     (_table, lambda row: {"table": _table(row)}),
     (_stored, lambda row: {"stored_as": _stored(row)}),
-    (lambda row: row.images, _images),
+    (lambda row: row.images, lambda row: {"images": row.images or None}),
     (lambda row: row.stability, _stability),
     (lambda row: row.model.repeats, _repeats),
 )

@@ -36,7 +36,7 @@ def library_row(library: str, name: str) -> dict[str, Any]:
     found = table()[library]
     if name not in found:
         raise unknown(f"{library} attack", name, found)
-    return {**found[name], "norms": tuple(found[name]["norms"])}
+    return {**found[name], "norms": tuple(found[name]["norms"]), "full_precision": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

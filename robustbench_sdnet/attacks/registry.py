@@ -36,7 +36,7 @@ class AttackInfo:
         norms: the norms it works in.
         version: raised by hand when its answers change.
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
-        full_precision: its search compares values so close that bfloat16 would mislead it.
+        full_precision: its search compares values so close that bfloat16 would mislead it, or is a library's.
         choices: the values that a text option may have.
         rules: what an option of it alone must be.
         starts: it can begin at given points.

@@ -48,8 +48,10 @@ def _names(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _settings(rows: Sequence[Row]) -> Iterator[str]:
-    """What to add to the name of each perturbation: precision and version, where they differ among those of it on a
-    data set; large images have versions of their own."""
+    """What to add to the name of each perturbation: precision and version, where those of it differ on a data set.
+
+    Large images have versions of their own.
+    """
     named = attrgetter("data.label", "source", "kind", "perturbation.label", "norm")
     marks = [(row.precision, f"version {row.perturbation.version}") for row in rows]
     same = grouped(range(len(rows)), lambda position: named(rows[position]))

@@ -20,9 +20,7 @@ from .engines import Answer, Failure
 
 _BROKEN = 0.4  # of the steps, what an image costs that breaks
 _SURVIVAL, _SURVIVAL_LATER = 0.5, 0.9  # of images, where no attack was seen; of a chain's later stages
-_ATTACK_PASS = (
-    1 / 3
-)  # of a prediction's seconds a pass, which hold what it takes to begin, before any attack was seen
+_ATTACK_PASS = 1 / 3  # of a prediction's seconds, which hold what it takes to begin; until an attack was seen
 _HANDLING = 0.01  # seconds that any answer takes, if only to be stored
 _LOOKS = 200  # at the most, in a run of many tasks
 

@@ -221,16 +221,13 @@ def attack_plan(
 
 
 def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
-    """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less.
-
-    Other libraries compute in float32.
-    """
+    """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less."""
     import torch
 
     from ..attacks.native.wrapper import wants_low_precision
 
-    exact = ":" in attack.name or attack_info(attack.name).full_precision
-    low = wants_low_precision(precision, torch.empty(0, device=device), exact=exact)
+    exact, here = attack_info(attack.name).full_precision, torch.empty(0, device=device)
+    low = wants_low_precision(precision, here, exact=exact)
     return "bfloat16" if low else "float32"
 
 

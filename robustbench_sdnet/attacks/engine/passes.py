@@ -165,9 +165,8 @@ class Passes:
             all_gradients.append(gradient[:count].contiguous())
         gradients = _joined(all_gradients)
         self.silent = silent(gradients) if self.watched else None
-        if not (
-            free_to_look(gradients) and bool(torch.isfinite(gradients.sum()))
-        ):  # else nothing to write anew
+        finite = free_to_look(gradients) and bool(torch.isfinite(gradients.sum()))
+        if not finite:  # or not known to be
             gradients = gradients.nan_to_num(0, 0, 0)
         return _joined(all_logits), gradients
 

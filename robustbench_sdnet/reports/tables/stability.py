@@ -78,7 +78,9 @@ def _relative(own: Steady, base: Steady | None, names: Sequence[str], what: str)
     """The mean of ratios in per cent; "-" where one of them is missing, on other images, or over 0."""
     ratios = []
     for name in names:
-        if not base or name not in own or name not in base or flips(own[name]).met != flips(base[name]).met:
+        if not base or name not in own or name not in base:
+            return "-"
+        if own[name].estimate.met != base[name].estimate.met:
             return "-"
         other = getattr(_stability(base[name]), what).value
         if not other:
