@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Lasso
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo.nets.architectures import Coding
@@ -387,3 +388,37 @@ def test_a_copied_or_pickled_model_of_the_zoo_answers_with_the_same_bits() -> No
         answers = model(images)
         assert torch.equal(copy.deepcopy(model)(images), answers)
         assert torch.equal(pickle.loads(pickle.dumps(model))(images), answers)  # noqa: S301
+
+
+def _by_vector(layer: nn.Module) -> None:
+    vector = nn.utils.parameters_to_vector(layer.parameters())
+    nn.utils.vector_to_parameters(3 * vector, layer.parameters())
+
+
+def _by_pruning(layer: nn.Module) -> None:
+    prune.l1_unstructured(layer, "weight", 0.5)
+    prune.remove(layer, "weight")
+
+
+def _twice(layer: nn.Module) -> None:
+    """The second values may lie where those of the layer lay at first."""
+    for _ in range(2):
+        layer.weight.data = layer.weight.data * 3
+        layer(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("change", [_by_vector, _by_pruning, _twice])
+def test_new_values_of_a_frozen_weight_are_normalised(change: Callable[[nn.Module], None]) -> None:
+    layer = csc2d(3, 8, size=(8, 8))
+    layer.refresh()
+    layer.eval()
+    change(layer)
+    torch.testing.assert_close(layer.atoms().flatten(1).norm(dim=1), torch.ones(8))
+
+
+def test_a_moved_layer_is_not_normalised_again() -> None:
+    layer = csc2d(3, 8, size=(8, 8))
+    layer.refresh()
+    layer.eval()
+    assert layer.atoms() is layer.weight
+    assert layer.double().atoms() is layer.weight

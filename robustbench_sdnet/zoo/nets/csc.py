@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from ...reading.numbers import whole
 from .architectures import Coding
 from .fista import STEP_FRACTION, Convolutional, Dictionary, Linear, fista, power_iterations
 
+_CHANGED = (0, -1, 0)  # of a weight whose atoms may have any norm
 _ROUND = 10  # power iterations between two looks at the progress, each of which waits for the device
 
 
@@ -40,7 +43,7 @@ class SparseCoding(nn.Module):
         self.register_buffer("step_size", torch.ones(()))
         self._override: float | Tensor | None = None
         self._objectives: list[Tensor] | None = None
-        self._unit = (0, -1)  # identity and version of the weight when its atoms were normalised
+        self._unit = _CHANGED
         shape = (1, weight_shape[1], *size)
         if self.weight.is_meta:  # for its sizes alone: the first norm there would take a second of imports
             self.register_buffer("power_vector", torch.empty(shape))
@@ -58,10 +61,32 @@ class SparseCoding(nn.Module):
     def atoms(self) -> Tensor:
         """The dictionary with unit-norm atoms; frozen weights were normalised once and come as they are."""
         frozen = not (self.training or torch.compiler.is_compiling() or self.weight.is_inference())
-        # In-place writes raise the version: changed or replaced weights are never taken for normalised ones.
-        if frozen and self._unit == (id(self.weight), self.weight._version):
+        if frozen and self._is_unit():
             return self.weight
         return _unit_atoms(self.weight) if self.weight.requires_grad else self._settled()
+
+    def _is_unit(self) -> bool:
+        """Whether the weight is the one that was normalised: writes in place raise its version, new values for the
+        same parameter (pruning, `vector_to_parameters`) lie elsewhere. Writes into `weight.data` leave no trace."""
+        if self._unit[:2] != (id(self.weight), self.weight._version):
+            return False
+        if self._unit[2:] == (self.weight.data_ptr(),):
+            return True
+        self._unit = _CHANGED  # the next values may lie where those lay
+        return False
+
+    def _mark_unit(self) -> None:
+        """Keep that the atoms are of unit norm; tensors of inference mode have no version, and are normalised anew."""
+        if not self.weight.is_inference():
+            self._unit = (id(self.weight), self.weight._version, self.weight.data_ptr())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseCoding:
+        """Move or convert the layer; atoms of unit norm are so elsewhere."""
+        unit = not self.weight.is_inference() and self._is_unit()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if unit:
+            self._mark_unit()
+        return self
 
     def _settled(self) -> Tensor:
         """Unit atoms; those that are there within rounding keep their bits: saving, loading, copying change nothing."""
@@ -73,7 +98,7 @@ class SparseCoding(nn.Module):
     def train(self, mode: bool = True) -> SparseCoding:
         """Switch to training or evaluation; training may change the weights without a trace, as fused optimisers do."""
         if mode:
-            self._unit = (0, -1)
+            self._unit = _CHANGED
         super().train(mode)
         return self
 
@@ -147,9 +172,7 @@ class SparseCoding(nn.Module):
     def normalise(self) -> None:
         """Normalise the atoms in place; the step size stays as it is."""
         self.weight.copy_(self._settled())
-        # Tensors of inference mode keep no version; atoms are then normalised each time.
-        if not self.weight.is_inference():
-            self._unit = (id(self.weight), self.weight._version)
+        self._mark_unit()
 
 
 def _start_vector(shape: tuple[int, ...]) -> Tensor:
