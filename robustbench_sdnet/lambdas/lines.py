@@ -109,8 +109,10 @@ def most_accurate(
 def line_through(x: Iterable[float], y: Iterable[float]) -> Line:
     """The least-squares line; flat through the mean where all x are equal."""
     xs, ys = np.asarray(list(x), dtype=np.float64), np.asarray(list(y), dtype=np.float64)
-    spread = float(((xs - xs.mean()) ** 2).sum())
-    slope = float(((xs - xs.mean()) * (ys - ys.mean())).sum() / spread) if spread > 0 else 0.0
+    if np.ptp(xs) <= 1e-12 * np.abs(xs).max():  # apart by rounding alone, which has no slope
+        return Line(0.0, float(ys.mean()))
+    spread = ((xs - xs.mean()) ** 2).sum()
+    slope = float(((xs - xs.mean()) * (ys - ys.mean())).sum() / spread)
     return Line(slope, float(ys.mean() - slope * xs.mean()))
 
 
