@@ -195,7 +195,7 @@ def compared(
 
 
 def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean of paired differences in [-1, 1]: Wald's with one image won and one lost added.
+    """95 % interval of a mean of paired differences in [-1, 1]: Wald's with half an image of each outcome added.
 
     For outcomes of right or wrong this is the interval of Agresti and Min (2005); it stays wide where nothing differs.
     """
