@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from robustbench_sdnet.cli import cli
+from robustbench_sdnet.diagnostics import of_study
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.evaluation import study
 from robustbench_sdnet.planning import study as work
@@ -90,6 +91,23 @@ def test_a_study_asks_everything_resumes_and_concludes(ask):
         assert opened.verdicts() == before
     assert "an adversary who knows lambda" in again
     assert (folder / "study.md").read_text() == text
+
+
+def test_a_study_that_was_stopped_before_its_diagnostics_makes_them_when_it_goes_on(ask, monkeypatch):
+    run, store, _ = ask
+
+    def stopped(*_, **__):
+        raise RuntimeError("stopped")
+
+    run("--limit", "4")
+    with monkeypatch.context() as patched:
+        patched.setattr(of_study, "diagnose_cells", stopped)
+        with pytest.raises(RuntimeError, match="stopped"):
+            run("--limit", "8")
+    run("--limit", "8")
+    with Store(store) as opened:
+        looked = {item["images"] for found in opened.verdicts().values() for item in found[:1]}
+    assert looked == {8}
 
 
 def test_the_training_lambda_of_every_model_is_among_the_numbers():

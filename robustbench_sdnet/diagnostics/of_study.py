@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+from ..answers.trust import NOT_RUN
 from ..errors import ModelError
 from ..planning import questions
 from ..planning.asked import Asked
@@ -20,7 +21,7 @@ from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
 from ..zoo.names import describe_model
-from .of_cells import OnCheck, diagnose_cells, unseen
+from .of_cells import IMAGES, OnCheck, diagnose_cells, unseen
 
 OnProgress = Callable[[Progress], None]
 
@@ -101,11 +102,9 @@ def answer_study(
         attack_numbers = lambdas(ready.sound, budget.attack_numbers, budget.policies, scope)
         attacks = attack_cells(ready, budget, eps, attack_numbers, norm, seed)
         ready = replace(ready, count=min(setting.limit or budget.attacked, len(ready.data)))
-        with Store(setting.store) as store:
-            before = store.ranges()
         with watching.stage("attacks") as update:
             answer_some(ready, attacks, update)
-        _diagnose(ready, attacks, before, budget, watching.check)
+        _diagnose(ready, attacks, budget, watching.check)
     return list(dict.fromkeys([*cells, *attacks])), ready.failed
 
 
@@ -133,11 +132,10 @@ def attack_cells(
 def _diagnose(
     ready: Ready,
     cells: Sequence[Cell],
-    before: Mapping[str, object],
     budget: Budget,
     on_check: OnCheck,
 ) -> None:
-    """Diagnose every ordinary PGD whose answers are new, or that was not diagnosed so far as asked."""
+    """Diagnose every ordinary PGD that was not diagnosed so far as asked, on as many images as it answered."""
     with Store(ready.setting.store) as store:
         ranges, verdicts = store.ranges(), store.verdicts()
         todo = []
@@ -148,10 +146,12 @@ def _diagnose(
                 and cell.perturbation.name == "pgd"
                 and not cell.warm
             ):
-                found = {item["check"]: item["verdict"] for item in verdicts.get(cell.id, [])}
+                found = {item["check"]: item for item in verdicts.get(cell.id, [])}
+                looked = max((item.get("images") or 0 for item in found.values()), default=0)
+                there = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
                 # Square is not among the cheap ones.
-                complete = found and (budget.cheap or found.get("gradient_free_wins", "not_run") != "not_run")
-                if not complete or ranges.get(cell.id) != before.get(cell.id):
+                asked = budget.cheap or found.get("gradient_free_wins", {}).get("verdict", NOT_RUN) != NOT_RUN
+                if not asked or looked < min(IMAGES, there):
                     todo.append(cell)
         diagnose_cells(
             todo, store=store, worker=ready.worker, engine=ready.engine, cheap=budget.cheap, on_check=on_check
