@@ -65,9 +65,9 @@ def _highest(results: Results, data: str) -> Iterator[str]:
             best, row = max(numbers, key=lambda pair: pair[0].accuracy)
             others = sum(value.accuracy == best.accuracy for value, _ in numbers) - 1
             lam = "" if row[1] == "-" else f" @ {row[1]}"
+            lam += f" and {others} more" if others else ""
             if table.columns[column + 1 :] == ("by",) and len({other[-1] for _, other in numbers}) > 1:
                 lam += f", by {row[-1]}; others met other attacks"
-            lam += f" and {others} more" if others else ""
             lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
             doubt = " (untrusted)" if best.untrusted else ""
             where = name if name == "clean" or name.startswith("at ") else f"under {name}"

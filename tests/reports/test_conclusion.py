@@ -212,6 +212,9 @@ def test_what_met_other_attacks_is_not_called_highest_without_a_word():
     ]
     (sentence,) = lead(results_of(rows), [])
     assert "45.0 % under linf 8/255 (resnet20, by pgd; others met other attacks)" in sentence
+    alike = attack("pgd", "8/255", 90, model=replace(RESNET, name="other"))
+    (sentence,) = lead(results_of([*rows, alike]), [])
+    assert "(other and 1 more, by pgd; others met other attacks)" in sentence
 
 
 def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
