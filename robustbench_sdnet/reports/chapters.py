@@ -148,10 +148,11 @@ def _stability_sections(results: Results, data: str, baseline: str | None) -> It
             subject.label: {name: stability.flips(result) for name, result in own.items()}
             for subject, own in list(found.items())[: panels.MANY]
         }
+        left_out = panels.cut(panels.MANY, len(found))
         figure = Figure(
             f"stability-{slug(data)}-{difficulty}",
-            "Predictions that flip along a sequence, %" + panels.cut(panels.MANY, len(found)),
-            f"Flip probability along each sequence: {', '.join(shares)}. Its numbers are in the tables.",
+            f"Predictions that flip along a sequence, %{left_out}",
+            f"Flip probability along each sequence{left_out}: {', '.join(shares)}. Its numbers are in the tables.",
             partial(dots.draw, shares, "frames whose prediction flips, %"),
             tuple(stability.flip_tables(found)),
         )
@@ -169,11 +170,12 @@ def _attack_sections(results: Results, data: str) -> Iterator[Section]:
     every = (attacks.eps_table(results, data, norm, subjects) for norm in norms)
     tables = [table for table in every if table.rows]
     if drawn := panels.eps_panels(results, data):
+        title = "Accuracy against eps" + panels.cut(panels.MANY, len(panels.attacked(results, data)))
         blocks.append(
             Figure(
                 f"attacks-{slug(data)}",
-                "Accuracy against eps" + panels.cut(panels.MANY, len(panels.attacked(results, data))),
-                f"Accuracy against eps: {'; '.join(one.title for one in drawn)}. Its numbers are in the tables.",
+                title,
+                f"{title}: {'; '.join(one.title for one in drawn)}. Its numbers are in the tables.",
                 lambda: curves.draw(drawn, columns=2),
                 tuple(tables),
             )

@@ -198,19 +198,18 @@ def test_many_long_names_under_few_corruptions_leave_the_squares_room() -> None:
 
 
 def test_a_figure_of_the_first_models_says_so() -> None:
-    def title(count: int) -> str:
+    def said(count: int) -> tuple[str, str]:
         models = [replace(RESNET, name=f"model-{i:02}") for i in range(count)]
         clean = [record(190, model=model) for model in models]
         figures = build(
             snapshot([*clean, *(attack("pgd", "8/255", 90, model=model) for model in models)])
         ).figures
-        return next(figure.title for figure in figures if figure.name == "attacks-digits")
+        return next((figure.title, figure.alt) for figure in figures if figure.name == "attacks-digits")
 
-    assert title(panels.MANY) == "Accuracy against eps"
-    assert (
-        title(panels.MANY + 3)
-        == f"Accuracy against eps (the first {panels.MANY} of {panels.MANY + 3} models and lambdas)"
-    )
+    assert said(panels.MANY)[0] == "Accuracy against eps"
+    title, alt = said(panels.MANY + 3)
+    assert title == f"Accuracy against eps (the first {panels.MANY} of {panels.MANY + 3} models and lambdas)"
+    assert alt.startswith(f"{title}: "), "Markdown shows no other words of a figure"
 
 
 def test_a_figure_of_steps_says_what_it_leaves_out() -> None:
