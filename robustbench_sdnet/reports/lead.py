@@ -9,7 +9,8 @@ from ..wording import counted
 from .conclusion import Evidence, answer
 from .numbers import Estimate, percent, points
 from .results import Results, distinct, eps_order, lambda_text
-from .tables.overview import is_usual, overview
+from .tables.attacks import at_budget, display_name
+from .tables.overview import headline_budget, is_usual, overview
 
 NAMED = 3  # models that a sentence names
 
@@ -55,6 +56,11 @@ def _highest(results: Results, data: str) -> Iterator[str]:
     table = overview(results, data)
     lambdas = [subject.lam for subject in results.subjects(data)]
     bounds = [lambda_text(lam) for lam in lambdas if lam is not None and lam.upper_bound]
+    budget = headline_budget(results, data) or (None, None)
+    met = {
+        frozenset(map(display_name, at_budget(results, who, *budget))) for who in results.main_subjects(data)
+    }
+    uneven = len(met - {frozenset()}) > 1
     parts = []
     for column, name in enumerate(table.columns):
         found = [(row[column], row) for row in table.rows]
@@ -66,8 +72,9 @@ def _highest(results: Results, data: str) -> Iterator[str]:
             others = sum(value.accuracy == best.accuracy for value, _ in numbers) - 1
             lam = "" if row[1] == "-" else f" @ {row[1]}"
             lam += f" and {others} more" if others else ""
-            if table.columns[column + 1 :] == ("by",) and len({other[-1] for _, other in numbers}) > 1:
-                lam += f", by {row[-1]}; others met other attacks"
+            if table.columns[column + 1 :] == ("by",):
+                lam += f", by {row[-1]}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
+                lam += "; others met other attacks" if uneven else ""
             lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
             doubt = " (untrusted)" if best.untrusted else ""
             where = name if name == "clean" or name.startswith("at ") else f"under {name}"

@@ -217,6 +217,19 @@ def test_what_met_other_attacks_is_not_called_highest_without_a_word():
     assert "(other and 1 more, by pgd; others met other attacks)" in sentence
 
 
+def test_models_that_met_the_same_attacks_may_be_broken_by_different_ones():
+    other = replace(RESNET, name="other")
+    rows = [
+        attack(name, "8/255", count, model=model)
+        for model, pgd, square in ((RESNET, 90, 95), (other, 80, 70))
+        for name, count in (("pgd", pgd), ("square", square))
+    ]
+    (sentence,) = lead(results_of(rows), [])
+    assert "45.0 % under linf 8/255 (resnet20, by pgd)" in sentence
+    (sentence,) = lead(results_of(rows[:3]), [])
+    assert "45.0 % under linf 8/255 (resnet20, by pgd; others met other attacks)" in sentence
+
+
 def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
     between = replace(compared(0.5, 200, 10, asked=BALL), a=Subject(RESNET, None))
     for rows, said in (

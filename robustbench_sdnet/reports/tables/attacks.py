@@ -106,14 +106,17 @@ def _matrix(results: Results, data: str, model: str, name: str, norm: str | None
     )
 
 
-def strongest(results: Results, subject: Subject, norm: str | None, eps: Eps | None) -> Result | None:
-    """The direct attack, or worst case, that leaves a subject the least accuracy at a budget.
-
-    Only attacks on the most images are compared: the same attack on the first few says something else.
-    """
+def at_budget(results: Results, subject: Subject, norm: str | None, eps: Eps | None) -> list[Result]:
+    """The direct attacks and worst cases of a subject at a budget, of those on the most images: the same attack on the
+    first few says something else."""
     found = list(results.of(DIRECT, subject=subject, norm=norm, eps=eps))
     largest = max((result.estimate.n for result in found), default=0)
-    found = [result for result in found if result.estimate.n == largest]
+    return [result for result in found if result.estimate.n == largest]
+
+
+def strongest(results: Results, subject: Subject, norm: str | None, eps: Eps | None) -> Result | None:
+    """Of `at_budget`, what leaves the subject the least accuracy."""
+    found = at_budget(results, subject, norm, eps)
     return min(
         found, key=lambda r: (r.estimate.accuracy, r.kind != "worst_case", r.is_stage, r.name), default=None
     )
