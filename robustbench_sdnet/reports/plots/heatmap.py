@@ -78,7 +78,7 @@ def _panel(
 
 def _write(axes: Axes, column: int, row: int, value: float) -> None:
     red, green, blue, _ = ACCURACY(value / 100)
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.6
+    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.49  # from 63 % on, where white reads better
     # Not the page's text colour: it stands on its square's ground in light and in dark.
     colour = "#ffffff" if dark else "#2b3138"
     axes.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
