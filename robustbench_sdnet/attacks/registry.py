@@ -107,6 +107,7 @@ _LIST = (
         "gradient steps in a ball that closes in on the boundary",
         {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
+        version=2,
         minimal_norm=True,
         full_precision=True,
         rules={"gamma": Rule(lambda value: 0 < value < 1, "lie between 0 and 1")},

@@ -108,6 +108,16 @@ def test_a_gradient_that_is_tiny_moves_as_far_as_any(name, norm):
     assert torch.equal(found.robust, distance > 1.5 * EPS)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_fmn_finds_the_boundary_of_a_confident_model_that_returns_probabilities(norm):
+    model, images, labels, distance = linear_problem(2, (3, 4, 4), 30, EPS, norm)
+    confidence = 60 / float(model(images).detach().diff(dim=1).abs().max())
+    found = attacks.fmn(
+        lambda x: (confidence * model(x)).softmax(1), images, labels, eps=None, norm=norm, steps=400
+    )
+    assert bool((found.extra["distance"] <= 1.25 * distance).all())
+
+
 @pytest.mark.parametrize(
     "name", ["fgsm", "pgd", "pma", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "fmn", *LIBRARY[:3]]
 )

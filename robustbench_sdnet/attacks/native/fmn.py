@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..engine.ball import column
+from ..engine.balls import BALLS
 from ..engine.losses import margin, negative_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -56,8 +57,7 @@ class FmnSearch(Search):
         largest = self.ball.lengths(torch.maximum(rows.images, 1 - rows.images))
         state["radius"] = torch.minimum(self._radius(state, gap, distance, gradient, gamma), largest)
         size = self.step_size * (STEP_SHARE + (1 - STEP_SHARE) * annealed)
-        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(1e-12)
-        moved = x + column(size / norm, x) * gradient
+        moved = x + column(size, x) * BALLS["l2"].steepest(gradient, x)
         state["x"] = self.ball.project(moved, rows.images, state["radius"])
         done = (k + 1 >= self.length) | self._converged(state, k + 1)
         return self.nearest(x, logits, gap < 0, distance, done)
@@ -76,7 +76,9 @@ class FmnSearch(Search):
             first = farther = torch.maximum(radius + 1, farther.floor())
         else:
             slope: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dual, dim=1)
-            planned = (distance + gap.abs() / slope.clamp_min(1e-12)) * (1 + GAMMA_END)
+            planned = (distance + gap.abs() / slope.clamp_min(torch.finfo(slope.dtype).tiny)) * (
+                1 + GAMMA_END
+            )
             first = torch.maximum(planned, farther)
         outside = torch.where(best < torch.inf, farther, first)
         return torch.where(gap < 0, torch.minimum(nearer, best), outside)
