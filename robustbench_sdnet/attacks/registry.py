@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError, unknown
-from ..reading.numbers import whole
+from ..reading.numbers import LARGEST, whole
 from ..reading.options import Rule, as_default, check
 from ..specs import BUDGETED
 from .libraries import LIBRARIES, check_options, library_row
@@ -239,6 +239,8 @@ def _coerced(what: str, text: str, default: Value) -> Value:
         return whole(text, f"{what} must be a whole number")
     top, slash, bottom = text.partition("/")
     try:
-        return float(top) / float(bottom) if slash else float(text)
+        value = float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError, OverflowError):
         raise InputError(f"{what} must be a number, got '{text}'.") from None
+    # As "1" is above: equal values are one question.
+    return int(value) if default is None and value.is_integer() and abs(value) <= LARGEST else value

@@ -116,6 +116,16 @@ def test_options_are_coerced_by_their_defaults():
     assert check_params(attack_info("torchattacks:APGD"), {"loss": "dlr"})["loss"] == "dlr"
 
 
+def test_equal_values_are_one_question_however_they_are_written():
+    for name, option, texts in (
+        ("pgd", "step_size", ("1", "1.0", "1e0", "2/2", 1, 1.0)),
+        ("fmn", "step_size", ("1", "1.0", "1e0", "2/2", 1, 1.0)),
+        ("foolbox:VirtualAdversarialAttack", "steps", ("20", "2e1", 20.0)),
+    ):
+        found = {repr(check_params(attack_info(name), {option: text})[option]) for text in texts}
+        assert len(found) == 1, found
+
+
 @pytest.mark.parametrize(
     ("attack", "given", "message"),
     [
