@@ -26,11 +26,11 @@ def status(store: str, as_json: bool) -> None:
     with Store(store, must_exist=True) as opened:
         rows = read_status(opened)
 
-    keys = ("model", "data", "kind", "cells", "unfinished", "samples", "shards", "last_finished")
-    # To the minute: seconds make the table wider than a terminal.
+    keys = ("model", "data", "kind", "cells", "unfinished", "samples", "last_finished")
+    # To the minute and without shards, which --json has: all of it makes the table wider than a terminal.
     shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
     lines = [[row[key] for key in keys] for row in shown]
     headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
-    sides = ("left", "left", "left", "right", "right", "right", "right", "left")
-    text = fitted(lines, headers, sides, (0, 1, 2)) if lines else f"{opened.shown} holds no cells yet."
+    sides = ("left", "left", "left", "right", "right", "right", "left")
+    text = fitted(lines, headers, sides, (0, 1, 2, 6)) if lines else f"{opened.shown} holds no cells yet."
     tell(rows, text, as_json)

@@ -12,7 +12,8 @@ from ..wording import brief
 
 Record = dict[str, Any]
 SCREEN = 60  # lines
-NARROWEST = 8  # columns that a text keeps where a table is wider than the terminal
+NARROWEST = 8  # columns that a text keeps where a table is wider than the terminal,
+WORD = 12  # and a word of up to so many letters is not broken
 MARK = "*"
 
 
@@ -44,6 +45,8 @@ def fitted(
 
     columns = [[str(cell) for cell in column] for column in zip(headers, *lines, strict=True)]
     widths = [max(map(len, column)) for column in columns]
+    words = {i: [len(word) for cell in columns[i] for word in cell.split()] for i in wrapped}
+    narrowest = {i: max([NARROWEST, *(n for n in words[i] if n <= WORD)]) for i in wrapped}
     while True:
         text = tabulate(
             lines,
@@ -54,11 +57,11 @@ def fitted(
             maxheadercolwidths=widths,
         )
         over = max(map(len, text.splitlines())) - shutil.get_terminal_size((10_000, 24)).columns
-        if over <= 0 or all(widths[i] <= NARROWEST for i in wrapped):
+        if over <= 0 or all(widths[i] <= narrowest[i] for i in wrapped):
             return text
         for _ in range(over):
-            widest = max(wrapped, key=lambda i: widths[i])
-            widths[widest] = max(widths[widest] - 1, NARROWEST)
+            widest = max(wrapped, key=lambda i: widths[i] - narrowest[i])
+            widths[widest] = max(widths[widest] - 1, narrowest[widest])
 
 
 def _stored(rows: Sequence[Record]) -> str:

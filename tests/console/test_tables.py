@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from robustbench_sdnet.answers.records import flat
-from robustbench_sdnet.console.tables import lowest, table
+from robustbench_sdnet.console.tables import fitted, lowest, table
 from robustbench_sdnet.corruptions.sequences.members import MAIN
 from robustbench_sdnet.specs import CorruptionSpec
 
@@ -39,6 +39,16 @@ def test_a_table_is_no_wider_than_the_terminal_and_loses_nothing(columns, monkey
     assert {"20.0", "15.0-26.1"} <= set(text.replace("*", "").split())
     if columns == 200:
         assert LONG in text
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_table_that_is_too_wide_breaks_names_and_no_words(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [[LONG, "corruption", "14", "0", "20", "2026-11-27 16:12"]]
+    headers = ["model", "kind", "cells", "unfinished", "samples", "last (UTC)"]
+    text = fitted(rows, headers, ["left", "left", "right", "right", "right", "left"], (0, 1, 5))
+    assert {"corruption", "2026-11-27"} <= set(text.split())
+    assert max(map(len, text.splitlines())) <= max(columns, 68)
 
 
 def test_the_lowest_number_is_marked_and_named():
