@@ -40,6 +40,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 
 
+# Those that keep what was finished, and go on from there when they are given again.
+GOING_ON = frozenset({"corrupt", "attack", "study", "quickstart", "data"})
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called, not when help lists it."""
 
@@ -92,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
             stream.reconfigure(errors="backslashreplace")
     came: list[str] = []
+    kept = not GOING_ON.isdisjoint([*(sys.argv[1:] if arguments is None else arguments)][:1])
     try:
         with as_ctrl_c(came):
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
@@ -108,14 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(error.format_message(), error.exit_code, error)
     except (KeyboardInterrupt, click.Abort) as error:
         by = f" by {came[0]}" if came else ""
-        _fail(f"Stopped{by}. What was finished is stored; run the same command again to go on.", 1, error)
+        go_on = " What was finished is stored; run the same command again to go on." if kept else ""
+        _fail(f"Stopped{by}.{go_on}", 1, error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
-        _fail(f"{error.strerror or error}{where}. What was finished is stored.", 2 if wrong else 1, error)
+        stored = " What was finished is stored." if kept else ""
+        _fail(f"{error.strerror or error}{where}.{stored}", 2 if wrong else 1, error)
     except Exception as error:  # noqa: BLE001  the last stop before a traceback, which no user should see
         _fail(
             f"Unexpected {type(error).__name__}: {first_line(error)} "

@@ -54,6 +54,10 @@ class TrainingError(SdnetBenchError):
     """Training stopped: the loss is not finite, or a run cannot be resumed."""
 
 
+class TrainingInterrupted(TrainingError):
+    """A signal stopped training; its state is saved, and resuming goes on there."""
+
+
 class GradientWarning(UserWarning):
     """An attack stood still: the first gradient of too many samples was zero or not finite."""
 

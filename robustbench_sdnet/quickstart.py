@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .answers.snapshot import Snapshot
-from .errors import InputError
+from .errors import InputError, TrainingInterrupted
 from .evaluation import evaluate
 from .reports import pages
 from .zoo.files.cards import read_card
@@ -83,14 +83,17 @@ def train_missing(
                 fresh = event["event"] == "start" and event["seconds"] and not event["resumed_at_step"]
                 told({**event, "to_report": steps * event["seconds"]} if fresh else event)
 
-            train(
-                "digits",
-                arch,
-                recipe="quickstart",
-                overrides={"train.seed": seed},
-                output=folder,
-                resume=(folder / PLAN).exists(),
-                device=device,
-                on_event=tell,
-            )
+            try:
+                train(
+                    "digits",
+                    arch,
+                    recipe="quickstart",
+                    overrides={"train.seed": seed},
+                    output=folder,
+                    resume=(folder / PLAN).exists(),
+                    device=device,
+                    on_event=tell,
+                )
+            except TrainingInterrupted as error:  # it names options of `train`
+                raise KeyboardInterrupt from error
     return str(folder)

@@ -68,6 +68,20 @@ def test_every_command_says_how_to_go_on(
     )
 
 
+@pytest.mark.parametrize("command", ["visualize", "diagnose", "report", "zoo", "train"])
+def test_a_command_that_keeps_nothing_does_not_say_that_it_does(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.cli, "invoke", work)
+    with pytest.raises(SystemExit) as left:
+        cli.main([command])
+    assert left.value.code == 1
+    assert capsys.readouterr().err.strip() == "Error: Stopped."
+
+
 def test_a_library_that_raises_an_interrupt_of_its_own_hides_no_signal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from robustbench_sdnet.commands.quickstart import _training
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, TrainingInterrupted
 from robustbench_sdnet.quickstart import train_missing
 from robustbench_sdnet.zoo import build_model, save_model
 
@@ -62,3 +62,14 @@ def test_a_folder_that_holds_no_run_yet_is_begun_in(monkeypatch, tmp_path):
     (folder / "recipe.yaml").touch()
     train_missing("sdnet20", tmp_path, 20, "cpu", 0, _training)
     assert resumed == [False, True]
+
+
+def test_training_that_a_signal_ended_ends_it_as_ctrl_c_does(monkeypatch, tmp_path):
+    """The remedy of `train` names options that `quickstart` has not."""
+
+    def stopped(*_, **__):
+        raise TrainingInterrupted("Stopped by SIGINT after step 1 of 220. Go on with --resume --output x.")
+
+    monkeypatch.setattr("robustbench_sdnet.training.train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_missing("sdnet20", tmp_path, 20, "cpu", 0, _training)

@@ -16,7 +16,7 @@ import torch
 from ... import data as datasets
 from ...arithmetic import full_float32
 from ...data.images import ImageData
-from ...errors import InputError, TrainingError
+from ...errors import InputError, TrainingError, TrainingInterrupted
 from ...files import write_whole
 from ...interrupts import stop_requests
 from ...zoo.files.cards import read_card
@@ -187,7 +187,7 @@ class Run:
         self.tell("step", step=session.step, work_done=session.cost(session.step))
         if reason := stop():
             self.save()
-            raise TrainingError(
+            raise TrainingInterrupted(
                 f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
                 f"is saved. Go on with --resume --output {shlex.quote(str(self.folder))}."
             )
