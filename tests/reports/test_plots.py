@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from robustbench_sdnet.answers.searches import Convergence
 from robustbench_sdnet.reports.content import build
@@ -202,8 +203,7 @@ def test_numbers_of_a_heat_map_stand_out_from_their_squares() -> None:
     """Contrast ratio of WCAG 2; the better of the two colours reaches 3.6 where they are worst, at 63 %."""
 
     def luminance(colour: str | tuple[float, ...]) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+        return float(np.dot(linear(np.array(to_rgb(colour))), (0.2126, 0.7152, 0.0722)))
 
     grid = {"fog": {share: record_estimate(share / 100) for share in range(101)}}
     (axes,) = heatmap.draw({"model": grid}, {"fog": "weather"}, tuple(range(101))).axes
@@ -213,6 +213,55 @@ def test_numbers_of_a_heat_map_stand_out_from_their_squares() -> None:
             luminance(text.get_color()),
         )
         assert (max(square, number) + 0.05) / (min(square, number) + 0.05) > 3.6, text.get_text()
+
+
+def linear(colours: np.ndarray) -> np.ndarray:
+    """sRGB as amounts of light."""
+    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+
+
+# Machado, Oliveira & Fernandes 2009, severity 1: amounts of light as people see them who lack a cone.
+SEEN = {
+    "all": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_colours_of_models_are_told_apart_with_any_colour_vision(seen: str) -> None:
+    """CIEDE2000 of any two is at least 9; blue and purple were 1.7 apart in protanopia."""
+    light = np.clip(
+        linear(np.array([to_rgb(colour) for colour in style.PALETTE])) @ np.transpose(SEEN[seen]), 0, 1
+    )
+    lab = rgb2lab(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+    first, second = np.triu_indices(len(lab), 1)
+    assert deltaE_ciede2000(lab[first], lab[second]).min() > 9
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#16191d"])
+def test_colours_of_models_stand_out_from_the_page(ground: str) -> None:
+    """Contrast ratio of WCAG 2; the grounds are those of report.css."""
+    light = linear(np.array([to_rgb(colour) for colour in (ground, *style.PALETTE)])) @ (
+        0.2126,
+        0.7152,
+        0.0722,
+    )
+    ratios = (np.maximum(light[1:], light[0]) + 0.05) / (np.minimum(light[1:], light[0]) + 0.05)
+    assert ratios.min() > 2.5
 
 
 def test_a_figure_of_the_first_models_says_so() -> None:

@@ -21,8 +21,8 @@ LINES = "#d9dde3"
 LONGEST_DRAWN = 60  # letters of a name
 # White on paper, the page's own ground on a page; a level off, so that it is not taken for white text.
 GROUND = "#fffffe"
-# Told apart by people with any colour vision, on white and on dark ground.
-PALETTE = ("#3b74ba", "#d9682b", "#2f9473", "#9462b8", "#c2961a", "#c8477f", "#48a3c9", "#7b828c")
+# Told apart by people with any colour vision, on white and on dark ground; the test has the arithmetic.
+PALETTE = ("#3b74ba", "#d9682b", "#2f9473", "#bc0505", "#9696fa", "#bb1482", "#4d6052", "#db87ae")
 # Growing strength of a perturbation: severity 1 to 5, or eps.
 RAMP = LinearSegmentedColormap.from_list("strength", ("#f0b429", "#ee8a3a", "#dd5f4b", "#b9426a", "#7d4a9c"))
 ACCURACY = LinearSegmentedColormap.from_list(
