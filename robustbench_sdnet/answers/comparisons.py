@@ -85,8 +85,8 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """Accuracy a minus accuracy b."""
-        return self.accuracy_a - self.accuracy_b
+        """Accuracy a minus accuracy b; of equal means, which as floats may differ in the last digit, 0 and not -0."""
+        return round(self.accuracy_a - self.accuracy_b, 12) + 0.0
 
     @property
     def gains(self) -> bool:

@@ -6,12 +6,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.comparisons import comparisons, difference_interval
+from robustbench_sdnet.answers.comparisons import Comparison, comparisons, difference_interval
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports.conclusion import evidences, sentences
+from robustbench_sdnet.reports.numbers import points
 from robustbench_sdnet.reports.tables.provenance import model_table
 from robustbench_sdnet.specs import Eps, LambdaSpec, params
 from robustbench_sdnet.specs.models import Repeats
@@ -271,6 +272,24 @@ def test_subjects_that_saw_different_images_are_compared_on_those_they_share(tmp
     assert rows[0]["n"] == 6
     assert rows[0]["only_a"] == rows[0]["only_b"] == 0
     assert rows[0]["p"] == 1
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.3, 0.1 + 0.2), (0.1 + 0.2, 0.3), (0.3, 0.3)])
+def test_equal_means_differ_by_no_minus_zero(a, b):
+    equal = Comparison(
+        asked=None,
+        a=None,
+        b=None,
+        n=20,
+        accuracy_a=a,
+        accuracy_b=b,
+        low=-0.1,
+        high=0.1,
+        only_a=3,
+        only_b=3,
+        p=1.0,
+    )
+    assert points(equal.gain, signed=True) == "+0.0 points"
 
 
 def test_the_interval_of_a_difference():
