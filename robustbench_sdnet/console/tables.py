@@ -168,7 +168,8 @@ def _sequences(rows: Sequence[Record]) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean of what was all run, or None."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    # Rounded: the same answers in another order may differ in the last digit of a float, and so in the printed one.
+    return round(sum(known) / len(known), 12) if known and len(known) == len(values) else None
 
 
 def _percent(value: float | None) -> str:
