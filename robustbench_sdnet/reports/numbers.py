@@ -88,7 +88,8 @@ def mean(parts: Mapping[str, Estimate | None]) -> Value:
     if len({part.images for part in found}) > 1:
         return Missing(f"on as many, but not the same images: {counts[0]:,}")
     return Estimate(
-        accuracy=sum(part.accuracy for part in found) / len(found),
+        # Rounded: equal means may differ in the last digit of a float, and are counted and printed as equal.
+        accuracy=round(sum(part.accuracy for part in found) / len(found), 12),
         low=sum(part.low for part in found) / len(found),
         high=sum(part.high for part in found) / len(found),
         n=counts[0],
