@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
             stream.reconfigure(errors="backslashreplace")
     came: list[str] = []
-    kept = not GOING_ON.isdisjoint([*(sys.argv[1:] if arguments is None else arguments)][:1])
+    given = sys.argv[1:] if arguments is None else arguments
+    kept = bool(given) and given[0] in GOING_ON
     try:
         with as_ctrl_c(came):
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
