@@ -69,6 +69,8 @@ class PublishedPixels:
             array = open_npy(file)
             if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
                 raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
+            if isinstance(published, Published):  # they are in no content hash, and must stay as they were
+                published.check_files([CLEAN])
             return array
         if self.clean_set is None:
             raise DataError(f"{published.path} holds corrupted images alone.")

@@ -136,6 +136,9 @@ def test_as_a_data_set(folder: Path) -> None:
     np.testing.assert_array_equal(data.images(2, 4), clean[2:4])
     assert data.num_classes == 100
     assert "clean" not in data.pixels.published.corruptions
+    np.save(folder / "clean.npy", clean ^ 1)  # answers on the others are stored, under the same content hash
+    with pytest.raises(DataError, match=r"clean\.npy is not the file that was noted"):
+        sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
     np.save(folder / "clean.npy", clean[1:])
     with pytest.raises(DataError, match="does not belong"):
         sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
