@@ -68,10 +68,10 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Say that `name`, as the user wrote it, is no `kind` ("attack"), with the nearest of the known names first."""
     names = sorted(known)
     folded = {known_name.lower(): known_name for known_name in names}
-    near = difflib.get_close_matches(name[:LONGEST_NAME].lower(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:LONGEST_NAME].lower(), folded, n=1, cutoff=0.5)
     hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
     return InputError(f"Unknown {kind} '{shown(name)}'.{hint} Known: {', '.join(names)}.")

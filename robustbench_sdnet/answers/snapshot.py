@@ -118,8 +118,8 @@ class Snapshot:
         """
         if isinstance(store, Snapshot):
             return store
-        if isinstance(store, str):
-            with Store(url_of(store), must_exist=True) as opened:
+        if isinstance(store, str | Path):  # a path is told that a store is a URL
+            with Store(url_of(str(store)), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
         ids: dict[bytes, Outcome] = {}
         found = tuple(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.comparisons import comparisons
-from robustbench_sdnet.answers.frames import outcomes
+from robustbench_sdnet.answers.frames import outcomes, records as table
 from robustbench_sdnet.answers.gathered import gather
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.answers.rivals import rivals
@@ -18,6 +19,7 @@ from robustbench_sdnet.answers.searches import optimality
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
 from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec, params
@@ -25,6 +27,12 @@ from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
 from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
+
+
+@pytest.mark.parametrize("read", [table, outcomes, report])
+def test_a_path_is_told_that_a_store_is_a_url(read):
+    with pytest.raises(InputError, match=r"Not a store: 'made\.db' .* Write sqlite:///FILE\."):
+        read(Path("made.db"))
 
 
 @pytest.mark.parametrize("to", [to for to in FORMATS if to != "bundle"])  # which also copies the store

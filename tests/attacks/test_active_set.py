@@ -197,6 +197,8 @@ def test_a_model_without_gradient_is_refused():
         ({"eps": -1.0}, r"eps must be 0 or more"),
         ({"eps": float("inf")}, r"eps must be 0 or more and finite"),
         ({"norm": "l3"}, r"Unknown norm 'l3'.*linf"),
+        ({"norm": 2}, r"Unknown norm '2'\. Did you mean 'l2'\?"),
+        ({"norm": float("inf")}, r"Unknown norm 'inf'\. Did you mean 'linf'\?"),
         ({"steps": 0}, r"steps must be a whole number from 1 to .*, got '0'"),
         ({"restarts": 0}, r"restarts must be a whole number from 1"),
         ({"batch_size": 0}, r"batch_size must be a whole number from 1"),
