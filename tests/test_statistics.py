@@ -12,7 +12,9 @@ from scipy import stats
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.statistics import (
     binomial_tail,
+    difference_interval,
     exceeds_rare_rate,
+    gain_over_networks,
     holm,
     mcnemar,
     mean_interval,
@@ -119,3 +121,58 @@ def test_a_mean_has_students_interval():
     assert np.isnan(mean_interval([5])[1:]).all()
     with pytest.raises(InputError, match="mean_interval needs values"):
         mean_interval([])
+
+
+def test_a_gain_over_networks_that_hardly_differ_by_image_is_students_over_networks():
+    ours, theirs = np.array([0.031, 0.052, 0.017, 0.049]), np.array([0.012, 0.044])
+    images = np.ones(100_000)
+    alone = gain_over_networks(np.outer(ours, images))
+    interval = stats.ttest_1samp(ours, 0).confidence_interval()
+    assert alone.mean == pytest.approx(ours.mean())
+    assert (alone.low, alone.high) == pytest.approx(tuple(interval), rel=1e-3)
+    assert alone.p == pytest.approx(stats.ttest_1samp(ours, 0).pvalue, rel=1e-3)
+    both = gain_over_networks(np.outer(ours, images), np.outer(theirs, images))
+    welch = stats.ttest_ind(ours, theirs, equal_var=False)
+    assert both.mean == pytest.approx(ours.mean() - theirs.mean())
+    assert (both.low, both.high) == pytest.approx(tuple(welch.confidence_interval()), rel=1e-3)
+    assert both.p == pytest.approx(welch.pvalue, rel=1e-3)
+
+
+def test_a_gain_over_networks_that_answer_alike_is_the_one_over_images():
+    gains = np.repeat([1.0, 0.0, -1.0], [30, 50, 20])
+    found = gain_over_networks(np.stack([gains] * 3))
+    low, high = difference_interval(gains)
+    assert found.mean == pytest.approx(0.1)
+    assert found.high - found.low == pytest.approx(high - low, rel=1e-6)
+    assert gain_over_networks(np.zeros((2, 40))).p == 1.0, "no gain, and images enough to say so"
+
+
+@given(st.integers(0, 1000), st.integers(2, 5), st.floats(-0.2, 0.2))
+def test_the_p_value_of_a_gain_is_below_5_percent_where_its_interval_leaves_0_out(seed, networks, shift):
+    draws = np.random.default_rng(seed)
+    found = gain_over_networks(
+        shift + draws.normal(0, 0.02, (networks, 1)) + draws.normal(0, 0.3, (networks, 60))
+    )
+    assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("spread", [0.0, 0.05])
+def test_the_interval_of_a_gain_over_networks_covers_the_truth(groups, spread):
+    # Crossed effects of networks and images and what is left, of a true gain of 0: 95 % of 600, two deviations lower.
+    draws, covered = np.random.default_rng(7), 0
+    for _ in range(600):
+        images = draws.normal(0, 0.2, 80)
+        sides = [
+            draws.normal(0, spread, (2, 1)) + images * (which == 0) + draws.normal(0, 0.3, (2, 80))
+            for which in range(groups)
+        ]
+        found = gain_over_networks(*sides)
+        covered += found.low <= 0 <= found.high
+    assert covered / 600 > 0.95 - 2 * math.sqrt(0.95 * 0.05 / 600)
+
+
+def test_one_network_says_nothing_about_others():
+    for sides in (([[0.1, 0.2]],), ([[0.1], [0.2]], [[0.1]]), (np.empty((2, 0)),), ([0.1, 0.2],)):
+        with pytest.raises(InputError, match="two networks or more a side, and images, got"):
+            gain_over_networks(*sides)

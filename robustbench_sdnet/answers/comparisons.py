@@ -16,9 +16,8 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..statistics import holm, mcnemar
+from ..statistics import difference_interval, holm, mcnemar
 from ..wording import natural
 from .gathered import Answers, Question, Subject, gather
 from .per_image import Right, shared
@@ -34,7 +33,6 @@ KINDS = {
     "attack": "attacks",
     "worst_case": "worst case of every attack",
 }
-_Z = 1.959964
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,20 +190,6 @@ def compared(
         only_b=only_b,
         p=mcnemar(only_a, only_b),
     )
-
-
-def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean of paired differences in [-1, 1]: Wald's with half an image of each outcome added.
-
-    For outcomes of right or wrong this is the interval of Agresti and Min (2005); it stays wide where nothing differs.
-    """
-    n = len(differences)
-    if n == 0:
-        return math.nan, math.nan
-    mean = float(differences.sum()) / (n + 2)
-    variance = (float((differences**2).sum()) + 1) / (n + 2) - mean**2
-    half = _Z * math.sqrt(max(variance, 0) / (n + 2))
-    return max(-1.0, mean - half), min(1.0, mean + half)
 
 
 def _corrected(made: Sequence[Comparison]) -> Iterator[Comparison]:

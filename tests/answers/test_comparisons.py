@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.comparisons import Comparison, comparisons, difference_interval
+from robustbench_sdnet.answers.comparisons import Comparison, comparisons
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
@@ -16,6 +16,7 @@ from robustbench_sdnet.reports.numbers import points
 from robustbench_sdnet.reports.tables.provenance import model_table
 from robustbench_sdnet.specs import Eps, LambdaSpec, params
 from robustbench_sdnet.specs.models import Repeats
+from robustbench_sdnet.statistics import difference_interval
 
 from ..made_answers import HIGH, LOW, NOISE, PGD, RANDOM, RESNET, SDNET, SQUARE, cell, made_store, right
 

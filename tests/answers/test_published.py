@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from robustbench_sdnet.answers.comparisons import difference_interval
 from robustbench_sdnet.answers.published import CANNOT_TELL, NOISES, NOT_REPRODUCED, REPRODUCED, published
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import DataSpec, LambdaSpec
 from robustbench_sdnet.specs.lambdas import LAMBDAS, PUBLISHED_LEVELS
+from robustbench_sdnet.statistics import difference_interval
 
 from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.comparisons import Comparison, comparisons, difference_interval
+from robustbench_sdnet.answers.comparisons import Comparison, comparisons
 from robustbench_sdnet.answers.gathered import EVERY, Question, Subject
 from robustbench_sdnet.answers.rivals import Rival, rivals
 from robustbench_sdnet.answers.rows import rows as rows_in
@@ -16,7 +16,7 @@ from robustbench_sdnet.reports.lead import lead
 from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.reports.tables.comparisons import UNEVEN, family_table, significant_table
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
-from robustbench_sdnet.statistics import mcnemar
+from robustbench_sdnet.statistics import difference_interval, mcnemar
 
 from ..made_answers import HIGH, LOW, PGD, RANDOM, cell, made_store, right
 from .made_records import (
