@@ -114,7 +114,8 @@ class Study:
         rivals: what other perturbations of the same ball broke that the direct attack left.
         conclusion: `question` ("noise", "adversary", "masking", "published") and `answer`, from the numbers alone.
         failed: by name why models gave no answers, or not all.
-        published: of the published experiment, each number beside the paper's and each claimed gain beside ours.
+        published: of the published experiment, each number beside the paper's, each claimed gain beside ours, and ours
+            over several networks of an architecture where there are such.
         reports: the files that were written; none unless they were asked for.
     """
 
@@ -206,7 +207,7 @@ def run_study(
     missed = [one for one in rivals(snapshot) if one.subject.model in models and one.asked.content in data]
     beside = published(own)
     said = list(sentences(evidences(found, compared, missed)))
-    said += (("published", text) for text in claimed(beside.claims))
+    said += (("published", text) for text in claimed(beside))
     folder = snapshot.folder if output is True else output
     return Study(
         flat(found),

@@ -113,7 +113,7 @@ def _smoothed(differences: NDArray[np.float64]) -> tuple[float, float]:
 class Gain(NamedTuple):
     """A mean gain in [-1, 1], both ends of its 95 % interval, and the p value of a gain of 0."""
 
-    mean: float
+    gain: float
     low: float
     high: float
     p: float

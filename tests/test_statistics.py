@@ -128,12 +128,12 @@ def test_a_gain_over_networks_that_hardly_differ_by_image_is_students_over_netwo
     images = np.ones(100_000)
     alone = gain_over_networks(np.outer(ours, images))
     interval = stats.ttest_1samp(ours, 0).confidence_interval()
-    assert alone.mean == pytest.approx(ours.mean())
+    assert alone.gain == pytest.approx(ours.mean())
     assert (alone.low, alone.high) == pytest.approx(tuple(interval), rel=1e-3)
     assert alone.p == pytest.approx(stats.ttest_1samp(ours, 0).pvalue, rel=1e-3)
     both = gain_over_networks(np.outer(ours, images), np.outer(theirs, images))
     welch = stats.ttest_ind(ours, theirs, equal_var=False)
-    assert both.mean == pytest.approx(ours.mean() - theirs.mean())
+    assert both.gain == pytest.approx(ours.mean() - theirs.mean())
     assert (both.low, both.high) == pytest.approx(tuple(welch.confidence_interval()), rel=1e-3)
     assert both.p == pytest.approx(welch.pvalue, rel=1e-3)
 
@@ -142,7 +142,7 @@ def test_a_gain_over_networks_that_answer_alike_is_the_one_over_images():
     gains = np.repeat([1.0, 0.0, -1.0], [30, 50, 20])
     found = gain_over_networks(np.stack([gains] * 3))
     low, high = difference_interval(gains)
-    assert found.mean == pytest.approx(0.1)
+    assert found.gain == pytest.approx(0.1)
     assert found.high - found.low == pytest.approx(high - low, rel=1e-6)
     assert gain_over_networks(np.zeros((2, 40))).p == 1.0, "no gain, and images enough to say so"
 

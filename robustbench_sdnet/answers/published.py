@@ -2,12 +2,13 @@
 
 Published accuracies belong to other weights: they stand beside ours as information. What is tested is the gain that is
 claimed, paired on the same images: of lambda per sample over the training lambda in one model, and of a sparse coding
-stem over every plain network of its depth at hand. Seeds are not sampled: a test is about these weights.
+stem over every plain network of its depth at hand. Such a test is about these weights; where several networks of an
+architecture are at hand the gain over all of them is tested too, and says what another seed would give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from ..wording import natural
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
 from .noise_lines import line_per_noise
+from .over_networks import OverNetworks, Pair, Severities, kin, over_networks
 from .per_image import Right, shared
 from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
@@ -74,12 +76,12 @@ class Claim:
     """A published gain under one noise, and ours.
 
     Attributes:
-        found: the paired test behind ours, corrected over the four noises.
+        found: the paired test behind ours, or that over several networks; corrected over the four noises.
         published: the gain in the paper, of SDNet-18 on CIFAR-10.
     """
 
     noise: str
-    found: Comparison
+    found: Comparison | OverNetworks
     published: float
 
     @property
@@ -97,33 +99,51 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The whole experiment: every number beside the paper's, and what is claimed."""
+    """The whole experiment: every number beside the paper's, what is claimed, and the same over several networks."""
 
-    numbers: tuple[Beside, ...]
-    claims: tuple[Claim, ...]
+    numbers: tuple[Beside, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    over_networks: tuple[Claim, ...] = ()
+
+    @property
+    def alone(self) -> tuple[Claim, ...]:
+        """The claims about networks that no sum over several holds."""
+        summed = {(one.found.asked.data, kin((one.found.a, one.found.b))) for one in self.over_networks}
+        return tuple(
+            one
+            for one in self.claims
+            if (one.found.asked.data, kin((one.found.a, one.found.b))) not in summed
+        )
 
     def records(self) -> list[dict[str, Any]]:
-        """Numbers, then claims, as flat dictionaries."""
-        return [*(one.record() for one in self.numbers), *(one.record() for one in self.claims)]
+        """Numbers, then claims, then those over networks, as flat dictionaries."""
+        claims = (*self.claims, *self.over_networks)
+        return [*(one.record() for one in self.numbers), *(one.record() for one in claims)]
 
 
 def published(store: Snapshot) -> Published:
     """The experiment as far as a store holds it; empty where no model was asked by the published line."""
+    if not any(_is_per_sample(one.cell.lam) for one in store.exact):
+        return Published()
     numbers: list[Beside] = []
     claims: list[Claim] = []
-    if not any(_is_per_sample(one.cell.lam) for one in store.exact):
-        return Published((), ())
+    over: list[Claim] = []
     answers = gather(store)
     for asked, subject, right in line_per_noise(store.standing):
         answers[asked][subject] = right
     for sides in _experiments(answers):
         numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]
-        claims += _claims(sides)
-    return Published(tuple(numbers), tuple(claims))
+        pairs = dict(_claimed(sides))
+        claims += (claim for pair, gains in pairs.items() for claim in _claim(sides, pair, gains))
+        for found in over_networks(sides, pairs, NOISES):
+            noise = found.asked.perturbation
+            gain = pairs[found.a, found.b][NOISES.index(noise)]
+            over.append(Claim(noise=noise, found=found, published=gain))
+    return Published(tuple(numbers), tuple(claims), tuple(over))
 
 
-Severities = Mapping[Question, Right]  # the five of one noise
-Sides = Mapping[tuple[str, Subject], Severities]
+Sides = Mapping[tuple[str, Subject], Severities]  # each with the five of one noise
+Gains = tuple[float, ...]  # the published ones, a noise each
 
 
 def _experiments(answers: Answers) -> Iterator[Sides]:
@@ -180,7 +200,7 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     )
 
 
-def _claims(sides: Sides) -> Iterator[Claim]:
+def _claimed(sides: Sides) -> Iterator[tuple[Pair, Gains]]:
     """Lambda per sample over the training lambda of one model, then a sparse stem over its plain relative."""
     subjects = list(dict.fromkeys(subject for _, subject in sides))
     trained = [subject for subject in subjects if subject.is_default]
@@ -188,25 +208,25 @@ def _claims(sides: Sides) -> Iterator[Claim]:
     for base in trained:
         for one in subjects:
             if one.model == base.model and one.lam and _is_line(one.lam):
-                yield from _claim(sides, one, base, per_sample)
+                yield (one, base), per_sample
     for one in trained:
         for base in trained:
             if one.model.arch != base.model.arch == one.model.arch.replace("sdnet", "resnet"):
-                yield from _claim(sides, one, base, _gain(("sdnet18", TRAINED), ("resnet18", None)))
+                yield (one, base), _gain(("sdnet18", TRAINED), ("resnet18", None))
 
 
-def _gain(better: tuple[str, str | None], base: tuple[str, str | None]) -> tuple[float, ...]:
+def _gain(better: tuple[str, str | None], base: tuple[str, str | None]) -> Gains:
     return tuple(round(a - b, 4) for a, b in zip(_CLAIMED[better], _CLAIMED[base], strict=True))
 
 
-def _claim(sides: Sides, one: Subject, base: Subject, gains: Sequence[float]) -> Iterator[Claim]:
+def _claim(sides: Sides, pair: Pair, gains: Gains) -> Iterator[Claim]:
     """One claim under each noise that both sides were asked; p values corrected over these."""
     tests: dict[str, Comparison] = {}
     for noise in NOISES:
-        ours, theirs = (sides.get((noise, side), {}) for side in (one, base))
+        ours, theirs = (sides.get((noise, side), {}) for side in pair)
         if ours and ours.keys() == theirs.keys():
             asked = replace(next(iter(ours)), kind="mean", severity=None)
-            found = compared(asked, (one, base), [(ours[each], theirs[each]) for each in ours])
+            found = compared(asked, pair, [(ours[each], theirs[each]) for each in ours])
             tests |= {noise: found} if found.n else {}
     for (noise, test), p in zip(tests.items(), holm([test.p for test in tests.values()]), strict=True):
         yield Claim(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..planning.setting import Setting
 from ..running.at_hand import train_hash
 from ..running.predict import classes_of, predict
 from ..running.worker import Worker
-from ..specs import ModelSpec
+from ..specs import ModelSpec, Params
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
@@ -77,20 +78,31 @@ def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) ->
 
 
 def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
-    """One line for every network with a sparse stem beside a plain one of its depth, unless both were trained alike.
+    """One line for every two networks that the published experiment sets side by side, unless both were trained alike.
 
-    Recipe, sizes of images, seed and first weights change robustness to noise by themselves; cards say which they were.
+    Those are a network with a sparse stem and a plain one of its depth, and several of one architecture, which count as
+    a sample of seeds: where there are several, their seeds may differ. Recipe, sizes of images, seed and first weights
+    change robustness to noise by themselves; cards say which they were.
     """
+    built = Counter(map(_as_built, models))
+    pairs = [pair for pair in combinations(models, 2) if _as_built(pair[0]) == _as_built(pair[1])]
     for one, base in permutations(models, 2):
         if one.arch != base.arch == one.arch.replace("sdnet", "resnet"):
-            ours, theirs = (_training(describe_model(spec.source)) for spec in (one, base))
-            both = [key for key in ours if key in theirs]
-            apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
-            if apart or not both:
-                yield (
-                    f"{one.name} and {base.name} are not known to be trained alike "
-                    f"({', '.join(apart) or 'a card does not say how'}), which may be what sets them apart."
-                )
+            pairs.append((one, base))
+    for one, base in pairs:
+        ours, theirs = (_training(describe_model(spec.source)) for spec in (one, base))
+        sampled = built[_as_built(one)] > 1 or built[_as_built(base)] > 1
+        both = [key for key in ours if key in theirs and not (sampled and key == "train.seed")]
+        apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
+        if apart or not both:
+            yield (
+                f"{one.name} and {base.name} are not known to be trained alike "
+                f"({', '.join(apart) or 'a card does not say how'}), which may be what sets them apart."
+            )
+
+
+def _as_built(model: ModelSpec) -> tuple[str, Params]:
+    return model.arch, model.options
 
 
 def _training(card: ModelCard) -> dict[str, Any]:

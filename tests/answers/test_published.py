@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.published import CANNOT_TELL, NOISES, NOT_REPRODUCED, REPRODUCED, published
@@ -9,7 +10,7 @@ from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import DataSpec, LambdaSpec
 from robustbench_sdnet.specs.lambdas import LAMBDAS, PUBLISHED_LEVELS
-from robustbench_sdnet.statistics import difference_interval
+from robustbench_sdnet.statistics import difference_interval, gain_over_networks
 
 from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
 
@@ -189,3 +190,76 @@ def test_other_data_has_no_published_numbers_and_half_an_experiment_is_none(tmp_
         if pair[0].perturbation.severity != 3
     ]
     assert _published(folder, half, _answers(SDNET18, LOW, (5,) * 4)).numbers == ()
+
+
+def _seeds(model, lam, counts, shots=50):
+    """A network with each of `counts` right answers of 100 under Gaussian noise; under the others all alike."""
+    for seed, count in enumerate(counts):
+        named = replace(model, name=f"{model.name}-s{seed}", weights=f"{model.name}{seed}".ljust(64, "0"))
+        yield from _answers(named, lam, (count, shots, shots, shots))
+
+
+def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
+    found = _published(
+        tmp_path,
+        _seeds(SDNET18, LOW, (60, 64, 62)),
+        _seeds(SDNET18, LINE, (66, 64, 71)),
+        _seeds(RESNET18, None, (58, 44)),
+    )
+    told = {
+        (one.found.name, one.noise): one
+        for one in found.over_networks
+        if one.noise in ("gaussian_noise", "shot_noise")
+    }
+    line, stem = (
+        "sdnet18 @ calibrated:test-labels over sdnet18 @ 0.1, 3 networks",
+        "sdnet18 @ 0.1 (3 networks) over resnet18 (2 networks)",
+    )
+    assert list(told) == [
+        (name, noise) for name in (line, stem) for noise in ("gaussian_noise", "shot_noise")
+    ]
+    lined, trained, plain = (
+        np.array([right(count, 100) for count in counts], float)
+        for counts in ((66, 64, 71), (60, 64, 62), (58, 44))
+    )
+    for name, expected in (
+        (line, gain_over_networks(lined - trained)),
+        (stem, gain_over_networks(trained, plain)),
+    ):
+        claim = told[name, "gaussian_noise"]
+        assert claim.found.gain == pytest.approx(expected.gain, abs=1e-12)
+        assert (claim.found.low, claim.found.high) == pytest.approx((expected.low, expected.high))
+        assert claim.found.p_corrected == pytest.approx(min(1, 4 * expected.p)), (
+            "Holm over four noises, the least of p"
+        )
+        assert told[name, "shot_noise"].found.gain == 0
+    # Five points of three networks, the paper's 14.3: the interval of -6.9 to 16.9 reaches half of it and holds 0.
+    assert told[line, "gaussian_noise"].verdict == CANNOT_TELL
+    assert told[line, "shot_noise"].verdict == NOT_REPRODUCED
+    assert found.alone == (), "each pair is part of a sum"
+    assert {one.found.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1", "sdnet-s2"}
+    assert found.records()[-1].keys() >= {
+        "arch_a",
+        "lambda_b",
+        "networks_a",
+        "gain",
+        "published_gain",
+        "verdict",
+    }
+
+
+def test_networks_that_gain_alike_reproduce_a_claim(tmp_path):
+    found = _published(tmp_path, _seeds(SDNET18, LOW, (50, 51, 50)), _seeds(SDNET18, LINE, (66, 66, 67)))
+    verdicts = {one.noise: one.verdict for one in found.over_networks}
+    assert (verdicts["gaussian_noise"], verdicts["shot_noise"]) == (REPRODUCED, NOT_REPRODUCED)
+
+
+def test_one_network_under_two_names_and_one_built_otherwise_are_no_sample(tmp_path):
+    twice = replace(SDNET18, name="copy")
+    other = replace(SDNET18, name="other", weights="e" * 64, options=(("shortcut", False),))
+    models = (SDNET18, twice, other)
+    found = _published(
+        tmp_path, *(_answers(model, lam, (50,) * 4) for model in models for lam in (LOW, LINE))
+    )
+    assert found.over_networks == ()
+    assert found.alone == found.claims != ()

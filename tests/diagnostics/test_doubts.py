@@ -114,3 +114,19 @@ def test_a_pair_that_was_not_trained_alike_is_named(
         specs.append(model_spec(replace(save_model(model, path, recipe=recipe, data_hash="a"), name=arch)))
     told = "sdnet20 and resnet20 are not known to be trained alike ({}), which may be what sets them apart."
     assert list(pair_doubts(specs)) == ([told.format(why)] if why else [])
+
+
+def test_several_networks_of_an_architecture_may_differ_by_seed_alone() -> None:
+    def told(*seeds: int, **more: object) -> list[str]:
+        specs = []
+        for arch, seed in (("resnet20", 0), *(("sdnet20", seed) for seed in seeds)):
+            name = f"{arch}-s{seed}"
+            recipe = {"name": "own", "train": {"seed": seed, **(more if seed == 1 else {})}}
+            model = build_model(arch, width=4, num_classes=3, input_size=8).eval()
+            card = save_model(model, Path(f"{name}.safetensors"), recipe=recipe, data_hash="a")
+            specs.append(model_spec(replace(card, name=name)))
+        return [line.partition(" are not known to be trained alike ")[0] for line in pair_doubts(specs)]
+
+    assert told(1) == ["sdnet20-s1 and resnet20-s0"], "a pair of other seeds"
+    assert told(0, 1) == []
+    assert told(0, 1, epochs=3) == ["sdnet20-s0 and sdnet20-s1", "sdnet20-s1 and resnet20-s0"]

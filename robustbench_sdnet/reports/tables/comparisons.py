@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
+from ...answers.over_networks import OverNetworks
 from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
 from ...wording import counted
 from ..document import Item, Section, Table
@@ -29,8 +30,13 @@ RULE = (
     "tell."
 )
 SAMPLES = (
-    "Tests and intervals are over images. A sparse stem stands beside every plain network of its depth in the store: "
-    "what another seed would give is not in the interval, nor is it in the store whether both were trained alike."
+    "Tests and intervals of two networks are over images. A sparse stem stands beside every plain network of its depth "
+    "in the store: what another seed would give is not in the interval, nor is it in the store whether both were "
+    "trained alike."
+)
+OVER = (
+    "Over several networks of an architecture, networks are a sample as images are: tests and intervals are over both, "
+    "and hold what another seed would give if seeds alone set those networks apart, which is not in the store."
 )
 LINES = (
     "Lambda per sample is read from one line for all four noises and clean images, drawn on as many images as the "
@@ -93,16 +99,22 @@ def published_section(found: Published) -> Iterator[Section]:
     if found.numbers:
         by_data = grouped(found.numbers, lambda one: one.data)
         tables = [_published_table(numbers, data) for data, numbers in by_data.items()]
-        said = *claim_sentences(found.claims), RULE, SAMPLES, LINES
-        yield Section("The published noise experiment", (*said, *tables))
+        said = *claim_sentences(found), RULE, SAMPLES, *([OVER] if found.over_networks else []), LINES
+        yield Section("The published noise experiment", (*said, *tables, *_single_table(found)))
 
 
-def claim_sentences(claims: Sequence[Claim]) -> tuple[str, ...]:
-    """A sentence for each claim, noise by noise."""
-    pairs = grouped(claims, lambda one: (one.found.asked.data, one.found.a, one.found.b))
-    return tuple(
-        f"{a.name} over {b.name}: {'; '.join(map(_claim, same))}." for (_, a, b), same in pairs.items()
-    )
+def claim_sentences(found: Published) -> tuple[str, ...]:
+    """A sentence for each claim, noise by noise; over all networks of an architecture where there are several."""
+    pairs = grouped((*found.over_networks, *found.alone), _pair_of)
+    return tuple(f"{_who(same[0].found)}: {'; '.join(map(_claim, same))}." for same in pairs.values())
+
+
+def _pair_of(one: Claim) -> tuple[str, Subject, Subject]:
+    return one.found.asked.data, one.found.a, one.found.b
+
+
+def _who(found: Comparison | OverNetworks) -> str:
+    return found.name if isinstance(found, OverNetworks) else f"{found.a.name} over {found.b.name}"
 
 
 def _claim(one: Claim) -> str:
@@ -112,6 +124,24 @@ def _claim(one: Claim) -> str:
         f"{one.noise.replace('_', ' ')} {one.verdict} ({points(found.gain, signed=True)}, {interval}, "
         f"corrected p {probability(found.p_corrected)}; published {points(one.published, signed=True)})"
     )
+
+
+def _single_table(found: Published) -> Iterator[Table]:
+    """The claims that were summed over networks, pair by pair."""
+    rows: list[tuple[Item, ...]] = []
+    for (_, a, b), same in grouped((one for one in found.claims if one not in found.alone), _pair_of).items():
+        by_noise = {one.noise: one for one in same}
+        cells = (_gain(by_noise[noise]) if noise in by_noise else Missing("not run") for noise in NOISES)
+        rows.append((a.name, b.name, *cells))
+    if rows:
+        columns = ("of", "over", *(noise.replace("_", " ") for noise in NOISES))
+        notes = ("Points of accuracy, with 95 % intervals over images.",)
+        yield Table(columns, tuple(rows), title="The gains, network by network", left=(0, 1), notes=notes)
+
+
+def _gain(one: Claim) -> str:
+    found = one.found
+    return f"{100 * found.gain:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
 def _published_table(numbers: Sequence[Beside], data: str) -> Table:

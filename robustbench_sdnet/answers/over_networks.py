@@ -1,0 +1,122 @@
+"""A published gain over all networks of an architecture, such as one recipe's with several seeds.
+
+A test of one network, or of two, is about these weights alone. Where a store holds several networks of an architecture
+each is a sample, as each image is: the interval says what another seed would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..statistics import Gain, gain_over_networks, holm
+from ..wording import counted
+from .comparisons import ALPHA
+from .gathered import Question, Subject
+from .per_image import Ids, Numbers, Right, shared
+from .rows import grouped, lambda_name, lambda_value
+
+Severities = Mapping[Question, Right]  # the answers to a noise, severity by severity
+Pair = tuple[Subject, Subject]  # what should gain, over what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverNetworks:
+    """A mean gain over several networks: of a lambda in each of them, or of one architecture over another.
+
+    Attributes:
+        a, b: a subject of either side, for its architecture and lambda; of one model where the gain is in each network.
+        networks_a, networks_b: how many there are of either.
+        n: images that all of them saw.
+        low, high: 95 % interval over networks and images.
+        p_corrected: `p` after Holm's correction over the noises.
+    """
+
+    asked: Question
+    a: Subject
+    b: Subject
+    networks_a: int
+    networks_b: int
+    n: int
+    gain: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+
+    @property
+    def name(self) -> str:
+        """What gains over what, and how many networks there are."""
+        a, b = (" @ ".join(filter(None, (of.model.arch, lambda_name(of.lam)))) for of in (self.a, self.b))
+        ours, theirs = counted(self.networks_a, "network"), counted(self.networks_b, "network")
+        return (
+            f"{a} over {b}, {ours}" if self.a.model == self.b.model else f"{a} ({ours}) over {b} ({theirs})"
+        )
+
+    @property
+    def gains(self) -> bool:
+        """Whether the gain is significant, and its interval above 0."""
+        return self.p_corrected < ALPHA and self.low > 0
+
+    def record(self) -> dict[str, Any]:
+        """As one flat dictionary."""
+        asked = self.asked
+        told: dict[str, Any] = {"data": asked.data, "kind": asked.kind, "perturbation": asked.perturbation}
+        for side, of in (("a", self.a), ("b", self.b)):
+            told |= {f"arch_{side}": of.model.arch, f"lambda_{side}": lambda_value(of.lam)}
+        return told | {key: getattr(self, key) for key in _NUMBERS}
+
+
+_NUMBERS = ("networks_a", "networks_b", "n", "gain", "low", "high", "p", "p_corrected")
+
+
+def kin(pair: Pair) -> Hashable:
+    """What pairs of other networks have in common with this one: both architectures, as built, and both lambdas."""
+    return tuple((one.model.arch, one.model.options, one.lam) for one in pair), pair[0].model == pair[1].model
+
+
+def over_networks(
+    sides: Mapping[tuple[str, Subject], Severities], pairs: Iterable[Pair], noises: Sequence[str]
+) -> Iterator[OverNetworks]:
+    """The gains of pairs that are kin, under each noise, where either side has two networks or more.
+
+    Args:
+        sides: the answers by noise and subject.
+        pairs: each counts once; of two with the same weights the first.
+    """
+    for alike in grouped(pairs, kin).values():
+        a, b = alike[0]
+        ours, theirs = ({pair[side].model.weights: pair[side] for pair in reversed(alike)} for side in (0, 1))
+        if min(len(ours), len(theirs)) < 2:
+            continue
+        found: list[tuple[Question, int, Gain]] = []
+        for noise in noises:
+            answers = [[sides.get((noise, one), {}) for one in side.values()] for side in (ours, theirs)]
+            every = [one for side in answers for one in side]
+            if all(every) and all(one.keys() == every[0].keys() for one in every):
+                ids = shared(right for one in every for right in one.values())
+                matrices = [np.stack([_by_image(one, ids) for one in side]) for side in answers]
+                if a.model == b.model:
+                    matrices = [matrices[0] - matrices[1]]
+                asked = replace(next(iter(every[0])), kind="mean", severity=None)
+                found += [(asked, len(ids), gain_over_networks(*matrices))] if len(ids) else []
+        for (asked, n, gain), p in zip(found, holm([gain.p for *_, gain in found]), strict=True):
+            yield OverNetworks(
+                asked=asked,
+                a=a,
+                b=b,
+                networks_a=len(ours),
+                networks_b=len(theirs),
+                n=n,
+                p_corrected=float(p),
+                **gain._asdict(),
+            )
+
+
+def _by_image(severities: Severities, ids: Ids) -> Numbers:
+    """(m,) the share of severities under which each image is right."""
+    found: Numbers = np.mean([right.at(ids) for right in severities.values()], axis=0)
+    return found

@@ -1,0 +1,54 @@
+"""The published experiment in a report: a sentence for each claim, over several networks where there are such."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from robustbench_sdnet.answers.published import NOISES
+from robustbench_sdnet.planning.questions import corruption_specs
+from robustbench_sdnet.reports import report
+from robustbench_sdnet.specs import LambdaSpec
+from robustbench_sdnet.statistics import difference_interval
+
+from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
+
+LINE = LambdaSpec("calibrated:test-labels", fit="f")
+
+
+def _printed(tmp_path, **networks):
+    """The report of networks with so many of 100 images right at lambda 0.1 and by the line; None for no lambda."""
+    answers = []
+    for name, (trained, lined) in networks.items():
+        model = replace(SDNET if lined else RESNET, name=name, weights=name.ljust(64, "0"))
+        for lam, count in ((LOW, trained), (LINE, lined)) if lined else ((None, trained),):
+            for noise in NOISES:
+                for spec in corruption_specs(noise, (1, 2, 3, 4, 5)):
+                    answers.append((replace(cell(spec), model=model, lam=lam), right(count, 100)))
+    tmp_path.mkdir(exist_ok=True)
+    with made_store(tmp_path, answers) as store:
+        return report(store, output=tmp_path / "report.md").read_text()
+
+
+def test_one_network_of_each_is_told_by_its_name(tmp_path):
+    text = _printed(tmp_path, sparse=(50, 60), plain=(40, None))
+    assert (
+        "sparse @ calibrated:test-labels over sparse @ 0.1: gaussian noise reproduced (+10.0 points" in text
+    )
+    assert "sparse @ 0.1 over plain: gaussian noise reproduced (+10.0 points" in text
+    assert "network by network" not in text
+    assert "networks are a sample" not in text
+
+
+def test_several_are_summed_in_a_sentence_and_listed_below(tmp_path):
+    text = _printed(tmp_path, a=(50, 60), b=(52, 64), c=(51, 62), plain=(40, None))
+    assert (
+        "sdnet20 @ calibrated:test-labels over sdnet20 @ 0.1, 3 networks: gaussian noise reproduced" in text
+    )
+    assert "a @ calibrated:test-labels over a @ 0.1:" not in text
+    assert "a @ 0.1 over plain: gaussian noise reproduced" in text, "of one plain network there is no sample"
+    assert "networks are a sample as images are" in text
+    table = text.partition("The gains, network by network")[2]
+    row = next(line for line in table.splitlines() if line.startswith("| b"))
+    low, high = difference_interval(right(64, 100).astype(float) - right(52, 100))
+    gain = f"+12.0 ({100 * low:+.1f} to {100 * high:+.1f})"
+    assert [text.strip() for text in row.split("|")[1:4]] == ["b @ calibrated:test-labels", "b @ 0.1", gain]
