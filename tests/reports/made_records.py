@@ -104,6 +104,7 @@ def attack(name: str, eps: str | None, right: int, n: int = 200, **given: Any) -
         params=params({"steps": steps, **given.pop("settings", {})}),
         kind="noise" if stage == "noise" else "attack",
         chain=chain,
+        shown=given.pop("shown", ""),
     )
     given.setdefault("lam_attack", given.get("lam"))
     return record(right, n, spec=spec, **given)
