@@ -114,8 +114,7 @@ class Study:
         rivals: what other perturbations of the same ball broke that the direct attack left.
         conclusion: `question` ("noise", "adversary", "masking", "published") and `answer`, from the numbers alone.
         failed: by name why models gave no answers, or not all.
-        published: of the published experiment, each number beside the paper's, each claimed gain beside ours, and ours
-            over several networks of an architecture where there are such.
+        published: each number of that experiment beside the paper's, and each claimed gain, over several networks too.
         reports: the files that were written; none unless they were asked for.
     """
 

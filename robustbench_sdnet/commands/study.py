@@ -67,7 +67,6 @@ def study(
     \b
     Examples:
       sdnet-bench study runs/cifar10-sdnet20
-      sdnet-bench study runs/digits-sdnet20 runs/digits-resnet20 --limit 100
       sdnet-bench study cifar10/sdnet20 --budget standard --eps 2/255,8/255
       sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published --limit 1000
       sdnet-bench study runs/sdnet20-s0 runs/sdnet20-s1 runs/resnet20-s0 runs/resnet20-s1 --protocol published
