@@ -134,6 +134,14 @@ class Snapshot:
             )
         return cls(found, store.path.parent if store.path else Path("runs"))
 
+    @classmethod
+    def joined(cls, snapshots: Sequence[Snapshot]) -> Snapshot:
+        """The answers of several stores as of one, in the first one's folder; of a cell that several hold the answer on
+        most images, then one that was diagnosed."""
+        every = (answered for snapshot in reversed(snapshots) for answered in snapshot.answered)
+        best = {one.id: one for one in sorted(every, key=lambda one: (len(one.outcome), len(one.verdicts)))}
+        return cls(tuple(best[name] for name in sorted(best)), snapshots[0].folder)
+
     def of(self, only: Collection[str]) -> Snapshot:
         """The same of some cells alone, by their ids."""
         return replace(self, answered=tuple(answered for answered in self.answered if answered.id in only))

@@ -1,4 +1,4 @@
-"""`sdnet-bench report to FORMAT`: the report of a store."""
+"""`sdnet-bench report to FORMAT`: the report of a store, or of several as of one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ..specs import DEFAULT_STORE
     default=(DEFAULT_STORE,),
     show_default=True,
     metavar="URL",
-    help="Result store; a leaderboard takes several, and JSON files of records or of RobustBench's model_info.",
+    help="Result store; of several the report is as of one. A leaderboard also takes JSON files of records or of "
+    "RobustBench's model_info.",
 )
 @path_option("--output", "Where to write it [default: beside the store; csv and json: the terminal].", "FILE")
 @click.option(
@@ -51,10 +52,10 @@ def report(
     with_cost: bool,
     with_pictures: Path | None,
 ) -> None:
-    """Write the report of the store as FORMAT: markdown, html, latex, csv, json, outcomes (a row an image), tensorboard
-    (a file of events), wandb (a run of Weights & Biases) or leaderboard (a page over several stores, and its rows as
-    JSON beside it). Bundle writes a folder with page, records, figures, environment and the store itself, which every
-    report reads again as --store bundle:FOLDER.
+    """Write the report of one store, or of several as of one, as FORMAT: markdown, html, latex, csv, json, outcomes
+    (a row an image), tensorboard (a file of events), wandb (a run of Weights & Biases) or leaderboard (a page over
+    stores, and its rows as JSON beside it). Bundle writes a folder with page, records, figures, environment and the
+    store itself, which every report reads again as --store bundle:FOLDER.
 
     \b
     Examples:
@@ -62,6 +63,7 @@ def report(
       sdnet-bench report to html --output report.html --with-cost
       sdnet-bench report to markdown --baseline resnet20
       sdnet-bench report to html --with-pictures
+      sdnet-bench report to html --store sqlite:///a.db --store sqlite:///b.db
       sdnet-bench report to csv > results.csv
       sdnet-bench report to leaderboard --store sqlite:///a.db --store b.json --output leaderboard.html
     """

@@ -27,10 +27,11 @@ def report(
     with_cost: bool = False,
     with_pictures: str | Path | None = None,
 ) -> Path | str:
-    """Write the report of a store. Two reports of the same answers are equal, byte for byte.
+    """Write the report of a store, or of several as of one. Two reports of the same answers are equal, byte for byte.
 
     Args:
-        store: an open result store, its URL, or a snapshot of it; a leaderboard is of several, by URL.
+        store: an open result store, its URL, or a snapshot of it, or several of these: a question that several hold is
+            answered by the one that asked most images. A leaderboard takes URLs, a bundle the one of a single store.
         to: one of `FORMATS`.
         output: the file to write. Without it csv and json are returned as text; everything else goes to `report.*`
             beside the store, pictures into a folder `report-files` beside that, but a bundle into `bundle` and a
@@ -55,8 +56,10 @@ def report(
         if option != "--with-cost" or not chosen.is_data:
             raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
     of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
-    if len(of.stores) != 1 and not chosen.of_several:
-        raise InputError(f"A report as {to} is of one store. Give --store once, or ask for leaderboard.")
+    if chosen.of_one and len(of.stores) > 1:
+        raise InputError(f"A report as {to} is of one store, got {len(of.stores)}. Give --store once.")
+    if not of.stores:
+        raise InputError("A report needs a store, got none.")
     stem = chosen.stem or of.snapshot.folder / "report"
     target = Path(f"{stem}{chosen.ending}" if output is None else output)
     pictures = None if with_pictures is None else Path(with_pictures)

@@ -37,8 +37,8 @@ class Sources:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """The one store, read when it is first asked for."""
-        return Snapshot.read(self.stores[0])
+        """All stores as one, read when they are first asked for."""
+        return Snapshot.joined([Snapshot.read(store) for store in self.stores])
 
     @property
     def urls(self) -> list[str]:
@@ -75,7 +75,7 @@ class Format:
         is_data: for other programs: it goes to the terminal unless a file is named.
         stem: of what lies in the working directory unless another place is named; without one it is `report` beside
             the store.
-        of_several: may be of more than one store.
+        of_one: takes one store alone.
     """
 
     ending: str
@@ -83,7 +83,7 @@ class Format:
     is_document: bool = False
     is_data: bool = False
     stem: str = ""
-    of_several: bool = False
+    of_one: bool = False
 
 
 def _document(
@@ -131,12 +131,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "json": Format(".json", _data(to_json), is_data=True),
         "outcomes": Format(OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target)),
         "leaderboard": Format(
-            ".html",
-            lambda of, options: leaderboard(of.urls, options.target),
-            stem="leaderboard",
-            of_several=True,
+            ".html", lambda of, options: leaderboard(of.urls, options.target), stem="leaderboard"
         ),
-        "bundle": Format("", lambda of, options: bundle(of.urls[0], options.target), stem="bundle"),
+        "bundle": Format(
+            "", lambda of, options: bundle(of.urls[0], options.target), stem="bundle", of_one=True
+        ),
         "tensorboard": Format(".tfevents", lambda of, options: tensorboard.render(of.snapshot)),
         "wandb": Format("-wandb", lambda of, options: wandb.log(of.snapshot, options.target)),
     }

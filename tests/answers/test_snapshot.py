@@ -207,3 +207,29 @@ def test_a_store_says_what_it_holds_under_the_id_it_keeps(tmp_path):
     assert replace(stored.cell, lam=LOW) == stored.cell
     with Store(f"sqlite:///{tmp_path}/made.db") as opened:
         assert Snapshot.read(opened).folder == tmp_path
+
+
+def test_several_stores_are_reported_as_one(tmp_path):
+    ours, theirs = [cell(), cell(PGD)], [cell(model=RESNET), cell(PGD, model=RESNET)]
+    counts = dict(zip(map(id, (*ours, *theirs)), (9, 4, 8, 3), strict=True))
+    for name, held in (("one", ours), ("other", theirs), ("both", [*ours, *theirs])):
+        (tmp_path / name).mkdir()
+        made_store(tmp_path / name, [(one, right(counts[id(one)])) for one in held]).close()
+    one, other, both = (f"sqlite:///{tmp_path}/{name}/made.db" for name in ("one", "other", "both"))
+    for to in ("markdown", "json"):
+        texts = [
+            report(of, to, output=tmp_path / "report").read_text()
+            for of in (both, [one, other], [other, one], [one, other, both])
+        ]
+        assert texts == texts[:1] * 4
+
+
+def test_of_a_question_that_several_stores_hold_the_answer_on_most_images_stands(tmp_path):
+    for name, n in (("few", 5), ("many", 10)):
+        (tmp_path / name).mkdir()
+        made_store(tmp_path / name, [(cell(), right(4, n))]).close()
+    few, many = (Snapshot.read(f"sqlite:///{tmp_path}/{name}/made.db") for name in ("few", "many"))
+    for given in ([few, many], [many, few]):
+        joined = Snapshot.joined(given)
+        assert [len(one.outcome) for one in joined.answered] == [10]
+        assert joined.folder == given[0].folder
