@@ -205,8 +205,8 @@ def run_study(
     compared = [one for one in tested if {one.a.model, one.b.model} <= models]
     missed = [one for one in rivals(snapshot) if one.subject.model in models and one.asked.content in data]
     beside = published(own)
-    said = list(sentences(evidences(found, compared, missed)))
-    said += (("published", text) for text in claimed(beside))
+    said = [("published", text) for text in claimed(beside)]
+    said += sentences(evidences(found, compared, missed))
     folder = snapshot.folder if output is True else output
     return Study(
         flat(found),

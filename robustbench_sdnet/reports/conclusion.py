@@ -21,6 +21,7 @@ from .results import Lambda, distinct, grouped, lambda_text
 
 NEGLIGIBLE = 0.03
 UNFOLDED = 6  # paragraphs
+NOT_ATTACKED = "not asked. Run the same attacks, and random noise, at several lambdas."
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Evidence:
         """The comparisons of everything that was run in a ball."""
         return [one for one in self.compared if one.asked.kind == "worst_case"]
 
+    @property
+    def attacked(self) -> bool:
+        """Whether any attack was run."""
+        return bool(self.worst) or any(row.kind == "attack" for row in self.rows)
+
     def doubts(self, one: Comparison) -> bool:
         """Whether it finds a gain against gradient attacks that were shown to be weak."""
         beaten = [(r.asked.norm, r.asked.eps, r.subject.lam) for r in self.rivals if r.suspicious]
@@ -63,11 +69,17 @@ def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
 
 
 def sentences(known: Iterable[Evidence]) -> Iterator[tuple[str, str]]:
-    """Paragraphs with the question each answers: noise, adversary or masking."""
-    for one in known:
+    """Paragraphs with the question each answers: noise, adversary or masking; where nothing was attacked that is said
+    once."""
+    every = tuple(known)
+    attacked = any(one.attacked for one in every)
+    for one in every:
         yield "noise", f"{one.name}, noise: {noise(one)}"
-        yield "adversary", f"{one.name}, an adversary who knows lambda: {adversary(one)}"
-        yield "masking", f"{one.name}, transfer and masking: {masking(one)}"
+        if attacked:
+            yield "adversary", f"{one.name}, an adversary who knows lambda: {adversary(one)}"
+            yield "masking", f"{one.name}, transfer and masking: {masking(one)}"
+    if every and not attacked:
+        yield "adversary", f"An adversary who knows lambda: {NOT_ATTACKED}"
 
 
 def evidences(
@@ -134,7 +146,7 @@ def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it."""
     worst = evidence.worst
     if not worst:
-        return "not asked. Run the same attacks, and random noise, at several lambdas."
+        return NOT_ATTACKED
     parts = []
     for (norm, eps), same in grouped(worst, lambda one: (one.asked.norm, one.asked.eps)).items():
         parts.append(

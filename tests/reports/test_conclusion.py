@@ -349,7 +349,12 @@ def test_lambdas_of_all_layers_are_spoken_of_alike():
 
 def test_what_was_not_asked_is_said_so():
     text = said([], [compared(0.5, 1, 1, asked=CLEAN)])
+    assert list(text) == ["noise", "adversary"]
     assert all("not asked" in answer for answer in text.values())
+    twice = [*evidences([], [compared(0.5, 1, 1)], [])] * 2
+    assert [question for question, _ in sentences(twice)] == ["noise", "noise", "adversary"], (
+        "attacks: said once"
+    )
     assert not list(conclusion(evidences([], [], [])))
     assert [s.title for s in conclusion(evidences([], [compared(0.5, 1, 1)], []))] == ["Conclusion"]
 
