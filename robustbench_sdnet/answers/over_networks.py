@@ -85,16 +85,16 @@ def over_networks(
 
     Args:
         sides: the answers by noise and subject.
-        pairs: each counts once; of two with the same weights the first.
+        pairs: what should gain, over what.
     """
     for alike in grouped(pairs, kin).values():
         a, b = alike[0]
-        ours, theirs = ({pair[side].model.weights: pair[side] for pair in reversed(alike)} for side in (0, 1))
+        ours, theirs = (tuple(dict.fromkeys(pair[side] for pair in alike)) for side in (0, 1))
         if min(len(ours), len(theirs)) < 2:
             continue
         found: list[tuple[Question, int, Gain]] = []
         for noise in noises:
-            answers = [[sides.get((noise, one), {}) for one in side.values()] for side in (ours, theirs)]
+            answers = [[sides.get((noise, one), {}) for one in side] for side in (ours, theirs)]
             every = [one for side in answers for one in side]
             if all(every) and all(one.keys() == every[0].keys() for one in every):
                 ids = shared(right for one in every for right in one.values())

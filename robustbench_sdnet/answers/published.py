@@ -8,7 +8,7 @@ architecture are at hand the gain over all of them is tested too, and says what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from types import MappingProxyType
@@ -78,11 +78,13 @@ class Claim:
     Attributes:
         found: the paired test behind ours, or that over several networks; corrected over the four noises.
         published: the gain in the paper, of SDNet-18 on CIFAR-10.
+        summed: whether it is of networks that a claim over several counts too.
     """
 
     noise: str
     found: Comparison | OverNetworks
     published: float
+    summed: bool = False
 
     @property
     def verdict(self) -> str:
@@ -105,16 +107,6 @@ class Published:
     claims: tuple[Claim, ...] = ()
     over_networks: tuple[Claim, ...] = ()
 
-    @property
-    def alone(self) -> tuple[Claim, ...]:
-        """The claims about networks that no sum over several holds."""
-        summed = {(one.found.asked.data, kin((one.found.a, one.found.b))) for one in self.over_networks}
-        return tuple(
-            one
-            for one in self.claims
-            if (one.found.asked.data, kin((one.found.a, one.found.b))) not in summed
-        )
-
     def records(self) -> list[dict[str, Any]]:
         """Numbers, then claims, then those over networks, as flat dictionaries."""
         claims = (*self.claims, *self.over_networks)
@@ -134,11 +126,14 @@ def published(store: Snapshot) -> Published:
     for sides in _experiments(answers):
         numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]
         pairs = dict(_claimed(sides))
-        claims += (claim for pair, gains in pairs.items() for claim in _claim(sides, pair, gains))
+        summed = set[Hashable]()
         for found in over_networks(sides, pairs, NOISES):
             noise = found.asked.perturbation
             gain = pairs[found.a, found.b][NOISES.index(noise)]
             over.append(Claim(noise=noise, found=found, published=gain))
+            summed.add(kin((found.a, found.b)))
+        for pair, gains in pairs.items():
+            claims += (replace(one, summed=kin(pair) in summed) for one in _claim(sides, pair, gains))
     return Published(tuple(numbers), tuple(claims), tuple(over))
 
 

@@ -105,7 +105,8 @@ def published_section(found: Published) -> Iterator[Section]:
 
 def claim_sentences(found: Published) -> tuple[str, ...]:
     """A sentence for each claim, noise by noise; over all networks of an architecture where there are several."""
-    pairs = grouped((*found.over_networks, *found.alone), _pair_of)
+    alone = (one for one in found.claims if not one.summed)
+    pairs = grouped((*found.over_networks, *alone), _pair_of)
     return tuple(f"{_who(same[0].found)}: {'; '.join(map(_claim, same))}." for same in pairs.values())
 
 
@@ -129,7 +130,7 @@ def _claim(one: Claim) -> str:
 def _single_table(found: Published) -> Iterator[Table]:
     """The claims that were summed over networks, pair by pair."""
     rows: list[tuple[Item, ...]] = []
-    for (_, a, b), same in grouped((one for one in found.claims if one not in found.alone), _pair_of).items():
+    for (_, a, b), same in grouped((one for one in found.claims if one.summed), _pair_of).items():
         by_noise = {one.noise: one for one in same}
         cells = (_gain(by_noise[noise]) if noise in by_noise else Missing("not run") for noise in NOISES)
         rows.append((a.name, b.name, *cells))
