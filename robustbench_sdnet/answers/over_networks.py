@@ -81,7 +81,7 @@ def kin(pair: Pair) -> Hashable:
 def over_networks(
     sides: Mapping[tuple[str, Subject], Severities], pairs: Iterable[Pair], noises: Sequence[str]
 ) -> Iterator[OverNetworks]:
-    """The gains of pairs that are kin, under each noise, where either side has two networks or more.
+    """The gains of pairs that are kin, under each noise, where both sides have two networks or more.
 
     Args:
         sides: the answers by noise and subject.
