@@ -61,6 +61,11 @@ class Comparison:
     p_corrected: float = math.nan
 
     @property
+    def name(self) -> str:
+        """What is compared with what."""
+        return f"{self.a.name} over {self.b.name}"
+
+    @property
     def within(self) -> bool:
         """Whether it is between two lambdas of one model."""
         return self.a.model == self.b.model

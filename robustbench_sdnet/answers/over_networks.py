@@ -17,9 +17,10 @@ from ..wording import counted
 from .comparisons import ALPHA
 from .gathered import Question, Subject
 from .per_image import Ids, Numbers, Right, shared
-from .rows import grouped, lambda_name, lambda_value
+from .rows import grouped, lambda_value
 
 Severities = Mapping[Question, Right]  # the answers to a noise, severity by severity
+Sides = Mapping[tuple[str, Subject], Severities]  # by noise and subject
 Pair = tuple[Subject, Subject]  # what should gain, over what
 
 
@@ -50,7 +51,7 @@ class OverNetworks:
     @property
     def name(self) -> str:
         """What gains over what, and how many networks there are."""
-        a, b = (" @ ".join(filter(None, (of.model.arch, lambda_name(of.lam)))) for of in (self.a, self.b))
+        a, b = (replace(of, model=replace(of.model, name=of.model.arch)).name for of in (self.a, self.b))
         ours, theirs = counted(self.networks_a, "network"), counted(self.networks_b, "network")
         return (
             f"{a} over {b}, {ours}" if self.a.model == self.b.model else f"{a} ({ours}) over {b} ({theirs})"
@@ -78,13 +79,21 @@ def kin(pair: Pair) -> Hashable:
     return tuple((one.model.arch, one.model.options, one.lam) for one in pair), pair[0].model == pair[1].model
 
 
-def over_networks(
-    sides: Mapping[tuple[str, Subject], Severities], pairs: Iterable[Pair], noises: Sequence[str]
-) -> Iterator[OverNetworks]:
+def asked_alike(
+    sides: Sides, noise: str, subjects: Sequence[Subject]
+) -> tuple[Question, list[Severities]] | None:
+    """What subjects answered to a noise, with the question of its mean; None where not all were asked the same."""
+    every = [sides.get((noise, one), {}) for one in subjects]
+    if not all(every) or any(one.keys() != every[0].keys() for one in every):
+        return None
+    return replace(next(iter(every[0])), kind="mean", severity=None), every
+
+
+def over_networks(sides: Sides, pairs: Iterable[Pair], noises: Sequence[str]) -> Iterator[OverNetworks]:
     """The gains of pairs that are kin, under each noise, where both sides have two networks or more.
 
     Args:
-        sides: the answers by noise and subject.
+        sides: the answers.
         pairs: what should gain, over what.
     """
     for alike in grouped(pairs, kin).values():
@@ -94,14 +103,12 @@ def over_networks(
             continue
         found: list[tuple[Question, int, Gain]] = []
         for noise in noises:
-            answers = [[sides.get((noise, one), {}) for one in side] for side in (ours, theirs)]
-            every = [one for side in answers for one in side]
-            if all(every) and all(one.keys() == every[0].keys() for one in every):
+            if answered := asked_alike(sides, noise, (*ours, *theirs)):
+                asked, every = answered
                 ids = shared(right for one in every for right in one.values())
-                matrices = [np.stack([_by_image(one, ids) for one in side]) for side in answers]
-                if a.model == b.model:
-                    matrices = [matrices[0] - matrices[1]]
-                asked = replace(next(iter(every[0])), kind="mean", severity=None)
+                images = np.stack([_by_image(one, ids) for one in every])
+                first, second = images[: len(ours)], images[len(ours) :]
+                matrices = (first - second,) if a.model == b.model else (first, second)
                 found += [(asked, len(ids), gain_over_networks(*matrices))] if len(ids) else []
         for (asked, n, gain), p in zip(found, holm([gain.p for *_, gain in found]), strict=True):
             yield OverNetworks(

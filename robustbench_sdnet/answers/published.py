@@ -8,7 +8,7 @@ architecture are at hand the gain over all of them is tested too, and says what 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from statistics import fmean
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from ..wording import natural
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
 from .noise_lines import line_per_noise
-from .over_networks import OverNetworks, Pair, Severities, kin, over_networks
+from .over_networks import OverNetworks, Pair, Severities, Sides, asked_alike, kin, over_networks
 from .per_image import Right, shared
 from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
@@ -133,11 +133,10 @@ def published(store: Snapshot) -> Published:
             over.append(Claim(noise=noise, found=found, published=gain))
             summed.add(kin((found.a, found.b)))
         for pair, gains in pairs.items():
-            claims += (replace(one, summed=kin(pair) in summed) for one in _claim(sides, pair, gains))
+            claims += _claim(sides, pair, gains, summed=kin(pair) in summed)
     return Published(tuple(numbers), tuple(claims), tuple(over))
 
 
-Sides = Mapping[tuple[str, Subject], Severities]  # each with the five of one noise
 Gains = tuple[float, ...]  # the published ones, a noise each
 
 
@@ -214,16 +213,14 @@ def _gain(better: tuple[str, str | None], base: tuple[str, str | None]) -> Gains
     return tuple(round(a - b, 4) for a, b in zip(_CLAIMED[better], _CLAIMED[base], strict=True))
 
 
-def _claim(sides: Sides, pair: Pair, gains: Gains) -> Iterator[Claim]:
+def _claim(sides: Sides, pair: Pair, gains: Gains, *, summed: bool) -> Iterator[Claim]:
     """One claim under each noise that both sides were asked; p values corrected over these."""
     tests: dict[str, Comparison] = {}
     for noise in NOISES:
-        ours, theirs = (sides.get((noise, side), {}) for side in pair)
-        if ours and ours.keys() == theirs.keys():
-            asked = replace(next(iter(ours)), kind="mean", severity=None)
+        if alike := asked_alike(sides, noise, pair):
+            asked, (ours, theirs) = alike
             found = compared(asked, pair, [(ours[each], theirs[each]) for each in ours])
             tests |= {noise: found} if found.n else {}
     for (noise, test), p in zip(tests.items(), holm([test.p for test in tests.values()]), strict=True):
-        yield Claim(
-            noise=noise, found=replace(test, p_corrected=float(p)), published=gains[NOISES.index(noise)]
-        )
+        found = replace(test, p_corrected=float(p))
+        yield Claim(noise=noise, found=found, published=gains[NOISES.index(noise)], summed=summed)

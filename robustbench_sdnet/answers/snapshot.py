@@ -138,6 +138,8 @@ class Snapshot:
     def joined(cls, snapshots: Sequence[Snapshot]) -> Snapshot:
         """The answers of several stores as of one, in the first one's folder; of a cell that several hold the answer on
         most images, then one that was diagnosed."""
+        if len(snapshots) == 1:  # which keeps what was derived of it
+            return snapshots[0]
         every = (answered for snapshot in reversed(snapshots) for answered in snapshot.answered)
         best = {one.id: one for one in sorted(every, key=lambda one: (len(one.outcome), len(one.verdicts)))}
         return cls(tuple(best[name] for name in sorted(best)), snapshots[0].folder)

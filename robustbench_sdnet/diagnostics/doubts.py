@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations, permutations
+from itertools import chain, combinations, permutations
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,9 @@ def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
     for one, base in permutations(models, 2):
         if one.arch != base.arch == one.arch.replace("sdnet", "resnet"):
             pairs.append((one, base))
+    trained = {one: _training(describe_model(one.source)) for one in dict.fromkeys(chain(*pairs))}
     for one, base in pairs:
-        ours, theirs = (_training(describe_model(spec.source)) for spec in (one, base))
+        ours, theirs = trained[one], trained[base]
         sampled = built[_as_built(one)] > 1 or built[_as_built(base)] > 1
         both = [key for key in ours if key in theirs and not (sampled and key == "train.seed")]
         apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]

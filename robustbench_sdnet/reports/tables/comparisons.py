@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
-from ...answers.over_networks import OverNetworks
 from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
 from ...wording import counted
 from ..document import Item, Section, Table
@@ -107,15 +106,11 @@ def claim_sentences(found: Published) -> tuple[str, ...]:
     """A sentence for each claim, noise by noise; over all networks of an architecture where there are several."""
     alone = (one for one in found.claims if not one.summed)
     pairs = grouped((*found.over_networks, *alone), _pair_of)
-    return tuple(f"{_who(same[0].found)}: {'; '.join(map(_claim, same))}." for same in pairs.values())
+    return tuple(f"{same[0].found.name}: {'; '.join(map(_claim, same))}." for same in pairs.values())
 
 
 def _pair_of(one: Claim) -> tuple[str, Subject, Subject]:
     return one.found.asked.data, one.found.a, one.found.b
-
-
-def _who(found: Comparison | OverNetworks) -> str:
-    return found.name if isinstance(found, OverNetworks) else f"{found.a.name} over {found.b.name}"
 
 
 def _claim(one: Claim) -> str:
