@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..reports.pictures import DPI, Number
-from ..reports.plots.style import PALETTE, TEXT, new_figure, plain
+from ..reports.plots.style import MARGIN, PALETTE, RC, TEXT, extra_height, new_figure, plain, wrapped
 
 Pixels = NDArray[np.float32]
 _GAP = 4
@@ -91,23 +92,32 @@ def roughness(atoms: Pixels) -> NDArray[np.float64]:
 
 def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
     """The relative change of the features against depth: a panel a model, a line a perturbation, bands of 95 %."""
-    figure = new_figure(max(4.6 * len(numbers), 6), 3.4)
-    panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
-    for axes, (model, found) in zip(panels, numbers.items(), strict=True):
-        for position, image in enumerate(dict.fromkeys(number.image for number in found)):
-            line = [number for number in found if number.image == image]
-            depths, colour = [number.depth for number in line], PALETTE[position % len(PALETTE)]
-            style = _STYLES[position % len(_STYLES)]
-            axes.plot(
-                depths, [number.mean for number in line], style, color=colour, label=image, marker="o", ms=3
-            )
-            if all(number.low is not None and number.high is not None for number in line):
-                ends = ([getattr(number, end) for number in line] for end in ("low", "high"))
-                axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)
-        axes.set_title(model, parse_math=False)
-        axes.set_xlabel("depth (0: after the stem)")
-        axes.set_ylim(bottom=0)
-        plain(axes)
-    panels[0].set_ylabel("relative change of the features")
-    panels[0].legend(frameon=False, fontsize=8, labelcolor=TEXT)
+    with matplotlib.rc_context(RC):
+        width = max(4.6, 6 / len(numbers))
+        titles = [wrapped(model, width - MARGIN) for model in numbers]
+        figure = new_figure(width * len(numbers), 3.4 + extra_height(titles))
+        panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
+        for axes, title, found in zip(panels, titles, numbers.values(), strict=True):
+            for position, image in enumerate(dict.fromkeys(number.image for number in found)):
+                line = [number for number in found if number.image == image]
+                depths, colour = [number.depth for number in line], PALETTE[position % len(PALETTE)]
+                style = _STYLES[position % len(_STYLES)]
+                axes.plot(
+                    depths,
+                    [number.mean for number in line],
+                    style,
+                    color=colour,
+                    label=image,
+                    marker="o",
+                    ms=3,
+                )
+                if all(number.low is not None and number.high is not None for number in line):
+                    ends = ([getattr(number, end) for number in line] for end in ("low", "high"))
+                    axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)
+            axes.set_title(title, loc="left", color=TEXT)
+            axes.set_xlabel("depth (0: after the stem)")
+            axes.set_ylim(bottom=0)
+            plain(axes)
+        panels[0].set_ylabel("relative change of the features")
+        panels[0].legend(frameon=False, fontsize=8, labelcolor=TEXT)
     return figure

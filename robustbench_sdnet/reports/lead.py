@@ -73,7 +73,8 @@ def _highest(results: Results, data: str) -> Iterator[str]:
             lam = "" if row[1] == "-" else f" @ {row[1]}"
             lam += f" and {others} more" if others else ""
             if table.columns[column + 1 :] == ("by",):
-                lam += f", by {row[-1]}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
+                by = str(row[-1]).replace("worst case of", "the worst case of")
+                lam += f", by {by}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
                 lam += "; others met other attacks" if uneven else ""
             lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
             doubt = " (untrusted)" if best.untrusted else ""

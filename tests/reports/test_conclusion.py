@@ -215,6 +215,8 @@ def test_what_met_other_attacks_is_not_called_highest_without_a_word():
     alike = attack("pgd", "8/255", 90, model=replace(RESNET, name="other"))
     (sentence,) = lead(results_of([*rows, alike]), [])
     assert "(other and 1 more, by pgd; others met other attacks)" in sentence
+    (sentence,) = lead(results_of([*rows[1:], attack("pgd", "8/255", 60, model=RESNET)]), [])
+    assert "@ 0.1, by the worst case of pgd; others met other attacks)" in sentence
 
 
 def test_models_that_met_the_same_attacks_may_be_broken_by_different_ones():

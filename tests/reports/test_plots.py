@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure as Picture
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from robustbench_sdnet.answers.searches import Convergence
+from robustbench_sdnet.inside.drawing import way_figure
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Figure
 from robustbench_sdnet.reports.numbers import Estimate
-from robustbench_sdnet.reports.plots import curves, heatmap, panels, style
+from robustbench_sdnet.reports.pictures import Number
+from robustbench_sdnet.reports.plots import curves, dots, heatmap, panels, style
 from robustbench_sdnet.reports.tables.lambdas import sweeps
 from robustbench_sdnet.specs import Eps, SequenceSpec
 from robustbench_sdnet.statistics import wilson
@@ -161,17 +167,40 @@ def test_a_figure_of_many_models_holds_those_that_were_attacked() -> None:
     assert [line.label for line in panel.lines] == ["model8", "model9"]
 
 
-def test_a_legend_of_long_names_stays_inside_the_picture() -> None:
-    long = [record(190, model=replace(RESNET, name=f"a-model-with-quite-a-long-name-{i}")) for i in range(5)]
-    rows = [
-        *long,
-        *(attack(name, "8/255", 90, model=row.cell.model) for row in long for name in ("pgd", "square")),
-    ]
-    figure = curves.draw(panels.eps_panels(results_of(rows), "digits"), columns=2)
+LONG = "a model with quite a long name @ oracle (best number on test labels)"
+HALF = Estimate(0.5, 0.4, 0.6, 100)
+CHANGE = Number(model="m", image="fog@3", lam=None, depth=0, quantity="change", mean=0.5, low=None, high=None)
+
+
+def _lines(count: int) -> tuple[curves.Line, ...]:
+    points = ((0.1, HALF), (0.2, HALF), ("calibrated:published", HALF))
+    return tuple(curves.Line(f"{i} {LONG}", points, "#888888") for i in range(count))
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        *(curves.draw([curves.Panel(LONG, "lambda", _lines(n))] * n, columns=c) for n, c in ((1, 4), (2, 2))),
+        curves.draw([curves.Panel(LONG, "lambda", _lines(5))] * 7),
+        *(
+            heatmap.draw({f"{i} {LONG}": {"fog": {1: HALF, 3: HALF}} for i in range(n)}, {})
+            for n in (1, 2, 3, 7)
+        ),
+        dots.draw({f"{i} {LONG}": {"fog": HALF, "snow": HALF} for i in range(4)}, "frames that flip, %"),
+        way_figure({f"{i} {LONG}": [CHANGE] for i in range(2)}),
+    ],
+)
+def test_long_names_stay_inside_the_picture_and_apart(figure: Picture) -> None:
     figure.canvas.draw()
-    box = figure.legends[0].get_window_extent()
-    assert box.x1 <= figure.bbox.x1
-    assert box.y1 <= figure.bbox.y1
+    titles = {axes.get_title(loc="left") or axes.get_title() for axes in figure.axes if axes.get_visible()}
+    names = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_text() in titles | names]
+    assert len(boxes) >= len(titles | names) > 0
+    for box in boxes:
+        inside = Bbox.intersection(box, figure.bbox)
+        assert inside is not None
+        assert np.allclose(inside.extents, box.extents)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_the_legend_keeps_the_order_of_severities_where_the_first_panel_lacks_one() -> None:

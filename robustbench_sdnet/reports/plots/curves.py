@@ -15,7 +15,19 @@ from matplotlib.ticker import MaxNLocator
 
 from ...wording import natural
 from ..numbers import Estimate
-from .style import FAINT, LINES, RC, TEXT, drawn, new_figure, plain
+from .style import (
+    FAINT,
+    LINES,
+    MARGIN,
+    RC,
+    TEXT,
+    drawn,
+    extra_height,
+    legend_above,
+    new_figure,
+    plain,
+    wrapped,
+)
 
 Colour = str | tuple[float, float, float, float]
 
@@ -58,10 +70,12 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
         # Names of policies stand upright below the axis: they must not eat the panel.
         names = [x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)]
         height += 0.07 * max(map(len, names), default=0)
-        figure = new_figure(width, height * rows + 0.5)
+        titles = [wrapped(panel.title, width / columns - MARGIN) for panel in panels]
+        figure = new_figure(width, (height + extra_height(titles)) * rows + 0.5)
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-        for axes, panel in zip(grid, panels, strict=False):
+        for axes, panel, title in zip(grid, panels, titles, strict=False):
             _panel(axes, panel)
+            axes.set_title(title, loc="left", color=TEXT)
         for position, axes in enumerate(grid):
             if position >= len(panels):
                 axes.set_visible(False)
@@ -77,7 +91,6 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
 def _panel(axes: Axes, panel: Panel) -> None:
     plain(axes)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title(drawn(panel.title), loc="left", color=TEXT)
     numbers = sorted({x for line in panel.lines for x, _ in line.points if not isinstance(x, str)})
     names = sorted({x for line in panel.lines for x, _ in line.points if isinstance(x, str)}, key=natural)
     span = (numbers[-1] - numbers[0]) if len(numbers) > 1 else 1.0
@@ -143,13 +156,9 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
         # One entry for what has the same name in several colours, as random noise beside every model has.
         colour = lines[0].colour if len({line.colour for line in lines}) == 1 else FAINT
         style: Any = (0, (3, 1.5)) if lines[0].faint else "-"
-        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.6, label=drawn(label)))
+        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.6, label=label))
     if any(value.untrusted for panel in panels for line in panel.lines for _, value in line.points):
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
         )
-    # About 0.075 inch a letter, and 0.6 for line and gaps, at this size of type.
-    widest = 0.6 + 0.075 * max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
-    looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
+    legend_above(figure, handles)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..numbers import Estimate
 from ..results import distinct
-from .style import LINES, PALETTE, RC, drawn, new_figure, plain
+from .style import LINES, PALETTE, RC, legend_above, new_figure, plain
 
 
 def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
@@ -23,6 +23,7 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
         plain(axes, grid=False)
         axes.grid(axis="x", color=LINES, linewidth=0.7)
         axes.set_axisbelow(True)
+        handles: list[Any] = []
         for position, (label, shares) in enumerate(found.items()):
             apart = 0.56 * ((position + 0.5) / len(found) - 0.5)
             rows = [names.index(name) + apart for name in shares]
@@ -30,11 +31,11 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
             values, low, high = np.transpose(list(percent))
             colour = PALETTE[position % len(PALETTE)]
             looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
-            axes.errorbar(values, rows, xerr=(values - low, high - values), label=drawn(label), **looks)
+            handles += [axes.errorbar(values, rows, xerr=(values - low, high - values), label=label, **looks)]
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel(xlabel)
         if len(found) > 1:
-            figure.legend(loc="outside upper left", ncols=min(3, len(found)), frameon=False, fontsize=8.5)
+            legend_above(figure, handles)
         return figure

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ..numbers import Estimate
 from ..results import distinct
 from ..tables.corruptions import levels_run
-from .style import ACCURACY, GROUND, RC, TEXT, drawn, new_figure, plain
+from .style import ACCURACY, GROUND, RC, TEXT, drawn, extra_height, new_figure, plain, wrapped
 
 Column = Any  # a severity, or what is compared
 Grid = Mapping[str, Mapping[Column, Estimate]]
@@ -41,11 +41,13 @@ def draw(
         across = math.ceil(len(grids) / rows)
         width = max(2.7, 0.5 * len(shown))
         upright = 0.07 * max(len(drawn(str(column))) for column in shown)  # where names of columns stand so
-        figure = new_figure(1.6 + width * across, rows * (0.27 * len(names) + 0.73 + upright))
+        titles = [wrapped(label, width) for label in grids]
+        height = 0.27 * len(names) + 0.73 + upright + extra_height(titles)
+        figure = new_figure(1.6 + width * across, rows * height)
         panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
-        for axes, (label, grid) in zip(panels, grids.items(), strict=False):
+        for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
             _panel(axes, grid, names, shown, category)
-            axes.set_title(drawn(label), loc="left", color=TEXT)
+            axes.set_title(title, loc="left", color=TEXT)
         for axes in panels[len(grids) :]:
             axes.set_visible(False)
         for axes in panels[: len(grids)][-across:]:

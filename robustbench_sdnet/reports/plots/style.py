@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -19,6 +21,8 @@ TEXT = "#39404a"
 FAINT = "#8a919c"
 LINES = "#d9dde3"
 LONGEST_DRAWN = 60  # letters of a name
+# In inches, about: a letter, a line, a legend's mark with its gaps, and what lies between two panels.
+LETTER, LINE, HANDLE, MARGIN = 0.075, 0.16, 0.6, 0.4
 # White on paper, the page's own ground on a page; a level off, so that it is not taken for white text.
 GROUND = "#fffffe"
 # Told apart by people with any colour vision, on white and on dark ground; the test has the arithmetic.
@@ -65,6 +69,29 @@ def plain(axes: Axes, *, grid: bool = True) -> None:
 def drawn(name: str) -> str:
     """A name as figures draw it: without characters that have no shape, and cut where it would fill the figure."""
     return visible(name if len(name) <= LONGEST_DRAWN else f"{name[:LONGEST_DRAWN]}...")
+
+
+def wrapped(name: str, inches: float) -> str:
+    """A name as figures draw it, in as many lines as so wide a place needs."""
+    return fill(drawn(name), max(int(inches / LETTER), 8))
+
+
+def extra_height(names: Iterable[str]) -> float:
+    """Inches that the lines of the longest of wrapped names take beyond its first."""
+    return LINE * max((name.count("\n") for name in names), default=0)
+
+
+def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
+    """One legend above all panels, in as many columns as its labels leave room for; long ones are wrapped."""
+    width = figure.get_figwidth()
+    for handle in handles:
+        handle.set_label(wrapped(str(handle.get_label()), width - HANDLE))
+    labels = (line for handle in handles for line in str(handle.get_label()).splitlines())
+    columns = int(width / (HANDLE + LETTER * max(map(len, labels))))
+    looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=min(max(columns, 1), len(handles)), **looks
+    )
 
 
 def strength(position: int, count: int) -> tuple[float, float, float, float]:

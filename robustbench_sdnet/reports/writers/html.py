@@ -12,7 +12,7 @@ from ..document import Document, Figure, Item, plain
 from ..numbers import Estimate, Missing
 from . import templates
 
-LONG_TEXT = 40
+LONG_TEXT = 30  # letters of a cell: longer ones break where a table is wider than the window
 
 
 def render(document: Document, svg: Callable[[Figure], str]) -> str:
