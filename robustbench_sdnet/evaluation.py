@@ -160,7 +160,8 @@ def study(
     from .diagnostics.of_study import data_of
     from .planning.study import budget_named
 
-    setting = Setting(models=several(models), data=data or data_of(several(models)), **where)
+    data = data_of(several(models)) if data is None else data
+    setting = Setting(models=several(models), data=data, **where)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
     return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope)
@@ -267,7 +268,7 @@ def diagnose(
         norm=norm,
         lam=chosen.fixed if chosen else None,
         lambda_scope=lambda_scope,
-        others=[*map(str, several(transfer_from))],
+        others=several(transfer_from),
         cheap=cheap,
         seed=seed,
     )
@@ -293,8 +294,7 @@ def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
 
 
 def _lambdas(values: Sequence[float | str] | float | str, scope: str) -> tuple[LambdaSpec, ...]:
-    # 0.1 + 0.2 is meant as 0.3.
-    rule = "lambda must be a number"
+    rule = "lambda must be a number"  # and 0.1 + 0.2 is meant as 0.3
     given = (one if isinstance(one, str) else f"{number(str(one), rule):.12g}" for one in several(values))
     text = ",".join(given)
     return parse_lambdas(text, scope) if text else ()

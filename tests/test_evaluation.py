@@ -121,6 +121,13 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"lambdas": True}, "lambda must be a number, got 'True'"),
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
         ({"models": ["nothing"]}, "nothing"),
+        ({"models": torch.nn.Identity()}, "A model is given by name or path, got .* type Identity. Save it"),
+        ({"models": ["a" * 300]}, "is no path here .File name too long"),
+        (
+            {"data": torch.rand(2, 3, 8, 8)},
+            r"A data set is given by name or path, got .* type Tensor. Write .* npz",
+        ),
+        ({"store": 3}, "A store is given by name or path, got an object of type int. Write sqlite:///FILE"),
         ({"corruptions": "fog", "seed": 1.5}, "seed must be a whole number, got '1.5'"),
         ({"attacks": "fgsm", "seed": True}, "seed must be a whole number, got 'True'"),
         ({"sequences": "shear", "seed": -1}, "seed must be a whole number from 0 to"),
@@ -167,6 +174,23 @@ def test_models_may_be_paths_as_train_gives_them(runs):
     found = rs.diagnose(folder, eps=8 / 255, cheap=True, limit=4, transfer_from=Path("runs/tiny-resnet20"))
     assert found == rs.diagnose("runs/tiny-sdnet20", eps=8 / 255, cheap=True, limit=4)
     assert rs.zoo.describe_model(folder).source == "runs/tiny-sdnet20"
+
+
+def test_a_path_may_begin_at_home(runs, monkeypatch):
+    monkeypatch.setenv("HOME", str(runs))
+    assert rs.load_model("~/runs/tiny-sdnet20").arch == "sdnet20"
+    assert rs.zoo.describe_model("~/runs/tiny-sdnet20").name == "tiny-sdnet20"
+
+
+def test_what_names_a_model_or_a_store_is_text(runs):
+    with pytest.raises(
+        InputError, match="A model is given by name or path, got an object of type Classifier"
+    ):
+        rs.load_model(rs.load_model("runs/tiny-sdnet20"))
+    with pytest.raises(InputError, match="A store is given by name or path, got an object of type NoneType"):
+        rs.records(None)
+    with pytest.raises(InputError, match="A file is given by name or path, got an object of type int"):
+        rs.training.train("digits", "sdnet20", recipe=3)
 
 
 def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):

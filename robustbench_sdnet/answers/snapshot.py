@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, canonical
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
@@ -118,8 +119,8 @@ class Snapshot:
         """
         if isinstance(store, Snapshot):
             return store
-        if isinstance(store, str | Path):  # a path is told that a store is a URL
-            with Store(url_of(str(store)), must_exist=True) as opened:
+        if not isinstance(store, Store):  # a path is told that a store is a URL
+            with Store(url_of(named(store, "A store", "Write sqlite:///FILE.")), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
         ids: dict[bytes, Outcome] = {}
         found = tuple(

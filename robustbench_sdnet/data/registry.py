@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, unknown
-from ..reading.paths import path_of
+from ..reading.paths import named, path_of
 
 if TYPE_CHECKING:
     from .images import ImageData
@@ -54,9 +54,15 @@ def check_clean(data: str | None, what: str) -> None:
         )
 
 
+def data_text(data: object) -> str:
+    """The name of a data set as text; an InputError for arrays."""
+    remedy = "Write arrays to a file by numpy.savez, with x_test and y_test, and give npz:PATH."
+    return named(data, "A data set", remedy)
+
+
 def check_name(name: str) -> None:
     """Refuse, with an InputError, an unknown data set, one that lacks its path, and a path where nothing is."""
-    kind, colon, path = name.partition(":")
+    kind, colon, path = data_text(name).partition(":")
     if not colon and kind in DATASETS:
         return
     if f"{kind}:PATH" not in DATASETS:

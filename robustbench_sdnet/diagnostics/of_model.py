@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -54,7 +55,7 @@ def diagnose_model(
     norm: str = "linf",
     lam: float | None = None,
     lambda_scope: str = "stem",
-    others: Sequence[str] = (),
+    others: Sequence[str | Path] = (),
     cheap: bool = False,
     seed: int = 0,
 ) -> Diagnosis:
@@ -80,7 +81,7 @@ def diagnose_model(
     setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)
     ready = prepare(setting, stored=False)
     data, model = ready.data, ready.models[0]
-    transfer = {other: model_spec(describe_model(other, data.image_shape)) for other in others}
+    transfer = {str(other): model_spec(describe_model(other, data.image_shape)) for other in others}
     how = {"eps": float(eps), "norm": norm, "seed": seed, "cheap": cheap}
     job = Job(
         label=f"diagnostics of {card.name}",

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from ..arithmetic import check_device
 from ..errors import InputError
 from ..reading.numbers import whole
+from ..reading.paths import named
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 
 PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
@@ -135,13 +136,27 @@ class Setting:
         """How answers of randomised models are counted."""
         return Repeats(self.draws, self.counting)
 
+    def _settle_names(self) -> None:
+        """Names, paths and URLs as text; what they name itself is refused."""
+        from ..data.registry import data_text
+        from ..zoo.names import source_text
+
+        texts = {
+            "models": tuple(map(source_text, self.models)),
+            "data": None if self.data is None else data_text(self.data),
+            "store": named(self.store, "A store", "Write sqlite:///FILE."),
+            "device": str(self.device),
+        }
+        for name, text in texts.items():
+            object.__setattr__(self, name, text)
+
     def __post_init__(self) -> None:
         for item in fields(self):
             value, low = getattr(self, item.name), item.metadata.get("low")
             if value is not None and low is not None:
                 value = whole(value, f"{item.name} must be a whole number", low)
                 object.__setattr__(self, item.name, value)
-        object.__setattr__(self, "models", tuple(map(str, self.models)))
+        self._settle_names()
         check_device(self.device)
         self.repeats  # noqa: B018  # refuses what it cannot be
         if self.engine == "ray":

@@ -12,10 +12,19 @@ from ..wording import shown
 MEGABYTE = 1 << 20
 
 
+def named(value: object, what: str, remedy: str) -> str:
+    """A name, a URL or a path as text; an InputError with a remedy for anything else, such as a model itself."""
+    if isinstance(value, str | os.PathLike):
+        return str(value)
+    raise InputError(
+        f"{what} is given by name or path, got an object of type {type(value).__name__}. {remedy}"
+    )
+
+
 def path_of(text: str | os.PathLike[str]) -> Path:
-    """A path with its `~` replaced; InputError for no such user, a NUL byte, or a name that is too long."""
+    """A path with its `~` replaced; InputError for no path, no such user, a NUL byte, or a name that is too long."""
     try:
-        path = Path(text).expanduser()
+        path = Path(named(text, "A file", "Write it as text.")).expanduser()
     except RuntimeError:
         raise InputError(
             f"There is no user of that name in the path '{shown(text)}'. Write the folder out."

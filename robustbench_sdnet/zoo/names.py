@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..arithmetic import pick_device
 from ..errors import InputError, SdnetBenchError, unknown
+from ..reading.paths import named, path_of
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
 from .others.external import check_external, describe_external, load_external
@@ -28,6 +29,12 @@ _ZOO_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
 
 
+def source_text(source: object) -> str:
+    """What `load_model` takes as text; an InputError for a model itself."""
+    remedy = "Save it with save_model and give the file, or write package.module:function."
+    return named(source, "A model", remedy)
+
+
 def kind_of(source: str) -> str:
     """What a source is: run, checkpoint, exported, zoo, callable, torchvision, timm, robustbench or hub.
 
@@ -39,7 +46,7 @@ def kind_of(source: str) -> str:
         if not rest:
             raise InputError(f"'{source}' names no model. Write {prefix}:NAME.")
         return prefix
-    path = Path(name)
+    path = path_of(name)
     if path.is_dir():
         return "run"
     if path.suffix in _PICKLED:
@@ -83,7 +90,8 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
         CheckpointError: the file is damaged or belongs to another architecture.
         ModelError: the code of another person's model failed.
     """
-    kind, name = kind_of(str(source)), str(source)
+    name = source_text(source)
+    kind = kind_of(name)
     model = load_external(kind, name) if kind in EXTERNAL_KINDS else load_checkpoint(_file(kind, name))
     return model.to(pick_device(str(device)))
 
@@ -101,7 +109,7 @@ def describe_model(source: str | Path, size: Sequence[int] = (32, 32)) -> ModelC
         InputError: nothing of that name, or not on this machine.
         CheckpointError: a damaged checkpoint.
     """
-    source = str(source)
+    source = source_text(source)
     kind = kind_of(source)
     if kind in EXTERNAL_KINDS:
         return describe_external(kind, source, size)
@@ -154,8 +162,8 @@ def own_checkpoint(source: str) -> Path:
 
 def _file(kind: str, source: str) -> Path:
     if kind == "run":
-        return run_checkpoint(Path(source))
-    return zoo_checkpoint(source) if kind == "zoo" else Path(source)
+        return run_checkpoint(path_of(source))
+    return zoo_checkpoint(source) if kind == "zoo" else path_of(source)
 
 
 def check_zoo_name(name: str) -> str:

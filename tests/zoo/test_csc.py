@@ -310,8 +310,8 @@ def test_the_auxiliary_objective_is_what_the_layers_minimise() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lam": -0.1}, "lam must be a finite number"),
-        ({"mu": float("nan")}, "mu must be a finite number"),
+        ({"lam": -0.1}, "lam must lie in 0 to"),
+        ({"mu": float("nan")}, "mu must lie in 0 to"),
         ({"n_steps": 0}, "n_steps must be a whole number from 1"),
         ({"n_dict": 1.5}, "n_dict must be a whole number"),
         ({"power_steps": -1}, "power_steps must be a whole number from 0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -223,6 +224,15 @@ def test_plain_models_have_neither_lambda_nor_residuals() -> None:
     normalise_atoms(model)
 
 
+@pytest.mark.parametrize("images", [torch.zeros(1, 3, 32, 32, dtype=torch.uint8), np.zeros((1, 3, 32, 32))])
+def test_bytes_and_arrays_are_no_images(images: object) -> None:
+    """Bytes are 0 to 255: the model would take them for images far too bright."""
+    with pytest.raises(
+        InputError, match=r"images must be a tensor of floats in .0, 1., got (torch.uint8|float64)"
+    ):
+        build_model("resnet20", width=4)(images)
+
+
 @pytest.mark.parametrize(
     ("arch", "options", "message"),
     [
@@ -235,7 +245,8 @@ def test_plain_models_have_neither_lambda_nor_residuals() -> None:
         ("sdnet20", {"stem": "large"}, "Unknown stem 'large'.*Known: cifar, imagenet"),
         ("sdnet20", {"mean": (0.5,)}, "mean must be 3 finite numbers"),
         ("sdnet20", {"std": (0.5, 0.5, 0.0)}, "std must be above 0"),
-        ("sdnet20", {"lam": -1.0}, "lam must be a finite number, not negative"),
+        ("sdnet20", {"lam": -1.0}, "lam must lie in 0 to 1e.18, got -1.0"),
+        ("sdnet20", {"lam": 10**30}, "lam must lie in 0 to 1e.18, got 10000"),
         ("sdnet20_all", {"shortcut": "no"}, "shortcut must be true or false"),
     ],
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...errors import InputError
 from .architectures import Coding
 from .csc import SparseCoding, csc2d
 
@@ -25,7 +26,10 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, c, h, w) in [0, 1] to zero mean and unit variance."""
+        """(n, c, h, w) in [0, 1] to zero mean and unit variance; else an InputError, as for bytes."""
+        if not (isinstance(images, Tensor) and images.is_floating_point()):
+            got = getattr(images, "dtype", type(images).__name__)
+            raise InputError(f"images must be a tensor of floats in [0, 1], got {got}. Divide bytes by 255.")
         return (images - self.mean) / self.std
 
 
