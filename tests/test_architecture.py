@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,14 @@ def test_reports_never_open_a_store_and_nothing_imports_a_command():
         or (_room(target) == "commands" and _room(module) != "commands")
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("stub", sorted(PACKAGE.rglob("__init__.pyi")), ids=lambda stub: stub.parent.name)
+def test_all_that_a_package_hands_out_is_there(stub):
+    package = import_module(".".join(stub.parent.relative_to(PACKAGE.parent).parts))
+    assert package.__all__
+    for name in package.__all__:
+        getattr(package, name)
 
 
 def test_every_command_has_its_file_and_no_file_is_no_command():
