@@ -61,10 +61,11 @@ def calibrate(
         on_level: called with the levels done and all levels, before the first and after each.
 
     Raises:
-        InputError: no images, no noises, less than two lambdas, or a model without a sparse coding stem.
+        InputError: no images, not a label an image, no noises, less than two lambdas, or no sparse coding stem.
     """
-    if len(images) == 0 or not noises:
-        raise InputError("A calibration needs training images and at least one noise.")
+    if not (len(images) == len(labels) > 0 and noises):
+        told = f"{len(images)} images, {len(labels)} labels and {len(noises)} noises"
+        raise InputError(f"A calibration needs training images, a label for each, and a noise, got {told}.")
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")

@@ -17,6 +17,7 @@ from ..data.images import ImageData
 from ..errors import InputError
 from ..specs import ModelSpec, canonical
 from ..specs.lambdas import POLICIES, PolicyName
+from ..wording import shown
 from ..zoo.nets.control import has_lambda, use_lambda
 
 GRADIENTS = ("through", "bpda")
@@ -88,6 +89,8 @@ class WithPolicy(nn.Module):
             raise InputError(
                 "This model has no sparse coding layers, so it has no lambda for a policy to choose."
             )
+        if not callable(policy):
+            raise InputError(f"policy must be one such as lambdas.Fixed(0.5), got {shown(repr(policy))}.")
         if gradient not in GRADIENTS:
             raise InputError(f"gradient must be 'through' or 'bpda', got '{gradient}'.")
         self.model, self.policy, self.scope, self.gradient = model, policy, scope, gradient

@@ -50,9 +50,9 @@ class Stem:
         analysis = atoms * step
         shared = operator.analyse(self.x, analysis)
         for lam in lambdas:
-            threshold = torch.as_tensor(lam).to(step) * step
+            with use_lambda(layer, lam):
+                threshold = torch.as_tensor(layer.per_sample(self.x)).to(step) * step
             single = threshold.dim() == 0
-            threshold = threshold if single else threshold.reshape(-1, 1, 1, 1)
             code = (shared - threshold).relu_()
             if layer.coding.n_steps == 2:
                 left = self.x - operator.synthesise(code, atoms, self.x)

@@ -71,6 +71,16 @@ def norm_facts(norm: str | None) -> Norm:
     return NORMS.get(norm or "", Norm(eps=None))
 
 
+def check_largest(eps: Fraction | float, norm: str, written: str) -> None:
+    """Refuse a budget, as it was written, that makes no sense in [0, 1], with an InputError."""
+    largest = norm_facts(norm).largest
+    if largest is not None and eps > largest:
+        remedy = f" Write {written}/255 for pixel levels." if eps == int(eps) <= 255 else ""
+        raise InputError(
+            f"{norm.capitalize()} eps must be at most {largest} (images lie in [0, 1]), got '{written}'.{remedy}"
+        )
+
+
 BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
 """The norms whose balls have a usual budget: those that attacks on a budget work in."""
 
@@ -104,13 +114,7 @@ class Eps:
         value = fraction(written, "eps must be a fraction or a decimal such as 8/255 or 0.03")
         if value < 0:
             raise InputError(f"eps must not be negative, got '{written}'.")
-        largest = NORMS[norm].largest if norm in NORMS else None
-        if largest is not None and value > largest:
-            is_level = value.denominator == 1 and value <= 255
-            remedy = f" Write {written}/255 for pixel levels." if is_level else ""
-            raise InputError(
-                f"{norm.capitalize()} eps must be at most {largest} (images lie in [0, 1]), got '{written}'.{remedy}"
-            )
+        check_largest(value, norm, written)
         return cls(value, written)
 
     def __float__(self) -> float:

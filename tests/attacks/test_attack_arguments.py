@@ -32,6 +32,11 @@ def test_arguments_of_other_kinds_are_one_line(attack, problem):
             InputError,
             "eps must be a number, got the text '8/255'. Write eps=8/255 without quotes",
         ),
+        (
+            {"eps": 8},
+            InputError,
+            "eps must be at most 1 .images lie in .0, 1.., got '8'. Write 8/255 for pixel",
+        ),
         ({"labels": labels - 5}, InputError, r"labels must be class numbers from 0, got -\d"),
         ({"labels": labels[:, None]}, InputError, r"labels must be int64 \(5,\), got torch.int64 \(5, 1\)"),
         (

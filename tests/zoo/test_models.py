@@ -224,6 +224,12 @@ def test_plain_models_have_neither_lambda_nor_residuals() -> None:
     normalise_atoms(model)
 
 
+def test_images_have_the_channels_of_the_model() -> None:
+    """A grey image would be normalised as three equal ones, and an attack on it moves all three alike."""
+    with pytest.raises(InputError, match=r"images must be .n, 3, h, w., .* got .1, 1, 32, 32."):
+        build_model("resnet20", width=4)(torch.rand(1, 1, 32, 32))
+
+
 @pytest.mark.parametrize("images", [torch.zeros(1, 3, 32, 32, dtype=torch.uint8), np.zeros((1, 3, 32, 32))])
 def test_bytes_and_arrays_are_no_images(images: object) -> None:
     """Bytes are 0 to 255: the model would take them for images far too bright."""

@@ -361,6 +361,8 @@ def test_verify_compares_with_what_is_stated(tiny_npz: Path, checkpoint: Path) -
     assert verify(ByColour(), replace(card, accuracy=0.9995), data).matches is True
     part = verify(ByColour(), card, data, limit=2)
     assert (part.n, part.matches) == (2, True)  # two images cannot contradict a half
+    with pytest.raises(InputError, match="limit must be a whole number from 1"):
+        verify(ByColour(), card, data, limit=0)
 
 
 @pytest.mark.parametrize(("right", "matches"), [(8, True), (6, True), (5, False)])

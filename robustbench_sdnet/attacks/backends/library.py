@@ -113,9 +113,9 @@ def run_library(
         `extra["raw_distance"]` (n,) judge them before that, and `extra["distance"]` (n,) is the norm of the
         perturbation that broke each sample (0 misclassified from the start, infinity none).
     """
-    found = ball(run.get("norm", "linf"))
-    size = run.get("batch_size")
-    images, labels, ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"), batch_size=size)
+    norm, size, given = run.get("norm", "linf"), run.get("batch_size"), run.get("sample_ids")
+    found = ball(norm)
+    images, labels, ids = checked(images, labels, eps=eps, norm=norm, sample_ids=given, batch_size=size)
     if len(images) == 0:
         return nothing(images)
     passes = Passes(tracked(model), size or usual_batch(images))

@@ -95,7 +95,7 @@ def run_chain(
         int64 says which one that was (-1: none, or misclassified from the start).
     """
     options, norm = check_params(attack_info(name), params), run.get("norm", "linf")
-    images, labels, ids = checked(images, labels, eps=eps, sample_ids=run.get("sample_ids"))
+    images, labels, ids = checked(images, labels, eps=eps, norm=norm, sample_ids=run.get("sample_ids"))
     whole = nothing(images)
     stage = torch.full_like(labels, -1)
     alive = torch.arange(len(images), device=images.device)

@@ -15,6 +15,7 @@ from ...arithmetic import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError
 from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats
+from ...specs.budgets import check_largest
 from ..engine.active import run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball
@@ -73,7 +74,9 @@ def run_native(
         norms: those that the attack works in.
     """
     found = ball(norm, norms)
-    images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids, batch_size=batch_size)
+    images, labels, ids = checked(
+        images, labels, eps=eps, norm=norm, sample_ids=sample_ids, batch_size=batch_size
+    )
     began = {} if start is None else {"start": _checked_start(start, images, found, eps)}
     search = build(ball=found, eps=eps, seed=seed, **began)
     # There successes on the way go unconfirmed.
@@ -129,6 +132,7 @@ def checked(
     labels: Tensor,
     *,
     eps: float | None,
+    norm: str,
     sample_ids: Tensor | Sequence[int] | None,
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,6 +141,8 @@ def checked(
         raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
     if eps is not None and not 0 <= eps < math.inf:
         raise InputError(f"eps must be 0 or more and finite, got {eps}.")
+    if eps is not None:
+        check_largest(float(eps), norm, f"{float(eps):g}")
     check_tensor("images", images)
     check_tensor("labels", labels)
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):

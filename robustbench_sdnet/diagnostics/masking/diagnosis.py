@@ -65,7 +65,7 @@ def diagnose(
         ModelError: the model raised or returned logits that are not finite.
     """
     _check(len(images), eps, norm)
-    images, labels, ids = checked(images, labels, eps=eps, sample_ids=sample_ids)
+    images, labels, ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
     model = tracked(model)
     subject = Subject(
         model=model,

@@ -106,7 +106,7 @@ class SparseCoding(nn.Module):
         """The code (n, d, *size / stride) of `x` (n, c, *size); InputError for lambdas of another length."""
         code, atoms = self._encode(x)
         if self._objectives is not None:
-            penalty = self._per_sample(x) * code.abs() + self.coding.mu / 2 * code.square()
+            penalty = self.per_sample(x) * code.abs() + self.coding.mu / 2 * code.square()
             self._objectives.append(self.energy(x, code, atoms) + penalty.flatten(1).sum(1))
         return code
 
@@ -118,7 +118,7 @@ class SparseCoding(nn.Module):
         """The code and the atoms."""
         atoms = self.atoms()
         step = self._warm_step(atoms) if self.training and self.coding.power_steps else self.step_size
-        lam = self._per_sample(x)
+        lam = self.per_sample(x)
         return fista(self._repeated(x), atoms, self.operator, step=step, lam=lam, coding=self.coding), atoms
 
     def _repeated(self, x: Tensor) -> Tensor:
@@ -130,8 +130,8 @@ class SparseCoding(nn.Module):
         difference = repeated - self.operator.synthesise(code, atoms, repeated)
         return difference.square().flatten(1).sum(1) / self.coding.n_dict
 
-    def _per_sample(self, x: Tensor) -> float | Tensor:
-        """Lambda for a batch: a number, or one a sample in a shape that broadcasts over codes."""
+    def per_sample(self, x: Tensor) -> float | Tensor:
+        """Lambda for a batch: a number, or one a sample in a shape that broadcasts; else an InputError."""
         lam = self.lam.to(x) if isinstance(self.lam, Tensor) else self.lam
         if self.coding.rescale_lambda:
             lam = lam * (x[0].numel() / self.operator.code_numel(x, self.weight))

@@ -15,7 +15,7 @@ from .csc import SparseCoding, csc2d
 
 
 class Normalise(nn.Module):
-    """(images - mean) / std a channel: the first layer of every model, so that eps is in pixel units."""
+    """(images - mean) / std a channel, or alike: the first layer of every model, so that eps is in pixel units."""
 
     mean: Tensor
     std: Tensor
@@ -26,10 +26,15 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, c, h, w) in [0, 1] to zero mean and unit variance; else an InputError, as for bytes."""
+        """(n, c, h, w) in [0, 1] to zero mean and unit variance; InputError for bytes, or for other channels."""
         if not (isinstance(images, Tensor) and images.is_floating_point()):
             got = getattr(images, "dtype", type(images).__name__)
             raise InputError(f"images must be a tensor of floats in [0, 1], got {got}. Divide bytes by 255.")
+        if images.dim() < 3 or len(self.mean) not in (1, images.shape[-3]):
+            shape = tuple(images.shape)
+            raise InputError(
+                f"images must be (n, {len(self.mean)}, h, w), as the model's mean is, got {shape}."
+            )
         return (images - self.mean) / self.std
 
 

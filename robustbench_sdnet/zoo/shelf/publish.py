@@ -15,6 +15,7 @@ from ...arithmetic import full_float32
 from ...data.images import ImageData
 from ...errors import InputError, ModelError
 from ...files import sha256_of, write_whole
+from ...reading.numbers import whole
 from ...statistics import binomial_tail, wilson
 from ...wording import counted
 from ..files.cards import ModelCard, read_card
@@ -183,7 +184,7 @@ def verify(
     from ...data.tensors import to_images
     from ..others.guard import check_input
 
-    n = min(limit or len(data), len(data))
+    n = len(data) if limit is None else min(whole(limit, "limit must be a whole number", 1), len(data))
     positions = data.positions(n)
     right, warning = 0, None
     for start in range(0, n, batch_size):
