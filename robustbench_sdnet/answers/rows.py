@@ -151,7 +151,7 @@ def _signs(cell_id: str, by_id: Mapping[str, Answered]) -> tuple[int, int]:
 
 def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
     """The result of an answer; doubted by first gradients that were `silent`, of it and of those it goes on from."""
-    cell, outcome = answered.cell, answered.outcome
+    cell, outcome, credit = answered.cell, answered.outcome, answered.credit.right
     return Row(
         model=cell.model,
         data=cell.data,
@@ -160,7 +160,8 @@ def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
         lam=cell.lam,
         lam_attack=cell.lam_attack if isinstance(cell.perturbation, AttackSpec) else None,
         precision=cell.precision,
-        right=answered.credit.right.sum().item(),
+        # Of shares the sum that is alike on every machine.
+        right=int(credit.sum()) if credit.dtype == bool else math.fsum(credit),
         n=len(outcome),
         images=places(outcome.ids),
         verdict=trust(answered.verdicts, gradients, silent),

@@ -6,6 +6,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from robustbench_sdnet.errors import InputError, ModelError
 from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.zoo import describe_model, load_model
-from robustbench_sdnet.zoo.others.code import code_hash
+from robustbench_sdnet.zoo.others.code import _distributions, code_hash
 from robustbench_sdnet.zoo.others.fingerprint import check_fingerprint, fingerprint, repeatable
 
 # The mean brightness of a channel tells the classes of `tiny_npz` apart; `post` decides what is made of it.
@@ -48,11 +49,23 @@ class Random(nn.Module):
 class Config(nn.Module):
     def forward(self, x):
         return x.mean((2, 3)).roll(int(Path("shift.txt").read_text()), 1)
-make, lazy, dynamic, random, config = Mean, Lazy, Dynamic, Random, Config
+class Far(nn.Module):
+    def forward(self, x):
+        if len(x) > 1000:
+            from .far.deeper import last
+            return last.post(x.mean((2, 3)))
+        return x.mean((2, 3))
+class Old:
+    @property
+    def __class__(self):
+        raise FutureWarning("deprecated")
+old = Old()
+make, lazy, dynamic, random, config, far = Mean, Lazy, Dynamic, Random, Config, Far
 """,
     "pk/helper.py": "def post(z):\n    return z.roll(0, 1)\n",
     "pk/deep/__init__.py": "",
     "pk/deep/last.py": "from ..helper import post\n",
+    "pk/far/deeper/last.py": "def post(z):\n    return z\n",
     "pk/unrelated.py": "",
     "shift.txt": "0",
 }
@@ -92,6 +105,23 @@ def test_a_helper_counts_wherever_it_is_imported(name: str, folder: Path) -> Non
     assert code(f"pk.zoo:{name}") == before
     (folder / "pk/helper.py").write_text("def post(z):\n    return z.roll(1, 1)\n")
     assert code(f"pk.zoo:{name}") != before
+
+
+def test_a_helper_in_folders_without_init_counts_before_it_is_imported(folder: Path) -> None:
+    before = code("pk.zoo:far")
+    assert "pk.far" not in sys.modules
+    (folder / "pk/far/deeper/last.py").write_text("def post(z):\n    return -z\n")
+    assert code("pk.zoo:far") != before
+
+
+def test_installed_packages_are_known_alike_on_every_python() -> None:
+    """Python 3.10's own list lacks those without top_level.txt, such as torch: their sources were read in its place."""
+    found = _distributions()
+    assert {"torch", "numpy", "safetensors", "sklearn", "yaml"} <= found.keys()
+    assert found["sklearn"] == ["scikit-learn"]
+    if sys.version_info >= (3, 12):
+        theirs = metadata.packages_distributions()
+        assert {top: set(names) for top, names in theirs.items()} == {t: set(n) for t, n in found.items()}
 
 
 def test_what_a_process_imported_before_does_not_count(folder: Path) -> None:

@@ -29,9 +29,10 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
             rows = [names.index(name) + apart for name in shares]
             percent = (100 * np.array((one.accuracy, one.low, one.high)) for one in shares.values())
             values, low, high = np.transpose(list(percent))
+            sides = [(values - low).tolist(), (high - values).tolist()]
             colour = PALETTE[position % len(PALETTE)]
             looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
-            handles += [axes.errorbar(values, rows, xerr=(values - low, high - values), label=label, **looks)]
+            handles += [axes.errorbar(values, rows, xerr=sides, label=label, **looks)]
         axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(left=0)

@@ -76,7 +76,8 @@ def _homes_of(model: nn.Module) -> Iterator[str]:
 
 def _homes(values: Iterable[object]) -> Iterator[str]:
     for value in list(values):
-        name = "__name__" if isinstance(value, ModuleType) else "__module__"
+        # By its type, and not as isinstance does, which asks what some deprecated objects warn of.
+        name = "__name__" if issubclass(type(value), ModuleType) else "__module__"
         home = inspect.getattr_static(value, name, None)
         if isinstance(home, str):
             yield home
@@ -89,7 +90,8 @@ def _spec(name: str) -> ModuleSpec | None:
     for end in range(1, len(parts) + 1):
         prefix = ".".join(parts[:end])
         loaded = sys.modules.get(prefix)
-        spec = getattr(loaded, "__spec__", None) if loaded else PathFinder.find_spec(prefix, path)
+        # By its last name: a namespace package asks the parent in its full one, which nobody may have imported.
+        spec = getattr(loaded, "__spec__", None) if loaded else PathFinder.find_spec(parts[end - 1], path)
         if not isinstance(spec, ModuleSpec):
             return None
         path = spec.submodule_search_locations
@@ -103,15 +105,15 @@ def _content(name: str, spec: ModuleSpec, origin: Path) -> tuple[str, frozenset[
     if name in _READ and _READ[name][0] is spec:
         return _READ[name][1:]
     raw = origin.read_bytes()
-    imported = frozenset(_imports(raw, spec) if origin.suffix == ".py" else ())
+    package = name.rpartition(".")[0] if spec.submodule_search_locations is None else name
+    imported = frozenset(_imports(raw, package) if origin.suffix == ".py" else ())
     found = hashlib.sha256(raw).hexdigest(), imported
     if name in sys.modules:
         _READ[name] = (spec, *found)
     return found
 
 
-def _imports(source: bytes, spec: ModuleSpec) -> Iterator[str]:
-    package = spec.name if spec.submodule_search_locations is not None else spec.parent
+def _imports(source: bytes, package: str) -> Iterator[str]:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
@@ -134,7 +136,18 @@ def _imports(source: bytes, spec: ModuleSpec) -> Iterator[str]:
 
 @cache
 def _distributions() -> dict[str, list[str]]:
-    return dict(metadata.packages_distributions())
+    """The distributions that provide each top-level package, declared or by their files, alike on every Python: its own
+    `packages_distributions` knows the declared alone in 3.10, and no compiled modules in 3.11."""
+    found: dict[str, list[str]] = {}
+    for distribution in metadata.distributions():
+        declared = (distribution.read_text("top_level.txt") or "").split()
+        files = distribution.files or () if not declared else ()
+        for top in declared or {
+            file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file) for file in files
+        }:
+            if top and "." not in top:
+                found.setdefault(top, []).append(distribution.metadata["Name"])
+    return found
 
 
 @cache
