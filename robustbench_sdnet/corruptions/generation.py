@@ -128,9 +128,10 @@ def _workers(count: int, folder: Path, drawn: tuple[int, str]) -> Iterator[Execu
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Before the pool is told, which holds a lock while it waits for the others, once one was lost.
             for process in set(multiprocessing.active_children()) - others:
                 process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def run(tmp_path, tiny_npz, monkeypatch, capsys):
 
 def damage(table, column, where):
     """Flip a bit in the middle of one value."""
-    with sqlite3.connect("runs/results.db") as connection:
+    with closing(sqlite3.connect("runs/results.db")) as connection, connection:
         key, value = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE {where}").fetchone()
         raw = bytearray(value if isinstance(value, bytes) else value.encode())
         raw[len(raw) // 2] ^= 1

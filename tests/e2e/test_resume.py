@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def _run(arguments, folder):
 
 
 def _shards(path):
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection, connection:
         rows = connection.execute("select cell_id, start, stop, finished_at from shards").fetchall()
     return {tuple(row[:3]): row[3] for row in rows}
 

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -340,7 +341,7 @@ def store(draw: random.Random, folder: Path) -> list[str]:
     if draw.random() < 0.4:
         path.write_bytes(flipped(draw, path.read_bytes()))
     else:
-        with sqlite3.connect(path) as database:
+        with closing(sqlite3.connect(path)) as database, database:
             tables = [
                 row[0] for row in database.execute("select name from sqlite_master where type = 'table'")
             ]

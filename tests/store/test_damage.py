@@ -1,6 +1,7 @@
 """What no longer reads as it was written is named, never returned, and can be dropped and computed anew."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ def reading(path):
 
 
 def change(path, statement, *values):
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(statement, values)
     connection.close()
 

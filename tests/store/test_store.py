@@ -1,6 +1,7 @@
 """The store: whole shards, once each, and clear words when the file is not one."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_a_shard_of_an_unknown_cell_is_refused(store):
 
 def test_a_damaged_shard_is_named(store):
     store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("update shards set outcome = substr(outcome, 1, 100)")
     with pytest.raises(StoreError, match="damaged"):
         shards(store, CELL.id)
@@ -155,7 +156,7 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path):
 
 
 def test_a_newer_schema_is_refused(store):
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("update meta set value = '99'")
     with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
         Store(store.shown)
@@ -210,7 +211,7 @@ def test_a_store_of_the_first_schema_is_read_and_goes_on(tmp_path):
     with Store(f"sqlite:///{path}") as made:
         made.add_cells({CELL.id: CELL})
         made.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("ALTER TABLE cells DROP COLUMN asked")
         for table in ("cells", "shards", "verdicts"):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
