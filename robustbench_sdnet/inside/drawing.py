@@ -90,34 +90,34 @@ def roughness(atoms: Pixels) -> NDArray[np.float64]:
     return np.asarray(energy / np.maximum((atoms**2).sum(axis=(1, 2, 3)), 1e-12), np.float64)
 
 
+@matplotlib.rc_context(RC)
 def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
     """The relative change of the features against depth: a panel a model, a line a perturbation, bands of 95 %."""
-    with matplotlib.rc_context(RC):
-        width = max(4.6, 6 / len(numbers))
-        titles = [wrapped(model, width - MARGIN) for model in numbers]
-        figure = new_figure(width * len(numbers), 3.4 + extra_height(titles))
-        panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
-        for axes, title, found in zip(panels, titles, numbers.values(), strict=True):
-            for position, image in enumerate(dict.fromkeys(number.image for number in found)):
-                line = [number for number in found if number.image == image]
-                depths, colour = [number.depth for number in line], PALETTE[position % len(PALETTE)]
-                style = _STYLES[position % len(_STYLES)]
-                axes.plot(
-                    depths,
-                    [number.mean for number in line],
-                    style,
-                    color=colour,
-                    label=image,
-                    marker="o",
-                    ms=3,
-                )
-                if all(number.low is not None and number.high is not None for number in line):
-                    ends = ([getattr(number, end) for number in line] for end in ("low", "high"))
-                    axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)
-            axes.set_title(title, loc="left", color=TEXT)
-            axes.set_xlabel("depth (0: after the stem)")
-            axes.set_ylim(bottom=0)
-            plain(axes)
-        panels[0].set_ylabel("relative change of the features")
-        panels[0].legend(frameon=False, fontsize=8, labelcolor=TEXT)
+    width = max(4.6, 6 / len(numbers))
+    titles = [wrapped(model, width - MARGIN) for model in numbers]
+    figure = new_figure(width * len(numbers), 3.4 + extra_height(titles))
+    panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
+    for axes, title, found in zip(panels, titles, numbers.values(), strict=True):
+        for position, image in enumerate(dict.fromkeys(number.image for number in found)):
+            line = [number for number in found if number.image == image]
+            depths, colour = [number.depth for number in line], PALETTE[position % len(PALETTE)]
+            style = _STYLES[position % len(_STYLES)]
+            axes.plot(
+                depths,
+                [number.mean for number in line],
+                style,
+                color=colour,
+                label=image,
+                marker="o",
+                ms=3,
+            )
+            if all(number.low is not None and number.high is not None for number in line):
+                ends = ([getattr(number, end) for number in line] for end in ("low", "high"))
+                axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)
+        axes.set_title(title, loc="left", color=TEXT)
+        axes.set_xlabel("depth (0: after the stem)")
+        axes.set_ylim(bottom=0)
+        plain(axes)
+    panels[0].set_ylabel("relative change of the features")
+    panels[0].legend(frameon=False, fontsize=8, labelcolor=TEXT)
     return figure

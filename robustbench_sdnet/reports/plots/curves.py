@@ -59,33 +59,33 @@ class Panel:
     end: float | None = None
 
 
+@matplotlib.rc_context(RC)
 def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
     """Panels in a grid, at most `columns` side by side, one legend above; accuracy runs from 0 to 100 %."""
-    with matplotlib.rc_context(RC):
-        columns = min(columns, len(panels))
-        rows = math.ceil(len(panels) / columns)
-        columns = math.ceil(len(panels) / rows)  # no row with a single panel where two rows can share
-        width = 4.6 if columns == 1 else 2.5 * columns + 0.6 if columns > 2 else 3.7 * columns
-        height = 2.9 if columns == 1 else 2.25 if columns > 2 else 2.8
-        # Names of policies stand upright below the axis: they must not eat the panel.
-        names = [x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)]
-        height += 0.07 * max(map(len, names), default=0)
-        titles = [wrapped(panel.title, width / columns - MARGIN) for panel in panels]
-        figure = new_figure(width, (height + extra_height(titles)) * rows + 0.5)
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-        for axes, panel, title in zip(grid, panels, titles, strict=False):
-            _panel(axes, panel)
-            axes.set_title(title, loc="left", color=TEXT)
-        for position, axes in enumerate(grid):
-            if position >= len(panels):
-                axes.set_visible(False)
-            elif position % columns == 0:
-                axes.set_ylabel("accuracy, %")
-            lowest = position >= len(panels) - columns
-            if position < len(panels) and (lowest or len({panel.xlabel for panel in panels}) > 1):
-                axes.set_xlabel(panels[position].xlabel)
-        _legend(figure, panels)
-        return figure
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    columns = math.ceil(len(panels) / rows)  # no row with a single panel where two rows can share
+    width = 4.6 if columns == 1 else 2.5 * columns + 0.6 if columns > 2 else 3.7 * columns
+    height = 2.9 if columns == 1 else 2.25 if columns > 2 else 2.8
+    # Names of policies stand upright below the axis: they must not eat the panel.
+    names = [x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)]
+    height += 0.07 * max(map(len, names), default=0)
+    titles = [wrapped(panel.title, width / columns - MARGIN) for panel in panels]
+    figure = new_figure(width, (height + extra_height(titles)) * rows + 0.5)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, panel, title in zip(grid, panels, titles, strict=False):
+        _panel(axes, panel)
+        axes.set_title(title, loc="left", color=TEXT)
+    for position, axes in enumerate(grid):
+        if position >= len(panels):
+            axes.set_visible(False)
+        elif position % columns == 0:
+            axes.set_ylabel("accuracy, %")
+        lowest = position >= len(panels) - columns
+        if position < len(panels) and (lowest or len({panel.xlabel for panel in panels}) > 1):
+            axes.set_xlabel(panels[position].xlabel)
+    _legend(figure, panels)
+    return figure
 
 
 def _panel(axes: Axes, panel: Panel) -> None:

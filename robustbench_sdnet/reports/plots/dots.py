@@ -14,29 +14,29 @@ from ..results import distinct
 from .style import LINES, PALETTE, RC, legend_above, new_figure, plain
 
 
+@matplotlib.rc_context(RC)
 def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
     """Shares by subject and question: dots a little apart so that none hides another; the axis begins at 0."""
     names = distinct(name for shares in found.values() for name in shares)
-    with matplotlib.rc_context(RC):
-        figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))
-        axes = figure.subplots()
-        plain(axes, grid=False)
-        axes.grid(axis="x", color=LINES, linewidth=0.7)
-        axes.set_axisbelow(True)
-        handles: list[Any] = []
-        for position, (label, shares) in enumerate(found.items()):
-            apart = 0.56 * ((position + 0.5) / len(found) - 0.5)
-            rows = [names.index(name) + apart for name in shares]
-            percent = (100 * np.array((one.accuracy, one.low, one.high)) for one in shares.values())
-            values, low, high = np.transpose(list(percent))
-            sides = [(values - low).tolist(), (high - values).tolist()]
-            colour = PALETTE[position % len(PALETTE)]
-            looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
-            handles += [axes.errorbar(values, rows, xerr=sides, label=label, **looks)]
-        axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlim(left=0)
-        axes.set_xlabel(xlabel)
-        if len(found) > 1:
-            legend_above(figure, handles)
-        return figure
+    figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))
+    axes = figure.subplots()
+    plain(axes, grid=False)
+    axes.grid(axis="x", color=LINES, linewidth=0.7)
+    axes.set_axisbelow(True)
+    handles: list[Any] = []
+    for position, (label, shares) in enumerate(found.items()):
+        apart = 0.56 * ((position + 0.5) / len(found) - 0.5)
+        rows = [names.index(name) + apart for name in shares]
+        percent = (100 * np.array((one.accuracy, one.low, one.high)) for one in shares.values())
+        values, low, high = np.transpose(list(percent))
+        sides = [(values - low).tolist(), (high - values).tolist()]
+        colour = PALETTE[position % len(PALETTE)]
+        looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
+        handles += [axes.errorbar(values, rows, xerr=sides, label=label, **looks)]
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(xlabel)
+    if len(found) > 1:
+        legend_above(figure, handles)
+    return figure

@@ -21,6 +21,7 @@ Grid = Mapping[str, Mapping[Column, Estimate]]
 PANELS_IN_A_ROW = 3
 
 
+@matplotlib.rc_context(RC)
 def draw(
     grids: Mapping[str, Grid],
     category: Mapping[str, str],
@@ -36,23 +37,22 @@ def draw(
     """
     names = distinct(name for grid in grids.values() for name in grid)
     shown: Sequence[Column] = columns or levels_run(grids.values())
-    with matplotlib.rc_context(RC):
-        rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
-        across = math.ceil(len(grids) / rows)
-        width = max(2.7, 0.5 * len(shown))
-        upright = 0.07 * max(len(drawn(str(column))) for column in shown)  # where names of columns stand so
-        titles = [wrapped(label, width) for label in grids]
-        height = 0.27 * len(names) + 0.73 + upright + extra_height(titles)
-        figure = new_figure(1.6 + width * across, rows * height)
-        panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
-        for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
-            _panel(axes, grid, names, shown, category)
-            axes.set_title(title, loc="left", color=TEXT)
-        for axes in panels[len(grids) :]:
-            axes.set_visible(False)
-        for axes in panels[: len(grids)][-across:]:
-            axes.set_xlabel(xlabel)
-        return figure
+    rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
+    across = math.ceil(len(grids) / rows)
+    width = max(2.7, 0.5 * len(shown))
+    upright = 0.07 * max(len(drawn(str(column))) for column in shown)  # where names of columns stand so
+    titles = [wrapped(label, width) for label in grids]
+    height = 0.27 * len(names) + 0.73 + upright + extra_height(titles)
+    figure = new_figure(1.6 + width * across, rows * height)
+    panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
+    for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
+        _panel(axes, grid, names, shown, category)
+        axes.set_title(title, loc="left", color=TEXT)
+    for axes in panels[len(grids) :]:
+        axes.set_visible(False)
+    for axes in panels[: len(grids)][-across:]:
+        axes.set_xlabel(xlabel)
+    return figure
 
 
 def _panel(
