@@ -101,9 +101,6 @@ def sweep_lambdas(
                 logits = model(images)
             yield logits
         return
-    for lam in lambdas:  # each is refused where `use_lambda` refuses it
-        with use_lambda(model, lam):
-            pass
     for code in stem.codes(lambdas):
         with _coded(stem.layer, code):
             logits = model(images)
