@@ -139,9 +139,9 @@ def checked(
     """Images and labels as autograd takes them and sample ids (n,) int64 beside them, once all are found in order."""
     if isinstance(eps, str):
         raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
-    if eps is not None and not 0 <= eps < math.inf:
-        raise InputError(f"eps must be 0 or more and finite, got {eps}.")
     if eps is not None:
+        if not 0 <= eps < math.inf:
+            raise InputError(f"eps must be 0 or more and finite, got {eps}.")
         check_largest(float(eps), norm, f"{float(eps):g}")
     check_tensor("images", images)
     check_tensor("labels", labels)

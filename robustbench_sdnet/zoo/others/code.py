@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import PackagePath
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -141,13 +142,15 @@ def _distributions() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for distribution in metadata.distributions():
         declared = (distribution.read_text("top_level.txt") or "").split()
-        files = distribution.files or () if not declared else ()
-        for top in declared or {
-            file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file) for file in files
-        }:
+        for top in declared or {_top(file) for file in distribution.files or ()}:
             if top and "." not in top:
                 found.setdefault(top, []).append(distribution.metadata["Name"])
     return found
+
+
+def _top(file: PackagePath) -> str | None:
+    """The package that a distribution's file belongs to, or the module that it is."""
+    return file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file)
 
 
 @cache
