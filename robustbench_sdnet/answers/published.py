@@ -88,11 +88,12 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Reproduced: a significant gain, whose interval lies above 0 and reaches half of the published one; not
-        reproduced: an interval that ends below that half; else cannot tell."""
-        if self.found.high < self.published / 2:
+        """Reproduced: a significant gain, its interval above 0, of at least half of the published one. Not reproduced:
+        an interval that ends below that half. Else cannot tell: few images alone reproduce nothing."""
+        half = self.published / 2
+        if self.found.high < half:
             return NOT_REPRODUCED
-        return REPRODUCED if self.found.gains else CANNOT_TELL
+        return REPRODUCED if self.found.gains and self.found.gain >= half else CANNOT_TELL
 
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""

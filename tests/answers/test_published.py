@@ -96,6 +96,19 @@ def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
     assert verdicts[3] == CANNOT_TELL
 
 
+def test_a_gain_below_half_of_the_published_one_is_not_reproduced_by_few_images(tmp_path):
+    # Of 400 images the line wins 12 of shot noise: 3 points, which reach from 1.5 to 5.1, where the paper has 7.8.
+    found = _published(
+        tmp_path,
+        _answers(SDNET18, LOW, (200,) * 4, n=400),
+        _answers(SDNET18, LINE, (200, 212, 200, 200), n=400),
+    )
+    (shot,) = (one for one in found.claims if one.noise == "shot_noise")
+    assert shot.found.gains
+    assert 0 < shot.found.low < shot.found.gain < shot.published / 2 < shot.found.high
+    assert shot.verdict == CANNOT_TELL
+
+
 def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_path):
     # All residuals are 1, so the line of Gaussian noise is the mean of its levels' best lambdas: 0.5. There 260 of 400
     # images are right, 60 more than at 0.1.

@@ -24,9 +24,8 @@ UNEVEN = (
     "no other model met that."
 )
 RULE = (
-    "Reproduced: a significant gain (paired on the same images, Holm over the four noises) whose 95 % interval lies "
-    "above 0 and reaches half of the published gain. Not reproduced: the interval ends below that half. Else: cannot "
-    "tell."
+    "Reproduced: a significant gain (paired on the same images, Holm over the four noises; its 95 % interval above 0) "
+    "of at least half of the published one. Not reproduced: the interval ends below that half. Else: cannot tell."
 )
 SAMPLES = (
     "Tests and intervals of two networks are over images. A sparse stem stands beside every plain network of its depth "
