@@ -15,6 +15,7 @@ from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, canonical
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
+from ..wording import natural
 from .per_image import Right
 from .trust import Finding
 
@@ -153,13 +154,12 @@ class Snapshot:
     def told_apart(self) -> Snapshot:
         """The same under names that readers can tell apart.
 
-        A model is one wherever it lay. Of several of one name each gets what `told` says, data sets of other content
-        the start of a hash; a policy keeps the hash of its fit where a model was asked at several on a data set.
+        A model is one wherever it lay and whatever it was called, by the name that `told` gives it. Data sets of one
+        name get the start of a hash; a policy keeps that of its fit where a model was asked at several on a data set.
         """
         cells = [answered.cell for answered in self.answered]
         models = told(cell.model for cell in cells)
         sets = marks((cell.data.label, cell.data.content) for cell in cells)
-        known: dict[tuple[str, str], ModelSpec] = {}
         fits: dict[Hashable, set[str]] = {}
 
         def asked(cell: Cell, lam: LambdaSpec) -> Hashable:
@@ -170,11 +170,9 @@ class Snapshot:
             return lam if several or lam is None else replace(lam, fit="")
 
         def named(cell: Cell) -> Cell:
-            name = models[cell.model.name, cell.model.key]
-            model = known.setdefault((name, cell.model.key), replace(cell.model, name=name))
             data = replace(cell.data, name=cell.data.name + sets[cell.data.label, cell.data.content])
             lam, lam_attack = fitted(cell, cell.lam), fitted(cell, cell.lam_attack)
-            return replace(cell, model=model, data=data, lam=lam, lam_attack=lam_attack)
+            return replace(cell, model=models[cell.model.key], data=data, lam=lam, lam_attack=lam_attack)
 
         for cell in cells:
             if cell.lam:
@@ -211,23 +209,36 @@ class Snapshot:
         return tuple(sorted(best.values(), key=lambda answered: answered.id))
 
 
-def told(models: Iterable[ModelSpec]) -> Mapping[tuple[str, str], str]:
-    """By name and key of each model the name that tells it from the others: those of one name but other weights have
-    the start of their hash, those of other code or options the start of a hash of these."""
-    every = {(model.name, model.key): model for model in models}
+def told(models: Iterable[ModelSpec]) -> Mapping[str, ModelSpec]:
+    """By key each model under a name that tells it from the others: of several that it was called the most frequent.
+
+    Those of one name but other weights have the start of their hash, those of other code or options the start of a hash
+    of these.
+
+    Args:
+        models: one for each cell.
+    """
+    cells = list(models)
+    called = Counter((model.key, model.name) for model in cells)
+    seldom_first = sorted(
+        cells, key=lambda model: (-called[model.key, model.name], natural(model.name)), reverse=True
+    )
+    every = {model.key: model for model in seldom_first}
     # Not by fingerprints, which differ with the images' size.
-    built = {one: canonical((m.arch, m.options, m.mean, m.std)) for one, m in every.items()}
+    built = {key: canonical((m.arch, m.options, m.mean, m.std)) for key, m in every.items()}
     kinds = Counter(
-        (name, weights) for name, weights, _ in {(m.name, m.weights, built[one]) for one, m in every.items()}
+        (name, weights) for name, weights, _ in {(m.name, m.weights, built[key]) for key, m in every.items()}
     )
 
-    def digest(one: tuple[str, str]) -> str:
-        model = every[one]
+    def digest(key: str) -> str:
+        model = every[key]
         alone = kinds[model.name, model.weights] == 1
-        return model.weights if alone else hashlib.sha256(built[one].encode()).hexdigest()
+        return model.weights if alone else hashlib.sha256(built[key].encode()).hexdigest()
 
-    found = marks((one[0], digest(one)) for one in every)
-    return {one: one[0] + found[one[0], digest(one)] for one in every}
+    found = marks((model.name, digest(key)) for key, model in every.items())
+    return {
+        key: replace(model, name=model.name + found[model.name, digest(key)]) for key, model in every.items()
+    }
 
 
 def marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:

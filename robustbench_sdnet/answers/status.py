@@ -28,10 +28,11 @@ def status(store: Store) -> list[dict[str, Any]]:
         model, data = stored.cell.model, stored.cell.data
         key = (model, (data.label, data.content), stored.cell.kind)
         groups.setdefault(key, []).append((len(stored.shards), samples, last, unfinished))
-    models, sets = told(model for model, _, _ in groups), marks(one for _, one, _ in groups)
+    models = told(model for (model, _, _), cells in groups.items() for _ in cells)
+    sets = marks(one for _, one, _ in groups)
     rows: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
     for (model, one, kind), cells in groups.items():
-        rows.setdefault((models[model.name, model.key], one[0] + sets[one], kind), []).extend(cells)
+        rows.setdefault((models[model.key].name, one[0] + sets[one], kind), []).extend(cells)
     return [
         {
             "model": name,

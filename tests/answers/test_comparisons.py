@@ -10,6 +10,7 @@ from robustbench_sdnet.answers.comparisons import Comparison, comparisons
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
+from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.reports.conclusion import evidences, sentences
 from robustbench_sdnet.reports.numbers import points
@@ -84,6 +85,34 @@ def test_what_has_one_name_is_told_apart_and_a_model_is_one_wherever_it_lay(tmp_
     known = evidences(rows_of(snapshot), found, rivals(snapshot))
     names = [f"{own} on tiny", f"{theirs} on tiny", f"{own} on tiny (train)"]
     assert [one.name for one in known] == names
+
+
+def test_a_model_is_one_whatever_it_was_called_by_its_most_frequent_name(tmp_path):
+    # Two names of two cells each: the first in order. A third cell under the other name: that one.
+    def fog(severity):
+        return corruption_specs("fog", [severity])[0]
+
+    copy = replace(SDNET, name="a-copy", source="elsewhere/a-copy")
+    answers = [
+        (cell(lam=LOW), right(9)),
+        (replace(cell(lam=HIGH), model=copy), right(4)),
+        (replace(cell(fog(1), lam=LOW), model=copy), right(8)),
+        (cell(fog(1), lam=HIGH), right(3)),
+        (cell(fog(2), lam=LOW), right(8)),
+    ]
+    for count, name in ((4, "a-copy"), (5, "sdnet")):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        with made_store(folder, answers[:count]) as store:
+            snapshot, shown = Snapshot.read(store).told_apart, {row["model"] for row in status(store)}
+        assert {(one.cell.model.name, one.cell.model.key) for one in snapshot.answered} == {(name, SDNET.key)}
+        assert shown == {name}
+        assert {one.cell.model.source for one in snapshot.answered} == {
+            copy.source if name == "a-copy" else SDNET.source
+        }
+        assert [one.family for one in comparisons(snapshot)] == [
+            f"tiny: lambdas of {name}, {asked}" for asked in ("clean", "corruptions")
+        ]
 
 
 def test_two_fits_of_a_policy_are_told_apart_and_one_is_not_marked(tmp_path):

@@ -267,6 +267,28 @@ def test_networks_that_gain_alike_reproduce_a_claim(tmp_path):
     assert (verdicts["gaussian_noise"], verdicts["shot_noise"]) == (REPRODUCED, NOT_REPRODUCED)
 
 
+def test_a_network_under_two_names_is_one_sample_under_every_noise(tmp_path):
+    # The stores of two machines, one of which calls the first network by a name of its own and was asked one noise.
+    snapshots = []
+    for name, noises in (("sdnet-s0", NOISES[1:]), ("copy", NOISES[:1])):
+        folder = tmp_path / name
+        folder.mkdir()
+        first = replace(SDNET18, name=name, weights="sdnet0".ljust(64, "0"))
+        second = replace(SDNET18, name="sdnet-s1", weights="sdnet1".ljust(64, "0"))
+        answers = [
+            _answers(model, lam, (count,) * len(noises), noises=noises)
+            for model in (first, second)
+            for lam, count in ((LOW, 50), (LINE, 66))
+        ]
+        with made_store(folder, [pair for every in answers for pair in every]) as store:
+            snapshots.append(Snapshot.read(store))
+    found = published(Snapshot.joined(snapshots).told_apart)
+    assert [(one.noise, one.found.networks_a) for one in found.over_networks] == [
+        (noise, 2) for noise in NOISES
+    ]
+    assert {one.found.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1"}
+
+
 def test_a_network_that_is_built_otherwise_is_no_sample_of_the_architecture(tmp_path):
     other = replace(SDNET18, name="other", weights="e" * 64, options=(("shortcut", False),))
     found = _published(

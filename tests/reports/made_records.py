@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ Lam = float | str | None
 def lam_spec(lam: Lam) -> LambdaSpec | None:
     """0.1, "calibrated" or None as a spec."""
     return None if lam is None else LambdaSpec(lam if isinstance(lam, str) else decimal_text(lam))
+
+
+def network(name: str) -> ModelSpec:
+    """A plain network with weights of its own."""
+    return replace(RESNET, name=name, weights=name.ljust(64, "0"))
 
 
 def record(

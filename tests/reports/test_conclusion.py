@@ -27,6 +27,7 @@ from .made_records import (
     SDNET as MODEL,
     attack,
     lam_spec,
+    network,
     record as made,
     results_of,
     rows_of,
@@ -195,8 +196,8 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
 def test_the_first_sentence_says_that_another_is_as_high():
     rows = [
         made(190),
-        made(190, model=replace(RESNET, name="other")),
-        made(180, model=replace(RESNET, name="third")),
+        made(190, model=network("other")),
+        made(180, model=network("third")),
     ]
     (sentence,) = lead(results_of(rows), [])
     assert sentence == "Highest accuracies on digits, 200 images: 95.0 % clean (other and 1 more)."
@@ -212,7 +213,7 @@ def test_what_met_other_attacks_is_not_called_highest_without_a_word():
     ]
     (sentence,) = lead(results_of(rows), [])
     assert "45.0 % under linf 8/255 (resnet20, by pgd; others met other attacks)" in sentence
-    alike = attack("pgd", "8/255", 90, model=replace(RESNET, name="other"))
+    alike = attack("pgd", "8/255", 90, model=network("other"))
     (sentence,) = lead(results_of([*rows, alike]), [])
     assert "(other and 1 more, by pgd; others met other attacks)" in sentence
     (sentence,) = lead(results_of([*rows[1:], attack("pgd", "8/255", 60, model=RESNET)]), [])
@@ -220,7 +221,7 @@ def test_what_met_other_attacks_is_not_called_highest_without_a_word():
 
 
 def test_models_that_met_the_same_attacks_may_be_broken_by_different_ones():
-    other = replace(RESNET, name="other")
+    other = network("other")
     rows = [
         attack(name, "8/255", count, model=model)
         for model, pgd, square in ((RESNET, 90, 95), (other, 80, 70))

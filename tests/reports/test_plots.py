@@ -24,7 +24,18 @@ from robustbench_sdnet.reports.tables.lambdas import sweeps
 from robustbench_sdnet.specs import Eps, SequenceSpec
 from robustbench_sdnet.statistics import wilson
 
-from .made_records import RESNET, SDNET, attack, corruption, lam_spec, record, results_of, snapshot, study
+from .made_records import (
+    RESNET,
+    SDNET,
+    attack,
+    corruption,
+    lam_spec,
+    network,
+    record,
+    results_of,
+    snapshot,
+    study,
+)
 from .printed import percents
 
 
@@ -295,7 +306,7 @@ def test_colours_of_models_stand_out_from_the_page(ground: str) -> None:
 
 def test_a_figure_of_the_first_models_says_so() -> None:
     def said(count: int) -> tuple[str, str]:
-        models = [replace(RESNET, name=f"model-{i:02}") for i in range(count)]
+        models = [network(f"model-{i:02}") for i in range(count)]
         clean = [record(190, model=model) for model in models]
         figures = build(
             snapshot([*clean, *(attack("pgd", "8/255", 90, model=model) for model in models)])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from robustbench_sdnet.reports.tables import provenance
 from robustbench_sdnet.specs import CorruptionSpec
 
-from .made_records import DATA, RESNET, SDNET, attack, corruption, lam_spec, record, rows_of, study
+from .made_records import DATA, SDNET, attack, corruption, lam_spec, network, record, rows_of, study
 from .printed import percents
 
 
@@ -29,7 +29,7 @@ def test_many_lambdas_are_a_span_and_policies_are_named() -> None:
 def test_corruptions_with_severities_source_seed_and_images() -> None:
     rows = [corruption("fog", severity, 100) for severity in (1, 2, 3)]
     rows += [corruption("snow", severity, 100) for severity in (1, 5)]
-    rows.append(corruption("snow", 5, 50, n=100, model=replace(RESNET, name="other")))
+    rows.append(corruption("snow", 5, 50, n=100, model=network("other")))
     table = provenance.corruption_table(rows)
     assert table is not None
     assert percents(table) == [
