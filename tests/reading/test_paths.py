@@ -21,6 +21,7 @@ def test_a_path_has_its_home_replaced(monkeypatch, tmp_path):
     ("text", "message"),
     [
         ("~nobody-of-that-name/x", "no user of that name"),
+        ("-", "no path here"),
         ("a\0b", "no NUL byte"),
         ("x" * 5000, "is no path here"),
     ],
