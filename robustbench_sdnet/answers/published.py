@@ -30,6 +30,7 @@ SOURCE = "Dai et al. 2022 (arXiv:2210.12945) on CIFAR-10-C, mean of five severit
 NOISES = ("gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise")
 # Names that hold CIFAR-10's, of sets whose images are not its test images.
 OTHERS = ("cifar100", "cifar10.1", "cifar10.2", "(train)")
+ORIGINS = ("generated", "published")  # CIFAR's own parameters, stored as they are
 PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
 TRAINED = "0.1"
 _CLAIMED = MappingProxyType(
@@ -49,12 +50,14 @@ class Beside:
     """A model at a lambda under one noise, mean over the five severities.
 
     Attributes:
+        origin: where the images come from, as `CorruptionSpec.origin`.
         accuracy, low, high: ours, with a 95 % interval over images.
         published: the number in the paper for this architecture at this lambda on CIFAR-10; None where there is none.
     """
 
     subject: Subject
     data: str
+    origin: str
     noise: str
     n: int
     accuracy: float
@@ -65,7 +68,8 @@ class Beside:
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
         model, lam = self.subject.model.name, self.subject.lam
-        told = {"model": model, "data": self.data, "noise": self.noise, "lam": lambda_value(lam)}
+        told: dict[str, Any] = {"model": model, "data": self.data, "origin": self.origin}
+        told |= {"noise": self.noise, "lam": lambda_value(lam)}
         told |= {key: getattr(self, key) for key in ("n", "accuracy", "low", "high", "published")}
         told["upper_bound"] = lam is not None and lam.upper_bound  # lambda was chosen on test labels
         return {**told, "source": SOURCE if self.published is not None else ""}
@@ -181,11 +185,12 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     intervals = [wilson(float(right.at(ids).sum()), len(ids)) for right in every.values()]
     row = None
     here = "cifar10" in asked.data and not any(other in asked.data for other in OTHERS)
-    if here and (lam is None or lam.scope == "stem"):
+    if here and asked.source in ORIGINS and (lam is None or lam.scope == "stem"):
         row = _CLAIMED.get((subject.model.arch, None if lam is None else lam.text))
     return Beside(
         subject=subject,
         data=asked.data,
+        origin=asked.source,
         noise=noise,
         n=len(ids),
         accuracy=fmean(right.at(ids).mean() for right in every.values()),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +10,10 @@ from typing import Any
 
 from ..errors import StoreError
 from ..reading.paths import named
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, canonical
+from ..specs import AttackSpec, Cell, CorruptionSpec
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store, Stored
-from ..wording import natural
+from .names import told_apart
 from .per_image import Right
 from .trust import Finding
 
@@ -139,12 +137,14 @@ class Snapshot:
     @classmethod
     def joined(cls, snapshots: Sequence[Snapshot]) -> Snapshot:
         """The answers of several stores as of one, in the first one's folder; of a cell that several hold the answer on
-        most images, then one that was diagnosed."""
+        most images, with the diagnostics that saw most."""
         if len(snapshots) == 1:  # which keeps what was derived of it
             return snapshots[0]
-        every = (answered for snapshot in reversed(snapshots) for answered in snapshot.answered)
-        best = {one.id: one for one in sorted(every, key=lambda one: (len(one.outcome), len(one.verdicts)))}
-        return cls(tuple(best[name] for name in sorted(best)), snapshots[0].folder)
+        every = [answered for snapshot in reversed(snapshots) for answered in snapshot.answered]
+        best = {one.id: one for one in sorted(every, key=lambda one: len(one.outcome))}
+        diagnosed = {one.id: one.verdicts for one in sorted(every, key=lambda one: _looked(one.verdicts))}
+        both = (replace(best[name], verdicts=diagnosed[name]) for name in sorted(best))
+        return cls(tuple(both), snapshots[0].folder)
 
     def of(self, only: Collection[str]) -> Snapshot:
         """The same of some cells alone, by their ids."""
@@ -152,32 +152,12 @@ class Snapshot:
 
     @cached_property
     def told_apart(self) -> Snapshot:
-        """The same under names that readers can tell apart.
-
-        A model is one wherever it lay and whatever it was called, by the name that `told` gives it. Data sets of one
-        name get the start of a hash; a policy keeps that of its fit where a model was asked at several on a data set.
-        """
-        cells = [answered.cell for answered in self.answered]
-        models = told(cell.model for cell in cells)
-        sets = marks((cell.data.label, cell.data.content) for cell in cells)
-        fits: dict[Hashable, set[str]] = {}
-
-        def asked(cell: Cell, lam: LambdaSpec) -> Hashable:
-            return cell.model.key, cell.data.content, lam.text, lam.scope
-
-        def fitted(cell: Cell, lam: LambdaSpec | None) -> LambdaSpec | None:
-            several = lam and len(fits.get(asked(cell, lam), ())) > 1
-            return lam if several or lam is None else replace(lam, fit="")
-
-        def named(cell: Cell) -> Cell:
-            data = replace(cell.data, name=cell.data.name + sets[cell.data.label, cell.data.content])
-            lam, lam_attack = fitted(cell, cell.lam), fitted(cell, cell.lam_attack)
-            return replace(cell, model=models[cell.model.key], data=data, lam=lam, lam_attack=lam_attack)
-
-        for cell in cells:
-            if cell.lam:
-                fits.setdefault(asked(cell, cell.lam), set()).add(cell.lam.fit)
-        return replace(self, answered=tuple(replace(one, cell=named(one.cell)) for one in self.answered))
+        """The same under names that readers can tell apart, see `names.told_apart`."""
+        cells = told_apart([answered.cell for answered in self.answered])
+        return replace(
+            self,
+            answered=tuple(replace(one, cell=cell) for one, cell in zip(self.answered, cells, strict=True)),
+        )
 
     @cached_property
     def exact(self) -> tuple[Answered, ...]:
@@ -209,45 +189,6 @@ class Snapshot:
         return tuple(sorted(best.values(), key=lambda answered: answered.id))
 
 
-def told(models: Iterable[ModelSpec]) -> Mapping[str, ModelSpec]:
-    """By key each model under a name that tells it from the others: of several that it was called the most frequent.
-
-    Those of one name but other weights have the start of their hash, those of other code or options the start of a hash
-    of these.
-
-    Args:
-        models: one for each cell.
-    """
-    cells = list(models)
-    called = Counter((model.key, model.name) for model in cells)
-    seldom_first = sorted(
-        cells, key=lambda model: (-called[model.key, model.name], natural(model.name)), reverse=True
-    )
-    every = {model.key: model for model in seldom_first}
-    # Not by fingerprints, which differ with the images' size.
-    built = {key: canonical((m.arch, m.options, m.mean, m.std)) for key, m in every.items()}
-    kinds = Counter(
-        (name, weights) for name, weights, _ in {(m.name, m.weights, built[key]) for key, m in every.items()}
-    )
-
-    def digest(key: str) -> str:
-        model = every[key]
-        alone = kinds[model.name, model.weights] == 1
-        return model.weights if alone else hashlib.sha256(built[key].encode()).hexdigest()
-
-    found = marks((model.name, digest(key)) for key, model in every.items())
-    return {
-        key: replace(model, name=model.name + found[model.name, digest(key)]) for key, model in every.items()
-    }
-
-
-def marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-    """By name and hash, what to add to the name: the start of the hash where a name has several."""
-    pairs = set(named)
-    counts = Counter(name for name, _ in pairs)
-    return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
-
-
 def _question(cell: Cell) -> Hashable:
     """What a cell asks and of whom, however its search went about it."""
     spec, model, data = cell.perturbation, cell.model, cell.data
@@ -269,6 +210,11 @@ def copy_store(store: str, path: Path) -> None:
             target.add_shards(stored.shards)
             if stored.verdicts is not None:
                 target.add_verdicts(stored.id, stored.verdicts)
+
+
+def _looked(verdicts: Sequence[Finding]) -> tuple[int, int]:
+    """How much diagnostics saw: images, over all checks, and checks."""
+    return sum(found.images or 0 for found in verdicts), len(verdicts)
 
 
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:

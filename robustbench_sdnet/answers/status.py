@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..specs import ModelSpec
 from ..store.store import Store
-from .snapshot import marks, told
+from .names import told_apart
 
 
 def status(store: Store) -> list[dict[str, Any]]:
-    """Per model, data set and kind of question, what is answered; those of one name are told apart as in reports.
+    """Per model, data set and kind of question, what is answered, under the names of reports.
 
     Returns:
         Rows of `model`, `data`, `kind`, `cells` (planned), `unfinished` (cells with fewer samples than a run asked
@@ -19,20 +18,16 @@ def status(store: Store) -> list[dict[str, Any]]:
     Raises:
         StoreError: a row is damaged; the first is named.
     """
-    groups: dict[tuple[ModelSpec, tuple[str, str], str], list[tuple[int, int, str | None, bool]]] = {}
-    for stored in store.answered():
+    found = list(store.answered())
+    cells = told_apart([stored.cell for stored in found])
+    rows: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
+    for stored, cell in zip(found, cells, strict=True):
         samples = sum(len(shard.outcome) for shard in stored.shards)
         last = max((shard.finished_at for shard in stored.shards), default=None)
         # Of what older versions asked, only cells without any answer are known to be unfinished.
         unfinished = samples < (stored.asked or 1)
-        model, data = stored.cell.model, stored.cell.data
-        key = (model, (data.label, data.content), stored.cell.kind)
-        groups.setdefault(key, []).append((len(stored.shards), samples, last, unfinished))
-    models = told(model for (model, _, _), cells in groups.items() for _ in cells)
-    sets = marks(one for _, one, _ in groups)
-    rows: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
-    for (model, one, kind), cells in groups.items():
-        rows.setdefault((models[model.key].name, one[0] + sets[one], kind), []).extend(cells)
+        of = cell.model.name, cell.data.label, cell.kind
+        rows.setdefault(of, []).append((len(stored.shards), samples, last, unfinished))
     return [
         {
             "model": name,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from ..answers.trust import NOT_RUN
 from ..errors import ModelError
 from ..planning import questions
 from ..planning.asked import Asked
@@ -149,8 +148,12 @@ def _diagnose(
                 found = {item["check"]: item for item in verdicts.get(cell.id, [])}
                 looked = max((item.get("images") or 0 for item in found.values()), default=0)
                 there = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
-                # Square is not among the cheap ones.
-                asked = budget.cheap or found.get("gradient_free_wins", {}).get("verdict", NOT_RUN) != NOT_RUN
+                # Square is not among the cheap ones, and is asked of the right images, as the gradient is.
+                square, gradient = (
+                    found.get(check, {}).get("images") or 0
+                    for check in ("gradient_free_wins", "zero_gradient")
+                )
+                asked = budget.cheap or square >= max(gradient, 1)
                 if not asked or looked < min(IMAGES, there):
                     todo.append(cell)
         diagnose_cells(

@@ -22,7 +22,7 @@ def named(value: object, what: str, remedy: str) -> str:
 
 
 def path_of(text: str | os.PathLike[str]) -> Path:
-    """A path with its `~` replaced; InputError for no path, a dash, no such user, a NUL byte, or a name that is too long."""
+    """A path with its `~` replaced; InputError for a dash, no such user, a NUL byte, or a name that is too long."""
     if text == "-":  # which other programs take for the terminal or a pipe
         raise InputError("'-' is no path here. What is for the terminal goes there by itself; a file: './-'.")
     try:

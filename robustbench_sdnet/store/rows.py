@@ -173,6 +173,16 @@ def _verdicts(row: Row) -> list[dict[str, Any]]:
     return found
 
 
+def united(older: Iterable[Row], newer: Iterable[Row]) -> list[Row]:
+    """By check the newer finding, or the older where that saw more images; one that was not run saw none."""
+    found = {one["check"]: one for one in older}
+    for one in newer:
+        before = found.get(one["check"], {})
+        if (one.get("images") or 0) >= (before.get("images") or 0):
+            found[one["check"]] = one
+    return list(found.values())
+
+
 def refuse(where: str, damages: Iterable[Damage], cells: Mapping[str, Cell | None]) -> None:
     """Raise a StoreError that says how many rows are damaged, the first by name."""
     found = list(damages)

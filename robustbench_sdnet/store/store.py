@@ -21,7 +21,7 @@ from .database import PATIENCE, Database
 from .fits import Fits
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
-from .rows import Reader, Row, Shard, Stored, refuse
+from .rows import Reader, Row, Shard, Stored, refuse, united
 from .schema import CELLS, SHARDS, VERDICTS, insert_once, opened, rows, sealed, select
 
 __all__ = ["Shard", "Store", "Stored"]
@@ -139,11 +139,16 @@ class Store:
         return self.database.run("write", add) if finished else []
 
     def add_verdicts(self, cell_id: str, checks: Sequence[Mapping[str, Any]]) -> None:
-        """Store the diagnostics of an attack's cell; newer ones replace older ones."""
+        """Store the diagnostics of an attack's cell; each replaces its older one, but for one that saw more images."""
 
         def add(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(VERDICTS).where(VERDICTS.c.cell_id == cell_id))
-            insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": canonical(list(checks))})
+            here = VERDICTS.c.cell_id == cell_id
+            reader, older = Reader(), []
+            for row in rows(connection, select(VERDICTS, self._present).where(here)):
+                older = reader.verdicts(row) or []  # what is damaged is made anew
+            connection.execute(sa.delete(VERDICTS).where(here))
+            known = canonical(united(older, checks))
+            insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": known})
 
         self.database.run("write", add)
 

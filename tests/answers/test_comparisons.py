@@ -115,6 +115,43 @@ def test_a_model_is_one_whatever_it_was_called_by_its_most_frequent_name(tmp_pat
         ]
 
 
+def test_a_data_set_is_one_whatever_it_was_called(tmp_path):
+    copy = replace(cell().data, name="npz:tiny", source="npz:tiny.npz")
+    fog = corruption_specs("fog", [1])[0]
+    asked = [cell(lam=LOW), cell(fog, lam=LOW), replace(cell(lam=HIGH), data=copy)]
+    with made_store(tmp_path, [(one, right(5)) for one in asked]) as store:
+        snapshot = Snapshot.read(store).told_apart
+    assert {(one.cell.data.name, one.cell.data.source) for one in snapshot.answered} == {("tiny", "tiny")}
+    assert [one.family for one in comparisons(snapshot)] == ["tiny: lambdas of sdnet, clean"]
+    assert [one.name for one in evidences(rows_of(snapshot), comparisons(snapshot), ())] == ["sdnet"]
+
+
+def test_models_of_others_are_one_where_their_answers_differ_by_rounding_alone(tmp_path):
+    # Height and width, then logits: on another machine, on images of another size, and other answers.
+    mine = replace(SDNET, fingerprint=(8.0, 8.0, 1.0, 2.0))
+    rounded, larger, other = (
+        replace(SDNET, fingerprint=found)
+        for found in ((8.0, 8.0, 1.0000001, 2.0), (32.0, 32.0, 5.0, 6.0), (8.0, 8.0, 2.0, 1.0))
+    )
+    large = replace(cell().data, name="large", content="e" * 64)
+    answers = [
+        (replace(cell(lam=LOW), model=mine), right(9)),
+        (replace(cell(lam=HIGH), model=rounded), right(4)),
+        (replace(cell(lam=LOW), model=larger, data=large), right(5)),
+        (replace(cell(lam=LOW), model=other), right(1)),
+    ]
+    for count in (3, 4):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        with made_store(folder, answers[:count]) as store:
+            apart = Snapshot.read(store).told_apart
+        models = {one.cell.model for one in apart.answered}
+        assert len(models) == count - 1, "two of them are one model"
+        assert len({model.name for model in models}) == (1 if count == 3 else 3)
+        found = [(one.within, one.n, abs(one.gain)) for one in comparisons(apart)]
+        assert found == [(False, 10, pytest.approx(0.8))] * (count - 3) + [(True, 10, pytest.approx(0.5))]
+
+
 def test_two_fits_of_a_policy_are_told_apart_and_one_is_not_marked(tmp_path):
     fits = [LambdaSpec("calibrated", fit=fit * 8) for fit in "ab"]
     answers = [(cell(), right(5)), (cell(lam=fits[0]), right(9)), (cell(lam=fits[1]), right(1))]

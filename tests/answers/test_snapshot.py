@@ -227,9 +227,19 @@ def test_several_stores_are_reported_as_one(tmp_path):
 def test_of_a_question_that_several_stores_hold_the_answer_on_most_images_stands(tmp_path):
     for name, n in (("few", 5), ("many", 10)):
         (tmp_path / name).mkdir()
-        made_store(tmp_path / name, [(cell(), right(4, n))]).close()
+        with made_store(tmp_path / name, [(cell(), right(4, n))]) as store:
+            if name == "few":  # which alone was diagnosed
+                finding = {
+                    "check": "noise_wins",
+                    "verdict": "fail",
+                    "value": 1.0,
+                    "sentence": "",
+                    "images": 5,
+                }
+                store.add_verdicts(cell().id, [finding])
     few, many = (Snapshot.read(f"sqlite:///{tmp_path}/{name}/made.db") for name in ("few", "many"))
     for given in ([few, many], [many, few]):
         joined = Snapshot.joined(given)
         assert [len(one.outcome) for one in joined.answered] == [10]
         assert joined.folder == given[0].folder
+        assert [finding.verdict for one in joined.answered for finding in one.verdicts] == ["fail"]

@@ -39,6 +39,29 @@ def test_one_network_of_each_is_told_by_its_name(tmp_path):
     assert "networks are a sample" not in text
 
 
+def test_stored_images_are_a_place_of_their_own_and_none_of_the_papers(tmp_path):
+    answers = []
+    for stored, lined in (("", 60), ("jpeg85", 40)):
+        for spec in corruption_specs("gaussian_noise", (1, 2, 3, 4, 5)):
+            for lam, count in ((LOW, 50), (LINE, lined)):
+                asked = cell(replace(spec, stored=stored))
+                model = replace(SDNET, arch="sdnet18")
+                data = replace(asked.data, name="cifar10")
+                answers.append((replace(asked, model=model, lam=lam, data=data), right(count, 100)))
+    with made_store(tmp_path, answers) as store:
+        text = report(store, output=tmp_path / "report.md").read_text()
+    words = " ".join(text.split())
+    assert "over sdnet @ 0.1 on cifar10: gaussian noise reproduced (+10.0" in words
+    assert (
+        "over sdnet @ 0.1 on cifar10 (generated, stored as jpeg85): gaussian noise not reproduced (-10.0"
+        in words
+    )
+    for where, ours, published in (("", "60.0", "64.9 %"), (" (generated, stored as jpeg85)", "40.0", "-")):
+        table = text.partition(f"severities 1 to 5 on cifar10{where}, ours and published")[2]
+        row = next(line for line in table.splitlines() if "calibrated:test-labels" in line)
+        assert [cell.strip() for cell in row.split("|")[3:5]] == [ours, published]
+
+
 def test_several_are_summed_in_a_sentence_and_listed_below(tmp_path):
     text = _printed(tmp_path, a=(50, 60), b=(52, 64), c=(51, 62), plain=(40, None))
     assert (

@@ -184,6 +184,24 @@ def test_verdicts_replace_older_ones(store):
     }
 
 
+def test_a_check_that_was_not_run_or_saw_fewer_images_replaces_nothing(store):
+    def finding(check, verdict, images=None):
+        return {"check": check, "verdict": verdict, "value": 0.0, "sentence": "Said.", "images": images}
+
+    full = [finding("noise_wins", "pass", 100), finding("gradient_free_wins", "fail", 100)]
+    cheap = [
+        finding("noise_wins", "fail", 10),
+        finding("gradient_free_wins", "not_run"),
+        finding("randomised", "pass", 10),
+    ]
+    store.add_verdicts(CELL.id, full)
+    store.add_verdicts(CELL.id, cheap)
+    assert store.verdicts() == {CELL.id: [*full, cheap[2]]}
+    again = [finding("noise_wins", "warn", 100)]
+    store.add_verdicts(CELL.id, again)
+    assert store.verdicts() == {CELL.id: [*again, full[1], cheap[2]]}
+
+
 def test_perturbed_images_are_kept_exactly_and_checked(tmp_path):
     folder = ImageFolder(tmp_path / "images")
     images = np.random.default_rng(0).random((6, 3, 4, 4), dtype=np.float32)

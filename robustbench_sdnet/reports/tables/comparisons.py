@@ -95,8 +95,8 @@ def _line(row: Comparison) -> tuple[Item, ...]:
 def published_section(found: Published) -> Iterator[Section]:
     """The section, where the store holds the experiment."""
     if found.numbers:
-        by_data = grouped(found.numbers, lambda one: one.data)
-        tables = [_published_table(numbers, data) for data, numbers in by_data.items()]
+        places = grouped(found.numbers, lambda one: place(one.data, one.origin))
+        tables = [_published_table(numbers, where) for where, numbers in places.items()]
         said = *claim_sentences(found), RULE, SAMPLES, *([OVER] if found.over_networks else []), LINES
         yield Section("The published noise experiment", (*said, *tables, *_single_table(found)))
 
@@ -105,11 +105,20 @@ def claim_sentences(found: Published) -> tuple[str, ...]:
     """A sentence for each claim, noise by noise; over all networks of an architecture where there are several."""
     alone = (one for one in found.claims if not one.summed)
     pairs = grouped((*found.over_networks, *alone), _pair_of)
-    return tuple(f"{same[0].found.name}: {'; '.join(map(_claim, same))}." for same in pairs.values())
+    several = len({where for where, *_ in pairs}) > 1
+    return tuple(
+        f"{same[0].found.name}{f' on {where}' if several else ''}: {'; '.join(map(_claim, same))}."
+        for (where, *_), same in pairs.items()
+    )
+
+
+def place(data: str, origin: str) -> str:
+    """A data set, with where its corrupted images come from unless they are generated."""
+    return data if origin == "generated" else f"{data} ({origin})"
 
 
 def _pair_of(one: Claim) -> tuple[str, Subject, Subject]:
-    return one.found.asked.data, one.found.a, one.found.b
+    return place(one.found.asked.data, one.found.asked.source), one.found.a, one.found.b
 
 
 def _claim(one: Claim) -> str:
@@ -124,10 +133,12 @@ def _claim(one: Claim) -> str:
 def _single_table(found: Published) -> Iterator[Table]:
     """The claims that were summed over networks, pair by pair."""
     rows: list[tuple[Item, ...]] = []
-    for (_, a, b), same in grouped((one for one in found.claims if one.summed), _pair_of).items():
+    pairs = grouped((one for one in found.claims if one.summed), _pair_of)
+    several = len({where for where, *_ in pairs}) > 1
+    for (where, a, b), same in pairs.items():
         by_noise = {one.noise: one for one in same}
         cells = (_gain(by_noise[noise]) if noise in by_noise else Missing("not run") for noise in NOISES)
-        rows.append((a.name, b.name, *cells))
+        rows.append((a.name, f"{b.name}{f' on {where}' if several else ''}", *cells))
     if rows:
         columns = ("of", "over", *(noise.replace("_", " ") for noise in NOISES))
         notes = ("Points of accuracy, with 95 % intervals over images.",)
@@ -139,7 +150,7 @@ def _gain(one: Claim) -> str:
     return f"{100 * found.gain:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
-def _published_table(numbers: Sequence[Beside], data: str) -> Table:
+def _published_table(numbers: Sequence[Beside], where: str) -> Table:
     rows: list[tuple[Item, ...]] = []
     for subject, own in grouped(numbers, lambda one: one.subject).items():
         by_noise = {one.noise: one for one in own}
@@ -152,7 +163,7 @@ def _published_table(numbers: Sequence[Beside], data: str) -> Table:
     return Table(
         ("model", "lambda", *names),
         tuple(rows),
-        title=f"Mean accuracy over severities 1 to 5 on {data}, ours and published",
+        title=f"Mean accuracy over severities 1 to 5 on {where}, ours and published",
         left=(0, 1),
         notes=(f"published: {SOURCE}; other weights, so for information.",),
         stacked=True,
