@@ -190,8 +190,8 @@ def run_study(
     from .answers.rows import rows
     from .answers.snapshot import Snapshot
     from .diagnostics.of_study import Watching, answer_study
-    from .reports import pages
-    from .reports.conclusion import evidences, sentences
+    from .reports import evidence, pages
+    from .reports.conclusion import sentences
     from .reports.tables.comparisons import claim_sentences as claimed
 
     cells, failed = answer_study(
@@ -207,7 +207,7 @@ def run_study(
     missed = [one for one in rivals(snapshot) if one.subject.model in models and one.asked.content in data]
     beside = published(own)
     said = [("published", text) for text in claimed(beside)]
-    said += sentences(evidences(found, compared, missed))
+    said += sentences(evidence.evidences(found, compared, missed))
     folder = snapshot.folder if output is True else output
     return Study(
         flat(found),

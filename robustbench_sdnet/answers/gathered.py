@@ -39,7 +39,8 @@ class Question:
     Attributes:
         kind: clean, corruption, noise, attack, mean over corruptions, or worst_case over everything run in a ball,
             whatever it was made at.
-        corruption: its own name, without level and seed; other versions of it give other images.
+        corruption: its own name, without level and seed.
+        version: of the corruption or attack: another gives other images, or searches otherwise.
         is_noise: a corruption of the category noise, or a mean over such.
         met: of a worst case, by name what was run at the deployed lambda itself, and of a mean what it is over: sides
             that met other attacks or conditions are not asked the same.
@@ -99,9 +100,11 @@ def question(cell: Cell) -> Question:
     if isinstance(spec, CorruptionSpec):
         asked = replace(asked, severity=spec.severity, source=spec.origin, version=spec.version)
         return replace(asked, corruption=spec.name, is_noise=is_noise(spec))
-    return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
+    if isinstance(spec, AttackSpec):
+        return replace(asked, norm=spec.norm, eps=spec.eps, version=spec.version)
+    return asked
 
 
 def ball(cell: Cell) -> Question:
     """The question of everything that was run in the same ball."""
-    return replace(question(cell), kind="worst_case", perturbation=EVERY)
+    return replace(question(cell), kind="worst_case", perturbation=EVERY, version=1)

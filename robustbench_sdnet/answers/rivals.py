@@ -54,11 +54,14 @@ class Rival:
 
 
 def rivals(store: Snapshot) -> tuple[Rival, ...]:
-    """Every rival of every subject and ball that gradient attacks were run in, in a fixed order."""
+    """Every rival of every subject and ball that gradient attacks were run in, in a fixed order.
+
+    Models that draw random numbers have none: fresh draws break some of what any attack left.
+    """
     balls: dict[tuple[Question, Subject], dict[str, list[Right]]] = {}
     for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation
-        if isinstance(spec, AttackSpec) and spec.eps is not None:
+        if isinstance(spec, AttackSpec) and spec.eps is not None and cell.model.repeats is None:
             found = balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), {})
             found.setdefault(_role(cell, spec), []).append(answered.right)
     made = [

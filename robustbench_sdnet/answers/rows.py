@@ -15,7 +15,7 @@ from ..statistics import wilson
 from ..wording import brief, natural
 from .per_image import Numbers, Stability, distances, places, stability, worst
 from .snapshot import Answered, Cost, Snapshot
-from .trust import UNCHECKED, UNTRUSTED, Finding, trust
+from .trust import TRUSTED, UNCHECKED, UNTRUSTED, Finding, trust
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -194,7 +194,9 @@ def _worst_case(group: Sequence[Pair]) -> Row:
     """What is left by an attack in all its forms, named after the plain one where a warm start is among them."""
     group = sorted(group, key=lambda pair: (pair[1].kind, pair[0].cell.warm))
     found = worst(answered.right for answered, _ in group)
-    doubted = any(row.verdict == UNTRUSTED for _, row in group)
+    # What was made at other lambdas can only tighten the bound of what was made here.
+    direct = {row.verdict for _, row in group if row.kind == "attack"}
+    doubted = UNTRUSTED in direct and TRUSTED not in direct
     return replace(
         _together([row for _, row in group]),
         kind="worst_case",

@@ -7,58 +7,19 @@ hold 0. Elsewhere the interval decides: if it lies within `NEGLIGIBLE` the answe
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from ..answers.comparisons import Comparison
-from ..answers.rivals import Rival
-from ..answers.rows import Row, is_noise, lambda_name, lambda_order
-from ..answers.trust import UNCHECKED, UNTRUSTED
+from ..answers.rows import Row, is_noise, lambda_name
 from ..wording import counted
 from .document import Section
+from .evidence import NEGLIGIBLE, Evidence
+from .masking import masking
 from .numbers import percent, points, probability
-from .results import Lambda, distinct, grouped, lambda_text
+from .results import Lambda, grouped, lambda_text, listed
 
-NEGLIGIBLE = 0.03
 UNFOLDED = 6  # paragraphs
 NOT_ATTACKED = "not asked. Run the same attacks, and random noise, at several lambdas."
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of one model on one data set: its name, with the data set's where there are several; its results,
-    its lambdas against the one it was trained at, and what broke images that the direct attacks left."""
-
-    name: str
-    rows: Sequence[Row]
-    compared: Sequence[Comparison]
-    rivals: Sequence[Rival]
-
-    @property
-    def trained(self) -> Lambda:
-        """The lambda that all others are compared with."""
-        return self.compared[0].b.lam
-
-    @property
-    def means(self) -> list[Comparison]:
-        """The comparisons of means over noises."""
-        return [one for one in self.compared if one.asked.kind == "mean" and one.asked.is_noise]
-
-    @property
-    def worst(self) -> list[Comparison]:
-        """The comparisons of everything that was run in a ball."""
-        return [one for one in self.compared if one.asked.kind == "worst_case"]
-
-    @property
-    def attacked(self) -> bool:
-        """Whether any attack was run."""
-        return bool(self.worst) or any(row.kind == "attack" for row in self.rows)
-
-    def doubts(self, one: Comparison) -> bool:
-        """Whether it finds a gain against gradient attacks that were shown to be weak."""
-        beaten = [(r.asked.norm, r.asked.eps, r.subject.lam) for r in self.rivals if r.suspicious]
-        failed = [(row.norm, row.eps, row.lam) for row in self.rows if row.verdict == UNTRUSTED]
-        return one.gains and (one.asked.norm, one.asked.eps, one.a.lam) in (*beaten, *failed)
 
 
 def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
@@ -80,22 +41,6 @@ def sentences(known: Iterable[Evidence]) -> Iterator[tuple[str, str]]:
             yield "masking", f"{one.name}, transfer and masking: {masking(one)}"
     if every and not attacked:
         yield "adversary", f"An adversary who knows lambda: {NOT_ATTACKED}"
-
-
-def evidences(
-    rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
-) -> Iterator[Evidence]:
-    """What is known of each model that was asked at several lambdas."""
-    within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
-    subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
-    several = len({data for data, _, _ in subjects}) > 1
-    for data, content, model in subjects:
-        yield Evidence(
-            f"{model.name} on {data}" if several else model.name,
-            [row for row in rows if (row.data.content, row.model) == (content, model)],
-            [one for one in within if (one.asked.content, one.a.model) == (content, model)],
-            [one for one in rivals if (one.asked.content, one.subject.model) == (content, model)],
-        )
 
 
 def noise(evidence: Evidence) -> str:
@@ -158,83 +103,15 @@ def adversary(evidence: Evidence) -> str:
             caution = ", which is not to be trusted: see below" if evidence.doubts(one) else ""
             effects.setdefault(f"{_effect(one)}{caution}", []).append(one.a.lam)
         for effect, lams in effects.items():
-            parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {_listed(lams)} {effect}.")
+            parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {listed(lams)} {effect}.")
         here = [row for row in evidence.rows if (row.norm, row.eps) == (norm, eps)]
         asked = {row.lam for row in here if row.lam and not row.lam.upper_bound}
         left = asked - {evidence.trained, *(one.a.lam for one in same)}
         if left:
-            listed = _listed(sorted(left, key=lambda_order))
-            parts.append(f"Other attacks than at the training lambda were run at {listed}: not compared.")
-    return " ".join(parts)
-
-
-def masking(evidence: Evidence) -> str:
-    """Whether transfer or hidden gradients stand behind what looks like a gain."""
-    attacked = [row for row in evidence.rows if row.kind == "attack"]
-    if not attacked:
-        return "not asked."
-    parts = [_transfer(evidence), *_missed(evidence)]
-    failed = {row.lam for row in attacked if row.verdict == UNTRUSTED}
-    if failed:
-        listed = _listed(sorted(failed, key=lambda_order))
-        parts.append(
-            f"Diagnostics failed at lambda {listed}: accuracies under attack there are not to be trusted."
-        )
-    elif any(row.verdict != UNCHECKED for row in attacked):
-        parts.append("No diagnostic of the attacks failed.")
-    else:
-        parts.append("The attacks were not diagnosed.")
-    return " ".join(parts)
-
-
-def _transfer(evidence: Evidence) -> str:
-    """How much would be gained if perturbations made at the training lambda were all, and how much of it stays."""
-    worst = {(one.asked.norm, one.asked.eps, one.a.lam, one.n): one for one in evidence.worst}
-    shown = [row for row in evidence.rows if row.kind == "transfer"]
-    made = [
-        (row, worst[row.norm, row.eps, row.lam, row.n])
-        for row in shown
-        if row.lam_attack == evidence.trained and (row.norm, row.eps, row.lam, row.n) in worst
-    ]
-    if not made and shown:
-        return "What transfer leaves where the same images were not attacked alike says nothing of their robustness."
-    if not made:
-        return "Transfer between lambdas was not measured."
-    row, found = max(made, key=lambda pair: pair[0].accuracy - pair[1].accuracy_b)
-    apparent = row.accuracy - found.accuracy_b
-    lost = min(row.accuracy - found.accuracy_a, apparent)
-    seen = (
-        f"Perturbations of {row.norm} {row.eps} made at the training lambda leave "
-        f"{percent(row.accuracy)} at lambda {lambda_text(row.lam)}"
-    )
-    if apparent <= NEGLIGIBLE:
-        return f"{seen}: not even transfer looks like a gain over {percent(found.accuracy_b)}."
-    seen += f", which looks like a gain of {points(apparent)}; together, everything run there leaves "
-    seen += percent(found.accuracy_a)
-    if lost > NEGLIGIBLE:
-        return f"{seen}: {points(lost)} of that gain are transfer, not robustness."
-    return f"{seen}: transfer does not explain it."
-
-
-def _missed(evidence: Evidence) -> Iterator[str]:
-    """Rivals that broke more than a rare rate of what the gradient attacks left."""
-    names = {
-        "square": "Square, which uses no gradient,",
-        "noise": "Random noise",
-        "transfer": "Transfer from another lambda",
-    }
-    for rival in evidence.rivals:
-        if rival.suspicious:
-            yield (
-                f"{names[rival.name]} breaks {rival.broken} of the {rival.left} images that the gradient "
-                f"attacks at lambda {lambda_text(rival.subject.lam)} left ({rival.asked.ball}): those attacks "
-                "are weaker than they should be, and the accuracy under them is too high."
+            parts.append(
+                f"Other attacks than at the training lambda were run at {listed(left)}: not compared."
             )
-    square = [rival for rival in evidence.rivals if rival.name == "square"]
-    if square and not any(rival.suspicious for rival in square):
-        yield "Square, which uses no gradient, breaks no more than a rare image that the gradient attacks left."
-    if not square:
-        yield "The gradient-free attack square was not run on its own."
+    return " ".join(parts)
 
 
 def _oracles(evidence: Evidence) -> Iterator[str]:
@@ -264,6 +141,9 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
     if gains:
         doubt = "looks like a gain is not to be trusted"
         return f"What {doubt}.", f"what {doubt} for"
+    if any(evidence.doubts(one) for one in compared):
+        why = "the accuracy at the training lambda is not to be trusted"
+        return f"Cannot tell whether another lambda helps: {why}.", f"{why}, which tells nothing for"
     if all(one.loses or one.high <= NEGLIGIBLE for one in compared):
         return f"No other lambda helps (by more than {points(NEGLIGIBLE)}).", "no other lambda helps"
     return "Cannot tell whether another lambda helps: too few images.", "the images are too few to tell for"
@@ -284,7 +164,3 @@ def _effect(one: Comparison) -> str:
     return (
         f"moves accuracy by {100 * one.gain:+.1f} points, cannot tell from chance: too few images ({tested})"
     )
-
-
-def _listed(lambdas: Iterable[Lambda]) -> str:
-    return ", ".join(map(lambda_text, lambdas))

@@ -16,8 +16,9 @@ from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from . import chapters
 from .citing import citing
-from .conclusion import conclusion, evidences
+from .conclusion import conclusion
 from .document import Block, Document, Figure, Section, filled
+from .evidence import evidences
 from .lead import lead
 from .pictures import inside
 from .reading import read_results

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from ..answers.comparisons import Comparison
 from ..wording import counted
-from .conclusion import Evidence, answer
+from .conclusion import answer
+from .evidence import Evidence
 from .numbers import Estimate, percent, points
 from .results import Results, distinct, eps_order, lambda_text
 from .tables.attacks import at_budget, display_name

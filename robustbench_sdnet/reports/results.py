@@ -146,6 +146,11 @@ def lambda_text(lam: Lambda) -> str:
     return f"{text} ({'best number' if lam.text == 'oracle' else 'drawn'} on test labels)"
 
 
+def listed(lambdas: Iterable[Lambda]) -> str:
+    """Several lambdas in order, in one text."""
+    return ", ".join(map(lambda_text, sorted(lambdas, key=lambda_order)))
+
+
 def is_named(lam: Lambda) -> bool:
     """Whether a lambda stands beside the axis of plain numbers: a policy, or a number for all layers."""
     return isinstance(lambda_value(lam), str)

@@ -12,7 +12,8 @@ from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
-from robustbench_sdnet.reports.conclusion import evidences, sentences
+from robustbench_sdnet.reports.conclusion import sentences
+from robustbench_sdnet.reports.evidence import evidences
 from robustbench_sdnet.reports.numbers import points
 from robustbench_sdnet.reports.tables.provenance import model_table
 from robustbench_sdnet.specs import Eps, LambdaSpec, params
@@ -395,6 +396,49 @@ def test_the_report_shows_significant_differences_and_counts_the_others(tmp_path
     ]  # fmt: skip
     assert "1 other comparison of this family found no significant difference" in text
     assert SDNET.name in text
+
+
+def test_versions_of_an_attack_are_no_one_question(tmp_path):
+    newer = replace(PGD, version=PGD.version + 1)
+    answers = [
+        (cell(PGD), right(10)),
+        (cell(newer, model=RESNET), right(2)),
+        (cell(newer, lam=HIGH), right(1)),
+    ]
+    assert [row["kind"] for row in _rows(tmp_path, answers)] == []
+
+
+def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
+    """PGD at 0.1 met gradients of zero; at 0.5, where it found none, its perturbations are one more attack."""
+    weak = cell(PGD, lam=LOW)
+    answers = [
+        (weak, right(3)),
+        (cell(PGD, lam=HIGH), right(5)),
+        (cell(PGD, lam=HIGH, lam_attack=LOW, parents=(weak.id,)), right(9)),
+    ]
+    with made_store(tmp_path, answers) as store:
+        plain = Snapshot.read(store)
+    costs = [
+        replace(one.cost, gradients=10, silent=9) if one.id == weak.id else one.cost for one in plain.answered
+    ]
+    answered = tuple(replace(one, cost=cost) for one, cost in zip(plain.answered, costs, strict=True))
+    found = {(row.kind, row.lam): row.verdict for row in rows_of(replace(plain, answered=answered))}
+    assert found == {
+        ("attack", LOW): "untrusted",
+        ("transfer", HIGH): "untrusted",
+        ("attack", HIGH): "unchecked",
+        ("worst_case", HIGH): "unchecked",
+    }
+
+
+def test_a_model_that_draws_random_numbers_has_no_rivals(tmp_path):
+    drawing = replace(SDNET, options=params({"randomised": True})).counted(Repeats(10))
+    answers = [(cell(spec), right(count)) for spec, count in ((PGD, 8), (SQUARE, 1))]
+    with made_store(tmp_path, answers) as store:
+        plain = Snapshot.read(store)
+    assert [(one.name, one.broken) for one in rivals(plain)] == [("square", 7)]
+    drawn = (replace(one, cell=replace(one.cell, model=drawing)) for one in plain.answered)
+    assert rivals(replace(plain, answered=tuple(drawn))) == ()
 
 
 def test_a_mean_of_draws_is_compared_as_tables_show_it(tmp_path):

@@ -123,6 +123,11 @@ def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
         "PGD on the margin broke 11 of 50 survivors of the attack (100 samples): "
         "its loss is held back; attack with apgd-dlr, pma or lean."
     )
+    few = torch.arange(9) < 3
+    verdicts = [
+        with_attack.margin_breaks(subject([0.9] * 9), few, torch.arange(9) < k).verdict for k in (2, 3)
+    ]
+    assert verdicts == ["pass", "fail"], "two of nine images are no share that can be told"
 
 
 def test_every_image_is_within_an_unbounded_eps():

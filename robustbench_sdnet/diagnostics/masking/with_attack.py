@@ -14,7 +14,7 @@ from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
 from ...draws import Draws
-from ...statistics import RARE_RATE, binomial_tail
+from ...statistics import RARE_MINIMUM, RARE_RATE, binomial_tail
 from ..finding import NOTICED, TOLERATED, above, counted, not_run
 from .subject import STEPS, Subject, Trace, follow
 
@@ -183,6 +183,8 @@ def margin_breaks(subject: Subject, survivors: Tensor, broken: Tensor) -> Findin
         f"PGD on the margin broke {count} of {int(survivors.sum())} survivors of the attack ({n} samples)"
     )
     found = above("losses_disagree", count / n, sentence, warn=_ROUGHLY_EQUAL / 2, fail=_ROUGHLY_EQUAL)
+    if count < RARE_MINIMUM:  # of few images two may be any share
+        found = replace(found, verdict=PASS)
     return replace(found, sentence=sentence + ("." if found.verdict == PASS else ": " + _OTHER_LOSS))
 
 

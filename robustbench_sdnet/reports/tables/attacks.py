@@ -33,7 +33,8 @@ def attack_table(results: Results, data: str, model: str) -> Table:
     notes = [
         "noise: accuracy under random noise of the same norm and eps, the least of all that was run; an attack must "
         "leave less than that.",
-        "passes/image: forward + backward passes through the model.",
+        "passes/image: forward + backward passes through the model; where an attack began with the survivors of a "
+        "smaller eps those that it added.",
     ]
     if any(result.is_stage for result in found):
         notes.append(

@@ -85,6 +85,7 @@ def everything(results: Results) -> Table:
     end = None if len(results.data) > 1 else -1  # the data set stands last, where there are several
     notes = (
         "A mean over corruptions is one over all that this model was run on at this lambda; compare equal ones only.",
+        "passes/image: of an attack that began with the survivors of a smaller eps those that it added.",
     )
     lines = tuple(row[:end] for row in rows)
     return Table(columns[:end], lines, left=(0, 2, 3, 6, 7)[:end], notes=notes, filters=(0, 1, 2, 6, 7)[:end])

@@ -1,0 +1,80 @@
+"""What is known of a model that was asked at several lambdas, and how far attacks on it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..answers.comparisons import Comparison
+from ..answers.rivals import Rival
+from ..answers.rows import Row
+from ..answers.trust import TRUSTED, UNTRUSTED
+from ..specs import Eps
+from .results import Lambda, distinct
+
+NEGLIGIBLE = 0.03  # of all images: a gain or a loss that is none
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one model on one data set: its name, with the data set's where there are several; its results,
+    its lambdas against the one it was trained at, and what broke images that the direct attacks left."""
+
+    name: str
+    rows: Sequence[Row]
+    compared: Sequence[Comparison]
+    rivals: Sequence[Rival]
+
+    @property
+    def trained(self) -> Lambda:
+        """The lambda that all others are compared with."""
+        return self.compared[0].b.lam
+
+    @property
+    def means(self) -> list[Comparison]:
+        """The comparisons of means over noises."""
+        return [one for one in self.compared if one.asked.kind == "mean" and one.asked.is_noise]
+
+    @property
+    def worst(self) -> list[Comparison]:
+        """The comparisons of everything that was run in a ball."""
+        return [one for one in self.compared if one.asked.kind == "worst_case"]
+
+    @property
+    def attacked(self) -> bool:
+        """Whether any attack was run."""
+        return bool(self.worst) or any(row.kind == "attack" for row in self.rows)
+
+    @property
+    def too_high(self) -> set[tuple[str | None, Eps | None, Lambda]]:
+        """The norms, budgets and lambdas at which gradient attacks were shown to be weak: beaten by what should be
+        weaker, or doubted by diagnostics where no other attack was found sound."""
+        attacks = [row for row in self.rows if row.kind == "attack"]
+        failed, sound = (
+            {(row.norm, row.eps, row.lam) for row in attacks if row.verdict == verdict}
+            for verdict in (UNTRUSTED, TRUSTED)
+        )
+        beaten = {(r.asked.norm, r.asked.eps, r.subject.lam) for r in self.rivals if r.suspicious}
+        return beaten | (failed - sound)
+
+    def doubts(self, one: Comparison) -> bool:
+        """Whether weak attacks may stand behind it: a gain at its own lambda, anything else at the training lambda,
+        which may then have nothing to lose."""
+        of = one.a if one.gains else one.b
+        return (one.asked.norm, one.asked.eps, of.lam) in self.too_high
+
+
+def evidences(
+    rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
+) -> Iterator[Evidence]:
+    """What is known of each model that was asked at several lambdas."""
+    within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
+    subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
+    several = len({data for data, _, _ in subjects}) > 1
+    for data, content, model in subjects:
+        yield Evidence(
+            f"{model.name} on {data}" if several else model.name,
+            [row for row in rows if (row.data.content, row.model) == (content, model)],
+            [one for one in within if (one.asked.content, one.a.model) == (content, model)],
+            [one for one in rivals if (one.asked.content, one.subject.model) == (content, model)],
+        )

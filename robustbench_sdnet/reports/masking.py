@@ -1,0 +1,102 @@
+"""Whether transfer or hidden gradients stand behind what looks like a gain, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..answers.rows import Row
+from ..answers.trust import UNCHECKED, UNTRUSTED
+from ..planning.chains import whole_name
+from .evidence import NEGLIGIBLE, Evidence
+from .numbers import percent, points
+from .results import grouped, lambda_text, listed
+
+_NAMES = {
+    "square": "Square, which uses no gradient,",
+    "noise": "Random noise",
+    "transfer": "Transfer from another lambda",
+}
+
+
+def masking(evidence: Evidence) -> str:
+    """Whether transfer or hidden gradients stand behind what looks like a gain."""
+    attacked = [row for row in evidence.rows if row.kind == "attack"]
+    if not attacked:
+        return "not asked."
+    return " ".join([_transfer(evidence), *_missed(evidence), *_diagnosed(attacked)])
+
+
+def _transfer(evidence: Evidence) -> str:
+    """How much would be gained if perturbations made at the training lambda were all, and how much of it stays where
+    the same attack is made at the lambda that is deployed."""
+    shown = [row for row in evidence.rows if row.kind == "transfer"]
+    if not shown:
+        return "Transfer between lambdas was not measured."
+    attacks = (row for row in evidence.rows if row.kind == "attack")
+    weakest_first = sorted(attacks, key=lambda row: -row.accuracy)
+    direct = {(row.perturbation, row.lam, row.n, row.images): row for row in weakest_first}
+    made = []
+    for row in shown:
+        known = row.perturbation, row.n, row.images
+        there, here = (direct.get((known[0], lam, *known[1:])) for lam in (evidence.trained, row.lam))
+        if row.lam_attack == evidence.trained and there and here:
+            made.append((row.accuracy - there.accuracy, row, there, here))
+    if not made:
+        return "What transfer leaves where the same images were not attacked alike says nothing of their robustness."
+    apparent, row, there, here = max(made, key=lambda one: one[0])
+    seen = (
+        f"Perturbations of {row.norm} {row.eps} made by {whole_name(row.perturbation)} at the training lambda leave "
+        f"{percent(there.accuracy)} there and {percent(row.accuracy)} at lambda {lambda_text(row.lam)}"
+    )
+    if apparent <= NEGLIGIBLE:
+        return f"{seen}: not even transfer looks like a gain."
+    seen += f", which looks like a gain of {points(apparent)}; made at {lambda_text(row.lam)} they leave "
+    seen += percent(here.accuracy)
+    lost = min(row.accuracy - here.accuracy, apparent)
+    if lost > NEGLIGIBLE:
+        return f"{seen}: {points(lost)} of that gain are transfer, not robustness."
+    return f"{seen}: transfer does not explain it."
+
+
+def _missed(evidence: Evidence) -> Iterator[str]:
+    """Rivals that broke more than a rare rate of what the gradient attacks left."""
+    if any(row.model.repeats for row in evidence.rows):
+        yield "The model draws random numbers, so what one attack breaks and another left may be chance: not counted."
+        return
+    for rival in evidence.rivals:
+        if rival.suspicious:
+            yield (
+                f"{_NAMES[rival.name]} breaks {rival.broken} of the {rival.left} images that the gradient "
+                f"attacks at lambda {lambda_text(rival.subject.lam)} left ({rival.asked.ball}): those attacks "
+                "are weaker than they should be, and the accuracy under them is too high."
+            )
+    square = [rival for rival in evidence.rivals if rival.name == "square"]
+    if square and not any(rival.suspicious for rival in square):
+        most = max(square, key=lambda rival: rival.broken)
+        yield (
+            f"{_NAMES['square']} breaks at most {most.broken} of the {most.left} images that the gradient attacks "
+            f"left, too few to doubt those (at lambda {listed({rival.subject.lam for rival in square})})."
+        )
+    if not square:
+        yield "The gradient-free attack square was not run on its own."
+
+
+def _diagnosed(attacked: Sequence[Row]) -> Iterator[str]:
+    """What diagnostics said of the attacks, and of which they said nothing."""
+    judged = [row for row in attacked if row.eps is not None]
+    known = {(row.norm, row.eps, row.lam) for row in judged if row.verdict != UNCHECKED}
+    if not known:
+        yield "The attacks were not diagnosed."
+        return
+    failed = [row for row in judged if row.verdict == UNTRUSTED]
+    by_attack = grouped(failed, lambda row: f"{whole_name(row.perturbation)} ({row.norm} {row.eps})")
+    if by_attack:
+        named = "; ".join(
+            f"{name} at lambda {listed({row.lam for row in same})}" for name, same in by_attack.items()
+        )
+        yield f"Diagnostics failed for {named}: these accuracies are not to be trusted."
+    else:
+        yield "No diagnostic of the attacks failed."
+    left = {row.lam for row in judged if (row.norm, row.eps, row.lam) not in known}
+    if left:
+        yield f"Not every attack at lambda {listed(left)} was diagnosed."
