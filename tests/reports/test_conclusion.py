@@ -239,8 +239,10 @@ def test_models_that_met_the_same_attacks_may_be_broken_by_different_ones():
 
 def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
     between = replace(compared(0.5, 200, 10, asked=BALL), a=Subject(RESNET, None))
+    plain = replace(between, b=Subject(network("plain"), None))
     for rows, said in (
         ([between], 1),
+        ([plain], 0),
         ([compared(0.5, 200, 10, asked=BALL)], 1),
         ([compared(0.5, 200, 10)], 0),
     ):

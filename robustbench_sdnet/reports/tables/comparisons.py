@@ -69,7 +69,8 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
 
 
 def _uneven(rows: Sequence[Comparison]) -> tuple[str, ...]:
-    return (UNEVEN,) if any(row.asked.kind == "worst_case" for row in rows) else ()
+    worst = (row for row in rows if row.asked.kind == "worst_case")
+    return (UNEVEN,) if any(row.a.lam or row.b.lam for row in worst) else ()
 
 
 def side(subject: Subject) -> str:
