@@ -16,6 +16,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo.nets.control import refresh_step_sizes, use_lambda
 from robustbench_sdnet.zoo.nets.csc import SparseCoding, csc2d
 from robustbench_sdnet.zoo.nets.resnet import Normalise
+from robustbench_sdnet.zoo.others.guard import External
 
 EPS = 0.12
 SEEDS = (0, 1, 2)
@@ -182,6 +183,30 @@ class AtLambda(nn.Module):
     def forward(self, images):
         with use_lambda(self.model, self.value):
             return self.model(images)
+
+
+@pytest.mark.parametrize("cheap", [True, False])
+def test_a_model_of_others_is_judged_as_the_same_is_here(standard, digits, cheap):
+    images, labels = digits[0][:40], digits[1][:40]
+    own, other = (
+        {
+            one.check: (one.verdict, one.images)
+            for one in diagnose(model, images, labels, eps=EPS, cheap=cheap)
+        }
+        for model in (standard, External(standard, "their:model"))
+    )
+    assert other == own
+    assert own["wrong_gradient"][0] == "pass"
+
+    class Fixed(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return standard(images.float() * torch.ones(1, dtype=torch.float32))
+
+    found = {
+        one.check: one
+        for one in diagnose(External(Fixed(), "their:fixed"), images, labels, eps=EPS, cheap=True)
+    }
+    assert found["wrong_gradient"].verdict in ("pass", "not_run"), "float32 within"
 
 
 def test_gradient_free_attack_wins_over_a_quantiser(standard, digits):

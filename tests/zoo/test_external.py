@@ -113,6 +113,28 @@ def test_a_callable_takes_images_in_0_1(name: str) -> None:
     assert not any(p.requires_grad for p in model.parameters())
 
 
+def test_a_model_takes_images_in_the_type_that_its_weights_were_given() -> None:
+    model = External(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "own")
+    for kind in (torch.float64, torch.float32):
+        logits = model.to(kind)(torch.rand(2, 3, 2, 2))
+        assert logits.dtype == kind
+
+
+def test_a_model_that_changes_its_images_in_place_changes_its_own_copy() -> None:
+    class InPlace(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sub_(0.5).mean((2, 3))
+
+    images = torch.rand(2, 3, 4, 4)
+    before, wanted = images.clone(), images.mean((2, 3)) - 0.5
+    asked = images.requires_grad_()
+    logits = External(InPlace(), "own")(asked)
+    (gradient,) = torch.autograd.grad(logits.sum(), asked)
+    assert torch.equal(images, before)
+    assert torch.allclose(logits, wanted)
+    assert torch.allclose(gradient, torch.full_like(before, 1 / 16))
+
+
 def test_a_callable_that_builds_one_of_ours_keeps_its_lambda() -> None:
     card = describe_model("their_models:ours")
     assert (card.has_lambda, card.lam) == (True, 0.1)

@@ -21,6 +21,7 @@ from robustbench_sdnet.errors import InputError, ModelError
 from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.zoo import describe_model, load_model
+from robustbench_sdnet.zoo.files.weights import weights_hash
 from robustbench_sdnet.zoo.others.code import _distributions, code_hash
 from robustbench_sdnet.zoo.others.fingerprint import check_fingerprint, fingerprint, repeatable
 
@@ -229,6 +230,17 @@ def test_a_model_loaded_elsewhere_with_other_code_is_refused(folder: Path) -> No
     (folder / "shift.txt").write_text("1")
     with pytest.raises(ModelError, match=r"pk\.zoo:config answers otherwise than when this run began"):
         check_fingerprint(load_model("pk.zoo:config"), spec)
+
+
+def test_a_model_whose_weights_are_drawn_when_it_is_built_is_told_to_seed_them(folder: Path) -> None:
+    drawn = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    numbers, _ = fingerprint(drawn, (8, 8))
+    spec = ModelSpec(name="own", source="own", arch="own", weights=weights_hash(drawn), fingerprint=numbers)
+    check_fingerprint(drawn, spec)
+    with pytest.raises(
+        ModelError, match=r"own has other weights than when this run began.*torch\.manual_seed"
+    ):
+        check_fingerprint(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), spec)
 
 
 class Rolled(nn.Module):

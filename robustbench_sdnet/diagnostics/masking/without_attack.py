@@ -15,6 +15,7 @@ from ...answers.trust import FAIL, PASS, Finding
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
 from ...draws import Draws
+from ...errors import ModelError
 from ..finding import above
 from .subject import Subject
 
@@ -90,7 +91,7 @@ def in_float64(subject: Subject) -> Subject | None:
         exact = replace(few, model=copy.deepcopy(subject.model).double(), images=few.images.double())
         with torch.no_grad():
             works = exact.model(exact.images[:1]).dtype == torch.float64
-    except (RuntimeError, TypeError, ValueError, AttributeError):
+    except (RuntimeError, TypeError, ValueError, AttributeError, ModelError):
         return None
     return exact if works else None
 

@@ -13,6 +13,7 @@ from torch import nn
 from ...draws import seeded
 from ...errors import ModelError
 from ...specs.models import ModelSpec, same_answers
+from ..files.weights import weights_hash
 from .sources import working_folder_importable
 
 IMAGES = 4
@@ -72,6 +73,11 @@ def check_fingerprint(model: nn.Module, spec: ModelSpec) -> None:
     if spec.fingerprint:
         found, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
         if not same_answers(found, spec.fingerprint):
+            if weights_hash(model) != spec.weights:
+                raise ModelError(
+                    f"{spec.name} has other weights than when this run began, as a model has that is not trained. "
+                    "Load a checkpoint where it is built, or seed its weights: torch.manual_seed(0)."
+                )
             raise ModelError(
                 f"{spec.name} answers otherwise than when this run began: its code differs where it is loaded, "
                 "or changed meanwhile. Run the same command again."

@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,10 +83,17 @@ class External(nn.Module):
             )
         return logits if logits.dtype not in HALVES else logits.float()
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> External:
+        """What `to` and `double` do, after which images go along."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.dtype = _own_dtype(self.model)
+        return self
+
     def answer(self, images: Tensor) -> Any:
-        """What the model returns for images (n, 3, h, w), whatever it is."""
+        """What the model returns for images (n, 3, h, w), whatever it is; it may change its own copy of them."""
         inputs = self.normalise(images)
-        return self.model(inputs if self.dtype is None else inputs.to(self.dtype))
+        inputs = inputs if self.dtype is None else inputs.to(self.dtype)
+        return self.model(inputs.clone() if inputs is images else inputs)
 
     def _check_range(self, images: Tensor) -> None:
         """Look at the first batch alone: every look waits for the device."""
