@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import InputError
 from .planning import questions
 from .planning.asked import Asked
-from .planning.setting import Setting, Where
+from .planning.setting import Setting, Where, setting_of
 from .reading.numbers import number
 from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
@@ -50,7 +50,7 @@ def evaluate(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **where: Unpack[Where],
 ) -> pd.DataFrame:
-    """Measure models under corruptions and attacks, at every lambda; return `records(store)`, one row a result.
+    """Measure models under corruptions and attacks, at every lambda; return `records` of that, one row a result.
 
     Args:
         models: zoo names, runs, checkpoints or "package.module:function"; empty for the usual ones at hand.
@@ -78,7 +78,7 @@ def evaluate(
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
     attack_list = [spec for attack in several(attacks) for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
-    setting = Setting(models=several(models), data=data, **where)
+    setting = setting_of(models, data, where, evaluate)
     ready = prepare(setting)
     for note in ready.notes:
         warnings.warn(note, stacklevel=2)
@@ -89,7 +89,7 @@ def evaluate(
         answer(ready, cells, on_progress=on_progress)
     for note in ready.engine.notes:
         warnings.warn(note, stacklevel=2)
-    return records(setting.store)
+    return records(setting.store, only={cell.id for cell in cells}, limit=ready.count)
 
 
 def sweep(
@@ -161,7 +161,7 @@ def study(
     from .planning.study import budget_named
 
     data = data_of(several(models)) if data is None else data
-    setting = Setting(models=several(models), data=data, **where)
+    setting = setting_of(models, data, where, study)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
     return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope)
@@ -257,7 +257,7 @@ def diagnose(
     """
     from .diagnostics.of_model import diagnose_model
 
-    setting = Setting(models=several(model), data=data, **where)
+    setting = setting_of(model, data, where, diagnose)
     _, budgets = questions.budgets("pgd", norm, eps)
     if len(budgets) > 1:
         raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
@@ -278,7 +278,7 @@ def diagnose(
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
-    if not isinstance(attack, str | Mapping):
+    if not isinstance(attack, str) and not (isinstance(attack, Mapping) and "name" in attack):
         raise InputError(f"An attack is a name, or a mapping with name and eps, got {shown(repr(attack))}.")
     options = {"name": attack} if isinstance(attack, str) else dict(attack)
     name, norm = str(options.pop("name", "")), options.pop("norm", None)

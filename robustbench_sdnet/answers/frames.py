@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 
-def records(store: str | Store | Snapshot) -> pd.DataFrame:
+def records(
+    store: str | Store | Snapshot, *, only: Collection[str] | None = None, limit: int | None = None
+) -> pd.DataFrame:
     """The results of a store, a row each, in the order of `report to json`.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
+        only, limit: of an open store or a URL, the cells by their ids and the first images to look at; None for all.
 
     Returns:
         A table of these columns:
@@ -52,7 +56,7 @@ def records(store: str | Store | Snapshot) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = flat_records(store)
+    rows = flat_records(Snapshot.read(store, only=only, limit=limit))
     table: pd.DataFrame = pd.DataFrame(rows, columns=list(rows[0]))
     table["severity"] = table["severity"].astype("Int64")
     return table

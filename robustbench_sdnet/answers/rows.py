@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..corruptions.registry import CORRUPTIONS
+from ..planning.chains import stage_order
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
 from ..statistics import wilson
 from ..wording import brief, natural
@@ -248,6 +249,7 @@ def _order(row: Row) -> tuple[Any, ...]:
         natural(row.model.name),
         natural(row.data.label),
         KINDS.index(row.kind),
+        *stage_order(row.perturbation),
         natural(row.perturbation.label),
         row.severity or 0,
         row.norm or "",

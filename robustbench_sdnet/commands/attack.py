@@ -61,8 +61,8 @@ BUDGET = options.gathered(
         is_flag=False,
         flag_value="usual",
         type=click.Choice(["usual", "full"]),
-        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like; 'full' goes on until "
-        "accuracy is 0 or any image is within reach (linf: 1).",
+        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like; 'full' goes on by "
+        "doubling until any image is within reach (linf: 1).",
     ),
     click.option(
         "--norm",

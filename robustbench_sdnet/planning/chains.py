@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..attacks.registry import last_stages
+from ..attacks.registry import chain, last_stages
 from ..errors import InputError
 from ..specs import AttackSpec, Cell, LambdaSpec, Perturbation
+from ..wording import natural
 
 
 def is_stage(spec: Perturbation) -> bool:
@@ -35,6 +36,21 @@ def chain_of(spec: Perturbation) -> str:
 def chain_name(spec: AttackSpec) -> str:
     """The chain that an attack is a stage of, without the settings that it was shown with."""
     return spec.chain.partition("(")[0]
+
+
+def stage_order(spec: Perturbation) -> tuple[list[str | float], int]:
+    """The place of a perturbation among others: by name, a chain's stages in a row and as they run."""
+    if not isinstance(spec, AttackSpec) or not spec.chain:
+        return natural(spec.label), 0
+    params = dict(spec.params)
+    variants = (chain(chain_name(spec), {"variant": variant}, spec.norm) for variant in ("standard", "rand"))
+    places = [
+        (own.items() <= params.items(), -place)
+        for stages in variants
+        for place, (name, own) in enumerate(stages)
+        if name == spec.name
+    ]
+    return natural(spec.chain), -max(places, default=(False, 0))[1]  # one name may be two stages of a chain
 
 
 def continues(before: Perturbation, attack: AttackSpec, eps_curve: bool) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ..arithmetic import check_device
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..reading.numbers import whole
+from ..reading.options import several
 from ..reading.paths import named
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 
@@ -65,6 +67,20 @@ def _option(default: Any, text: str, **more: Any) -> Any:
         more: `flag` where it is not --the-name, and what its values may be: choices, low, above, path, metavar.
     """
     return field(default=default, metadata={"help": text, **more})
+
+
+def setting_of(models: object, data: str | None, where: Where, call: Callable[..., Any]) -> Setting:
+    """The setting that keywords of a Python call ask for; an InputError for one that it does not know.
+
+    Args:
+        call: what was called, whose keywords may be meant too.
+    """
+    for name in where:
+        if name not in Where.__annotations__:
+            raise unknown(
+                "option", name, {*Where.__annotations__, *inspect.signature(call).parameters} - {"where"}
+            )
+    return Setting(models=several(models), data=data, **where)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,5 +106,5 @@ def test_numbers_are_refused_in_python_as_on_the_command_line(attack, given, mes
 @pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
 def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):
     images, labels = torch.zeros(1, 3, 2, 2), torch.zeros(1, dtype=torch.int64)
-    with pytest.raises(TypeError, match=stray):
+    with pytest.raises(InputError, match=rf"Unknown option of {name} '{stray}'.*Known: .*restarts|targets"):
         getattr(attacks, name)(torch.nn.Flatten(), images, labels, eps=0.1, **{stray: True})

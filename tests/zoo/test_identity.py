@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_sdnet import evaluate
+from robustbench_sdnet import evaluate, records as stored
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import InputError, ModelError
 from robustbench_sdnet.planning.identity import model_spec
@@ -146,10 +146,10 @@ def test_versions_of_installed_packages_count(monkeypatch: pytest.MonkeyPatch) -
 
 
 def measured(source: str, data: Path, store: str = "sqlite:///answers.db") -> pd.DataFrame:
+    """Clean accuracy by name of every model that the store then holds."""
     forget()
-    table = evaluate(
-        [source], f"npz:{data}", corruptions="gaussian_noise", severities=[1], store=store, device="cpu"
-    )
+    evaluate([source], f"npz:{data}", corruptions="gaussian_noise", severities=[1], store=store, device="cpu")
+    table = stored(store)
     return table[table["kind"] == "clean"].set_index("model")["accuracy"]
 
 

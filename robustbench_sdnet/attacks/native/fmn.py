@@ -98,7 +98,7 @@ def fmn(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float | None,
+    eps: float | None = None,
     steps: int = 100,
     step_size: float = 1.0,
     gamma: float = 0.05,

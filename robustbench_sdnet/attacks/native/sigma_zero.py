@@ -73,7 +73,7 @@ def sigma_zero(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float | None,
+    eps: float | None = None,
     steps: int = 1000,
     **run: Unpack[Run],
 ) -> AttackResult:

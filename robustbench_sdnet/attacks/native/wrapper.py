@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from ...arithmetic import full_float32, native_bfloat16
-from ...errors import GradientWarning, InputError
+from ...errors import GradientWarning, InputError, unknown
 from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats
 from ...specs.budgets import check_largest
@@ -103,7 +104,7 @@ def attack(
     core: Callable[..., AttackResult] = run_native,
     norm: str = "linf",
 ) -> Function:
-    """An attack whose signature spells out its shared options, for `help` and for editors.
+    """An attack whose signature spells out its shared options, for `help` and for editors, and that knows no others.
 
     Args:
         options: the typed dictionary that the attack takes, `Run` or one that adds to it.
@@ -116,15 +117,23 @@ def attack(
     own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
     added = [name for name in options.__annotations__ if name not in Run.__annotations__]
     shared = [defaults[name] for name in (*added, *Run.__annotations__)]
-    function.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # read by inspect
-    return function
+    known = {one.name for one in (*own, *shared)}
+
+    @functools.wraps(function)
+    def run(*args: Any, **given: Any) -> AttackResult:
+        for name in given.keys() - known:
+            raise unknown(f"option of {function.__name__}", name, known)
+        return function(*args, **given)
+
+    run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # read by inspect
+    return cast("Function", run)
 
 
 def warn_of_silence(gradients: int, silent: int) -> None:
     """Warn where more first gradients were zero or not finite than chance explains."""
     found = stands_still(gradients, silent)
     if found:
-        warnings.warn(found, GradientWarning, stacklevel=4)
+        warnings.warn(found, GradientWarning, stacklevel=5)
 
 
 def checked(
