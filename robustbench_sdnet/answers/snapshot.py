@@ -97,10 +97,16 @@ class Answered:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Every answered cell of a store, in the order of their ids; reports of it go into `folder`."""
+    """Every answered cell of a store, in the order of their ids.
+
+    Attributes:
+        folder: where reports of it go.
+        unfinished: ids of cells of which fewer samples are answered than were asked for; of a whole store alone.
+    """
 
     answered: tuple[Answered, ...]
     folder: Path = Path("runs")
+    unfinished: frozenset[str] = frozenset()
 
     @classmethod
     def read(
@@ -122,17 +128,18 @@ class Snapshot:
             with Store(url_of(named(store, "A store", "Write sqlite:///FILE.")), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
         ids: dict[bytes, Outcome] = {}
+        asked = list(store.answered(only))
         found = tuple(
-            _answered(stored, shards, ids)
-            for stored in store.answered(only)
-            if (shards := _first(stored.shards, limit))
+            _answered(stored, shards, ids) for stored in asked if (shards := _first(stored.shards, limit))
         )
         if not found:
             raise StoreError(
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        return cls(found, store.path.parent if store.path else Path("runs"))
+        whole = only is None and limit is None
+        unfinished = frozenset(stored.id for stored in asked if whole and stored.unfinished)
+        return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
 
     @classmethod
     def joined(cls, snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -144,11 +151,16 @@ class Snapshot:
         best = {one.id: one for one in sorted(every, key=lambda one: len(one.outcome))}
         diagnosed = {one.id: one.verdicts for one in sorted(every, key=lambda one: _looked(one.verdicts))}
         both = (replace(best[name], verdicts=diagnosed[name]) for name in sorted(best))
-        return cls(tuple(both), snapshots[0].folder)
+        finished = {
+            one.id for snapshot in snapshots for one in snapshot.answered if one.id not in snapshot.unfinished
+        }
+        unfinished = frozenset().union(*(snapshot.unfinished for snapshot in snapshots)) - finished
+        return cls(tuple(both), snapshots[0].folder, unfinished)
 
     def of(self, only: Collection[str]) -> Snapshot:
         """The same of some cells alone, by their ids."""
-        return replace(self, answered=tuple(answered for answered in self.answered if answered.id in only))
+        kept = tuple(answered for answered in self.answered if answered.id in only)
+        return replace(self, answered=kept, unfinished=self.unfinished.intersection(only))
 
     @cached_property
     def told_apart(self) -> Snapshot:

@@ -22,12 +22,9 @@ def status(store: Store) -> list[dict[str, Any]]:
     cells = told_apart([stored.cell for stored in found])
     rows: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
     for stored, cell in zip(found, cells, strict=True):
-        samples = sum(len(shard.outcome) for shard in stored.shards)
         last = max((shard.finished_at for shard in stored.shards), default=None)
-        # Of what older versions asked, only cells without any answer are known to be unfinished.
-        unfinished = samples < (stored.asked or 1)
         of = cell.model.name, cell.data.label, cell.kind
-        rows.setdefault(of, []).append((len(stored.shards), samples, last, unfinished))
+        rows.setdefault(of, []).append((len(stored.shards), stored.samples, last, stored.unfinished))
     return [
         {
             "model": name,

@@ -14,6 +14,7 @@ from ..answers.rows import rows
 from ..answers.searches import convergence, optimality
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
+from ..wording import counted
 from . import chapters
 from .citing import citing
 from .conclusion import conclusion
@@ -70,9 +71,16 @@ def build(
     return Document(
         "Robustness report",
         tuple(_with_unique_figures(sections)),
-        lead=tuple(lead(results, known)),
+        lead=(*lead(results, known), *_unfinished(snapshot)),
         everything=everything(results),
     )
+
+
+def _unfinished(snapshot: Snapshot) -> Iterator[str]:
+    """What was asked and is not answered, or not on all images, as after a stop: it must not read as not asked."""
+    if snapshot.unfinished:
+        few = counted(len(snapshot.unfinished), "question")
+        yield f"Unfinished: {few} of the store, answered on fewer images than were asked for. The same commands go on."
 
 
 def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:

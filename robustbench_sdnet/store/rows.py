@@ -79,6 +79,16 @@ class Stored:
     shards: tuple[Shard, ...]
     verdicts: list[dict[str, Any]] | None
 
+    @property
+    def samples(self) -> int:
+        """How many are answered."""
+        return sum(len(shard.outcome) for shard in self.shards)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether fewer samples are answered than a run asked for; of what older versions asked, whether none is."""
+        return self.samples < (self.asked or 1)
+
 
 @dataclass(frozen=True)
 class Damage:

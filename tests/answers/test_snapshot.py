@@ -243,3 +243,18 @@ def test_of_a_question_that_several_stores_hold_the_answer_on_most_images_stands
         assert [len(one.outcome) for one in joined.answered] == [10]
         assert joined.folder == given[0].folder
         assert [finding.verdict for one in joined.answered for finding in one.verdicts] == ["fail"]
+
+
+def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
+    asked = [cell(), cell(NOISE[0]), cell(PGD)]
+    with made_store(tmp_path, [(asked[0], right(4)), (asked[1], right(4))]) as store:
+        assert "Unfinished" not in report(store, output=tmp_path / "report.md").read_text()
+        store.add_cells({one.id: one for one in asked[1:]}, 20)  # of one 10 of 20 are there, of the other none
+        assert Snapshot.read(store).unfinished == {one.id for one in asked[1:]}
+        assert not Snapshot.read(store, limit=5).unfinished
+        text = " ".join(report(store, output=tmp_path / "report.md").read_text().split())
+        assert "Unfinished: 2 questions of the store, answered on fewer images than were asked for." in text
+        (tmp_path / "other").mkdir()
+        with made_store(tmp_path / "other", [(asked[1], right(9, 20))]) as other:
+            joined = Snapshot.joined([Snapshot.read(store), Snapshot.read(other)])
+    assert joined.unfinished == {asked[2].id}
