@@ -30,7 +30,7 @@ def status(store: str, as_json: bool) -> None:
     # To the minute and without shards, which --json has: all of it makes the table wider than a terminal.
     shown = [{**row, "last_finished": (row["last_finished"] or "-")[:16].replace("T", " ")} for row in rows]
     lines = [[row[key] for key in keys] for row in shown]
-    headers = [*(key.replace("_", " ") for key in keys[:-1]), "last (UTC)"]
+    headers = ["model", "data", "kind", "cells", "to do", "samples", "last (UTC)"]
     sides = ("left", "left", "left", "right", "right", "right", "left")
     text = fitted(lines, headers, sides, (0, 1, 2, 6)) if lines else f"{opened.shown} holds no cells yet."
     tell(rows, text, as_json)

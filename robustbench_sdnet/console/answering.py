@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ..specs import Cell
 
 
-MEDIAN = "median dist.: within it half of the images break; 'report' draws accuracy at every eps from all distances."
+MEDIAN = (
+    "median dist.: half of the images break within it (-: fewer do); 'report' draws accuracy at every eps."
+)
 
 
 @dataclass(frozen=True)

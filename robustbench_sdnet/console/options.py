@@ -17,7 +17,7 @@ from ..planning.setting import Setting
 from ..reading.numbers import number
 from ..reading.paths import path_of
 from ..running.engines import check_engine
-from ..specs import NORMS, LambdaSpec, parse_difficulties, parse_lambdas, parse_numbers, parse_severities
+from ..specs import BUDGETED, LambdaSpec, parse_difficulties, parse_lambdas, parse_numbers, parse_severities
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
@@ -147,7 +147,7 @@ table_option = click.option(
     help="Parameters of the corruptions: cifar (made for 32 pixels), tiny (64), imagenet (224), inception (299) "
     "[default: by the images' shorter side].",
 )
-norm_option = choice_option("--norm", tuple(NORMS), "Norm of the budget, one that pgd knows.")
+norm_option = choice_option("--norm", BUDGETED, "Norm of the budget.")
 seed_option = count_option("--seed", "Of all draws.", None, low=0, default=0)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 lambda_scope_option = choice_option("--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on.")

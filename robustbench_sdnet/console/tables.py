@@ -40,9 +40,25 @@ def lowest(rows: Sequence[Record]) -> list[Record]:
 def fitted(
     lines: Sequence[Sequence[Any]], headers: Sequence[str], aligned: Sequence[str], wrapped: Sequence[int]
 ) -> str:
-    """A table no wider than the terminal, as far as breaking the texts of the columns at `wrapped` can make it so."""
+    """A table no wider than the terminal, as far as the columns at `wrapped` can make it so.
+
+    Those that hold one text alone go above it, one after the other; then texts are broken.
+    """
     from tabulate import tabulate
 
+    room = shutil.get_terminal_size((10_000, 24)).columns
+    text = tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True)
+    for i in wrapped:
+        above = f"{headers[i]}: {lines[0][i]}"
+        if max(map(len, text.splitlines())) <= room:
+            return text
+        if len(lines) > 1 and len({str(line[i]) for line in lines}) == 1 and len(above) <= room:
+            others = [place for place in range(len(headers)) if place != i]
+            kept = [[line[place] for place in others] for line in lines]
+            names, sides = ([of[place] for place in others] for of in (headers, aligned))
+            return f"{above}\n\n" + fitted(
+                kept, names, sides, [place - (place > i) for place in wrapped if place != i]
+            )
     columns = [[str(cell) for cell in column] for column in zip(headers, *lines, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     words = {i: [len(word) for cell in columns[i] for word in cell.split()] for i in wrapped}
@@ -56,7 +72,7 @@ def fitted(
             maxcolwidths=widths,
             maxheadercolwidths=widths,
         )
-        over = max(map(len, text.splitlines())) - shutil.get_terminal_size((10_000, 24)).columns
+        over = max(map(len, text.splitlines())) - room
         if over <= 0 or all(widths[i] <= narrowest[i] for i in wrapped):
             return text
         for _ in range(over):

@@ -151,7 +151,11 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
             f"{where}: x_{split} must be uint8 (levels 0 to 255), got {images.dtype}. Convert it."
         )
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
-        raise DataError(f"{where}: x_{split} must have shape (n, height, width, 3), got {images.shape}.")
+        grey = images.ndim == 3 or images.shape[-1:] == (1,)
+        remedy = " Repeat grey images over three channels." if grey else ""
+        raise DataError(
+            f"{where}: x_{split} must have shape (n, height, width, 3), got {images.shape}.{remedy}"
+        )
     if len(images) != len(labels):
         raise DataError(f"{where}: x_{split} holds {len(images)} images but y_{split} {len(labels)} labels.")
     ids = np.arange(len(labels), dtype=np.int64)

@@ -69,7 +69,7 @@ class Missing:
 Value = Estimate | Missing
 
 
-def mean(parts: Mapping[str, Estimate | None]) -> Value:
+def mean(parts: Mapping[str, Value | None]) -> Value:
     """The plain mean of accuracies, if all of them are there and on the same images.
 
     Its interval is the mean of theirs: exact where the same images fail together everywhere, too wide otherwise, so
@@ -79,9 +79,11 @@ def mean(parts: Mapping[str, Estimate | None]) -> Value:
         parts: what each is called -> its accuracy, None where it was not run.
     """
     absent = [name for name, part in parts.items() if part is None]
-    if absent or not parts:
-        return Missing(f"not run: {', '.join(absent)}" if absent else "nothing was run")
-    found = [part for part in parts.values() if part is not None]
+    reasons = [f"not run: {', '.join(absent)}"] if absent else []
+    reasons += [f"{name} {part.reason}" for name, part in parts.items() if isinstance(part, Missing)]
+    if reasons or not parts:
+        return Missing("; ".join(reasons) or "nothing was run")
+    found = [part for part in parts.values() if isinstance(part, Estimate)]
     counts = sorted({part.n for part in found})
     if len(counts) > 1:
         return Missing(f"on different numbers of images: {', '.join(f'{n:,}' for n in counts)}")

@@ -188,9 +188,9 @@ class Database:
         return state.startswith(("08", "57P", "40")) or state == "53300"
 
 
-def nothing_at(where: object) -> str:
+def nothing_at(where: object, what: str = "does not exist") -> str:
     """That there is no store yet, and how to get one."""
-    return f"No results yet: {where} does not exist. Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
+    return f"No results yet: {where} {what}. Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
 
 
 def shown(url: str) -> str:

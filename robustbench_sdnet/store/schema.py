@@ -143,8 +143,13 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
         return columns(connection)
     there = columns(connection)
     if "meta" not in there or "cells" not in there:
-        raise StoreError(nothing_at(where))
+        raise StoreError(nothing_at(where, "is empty"))
     _check_version(connection.scalar(_VERSION), where)
+    if lost := {SHARDS.name, VERDICTS.name} - there.keys():
+        raise StoreError(
+            f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
+            "it anew; what it held is answered again."
+        )
     return there
 
 

@@ -249,7 +249,9 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
     asked = [cell(), cell(NOISE[0]), cell(PGD)]
     with made_store(tmp_path, [(asked[0], right(4)), (asked[1], right(4))]) as store:
         assert "Unfinished" not in report(store, output=tmp_path / "report.md").read_text()
-        store.add_cells({one.id: one for one in asked[1:]}, 20)  # of one 10 of 20 are there, of the other none
+        store.add_cells(
+            {one.id: one for one in asked[1:]}, 20
+        )  # of one 10 of 20 are there, of the other none
         assert Snapshot.read(store).unfinished == {one.id for one in asked[1:]}
         assert not Snapshot.read(store, limit=5).unfinished
         text = " ".join(report(store, output=tmp_path / "report.md").read_text().split())

@@ -68,6 +68,6 @@ def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_
     printed = capsys.readouterr()
     assert lost in printed.err
     assert re.search(r"Warning: The images of model-pgd\S*\.npz are not kept", printed.err)
-    assert "none of these attacks has a budget above 0, and answers" in printed.out
+    assert "Diagnostics: none. They judge attacks with a budget above 0" in printed.out
     assert "clean" in printed.out
     assert [path.name.split("-eps")[0] for path in (tmp_path / "saved").iterdir()] == ["model-noise"]

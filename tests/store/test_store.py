@@ -272,3 +272,15 @@ def test_a_shard_is_cut_where_fewer_samples_are_wanted(store):
     found = [shard.part(shard.start, min(shard.stop, 3)) for shard in shards(store, CELL.id)]
     assert [(shard.start, shard.stop, len(shard.outcome)) for shard in found] == [(0, 2, 2), (2, 3, 1)]
     assert [shard.cost["forwards"] for shard in found] == [4, 1]
+
+
+def test_a_store_without_its_tables_is_said_to_be_empty_or_damaged(store, tmp_path):
+    with store.database._engine.begin() as connection:
+        connection.execute(sa.text("drop table verdicts"))
+    with pytest.raises(StoreError, match="damaged: its table 'verdicts' is not there"):
+        Store(store.shown, must_exist=True)
+    Store(store.shown).close()  # as a command that computes
+    Store(store.shown, must_exist=True).close()
+    (tmp_path / "empty.db").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"No results yet: .*empty\.db is empty"):
+        Store(f"sqlite:///{tmp_path}/empty.db", must_exist=True)

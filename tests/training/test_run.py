@@ -295,9 +295,9 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output="run")
     with pytest.raises(InputError, match="already holds a run"):
         train(tiny_data, "resnet20", output="run")
-    with pytest.raises(TrainingError, match="holds a run with arch 'resnet20', not 'sdnet20'"):
+    with pytest.raises(InputError, match="holds a run with arch 'resnet20', not 'sdnet20'"):
         train(tiny_data, "sdnet20", output="run", resume=True)
-    with pytest.raises(TrainingError, match=r"was started with train\.epochs = 1, not 2"):
+    with pytest.raises(InputError, match=r"was started with train\.epochs = 1, not 2"):
         train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 2}, output="run", resume=True)
     with pytest.raises(InputError, match="The auxiliary loss needs a model with sparse coding layers"):
         train(tiny_data, "resnet20", overrides={**quick, "train.auxiliary": 0.1}, output="plain")

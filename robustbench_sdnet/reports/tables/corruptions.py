@@ -82,7 +82,7 @@ def means_by_severity(found: Grid, names: Sequence[str], levels: Sequence[int]) 
 
 def _parts(
     found: Grid, names: Sequence[str], severity: int | None, wanted: Sequence[int]
-) -> Iterator[tuple[str, Estimate | None]]:
+) -> Iterator[tuple[str, Value | None]]:
     for name in names:
         accuracies = found.get(name, {})
         if severity is not None:
@@ -91,9 +91,7 @@ def _parts(
         value = over_severities(accuracies, wanted)
         levels = [level for level in wanted if level not in accuracies]
         where = f" at severity {', '.join(map(str, levels))}" if 0 < len(levels) < len(wanted) else ""
-        if isinstance(value, Missing) and not levels:
-            where = f" ({value.reason})"
-        yield name + where, value if isinstance(value, Estimate) else None
+        yield name + where, value if isinstance(value, Estimate) or not levels else None
 
 
 def severity_table(found: Grid) -> Table:

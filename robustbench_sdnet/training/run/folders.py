@@ -112,8 +112,8 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
     A resumed run keeps the recipe it was started with; asking for another one is an error.
 
     Raises:
-        InputError: the folder holds a run and `resume` is off.
-        TrainingError: the folder's run is of other data, another architecture or another recipe.
+        InputError: the folder holds a run, and `resume` is off or other data, another architecture or recipe is asked.
+        TrainingError: the run's recipe cannot be read.
     """
     held = _read_plan(folder)
     if not resume:
@@ -126,7 +126,7 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
         return wanted
     for key, value in (("data", data), ("arch", arch)):
         if held[key] != value:
-            raise TrainingError(f"{folder} holds a run with {key} '{held[key]}', not '{value}'.")
+            raise InputError(f"{folder} holds a run with {key} '{held[key]}', not '{value}'.")
     stored = Recipe.from_dict(held)
     if explicit:
         _refuse_changes(folder, stored, wanted)
@@ -140,7 +140,7 @@ def _refuse_changes(folder: Path, stored: Recipe, wanted: Recipe) -> None:
         for key in sorted({*before[section], *after[section]}):
             old, new = before[section].get(key), after[section].get(key)
             if old != new and not (key in settled and new in ("auto", 0)):
-                raise TrainingError(
+                raise InputError(
                     f"{folder} was started with {section}.{key} = {old}, not {new}: a resumed run keeps it. "
                     "Leave --recipe and --set out, or start another run."
                 )
