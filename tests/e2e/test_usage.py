@@ -51,7 +51,7 @@ WRONG = {
     "corrupt --workers 2": "--workers needs --engine ray",
     "study runs/x --gpus-per-worker 0.5": "--gpus-per-worker needs --engine ray",
     "attack pgd --engine rya": "Unknown engine 'rya'. Did you mean 'ray'",
-    "attack pgd --norm l0": "'l0' is not one of 'linf', 'l2', 'l1'",
+    "attack pgd --norm l0": "'pgd' has no norm 'l0'",
     "attack foolbox:SaltAndPepperNoiseAttack --norm linf": "has no norm 'linf'",
     "study runs/x --norm l0": "'l0' is not one of 'linf', 'l2', 'l1'",
     "diagnose runs/x --norm l0": "'l0' is not one of 'linf', 'l2', 'l1'",
