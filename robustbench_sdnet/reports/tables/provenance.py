@@ -41,8 +41,11 @@ def _drawn(answered: Answered) -> str:
     model = answered.cell.model
     free = dict(model.options).get("unseeded")
     repeated = "and not repeatable, since its draws follow no seed" if free else "seeded by cell and shard"
-    worst = " Worst cases take the majority of them." if dict(model.options)["protocol"] == "mean" else ""
-    return f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}.{worst}"
+    majority = ", of the majority of them," if dict(model.options)["protocol"] == "mean" else ""
+    return (
+        f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case"
+        f"{majority} is a lower bound: of several attacks fresh draws alone break more than each."
+    )
 
 
 def data_table(answered: Sequence[Answered]) -> Table:
