@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..wording import brief
+from ..errors import InputError
+from ..reading.numbers import whole
+from ..wording import brief, shown
 from .records import flat, records as flat_records
 from .rows import row_of
 from .snapshot import Snapshot
@@ -52,10 +54,16 @@ def records(
         `draws`, `protocol`: only where a model is randomised: fresh draws an image, and how they count.
 
     Raises:
+        InputError: `only` is one text, or `limit` no number from 1 on.
         StoreError: the store does not exist, is damaged, or holds nothing.
     """
     import pandas as pd
 
+    if isinstance(only, str):
+        raise InputError(
+            f"only takes several cells, got the text '{shown(only)}'. Write only=['{shown(only)}']."
+        )
+    limit = None if limit is None else whole(limit, "limit must be a whole number", 1)
     rows = flat_records(Snapshot.read(store, only=only, limit=limit))
     table: pd.DataFrame = pd.DataFrame(rows, columns=list(rows[0]))
     table["severity"] = table["severity"].astype("Int64")

@@ -39,8 +39,7 @@ class Question:
     Attributes:
         kind: clean, corruption, noise, attack, mean over corruptions, or worst_case over everything run in a ball,
             whatever it was made at.
-        corruption: its own name, without level and seed.
-        version: of the corruption or attack: another gives other images, or searches otherwise.
+        corruption: its own name, without level and seed; other versions of it give other images.
         is_noise: a corruption of the category noise, or a mean over such.
         met: of a worst case, by name what was run at the deployed lambda itself, and of a mean what it is over: sides
             that met other attacks or conditions are not asked the same.
@@ -86,7 +85,8 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
         if isinstance(spec, AttackSpec) and spec.eps is not None:
             balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), []).append(answered)
     for (asked, subject), run in balls.items():
-        if len(run) > 1 and any(one.cell.kind == "attack" for one in run):
+        distinct = {(one.cell.kind, one.cell.perturbation.label, one.cell.lam_attack) for one in run}
+        if len(distinct) > 1 and any(one.cell.kind == "attack" for one in run):
             met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
             alike = replace(asked, met=tuple(sorted(met)))
             found.setdefault(alike, {})[subject] = worst(one.right for one in run)
@@ -100,11 +100,9 @@ def question(cell: Cell) -> Question:
     if isinstance(spec, CorruptionSpec):
         asked = replace(asked, severity=spec.severity, source=spec.origin, version=spec.version)
         return replace(asked, corruption=spec.name, is_noise=is_noise(spec))
-    if isinstance(spec, AttackSpec):
-        return replace(asked, norm=spec.norm, eps=spec.eps, version=spec.version)
-    return asked
+    return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
 
 
 def ball(cell: Cell) -> Question:
     """The question of everything that was run in the same ball."""
-    return replace(question(cell), kind="worst_case", perturbation=EVERY, version=1)
+    return replace(question(cell), kind="worst_case", perturbation=EVERY)

@@ -80,7 +80,8 @@ def told(models: Iterable[ModelSpec]) -> Mapping[str, ModelSpec]:
 
 def told_data(sets: Iterable[DataSpec]) -> Mapping[tuple[str, str], DataSpec]:
     """By split and content each data set under a name that tells it from the others, as `told` does for models."""
-    every = _most_frequent(list(sets), lambda data: (data.split, data.content))
+    # The name of a published set says more than where a copy of it lies, "npz:FILE".
+    every = _most_frequent(list(sets), lambda data: (data.split, data.content), lambda data: ":" in data.name)
     found = marks((data.label, data.content) for data in every.values())
     return {
         key: replace(data, name=data.name + found[data.label, data.content]) for key, data in every.items()
@@ -94,10 +95,15 @@ def marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
 
 
-def _most_frequent(found: Sequence[Named], identity: Callable[[Named], Key]) -> dict[Key, Named]:
-    """By identity the one under the most frequent name, of several such the first in order."""
+def _most_frequent(
+    found: Sequence[Named],
+    identity: Callable[[Named], Key],
+    last: Callable[[Named], bool] = lambda one: False,
+) -> dict[Key, Named]:
+    """By identity the one under the most frequent name, of several such the first in order; those that are `last` after
+    all others."""
     called = Counter((identity(one), one.name) for one in found)
-    by_name = sorted(found, key=lambda one: (-called[identity(one), one.name], natural(one.name)))
+    by_name = sorted(found, key=lambda one: (last(one), -called[identity(one), one.name], natural(one.name)))
     return {identity(one): one for one in reversed(by_name)}
 
 

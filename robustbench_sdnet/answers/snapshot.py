@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from ..planning.identity import is_superseded
 from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec
 from ..store.outcome import Outcome
+from ..store.rows import united
 from ..store.store import Shard, Store, Stored
 from .names import told_apart
 from .per_image import Right
@@ -132,13 +135,19 @@ class Snapshot:
         found = tuple(
             _answered(stored, shards, ids) for stored in asked if (shards := _first(stored.shards, limit))
         )
+        whole = only is None and limit is None
+        if not found and not whole and store.ranges():
+            raise StoreError(f"The store {store.shown} holds no results of these cells and images.")
         if not found:
             raise StoreError(
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        whole = only is None and limit is None
-        unfinished = frozenset(stored.id for stored in asked if whole and stored.unfinished)
+        unfinished = frozenset(
+            stored.id
+            for stored in asked
+            if whole and stored.unfinished and not is_superseded(stored.cell.model.name)
+        )
         return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
 
     @classmethod
@@ -149,10 +158,17 @@ class Snapshot:
             return snapshots[0]
         every = [answered for snapshot in reversed(snapshots) for answered in snapshot.answered]
         best = {one.id: one for one in sorted(every, key=lambda one: len(one.outcome))}
-        diagnosed = {one.id: one.verdicts for one in sorted(every, key=lambda one: _looked(one.verdicts))}
-        both = (replace(best[name], verdicts=diagnosed[name]) for name in sorted(best))
+        found: dict[str, tuple[Finding, ...]] = {}
+        for one in every:
+            found[one.id] = tuple(
+                united(found.get(one.id, ()), one.verdicts, attrgetter("check", "verdict", "images"))
+            )
+        both = (replace(best[name], verdicts=found[name]) for name in sorted(best))
         finished = {
-            one.id for snapshot in snapshots for one in snapshot.answered if one.id not in snapshot.unfinished
+            one.id
+            for snapshot in snapshots
+            for one in snapshot.answered
+            if one.id not in snapshot.unfinished and len(one.outcome) == len(best[one.id].outcome)
         }
         unfinished = frozenset().union(*(snapshot.unfinished for snapshot in snapshots)) - finished
         return cls(tuple(both), snapshots[0].folder, unfinished)
@@ -222,11 +238,6 @@ def copy_store(store: str, path: Path) -> None:
             target.add_shards(stored.shards)
             if stored.verdicts is not None:
                 target.add_verdicts(stored.id, stored.verdicts)
-
-
-def _looked(verdicts: Sequence[Finding]) -> tuple[int, int]:
-    """How much diagnostics saw: images, over all checks, and checks."""
-    return sum(found.images or 0 for found in verdicts), len(verdicts)
 
 
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:

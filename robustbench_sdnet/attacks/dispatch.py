@@ -21,7 +21,7 @@ def run(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float | None,
+    eps: float | None = None,
     params: Mapping[str, object] | None = None,
     start: Tensor | None = None,
     **shared: Unpack[Run],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,11 @@ def known(
         if cell.model in names
     }
     return found, renamed, notes
+
+
+def is_superseded(name: str) -> bool:
+    """Whether a name is of a model that changed since: no command asks it any more."""
+    return re.fullmatch(r".+@[0-9a-f]{8}", name) is not None
 
 
 def _counted(model: ModelSpec) -> str:

@@ -142,8 +142,9 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
         doubt = "looks like a gain is not to be trusted"
         return f"What {doubt}.", f"what {doubt} for"
     if any(evidence.doubts(one) for one in compared):
-        why = "the accuracy at the training lambda is not to be trusted"
-        return f"Cannot tell whether another lambda helps: {why}.", f"{why}, which tells nothing for"
+        why = "the accuracy at the training lambda is"
+        told = f"Cannot tell whether another lambda helps: {why} not to be trusted."
+        return told, f"{why} too doubtful to tell for"
     if all(one.loses or one.high <= NEGLIGIBLE for one in compared):
         return f"No other lambda helps (by more than {points(NEGLIGIBLE)}).", "no other lambda helps"
     return "Cannot tell whether another lambda helps: too few images.", "the images are too few to tell for"

@@ -41,10 +41,11 @@ def build(
     snapshot: Snapshot, *, baseline: str | None = None, with_cost: bool = False, pictures: Path | None = None
 ) -> Document:
     """The whole report; an InputError for a baseline that is not in it, or no pictures of its models."""
-    snapshot = snapshot.told_apart
+    given, snapshot = snapshot, snapshot.told_apart
     found, compared = rows(snapshot), comparisons(snapshot)
     results = read_results(found)
     if baseline is not None:
+        baseline = _told(baseline, given, snapshot)
         _check_baseline(results, baseline)
     known = list(evidences(found, compared, rivals(snapshot)))
     sections = [*conclusion(known), *published_section(published(snapshot))]
@@ -80,7 +81,10 @@ def _unfinished(snapshot: Snapshot) -> Iterator[str]:
     """What was asked and is not answered, or not on all images, as after a stop: it must not read as not asked."""
     if snapshot.unfinished:
         few = counted(len(snapshot.unfinished), "question")
-        yield f"Unfinished: {few} of the store, answered on fewer images than were asked for. The same commands go on."
+        yield (
+            f"Unfinished: {few} of the store, answered on fewer images than were asked for. The same command on the "
+            "same model goes on."
+        )
 
 
 def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
@@ -96,6 +100,18 @@ def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
 
     for section in sections:
         yield replace(section, blocks=tuple(map(unique, section.blocks)))
+
+
+def _told(baseline: str, given: Snapshot, apart: Snapshot) -> str:
+    """A baseline by the name that the report gives the model, where that was called otherwise too."""
+    pairs = zip(given.answered, apart.answered, strict=True)
+    names = {one.cell.model.name: told.cell.model.name for one, told in pairs}
+    if baseline in names.values():
+        return baseline
+    model, at, lam = baseline.rpartition("@")
+    if at and model in names and baseline not in names:
+        return f"{names[model]}@{lam}"
+    return names.get(baseline, baseline)
 
 
 def _check_baseline(results: Results, baseline: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..answers.comparisons import Comparison
 from ..answers.rivals import Rival
@@ -45,7 +46,7 @@ class Evidence:
         """Whether any attack was run."""
         return bool(self.worst) or any(row.kind == "attack" for row in self.rows)
 
-    @property
+    @cached_property
     def too_high(self) -> set[tuple[str | None, Eps | None, Lambda]]:
         """The norms, budgets and lambdas at which gradient attacks were shown to be weak: beaten by what should be
         weaker, or doubted by diagnostics where no other attack was found sound."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..answers.rows import Row
-from ..answers.trust import UNCHECKED, UNTRUSTED
+from ..answers.trust import FAIL, UNTRUSTED
 from ..planning.chains import whole_name
 from .evidence import NEGLIGIBLE, Evidence
 from .numbers import percent, points
@@ -72,11 +72,11 @@ def _missed(evidence: Evidence) -> Iterator[str]:
             )
     square = [rival for rival in evidence.rivals if rival.name == "square"]
     if square and not any(rival.suspicious for rival in square):
-        most = max(square, key=lambda rival: rival.broken)
-        yield (
-            f"{_NAMES['square']} breaks at most {most.broken} of the {most.left} images that the gradient attacks "
-            f"left, too few to doubt those (at lambda {listed({rival.subject.lam for rival in square})})."
-        )
+        most = max(square, key=lambda rival: (rival.broken, rival.left))
+        where = f"(at lambda {listed({rival.subject.lam for rival in square})})"
+        broken = f"breaks at most {most.broken} of the {most.left} images that the gradient attacks left"
+        told = f"{broken}, too few to doubt those" if most.left else "had no image to break that they left"
+        yield f"{_NAMES['square']} {told} {where}."
     if not square:
         yield "The gradient-free attack square was not run on its own."
 
@@ -84,19 +84,29 @@ def _missed(evidence: Evidence) -> Iterator[str]:
 def _diagnosed(attacked: Sequence[Row]) -> Iterator[str]:
     """What diagnostics said of the attacks, and of which they said nothing."""
     judged = [row for row in attacked if row.eps is not None]
-    known = {(row.norm, row.eps, row.lam) for row in judged if row.verdict != UNCHECKED}
+    silent = [row for row in judged if row.verdict == UNTRUSTED and not _failed(row)]
+    if silent:
+        yield f"First gradients were zero or not finite for {_attacks(silent)}: these accuracies are not to be trusted."
+    known = {(row.norm, row.eps, row.lam) for row in judged if row.findings}
     if not known:
         yield "The attacks were not diagnosed."
         return
-    failed = [row for row in judged if row.verdict == UNTRUSTED]
-    by_attack = grouped(failed, lambda row: f"{whole_name(row.perturbation)} ({row.norm} {row.eps})")
-    if by_attack:
-        named = "; ".join(
-            f"{name} at lambda {listed({row.lam for row in same})}" for name, same in by_attack.items()
-        )
-        yield f"Diagnostics failed for {named}: these accuracies are not to be trusted."
+    if failed := [row for row in judged if _failed(row)]:
+        yield f"Diagnostics failed for {_attacks(failed)}: these accuracies are not to be trusted."
     else:
         yield "No diagnostic of the attacks failed."
     left = {row.lam for row in judged if (row.norm, row.eps, row.lam) not in known}
     if left:
         yield f"Not every attack at lambda {listed(left)} was diagnosed."
+
+
+def _failed(row: Row) -> bool:
+    return any(finding.verdict == FAIL for finding in row.findings)
+
+
+def _attacks(rows: Sequence[Row]) -> str:
+    """Attacks with their budgets, and the lambdas of each."""
+    by_attack = grouped(rows, lambda row: f"{whole_name(row.perturbation)} ({row.norm} {row.eps})")
+    return "; ".join(
+        f"{name} at lambda {listed({row.lam for row in same})}" for name, same in by_attack.items()
+    )

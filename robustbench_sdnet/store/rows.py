@@ -183,13 +183,24 @@ def _verdicts(row: Row) -> list[dict[str, Any]]:
     return found
 
 
-def united(older: Iterable[Row], newer: Iterable[Row]) -> list[Row]:
-    """By check the newer finding, or the older where that saw more images; one that was not run saw none."""
-    found = {one["check"]: one for one in older}
+def united(
+    older: Iterable[T], newer: Iterable[T], told: Callable[[T], tuple[str, str, int | None]]
+) -> list[T]:
+    """By check the newer finding, but for one that was not run or saw fewer images than the older.
+
+    Args:
+        told: the check of a finding, its verdict and its images.
+    """
+
+    def seen(one: T) -> tuple[bool, int]:
+        _, verdict, images = told(one)
+        return verdict != "not_run", images or 0
+
+    found = {told(one)[0]: one for one in older}
     for one in newer:
-        before = found.get(one["check"], {})
-        if (one.get("images") or 0) >= (before.get("images") or 0):
-            found[one["check"]] = one
+        before = found.setdefault(told(one)[0], one)
+        if seen(one) >= seen(before):
+            found[told(one)[0]] = one
     return list(found.values())
 
 

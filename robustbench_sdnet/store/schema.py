@@ -142,10 +142,14 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
         _create_or_migrate(connection, where, repair)
         return columns(connection)
     there = columns(connection)
-    if "meta" not in there or "cells" not in there:
-        raise StoreError(nothing_at(where, "is empty"))
-    _check_version(connection.scalar(_VERSION), where)
-    if lost := {SHARDS.name, VERDICTS.name} - there.keys():
+    if not there:
+        others = sa.inspect(connection).get_table_names()
+        raise StoreError(
+            f"{where} is a database of other tables, no store." if others else nothing_at(where, "is empty")
+        )
+    if META.name in there:
+        _check_version(connection.scalar(_VERSION), where)
+    if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - there.keys():
         raise StoreError(
             f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
             "it anew; what it held is answered again."

@@ -147,7 +147,9 @@ class Store:
             for row in rows(connection, select(VERDICTS, self._present).where(here)):
                 older = reader.verdicts(row) or []  # what is damaged is made anew
             connection.execute(sa.delete(VERDICTS).where(here))
-            known = canonical(united(older, checks))
+            known = canonical(
+                united(older, checks, lambda one: (one["check"], one["verdict"], one.get("images")))
+            )
             insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": known})
 
         self.database.run("write", add)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.comparisons import Comparison, comparisons
+from robustbench_sdnet.answers.gathered import gather
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
@@ -125,6 +126,22 @@ def test_a_data_set_is_one_whatever_it_was_called(tmp_path):
     assert {(one.cell.data.name, one.cell.data.source) for one in snapshot.answered} == {("tiny", "tiny")}
     assert [one.family for one in comparisons(snapshot)] == ["tiny: lambdas of sdnet, clean"]
     assert [one.name for one in evidences(rows_of(snapshot), comparisons(snapshot), ())] == ["sdnet"]
+
+
+def test_a_published_sets_own_name_stands_before_that_of_a_copy(tmp_path):
+    copy = replace(cell().data, name="npz:tiny", source="npz:tiny.npz")
+    fog = corruption_specs("fog", [1, 2])
+    asked = [cell(lam=LOW), *(replace(cell(one, lam=LOW), data=copy) for one in fog)]
+    with made_store(tmp_path, [(one, right(5)) for one in asked]) as store:
+        assert {one.cell.data.name for one in Snapshot.read(store).told_apart.answered} == {"tiny"}
+
+
+def test_one_attack_that_two_machines_ran_is_no_worst_case(tmp_path):
+    mine, theirs = (replace(SDNET, fingerprint=(8.0, 8.0, 1.0 + off, 2.0)) for off in (0, 1e-7))
+    answers = [(replace(cell(PGD), model=model), right(count)) for model, count in ((mine, 5), (theirs, 4))]
+    with made_store(tmp_path, answers) as store:
+        snapshot = Snapshot.read(store).told_apart
+    assert {asked.kind for asked in gather(snapshot)} == {"attack"}
 
 
 def test_models_of_others_are_one_where_their_answers_differ_by_rounding_alone(tmp_path):
@@ -398,16 +415,6 @@ def test_the_report_shows_significant_differences_and_counts_the_others(tmp_path
     assert SDNET.name in text
 
 
-def test_versions_of_an_attack_are_no_one_question(tmp_path):
-    newer = replace(PGD, version=PGD.version + 1)
-    answers = [
-        (cell(PGD), right(10)),
-        (cell(newer, model=RESNET), right(2)),
-        (cell(newer, lam=HIGH), right(1)),
-    ]
-    assert [row["kind"] for row in _rows(tmp_path, answers)] == []
-
-
 def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
     """PGD at 0.1 met gradients of zero; at 0.5, where it found none, its perturbations are one more attack."""
     weak = cell(PGD, lam=LOW)
@@ -456,7 +463,10 @@ def test_a_mean_of_draws_is_compared_as_tables_show_it(tmp_path):
     snapshot = replace(plain, answered=drawn)
     (note,) = model_table(drawn).notes
     assert "the mean of 10 draws on each final image" in note
-    assert "A worst case, of the majority of them, is a lower bound: of several attacks fresh draws" in note
+    assert (
+        "A worst case counts the majority of draws, so that it may lie above their mean, and is lowered by"
+        in note
+    )
     shown = {row.lam: row.accuracy for row in rows_of(snapshot)}
     assert shown == {LOW: pytest.approx(0.6), HIGH: pytest.approx(0.7)}
     for one in comparisons(snapshot):

@@ -19,7 +19,7 @@ from robustbench_sdnet.answers.searches import optimality
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
 from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec, params
@@ -258,5 +258,44 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
         assert "Unfinished: 2 questions of the store, answered on fewer images than were asked for." in text
         (tmp_path / "other").mkdir()
         with made_store(tmp_path / "other", [(asked[1], right(9, 20))]) as other:
+            other.add_cells({asked[0].id: asked[0]}, 50)  # of which the other store has 10, and this none
             joined = Snapshot.joined([Snapshot.read(store), Snapshot.read(other)])
     assert joined.unfinished == {asked[2].id}
+    changed = replace(cell(), model=replace(SDNET, name="sdnet@0123abcd"))
+    with made_store(tmp_path, []) as store:
+        store.add_cells({changed.id: changed}, 20)
+        assert changed.id not in Snapshot.read(store).unfinished, "no command asks what changed since"
+
+
+def test_joined_diagnostics_are_united_check_by_check(tmp_path):
+    def finding(check, verdict, images):
+        return {"check": check, "verdict": verdict, "value": 0.0, "sentence": "", "images": images}
+
+    given = {
+        "many": [finding("noise_wins", "pass", 100), finding("randomised", "pass", 100)],
+        "full": [finding("noise_wins", "fail", 50), finding("gradient_free_wins", "fail", 50)],
+    }
+    snapshots = []
+    for name, checks in given.items():
+        (tmp_path / name).mkdir()
+        with made_store(tmp_path / name, [(cell(PGD), right(5))]) as store:
+            store.add_verdicts(cell(PGD).id, checks)
+            snapshots.append(Snapshot.read(store))
+    for several in (snapshots, snapshots[::-1]):
+        (one,) = Snapshot.joined(several).answered
+        assert {found.check: found.verdict for found in one.verdicts} == {
+            "noise_wins": "pass",
+            "randomised": "pass",
+            "gradient_free_wins": "fail",
+        }
+
+
+def test_records_of_some_cells_and_images_say_what_is_wrong_with_them(tmp_path):
+    with made_store(tmp_path, [(cell(), right(4)), (cell(PGD), right(4))]) as store:
+        assert table(store, only=[cell().id], limit=5).n.tolist() == [5]
+        with pytest.raises(InputError, match=r"only takes several cells.*Write only=\['abc'\]"):
+            table(store, only="abc")
+        with pytest.raises(InputError, match="limit must be a whole number"):
+            table(store, limit=0)
+        with pytest.raises(StoreError, match="holds no results of these cells and images"):
+            table(store, only=["nope"])

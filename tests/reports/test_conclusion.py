@@ -311,9 +311,7 @@ def test_nothing_is_lost_to_a_training_lambda_that_is_not_to_be_trusted():
     assert "No other lambda helps" not in text
     assert text.count("which is not to be trusted: see below") == 2
     (sentence,) = lead(Results(()), list(evidences(doubted, rows, [])))
-    assert (
-        "the accuracy at the training lambda is not to be trusted, which tells nothing for sdnet" in sentence
-    )
+    assert "the accuracy at the training lambda is too doubtful to tell for sdnet" in sentence
     gained = said(doubted, [compared(0.9, 200, 10, asked=BALL)])["adversary"]
     assert "Another lambda helps." in gained, "over too high a number all the more"
 

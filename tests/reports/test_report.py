@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,6 +160,14 @@ def test_a_baseline_is_a_model_of_the_store(store) -> None:
     # The same outcomes for all: every ratio is 100 %.
     assert any(re.match(r"\| sparse \| 0\.1 \| 5\.0 .* \| 100\.0 \| 100\.0 \|", line) for line in lines)
     assert "per cent of sparse @ 0.5" in report(store, "markdown", baseline="sparse@0.5").read_text()
+    with Store(store) as opened:
+        cells = opened.cells()
+        few = [name for name, cell in cells.items() if cell.model.name == "sparse"][:2]
+        opened.add_cells(
+            {name: replace(cells[name], model=replace(cells[name].model, name="copy")) for name in few}
+        )
+    for name in ("copy@0.5", "sparse@0.5"):
+        assert "per cent of sparse @ 0.5" in report(store, "markdown", baseline=name).read_text()
 
 
 def test_stored_diagnostics_are_reported_and_mark_the_accuracy(store) -> None:

@@ -160,7 +160,7 @@ def another(path):
         (truncated, "malformed. The file is damaged, or no store: restore a copy"),
         (Path.mkdir, "is a folder. Name a file in it"),
         (Path.touch, "No results yet"),
-        (another, "No results yet"),
+        (another, "is a database of other tables, no store"),
         (lambda path: None, "No results yet"),
     ],
 )

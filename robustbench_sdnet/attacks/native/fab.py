@@ -69,7 +69,7 @@ def fab_t(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float | None,
+    eps: float | None = None,
     steps: int = 100,
     targets: int = 9,
     **run: Unpack[Run],

@@ -121,8 +121,9 @@ def attack(
 
     @functools.wraps(function)
     def run(*args: Any, **given: Any) -> AttackResult:
-        for name in given.keys() - known:
-            raise unknown(f"option of {function.__name__}", name, known)
+        for name in given:
+            if name not in known:
+                raise unknown(f"option of {function.__name__}", name, known)
         return function(*args, **given)
 
     run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # read by inspect
@@ -133,7 +134,7 @@ def warn_of_silence(gradients: int, silent: int) -> None:
     """Warn where more first gradients were zero or not finite than chance explains."""
     found = stands_still(gradients, silent)
     if found:
-        warnings.warn(found, GradientWarning, stacklevel=5)
+        warnings.warn(found, GradientWarning, stacklevel=7)
 
 
 def checked(

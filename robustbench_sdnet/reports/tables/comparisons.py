@@ -21,7 +21,7 @@ TESTS = (
 )
 UNEVEN = (
     "Worst cases of a model with lambda also count transfer from its other lambdas, where it was run: no other model "
-    "met that, nor did its own lambdas, to which nothing was transferred."
+    "met that, nor did those of its lambdas that nothing was transferred to."
 )
 RULE = (
     "Reproduced: a significant gain (paired on the same images, Holm over the four noises; its 95 % interval above 0) "

@@ -41,10 +41,11 @@ def _drawn(answered: Answered) -> str:
     model = answered.cell.model
     free = dict(model.options).get("unseeded")
     repeated = "and not repeatable, since its draws follow no seed" if free else "seeded by cell and shard"
-    majority = ", of the majority of them," if dict(model.options)["protocol"] == "mean" else ""
+    majority = "counts the majority of draws, so that it may lie above their mean, and "
+    majority = majority if dict(model.options)["protocol"] == "mean" else ""
     return (
-        f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case"
-        f"{majority} is a lower bound: of several attacks fresh draws alone break more than each."
+        f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case "
+        f"{majority}is lowered by chance alone, the more the more attacks it is over."
     )
 
 
