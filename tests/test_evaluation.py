@@ -259,3 +259,23 @@ def test_study_answers_what_the_command_prints(runs, monkeypatch):
     assert printed.pop("reports") == ["study.md", "study.html"]
     assert {**printed, "reports": ()} == asdict(found)
     assert [item["question"] for item in found.conclusion] == ["noise", "adversary", "masking"]
+
+
+def test_outcomes_of_attacks_say_what_the_perturbed_images_were_answered_with(runs):
+    rs.evaluate(
+        ["runs/tiny-sdnet20"],
+        attacks=[{"name": "pgd", "eps": "8/255", "steps": 2}, {"name": "torchattacks:FGSM", "eps": "8/255"}],
+        lambdas="0.1,label-free:noise",
+    )
+    found = rs.outcomes("sqlite:///runs/results.db")
+    policy = found[found["lambda"] == "label-free:noise"]
+    for kind in ("attack", "noise"):
+        chosen = policy[policy.kind == kind].lambda_used
+        assert chosen.notna().all()
+        assert chosen.nunique() > 1, "lambda depends on the image"
+    trained = found[found["lambda"] == "0.1"]
+    clean, attacked = trained[trained.kind == "clean"], trained[trained.perturbation == "pgd(steps=2)"]
+    moved = clean.residual.to_numpy() != attacked.residual.to_numpy()
+    assert (moved == (attacked.broken_at != 0).to_numpy()).all(), "of what was perturbed"
+    assert moved.any()
+    assert found.distance.isna().all(), "no smallest perturbation was sought"

@@ -85,7 +85,8 @@ def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
         `broken_at`: the first step of the attack that broke it; -1: none did, 0: wrong without any (int32).
         `margin`: logit of the label minus the largest other, under the perturbation (float32).
         `lambda_used`: the lambda that the prediction was made at; NaN without CSC layers (float32).
-        `residual`: |x - A z|^2 of the stem at the training lambda; NaN without CSC layers (float32).
+        `residual`: |x - A z|^2 of the stem at the training lambda, on the perturbed image; NaN without CSC layers
+        (float32).
         `distance`: norm of a minimal-norm attack's perturbation; NaN elsewhere (float32).
         `cell`: id of the answered cell.
         `hits`: only where a model is randomised: how many of its fresh draws are right (Int64).

@@ -93,6 +93,7 @@ class Calibrated:
     rule: str = DEFAULT_CALIBRATION
     per: str = "sample"
     differentiable = True  # between the limits
+    passes = 0
 
     def __post_init__(self) -> None:
         if self.rule not in CALIBRATIONS:

@@ -78,6 +78,11 @@ class LabelFree:
         """Whether lambda moves smoothly with the image; the most certain of some lambdas jumps."""
         return self.criterion != "entropy"
 
+    @property
+    def passes(self) -> int:
+        """Through the network, an image: one at each candidate where the most certain is taken."""
+        return len(self.lambdas) if self.criterion == "entropy" else 0
+
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) lambdas."""
         if self.criterion == "entropy":

@@ -29,6 +29,7 @@ class Policy(Protocol):
     Attributes:
         name: how tables name it.
         differentiable: its lambda has a useful gradient with respect to the images.
+        passes: through the whole network, an image, that it takes to choose; 0 where it looks at the stem alone.
     """
 
     @property
@@ -36,6 +37,9 @@ class Policy(Protocol):
 
     @property
     def differentiable(self) -> bool: ...
+
+    @property
+    def passes(self) -> int: ...
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) lambdas of images (n, 3, h, w) in [0, 1], in their dtype; the model is left as it is."""
@@ -50,6 +54,7 @@ class Fixed:
 
     value: float
     differentiable = False  # a constant has no gradient to follow
+    passes = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.value < math.inf:
@@ -95,6 +100,11 @@ class WithPolicy(nn.Module):
             raise InputError(f"gradient must be 'through' or 'bpda', got '{gradient}'.")
         self.model, self.policy, self.scope, self.gradient = model, policy, scope, gradient
         self.train(model.training)
+
+    @property
+    def network_passes(self) -> int:
+        """Passes through the network that an image takes, with those that choose its lambda."""
+        return 1 + int(getattr(self.policy, "passes", 0))
 
     def lambdas(self, images: Tensor) -> Tensor:
         """(n,) lambda of each image."""

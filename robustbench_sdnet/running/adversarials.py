@@ -13,6 +13,7 @@ from ..errors import StoreError
 from ..specs import AttackSpec, Cell
 from ..store.store import Store
 from .deploy import seeding
+from .predict import classes_of
 from .worker import Worker
 
 
@@ -39,11 +40,15 @@ def save_cells(
             lost.append(file_name(cell))
             continue
         ids = worker.data.ids[:count]
+        shown = torch.from_numpy(images).to(worker.device)
+        classes_of(
+            worker.model(cell.model), shown[:1], cell.model.name
+        )  # draws of loading are not the cell's
         with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
             yield save_adversarials(
                 folder / file_name(cell),
                 classifier,
-                torch.from_numpy(images).to(worker.device),
+                shown,
                 labels.to(worker.device),
                 sample_ids=ids.tolist(),
                 eight_bit=eight_bit,

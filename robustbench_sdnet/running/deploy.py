@@ -102,7 +102,8 @@ def logits_at_each(
                     return predict(classifier, images[rows], batch_size=size, name=name)
 
             found, repeated = screened(found, exact)
-        yield Answered(found, value, n + repeated)
+        each = 1 + (policies[lam].passes if lam and lam.fixed is None else 0)
+        yield Answered(found, value, each * (n + repeated))
 
 
 def _passed(

@@ -82,22 +82,31 @@ def attack_outcome(
     ids: NDArray[np.int64],
     alive: NDArray[np.int64],
     before: Outcome | None,
-    lam: float | None,
+    lam: Tensor | float | None,
     residual: Tensor | None,
+    *,
+    minimal: bool,
 ) -> Outcome:
-    """The outcome of a shard of which only the samples at `alive` were attacked; the others keep their parent's."""
+    """The outcome of a shard of which only the samples at `alive` (m,) were attacked; the others keep their parent's.
+
+    Args:
+        lam, residual: one or (m,), at the perturbed images.
+        minimal: the smallest perturbation was sought, so that its norm is kept.
+    """
     n = len(ids)
     fresh: dict[str, NDArray[Any]] = {
         "right": result.robust.cpu().numpy(),
         "broken_at": result.broken_at.cpu().numpy().astype(np.int32),
         "margin": _numbers(result.margin, len(alive)),
-        "distance": _numbers(result.extra.get("distance"), len(alive)),
+        "distance": _numbers(result.extra.get("distance") if minimal else None, len(alive)),
+        "lam": _numbers(lam, len(alive)),
+        "residual": _numbers(residual, len(alive)),
     }
     merged: dict[str, NDArray[Any]] = {}
     for key, values in fresh.items():
         merged[key] = np.empty(n, values.dtype) if before is None else getattr(before, key).copy()
         merged[key][alive] = values
-    return Outcome(ids=ids, lam=_numbers(lam, n), residual=_numbers(residual, n), **merged)
+    return Outcome(ids=ids, **merged)
 
 
 def counted(answer: Callable[[], Outcome], repeats: Repeats) -> Outcome:

@@ -111,12 +111,14 @@ class Worker:
         return deployed(self.model(spec), lam, self.policies.get(spec.key, {}))
 
     def _answers(self, spec: ModelSpec, cells: list[Cell], shard: ShardInput, inputs: Inputs) -> list[Answer]:
-        if not isinstance(cells[0].perturbation, AttackSpec):
-            if spec.repeats is None:
-                return list(self._predict(spec, cells, shard))
-            return [self._drawn(cell, shard) for cell in cells]
+        attacked = isinstance(cells[0].perturbation, AttackSpec)
+        if not attacked and spec.repeats is None:
+            return list(self._predict(spec, cells, shard))
+        # A model may draw numbers while it is loaded and first called: not those that a cell is seeded for.
         first = to_images(shard.pixels[:1], self.device)
         self.data.check_classes(classes_of(self.model(spec), first, spec.name), spec.name)
+        if not attacked:
+            return [self._drawn(cell, shard) for cell in cells]
         found = []
         for cell in cells:
             with seeding(cell, shard.ids, self.device):
@@ -166,10 +168,11 @@ class Worker:
 
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
         ids, images = shard.ids, to_images(shard.pixels, self.device)
-        residual = self._residual(self.model(cell.model), cell.model, images)
+        model = self.model(cell.model)
         started = time.perf_counter()
         if cell.kind == "transfer":
             perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
+            residual = self._residual(model, cell.model, perturbed)
             outcome, passes = self._judged(cell, perturbed, shard, residual)
             return Answer(cell, outcome, self._cost(cell, passes, 0, time.perf_counter() - started))
         start = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device) if cell.warm else None
@@ -192,11 +195,19 @@ class Worker:
         else:  # of a randomised model the image that left the fewest right draws
             fewer = result.extra["hits"] < torch.from_numpy(before.hits[alive]).to(self.device)
             found[there[fewer]] = result.images[fewer].to(images.dtype)
-        lam = None if cell.lam is None else cell.lam.fixed
-        outcome = attack_outcome(result, ids, alive, before, lam, residual)
+        looked = self._residual(model, cell.model, found)
+        outcome = attack_outcome(
+            result,
+            ids,
+            alive,
+            before,
+            self._lambdas(cell, found[there]),
+            None if looked is None else looked[there],
+            minimal=getattr(cell.perturbation, "eps", None) is None,
+        )
         passes = result.forwards
         if repeats is not None:
-            final, more = self._judged(cell, found, shard, residual)
+            final, more = self._judged(cell, found, shard, looked)
             outcome, passes = recounted(outcome, final), passes + more
         cost = self._cost(cell, passes, result.backwards, time.perf_counter() - started)
         if result.gradients:
@@ -212,17 +223,19 @@ class Worker:
         self, cell: Cell, images: Tensor, shard: ShardInput, residual: Tensor | None
     ) -> tuple[Outcome, int]:
         """The outcome of perturbed images, of a randomised model over several draws; and its passes."""
-        repeats, n = cell.model.repeats, len(images)
+        repeats, passes = cell.model.repeats, list[int]()
 
         def judge() -> Outcome:
             parts = []
-            for start, stop, size in batches(n, self.batch_size):
+            for start, stop, size in batches(len(images), self.batch_size):
                 part = None if residual is None else residual[start:stop]
                 for answered in self._at_each(cell, images[start:stop], [cell.lam], size):
                     parts.append(prediction(answered, shard.labels[start:stop], part))
+                    passes.append(answered.passes)
             return joined(parts, shard.ids)
 
-        return (judge(), n) if repeats is None else (counted(judge, repeats), n * repeats.draws)
+        outcome = judge() if repeats is None else counted(judge, repeats)
+        return outcome, sum(passes)
 
     def _at_each(
         self, cell: Cell, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
@@ -237,6 +250,16 @@ class Worker:
             name=cell.model.name,
             screen=cell.precision == "bfloat16" and isinstance(cell.perturbation, CorruptionSpec),
         )
+
+    def _lambdas(self, cell: Cell, images: Tensor) -> Tensor | float | None:
+        """The lambda that a prediction of each image is made at, (n,) behind a policy."""
+        lam = cell.lam
+        if lam is None or lam.fixed is not None:
+            return None if lam is None else lam.fixed
+        policy, model = self.policies[cell.model.key][lam], self.model(cell.model)
+        with named_errors(cell.model.name), torch.no_grad():
+            parts = batches(len(images), self.batch_size)
+            return torch.cat([policy(model, images[start:stop]) for start, stop, _ in parts])
 
     def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
         from ..zoo import residuals

@@ -46,7 +46,8 @@ class Outcome:
         broken_at: int32, first attack step that broke the sample; -1: none did, 0: wrong without any.
         margin: float32, logit of the label minus the largest other, under the perturbation.
         lam: float32, the lambda the prediction was made at; NaN without CSC layers.
-        residual: float32, |x - A z|^2 of the stem at the training lambda; NaN without CSC layers.
+        residual: float32, |x - A z|^2 of the stem at the training lambda, of what was predicted: the perturbed image
+            (older versions kept the clean one's under attacks); NaN without CSC layers.
         distance: float32, norm of a minimal-norm attack's perturbation; NaN for other perturbations.
         flips: int32, of a sequence, in how many of the compared pairs of frames the prediction differs; else None.
         shifts: int32, of a sequence, the top-5 distances of those pairs in sum; else None. There `right` is right on

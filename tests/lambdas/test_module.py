@@ -7,10 +7,12 @@ import copy
 import pytest
 import torch
 
+from robustbench_sdnet.attacks import pgd
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Fixed, LabelFree, WithPolicy
 from robustbench_sdnet.lambdas.lines import Line
 from robustbench_sdnet.zoo import build_model, use_lambda
+from robustbench_sdnet.zoo.nets.control import hooked
 
 LINES = {"residual": Line(1.5, 0.02), "noise": Line(3.0, 0.01)}
 FIT = CalibratedFit(LINES, (0.01, 5.0), 0.1, (), 1, 0)
@@ -86,3 +88,19 @@ def test_only_models_with_lambda_can_have_a_policy(model):
 def test_the_mode_of_the_model_is_kept(model):
     assert not WithPolicy(model, Fixed(0.1)).training
     assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("policy", "each"), [(LabelFree("entropy"), 15), (LabelFree("noise"), 1), (Fixed(0.3), 1)]
+)
+def test_passes_behind_a_policy_are_those_of_the_network(model, images, policy, each):
+    classifier, seen = WithPolicy(model, policy, gradient="bpda"), [0]
+    labels = classifier(images).argmax(1)
+    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    count = hooked([last], lambda layer, given: seen.__setitem__(0, seen[0] + len(given[0])), before=True)
+    asked = {"eps": 0.0, "steps": 2, "batch_size": len(images), "precision": "float32"}
+    pgd(classifier, images, labels, **asked)  # the layout of images is tried once
+    with count:
+        result = pgd(classifier, images, labels, **asked)
+    assert result.forwards == seen[0]
+    assert result.forwards % (each * len(images)) == 0

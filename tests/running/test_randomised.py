@@ -17,6 +17,8 @@ from robustbench_sdnet.store.store import Store
 # The mean brightness of a channel tells the classes of `tiny_npz` apart.
 MODELS = """
 import os
+import random
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,6 +38,19 @@ class Free(Flips):
     def wrong(self, n):
         return torch.tensor([os.urandom(1)[0] < 255 * self.share for _ in range(n)])
 
+class Noisy(nn.Module):
+    # It draws while it is made, and in a place of its own at every call.
+    def __init__(self, draw):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.draw = draw
+    def forward(self, x):
+        return self.conv(x).mean((2, 3)) + 2 * torch.tensor([[self.draw() for _ in range(3)] for _ in x])
+
+by_torch = lambda: Noisy(lambda: float(torch.rand(())))
+by_numpy = lambda: Noisy(lambda: np.random.rand())
+by_python = lambda: Noisy(random.random)
 steady, flips, free = Mean, Flips, Free
 """
 PGD = {"name": "pgd", "eps": "1/255", "steps": 3}
@@ -100,6 +115,18 @@ def test_the_same_question_gives_the_same_counts(tiny_npz):
             blobs.append({cell: opened.outcome(cell).encode() for cell in found})
     assert blobs[0] == blobs[1]
     assert len(blobs[0]) >= 3
+
+
+@pytest.mark.parametrize("model", ["by_torch", "by_numpy", "by_python"])
+def test_counts_do_not_depend_on_what_the_process_answered_before(tiny_npz, model):
+    """One call that asks clean images and corrupted ones, and two, of which the second loads the model for these."""
+    corrupted = {"attacks": [], "corruptions": "gaussian_noise", "severities": 3}
+    asked(tiny_npz, model, **corrupted)
+    asked(tiny_npz, model, store="b", attacks=[])
+    asked(tiny_npz, model, store="b", **corrupted)
+    one, two = (outcomes(f"sqlite:///{store}.db").set_index(["cell", "image"])["hits"] for store in "ab")
+    assert one.equals(two)
+    assert 0 < one.sum() < 11 * len(one)
 
 
 def test_a_model_whose_draws_no_seed_governs_is_marked(tiny_npz):

@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo.nets.architectures import Coding
-from robustbench_sdnet.zoo.nets.control import auxiliary_objective, use_lambda
+from robustbench_sdnet.zoo.nets.control import auxiliary_objective, residuals, use_lambda
 from robustbench_sdnet.zoo.nets.csc import SparseCoding, csc1d, csc2d, csc_linear
 from robustbench_sdnet.zoo.nets.fista import fista
 
@@ -422,3 +422,16 @@ def test_a_moved_layer_is_not_normalised_again() -> None:
     layer.eval()
     assert layer.atoms() is layer.weight
     assert layer.double().atoms() is layer.weight
+
+
+def test_a_model_that_calls_another_sparse_layer_first_has_no_clear_stem():
+    class Crossed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.late, self.early = csc2d(4, 4, size=(8, 8)), csc2d(3, 4, size=(8, 8))
+
+        def forward(self, images):
+            return self.late(self.early(images)).mean((2, 3))
+
+    with pytest.raises(InputError, match=r"not clear which is its stem\. Assign the stem first"):
+        residuals(Crossed().eval(), torch.rand(2, 3, 8, 8))

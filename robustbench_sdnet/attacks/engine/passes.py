@@ -36,7 +36,7 @@ class Passes:
         low_precision: the search runs in bfloat16.
         repeats: passes averaged a gradient.
         lenient: a gradient that does not exist is taken for zero, where others raise.
-        forwards, backwards: samples passed so far, padding left out.
+        backwards: samples passed so far, padding left out.
         silent: (m,) bool of the latest gradients, taken where `watched`: zero everywhere, or not finite somewhere.
     """
 
@@ -51,13 +51,20 @@ class Passes:
     ) -> None:
         self.model, self.low_precision, self.lenient = model, low_precision, lenient
         self.batch_size, self.repeats = batch_size, repeats
-        self.forwards = self.backwards = 0
+        self._passed = self.backwards = 0
+        # Behind a policy that asks the network at several lambdas an image passes through it more than once.
+        self._each = int(getattr(model, "network_passes", 1))
         self.watched = False
         self.silent: Tensor | None = None
         self._shapes = rungs(self.batch_size)
         self._layouts: dict[bool, torch.memory_format] = {}
         self._bad: Tensor | None = None
         self._search = self.model
+
+    @property
+    def forwards(self) -> int:
+        """Samples passed through the network so far, padding left out."""
+        return self._each * self._passed
 
     @property
     def approximate(self) -> bool:
@@ -70,7 +77,7 @@ class Passes:
         if images.dtype != torch.float32 or self.repeats > 1 or not few or not foldable(self.model):
             return
         with torch.no_grad():
-            self.forwards += 1
+            self._passed += 1
             copies = folded(
                 cast("nn.Module", self.model),
                 lambda: self._call(images[:1], self.model, low=False),
@@ -92,7 +99,7 @@ class Passes:
 
         A model may look at the parts that folding replaces, or leave autocast and feed bfloat16 weights float32.
         """
-        self.forwards += len(images)
+        self._passed += len(images)
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
                 logits = copy(images)
@@ -121,7 +128,7 @@ class Passes:
 
     def call(self, images: Tensor, *, asks: bool) -> Tensor:
         """Logits of one batch as it comes, for attacks that bring their own batches; `asks` wants a gradient."""
-        self.forwards += len(images)
+        self._passed += len(images)
         logits = self._call(self._laid_out(images, low=False), self.model, low=False)
         if asks and not logits.requires_grad:
             raise self._no_gradient()
@@ -159,7 +166,7 @@ class Passes:
                 logits, gradient = logits + more_logits, gradient + more
             if self.repeats > 1:
                 logits, gradient = logits / self.repeats, gradient / self.repeats
-            self.forwards += count * self.repeats
+            self._passed += count * self.repeats
             self.backwards += count * self.repeats
             all_logits.append(logits)
             all_gradients.append(gradient[:count].contiguous())
@@ -211,7 +218,7 @@ class Passes:
                 piece = self._padded(images[start:stop], shape, low=low)
                 logits = self._call(piece, model, low=low)
                 outputs.append(logits[: stop - start])
-        self.forwards += len(images)
+        self._passed += len(images)
         return _joined(outputs)
 
     def _layout(self, images: Tensor, *, low: bool) -> torch.memory_format:

@@ -96,7 +96,7 @@ def pgd(
     """Maximise the cross-entropy inside a ball by projected gradient steps.
 
     Args:
-        model: maps images in [0, 1] to logits; its mode, buffers and parameters are left as they are.
+        model: maps images in [0, 1] to logits; of a module mode, buffers and parameters are left as they are.
         images: (n, c, h, w) float32 or float64 in [0, 1], not normalised.
         labels: (n,) int64.
         eps: radius in the units of `images`.

@@ -123,10 +123,15 @@ def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
     The model runs up to that layer, so whatever it or a model around it does to the images before counts.
 
     Raises:
-        InputError: the model has no sparse coding stem.
+        InputError: the model has no sparse coding stem, or calls another layer before the one that is assigned first.
     """
     layers = csc_layers(model)
     found = reached(layers, lambda: model(images)) if layers else None
+    if found is not None and found[0] is not layers[0]:
+        raise InputError(
+            "This model calls another of its sparse coding layers before the one that is assigned first, so it is not "
+            "clear which is its stem. Assign the stem first in __init__."
+        )
     if found is not None and isinstance(found[0], SparseCoding):
         return found[0], found[1]
     raise InputError("This model has no sparse coding stem, so it has no lambda. Use an sdnet architecture.")
