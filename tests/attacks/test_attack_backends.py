@@ -124,20 +124,3 @@ def test_images_that_are_not_finite_or_not_in_shape():
     assert torch.equal(lost.images, images)
     with pytest.raises(ModelError, match=r"Attack x:Y returned \(8, 1, 4, 4\) for images \(8, 3, 4, 4\)"):
         library.run_library(lambda c, batch, w: batch[:, :1], "x:Y", model, images, labels, 0.1, {})
-
-
-def test_an_attack_that_takes_from_other_images_knows_all_of_them_at_any_batch_size():
-    torch.manual_seed(0)
-    model, images = (
-        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5)).eval(),
-        torch.rand(12, 3, 4, 4),
-    )
-    labels = model(images).argmax(1)
-    assert len(labels.unique()) > 1
-    every, few = (
-        attacks.run("foolbox:DatasetAttack", model, images, labels, norm="l2", batch_size=size)
-        for size in (len(images), 2)
-    )
-    assert torch.equal(every.robust, few.robust)
-    assert not every.robust.all()
-    assert torch.allclose(every.extra["distance"], few.extra["distance"], atol=1e-5)

@@ -75,7 +75,7 @@ def perturb_with(
     def perturb(counted: Counted, batch: Tensor, wanted: Tensor) -> Tensor:
         wrapped = foolbox.PyTorchModel(counted.eval(), bounds=(0, 1), device=batch.device)
         if hasattr(built, "feed"):
-            built.feed(wrapped, batch if counted.every is None else counted.every)
+            built.feed(wrapped, batch)
         criterion = foolbox.Misclassification(wanted)
         if name in _TARGETED_ONLY:
             criterion = foolbox.TargetedMisclassification(rival(counted(batch), wanted))

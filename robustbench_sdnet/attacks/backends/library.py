@@ -34,9 +34,6 @@ class Counted(nn.Module):
         self.classes, self.batch_size = classes, passes.batch_size
         self.gradients = self.silent = 0
         self.first = True
-        self.every: Tensor | None = (
-            None  # what an attack may know beside its batch: all images that are attacked
-        )
         self._passes = passes
         self._dtype = dtype
         # Libraries read the device from the first parameter.
@@ -130,7 +127,6 @@ def run_library(
         judge = None if answers is None else Judge(passes, Repeats(answers, run.get("protocol", "mean")))
         clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
         wanted = (clean if clean_hits is None else clean_hits > 0).nonzero()[:, 0]
-        counted.every = images[wanted]
         raw = _perturbed(perturb, name, counted, images, labels, wanted, ids, run.get("seed", 0))
         passes.check()
         raw_margin = margin(passes.exact(raw), labels)
