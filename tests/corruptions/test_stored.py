@@ -82,4 +82,4 @@ def test_named_in_record_report_and_command(tmp_path: Path, monkeypatch: pytest.
         ["mean_net:net"], data, corruptions="contrast", severities=[2], stored_as="jpeg85", store=url
     )
     assert list(frame.columns) == [*FIELDS, "stored_as"]
-    assert sorted(frame["stored_as"].fillna("-")) == ["-", "-", "jpeg85"]
+    assert sorted(frame["stored_as"].fillna("-")) == ["-", "jpeg85"], "clean, and what was asked"
