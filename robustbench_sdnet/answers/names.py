@@ -19,8 +19,9 @@ Named = TypeVar("Named", ModelSpec, DataSpec)
 def told_apart(cells: Sequence[Cell]) -> list[Cell]:
     """The same questions under names that readers can tell apart.
 
-    A model is one wherever it lay, and so is a data set: of several names it has the most frequent. Those of one name
-    get the start of a hash; a policy keeps that of its fit where a model was asked at several on a data set.
+    A model is one wherever it lay, and so is a data set: of several names it has the most frequent, of a data set a
+    published one before a file's. Those of one name get the start of a hash; a policy keeps that of its fit where a
+    model was asked at several on a data set.
     """
     models = told(cell.model for cell in cells)
     sets = told_data(cell.data for cell in cells)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..planning.identity import is_superseded
 from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec
 from ..store.outcome import Outcome
@@ -143,11 +142,7 @@ class Snapshot:
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        unfinished = frozenset(
-            stored.id
-            for stored in asked
-            if whole and stored.unfinished and not is_superseded(stored.cell.model.name)
-        )
+        unfinished = frozenset(stored.id for stored in asked if whole and stored.unfinished)
         return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +65,7 @@ def known(
             if other.name.startswith(f"{model.name}@") and other.key == model.key:
                 names[other] = model.name
             elif other.name == model.name and (what := _changed(other, model)):
-                name = names[other] = f"{model.name}@{hashlib.sha256(other.key.encode()).hexdigest()[:8]}"
+                name = names[other] = f"{model.name}{_mark(other)}"
                 notes.append(
                     f"{model.name}: {what} changed since answers were stored, which are now called {name}; "
                     "it is asked anew."
@@ -79,9 +78,13 @@ def known(
     return found, renamed, notes
 
 
-def is_superseded(name: str) -> bool:
-    """Whether a name is of a model that changed since: no command asks it any more."""
-    return re.fullmatch(r".+@[0-9a-f]{8}", name) is not None
+def is_superseded(model: ModelSpec) -> bool:
+    """Whether a model has the name of one that changed since its answers were stored: no command asks it any more."""
+    return model.name.endswith(_mark(model))
+
+
+def _mark(model: ModelSpec) -> str:
+    return f"@{hashlib.sha256(model.key.encode()).hexdigest()[:8]}"
 
 
 def _counted(model: ModelSpec) -> str:

@@ -103,15 +103,13 @@ def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:
 
 
 def _told(baseline: str, given: Snapshot, apart: Snapshot) -> str:
-    """A baseline by the name that the report gives the model, where that was called otherwise too."""
-    pairs = zip(given.answered, apart.answered, strict=True)
-    names = {one.cell.model.name: told.cell.model.name for one, told in pairs}
-    if baseline in names.values():
-        return baseline
-    model, at, lam = baseline.rpartition("@")
-    if at and model in names and baseline not in names:
-        return f"{names[model]}@{lam}"
-    return names.get(baseline, baseline)
+    """A baseline by the name that the report gives the model, where it was called otherwise too, and it alone."""
+    names: dict[str, set[str]] = {}
+    for one, told in zip(given.answered, apart.answered, strict=True):
+        names.setdefault(one.cell.model.name, set()).add(told.cell.model.name)
+    model, at, lam = (baseline, "", "") if baseline in names else baseline.rpartition("@")
+    found = names.get(model, ())
+    return f"{next(iter(found))}{at}{lam}" if len(found) == 1 else baseline
 
 
 def _check_baseline(results: Results, baseline: str) -> None:

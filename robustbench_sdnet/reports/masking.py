@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..answers.rows import Row
-from ..answers.trust import FAIL, UNTRUSTED
+from ..answers.trust import FAIL, NOT_RUN, UNTRUSTED
 from ..planning.chains import whole_name
 from .evidence import NEGLIGIBLE, Evidence
 from .numbers import percent, points
@@ -75,7 +75,8 @@ def _missed(evidence: Evidence) -> Iterator[str]:
         most = max(square, key=lambda rival: (rival.broken, rival.left))
         where = f"(at lambda {listed({rival.subject.lam for rival in square})})"
         broken = f"breaks at most {most.broken} of the {most.left} images that the gradient attacks left"
-        told = f"{broken}, too few to doubt those" if most.left else "had no image to break that they left"
+        nothing = "found nothing to break, since the gradient attacks left no image"
+        told = f"{broken}, too few to doubt those" if most.left else nothing
         yield f"{_NAMES['square']} {told} {where}."
     if not square:
         yield "The gradient-free attack square was not run on its own."
@@ -87,7 +88,11 @@ def _diagnosed(attacked: Sequence[Row]) -> Iterator[str]:
     silent = [row for row in judged if row.verdict == UNTRUSTED and not _failed(row)]
     if silent:
         yield f"First gradients were zero or not finite for {_attacks(silent)}: these accuracies are not to be trusted."
-    known = {(row.norm, row.eps, row.lam) for row in judged if row.findings}
+    known = {
+        (row.norm, row.eps, row.lam)
+        for row in judged
+        if any(finding.verdict != NOT_RUN for finding in row.findings)
+    }
     if not known:
         yield "The attacks were not diagnosed."
         return

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from ..errors import InputError, StoreError
+from ..planning.identity import is_superseded
 from ..specs import Cell, canonical
 from .outcome import Outcome
 from .schema import CELLS, SHARDS, VERDICTS, checksum
@@ -86,8 +87,9 @@ class Stored:
 
     @property
     def unfinished(self) -> bool:
-        """Whether fewer samples are answered than a run asked for; of what older versions asked, whether none is."""
-        return self.samples < (self.asked or 1)
+        """Whether fewer samples are answered than a run asked for (of what older versions asked, whether none is), and
+        a command can still ask for the others."""
+        return self.samples < (self.asked or 1) and not is_superseded(self.cell.model)
 
 
 @dataclass(frozen=True)

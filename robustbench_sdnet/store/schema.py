@@ -142,14 +142,19 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
         _create_or_migrate(connection, where, repair)
         return columns(connection)
     there = columns(connection)
-    if not there:
+    ours = {  # others may have a table of the same name
+        table.name
+        for table in METADATA.tables.values()
+        if {*table.primary_key.columns.keys()} <= there.get(table.name, set())
+    }
+    if len(ours) < 2:
         others = sa.inspect(connection).get_table_names()
         raise StoreError(
             f"{where} is a database of other tables, no store." if others else nothing_at(where, "is empty")
         )
-    if META.name in there:
+    if META.name in ours:
         _check_version(connection.scalar(_VERSION), where)
-    if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - there.keys():
+    if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - ours:
         raise StoreError(
             f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
             "it anew; what it held is answered again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -261,10 +262,14 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
             other.add_cells({asked[0].id: asked[0]}, 50)  # of which the other store has 10, and this none
             joined = Snapshot.joined([Snapshot.read(store), Snapshot.read(other)])
     assert joined.unfinished == {asked[2].id}
-    changed = replace(cell(), model=replace(SDNET, name="sdnet@0123abcd"))
-    with made_store(tmp_path, []) as store:
-        store.add_cells({changed.id: changed}, 20)
-        assert changed.id not in Snapshot.read(store).unfinished, "no command asks what changed since"
+    mark = hashlib.sha256(SDNET.key.encode()).hexdigest()[:8]
+    for name, open_ones in ((f"sdnet@{mark}", 0), ("sdnet@20261128", 1)):
+        (tmp_path / name).mkdir()
+        with made_store(tmp_path / name, [(cell(PGD), right(5))]) as store:
+            changed = replace(cell(), model=replace(SDNET, name=name))
+            store.add_cells({changed.id: changed}, 20)
+            assert len(Snapshot.read(store).unfinished) == open_ones, "no command asks what changed since"
+            assert sum(row["unfinished"] for row in status(store)) == open_ones
 
 
 def test_joined_diagnostics_are_united_check_by_check(tmp_path):

@@ -295,3 +295,11 @@ def test_a_model_without_gradient_is_one_line_that_names_square(mine):
         ModelError, match=r"^silent_models:blind under pgd: .*lets no gradient through.*square"
     ):
         command(mine, "blind", "--limit", "10")
+
+
+@pytest.mark.parametrize("name", ["pgd", "autoattack", "torchattacks:PGD"])
+def test_the_warning_names_the_line_that_asked(name, problem):
+    model, images, labels, _ = problem
+    with pytest.warns(GradientWarning) as found:
+        run(name, Wrapped(model, "rounded"), images, labels)
+    assert {one.filename for one in found} == {__file__}

@@ -296,6 +296,9 @@ def test_a_sound_attack_is_not_doubted_for_a_weak_one_beside_it():
     assert "not to be trusted" not in text["adversary"]
     assert "Diagnostics failed for square (linf 8/255) at lambda 0.9:" in text["masking"]
     assert "was diagnosed" not in text["masking"]
+    unable = replace(PASSED, verdict="not_run")
+    nothing = said([record(0.1, 0.5, findings=(unable,)), record(0.9, 0.7)], rows)["masking"]
+    assert "The attacks were not diagnosed." in nothing
     text = said([record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.7)], rows)["masking"]
     assert "No diagnostic of the attacks failed. Not every attack at lambda 0.9 was diagnosed." in text
 

@@ -168,6 +168,13 @@ def test_a_baseline_is_a_model_of_the_store(store) -> None:
         )
     for name in ("copy@0.5", "sparse@0.5"):
         assert "per cent of sparse @ 0.5" in report(store, "markdown", baseline=name).read_text()
+    with Store(store) as opened:
+        other = {n: c for n, c in opened.cells().items() if c.model.name == "plain"}
+        opened.add_cells({n: replace(c, model=replace(c.model, name="sparse")) for n, c in other.items()})
+    with pytest.raises(
+        InputError, match=r"Unknown baseline 'sparse'.*sparse \[aaaaaaaa\], sparse \[bbbbbbbb\]"
+    ):
+        report(store, "markdown", baseline="sparse")
 
 
 def test_stored_diagnostics_are_reported_and_mark_the_accuracy(store) -> None:

@@ -45,7 +45,7 @@ def _drawn(answered: Answered) -> str:
     majority = majority if dict(model.options)["protocol"] == "mean" else ""
     return (
         f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case "
-        f"{majority}is lowered by chance alone, the more the more attacks it is over."
+        f"{majority}comes out lower by chance, the more so the more attacks it is over."
     )
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...draws import seeded
 from .sdnet import Classifier
 
 AGREEMENT = 1e-3
@@ -58,9 +59,8 @@ def _works(model: Callable[[Tensor], Tensor], images: Tensor) -> bool:
     """Whether channels-last pays, reaches no faulty kernel, and gives the logits and gradients of the other layout."""
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand((2, *images.shape[1:]), generator=generator).to(images)
-    devices = [images.device] if images.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices), torch.autocast(images.device.type, enabled=False):
+        with seeded(0, "layout", str(images.device)), torch.autocast(images.device.type, enabled=False):
             with Convolutions() as seen:
                 wanted = _asked(model, pictures.contiguous())
             if not seen.found or any(is_faulty(*convolution) for convolution in seen.found):
