@@ -11,6 +11,7 @@ from ..console import options
 from ..console.output import say, say_json, warn
 from ..data.registry import check_clean
 from ..errors import InputError
+from ..files import make_folder
 from ..planning.setting import PICTURES, Setting
 from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec, parse_depths
 from ..wording import counted, shown
@@ -32,10 +33,12 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     from ..planning.questions import attack_specs, budgets
 
     _, asked = budgets(name, norm, eps)
-    if len(asked) != 1:
+    if not asked:
         raise InputError(
-            f"visualize takes one attack with one budget, got '{name}' at {len(asked)}. Give one --eps."
+            f"visualize takes an attack with a budget, and {name} seeks the smallest. Give --eps."
         )
+    if len(asked) > 1:
+        raise InputError(f"visualize takes one budget, got {len(asked)} as --eps. Call it once for each.")
     found = attack_specs(name, asked, norm, seed=seed)
     if len(found) != 1:
         raise InputError(
@@ -121,6 +124,8 @@ def visualize(
         raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{wrong[0]}'.")
     options.check_models(models)
     check_clean(setting.data, "visualize")
+    if output is not None:
+        make_folder(output)  # before the work, which would be lost
 
     from ..inside.look import look
     from ..inside.subject import Wanted

@@ -294,7 +294,8 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
         (["runs/plain", "--corruption", "gaussian_noise"], "NAME@SEVERITY"),
         (["runs/plain", "--corruption", "gausian_noise@3"], "Did you mean 'gaussian_noise'"),
         (["runs/plain", "--attack", "autoattack"], "takes one attack"),
-        (["runs/plain", "--eps", "1/255,2/255"], "takes one attack with one budget"),
+        (["runs/plain", "--eps", "1/255,2/255"], "takes one budget, got 2 as --eps"),
+        (["runs/plain", "--attack", "fmn"], "fmn seeks the smallest. Give --eps"),
         (["runs/none"], "Unknown model 'runs/none'"),
     ],
 )
@@ -311,6 +312,9 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
         raise AssertionError("attacked")
 
     monkeypatch.setattr("robustbench_sdnet.attacks.run", never)
+    (made / "file").write_text("")
+    output = made / "file" / "pictures"
+    assert "Cannot write" in run(made, "visualize", "runs/plain", "--output", output, "--limit", 2, code=1)
     said = run(made, "visualize", "runs/plain", "digits/sdnet20-at", "--depth", 2, "--limit", 2, code=2)
     assert "blocks with shortcuts behind it: take depth 0" in said
     said = run(made, "visualize", "runs/res", "--method", "gradient", "--depth", 10, "--limit", 2, code=2)

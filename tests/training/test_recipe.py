@@ -79,6 +79,7 @@ def test_a_text_is_taken_as_it_is(name):
         ("train.attack_step_size", "x", r"^train\.attack_step_size: .* must be a fraction"),
         ("train.ema", "1", r"train\.ema must lie in"),
         ("train.sizes", "[16, 2]", r"train\.sizes must lie in 4 to 1024, got 16, 2"),
+        ("train.milestones", "[-3, 5]", r"train\.milestones must be epochs from 1 on, got -3, 5"),
     ],
 )
 def test_wrong_settings(key, value, match):

@@ -98,6 +98,10 @@ class TrainOptions:
         check_fields(self, "train.")
         if not all(4 <= side <= 1024 for side in self.sizes):
             raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
+        if not all(milestone > 0 for milestone in self.milestones):
+            raise InputError(
+                f"train.milestones must be epochs from 1 on, got {', '.join(map(str, self.milestones))}."
+            )
         for key, read in (("eps", "radius"), ("attack_step_size", "step_radius")):
             try:
                 getattr(self, read)
