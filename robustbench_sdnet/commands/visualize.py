@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def _corruption(text: str) -> CorruptionSpec:
             f"--corruption takes NAME@SEVERITY with a severity from 1 to 5, got '{shown(text)}'."
         )
     return CorruptionSpec(name=info.name, severity=int(severity), version=info.version)
+
+
+def _check_numbers(lambdas: Iterable[LambdaSpec]) -> None:
+    """Refuse a policy with an InputError."""
+    for lam in lambdas:
+        if lam.fixed is None:
+            raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{lam.text}'.")
 
 
 def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
@@ -119,9 +127,7 @@ def visualize(
       sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --lambda 0.1,0.5,1.0 --output inside
       sdnet-bench visualize cifar10/resnet20 --method gradient --depth 0,4
     """
-    wrong = [lam.text for lam in lambdas if lam.fixed is None]
-    if wrong:
-        raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{wrong[0]}'.")
+    _check_numbers(lambdas)
     options.check_models(models)
     check_clean(setting.data, "visualize")
     if output is not None:
