@@ -90,7 +90,7 @@ def logits_at_each(
     """
     n = len(images)
     with named_errors(name), torch.no_grad():
-        values = [_value(model, images, lam, policies) for lam in lams]
+        values = [lambda_of(model, images, lam, policies) for lam in lams]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=screen):
             passed = list(_passed(model, images, lams, values, size, name))
     for lam, value, found in zip(lams, values, passed, strict=True):
@@ -129,9 +129,10 @@ def _padded(value: float | Tensor, size: int) -> float | Tensor:
     return torch.cat([value, value[-1:].expand(size - len(value))])
 
 
-def _value(
+def lambda_of(
     model: nn.Module, images: Tensor, lam: LambdaSpec | None, policies: Policies
 ) -> float | Tensor | None:
+    """The lambda that images are answered at: a number, (n,) behind a policy, or None without any."""
     if lam is None:
         return None
     return policies[lam](model, images) if lam.fixed is None else lam.fixed

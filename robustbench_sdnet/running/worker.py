@@ -26,7 +26,7 @@ from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, Seq
 from ..store.outcome import Outcome
 from ..version import VERSION
 from ..zoo.others.guard import named_errors
-from .deploy import Answered, deployed, logits_at_each, seeding
+from .deploy import Answered, deployed, lambda_of, logits_at_each, seeding
 from .device import peak_memory
 from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
@@ -195,20 +195,14 @@ class Worker:
         else:  # of a randomised model the image that left the fewest right draws
             fewer = result.extra["hits"] < torch.from_numpy(before.hits[alive]).to(self.device)
             found[there[fewer]] = result.images[fewer].to(images.dtype)
-        looked = self._residual(model, cell.model, found)
-        outcome = attack_outcome(
-            result,
-            ids,
-            alive,
-            before,
-            self._lambdas(cell, found[there]),
-            None if looked is None else looked[there],
-            minimal=getattr(cell.perturbation, "eps", None) is None,
-        )
+        final = found[there]
+        lams, residual = self._lambdas(cell, final), self._residual(model, cell.model, final)
+        minimal = isinstance(cell.perturbation, AttackSpec) and cell.perturbation.eps is None
+        outcome = attack_outcome(result, ids, alive, before, lams, residual, minimal=minimal)
         passes = result.forwards
         if repeats is not None:
-            final, more = self._judged(cell, found, shard, looked)
-            outcome, passes = recounted(outcome, final), passes + more
+            drawn, more = self._judged(cell, found, shard, None)
+            outcome, passes = recounted(outcome, drawn), passes + more
         cost = self._cost(cell, passes, result.backwards, time.perf_counter() - started)
         if result.gradients:
             cost |= {"gradients": result.gradients, "silent": result.silent}
@@ -253,13 +247,12 @@ class Worker:
 
     def _lambdas(self, cell: Cell, images: Tensor) -> Tensor | float | None:
         """The lambda that a prediction of each image is made at, (n,) behind a policy."""
-        lam = cell.lam
-        if lam is None or lam.fixed is not None:
-            return None if lam is None else lam.fixed
-        policy, model = self.policies[cell.model.key][lam], self.model(cell.model)
+        model, policies = self.model(cell.model), self.policies.get(cell.model.key, {})
+        parts = [images[start:stop] for start, stop, _ in batches(len(images), self.batch_size)]
         with named_errors(cell.model.name), torch.no_grad():
-            parts = batches(len(images), self.batch_size)
-            return torch.cat([policy(model, images[start:stop]) for start, stop, _ in parts])
+            found = [lambda_of(model, part, cell.lam, policies) for part in parts]
+        each = [lam for lam in found if isinstance(lam, Tensor)]
+        return torch.cat(each) if each else found[0]
 
     def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
         from ..zoo import residuals
