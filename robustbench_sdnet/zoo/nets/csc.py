@@ -83,7 +83,7 @@ class SparseCoding(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseCoding:
         """Move or convert the layer; atoms of unit norm are so elsewhere."""
         unit = not self.weight.is_inference() and self._is_unit()
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch states no types here
         if unit:
             self._mark_unit()
         return self

@@ -85,7 +85,7 @@ class External(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> External:
         """What `to` and `double` do, after which images go along."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch states no types here
         self.dtype = _own_dtype(self.model)
         return self
 
