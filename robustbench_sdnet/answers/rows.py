@@ -250,7 +250,6 @@ def _order(row: Row) -> tuple[Any, ...]:
         natural(row.data.label),
         KINDS.index(row.kind),
         *stage_order(row.perturbation),
-        natural(row.perturbation.label),
         row.severity or 0,
         row.norm or "",
         eps_order(row.eps),

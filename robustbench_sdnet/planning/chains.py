@@ -38,10 +38,10 @@ def chain_name(spec: AttackSpec) -> str:
     return spec.chain.partition("(")[0]
 
 
-def stage_order(spec: Perturbation) -> tuple[list[str | float], int]:
+def stage_order(spec: Perturbation) -> tuple[list[str | float], int, list[str | float]]:
     """The place of a perturbation among others: by name, a chain's stages in a row and as they run."""
     if not isinstance(spec, AttackSpec) or not spec.chain:
-        return natural(spec.label), 0
+        return natural(spec.label), 0, []
     params = dict(spec.params)
     variants = (chain(chain_name(spec), {"variant": variant}, spec.norm) for variant in ("standard", "rand"))
     places = [
@@ -50,7 +50,8 @@ def stage_order(spec: Perturbation) -> tuple[list[str | float], int]:
         for place, (name, own) in enumerate(stages)
         if name == spec.name
     ]
-    return natural(spec.chain), -max(places, default=(False, 0))[1]  # one name may be two stages of a chain
+    # One name may be two stages of a chain.
+    return natural(spec.chain), -max(places, default=(False, 0))[1], natural(spec.label)
 
 
 def continues(before: Perturbation, attack: AttackSpec, eps_curve: bool) -> bool:

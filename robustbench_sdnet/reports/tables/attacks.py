@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
-from ...planning.chains import chain_of, stage_order
+from ...planning.chains import stage_order
 from ...specs import Eps
 from ...wording import counted, natural
 from ..document import Item, Table
@@ -132,9 +132,8 @@ def display_name(result: Result) -> str:
 
 def _order(result: Result) -> tuple[Any, ...]:
     """By budget and lambda, attacks before their worst case; a chain's stages in a row, the whole chain after them."""
-    name = natural(result.name)
-    stages = natural(chain_of(result.perturbation) or result.name), stage_order(result.perturbation)[1], name
-    return result.norm or "", eps_order(result.eps), lambda_order(result.subject.lam), result.kind, *stages
+    where = result.norm or "", eps_order(result.eps), lambda_order(result.subject.lam), result.kind
+    return *where, *stage_order(result.perturbation), natural(result.name)
 
 
 def passes_text(result: Result) -> str:
