@@ -48,10 +48,10 @@ def fitted(
 
     room = shutil.get_terminal_size((10_000, 24)).columns
     text = tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True)
+    if max(map(len, text.splitlines())) <= room:
+        return text
     for i in wrapped:
         above = f"{headers[i]}: {lines[0][i]}"
-        if max(map(len, text.splitlines())) <= room:
-            return text
         if len(lines) > 1 and len({str(line[i]) for line in lines}) == 1 and len(above) <= room:
             others = [place for place in range(len(headers)) if place != i]
             kept = [[line[place] for place in others] for line in lines]

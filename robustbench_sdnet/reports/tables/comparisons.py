@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
@@ -105,12 +105,8 @@ def published_section(found: Published) -> Iterator[Section]:
 def claim_sentences(found: Published) -> tuple[str, ...]:
     """A sentence for each claim, noise by noise; over all networks of an architecture where there are several."""
     alone = (one for one in found.claims if not one.summed)
-    pairs = grouped((*found.over_networks, *alone), _pair_of)
-    several = len({where for where, *_ in pairs}) > 1
-    return tuple(
-        f"{same[0].found.name}{f' on {where}' if several else ''}: {'; '.join(map(_claim, same))}."
-        for (where, *_), same in pairs.items()
-    )
+    pairs = _by_pair((*found.over_networks, *alone))
+    return tuple(f"{same[0].found.name}{where}: {'; '.join(map(_claim, same))}." for where, same in pairs)
 
 
 def place(data: str, origin: str) -> str:
@@ -118,8 +114,16 @@ def place(data: str, origin: str) -> str:
     return data if origin == "generated" else f"{data} ({origin})"
 
 
-def _pair_of(one: Claim) -> tuple[str, Subject, Subject]:
-    return place(one.found.asked.data, one.found.asked.source), one.found.a, one.found.b
+def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
+    """The claims of each pair in each place, and where that is, in words, if there are several places."""
+
+    def of(one: Claim) -> tuple[str, Subject, Subject]:
+        return place(one.found.asked.data, one.found.asked.source), one.found.a, one.found.b
+
+    pairs = grouped(claims, of)
+    several = len({where for where, _, _ in pairs}) > 1
+    for (where, _, _), same in pairs.items():
+        yield f" on {where}" if several else "", same
 
 
 def _claim(one: Claim) -> str:
@@ -134,12 +138,10 @@ def _claim(one: Claim) -> str:
 def _single_table(found: Published) -> Iterator[Table]:
     """The claims that were summed over networks, pair by pair."""
     rows: list[tuple[Item, ...]] = []
-    pairs = grouped((one for one in found.claims if one.summed), _pair_of)
-    several = len({where for where, *_ in pairs}) > 1
-    for (where, a, b), same in pairs.items():
-        by_noise = {one.noise: one for one in same}
+    for where, same in _by_pair(one for one in found.claims if one.summed):
+        pair, by_noise = same[0].found, {one.noise: one for one in same}
         cells = (_gain(by_noise[noise]) if noise in by_noise else Missing("not run") for noise in NOISES)
-        rows.append((a.name, f"{b.name}{f' on {where}' if several else ''}", *cells))
+        rows.append((pair.a.name, f"{pair.b.name}{where}", *cells))
     if rows:
         columns = ("of", "over", *(noise.replace("_", " ") for noise in NOISES))
         notes = ("Points of accuracy, with 95 % intervals over images.",)

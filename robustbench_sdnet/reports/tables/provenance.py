@@ -11,7 +11,7 @@ from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ...wording import natural
 from ..document import Table
-from ..results import distinct, eps_order, grouped, is_named, lambda_text
+from ..results import distinct, eps_order, grouped, is_named, lambda_text, listed
 
 HASH_DIGITS = 16
 
@@ -41,8 +41,8 @@ def _drawn(answered: Answered) -> str:
     model = answered.cell.model
     free = dict(model.options).get("unseeded")
     repeated = "and not repeatable, since its draws follow no seed" if free else "seeded by cell and shard"
-    majority = "counts the majority of draws, so that it may lie above their mean, and "
-    majority = majority if dict(model.options)["protocol"] == "mean" else ""
+    mean = dict(model.options)["protocol"] == "mean"
+    majority = "counts the majority of draws, so that it may lie above their mean, and " if mean else ""
     return (
         f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case "
         f"{majority}comes out lower by chance, the more so the more attacks it is over."
@@ -126,7 +126,7 @@ def _lambdas(answered: Iterable[Answered]) -> str:
     values = sorted({a.cell.lam for a in answered}, key=lambda_order)
     numbers: list[LambdaSpec | None] = [lam for lam in values if lam and not is_named(lam)]
     if len(numbers) < 5:
-        return ", ".join(map(lambda_text, values))
+        return listed(values)
     span = f"{lambda_text(numbers[0])} to {lambda_text(numbers[-1])} ({len(numbers)})"
     return ", ".join([span, *(lambda_text(lam) for lam in values if is_named(lam))])
 
