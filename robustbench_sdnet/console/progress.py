@@ -158,8 +158,13 @@ def _crew(progress: Progress, seconds: float) -> str:
 @contextmanager
 def shown_fits(*, quiet: bool = False) -> Iterator[Callable[[FitProgress], None]]:
     """The same as a callback for the fits of lambda policies."""
-    with shown("fitting on training images", quiet=quiet) as display:
-        yield lambda fit: display.update(fit.done, fit.steps, f"{fit.lam.text} for {fit.model.name}")
+    with shown("fitting lambda", quiet=quiet) as display:
+
+        def update(fit: FitProgress) -> None:
+            images = "the images asked, with their labels" if fit.lam.upper_bound else "training images"
+            display.update(fit.done, fit.steps, f"{fit.lam.text} for {fit.model.name} on {images}")
+
+        yield update
 
 
 def training_events(display: Display, *, begins: bool = True) -> Callable[[Event], None]:

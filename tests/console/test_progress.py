@@ -8,8 +8,10 @@ import time
 
 import pytest
 
-from robustbench_sdnet.console.progress import Display, shown, shown_progress
+from robustbench_sdnet.console.progress import Display, shown, shown_fits, shown_progress
+from robustbench_sdnet.running.policies import FitProgress
 from robustbench_sdnet.running.runner import Progress
+from robustbench_sdnet.specs import LambdaSpec, ModelSpec
 
 
 @pytest.fixture
@@ -111,3 +113,15 @@ def test_names_are_no_markup_on_a_terminal(monkeypatch):
     assert "a[/bold]\\x07 {y}" in text
     assert "[link=x]note[/y]" in text
     assert "\x07" not in text
+
+
+@pytest.mark.parametrize(
+    ("policy", "images"),
+    [("calibrated", "training images"), ("calibrated:test-labels", "the images asked, with their labels")],
+)
+def test_a_fit_says_on_which_images(capsys, policy, images):
+    with shown_fits() as update:
+        model = ModelSpec(name="a", source="a", arch="sdnet20", weights="0")
+        for done in (0, 10):
+            update(FitProgress(model, LambdaSpec(policy), done, 10, 1.0))
+    assert f"({policy} for a on {images})" in capsys.readouterr().err
