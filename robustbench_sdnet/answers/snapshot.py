@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import StoreError
 from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec
+from ..store.database import sqlite_file
 from ..store.outcome import Outcome
 from ..store.rows import united
 from ..store.store import Shard, Store, Stored
@@ -223,6 +224,11 @@ def url_of(store: str) -> str:
     """The URL of a store; "bundle:FOLDER" is the one in a folder that `report to bundle` wrote."""
     kind, colon, folder = store.partition(":")
     return f"sqlite:///{Path(folder) / 'results.db'}" if colon and kind == "bundle" else store
+
+
+def file_of(source: str) -> Path | None:
+    """The file of a store by its URL, or of records by their path; None for what is no file."""
+    return Path(source) if source.endswith(".json") else sqlite_file(url_of(source))
 
 
 def copy_store(store: str, path: Path) -> None:

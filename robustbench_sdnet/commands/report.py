@@ -26,7 +26,11 @@ from ..specs import DEFAULT_STORE
     help="Result store; of several the report is as of one. A leaderboard also takes JSON files of records or of "
     "RobustBench's model_info.",
 )
-@path_option("--output", "Where to write it [default: beside the store; csv and json: the terminal].", "FILE")
+@path_option(
+    "--output",
+    "Where to write it [default: beside the store; csv and json: the terminal; bundle and leaderboard: here].",
+    "FILE",
+)
 @click.option(
     "--baseline",
     metavar="MODEL[@LAMBDA]",

@@ -44,7 +44,8 @@ def report(
         The path of the file (of the run's folder for a tracker), or the text where no file was written.
 
     Raises:
-        InputError: an unknown format or baseline, or a format whose package is not installed.
+        InputError: an unknown format or baseline, an output that is a folder or one of the sources, or a format whose
+            package is not installed.
         StoreError: the store does not exist, is damaged or empty.
         WriteError: the file cannot be written.
     """
@@ -62,11 +63,33 @@ def report(
         raise InputError("A report needs a store, got none.")
     stem = chosen.stem or of.snapshot.folder / "report"
     target = Path(f"{stem}{chosen.ending}" if output is None else output)
+    _check_target(target, chosen, of)
     pictures = None if with_pictures is None else Path(with_pictures)
     content = chosen.render(of, Options(target, baseline, with_cost, pictures))
     if isinstance(content, Path) or (chosen.is_data and output is None and isinstance(content, str)):
         return content
     return write_whole(target, content)
+
+
+def _check_target(target: Path, chosen: Format, of: Sources) -> None:
+    """An InputError where the report cannot be a file of this name, or would take the place of what it is of."""
+    if chosen.is_folder:
+        return
+    if target.is_dir() or not target.name:
+        raise InputError(
+            f"A report is a file, and {target} is a folder. Name a file, such as report{chosen.ending}."
+        )
+    beside = [target.with_suffix(ending) for ending in chosen.beside]
+    if target in beside:
+        raise InputError(
+            f"{target} is where the rows beside the page go. Name the page, such as leaderboard.html."
+        )
+    written = {path.resolve() for path in (target, *beside)}
+    for path in of.files:
+        if path.resolve() in written:
+            raise InputError(
+                f"The report would take the place of {path}, which it is of. Name another --output."
+            )
 
 
 def pages(snapshot: Snapshot, folder: Path, name: str) -> list[Path]:

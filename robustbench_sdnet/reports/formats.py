@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..answers.records import Record, records
-from ..answers.snapshot import Snapshot
+from ..answers.snapshot import Snapshot, file_of
 from ..errors import InputError
 from ..files import write_whole
 from .bundle import bundle
@@ -39,6 +39,13 @@ class Sources:
     def snapshot(self) -> Snapshot:
         """All stores as one, read when they are first asked for."""
         return Snapshot.joined([Snapshot.read(store) for store in self.stores])
+
+    @property
+    def files(self) -> list[Path]:
+        """Those of the stores that are files."""
+        given = (store for store in self.stores if not isinstance(store, Snapshot))
+        found = (file_of(store) if isinstance(store, str) else store.path for store in given)
+        return [path for path in found if path is not None]
 
     @property
     def urls(self) -> list[str]:
@@ -76,6 +83,8 @@ class Format:
         stem: of what lies in the working directory unless another place is named; without one it is `report` beside
             the store.
         of_one: takes one store alone.
+        is_folder: what it makes is a folder.
+        beside: the endings of other files that it writes under the same name.
     """
 
     ending: str
@@ -84,6 +93,8 @@ class Format:
     is_data: bool = False
     stem: str = ""
     of_one: bool = False
+    is_folder: bool = False
+    beside: tuple[str, ...] = ()
 
 
 def _document(
@@ -131,12 +142,19 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "json": Format(".json", _data(to_json), is_data=True),
         "outcomes": Format(OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target)),
         "leaderboard": Format(
-            ".html", lambda of, options: leaderboard(of.urls, options.target), stem="leaderboard"
+            ".html",
+            lambda of, options: leaderboard(of.urls, options.target),
+            stem="leaderboard",
+            beside=(".json",),
         ),
         "bundle": Format(
-            "", lambda of, options: bundle(of.urls[0], options.target), stem="bundle", of_one=True
+            "",
+            lambda of, options: bundle(of.urls[0], options.target),
+            stem="bundle",
+            of_one=True,
+            is_folder=True,
         ),
         "tensorboard": Format(".tfevents", lambda of, options: tensorboard.render(of.snapshot)),
-        "wandb": Format("-wandb", lambda of, options: wandb.log(of.snapshot, options.target)),
+        "wandb": Format("-wandb", lambda of, options: wandb.log(of.snapshot, options.target), is_folder=True),
     }
 )

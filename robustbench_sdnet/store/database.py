@@ -201,6 +201,15 @@ def shown(url: str) -> str:
         return re.sub(r"(?<=//)[^/]*@", "***@", url.partition("?")[0])
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file that an SQLite URL names; None for other databases, and for what is no URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
 def _read_only_engine(url: sa.URL, path: Path, mode: str) -> sa.Engine:
     address = f"file:{quote(str(path.absolute()))}?{mode}"
 

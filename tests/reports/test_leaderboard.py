@@ -296,3 +296,18 @@ def test_hostile_names_do_nothing_on_the_board(tmp_path):
         found.feed(text)
         assert found.scripts == 1, "the page's own"
         assert [row["model"] for row in rows(page)] == [odd], "as data it is what it was"
+
+
+def test_no_source_and_no_rows_are_overwritten(store, tmp_path):
+    records = report(store, "json", output=tmp_path / "board.json")
+    before = records.read_bytes(), (tmp_path / "made.db").read_bytes()
+    for sources, output in (
+        ([str(records)], tmp_path / "board.html"),  # its rows would go to board.json
+        ([store], tmp_path / "made.db"),
+        ([store], tmp_path / "rows.json"),  # the page's rows would be the page
+    ):
+        with pytest.raises(InputError, match=r"take the place of|where the rows"):
+            report(sources, "leaderboard", output=output)
+    assert (records.read_bytes(), (tmp_path / "made.db").read_bytes()) == before
+    assert not (tmp_path / "board.html").exists()
+    assert report([str(records)], "leaderboard", output=tmp_path / "other.html").exists()

@@ -269,3 +269,24 @@ def test_noise_at_free_levels_alone_has_a_table_and_no_empty_figure(tmp_path) ->
     assert "Accuracy of" not in text
     table = text.partition("Noise at free levels")[2].partition("</details>")[0]
     assert re.findall(r"shot_noise@(\d+) .* 0.1 ", table) == ["6", "12", "60"], "by level, not by letters"
+
+
+@pytest.mark.parametrize("kind", ["csv", "markdown", "html", "outcomes"])
+def test_a_report_never_takes_the_place_of_its_store(tmp_path, kind):
+    path = tmp_path / "results.db"
+    fill(f"sqlite:///{path}")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"would take the place of .*results\.db, which it is of"):
+        report(f"sqlite:///{path}", kind, output=path)
+    with Store(f"sqlite:///{path}") as opened, pytest.raises(InputError, match="would take the place of"):
+        report(opened, kind, output=tmp_path / "." / "results.db")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("output", [".", "/"])
+@pytest.mark.parametrize("kind", ["markdown", "latex", "html", "csv"])
+def test_a_report_is_a_file(tmp_path, monkeypatch, kind, output):
+    monkeypatch.chdir(tmp_path)
+    fill(url := f"sqlite:///{tmp_path}/results.db")
+    with pytest.raises(InputError, match=r"A report is a file, and . is a folder"):
+        report(url, kind, output=output)
