@@ -28,6 +28,16 @@ def brief(value: object) -> str:
     return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
+def share_text(share: float, decimals: int = 1) -> str:
+    """A share in per cent, without its sign: with as many decimals as tell it from none and from all."""
+    text = f"{100 * share:.{decimals}f}"
+    return (
+        share_text(share, decimals + 1)
+        if 0 < share < 1 and float(text) in (0, 100) and decimals < 9
+        else text
+    )
+
+
 def natural(text: str) -> list[str | float]:
     """The place of a name among others, the numbers in it by value: "steps=2" before "steps=10"."""
     parts = re.split(r"(\d+(?:\.\d+)?)", text)

@@ -45,6 +45,7 @@ class Comparison:
         low, high: 95 % interval of accuracy a minus accuracy b.
         only_a, only_b: images that one side alone has right (for means: has right more often).
         p_corrected: `p` after Holm's correction within the family.
+        untrusted_a, untrusted_b: whether a diagnostic of the attack failed, so that the accuracy may be far too high.
     """
 
     asked: Question
@@ -59,6 +60,8 @@ class Comparison:
     only_b: int
     p: float
     p_corrected: float = math.nan
+    untrusted_a: bool = False
+    untrusted_b: bool = False
 
     @property
     def name(self) -> str:
@@ -121,7 +124,10 @@ class Comparison:
         }
 
 
-_NUMBERS = ("n", "accuracy_a", "accuracy_b", "low", "high", "only_a", "only_b", "p", "p_corrected")
+_NUMBERS = (
+    "n", "accuracy_a", "accuracy_b", "untrusted_a", "untrusted_b", "low", "high", "only_a", "only_b", "p",
+    "p_corrected",
+)  # fmt: skip
 
 
 def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
@@ -194,6 +200,8 @@ def compared(
         only_a=only_a,
         only_b=only_b,
         p=mcnemar(only_a, only_b),
+        untrusted_a=any(one.untrusted for one, _ in answers),
+        untrusted_b=any(one.untrusted for _, one in answers),
     )
 
 

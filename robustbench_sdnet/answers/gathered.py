@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from ..planning.chains import is_stage, whole_name
 from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec
 from .per_image import Right, is_minimal, worst
-from .rows import is_noise, lambda_name
+from .rows import is_noise, lambda_text
 from .snapshot import Answered, Snapshot
+from .trust import UNTRUSTED, doubt
 
 EVERY = "every attack"
 
@@ -29,7 +30,7 @@ class Subject:
     @property
     def name(self) -> str:
         """How readers tell it from others."""
-        return " @ ".join(filter(None, (self.model.name, lambda_name(self.lam))))
+        return self.model.name + ("" if self.lam is None else f" @ {lambda_text(self.lam)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
         # A sequence asks whether predictions stay, not whether they are right; what a minimal-norm attack leaves right
         # says how often it found nothing, not how robust a model is.
         if cell.kind not in ("sequence", "transfer") and not (is_stage(spec) or is_minimal(cell)):
-            found.setdefault(question(cell), {})[Subject(cell.model, cell.lam)] = answered.credit
+            right = replace(answered.credit, untrusted=store.verdicts[answered.id] == UNTRUSTED)
+            found.setdefault(question(cell), {})[Subject(cell.model, cell.lam)] = right
     for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None:
@@ -89,7 +91,9 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
         if len(distinct) > 1 and any(one.cell.kind == "attack" for one in run):
             met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
             alike = replace(asked, met=tuple(sorted(met)))
-            found.setdefault(alike, {})[subject] = worst(one.right for one in run)
+            doubted = doubt(store.verdicts[one.id] for one in run if one.cell.kind == "attack")
+            right = replace(worst(one.right for one in run), untrusted=doubted)
+            found.setdefault(alike, {})[subject] = right
     return found
 
 

@@ -22,10 +22,12 @@ MOST = 15.0  # five classes that all leave the first five: 5 + 4 + 3 + 2 + 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Right:
-    """Which of the images `ids` (m,) are answered rightly: (m,) bool, or the share of draws that are."""
+    """Which of the images `ids` (m,) are answered rightly: (m,) bool, or the share of draws that are; `untrusted` where
+    a diagnostic of the attack failed."""
 
     ids: Ids
     right: NDArray[Any]
+    untrusted: bool = False
 
     def at(self, ids: Ids) -> NDArray[Any]:
         """The answers on `ids`, all of which must be there."""

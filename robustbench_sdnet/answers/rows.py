@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -12,11 +12,12 @@ import numpy as np
 from ..corruptions.registry import CORRUPTIONS
 from ..planning.chains import stage_order
 from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, ModelSpec, Perturbation, canonical
+from ..specs.lambdas import policy_shown
 from ..statistics import wilson
 from ..wording import brief, natural
 from .per_image import Numbers, Stability, distances, places, stability, worst
 from .snapshot import Answered, Cost, Snapshot
-from .trust import TRUSTED, UNCHECKED, UNTRUSTED, Finding, trust
+from .trust import UNCHECKED, UNTRUSTED, Finding, doubt
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -95,8 +96,7 @@ class Row:
 
 def rows(store: Snapshot) -> tuple[Row, ...]:
     """Every answered question, worst cases and oracles beside, in an order that depends on the answers alone."""
-    by_id = {answered.id: answered for answered in store.answered}
-    found = [(answered, row_of(answered, *_signs(answered.id, by_id))) for answered in store.standing]
+    found = [(answered, row_of(answered, store.verdicts[answered.id])) for answered in store.standing]
     made = [*_worst_cases(found), *_oracles(row for _, row in found)]
     return tuple(sorted([*(row for _, row in found), *made], key=_order))
 
@@ -123,6 +123,11 @@ def lambda_name(lam: LambdaSpec | None) -> str:
     return brief(lambda_value(lam))
 
 
+def lambda_text(lam: LambdaSpec | None) -> str:
+    """The same as tables print it: "-" without any, and what was chosen on test labels as such."""
+    return policy_shown(lambda_name(lam) or "-")
+
+
 def lambda_order(lam: LambdaSpec | None) -> tuple[int, float, str]:
     """No lambda first, numbers in order, those for all layers behind them, then what has a name."""
     if lam is None:
@@ -137,21 +142,8 @@ def eps_order(eps: Eps | None) -> float:
     return -1.0 if eps is None else float(eps)
 
 
-def _signs(cell_id: str, by_id: Mapping[str, Answered]) -> tuple[int, int]:
-    """First gradients of an answer and those it goes on from (a chain's number is all its stages'), and of these the
-    zero or not finite ones."""
-    lineage: dict[str, Cost] = {}
-    waiting = [cell_id]
-    while waiting:
-        here = waiting.pop()
-        if here in by_id and here not in lineage:
-            lineage[here] = by_id[here].cost
-            waiting += by_id[here].cell.parents
-    return sum(cost.gradients for cost in lineage.values()), sum(cost.silent for cost in lineage.values())
-
-
-def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
-    """The result of an answer; doubted by first gradients that were `silent`, of it and of those it goes on from."""
+def row_of(answered: Answered, verdict: str = UNCHECKED) -> Row:
+    """The result of an answer."""
     cell, outcome, credit = answered.cell, answered.outcome, answered.credit.right
     return Row(
         model=cell.model,
@@ -165,7 +157,7 @@ def row_of(answered: Answered, gradients: int = 0, silent: int = 0) -> Row:
         right=int(credit.sum()) if credit.dtype == bool else math.fsum(credit),
         n=len(outcome),
         images=places(outcome.ids),
-        verdict=trust(answered.verdicts, gradients, silent),
+        verdict=verdict,
         cost=answered.cost,
         cells=(answered.id,),
         findings=answered.verdicts,
@@ -196,8 +188,7 @@ def _worst_case(group: Sequence[Pair]) -> Row:
     group = sorted(group, key=lambda pair: (pair[1].kind, pair[0].cell.warm))
     found = worst(answered.right for answered, _ in group)
     # What was made at other lambdas can only tighten the bound of what was made here.
-    direct = {row.verdict for _, row in group if row.kind == "attack"}
-    doubted = UNTRUSTED in direct and TRUSTED not in direct
+    doubted = doubt(row.verdict for _, row in group if row.kind == "attack")
     return replace(
         _together([row for _, row in group]),
         kind="worst_case",

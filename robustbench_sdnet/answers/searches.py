@@ -15,6 +15,7 @@ from ..wording import natural
 from .per_image import Numbers, distances, positions, shared
 from .rows import grouped, lambda_order
 from .snapshot import Answered, Snapshot
+from .trust import UNTRUSTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +48,14 @@ class Optimality(Search):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Convergence(Search):
-    """What an attack left after 0, 1, ... steps: `right` (steps + 1,) of `n` images."""
+    """What an attack left after 0, 1, ... steps: `right` (steps + 1,) of `n` images.
+
+    untrusted: a diagnostic failed.
+    """
 
     eps: Eps
     right: tuple[int, ...]
+    untrusted: bool = False
 
 
 def optimality(store: Snapshot) -> tuple[Optimality, ...]:
@@ -127,7 +132,9 @@ def convergence(store: Snapshot) -> tuple[Convergence, ...]:
         last = max(steps, int(outcome.broken_at.max(initial=0)))
         counts = np.bincount(np.where(outcome.right, last + 1, outcome.broken_at), minlength=last + 2)
         right = len(outcome) - np.cumsum(counts[: last + 1])
-        found.append(Convergence(**_who(answered, len(outcome)), eps=spec.eps, right=tuple(right.tolist())))
+        doubted = store.verdicts[answered.id] == UNTRUSTED
+        who = _who(answered, len(outcome))
+        found.append(Convergence(**who, eps=spec.eps, right=tuple(right.tolist()), untrusted=doubted))
     return tuple(
         sorted(found, key=lambda c: (c.data, natural(c.attack), c.norm, float(c.eps), *_who_order(c)))
     )

@@ -18,7 +18,7 @@ from ..store.rows import united
 from ..store.store import Shard, Store, Stored
 from .names import told_apart
 from .per_image import Right
-from .trust import Finding
+from .trust import Finding, trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +184,12 @@ class Snapshot:
         )
 
     @cached_property
+    def verdicts(self) -> Mapping[str, str]:
+        """By the ids of cells: trusted, untrusted or unchecked."""
+        by_id = {one.id: one for one in self.answered}
+        return {one.id: trust(one.verdicts, *_signs(one.id, by_id)) for one in self.answered}
+
+    @cached_property
     def exact(self) -> tuple[Answered, ...]:
         """The answers without screened ones that float32 gave on as many samples."""
         counts: dict[Hashable, int] = {}
@@ -256,6 +262,19 @@ def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]
         for one in stored.verdicts or ()
     )
     return Answered(stored.id, stored.cell, outcome, Cost.of(shards), findings)
+
+
+def _signs(cell_id: str, by_id: Mapping[str, Answered]) -> tuple[int, int]:
+    """First gradients of an answer and those it goes on from (a chain's number is all its stages'), and of these the
+    zero or not finite ones."""
+    lineage: dict[str, Cost] = {}
+    waiting = [cell_id]
+    while waiting:
+        here = waiting.pop()
+        if here in by_id and here not in lineage:
+            lineage[here] = by_id[here].cost
+            waiting += by_id[here].cell.parents
+    return sum(cost.gradients for cost in lineage.values()), sum(cost.silent for cost in lineage.values())
 
 
 def _different(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -42,3 +42,10 @@ def trust(findings: Iterable[Finding], gradients: int = 0, silent: int = 0) -> s
     if FAIL in found or stands_still(gradients, silent):
         return UNTRUSTED
     return TRUSTED if found & {PASS, WARN} else UNCHECKED
+
+
+def doubt(direct: Iterable[str]) -> bool:
+    """Whether a worst case is untrusted, by the verdicts of the attacks made at the deployed lambda: one is, and none
+    was found sound."""
+    found = set(direct)
+    return UNTRUSTED in found and TRUSTED not in found

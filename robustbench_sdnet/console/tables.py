@@ -8,6 +8,7 @@ from typing import Any
 
 from ..corruptions.sequences.members import MAIN
 from ..specs import norm_facts
+from ..specs.lambdas import policy_shown
 from ..wording import brief
 
 Record = dict[str, Any]
@@ -91,7 +92,7 @@ def _named(worst: Sequence[Record]) -> str:
     if not worst:
         return ""
     row = worst[0]
-    lam = "" if row["lambda"] is None else f", lambda {brief(row['lambda'])}"
+    lam = "" if row["lambda"] is None else f", lambda {policy_shown(brief(row['lambda']))}"
     strength = f" at severity {row['severity']}" if row["severity"] else f" {_budget(row)}".rstrip()
     what = f"{row['perturbation']}{strength}, {row['model']}{lam}"
     more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
@@ -105,7 +106,7 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
             row["kind"].replace("_", " "),
             row["perturbation"],
             _budget(row),
-            brief(row["lambda"]),
+            policy_shown(brief(row["lambda"])),
             brief(row["lambda_attack"]) if row["kind"] == "transfer" else "",
             f"{MARK if row in worst else ''}{100 * row['accuracy']:.1f}",
             f"{100 * row['low']:.1f}-{100 * row['high']:.1f}",
@@ -123,7 +124,9 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
         for i, name in enumerate(headers)
         if name in ("model", "n", "95 %") or any(line[i] for line in lines)
     ]
-    texts = [place for place, i in enumerate(kept) if headers[i] in ("model", "kind", "perturbation")]
+    texts = [
+        place for place, i in enumerate(kept) if headers[i] in ("model", "kind", "perturbation", "lambda")
+    ]
     chosen = [[line[i] for i in kept] for line in lines]
     return fitted(chosen, [headers[i] for i in kept], [aligned[i] for i in kept], texts) if lines else ""
 
@@ -145,11 +148,11 @@ def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
             label = chosen[0] if whole else f"mean of {len(names)}"
             numbers = [f"{mark}{_percent(value)}" for mark, value in zip(marks, means, strict=True)]
             last = [_percent(_mean(means))] if len(severities) > 1 else []
-            lines.append([*question[:2], label, *numbers, *last, question[2]])
+            lines.append([question[0], policy_shown(question[1]), label, *numbers, *last, question[2]])
     columns = [str(severity) if severity else "acc. %" for severity in severities]
     headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
     aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
-    return fitted(lines, headers, aligned, (0, 2)) if lines else ""
+    return fitted(lines, headers, aligned, (0, 1, 2)) if lines else ""
 
 
 def _question(row: Record) -> tuple[str, str, int, str]:
@@ -173,12 +176,19 @@ def _sequences(rows: Sequence[Record]) -> str:
                 flips, distances = zip(*(steady[name + how] for name in MAIN), strict=True)
                 steady[f"mean of the ten{how}"] = sum(flips) / 10, sum(distances) / 10
         lines += [
-            [*question[:2], name, f"{100 * flips:.2f}", f"{distance:.3f}", question[2]]
+            [
+                question[0],
+                policy_shown(question[1]),
+                name,
+                f"{100 * flips:.2f}",
+                f"{distance:.3f}",
+                question[2],
+            ]
             for name, (flips, distance) in steady.items()
         ]
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
     aligned = ["left", "right", "left", *["right"] * 3]
-    return fitted(lines, headers, aligned, (0, 2)) if lines else ""
+    return fitted(lines, headers, aligned, (0, 1, 2)) if lines else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -12,7 +12,6 @@ from ..answers.comparisons import Comparison
 from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
-from ..wording import counted
 from .document import Block, Figure, Section, Table, filled, slug
 from .numbers import Estimate, Missing
 from .plots import curves, dots, heatmap, panels
@@ -27,7 +26,7 @@ def of_data(results: Results, data: str, baseline: str | None) -> Iterator[Secti
     """Every chapter that the results of a data set fill."""
     models = ", ".join(results.models(data))
     table = overview(results, data)
-    images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
+    images = f", {table.images}" if table.images else ""
     yield Section("Overview", (f"{models} on {data}{images}.", table))
     yield from _lambda_sections(results, data)
     for source in results.sources(data):

@@ -38,15 +38,23 @@ class Table:
     filters: tuple[int, ...] = ()
 
     @property
-    def usual_n(self) -> int | None:
-        """The number of images of most estimates: said once, and beside those that differ from it."""
-        counts = [item.n for row in self.rows for item in row if isinstance(item, Estimate)]
-        return max(sorted(set(counts), reverse=True), key=counts.count) if counts else None
+    def usual(self) -> tuple[int, str] | None:
+        """How many images, and which, most estimates are of: said once, and beside those that differ from it."""
+        met = [item.met for row in self.rows for item in row if isinstance(item, Estimate)]
+        return max(sorted(set(met), reverse=True), key=met.count) if met else None
+
+    @property
+    def images(self) -> str:
+        """The usual images in words; empty where there are none."""
+        if self.usual is None:
+            return ""
+        n, which = self.usual
+        return counted(n, "image") + (f" ({which})" if which else "")
 
     @property
     def footnotes(self) -> tuple[str, ...]:
         """The notes, the usual number of images before them."""
-        return (*([f"n = {counted(self.usual_n, 'image')}."] if self.usual_n else []), *self.notes)
+        return (*([f"n = {self.images}."] if self.images else []), *self.notes)
 
 
 @dataclass(frozen=True)

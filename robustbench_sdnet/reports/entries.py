@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..answers.records import records
 from ..answers.trust import UNTRUSTED
 from ..attacks.registry import last_stages
 from ..errors import InputError
 from ..planning.chains import is_stage, whole_name
-from ..reading.numbers import fraction, number
+from ..reading.numbers import fraction, number, whole
 from ..reading.structured import mapping, read_json
-from ..specs import NORMS, AttackSpec
+from ..specs import NORMS, SEVERITIES, AttackSpec
 from ..specs.lambdas import is_upper_bound
-from ..wording import brief
+from ..wording import brief, natural
 from .results import grouped
+from .tables.corruptions import MAIN, levels_text
 
 LARGEST = 256 * 2**20  # bytes of a file of records
 ATTACKS = ("attack", "worst_case")
@@ -34,10 +35,10 @@ class Entry:
         accuracy, low, high, n, by: the best known (lowest) accuracy at the budget, and which attack left it; for quoted
             rows the lowest that is stated, without interval.
         autoattack, clean, corruptions: accuracies; corruptions is the mean over all that were run at a severity, of the
-            origin (generated or published, with parameters and storage) and number of images that most were run of.
-            None: not run.
+            origin (generated or published, with parameters and storage) and number of images that most were run of, as
+            `corruptions_over` says. None: not run.
         reported: what an author claims, with its `source`: a list that names the model, or the zoo's index.
-        untrusted: a diagnostic failed, or the list calls it unreliable.
+        untrusted: a diagnostic failed, or the list calls it unreliable; `autoattack_untrusted` of that accuracy.
         quoted: taken from a list, not measured here.
         hash: of the weights; empty where records do not hold it.
         cell: id of the answer that `accuracy` is of, which hashes the model and all that it was asked.
@@ -58,13 +59,25 @@ class Entry:
     autoattack: float | None = None
     clean: float | None = None
     corruptions: float | None = None
+    corruptions_over: str = ""
     reported: float | None = None
     source: str = ""
     untrusted: bool = False
+    autoattack_untrusted: bool = False
     quoted: bool = False
     hash: str = ""
     cell: str = ""
     ran_by: str = ""
+
+
+class _Corruption(NamedTuple):
+    """What a mean over corruptions may be over: those of one origin, where images come from and which, and one `n`."""
+
+    name: str
+    severity: int
+    origin: str
+    n: int
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +86,13 @@ class _Seen:
 
     Attributes:
         attack: what its name says of it.
-        origin: of a corruption at a severity, what a mean may be over: how many images, where from, and which.
+        corruption: where it is of one at a severity.
     """
 
     entry: Entry
     kind: str
     attack: AttackSpec
-    origin: tuple[int, str] | None
+    corruption: _Corruption | None
 
     @property
     def strength(self) -> tuple[Any, ...]:
@@ -113,7 +126,7 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             for key in ("accuracy", "low", "high"):
                 known[key] = number(record[key], f"{key} must lie in 0 to 1", 0, 1)
             kind, attack = str(record["kind"]), _attack(str(record["perturbation"]))
-            name, n = whole_name(attack), int(record["n"])
+            name, n = whole_name(attack), whole(record["n"], "n must be a whole number", 1)
             entry = Entry(
                 **known,
                 lam=brief(record["lambda"]),
@@ -124,21 +137,34 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                 untrusted=record["verdict"] == UNTRUSTED,
                 hash=str(record.get("weights", "")),
             )
-            told = ", ".join(
-                str(record[key]) for key in ("source", "table", "stored_as", "images") if record.get(key)
-            )
-            yield _Seen(entry, kind, attack, None if record["severity"] is None else (n, told))
+            yield _Seen(entry, kind, attack, _corruption(record, n, entry.accuracy))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Record {position} of {where} is no result record: {str(error).rstrip('.')}."
             ) from None
 
 
-def _mean_corruption(own: Sequence[_Seen]) -> float | None:
-    """Of those of one origin alone: their numbers are never mixed."""
-    origins = grouped((one for one in own if one.origin), lambda one: one.origin)
-    _, found = max(origins.items(), key=lambda pair: (len(pair[1]), pair[0]), default=(None, ()))
-    return fmean(one.entry.accuracy for one in found) if found else None
+def _corruption(record: Mapping[str, Any], n: int, accuracy: float) -> _Corruption | None:
+    if record["severity"] is None:
+        return None
+    severity = whole(record["severity"], "severity must be a whole number", 1, max(SEVERITIES))
+    told = (str(record[key]) for key in ("source", "table", "stored_as", "images") if record.get(key))
+    return _Corruption(str(record["perturbation"]), severity, ", ".join(told), n, accuracy)
+
+
+def _mean_corruption(own: Sequence[_Seen]) -> tuple[float | None, str]:
+    """The mean of those of one origin alone, whose numbers are never mixed, and over what it is, in words."""
+    origins = grouped((one.corruption for one in own if one.corruption), lambda one: (one.n, one.origin))
+    (_, origin), found = max(origins.items(), key=lambda pair: (len(pair[1]), pair[0]), default=((0, ""), []))
+    if not found:
+        return None, ""
+    names = sorted({one.name for one in found}, key=natural)
+    levels = sorted({one.severity for one in found})
+    what = f"the {len(MAIN)}" if set(names) == set(MAIN) else ", ".join(names)
+    gaps = len(found) < len(names) * len(levels)
+    over = [what, levels_text(levels), *([f"{len(found)} of these alone"] if gaps else [])]
+    over += [] if origin == "generated" else [origin]
+    return fmean(one.accuracy for one in found), "; ".join(over)
 
 
 def _attack(asked: str) -> AttackSpec:
@@ -154,13 +180,20 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
     who = attrgetter(*(f"entry.{name}" for name in ("model", "arch", "data", "lam", "hash")))
     for own in grouped(seen, who).values():
         clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
+        corrupted, over = _mean_corruption(own)
         attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
         for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
             ranked = sorted(here, key=attrgetter("strength"))
             whole = (one for one in ranked if whole_name(one.attack).startswith("autoattack"))
-            standard = next((one.entry.accuracy for one in whole if not is_stage(one.attack)), None)
-            corrupted = _mean_corruption(own)
-            yield replace(ranked[0].entry, autoattack=standard, clean=clean, corruptions=corrupted)
+            standard = next((one.entry for one in whole if not is_stage(one.attack)), None)
+            yield replace(
+                ranked[0].entry,
+                autoattack=standard.accuracy if standard else None,
+                autoattack_untrusted=standard is not None and standard.untrusted,
+                clean=clean,
+                corruptions=corrupted,
+                corruptions_over=over,
+            )
 
 
 def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
@@ -180,7 +213,7 @@ def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
             data=str(info.get("dataset", "")),
             lam="",
             norm=norm if norm in NORMS else "linf",
-            eps=str(fraction(str(info["eps"]), "eps must be a number")),
+            eps=str(fraction(str(info["eps"]), f"eps of '{key}' in {where} must be a number such as 8/255")),
             accuracy=stated,
             by="as stated",
             autoattack=_share(info, "autoattack_acc", where),
@@ -196,4 +229,5 @@ def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
 
 def _share(info: Mapping[str, Any], key: str, where: str) -> float | None:
     value = info.get(key)
-    return None if value in (None, "") else round(number(value, f"{key} of {where}", 0, 100) / 100, 8)
+    rule = f"{key} in {where} must lie in 0 to 100 per cent"
+    return None if value in (None, "") else round(number(value, rule, 0, 100) / 100, 8)

@@ -77,12 +77,13 @@ def _highest(results: Results, data: str) -> Iterator[str]:
                 by = str(row[-1]).replace("worst case of", "the worst case of")
                 lam += f", by {by}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
                 lam += "; others met other attacks" if uneven else ""
-            lam += "" if best.n == table.usual_n else f", {counted(best.n, 'image')}"
+            lam += "" if best.met == table.usual else f", {counted(best.n, 'image')}"
+            lam += "" if best.met == table.usual or not best.images else f" ({best.images})"
             doubt = " (untrusted)" if best.untrusted else ""
             where = name if name == "clean" or name.startswith("at ") else f"under {name}"
             parts.append(f"{best.percent} %{doubt} {where} ({row[0]}{lam})")
     if parts:
-        images = f", {counted(table.usual_n, 'image')}" if table.usual_n else ""
+        images = f", {table.images}" if table.images else ""
         yield f"Highest accuracies on {data}{images}: {'; '.join(parts)}."
 
 

@@ -6,7 +6,7 @@ nobody here measured them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -23,6 +23,7 @@ from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
 from .entries import Entry, entries_of
 from .numbers import Estimate, Missing
+from .results import grouped
 from .writers import html
 from .writers.records import to_json
 
@@ -43,7 +44,7 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
         StoreError: a store does not exist or is damaged.
         WriteError: a file cannot be written.
     """
-    found = [entry for source in sources for entry in entries_of(source)]
+    found = list(_once(entry for source in sources for entry in entries_of(source)))
     if not found:
         raise InputError("No source holds an accuracy under attack, so there is nothing to rank.")
     ranked = sorted(
@@ -54,6 +55,12 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
     write_whole(target.with_suffix(".json"), to_json([asdict(entry) for entry in ranked]))
     page = Document("Leaderboard", (), lead=(_summary(ranked),), everything=_table(ranked))
     return write_whole(target, html.render(page, lambda figure: ""))
+
+
+def _once(found: Iterable[Entry]) -> Iterator[Entry]:
+    """Each answer once, on the most images, however many sources hold it."""
+    for same in grouped(found, lambda one: (one.cell, one.by) if one.cell else id(one)).values():
+        yield max(same, key=lambda one: one.n or 0)
 
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
@@ -109,28 +116,38 @@ def _summary(ranked: Sequence[Entry]) -> str:
         f"{counted(len(ranked), 'row')}, {measured:,} of them measured; {len(ranked) - measured:,} are quoted from "
         "lists. Compare only rows of the same data, norm and eps, and mind the intervals. Accuracy is the lowest that "
         "any attack on the budget left, of those on the most images. Autoattack % and clean % may be over fewer "
-        "images, and corruptions % is the mean over what a row was run on (in lists the 15 at all five severities): "
-        "compare it where that is the same."
+        "images. Corruptions % is a mean: compare it where what it is over is the same (in lists the 15 at severities "
+        "1 to 5)."
     )
 
 
 def _table(ranked: Sequence[Entry]) -> Table:
     columns = (
         "model", "lambda", "data", "norm", "eps", "accuracy", "by", "autoattack %", "clean %", "corruptions %",
-        "reported %", "source", "flags", "hash", "answer", "ran by",
+        "over", "reported %", "source", "flags", "hash", "answer", "ran by",
     )  # fmt: skip
     return Table(
-        columns, tuple(map(_line, ranked)), left=(0, 2, 3, 6, 11, 12, 13, 14, 15), filters=(0, 2, 3, 4, 12)
+        columns,
+        tuple(map(_line, ranked)),
+        left=(0, 2, 3, 6, 10, 12, 13, 14, 15, 16),
+        filters=(0, 2, 3, 4, 13),
     )
 
 
 def _line(entry: Entry) -> tuple[Item, ...]:
-    value: Item = f"{100 * entry.accuracy:.1f}"
+    value: Item = _percent(entry.accuracy)
     if entry.low is not None and entry.high is not None and entry.n is not None:
         value = Estimate(entry.accuracy, entry.low, entry.high, entry.n, entry.untrusted)
     flags = ", ".join(flag for flag in ("untrusted", "quoted") if getattr(entry, flag))
-    parts = (entry.autoattack, entry.clean, entry.corruptions, entry.reported)
-    shares = (Missing("not known") if part is None else f"{100 * part:.1f}" for part in parts)
     asked = entry.model, entry.lam or "-", entry.data, entry.norm, entry.eps
+    known = _percent(entry.autoattack, doubt=entry.autoattack_untrusted), _percent(entry.clean)
+    mean, reported = (_percent(entry.corruptions), entry.corruptions_over), _percent(entry.reported)
     found = entry.source, flags, entry.hash[:16], entry.cell[:16], entry.ran_by
-    return (*asked, value, entry.by, *shares, *found)
+    return (*asked, value, entry.by, *known, *mean, reported, *found)
+
+
+def _percent(share: float | None, *, doubt: bool = False) -> Item:
+    """With a second decimal where it says something: it may be of many images."""
+    if share is None:
+        return Missing("not known")
+    return f"{round(100 * share, 2)}{' untrusted' if doubt else ''}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..wording import share_text
+
 # From here on a second decimal says something: the interval is narrower than about two points.
 TWO_DECIMALS_FROM = 5000
 
@@ -42,7 +44,7 @@ class Estimate:
     @property
     def percent(self) -> str:
         """The accuracy in per cent, without its sign."""
-        return f"{100 * self.accuracy:.{self.decimals}f}"
+        return share_text(self.accuracy, self.decimals)
 
     @property
     def text(self) -> str:
@@ -50,9 +52,15 @@ class Estimate:
         number = f"({self.percent})" if self.transfer else self.percent
         return f"{number} untrusted" if self.untrusted else number
 
-    def count_beside(self, usual_n: int | None) -> str:
-        """What stands after the interval: the number of images, where it is not the table's usual one."""
-        return "" if self.n == usual_n else f" n={self.n:,}"
+    def count_beside(self, usual: tuple[int, str] | None) -> str:
+        """What stands after the interval: how many images, and which, where they are not the table's usual ones."""
+        usual_n, usual_images = usual or (None, "")
+        count = "" if self.n == usual_n else f" n={self.n:,}"
+        return (
+            count
+            if self.images == usual_images
+            else f"{count} of images {self.images or 'from the first on'}"
+        )
 
     def interval(self, dash: str = "-") -> str:
         """Both ends in per cent."""
@@ -109,7 +117,7 @@ def error(value: Value) -> Value:
 
 def percent(share: float) -> str:
     """A share as sentences say it."""
-    return f"{100 * share:.1f} %"
+    return f"{share_text(share)} %"
 
 
 def points(share: float, *, signed: bool = False) -> str:

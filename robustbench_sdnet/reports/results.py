@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..answers.rows import Row, eps_order, grouped, lambda_name, lambda_order, lambda_value
+from ..answers.rows import Row, eps_order, grouped, lambda_order, lambda_text, lambda_value
 from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
 from ..specs import SEVERITIES, LambdaSpec
 from .numbers import Estimate
 
-__all__ = ["SEVERITIES", "eps_order", "grouped", "lambda_order", "lambda_value"]
+__all__ = ["SEVERITIES", "eps_order", "grouped", "lambda_order", "lambda_text", "lambda_value"]
 
 Lambda = LambdaSpec | None
 DIRECT = ("attack", "worst_case")
@@ -133,17 +133,6 @@ class Results:
             if name == f"{subject.model}@{lambda_text(subject.lam)}" or (main and name == subject.model):
                 return subject
         return None
-
-
-def lambda_text(lam: Lambda) -> str:
-    """A lambda as tables print it, and what was chosen on test labels as such.
-
-    The best number in hindsight bounds every one number, but no choice image by image.
-    """
-    text = lambda_name(lam) or "-"
-    if lam is None or not lam.upper_bound:
-        return text
-    return f"{text} ({'best number' if lam.text == 'oracle' else 'drawn'} on test labels)"
 
 
 def listed(lambdas: Iterable[Lambda]) -> str:

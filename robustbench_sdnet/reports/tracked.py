@@ -14,6 +14,7 @@ from ..version import VERSION
 from ..wording import visible
 from .content import build
 from .document import Document, Table
+from .numbers import Estimate
 from .reading import read_results
 from .results import DIRECT, Result, Results, lambda_text
 
@@ -22,7 +23,8 @@ LONGEST_TAG = 80  # what Weights & Biases takes as the name of a table, less wha
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Accuracy along lambda, eps or severity, all else (`name`) kept the same: two points or more, in order.
+    """Accuracy along lambda, eps or severity, all else (`name`) kept the same: two points or more, in order. The name
+    says so where one of them is untrusted.
 
     Positions times `scale` are whole numbers, or close to them, for trackers that count steps.
     """
@@ -91,13 +93,15 @@ def _parameters(snapshot: Snapshot) -> dict[str, Any]:
 
 def _curves(results: Results) -> Iterator[Curve]:
     """Every accuracy along lambda, eps and severity, everything else kept the same."""
-    groups: dict[tuple[str, int, str], dict[float, float]] = {}
+    groups: dict[tuple[str, int, str], dict[float, Estimate]] = {}
     for result in results.all:
         for axis, scale, position, fixed in _axes(result):
-            groups.setdefault((axis, scale, _name(result, fixed)), {})[position] = result.accuracy
-    for (axis, scale, name), points in groups.items():
-        if len(points) > 1:
-            yield Curve(axis, scale, name, tuple(sorted(points.items())))
+            groups.setdefault((axis, scale, _name(result, fixed)), {})[position] = result.estimate
+    for (axis, scale, name), found in groups.items():
+        if len(found) > 1:
+            doubt = " (untrusted)" if any(one.untrusted for one in found.values()) else ""
+            points = tuple((position, one.accuracy) for position, one in sorted(found.items()))
+            yield Curve(axis, scale, name + doubt, points)
 
 
 def _axes(result: Result) -> Iterator[tuple[str, int, float, tuple[Hashable, ...]]]:

@@ -136,6 +136,17 @@ def is_upper_bound(text: str) -> bool:
     return text.partition(" ")[0].rpartition(":")[2] in ("oracle", ON_TEST_LABELS, LINE_PER_NOISE)
 
 
+def policy_shown(text: str) -> str:
+    """A policy as readers see it: one that is chosen on test labels says so.
+
+    The best number in hindsight bounds every one number, but no choice image by image.
+    """
+    if not is_upper_bound(text):
+        return text
+    best = text.partition(" ")[0].endswith("oracle")
+    return f"{text} ({'best number' if best else 'drawn'} on test labels)"
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)

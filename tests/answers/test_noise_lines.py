@@ -80,7 +80,9 @@ def test_lambda_is_read_from_the_line_of_its_own_noise():
     noises = ("gaussian_noise", "shot_noise", "impulse_noise")
     assert set(found) == {(noise, severity) for noise in noises for severity in range(1, 6)}
     assert all(right.right.all() and len(right.ids) == 5 for _, right in found.values())
-    assert {subject.name for subject, _ in found.values()} == {"sdnet @ line-per-noise"}
+    assert {subject.name for subject, _ in found.values()} == {
+        "sdnet @ line-per-noise (drawn on test labels)"
+    }
     assert all(subject.lam.upper_bound for subject, _ in found.values()), "drawn on test labels"
 
 

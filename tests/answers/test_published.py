@@ -132,8 +132,12 @@ def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_p
         if one.noise == noise
     }
     assert gains == {
-        "sdnet @ calibrated:test-labels": (pytest.approx(0.025), 0.1434, NOT_REPRODUCED),
-        "sdnet @ line-per-noise": (pytest.approx(0.15), 0.1434, REPRODUCED),
+        "sdnet @ calibrated:test-labels (drawn on test labels)": (
+            pytest.approx(0.025),
+            0.1434,
+            NOT_REPRODUCED,
+        ),
+        "sdnet @ line-per-noise (drawn on test labels)": (pytest.approx(0.15), 0.1434, REPRODUCED),
     }
 
 
@@ -174,7 +178,7 @@ def test_a_sparse_stem_is_compared_with_its_plain_relative_alone(tmp_path):
         (one.found.a.name, one.found.b.name): one.published for one in found.claims if one.noise == NOISES[0]
     }
     assert pairs == {
-        ("sdnet @ calibrated:test-labels", "sdnet @ 0.1"): 0.1434,
+        ("sdnet @ calibrated:test-labels (drawn on test labels)", "sdnet @ 0.1"): 0.1434,
         ("sdnet @ 0.1", "resnet"): 0.0615,
     }
     assert all(one.verdict == REPRODUCED for one in found.claims if one.found.b.model == RESNET18)
@@ -225,7 +229,7 @@ def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
         if one.noise in ("gaussian_noise", "shot_noise")
     }
     line, stem = (
-        "sdnet18 @ calibrated:test-labels over sdnet18 @ 0.1, 3 networks",
+        "sdnet18 @ calibrated:test-labels (drawn on test labels) over sdnet18 @ 0.1, 3 networks",
         "sdnet18 @ 0.1 (3 networks) over resnet18 (2 networks)",
     )
     assert list(told) == [

@@ -69,6 +69,12 @@ def test_the_lowest_number_is_marked_and_named():
     assert "*30.0" in worst
 
 
+def test_what_was_chosen_on_test_labels_says_so():
+    rows = [corruption("fog", 5, 60 + round(20 * lam), model=SDNET, lam=lam) for lam in (0.1, 0.5, 1.0)]
+    line = next(line for line in table(records(*rows)).splitlines() if "oracle" in line)
+    assert "oracle (best number on test labels)" in line
+
+
 def test_nothing_is_marked_where_nothing_is_lower_and_ties_are_counted():
     assert lowest(records(record(190), attack("pgd", "8/255", 40))) == []
     tied = records(

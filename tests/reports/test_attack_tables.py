@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from robustbench_sdnet.answers.comparisons import comparisons
 from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
+from robustbench_sdnet.reports.tables.comparisons import significant_table
 from robustbench_sdnet.reports.tables.distances import distance_table
 from robustbench_sdnet.reports.tables.overview import headline_budget, overview
 
-from .made_records import FAILED, SDNET, attack, lam_spec, record, results_of
+from .made_records import FAILED, SDNET, attack, lam_spec, record, results_of, snapshot
 from .printed import percents
 
 
@@ -216,3 +218,27 @@ def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -
 
 def test_without_minimal_norm_attacks_there_is_no_table_of_distances() -> None:
     assert distance_table(results_of([attack("pgd", "3/255", 2)]), "digits").rows == ()
+
+
+def test_a_difference_that_rests_on_a_weak_attack_is_marked() -> None:
+    doubted, sure = [
+        (
+            attack("pgd", "8/255", 150, findings=kind),
+            attack("pgd", "8/255", 60, findings=other, model=SDNET, lam=0.1),
+        )
+        for kind, other in (((FAILED,), ()), ((), (FAILED,)))
+    ]
+    for answers, marked in (
+        (doubted, ("75.0 untrusted", "30.0", "resnet20 (untrusted)")),
+        # What a weak attack left right is no more than that: the other side is better whatever a strong one finds.
+        (sure, ("75.0", "30.0 untrusted", "resnet20")),
+    ):
+        (line,) = significant_table(comparisons(snapshot(answers))).rows
+        assert (*line[4:6], line[-1]) == marked
+
+
+def test_an_untrusted_distance_is_marked() -> None:
+    spans = [0.01 * (k + 1) for k in range(20)]
+    rows = [attack("fmn", None, 0, 20, distances=spans, findings=(FAILED,))]
+    (row,) = distance_table(results_of(rows), "digits").rows
+    assert all(" untrusted (" in text for text in row[4:7])

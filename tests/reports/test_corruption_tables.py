@@ -5,13 +5,14 @@ from __future__ import annotations
 from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.reports.document import Table
+from robustbench_sdnet.reports.numbers import Missing
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import corruptions, errors
 from robustbench_sdnet.reports.tables.lambdas import sweeps
 from robustbench_sdnet.reports.tables.overview import overview
 from robustbench_sdnet.specs import CorruptionSpec
 
-from .made_records import SDNET, corruption, record, results_of
+from .made_records import SDNET, corruption, network, record, results_of
 from .printed import percents
 
 PLAIN = Subject("digits", "resnet20", None)
@@ -185,9 +186,12 @@ def test_where_images_come_from_stands_beside_their_number() -> None:
     )
     origin = "generated, stored as jpeg85"
     # Those that were generated in the usual way stand first, whatever their cells' ids.
-    for answers, heads in ((stored, [f" ({origin})"]), (stored + plain, ["", f" ({origin})"])):
+    for answers, heads, named in (
+        (stored, [f" ({origin})"], origin),
+        (stored + plain, ["", f" ({origin})"], "generated"),
+    ):
         results = results_of([record(190, model=SDNET, lam=0.1), *answers])
-        assert overview(results, "digits").columns[3] == f"1 corruption{heads[0]}"
+        assert overview(results, "digits").columns[3] == f"1 corruption ({named})"
         assert percents(overview(results, "digits"))[0][3] == ("60.0" if "" in heads else "80.0")
         assert [one.label for one in sweeps(results, "digits")] == [f"sdnet20{head}" for head in heads]
 
@@ -274,3 +278,34 @@ def test_what_was_drawn_by_one_other_seed_alone_counts_as_any() -> None:
     assert set(both) == {"gaussian_noise", "gaussian_noise(seed=1)", "shot_noise"}
     means = {row[0]: row[-1] for row in percents(corruptions.category_table(both))}
     assert means["all 3 run"] == "58.3"  # (50 + 50 + 75) / 3
+
+
+def test_what_was_run_of_other_files_alone_is_not_called_not_run() -> None:
+    generated = [corruption("fog", severity, 120) for severity in (1, 5)]
+    stored = [
+        record(
+            150, spec=CorruptionSpec(name="fog", severity=severity, source="published"), model=network("beta")
+        )
+        for severity in (1, 5)
+    ]
+    table = overview(results_of([*generated, *stored]), "digits")
+    assert table.columns[3] == "1 corruption (generated)"
+    assert "1 corruption (generated): of these alone; published below." in table.notes
+
+
+def test_why_there_is_no_mce_stands_below() -> None:
+    other = network("beta")
+    rows = [record(190), *five("fog", 150, 10), record(95, 100, model=other)]
+    rows += [
+        record(50, 100, spec=CorruptionSpec(name="fog", severity=level), model=other) for level in range(1, 6)
+    ]
+    results = results_of(rows)
+    table = error_rows(results, PLAIN)
+    found = {row[0]: row[4:] for row in table.rows}
+    reason = "no mCE, resnet20 was run under fog on other images"
+    assert found["beta"] == (Missing(reason), Missing(reason))
+    assert table.notes.count(f"beta: {reason}.") == 1
+    steady = results_of([record(190), *five("fog", 190, 0)])
+    (row,) = error_rows(steady, PLAIN).rows
+    assert row[4] == "100.0"
+    assert row[5] == Missing("no relative mCE, resnet20 loses nothing under fog")

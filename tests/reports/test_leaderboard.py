@@ -87,7 +87,7 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "1 are quoted" in page
-    assert "corruptions % is the mean over what a row was run on" in page
+    assert "gaussian_noise, shot_noise; severities 1, 5; 3 of these alone" in page, "what a mean is over"
 
 
 def test_a_file_of_model_info_has_the_norm_of_its_folder(tmp_path):
@@ -134,7 +134,14 @@ def test_a_file_of_model_info_has_the_norm_of_its_folder(tmp_path):
             '[{"model": "a", "arch": "b", "data": "c", "cell": "d", "eps": null, "accuracy": 66}]',
             r"Record 0 of odd.json is no result record: accuracy must lie in 0 to 1, got '66'\.$",
         ),
-        ('{"a": {"name": "a", "eps": "8/255", "autoattack_acc": "101"}}', "autoattack_acc of odd.json"),
+        (
+            '{"a": {"name": "a", "eps": "8/255", "autoattack_acc": "101"}}',
+            "autoattack_acc in odd.json must lie in 0 to 100 per cent",
+        ),
+        (
+            '{"a": {"name": "a", "eps": "8/0", "autoattack_acc": "50"}}',
+            "eps of 'a' in odd.json must be a number",
+        ),
         ("[]", "nothing to rank"),
     ],
 )
@@ -151,7 +158,7 @@ def test_the_command_takes_several_stores(store, tmp_path, capsys):
             main(["report", "to", form, "--store", store, "--store", store, *output])
         assert stopped.value.code == code
     assert "A report as bundle is of one store, got 2. Give --store once." in capsys.readouterr().err
-    assert len(rows(tmp_path / "x-leaderboard")) == 6
+    assert len(rows(tmp_path / "x-leaderboard")) == 3, "an answer that two sources hold is one"
 
 
 def test_numbers_of_a_row_are_of_the_most_images_and_named_as_in_tables(tmp_path):
@@ -252,6 +259,7 @@ def test_a_mean_over_corruptions_mixes_neither_origins_nor_levels(tmp_path):
     for source in (url, str(records)):
         (row,) = rows(leaderboard([source], tmp_path / "board.html"))
         assert row["corruptions"] == pytest.approx(0.8)
+        assert row["corruptions_over"] == "gaussian_noise, shot_noise; severities 1, 5; 3 of these alone"
 
 
 def test_two_data_sets_of_one_name_have_rows_of_their_own(tmp_path):
@@ -311,3 +319,31 @@ def test_no_source_and_no_rows_are_overwritten(store, tmp_path):
     assert (records.read_bytes(), (tmp_path / "made.db").read_bytes()) == before
     assert not (tmp_path / "board.html").exists()
     assert report([str(records)], "leaderboard", output=tmp_path / "other.html").exists()
+
+
+def test_a_doubted_autoattack_is_marked_beside_a_lower_number_that_is_not(store, tmp_path):
+    records = json.loads(str(report(store, "json")))
+    for one in records:
+        if "autoattack" in one["perturbation"]:
+            one |= {"verdict": "untrusted", "accuracy": 0.6}
+    (tmp_path / "records.json").write_text(json.dumps(records))
+    board = leaderboard([str(tmp_path / "records.json")], tmp_path / "board.html")
+    (row,) = [row for row in rows(board) if row["model"] == "resnet"]
+    assert (row["untrusted"], row["autoattack"], row["autoattack_untrusted"]) == (False, 0.6, True)
+    assert "<td>60.0 untrusted</td>" in board.read_text()
+
+
+def test_numbers_of_lists_keep_their_decimals(tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps(INFO))
+    assert "<td>66.11</td>" in leaderboard([str(tmp_path / "list.json")], tmp_path / "board.html").read_text()
+
+
+@pytest.mark.parametrize("n", [-5, 0, 1.5])
+def test_a_record_is_of_some_images(n, store, tmp_path):
+    records = json.loads(str(report(store, "json")))
+    records[0]["n"] = n
+    (tmp_path / "records.json").write_text(json.dumps(records))
+    with pytest.raises(
+        InputError, match=r"Record 0 of records\.json is no result record: n must be a whole number"
+    ):
+        leaderboard([str(tmp_path / "records.json")], tmp_path / "board.html")

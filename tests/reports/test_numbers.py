@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean
+from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean, percent
 
 
 def test_a_mean_takes_the_means_of_accuracies_and_of_interval_ends() -> None:
@@ -55,3 +55,9 @@ def test_an_error_turns_the_interval_around() -> None:
 def test_decimals_follow_the_number_of_images(n: int, percent: str, interval: str) -> None:
     value = Estimate(0.1234, 0.1, 0.15678, n)
     assert (value.percent, value.interval()) == (percent, interval)
+
+
+def test_less_than_all_is_never_printed_as_all() -> None:
+    shown = [Estimate(right / 2500, 0, 1, 2500).percent for right in (0, 1, 2499, 2500)]
+    assert shown == ["0.0", "0.04", "99.96", "100.0"]
+    assert percent(9_999 / 10_000) == "99.99 %"

@@ -61,6 +61,7 @@ def test_a_click_sorts_by_value_and_another_turns_it_round(page):
     [
         ["1e-05", "1/255", "8/255", "0.25", "1/2", "(1.5)", "2/1", "1,000"],
         ["l1 12", "l2 0.25", "l2 1/2", "l2 0.75", "linf 1/255", "linf 8/255", "linf 16/255"],
+        ["0.05", "0.1", "0.25", "0.5", "1", "calibrated", "oracle (best number on test labels)"],
         ["resnet20", "sdnet20 @ 0.25", "sdnet20 @ 0.5", "sdnet20 @ 1.4", "sdnet20 @ calibrated"],
     ],
 )
@@ -95,6 +96,18 @@ def test_tables_download_as_csv(page, tmp_path):
     assert len(rows) == 5
     assert (rows[0]["accuracy"], rows[0]["accuracy, 95 %"]) == ("95.0", "91.0-97.3")
     assert (rows[0]["threat"], rows[0]["lambda"]) == ("clean", "-")
+
+
+def test_a_mark_is_no_part_of_a_number_in_csv(page, tmp_path):
+    page.get_by_label("verdict").first.select_option("untrusted")
+    with page.expect_download() as started:
+        page.get_by_label("Download All results as CSV").click()
+    started.value.save_as(tmp_path / "all.csv")
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    assert rows
+    for row in rows:
+        assert float(row["accuracy"]) >= 0
+        assert row["accuracy, 95 %"].endswith(" untrusted")
 
 
 def test_details_unfold_and_links_open_them(page):

@@ -352,3 +352,25 @@ def test_lambdas_beside_the_axis_stand_by_their_value() -> None:
     figure = curves.draw([curves.Panel("fog", "lambda", (curves.Line("severity 1", points, "black"),))])
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["all:2", "all:10", "calibrated"]
+
+
+def test_doubts_are_hollow_dots_on_stairs_too() -> None:
+    doubted = tuple((float(k), Estimate(0.9 - k / 10, 0.5, 1.0, 20, untrusted=True)) for k in range(8))
+    sure = tuple((x, replace(value, untrusted=False)) for x, value in doubted)
+    for points, count in ((doubted, 5), (sure, 0)):
+        drawn = curves.draw([curves.Panel("p", "x", (curves.Line("a", points, "#000000", steps=True),))])
+        hollow = [line for line in drawn.axes[0].lines if line.get_markerfacecolor() == "none"]
+        assert sum(len(line.get_xdata()) for line in hollow if line.get_marker() == "o") == count
+
+
+def test_what_was_chosen_on_test_labels_says_so_below_the_axis() -> None:
+    rows = [record(190, model=SDNET, lam=lam) for lam in (0.1, "calibrated:test-labels")]
+    rows += [
+        corruption("fog", level, 150, model=SDNET, lam=lam)
+        for level in (1, 5)
+        for lam in (0.1, "calibrated:test-labels")
+    ]
+    (swept,) = sweeps(results_of(rows), "digits")
+    drawn = curves.draw(panels.lambda_corruption_panels(swept))
+    labels = [label.get_text() for label in drawn.axes[0].get_xticklabels()]
+    assert labels == ["0.1", "calibrated:test-labels\n(drawn on test labels)"]

@@ -16,7 +16,7 @@ from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.tracked import tag, tracked
 from robustbench_sdnet.reports.writers.wandb import _shown
 
-from .made_records import RESNET, attack, corruption, record, snapshot, study
+from .made_records import FAILED, RESNET, attack, corruption, record, snapshot, study
 from .test_names import name as name
 from .test_report import fill
 from .tracker_files import config, events, history, offline as offline
@@ -44,6 +44,12 @@ def test_curves_run_along_one_axis_and_keep_the_rest_the_same():
     lambdas = [curve for curve in tracked(snapshot(study())).curves if curve.axis.startswith("lambda")]
     assert {len(curve.points) for curve in lambdas} == {3}
     assert RESNET.name not in "".join(curve.name for curve in lambdas)
+
+
+def test_a_curve_of_untrusted_accuracies_says_so():
+    rows = [record(190), attack("pgd", "8/255", 77, findings=(FAILED,)), attack("pgd", "4/255", 90)]
+    (curve,) = tracked(snapshot(rows)).curves
+    assert curve.tag.endswith(" (untrusted)")
 
 
 def test_two_models_of_one_name_are_two_parameters():

@@ -74,7 +74,7 @@ def test_html_table() -> None:
     assert 'data-name="Numbers.csv"' in text
     assert "<td>50.0<small>43.0-57.0</small></td>" in text
     assert '<td class="missing" title="not run">-</td>' in text
-    marked = '25.0<span class="mark">untrusted</span><small>17.0-34.0 n=100</small>'
+    marked = '25.0 <span class="mark">untrusted</span><small>17.0-34.0 n=100</small>'
     assert f'<td class="untrusted">{marked}</td>' in text
     assert '<td class="transfer">(10.0)<small>6.6-14.9</small></td>' in text
     assert "<li>n = 200 images.</li><li>b: fewer images.</li>" in text
@@ -139,7 +139,7 @@ def test_untrusted_is_marked_wherever_a_number_is_printed(render) -> None:
     assert len(places) == (5 if render is html.render else 4)
     assert all("untrusted" in text[place : place + 40] for place in places)
     assert "45.0" in text
-    assert not re.search(r"45\.0( untrusted|<span)", text)
+    assert not re.search(r"45\.0 (untrusted|<span)", text)
 
 
 def test_csv_has_the_columns_of_the_record_in_their_order() -> None:
@@ -160,3 +160,36 @@ def test_json_is_a_list_of_flat_records_and_knows_no_nan() -> None:
     rows = json.loads(to_json([first, {**first, "accuracy": float("nan")}]))
     assert [list(row) for row in rows] == [list(FIELDS)] * 2
     assert (rows[0]["accuracy"], rows[1]["accuracy"], rows[0]["lambda"]) == (0.95, None, None)
+
+
+@pytest.mark.parametrize("name", ["# head", "1. one", "2) two", "- dash", "+ plus", "=== rule"])
+def test_a_name_at_the_start_of_a_line_is_no_markup(name) -> None:
+    page = Document(
+        "Report", (Section("Some", (f"{name} on digits", Table(("a",), ((name,),), notes=(name,)))),)
+    )
+    text = markdown.render(page, no_pictures)
+    start = re.escape(name[0]) if not name[0].isdigit() else re.escape(name[:2])
+    lines = [
+        line.removeprefix("- ")
+        for line in text.splitlines()[2:]
+        if "on digits" in line or line.endswith(name[-3:])
+    ]
+    assert lines
+    assert not any(re.match(start, line) for line in lines if not line.startswith("|"))
+
+
+def test_names_stay_apart_in_latex_and_begin_no_option() -> None:
+    text = latex.render(
+        document(Table(("name",), (("é",), ("ü",), ("模",), ("型",), ("*star",)))), no_pictures
+    )
+    for name in ("é", "ü", "U+6A21", "U+578B", "{*}star"):
+        assert f"{name} \\\\" in text
+
+
+def test_images_that_are_not_the_usual_are_named() -> None:
+    usual, other = (Estimate(0.5, 0.4, 0.6, 200, images=images) for images in ("", "100-299"))
+    table = Table(("", "x"), (("a", usual), ("b", usual), ("c", other)))
+    lines = list(markdown.table_lines(table))
+    assert "n=" not in lines[2]
+    assert "of images 100-299" in lines[4]
+    assert list(markdown.table_lines(Table(("", "x"), (("c", other),))))[-1] == "- n = 200 images (100-299)."

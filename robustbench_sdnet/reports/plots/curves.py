@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ from .style import (
 )
 
 Colour = str | tuple[float, float, float, float]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
     height = 2.9 if columns == 1 else 2.25 if columns > 2 else 2.8
     # Names of policies stand upright below the axis: they must not eat the panel.
     names = [x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)]
-    height += 0.07 * max(map(len, names), default=0)
+    height += 0.07 * max((len(part) for name in names for part in _upright(name).split("\n")), default=0)
     titles = [wrapped(panel.title, width / columns - MARGIN) for panel in panels]
     figure = new_figure(width, (height + extra_height(titles)) * rows + 0.5)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
@@ -108,9 +109,14 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         return
     shown = _thinned(numbers)
-    axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *map(drawn, places)])
+    axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *map(_upright, places)])
     for label in axes.get_xticklabels()[len(shown) :]:
         label.set(rotation=90, fontsize=7.5)
+
+
+def _upright(name: str) -> str:
+    """The name of a policy below the axis: what is said of it in brackets on a line of its own."""
+    return drawn(name).replace(" (", "\n(", 1)
 
 
 def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
@@ -127,22 +133,24 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
         low, high = ([100 * getattr(value, end) for _, value in curve] for end in ("low", "high"))
         step: Any = "post" if line.steps else None
         axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
-    if line.steps:
-        return
     apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
     for x, value in apart:
         axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)
     for untrusted, face in ((False, line.colour), (True, "none")):
-        dots = [(x, 100 * value.accuracy) for x, value in (*curve, *apart) if value.untrusted == untrusted]
+        dots: Sequence[tuple[float, float]] = [
+            (x, 100 * value.accuracy) for x, value in (*curve, *apart) if value.untrusted == untrusted
+        ]
+        if line.steps:  # too many for a dot each
+            dots = _thinned(dots) if untrusted else []
         if dots and (untrusted or not line.faint):
             axes.plot(*zip(*dots, strict=True), "o", color=line.colour, markerfacecolor=face, markersize=3.2)
 
 
-def _thinned(numbers: Sequence[float]) -> Sequence[float]:
-    """At most five of the positions, evenly spread, the first and the last among them."""
-    if len(numbers) <= 5:
-        return numbers
-    return [numbers[round(index * (len(numbers) - 1) / 4)] for index in range(5)]
+def _thinned(items: Sequence[Item]) -> Sequence[Item]:
+    """At most five of them, evenly spread, the first and the last among them."""
+    if len(items) <= 5:
+        return items
+    return [items[round(index * (len(items) - 1) / 4)] for index in range(5)]
 
 
 def _legend(figure: Figure, panels: Sequence[Panel]) -> None:

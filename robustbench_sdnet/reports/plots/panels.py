@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...answers.rows import eps_order, lambda_name, lambda_order
+from ...answers.rows import eps_order, lambda_order, lambda_text
 from ...answers.searches import Convergence
 from ...specs import norm_facts
 from ...statistics import wilson
@@ -98,7 +98,12 @@ def _course(course: Convergence) -> tuple[tuple[float, Estimate], ...]:
     last = len(course.right) - 1
     falls = [k for k in range(1, last) if course.right[k] < course.right[k - 1]]
     return tuple(
-        (float(k), Estimate(course.right[k] / course.n, *wilson(course.right[k], course.n), course.n))
+        (
+            float(k),
+            Estimate(
+                course.right[k] / course.n, *wilson(course.right[k], course.n), course.n, course.untrusted
+            ),
+        )
         for k in dict.fromkeys((0, *falls, last))
     )
 
@@ -182,7 +187,7 @@ def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], swep
 def _points(values: Mapping[Lambda, Estimate | None]) -> tuple[tuple[float | str, Estimate], ...]:
     ordered = sorted(values.items(), key=lambda item: lambda_order(item[0]))
     return tuple(
-        (lam.fixed if lam.fixed is not None and lam.scope == "stem" else lambda_name(lam), value)
+        (lam.fixed if lam.fixed is not None and lam.scope == "stem" else lambda_text(lam), value)
         for lam, value in ordered
         if lam is not None and value is not None
     )

@@ -64,6 +64,8 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
     if left:
         notes.append(f"{counted(left, 'other comparison')} of this family found no significant difference.")
     notes += _uneven(rows)
+    if any(row.better and (row.untrusted_a or row.untrusted_b) for row in rows):
+        notes.append("untrusted: what a weak attack left right; a side is better so only of what was found.")
     columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
     return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes))
 
@@ -71,11 +73,6 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
 def _uneven(rows: Sequence[Comparison]) -> tuple[str, ...]:
     worst = (row for row in rows if row.asked.kind == "worst_case")
     return (UNEVEN,) if any(row.a.lam or row.b.lam for row in worst) else ()
-
-
-def side(subject: Subject) -> str:
-    """How tables name one side."""
-    return subject.model.name + ("" if subject.lam is None else f" @ {lambda_text(subject.lam)}")
 
 
 def _perturbation(row: Comparison) -> str:
@@ -87,10 +84,16 @@ def _perturbation(row: Comparison) -> str:
 
 
 def _line(row: Comparison) -> tuple[Item, ...]:
-    asked = side(row.a), side(row.b), _perturbation(row), row.n
-    shares = f"{100 * row.accuracy_a:.1f}", f"{100 * row.accuracy_b:.1f}"
+    asked = row.a.name, row.b.name, _perturbation(row), row.n
+    shares = _share(row.accuracy_a, row.untrusted_a), _share(row.accuracy_b, row.untrusted_b)
     tested = row.only_a, row.only_b, probability(row.p), probability(row.p_corrected)
-    return (*asked, *shares, *tested, row.better.name if row.better else "")
+    hollow = row.untrusted_a if row.gains else row.untrusted_b
+    better = f"{row.better.name}{' (untrusted)' if hollow else ''}" if row.better else ""
+    return (*asked, *shares, *tested, better)
+
+
+def _share(accuracy: float, untrusted: bool) -> str:
+    return f"{100 * accuracy:.1f}{' untrusted' if untrusted else ''}"
 
 
 def published_section(found: Published) -> Iterator[Section]:

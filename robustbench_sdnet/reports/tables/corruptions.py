@@ -50,11 +50,13 @@ def levels_text(levels: Sequence[int]) -> str:
     return "severities 1 to 5" if tuple(levels) == SEVERITIES else f"severities {', '.join(map(str, levels))}"
 
 
-def named(names: Sequence[str], source: str = "generated") -> str:
-    """How many corruptions these are, each counted once whatever it was drawn by, and where they come from."""
+def named(names: Sequence[str], source: str = "generated", *, several: bool = False) -> str:
+    """How many corruptions these are, each counted once whatever it was drawn by, and where they come from: of those
+    generated here it is said where there are `several` such places."""
     kinds = len({re.split(r"[( ]", name)[0] for name in names})
     variants = "" if kinds == len(names) else f", {len(names)} variants"
-    return counted(kinds, "corruption") + variants + ("" if source == "generated" else f" ({source})")
+    where = f" ({source})" if several or source != "generated" else ""
+    return counted(kinds, "corruption") + variants + where
 
 
 def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = SEVERITIES) -> Value:

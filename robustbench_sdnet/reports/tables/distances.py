@@ -73,4 +73,5 @@ def _quantile(result: Result, share: float) -> str:
     scale = norm_facts(result.norm).scale
     low, high = quantile_interval(result.distances, share)
     end = "..." if high is None else f"{high * scale:.3g}"
-    return f"{value * scale:.3g} ({low * scale:.3g}-{end})"
+    doubt = " untrusted" if result.estimate.untrusted else ""
+    return f"{value * scale:.3g}{doubt} ({low * scale:.3g}-{end})"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, error
@@ -65,7 +65,11 @@ def error_table(
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
         row += [error(own_clean) if own_clean else Missing("not run"), corrupted]
         if published is not None:
-            row += _relative(found, own_clean, published, names)
+            ratios = _relative(found, own_clean, published, names)
+            row += ratios
+            if isinstance(corrupted, Estimate):
+                reasons = distinct(item.reason for item in ratios if isinstance(item, Missing))
+                notes += [f"{subject.label}: {reason}." for reason in reasons]
         rows.append(tuple(row))
     columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {named(names)}")
     if published is not None:
@@ -85,20 +89,37 @@ def _baseline_of(subject: Subject, found: Grid, clean: Estimate | None) -> Basel
     return Baseline(subject.label, 1 - clean.accuracy if clean and alike else None, errors)
 
 
-def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequence[str]) -> list[str]:
-    ratios, relative = [], []
+def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequence[str]) -> tuple[Item, Item]:
+    """mCE and relative mCE, or why there is none."""
+    errors: dict[str, tuple[Estimate, float]] = {}
     for name in names:
         own = error(over_severities(found.get(name, {})))
-        other, met = base.errors.get(name, (math.nan, (0, "")))
-        if isinstance(own, Missing) or met not in (None, own.met):
-            return ["-", "-"]
-        ratios.append(own.accuracy / other if other else None)
-        if clean and clean.met == own.met and base.clean is not None:
-            lost = other - base.clean
-            relative.append((own.accuracy - (1 - clean.accuracy)) / lost if lost > 0 else None)
-    return [_percent_mean(ratios, len(names)), _percent_mean(relative, len(names))]
+        other, met = base.errors.get(name, (0.0, None))
+        if isinstance(own, Missing):
+            reason = f"{name} {own.reason}"
+        elif name not in base.errors:
+            reason = f"{base.label} was not run under {name} at all five severities"
+        elif met not in (None, own.met):
+            reason = f"{base.label} was run under {name} on other images"
+        elif not other:
+            reason = f"{base.label} makes no error under {name}"
+        else:
+            errors[name] = own, other
+            continue
+        return (Missing(f"no mCE, {reason}"),) * 2
+    ratio = fmean(own.accuracy / other for own, other in errors.values())
+    return f"{100 * ratio:.1f}", _relative_to_clean(errors, clean, base)
 
 
-def _percent_mean(ratios: Sequence[float | None], wanted: int) -> str:
-    found = [ratio for ratio in ratios if ratio is not None]
-    return f"{100 * sum(found) / wanted:.1f}" if wanted and len(found) == wanted else "-"
+def _relative_to_clean(
+    errors: Mapping[str, tuple[Estimate, float]], clean: Estimate | None, base: Baseline
+) -> Item:
+    if clean is None or any(own.met != clean.met for own, _ in errors.values()):
+        return Missing("no relative mCE, clean accuracy of the same images is not known")
+    if base.clean is None:
+        return Missing(f"no relative mCE, clean accuracy of {base.label} on the same images is not known")
+    steady = [name for name, (_, other) in errors.items() if other <= base.clean]
+    if steady:
+        return Missing(f"no relative mCE, {base.label} loses nothing under {', '.join(steady)}")
+    lost = ((own.accuracy - (1 - clean.accuracy)) / (other - base.clean) for own, other in errors.values())
+    return f"{100 * fmean(lost):.1f}"

@@ -18,8 +18,8 @@ from .corruptions import MAIN, grid, levels_run, levels_text, named, over_corrup
 def overview(results: Results, data: str) -> Table:
     """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same images of one source."""
     subjects = results.main_subjects(data)
-    sources = (r.source for r in results.of("corruption", data=data) if r.severity)
-    source = min(sources, default="generated")
+    sources = sorted({r.source for r in results.of("corruption", data=data) if r.severity})
+    source = sources[0] if sources else "generated"
     grids = {subject: grid(results, subject, source) for subject in subjects}
     run = {name for found in grids.values() for name in found}
     names = MAIN if run >= set(MAIN) else tuple(sorted(run, key=natural))
@@ -29,7 +29,9 @@ def overview(results: Results, data: str) -> Table:
     notes = []
     levels = levels_run(grids.values())
     if names:
-        columns += (named(names, source), f"at severity {levels[-1]}")
+        columns += (named(names, source, several=len(sources) > 1), f"at severity {levels[-1]}")
+    if len(sources) > 1:
+        notes.append(f"{columns[3]}: of these alone; {', '.join(sources[1:])} below.")
     if names and levels != SEVERITIES:
         notes.append(f"{columns[3]}: mean over {levels_text(levels)}.")
     if budget:

@@ -10,7 +10,11 @@
     return found ? parseFloat(found[1].replaceAll(",", "")) / (found[2] ?? 1) : NaN;
   };
   const ending = (text) => /^(.*\s)(\S+)$/.exec(text) ?? ["", text, ""];
+  const whole = (text) => (/^-?\d*\.?\d+(?:e[-+]\d+)?$/.test(text) ? Number(text) : NaN);
   const byText = (a, b) => {
+    const [one, two] = [whole(a), whole(b)];
+    if (!Number.isNaN(one) && !Number.isNaN(two)) return one - two;
+    if (Number.isNaN(one) !== Number.isNaN(two)) return Number.isNaN(one) - Number.isNaN(two);
     const [, start, last] = ending(a);
     const [, other, end] = ending(b);
     const order = start === other ? number(last) - number(end) : NaN;
@@ -19,6 +23,7 @@
 
   // Dark and light: as the system says until the button is pressed.
   const theme = document.getElementById("theme");
+  theme.hidden = false;
   theme.addEventListener("click", () => {
     const now = document.documentElement.dataset.theme;
     const dark = now ? now === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -26,7 +31,7 @@
     theme.setAttribute("aria-pressed", String(!dark));
   });
 
-  // Sorting: numbers by value (8/255 below 1/2), texts by letters ("l2 0.25" below "l2 0.5"), empty cells last.
+  // Sorting: numbers by value (8/255 below 1/2), texts behind them by letters ("l2 0.25" below "l2 0.5"), empty cells last.
   const sort = (table, column, head) => {
     const up = head.getAttribute("aria-sort") !== "ascending";
     for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
@@ -46,7 +51,7 @@
     body.append(...keyed.map(({ row }) => row));
   };
 
-  // CSV: intervals in columns of their own, and no text that a spreadsheet would compute.
+  // CSV: intervals and marks in columns of their own, and no text that a spreadsheet would compute.
   const quoted = (text) => {
     if (/^([=+@\t\r]|-.)/.test(text) && Number.isNaN(Number(text))) text = "'" + text;
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -58,8 +63,9 @@
     const line = (cells, extra) => cells.flatMap((text, i) => (wide[i] ? [text, extra(i)] : [text])).map(quoted).join(",");
     const lines = [line(heads, (i) => `${heads[i]}, 95 %`)];
     for (const row of rows) {
-      const below = (i) => row.cells[i].querySelector("small")?.textContent ?? "";
-      lines.push(line(Array.from(row.cells, cellText), below));
+      const marked = (i) => row.cells[i].querySelector(".mark")?.textContent ?? "";
+      const below = (i) => `${row.cells[i].querySelector("small")?.textContent ?? ""} ${marked(i)}`.trim();
+      lines.push(line(Array.from(row.cells, (cell, i) => cellText(cell).replace(marked(i), "").trim()), below));
     }
     return lines.join("\n") + "\n";
   };
@@ -108,8 +114,8 @@
     const button = event.target.closest("button.csv");
     if (button) download(button.dataset.name, csv(button.closest(".data").querySelector("table")));
   });
+  for (const tools of document.querySelectorAll(".tools")) tools.hidden = false;
   for (const tools of document.querySelectorAll(".tools.filters")) {
-    tools.hidden = false;
     filter(tools.closest(".data").querySelector("table"), tools);
   }
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));

@@ -40,7 +40,7 @@ def verbatim(text: str) -> Markup:
     return escape_markup(visible(text, keep="\n"))
 
 
-def cell(item: Item, left: bool, usual_n: int | None) -> Markup:
+def cell(item: Item, left: bool, usual: tuple[int, str] | None) -> Markup:
     """One `<td>`: a number with its interval below, a dash with its reason, or a text."""
     if isinstance(item, Missing):
         return Markup('<td class="missing" title="{}">-</td>').format(escape(item.reason))
@@ -51,8 +51,6 @@ def cell(item: Item, left: bool, usual_n: int | None) -> Markup:
         return Markup("<td{}>{}</td>").format(kind, text)
     number = f"({item.percent})" if item.transfer else item.percent
     kind = ' class="untrusted"' if item.untrusted else ' class="transfer"' if item.transfer else ""
-    mark = '<span class="mark">untrusted</span>' if item.untrusted else ""
-    # Numbers alone, which need no escape: this runs once for every cell of every table.
-    return Markup(
-        f"<td{kind}>{number}{mark}<small>{item.interval()}{item.count_beside(usual_n)}</small></td>"
-    )
+    mark = ' <span class="mark">untrusted</span>' if item.untrusted else ""
+    # Numbers and ranges alone, which need no escape: this runs once for every cell of every table.
+    return Markup(f"<td{kind}>{number}{mark}<small>{item.interval()}{item.count_beside(usual)}</small></td>")

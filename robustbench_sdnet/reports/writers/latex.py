@@ -24,8 +24,11 @@ _SPECIAL = {
     '"': r"\textquotedbl{}",
     "[": "{[}",
     "]": "{]}",
+    "*": "{*}",  # at the start of a line of a table it would be an option of the line before
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
+
+_LATIN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
 
 
 def render(document: Document, picture: Callable[[Figure], str]) -> str:
@@ -36,10 +39,15 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that means itself; characters outside ASCII, which a class may not know, as question marks."""
-    plain = visible(" ".join(text.split())).encode("ascii", "replace").decode()
-    told = "".join(_SPECIAL.get(character, character) for character in plain)
+    """Text that means itself; characters that a font may not have by their number, so that two names stay two."""
+    told = "".join(_character(character) for character in visible(" ".join(text.split())))
     return re.sub("-(?=-)", "-{}", told)  # two hyphens would be set as a dash: no option of a command
+
+
+def _character(one: str) -> str:
+    if one.isascii() or one in _LATIN:
+        return _SPECIAL.get(one, one)
+    return f"U+{ord(one):04X}"
 
 
 def _row(items: tuple[Item, ...], table: Table) -> Markup:
@@ -59,4 +67,4 @@ def _item(item: Item, table: Table) -> str:
 
 
 def _interval(item: Estimate, table: Table) -> str:
-    return f"{{\\scriptsize {item.interval('--')}{item.count_beside(table.usual_n)}}}"
+    return f"{{\\scriptsize {item.interval('--')}{item.count_beside(table.usual)}}}"

@@ -21,7 +21,7 @@ def render(document: Document, picture: Callable[[Figure], str]) -> str:
     """The whole text; `picture` says the address of a figure's file, relative to where the text will lie."""
     page = environment(escape)
     page.filters |= {
-        "wrapped": lambda text: Markup("\n".join(textwrap.wrap(escape(text), WIDTH))),
+        "wrapped": lambda text: Markup("\n".join(map(_no_block, textwrap.wrap(escape(text), WIDTH)))),
         "lines": lambda table: Markup("\n".join(table_lines(table))),
         "picture": lambda figure: Markup(picture(figure)),
         # No fence that a name could close.
@@ -36,6 +36,11 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
 
 
+def _no_block(line: str) -> str:
+    """A line that begins no heading, list or rule."""
+    return re.sub(r"^(\d*)([#+=.)-])", r"\1\\\2", line)
+
+
 def table_lines(table: Table) -> Iterator[str]:
     """The table, its title above, its notes and number of images below."""
     if table.title:
@@ -48,19 +53,20 @@ def table_lines(table: Table) -> Iterator[str]:
     if table.footnotes:
         yield ""
     for note in table.footnotes:
-        yield from textwrap.wrap(f"- {escape(note)}", WIDTH, subsequent_indent="  ", break_long_words=False)
+        lines = textwrap.wrap(escape(note), WIDTH - 2, break_long_words=False)
+        yield from (f"{'  ' if place else '- '}{_no_block(line)}" for place, line in enumerate(lines))
 
 
 def _rows(items: tuple[Item, ...], table: Table) -> Iterator[list[str]]:
     """A line of a table; where intervals stand under their numbers, two."""
     yield [_text(item, table) for item in items]
     if table.stacked and any(isinstance(item, Estimate) for item in items):
-        n = table.usual_n
-        yield [i.interval() + i.count_beside(n) if isinstance(i, Estimate) else "" for i in items]
+        usual = table.usual
+        yield [i.interval() + i.count_beside(usual) if isinstance(i, Estimate) else "" for i in items]
 
 
 def _text(item: Item, table: Table) -> str:
     if not isinstance(item, Estimate):
         return "-" if isinstance(item, Missing) else escape(str(item))
-    beside = f" [{item.interval(', ')}]{item.count_beside(table.usual_n)}"
+    beside = f" [{item.interval(', ')}]{item.count_beside(table.usual)}"
     return item.text if table.stacked else item.text + beside
