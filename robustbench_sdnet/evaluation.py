@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    models: Sequence[str | Path] = (),
+    models: Sequence[str | Path] | None = None,
     data: str | None = None,
     *,
     corruptions: str | Iterable[str] = (),
@@ -53,7 +53,7 @@ def evaluate(
     """Measure models under corruptions and attacks, at every lambda; return `records` of that, one row a result.
 
     Args:
-        models: zoo names, runs, checkpoints or "package.module:function"; empty for the usual ones at hand.
+        models: zoo names, runs, checkpoints or "package.module:function"; None for the usual ones at hand.
         data: a data set's name; None for the newest run's.
         corruptions, severities: names, "all", "main", "extra" or a category, and 1 to 5, or a text such as "1-5".
         attacks: names ("pgd"), or mappings with `name`, `norm`, `eps` (default by norm: 8/255 in linf, 0.5 in l2, 12
@@ -78,22 +78,22 @@ def evaluate(
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
     attack_list = [spec for attack in several(attacks) for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
-    setting = setting_of(models, data, where, evaluate)
-    ready = prepare(setting)
+    ready = prepare(setting_of(models, data, where, evaluate))
     for note in ready.notes:
         warnings.warn(note, stacklevel=2)
-    cells = corruption_plan(ready, [spec for one in asked for spec in one.of(ready.data)], chosen)
+    specs = [spec for one in asked for spec in one.of(ready.data)]
+    cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
     with closing(ready.engine):
         answer(ready, cells, on_progress=on_progress)
     for note in ready.engine.notes:
         warnings.warn(note, stacklevel=2)
-    return records(setting.store, only={cell.id for cell in cells}, limit=ready.count)
+    return records(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)
 
 
 def sweep(
-    models: Sequence[str | Path] = (),
+    models: Sequence[str | Path] | None = None,
     data: str | None = None,
     *,
     lambdas: Sequence[float | str] | str = "0.1:1.4:0.1",

@@ -279,3 +279,28 @@ def test_outcomes_of_attacks_say_what_the_perturbed_images_were_answered_with(ru
     assert (moved == (attacked.broken_at != 0).to_numpy()).all(), "of what was perturbed"
     assert moved.any()
     assert found.distance.isna().all(), "no smallest perturbation was sought"
+
+
+def test_the_precision_that_is_asked_is_that_of_corruptions_and_a_wrong_one_is_refused(runs):
+    asked = {"corruptions": "contrast", "severities": [5], "limit": 3}
+    cells = {}
+    for precision in ("auto", "float32", "bfloat16"):
+        table = rs.evaluate(precision=precision, **asked)
+        cells[precision] = set(table[table.kind == "corruption"].cell)
+    assert cells["auto"] == cells["float32"]
+    assert not cells["float32"] & cells["bfloat16"]
+    with pytest.raises(InputError, match=r"precision must be one of auto, float32, bfloat16, got 'fp8'"):
+        rs.evaluate(precision="fp8", **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"models": []}, "models names none"),
+        ({"corruptions": "fog", "severities": []}, "severities names none. Give 1 to 5"),
+        ({"sequences": "tilt", "difficulties": ()}, "difficulties names none"),
+    ],
+)
+def test_a_list_of_nothing_is_not_the_usual_ones(runs, asked, message):
+    with pytest.raises(InputError, match=message):
+        rs.evaluate(**asked)

@@ -13,6 +13,7 @@ from ..console.answering import Saving, finish
 from ..console.progress import shown_fits
 from ..data.registry import check_clean
 from ..errors import InputError
+from ..files import make_folder
 from ..planning.setting import Setting
 from ..specs import NORMS, AttackSpec, Eps, LambdaSpec
 
@@ -186,6 +187,8 @@ def attack(
     from ..planning.chains import check_warm_start
 
     if "then" in given:
+        if name != "lean":
+            raise InputError(f"--then goes with lean, not with {name}. Leave it out.")
         name = f"{name}+{given.pop('then')}"
 
     def asked(values: int) -> list[AttackSpec]:
@@ -196,6 +199,8 @@ def attack(
     if warm_start:
         check_warm_start(specs)
     check_clean(setting.data, "An attack")
+    if saving:
+        make_folder(saving.folder)  # before the work
 
     from ..running.ready import attack_plan, prepare
 

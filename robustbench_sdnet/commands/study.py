@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,8 +17,12 @@ from ..console.output import say, say_json
 from ..console.progress import shown, shown_fits, shown_progress
 from ..data.registry import check_clean
 from ..errors import ModelError
+from ..files import make_folder
 from ..planning.setting import Setting
 from ..planning.study import NAMES, PROTOCOLS, budget_named
+
+if TYPE_CHECKING:
+    from ..evaluation import Study
 
 SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
 
@@ -78,6 +83,8 @@ def study(
     _, asked = budgets("pgd", norm, eps)
     options.check_models(models)
     check_clean(setting.data, "A study")
+    if output is not None:
+        make_folder(output)  # before the work
 
     from ..diagnostics.of_study import Watching, data_of
     from ..evaluation import run_study
@@ -100,9 +107,17 @@ def study(
         )
     if as_json:
         say_json(asdict(found))
-    for item in () if as_json else found.conclusion:
-        say(textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n")
-    for path in () if as_json else found.reports:
-        say(f"report {path}")
+    else:
+        _say(found)
     if found.failed:
         raise ModelError(" | ".join(found.failed.values()))
+
+
+def _say(found: Study) -> None:
+    """What it comes to, and where more stands."""
+    for item in found.conclusion:
+        say(textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n")
+    if not found.conclusion:
+        say("No conclusion: no model was asked at several lambdas. What was measured is in the report.")
+    for path in found.reports:
+        say(f"report {path}")

@@ -130,8 +130,7 @@ def visualize(
     _check_numbers(lambdas)
     options.check_models(models)
     check_clean(setting.data, "visualize")
-    if output is not None:
-        make_folder(output)  # before the work, which would be lost
+    make_folder(output or PICTURES)  # before the work, which would be lost
 
     from ..inside.look import look
     from ..inside.subject import Wanted

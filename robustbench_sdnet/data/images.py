@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -80,10 +80,10 @@ class ImageData:
 
     name: str
     split: str
-    labels: Int64
-    ids: Int64
+    labels: Int64 = field(repr=False)
+    ids: Int64 = field(repr=False)
     num_classes: int
-    pixels: Pixels
+    pixels: Pixels = field(repr=False)
     numbered_here: bool = False
     belongs_to: str = ""
 

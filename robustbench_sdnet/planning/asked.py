@@ -58,6 +58,8 @@ class Asked:
             if (given := getattr(self, name)) is not None:
                 listed = parse(given) if isinstance(given, str) else several(given)
                 numbers = tuple(whole(value, f"{name} must be whole numbers", 1, most) for value in listed)
+                if not numbers:
+                    raise InputError(f"{name} names none. Give 1 to {most}, or several.")
                 object.__setattr__(self, name, numbers)
         if not self.sequences:
             if self.difficulties is not None:

@@ -15,6 +15,7 @@ from ..reading.numbers import whole
 from ..reading.options import several
 from ..reading.paths import named
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
+from ..wording import shown
 
 PICTURES = Path("runs/pictures")  # where `visualize` writes and `report --with-pictures` looks
 
@@ -28,7 +29,7 @@ class Where(TypedDict, total=False):
         split: "test" or "train".
         device: "auto", "cpu", "cuda" or "cuda:N".
         batch_size: the largest batch; None for what suits the device.
-        precision: of attacks' searches: "auto", "float32" or "bfloat16".
+        precision: "auto", "float32" or "bfloat16": of attacks' searches and of corruptions (there auto is float32).
         draws: fresh answers an image of a randomised model, of which alone its accuracy is made.
         counting: the protocol, how they count: "mean", "majority" or "any" (a wrong one breaks the image).
         data_root: where data sets lie.
@@ -80,7 +81,9 @@ def setting_of(models: object, data: str | None, where: Where, call: Callable[..
             raise unknown(
                 "option", name, {*Where.__annotations__, *inspect.signature(call).parameters} - {"where"}
             )
-    return Setting(models=several(models), data=data, **where)
+    if models is not None and not several(models):
+        raise InputError("models names none. Name one, or leave it out for the usual ones.")
+    return Setting(models=() if models is None else several(models), data=data, **where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,8 @@ class Setting:
             if value is not None and low is not None:
                 value = whole(value, f"{item.name} must be a whole number", low)
                 object.__setattr__(self, item.name, value)
+            if (known := item.metadata.get("choices")) and value not in known:
+                raise InputError(f"{item.name} must be one of {', '.join(known)}, got '{shown(value)}'.")
         self._settle_names()
         check_device(self.device)
         self.repeats  # noqa: B018  # refuses what it cannot be

@@ -173,8 +173,8 @@ class _Seen:
         return self._entering(work) * next((exp(-work.eps * hazard) for hazard in hazards), prior)
 
     def _hazard(self, works: Sequence[_Work]) -> float | None:
-        """How fast survival falls with eps, where the images that these began with are known."""
-        known = [work for work in works if work.attack and (work.start is None or work.start.images)]
+        """How fast survival falls with eps, where the images that these began with are known; 0 says nothing of it."""
+        known = [w for w in works if w.attack and w.eps > 0 and (w.start is None or w.start.images)]
         if not known:
             return None
         survivals = (min(1.0, self._right(work) / self._entering(work)) for work in known)

@@ -187,10 +187,11 @@ def corruption_plan(
     precision: str = "float32",
     on_fit: policies.OnFit = lambda progress: None,
 ) -> list[Cell]:
-    """The cells of `corrupt`, lambda policies fitted first."""
+    """The cells of `corrupt`, lambda policies fitted first; in float32 unless the precision is "bfloat16"."""
     chosen = policies.fitted(ready, policies.expand(lambdas), on_fit)
+    exact = "bfloat16" if precision == "bfloat16" else "float32"
     return plan.corruption_cells(
-        ready.sound, data_spec(ready.data), corruptions, chosen, precision, ready.has_images()
+        ready.sound, data_spec(ready.data), corruptions, chosen, exact, ready.has_images()
     )
 
 

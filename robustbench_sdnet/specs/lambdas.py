@@ -121,7 +121,7 @@ def parse_policy(text: str) -> PolicyName:
     if name == "fixed":
         raise InputError(f"A fixed lambda is a number such as 0.3, got '{text}'.")
     if name not in POLICIES:
-        raise unknown("lambda policy", name, POLICIES)
+        raise unknown("lambda policy", name, ["NUMBER", *(known for known in POLICIES if known != "fixed")])
     row = POLICIES[name]
     if colon and not row.details:
         raise InputError(f"Policy '{name}' takes no detail, got '{text}'. Write '{name}'.")

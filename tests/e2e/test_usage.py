@@ -44,6 +44,9 @@ WRONG = {
     "attack": "Missing argument 'ATTACK'",
     "attack pgd --variant rand": "variant",
     "attack autoattack --variant rnd": "Did you mean 'rand'",
+    "attack pgd --then autoattack": "--then goes with lean, not with pgd",
+    "attack pgd --lambda fixd": "Known: NUMBER, calibrated, label-free, oracle",
+    "zoo fetch x.safetensors --sha256 abc": "--sha256 must be 64 hexadecimal digits, got 'abc'",
     "attack pdg": "Unknown attack 'pdg'. Did you mean 'pgd'",
     "attack pgd --eps 8": "at most 1 (images lie in [0, 1]), got '8'. Write 8/255",
     "attack torchattacks:EADEN --set max_iterations=5": "must be at least 10, got 5",
@@ -161,3 +164,29 @@ def test_no_argument_breaks_an_error_line_or_an_encoding(tmp_path):
         assert text.count("\n") == 1
         assert text[:-1].isprintable()
         assert len(text) < 2500
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "study digits/resnet20-at --limit 2 --output {file}/x",
+        "visualize digits/resnet20-at --limit 2 --output {file}/x",
+        "attack pgd --limit 2 --data digits --model digits/resnet20-at --save-adversarials {file}/x",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_found_before_the_work(command, tmp_path):
+    (tmp_path / "file").touch()
+    arguments = command.format(file=tmp_path / "file").split()
+    store = [] if "visualize" in command else ["--store", f"sqlite:///{tmp_path}/r.db"]
+    code, output, errors, _ = _run([*arguments, *store], tmp_path)
+    assert (code, output) == (1, "")
+    assert [line for line in errors if not line.startswith("Error: Cannot write")] == []
+    assert not (tmp_path / "r.db").exists()
+
+
+def test_a_command_works_with_its_errors_closed(tmp_path):
+    command = "attack fgsm --limit 2 --data digits --model digits/resnet20-at --eps 8/255"
+    shell = f"{sys.executable} -m robustbench_sdnet {command} --store sqlite:///{tmp_path}/r.db 2>&-"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0
+    assert "fgsm" in done.stdout

@@ -151,3 +151,10 @@ def test_a_long_run_is_forecast_two_hundred_times(monkeypatch):
         run.end(task, 1.0, 1)
     assert len({share for _, share, _ in run.told}) <= 202
     assert run.forecast.share == 1
+
+
+def test_eps_0_alone_says_nothing_of_how_survival_falls(monkeypatch):
+    run = Run(_attacks("pgd", [Eps.parse("0")]), monkeypatch)
+    for task in run.tasks:
+        run.end(task, 1.0, 0.9)
+    assert run.forecast.left == 0

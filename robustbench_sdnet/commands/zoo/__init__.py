@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 from ...console import options
 from ...console.output import say, tell
 from ...console.progress import shown
+from ...errors import InputError
 from .checkpoints import export, import_model, verify
 
 
@@ -125,6 +127,9 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
       sdnet-bench zoo fetch cifar10/sdnet18 --from ../checkout/weights
       sdnet-bench zoo fetch https://example.org/sdnet18.safetensors --sha256 0123...
     """
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise InputError(f"--sha256 must be 64 hexadecimal digits, got '{sha256}'.")
+
     from ...files import sha256_of
     from ...zoo.shelf.index import fetch as bring
 
