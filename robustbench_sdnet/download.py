@@ -141,7 +141,7 @@ class _Transfer:
                     if attempt == TRIES or self.done == before:
                         raise self._failed(_reason(error)) from None
         except BaseException:
-            if not self.kept:
+            if not self.kept or not self.done:
                 self.partial.unlink(missing_ok=True)
             raise
 

@@ -14,7 +14,7 @@ from ..console.output import say, tell
 from ..console.progress import shown
 from ..corruptions.registry import expand
 from ..data.registry import CORRUPTED, absolute, data_root as data_root_of
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..files import write_whole
 from ..planning.asked import Asked
 from ..planning.setting import Setting
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from ..corruptions.sheet import Row
     from ..data import ImageData
 
+# Endings of contact sheets; one without, as a device, is a PNG.
+PICTURES = {
+    "": "PNG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".jpg": "JPEG",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".bmp": "BMP",
+}
 output_option = options.path_option("--output", "Where to write.", "PATH", required=True)
 
 
@@ -118,6 +128,10 @@ def generate(
             f"{layout} has {classes} classes, and {found.name} labels up to {largest}: it could not be read again. "
             + ("Write cifar100c." if largest < 100 else "No published layout has so many.")
         )
+    if found.numbered_here:
+        raise InputError(
+            f"{found.name} numbers its classes itself, and {layout} keeps no names. Write them in order to classes.txt."
+        )
     with shown("generate", quiet=as_json) as display:
         names = write(
             found.images(0, n),
@@ -165,7 +179,12 @@ def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: 
     titles, rows, what = _shown(found, asked, min(count, len(found)))
     sheet = contact_sheet(titles, rows, scale=scale or (2 if max(found.image_shape) <= 64 else 1))
     content = io.BytesIO()
-    sheet.save(content, format=kind)
+    try:
+        sheet.save(content, format=kind)
+    except (ValueError, OSError) as error:  # such as too many pixels for it
+        raise InputError(
+            f"{output} cannot be a picture of {sheet.width} x {sheet.height} pixels ({first_line(error)})."
+        ) from None
     write_whole(output, content.getvalue())
     say(f"{what} in {output}")
 
@@ -201,10 +220,8 @@ def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterab
 
 
 def _picture_format(output: Path) -> str:
-    """By the name's ending; PNG for what has none, as a device."""
-    from PIL import Image
-
-    kind = Image.registered_extensions().get(output.suffix.lower(), "") if output.suffix else "PNG"
-    if kind not in Image.SAVE:
-        raise InputError(f"{output} is no name of a picture. Use one that ends in .png.")
+    """By the name's ending."""
+    kind = PICTURES.get(output.suffix.lower())
+    if kind is None:
+        raise InputError(f"{output} is no name of a picture. End it in {', '.join(filter(None, PICTURES))}.")
     return kind

@@ -153,12 +153,13 @@ def _reserve(journal: Journal, names: Sequence[str]) -> None:
     try:
         for name in names:
             part, file = journal.part(name), journal.file(name)
-            if file.exists():  # pieces of it are of another version: they are made anew
+            if file.exists():  # pieces of it are of another version, or it was cut off: they are made anew
                 file.replace(part)
-            if not part.exists():
+            if not journal.is_whole(part):
                 journal.begin(name)
-                made.append(part)
-                np.lib.format.open_memmap(part, "w+", np.uint8, (len(SEVERITIES) * n, *shape)).flush()
+                made += [part, begun := part.with_suffix(".new")]
+                np.lib.format.open_memmap(begun, "w+", np.uint8, (len(SEVERITIES) * n, *shape)).flush()
+                begun.replace(part)  # with its header, whenever we are killed
             if hasattr(os, "posix_fallocate"):
                 with part.open("r+b") as stream:
                     os.posix_fallocate(stream.fileno(), 0, part.stat().st_size)
@@ -173,8 +174,8 @@ def _complete(journal: Journal, name: str) -> None:
     part, file = journal.part(name), journal.file(name)
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())
+    note_hashes(journal.folder, {name: part})  # first: a note of an older file would refuse this one
     part.replace(file)
-    note_hashes(journal.folder, [file])
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.lib import format as npy
+
 from ..data.published_folder import JOURNAL, LONGEST
 from ..errors import InputError
 from ..reading.structured import read_lines
+from ..specs import SEVERITIES
 from .registry import CORRUPTIONS, corruption_info
 
 
@@ -39,7 +44,8 @@ class Journal:
             self._append({**identity, "data": data})
         elif not isinstance(lines[0], dict) or {**lines[0], "data": ""} != {**identity, "data": ""}:
             raise InputError(
-                f"{folder} holds corruptions of other images or another seed. Choose another folder."
+                f"{folder} holds corruptions of other images, or with another limit, seed or table. Choose another "
+                "folder."
             )
         for line in lines[1:]:
             match line:
@@ -51,8 +57,14 @@ class Journal:
 
     def has(self, task: Task) -> bool:
         """Whether a piece is on disk."""
-        there = (self.part(task.corruption).exists(), self.file(task.corruption).exists())
+        there = map(self.is_whole, (self.part(task.corruption), self.file(task.corruption)))
         return any(there) and (task.corruption, task.severity, task.start) in self._done
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a file of a corruption is there, and not cut off."""
+        header, shape = io.BytesIO(), (len(SEVERITIES) * self.shape[0], *self.shape[1:])
+        npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        return path.is_file() and path.stat().st_size == header.tell() + math.prod(shape)
 
     def begin(self, corruption: str) -> None:
         """Note that a corruption begins: what was on disk of it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
@@ -18,7 +19,17 @@ from ..files import checksum_of, whole, write_whole
 from .hashes import note_hashes
 
 MIRROR = "SDNET_BENCH_MIRROR"
-SUFFIXES = (".jpeg", ".jpg", ".png")  # of pictures
+SUFFIXES = (
+    ".bmp",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)  # of pictures, as torchvision's
 _BLOCK = 1 << 20
 
 
@@ -116,10 +127,11 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
         place = _picture_place if entry.pictures else _array_place
         written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
         if not written:
+            target.unlink()
             wanted = "<corruption>/<severity>/<class>/<picture>" if entry.pictures else ".npy file"
-            raise DataError(f"{target} holds no {wanted}.")
+            raise DataError(f"{target} holds no {wanted}. Run the command again to fetch it.")
         if not entry.pictures:
-            note_hashes(folder, written)
+            note_hashes(folder, {path.stem: path for path in written})
         found = [path.relative_to(folder).parts[0] for path in written]
         names = sorted(set(found)) if entry.pictures else found
         write_whole(note, "\n".join(names))
@@ -168,28 +180,46 @@ def fetch_members(name: str, root: Path, members: list[str]) -> None:
         raise DataError(f"{name}: {target.name} is damaged or lacks {', '.join(sorted(missing))}.")
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose damaged header, or none, is an error: to tarfile it is the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        """A member from its header."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf and not buf.strip(b"\0"):  # a block of zeros ends an archive
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
 def unpack(source: Path, place: Callable[[str], Path | None]) -> list[Path]:
     """Write the files of a tar archive that `place` names a place for, each whole or not at all.
 
     Raises:
-        DataError: it is damaged; then it is removed.
+        DataError: it is damaged, or two of its files have one place; then it is removed.
         WriteError: the disk refuses.
     """
-    written: list[Path] = []
+    written: dict[Path, str] = {}
     try:
-        with tarfile.open(source, "r:*") as tar:
+        with tarfile.open(source, "r:*", tarinfo=_Member) as tar:
             for member in tar:
                 target = place(member.name)
                 content = tar.extractfile(member) if member.isfile() and target is not None else None
                 if content is None or target is None:
                     continue
+                if (other := written.setdefault(target, member.name)) != member.name:
+                    raise tarfile.ReadError(f"{other} and {member.name} are both {target.name}")
                 with whole(target) as file:
                     shutil.copyfileobj(content, file, _BLOCK)
-                written.append(target)
+            while block := tar.fileobj.read(_BLOCK):  # to the end, where gzip has its checksum
+                if block.strip(b"\0"):
+                    raise tarfile.ReadError("more behind its end")
     except SdnetBenchError:
         raise
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
         source.unlink(missing_ok=True)
         reason = " ".join(str(error).split())
         raise DataError(f"{source} is damaged ({reason}). Run the command again to fetch it.") from error
-    return written
+    return list(written)

@@ -19,7 +19,7 @@ from ..reading.arrays import read_header
 from .archives import fetch_members
 from .images import ImageData, from_arrays
 
-_DAMAGED = (*BROKEN, pickle.UnpicklingError, AttributeError)
+_DAMAGED = (*BROKEN, pickle.UnpicklingError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def _read_batch(path: Path, labels_key: str) -> tuple[Any, Any]:
             batch = _ArrayUnpickler(file, encoding="latin1").load()
         pixels, labels = batch["data"], np.asarray(batch[labels_key])
         images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        if labels.shape != (len(images),):
+            raise ValueError("labels of another number")
     except _DAMAGED as error:
         raise DataError(
             f"{path} is damaged ({type(error).__name__}). Delete its folder, so that it is fetched again."

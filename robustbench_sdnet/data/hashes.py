@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def write_hashes(folder: Path, noted: dict[str, dict[str, Any]]) -> None:
         write_whole(folder / HASHES, json.dumps(noted, indent=1, sort_keys=True))
 
 
-def note_hashes(folder: Path, files: Iterable[Path]) -> None:
-    """Read files of a folder for their hashes and note those, by the files' stems, beside them."""
-    notes = {file.stem: {"sha256": sha256_of(file), "stamp": stamp(file)} for file in files}
+def note_hashes(folder: Path, files: Mapping[str, Path]) -> None:
+    """Read files of a folder for their hashes and note those, by the names that they have or are given, beside them."""
+    notes = {name: {"sha256": sha256_of(file), "stamp": stamp(file)} for name, file in files.items()}
     write_hashes(folder, {**read_hashes(folder), **notes})

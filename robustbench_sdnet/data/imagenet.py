@@ -178,7 +178,8 @@ def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:
     """
     for file in (base / CLASSES for base in (*beside, root / "imagenet", root)):
         if file.is_file():
-            lines = [line.strip() for line in read_text(file, error=DataError).splitlines()]
+            text = read_text(file, error=DataError).removeprefix("\ufeff")  # which some editors begin with
+            lines = [line.strip() for line in text.splitlines()]
             if twice := [line for line, times in Counter(lines).items() if line and times > 1]:
                 raise DataError(f"{file} names {twice[0]} twice. Write each class once, in order.")
             return tuple(filter(None, lines)), True
@@ -218,4 +219,15 @@ def _images(folder: Path) -> list[tuple[str, int, int]]:
         return []
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if is_picture(entry.name)]
-        return [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in found]
+        stated = [(entry.name, status_of(Path(entry.path))) for entry in found]
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in stated]
+
+
+def status_of(picture: Path) -> os.stat_result:
+    """Size and times of a picture; DataError for a link to nothing."""
+    try:
+        return picture.stat()
+    except OSError as error:
+        raise DataError(
+            f"{picture} cannot be read ({error.strerror}). Remove it, or mend the link."
+        ) from None

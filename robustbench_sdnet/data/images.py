@@ -107,7 +107,7 @@ class ImageData:
     @property
     def grouped(self) -> bool:
         """Whether class lies behind class, as in a folder of classes: the first images are of few classes alone."""
-        return bool((np.diff(self.labels) >= 0).all())
+        return bool(np.count_nonzero(np.diff(self.labels)) < len(np.unique(self.labels)))
 
     def positions(self, count: int) -> Int64:
         """Positions of `count` images that may stand for this split: the first, or evenly apart where it is grouped."""

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
 from .archives import is_picture
-from .imagenet import DECODERS, as_bytes, check_classes, class_folders, class_names, read_picture
+from .imagenet import DECODERS, as_bytes, check_classes, class_folders, class_names, read_picture, status_of
 from .images import ImageData, Int64, Uint8
 from .published import BELONGS_TO, PublishedPixels
 
@@ -70,7 +70,8 @@ class PictureFolders:
         for corruption, severity in self._levels():
             folder = self._folder(corruption, severity)
             for file in self._listing(corruption, severity):
-                hasher.update(as_bytes(f"{corruption}/{severity}/{file} {(folder / file).stat().st_size}\n"))
+                size = status_of(folder / file).st_size
+                hasher.update(as_bytes(f"{corruption}/{severity}/{file} {size}\n"))
         return hasher.hexdigest()
 
     def images(self, corruption: str, severity: int, start: int = 0, stop: int | None = None) -> Uint8:
@@ -111,15 +112,15 @@ class PictureFolders:
 
     def _listing(self, corruption: str, severity: int) -> tuple[str, ...]:
         folder = self._folder(corruption, severity)
-        found = (
-            f"{name}/{picture.name}"
+        found = sorted(
+            (name, picture.name)  # class behind class, whatever their names begin with
             for name in class_folders(folder)
             for picture in (folder / name).iterdir()
             if is_picture(picture.name)
         )
-        if not (listed := tuple(sorted(found))):
+        if not found:
             raise DataError(f"{folder} holds no <class>/<picture>.")
-        return listed
+        return tuple(map("/".join, found))
 
 
 def _decode(path: Path) -> Uint8:

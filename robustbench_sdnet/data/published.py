@@ -144,6 +144,6 @@ def _load_cifar10_2(name: str, split: str, path: Path) -> ImageData:
         raise DataError(f"{path} must hold cifar102_{split}.npz or cifar102_{split}.npy.")
     try:
         images, labels = np.asarray(held["images"]), np.asarray(held["labels"])
-    except (KeyError, TypeError):
-        raise DataError(f"{file} must hold images and labels.") from None
+    except (KeyError, TypeError, IndexError, ValueError):
+        raise DataError(f"{file} must hold images and labels, an array each.") from None
     return from_arrays(name, split, images, labels, CLASSES, str(file))

@@ -20,6 +20,7 @@ from .archives import BROKEN
 from .paths import check_file
 
 NUMBERS = "biuf"  # kinds of arrays that are read: truth values, whole and real numbers
+_BLOCK = 1 << 24  # bytes read at once
 _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): npy.read_array_header_1_0,
     (2, 0): npy.read_array_header_2_0,
@@ -66,7 +67,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
 def held_arrays(path: Path) -> tuple[str, ...]:
     """The names of the arrays in an .npz archive, none of them read; see `read_npz`."""
     with _archive(path) as archive:
-        return tuple(name.removesuffix(".npy") for name in archive.namelist())
+        return tuple(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
 
 
 @contextmanager
@@ -89,10 +90,14 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         shape, order, dtype, length = _plain(stream, info.file_size, f"{name}: ")
         if length > _memory():
             raise ValueError(f"{name} takes {length:,} bytes, more than the memory here")
-        content = stream.read(length)
-        if len(content) != length or stream.read(1):
+        content = bytearray(length)  # filled in place, for there may be no room for two
+        done = 0
+        while block := stream.read(min(_BLOCK, length - done)):
+            content[done : done + len(block)] = block
+            done += len(block)
+        if done != length or stream.read(1):
             raise ValueError(f"{name} is cut off")
-    found = np.frombuffer(bytearray(content), dtype).reshape(shape, order=order)
+    found = np.frombuffer(content, dtype).reshape(shape, order=order)
     return found.astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -45,7 +45,7 @@ def test_show(tmp_path: Path, tiny_npz: Path) -> None:
     assert pixels.shape == (14 + 5 * 20, 112 + 3 * 36, 3)
     with np.load(tiny_npz) as archive:
         np.testing.assert_array_equal(pixels[14:30:2, 112:128:2], archive["x_test"][0])
-    with pytest.raises(InputError, match=r"no name of a picture. Use one that ends in .png"):
+    with pytest.raises(InputError, match=r"no name of a picture. End it in .png, .webp, "):
         run(
             "show",
             "--data",
@@ -55,6 +55,40 @@ def test_show(tmp_path: Path, tiny_npz: Path) -> None:
             "--output",
             tmp_path / "sheet.nonsense",
         )
+
+
+def test_a_sheet_without_an_ending_is_a_png_and_one_too_large_is_refused(
+    tmp_path: Path, tiny_npz: Path
+) -> None:
+    asked = ("show", "--data", f"npz:{tiny_npz}", "--corruption", "fog", "--severity", "1", "--output")
+    run(*asked, tmp_path / "sheet")
+    assert (tmp_path / "sheet").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="no name of a picture"):
+        run(*asked, tmp_path / "sheet.h5")
+    every = ("show", "--data", "digits", "--images", "20", "--scale", "8", "--output")
+    with pytest.raises(InputError, match=r"o.webp cannot be a picture of \d+ x \d+ pixels .*16383"):
+        run(*every, tmp_path / "o.webp")
+    assert not (tmp_path / "o.webp").exists()
+
+
+def test_folders_that_number_their_classes_are_not_written(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for name in ("n01", "n02"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (300, 300)).save(tmp_path / split / name / "a.png")
+    asked = (
+        "generate",
+        "cifar10c",
+        "--data",
+        "imagenet",
+        "--data-root",
+        tmp_path,
+        "--output",
+        tmp_path / "out",
+    )
+    with pytest.raises(InputError, match=r"numbers its classes itself, .* in order to classes.txt"):
+        run(*asked)
+    assert not (tmp_path / "out").exists()
 
 
 def test_show_draws_sequences_at_the_difficulties_asked_for(tmp_path: Path) -> None:

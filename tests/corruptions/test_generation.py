@@ -171,9 +171,52 @@ def test_a_new_version_is_made_again(
     assert (tmp_path / "contrast.npy").exists()
 
 
+def test_a_file_that_was_cut_off_is_made_again(tmp_path: Path, in_process: list[generation.Task]) -> None:
+    write(tmp_path, "contrast")
+    whole = (tmp_path / "contrast.npy").read_bytes()
+    for kept in (0, 60, 1000, len(whole) - 1):
+        (tmp_path / "contrast.npy").write_bytes(whole[:kept])
+        del in_process[:]
+        write(tmp_path, "contrast")
+        assert len(in_process) == 15
+        assert (tmp_path / "contrast.npy").read_bytes() == whole
+
+
+@pytest.mark.parametrize("moment", ["made", "noted"])
+def test_a_kill_at_any_moment_leaves_what_goes_on(
+    tmp_path: Path, in_process: list[generation.Task], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """While the array is made, before it has its header; and between its hash and its name, of a newer version."""
+
+    def killed(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    def begun(path: Path, *given: object) -> None:
+        path.touch()
+        raise KeyboardInterrupt
+
+    write(tmp_path, "contrast")
+    newer = replace(corruptions.CORRUPTIONS["contrast"], version=99)
+    monkeypatch.setattr(journal, "corruption_info", lambda name: newer)
+    with monkeypatch.context() as once:
+        if moment == "made":
+            (tmp_path / "contrast.npy").unlink()
+            once.setattr(np.lib.format, "open_memmap", begun)
+        else:
+            once.setattr(
+                Path,
+                "replace",
+                lambda own, to: killed() if to.name == "contrast.npy" else os.replace(own, to),
+            )
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, "contrast")
+    write(tmp_path, "contrast")
+    assert Published(tmp_path).check_files(["contrast"])
+
+
 def test_folders_are_not_mixed(tmp_path: Path, in_process: list[generation.Task]) -> None:
     write(tmp_path, "contrast")
-    with pytest.raises(InputError, match="other images or another seed"):
+    with pytest.raises(InputError, match="other images, or with another limit, seed or table"):
         write(tmp_path, "contrast", seed=1)
     other = tmp_path / "other"
     other.mkdir()

@@ -131,15 +131,32 @@ def test_the_checksum_of_a_mirror_goes_before_the_published_one(server: Server, 
     assert len(archives.prepare(ENTRY, tmp_path / "page")) == 3
 
 
+SECOND = TAR.index(b"CIFAR-10-C/labels.npy")  # where the header of the second file begins
+BAD_HEADER = TAR[:SECOND] + b"?" + TAR[SECOND + 1 :]
+HOLE = TAR[:SECOND] + bytes(512) + TAR[SECOND + 512 :]
+STORED = gzip.compress(TAR, 0, mtime=0)
+PIXEL = STORED.index(IMAGES.tobytes()[:50]) + 9
+FLIPPED = STORED[:PIXEL] + bytes([STORED[PIXEL] ^ 1]) + STORED[PIXEL + 1 :]
+ONE_NAME = tar_of({"a/fog.npy": IMAGES, "b/fog.npy": IMAGES})
+
+
 @pytest.mark.parametrize(
-    "content", [b"no tar at all" * 100, gzip.compress(TAR, mtime=0)[:-200], TAR[:-20000]]
+    "content",
+    [
+        *(b"no tar at all" * 100, gzip.compress(TAR, mtime=0)[:-200], TAR[:-20000]),
+        *(TAR[:SECOND], BAD_HEADER, HOLE, FLIPPED, ONE_NAME),
+    ],
+    ids=["no tar", "gzip cut", "cut", "cut between files", "header", "hole", "pixel", "two of one name"],
 )
 def test_damaged_archives_are_told_and_removed(content: bytes, server: Server, tmp_path: Path) -> None:
     (server.folder / "CIFAR-10-C.tar").write_bytes(content)
     entry = replace(ENTRY, md5=hashlib.md5(content).hexdigest(), size=None)
-    with pytest.raises(DataError, match=r"CIFAR-10-C.tar is damaged .* Run the command again to fetch it"):
-        archives.prepare(entry, tmp_path / "out")
-    assert not (tmp_path / "out" / "CIFAR-10-C.tar").exists()
+    for known in (entry, replace(entry, md5=None)):
+        with pytest.raises(
+            DataError, match=r"CIFAR-10-C.tar is damaged .* Run the command again to fetch it"
+        ):
+            archives.prepare(known, tmp_path / "out")
+        assert not (tmp_path / "out" / "CIFAR-10-C.tar").exists()
 
 
 def test_unwritable_folders_and_empty_archives(server: Server, tmp_path: Path) -> None:
@@ -215,5 +232,9 @@ def test_an_archive_without_a_checksum_is_fetched(server: Server, tmp_path: Path
     assert entry.md5 is None
     assert archives.prepare(entry, tmp_path / "bar") == ["fog", "snow"]
     (server.folder / "imagenet_c_bar.tar.gz").write_bytes(tar_of({"a.npy": IMAGES}))
-    with pytest.raises(DataError, match="holds no <corruption>/<severity>/<class>/<picture>"):
+    with pytest.raises(
+        DataError, match=r"holds no <corruption>/<severity>/<class>/<picture>. Run the command"
+    ):
         archives.prepare(entry, tmp_path / "other")
+    (server.folder / "imagenet_c_bar.tar.gz").write_bytes(pictures("cbar_download/"))
+    assert archives.prepare(entry, tmp_path / "other") == ["fog", "snow"]

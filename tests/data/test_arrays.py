@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 
 import numpy as np
 import pytest
@@ -137,3 +138,11 @@ def test_what_is_no_file_is_refused_as_input(path, what, capsys):
         main(["corrupt", "--data", f"npz:{path}"])
     assert left.value.code == 2
     assert capsys.readouterr().err == f"Error: '{path}' is {what}, not a file.\n"
+
+
+def test_members_that_are_no_arrays_are_missing(tmp_path, arrays):
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
+        for key in arrays:
+            archive.writestr(key, b"")
+    with pytest.raises(DataError, match="no x_train, y_train, x_test, y_test in it"):
+        data.load(f"npz:{tmp_path}/odd.npz", root=tmp_path)

@@ -129,7 +129,20 @@ class Trap:
         return (open, ("trapped", "w"))
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:500], lambda content: pickle.dumps(Trap())])
+def _labels(content, labels):
+    return pickle.dumps({**pickle.loads(content, encoding="latin1"), "labels": labels})  # noqa: S301  our own
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:500],
+        lambda content: pickle.dumps(Trap()),
+        lambda content: pickle.dumps([1, 2]),
+        lambda content: _labels(content, 5),
+        lambda content: _labels(content, [1]),
+    ],
+)
 def test_damaged_or_hostile_batch(damage, mirror, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     publish(mirror, "cifar10")

@@ -172,6 +172,12 @@ def test_a_list_of_classes_that_is_none_is_refused(folder, content, message):
         data.load("imagenet", "test", root=folder)
 
 
+def test_a_link_to_nothing_is_named(folder):
+    (folder / "val" / "n01" / "gone.jpg").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"gone.jpg cannot be read .* Remove it, or mend the link"):
+        data.load("imagenet", "test", root=folder)
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_only_models_of_as_many_classes_as_folders_are_asked_unless_a_list_numbers_them(folder, alone):
     """Classes n01 and n02 may be any two of five."""

@@ -51,6 +51,32 @@ def test_pictures_come_in_the_order_of_classes_and_names(folder: Path, tmp_path:
         corrupted_images(found, "fog", 2, 0, 1)
 
 
+@pytest.mark.parametrize("listed", ["", "tiger cat\nlion\ntiger\n", "\ufefftiger\ntiger cat\nlion\n"])
+def test_class_lies_behind_class_whatever_their_names_and_order(folder: Path, listed: str) -> None:
+    for severity in folder.glob("*/*"):
+        for old, new in zip(CLASSES, ("tiger", "tiger cat", "lion"), strict=True):
+            (severity / old).rename(severity / new)
+    if listed:
+        (folder / "classes.txt").write_text(listed, encoding="utf-8")
+    found = data.load(f"imagenetc:{folder}", "test", root=folder.parent)
+    assert found.grouped
+    assert len(set(found.labels[found.positions(3)])) == 3
+
+
+def test_pictures_of_other_kinds_count_and_links_to_nothing_are_named(folder: Path) -> None:
+    for picture in folder.rglob("p1.png"):
+        with Image.open(picture) as image:
+            image.save(picture.with_suffix(".webp"), lossless=True)
+        picture.unlink()
+    found = data.load(f"imagenetc:{folder}", "test", root=folder.parent)
+    assert len(found) == 6
+    assert corrupted_images(found, "snow", 3, 1, 5)[:, 0, 0, 0].tolist() == [161, 165, 166, 170]
+    (folder / "fog" / "1" / "n01" / "p1.webp").unlink()
+    (folder / "fog" / "1" / "n01" / "p1.webp").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"p1.webp cannot be read .* Remove it, or mend the link"):
+        data.load(f"imagenetc:{folder}", "test", root=folder.parent).content_hash  # noqa: B018
+
+
 def test_names_that_are_no_text_are_hashed_too(folder: Path) -> None:
     for picture in folder.rglob("p1.png"):
         picture.rename(picture.with_name(os.fsdecode(b"\xff.png")))
