@@ -52,6 +52,10 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
         raise InputError(
             f"visualize takes one attack, and {name} is several. Take one of its stages, such as apgd-ce."
         )
+    if found[0].kind == "noise":
+        raise InputError(
+            "visualize shows random noise of the budget beside any attack. Name an attack, such as pgd."
+        )
     return found[0]
 
 

@@ -100,7 +100,7 @@ def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Itera
         if isinstance(layer, SparseConvolution):
             code = layer.dn(x)
             found.append(code)
-            x = F.max_pool2d(code, layer.pool) if layer.pool > 1 else code
+            x = layer.pooled(code)
         else:
             found.append(x)
             x = layer(x)

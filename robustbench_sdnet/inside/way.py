@@ -69,7 +69,8 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
 
     def keep(stage: nn.Module, _: object, output: object) -> None:
         if isinstance(output, Tensor):
-            seen.setdefault(stage, output)
+            # The next part may work in place; where there is none, nothing does.
+            seen.setdefault(stage, output.clone() if depth is None else output)
             if depth is not None:
                 raise Reached
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import DataError, InputError
+from ..reading.numbers import whole
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
@@ -63,13 +64,14 @@ def calibrate(
     Raises:
         InputError: no images, not a label an image, no noises, less than two lambdas, or no sparse coding stem.
     """
-    if not (len(images) == len(labels) > 0 and noises):
-        told = f"{len(images)} images, {len(labels)} labels and {len(noises)} noises"
-        raise InputError(f"A calibration needs training images, a label for each, and a noise, got {told}.")
+    ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
+    if not (len(images) == len(labels) == len(ids) > 0 and noises):
+        told = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
+        raise InputError(f"A calibration needs images, a label and id for each, and a noise, got {told}.")
+    size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
-    ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
     truth = torch.as_tensor(np.asarray(labels), dtype=torch.int64, device=device)
     at = stem_of(model, to_images(images[:1], device)).trained_lambda
     count = 1 + sum(len(levels) for levels in noises.values())
@@ -77,9 +79,9 @@ def calibrate(
     on_level(0, count)
     for noise, level, chosen, noisy in _noisy(images, noises, ids, seed):
         residuals, levels, right = [], [], []
-        for start in range(0, len(noisy), batch_size):
-            batch = to_images(noisy[start : start + batch_size], device)
-            answers = truth[chosen[start : start + batch_size]]
+        for start in range(0, len(noisy), size):
+            batch = to_images(noisy[start : start + size], device)
+            answers = truth[chosen[start : start + size]]
             with torch.no_grad():
                 residuals.append(mean_energy(model, batch, at))
                 levels.append(noise_level(model, batch))
@@ -88,9 +90,8 @@ def calibrate(
         texts = ("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
         points.append(FitPoint(noise, level, _numbers(residuals), _numbers(levels), tuple(texts)))
         on_level(len(points), count)
-    return CalibratedFit(
-        fit_lines(points, grid), grid, at, tuple(points), len(images), seed, scope, source, weights
-    )
+    lines = fit_lines(points, grid)
+    return CalibratedFit(lines, grid, at, tuple(points), len(images), seed, scope, source, weights)
 
 
 def deploy(rule: str, fitting: Fitting) -> Calibrated:

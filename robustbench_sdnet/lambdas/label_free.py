@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from ..arithmetic import full_float32
 from ..data.tensors import to_images
 from ..errors import InputError, unknown
+from ..reading.numbers import number
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from .policy import Fitting
 from .sweep import Stem, stem_of, sweep_lambdas
@@ -65,8 +66,8 @@ class LabelFree:
             raise unknown("label-free criterion", self.criterion, CRITERIA)
         if len(self.lambdas) < 2 or sorted(set(self.lambdas)) != list(self.lambdas):
             raise InputError(f"lambdas must be at least two numbers that grow, got {self.lambdas}.")
-        if not 0 < self.strength < math.inf:
-            raise InputError(f"strength must be above 0, got {self.strength}.")
+        if number(self.strength, "strength must be above 0", 0) == 0:
+            raise InputError("strength must be above 0, got 0.")
 
     @property
     def name(self) -> str:

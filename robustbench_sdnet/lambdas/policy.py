@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..errors import InputError
-from ..specs import ModelSpec, canonical
+from ..reading.numbers import number
+from ..specs import ModelSpec, canonical, decimal_text
 from ..specs.lambdas import POLICIES, PolicyName
 from ..wording import shown
 from ..zoo.nets.control import has_lambda, use_lambda
@@ -57,13 +57,12 @@ class Fixed:
     passes = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.value < math.inf:
-            raise InputError(f"lambda must be finite and not negative, got {self.value}.")
+        object.__setattr__(self, "value", number(self.value, "lambda must be finite and not negative", 0))
 
     @property
     def name(self) -> str:
         """The number."""
-        return f"{self.value:g}"
+        return decimal_text(self.value)
 
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) times the number."""

@@ -15,7 +15,7 @@ from robustbench_sdnet.inside.inversion import invertible, undo
 from robustbench_sdnet.inside.way import features, stages
 from robustbench_sdnet.zoo.nets.architectures import Coding
 from robustbench_sdnet.zoo.nets.csc import csc2d
-from robustbench_sdnet.zoo.nets.resnet import SparseConvolution
+from robustbench_sdnet.zoo.nets.resnet import BasicBlock, SparseConvolution
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
 
 from .conftest import pictures, settled
@@ -218,3 +218,19 @@ def test_feature_inversion_takes_any_network_and_depth(arch: str) -> None:
     found = features(net, rs.reconstruct(net, images, 2, method="gradient"), 2)[0]
     grey = features(net, torch.full_like(images, 0.5), 2)[0]
     assert (found - target).norm() < 0.5 * (grey - target).norm()
+
+
+def test_codes_are_those_of_the_network_where_odd_maps_are_pooled() -> None:
+    net = settled("sdnet20_all", shortcut=False, pooling=True, input_size=30)
+    seen: list[Tensor] = []
+    block = [part for part in net.modules() if isinstance(part, BasicBlock)][6]
+    block.conv2.dn.register_forward_hook(lambda layer, given, made: seen.append(made))
+    net(pictures(2, 30))
+    assert seen[0].shape[2:] == (8, 8)
+    torch.testing.assert_close(rs.codes(net, pictures(2, 30), 7), seen[0])
+
+
+def test_features_are_what_a_part_gave_though_the_next_works_in_place() -> None:
+    parts = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten()).eval()
+    assert torch.equal(features(parts, pictures())[1], features(parts, pictures(), 1)[0])
+    assert features(parts, pictures())[1].min() < 0

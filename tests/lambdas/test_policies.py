@@ -178,7 +178,7 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
         with pytest.raises(InputError, match="training images"):
             calibrate(model, pixels[:count], labels[:count].numpy(), noises=noises)
     with pytest.raises(
-        InputError, match="a label for each, and a noise, got 4 images, 3 labels and 2 noises"
+        InputError, match="a label and id for each, and a noise, got 4 images, 3 labels, 4 ids and 2 noises"
     ):
         calibrate(model, pixels[:4], labels[:3].numpy(), noises=NOISES)
     with pytest.raises(InputError, match="at least two lambdas"):
@@ -342,3 +342,11 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
         assert (truth.tolist(), more["sample_ids"]) == (labels[wanted].tolist(), wanted)
         clean = torch.from_numpy(pixels[wanted]).permute(0, 3, 1, 2) / 255
         assert deploy(parse_policy("label-free"), fitting).reference == reference(model, clean)
+
+
+def test_numbers_of_policies_are_checked_and_named_apart():
+    assert Fixed(0.12345678).name == "0.12345678"
+    assert Fixed("0.3").value == 0.3
+    for made in (lambda: Fixed("a"), lambda: Fixed(None), lambda: LabelFree("noise", strength="a")):
+        with pytest.raises(InputError, match="must be"):
+            made()

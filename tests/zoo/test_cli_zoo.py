@@ -212,7 +212,7 @@ def test_export_warns_of_a_name_with_other_data(
 def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:
     row = zoo.json("fetch", run / "last.safetensors")
     assert Path(row["path"]).read_bytes() == (run / "last.safetensors").read_bytes()
-    zoo("fetch", run / "last.safetensors", "--sha256", "00", code=1)
+    zoo("fetch", run / "last.safetensors", "--sha256", "00" * 32, code=1)
     assert "Unknown zoo model" in zoo("fetch", "tiny/none", code=2)
 
 

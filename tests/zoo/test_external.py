@@ -438,9 +438,13 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     assert check_input(model.eval(), images) is None
     bare = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1)).eval()
     bare.load_state_dict({k: v for k, v in model.state_dict().items() if "normalise" not in k}, strict=False)
-    lacking = str(check_input(bare, images))
-    assert "the model lacks its normalisation" in lacking
-    assert lacking.endswith("Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name.")
+    for lacking, remedy in (
+        (bare, "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201."),
+        (nn.Sequential(bare), "Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name."),
+    ):
+        found = str(check_input(lacking, images))
+        assert "the model lacks its normalisation" in found
+        assert found.endswith(remedy)
     twice = nn.Sequential(model.normalise, model).eval()
     assert "it normalises twice). Take one of the two out" in str(check_input(twice, images))
     scaled = nn.Sequential(Scaled(1 / 255), model).eval()

@@ -253,6 +253,45 @@ def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -
         imported(_saved(state, tmp_path))
 
 
+def test_a_model_that_normalises_itself_says_how(tmp_path: Path) -> None:
+    own = build_model("sdnet20", width=WIDTH, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+    path = _saved(own.state_dict(), tmp_path)
+    found = imported(path)
+    assert found.options["mean"] == (0.5, 0.4, 0.3)  # type: ignore[index]
+    assert found.options["std"] == (0.2, 0.25, 0.3)  # type: ignore[index]
+    assert torch.equal(found.normalise.mean, own.normalise.mean)  # type: ignore[union-attr]
+    assert imported(path, mean=(0.5, 0.4, 0.3)).options["std"] == (0.2, 0.25, 0.3)  # type: ignore[index]
+    with pytest.raises(
+        CheckpointError, match=r"normalises images itself, with mean 0.5, 0.4, 0.3 .* Leave --mean out"
+    ):
+        imported(path, mean=(0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("linear.weight", torch.Tensor.to_sparse, "linear.weight that is no plain tensor"),
+        ("linear.weight", lambda value: value.to(torch.complex64), "linear.weight that is no plain tensor"),
+        ("linear.weight", lambda value: value.to("meta"), "linear.weight that is no plain tensor"),
+        ("layer0.0.dn.step_size", lambda value: -value, "layer0.0.dn.step_size of -.*, which none can be"),
+        ("layer0.1.running_var", lambda value: value - 2, "running_var of -1, which none can be"),
+    ],
+)
+def test_what_no_network_has_is_refused(key: str, change: Any, message: str, tmp_path: Path) -> None:
+    state = released()
+    state[key] = change(state[key])
+    with pytest.raises(CheckpointError, match=message):
+        imported(_saved(state, tmp_path), step_size="checkpoint")
+
+
+def test_a_mapping_that_holds_itself_is_no_state_dict(tmp_path: Path) -> None:
+    held: dict[str, Any] = {}
+    held["state_dict"] = held
+    torch.save(held, tmp_path / "saved.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        imported(tmp_path / "saved.pth")
+
+
 def test_a_sound_file_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
     script, program, zipped = (tmp_path / name for name in ("script.pt", "program.pt2", "zipped.pth"))
     with warnings.catch_warnings():

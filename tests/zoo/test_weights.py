@@ -130,6 +130,15 @@ def test_float16_keeps_what_is_small(tmp_path: Path) -> None:
             torch.testing.assert_close(kept[key], value, rtol=0 if exact else 1e-3, atol=0 if exact else 1e-4)
 
 
+def test_weights_beyond_float16_are_not_written_as_infinite(tmp_path: Path) -> None:
+    model = trained()
+    with torch.no_grad():
+        model.linear.weight.mul_(1e7)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"linear.weight has values beyond those of torch.float16"):
+        save_model(model, tmp_path / "x.safetensors", dtype=torch.float16)
+    save_model(model, tmp_path / "x.safetensors")
+
+
 def test_runs_are_found_by_data_newest_first(run: Path, tmp_path: Path) -> None:
     import os
 

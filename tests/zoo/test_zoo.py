@@ -104,6 +104,24 @@ def test_a_checkpoint_is_added_to_the_zoo(checkpoint: Path, index: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (["a"], "own"),
+        (5, "own"),
+        ({"train": None}, "own"),
+        ({"train": [1]}, "own"),
+        ({"name": 3, "train": {"epochs": "many"}}, "3"),
+        ("by hand", "by hand"),
+    ],
+)
+def test_a_recipe_may_be_anything(
+    recipe: object, said: str, checkpoint: Path, index: Path, tmp_path: Path
+) -> None:
+    save_model(load_model(checkpoint), tmp_path / "any.safetensors", data="tiny", recipe=recipe, accuracy=0.5)
+    assert add_to_zoo(tmp_path / "any.safetensors", "tiny/any", index=index).recipe == said
+
+
+@pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("sdnet20", {}, "A name of the zoo is data/model"),

@@ -211,7 +211,7 @@ def export(
     else:
         item = add_to_zoo(checkpoint, name, dtype=dtype, **entry)
         row, output = listing(item), (entry["folder"] or INDEX.parent / "weights") / Path(item.source).name
-    unmeasured = entry["accuracy"] is None and not float32
+    unmeasured = entry["accuracy"] is None and before.accuracy is not None and not float32
     if unmeasured and read_card(output).weights_hash != before.weights_hash:
         warn(
             f"'{name}' states the accuracy of {checkpoint}, whose weights are not rounded to float16. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 import warnings
@@ -46,7 +47,7 @@ def import_checkpoint(
         step_size: "recompute" the step sizes to convergence from the dictionaries, or trust the "checkpoint",
             which gives its exact logits.
         options: of `build_model`: `shortcut`, `num_classes` and `input_size` of its data set, `mean` and `std` that its
-            data loader subtracted and divided by, ...
+            data loader subtracted and divided by (a model that normalises images itself has its own), ...
 
     Returns:
         The model in evaluation mode, its weights frozen.
@@ -61,12 +62,31 @@ def import_checkpoint(
     tensors = read_state_dict(Path(path))
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}
-    model = rebuild(arch, {**sparse, **width, **options})
+    model = rebuild(arch, {**sparse, **width, **_normalisation(tensors, path, options), **options})
     _load(model, tensors, path, step_size)
     model.eval().requires_grad_(False)
     if has_lambda(model):
         (refresh_step_sizes if step_size == "recompute" else normalise_atoms)(model)
     return model
+
+
+def _normalisation(
+    tensors: Mapping[str, Tensor], path: str | Path, options: Mapping[str, Any]
+) -> dict[str, tuple[float, ...]]:
+    """Mean and deviation that a file holds itself, as options; CheckpointError where others are given."""
+    found: dict[str, tuple[float, ...]] = {}
+    for name in ("mean", "std"):
+        if (held := tensors.get(f"normalise.{name}")) is None:
+            continue
+        # As short as tells the float32 apart.
+        found[name] = tuple(float(str(value)) for value in held.detach().float().flatten().numpy())
+        given = options.get(name)
+        if given is not None and not np.allclose(given, found[name], rtol=1e-6):
+            raise CheckpointError(
+                f"'{path}' normalises images itself, with {name} {', '.join(map(str, found[name]))} and not what was "
+                f"given. Leave --{name} out."
+            )
+    return found
 
 
 def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, step_size: str) -> None:
@@ -80,6 +100,10 @@ def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, st
         fill(model, tensors, str(path))
     except CheckpointError as error:
         raise CheckpointError(f"{error}.{_likely(tensors, model.arch)}") from None
+    for key, value in model.state_dict().items():
+        least = {"step_size": 1e-30, "running_var": 0.0}.get(key.rpartition(".")[2], -math.inf)
+        if (value < least).any():
+            raise CheckpointError(f"'{path}' holds a {key} of {float(value.min()):g}, which none can be.")
     if wrong := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
             f"'{path}' holds weights that are not finite ({', '.join(wrong[:3])}): its training diverged, or it is not "
@@ -115,16 +139,21 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"'{path}' holds one name under several prefixes. Save the model's own state_dict."
         )
     found.pop("n_averaged", None)  # a count beside the averaged weights
+    for key, value in found.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+            raise CheckpointError(
+                f"'{path}' holds a {key} that is no plain tensor of real numbers. Save it as one."
+            )
     return found
 
 
-def _state(raw: Any) -> dict[str, Tensor] | None:
+def _state(raw: Any, depth: int = 0) -> dict[str, Tensor] | None:
     """The first mapping of names to tensors, at the top or in the usual places."""
-    if not isinstance(raw, Mapping) or not raw:
+    if not isinstance(raw, Mapping) or not raw or depth > len(PLACES):  # a hostile one may hold itself
         return None
     if all(isinstance(value, Tensor) for value in raw.values()):
         return {str(key): value for key, value in raw.items()}
-    found = (_state(raw[place]) for place in PLACES if place in raw)
+    found = (_state(raw[place], depth + 1) for place in PLACES if place in raw)
     return next((state for state in found if state is not None), None)
 
 

@@ -46,7 +46,8 @@ def save_model(
         The card as `read_card` gives it.
 
     Raises:
-        InputError: the model was not made by `build_model`, an accuracy outside [0, 1], or a recipe that is no JSON.
+        InputError: the model was not made by `build_model`, weights too large for `dtype`, an accuracy outside [0, 1],
+            or a recipe that is no JSON.
     """
     import safetensors.torch
 
@@ -83,6 +84,10 @@ def _stored_tensors(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Te
         if _is_stored(key):
             convert = value.is_floating_point() and key.endswith("weight") and value.dim() > 1
             kept = value.detach().to("cpu", dtype if dtype and convert else value.dtype)
+            if bool(value.isfinite().all()) and not bool(kept.isfinite().all()):
+                raise InputError(
+                    f"{key} has values beyond those of {kept.dtype}. Keep its type (zoo export --float32)."
+                )
             tensors[key] = kept.contiguous().clone()
     return tensors
 

@@ -48,7 +48,10 @@ class SparseConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) to (n, d, h/stride, w/stride), rounded up as strides do."""
-        code: Tensor = self.dn(x)
+        return self.pooled(self.dn(x))
+
+    def pooled(self, code: Tensor) -> Tensor:
+        """What leaves the layer of its code."""
         return F.max_pool2d(code, self.pool, ceil_mode=True) if self.pool > 1 else code
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...errors import ModelError, SdnetBenchError
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.control import reached
 from ..nets.resnet import Normalise
+from ..nets.sdnet import Classifier
 
 _NORMALISER = re.compile(
     r"(image|input|channel)?_?normali[sz](e|er|ation)(layer|bychannelmeanstd)?", re.IGNORECASE
@@ -166,31 +167,47 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
     as_is, best = distances[AS_IS], min(distances, key=lambda name: distances[name])
     if distances[best] * CLEARLY + 0.05 >= as_is:
         return None
-    stated = isinstance(model, External) and isinstance(model.normalise, Normalise)
-    remedy = "Check the mean and std that were given" if stated else tried[best][1]
     return (
         f"The input looks wrong: the first BatchNorm layer's statistics are {as_is / max(distances[best], 1e-6):.0f} "
-        f"times nearer when images are {best}. {remedy}."
+        f"times nearer when images are {best}. {_remedy(model, tried[best][1])}."
     )
 
 
-def _conventions(images: Tensor) -> Mapping[str, tuple[Tensor, str]]:
-    """The same images as other conventions would hand them over, and what to do where one of them fits."""
-    found = {AS_IS: (images, "")}
+Lacking = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation to normalise with first
+
+
+def _conventions(images: Tensor) -> Mapping[str, tuple[Tensor, Lacking | None]]:
+    """The same images as other conventions would hand them over, and what the model lacks where one of them fits."""
+    found: dict[str, tuple[Tensor, Lacking | None]] = {AS_IS: (images, None)}
     for name, mean, std in (("CIFAR-10", CIFAR_MEAN, CIFAR_STD), ("ImageNet", IMAGENET_MEAN, IMAGENET_STD)):
         layer = Normalise(mean, std).to(images)
         lacking = f"normalised first with {name}'s mean and std (the model lacks its normalisation)"
-        found[lacking] = layer(images), _suffix(mean, std)
+        found[lacking] = layer(images), (mean, std)
         twice = f"put on {name}'s mean and std first (it normalises twice)"
-        found[twice] = images * layer.std + layer.mean, "Take one of the two out of the model"
-    found["scaled to [-1, 1]"] = images * 2 - 1, _suffix((0.5,), (0.5,))
-    found["scaled to [0, 255]"] = images * 255, _suffix((0,), (round(1 / 255, 9),))
+        found[twice] = images * layer.std + layer.mean, None
+    found["scaled to [-1, 1]"] = images * 2 - 1, ((0.5,), (0.5,))
+    found["scaled to [0, 255]"] = images * 255, ((0.0,), (round(1 / 255, 9),))
     return found
 
 
-def _suffix(mean: Sequence[float], std: Sequence[float]) -> str:
-    numbers = (",".join(f"{value:g}" for value in values) for values in (mean, std))
-    return "Add ?mean={}&std={} to the model's name".format(*numbers)
+def _remedy(model: nn.Module, lacking: Lacking | None) -> str:
+    """What to do about an input that looks wrong."""
+    if isinstance(model, External) and isinstance(model.normalise, Normalise):
+        return "Check the mean and std that were given"
+    if lacking is None:
+        return "Take one of the two out of the model"
+    if not isinstance(model, Classifier):
+        return f"Add ?mean={_numbers(lacking[0])}&std={_numbers(lacking[1])} to the model's name"
+    before, after = (torch.tensor(values, dtype=torch.float64) for values in lacking)
+    own_mean, own_std = (
+        part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
+    )
+    mean, std = before + after * own_mean, after * own_std  # what it lacks first, then what it does
+    return f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}"
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ",".join(f"{float(value):g}" for value in values)
 
 
 @torch.no_grad()

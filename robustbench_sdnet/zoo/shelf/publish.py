@@ -25,6 +25,7 @@ from .index import INDEX, Entry, entries, write_entries
 
 BY_CHANCE = 0.001  # of models that are what they claim so many may be found to differ on a part of the images
 SHIPPED_BYTES = 2_000_000  # of a model in the package; larger ones go to weights/ of the repository
+ROUNDED = 1e-6  # how far the index's accuracies may be off, which have six decimals
 TYPES = {"float16": torch.float16, "float32": None}
 
 
@@ -98,7 +99,7 @@ def add_to_zoo(
     target = (index.parent / "weights" if folder is None else Path(folder)) / file
     own = read_card(own_checkpoint(str(checkpoint)))
     stated = own.accuracy if accuracy is None else accuracy
-    held: Mapping[str, Any] = {"name": own.recipe} if isinstance(own.recipe, str) else own.recipe or {}
+    said, init = _told(own.recipe)
     if stated is None:
         raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
     with tempfile.TemporaryDirectory() as beside:
@@ -111,21 +112,32 @@ def add_to_zoo(
                 "Put it into the repository's weights/ folder (--folder weights)."
             )
         write_whole(target, made.read_bytes())
-    epochs = held.get("train", {}).get("epochs")
     item = Entry(
         name=name,
         arch=card.arch,
         data=data,
-        recipe=recipe or held.get("name", "own") + (f", {counted(epochs, 'epoch')}" if epochs else ""),
+        recipe=recipe or said,
         accuracy=round(stated, 6),
         sha256=sha256_of(target),
         source=f"{'weights' if folder is None else Path(folder).resolve().name}/{file}",
         robust=dict(robust or {}),
         note=note,
-        init=held.get("train", {}).get("init", ""),
+        init=init,
     )
     write_entries([old for old in entries(index) if old.name != name] + [item], index)
     return item
+
+
+def _told(recipe: Any) -> tuple[str, str]:
+    """A recipe in words, and what it began with; of what a checkpoint may hold, which is anything."""
+    if isinstance(recipe, str):
+        return recipe, ""
+    held: Mapping[str, Any] = recipe if isinstance(recipe, Mapping) else {}
+    train: Any = held.get("train")
+    train = train if isinstance(train, Mapping) else {}
+    epochs = train.get("epochs")
+    after = f", {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""
+    return f"{held.get('name', 'own')}{after}", str(train.get("init", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +213,7 @@ def verify(
     stated, matches = card.accuracy, None
     if stated is not None:
         off = min(binomial_tail(right, n, stated), binomial_tail(n - right, n, 1 - stated))
-        matches = abs(stated - right / n) <= tolerance if n == len(data) else 2 * off >= BY_CHANCE
+        matches = abs(stated - right / n) <= tolerance + ROUNDED if n == len(data) else 2 * off >= BY_CHANCE
     return Finding(
         name=card.name,
         data=data.name,
