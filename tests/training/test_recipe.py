@@ -44,6 +44,29 @@ def test_images_grow_in_the_recipe_for_cpus_and_the_last_epochs_see_them_whole()
     assert (train.schedule, train.label_smoothing > 0, train.ema > 0) == ("one-cycle", True, True)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "sizes"),
+    [
+        (1, []),
+        (2, [24]),
+        (4, [16, 24]),  # of each epoch the last of the four that it stands for: 3, 7, 11 and 15
+        (8, [16] * 3 + [24] * 2),
+        (16, [16] * 6 + [24] * 5),
+        (32, [16] * 12 + [24] * 10),
+    ],
+)
+def test_images_grow_in_the_same_shares_of_any_number_of_epochs(epochs, sizes):
+    train = load_recipe("cpu", {"train.epochs": str(epochs)}).train
+    assert (train.epochs, list(train.sizes)) == (epochs, sizes)
+
+
+def test_sizes_that_are_given_stay_and_recipes_without_any_have_none():
+    assert load_recipe("cpu", {"train.epochs": 8, "train.sizes": [16]}).train.sizes == (16,)
+    assert load_recipe("fast", {"train.epochs": 8}).train.sizes == ()
+    recipe = load_recipe("cpu", {"train.epochs": 7})
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
 def test_settings_are_read_as_yaml_in_the_type_of_the_key():
     given = {"train.lr": "5e-2", "train.milestones": "[3, 6]", "train.flip": "false", "model.width": "8"}
     recipe = load_recipe("published", {**given, "model.shortcut": "false", "train.eps": "4/255"})

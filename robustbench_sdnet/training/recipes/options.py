@@ -34,6 +34,7 @@ class TrainOptions:
         flip: mirror half of the images.
         cutout: side of a square hole in pixels, 0 for none.
         sizes: side in pixels to which images are reduced, epoch by epoch; epochs after the last take them whole.
+            A recipe's own follow its epochs where those are changed.
         augmix: weight of AugMix's consistency loss (Hendrycks et al. 2020), 0 for none.
         label_smoothing: share of the target spread over all classes.
         ema: decay of a moving average of the weights, 0 for none; the average is what is saved.

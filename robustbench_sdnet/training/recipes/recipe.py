@@ -70,7 +70,10 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with some keys changed; errors are those of `load_recipe`."""
+    """The recipe with some keys changed; errors are those of `load_recipe`.
+
+    Where `epochs` changes and `sizes` are not given, images grow in the same shares of the run.
+    """
     train: dict[str, Any] = {}
     model = dict(recipe.model)
     defaults = asdict(recipe.train)
@@ -85,7 +88,16 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             model[name] = as_default(value, DEFAULTS[name], key) if name in DEFAULTS else value
         else:
             train[name] = as_default(value, defaults[name], key, 2**63 - 1)
-    return replace(recipe, train=replace(recipe.train, **train), model=model)
+    options = replace(recipe.train, **train)
+    if "sizes" not in train and options.epochs != recipe.train.epochs:
+        options = replace(options, sizes=_grown(options.sizes, recipe.train.epochs, options.epochs))
+    return replace(recipe, train=options, model=model)
+
+
+def _grown(sizes: tuple[int, ...], before: int, epochs: int) -> tuple[int, ...]:
+    """The sizes of a run of other epochs: each has the last size that it stands for, so that a single one is whole."""
+    at = (before - 1 - (epochs - 1 - epoch) * before // epochs for epoch in range(epochs))
+    return tuple(sizes[epoch] for epoch in at if epoch < len(sizes))
 
 
 def _read(name: str) -> Mapping[str, Any]:
