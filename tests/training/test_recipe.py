@@ -183,3 +183,11 @@ def test_a_norm_without_its_eps_is_refused(norm: str) -> None:
         load_recipe("pgd-at", {"train.norm": norm})
     assert load_recipe("pgd-at", {"train.norm": norm, "train.eps": "1/2"}).train.radius == 0.5
     assert load_recipe("published", {"train.norm": norm}).train.norm == norm  # no adversary, no eps
+
+
+@pytest.mark.parametrize("recipe", ["pgd-at", "trades"])
+def test_steps_of_the_adversary_follow_its_budget(recipe: str) -> None:
+    """Ten steps of 2/255 reach a sixth of this l2 ball."""
+    assert load_recipe(recipe).train.step_radius == 2 / 255
+    given = {"train.norm": "l2", "train.eps": "128/255", "train.attack_steps": 5}
+    assert load_recipe(recipe, given).train.step_radius == pytest.approx(64 / 255)
