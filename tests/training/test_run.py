@@ -239,6 +239,40 @@ def test_divergence_stops_with_step_rate_and_hint(tiny_data, quick, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_that_the_last_update_ruined_is_no_success(tiny_data, quick, tmp_path, monkeypatch):
+    """Its loss was finite; its accuracy was that of the first class."""
+    from robustbench_sdnet.training.step import loop
+
+    step = loop.train_step
+
+    def ruining(session, batch):
+        step(session, batch)
+        if session.step == session.steps_total:
+            session.model.linear.weight.data.fill_(float("nan"))
+
+    monkeypatch.setattr(loop, "train_step", ruining)
+    with pytest.raises(TrainingError, match=r"logits are not finite: .* Lower the rate .* another --output"):
+        train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_no_state_is_saved_after_a_loss_that_is_not_finite(tiny_data, quick, tmp_path, monkeypatch):
+    """On a GPU, where steps do not wait to look at it."""
+    from robustbench_sdnet.training.step.device import Device
+    from robustbench_sdnet.training.step.objective import Objective
+
+    forward = Objective.forward
+
+    def failing(self, images, labels, ids, step):
+        return forward(self, images, labels, ids, step) * (float("nan") if step == 1 else 1)
+
+    monkeypatch.setattr(Objective, "forward", failing)
+    monkeypatch.setattr(Device, "is_gpu", True)
+    with pytest.raises(TrainingError, match="The loss is not finite at step 2"):
+        train(tiny_data, "resnet20", overrides={**quick, "train.save_minutes": 0}, output=tmp_path / "run")
+    assert torch.load(_payload(tmp_path / "run" / "state.pt"), weights_only=True)["step"] == 1
+
+
 def test_interrupt_saves_and_resume_ends_in_the_same_bits(tiny_data, quick, tmp_path):
     quick = {**quick, "train.ema": 0.9, "train.hold_out": 0.2, "train.adversary": "fgsm"}
     whole = train(tiny_data, "sdnet20", overrides=quick, output=tmp_path / "whole")

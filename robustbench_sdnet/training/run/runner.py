@@ -27,7 +27,7 @@ from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
 from ..step.feed import batch_size, feed_for, hold_out
-from ..step.loop import Event, Session, fit, start
+from ..step.loop import Event, Session, check_finite, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed, folders
 from .curves import Curves
@@ -120,11 +120,12 @@ class Run:
         self.init = state.get("init", self.init)
 
     def save(self) -> None:
-        """Write the state; only the first process does."""
+        """Write the state, of finite losses alone; only the first process does."""
         begun = self._saved_at = time.monotonic()
         if self.rank:
             return
         session = self.session
+        check_finite(session)  # which steps on a GPU do not: both files would be of a network that is lost
         state = {
             "model": session.model.state_dict(),
             "optimiser": session.optimiser.state_dict(),
@@ -143,7 +144,7 @@ class Run:
         self.tell("saved", step=session.step)
 
     def finish(self) -> TrainResult:
-        """Train what is left and write the checkpoints."""
+        """Train what is left and write the checkpoints; TrainingError where training diverged."""
         session = self.session
         left = session.steps_total - session.step
         work, work_done = session.cost(session.steps_total), session.cost(session.step)

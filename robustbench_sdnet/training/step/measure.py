@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.images import ImageData
+from ...errors import TrainingError
 from ..run.distributed import total, world
 from .device import Device
 from .feed import Batch
@@ -28,11 +29,14 @@ def accuracy_of(
     Args:
         positions: which images, None for all.
         fast: in the precision of training instead of float32 or float64.
+
+    Raises:
+        TrainingError: logits are not finite, as after an update that ruined the weights.
     """
     rank, count, _ = world()
     chosen = (torch.arange(len(data)) if positions is None else positions).tensor_split(count)[rank]
     labels = torch.from_numpy(data.labels)
-    right = torch.zeros((), dtype=torch.int64, device=device.device)
+    right, ruined = torch.zeros((2, 1), dtype=torch.int64, device=device.device)
     training = model.training
     model.eval()
     for part in torch.split(chosen, EVALUATION_BATCH):
@@ -40,7 +44,13 @@ def accuracy_of(
         with torch.autocast(device.device.type, torch.bfloat16, enabled=fast and device.autocast):
             logits = model(device.floats(pixels))
         right += (logits.argmax(1) == labels[part].to(device.device)).sum()
+        ruined += logits.isfinite().all().logical_not()
     model.train(training)
+    if int(total(ruined)):
+        raise TrainingError(
+            "The network's logits are not finite: its training has diverged. Lower the rate (--set train.lr=N), with "
+            "another --output."
+        )
     return int(total(right)) / (len(data) if positions is None else len(positions))
 
 
