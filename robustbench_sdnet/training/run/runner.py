@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,7 @@ from ...data.images import ImageData
 from ...errors import InputError, TrainingError, TrainingInterrupted
 from ...files import write_whole
 from ...interrupts import stop_requests
-from ...zoo.files.cards import read_card
-from ...zoo.files.weights import load_checkpoint, save_model
-from ...zoo.names import own_checkpoint
+from ...zoo.files.weights import save_model
 from ...zoo.nets.control import auxiliary_objective, refresh_step_sizes
 from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
@@ -31,6 +29,7 @@ from ..step.loop import Event, Session, check_finite, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed, folders
 from .curves import Curves
+from .first_weights import begin_with
 from .folders import TrainResult
 
 PROBE_FROM = 50  # steps; shorter runs start at once
@@ -248,52 +247,3 @@ class Run:
                 name=self.folder.resolve().name,
             )
         return accuracy
-
-
-def begin_with(source: str, model: torch.nn.Module) -> str:
-    """Copy the weights of a model that was trained before, and say whose they are.
-
-    Of a network with the same body but plain convolutions where this one codes, each convolution is the first
-    dictionary of its layer: a step of FISTA is a convolution and a ReLU. Step sizes follow from the atoms.
-
-    Raises:
-        InputError: nothing of that name, another body, or another normalisation.
-    """
-    path = own_checkpoint(source)
-    found, own = load_checkpoint(path).state_dict(), model.state_dict()
-    theirs, ours = _body(found), _body(own)
-    if {name: tensor.shape for name, tensor in theirs.items()} != {name: t.shape for name, t in ours.items()}:
-        raise InputError(
-            f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
-            "Name a checkpoint of the same body, or leave it out."
-        )
-    card = read_card(path)
-    if any(not torch.equal(found[name], own[name]) for name in own if name.startswith("normalise.")):
-        mean, std = (f"[{', '.join(map(str, values))}]" for values in (card.mean, card.std))
-        raise InputError(
-            f"train.init: '{source}' normalises images otherwise than the model to train. Give its numbers: "
-            f"--set model.mean='{mean}' --set model.std='{std}'."
-        )
-    said = f"{card.name} (weights {card.weights_hash[:16]})"
-    if {name: tensor.shape for name, tensor in found.items()} == {name: t.shape for name, t in own.items()}:
-        model.load_state_dict(found)
-        return said
-    names = {_place(name): name for name in own}
-    model.load_state_dict({names[place]: tensor for place, tensor in theirs.items()}, strict=False)
-    refresh_step_sizes(model, max_steps=10)
-    if found.keys() == own.keys():
-        return said
-    coded, here = (sum(".dn.weight" in name for name in state) for state in (found, own))
-    how = "convolutions as first dictionaries" if coded < here else "dictionaries as first convolutions"
-    return f"{said}, its {how}"
-
-
-def _body(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors by their place in the network, without what follows from a dictionary."""
-    derived = ("step_size", "power_vector")
-    return {_place(name): tensor for name, tensor in state.items() if not name.endswith(derived)}
-
-
-def _place(name: str) -> str:
-    """Where a tensor stands in a network, whether its layer codes or not."""
-    return name.replace(".layers.", ".").replace(".dn.", ".")
