@@ -24,10 +24,15 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/(?:(stdout)|(stderr)|fd/(\d+))")
 
 
-def cannot_write(path: Path | str, error: OSError) -> WriteError:
-    """The one error of a file or folder that cannot be written: where, why, and what to do about it."""
+def cannot_write(
+    path: Path | str, error: OSError, *, again: str = "run the same command again"
+) -> WriteError:
+    """The one error of a file or folder that cannot be written: where, why, and what to do about it.
+
+    `again` is what to do once there is space on the disk.
+    """
     if error.errno in _FULL:
-        remedy = "Free some space and run the same command again."
+        remedy = f"Free some space and {again}."
     elif error.errno in _REFUSED:
         remedy = "Choose a place that may be written."
     else:

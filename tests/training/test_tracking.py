@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, TrainingInterrupted, WriteError
 from robustbench_sdnet.training import train
 from tests.reports.tracker_files import config, events, history, offline as offline
 
@@ -34,6 +36,72 @@ def test_a_finished_run_that_is_resumed_hides_no_point(tiny_data, quick, tmp_pat
     before = sorted(path.name for path in (tmp_path / "run").glob("events.*"))
     train(tiny_data, "resnet20", output=tmp_path / "run", resume=True)
     assert sorted(path.name for path in (tmp_path / "run").glob("events.*")) == before
+
+
+def test_a_run_that_was_stopped_after_its_last_step_has_every_point(tiny_data, quick, tmp_path):
+    def stop(event):
+        if event["event"] == "step" and event["step"] == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+    run = tmp_path / "run"
+    with pytest.raises(TrainingInterrupted):
+        train(tiny_data, "resnet20", overrides=quick, output=run, on_event=stop)
+    result = train(tiny_data, "resnet20", output=run, resume=True)
+    scalars, _, _ = events(run)
+    assert [at for at, _ in scalars["loss/train"]] == [3, 6, 9, 12]
+    assert scalars["accuracy/final"] == [(12, pytest.approx(result.accuracy))]
+
+
+def test_a_run_that_was_lost_before_its_checkpoint_keeps_its_last_point(
+    tiny_data, quick, tmp_path, monkeypatch
+):
+    from robustbench_sdnet.training.run.runner import Run
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_data, "resnet20", overrides=quick, output=run)
+    train(tiny_data, "resnet20", output=run, resume=True)
+    scalars, _, _ = events(run)
+    assert [at for at, _ in scalars["loss/train"]] == [3, 6, 9, 12]
+    assert [at for at, _ in scalars["accuracy/final"]] == [12]
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_points_beyond_the_state_that_is_resumed_are_there_once(tiny_data, quick, tmp_path):
+    run = tmp_path / "run"
+    train(tiny_data, "resnet20", overrides=quick, output=run)
+    for name in ("best.safetensors", "last.safetensors", "state.pt"):
+        (run / name).unlink()
+    assert train(tiny_data, "resnet20", output=run, resume=True).resumed_at_step < 12
+    scalars, _, _ = events(run)
+    assert [at for at, _ in scalars["loss/train"]] == [3, 6, 9, 12]
+    assert [at for at, _ in scalars["accuracy/final"]] == [12]
+
+
+def test_events_that_cannot_be_written_cost_no_epoch(tiny_data, quick, tmp_path, monkeypatch):
+    from robustbench_sdnet.training.run import curves
+
+    run, points, written = tmp_path / "run", curves._points, []
+
+    def full(step, values):
+        written.append(step)
+        if len(written) == 2:
+            (file,) = run.glob("events.*")
+            file.unlink()
+            file.symlink_to("/dev/full")
+        return points(step, values)
+
+    monkeypatch.setattr(curves, "_points", full)
+    said = rf"^Cannot write {run} \(No space left .*\)\. Free some space and go on with --resume --output {run}\.$"
+    with pytest.raises(WriteError, match=said):
+        train(tiny_data, "resnet20", overrides=quick, output=run)
+    resumed = train(tiny_data, "resnet20", output=run, resume=True)
+    assert resumed.resumed_at_step == 6
 
 
 def test_the_same_id_for_a_run_that_goes_on(tiny_data, quick, tmp_path, offline, monkeypatch):

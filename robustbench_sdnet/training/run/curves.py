@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
 import secrets
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import unknown
-from ...files import write_whole
+from ...files import cannot_write, write_whole
 from ...tracking import check_wandb, start_wandb
 
 TAGS = {
@@ -34,10 +38,19 @@ def check_tracker(name: str) -> None:
 class Curves:
     """Writes one point an epoch: events into the run's folder, and to Weights & Biases where that is asked for."""
 
-    def __init__(self, folder: Path | None, track: str, parameters: Mapping[str, Any]) -> None:
-        """`folder` is the run's, None to write nothing; `track` one of `TRACKERS`; `parameters` those of the run."""
-        self._folder = folder
-        self._events: Any = None  # opened at the first epoch
+    def __init__(
+        self, folder: Path | None, track: str, parameters: Mapping[str, Any], after: int = 0
+    ) -> None:
+        """What may be written to, and from where on.
+
+        Args:
+            folder: the run's, None to write nothing.
+            track: one of `TRACKERS`.
+            parameters: of the run.
+            after: step of the last epoch that a resumed run has a record of; points beyond it come again.
+        """
+        self._folder, self._after = folder, after
+        self._events: Path | None = None  # made at the first epoch
         self._run: Any = None
         if folder is not None and track == "wandb":
             kept = folder / "wandb-id"  # so that a resumed run is one there too
@@ -46,25 +59,51 @@ class Curves:
             self._run = start_wandb(folder, folder.name, parameters, kind="train", run_id=kept.read_text())
 
     def add(self, record: Mapping[str, float]) -> None:
-        """Add an epoch's record at its step."""
+        """Add an epoch's record at its step; WriteError where the system refuses."""
         if self._folder is None:
             return
         step = int(record["step"])
         values = {tag: record[key] for key, tag in TAGS.items() if key in record}
         if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            # Events of a run that was killed after its last saved state come again: hide them from there on.
-            self._events = SummaryWriter(str(self._folder), purge_step=step)
-        for tag, value in values.items():
-            self._events.add_scalar(tag, value, step)
-        self._events.flush()
+            own = f"{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"  # files are read in order of their names
+            self._events = self._folder / f"events.out.tfevents.{own}"
+            content = _first_events(self._after) + _points(step, values)
+        else:
+            content = _points(step, values)
+        try:
+            with self._events.open("ab") as stream:
+                stream.write(content)
+        except OSError as error:
+            raise cannot_write(self._events, error) from error
         if self._run is not None:
             self._run.log(values, step=step)
 
     def close(self) -> None:
-        """Close the event file, and send or keep what is left."""
+        """Send or keep what is left."""
         if self._run is not None:
             self._run.finish()
-        if self._events is not None:
-            self._events.close()
+
+
+# Not by torch's SummaryWriter: it writes in a thread, whose failure is a traceback without a place.
+def _first_events(after: int) -> bytes:
+    """What a file begins with; points of older files beyond a step are hidden, since they come again."""
+    from tensorboard.compat.proto.event_pb2 import SessionLog
+
+    hidden = {"step": after + 1, "session_log": {"status": SessionLog.START}}
+    return _records({"file_version": "brain.Event:2"}, hidden)
+
+
+def _points(step: int, values: Mapping[str, float]) -> bytes:
+    summaries = ({"value": [{"tag": tag, "simple_value": value}]} for tag, value in values.items())
+    return _records(*({"step": step, "summary": summary} for summary in summaries))
+
+
+def _records(*events: Mapping[str, Any]) -> bytes:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for event in events:
+        writer.write(Event(wall_time=time.time(), **event).SerializeToString())
+    return buffer.getvalue()

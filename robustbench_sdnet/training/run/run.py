@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ... import data as datasets
-from ...errors import TrainingError, first_line
-from ...files import alone_in
+from ...errors import TrainingError, WriteError, first_line
+from ...files import alone_in, cannot_write
 from ...zoo.nets.architectures import architecture
 from ..recipes.recipe import Recipe
 from ..step.device import Device, choose
@@ -70,7 +70,7 @@ def train(
     with contextlib.ExitStack() as held:
         if distributed.join(chosen.device):
             held.callback(distributed.leave)
-        try:
+        with _in_one_line(folder, chosen):
             if rank == 0:
                 held.enter_context(alone_in(folder))
                 # Another process may have put a run there since it was looked at.
@@ -83,8 +83,21 @@ def train(
             distributed.wait_for_all()
             run.restore(state)
             return run.finish()
-        except (RuntimeError, ValueError) as error:
-            raise _failure(error, folder, chosen) from error
+
+
+@contextlib.contextmanager
+def _in_one_line(folder: Path, device: Device) -> Iterator[None]:
+    """What torch and the system raise, as errors that say what a user can do."""
+    try:
+        yield
+    except WriteError as error:
+        if isinstance(cause := error.__cause__, OSError) and (folder / folders.PLAN).is_file():
+            # The same command again would find the run in its folder, and be refused.
+            again = f"go on with --resume --output {shlex.quote(str(folder))}"
+            raise cannot_write(folder, cause, again=again) from cause
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise _failure(error, folder, device) from error
 
 
 def _failure(error: Exception, folder: Path, device: Device) -> TrainingError:

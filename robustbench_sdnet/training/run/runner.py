@@ -16,7 +16,7 @@ import torch
 from ... import data as datasets
 from ...arithmetic import full_float32
 from ...data.images import ImageData
-from ...errors import InputError, TrainingError, TrainingInterrupted
+from ...errors import InputError, TrainingError, TrainingInterrupted, WriteError
 from ...files import write_whole
 from ...interrupts import stop_requests
 from ...zoo.files.weights import save_model
@@ -163,11 +163,13 @@ class Run:
             seconds=seconds,
         )
         plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
-        with contextlib.closing(Curves(None if self.rank else self.folder, self.track, plan)) as self.curves:
+        folder, seen = None if self.rank else self.folder, len(session.history) * session.feed.steps
+        had_ended = (self.folder / "best.safetensors").is_file()
+        with contextlib.closing(Curves(folder, self.track, plan, seen)) as self.curves:
             with stop_requests(heed=self.rank == 0) as stop:
                 fit(session, after_step=lambda: self._after_step(stop), after_epoch=self._after_epoch)
             accuracy = self._write_checkpoints()
-            if left:
+            if left or not had_ended:
                 self.curves.add({"step": session.steps_total, "accuracy": accuracy})
         result = TrainResult(
             folder=self.folder,
@@ -205,7 +207,11 @@ class Run:
                 session.best = seen, weights
         if options.test_every and epoch % options.test_every == 0:
             record["test"] = accuracy_of(session.result, self.test_data, self.device, fast=True)
-        self.curves.add(record)
+        try:
+            self.curves.add(record)
+        except WriteError:
+            self.save()  # a curve costs no epoch
+            raise
         last = session.step == session.steps_total
         if last or self._saving <= SAVING_SHARE * (time.monotonic() - self._saved_at):
             self.save()

@@ -190,5 +190,5 @@ def check_finite(session: Session) -> None:
     hint = "train.precision=float32" if session.device.autocast else "a longer train.warmup"
     raise TrainingError(
         f"The loss is not finite at step {bad + 1} (learning rate {rate:.3g}). "
-        f"Lower the rate (--set train.lr={session.options.lr / 3:.2g}) or try {hint}."
+        f"Lower the rate (--set train.lr={session.options.lr / 3:.2g}) or try {hint}, with another --output."
     )
