@@ -292,15 +292,15 @@ def test_interrupt_saves_and_resume_ends_in_the_same_bits(tiny_data, quick, tmp_
 
 
 def test_saving_takes_a_small_share_of_short_epochs(tiny_data, quick, tmp_path, monkeypatch):
-    from robustbench_sdnet.training.run import folders
+    from robustbench_sdnet.training.run import runner
 
-    written, saved = folders.save_state, []
+    written, saved = runner.save_state, []
 
     def slowly(folder, state):
         time.sleep(0.5)  # twenty times this is more than the run takes
         written(folder, state)
 
-    monkeypatch.setattr(folders, "save_state", slowly)
+    monkeypatch.setattr(runner, "save_state", slowly)
 
     def listen(event):
         if event["event"] == "saved":

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustbench_sdnet.errors import TrainingError, WriteError
-from robustbench_sdnet.training.run.folders import PREVIOUS, STATE, load_state, save_state
+from robustbench_sdnet.training.run.state import PREVIOUS, STATE, load_state, save_state
 
 
 def test_round_trip_and_previous(tmp_path):

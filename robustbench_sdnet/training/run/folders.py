@@ -1,11 +1,9 @@
-"""A run's folder: where it is, which recipe it holds, what may be resumed, the state to resume from, and the result."""
+"""A run's folder: where it is, which recipe it holds, what may be resumed, and the result."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,9 @@ from ...reading.structured import read_yaml
 from ..recipes.recipe import Recipe, load_recipe, with_settings
 from ..step.device import Device
 from .distributed import may_restart, restarted
+from .state import PREVIOUS, STATE
 
-PLAN, STATE, PREVIOUS = "recipe.yaml", "state.pt", "state-previous.pt"
-MAGIC = b"sdnet-bench training state 1 sha256 "
+PLAN = "recipe.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,32 +168,3 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
     if not isinstance(raw, dict) or not {"data", "arch", "name"} <= raw.keys():
         raise TrainingError(f"{path} is no recipe of a run. Use another --output.")
     return raw
-
-
-def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state beside the old one, then put it in its place.
-
-    At any moment at least one of the two files is complete, whenever the process is killed.
-    """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
-    header = MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
-    write_whole(folder / STATE, header + content, keep=folder / PREVIOUS)
-
-
-def load_state(folder: Path, on_damage: Callable[[Path], None] = lambda path: None) -> dict[str, Any] | None:
-    """The newest complete state, or None where none was ever saved; TrainingError where every one is damaged.
-
-    `on_damage` is told of a file that is truncated or damaged; the one before it is used.
-    """
-    found = [path for path in (folder / STATE, folder / PREVIOUS) if path.is_file()]
-    for path in found:
-        header, _, payload = path.read_bytes().partition(b"\n")
-        if header == MAGIC + hashlib.sha256(payload).hexdigest().encode():
-            state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-            return state
-        on_damage(path)
-    if found:
-        raise TrainingError(f"Every saved state in {folder} is damaged. Start again with another --output.")
-    return None

@@ -19,8 +19,9 @@ from ..step.device import Device, choose
 from ..step.loop import Event
 from . import distributed, folders
 from .curves import check_tracker
-from .folders import TrainResult, load_state
+from .folders import TrainResult
 from .runner import Run
+from .state import load_state
 
 _ONE_VALUE = "Expected more than 1 value per channel"  # a ValueError of batch normalisation
 

@@ -27,10 +27,11 @@ from ..step.device import Device
 from ..step.feed import batch_size, feed_for, hold_out
 from ..step.loop import Event, Session, check_finite, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
-from . import distributed, folders
+from . import distributed
 from .curves import Curves
 from .first_weights import begin_with
 from .folders import TrainResult
+from .state import save_state
 
 PROBE_FROM = 50  # steps; shorter runs start at once
 SAVING_SHARE = 0.05  # of a run's time that saving at the end of epochs may take
@@ -137,7 +138,7 @@ class Run:
             "data_hash": self.train_data.content_hash,
             "init": self.init,
         }
-        folders.save_state(self.folder, state)
+        save_state(self.folder, state)
         self._saved_at = time.monotonic()
         self._saving = self._saved_at - begun
         self.tell("saved", step=session.step)
