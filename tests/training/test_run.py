@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 
@@ -13,6 +14,7 @@ import yaml
 from robustbench_sdnet.errors import InputError, TrainingError, WriteError
 from robustbench_sdnet.files import alone_in
 from robustbench_sdnet.training import load_recipe, train
+from robustbench_sdnet.training.run import folders
 from robustbench_sdnet.zoo import load_model, read_card
 
 
@@ -394,8 +396,6 @@ def test_too_few_classes(tiny_data, quick, tmp_path):
 
 
 def test_other_images_under_the_same_name(tiny_data, quick, tmp_path):
-    import shutil
-
     path = tmp_path / "data.npz"
     shutil.copy(tiny_data.removeprefix("npz:"), path)
     train(f"npz:{path}", "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
@@ -420,6 +420,38 @@ def test_default_folder_and_the_newest_run_to_resume(tiny_data, quick, tmp_path,
     assert first.folder != second.folder
     assert first.folder.name.startswith("tiny-resnet20-")
     assert train(tiny_data, "resnet20", resume=True).folder == second.folder
+
+
+def test_the_run_to_resume_is_of_this_data_set_not_of_a_newer_one_by_its_name(
+    tiny_data, quick, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("here", "there", "nowhere"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(tiny_data.removeprefix("npz:"), tmp_path / folder / "tiny.npz")
+    settings = {**quick, "train.epochs": 1}
+    wanted = train("npz:here/tiny.npz", "resnet20", overrides=settings)
+    train("npz:there/tiny.npz", "resnet20", overrides=settings)
+    assert train("npz:here/tiny.npz", "resnet20", resume=True).folder == wanted.folder
+    whole_path = f"npz:{tmp_path}/here/tiny.npz"
+    assert train(whole_path, "resnet20", resume=True).folder == wanted.folder
+    with pytest.raises(InputError, match=r"There is no run .* of 'npz:nowhere/tiny\.npz' to resume"):
+        train("npz:nowhere/tiny.npz", "resnet20", resume=True)
+
+
+def test_two_runs_that_begin_together_each_have_a_folder(tiny_data, quick, tmp_path, monkeypatch):
+    """One had looked for a name, and the other has just made that folder."""
+    monkeypatch.chdir(tmp_path)
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    monkeypatch.setattr(folders, "choose_folder", lambda *given, **named: taken)
+    settings = {**quick, "train.epochs": 1}
+    with alone_in(taken):
+        result = train(tiny_data, "resnet20", overrides=settings)
+    assert result.folder == tmp_path / "taken_2"
+    with pytest.raises(InputError, match="auxiliary"):
+        train(tiny_data, "resnet20", overrides={**settings, "train.auxiliary": 0.1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken", "taken_2"]
 
 
 def test_stored_recipe_is_resolved(tiny_data, quick, tmp_path):

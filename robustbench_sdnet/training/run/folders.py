@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ from typing import Any
 import torch
 import yaml
 
-from ...data import short_name
+from ...data.registry import absolute, short_name
 from ...errors import InputError, TrainingError
-from ...files import write_whole
+from ...files import cannot_write, make_folder, write_whole
 from ...reading.paths import path_of
 from ...reading.structured import read_yaml
 from ..recipes.recipe import Recipe, load_recipe, with_settings
@@ -62,10 +64,11 @@ def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], da
 
 
 def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool) -> Path:
-    """The folder named, else a new one, or to resume the newest one of this data and architecture.
+    """The folder named, else one that is not there, or to resume the newest one of this data and architecture.
 
     Raises:
         InputError: nothing to resume, or no name where processes that start again must find the run.
+        TrainingError: the recipe of a newer run cannot be read.
     """
     if output is not None:
         return path_of(output)
@@ -75,15 +78,47 @@ def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *
         )
     stem = f"{short_name(data)}-{arch}"
     if resume:
-        found = [path.parent for path in runs.glob(f"{stem}-*/{PLAN}")]
-        if not found:
-            raise InputError(
-                f"There is no run {runs}/{stem}-* to resume. Leave --resume out, or name --output."
-            )
-        return max(found, key=lambda folder: (folder / PLAN).stat().st_mtime)
+        return _newest(runs, stem, data, arch)
     name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (name, *(f"{name}_{number}" for number in range(2, 100)))
-    return next((runs / each for each in names if not (runs / each).exists()), runs / name)
+    return next(path for path in _numbered(runs / name) if not path.exists())
+
+
+def _newest(runs: Path, stem: str, data: str, arch: str) -> Path:
+    found = sorted(runs.glob(f"{stem}-*/{PLAN}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found:
+        held = _read_plan(path.parent)
+        if held is not None and held["arch"] == arch and absolute(held["data"]) == absolute(data):
+            return path.parent
+    of = f" of '{data}'" if found else ""
+    raise InputError(f"There is no run {runs}/{stem}-*{of} to resume. Leave --resume out, or name --output.")
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from (folder.with_name(f"{folder.name}_{number}") for number in itertools.count(2))
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """A new folder of this name, or of one like it where another run has just made it; without a use it goes again.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    make_folder(folder.parent)
+    for own in _numbered(folder):
+        try:
+            own.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise cannot_write(own, error) from error
+        break
+    try:
+        yield own
+    finally:
+        with contextlib.suppress(OSError):
+            own.rmdir()
 
 
 def may_resume(folder: Path, *, asked: bool) -> bool:
@@ -123,7 +158,7 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
     if held is None:
         return wanted
     for key, value in (("data", data), ("arch", arch)):
-        if held[key] != value:
+        if held[key] != value and not (key == "data" and absolute(held[key]) == absolute(value)):
             raise InputError(f"{folder} holds a run with {key} '{held[key]}', not '{value}'.")
     stored = Recipe.from_dict(held)
     if explicit:

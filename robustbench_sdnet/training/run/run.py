@@ -64,6 +64,7 @@ def train(
     wanted = folders.resolve_recipe(recipe, overrides or {}, data)
     rank, count, local_rank = distributed.world()
     folder = folders.choose_folder(data, arch, output, Path(runs), resume=resume)
+    new = output is None and not resume
     resume = folders.may_resume(folder, asked=resume)
     plan = folders.plan_run(folder, data, arch, wanted, explicit=bool(recipe or overrides), resume=resume)
     chosen = choose(device, plan.train, local_rank)
@@ -71,19 +72,26 @@ def train(
     with contextlib.ExitStack() as held:
         if distributed.join(chosen.device):
             held.callback(distributed.leave)
+        if new and rank == 0:
+            folder = held.enter_context(folders.claimed(folder))
         with _in_one_line(folder, chosen):
-            if rank == 0:
-                held.enter_context(alone_in(folder))
-                # Another process may have put a run there since it was looked at.
-                folders.plan_run(folder, data, arch, plan, explicit=False, resume=resume)
             run = Run(folder, data, arch, plan, chosen, on_event if rank == 0 else None, track)
-            state = load_state(folder, lambda path: run.tell("damaged", path=str(path))) if resume else None
-            run.prepare(data_root, fresh=state is None)
-            if rank == 0:
-                folders.write_plan(folder, data, arch, plan)
-            distributed.wait_for_all()
-            run.restore(state)
-            return run.finish()
+            return _carried_out(run, data_root, resume=resume)
+
+
+def _carried_out(run: Run, data_root: str | Path | None, *, resume: bool) -> TrainResult:
+    """The result of a run, alone in its folder: from the beginning, or from the last state where it is resumed."""
+    folder, first = run.folder, run.rank == 0
+    with alone_in(folder) if first else contextlib.nullcontext():
+        if first:  # another process may have put a run there since it was looked at
+            folders.plan_run(folder, run.name, run.arch, run.recipe, explicit=False, resume=resume)
+        state = load_state(folder, lambda path: run.tell("damaged", path=str(path))) if resume else None
+        run.prepare(data_root, fresh=state is None)
+        if first:
+            folders.write_plan(folder, run.name, run.arch, run.recipe)
+        distributed.wait_for_all()
+        run.restore(state)
+        return run.finish()
 
 
 @contextlib.contextmanager
