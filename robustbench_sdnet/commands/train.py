@@ -89,7 +89,7 @@ def train(
 
     check_name(name)
     images = setting.data or name
-    resolved = load_recipe(recipe or "published", overrides, data=images)
+    resolved = load_recipe("published" if recipe is None else recipe, overrides, data=images)
     resolve_options(arch, dict(resolved.model))
     if place["track"] == "wandb":
         check_wandb()

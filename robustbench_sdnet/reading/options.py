@@ -30,6 +30,15 @@ def count(low: int, high: int) -> Rule:
     return Rule(lambda v: _is(v, int) and low <= v <= high, f"be a whole number from {low} to {high}")
 
 
+def counts(low: int, high: int) -> Rule:
+    """Several whole numbers from `low` to `high`."""
+    one = count(low, high)
+    return Rule(
+        lambda v: isinstance(v, tuple | list) and all(map(one.holds, v)),
+        f"be a list of whole numbers from {low} to {high}",
+    )
+
+
 def between(low: float, high: float = math.inf, text: str = "") -> Rule:
     """A number from `low` to `high`."""
     return Rule(lambda v: _is(v, int | float) and low <= v <= high, text or f"lie in {low:g} to {high:g}")

@@ -7,6 +7,7 @@ import pytest
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.recipes.recipe import Recipe, load_recipe, recipe_names
+from robustbench_sdnet.training.run.folders import write_plan
 
 
 def test_every_shipped_recipe_reads_and_survives_a_round_trip():
@@ -101,8 +102,16 @@ def test_a_text_is_taken_as_it_is(name):
         ("train.lr", "[1", r"train\.lr: .* is no YAML"),
         ("train.attack_step_size", "x", r"^train\.attack_step_size: .* must be a fraction"),
         ("train.ema", "1", r"train\.ema must lie in"),
-        ("train.sizes", "[16, 2]", r"train\.sizes must lie in 4 to 1024, got 16, 2"),
-        ("train.milestones", "[-3, 5]", r"train\.milestones must be epochs from 1 on, got -3, 5"),
+        (
+            "train.sizes",
+            "[16, 2]",
+            r"train\.sizes must be a list of whole numbers from 4 to 1024, got \(16, 2\)",
+        ),
+        (
+            "train.milestones",
+            "[-3, 5]",
+            r"train\.milestones must be a list of whole numbers from 1 .*, got \(-3, 5\)",
+        ),
     ],
 )
 def test_wrong_settings(key, value, match):
@@ -140,6 +149,28 @@ def test_whole_numbers_are_whole_in_python_too():
             TrainOptions(**given)
 
 
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"flip": "false"}, "be true or false, got 'false'"),
+        ({"nesterov": "no"}, "be true or false, got 'no'"),
+        ({"milestones": (1.5,)}, r"be a list of whole numbers from 1 to 100000, got \(1\.5,\)"),
+        ({"sizes": 16}, "be a list of whole numbers from 4 to 1024, got 16"),
+        ({"sizes": None}, "be a list of whole numbers from 4 to 1024, got None"),
+        ({"sizes": ("a",)}, r"be a list of whole numbers from 4 to 1024, got \('a',\)"),
+    ],
+    ids=str,
+)
+def test_values_of_python_are_of_the_type_of_their_key(given, rule):
+    (name,) = given
+    with pytest.raises(InputError, match=rf"^train\.{name} must {rule}\.$"):
+        TrainOptions(**given)
+
+
+def test_a_list_of_python_is_the_sizes_that_a_tuple_is():
+    assert TrainOptions(sizes=[16, 24]) == TrainOptions(sizes=(16, 24))
+
+
 def test_augmix_and_an_adversary_exclude_each_other():
     with pytest.raises(InputError, match="cannot be combined"):
         load_recipe("augmix", {"train.adversary": "pgd"})
@@ -161,16 +192,34 @@ def test_own_file(tmp_path):
         ("trian: {}", "Unknown recipe section 'trian'. Did you mean 'train'"),
         ("train: 3", "'train' must be a mapping"),
         ("train: {epocs: 3}", "Did you mean 'train.epochs'"),
+        (
+            "data: {digits: {epochs: 3}}",
+            "Unknown recipe section 'data.digits.epochs'.*: data.digits.model, data",
+        ),
+        ("data: {digits: {trian: {epochs: 3}}}", "Did you mean 'data.digits.train'"),
+        ("data: {cifar10: {train: {epocs: 3}}}", "Did you mean 'train.epochs'"),
+        (
+            "data: {digit: {train: {epochs: 3}}}",
+            r"Unknown data set in .*wrong\.yaml' 'digit'\. Did you mean 'digits'",
+        ),
     ],
 )
 def test_wrong_files(tmp_path, text, match):
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=match):
-        load_recipe(str(path))
+        load_recipe(str(path), data="digits")
+
+
+def test_a_runs_own_recipe_is_one(tmp_path):
+    recipe = load_recipe("cpu", {"train.epochs": 3, "model.width": 8})
+    write_plan(tmp_path, "npz:own.npz", "sdnet20", recipe)
+    assert load_recipe(str(tmp_path / "recipe.yaml"), data="digits") == recipe
 
 
 def test_unknown_names():
+    with pytest.raises(InputError, match="Unknown recipe ''"):
+        load_recipe("")
     with pytest.raises(InputError, match=r"Unknown recipe 'fats'. Did you mean 'fast'"):
         load_recipe("fats")
     with pytest.raises(InputError, match=r"Cannot read 'nowhere.yaml'"):

@@ -347,6 +347,32 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
         train(tiny_data, "resnet20", overrides=quick, output="file/run")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"overrides": ["train.lr=1"]}, r"^overrides must be a mapping of names to values, got list"),
+        ({"overrides": {1: 2}}, r"^overrides must be a mapping of names to values, got dict '\{1: 2\}'"),
+        ({"arch": ["resnet20"]}, r"^Unknown architecture '\['resnet20'\]'"),
+        ({"runs": None}, "^runs is given by name or path, got an object of type NoneType"),
+        ({"recipe": ""}, "^Unknown recipe ''"),
+    ],
+    ids=str,
+)
+def test_arguments_of_another_type_are_refused_in_one_line(tiny_data, tmp_path, monkeypatch, given, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=said):
+        train(tiny_data, **{"arch": "resnet20", **given})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_process_keeps_its_threads(tiny_data, quick, tmp_path):
+    before = torch.get_num_threads()
+    settings = {**quick, "train.epochs": 1, "train.threads": before + 1}
+    train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run")
+    assert torch.get_num_threads() == before
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["train"]["threads"] == before + 1
+
+
 def test_a_run_killed_before_its_first_state_starts_at_the_beginning(tiny_data, quick, tmp_path):
     train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
     for name in ("state.pt", "state-previous.pt"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, get_type_hints
 
 from ...errors import InputError
-from ...reading.options import FLAG, between, check_fields, count
+from ...reading.options import FLAG, between, check_fields, count, counts
 from ...specs import BUDGETED, Eps, norm_facts
 
 WORK = "how the work is done, not what is learned"  # in the type of a key of which that is true
@@ -63,17 +63,17 @@ class TrainOptions:
     batch_size: Annotated[int, count(1, 1_000_000)] = 128
     lr: Annotated[float, between(0, 1000)] = 0.1
     momentum: Annotated[float, between(0, 1)] = 0.9
-    nesterov: bool = True
+    nesterov: Annotated[bool, FLAG] = True
     weight_decay: Annotated[float, between(0, 10)] = 5e-4
     schedule: Annotated[str, ("cosine", "step", "one-cycle")] = "cosine"
     lr_min: Annotated[float, between(0, 1000)] = 1e-6
-    milestones: tuple[int, ...] = (30, 60, 90)
+    milestones: Annotated[tuple[int, ...], counts(1, 100_000)] = (30, 60, 90)
     gamma: Annotated[float, between(0, 1)] = 0.1
     warmup: Annotated[float, between(0, 1)] = 0.0
     crop: Annotated[int, count(0, 256)] = 4
-    flip: bool = True
+    flip: Annotated[bool, FLAG] = True
     cutout: Annotated[int, count(0, 1024)] = 0
-    sizes: tuple[int, ...] = ()
+    sizes: Annotated[tuple[int, ...], counts(4, 1024)] = ()
     augmix: Annotated[float, between(0, 1000)] = 0.0
     label_smoothing: Annotated[float, between(0, 0.999)] = 0.0
     ema: Annotated[float, between(0, 0.99999)] = 0.0
@@ -97,12 +97,8 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_fields(self, "train.")
-        if not all(4 <= side <= 1024 for side in self.sizes):
-            raise InputError(f"train.sizes must lie in 4 to 1024, got {', '.join(map(str, self.sizes))}.")
-        if not all(milestone > 0 for milestone in self.milestones):
-            raise InputError(
-                f"train.milestones must be epochs from 1 on, got {', '.join(map(str, self.milestones))}."
-            )
+        for name in ("milestones", "sizes"):  # a list of Python's is the same
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for key, read in (("eps", "radius"), ("attack_step_size", "step_radius")):
             try:
                 getattr(self, read)

@@ -1,7 +1,7 @@
 """Recipes: what a training run does, from a YAML file plus `--set key=value`, every key known and checked.
 
 A recipe file holds `summary`, `train` (fields of `TrainOptions`), `model` (options of `build_model`) and,
-under `data`, changes of both for single data sets.
+under `data`, changes of both for single data sets. The recipe that a run keeps in its folder is one too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...data.registry import DATASETS
 from ...errors import InputError, unknown
 from ...reading.options import as_default
 from ...reading.paths import path_of
@@ -64,9 +65,22 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
     raw = _read(name)
     recipe = Recipe(name=str(raw.get("name", Path(name).stem)))
     recipe = with_settings(recipe, _flat(raw, name))
-    own = mapping(raw.get("data"), f"{name}: 'data'").get(data)
-    recipe = with_settings(recipe, _flat(mapping(own, f"{name}: 'data.{data}'"), name))
-    return with_settings(recipe, settings or {})
+    own = recipe
+    for known, changes in mapping(raw.get("data"), f"{name}: 'data'").items():
+        changed = with_settings(recipe, _changes(known, changes, name))
+        own = changed if known == data else own
+    return with_settings(own, settings or {})
+
+
+def _changes(data: str, changes: Any, name: str) -> dict[str, Any]:
+    """The keys of what a recipe changes for a data set; InputError for an unknown data set or section."""
+    if data not in DATASETS and ":" not in data:
+        raise unknown(f"data set in '{name}'", data, DATASETS)
+    for section in (held := mapping(changes, f"{name}: 'data.{data}'")):
+        if section not in SECTIONS:
+            known = [f"data.{data}.{each}" for each in SECTIONS]
+            raise unknown("recipe section", f"data.{data}.{section}", known)
+    return _flat(held, name)
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -109,6 +123,8 @@ def _read(name: str) -> Mapping[str, Any]:
     raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise InputError(f"{path}: a recipe is a mapping with 'train' and 'model', got {type(raw).__name__}.")
+    if "arch" in raw and isinstance(raw.get("data"), str):  # of a run, which says of what it is
+        raw = {key: value for key, value in raw.items() if key not in ("arch", "data")}
     allowed = ("name", "summary", "data", *SECTIONS)
     for key in raw:
         if key not in allowed:

@@ -17,7 +17,7 @@ from ...data.registry import absolute, short_name
 from ...errors import InputError, TrainingError
 from ...files import cannot_write, make_folder, write_whole
 from ...reading.paths import path_of
-from ...reading.structured import read_yaml
+from ...reading.structured import mapping, read_yaml
 from ..recipes.recipe import Recipe, load_recipe, with_settings
 from ..step.device import Device
 from .distributed import may_restart, restarted
@@ -56,11 +56,12 @@ class TrainResult:
         return {key: str(value) if isinstance(value, Path) else value for key, value in raw.items()}
 
 
-def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any], data: str) -> Recipe:
+def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any] | None, data: str) -> Recipe:
     """The recipe with its overrides; errors are those of `load_recipe`."""
+    given = mapping(dict(overrides) if isinstance(overrides, Mapping) else overrides, "overrides")
     if isinstance(recipe, Recipe):
-        return with_settings(recipe, overrides)
-    return load_recipe(recipe or "published", overrides, data=data)
+        return with_settings(recipe, given)
+    return load_recipe("published" if recipe is None else recipe, given, data=data)
 
 
 def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool) -> Path:

@@ -13,6 +13,7 @@ import torch
 from ... import data as datasets
 from ...errors import TrainingError, WriteError, first_line
 from ...files import alone_in, cannot_write
+from ...reading.paths import named, path_of
 from ...zoo.nets.architectures import architecture
 from ..recipes.recipe import Recipe
 from ..step.device import Device, choose
@@ -61,15 +62,19 @@ def train(
     architecture(arch)
     datasets.check_name(data)
     check_tracker(track)
-    wanted = folders.resolve_recipe(recipe, overrides or {}, data)
+    wanted = folders.resolve_recipe(recipe, overrides, data)
     rank, count, local_rank = distributed.world()
-    folder = folders.choose_folder(data, arch, output, Path(runs), resume=resume)
+    place = path_of(named(runs, "runs", "Write it as text."))
+    folder = folders.choose_folder(data, arch, output, place, resume=resume)
     new = output is None and not resume
     resume = folders.may_resume(folder, asked=resume)
-    plan = folders.plan_run(folder, data, arch, wanted, explicit=bool(recipe or overrides), resume=resume)
-    chosen = choose(device, plan.train, local_rank)
-    plan = folders.settle(plan, chosen, count)
+    plan = folders.plan_run(
+        folder, data, arch, wanted, explicit=recipe is not None or bool(overrides), resume=resume
+    )
     with contextlib.ExitStack() as held:
+        held.callback(torch.set_num_threads, torch.get_num_threads())  # the recipe's are this run's alone
+        chosen = choose(device, plan.train, local_rank)
+        plan = folders.settle(plan, chosen, count)
         if distributed.join(chosen.device):
             held.callback(distributed.leave)
         if new and rank == 0:

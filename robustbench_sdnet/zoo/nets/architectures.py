@@ -59,7 +59,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 def architecture(name: str) -> Architecture:
     """The architecture of that name; an InputError names the nearest."""
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise unknown("architecture", name, ARCHITECTURES)
     return ARCHITECTURES[name]
 
