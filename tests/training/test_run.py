@@ -448,23 +448,6 @@ def test_default_folder_and_the_newest_run_to_resume(tiny_data, quick, tmp_path,
     assert train(tiny_data, "resnet20", resume=True).folder == second.folder
 
 
-def test_the_run_to_resume_is_of_this_data_set_not_of_a_newer_one_by_its_name(
-    tiny_data, quick, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    for folder in ("here", "there", "nowhere"):
-        (tmp_path / folder).mkdir()
-        shutil.copy(tiny_data.removeprefix("npz:"), tmp_path / folder / "tiny.npz")
-    settings = {**quick, "train.epochs": 1}
-    wanted = train("npz:here/tiny.npz", "resnet20", overrides=settings)
-    train("npz:there/tiny.npz", "resnet20", overrides=settings)
-    assert train("npz:here/tiny.npz", "resnet20", resume=True).folder == wanted.folder
-    whole_path = f"npz:{tmp_path}/here/tiny.npz"
-    assert train(whole_path, "resnet20", resume=True).folder == wanted.folder
-    with pytest.raises(InputError, match=r"There is no run .* of 'npz:nowhere/tiny\.npz' to resume"):
-        train("npz:nowhere/tiny.npz", "resnet20", resume=True)
-
-
 def test_two_runs_that_begin_together_each_have_a_folder(tiny_data, quick, tmp_path, monkeypatch):
     """One had looked for a name, and the other has just made that folder."""
     monkeypatch.chdir(tmp_path)

@@ -34,11 +34,16 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML and JSON."""
-        train = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self.train).items()
+        sections = (
+            (key, dict(values)) for key, values in (("train", asdict(self.train)), ("model", self.model))
+        )
+        plain = {
+            section: {
+                key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+            }
+            for section, values in sections
         }
-        return {"name": self.name, "train": train, "model": dict(self.model)}
+        return {"name": self.name, **plain}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:

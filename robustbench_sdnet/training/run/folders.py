@@ -18,7 +18,8 @@ from ...errors import InputError, TrainingError
 from ...files import cannot_write, make_folder, write_whole
 from ...reading.paths import path_of
 from ...reading.structured import mapping, read_yaml
-from ..recipes.recipe import Recipe, load_recipe, with_settings
+from ..recipes.options import WORKING_KEYS
+from ..recipes.recipe import SECTIONS, Recipe, load_recipe, with_settings
 from ..step.device import Device
 from .distributed import may_restart, restarted
 from .state import PREVIOUS, STATE
@@ -140,10 +141,24 @@ def may_resume(folder: Path, *, asked: bool) -> bool:
     return there and (asked or restarted())
 
 
-def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bool, resume: bool) -> Recipe:
+def plan_run(
+    folder: Path,
+    data: str,
+    arch: str,
+    wanted: Recipe,
+    *,
+    named: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool,
+) -> Recipe:
     """The recipe this folder is to run.
 
-    A resumed run keeps the recipe it was started with; asking for another one is an error.
+    A resumed run keeps the recipe it was started with, but for how the work is done; asking for another is an error.
+
+    Args:
+        wanted: the recipe of a new run.
+        named: whether a recipe was asked for, all of which is then compared.
+        overrides: the keys that were asked for beside it.
 
     Raises:
         InputError: the folder holds a run, and `resume` is off or other data, another architecture or recipe is asked.
@@ -161,23 +176,46 @@ def plan_run(folder: Path, data: str, arch: str, wanted: Recipe, *, explicit: bo
     for key, value in (("data", data), ("arch", arch)):
         if held[key] != value and not (key == "data" and absolute(held[key]) == absolute(value)):
             raise InputError(f"{folder} holds a run with {key} '{held[key]}', not '{value}'.")
-    stored = Recipe.from_dict(held)
-    if explicit:
-        _refuse_changes(folder, stored, wanted)
-    return stored
+    try:
+        stored = Recipe.from_dict(held)
+    except InputError as error:
+        raise TrainingError(f"{folder / PLAN}: {error}") from None
+    given = overrides or {}
+    if found := _changed(stored, wanted if named else with_settings(stored, given)):
+        key, old, new = found
+        raise InputError(
+            f"{folder} was started with {key} = {old}, not {new}: a resumed run keeps it. "
+            "Leave --recipe and --set out, or start another run."
+        )
+    working = {f"train.{key}" for key in WORKING_KEYS}
+    return with_settings(stored, {key: value for key, value in given.items() if key in working})
 
 
-def _refuse_changes(folder: Path, stored: Recipe, wanted: Recipe) -> None:
-    before, after = stored.to_dict(), wanted.to_dict()
-    settled = ("precision", "threads")  # "auto" and 0 were replaced by what the device has
-    for section in ("train", "model"):
-        for key in sorted({*before[section], *after[section]}):
-            old, new = before[section].get(key), after[section].get(key)
-            if old != new and not (key in settled and new in ("auto", 0)):
-                raise InputError(
-                    f"{folder} was started with {section}.{key} = {old}, not {new}: a resumed run keeps it. "
-                    "Leave --recipe and --set out, or start another run."
-                )
+def check_state(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> None:
+    """Refuse, with a TrainingError, a run's recipe that was edited after its state was saved."""
+    saved = state.get("recipe")  # which states of version 0.1 lack
+    if saved and (found := _changed(Recipe.from_dict(saved), recipe)):
+        key, old, new = found
+        raise TrainingError(
+            f"{folder / PLAN} says {key} = {new}, but the state was saved with {old}. Put that back, or start another "
+            "run."
+        )
+
+
+def _changed(before: Recipe, after: Recipe) -> tuple[str, Any, Any] | None:
+    """The first key that decides what is learned and is another one, with both values."""
+    alike = {*WORKING_KEYS}
+    if after.train.precision == "auto":  # which was replaced by what the device has
+        alike.add("precision")
+    if before.train.step_radius == after.train.step_radius:
+        alike.add("attack_step_size")
+    for section in SECTIONS:
+        olds, news = (recipe.to_dict()[section] for recipe in (before, after))
+        for key in sorted({*olds, *news}):
+            old, new = olds.get(key), news.get(key)
+            if old != new and not (section == "train" and key in alike):
+                return f"{section}.{key}", old, new
+    return None
 
 
 def settle(recipe: Recipe, device: Device, processes: int) -> Recipe:
@@ -201,6 +239,9 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     raw = read_yaml(path, TrainingError)
-    if not isinstance(raw, dict) or not {"data", "arch", "name"} <= raw.keys():
-        raise TrainingError(f"{path} is no recipe of a run. Use another --output.")
+    kinds = {**dict.fromkeys(("data", "arch", "name"), str), **dict.fromkeys(SECTIONS, dict)}
+    if not isinstance(raw, dict) or not all(isinstance(raw.get(key), kind) for key, kind in kinds.items()):
+        raise TrainingError(
+            f"{path} is no recipe of a run, which has {', '.join(kinds)}. Put them back, or use another --output."
+        )
     return raw

@@ -68,9 +68,8 @@ def train(
     folder = folders.choose_folder(data, arch, output, place, resume=resume)
     new = output is None and not resume
     resume = folders.may_resume(folder, asked=resume)
-    plan = folders.plan_run(
-        folder, data, arch, wanted, explicit=recipe is not None or bool(overrides), resume=resume
-    )
+    known = recipe is not None
+    plan = folders.plan_run(folder, data, arch, wanted, named=known, overrides=overrides, resume=resume)
     with contextlib.ExitStack() as held:
         held.callback(torch.set_num_threads, torch.get_num_threads())  # the recipe's are this run's alone
         chosen = choose(device, plan.train, local_rank)
@@ -89,8 +88,10 @@ def _carried_out(run: Run, data_root: str | Path | None, *, resume: bool) -> Tra
     folder, first = run.folder, run.rank == 0
     with alone_in(folder) if first else contextlib.nullcontext():
         if first:  # another process may have put a run there since it was looked at
-            folders.plan_run(folder, run.name, run.arch, run.recipe, explicit=False, resume=resume)
+            folders.plan_run(folder, run.name, run.arch, run.recipe, resume=resume)
         state = load_state(folder, lambda path: run.tell("damaged", path=str(path))) if resume else None
+        if state is not None:
+            folders.check_state(folder, run.recipe, state)
         run.prepare(data_root, fresh=state is None)
         if first:
             folders.write_plan(folder, run.name, run.arch, run.recipe)

@@ -30,7 +30,7 @@ from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed
 from .curves import Curves
 from .first_weights import begin_with
-from .folders import TrainResult
+from .folders import PLAN, TrainResult
 from .state import save_state
 
 PROBE_FROM = 50  # steps; shorter runs start at once
@@ -100,7 +100,11 @@ class Run:
         self.session = start(model, feed, options, self.device)
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Go to the step of a saved state; TrainingError if it is of other data, or another process's differs."""
+        """Go to the step of a saved state.
+
+        Raises:
+            TrainingError: it is of other data or of another network, or another process's differs.
+        """
         distributed.agree_on(state["step"] if state else 0, self.device.device)
         if state is None:
             return
@@ -109,10 +113,15 @@ class Run:
                 f"{self.folder} was trained on other images than '{self.name}' has. Name another --output."
             )
         session = self.session
-        session.model.load_state_dict(state["model"])
-        session.optimiser.load_state_dict(state["optimiser"])
-        if session.average is not None:
-            session.average.load_state_dict(state["average"])
+        try:
+            session.model.load_state_dict(state["model"])
+            session.optimiser.load_state_dict(state["optimiser"])
+            if session.average is not None:
+                session.average.load_state_dict(state["average"])
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"The state in {self.folder} does not fit what {PLAN} there says. Put that back, or start another run."
+            ) from error
         session.step, session.history, session.best = state["step"], state["history"], state["best"]
         session.loss.copy_(state["loss"])
         session.images, session.seconds = state.get("clock", (0, 0.0))
@@ -137,6 +146,7 @@ class Run:
             "clock": (session.images, session.seconds),
             "data_hash": self.train_data.content_hash,
             "init": self.init,
+            "recipe": self.recipe.to_dict(),
         }
         save_state(self.folder, state)
         self._saved_at = time.monotonic()
