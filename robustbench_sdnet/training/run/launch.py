@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=devices,
+            run_id=uuid.uuid4().hex,  # without one torch draws it too, with a warning
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             max_restarts=0,
