@@ -83,7 +83,7 @@ class Database:
         until = time.monotonic() + patience
         while True:
             try:
-                options: dict[str, Any] = {"immediate": verb != "read"}
+                options: dict[str, Any] = {"immediate": verb != "read", "logged": verb == "write"}
                 if self.is_postgresql and verb == "read":
                     options["isolation_level"] = "REPEATABLE READ"  # so that several queries see one state
                 with self._engine.connect().execution_options(**options) as connection, connection.begin():
@@ -231,16 +231,18 @@ def _text(raw: bytes) -> str:
 
 
 def _prepare(connection: Any, _: object) -> None:
-    """WAL lets reports read while shards are written; FULL makes a finished shard survive a power cut."""
+    """FULL makes a finished shard survive a power cut."""
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
     connection.text_factory = _text
     cursor = connection.cursor()
-    for setting in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for setting in ("busy_timeout=60000", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 
 
 def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN"
-    )
+    """WAL lets reports read while shards are written; the file notes it, so not before it is known to be a store."""
+    options = connection.get_execution_options()
+    if options.get("logged"):
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")

@@ -128,6 +128,8 @@ def columns(connection: sa.Connection) -> dict[str, set[str]]:
 def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool) -> dict[str, set[str]]:
     """Make a store ready, or where nothing may be written look whether it is one.
 
+    Tables of other programs are never changed. A file that holds some is theirs; a schema of PostgreSQL may be shared.
+
     Args:
         where: the store's URL, for messages.
         repair: write the version anew where it is no number.
@@ -136,22 +138,45 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
         What `columns` does.
 
     Raises:
-        StoreError: there is no store, a newer version wrote it, or its version is damaged.
+        StoreError: there is no store, a newer version wrote it, its version is damaged, or a table of one of its names
+            is another program's.
     """
-    if not read_only:
-        _create_or_migrate(connection, where, repair)
-        return columns(connection)
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql and not read_only:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     there = columns(connection)
-    ours = {  # others may have a table of the same name
-        table.name
-        for table in METADATA.tables.values()
-        if {*table.primary_key.columns.keys()} <= there.get(table.name, set())
-    }
+    ours = _ours(connection, there)
     if len(ours) < 2:
         others = sa.inspect(connection).get_table_names()
+        if there or (others and (read_only or not is_postgresql)):
+            raise StoreError(f"{where} is a database of other tables, no store.")
+        if read_only:
+            raise StoreError(nothing_at(where, "is empty"))
+    if foreign := there.keys() - ours:
         raise StoreError(
-            f"{where} is a database of other tables, no store." if others else nothing_at(where, "is empty")
+            f"The store {where} lies beside a table '{min(foreign)}' of another program. Name another --store."
         )
+    if read_only:
+        _check_whole(connection, where, ours)
+        return there
+    _create_or_migrate(connection, where, repair)
+    return columns(connection)
+
+
+def _ours(connection: sa.Connection, there: Mapping[str, set[str]]) -> set[str]:
+    """The tables that are a store's, of whatever version: others may have tables of the same names."""
+    inspector, ours = sa.inspect(connection), set()
+    for name, found in there.items():
+        table = METADATA.tables[name]
+        key = inspector.get_pk_constraint(name)["constrained_columns"]
+        always = {column.name for column in table.columns if not column.nullable}
+        if always <= found and key == table.primary_key.columns.keys():
+            ours.add(name)
+    return ours
+
+
+def _check_whole(connection: sa.Connection, where: str, ours: set[str]) -> None:
+    """Refuse a store of another version, or without a table that all versions have."""
     if META.name in ours:
         _check_version(connection.scalar(_VERSION), where)
     if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - ours:
@@ -159,13 +184,10 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
             f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
             "it anew; what it held is answered again."
         )
-    return there
 
 
 def _create_or_migrate(connection: sa.Connection, where: str, repair: bool) -> None:
     """Make the tables, or add to an older store what it lacks."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     METADATA.create_all(connection)
     there = columns(connection)
     found = connection.scalar(_VERSION)

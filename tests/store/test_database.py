@@ -175,6 +175,42 @@ def test_what_is_no_store_is_never_called_safe(tmp_path, make, said, capsys):
         assert "safe" not in line
 
 
+OTHERS = {
+    "none of our names": ("CREATE TABLE notes (text)", "is a database of other tables, no store"),
+    "one of our names": ("CREATE TABLE shards (a)", "is a database of other tables, no store"),
+    "our meta": (
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "is a database of other tables",
+    ),
+    "all": (
+        "CREATE TABLE meta (id INTEGER PRIMARY KEY, x); CREATE TABLE cells (id TEXT PRIMARY KEY); "
+        "CREATE TABLE verdicts (cell_id TEXT PRIMARY KEY); CREATE TABLE images (name); CREATE TABLE shards (a)",
+        "is a database of other tables, no store",
+    ),
+    "beside a store": (
+        "DROP TABLE shards; CREATE TABLE shards (a)",
+        "lies beside a table 'shards' of another program. Name another --store.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "said"), OTHERS.values(), ids=OTHERS)
+def test_tables_of_another_program_are_never_changed(tmp_path, script, said):
+    path = tmp_path / "results.db"
+    if "DROP" in script:
+        filled(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(script)
+        if "shards" in script:
+            connection.execute("INSERT INTO shards VALUES ('kept')")
+    before = path.read_bytes()
+    for options in ({"must_exist": True}, {}, {"repair": True}):
+        with pytest.raises(StoreError, match=said):
+            Store(f"sqlite:///{path}", **options)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -65,6 +65,25 @@ def test_what_is_stored_comes_back(postgres, encoding):
         assert found[OTHER].shards == ()
 
 
+def test_tables_of_others_are_let_be_and_those_of_our_names_never_changed(url):
+    execute(url, "CREATE TABLE notes (text TEXT)")
+    execute(url, "CREATE TABLE shards (a TEXT)")
+    execute(url, "INSERT INTO shards VALUES ('kept')")
+    for options in ({"must_exist": True}, {}, {"repair": True}):
+        with pytest.raises(StoreError, match="is a database of other tables, no store"):
+            Store(url, **options)
+    engine = sa.create_engine(url)
+    assert sorted(sa.inspect(engine).get_table_names()) == ["notes", "shards"]
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT * FROM shards")).all() == [("kept",)]
+    engine.dispose()
+    execute(url, "DROP TABLE shards")
+    with Store(url) as store:  # a schema may be shared
+        store.add_cells({CELL.id: CELL})
+        check(store)
+    Store(url, must_exist=True).close()
+
+
 def test_an_empty_or_missing_database_is_one_line(url, capsys):
     with pytest.raises(StoreError, match="No results yet"):
         Store(url, must_exist=True)
