@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -16,7 +13,6 @@ import yaml
 from ..console.options import count_option, gathered, json_option, path_option, setting_options, settings
 from ..console.output import say, say_json
 from ..console.progress import shown, training_events
-from ..errors import InputError
 from ..planning.setting import Setting
 from ..tracking import check_wandb
 
@@ -51,20 +47,6 @@ PLACE = gathered(
         help="Where curves go; wandb is Weights & Biases, beside the events for TensorBoard.",
     ),
 )
-
-
-PATIENCE = 5.0  # seconds that a process waits with an error which the first one finds too
-
-
-@contextmanager
-def _first_heard(first: bool) -> Iterator[None]:
-    """Hold back what was typed wrongly until the first process has said so: the launcher then says it no more."""
-    try:
-        yield
-    except InputError:
-        if not first:
-            time.sleep(PATIENCE)
-        raise
 
 
 @click.command()
@@ -122,7 +104,7 @@ def train(
     from ..training.run.run import train as run
 
     first = os.environ.get("RANK", "0") == "0"
-    with _first_heard(first), shown("train", quiet=not first) as display:
+    with shown("train", quiet=not first) as display:
         result = run(
             images,
             arch,

@@ -67,7 +67,7 @@ def calibrate(
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
     if not (len(images) == len(labels) == len(ids) > 0 and noises):
         told = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
-        raise InputError(f"A calibration needs images, a label and id for each, and a noise, got {told}.")
+        raise InputError(f"A calibration needs training images with labels and ids, and noises: got {told}.")
     size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:

@@ -162,7 +162,7 @@ class Database:
 
     def _account(self, verb: str, error: DBAPIError, patience: float = 0) -> str:
         """What went wrong and what to do about it; "safe" is said only where the store itself is sound."""
-        reason = first_line(error.orig or error).rstrip(".")
+        reason = masked(first_line(error.orig or error)).rstrip(".")
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
             return self._damaged(verb, reason)
         start = f"Cannot {verb} the store {self.shown}: {reason}."
@@ -196,9 +196,14 @@ def nothing_at(where: object, what: str = "does not exist") -> str:
 def shown(url: str) -> str:
     """A URL as messages print it: no password, and no query, which may hold one."""
     try:
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return re.sub(r"(?<=//)[^/]*@", "***@", url.partition("?")[0])
+        return masked(make_url(url).set(query={}).render_as_string(hide_password=True))
+    except (ArgumentError, ValueError):  # where it may be anywhere before the last @
+        return re.sub(r"(?s)^([a-z0-9+]*:?/*).*@", r"\1***@", masked(url)).partition("?")[0]
+
+
+def masked(text: str) -> str:
+    """A text without what stands behind password=, as in libpq's own addresses, which its errors quote."""
+    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&'\"]+)", r"\1***", text)
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -9,6 +9,8 @@ from .rows import Damage, Reader, refuse
 from .schema import CELLS, SHARDS, VERDICTS, columns, rows, sealed, select
 from .store import Store
 
+NO_TEXT = "\ufffd"  # what SQLite's bytes that are no text are read as
+
 
 def check(store: Store) -> list[str]:
     """Look at every row, decoding only those of versions that wrote no checksums.
@@ -63,7 +65,12 @@ def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
 def _drop(connection: sa.Connection, damage: Damage) -> None:
     table, key = damage.table, damage.key
     where = sa.and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
-    if table is not CELLS:
+    if connection.dialect.name == "sqlite":
+        # Bytes that are no text are read as others, by which no row is found.
+        number: sa.ColumnElement[int] = sa.literal_column("rowid")
+        held = connection.execute(sa.select(number, *table.primary_key).select_from(table))
+        where = number.in_([row[0] for row in held if tuple(row[1:]) == tuple(key)])
+    if table is not CELLS or NO_TEXT in key[0]:  # an id that nothing points at any more
         connection.execute(sa.delete(table).where(where))
         return
     # The cell's shards point at it: it stays, without its question.

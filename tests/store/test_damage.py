@@ -183,6 +183,26 @@ def test_a_malformed_row_is_named_and_can_be_repaired(path, statement, named, wi
         assert Outcome.join(shard.outcome for shard in stored.shards).ids.tolist() == list(range(8))
 
 
+@pytest.mark.parametrize(("table", "key"), [("cells", "id"), ("shards", "cell_id"), ("verdicts", "cell_id")])
+def test_a_row_whose_id_is_no_text_any_more_goes(path, table, key):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        number, name = connection.execute(f"SELECT rowid, {key} FROM {table} ORDER BY rowid DESC").fetchone()
+        raw = bytearray(name.encode())
+        raw[3] ^= 0x80
+        connection.execute(
+            f"UPDATE {table} SET {key} = CAST(? AS TEXT) WHERE rowid = ?", (bytes(raw), number)
+        )
+    connection.close()
+    url = f"sqlite:///{path}"
+    with pytest.raises(StoreError, match="--repair"):
+        sound(url, repair_it=False)
+    assert sound(url, repair_it=True)
+    with Store(url) as store:  # the command that repairs asks its cells again
+        store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
+    assert sound(url, repair_it=False) == []
+    assert len(reading(path)) == 2
+
+
 def test_answers_outlive_a_question_that_cannot_be_read(path):
     change(path, CELLS.format("spec = '{}'"))
     assert sound(f"sqlite:///{path}", repair_it=True) == [f"cell {OTHER.id}: its checksum differs"]

@@ -259,9 +259,19 @@ def test_passwords_are_never_shown():
         "postgresql+psycopg://me@h/d?password=secret&sslmode=require",
         "postgresql://me:secret@h:abc/d?password=secret",
         "//me:secret@h/d",
+        "postgresql:/me:secret@h/d",
+        "postgresql://me:sec/secret@h:5432x/d",
+        "postgresql:me:secret@h/d",
+        "me:secret@h/d",
+        "postgresql+psycopg://host=127.0.0.1 password=secret",
+        "user=me password='secret' host=h",
+        "postgresql://me:se?secret@secret@h:5x/d",
     ):
         assert "secret" not in shown(url)
     assert shown("sqlite:///runs/results.db") == "sqlite:///runs/results.db"
+    with pytest.raises(StoreError) as refused:  # the driver quotes the address
+        Store("postgresql+psycopg://host=127.0.0.1 password=secret")
+    assert "secret" not in str(refused.value)
 
 
 def test_a_server_that_is_not_there_is_one_line_at_once():

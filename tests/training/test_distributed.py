@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 from robustbench_sdnet import data
-from robustbench_sdnet.commands.train import train as command
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
@@ -101,23 +99,6 @@ def test_two_processes_draw_the_same_curve_as_one(tiny_data, tmp_path, two):
     first, second = (load_model(path / "last.safetensors").state_dict() for path in (one.folder, folder))
     worst = max((first[key].double() - second[key].double()).abs().max() for key in first)
     assert worst < 1e-5
-
-
-def test_what_was_typed_wrongly_is_said_once_and_nothing_else(tiny_data, two):
-    code, printed, said = end(begin(*arguments(tiny_data, two[0], "--devices", "2")))
-    assert (code, printed) == (2, "")
-    assert said == f"Error: {two[0]} already holds a run. Add --resume to go on, or name another --output.\n"
-
-
-@pytest.mark.parametrize(("rank", "waited"), [("0", []), ("1", [5.0])])
-def test_the_first_process_is_heard_first(tiny_data, two, monkeypatch, rank, waited):
-    found = []
-    monkeypatch.setattr(time, "sleep", found.append)
-    monkeypatch.setenv("RANK", rank)
-    given = [tiny_data, "sdnet20", "--device", "cpu", "--output", str(two[0])]
-    with pytest.raises(InputError, match="already holds a run"):
-        CliRunner().invoke(command, given, catch_exceptions=False)
-    assert found == waited
 
 
 @pytest.mark.slow

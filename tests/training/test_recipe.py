@@ -61,6 +61,14 @@ def test_images_grow_in_the_same_shares_of_any_number_of_epochs(epochs, sizes):
     assert (train.epochs, list(train.sizes)) == (epochs, sizes)
 
 
+def test_the_rate_falls_in_the_same_shares_of_any_number_of_epochs():
+    assert load_recipe("pgd-at", {"train.epochs": 110}).train.milestones == (100, 105)
+    assert load_recipe("pgd-at", {"train.epochs": 22}).train.milestones == (20, 21)
+    assert load_recipe("pgd-at", {"train.epochs": 22, "train.milestones": [3]}).train.milestones == (3,)
+    chosen = load_recipe("published", {"train.epochs": 100, "train.schedule": "step"})
+    assert chosen.train.milestones == (30, 60, 90), "those of the schedule, which had none before"
+
+
 def test_sizes_that_are_given_stay_and_recipes_without_any_have_none():
     assert load_recipe("cpu", {"train.epochs": 8, "train.sizes": [16]}).train.sizes == (16,)
     assert load_recipe("fast", {"train.epochs": 8}).train.sizes == ()

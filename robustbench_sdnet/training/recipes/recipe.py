@@ -91,7 +91,8 @@ def _changes(data: str, changes: Any, name: str) -> dict[str, Any]:
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The recipe with some keys changed; errors are those of `load_recipe`.
 
-    Where `epochs` changes and `sizes` are not given, images grow in the same shares of the run.
+    Where `epochs` changes, images grow and the rate falls in the same shares of the run, unless `sizes` and
+    `milestones` are given.
     """
     train: dict[str, Any] = {}
     model = dict(recipe.model)
@@ -108,8 +109,12 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         else:
             train[name] = as_default(value, defaults[name], key, 2**63 - 1)
     options = replace(recipe.train, **train)
-    if "sizes" not in train and options.epochs != recipe.train.epochs:
-        options = replace(options, sizes=_grown(options.sizes, recipe.train.epochs, options.epochs))
+    before, epochs = recipe.train.epochs, options.epochs
+    if "sizes" not in train and epochs != before:
+        options = replace(options, sizes=_grown(options.sizes, before, epochs))
+    if "milestones" not in train and epochs != before and recipe.train.schedule == options.schedule == "step":
+        steps = sorted({max(1, round(each * epochs / before)) for each in options.milestones})
+        options = replace(options, milestones=tuple(steps))
     return replace(recipe, train=options, model=model)
 
 
