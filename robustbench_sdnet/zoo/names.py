@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..arithmetic import pick_device
 from ..errors import InputError, SdnetBenchError, unknown
 from ..reading.paths import named, path_of
+from ..wording import natural
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
 from .others.external import check_external, describe_external, load_external
@@ -26,13 +27,21 @@ EXTERNAL_KINDS = (*EXTERNAL, "callable", "exported")
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _EXPORTED = (".pt", ".pt2", ".pts", ".ts")
 _ZOO_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+LAST = "last.safetensors"
 _PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
 
 
 def source_text(source: object) -> str:
-    """What `load_model` takes as text; an InputError for a model itself."""
+    """What `load_model` takes as text, with the newest run for a run's name without its time; an InputError for a model
+    itself."""
     remedy = "Save it with save_model and give the file, or write package.module:function."
-    return named(source, "A model", remedy)
+    text = named(source, "A model", remedy)
+    path = path_of(text.partition("?")[0])
+    if path.exists() or not path.parent.is_dir():
+        return text
+    began = re.compile(re.escape(path.name) + r"-\d{8}-\d{6}(_\d+)?")
+    found = [each for each in path.parent.iterdir() if began.fullmatch(each.name) and (each / LAST).is_file()]
+    return str(max(found, key=lambda run: natural(run.name))) if found else text
 
 
 def kind_of(source: str) -> str:
@@ -69,6 +78,7 @@ def kind_of(source: str) -> str:
 
 def check_source(source: str) -> None:
     """Refuse a source that cannot be meant with an InputError, or a CheckpointError; nothing is loaded."""
+    source = source_text(source)
     kind = kind_of(source)
     if kind in EXTERNAL_KINDS:
         check_external(kind, source)
@@ -80,7 +90,8 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
     """Load a model in evaluation mode, its weights frozen.
 
     Args:
-        source: a run's folder or checkpoint, a name of the zoo ("cifar10/sdnet20"),
+        source: a run's folder (without its time the newest of the name) or checkpoint, a name of the zoo
+            ("cifar10/sdnet20"),
             "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
             TorchScript or exported file (.pt, .pt2). Models of others may end in "?mean=...&std=...".
         device: where to put it: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU, where there is one.
@@ -121,7 +132,7 @@ def describe_model(source: str | Path, size: Sequence[int] = (32, 32)) -> ModelC
 
 def run_checkpoint(folder: Path) -> Path:
     """The checkpoint of a run, its last epoch's, whose accuracy is reported; InputError where the folder holds none."""
-    for name in ("last.safetensors", "best.safetensors"):
+    for name in (LAST, "best.safetensors"):
         if (folder / name).is_file():
             return folder / name
     raise InputError(f"'{folder}' holds no checkpoint (last.safetensors). Is it the folder of a run?")
@@ -149,6 +160,7 @@ def zoo_checkpoint(name: str, index: Path = INDEX) -> Path:
 
 def own_checkpoint(source: str) -> Path:
     """The file behind a run, a checkpoint or a name of the zoo; InputError for nothing, or a model of other people."""
+    source = source_text(source)
     kind = kind_of(source)
     if kind in EXTERNAL_KINDS:
         raise InputError(

@@ -432,3 +432,24 @@ def test_verify_refuses_logits_that_are_no_numbers(tiny_npz: Path, checkpoint: P
         verify(TooFew(), card, data)
     with pytest.raises(ModelError, match=r"the folder \d+, and numbers them itself"):
         verify(ByColour(), card, replace(data, numbered_here=True, num_classes=data.num_classes + 1))
+
+
+def test_a_run_without_its_time_is_the_newest_of_that_name(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="Unknown model 'runs/tiny-sdnet20'"):
+        load_model("runs/tiny-sdnet20")
+    times = ("20260101-090000", "20260102-080000", "20260102-080000_2", "20260102-080000_10")
+    for place, began in enumerate(times):
+        model = load_model(checkpoint)
+        model.linear.bias.fill_(place)  # type: ignore[union-attr, operator]
+        save_model(model, f"runs/tiny-sdnet20-{began}/last.safetensors")
+    Path("runs/tiny-sdnet20-20270101-000000").mkdir()  # not saved yet
+    Path("runs/tiny-sdnet20-other").mkdir()
+    assert describe_model("runs/tiny-sdnet20").name == f"tiny-sdnet20-{times[-1]}"
+    assert describe_model("runs/tiny-sdnet20").source == f"runs/tiny-sdnet20-{times[-1]}"
+    assert load_model("runs/tiny-sdnet20").linear.bias.eq(3).all()  # type: ignore[union-attr, operator]
+    assert load_model(f"runs/tiny-sdnet20-{times[0]}").linear.bias.eq(0).all()  # type: ignore[union-attr, operator]
+    save_model(load_model(checkpoint), "runs/tiny-sdnet20/last.safetensors")
+    assert describe_model("runs/tiny-sdnet20").name == "tiny-sdnet20"
