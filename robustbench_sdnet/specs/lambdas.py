@@ -179,7 +179,7 @@ class LambdaSpec:
 
     @property
     def upper_bound(self) -> bool:
-        """Whether it was chosen on the test labels, so that its accuracy is a bound that nobody can deploy."""
+        """Whether it was chosen on the test labels, so that its accuracy is no result: nobody can deploy it."""
         return is_upper_bound(self.text)
 
 

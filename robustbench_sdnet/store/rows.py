@@ -39,16 +39,22 @@ class Shard:
     finished_at: str = ""
 
     def part(self, low: int, high: int) -> Shard:
-        """Its samples at positions low to high, with their share of the cost."""
+        """Its samples at positions low to high, with their share of the cost: those of all parts add up."""
         if (low, high) == (self.start, self.stop):
             return self
-        share = (high - low) / (self.stop - self.start)
+        n = self.stop - self.start
+
+        def shared(cost: Any) -> Any:
+            if isinstance(cost, int):
+                return round(cost * (high - self.start) / n) - round(cost * (low - self.start) / n)
+            return cost * (high - low) / n
+
         return replace(
             self,
             start=low,
             stop=high,
             outcome=self.outcome.cut(low - self.start, high - self.start),
-            cost={key: type(x)(x * share) if key in _COUNTED else x for key, x in self.cost.items()},
+            cost={key: shared(x) if key in _COUNTED else x for key, x in self.cost.items()},
         )
 
     def row(self) -> dict[str, Any]:

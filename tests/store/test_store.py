@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -289,3 +290,11 @@ def test_a_store_without_its_tables_is_said_to_be_empty_or_damaged(store, tmp_pa
     (tmp_path / "empty.db").write_bytes(b"")
     with pytest.raises(StoreError, match=r"No results yet: .*empty\.db is empty"):
         Store(f"sqlite:///{tmp_path}/empty.db", must_exist=True)
+
+
+def test_the_passes_of_parts_add_up_to_those_of_the_whole():
+    whole = Shard("c", 10, 17, outcome(10, 17), {**COST, "forwards": 50, "backwards": 3, "seconds": 1.4})
+    for cuts in ((10, 11, 17), (10, 12, 13, 17), tuple(range(10, 18))):
+        parts = [whole.part(low, high) for low, high in pairwise(cuts)]
+        assert [sum(part.cost[key] for part in parts) for key in ("forwards", "backwards")] == [50, 3]
+        assert sum(part.cost["seconds"] for part in parts) == pytest.approx(1.4)

@@ -88,7 +88,7 @@ def write_entries(models: list[Entry], index: Path) -> None:
         {key: value for key, value in asdict(item).items() if value not in ("", {})}
         for item in sorted(models, key=lambda item: item.name)
     ]
-    text = "# The shipped zoo. Written by `sdnet-bench zoo export`; see docs for the meaning of each key.\n"
+    text = "# The shipped zoo. Written by `sdnet-bench zoo export`; `Entry` in zoo/shelf/index.py says its keys.\n"
     text += yaml.safe_dump({"models": rows}, sort_keys=False, allow_unicode=False)
     write_whole(index, text)
 
