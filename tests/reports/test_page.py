@@ -98,6 +98,14 @@ def test_tables_download_as_csv(page, tmp_path):
     assert (rows[0]["threat"], rows[0]["lambda"]) == ("clean", "-")
 
 
+def test_without_scripts_nothing_stands_there_that_does_nothing(page_file, browser):
+    with browser.new_context(java_script_enabled=False) as context:
+        opened = context.new_page()
+        opened.goto(page_file.as_uri())
+        assert opened.locator("main table").first.is_visible()
+        assert not any(one.is_visible() for one in opened.locator("button, select, input").all())
+
+
 def test_a_mark_is_no_part_of_a_number_in_csv(page, tmp_path):
     page.get_by_label("verdict").first.select_option("untrusted")
     with page.expect_download() as started:
