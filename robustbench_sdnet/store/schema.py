@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -65,7 +65,6 @@ VERDICTS = sa.Table(
     sa.Column("checks", sa.Text, nullable=False),
     sa.Column("checksum", sa.String(64), nullable=True),
 )
-_VERSION = sa.select(META.c.value).where(META.c.key == "schema")
 _LOCK = 7_362_153  # of PostgreSQL's advisory locks, so that two drivers do not make the same table at once
 
 
@@ -139,7 +138,7 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
 
     Raises:
         StoreError: there is no store, a newer version wrote it, its version is damaged, or a table of one of its names
-            is another program's.
+            has not its columns.
     """
     is_postgresql = connection.dialect.name == "postgresql"
     if is_postgresql and not read_only:
@@ -154,7 +153,8 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
             raise StoreError(nothing_at(where, "is empty"))
     if foreign := there.keys() - ours:
         raise StoreError(
-            f"The store {where} lies beside a table '{min(foreign)}' of another program. Name another --store."
+            f"The store {where} is damaged, or lies beside a table '{min(foreign)}' of another program. "
+            "Restore a copy, or name another --store."
         )
     if read_only:
         _check_whole(connection, where, ours)
@@ -163,14 +163,12 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
     return columns(connection)
 
 
-def _ours(connection: sa.Connection, there: Mapping[str, set[str]]) -> set[str]:
-    """The tables that are a store's, of whatever version: others may have tables of the same names."""
+def _ours(connection: sa.Connection, there: Iterable[str]) -> set[str]:
+    """Those of the tables that are a store's, of whatever version: others may have tables of the same names."""
     inspector, ours = sa.inspect(connection), set()
-    for name, found in there.items():
-        table = METADATA.tables[name]
-        key = inspector.get_pk_constraint(name)["constrained_columns"]
-        always = {column.name for column in table.columns if not column.nullable}
-        if always <= found and key == table.primary_key.columns.keys():
+    for name in there:
+        filled = {column["name"] for column in inspector.get_columns(name) if not column["nullable"]}
+        if {column.name for column in METADATA.tables[name].columns if not column.nullable} <= filled:
             ours.add(name)
     return ours
 
@@ -178,7 +176,7 @@ def _ours(connection: sa.Connection, there: Mapping[str, set[str]]) -> set[str]:
 def _check_whole(connection: sa.Connection, where: str, ours: set[str]) -> None:
     """Refuse a store of another version, or without a table that all versions have."""
     if META.name in ours:
-        _check_version(connection.scalar(_VERSION), where)
+        _check_version(_version(connection), where)
     if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - ours:
         raise StoreError(
             f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
@@ -190,7 +188,7 @@ def _create_or_migrate(connection: sa.Connection, where: str, repair: bool) -> N
     """Make the tables, or add to an older store what it lacks."""
     METADATA.create_all(connection)
     there = columns(connection)
-    found = connection.scalar(_VERSION)
+    found = _version(connection)
     if found is not None:
         _check_version(found, where, repair)
     for table in METADATA.tables.values():
@@ -199,8 +197,13 @@ def _create_or_migrate(connection: sa.Connection, where: str, repair: bool) -> N
                 kind = column.type.compile(connection.dialect)
                 connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
     if found != str(SCHEMA_VERSION):
-        connection.execute(sa.delete(META).where(META.c.key == "schema"))
+        connection.execute(sa.delete(META))
         connection.execute(sa.insert(META).values(key="schema", value=str(SCHEMA_VERSION)))
+
+
+def _version(connection: sa.Connection) -> Any:
+    """What the store says its version is, found without the index, which may be damaged."""
+    return {row["key"]: row["value"] for row in rows(connection, sa.select(META))}.get("schema")
 
 
 def _check_version(found: Any, where: str, repair: bool = False) -> None:

@@ -189,7 +189,7 @@ OTHERS = {
     ),
     "beside a store": (
         "DROP TABLE shards; CREATE TABLE shards (a)",
-        "lies beside a table 'shards' of another program. Name another --store.",
+        "lies beside a table 'shards' of another program. Restore a copy, or name another",
     ),
 }
 
