@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
+from ..errors import StoreError
 from ..specs import Cell, canonical
 from .rows import Damage, Reader, refuse
-from .schema import CELLS, SHARDS, VERDICTS, columns, rows, sealed, select
+from .schema import CELLS, IMAGES, SHARDS, VERDICTS, columns, rows, sealed, select
 from .store import Store
-
-NO_TEXT = "\ufffd"  # what SQLite's bytes that are no text are read as
 
 
 def check(store: Store) -> list[str]:
@@ -33,14 +34,22 @@ def repair(store: Store) -> list[str]:
 
     Returns:
         A line for each row that was dropped.
+
+    Raises:
+        StoreError: a row is not found where it was read; then all stay.
     """
 
     def mend(connection: sa.Connection) -> list[str]:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("REINDEX")  # so that rows are found by the keys that they read now
         damages, cells = _look(connection)
-        for damage in damages:
-            _drop(connection, damage)
+        for damage in reversed(damages):  # what points at a cell goes before it
+            # Of a server's rows another driver may have dropped it meanwhile.
+            if not _drop(connection, damage) and damage.rowid is not None:
+                raise StoreError(
+                    f"The store {store.shown} is damaged: {damage.name(cells)}. --repair cannot drop it: "
+                    "restore a copy, or name another --store."
+                )
         return [damage.name(cells) for damage in damages]
 
     return store.database.run("write", mend)
@@ -49,30 +58,30 @@ def repair(store: Store) -> list[str]:
 def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
     """The damaged rows of every table, and the cells that can be read."""
     reader, present = Reader(), columns(connection)
-    known, cells = set(), {}
-    for row in rows(connection, select(CELLS, present)):
-        known.add(row["id"])
-        cell = reader.cell(row)
-        if cell is not None:
-            cells[row["id"]] = cell
-    for row in rows(connection, select(SHARDS, present)):
+
+    def read(table: sa.Table) -> list[dict[str, Any]]:
+        query = select(table, present)
+        if connection.dialect.name == "sqlite":
+            query = query.add_columns(sa.literal_column("rowid").label("rowid"))
+        return rows(connection, query)
+
+    known = {row["id"]: reader.cell(row) for row in read(CELLS)}
+    for row in read(SHARDS):
         reader.shard(row, decoded=False)
-    for row in rows(connection, select(VERDICTS, present)):
+    for row in read(VERDICTS):
         reader.verdicts(row)
-    return reader.damages, cells
+    return reader.damages, {cell_id: cell for cell_id, cell in known.items() if cell is not None}
 
 
-def _drop(connection: sa.Connection, damage: Damage) -> None:
+def _drop(connection: sa.Connection, damage: Damage) -> int:
+    """Drop a row; how many were found."""
     table, key = damage.table, damage.key
-    where = sa.and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
-    if connection.dialect.name == "sqlite":
-        # Bytes that are no text are read as others, by which no row is found.
-        number: sa.ColumnElement[int] = sa.literal_column("rowid")
-        held = connection.execute(sa.select(number, *table.primary_key).select_from(table))
-        where = number.in_([row[0] for row in held if tuple(row[1:]) == tuple(key)])
-    if table is not CELLS or NO_TEXT in key[0]:  # an id that nothing points at any more
-        connection.execute(sa.delete(table).where(where))
-        return
-    # The cell's shards point at it: it stays, without its question.
-    row = sealed(CELLS, {"id": key[0], "spec": "", "parents": canonical([]), "asked": None})
-    connection.execute(sa.update(CELLS).where(where).values(row))
+    where = [column == value for column, value in zip(table.primary_key, key, strict=True)]
+    if damage.rowid is not None:
+        where = [sa.literal_column("rowid") == damage.rowid]
+    answers = (sa.select(one.c.cell_id).where(one.c.cell_id == key[0]) for one in (SHARDS, VERDICTS, IMAGES))
+    if table is CELLS and connection.scalar(sa.union_all(*answers).limit(1)) is not None:
+        # What points at the cell stays, and so does the cell, without its question.
+        row = sealed(CELLS, {"id": key[0], "spec": "", "parents": canonical([]), "asked": None})
+        return connection.execute(sa.update(CELLS).where(*where).values(row)).rowcount
+    return connection.execute(sa.delete(table).where(*where)).rowcount

@@ -106,11 +106,13 @@ class Damage:
         table: where it lies.
         key: its primary key, as it reads.
         reason: what is wrong with it.
+        rowid: where it lies in SQLite, if that was read: a key that is no text is not found as it reads.
     """
 
     table: sa.Table
     key: tuple[Any, ...]
     reason: str
+    rowid: int | None = None
 
     def name(self, cells: Mapping[str, Cell | None]) -> str:
         """What it holds, as a user knows it: the cell by its question where that can be read, and the range."""
@@ -152,7 +154,8 @@ class Reader:
             reason = str(error)
         except _UNREADABLE as error:
             reason = f"it cannot be read ({type(error).__name__})"
-        self.damages.append(Damage(table, tuple(row[column.name] for column in table.primary_key), reason))
+        key = tuple(row[column.name] for column in table.primary_key)
+        self.damages.append(Damage(table, key, reason, row.get("rowid")))
         return None
 
 

@@ -1,5 +1,6 @@
 """What no longer reads as it was written is named, never returned, and can be dropped and computed anew."""
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -183,24 +184,47 @@ def test_a_malformed_row_is_named_and_can_be_repaired(path, statement, named, wi
         assert Outcome.join(shard.outcome for shard in stored.shards).ids.tolist() == list(range(8))
 
 
-@pytest.mark.parametrize(("table", "key"), [("cells", "id"), ("shards", "cell_id"), ("verdicts", "cell_id")])
-def test_a_row_whose_id_is_no_text_any_more_goes(path, table, key):
-    with closing(sqlite3.connect(path)) as connection, connection:
-        number, name = connection.execute(f"SELECT rowid, {key} FROM {table} ORDER BY rowid DESC").fetchone()
-        raw = bytearray(name.encode())
-        raw[3] ^= 0x80
-        connection.execute(
-            f"UPDATE {table} SET {key} = CAST(? AS TEXT) WHERE rowid = ?", (bytes(raw), number)
-        )
-    connection.close()
-    url = f"sqlite:///{path}"
-    with pytest.raises(StoreError, match="--repair"):
-        sound(url, repair_it=False)
-    assert sound(url, repair_it=True)
-    with Store(url) as store:  # the command that repairs asks its cells again
-        store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
-    assert sound(url, repair_it=False) == []
-    assert len(reading(path)) == 2
+@pytest.mark.parametrize("bit", [0x80, 0x01], ids=["no text", "text"])
+@pytest.mark.parametrize("cell", [CELL, OTHER], ids=["clean", "attack"])
+def test_an_id_with_a_flipped_bit_goes_with_its_row_alone(path, tmp_path, cell, bit):
+    raw, copy, dropped = path.read_bytes(), tmp_path / "copy.db", []
+    for place in re.finditer(cell.id.encode(), raw):  # in tables and in indices
+        changed = bytearray(raw)
+        changed[place.start() + 3] ^= bit
+        copy.write_bytes(changed)
+        lost = sound(f"sqlite:///{copy}", repair_it=True)
+        dropped += [line.partition(" ")[0] for line in lost]
+        assert sound(f"sqlite:///{copy}", repair_it=False) == []
+        with Store(f"sqlite:///{copy}") as store:
+            store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 8)
+            assert sum(map(len, store.ranges().values())) == 4 - sum("shard" in line for line in lost)
+        with closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert set(dropped) == ({"cell", "shard"} if cell is CELL else {"cell", "shard", "the"})
+
+
+def test_a_row_that_cannot_be_dropped_is_said_and_all_stay(path):
+    raw = bytearray(path.read_bytes())
+    at = raw.index(
+        b"\x01\x0b\x3d"
+    )  # the rowid of the first shard, the length of its header, the type of its id
+    raw[at], raw[at + 12] = 65, raw[at + 12] ^ 0x80
+    path.write_bytes(raw)
+    with pytest.raises(StoreError, match=r"shard 0-4 of cell .*--repair cannot drop it: restore a copy"):
+        sound(f"sqlite:///{path}", repair_it=True)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(outcome) FROM shards").fetchone() == (4,)
+
+
+def test_the_schema_is_read_where_its_index_is_damaged(path):
+    raw = path.read_bytes()
+    for place in re.finditer(b"schema", raw):
+        changed = bytearray(raw)
+        changed[place.start()] ^= 1
+        path.write_bytes(changed)
+        assert sound(f"sqlite:///{path}", repair_it=True) == []
+        assert sound(f"sqlite:///{path}", repair_it=False) == []
 
 
 def test_answers_outlive_a_question_that_cannot_be_read(path):
