@@ -22,6 +22,10 @@ T = TypeVar("T")
 PATIENCE = 60.0  # seconds
 # In a database of no encoding (SQL_ASCII) text would come back as bytes; a machine that is gone would never answer.
 _POSTGRES = {"client_encoding": "utf8", "connect_timeout": "10", "tcp_user_timeout": "60000"}
+# As libpq takes it, in a connection string or in an address.
+_PASSWORD = re.compile(
+    r"""(password(?:\s|%20)*(?:=|%3D)(?:\s|%20)*)('(?:[^'\\]|\\.)*'|[^\s'"]+)""", re.IGNORECASE
+)
 _EXTRA = "pip install 'robustbench-sdnet[postgres]'"
 
 
@@ -96,9 +100,7 @@ class Database:
             except UnicodeDecodeError:  # SQLite's account of what is damaged quotes it
                 raise StoreError(self._damaged(verb, "it holds what is no text")) from None
             except SQLAlchemyError as error:
-                raise StoreError(
-                    f"Cannot {verb} the store {self.shown}: {first_line(error).rstrip('.')}."
-                ) from None
+                raise StoreError(f"Cannot {verb} the store {self.shown}: {_reason(error)}.") from None
 
     def _parse(self, text: str) -> tuple[sa.URL, sa.Engine]:
         try:
@@ -114,12 +116,10 @@ class Database:
             engine.dialect.create_connect_args(url)
         except ModuleNotFoundError as error:
             remedy = f"Run {_EXTRA}." if error.name == "psycopg" else "Write sqlite:///FILE."
-            raise InputError(
-                f"Not a store: '{self.shown}' ({first_line(error).rstrip('.')}). {remedy}"
-            ) from None
+            raise InputError(f"Not a store: '{self.shown}' ({_reason(error)}). {remedy}") from None
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise InputError(
-                f"Not a store: '{self.shown}' ({first_line(error).rstrip('.')}). Write sqlite:///FILE."
+                f"Not a store: '{self.shown}' ({_reason(error)}). Write sqlite:///FILE."
             ) from None
         except (ValueError, TypeError) as error:
             if isinstance(error, InputError):
@@ -162,7 +162,7 @@ class Database:
 
     def _account(self, verb: str, error: DBAPIError, patience: float = 0) -> str:
         """What went wrong and what to do about it; "safe" is said only where the store itself is sound."""
-        reason = masked(first_line(error.orig or error)).rstrip(".")
+        reason = _reason(error.orig or error)
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
             return self._damaged(verb, reason)
         start = f"Cannot {verb} the store {self.shown}: {reason}."
@@ -194,16 +194,28 @@ def nothing_at(where: object, what: str = "does not exist") -> str:
 
 
 def shown(url: str) -> str:
-    """A URL as messages print it: no password, and no query, which may hold one."""
+    """A URL as messages print it: no password, also where it is mistyped, and no query, which may hold one."""
     try:
-        return masked(make_url(url).set(query={}).render_as_string(hide_password=True))
-    except (ArgumentError, ValueError):  # where it may be anywhere before the last @
-        return re.sub(r"(?s)^([a-z0-9+]*:?/*).*@", r"\1***@", masked(url)).partition("?")[0]
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and not parsed.host:
+            return url.partition("?")[0]
+        if "@" not in f"{parsed.host}{parsed.database}":
+            return _hidden(parsed.set(query={}).render_as_string(hide_password=True))
+    except (ArgumentError, ValueError):
+        pass
+    text = re.sub(r"^((?:\w[\w+.-]*:)?[/\\]+)?.*@", r"\1***@", _hidden(url), flags=re.DOTALL)
+    # What stands where a port should may be a password.
+    return re.sub(r"(?<=//)([^/?:@]*):(?!\d+(?:[/?]|$))[^/?]*", r"\1:***", text).partition("?")[0]
 
 
-def masked(text: str) -> str:
-    """A text without what stands behind password=, as in libpq's own addresses, which its errors quote."""
-    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&'\"]+)", r"\1***", text)
+def _hidden(text: str) -> str:
+    """A text without the password of a connection string, as libpq takes it."""
+    return _PASSWORD.sub(r"\1***", text)
+
+
+def _reason(error: BaseException) -> str:
+    """What a library says was wrong; it repeats what it took for a host."""
+    return re.sub(r"[^\s'\"]*@", "***@", _hidden(first_line(error))).rstrip(".")
 
 
 def sqlite_file(url: str) -> Path | None:

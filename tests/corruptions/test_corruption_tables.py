@@ -160,7 +160,9 @@ def test_a_generated_folder_knows_its_table(tmp_path: Path) -> None:
         Asked(corruptions="contrast", severities=[2], table="cifar").of(found)
     with pytest.raises(InputError, match=r"was drawn already\. Leave out --seed"):
         Asked(corruptions="contrast", seed=5).of(found)
-    with pytest.raises(InputError, match="holds corruptions of other images, or with another limit, seed or table"):
+    with pytest.raises(
+        InputError, match="holds corruptions of other images, or with another limit, seed or table"
+    ):
         generation.generate(images, labels, tmp_path / "c", table="cifar", **shared)
     expected = corruptions.corrupt(images, "contrast", 2)
     np.testing.assert_array_equal(np.load(tmp_path / "c" / "contrast.npy")[4:8], expected)

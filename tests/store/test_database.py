@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -214,7 +215,7 @@ def test_tables_of_another_program_are_never_changed(tmp_path, script, said):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://h:abc/d", "has a part that is no number"),
+        ("postgresql://h:abc/d", "postgresql://h:***/d' has a part that is no number"),
         ("sqlite:///x.db?timeout=abc", "has a part that is no number"),
         *(
             [("sqlite:///a%00b.db", "no SQLite or PostgreSQL database")]
@@ -229,6 +230,16 @@ def test_tables_of_another_program_are_never_changed(tmp_path, script, said):
         ("mysql://me:secret@h/d", "Not a store: 'mysql://me:***@h/d'"),
         ("postgresql://me:secret@h:1:2/d", "Not a store: 'postgresql://***@h:1:2/d'"),
         ("postgresql+nodriver://me:secret@h/d?password=secret", "nodriver"),
+        ("postgresql:/me:secret@h/d", "Not a store: 'postgresql:/***@h/d'"),
+        ("postgresql:me:secret@h/d", "Not a store: '***@h/d'"),
+        ("me:secret@h/d", "Not a store: '***@h/d'"),
+        ("secret/secret@h/d", "Not a store: '***@h/d'"),
+        ("postgresql://me:secret/d", "Not a store: 'postgresql://me:***/d'"),
+        ("postgresql://me:sec/secret@h:5x/d", "Not a store: 'postgresql://***@h:5x/d'"),
+        ("postgresql://me:sec?r@secret@h:5x/d", "Not a store: 'postgresql://***@h:5x/d'"),
+        ("user=me password=secret host=h", "Not a store: 'user=me password=*** host=h'"),
+        ("user=me PASSWORD = 'a secret' host=h", "Not a store: 'user=me PASSWORD = *** host=h'"),
+        ("user=me password=a@secret host=h", "Not a store: 'user=me password=*** host=h'"),
     ],
 )
 def test_a_wrong_address_is_one_line_and_exit_2(url, said, capsys, tmp_path, monkeypatch):
@@ -268,10 +279,21 @@ def test_passwords_are_never_shown():
         "postgresql://me:se?secret@secret@h:5x/d",
     ):
         assert "secret" not in shown(url)
-    assert shown("sqlite:///runs/results.db") == "sqlite:///runs/results.db"
-    with pytest.raises(StoreError) as refused:  # the driver quotes the address
-        Store("postgresql+psycopg://host=127.0.0.1 password=secret")
-    assert "secret" not in str(refused.value)
+    for path in ("sqlite:///runs/results.db", "sqlite:///runs/me@here.db"):
+        assert shown(path) == path
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("host=127.0.0.1 password=secret", "host=127.0.0.1 password=***"),
+        ("me:a@secret@127.0.0.1:1/d", "***@127.0.0.1"),
+    ],
+)
+def test_a_password_that_a_driver_repeats_is_not_shown(address, host):
+    with pytest.raises(StoreError, match=re.escape(f"host '{host}'")) as raised:
+        Store(f"postgresql+psycopg://{address}")
+    assert "secret" not in str(raised.value)
 
 
 def test_a_server_that_is_not_there_is_one_line_at_once():
