@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +32,10 @@ PICTURES = {
     ".png": "PNG",
     ".webp": "WEBP",
     ".jpg": "JPEG",
+    ".jpeg": "JPEG",
     ".gif": "GIF",
     ".tif": "TIFF",
+    ".tiff": "TIFF",
     ".bmp": "BMP",
 }
 output_option = options.path_option("--output", "Where to write.", "PATH", required=True)
@@ -181,9 +184,10 @@ def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: 
     content = io.BytesIO()
     try:
         sheet.save(content, format=kind)
-    except (ValueError, OSError) as error:  # such as too many pixels for it
+    except (ValueError, OSError, OverflowError, struct.error) as error:  # such as too many pixels for it
         raise InputError(
-            f"{output} cannot be a picture of {sheet.width} x {sheet.height} pixels ({first_line(error)})."
+            f"{output} cannot be a picture of {sheet.width} x {sheet.height} pixels ({first_line(error)}). End it in "
+            ".png, or give less to --images or --scale."
         ) from None
     write_whole(output, content.getvalue())
     say(f"{what} in {output}")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.hashes import note_hashes
-from ..errors import SdnetBenchError
+from ..errors import DataError, SdnetBenchError
 from ..files import alone_in, cannot_write, whole
 from ..interrupts import SIGNALS, handled
+from ..reading.arrays import open_npy
 from ..reading.numbers import seed_of
 from ..specs import SEVERITIES
 from .journal import Journal, Task
@@ -179,10 +180,12 @@ def _complete(journal: Journal, name: str) -> None:
 
 
 def _write(path: Path, array: NDArray[Any]) -> None:
-    """Write an array whole, unless it is there."""
-    if not path.exists():
-        with whole(path) as file:
-            np.save(file, array)
+    """Write an array whole, unless it is there and was not cut off."""
+    with suppress(DataError):
+        if open_npy(path).shape == array.shape:
+            return
+    with whole(path) as file:
+        np.save(file, array)
 
 
 _worker: tuple[Path, int, str, NDArray[np.uint8]]

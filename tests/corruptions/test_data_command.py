@@ -58,17 +58,25 @@ def test_show(tmp_path: Path, tiny_npz: Path) -> None:
 
 
 def test_a_sheet_without_an_ending_is_a_png_and_one_too_large_is_refused(
-    tmp_path: Path, tiny_npz: Path
+    tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ("show", "--data", f"npz:{tiny_npz}", "--corruption", "fog", "--severity", "1", "--output")
     run(*asked, tmp_path / "sheet")
     assert (tmp_path / "sheet").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="no name of a picture"):
         run(*asked, tmp_path / "sheet.h5")
-    every = ("show", "--data", "digits", "--images", "20", "--scale", "8", "--output")
-    with pytest.raises(InputError, match=r"o.webp cannot be a picture of \d+ x \d+ pixels .*16383"):
-        run(*every, tmp_path / "o.webp")
-    assert not (tmp_path / "o.webp").exists()
+    for ending, kind in ((".jpeg", b"\xff\xd8"), (".TIFF", b"II")):
+        run(*asked, tmp_path / f"sheet{ending}")
+        assert (tmp_path / f"sheet{ending}").read_bytes().startswith(kind)
+    tall = Image.new("RGB", (20, 66_000))
+    monkeypatch.setattr("robustbench_sdnet.corruptions.sheet.contact_sheet", lambda *rows, **scale: tall)
+    for ending in ("webp", "jpg", "gif"):
+        refused = (
+            rf"o.{ending} cannot be a picture of 20 x 66000 pixels \(.+\)\. End it in .png, or give less"
+        )
+        with pytest.raises(InputError, match=refused):
+            run(*asked, tmp_path / f"o.{ending}")
+        assert not (tmp_path / f"o.{ending}").exists()
 
 
 def test_folders_that_number_their_classes_are_not_written(tmp_path: Path) -> None:

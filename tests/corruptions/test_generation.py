@@ -171,6 +171,21 @@ def test_a_new_version_is_made_again(
     assert (tmp_path / "contrast.npy").exists()
 
 
+@pytest.mark.parametrize("name", ["clean", "labels"])
+def test_images_and_labels_that_were_cut_off_are_written_again(
+    tmp_path: Path, in_process: list[generation.Task], name: str
+) -> None:
+    """Workers could not read the images, and labels that were cut off passed for a finished folder."""
+    write(tmp_path, "contrast")
+    file = tmp_path / f"{name}.npy"
+    content = file.read_bytes()
+    for kept in (0, len(content) - 1):
+        file.write_bytes(content[:kept])
+        write(tmp_path, "contrast,glass_blur")
+        assert file.read_bytes() == content
+    assert Published(tmp_path).corruptions == ("contrast", "glass_blur")
+
+
 def test_a_file_that_was_cut_off_is_made_again(tmp_path: Path, in_process: list[generation.Task]) -> None:
     write(tmp_path, "contrast")
     whole = (tmp_path / "contrast.npy").read_bytes()
