@@ -37,8 +37,8 @@ def escape(text: str) -> str:
 
 
 def _no_block(line: str) -> str:
-    """A line that begins no heading, list or rule."""
-    return re.sub(r"^(\d*)([#+=.)-])", r"\1\\\2", line)
+    """A line that begins no heading or list and is no rule; what begins with a number or a sign stays."""
+    return re.sub(r"^(\d{0,9})([#+=.)-])(?=#*(?:\s|$)|[=-]+\s*$)", r"\1\\\2", line)
 
 
 def table_lines(table: Table) -> Iterator[str]:
