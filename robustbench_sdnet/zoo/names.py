@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +37,12 @@ def source_text(source: object) -> str:
     itself."""
     remedy = "Save it with save_model and give the file, or write package.module:function."
     text = named(source, "A model", remedy)
-    path = path_of(text.partition("?")[0])
-    if path.exists() or not path.parent.is_dir():
-        return text
+    path, found = path_of(text.partition("?")[0]), []
     began = re.compile(re.escape(path.name) + r"-\d{8}-\d{6}(_\d+)?")
-    found = [each for each in path.parent.iterdir() if began.fullmatch(each.name) and (each / LAST).is_file()]
+    with suppress(OSError):  # no such folder, or one that cannot be read: then it is no run
+        if not path.exists():
+            every = path.parent.iterdir()
+            found = [each for each in every if began.fullmatch(each.name) and (each / LAST).is_file()]
     return str(max(found, key=lambda run: natural(run.name))) if found else text
 
 
