@@ -58,9 +58,14 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:
-    """Each answer once, on the most images, however many sources hold it."""
+    """Each answer once, on the most images and with most beside it, however many sources hold it."""
+
+    def worth(entry: Entry) -> tuple[int, int]:
+        beside = (entry.autoattack, entry.clean, entry.corruptions)
+        return entry.n or 0, sum(part is not None for part in beside)
+
     for same in grouped(found, lambda one: (one.cell, one.by) if one.cell else id(one)).values():
-        yield max(same, key=lambda one: one.n or 0)
+        yield max(same, key=worth)
 
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:

@@ -347,3 +347,14 @@ def test_a_record_is_of_some_images(n, store, tmp_path):
         InputError, match=r"Record 0 of records\.json is no result record: n must be a whole number"
     ):
         leaderboard([str(tmp_path / "records.json")], tmp_path / "board.html")
+
+
+def test_of_an_answer_in_two_sources_the_one_with_more_beside_it_stands(store, tmp_path):
+    records = json.loads(str(report(store, "json")))
+    alone = [one for one in records if one["kind"] == "attack"]
+    for name, held in (("a", alone), ("b", records)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(held))
+    for order in ("ab", "ba"):
+        board = leaderboard([str(tmp_path / f"{name}.json") for name in order], tmp_path / "board.html")
+        (row,) = [row for row in rows(board) if (row["model"], row["lam"]) == ("sdnet", "0.1")]
+        assert (row["clean"], row["ran_by"]) == (0.9, "b.json")
