@@ -39,23 +39,21 @@ class Shard:
     finished_at: str = ""
 
     def part(self, low: int, high: int) -> Shard:
-        """Its samples at positions low to high, with their share of the cost: those of all parts add up."""
+        """Its samples at positions low to high, with their share of the cost: whole counts that add up over parts."""
         if (low, high) == (self.start, self.stop):
             return self
-        n = self.stop - self.start
+        before, behind, whole = low - self.start, high - self.start, self.stop - self.start
 
-        def shared(cost: Any) -> Any:
-            if isinstance(cost, int):
-                return round(cost * (high - self.start) / n) - round(cost * (low - self.start) / n)
-            return cost * (high - low) / n
+        def share(x: float) -> float:
+            if isinstance(x, float):
+                return x * (behind - before) / whole
+            return x * behind // whole - x * before // whole
 
-        return replace(
-            self,
-            start=low,
-            stop=high,
-            outcome=self.outcome.cut(low - self.start, high - self.start),
-            cost={key: shared(x) if key in _COUNTED else x for key, x in self.cost.items()},
-        )
+        cost = {key: share(x) if key in _COUNTED else x for key, x in self.cost.items()}
+        if "silent" in cost:  # some of the gradients, in every part
+            cost["gradients"] = cost["silent"] + share(self.cost["gradients"] - self.cost["silent"])
+        outcome = self.outcome.cut(before, behind)
+        return replace(self, start=low, stop=high, outcome=outcome, cost=cost)
 
     def row(self) -> dict[str, Any]:
         """Its row, finished now."""

@@ -1,5 +1,6 @@
 """The store: whole shards, once each, and clear words when the file is not one."""
 
+import itertools
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -273,6 +274,23 @@ def test_a_shard_is_cut_where_fewer_samples_are_wanted(store):
     found = [shard.part(shard.start, min(shard.stop, 3)) for shard in shards(store, CELL.id)]
     assert [(shard.start, shard.stop, len(shard.outcome)) for shard in found] == [(0, 2, 2), (2, 3, 1)]
     assert [shard.cost["forwards"] for shard in found] == [4, 1]
+
+
+def test_the_cost_of_parts_adds_up_to_the_whole():
+    cost = {**COST, "forwards": 100, "backwards": 7, "gradients": 5, "silent": 1, "seconds": 0.5}
+    whole = Shard(CELL.id, 10, 17, outcome(0, 7), cost)
+    for edges in ((10, 13, 17), (10, 11, 16, 17), tuple(range(10, 18))):
+        parts = [whole.part(low, high) for low, high in itertools.pairwise(edges)]
+        for key in ("forwards", "backwards", "gradients", "silent"):
+            assert sum(part.cost[key] for part in parts) == cost[key]
+            assert {type(part.cost[key]) for part in parts} == {int}
+        assert sum(part.cost["seconds"] for part in parts) == pytest.approx(0.5)
+        forwards = [part.cost["forwards"] * 7 / (100 * len(part.outcome)) for part in parts]
+        assert forwards == pytest.approx([1] * len(parts), abs=0.07), "each its share"
+    whole = Shard(CELL.id, 0, 100, outcome(0, 100), {**COST, "gradients": 14, "silent": 11})
+    for low, high in itertools.combinations(range(101), 2):
+        cost = whole.part(low, high).cost
+        assert 0 <= cost["silent"] <= cost["gradients"]
 
 
 def test_a_store_without_its_tables_is_said_to_be_empty_or_damaged(store, tmp_path):
