@@ -96,6 +96,20 @@ def test_a_library_that_raises_an_interrupt_of_its_own_hides_no_signal(
     assert capsys.readouterr().err.strip().startswith("Error: Stopped by SIGTERM.")
 
 
+def test_ctrl_c_in_code_that_a_library_wrote_as_text_is_exit_1_too(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(
+        "from robustbench_sdnet import cli\n"
+        "cli.cli.invoke = lambda context: exec('raise KeyboardInterrupt')\n"
+        "cli.main(['corrupt'])\n"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    run = subprocess.run(
+        [sys.executable, "-m", "stopped"], env={**os.environ, **paths}, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert run.stderr.strip().startswith("Error: Stopped. What was finished is stored")
+
+
 def test_corrupt_keeps_what_is_stored(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/results.db"
     arguments = [
