@@ -71,19 +71,23 @@ def _start(folder: Path, mark: str, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def _left(mark: str) -> list[str]:
-    """The command lines of processes that a marked driver started and that still run."""
-    found = []
+def _running(mark: str) -> dict[int, str]:
+    """The processes that a marked driver started and that still run, and their command lines."""
+    found = {}
     for process in Path("/proc").iterdir():
         try:
             if (
                 process.name.isdigit()
                 and f"SDNET_TEST_MARK={mark}".encode() in (process / "environ").read_bytes()
             ):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-    return [line for line in found if line]
+    return {number: line for number, line in found.items() if line}
+
+
+def _left(mark: str) -> list[str]:
+    return list(_running(mark).values())
 
 
 def _after(seconds: float, condition) -> bool:
@@ -102,6 +106,18 @@ def _stored(folder: Path) -> set[str]:
             return {str(shard.finished_at) for cell_id in store.cells() for shard in shards(store, cell_id)}
     except StoreError:
         return set()
+
+
+def test_of_a_lost_worker_nothing_comes_between_what_the_command_prints(folder):
+    mark = f"lost-{os.getpid()}"
+    driver = _start(folder, mark, *RAY)
+    assert _after(120, lambda: len(_stored(folder)) > 3), driver.communicate()
+    lost = [number for number, line in _running(mark).items() if "ray::Actor" in line]
+    os.kill(lost[0], signal.SIGKILL)
+    out, errors = driver.communicate(timeout=240)
+    assert driver.returncode == 0, errors
+    assert {row["n"] for row in json.loads(out)} == {30}
+    assert "raylet" not in errors
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
