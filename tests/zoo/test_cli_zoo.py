@@ -173,6 +173,16 @@ def _accuracy(run: Path) -> float:
     return float((load_model(run)(images).argmax(1).numpy() == data.labels).mean())
 
 
+def test_import_takes_mean_and_deviation_of_a_file_that_holds_them(zoo: Shell, tmp_path: Path) -> None:
+    own = build_model("sdnet20", width=4, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+    torch.save(own.state_dict(), tmp_path / "own.pth.tar")
+    given = (tmp_path / "own.pth.tar", "--arch", "sdnet20", "--data", "cifar10")
+    options = read_card(zoo.json("import", *given, "-o", "own")["path"]).options
+    assert (options["mean"], options["std"]) == ([0.5, 0.4, 0.3], [0.2, 0.25, 0.3])
+    zoo("import", *given, "-o", "x", "--std", "0.1,0.1,0.1", code=1)
+    assert "mean must be 3 finite numbers" in zoo("import", *given, "-o", "x", "--mean", "0.5,0.4", code=2)
+
+
 def test_export_writes_a_smaller_file(zoo: Shell, run: Path, tmp_path: Path) -> None:
     row = zoo.json("export", run, "tiny/sdnet20", "-o", "half.safetensors")
     assert read_card("half.safetensors").weights_hash == row["weights_hash"]

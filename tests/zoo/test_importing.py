@@ -265,6 +265,9 @@ def test_a_model_that_normalises_itself_says_how(tmp_path: Path) -> None:
         CheckpointError, match=r"normalises images itself, with mean 0.5, 0.4, 0.3 .* Leave --mean out"
     ):
         imported(path, mean=(0.0, 0.0, 0.0))
+    for mean in ((0.5, 0.4), "abc"):
+        with pytest.raises(InputError, match="mean must be 3 finite numbers, one a channel"):
+            imported(path, mean=mean)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ NETWORK = options.gathered(
     click.option(
         "--mean",
         type=NUMBERS,
-        help="What its loader subtracted [default: CIFAR's, ImageNet's from 64 pixels].",
+        help="What its loader subtracted [default: the file's own, else CIFAR's, ImageNet's from 64 pixels].",
     ),
     click.option("--std", type=NUMBERS, help="What its loader divided by [default: as of --mean]."),
     click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Its training lambda."),

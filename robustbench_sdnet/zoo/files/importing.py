@@ -47,14 +47,16 @@ def import_checkpoint(
         step_size: "recompute" the step sizes to convergence from the dictionaries, or trust the "checkpoint",
             which gives its exact logits.
         options: of `build_model`: `shortcut`, `num_classes` and `input_size` of its data set, `mean` and `std` that its
-            data loader subtracted and divided by (a model that normalises images itself has its own), ...
+            data loader subtracted and divided by, ... A file that holds them is taken at its word; others than its own
+            are refused.
 
     Returns:
         The model in evaluation mode, its weights frozen.
 
     Raises:
         InputError: no such file, an unknown architecture or option.
-        CheckpointError: damaged, holds code or weights that are not finite, or belongs to another architecture.
+        CheckpointError: damaged, holds code or weights that are not finite, belongs to another architecture, or
+            normalises images in another way than was given.
     """
     if step_size not in STEP_SIZES:
         raise InputError(f"step_size must be 'recompute' or 'checkpoint', got '{step_size}'.")
@@ -62,30 +64,29 @@ def import_checkpoint(
     tensors = read_state_dict(Path(path))
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}
-    model = rebuild(arch, {**sparse, **width, **_normalisation(tensors, path, options), **options})
+    held = _normalisation(tensors)
+    unsaid = {name: value for name, value in held.items() if options.get(name) is None}
+    model = rebuild(arch, {**sparse, **width, **options, **unsaid})
     _load(model, tensors, path, step_size)
+    for name, value in held.items():
+        if not np.allclose(model.options[name], value, rtol=1e-6):
+            raise CheckpointError(
+                f"'{path}' normalises images itself, with {name} {', '.join(map(str, value))} and not what was given. "
+                f"Leave --{name} out."
+            )
     model.eval().requires_grad_(False)
     if has_lambda(model):
         (refresh_step_sizes if step_size == "recompute" else normalise_atoms)(model)
     return model
 
 
-def _normalisation(
-    tensors: Mapping[str, Tensor], path: str | Path, options: Mapping[str, Any]
-) -> dict[str, tuple[float, ...]]:
-    """Mean and deviation that a file holds itself, as options; CheckpointError where others are given."""
+def _normalisation(tensors: Mapping[str, Tensor]) -> dict[str, tuple[float, ...]]:
+    """Mean and deviation that a file holds itself, as options."""
     found: dict[str, tuple[float, ...]] = {}
     for name in ("mean", "std"):
-        if (held := tensors.get(f"normalise.{name}")) is None:
-            continue
-        # As short as tells the float32 apart.
-        found[name] = tuple(float(str(value)) for value in held.detach().float().flatten().numpy())
-        given = options.get(name)
-        if given is not None and not np.allclose(given, found[name], rtol=1e-6):
-            raise CheckpointError(
-                f"'{path}' normalises images itself, with {name} {', '.join(map(str, found[name]))} and not what was "
-                f"given. Leave --{name} out."
-            )
+        if (held := tensors.get(f"normalise.{name}")) is not None:
+            # As short as tells the float32 apart.
+            found[name] = tuple(float(str(value)) for value in held.detach().float().flatten().numpy())
     return found
 
 
