@@ -211,6 +211,24 @@ def test_export_warns_where_the_stated_accuracy_is_of_unrounded_weights(
     assert ("whose weights are not rounded to float16" in capsys.readouterr().err) == warned
 
 
+def test_export_warns_of_no_accuracy_that_is_not_stated(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(load_model(run), tmp_path / "unmeasured.safetensors")
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "zoo",
+                "export",
+                str(tmp_path / "unmeasured.safetensors"),
+                "tiny/x",
+                "-o",
+                str(tmp_path / "x.safetensors"),
+            ]
+        )
+    assert capsys.readouterr().err == ""
+
+
 def test_export_warns_of_a_name_with_other_data(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

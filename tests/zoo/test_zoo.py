@@ -111,6 +111,7 @@ def test_a_checkpoint_is_added_to_the_zoo(checkpoint: Path, index: Path) -> None
         ({"train": None}, "own"),
         ({"train": [1]}, "own"),
         ({"name": 3, "train": {"epochs": "many"}}, "3"),
+        ({"name": None, "train": {"init": None}}, "own"),
         ("by hand", "by hand"),
     ],
 )
@@ -118,7 +119,8 @@ def test_a_recipe_may_be_anything(
     recipe: object, said: str, checkpoint: Path, index: Path, tmp_path: Path
 ) -> None:
     save_model(load_model(checkpoint), tmp_path / "any.safetensors", data="tiny", recipe=recipe, accuracy=0.5)
-    assert add_to_zoo(tmp_path / "any.safetensors", "tiny/any", index=index).recipe == said
+    item = add_to_zoo(tmp_path / "any.safetensors", "tiny/any", index=index)
+    assert (item.recipe, item.init) == (said, "")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,9 @@ def test_large_models_and_unmeasured_models_do_not_ship(
         add_to_zoo(checkpoint, "tiny/x", recipe="smoke", index=index)
     assert not (index.parent / "weights").exists()
     monkeypatch.undo()
+    with pytest.raises(InputError, match="No index of models"):
+        add_to_zoo(checkpoint, "tiny/x", index=index.with_name("none.yaml"))
+    assert not (index.parent / "weights").exists()
     held = local_path(add_to_zoo(checkpoint, "tiny/y", index=index), index)
     assert held is not None
     monkeypatch.setattr("robustbench_sdnet.zoo.shelf.publish.SHIPPED_BYTES", 1000)
@@ -377,6 +382,9 @@ def test_verify_compares_with_what_is_stated(tiny_npz: Path, checkpoint: Path) -
     assert found.low < 1 <= found.high
     assert verify(ByColour(), replace(card, accuracy=None), data).matches is None
     assert verify(ByColour(), replace(card, accuracy=0.9995), data).matches is True
+    assert 1 - 0.999 > 1e-3  # by rounding
+    assert verify(ByColour(), replace(card, accuracy=0.999), data).matches is True
+    assert verify(ByColour(), replace(card, accuracy=0.9989), data).matches is False
     part = verify(ByColour(), card, data, limit=2)
     assert (part.n, part.matches) == (2, True)  # two images cannot contradict a half
     with pytest.raises(InputError, match="limit must be a whole number from 1"):

@@ -111,20 +111,22 @@ def add_to_zoo(
                 f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
                 "Put it into the repository's weights/ folder (--folder weights)."
             )
+        item = Entry(
+            name=name,
+            arch=card.arch,
+            data=data,
+            recipe=recipe or said,
+            accuracy=round(stated, 6),
+            sha256=sha256_of(made),
+            source=f"{'weights' if folder is None else Path(folder).resolve().name}/{file}",
+            robust=dict(robust or {}),
+            note=note,
+            init=init,
+        )
+        # Read before the weights are written, which would stay alone.
+        others = [old for old in entries(index) if old.name != name]
         write_whole(target, made.read_bytes())
-    item = Entry(
-        name=name,
-        arch=card.arch,
-        data=data,
-        recipe=recipe or said,
-        accuracy=round(stated, 6),
-        sha256=sha256_of(target),
-        source=f"{'weights' if folder is None else Path(folder).resolve().name}/{file}",
-        robust=dict(robust or {}),
-        note=note,
-        init=init,
-    )
-    write_entries([old for old in entries(index) if old.name != name] + [item], index)
+    write_entries([*others, item], index)
     return item
 
 
@@ -137,7 +139,7 @@ def _told(recipe: Any) -> tuple[str, str]:
     train = train if isinstance(train, Mapping) else {}
     epochs = train.get("epochs")
     after = f", {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""
-    return f"{held.get('name', 'own')}{after}", str(train.get("init", ""))
+    return f"{held.get('name') or 'own'}{after}", str(train.get("init") or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
