@@ -4,6 +4,7 @@ have the same there."""
 from __future__ import annotations
 
 from contextlib import suppress
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,9 @@ def stages(model: nn.Module) -> list[nn.Module]:
 
 
 def check_depth(depth: int, count: int) -> None:
-    """Refuse a depth outside 0 to `count` - 1 with an InputError."""
+    """Refuse a depth that is no whole number from 0 to `count` - 1 with an InputError."""
+    if not isinstance(depth, Integral):  # NumPy's are
+        raise InputError(f"depth must be a whole number, got {depth}.")
     if not 0 <= depth < count:
         raise InputError(f"depth must lie in 0 to {count - 1} for this model, got {depth}.")
 

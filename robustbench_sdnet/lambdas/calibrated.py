@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,7 +62,11 @@ class CalibratedFit:
         try:
             raw = json.loads(text)
             points = tuple(_point(point) for point in raw["points"])
-            lines = {rule: Line(**line) for rule, line in raw["lines"].items()}
+            lines = {rule: Line(**raw["lines"][rule]) for rule in CALIBRATIONS}
+            numbers = [raw["residual_lambda"], min(raw["lambdas"]), max(raw["lambdas"])]
+            numbers += [value for line in lines.values() for value in (line.slope, line.intercept)]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError("a number is not finite")
             return cls(**{**raw, "lines": lines, "points": points, "lambdas": tuple(raw["lambdas"])})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"This is no lambda fit ({error}). Calibrate again.") from None

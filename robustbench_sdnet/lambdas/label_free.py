@@ -113,8 +113,12 @@ def noise_variance(x: Tensor) -> Tensor:
         x: (n, c, h, w), sides of at least 3; channels are averaged.
 
     Raises:
-        InputError: smaller images.
+        InputError: smaller images, or what is none.
     """
+    if x.dim() != 4:
+        raise InputError(
+            f"Noise is estimated of images (n, c, h, w), got {tuple(x.shape)}. Take label-free:entropy or a number."
+        )
     if min(x.shape[2:]) < 3:
         height, width = x.shape[2:]
         raise InputError(

@@ -164,6 +164,9 @@ def test_depths_go_to_the_last_block(arch: str, deepest: int) -> None:
         InputError, match=f"depth must lie in 0 to {deepest} for this model, got {deepest + 1}"
     ):
         rs.reconstruct(net, pictures(), deepest + 1)
+    for depth in (1.5, 1.0, "1"):
+        with pytest.raises(InputError, match=f"depth must be a whole number, got {depth}"):
+            rs.reconstruct(net, pictures(), depth)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

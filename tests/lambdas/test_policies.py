@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -30,6 +31,7 @@ from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
 from robustbench_sdnet.zoo import build_model, use_lambda
+from robustbench_sdnet.zoo.nets.csc import csc1d, csc_linear
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
 
@@ -128,6 +130,16 @@ def test_half_of_the_published_lambdas_are_tried():
     assert set(TRIED) <= set(LAMBDAS)
 
 
+CHANGES = (
+    {"lines": {}},
+    {"lines": {rule: {"slope": "a", "intercept": None} for rule in CALIBRATIONS}},
+    {"lines": {rule: {"slope": math.nan, "intercept": 0.1} for rule in CALIBRATIONS}},
+    {"lambdas": []},
+    {"lambdas": ["a", "b"]},
+    {"residual_lambda": "x"},
+)
+
+
 def test_a_fit_survives_json(fit):
     again = CalibratedFit.from_json(fit.to_json())
     assert again == fit
@@ -138,6 +150,7 @@ def test_a_fit_survives_json(fit):
         "{}",
         '{"points": [{"noise": "x"}]}',
         '{"points": [], "lines": [], "lambdas": []}',
+        *(json.dumps({**json.loads(fit.to_json()), **changed}) for changed in CHANGES),
     ):
         with pytest.raises(DataError, match="no lambda fit"):
             CalibratedFit.from_json(text)
@@ -179,6 +192,10 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
             calibrate(model, pixels[:count], labels[:count].numpy(), noises=noises)
     with pytest.raises(InputError, match="4 images, 3 labels, 4 ids and 2 noises"):
         calibrate(model, pixels[:4], labels[:3].numpy(), noises=NOISES)
+    with pytest.raises(InputError, match="4 images, 4 labels, 1 ids and 2 noises"):
+        calibrate(model, pixels[:4], labels[:4].numpy(), noises=NOISES, sample_ids=[1])
+    with pytest.raises(InputError, match="batch_size must be a whole number from 1"):
+        calibrate(model, pixels[:4], labels[:4].numpy(), noises=NOISES, batch_size=0)
     with pytest.raises(InputError, match="at least two lambdas"):
         calibrate(model, pixels, labels.numpy(), noises=NOISES, lambdas=(0.1, 0.1))
 
@@ -192,6 +209,15 @@ def test_noise_variance_of_white_noise_is_its_variance():
 def test_noise_of_images_too_small_for_the_filter_is_refused():
     with pytest.raises(InputError, match="estimated from 3x3 pixels and more, got 1x2"):
         noise_variance(torch.rand(2, 3, 1, 2))
+
+
+@pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(csc1d(2, 4, length=16), (5, 2, 16)), (csc_linear(5, 4), (5, 5))]
+)
+def test_noise_is_estimated_of_images_alone(criterion, layer, shape):
+    with pytest.raises(InputError, match=r"of images \(n, c, h, w\), got .* Take label-free:entropy"):
+        LabelFree(criterion)(layer.eval(), torch.rand(shape))
 
 
 def test_noise_variance_does_not_see_ramps():

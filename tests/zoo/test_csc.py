@@ -334,6 +334,14 @@ def test_bad_hyper_parameters_are_refused(options: dict[str, object], message: s
         (lambda: csc1d(3, 4, length=8, kernel=2.5), "kernel must be a whole number, got '2.5'"),
         (lambda: csc1d(3, 4, length=8, kernel=-1), "kernel must be a whole number from 1"),
         (lambda: csc_linear(3, 0), "atoms must be a whole number from 1"),
+        (lambda: csc2d(1, 4, size=8), r"size must be \(height, width\), such as \(32, 32\), got 8"),
+        (lambda: csc2d(1, 4, size=(8,)), r"size must be \(height, width\), such as \(32, 32\), got \(8,\)"),
+        (
+            lambda: csc2d(1, 4, size=(8, 8), coding={"lam": 0.1}),
+            r"coding must be one such as Coding\(lam=0.1\)",
+        ),
+        (lambda: csc1d(1, 4, length=8, coding={"lam": 0.1}), "coding must be one such as"),
+        (lambda: csc_linear(3, 4, coding={"lam": 0.1}), "coding must be one such as"),
     ],
 )
 def test_a_layer_that_cannot_be_is_refused(make: Callable[[], object], message: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...reading.numbers import whole
+from ...wording import shown
 from .architectures import Coding
 from .fista import STEP_FRACTION, Convolutional, Dictionary, Linear, fista, power_iterations
 
@@ -200,6 +201,13 @@ def _counts(**given: object) -> list[int]:
     return [whole(value, f"{name} must be a whole number", 1) for name, value in given.items()]
 
 
+def _coding(given: Coding | None) -> Coding:
+    """The hyper-parameters, the published ones for None; an InputError for what is no `Coding`."""
+    if given is not None and not isinstance(given, Coding):
+        raise InputError(f"coding must be one such as Coding(lam=0.1), got {shown(repr(given))}.")
+    return given or Coding()
+
+
 def csc2d(
     channels: int,
     atoms: int,
@@ -211,8 +219,10 @@ def csc2d(
 ) -> SparseCoding:
     """A layer on images (n, channels, *size); codes are (n, atoms, *size / stride). `kernel` is odd."""
     channels, atoms, kernel, stride = _counts(channels=channels, atoms=atoms, kernel=kernel, stride=stride)
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise InputError(f"size must be (height, width), such as (32, 32), got {shown(repr(size))}.")
     height, width = _counts(height=size[0], width=size[1])
-    coding, operator = coding or Coding(), _windows(2, kernel, stride)
+    coding, operator = _coding(coding), _windows(2, kernel, stride)
     return SparseCoding((atoms, channels * coding.n_dict, kernel, kernel), (height, width), operator, coding)
 
 
@@ -235,7 +245,7 @@ def csc1d(
     """
     channels, atoms, length = _counts(channels=channels, atoms=atoms, length=length)
     kernel, stride = _counts(kernel=kernel, stride=stride)
-    coding, operator = coding or Coding(), _windows(1, kernel, stride)
+    coding, operator = _coding(coding), _windows(1, kernel, stride)
     return SparseCoding((atoms, channels * coding.n_dict, kernel), (length,), operator, coding)
 
 
@@ -247,5 +257,5 @@ def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> Sp
         training mode; `coding` and what to call after training are as for `csc1d`.
     """
     features, atoms = _counts(features=features, atoms=atoms)
-    coding = coding or Coding()
+    coding = _coding(coding)
     return SparseCoding((atoms, features * coding.n_dict), (), Linear(), coding)
