@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..store.rows import Stored
 from ..store.store import Store
 from .names import told_apart
 
@@ -20,21 +21,20 @@ def status(store: Store) -> list[dict[str, Any]]:
     """
     found = list(store.answered())
     cells = told_apart([stored.cell for stored in found])
-    rows: dict[tuple[str, str, str], list[tuple[int, int, str | None, bool]]] = {}
+    rows: dict[tuple[str, str, str], list[Stored]] = {}
     for stored, cell in zip(found, cells, strict=True):
-        last = max((shard.finished_at for shard in stored.shards), default=None)
-        of = cell.model.name, cell.data.label, cell.kind
-        rows.setdefault(of, []).append((len(stored.shards), stored.samples, last, stored.unfinished))
+        rows.setdefault((cell.model.name, cell.data.label, cell.kind), []).append(stored)
     return [
         {
             "model": name,
             "data": label,
             "kind": kind,
-            "cells": len(cells),
-            "unfinished": sum(unfinished for *_, unfinished in cells),
-            "samples": max(samples for _, samples, _, _ in cells),
-            "shards": sum(shards for shards, _, _, _ in cells),
-            "last_finished": max((last for _, _, last, _ in cells if last), default=None),
+            "cells": len(same),
+            "unfinished": sum(one.unfinished for one in same),
+            "samples": max(one.samples for one in same),
+            "shards": sum(len(one.shards) for one in same),
+            "last_finished": max((part.finished_at for one in same for part in one.shards), default="")
+            or None,
         }
-        for (name, label, kind), cells in sorted(rows.items())
+        for (name, label, kind), same in sorted(rows.items())
     ]

@@ -10,7 +10,15 @@ from typing import Any
 import click
 import yaml
 
-from ..console.options import count_option, gathered, json_option, path_option, setting_options, settings
+from ..console.options import (
+    choice_option,
+    count_option,
+    gathered,
+    json_option,
+    path_option,
+    setting_options,
+    settings,
+)
 from ..console.output import say, say_json
 from ..console.progress import shown, training_events
 from ..planning.setting import Setting
@@ -39,12 +47,10 @@ PLACE = gathered(
     click.option(
         "--resume", is_flag=True, help="Go on exactly where the run in --output (or the newest) stopped."
     ),
-    click.option(
+    choice_option(
         "--track",
-        type=click.Choice(["tensorboard", "wandb"]),
-        default="tensorboard",
-        show_default=True,
-        help="Where curves go; wandb is Weights & Biases, beside the events for TensorBoard.",
+        ("tensorboard", "wandb"),
+        "Where curves go; wandb is Weights & Biases, beside the events for TensorBoard.",
     ),
 )
 

@@ -160,7 +160,7 @@ def visualize(
         return
     from tabulate import tabulate
 
-    for title, columns, rows in tables(album.numbers):
-        say(f"{title}: {', '.join(album.models)} on {album.data}, {counted(album.images, 'image')}")
-        say(tabulate(rows, columns, disable_numparse=True))
+    for table in tables(album.numbers):
+        say(f"{table.title}: {', '.join(album.models)} on {album.data}, {counted(album.images, 'image')}")
+        say(tabulate(table.rows, table.columns, disable_numparse=True))
     say(f"Wrote {counted(len(pictures), 'picture')} and {paths[-1]}")

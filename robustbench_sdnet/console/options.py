@@ -18,6 +18,7 @@ from ..reading.numbers import number
 from ..reading.paths import path_of
 from ..running.engines import check_engine
 from ..specs import BUDGETED, LambdaSpec, parse_difficulties, parse_lambdas, parse_numbers, parse_severities
+from ..specs.lambdas import SCOPES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
@@ -150,7 +151,7 @@ table_option = click.option(
 norm_option = choice_option("--norm", BUDGETED, "Norm of the budget.")
 seed_option = count_option("--seed", "Of all draws.", None, low=0, default=0)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-lambda_scope_option = choice_option("--lambda-scope", ("stem", "all"), "Which CSC layers lambda is set on.")
+lambda_scope_option = choice_option("--lambda-scope", SCOPES, "Which CSC layers lambda is set on.")
 
 
 asked_options = gathered(

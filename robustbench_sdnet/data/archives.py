@@ -19,17 +19,8 @@ from ..files import checksum_of, whole, write_whole
 from .hashes import note_hashes
 
 MIRROR = "SDNET_BENCH_MIRROR"
-SUFFIXES = (
-    ".bmp",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)  # of pictures, as torchvision's
+# Endings of pictures, as torchvision's.
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _BLOCK = 1 << 20
 
 

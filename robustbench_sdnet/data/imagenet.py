@@ -25,9 +25,8 @@ CLASSES = "classes.txt"
 RESIZE, SIDE = 256, 224
 DECODERS = 8
 SAMPLE = 4096  # bytes at either end of a file that its hash covers
-VERSION = (
-    2  # of how a file becomes an image, and so of the hash; raised where the same file gives another image
-)
+# How a file becomes an image, and so part of the hash: raised where the same file gives another image.
+VERSION = 2
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_origin, get_type_hints
@@ -39,9 +38,9 @@ def counts(low: int, high: int) -> Rule:
     )
 
 
-def between(low: float, high: float = math.inf, text: str = "") -> Rule:
+def between(low: float, high: float) -> Rule:
     """A number from `low` to `high`."""
-    return Rule(lambda v: _is(v, int | float) and low <= v <= high, text or f"lie in {low:g} to {high:g}")
+    return Rule(lambda v: _is(v, int | float) and low <= v <= high, f"lie in {low:g} to {high:g}")
 
 
 def _is(value: Any, kind: Any) -> bool:

@@ -9,13 +9,14 @@ from functools import partial
 from matplotlib.figure import Figure as Drawing
 
 from ..answers.comparisons import Comparison
+from ..answers.rows import grouped, lambda_text
 from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
 from .document import Block, Figure, Section, Table, filled, slug
 from .numbers import Estimate, Missing
 from .plots import curves, dots, heatmap, panels
-from .results import Results, distinct, grouped, lambda_text
+from .results import Results, distinct
 from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas, stability
 from .tables.overview import overview
 

@@ -10,13 +10,13 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from statistics import fmean
 
 from ..answers.comparisons import Comparison
-from ..answers.rows import Row, is_noise, lambda_name
+from ..answers.rows import Row, grouped, is_noise, lambda_name, lambda_text
 from ..wording import counted
 from .document import Section
 from .evidence import NEGLIGIBLE, Evidence
 from .masking import masking
 from .numbers import percent, points, probability
-from .results import Lambda, grouped, lambda_text, listed
+from .results import Lambda, listed
 
 UNFOLDED = 6  # paragraphs
 NOT_ATTACKED = "not asked. Run the same attacks, and random noise, at several lambdas."

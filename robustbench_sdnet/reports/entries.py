@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ..answers.records import records
+from ..answers.rows import grouped
 from ..answers.trust import UNTRUSTED
 from ..attacks.registry import last_stages
 from ..errors import InputError
@@ -19,7 +20,6 @@ from ..reading.structured import mapping, read_json
 from ..specs import NORMS, SEVERITIES, AttackSpec
 from ..specs.lambdas import is_upper_bound
 from ..wording import brief, natural
-from .results import grouped
 from .tables.corruptions import MAIN, levels_text
 
 LARGEST = 256 * 2**20  # bytes of a file of records

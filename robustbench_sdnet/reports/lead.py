@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..answers.comparisons import Comparison
+from ..answers.rows import eps_order, lambda_text
 from ..wording import counted
 from .conclusion import answer
 from .evidence import Evidence
 from .numbers import Estimate, percent, points
-from .results import Results, distinct, eps_order, lambda_text
+from .results import Results, distinct
 from .tables.attacks import at_budget, display_name
 from .tables.overview import headline_budget, is_usual, overview
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
+from ..answers.rows import grouped
 from ..errors import InputError
 from ..files import write_whole
 from ..reading.numbers import fraction
@@ -23,7 +24,6 @@ from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
 from .entries import Entry, entries_of
 from .numbers import Estimate, Missing
-from .results import grouped
 from .writers import html
 from .writers.records import to_json
 

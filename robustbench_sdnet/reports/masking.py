@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..answers.rows import Row
+from ..answers.rows import Row, grouped, lambda_text
 from ..answers.trust import FAIL, NOT_RUN, UNTRUSTED
 from ..planning.chains import whole_name
 from .evidence import NEGLIGIBLE, Evidence
 from .numbers import percent, points
-from .results import grouped, lambda_text, listed
+from .results import listed
 
 _NAMES = {
     "square": "Square, which uses no gradient,",

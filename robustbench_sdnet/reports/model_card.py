@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from ..answers.rows import rows
+from ..answers.rows import grouped, lambda_text, rows
 from ..answers.snapshot import Snapshot
 from ..errors import InputError
 from ..wording import brief
@@ -22,7 +22,6 @@ from ..zoo.shelf.index import Entry, local_path
 from .document import Table
 from .numbers import Estimate
 from .reading import read_results
-from .results import grouped, lambda_text
 from .tables.overview import threats
 from .writers.markdown import escape, table_lines
 from .writers.templates import environment
@@ -79,12 +78,12 @@ def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Itera
     results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
     data = {result.subject.data: (result.data.name, result.data.split) for result in results.all}
     for subject in (one for name in results.data for one in results.subjects(name)):
-        for threat, by, number, _, _ in threats(results, subject):
-            if isinstance(number, Estimate):
+        for threat in threats(results, subject):
+            if isinstance(threat.accuracy, Estimate):
                 lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
-                doubt = "untrusted" if number.untrusted else ""
-                under = ", ".join(filter(None, (threat, by, lam, f"on {subject.data}", doubt)))
-                yield under, number, data[subject.data]
+                doubt = "untrusted" if threat.accuracy.untrusted else ""
+                under = ", ".join(filter(None, (threat.name, threat.by, lam, f"on {subject.data}", doubt)))
+                yield under, threat.accuracy, data[subject.data]
 
 
 def _metric(under: str, found: float | Estimate) -> dict[str, Any]:

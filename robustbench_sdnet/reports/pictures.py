@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,18 +146,17 @@ def sections(album: Album, folder: Path, *, level: int = 2) -> Iterator[Section]
         title = page.title.removeprefix(known)
         figure = Figure(page.name, title, page.alt, partial(_drawn, folder / f"{page.name}.png"))
         yield Section(title, (page.reading, figure), level)
-    for title, columns, table in tables(album.numbers):
+    for table in tables(album.numbers):
         note = (
             f"Means over {counted(album.images, 'image')} of {album.data}, with 95 % intervals; each leaves out the "
             "images for which it is undefined, such as those of one colour."
         )
-        texts = tuple(range(columns.index("lambda")))
-        yield Section(title, (Table(columns, table, left=texts, notes=(note,)),), level, folded=True)
+        yield Section(table.title, (replace(table, title="", notes=(note,)),), level, folded=True)
 
 
-def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
-    """The numbers as texts: title, columns (with models where there are several) and rows, one table for what is made
-    again and one for what changed."""
+def tables(numbers: Sequence[Number]) -> Iterator[Table]:
+    """The numbers as texts, with models where there are several: one table for what is made again and one for what
+    changed."""
     single = len({number.model for number in numbers}) == 1
     for title, wanted in (
         ("What is made again, in numbers", ("error", "correlation", "active", "left")),
@@ -172,7 +171,7 @@ def tables(numbers: Sequence[Number]) -> Iterator[tuple[str, tuple[str, ...], tu
         if rows:
             columns = ("model", "image", "lambda", "depth", *(QUANTITIES[name] for name in wanted))[single:]
             lines = ((*key[single:], *(row.get(name, "-") for name in wanted)) for key, row in rows.items())
-            yield title, columns, tuple(lines)
+            yield Table(columns, tuple(lines), left=tuple(range(columns.index("lambda"))), title=title)
 
 
 def _text(number: Number) -> str:

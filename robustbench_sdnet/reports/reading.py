@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from ..answers.rows import Row
+from ..answers.rows import Row, grouped
 from ..planning.chains import chain_of, whole_name
-from .results import Result, Results, Subject, grouped
+from .results import Result, Results, Subject
 
 QUESTION = (
     "subject", "kind", "name", "perturbation.label", "severity", "norm", "eps", "lam_attack", "source",

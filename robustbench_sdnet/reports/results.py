@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..answers.rows import Row, eps_order, grouped, lambda_order, lambda_text, lambda_value
+from ..answers.rows import Row, grouped, lambda_order, lambda_text, lambda_value
 from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
-from ..specs import SEVERITIES, LambdaSpec
+from ..specs import LambdaSpec
 from .numbers import Estimate
-
-__all__ = ["SEVERITIES", "eps_order", "grouped", "lambda_order", "lambda_text", "lambda_value"]
 
 Lambda = LambdaSpec | None
 DIRECT = ("attack", "worst_case")

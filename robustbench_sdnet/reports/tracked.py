@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..answers.rows import lambda_value, rows
+from ..answers.rows import lambda_text, lambda_value, rows
 from ..answers.snapshot import Snapshot
 from ..specs import norm_facts
 from ..version import VERSION
@@ -16,7 +16,7 @@ from .content import build
 from .document import Document, Table
 from .numbers import Estimate
 from .reading import read_results
-from .results import DIRECT, Result, Results, lambda_text
+from .results import DIRECT, Result, Results
 
 LONGEST_TAG = 80  # what Weights & Biases takes as the name of a table, less what it puts before it
 

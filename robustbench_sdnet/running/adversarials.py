@@ -41,9 +41,8 @@ def save_cells(
             continue
         ids = worker.data.ids[:count]
         shown = torch.from_numpy(images).to(worker.device)
-        classes_of(
-            worker.model(cell.model), shown[:1], cell.model.name
-        )  # draws of loading are not the cell's
+        # Loaded here, so that what it draws while it loads is not of the cell's seed.
+        classes_of(worker.model(cell.model), shown[:1], cell.model.name)
         with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
             yield save_adversarials(
                 folder / file_name(cell),

@@ -116,13 +116,9 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
     batch = pick_batch_size(setting.batch_size, device, height * width)
     worker = Worker(data=data, device=device, batch_size=batch)
     count = min(setting.limit or len(data), len(data))
-    notes = [
-        *left_out,
-        *notes,
-        *filter(None, [data.pixels.missing() if isinstance(data.pixels, PublishedPixels) else None]),
-        *filter(None, [_few_classes(data, count)]),
-        *([idle] if setting.engine == "local" and (idle := idle_gpus(device)) else []),
-    ]
+    missing = data.pixels.missing() if isinstance(data.pixels, PublishedPixels) else None
+    idle = idle_gpus(device) if setting.engine == "local" else None
+    notes = [*left_out, *notes, *filter(None, (missing, _few_classes(data, count), idle))]
     return Ready(setting, data, models, worker, count, engine_of(setting), notes, failed)
 
 

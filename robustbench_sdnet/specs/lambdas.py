@@ -12,6 +12,9 @@ from .ranges import decimal_text, parse_numbers, parts
 LAMBDAS = tuple(round(0.1 * step, 1) for step in range(1, 15))
 """The published sweep: 0.1 to 1.4 in steps of 0.1."""
 
+SCOPES = ("stem", "all")
+"""The CSC layers that lambda is set on: the first, which is the published protocol, or every one."""
+
 PUBLISHED_LEVELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "gaussian_noise": tuple(round(0.02 * k, 2) for k in range(1, 11)),
@@ -154,6 +157,12 @@ def _number(text: str) -> float | None:
         return None
 
 
+def check_scope(scope: str) -> None:
+    """Refuse what is none of `SCOPES` with an InputError."""
+    if scope not in SCOPES:
+        raise InputError(f"lambda scope must be 'stem' or 'all', got '{scope}'.")
+
+
 @dataclass(frozen=True, slots=True)
 class LambdaSpec:
     """How lambda is chosen at test time: a fixed number, or a policy that looks at the input.
@@ -169,8 +178,7 @@ class LambdaSpec:
     fit: str = ""
 
     def __post_init__(self) -> None:
-        if self.scope not in ("stem", "all"):
-            raise InputError(f"lambda scope must be 'stem' or 'all', got '{self.scope}'.")
+        check_scope(self.scope)
 
     @property
     def fixed(self) -> float | None:

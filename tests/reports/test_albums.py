@@ -53,8 +53,8 @@ def test_lambdas_that_differ_late_have_rows_of_their_own():
         Number(model="m", image="clean", lam=lam, depth=0, quantity="error", mean=lam, low=None, high=None)
         for lam in lams
     ]
-    ((_, _, rows),) = tables(numbers)
-    assert [row[1] for row in rows] == ["0.1234561", "0.1234562"]
+    (table,) = tables(numbers)
+    assert [row[1] for row in table.rows] == ["0.1234561", "0.1234562"]
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...answers.rows import eps_order, lambda_order, lambda_text
+from ...answers.rows import eps_order, grouped, lambda_order, lambda_text
 from ...answers.searches import Convergence
-from ...specs import norm_facts
+from ...specs import SEVERITIES, norm_facts
 from ...statistics import wilson
 from ..numbers import Estimate
-from ..results import SEVERITIES, Lambda, Result, Results, Subject, distinct, grouped
+from ..results import Lambda, Result, Results, Subject, distinct
 from ..tables.corruptions import over_corruptions
 from ..tables.distances import accuracy_at
 from ..tables.lambdas import Sweep

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ...answers.rows import eps_order, lambda_order, lambda_text
 from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
 from ...planning.chains import stage_order
 from ...specs import Eps
 from ...wording import counted, natural
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
-from ..results import DIRECT, Lambda, Result, Results, Subject, distinct, eps_order, lambda_order, lambda_text
+from ..results import DIRECT, Lambda, Result, Results, Subject, distinct
 from .distances import accuracy_at
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
 from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
+from ...answers.rows import grouped, lambda_text
 from ...wording import counted
 from ..document import Item, Section, Table
 from ..numbers import Estimate, Missing, percent, points, probability
-from ..results import grouped, lambda_text
 
 TESTS = (
     "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "

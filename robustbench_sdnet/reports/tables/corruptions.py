@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from ...corruptions.registry import CORRUPTIONS
+from ...answers.rows import grouped
+from ...corruptions.registry import CORRUPTIONS, expand
+from ...specs import SEVERITIES
 from ...wording import counted, natural
 from ..document import Table
 from ..numbers import Estimate, Missing, Value, mean
-from ..results import SEVERITIES, Results, Subject, distinct, grouped
+from ..results import Results, Subject, distinct
 
-MAIN = tuple(name for name, info in CORRUPTIONS.items() if info.main)
-BAR = {
-    kind: tuple(
-        name for name, info in CORRUPTIONS.items() if info.family == "c-bar" and table in info.settings
-    )
-    for kind, table in (("CIFAR", "cifar"), ("ImageNet", "imagenet"))
-}
-EXTRA = tuple(name for name, info in CORRUPTIONS.items() if info.published and not info.main)
+MAIN, EXTRA = expand("main"), expand("extra")
+BAR = {"CIFAR": expand("c-bar", "cifar"), "ImageNet": expand("c-bar", "imagenet")}
 COLUMNS_AT_ONCE = 6
 
 Grid = Mapping[str, Mapping[int, Estimate]]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...answers.per_image import quantile, quantile_interval
+from ...answers.rows import lambda_text
 from ...answers.searches import Optimality
 from ...specs import norm_facts
 from ...statistics import wilson
 from ..document import Table
 from ..numbers import Estimate
-from ..results import Result, Results, lambda_text
+from ..results import Result, Results
 
 SHARES = (0.25, 0.5, 0.75)
 NOTES = (

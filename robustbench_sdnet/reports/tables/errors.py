@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from ...answers.rows import lambda_text
+from ...specs import SEVERITIES
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, error
-from ..results import SEVERITIES, Subject, distinct, lambda_text
+from ..results import Subject, distinct
 from .corruptions import MAIN, Grid, levels_run, levels_text, named, over_corruptions, over_severities
 
 Met = tuple[int, str] | None

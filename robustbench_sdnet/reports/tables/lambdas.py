@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
+from ...answers.rows import eps_order, lambda_order, lambda_text
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
-from ..results import Lambda, Results, Subject, distinct, eps_order, lambda_order, lambda_text
+from ..results import Lambda, Results, Subject, distinct
 from .corruptions import Grid, by_severity, grid, levels_run, means_by_severity, named
 
 

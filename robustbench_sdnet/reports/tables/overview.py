@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
-from ...specs import Eps
+from ...answers.rows import eps_order, lambda_text
+from ...specs import SEVERITIES, Eps
 from ...wording import natural
 from ..document import Item, Table
 from ..numbers import Missing
-from ..results import DIRECT, SEVERITIES, Results, Subject, distinct, eps_order, lambda_text
+from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
 from .corruptions import MAIN, grid, levels_run, levels_text, named, over_corruptions
 
@@ -81,8 +83,7 @@ def everything(results: Results) -> Table:
     for data in results.data:
         for subject in results.subjects(data):
             lam = lambda_text(subject.lam)
-            for threat, by, number, passes, verdict in threats(results, subject):
-                rows.append((subject.model, lam, threat, by, number, passes, verdict, data))
+            rows.extend((subject.model, lam, *threat, data) for threat in threats(results, subject))
     columns = ("model", "lambda", "threat", "by", "accuracy", "passes/image", "verdict", "data")
     end = None if len(results.data) > 1 else -1  # the data set stands last, where there are several
     notes = (
@@ -93,19 +94,29 @@ def everything(results: Results) -> Table:
     return Table(columns[:end], lines, left=(0, 2, 3, 6, 7)[:end], notes=notes, filters=(0, 1, 2, 6, 7)[:end])
 
 
-def threats(results: Results, subject: Subject) -> Iterator[tuple[str, str, Item, str, str]]:
-    """What a subject was asked: name, by what, accuracy, passes an image and verdict."""
+class Threat(NamedTuple):
+    """What a subject was asked, by what, its accuracy there, passes per image and the verdict."""
+
+    name: str
+    by: str
+    accuracy: Item
+    passes: str = ""
+    verdict: str = ""
+
+
+def threats(results: Results, subject: Subject) -> Iterator[Threat]:
+    """Clean images, corruptions by where they come from, and the strongest attack of each budget."""
     clean = next(iter(results.of("clean", subject=subject)), None)
     if clean:
-        yield "clean", "", clean.estimate, passes_text(clean), ""
+        yield Threat("clean", "", clean.estimate, passes_text(clean))
     for source in distinct(r.source for r in results.of("corruption", subject=subject)):
         found = grid(results, subject, source)
         levels, names = levels_run([found]), tuple(found)
         if names:
             mean = over_corruptions(found, names, levels=levels)
-            yield named(names, source), levels_text(levels), mean, "-", ""
+            yield Threat(named(names, source), levels_text(levels), mean, "-")
     budgets = {(r.norm, r.eps): None for r in results.of(DIRECT, subject=subject)}
     for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
         worst = strongest(results, subject, norm, eps)
         if worst and eps:
-            yield worst.budget, display_name(worst), worst.estimate, passes_text(worst), worst.verdict
+            yield Threat(worst.budget, display_name(worst), worst.estimate, passes_text(worst), worst.verdict)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from ...answers.rows import Row, lambda_order
+from ...answers.rows import Row, eps_order, grouped, lambda_order, lambda_text
 from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ...wording import natural
 from ..document import Table
-from ..results import distinct, eps_order, grouped, is_named, lambda_text, listed
+from ..results import distinct, is_named, listed
 
 HASH_DIGITS = 16
 

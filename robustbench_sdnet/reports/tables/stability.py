@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...answers.per_image import Stability
+from ...answers.rows import lambda_text
 from ...corruptions.sequences.members import MAIN, SEQUENCES
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, Value, mean
-from ..results import Result, Results, Subject, distinct, lambda_text
+from ..results import Result, Results, Subject, distinct
 
 Steady = Mapping[str, Result]  # a sequence's name -> its result
 COLUMNS_AT_ONCE = 6

@@ -101,9 +101,8 @@ class Coding:
 
 CODING_OPTIONS = tuple(field.name for field in fields(Coding))
 _DEFAULTS: Mapping[str, Any] = {"num_classes": 10, "shortcut": True, "input_size": 32, "pooling": False}
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {**_DEFAULTS, **asdict(Coding())}
-)  # of options alike everywhere
+# Defaults of the options that every architecture has.
+DEFAULTS: Mapping[str, Any] = MappingProxyType({**_DEFAULTS, **asdict(Coding())})
 IMAGENET_STEM_FROM = 64  # pixels: smaller images keep their resolution through a 3x3 stem
 OPTIONS = (
     *("num_classes", "shortcut", "input_size", "mean", "std", "width", "stem", "pooling"),

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...specs.lambdas import check_scope
 from ...wording import shown
 from .csc import SparseCoding
-
-SCOPES = ("stem", "all")
 
 
 def csc_layers(model: nn.Module) -> list[SparseCoding]:
@@ -42,8 +41,7 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
     layers = csc_layers(model)
     if not layers:
         raise InputError("This model has no sparse coding layers, so it has no lambda. Leave lambda out.")
-    if scope not in SCOPES:
-        raise InputError(f"lambda scope must be 'stem' or 'all', got '{scope}'.")
+    check_scope(scope)
     if isinstance(value, Tensor):
         if value.dim() > 1:
             raise InputError(
