@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from .wording import LONGEST_NAME, one_line, shown
 
@@ -39,7 +40,15 @@ class ModelError(SdnetBenchError):
 
 
 class WriteError(SdnetBenchError):
-    """A file cannot be written: the disk is full, the folder may not be written, or is none."""
+    """A file cannot be written: the disk is full, the folder may not be written, or is none.
+
+    Attributes:
+        path: what cannot be written, where it is one file or folder.
+    """
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class EngineError(SdnetBenchError):

@@ -37,7 +37,7 @@ def cannot_write(
         remedy = "Choose a place that may be written."
     else:
         remedy = "Choose another place."
-    return WriteError(f"Cannot write {path} ({error.strerror or error}). {remedy}")
+    return WriteError(f"Cannot write {path} ({error.strerror or error}). {remedy}", Path(path))
 
 
 def make_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from ..specs import ModelSpec, Params
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
-from ..zoo.names import describe_model, load_model
+from ..zoo.names import describe_model, load_model, source_text
 from ..zoo.others.guard import HALVES, External, named_errors
 from ..zoo.shelf.publish import verify
 
@@ -185,6 +185,7 @@ def verify_model(
         InputError: an unknown name, or no data to measure on.
         ModelError: the model failed.
     """
+    source = source_text(source)  # once: another run of the name may end meanwhile
     card = describe_model(source)
     if not (setting.data or card.data):
         raise InputError(f"'{source}' does not say what it was trained on. Give --data.")

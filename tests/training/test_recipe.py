@@ -64,6 +64,13 @@ def test_images_grow_in_the_same_shares_of_any_number_of_epochs(epochs, sizes):
 def test_the_rate_falls_in_the_same_shares_of_any_number_of_epochs():
     assert load_recipe("pgd-at", {"train.epochs": 110}).train.milestones == (100, 105)
     assert load_recipe("pgd-at", {"train.epochs": 22}).train.milestones == (20, 21)
+    assert load_recipe("pgd-at", {"train.epochs": 11}).train.milestones == (10, 10), "which counts twice"
+    assert load_recipe("trades", {"train.epochs": 22}).train.milestones == (21,), "the last epoch's, as of 76"
+    assert load_recipe("trades", {"train.epochs": 38}).train.milestones == (37,)
+    assert load_recipe("trades", {"train.epochs": 152}).train.milestones == (150,)
+    assert load_recipe(
+        "published", {"train.schedule": "step", "train.milestones": [999]}
+    ).train.milestones == (999,)
     assert load_recipe("pgd-at", {"train.epochs": 22, "train.milestones": [3]}).train.milestones == (3,)
     chosen = load_recipe("published", {"train.epochs": 100, "train.schedule": "step"})
     assert chosen.train.milestones == (30, 60, 90), "those of the schedule, which had none before"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
+import yaml
 
 from robustbench_sdnet.errors import InputError, TrainingInterrupted, WriteError
 from robustbench_sdnet.training import train
@@ -60,7 +62,9 @@ def test_a_run_that_was_lost_before_its_checkpoint_keeps_its_last_point(
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(Run, "_write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(
+            TrainingInterrupted, match=r"its state is saved\. --resume --output .*run writes the"
+        ):
             train(tiny_data, "resnet20", overrides=quick, output=run)
     train(tiny_data, "resnet20", output=run, resume=True)
     scalars, _, _ = events(run)
@@ -83,16 +87,19 @@ def test_points_beyond_the_state_that_is_resumed_are_there_once(tiny_data, quick
     assert [at for at, _ in scalars["accuracy/final"]] == [12]
 
 
-def test_events_that_cannot_be_written_cost_no_epoch(tiny_data, quick, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at", [2, 4, 5])
+def test_events_that_cannot_be_written_cost_no_epoch_and_come_later(
+    tiny_data, quick, tmp_path, monkeypatch, at
+):
     from robustbench_sdnet.training.run import curves
 
     run, points, written = tmp_path / "run", curves._points, []
 
     def full(step, values):
         written.append(step)
-        if len(written) == 2:
+        if len(written) == at:
             (file,) = run.glob("events.*")
-            file.unlink()
+            file.rename(tmp_path / file.name)
             file.symlink_to("/dev/full")
         return points(step, values)
 
@@ -101,7 +108,44 @@ def test_events_that_cannot_be_written_cost_no_epoch(tiny_data, quick, tmp_path,
     with pytest.raises(WriteError, match=said):
         train(tiny_data, "resnet20", overrides=quick, output=run)
     resumed = train(tiny_data, "resnet20", output=run, resume=True)
-    assert resumed.resumed_at_step == 6
+    assert resumed.resumed_at_step == min(3 * at, 12)
+    (refused,) = (path for path in run.glob("events.*") if path.is_symlink())
+    refused.unlink()
+    (tmp_path / refused.name).rename(refused)
+    scalars, _, _ = events(run)
+    assert [at for at, _ in scalars["loss/train"]] == [3, 6, 9, 12]
+    assert [at for at, _ in scalars["accuracy/final"]] == [12]
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [(line["step"], pytest.approx(line["loss"], abs=1e-5)) for line in log] == scalars["loss/train"]
+
+
+def test_a_run_that_was_lost_before_its_log_has_every_line(tiny_data, quick, tmp_path, monkeypatch):
+    from robustbench_sdnet.training.run import runner
+
+    run, write = tmp_path / "run", runner.write_whole
+
+    def lost(path, content):
+        if path.name == "log.jsonl" and content.count("\n") == 4:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "write_whole", lost)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_data, "resnet20", overrides=quick, output=run)
+    train(tiny_data, "resnet20", output=run, resume=True)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == [1, 2, 3, 4]
+
+
+def test_a_place_elsewhere_is_not_taken_for_the_runs_folder(tiny_data, quick, tmp_path):
+    train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
+    plan = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()) | {"data": "cifar10"}
+    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(plan))
+    (tmp_path / "run" / "state.pt").unlink()
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"Cannot write .*/file \(File exists\)"):
+        train("cifar10", "resnet20", output=tmp_path / "run", resume=True, data_root=str(tmp_path / "file"))
 
 
 def test_the_same_id_for_a_run_that_goes_on(tiny_data, quick, tmp_path, offline, monkeypatch):

@@ -439,7 +439,10 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     bare = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1)).eval()
     bare.load_state_dict({k: v for k, v in model.state_dict().items() if "normalise" not in k}, strict=False)
     for lacking, remedy in (
-        (bare, "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201."),
+        (
+            bare,
+            "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201, into another --output.",
+        ),
         (nn.Sequential(bare), "Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name."),
     ):
         found = str(check_input(lacking, images))
@@ -447,6 +450,16 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
         assert found.endswith(remedy)
     twice = nn.Sequential(model.normalise, model).eval()
     assert "it normalises twice). Take one of the two out" in str(check_input(twice, images))
+    plain = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1))
+    with torch.no_grad():
+        for _ in range(60):
+            plain.train()(images)
+    normalised = build_model("resnet20", width=4, input_size=8).eval()
+    normalised.load_state_dict(
+        {k: v for k, v in plain.state_dict().items() if "normalise" not in k}, strict=False
+    )
+    said = str(check_input(normalised, images))
+    assert said.endswith("Import it again with --mean 0,0,0 --std 1,1,1, into another --output.")
     scaled = nn.Sequential(Scaled(1 / 255), model).eval()
     assert str(check_input(scaled, images)).endswith("Add ?mean=0&std=0.00392157 to the model's name.")
     assert check_input(External(scaled, "bytes", (0.0,), (0.00392157,)), images) is None

@@ -132,12 +132,8 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrote", "options", "asked", "message"),
     [
-        (
-            "sdnet20_all",
-            {"shortcut": False},
-            "sdnet20",
-            "looks like sdnet20_all with num_classes=10, shortcut=False",
-        ),
+        ("sdnet20_all", {}, "sdnet20", r"looks like sdnet20_all with num_classes=10, width=4\.$"),
+        ("sdnet18_all", {"shortcut": False}, "sdnet18", "looks like sdnet18_all .*shortcut=False"),
         ("resnet20", {"num_classes": 100}, "sdnet20", "looks like resnet20 with num_classes=100"),
         (
             "sdnet20",
@@ -179,6 +175,7 @@ def test_tensors_of_nothing_known_are_told(tmp_path: Path) -> None:
         "module._orig_mod.",
         "_orig_mod.module.",
         "model._orig_mod.module.",
+        "net.",
     ],
 )
 def test_weights_are_found_in_every_place_and_under_every_prefix(
@@ -285,6 +282,23 @@ def test_what_no_network_has_is_refused(key: str, change: Any, message: str, tmp
     state[key] = change(state[key])
     with pytest.raises(CheckpointError, match=message):
         imported(_saved(state, tmp_path), step_size="checkpoint")
+
+
+def test_what_is_computed_anew_or_not_read_may_be_wrong_or_missing(best: Path, tmp_path: Path) -> None:
+    state = {key: value for key, value in released().items() if not key.endswith("num_batches_tracked")}
+    state["layer0.0.dn.step_size"] = torch.tensor([float("nan")])
+    other, first = imported(_saved(state, tmp_path)), imported(best)
+    assert other.layer0[0].dn.step_size == first.layer0[0].dn.step_size  # type: ignore[union-attr,index]
+    with pytest.raises(CheckpointError, match="step_size"):
+        imported(tmp_path / "saved.pth.tar", step_size="checkpoint")
+
+
+def test_shortcuts_without_weights_are_not_taken_for_none(tmp_path: Path) -> None:
+    model = build_model("sdnet20_all", width=4, num_classes=5)
+    with pytest.raises(
+        CheckpointError, match=r"looks like sdnet20_all with num_classes=5, width=4, not what"
+    ):
+        import_checkpoint(_saved(model.state_dict(), tmp_path), "sdnet20_all")
 
 
 def test_a_mapping_that_holds_itself_is_no_state_dict(tmp_path: Path) -> None:

@@ -193,9 +193,10 @@ def export(
       sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 -o sdnet18.safetensors
     """
     from ...data import short_name
-    from ...zoo.names import check_zoo_name, describe_model, own_checkpoint
+    from ...zoo.names import check_zoo_name, describe_model, own_checkpoint, source_text
 
     data = check_zoo_name(name)
+    checkpoint = source_text(checkpoint)  # once: another run of the name may end meanwhile
     own_checkpoint(checkpoint)
     before = describe_model(checkpoint)
     if before.data and short_name(before.data) != data:

@@ -113,9 +113,14 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     if "sizes" not in train and epochs != before:
         options = replace(options, sizes=_grown(options.sizes, before, epochs))
     if "milestones" not in train and epochs != before and recipe.train.schedule == options.schedule == "step":
-        steps = sorted({max(1, round(each * epochs / before)) for each in options.milestones})
-        options = replace(options, milestones=tuple(steps))
+        options = replace(options, milestones=_moved(options.milestones, before, epochs))
     return replace(recipe, train=options, model=model)
+
+
+def _moved(milestones: tuple[int, ...], before: int, epochs: int) -> tuple[int, ...]:
+    """The milestones of a run of other epochs: one that was reached is reached, and two that meet count twice."""
+    at = ((each, round(each * epochs / before)) for each in milestones)
+    return tuple(max(1, min(new, epochs - 1) if each < before else new) for each, new in at)
 
 
 def _grown(sizes: tuple[int, ...], before: int, epochs: int) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from ...errors import InputError, TrainingError
 from ...files import cannot_write, make_folder, write_whole
 from ...reading.paths import path_of
 from ...reading.structured import mapping, read_yaml
+from ...zoo.nets.architectures import DEFAULTS
 from ..recipes.options import WORKING_KEYS
 from ..recipes.recipe import SECTIONS, Recipe, load_recipe, with_settings
 from ..step.device import Device
@@ -25,6 +26,7 @@ from .distributed import may_restart, restarted
 from .state import PREVIOUS, STATE
 
 PLAN = "recipe.yaml"
+OF_DATA = ("num_classes", "input_size")  # of a model, unless its recipe says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +214,8 @@ def _changed(before: Recipe, after: Recipe) -> tuple[str, Any, Any] | None:
     for section in SECTIONS:
         olds, news = (recipe.to_dict()[section] for recipe in (before, after))
         for key in sorted({*olds, *news}):
-            old, new = olds.get(key), news.get(key)
+            unsaid = DEFAULTS.get(key) if section == "model" and key not in OF_DATA else None
+            old, new = olds.get(key, unsaid), news.get(key, unsaid)
             if old != new and not (section == "train" and key in alike):
                 return f"{section}.{key}", old, new
     return None

@@ -106,7 +106,8 @@ def _in_one_line(folder: Path, device: Device) -> Iterator[None]:
     try:
         yield
     except WriteError as error:
-        if isinstance(cause := error.__cause__, OSError) and (folder / folders.PLAN).is_file():
+        own = error.path is not None and error.path.absolute().is_relative_to(folder.absolute())
+        if own and isinstance(cause := error.__cause__, OSError) and (folder / folders.PLAN).is_file():
             # The same command again would find the run in its folder, and be refused.
             again = f"go on with --resume --output {shlex.quote(str(folder))}"
             raise cannot_write(folder, cause, again=again) from cause

@@ -179,9 +179,15 @@ class Run:
         with contextlib.closing(Curves(folder, self.track, plan, seen)) as self.curves:
             with stop_requests(heed=self.rank == 0) as stop:
                 fit(session, after_step=lambda: self._after_step(stop), after_epoch=self._after_epoch)
-            accuracy = self._write_checkpoints()
-            if left or not had_ended:
-                self.curves.add({"step": session.steps_total, "accuracy": accuracy})
+            try:
+                accuracy = self._write(session.result, "last")
+                if left or not had_ended:
+                    self.curves.add({"step": session.steps_total, "accuracy": accuracy})
+                self._write_best()
+            except KeyboardInterrupt:
+                raise TrainingInterrupted(
+                    f"Stopped after the last step; its state is saved. {self._go_on} writes the checkpoints."
+                ) from None
         result = TrainResult(
             folder=self.folder,
             best=self.folder / "best.safetensors",
@@ -195,6 +201,10 @@ class Run:
         self.tell("done", **result.to_dict())
         return result
 
+    @property
+    def _go_on(self) -> str:
+        return f"--resume --output {shlex.quote(str(self.folder))}"
+
     def _after_step(self, stop: Callable[[], str | None]) -> None:
         session = self.session
         self.tell("step", step=session.step, work_done=session.cost(session.step))
@@ -202,7 +212,7 @@ class Run:
             self.save()
             raise TrainingInterrupted(
                 f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
-                f"is saved. Go on with --resume --output {shlex.quote(str(self.folder))}."
+                f"is saved. Go on with {self._go_on}."
             )
         if time.monotonic() - self._saved_at >= 60 * self.recipe.train.save_minutes and self.rank == 0:
             self.save()
@@ -220,30 +230,29 @@ class Run:
             record["test"] = accuracy_of(session.result, self.test_data, self.device, fast=True)
         try:
             self.curves.add(record)
+            if self.rank == 0:
+                lines = "".join(json.dumps(line) + "\n" for line in session.history)
+                write_whole(self.folder / "log.jsonl", lines)
         except WriteError:
-            self.save()  # a curve costs no epoch
+            session.reopen_epoch()  # a resumed run records it again
+            self.save()
             raise
         last = session.step == session.steps_total
         if last or self._saving <= SAVING_SHARE * (time.monotonic() - self._saved_at):
             self.save()
-        if self.rank == 0:
-            lines = "".join(json.dumps(line) + "\n" for line in session.history)
-            write_whole(self.folder / "log.jsonl", lines)
         self.tell("epoch", **record)
 
-    def _write_checkpoints(self) -> float:
-        """Write last and best, with exact step sizes and their test accuracy; the accuracy of last."""
-        result = self.session.result
-        accuracy = self._write(result, "last")
+    def _write_best(self) -> None:
+        """Write the checkpoint that held-out images chose, or the last one again."""
         if self.session.best is not None:
-            result.load_state_dict(self.session.best[1])
-            self._write(result, "best")
+            self.session.result.load_state_dict(self.session.best[1])
+            self._write(self.session.result, "best")
         elif self.rank == 0:
             write_whole(self.folder / "best.safetensors", (self.folder / "last.safetensors").read_bytes())
-        return accuracy
 
     @full_float32()
     def _write(self, model: torch.nn.Module, which: str) -> float:
+        """Write a checkpoint with exact step sizes and its test accuracy, which comes back."""
         refresh_step_sizes(model)
         accuracy = accuracy_of(model, self.test_data, self.device)
         if self.rank == 0:

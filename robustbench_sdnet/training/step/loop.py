@@ -94,6 +94,10 @@ class Session:
         """The model that is evaluated and saved."""
         return self.model if self.average is None else self.average
 
+    def reopen_epoch(self) -> None:
+        """Take back the record of the epoch that has just ended: `fit` makes it again before it goes on."""
+        self.loss.fill_(self.history.pop()["loss"] * self.feed.steps)
+
     @torch.no_grad()
     def move_average(self, decay: float) -> None:
         """Move the average towards the model; counters are copied."""

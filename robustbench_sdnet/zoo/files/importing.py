@@ -24,7 +24,7 @@ from .weights import fill
 STEP_SIZES = ("recompute", "checkpoint")
 # Where training scripts keep their weights; of a file that holds several, the first of these counts.
 PLACES = ("state_dict", "model_state_dict", "model", "net", "ema")
-_WRAPPED = re.compile(r"^(?:(?:module|model)\.)+")
+_WRAPPED = re.compile(r"^(?:(?:module|model|net)\.)+")
 _UNSUPPORTED = re.compile(r"(?:[Uu]nsupported (?:global: +)?GLOBAL |but got <class ')([\w.]+)")
 
 
@@ -93,12 +93,12 @@ def _normalisation(tensors: Mapping[str, Tensor]) -> dict[str, tuple[float, ...]
 def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, step_size: str) -> None:
     """Fill a model with the tensors of a file, and refuse those that do not fit it or are not finite."""
     own = model.state_dict()
-    # The released models normalise in their data loader; step sizes to be computed anew need not be stored.
-    ours = [key for key in own if key.startswith("normalise.")]
-    ours += [key for key in own if step_size == "recompute" and key.endswith(".step_size")]
-    tensors = {**{key: own[key] for key in ours}, **tensors}
+    # The released models normalise in their data loader, and old ones do not count batches, which only training reads.
+    unsaid = [key for key in own if key.startswith("normalise.") or key.endswith(".num_batches_tracked")]
+    anew = [key for key in own if step_size == "recompute" and key.endswith(".step_size")]
+    whole = {**{key: own[key] for key in unsaid}, **tensors, **{key: own[key] for key in anew}}
     try:
-        fill(model, tensors, str(path))
+        fill(model, whole, str(path))
     except CheckpointError as error:
         raise CheckpointError(f"{error}.{_likely(tensors, model.arch)}") from None
     for key, value in model.state_dict().items():
@@ -205,7 +205,7 @@ def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
     if not names or "linear.weight" not in tensors:
         return " It is of no architecture known here."
     details = [f"num_classes={tensors['linear.weight'].shape[0]}"]
-    if everywhere and not any(".shortcut." in key for key in tensors):
+    if everywhere and ARCHITECTURES[names[0]].projects and not any(".shortcut." in key for key in tensors):
         details.append("shortcut=False")
     stem = _stem(tensors)
     if stem is not None and stem.shape[-1] == 7:

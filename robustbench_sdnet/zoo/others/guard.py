@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -163,51 +163,62 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
     if layer is None:
         return None
     tried = _conventions(images)
-    distances = {name: _distance(model, layer, seen) for name, (seen, _) in tried.items()}
+    distances = {name: _distance(model, layer, way.seen) for name, way in tried.items()}
     as_is, best = distances[AS_IS], min(distances, key=lambda name: distances[name])
     if distances[best] * CLEARLY + 0.05 >= as_is:
         return None
     return (
         f"The input looks wrong: the first BatchNorm layer's statistics are {as_is / max(distances[best], 1e-6):.0f} "
-        f"times nearer when images are {best}. {_remedy(model, tried[best][1])}."
+        f"times nearer when images are {best}. {_remedy(model, tried[best])}."
     )
 
 
-Lacking = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation to normalise with first
+class Convention(NamedTuple):
+    """Images as one convention would hand them over: what `Normalise(mean, std)` makes of them.
+
+    Attributes:
+        twice: this undoes a normalisation that the images had once too often.
+    """
+
+    seen: Tensor
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    twice: bool = False
 
 
-def _conventions(images: Tensor) -> Mapping[str, tuple[Tensor, Lacking | None]]:
-    """The same images as other conventions would hand them over, and what the model lacks where one of them fits."""
-    found: dict[str, tuple[Tensor, Lacking | None]] = {AS_IS: (images, None)}
+def _conventions(images: Tensor) -> Mapping[str, Convention]:
+    """The same images as other conventions would hand them over."""
+    found = {AS_IS: Convention(images, (0.0,), (1.0,))}
     for name, mean, std in (("CIFAR-10", CIFAR_MEAN, CIFAR_STD), ("ImageNet", IMAGENET_MEAN, IMAGENET_STD)):
         layer = Normalise(mean, std).to(images)
         lacking = f"normalised first with {name}'s mean and std (the model lacks its normalisation)"
-        found[lacking] = layer(images), (mean, std)
+        found[lacking] = Convention(layer(images), mean, std)
+        shift, scale = tuple(-m / s for m, s in zip(mean, std, strict=True)), tuple(1 / s for s in std)
         twice = f"put on {name}'s mean and std first (it normalises twice)"
-        found[twice] = images * layer.std + layer.mean, None
-    found["scaled to [-1, 1]"] = images * 2 - 1, ((0.5,), (0.5,))
-    found["scaled to [0, 255]"] = images * 255, ((0.0,), (round(1 / 255, 9),))
+        found[twice] = Convention(images * layer.std + layer.mean, shift, scale, twice=True)
+    found["scaled to [-1, 1]"] = Convention(images * 2 - 1, (0.5,), (0.5,))
+    found["scaled to [0, 255]"] = Convention(images * 255, (0.0,), (round(1 / 255, 9),))
     return found
 
 
-def _remedy(model: nn.Module, lacking: Lacking | None) -> str:
-    """What to do about an input that looks wrong."""
+def _remedy(model: nn.Module, way: Convention) -> str:
+    """What to do about an input that would look right in another way."""
     if isinstance(model, External) and isinstance(model.normalise, Normalise):
         return "Check the mean and std that were given"
-    if lacking is None:
+    if isinstance(model, Classifier):
+        before, after = (torch.tensor(values, dtype=torch.float64) for values in (way.mean, way.std))
+        own_mean, own_std = (
+            part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
+        )
+        mean, std = before + after * own_mean, after * own_std  # first what it lacks, then what it does
+        return f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}, into another --output"
+    if way.twice:
         return "Take one of the two out of the model"
-    if not isinstance(model, Classifier):
-        return f"Add ?mean={_numbers(lacking[0])}&std={_numbers(lacking[1])} to the model's name"
-    before, after = (torch.tensor(values, dtype=torch.float64) for values in lacking)
-    own_mean, own_std = (
-        part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
-    )
-    mean, std = before + after * own_mean, after * own_std  # what it lacks first, then what it does
-    return f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}"
+    return f"Add ?mean={_numbers(way.mean)}&std={_numbers(way.std)} to the model's name"
 
 
 def _numbers(values: Iterable[float]) -> str:
-    return ",".join(f"{float(value):g}" for value in values)
+    return ",".join(f"{value if abs(value) > 1e-6 else 0:g}" for value in map(float, values))
 
 
 @torch.no_grad()
