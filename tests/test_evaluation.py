@@ -12,6 +12,7 @@ import robustbench_sdnet as rs
 from robustbench_sdnet.answers.records import FIELDS, records
 from robustbench_sdnet.data import load
 from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.planning.setting import setting_of
 
 
 @pytest.fixture
@@ -291,6 +292,11 @@ def test_the_precision_that_is_asked_is_that_of_corruptions_and_a_wrong_one_is_r
     assert not cells["float32"] & cells["bfloat16"]
     with pytest.raises(InputError, match=r"precision must be one of auto, float32, bfloat16, got 'fp8'"):
         rs.evaluate(precision="fp8", **asked)
+
+
+def test_models_that_come_one_by_one_are_all_asked():
+    for models in (iter(["a", "b"]), (name for name in ("a", "b")), map(str, ("a", "b"))):
+        assert tuple(setting_of(models, "digits", {}, rs.evaluate).models) == ("a", "b")
 
 
 @pytest.mark.parametrize(

@@ -175,13 +175,14 @@ class _Member(tarfile.TarInfo):
     """A member whose damaged header, or none, is an error: to tarfile it is the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
-        """A member from its header."""
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _Member:
+        """The next member."""
         try:
-            return super().frombuf(buf, encoding, errors)
+            found: _Member = super().fromtarfile(tar)
+            return found
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # a block of zeros, which ends an archive
+            raise
         except tarfile.HeaderError as error:
-            if buf and not buf.strip(b"\0"):  # a block of zeros ends an archive
-                raise
             raise tarfile.ReadError(str(error)) from error
 
 

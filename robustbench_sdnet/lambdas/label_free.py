@@ -66,7 +66,8 @@ class LabelFree:
             raise unknown("label-free criterion", self.criterion, CRITERIA)
         if len(self.lambdas) < 2 or sorted(set(self.lambdas)) != list(self.lambdas):
             raise InputError(f"lambdas must be at least two numbers that grow, got {self.lambdas}.")
-        if number(self.strength, "strength must be above 0", 0) == 0:
+        object.__setattr__(self, "strength", number(self.strength, "strength must be above 0", 0))
+        if self.strength == 0:
             raise InputError("strength must be above 0, got 0.")
 
     @property

@@ -81,9 +81,10 @@ def setting_of(models: object, data: str | None, where: Where, call: Callable[..
             raise unknown(
                 "option", name, {*Where.__annotations__, *inspect.signature(call).parameters} - {"where"}
             )
-    if models is not None and not several(models):
+    chosen = () if models is None else several(models)  # once, for it may be an iterator
+    if models is not None and not chosen:
         raise InputError("models names none. Name one, or leave it out for the usual ones.")
-    return Setting(models=() if models is None else several(models), data=data, **where)
+    return Setting(models=chosen, data=data, **where)
 
 
 @dataclass(frozen=True, kw_only=True)

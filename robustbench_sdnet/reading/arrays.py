@@ -90,14 +90,14 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         shape, order, dtype, length = _plain(stream, info.file_size, f"{name}: ")
         if length > _memory():
             raise ValueError(f"{name} takes {length:,} bytes, more than the memory here")
-        content = bytearray(length)  # filled in place, for there may be no room for two
+        content = np.empty(length, np.uint8)  # filled in place, for there may be no room for two
         done = 0
         while block := stream.read(min(_BLOCK, length - done)):
-            content[done : done + len(block)] = block
+            content[done : done + len(block)] = np.frombuffer(block, np.uint8)
             done += len(block)
         if done != length or stream.read(1):
             raise ValueError(f"{name} is cut off")
-    found = np.frombuffer(content, dtype).reshape(shape, order=order)
+    found = content.view(dtype).reshape(shape, order=order)
     return found.astype(dtype.newbyteorder("="), copy=False)
 
 

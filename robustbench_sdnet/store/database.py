@@ -233,7 +233,7 @@ def _read_only_engine(url: sa.URL, path: Path, mode: str) -> sa.Engine:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
         connection.text_factory = _text
-        connection.execute("PRAGMA busy_timeout=60000")
+        connection.execute(f"PRAGMA busy_timeout={1000 * PATIENCE:.0f}")
         connection.execute("PRAGMA query_only=ON")
         return connection
 
@@ -252,7 +252,7 @@ def _prepare(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
     connection.text_factory = _text
     cursor = connection.cursor()
-    for setting in ("busy_timeout=60000", "synchronous=FULL", "foreign_keys=ON"):
+    for setting in (f"busy_timeout={1000 * PATIENCE:.0f}", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 
@@ -261,5 +261,18 @@ def _begin(connection: sa.Connection) -> None:
     """WAL lets reports read while shards are written; the file notes it, so not before it is known to be a store."""
     options = connection.get_execution_options()
     if options.get("logged"):
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        _log(connection)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")
+
+
+def _log(connection: sa.Connection) -> None:
+    """Switch to WAL. SQLite does not wait by itself for others at work in a file that has none yet."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except DBAPIError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > until:
+                raise
+        time.sleep(0.05)

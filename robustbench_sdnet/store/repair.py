@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from ..errors import StoreError
 from ..specs import Cell, canonical
@@ -41,18 +42,25 @@ def repair(store: Store) -> list[str]:
 
     def mend(connection: sa.Connection) -> list[str]:
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("REINDEX")  # so that rows are found by the keys that they read now
+            try:
+                connection.exec_driver_sql("REINDEX")  # so that rows are found by the keys that they read now
+            except IntegrityError as error:
+                raise _beyond(store, "two of its rows have one key") from error
         damages, cells = _look(connection)
         for damage in reversed(damages):  # what points at a cell goes before it
             # Of a server's rows another driver may have dropped it meanwhile.
             if not _drop(connection, damage) and damage.rowid is not None:
-                raise StoreError(
-                    f"The store {store.shown} is damaged: {damage.name(cells)}. --repair cannot drop it: "
-                    "restore a copy, or name another --store."
-                )
+                raise _beyond(store, damage.name(cells))
         return [damage.name(cells) for damage in damages]
 
     return store.database.run("write", mend)
+
+
+def _beyond(store: Store, damage: str) -> StoreError:
+    return StoreError(
+        f"The store {store.shown} is damaged: {damage}. --repair cannot mend it: restore a copy, or name another "
+        "--store."
+    )
 
 
 def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:

@@ -151,15 +151,17 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
             raise StoreError(f"{where} is a database of other tables, no store.")
         if read_only:
             raise StoreError(nothing_at(where, "is empty"))
+    if META.name in ours:  # before its tables, which a newer version may have changed
+        _check_version(_version(connection), where, repair)
     if foreign := there.keys() - ours:
         raise StoreError(
             f"The store {where} is damaged, or lies beside a table '{min(foreign)}' of another program. "
             "Restore a copy, or name another --store."
         )
     if read_only:
-        _check_whole(connection, where, ours)
+        _check_whole(where, ours)
         return there
-    _create_or_migrate(connection, where, repair)
+    _create_or_migrate(connection)
     return columns(connection)
 
 
@@ -173,10 +175,8 @@ def _ours(connection: sa.Connection, there: Iterable[str]) -> set[str]:
     return ours
 
 
-def _check_whole(connection: sa.Connection, where: str, ours: set[str]) -> None:
-    """Refuse a store of another version, or without a table that all versions have."""
-    if META.name in ours:
-        _check_version(_version(connection), where)
+def _check_whole(where: str, ours: set[str]) -> None:
+    """Refuse a store without a table that all versions have."""
     if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - ours:
         raise StoreError(
             f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
@@ -184,13 +184,11 @@ def _check_whole(connection: sa.Connection, where: str, ours: set[str]) -> None:
         )
 
 
-def _create_or_migrate(connection: sa.Connection, where: str, repair: bool) -> None:
+def _create_or_migrate(connection: sa.Connection) -> None:
     """Make the tables, or add to an older store what it lacks."""
     METADATA.create_all(connection)
     there = columns(connection)
     found = _version(connection)
-    if found is not None:
-        _check_version(found, where, repair)
     for table in METADATA.tables.values():
         for column in table.columns:
             if column.name not in there[table.name]:

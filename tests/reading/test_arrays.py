@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.reading.arrays import open_npy, read_npz
+from tests.memory import PRINT_PEAK
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 
@@ -129,6 +132,34 @@ def test_odd_members_are_one_line(tmp_path, change, reason):
     zipped(tmp_path, change)
     with pytest.raises(DataError, match=reason):
         read_npz(tmp_path / "a.npz", ["x"])
+
+
+def test_a_size_that_is_not_there_takes_no_memory(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 31,)}
+    )
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    for at in (
+        18,
+        22,
+        central(content) + 20,
+        central(content) + 24,
+    ):  # sizes, beside the file and in the directory
+        content[at : at + 4] = struct.pack("<I", len(header.getvalue()) + (1 << 31))
+    (tmp_path / "a.npz").write_bytes(content)
+    program = (
+        "from pathlib import Path\nfrom robustbench_sdnet.errors import DataError\n"
+        "from robustbench_sdnet.reading.arrays import read_npz\n"
+        f"try:\n    read_npz(Path({str(tmp_path / 'a.npz')!r}), ['x'])\nexcept DataError as error:\n    print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program + PRINT_PEAK], capture_output=True, text=True, check=True
+    )
+    assert "is no readable .npz" in ran.stdout
+    assert int(ran.stderr) < 500_000
 
 
 def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):

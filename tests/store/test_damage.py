@@ -211,10 +211,18 @@ def test_a_row_that_cannot_be_dropped_is_said_and_all_stay(path):
     )  # the rowid of the first shard, the length of its header, the type of its id
     raw[at], raw[at + 12] = 65, raw[at + 12] ^ 0x80
     path.write_bytes(raw)
-    with pytest.raises(StoreError, match=r"shard 0-4 of cell .*--repair cannot drop it: restore a copy"):
+    with pytest.raises(StoreError, match=r"shard 0-4 of cell .*--repair cannot mend it: restore a copy"):
         sound(f"sqlite:///{path}", repair_it=True)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(outcome) FROM shards").fetchone() == (4,)
+
+
+def test_two_rows_of_one_key_are_said_to_be_beyond_repair(path):
+    raw = path.read_bytes()
+    id_in_table = raw.rindex(OTHER.id.encode() + b"{")  # before its question, and not in the index
+    path.write_bytes(raw[:id_in_table] + CELL.id.encode() + raw[id_in_table + len(CELL.id) :])
+    with pytest.raises(StoreError, match=r"two of its rows have one key. --repair cannot mend it: restore"):
+        sound(f"sqlite:///{path}", repair_it=True)
 
 
 def test_the_schema_is_read_where_its_index_is_damaged(path):

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,20 @@ def test_what_is_read_while_another_writes_is_up_to_date(tmp_path):
         assert reader.ranges() == {CELL.id: [(0, 4), (4, 8)]}
         with pytest.raises(StoreError, match="readonly"):
             reader.add_shards([Shard(CELL.id, 8, 12, outcome(8, 12), COST)])
+
+
+def test_the_first_writer_of_a_new_store_waits_for_another(tmp_path):
+    store = Store(f"sqlite:///{tmp_path}/results.db")
+    with contextlib.closing(
+        sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ends = threading.Timer(0.5, other.execute, ["COMMIT"])
+        ends.start()
+        store.add_cells({CELL.id: CELL}, 4)
+        assert not other.in_transaction
+        ends.join()
+    assert CELL.id in store.cells()
 
 
 def garbage(path):

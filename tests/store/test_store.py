@@ -162,6 +162,11 @@ def test_a_newer_schema_is_refused(store):
         connection.execute("update meta set value = '99'")
     with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
         Store(store.shown)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("alter table shards rename column cost to price")
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
+            Store(store.shown, must_exist=read_only)
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_there(store):
