@@ -18,7 +18,7 @@ from ..store.rows import united
 from ..store.store import Shard, Store, Stored
 from .names import told_apart
 from .per_image import Right
-from .trust import Finding, trust
+from .trust import DOUBTED, Finding, trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +207,14 @@ class Snapshot:
     @cached_property
     def standing(self) -> tuple[Answered, ...]:
         """Of two to one question, as when an attack was run from scratch and on survivors, the one on more images, then
-        with the lower accuracy, which is the tighter bound; of other images those of the newest version."""
+        with the lower accuracy, which is the tighter bound, then the one that is doubted; of other images those of the
+        newest version."""
 
         def strength(one: Answered) -> tuple[Any, ...]:
             spec = one.cell.perturbation
             drawn = 0 if isinstance(spec, AttackSpec) else spec.version
-            return drawn, len(one.outcome), -one.credit.right.sum(), one.id
+            doubted = DOUBTED.index(self.verdicts[one.id])
+            return drawn, len(one.outcome), -one.credit.right.sum(), doubted, one.id
 
         by_strength = sorted(self.exact, key=strength)
         best = {_question(answered.cell): answered for answered in by_strength}

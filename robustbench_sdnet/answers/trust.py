@@ -9,6 +9,7 @@ from ..attacks.engine.result import stands_still
 
 PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not_run"
 TRUSTED, UNTRUSTED, UNCHECKED = "trusted", "untrusted", "unchecked"
+DOUBTED = (UNCHECKED, TRUSTED, UNTRUSTED)  # the last of equal answers stands
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ def _named(worst: Sequence[Record]) -> str:
     strength = f" at severity {row['severity']}" if row["severity"] else f" {_budget(row)}".rstrip()
     what = f"{row['perturbation']}{strength}, {row['model']}{lam}"
     more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
-    return f"{MARK} lowest: {100 * row['accuracy']:.1f} % ({what}{more})"
+    doubt = " untrusted" if row["verdict"] == "untrusted" else ""
+    return f"{MARK} lowest: {100 * row['accuracy']:.1f} %{doubt} ({what}{more})"
 
 
 def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:

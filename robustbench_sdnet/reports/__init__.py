@@ -63,7 +63,8 @@ def report(
         raise InputError("A report needs a store, got none.")
     stem = chosen.stem or of.snapshot.folder / "report"
     target = Path(f"{stem}{chosen.ending}" if output is None else output)
-    _check_target(target, chosen, of)
+    if output is not None or not chosen.is_data:  # data without an output are printed
+        _check_target(target, chosen, of)
     pictures = None if with_pictures is None else Path(with_pictures)
     content = chosen.render(of, Options(target, baseline, with_cost, pictures))
     if isinstance(content, Path) or (chosen.is_data and output is None and isinstance(content, str)):

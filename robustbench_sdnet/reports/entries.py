@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
@@ -158,6 +159,8 @@ def _mean_corruption(own: Sequence[_Seen]) -> tuple[float | None, str]:
     (_, origin), found = max(origins.items(), key=lambda pair: (len(pair[1]), pair[0]), default=((0, ""), []))
     if not found:
         return None, ""
+    if {one.name for one in found} >= set(MAIN):  # which lists are over, too
+        found = [one for one in found if one.name in MAIN]
     names = sorted({one.name for one in found}, key=natural)
     levels = sorted({one.severity for one in found})
     what = f"the {len(MAIN)}" if set(names) == set(MAIN) else ", ".join(names)
@@ -196,6 +199,13 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
             )
 
 
+def _budget(stated: object, rule: str) -> str:
+    """A budget as text: one that is a rounded multiple of 1/255 is that multiple."""
+    exact = fraction(str(stated), rule)
+    near = Fraction(round(255 * exact), 255)
+    return str(near if abs(exact - near) < Fraction(1, 10**6) else exact)
+
+
 def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
     """Rows of RobustBench's model_info: one model, or several by name; there the folder alone says the norm."""
     models = {where: raw} if "name" in raw else raw
@@ -213,7 +223,7 @@ def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
             data=str(info.get("dataset", "")),
             lam="",
             norm=norm if norm in NORMS else "linf",
-            eps=str(fraction(str(info["eps"]), f"eps of '{key}' in {where} must be a number such as 8/255")),
+            eps=_budget(info["eps"], f"eps of '{key}' in {where} must be a number such as 8/255"),
             accuracy=stated,
             by="as stated",
             autoattack=_share(info, "autoattack_acc", where),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from ..answers.rows import grouped
 from ..errors import InputError
@@ -30,6 +31,13 @@ from .writers.records import to_json
 # Model, data, norm, eps as a fraction, and lambda as text, empty without one.
 Key = tuple[str, str, str, str, str]
 Claim = tuple[float, str]  # accuracy, and where it is claimed
+# What stands beside an answer, each with what is told of it.
+BESIDE = {
+    "autoattack": ("autoattack_untrusted",),
+    "clean": (),
+    "corruptions": ("corruptions_over",),
+    "hash": (),
+}
 
 
 def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
@@ -58,14 +66,25 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:
-    """Each answer once, on the most images and with most beside it, however many sources hold it."""
-
-    def worth(entry: Entry) -> tuple[int, int]:
-        beside = (entry.autoattack, entry.clean, entry.corruptions)
-        return entry.n or 0, sum(part is not None for part in beside)
-
+    """Each answer once, on the most images, with what any source that holds it has beside it and every doubt."""
     for same in grouped(found, lambda one: (one.cell, one.by) if one.cell else id(one)).values():
-        yield max(same, key=worth)
+        best, *others = sorted(same, key=_worth, reverse=True)
+        known: dict[str, Any] = {"untrusted": any(one.untrusted for one in same)}
+        for part, told in BESIDE.items():
+            if getattr(best, part) in (None, ""):
+                known |= next(
+                    (
+                        {name: getattr(one, name) for name in (part, *told)}
+                        for one in others
+                        if getattr(one, part)
+                    ),
+                    {},
+                )
+        yield replace(best, **known)
+
+
+def _worth(entry: Entry) -> tuple[int, int]:
+    return entry.n or 0, sum(getattr(entry, part) not in (None, "") for part in BESIDE)
 
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:

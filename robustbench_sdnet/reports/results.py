@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..answers.rows import Row, grouped, lambda_order, lambda_text, lambda_value
+from ..answers.rows import Row, grouped, lambda_name, lambda_order, lambda_text, lambda_value
 from ..answers.trust import UNTRUSTED
 from ..planning.chains import is_stage
 from ..specs import LambdaSpec
@@ -128,7 +128,8 @@ class Results:
         """The subject "MODEL@LAMBDA", or "MODEL" at its main lambda; None where there is none."""
         for subject in self.subjects(data):
             main = subject.lam == self.main_lambda(data, subject.model)
-            if name == f"{subject.model}@{lambda_text(subject.lam)}" or (main and name == subject.model):
+            lambdas = lambda_text(subject.lam), lambda_name(subject.lam)
+            if name in {f"{subject.model}@{lam}" for lam in lambdas} or (main and name == subject.model):
                 return subject
         return None
 

@@ -33,10 +33,10 @@ def _scale(text: str, what: str, least: int, most: int, remedy: str) -> tuple[in
         rule = f"{what} must be {least} to {most}, a list or a range such as {least}-{most}"
         low = whole(first, rule)
         high = whole(last, rule) if dash else low
+        if not (least <= low <= most and least <= high <= most):
+            raise InputError(f"{what} must lie in {least} to {most}, got '{part}'. {remedy}")
         if high < low:
             raise InputError(f"{what} must run upwards in a range, got '{part}'. Write {high}-{low}.")
-        if not least <= low <= high <= most:
-            raise InputError(f"{what} must lie in {least} to {most}, got '{part}'. {remedy}")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
 

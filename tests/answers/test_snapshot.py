@@ -272,6 +272,20 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
             assert sum(row["unfinished"] for row in status(store)) == open_ones
 
 
+@pytest.mark.parametrize("verdict", ["fail", "pass"])
+def test_of_equal_answers_to_one_question_the_diagnosed_one_stands(tmp_path, verdict):
+    ways = [cell(), cell(NOISE[0])]  # on whose survivors the same attack may go on
+    for place, diagnosed in ((0, 1), (1, 0)):
+        cells = [cell(PGD, parents=(way.id,)) for way in ways]
+        finding = {"check": "noise_wins", "verdict": verdict, "value": 1.0, "sentence": "", "images": 10}
+        folder = tmp_path / f"{place}"
+        folder.mkdir()
+        with made_store(folder, [(one, right(4)) for one in cells]) as store:
+            store.add_verdicts(cells[diagnosed].id, [finding])
+            (stands,) = Snapshot.read(store).standing
+        assert stands.id == cells[diagnosed].id
+
+
 def test_joined_diagnostics_are_united_check_by_check(tmp_path):
     def finding(check, verdict, images):
         return {"check": check, "verdict": verdict, "value": 0.0, "sentence": "", "images": images}

@@ -290,6 +290,7 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
         (["runs/plain", "--depth", "12"], "depth must lie in 0 to 9"),
         (["runs/plain", "--depth", "a"], "depth must be 0 to 1000, a list or a range"),
         (["runs/plain", "--depth", "6-4"], "depth must run upwards in a range, got '6-4'. Write 4-6"),
+        (["runs/plain", "--depth", "2000-4"], "depth must lie in 0 to 1000, got '2000-4'"),
         (["runs/res", "--depth", "0"], "has no sparse coding stem"),
         (["runs/plain", "--corruption", "gaussian_noise"], "NAME@SEVERITY"),
         (["runs/plain", "--corruption", "gausian_noise@3"], "Did you mean 'gaussian_noise'"),

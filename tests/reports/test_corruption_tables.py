@@ -309,3 +309,14 @@ def test_why_there_is_no_mce_stands_below() -> None:
     (row,) = error_rows(steady, PLAIN).rows
     assert row[4] == "100.0"
     assert row[5] == Missing("no relative mCE, resnet20 loses nothing under fog")
+    for n in range(
+        1, 60
+    ):  # of some of which the mean over severities, rounded, is not the clean accuracy to the bit
+        steady = results_of(
+            [
+                record(n, 60),
+                *(record(n, 60, spec=CorruptionSpec(name="fog", severity=level)) for level in range(1, 6)),
+            ]
+        )
+        (row,) = error_rows(steady, PLAIN).rows
+        assert row[5] == Missing("no relative mCE, resnet20 loses nothing under fog")

@@ -65,6 +65,31 @@ def test_a_row_a_model_lambda_and_budget_with_its_best_known_accuracy(store, tmp
     assert (resnet["hash"], resnet["eps"], resnet["ran_by"]) == (RESNET.weights, "8/255", "made.db")
 
 
+def test_an_answer_that_several_sources_hold_keeps_what_each_has_beside_it(store, tmp_path):
+    (tmp_path / "more").mkdir()
+    with made_store(tmp_path / "more", [(cell(PGD), right(6, 20))]) as other:
+        finding = {"check": "noise_wins", "verdict": "fail", "value": 1.0, "sentence": "", "images": 10}
+        other.add_verdicts(cell(PGD).id, [finding])
+    more, records = f"sqlite:///{tmp_path}/more/made.db", tmp_path / "records.json"
+    records.write_text(json.dumps([{**one, "weights": ""} for one in json.loads(str(report(store, "json")))]))
+    for sources in ([store, more], [more, store], [str(records), store, more], [more, str(records), store]):
+        found = rows(leaderboard(sources, tmp_path / "board.html"))
+        (row,) = (row for row in found if (row["model"], row["lam"]) == ("sdnet", LOW.text))
+        assert (row["n"], row["accuracy"], row["untrusted"]) == (20, 0.3, True)
+        assert (row["clean"], row["corruptions"]) == (0.9, pytest.approx(0.7))
+        assert row["corruptions_over"].startswith("gaussian_noise, shot_noise")
+        assert row["hash"] == SDNET.weights
+
+
+def test_the_mean_is_over_the_15_where_they_were_run(tmp_path):
+    specs = corruption_specs("main,speckle_noise", [3])
+    answers = [(cell(), right(9)), (cell(PGD), right(4))]
+    answers += [(cell(spec), right(2 if spec.name == "speckle_noise" else 8)) for spec in specs]
+    made_store(tmp_path, answers).close()
+    (row,) = rows(leaderboard([f"sqlite:///{tmp_path}/made.db"], tmp_path / "board.html"))
+    assert (row["corruptions"], row["corruptions_over"]) == (pytest.approx(0.8), "the 15; severity 3")
+
+
 def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_path):
     records, info = tmp_path / "records.json", tmp_path / "model_info.json"
     records.write_text(str(report(store, "json")))
@@ -105,7 +130,7 @@ def test_a_file_of_model_info_has_the_norm_of_its_folder(tmp_path):
             "external": "69.71",
         },
         "cifar10/Linf/c.json": {
-            "eps": "8/255",
+            "eps": 8 / 255,
             "reported": "78.79",
             "autoattack_acc": "38.20",
             "unreliable": True,
@@ -330,7 +355,7 @@ def test_a_doubted_autoattack_is_marked_beside_a_lower_number_that_is_not(store,
     board = leaderboard([str(tmp_path / "records.json")], tmp_path / "board.html")
     (row,) = [row for row in rows(board) if row["model"] == "resnet"]
     assert (row["untrusted"], row["autoattack"], row["autoattack_untrusted"]) == (False, 0.6, True)
-    assert "<td>60.0 untrusted</td>" in board.read_text()
+    assert '<td>60.0 <span class="mark">untrusted</span></td>' in board.read_text()
 
 
 def test_numbers_of_lists_keep_their_decimals(tmp_path):

@@ -63,6 +63,8 @@ def test_a_click_sorts_by_value_and_another_turns_it_round(page):
         ["l1 12", "l2 0.25", "l2 1/2", "l2 0.75", "linf 1/255", "linf 8/255", "linf 16/255"],
         ["0.05", "0.1", "0.25", "0.5", "1", "calibrated", "oracle (best number on test labels)"],
         ["resnet20", "sdnet20 @ 0.25", "sdnet20 @ 0.5", "sdnet20 @ 1.4", "sdnet20 @ calibrated"],
+        ["< 0.0001", "0.0003", "0.0354", "1"],
+        ["-10.1 (-12.0 to -8.2)", "-2.0 (-3.0 to -1.0)", "+0.4 (-0.1 to +0.9)", "+3.4 (+1.0 to +5.8)"],
     ],
 )
 def test_fractions_powers_and_numbers_behind_names_sort_by_value(page, ascending):

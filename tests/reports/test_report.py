@@ -17,6 +17,7 @@ import pytest
 from robustbench_sdnet.answers.records import COST_FIELDS, FIELDS
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError, WriteError
+from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.reports import FORMATS, report
 from robustbench_sdnet.specs import (
     CLEAN,
@@ -30,6 +31,8 @@ from robustbench_sdnet.specs import (
 )
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
+
+from ..made_answers import LOW, cell, made_store, right
 
 DATA = DataSpec(name="digits", source="digits", split="test", content="d" * 64)
 MODELS = (
@@ -281,6 +284,22 @@ def test_a_report_never_takes_the_place_of_its_store(tmp_path, kind):
     with Store(f"sqlite:///{path}") as opened, pytest.raises(InputError, match="would take the place of"):
         report(opened, kind, output=tmp_path / "." / "results.db")
     assert path.read_bytes() == before
+
+
+def test_a_baseline_may_be_an_upper_bound_by_its_name(tmp_path):
+    lams = (LOW, LambdaSpec("calibrated:test-labels"))
+    specs = corruption_specs("fog", [*range(1, 6)])
+    made_store(tmp_path, [(cell(spec, lam=lam), right(5)) for lam in lams for spec in specs]).close()
+    asked = {"baseline": "sdnet@calibrated:test-labels", "output": tmp_path / "report.md"}
+    text = report(f"sqlite:///{tmp_path}/made.db", **asked).read_text()
+    assert "per cent of sdnet @ calibrated:test-labels (drawn on test labels)" in text
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_what_is_only_printed_asks_for_no_place(tmp_path, kind):
+    fill(url := f"sqlite:///{tmp_path}/results.db")
+    (tmp_path / f"report.{kind}").mkdir()
+    assert "sparse" in str(report(url, kind))
 
 
 @pytest.mark.parametrize("output", [".", "/"])

@@ -120,8 +120,10 @@ def _relative_to_clean(
         return Missing("no relative mCE, clean accuracy of the same images is not known")
     if base.clean is None:
         return Missing(f"no relative mCE, clean accuracy of {base.label} on the same images is not known")
-    steady = [name for name, (_, other) in errors.items() if other <= base.clean]
+    # Rounded as means are: what loses nothing may differ from clean images in the last digits of a float.
+    losses = {name: round(other - base.clean, 9) for name, (_, other) in errors.items()}
+    steady = [name for name, loss in losses.items() if loss <= 0]
     if steady:
         return Missing(f"no relative mCE, {base.label} loses nothing under {', '.join(steady)}")
-    lost = ((own.accuracy - (1 - clean.accuracy)) / (other - base.clean) for own, other in errors.values())
+    lost = ((own.accuracy - (1 - clean.accuracy)) / losses[name] for name, (own, _) in errors.items())
     return f"{100 * fmean(lost):.1f}"

@@ -6,7 +6,7 @@
     return (small ? cell.textContent.slice(0, -small.textContent.length) : cell.textContent).trim();
   };
   const number = (text) => {
-    const found = /^\(?(-?[\d,]*\.?\d+(?:e[-+]\d+)?)(?:\/(\d+))?/.exec(text);
+    const found = /^(?:< )?\(?([-+]?[\d,]*\.?\d+(?:e[-+]\d+)?)(?:\/(\d+))?/.exec(text);
     return found ? parseFloat(found[1].replaceAll(",", "")) / (found[2] ?? 1) : NaN;
   };
   const ending = (text) => /^(.*\s)(\S+)$/.exec(text) ?? ["", text, ""];
@@ -59,9 +59,10 @@
   const csv = (table) => {
     const heads = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent.trim());
     const rows = Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-    const wide = heads.map((_, column) => rows.some((row) => row.cells[column].querySelector("small")));
+    const holds = (kind) => heads.map((_, column) => rows.some((row) => row.cells[column].querySelector(kind)));
+    const [wide, ranged] = [holds("small, .mark"), holds("small")];
     const line = (cells, extra) => cells.flatMap((text, i) => (wide[i] ? [text, extra(i)] : [text])).map(quoted).join(",");
-    const lines = [line(heads, (i) => `${heads[i]}, 95 %`)];
+    const lines = [line(heads, (i) => `${heads[i]}, ${ranged[i] ? "95 %" : "mark"}`)];
     for (const row of rows) {
       const marked = (i) => row.cells[i].querySelector(".mark")?.textContent ?? "";
       const below = (i) => `${row.cells[i].querySelector("small")?.textContent ?? ""} ${marked(i)}`.trim();

@@ -12,6 +12,8 @@ from ..document import Document, Figure, Item, plain
 from ..numbers import Estimate, Missing
 from . import templates
 
+DOUBT = " untrusted"
+_MARK = Markup(' <span class="mark">untrusted</span>')
 LONG_TEXT = 30  # letters of a cell: longer ones break where a table is wider than the window
 
 
@@ -48,9 +50,10 @@ def cell(item: Item, left: bool, usual: tuple[int, str] | None) -> Markup:
         text = escape(str(item))
         kinds = [name for name, on in (("left", left), ("long", len(text) > LONG_TEXT)) if on]
         kind = Markup(' class="{}"').format(" ".join(kinds)) if kinds else ""
-        return Markup("<td{}>{}</td>").format(kind, text)
+        number, marked, beside = ("", "", "") if left else text.partition(DOUBT)
+        return Markup("<td{}>{}{}</td>").format(kind, number or text, _MARK + beside if marked else "")
     number = f"({item.percent})" if item.transfer else item.percent
     kind = ' class="untrusted"' if item.untrusted else ' class="transfer"' if item.transfer else ""
-    mark = ' <span class="mark">untrusted</span>' if item.untrusted else ""
+    mark = _MARK if item.untrusted else ""
     # Numbers and ranges alone, which need no escape: this runs once for every cell of every table.
     return Markup(f"<td{kind}>{number}{mark}<small>{item.interval()}{item.count_beside(usual)}</small></td>")
