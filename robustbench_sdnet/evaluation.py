@@ -73,22 +73,21 @@ def evaluate(
         ModelError: a model failed; the others' answers are stored.
     """
     from .answers.frames import records
+    from .diagnostics.doubts import doubts
 
     asked = _asked(corruptions, seed, severities=severities, table=table, stored=stored_as)
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
     attack_list = [spec for attack in several(attacks) for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     ready = prepare(setting_of(models, data, where, evaluate))
-    for note in ready.notes:
-        warnings.warn(note, stacklevel=2)
+    _warn(doubts(ready))
     specs = [spec for one in asked for spec in one.of(ready.data)]
     cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
     with closing(ready.engine):
         answer(ready, cells, on_progress=on_progress)
-    for note in ready.engine.notes:
-        warnings.warn(note, stacklevel=2)
+    _warn(ready.engine.notes)
     return records(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)
 
 
@@ -157,14 +156,16 @@ def study(
         ModelError: every model failed; a part of them is named in `failed`.
         StoreError: the store cannot be written.
     """
-    from .diagnostics.of_study import data_of
+    from .diagnostics.doubts import doubts
+    from .diagnostics.of_study import Watching, data_of
     from .planning.study import budget_named
 
-    data = data_of(several(models)) if data is None else data
-    setting = setting_of(models, data, where, study)
+    models = several(models)
+    setting = setting_of(models, data_of(models) if data is None else data, where, study)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
-    return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope)
+    watching = Watching(ready=lambda ready: _warn(doubts(ready, pairs=bool(protocol))))
+    return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope, watching=watching)
 
 
 def run_study(
@@ -175,7 +176,7 @@ def run_study(
     norm: str,
     seed: int,
     scope: str,
-    watching: Watching | None = None,
+    watching: Watching,
     output: Path | bool = False,
 ) -> Study:
     """The same of a setting, with progress; the study's own answers out of a store that may hold others.
@@ -189,14 +190,12 @@ def run_study(
     from .answers.rivals import rivals
     from .answers.rows import rows
     from .answers.snapshot import Snapshot
-    from .diagnostics.of_study import Watching, answer_study
+    from .diagnostics.of_study import answer_study
     from .reports import evidence, pages
     from .reports.conclusion import sentences
     from .reports.tables.comparisons import claim_sentences as claimed
 
-    cells, failed = answer_study(
-        setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching or Watching()
-    )
+    cells, failed = answer_study(setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching)
     snapshot = Snapshot.read(setting.store).told_apart
     own = snapshot.of({cell.id for cell in cells})
     models = {one.cell.model for one in own.answered}
@@ -261,20 +260,22 @@ def diagnose(
     _, budgets = questions.budgets("pgd", norm, eps)
     if len(budgets) > 1:
         raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
-    chosen = questions.one_lambda(() if lam is None else _lambdas(lam, lambda_scope), "lam")
     found = diagnose_model(
         setting,
         budgets[0],
         norm=norm,
-        lam=chosen.fixed if chosen else None,
-        lambda_scope=lambda_scope,
+        lam=questions.one_lambda(() if lam is None else _lambdas(lam, lambda_scope), "lam"),
         others=several(transfer_from),
         cheap=cheap,
         seed=seed,
     )
-    for note in found.notes:
-        warnings.warn(note, stacklevel=2)
+    _warn(found.notes)
     return found.findings
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        warnings.warn(line, stacklevel=3)
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
@@ -296,5 +297,4 @@ def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
 def _lambdas(values: Sequence[float | str] | float | str, scope: str) -> tuple[LambdaSpec, ...]:
     rule = "lambda must be a number"  # and 0.1 + 0.2 is meant as 0.3
     given = (one if isinstance(one, str) else f"{number(str(one), rule):.12g}" for one in several(values))
-    text = ",".join(given)
-    return parse_lambdas(text, scope) if text else ()
+    return parse_lambdas(text, scope) if (text := ",".join(given)) else ()

@@ -294,6 +294,27 @@ def test_the_precision_that_is_asked_is_that_of_corruptions_and_a_wrong_one_is_r
         rs.evaluate(precision="fp8", **asked)
 
 
+def test_python_is_warned_of_what_the_commands_warn_of(runs, tiny_npz):
+    model, data = rs.build_model("sdnet20", width=4, num_classes=3, input_size=8), f"npz:{tiny_npz}"
+    rs.save_model(
+        model, "runs/other/last.safetensors", data="cifar10", data_hash="0" * 64, recipe={}, accuracy=None
+    )
+    asked = {"data": data, "limit": 4}
+    for ask in (
+        lambda: rs.evaluate("runs/other", corruptions="fog", severities=1, **asked),
+        lambda: rs.diagnose("runs/other", cheap=True, **asked),
+        lambda: rs.study("runs/other", **asked),
+    ):
+        with pytest.warns(UserWarning, match="other was trained on cifar10, not on npz"):
+            ask()
+
+
+@pytest.mark.parametrize(("norm", "eps", "apart"), [("l2", "128", "13.86"), ("l1", "400", "192")])
+def test_a_budget_in_other_units_is_refused(runs, norm, eps, apart):
+    with pytest.raises(InputError, match=rf"of 8x8 at most {apart} apart. Write {eps}/255 for pixel levels"):
+        rs.evaluate(attacks=[{"name": "pgd", "norm": norm, "eps": eps}], limit=2)
+
+
 def test_models_that_come_one_by_one_are_all_asked():
     for models in (iter(["a", "b"]), (name for name in ("a", "b")), map(str, ("a", "b"))):
         assert tuple(setting_of(models, "digits", {}, rs.evaluate).models) == ("a", "b")

@@ -72,14 +72,13 @@ def diagnose(
         replace(setting, models=(source,)),
         asked[0],
         norm=norm,
-        lam=lam.fixed if lam else None,
-        lambda_scope=lam.scope if lam else "stem",
+        lam=lam,
         others=others,
         cheap=cheap,
         seed=seed,
     )
-    for line in filter(None, (*found.notes, found.doubt)):
-        warn(line)
+    for note in found.notes:
+        warn(note)
     if as_json:
         say_json([asdict(finding) for finding in found.findings])
         return

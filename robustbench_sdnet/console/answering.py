@@ -95,12 +95,9 @@ def finish(
 
 def say_doubts(ready: Ready, *, pairs: bool = False) -> None:
     """Warn of models that were trained on other data, or expect images of another convention; of unlike pairs too."""
-    from ..diagnostics.doubts import input_doubts, pair_doubts, training_doubts
+    from ..diagnostics.doubts import doubts
 
-    apart = pair_doubts(ready.models) if pairs else ()
-    for doubt in (*ready.notes, *training_doubts(ready.models, ready.data, ready.setting.data_root), *apart):
-        warn(doubt)
-    for doubt in input_doubts(ready.models, ready.worker):
+    for doubt in doubts(ready, pairs=pairs):
         warn(doubt)
 
 

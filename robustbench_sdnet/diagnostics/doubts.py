@@ -20,6 +20,7 @@ from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.at_hand import train_hash
 from ..running.predict import classes_of, predict
+from ..running.ready import Ready
 from ..running.worker import Worker
 from ..specs import ModelSpec, Params
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
@@ -47,6 +48,18 @@ class OtherData:
         own, asked = shown_name(self.trained_on), shown_name(self.asked)
         own, asked = (self.trained_on, self.asked) if own == asked else (own, asked)
         return f"{self.model} was trained on {own or 'other images'}, not on {asked}."
+
+
+def doubts(ready: Ready, *, pairs: bool = False) -> Iterator[str]:
+    """All that is to be said before the work on models that are at hand.
+
+    Args:
+        pairs: of networks that are set side by side and were not trained alike, too.
+    """
+    yield from ready.notes
+    yield from training_doubts(ready.models, ready.data, ready.setting.data_root)
+    yield from pair_doubts(ready.models) if pairs else ()
+    yield from input_doubts(ready.models, ready.worker)
 
 
 def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | None = None) -> Iterator[str]:

@@ -21,10 +21,10 @@ from ..running.engines import Job
 from ..running.predict import classes_of
 from ..running.ready import prepare
 from ..running.worker import Worker
-from ..specs import Eps, ModelSpec
+from ..specs import Eps, LambdaSpec, ModelSpec
 from ..zoo import describe_model
 from . import diagnose
-from .doubts import training_doubt
+from .doubts import doubts
 
 IMAGES = 100
 
@@ -35,15 +35,13 @@ class Diagnosis:
 
     Attributes:
         data: the data set with its split.
-        doubt: a line where the model was trained on other data, or None.
         findings: one for each row of `DIAGNOSTICS`, in its order.
-        notes: a line for whatever the user should know of the workers.
+        notes: a line for whatever the user should know of model, data and workers.
     """
 
     model: str
     data: str
     images: int
-    doubt: str | None
     findings: list[Finding]
     notes: Sequence[str] = ()
 
@@ -53,8 +51,7 @@ def diagnose_model(
     eps: Eps,
     *,
     norm: str = "linf",
-    lam: float | None = None,
-    lambda_scope: str = "stem",
+    lam: LambdaSpec | None = None,
     others: Sequence[str | Path] = (),
     cheap: bool = False,
     seed: int = 0,
@@ -64,7 +61,7 @@ def diagnose_model(
     Args:
         setting: one model; without data, what it was trained on; without a limit, `IMAGES` images.
         eps: the budget under trial, above 0.
-        lam: lambda as deployed; None for the training value.
+        lam: lambda as deployed, a number; None for the training value.
         others: models to transfer perturbations from.
         cheap: only the diagnostics that cost at most 20 steps a survivor.
 
@@ -87,23 +84,19 @@ def diagnose_model(
         label=f"diagnostics of {card.name}",
         models=[model, *transfer.values()],
         ask=_findings,
-        arguments=lambda: (model, ready.count, lam, lambda_scope, transfer, how),
+        arguments=lambda: (model, ready.count, lam, transfer, how),
     )
     with closing(ready.engine):
         ((_, findings),) = ready.engine.ask([job], ready.worker)
-    doubt = training_doubt(card, data, setting.data_root)
     shown = f"{shown_name(data.name)} ({setting.split})"
-    return Diagnosis(
-        card.name, shown, ready.count, str(doubt) if doubt else None, findings, ready.engine.notes
-    )
+    return Diagnosis(card.name, shown, ready.count, findings, [*doubts(ready), *ready.engine.notes])
 
 
 def _findings(
     worker: Worker,
     spec: ModelSpec,
     count: int,
-    lam: float | None,
-    scope: str,
+    lam: LambdaSpec | None,
     others: Mapping[str, ModelSpec],
     how: Mapping[str, Any],
 ) -> list[Finding]:
@@ -113,15 +106,17 @@ def _findings(
     worker.data.check_classes(classes_of(base, images, name), name)
 
     def model_at(value: float) -> nn.Module:
-        return WithPolicy(base, Fixed(value), scope=scope)
+        return WithPolicy(base, Fixed(value), scope=lam.scope if lam else "stem")
+
+    deployed = spec.training_lambda if lam is None else lam.fixed
 
     try:
         return diagnose(
-            base if lam is None else model_at(lam),
+            model_at(deployed) if lam and deployed is not None else base,
             images,
             labels,
             model_at=model_at,
-            lambdas=transfer_lambdas(spec.training_lambda if lam is None else lam, spec.training_lambda),
+            lambdas=transfer_lambdas(deployed, spec.training_lambda),
             others={other: worker.model(model) for other, model in others.items()},
             sample_ids=ids,
             batch_size=worker.batch_size,

@@ -19,6 +19,7 @@ from ..planning import plan, questions
 from ..planning.identity import data_spec, known
 from ..planning.setting import Setting
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
+from ..specs.budgets import check_reach
 from ..store.repair import check, repair
 from ..store.store import Store
 from . import policies
@@ -202,6 +203,9 @@ def attack_plan(
 ) -> list[Cell]:
     """The cells of `attack`, with random noise of the same budget beside every attack."""
     check_clean(ready.data.name, "An attack")
+    for attack in attacks:
+        if attack.eps is not None:
+            check_reach(attack.eps, attack.norm, *ready.data.image_shape)
     chosen = policies.fitted(ready, lambdas, on_fit)
     attacked = policies.fitted(ready, attack_lambdas, on_fit) if attack_lambdas else ()
     spec = data_spec(ready.data)

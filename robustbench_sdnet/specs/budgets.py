@@ -81,6 +81,16 @@ def check_largest(eps: Fraction | float, norm: str, written: str) -> None:
         )
 
 
+def check_reach(eps: Eps, norm: str, height: int, width: int) -> None:
+    """Refuse, with an InputError, a budget at least twice as large as any two images of this size lie apart."""
+    reach = float((3 * height * width) ** norm_facts(norm).growth)
+    if norm in BUDGETED and float(eps) >= 2 * reach:
+        raise InputError(
+            f"{norm} eps {eps} is more than any attack needs: pixels lie in [0, 1], and images of {height}x{width} at "
+            f"most {reach:.4g} apart. Write {eps}/255 for pixel levels."
+        )
+
+
 BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
 """The norms whose balls have a usual budget: those that attacks on a budget work in."""
 

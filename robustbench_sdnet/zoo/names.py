@@ -62,7 +62,8 @@ def kind_of(source: str) -> str:
         return "run"
     if path.suffix in _PICKLED:
         raise InputError(
-            f"'{name}' is a pickled checkpoint. Import it first: sdnet-bench zoo import {shlex.quote(name)} -h"
+            f"'{name}' is a pickled checkpoint. Of an architecture built here, import it (sdnet-bench zoo import "
+            f"{shlex.quote(name)} -h); of another, write a function that loads it, and name package.module:function."
         )
     if path.suffix in _EXPORTED:
         return "exported"

@@ -54,7 +54,11 @@ class Wrapped(nn.Module):
     def forward(self, x):
         from types import SimpleNamespace
         out = self.inner(x)
-        found = {"logits": SimpleNamespace(logits=out), "tuple": (out, None), "flat": out.sum(1), "none": None}
+        beside = x.flatten(1)
+        found = {
+            "logits": SimpleNamespace(logits=out), "tuple": (out, None), "flat": out.sum(1), "none": None,
+            "last": (x, out), "several": (beside, out),
+        }
         return found[self.kind]
 
 plain = lambda: Mean()
@@ -63,6 +67,8 @@ inside = lambda: nn.Sequential(Normalize(), Mean())
 ready = Mean()
 as_logits = lambda: Wrapped("logits")
 as_tuple = lambda: Wrapped("tuple")
+as_last = lambda: Wrapped("last")
+as_several = lambda: Wrapped("several")
 as_flat = lambda: Wrapped("flat")
 as_none = lambda: Wrapped("none")
 ours = lambda: build_model("sdnet20", width=4, input_size=8)
@@ -104,7 +110,14 @@ def pictures(n: int = 4) -> Tensor:
     return torch.rand((n, 3, 8, 8), generator=torch.Generator().manual_seed(2))
 
 
-@pytest.mark.parametrize("name", ["plain", "ready", "as_logits", "as_tuple"])
+def test_of_several_matrices_none_is_taken_for_the_logits() -> None:
+    with pytest.raises(
+        ModelError, match=r"returns \(\d, 192\) and \(\d, 3\), and which are the logits cannot be"
+    ):
+        load_model("their_models:as_several")(pictures())
+
+
+@pytest.mark.parametrize("name", ["plain", "ready", "as_logits", "as_tuple", "as_last"])
 def test_a_callable_takes_images_in_0_1(name: str) -> None:
     check_source(f"their_models:{name}")
     model = load_model(f"their_models:{name}")

@@ -69,14 +69,24 @@ class External(nn.Module):
         """Logits (n, classes) of images (n, 3, h, w) in [0, 1]; float32 where the model's are half precision.
 
         Raises:
-            ModelError: the first images lie outside [0, 1], or the model raises or returns no logits.
+            ModelError: the first images lie outside [0, 1], or the model raises or returns no logits, or several
+                matrices that could be them.
         """
         if not self._range_is_known and not torch.compiler.is_compiling():
             self._check_range(images)
         with named_errors(self.arch):
             output = self.answer(images)
         logits = getattr(output, "logits", output)
-        logits = logits[0] if isinstance(logits, tuple | list) else logits
+        if isinstance(logits, tuple | list):
+            matrices = [
+                one for one in logits if isinstance(one, Tensor) and one.shape[:-1] == images.shape[:1]
+            ]
+            if len(matrices) > 1:
+                shapes = " and ".join(str(tuple(one.shape)) for one in matrices)
+                raise ModelError(
+                    f"'{self.arch}' returns {shapes}, and which are the logits cannot be known. Return them alone."
+                )
+            logits = matrices[0] if matrices else logits
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ModelError(

@@ -68,7 +68,8 @@ def _from_file(name: str) -> Loaded:
         model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
     elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
         raise CheckpointError(
-            f"'{name}' is a pickled checkpoint. Import its state dict: sdnet-bench zoo import -h"
+            f"'{name}' is a pickled checkpoint. Of an architecture built here, import it (sdnet-bench zoo import -h); "
+            "of another, write a function that loads it, and name package.module:function."
         )
     else:
         model = Exported(torch.export.load(name, extra_files=extra).module())
