@@ -323,8 +323,11 @@ def test_models_that_come_one_by_one_are_all_asked():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"models": []}, "models names none"),
-        ({"corruptions": "fog", "severities": []}, "severities names none. Give 1 to 5"),
+        ({"models": []}, "models is empty"),
+        (
+            {"corruptions": "fog", "severities": []},
+            "severities is empty. Give one or more numbers from 1 to 5",
+        ),
         ({"sequences": "tilt", "difficulties": ()}, "difficulties names none"),
     ],
 )

@@ -42,7 +42,9 @@ LAMBDAS = Parsed("lambda", parse_lambdas)
 LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
 
 PATH = Parsed("path", path_of)
-SHARE = Parsed("share", lambda text: number(text, "accuracies and tolerances are numbers from 0 to 1", 0, 1))
+SHARE = Parsed(
+    "share", lambda text: number(text, "accuracies and tolerances must be numbers from 0 to 1", 0, 1)
+)
 
 
 def gathered(into: str, build: Callable[..., Any], *options: Option) -> Callable[[Function], Any]:
@@ -140,17 +142,17 @@ corruption_option = click.option(
     default="all",
     show_default=True,
     metavar="NAMES",
-    help="Names, a comma list, or all, main, extra, c-bar, noise, blur, weather, digital.",
+    help="A name or a comma-separated list; or all, main, extra, c-bar, noise, blur, weather, digital.",
 )
 table_option = click.option(
     "--table",
     type=click.Choice(list(TABLES)),
     help="Parameters of the corruptions: cifar (made for 32 pixels), tiny (64), imagenet (224), inception (299) "
-    "[default: by the images' shorter side].",
+    "[default: by the shorter side of the images].",
 )
 norm_option = choice_option("--norm", BUDGETED, "Norm of the budget.")
-seed_option = count_option("--seed", "Of all draws.", None, low=0, default=0)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+seed_option = count_option("--seed", "Seed of all random draws.", None, low=0, default=0)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 lambda_scope_option = choice_option("--lambda-scope", SCOPES, "Which CSC layers lambda is set on.")
 
 
@@ -158,30 +160,36 @@ asked_options = gathered(
     "asked",
     Asked,
     corruption_option,
-    click.option("--severity", "severities", type=SEVERITIES, help="3, 1,3,5 or 1-5.  [default: 1-5]"),
+    click.option(
+        "--severity",
+        "severities",
+        type=SEVERITIES,
+        help="Severities, such as 3, 1,3,5 or 1-5.  [default: 1-5]",
+    ),
     click.option(
         "--level",
         "levels",
         type=LEVELS,
-        help="Free noise levels instead of severities, such as 0.02:0.20:0.02.",
+        help="Arbitrary noise levels instead of severities, such as 0.02:0.20:0.02.",
     ),
     table_option,
     click.option(
         "--stored-as",
         "stored",
         type=click.Choice(list(STORED)),
-        help="Pass corrupted images through a JPEG of quality 85, as those of ImageNet-C were.",
+        help="Pass corrupted images through JPEG at quality 85, as ImageNet-C did.",
     ),
     click.option(
         "--sequences",
         is_flag=True,
-        help="CIFAR-10-P's slowly changing sequences instead: how often the prediction flips; names, all, main, extra.",
+        help="Use CIFAR-10-P's slowly changing sequences instead, and count how often the prediction flips; "
+        "--corruption then takes their names, or all, main, extra.",
     ),
     click.option(
         "--difficulty",
         "difficulties",
         type=DIFFICULTIES,
-        help="Of sequences: strength of noises, else how many frames apart are compared.  [default: 1]",
+        help="For sequences: strength of the noise; for others, the distance between compared frames.  [default: 1]",
     ),
     seed_option,
 )
@@ -202,7 +210,7 @@ def lambda_options(text: str) -> Option:
     return gathered("lambdas", with_scope, lambda_option(text), lambda_scope_option)
 
 
-ANY_LAMBDA = "0.1, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda]."
+ANY_LAMBDA = "A number, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda]."
 
 
 def check_models(models: Sequence[str]) -> None:
@@ -244,5 +252,5 @@ def settings(pairs: tuple[str, ...], **named: Any) -> dict[str, Any]:
     others = parse_pairs(pairs, "--set")
     if twice := next((key for key in given if key in others), None):
         flag = twice.rpartition(".")[2].replace("_", "-")
-        raise InputError(f"--{flag} and --set {twice} say the same. Leave one out.")
+        raise InputError(f"--{flag} and --set {twice} set the same value. Leave one out.")
     return given | others

@@ -59,11 +59,13 @@ class Asked:
                 listed = parse(given) if isinstance(given, str) else several(given)
                 numbers = tuple(whole(value, f"{name} must be whole numbers", 1, most) for value in listed)
                 if not numbers:
-                    raise InputError(f"{name} names none. Give 1 to {most}, or several.")
+                    raise InputError(f"{name} is empty. Give one or more numbers from 1 to {most}.")
                 object.__setattr__(self, name, numbers)
         if not self.sequences:
             if self.difficulties is not None:
-                raise InputError("--difficulty is of sequences. Give --sequences with it, or --severity.")
+                raise InputError(
+                    "--difficulty is for sequences. Add --sequences, or give --severity instead."
+                )
             expand(self.corruptions)
             if self.table is not None:
                 check_table(self.table)
@@ -71,7 +73,7 @@ class Asked:
                 raise unknown("storage", self.stored, STORED)
             for option, value in (("severity", self.severities), ("table", self.table)):
                 if self.levels is not None and value is not None:
-                    raise InputError(f"--level is the parameter itself. Leave out --{option}.")
+                    raise InputError(f"--level sets the parameter itself. Leave out --{option}.")
             return
         expand_sequences(self.corruptions)
         given = {
@@ -82,7 +84,7 @@ class Asked:
         }
         for option, value in given.items():
             if value is not None:
-                raise InputError(f"Sequences have no --{option}. They take --difficulty 1, 2 or 3.")
+                raise InputError(f"Sequences take no --{option}. They take --difficulty 1, 2 or 3.")
 
     def of(self, data: ImageData) -> list[CorruptionSpec | SequenceSpec]:
         """The specs for a data set: what a folder of corrupted images holds, else what is drawn here.
@@ -124,9 +126,9 @@ class Asked:
         """Of a folder: one that `data generate` wrote names its seed, versions and table; others count as published."""
         made = folder.generated
         for given, why in (
-            (self.seed not in (0, made.seed if made else 0), "was drawn already. Leave out --seed"),
-            (self.table, "has its parameters in it. Leave out --table"),
-            (self.stored, "is stored already. Leave out --stored-as"),
+            (self.seed not in (0, made.seed if made else 0), "is already drawn. Leave out --seed"),
+            (self.table, "already fixes its parameters. Leave out --table"),
+            (self.stored, "is already stored. Leave out --stored-as"),
             (self.levels, "has severities, not levels. Leave out --level"),
         ):
             if given:

@@ -77,7 +77,7 @@ def check_warm_start(attacks: Sequence[AttackSpec]) -> None:
             raise InputError(f"Only pgd can be warm-started, got '{attack.chain or attack.name}'.")
         if dict(attack.params).get("restarts") != 1:
             raise InputError(
-                "A warm start begins at one point, so restarts would repeat it. Leave them at 1."
+                "A warm start begins at one point, so restarts would repeat it. Leave restarts at 1."
             )
 
 
@@ -95,7 +95,7 @@ def transfers(parent: Cell, evaluated: Iterable[LambdaSpec | None]) -> Iterator[
         if lam != parent.lam:
             if chain := chain_of(parent.perturbation):
                 raise InputError(
-                    f"'{chain}' is several attacks, and its images are not evaluated at other lambdas. "
+                    f"'{chain}' combines several attacks, and its images are not evaluated at other lambdas. "
                     "Leave out --attack-lambda, or take one of its stages."
                 )
             yield replace(parent, lam=lam, parents=(parent.id,), warm=False)

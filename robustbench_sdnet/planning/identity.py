@@ -67,8 +67,8 @@ def known(
             elif other.name == model.name and (what := _changed(other, model)):
                 name = names[other] = f"{model.name}{_mark(other)}"
                 notes.append(
-                    f"{model.name}: {what} changed since answers were stored, which are now called {name}; "
-                    "it is asked anew."
+                    f"{model.name}: {what} changed since answers were stored. Those are now called {name}; "
+                    "new answers are computed."
                 )
     renamed = {
         cell_id: replace(cell, model=replace(cell.model, name=names[cell.model]))
@@ -91,7 +91,7 @@ def _counted(model: ModelSpec) -> str:
     """How its answers count, and whether the same question gives the same ones."""
     counted = f"Accuracies are the {model.repeats} on each final image" if model.repeats else ""
     if dict(model.options).get("unseeded"):
-        return f"{counted}, and cannot be repeated exactly: its draws follow no generator that can be seeded."
+        return f"{counted}, and cannot be repeated exactly: the model draws from no generator that can be seeded."
     return f"{counted}, seeded by cell and shard."
 
 

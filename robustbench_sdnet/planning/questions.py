@@ -76,7 +76,7 @@ def budgets(
         return norm, ()
     wanted = NORMS[norm].eps if eps is None else eps
     if wanted is None:
-        raise InputError(f"Attack '{name}' needs --eps: {norm} has no usual budget.")
+        raise InputError(f"Attack '{name}' needs --eps: {norm} has no default budget.")
     return norm, parse_eps_list(wanted if isinstance(wanted, Sequence) else [wanted], norm)
 
 
@@ -99,7 +99,7 @@ def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) ->
     """
     norm, _ = budgets(name, norm, "1")
     if not NORMS[norm].curve:
-        raise InputError(f"{norm} has no eps curve. Give --eps with a list.")
+        raise InputError(f"{norm} has no eps curve. Give a list as --eps.")
     return ",".join(NORMS[norm].curve if full is None else NORMS[norm].full_curve(full))
 
 

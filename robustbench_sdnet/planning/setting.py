@@ -24,22 +24,24 @@ class Where(TypedDict, total=False):
     """Keywords of `evaluate`, `sweep`, `study` and `diagnose`; left out, each is what `Setting` says.
 
     Attributes:
-        store: URL of the result store; answers that it holds are not computed again.
-        limit: the first N images only.
+        store: URL of the result store; answers that it already holds are not computed again.
+        limit: use the first N images only.
         split: "test" or "train".
         device: "auto", "cpu", "cuda" or "cuda:N".
-        batch_size: the largest batch; None for what suits the device.
-        precision: "auto", "float32" or "bfloat16": of attacks' searches and of corruptions (there auto is float32).
-        draws: fresh answers an image of a randomised model, of which alone its accuracy is made.
-        counting: the protocol, how they count: "mean", "majority" or "any" (a wrong one breaks the image).
-        data_root: where data sets lie.
-        runs: the folder of runs.
-        repair: drop what is damaged in the store and answer it anew; without it a damaged store is refused.
-        engine: where the work is done: "local", this process, or "ray", workers on one machine or many.
-        ray_address: of a Ray cluster, "auto" or "HOST:PORT"; None for RAY_ADDRESS, else for one of its own here.
-        workers: how many; None for one a GPU, else one a group of `threads_per_worker` cores.
-        gpus_per_worker: 0.25 puts four workers on a GPU; None for a whole one.
-        threads_per_worker: of each on a CPU, 1 where None; the last bits of answers depend on it.
+        batch_size: the largest batch size; None for one that suits the device.
+        precision: "auto", "float32" or "bfloat16", for the searches of attacks and for corruptions (where auto means
+            float32).
+        draws: fresh answers per image for a randomised model; its accuracy is computed from these alone.
+        counting: the protocol, or how these answers count: "mean", "majority" or "any" (one wrong answer breaks the
+            image).
+        data_root: where data sets are kept.
+        runs: the folder of training runs.
+        repair: drop what is damaged in the store and compute it again; without it a damaged store is refused.
+        engine: where the work is done: "local" (this process) or "ray" (workers on one machine or many).
+        ray_address: address of a Ray cluster, "auto" or "HOST:PORT"; None for RAY_ADDRESS, else a new local instance.
+        workers: number of workers; None for one per GPU, else one per group of `threads_per_worker` cores.
+        gpus_per_worker: GPUs per worker; 0.25 puts four workers on one GPU, None gives each a whole one.
+        threads_per_worker: threads per worker on a CPU, 1 if None; the last bits of answers depend on it.
     """
 
     store: str
@@ -83,25 +85,25 @@ def setting_of(models: object, data: str | None, where: Where, call: Callable[..
             )
     chosen = () if models is None else several(models)  # once, for it may be an iterator
     if models is not None and not chosen:
-        raise InputError("models names none. Name one, or leave it out for the usual ones.")
+        raise InputError("models is empty. Name a model, or leave models out for the default ones.")
     return Setting(models=chosen, data=data, **where)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A run's models and data, and where it works. A field that is added here is an option of every command for cells.
+    """A run's models and data, and where it works. A field added here becomes an option of every command for cells.
 
     Attributes:
         models: sources; empty for the runs on the data set, else those of the zoo (on a CPU the 20-layer ones).
-        data: a data set's name; None for the newest run's.
-        calibration_images: training images that a lambda policy is fitted on.
+        data: a data set's name; None for that of the newest run.
+        calibration_images: number of training images that a lambda policy is fitted on.
 
-    The others are those of `Where`.
+    `Where` describes the others.
     """
 
     models: Sequence[str] = _option(
         (),
-        "A run, a checkpoint, a zoo name, package.module:function; repeatable [default: your runs, else the zoo].",
+        "A run, a checkpoint, a zoo name or package.module:function; repeatable [default: your runs, else the zoo].",
         flag="--model",
         metavar="MODEL",
     )
@@ -111,43 +113,50 @@ class Setting:
         metavar="NAME",
     )
     data_root: str | None = _option(
-        None, "Where downloaded data lies [default: $SDNET_BENCH_DATA, else the cache].", metavar="DIR"
+        None, "Where downloaded data is kept [default: $SDNET_BENCH_DATA, else the cache].", metavar="DIR"
     )
-    split: str = _option("test", "Which images.", choices=("test", "train"))
-    limit: int | None = _option(None, "The first N images only.", metavar="N", low=1)
+    split: str = _option("test", "Which split of the data set.", choices=("test", "train"))
+    limit: int | None = _option(None, "Use the first N images only.", metavar="N", low=1)
     store: str = _option(DEFAULT_STORE, "Where results are kept.", metavar="URL")
-    repair: bool = _option(False, "Drop what is damaged in the store, say what it was, and compute it anew.")
-    runs: str | Path = _option("runs", "Where runs are.", metavar="DIR", path=True)  # noqa: RUF009  a field
+    repair: bool = _option(False, "Drop what is damaged in the store, say what it was, and compute it again.")
+    runs: str | Path = _option("runs", "Folder of training runs.", metavar="DIR", path=True)  # noqa: RUF009  a field
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, ...", metavar="DEVICE")
-    batch_size: int | None = _option(None, "Largest batch [default: by device].", metavar="N", low=1)
+    batch_size: int | None = _option(
+        None, "Largest batch size [default: depends on the device].", metavar="N", low=1
+    )
     precision: str = _option(
         "auto",
-        "Of the search for perturbations; every success is confirmed in float32.",
+        "Precision of the search for perturbations; every success is confirmed in float32.",
         choices=("auto", "float32", "bfloat16"),
     )
     draws: int = _option(
-        DRAWS, "Fresh answers an image of a model that draws random numbers.", metavar="K", low=1
+        DRAWS, "Fresh answers per image, for models that draw random numbers.", metavar="K", low=1
     )
     counting: str = _option(
         "mean",
-        "Of such a model: the mean of its draws, the majority, or broken by any wrong one.",
+        "How these answers count: their mean, their majority, or wrong if any is (any).",
         flag="--protocol",
         choices=PROTOCOLS,
     )
     engine: str = _option(
-        "local", "local: this process, one device; ray: many, here or in a cluster.", metavar="NAME"
+        "local", "local: this process, one device; ray: many workers, here or in a cluster.", metavar="NAME"
     )
     ray_address: str | None = _option(
         None,
-        "auto or HOST:PORT of a Ray cluster [default: $RAY_ADDRESS, else a Ray of its own here].",
+        "auto, or HOST:PORT of a Ray cluster [default: $RAY_ADDRESS, else a new local Ray instance].",
         metavar="ADDRESS",
     )
-    workers: int | None = _option(None, "With ray [default: one a GPU, else one a core].", metavar="N", low=1)
+    workers: int | None = _option(
+        None,
+        "Number of workers, with --engine ray [default: one per GPU, else one per core].",
+        metavar="N",
+        low=1,
+    )
     gpus_per_worker: float | None = _option(
-        None, "0.25: four share one [default: 1].", metavar="SHARE", above=0
+        None, "GPUs per worker; 0.25 puts four workers on one [default: 1].", metavar="SHARE", above=0
     )
     threads_per_worker: int | None = _option(
-        None, "Threads, and cores, of each [default: 1].", metavar="N", low=1
+        None, "CPU threads (and cores) per worker [default: 1].", metavar="N", low=1
     )
     calibration_images: int = 200  # seen clean and at half of the 35 published noise levels
 
@@ -189,5 +198,5 @@ class Setting:
             if getattr(self, name) is not None:
                 flag = "--" + name.replace("_", "-")
                 raise InputError(
-                    f"{flag} needs --engine ray: the {self.engine} engine is this process alone."
+                    f"{flag} needs --engine ray: the {self.engine} engine uses this process alone."
                 )

@@ -90,7 +90,7 @@ def budget_named(name: str, protocol: str | None = None, scope: str = "stem") ->
         raise unknown(what, wanted, known)
     if protocol is not None and scope != "stem":
         raise InputError(
-            f"Protocol '{protocol}' sets lambda on the stem, not on '{scope}'. Leave the scope out."
+            f"Protocol '{protocol}' sets lambda on the stem, not on '{scope}'. Leave out the scope."
         )
     return known[wanted]
 

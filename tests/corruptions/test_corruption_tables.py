@@ -158,7 +158,7 @@ def test_a_generated_folder_knows_its_table(tmp_path: Path) -> None:
     assert (spec.table, spec.size, spec.source) == ("tiny", "", "generated")
     with pytest.raises(InputError, match="Leave out --table"):
         Asked(corruptions="contrast", severities=[2], table="cifar").of(found)
-    with pytest.raises(InputError, match=r"was drawn already\. Leave out --seed"):
+    with pytest.raises(InputError, match=r"is already drawn\. Leave out --seed"):
         Asked(corruptions="contrast", seed=5).of(found)
     with pytest.raises(
         InputError, match="holds corruptions of other images, or with another limit, seed or table"

@@ -134,8 +134,8 @@ def test_difficulty_and_python(place: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--severity", "3"), "Sequences have no --severity. They take --difficulty 1, 2 or 3."),
-        (("--table", "tiny"), "Sequences have no --table."),
+        (("--severity", "3"), "Sequences take no --severity. They take --difficulty 1, 2 or 3."),
+        (("--table", "tiny"), "Sequences take no --table."),
         (("--corruption", "frost"), "Unknown sequence 'frost'"),
         (("--difficulty", "4"), "difficulty must lie in 1 to 3, got '4'"),
     ],
@@ -150,5 +150,5 @@ def test_other_sizes_are_refused(place: Path) -> None:
     np.savez(place / "grey.npz", x_train=images, y_train=[0, 1], x_test=images, y_test=[0, 1])
     with pytest.raises(InputError, match="made for images of 32x32 pixels, got 64x64"):
         raise run(place).exception
-    with pytest.raises(InputError, match="--difficulty is of sequences"):
+    with pytest.raises(InputError, match="--difficulty is for sequences"):
         raise CliRunner().invoke(cli, ["corrupt", "--difficulty", "2"]).exception

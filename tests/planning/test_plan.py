@@ -80,7 +80,9 @@ def test_attack_lambdas_make_a_matrix_whose_off_diagonal_is_transfer_from_its_pa
 
 def test_a_chain_at_other_lambdas_than_it_attacked_is_refused():
     chain = attack_specs("autoattack", [Eps.parse("8/255")])
-    with pytest.raises(InputError, match=r"'autoattack' is several attacks.* Leave out --attack-lambda"):
+    with pytest.raises(
+        InputError, match=r"'autoattack' combines several attacks.* Leave out --attack-lambda"
+    ):
         plan.attack_cells([SDNET], DATA, chain, [L1, L3], [L1])
     with_own = plan.attack_cells([SDNET], DATA, chain, [L1], [L1])
     assert [cell.id for cell in with_own] == [

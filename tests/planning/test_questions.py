@@ -48,7 +48,7 @@ def test_levels_are_refused_before_any_work():
             corruption_specs(names, levels=[Decimal(level)])
     for option, value in (("severities", [3]), ("table", "tiny")):
         with pytest.raises(
-            InputError, match=r"--level is the parameter itself. Leave out --(severity|table)"
+            InputError, match=r"--level sets the parameter itself. Leave out --(severity|table)"
         ):
             Asked(corruptions="gaussian_noise", levels=[Decimal("0.1")], **{option: value})
 

@@ -50,7 +50,7 @@ def test_the_start_is_part_of_the_question(data):
 
 
 def test_only_pgd_without_restarts_is_warm_started(data):
-    for name, given, rule in (("fgsm", {}, "Only pgd"), ("pgd", {"restarts": "3"}, "Leave them at 1")):
+    for name, given, rule in (("fgsm", {}, "Only pgd"), ("pgd", {"restarts": "3"}, "Leave restarts at 1")):
         attacks = attack_specs(name, [EPS], given=given)
         with pytest.raises(InputError, match=rule):
             plan.attack_cells([SDNET], data, attacks, LAMBDAS, warm_start=True)

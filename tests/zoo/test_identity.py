@@ -159,7 +159,7 @@ def test_answers_of_changed_code_are_asked_anew_and_named(name: str, folder: Pat
     assert measured(source, tiny_npz).to_dict() == {source: 1.0}
     (folder / "pk/helper.py").write_text("def post(z):\n    return z.roll(1, 1)\n")
     with pytest.warns(
-        UserWarning, match=rf"{source}: its code or options changed .* called {source}@\w{{8}}; it is asked"
+        UserWarning, match=rf"{source}: its code or options changed .* called {source}@\w{{8}}; new answers"
     ):
         found = measured(source, tiny_npz)
     assert found[source] == 0.0
