@@ -26,16 +26,16 @@ from .wording import one_line
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "train": "Train a model.",
-        "corrupt": "Measure accuracy under corruptions, at every lambda asked for.",
-        "attack": "Measure accuracy under adversarial attacks, at every lambda asked for.",
+        "corrupt": "Measure accuracy under corruptions, at every given lambda.",
+        "attack": "Measure accuracy under adversarial attacks, at every given lambda.",
         "diagnose": "Check whether a model masks gradients.",
         "visualize": "Show what a model keeps of images, layer by layer and lambda by lambda.",
-        "study": "Answer the whole question of lambda for a model, in one run.",
-        "report": "Draw the report from the store.",
-        "status": "Show what the store holds and what is unfinished.",
-        "quickstart": "Train, corrupt, attack, sweep lambda and report, small and offline.",
+        "study": "Find out in one run whether another lambda makes a model robust.",
+        "report": "Write the report of a store.",
+        "status": "Show what a store holds and what is unfinished.",
+        "quickstart": "Train, corrupt, attack, sweep lambda and report, on a small scale and offline.",
         "zoo": "List, describe, fetch, import, verify and export models.",
-        "data": "Prepare, generate and show data.",
+        "data": "Download, generate and show data.",
     }
 )
 
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
-    These four, as typed, are a whole study:
+    These four commands, as typed, are a complete study:
       sdnet-bench train cifar10 sdnet18
       sdnet-bench corrupt --severity 1-5
       sdnet-bench attack pgd --eps 8/255

@@ -155,7 +155,7 @@ def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkey
 
 @pytest.mark.parametrize("more", [("--budget", "small"), ("--eps", "1/255"), ("--lambda-scope", "all")])
 def test_a_protocol_says_itself_what_it_asks(model_file, more):
-    with pytest.raises(InputError, match=rf"protocol says itself what it asks. Leave out {more[0]}"):
+    with pytest.raises(InputError, match=rf"protocol fixes what it measures. Leave out {more[0]}"):
         CliRunner().invoke(
             cli, ["study", str(model_file), "--protocol", "published", *more], catch_exceptions=False
         )

@@ -24,7 +24,7 @@ USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if know
 def _budget(eps: str | None, eps_curve: str | None, norm: str | None) -> Budget:
     """From an attack's name and the values of an image to the norm and the budgets that it is run at."""
     if eps and eps_curve:
-        raise InputError("--eps-curve is a list of budgets itself. Leave out --eps, or --eps-curve.")
+        raise InputError("--eps-curve is itself a list of budgets. Leave out --eps, or --eps-curve.")
 
     def budget(name: str, values: int) -> tuple[str, tuple[Eps, ...]]:
         from ..planning.questions import budgets, eps_curve as curve
@@ -44,7 +44,7 @@ def _lambdas(
 
 def _saving(folder: Path | None, eight_bit: bool) -> Saving | None:
     if eight_bit and folder is None:
-        raise InputError("--eight-bit rounds what --save-adversarials writes. Give a folder with it.")
+        raise InputError("--eight-bit rounds what --save-adversarials writes. Add --save-adversarials DIR.")
     return Saving(folder, eight_bit) if folder else None
 
 
@@ -54,7 +54,7 @@ BUDGET = options.gathered(
     click.option(
         "--eps",
         metavar="EPS",
-        help="Budget as a fraction or a decimal in [0, 1], or a comma list of them "
+        help="Budget as a fraction or a decimal (linf: in [0, 1]), or a comma-separated list of them "
         f"[default: {USUAL}; a minimal-norm attack seeks the smallest perturbation of each image].",
     ),
     click.option(
@@ -62,38 +62,42 @@ BUDGET = options.gathered(
         is_flag=False,
         flag_value="usual",
         type=click.Choice(["usual", "full"]),
-        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, in l2 and l1 the like; 'full' goes on by "
-        "doubling until any image is within reach (linf: 1).",
+        help=f"Short for --eps {','.join(NORMS['linf'].curve)}, and similarly in l2 and l1; 'full' keeps "
+        "doubling until every image is within reach (linf: 1).",
     ),
     click.option(
         "--norm",
         type=click.Choice(tuple(NORMS)),
-        help="Norm of the budget or of the distance [default: linf where the attack knows it].",
+        help="Norm of the budget or of the distance [default: linf, if the attack supports it].",
     ),
 )
 PARAMETERS = options.gathered(
     "given",
     options.settings,
-    click.option("--steps", metavar="N", help="Steps of an iterative attack."),
+    click.option("--steps", metavar="N", help="Number of steps of an iterative attack."),
     click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4]."),
-    click.option("--restarts", metavar="N", help="Random restarts."),
+    click.option("--restarts", metavar="N", help="Number of random restarts."),
     click.option(
         "--eot",
         metavar="N",
-        help="Gradients (square: margins) that pgd, apgd-* and square average a step, for randomised models.",
+        help="Gradients (square: margins) averaged per step by pgd, apgd-* and square, for randomised models.",
     ),
     click.option(
         "--variant",
         metavar="NAME",
-        help="Of autoattack: standard, or rand for models that draw random numbers.",
+        help="Variant of autoattack: standard, or rand for models that draw random numbers.",
     ),
     click.option(
         "--then",
         type=click.Choice(["autoattack"]),
-        help="After lean: go on with the whole standard on what it left, which certifies the number.",
+        help="After lean: run all of standard AutoAttack on the images it left, which certifies the number.",
     ),
     click.option(
-        "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other hyper-parameter; repeatable."
+        "--set",
+        "pairs",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Any other hyper-parameter of the attack; repeatable.",
     ),
 )
 LAMBDAS = options.gathered(
@@ -106,7 +110,7 @@ LAMBDAS = options.gathered(
         "attack_lambdas",
         type=options.LAMBDAS,
         metavar="LAMBDA",
-        help="Attack at these lambdas and evaluate each at every --lambda (off the diagonal: transfer).",
+        help="Attack at these lambdas and evaluate each result at every --lambda (off the diagonal: transfer).",
     ),
 )
 SAVING = options.gathered(
@@ -114,14 +118,14 @@ SAVING = options.gathered(
     _saving,
     options.path_option(
         "--save-adversarials",
-        "Write the perturbed images of every attack, exact float32, one .npz each.",
+        "Write the perturbed images of every attack to one .npz file each, as exact float32.",
         "DIR",
         "folder",
     ),
     click.option(
         "--eight-bit",
         is_flag=True,
-        help="With --save-adversarials: also rounded to 8 bits, with their accuracy.",
+        help="With --save-adversarials: also write them rounded to 8 bits, and print the accuracy on those.",
     ),
 )
 
@@ -132,19 +136,21 @@ SAVING = options.gathered(
 @click.option(
     "--from-scratch",
     is_flag=True,
-    help="Attack every sample at every eps [default: a larger eps attacks the survivors of the smaller].",
+    help="Attack every image at every eps [default: a larger eps attacks only the survivors of the smaller one].",
 )
 @PARAMETERS
 @LAMBDAS
 @click.option(
-    "--warm-start", is_flag=True, help="Begin each lambda's PGD at the perturbations of the lambda before it."
+    "--warm-start",
+    is_flag=True,
+    help="Start PGD at each lambda from the perturbations found at the lambda before it.",
 )
 @click.option(
     "--verdicts",
     is_flag=False,
     flag_value="cheap",
     type=click.Choice(["cheap", "full"]),
-    help="Check every attack for gradient masking: the cheap diagnostics, or with 'full' all sixteen.",
+    help="Check every attack for gradient masking: with the cheap diagnostics, or with 'full' all sixteen.",
 )
 @SAVING
 @options.seed_option
@@ -163,12 +169,12 @@ def attack(
     setting: Setting,
     as_json: bool,
 ) -> None:
-    """Measure accuracy under adversarial attacks, at every lambda asked for.
+    """Measure accuracy under adversarial attacks, at every given lambda.
 
     ATTACK is {attacks}, torchattacks:NAME or foolbox:NAME.
-    Gradients are taken at the lambda that is deployed; random noise of the same budget is measured beside.
-    Minimal-norm attacks (fab-t, torchattacks:CW, foolbox:L2DeepFoolAttack, ...) without --eps give the distance to
-    the nearest wrong answer of each image: the median is printed, and the report draws accuracy at every eps.
+    Gradients are taken at the deployed lambda; random noise of the same budget is measured as well.
+    Without --eps, minimal-norm attacks (fab-t, torchattacks:CW, foolbox:L2DeepFoolAttack, ...) measure the distance
+    of each image to its nearest wrong answer: the median is printed, and the report plots accuracy against eps.
 
     \b
     Examples:

@@ -19,15 +19,15 @@ from ..specs import LambdaSpec
     precision={
         "choices": ("float32", "bfloat16"),
         "default": "float32",
-        "help": "bfloat16 repeats close calls in float32; faster where the processor has it.",
+        "help": "bfloat16 is faster where the processor supports it, and repeats close calls in float32.",
     }
 )
 @options.json_option
 def corrupt(asked: Asked, lambdas: tuple[LambdaSpec, ...], setting: Setting, as_json: bool) -> None:
-    """Measure accuracy under corruptions, at every lambda asked for, or how steady predictions are along sequences.
+    """Measure accuracy under corruptions, at every given lambda, or how stable predictions are along sequences.
 
-    Each corrupted image is made once and shown to all models at all lambdas. Answers are kept in the store: a run that
-    was stopped goes on where it was when the same command is given again.
+    Each corrupted image is made once and shown to all models at all lambdas. Answers are kept in the store: if a run
+    is stopped, the same command continues where it left off.
 
     \b
     Examples:

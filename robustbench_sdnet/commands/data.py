@@ -38,12 +38,12 @@ PICTURES = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-output_option = options.path_option("--output", "Where to write.", "PATH", required=True)
+output_option = options.path_option("--output", "File or folder to write.", "PATH", required=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def data() -> None:
-    """Prepare, generate and show data.
+    """Download, generate and show data.
 
     \b
     Examples:
@@ -56,10 +56,10 @@ def data() -> None:
 @data.command()
 @click.argument("name", metavar="SET")
 @options.data_root_option
-@options.path_option("--output", "Where [default: in the data root].")
+@options.path_option("--output", "Folder to unpack into [default: a folder in the data root].")
 @options.json_option
 def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool) -> None:
-    """Download a published corrupted set, check and unpack it.
+    """Download, check and unpack a published corrupted set.
 
     \b
     cifar10c, cifar100c       arrays, 2.9 GB each
@@ -68,7 +68,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     imagenetc-noise           or -blur, -weather, -digital, -extra: one part of it
     imagenetcbar              ImageNet-C-bar; no checksum is published
 
-    A download that broke off goes on where it was when the same command is given again.
+    If a download breaks off, the same command continues it where it stopped.
 
     \b
     Examples:
@@ -97,7 +97,12 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
 @options.corruption_option
 @options.table_option
 @options.seed_option
-@click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Processes [default: every core].")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Number of processes [default: one per core].",
+)
 @options.json_option
 def generate(
     layout: str,
@@ -109,9 +114,9 @@ def generate(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Write a corrupted set in the published layout: one .npy a corruption with all severities, and labels.npy.
+    """Write a corrupted set in the published layout: one .npy per corruption with all severities, and labels.npy.
 
-    Runs on every core, and goes on where it was when the same command is given again.
+    Runs on every core. If it is stopped, the same command continues where it left off.
 
     \b
     Examples:
@@ -128,12 +133,12 @@ def generate(
     classes = SOURCES[CORRUPTED[layout]].num_classes
     if (largest := int(found.labels[:n].max())) >= classes:
         raise InputError(
-            f"{layout} has {classes} classes, and {found.name} labels up to {largest}: it could not be read again. "
-            + ("Write cifar100c." if largest < 100 else "No published layout has so many.")
+            f"{layout} has {classes} classes, and {found.name} labels up to {largest}: the set could not be read back. "
+            + ("Write cifar100c." if largest < 100 else "No published layout has that many.")
         )
     if found.numbered_here:
         raise InputError(
-            f"{found.name} numbers its classes itself, and {layout} keeps no names. Write them in order to classes.txt."
+            f"{found.name} numbers its own classes, and {layout} keeps no names. List them in order in classes.txt."
         )
     with shown("generate", quiet=as_json) as display:
         names = write(
@@ -158,10 +163,14 @@ def generate(
     only=("data", "data_root"),
     data={"default": "digits", "help": "Clean images, or a folder of corrupted ones."},
 )
-@click.option("--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="How many.")
+@click.option(
+    "--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="Number of images."
+)
 @options.asked_options
 @click.option(
-    "--scale", type=click.IntRange(1, 8), help="Screen pixels a pixel.  [default: 2 up to 64 pixels, else 1]"
+    "--scale",
+    type=click.IntRange(1, 8),
+    help="Screen pixels per image pixel.  [default: 2 up to 64 pixels, else 1]",
 )
 @output_option
 def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: Path) -> None:
@@ -187,7 +196,7 @@ def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: 
     except (ValueError, OSError, OverflowError, struct.error) as error:  # such as too many pixels for it
         raise InputError(
             f"{output} cannot be a picture of {sheet.width} x {sheet.height} pixels ({first_line(error)}). End it in "
-            ".png, or give less to --images or --scale."
+            ".png, or lower --images or --scale."
         ) from None
     write_whole(output, content.getvalue())
     say(f"{what} in {output}")
@@ -200,7 +209,7 @@ def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterab
     from ..data.published import PublishedPixels, corrupted_images
 
     if asked.levels or asked.stored:
-        raise InputError("data show draws severities. Leave out --level and --stored-as.")
+        raise InputError("data show draws severities only. Leave out --level and --stored-as.")
     specs = asked.of(data)
     if asked.sequences:
         titles = [f"at {100 * part / (SHOWN_FRAMES - 1):.0f} %" for part in range(SHOWN_FRAMES)]
@@ -227,5 +236,7 @@ def _picture_format(output: Path) -> str:
     """By the name's ending."""
     kind = PICTURES.get(output.suffix.lower())
     if kind is None:
-        raise InputError(f"{output} is no name of a picture. End it in {', '.join(filter(None, PICTURES))}.")
+        raise InputError(
+            f"{output} is not the name of a picture. End it in {', '.join(filter(None, PICTURES))}."
+        )
     return kind

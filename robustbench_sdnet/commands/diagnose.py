@@ -17,7 +17,9 @@ from ..wording import counted
 @click.command()
 @click.argument("source", metavar="MODEL")
 @click.option(
-    "--eps", metavar="EPS", help="Budget as a fraction or decimal [default: the norm's usual, 8/255 in linf]."
+    "--eps",
+    metavar="EPS",
+    help="Budget as a fraction or a decimal [default: the norm's default, 8/255 in linf].",
 )
 @options.norm_option
 @options.lambda_options("A number such as 0.5 [default: the training lambda].")
@@ -28,12 +30,12 @@ from ..wording import counted
     metavar="MODEL",
     help="Also try perturbations made on this model; repeatable.",
 )
-@click.option("--cheap", is_flag=True, help="Only the checks that cost at most 20 steps a survivor.")
+@click.option("--cheap", is_flag=True, help="Run only the checks that cost at most 20 steps per survivor.")
 @options.seed_option
 @options.setting_options(
     without=("models", "store", "repair", "precision"),
-    limit={"default": 100, "help": "Images to attack."},
-    data={"help": "Data set [default: the one the model was trained on]."},
+    limit={"default": 100, "help": "Number of images to attack."},
+    data={"help": "Data set [default: the one that the model was trained on]."},
 )
 @options.json_option
 def diagnose(
@@ -49,8 +51,8 @@ def diagnose(
 ) -> None:
     """Check whether a model masks gradients: sixteen diagnostics, each pass, warn or fail with its number.
 
-    MODEL is a run, a checkpoint, a zoo name or package.module:function. A fail says that an attack's
-    accuracy cannot be trusted, and why. The data set is the one the model was trained on.
+    MODEL is a run, a checkpoint, a zoo name or package.module:function. A fail means that an attack's
+    accuracy cannot be trusted, and says why. The data set is the one that the model was trained on.
 
     \b
     Examples:
@@ -62,7 +64,7 @@ def diagnose(
 
     _, asked = budgets("pgd", norm, eps)
     if len(asked) > 1:
-        raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once for each.")
+        raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once per budget.")
     lam = one_lambda(lambdas, "--lambda")
     options.check_models((source, *others))
 

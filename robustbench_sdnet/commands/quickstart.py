@@ -28,7 +28,7 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
             if "to_report" in event:
                 whole = duration(event["to_report"])
                 display.note(
-                    f"from here to the report about {whole}, on {event['device']} as busy as it is now"
+                    f"about {whole} from here to the report, with {event['device']} as busy as it is now"
                 )
             tell(event)
             if event["event"] == "done":
@@ -38,14 +38,14 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
 
 
 @click.command()
-@path_option("--output", "Where models, results and the report go.", default=Path("runs/quickstart"))
-@count_option("--limit", "Test images used.", default=200)
+@path_option("--output", "Folder for models, results and the report.", default=Path("runs/quickstart"))
+@count_option("--limit", "Number of test images.", default=200)
 @device_option
 @seed_option
 def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
     """Train two small models on digits, corrupt, attack, sweep lambda and write the report: offline, in minutes.
 
-    A second run goes on where a first one was stopped, and ends at once where nothing is left to do.
+    A second run continues where the first one was stopped, and ends at once if nothing is left to do.
 
     \b
     Examples:

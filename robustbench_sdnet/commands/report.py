@@ -23,21 +23,22 @@ from ..specs import DEFAULT_STORE
     default=(DEFAULT_STORE,),
     show_default=True,
     metavar="URL",
-    help="Result store; of several the report is as of one. A leaderboard also takes JSON files of records or of "
+    help="Result store; repeatable: several are reported as one. A leaderboard also takes JSON files of records or of "
     "RobustBench's model_info.",
 )
 @path_option(
     "--output",
-    "Where to write it [default: beside the store; csv and json: the terminal; bundle and leaderboard: here].",
+    "Where to write the report [default: next to the store; csv and json: the terminal; bundle and leaderboard: the "
+    "current folder].",
     "FILE",
 )
 @click.option(
     "--baseline",
     metavar="MODEL[@LAMBDA]",
-    help="A model of the store, or alexnet for ImageNet-C, that corruption errors are divided by.",
+    help="Divide corruption errors by those of this model of the store, or of alexnet for ImageNet-C.",
 )
 @click.option(
-    "--with-cost", is_flag=True, help="Add seconds, memory, device, versions and the weights' hash."
+    "--with-cost", is_flag=True, help="Add seconds, memory, device, versions and the hash of the weights."
 )
 @click.option(
     "--with-pictures",
@@ -45,7 +46,7 @@ from ..specs import DEFAULT_STORE
     flag_value=str(PICTURES),
     type=click.Path(path_type=Path),
     metavar="[DIR]",
-    help=f"Take in what 'visualize' wrote [default folder: {PICTURES}].",
+    help=f"Include the pictures that 'visualize' wrote [default folder: {PICTURES}].",
 )
 def report(
     to: str,
@@ -56,10 +57,10 @@ def report(
     with_cost: bool,
     with_pictures: Path | None,
 ) -> None:
-    """Write the report of one store, or of several as of one, as FORMAT: markdown, html, latex, csv, json, outcomes
-    (a row an image), tensorboard (a file of events), wandb (a run of Weights & Biases) or leaderboard (a page over
-    stores, and its rows as JSON beside it). Bundle writes a folder with page, records, figures, environment and the
-    store itself, which every report reads again as --store bundle:FOLDER.
+    """Write the report of one store, or of several taken as one, in FORMAT: markdown, html, latex, csv, json, outcomes
+    (one row per image), tensorboard (an event file), wandb (a Weights & Biases run), leaderboard (a page over several
+    stores, with its rows as JSON next to it) or bundle (a folder with page, records, figures, environment and the store
+    itself, which every report can read as --store bundle:FOLDER).
 
     \b
     Examples:

@@ -30,25 +30,25 @@ SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @options.choice_option(
-    "--budget", NAMES, "How much to look at: minutes, hours or days on a CPU.", "budget_name"
+    "--budget", NAMES, "How much to measure: minutes, hours or days on a CPU.", "budget_name"
 )
 @click.option(
     "--protocol",
     type=click.Choice(tuple(PROTOCOLS)),
-    help="Run a paper's own experiment instead: published is SDNet's, four noises at every level and lambda.",
+    help="Run the experiment of a paper instead: published is that of SDNet, four noises at every level and lambda.",
 )
 @click.option(
     "--eps",
     metavar="EPS",
-    help="Budget of the attacks, as a fraction or a decimal, or a comma list of them [default: the norm's usual].",
+    help="Budget of the attacks, a fraction or a decimal, or a comma-separated list [default: the norm's default].",
 )
 @options.norm_option
 @options.lambda_scope_option
-@options.path_option("--output", "Where study.md and study.html go [default: beside the store].")
+@options.path_option("--output", "Folder for study.md and study.html [default: next to the store].")
 @options.seed_option
 @options.setting_options(
     without=("models", "split", "counting"),
-    data={"help": "Data set [default: the one the first model was trained on]."},
+    data={"help": "Data set [default: the one that the first model was trained on]."},
 )
 @options.json_option
 def study(
@@ -63,11 +63,11 @@ def study(
     setting: Setting,
     as_json: bool,
 ) -> None:
-    """Answer the whole question in one run: does another lambda make MODEL robust?
+    """Find out in one run whether another lambda makes MODEL robust.
 
-    Four noises at several severities, at fixed lambdas and by policies; PGD at every lambda, evaluated at every lambda;
-    a gradient-free attack and random noise at each; diagnostics. Then the report, which begins with a conclusion.
-    A run that was stopped goes on where it was when the same command is given again.
+    Measures four noises at several severities, at fixed lambdas and under policies; PGD at every lambda, evaluated at
+    every lambda; a gradient-free attack and random noise at each lambda; and runs the diagnostics. The report begins
+    with a conclusion. If a run is stopped, the same command continues where it left off.
 
     \b
     Examples:
@@ -77,7 +77,7 @@ def study(
       sdnet-bench study runs/sdnet20-s0 runs/sdnet20-s1 runs/resnet20-s0 runs/resnet20-s1 --protocol published
     """
     if protocol:
-        options.refuse_given(SAID, "A protocol says itself what it asks")
+        options.refuse_given(SAID, "A protocol fixes what it measures")
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
@@ -118,6 +118,6 @@ def _say(found: Study) -> None:
     for item in found.conclusion:
         say(textwrap.fill(item["answer"], min(shutil.get_terminal_size((100, 24)).columns, 120)) + "\n")
     if not found.conclusion:
-        say("No conclusion: no model was asked at several lambdas. What was measured is in the report.")
+        say("No conclusion: no model was measured at several lambdas. What was measured is in the report.")
     for path in found.reports:
         say(f"report {path}")

@@ -45,12 +45,14 @@ PLACE = gathered(
     dict,
     path_option("--output", "The run's folder [default: runs/<data>-<arch>-<time>]."),
     click.option(
-        "--resume", is_flag=True, help="Go on exactly where the run in --output (or the newest) stopped."
+        "--resume",
+        is_flag=True,
+        help="Continue exactly where the run in --output (or the newest run) stopped.",
     ),
     choice_option(
         "--track",
         ("tensorboard", "wandb"),
-        "Where curves go; wandb is Weights & Biases, beside the events for TensorBoard.",
+        "Where to log training curves; wandb logs to Weights & Biases as well as to TensorBoard.",
     ),
 )
 
@@ -58,11 +60,11 @@ PLACE = gathered(
 @click.command()
 @click.argument("name", metavar="DATA")
 @click.argument("arch")
-@click.option("--recipe", metavar="NAME|FILE", help="A recipe or a YAML file [default: published].")
+@click.option("--recipe", metavar="NAME|FILE", help="Name of a recipe, or a YAML file [default: published].")
 @OVERRIDES
 @PLACE
-@count_option("--devices", "Train on N GPUs, or in N processes.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
+@count_option("--devices", "Train on N GPUs, or in N processes on the CPU.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
 @setting_options(
     only=("data", "data_root", "device"),
     data={"help": "Read the images from here instead, such as npz:PATH."},

@@ -43,18 +43,18 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     _, asked = budgets(name, norm, eps)
     if not asked:
         raise InputError(
-            f"visualize takes an attack with a budget, and {name} seeks the smallest. Give --eps."
+            f"visualize takes an attack with a budget, but {name} seeks the smallest perturbation. Give --eps."
         )
     if len(asked) > 1:
-        raise InputError(f"visualize takes one budget, got {len(asked)} as --eps. Call it once for each.")
+        raise InputError(f"visualize takes one budget, got {len(asked)} as --eps. Run it once per budget.")
     found = attack_specs(name, asked, norm, seed=seed)
     if len(found) != 1:
         raise InputError(
-            f"visualize takes one attack, and {name} is several. Take one of its stages, such as apgd-ce."
+            f"visualize takes one attack, but {name} combines several. Take one of its stages, such as apgd-ce."
         )
     if found[0].kind == "noise":
         raise InputError(
-            "visualize shows random noise of the budget beside any attack. Name an attack, such as pgd."
+            "visualize shows random noise of the same budget next to any attack. Name an attack, such as pgd."
         )
     return found[0]
 
@@ -65,10 +65,10 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     "--depth",
     "depths",
     type=options.Parsed("0,2,4-6", parse_depths),
-    help="Where to make images again; 0 is after the stem [default: every depth that can be inverted].",
+    help="Depths to reconstruct images from; 0 is after the stem [default: every depth that can be inverted].",
 )
 @options.lambda_options(
-    "Numbers: 0.5, a list, or a range 0.1:1.4:0.1 [default: the training lambda, 0.5 and 1]."
+    "A number, a list 0.1,0.5, or a range 0.1:1.4:0.1 [default: the training lambda, 0.5 and 1]."
 )
 @click.option(
     "--corruption",
@@ -86,23 +86,25 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
         default="pgd",
         show_default=True,
         metavar="NAME",
-        help="An attack to look at; random noise within the same eps is drawn beside it.",
+        help="An attack to look at; random noise within the same eps is drawn next to it.",
     ),
-    click.option("--eps", metavar="EPS", help="Its budget [default: the norm's usual, 8/255 in linf]."),
+    click.option(
+        "--eps", metavar="EPS", help="Budget of the attack [default: the norm's default, 8/255 in linf]."
+    ),
     options.norm_option,
     options.seed_option,
 )
 @options.choice_option(
     "--method",
     ("inverse", "gradient"),
-    "Go back through dictionaries, or look for images with the same features (any model, slow).",
+    "Invert through the dictionaries, or search by gradient for images with the same features (any model, slow).",
 )
-@options.choice_option("--atoms", ("stem", "all"), "Whose dictionaries to draw.")
-@options.path_option("--output", f"Where the pictures go [default: {PICTURES}/MODEL].")
+@options.choice_option("--atoms", ("stem", "all"), "Layers whose dictionaries are drawn.")
+@options.path_option("--output", f"Folder for the pictures [default: {PICTURES}/MODEL].")
 @options.setting_options(
     only=("data", "data_root", "split", "limit", "runs", "device", "batch_size"),
-    limit={"default": 40, "help": "Images to measure on; 10 are shown."},
-    data={"help": "Data set [default: the one the first model was trained on]."},
+    limit={"default": 40, "help": "Number of images to measure on; 10 are shown."},
+    data={"help": "Data set [default: the one that the first model was trained on]."},
 )
 @options.json_option
 def visualize(

@@ -37,7 +37,7 @@ def test_it_says_how_long_it_is_to_the_report(monkeypatch, tmp_path, capsys, arc
     train_missing(arch, tmp_path, limit, "cpu", 0, _training)
     assert (
         capsys.readouterr().err.splitlines()[0]
-        == f"from here to the report about {said}, on cpu as busy as it is now"
+        == f"about {said} from here to the report, with cpu as busy as it is now"
     )
 
 

@@ -45,7 +45,7 @@ def test_show(tmp_path: Path, tiny_npz: Path) -> None:
     assert pixels.shape == (14 + 5 * 20, 112 + 3 * 36, 3)
     with np.load(tiny_npz) as archive:
         np.testing.assert_array_equal(pixels[14:30:2, 112:128:2], archive["x_test"][0])
-    with pytest.raises(InputError, match=r"no name of a picture. End it in .png, .webp, "):
+    with pytest.raises(InputError, match=r"not the name of a picture. End it in .png, .webp, "):
         run(
             "show",
             "--data",
@@ -63,7 +63,7 @@ def test_a_sheet_without_an_ending_is_a_png_and_one_too_large_is_refused(
     asked = ("show", "--data", f"npz:{tiny_npz}", "--corruption", "fog", "--severity", "1", "--output")
     run(*asked, tmp_path / "sheet")
     assert (tmp_path / "sheet").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="no name of a picture"):
+    with pytest.raises(InputError, match="not the name of a picture"):
         run(*asked, tmp_path / "sheet.h5")
     for ending, kind in ((".jpeg", b"\xff\xd8"), (".TIFF", b"II")):
         run(*asked, tmp_path / f"sheet{ending}")
@@ -71,9 +71,7 @@ def test_a_sheet_without_an_ending_is_a_png_and_one_too_large_is_refused(
     tall = Image.new("RGB", (20, 66_000))
     monkeypatch.setattr("robustbench_sdnet.corruptions.sheet.contact_sheet", lambda *rows, **scale: tall)
     for ending in ("webp", "jpg", "gif"):
-        refused = (
-            rf"o.{ending} cannot be a picture of 20 x 66000 pixels \(.+\)\. End it in .png, or give less"
-        )
+        refused = rf"o.{ending} cannot be a picture of 20 x 66000 pixels \(.+\)\. End it in .png, or lower"
         with pytest.raises(InputError, match=refused):
             run(*asked, tmp_path / f"o.{ending}")
         assert not (tmp_path / f"o.{ending}").exists()
@@ -94,7 +92,7 @@ def test_folders_that_number_their_classes_are_not_written(tmp_path: Path) -> No
         "--output",
         tmp_path / "out",
     )
-    with pytest.raises(InputError, match=r"numbers its classes itself, .* in order to classes.txt"):
+    with pytest.raises(InputError, match=r"numbers its own classes, .* in order in classes.txt"):
         run(*asked)
     assert not (tmp_path / "out").exists()
 
@@ -154,7 +152,7 @@ def test_a_layout_that_could_not_be_read_again_is_not_written(tmp_path: Path) ->
         np.savez(tmp_path / f"{name}.npz", **held)  # type: ignore[arg-type]
     for layout, name, remedy in (
         ("cifar10c", "twenty", "has 10 classes, and npz:.* labels up to 19: .* Write cifar100c"),
-        ("cifar100c", "many", "labels up to 100: .* No published layout has so many"),
+        ("cifar100c", "many", "labels up to 100: .* No published layout has that many"),
     ):
         with pytest.raises(InputError, match=remedy):
             run("generate", layout, "--data", f"npz:{tmp_path}/{name}.npz", "--output", tmp_path / "out")

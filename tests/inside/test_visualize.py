@@ -294,10 +294,10 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
         (["runs/res", "--depth", "0"], "has no sparse coding stem"),
         (["runs/plain", "--corruption", "gaussian_noise"], "NAME@SEVERITY"),
         (["runs/plain", "--corruption", "gausian_noise@3"], "Did you mean 'gaussian_noise'"),
-        (["runs/plain", "--attack", "noise"], "shows random noise of the budget beside any attack"),
+        (["runs/plain", "--attack", "noise"], "shows random noise of the same budget next to any attack"),
         (["runs/plain", "--attack", "autoattack"], "takes one attack"),
         (["runs/plain", "--eps", "1/255,2/255"], "takes one budget, got 2 as --eps"),
-        (["runs/plain", "--attack", "fmn"], "fmn seeks the smallest. Give --eps"),
+        (["runs/plain", "--attack", "fmn"], "fmn seeks the smallest perturbation. Give --eps"),
         (["runs/none"], "Unknown model 'runs/none'"),
     ],
 )

@@ -18,7 +18,7 @@ from .checkpoints import export, import_model, verify
 
 @click.group()
 def zoo() -> None:
-    """Models that ship, models that can be fetched, and checkpoints of others.
+    """Manage models: those that ship with the package, those that can be fetched, and the checkpoints of others.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def list_models(as_json: bool) -> None:
 @click.argument("model")
 @options.json_option
 def info(model: str, as_json: bool) -> None:
-    """Show what is known of MODEL: a zoo name, a run, a checkpoint or an external source.
+    """Show what is known about MODEL: a zoo name, a run, a checkpoint or an external source.
 
     \b
     Examples:
@@ -87,12 +87,14 @@ def info(model: str, as_json: bool) -> None:
 @click.option(
     "--store",
     metavar="URL",
-    help="Take in this store's results of exactly these weights [default: the index alone].",
+    help="Also use the results of exactly these weights in this store [default: the index alone].",
 )
-@options.path_option("--output", "Where to write it [default: the terminal].", "FILE")
+@options.path_option("--output", "File to write [default: the terminal].", "FILE")
 def card(name: str, store: str | None, output: Path | None) -> None:
-    """Write the model card of NAME, a model of the zoo, as the Hugging Face hub has it: metadata with results in
-    model-index, intended use, how it was evaluated, limits. Numbers come from the zoo's index, or from a store.
+    """Write the model card of NAME, a model of the zoo, in the format of the Hugging Face Hub.
+
+    It holds metadata with results in model-index, the intended use, how the model was evaluated, and its limits. The
+    numbers come from the index of the zoo, or from a store.
 
     \b
     Examples:
@@ -114,12 +116,17 @@ def card(name: str, store: str | None, output: Path | None) -> None:
 @zoo.command()
 @click.argument("source")
 @click.option(
-    "--from", "place", metavar="URL|DIR", help="Where the zoo's files are [default: where the index says]."
+    "--from",
+    "place",
+    metavar="URL|DIR",
+    help="Where to find the files of the zoo [default: where the index says].",
 )
-@click.option("--sha256", metavar="HEX", help="Expected checksum [default: the index's, for its models].")
+@click.option(
+    "--sha256", metavar="HEX", help="Expected checksum [default: that of the index, for its models]."
+)
 @options.json_option
 def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> None:
-    """Fetch SOURCE, a zoo name, URL or path, into the cache; a broken download goes on where it stopped.
+    """Fetch SOURCE, a zoo name, URL or path, into the cache; a broken download continues where it stopped.
 
     \b
     Examples:

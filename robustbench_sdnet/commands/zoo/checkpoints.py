@@ -21,7 +21,9 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(number(part, "Expected numbers such as 0.4914,0.4822,0.4465") for part in text.split(","))
 
 
-LAMBDA = options.Parsed("number", lambda text: number(text, "--lam must be a finite number, not negative", 0))
+LAMBDA = options.Parsed(
+    "number", lambda text: number(text, "--lam must be a finite number that is not negative", 0)
+)
 NUMBERS = options.Parsed("a,b,c", _numbers)
 
 
@@ -29,29 +31,37 @@ NETWORK = options.gathered(
     "network",
     dict,
     click.option(
-        "--shortcut/--no-shortcut", default=True, show_default=True, help="Whether it has shortcuts."
+        "--shortcut/--no-shortcut", default=True, show_default=True, help="Whether the network has shortcuts."
     ),
-    options.count_option("--num-classes", "Classes [default: by data set, else 10].", None),
-    options.count_option("--input-size", "Side of its images [default: by data set, else 32].", None),
+    options.count_option(
+        "--num-classes", "Number of classes [default: that of the data set, else 10].", None
+    ),
+    options.count_option(
+        "--input-size", "Side of the images, in pixels [default: that of the data set, else 32].", None
+    ),
     click.option(
         "--mean",
         type=NUMBERS,
-        help="What its loader subtracted [default: the file's own, else CIFAR's, ImageNet's from 64 pixels].",
+        help="Mean that its loader subtracted [default: the file's own, else CIFAR's or from 64 pixels ImageNet's].",
     ),
-    click.option("--std", type=NUMBERS, help="What its loader divided by [default: as of --mean]."),
-    click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Its training lambda."),
+    click.option(
+        "--std", type=NUMBERS, help="Deviation that its loader divided by [default: as for --mean]."
+    ),
+    click.option("--lam", type=LAMBDA, default=0.1, show_default=True, help="Lambda it was trained with."),
     options.choice_option(
-        "--step-size", ("recompute", "checkpoint"), "Compute step sizes anew, or trust the stored ones."
+        "--step-size", ("recompute", "checkpoint"), "Recompute step sizes, or trust those in the checkpoint."
     ),
 )
 
 
 @click.command(name="import")
 @click.argument("checkpoint", type=options.PATH)
-@click.option("--arch", required=True, metavar="ARCH", help="Architecture that wrote it, such as sdnet18.")
+@click.option(
+    "--arch", required=True, metavar="ARCH", help="Architecture of the checkpoint, such as sdnet18."
+)
 @click.option("--data", required=True, metavar="NAME", help="Data set it was trained on.")
 @NETWORK
-@click.option("--accuracy", type=options.SHARE, help="Its stated clean accuracy, for zoo verify.")
+@click.option("--accuracy", type=options.SHARE, help="Stated clean accuracy, for zoo verify.")
 @options.path_option("--output", "Folder to write [default: runs/DATA-ARCH-imported].", "DIR", "-o")
 @options.json_option
 def import_model(
@@ -65,7 +75,7 @@ def import_model(
 ) -> None:
     """Import a released SDNet CHECKPOINT (.pth.tar) as a run, ready for corrupt and attack.
 
-    Files are read without running any code in them.
+    The file is read without running any code in it.
 
     \b
     Examples:
@@ -96,23 +106,26 @@ _VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @options.setting_options(
     only=("data", "data_root", "limit", "batch_size", "device"),
-    data={"help": "Data set [default: the one each model was trained on]."},
-    limit={"help": "N images only: the first, or evenly apart where class lies behind class."},
+    data={"help": "Data set [default: the one that each model was trained on]."},
+    limit={"help": "Use N images only: the first, or evenly spaced ones if the set is sorted by class."},
 )
 @click.option(
     "--tolerance",
     type=options.SHARE,
     default=0.001,
     show_default=True,
-    help="Allowed difference of accuracy on all test images.",
+    help="Allowed difference in accuracy on all test images, as a share.",
 )
 @options.json_option
 def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json: bool) -> None:
-    """Evaluate MODELs again and compare with their stated accuracy; default: every model of the zoo that is here.
+    """Measure the accuracy of each MODEL again and compare it with the stated one.
 
-    Exits with 1 if one differs. --data says where the images are; a MODEL that was trained on others is measured there
-    all the same, with a warning, while without MODELs such a one keeps its own data. On all test images the difference
-    may be --tolerance; with --limit one is told that chance makes for one model in a thousand at most.
+    Without MODEL, every model of the zoo on this machine is measured. The command exits with 1 if an accuracy differs.
+    On all test images, it may differ by up to --tolerance. With --limit, a difference is reported only if chance would
+    make so large a one for at most one model in a thousand.
+
+    --data says where the images are. A MODEL that was trained on other images is measured on these all the same, with
+    a warning; without MODEL, such a model is measured on its own data set.
 
     \b
     Examples:
@@ -126,7 +139,7 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
     options.check_models(models)
     chosen = models or tuple(item.name for item in entries() if local_path(item) is not None)
     if not chosen:
-        raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or checkpoint.")
+        raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or a checkpoint.")
     from ...diagnostics.doubts import verify_model
 
     rows = []
@@ -161,21 +174,28 @@ ENTRY = options.gathered(
     "entry",
     _entry,
     click.option(
-        "--recipe", metavar="NAME", help="Recipe for the index [default: the checkpoint's, and its epochs]."
+        "--recipe",
+        metavar="NAME",
+        help="Recipe to state in the index [default: that of the checkpoint, with its epochs].",
     ),
-    click.option("--accuracy", type=options.SHARE, help="Measured on the exported weights."),
+    click.option("--accuracy", type=options.SHARE, help="Clean accuracy measured with the exported weights."),
     click.option(
-        "--robust", multiple=True, metavar="TEXT=NUMBER", help="A robust accuracy for the index; repeatable."
+        "--robust",
+        multiple=True,
+        metavar="TEXT=NUMBER",
+        help="A robust accuracy to state in the index; repeatable.",
     ),
-    click.option("--note", default="", help="One line for the index."),
-    options.path_option("--folder", "Where larger weights go, such as weights [default: into the package]."),
+    click.option("--note", default="", help="A one-line note for the index."),
+    options.path_option(
+        "--folder", "Folder for larger weights, such as weights [default: inside the package]."
+    ),
 )
 
 
 @click.command()
 @click.argument("checkpoint")
 @click.argument("name")
-@options.path_option("--output", "Write here and leave the zoo alone.", "FILE", "-o")
+@options.path_option("--output", "Write this file and leave the zoo unchanged.", "FILE", "-o")
 @click.option(
     "--float32", is_flag=True, help="Keep float32 [default: float16 for convolutions and linear layers]."
 )
@@ -184,7 +204,7 @@ ENTRY = options.gathered(
 def export(
     checkpoint: str, name: str, output: Path | None, float32: bool, entry: dict[str, Any], as_json: bool
 ) -> None:
-    """Export CHECKPOINT, a run, a file or a zoo name, as float16 safetensors called NAME, into the zoo or to a file.
+    """Export CHECKPOINT (a run, a file or a zoo name) as float16 safetensors called NAME, into the zoo or to a file.
 
     \b
     Examples:
