@@ -328,7 +328,7 @@ def test_models_that_come_one_by_one_are_all_asked():
             {"corruptions": "fog", "severities": []},
             "severities is empty. Give one or more numbers from 1 to 5",
         ),
-        ({"sequences": "tilt", "difficulties": ()}, "difficulties names none"),
+        ({"sequences": "tilt", "difficulties": ()}, "difficulties is empty"),
     ],
 )
 def test_a_list_of_nothing_is_not_the_usual_ones(runs, asked, message):

@@ -110,8 +110,8 @@ def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
         apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
         if apart or not both:
             yield (
-                f"{one.name} and {base.name} are not known to be trained alike "
-                f"({', '.join(apart) or 'a card does not say how'}), which may be what sets them apart."
+                f"{one.name} and {base.name} are not known to have been trained alike "
+                f"({', '.join(apart) or 'a card does not say how'}), which may explain their difference."
             )
 
 
@@ -155,13 +155,14 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
             continue
         if classes > (there := worker.data.num_classes):
             yield (
-                f"{spec.name} has {classes} classes, and {worker.data.name} {there}: an answer beyond those counts as "
-                "wrong, and accuracies mean nothing where the two number classes otherwise."
+                f"{spec.name} has {classes} classes and {worker.data.name} has {there}: an answer beyond those counts "
+                "as wrong, and accuracies mean nothing if the two number their classes differently."
             )
         if not alone:
             yield (
-                f"{spec.name} answers an image otherwise among other images, as batch normalisation without running "
-                "statistics does: its numbers depend on --batch-size, and attacks on which images are left. Fix them."
+                f"{spec.name} answers an image differently among other images, as batch normalisation without running "
+                "statistics does: its numbers depend on --batch-size, and attacks on which images are left. Fix its "
+                "statistics."
             )
         if isinstance(model, External) and model.dtype in HALVES:
             yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
@@ -219,6 +220,6 @@ def verify_model(
     )
     warning = doubt and (
         f"Trained on other images than those of {doubt.asked} ({doubt.trained_on}): "
-        "what is stated is for its own test images."
+        "the stated accuracy is for its own test images."
     )
     return {**asdict(found), "other_data": warning}

@@ -34,10 +34,12 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = MappingProxyType(
         "single_step_wins": Diagnostic("Does FGSM break samples that PGD does not?", cheap=True),
         "not_monotone_in_eps": Diagnostic("Does robust accuracy rise with eps?"),
         "unbounded_eps_survives": Diagnostic("Do samples survive a very large eps?"),
-        "transfer_wins": Diagnostic("Do perturbations made elsewhere break what the direct attack does not?"),
+        "transfer_wins": Diagnostic(
+            "Do perturbations made elsewhere break samples that the direct attack does not?"
+        ),
         "noise_wins": Diagnostic("Does random noise break samples that PGD does not?", cheap=True),
-        "not_converged": Diagnostic("Do more steps lower accuracy, or does the loss still move?"),
-        "lost_success": Diagnostic("Are samples broken on the way but not at the end?"),
+        "not_converged": Diagnostic("Do more steps lower accuracy, or is the loss still moving?"),
+        "lost_success": Diagnostic("Are samples broken at an earlier step but not at the last one?"),
         "rough_loss": Diagnostic("Is the loss unstable under tiny random perturbations?", cheap=True),
         "losses_disagree": Diagnostic("Do cross-entropy and margin attacks disagree widely?", cheap=True),
         "restart_sensitive": Diagnostic("Do restarts or the step size change the accuracy?"),

@@ -48,7 +48,7 @@ def model_specs(
         left_out += [f"{name} (not on this machine)" for name in away]
     if not cards:
         raise InputError(
-            f"No model trained on {trained_on} is at hand. "
+            f"No model trained on {trained_on} is available. "
             f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
         )
     notes = [f"left out: {', '.join(left_out)}; --model takes any of them"] if left_out else []
@@ -56,7 +56,9 @@ def model_specs(
     for spec in map(model_spec, cards):
         first = specs.setdefault(spec.key, spec)
         if first.name != spec.name:
-            notes.append(f"{spec.name} is the same model as {first.name}, and asked once, as {first.name}")
+            notes.append(
+                f"{spec.name} is the same model as {first.name} and is evaluated once, as {first.name}"
+            )
     models = sorted(specs.values(), key=lambda spec: spec.name)
     for one, other in pairwise(models):
         if one.name == other.name:  # a report could not tell them apart

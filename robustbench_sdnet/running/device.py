@@ -15,7 +15,9 @@ from ..arithmetic import gpu_batch
 def idle_gpus(device: str) -> str:
     """A line where one process leaves GPUs of this machine idle, else empty."""
     count = torch.cuda.device_count() if device.startswith("cuda") else 0
-    return f"{count} GPUs are here and one is used: --engine ray uses all of them." if count > 1 else ""
+    return (
+        f"This machine has {count} GPUs, and one is used: --engine ray uses all of them." if count > 1 else ""
+    )
 
 
 def pick_batch_size(wanted: int | None, device: str, pixels: int) -> int:

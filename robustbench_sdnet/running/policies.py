@@ -78,7 +78,7 @@ def fitted(
                 on_step=_telling(on_fit, model, lam),
             )
             try:
-                with named_errors(model.name, f"while {lam.text} was fitted"):
+                with named_errors(model.name, f"while {lam.text} was being fitted"):
                     policy = deploy(parse_policy(lam.text), fitting)
             except (ModelError, CheckpointError) as error:
                 ready.failed[model.name] = str(error)

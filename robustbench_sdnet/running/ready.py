@@ -67,8 +67,8 @@ class Ready:
         if found.image_shape != asked.image_shape:
             own, wanted = ("x".join(map(str, data.image_shape)) for data in (found, asked))
             raise InputError(
-                f"Lambda policies are fitted on training images like those of {asked.name} ({wanted}), and those of "
-                f"{found.name} here are {own}. Ask for numbers."
+                f"Lambda policies are fitted on training images of the same size as those of {asked.name} ({wanted}), "
+                f"but those of {found.name} are {own}. Give numbers as lambda."
             )
         return found
 
@@ -129,8 +129,8 @@ def _few_classes(data: ImageData, count: int) -> str | None:
     if not data.grouped or seen == there:
         return None
     return (
-        f"the first {count:,} images of {data.name} are of {seen:,} of its {there:,} classes alone: it holds class "
-        "behind class."
+        f"the first {count:,} images of {data.name} cover only {seen:,} of its {there:,} classes, because it is sorted "
+        "by class."
     )
 
 
@@ -141,7 +141,7 @@ def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], 
         found, renamed, notes = known(models, store.cells())
         if renamed:
             store.add_cells(renamed)
-    return found, [*(f"the store is repaired, and lost {row}" for row in lost), *notes]
+    return found, [*(f"the store was repaired and lost {row}" for row in lost), *notes]
 
 
 def answer(

@@ -280,7 +280,7 @@ def test_the_command_warns_and_verdicts_neither_wipe_nor_are_wiped(mine):
         assert [row["verdict"] for row in rows if row["kind"] == "attack"] == ["untrusted"]
     plain = command(mine, "plain", "--limit", "10", "--json")
     assert [row["verdict"] for row in json.loads(plain.stdout) if row["kind"] == "attack"] == ["unchecked"]
-    assert "stands still" not in plain.stderr
+    assert "stalls" not in plain.stderr
 
 
 def test_the_command_tells_how_far_its_diagnostics_are_unless_json_is_asked(mine):

@@ -47,7 +47,7 @@ def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_
     torch.manual_seed(0)
     model = rs.build_model("resnet20", width=4, num_classes=3, input_size=8).eval()
     rs.save_model(model, tmp_path / "model.safetensors", data=f"npz:{tiny_npz}", name="tiny")
-    lost, answer = "model under pgd, images 0 to 12: 3 workers ended while they answered it", Worker.answer
+    lost, answer = "model under pgd, images 0 to 12: 3 workers ended while answering it", Worker.answer
 
     def gives_up(worker, task, inputs):
         given_up = task.label.startswith("pgd")

@@ -112,7 +112,7 @@ def test_a_pair_that_was_not_trained_alike_is_named(
         path = Path(f"{arch}.safetensors")
         model = build_model(arch, width=4, num_classes=3, input_size=8).eval()
         specs.append(model_spec(replace(save_model(model, path, recipe=recipe, data_hash="a"), name=arch)))
-    told = "sdnet20 and resnet20 are not known to be trained alike ({}), which may be what sets them apart."
+    told = "sdnet20 and resnet20 are not known to have been trained alike ({}), which may explain their difference."
     assert list(pair_doubts(specs)) == ([told.format(why)] if why else [])
 
 
@@ -125,7 +125,9 @@ def test_several_networks_of_an_architecture_may_differ_by_seed_alone() -> None:
             model = build_model(arch, width=4, num_classes=3, input_size=8).eval()
             card = save_model(model, Path(f"{name}.safetensors"), recipe=recipe, data_hash="a")
             specs.append(model_spec(replace(card, name=name)))
-        return [line.partition(" are not known to be trained alike ")[0] for line in pair_doubts(specs)]
+        return [
+            line.partition(" are not known to have been trained alike ")[0] for line in pair_doubts(specs)
+        ]
 
     assert told(1) == ["sdnet20-s1 and resnet20-s0"], "a pair of other seeds"
     assert told(0, 1) == []

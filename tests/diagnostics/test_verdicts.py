@@ -303,7 +303,7 @@ def test_a_verdict_says_how_many_images_it_is_about(standard, digits):
 def test_a_model_that_is_always_wrong_has_nothing_to_attack(standard, digits):
     found = diagnose(standard, digits[0][:9], (standard(digits[0][:9]).argmax(1) + 1) % 10, eps=EPS)
     reasons = {verdict.sentence for verdict in found if verdict.verdict == "not_run"}
-    assert any("none of these images right" in reason for reason in reasons)
+    assert any("none of these images correctly" in reason for reason in reasons)
 
 
 def test_the_model_is_left_as_it_is(sparse, digits):

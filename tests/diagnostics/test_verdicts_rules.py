@@ -121,7 +121,7 @@ def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
     ]  # fmt: skip
     assert found[4].sentence == (
         "PGD on the margin broke 11 of 50 survivors of the attack (100 samples): "
-        "its loss is held back; attack with apgd-dlr, pma or lean."
+        "its loss holds it back; attack with apgd-dlr, pma or lean."
     )
     few = torch.arange(9) < 3
     verdicts = [

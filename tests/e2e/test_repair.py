@@ -75,7 +75,7 @@ def test_a_flipped_bit_is_named_by_every_command_and_repaired(run, table, column
         assert re.search(rf"{pattern}.*: its checksum differs\. .*--repair", err)
     code, _, err = run(*CORRUPT, "--repair")
     assert code == 0
-    assert re.search(rf"the store is repaired, and lost {pattern}", err)
+    assert re.search(rf"the store was repaired and lost {pattern}", err)
     assert run("report", "to", "json")[1] == whole
     assert run("status")[0] == 0
 
@@ -93,7 +93,7 @@ def test_the_images_of_a_repaired_attack_are_made_again(run):
     assert run("status")[0] == 1
     code, _, err = run(*ATTACK, "--repair")
     assert code == 0
-    assert "the store is repaired, and lost shard 0-30 of cell" in err
+    assert "the store was repaired and lost shard 0-30 of cell" in err
     assert run("report", "to", "json")[1] == whole
 
 
@@ -108,6 +108,6 @@ def test_a_study_is_repaired_and_answered_whole(run):
     assert "damaged: shard 0-6 of cell" in err
     code, again, err = run(*asked, "--repair")
     assert code == 0
-    assert "the store is repaired, and lost shard 0-6 of cell" in err
+    assert "the store was repaired and lost shard 0-6 of cell" in err
     assert json.loads(again) == json.loads(first)
     assert run("report", "to", "json")[1] == whole

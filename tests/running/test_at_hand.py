@@ -48,7 +48,7 @@ def test_a_model_under_two_names_is_asked_once_and_a_line_says_so(tmp_path):
     names = [str(own), "digits/resnet20-at", "digits/sdnet20-at", str(own)]
     specs, _, notes = at_hand.model_specs(names, data.load("digits"), tmp_path / "runs", None)
     assert [spec.name for spec in specs] == ["digits/sdnet20-at", "mine"]
-    assert notes == ["digits/resnet20-at is the same model as mine, and asked once, as mine"]
+    assert notes == ["digits/resnet20-at is the same model as mine and is evaluated once, as mine"]
 
 
 def test_a_generated_folder_is_asked_of_models_of_the_images_that_it_was_made_of(tmp_path):
@@ -78,7 +78,7 @@ def test_no_policy_is_fitted_on_training_images_of_another_size(tmp_path):
         ),
         stored=False,
     )
-    with pytest.raises(InputError, match=r"imagenetc:.* \(64x64\), and those of imagenet here are 224x224"):
+    with pytest.raises(InputError, match=r"imagenetc:.* \(64x64\), but those of imagenet are 224x224"):
         ready.training_data()
 
 
@@ -133,5 +133,5 @@ def test_a_limit_that_leaves_classes_out_is_said(tmp_path, labels, limit, classe
     save_model(build_model("resnet20", width=4, input_size=8, num_classes=3), tmp_path / "m.safetensors")
     name = f"npz:{tmp_path / 'x.npz'}"
     setting = Setting(models=[str(tmp_path / "m.safetensors")], data=name, limit=limit, device="cpu")
-    said = f"the first {limit} images of {name} are of {classes} of its 3 classes alone: it holds class behind class."
+    said = f"the first {limit} images of {name} cover only {classes} of its 3 classes, because it is sorted by class."
     assert prepare(setting, stored=False).notes == ([said] if classes else [])

@@ -239,7 +239,9 @@ def test_a_node_of_other_versions_is_left_out_and_named(tmp_path, cluster, make_
     assert len({where for where, _ in seen[-1].doing}) == 1
     (note,) = seen[-1].notes
     ours = versions["Python"]
-    assert note.endswith(f"is not used: it runs Python 2.7, the driver {ours}. Install the same there.")
+    assert note.endswith(
+        f"is not used: it runs Python 2.7, the driver {ours}. Install the same version there."
+    )
 
 
 @pytest.fixture
@@ -348,7 +350,7 @@ def test_gpus_of_this_machine_that_one_process_leaves_idle_are_named(monkeypatch
     monkeypatch.setattr(ready, "pick_device", lambda wanted: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     asked = {"models": ["digits/resnet20-at"], "data": "digits", "limit": 2}
-    line = "4 GPUs are here and one is used: --engine ray uses all of them."
+    line = "This machine has 4 GPUs, and one is used: --engine ray uses all of them."
     assert ready.prepare(Setting(**asked), stored=False).notes == [line]
     assert ready.prepare(Setting(**asked, engine="ray"), stored=False).notes == []
 
@@ -376,6 +378,6 @@ def test_sizes_follow_the_cluster():
     assert size_of(Setting(engine="ray"), "cpu").wanted(held) == 64
     assert size_of(Setting(engine="ray", threads_per_worker=4), "cpu").wanted(held) == 16
     assert size_of(Setting(engine="ray", workers=3), "cpu").wanted(held) == 3
-    with pytest.raises(InputError, match=r"--gpus-per-worker shares GPUs, and the device is 'cpu'"):
+    with pytest.raises(InputError, match=r"--gpus-per-worker shares GPUs, but the device is 'cpu'"):
         size_of(Setting(engine="ray", gpus_per_worker=0.5), "cpu")
     assert np.isclose(size_of(Setting(engine="ray", gpus_per_worker=0.1), "cuda").wanted(held), 80)

@@ -115,7 +115,7 @@ def test_the_command_names_the_poison_shard_alone_and_exits_with_1(cluster, own,
     assert _exit(*asked, "--store", "sqlite:///local.db") == 0
     assert _exit(*asked, "--engine", "ray", "--workers", "2") == 1
     errors = capsys.readouterr().err.splitlines()
-    named = "Error: own:poison under impulse_noise 5, images 0 to 30: 3 workers ended while they answered it"
+    named = "Error: own:poison under impulse_noise 5, images 0 to 30: 3 workers ended while answering it"
     assert [line for line in errors if line.startswith("Error")] == [errors[-1]]
     assert errors[-1].startswith(named)
 

@@ -427,7 +427,7 @@ def test_an_external_model_of_more_classes_raises_a_doubt(make_worker):
 
     worker.load = lambda spec: Wider()
     (doubt,) = input_doubts([RESNET, replace(RESNET, name="wider", source="mine:wider")], worker)
-    assert f"wider has {classes + 1} classes, and {worker.data.name} {classes}: an answer beyond" in doubt
+    assert f"wider has {classes + 1} classes and {worker.data.name} has {classes}: an answer beyond" in doubt
 
 
 def test_an_external_model_whose_answers_depend_on_the_batch_raises_a_doubt(make_worker, networks):
@@ -448,7 +448,7 @@ def test_an_external_model_whose_answers_depend_on_the_batch_raises_a_doubt(make
     assert not list(input_doubts(external[:1], worker))
     doubts = [line for line in input_doubts(external, worker) if "--batch-size" in line]
     assert len(doubts) == 1
-    assert doubts[0].startswith("adapting answers an image otherwise among other images")
+    assert doubts[0].startswith("adapting answers an image differently among other images")
 
 
 def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, data):

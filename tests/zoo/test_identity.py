@@ -228,7 +228,7 @@ def test_a_model_loaded_elsewhere_with_other_code_is_refused(folder: Path) -> No
     spec = model_spec(describe_model("pk.zoo:config", (8, 8)))
     check_fingerprint(load_model("pk.zoo:config"), spec)
     (folder / "shift.txt").write_text("1")
-    with pytest.raises(ModelError, match=r"pk\.zoo:config answers otherwise than when this run began"):
+    with pytest.raises(ModelError, match=r"pk\.zoo:config answers differently than when this run began"):
         check_fingerprint(load_model("pk.zoo:config"), spec)
 
 

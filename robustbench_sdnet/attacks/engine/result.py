@@ -70,6 +70,6 @@ def stands_still(gradients: int, silent: int) -> str | None:
     if not exceeds_rare_rate(silent, gradients):
         return None
     return (
-        f"The first gradient is zero or not finite on {silent} of {gradients} images, where the attack stands still "
-        "or goes astray. Attack with square, which needs none, or see what stops it (saturated logits, rounding)."
+        f"The first gradient is zero or not finite on {silent} of {gradients} images, where the attack stalls or "
+        "goes astray. Attack with square, which needs none, or find the cause (saturated logits, rounding)."
     )

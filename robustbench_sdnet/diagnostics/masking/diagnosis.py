@@ -83,7 +83,7 @@ def diagnose(
     with frozen(model):
         made = _findings(subject, sources, cheap=cheap, queries=queries)
     found = {finding.check: finding for finding in made}
-    skipped = "Not among the cheap checks; `sdnet-bench diagnose` makes them all."
+    skipped = "Not among the cheap checks; `sdnet-bench diagnose` runs them all."
     return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
 
 
@@ -106,7 +106,7 @@ def _findings(
     ]
     subject = subject.take(subject.right())
     if len(subject) == 0:
-        why = "The model gets none of these images right, so there is nothing to attack."
+        why = "The model classifies none of these images correctly, so there is nothing to attack."
         made = {finding.check for finding in found}
         return [*found, *(not_run(check, why) for check in DIAGNOSTICS if check not in made)]
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.

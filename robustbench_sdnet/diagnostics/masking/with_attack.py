@@ -22,7 +22,7 @@ _DRAWS = 5
 _MOVES = 0.05  # relative change of the mean loss over the last ten steps
 _ROUGHLY_EQUAL = 0.1  # robust accuracies of two losses
 _ALPHA = 0.01
-_OTHER_LOSS = "its loss is held back; attack with apgd-dlr, pma or lean."
+_OTHER_LOSS = "its loss holds it back; attack with apgd-dlr, pma or lean."
 
 
 def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -> Finding:
@@ -75,7 +75,7 @@ def single_step_wins(subject: Subject, survivors: Tensor) -> Finding:
         gradient, _, _ = left.gradient(cross_entropy)
         ball = BALLS[left.norm]
         broken = ~left.right(ball.ascend(left.images, gradient, left.images, left.eps, left.eps))
-    return won("single_step_wins", "FGSM", broken, subject, "the loss is masked along PGD's way")
+    return won("single_step_wins", "FGSM", broken, subject, "the loss is masked along the path of PGD")
 
 
 def noise_wins(subject: Subject, survivors: Tensor) -> Finding:
@@ -99,7 +99,7 @@ def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.
         with frozen(source):
             trace = follow(replace(left, model=source), steps=STEPS, leave=False)
         broken |= ~left.right(trace.images)
-    remedy = "the direct attack is held back by the gradient where it is deployed"
+    remedy = "the gradient at the deployed lambda or model holds the direct attack back"
     return won("transfer_wins", f"Transfer from {' and '.join(sources)}", broken, subject, remedy)
 
 
@@ -116,7 +116,7 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
             odd = binomial_tail(gained, gained + lost, 0.5)
             verdict = FAIL if odd < _ALPHA else WARN if verdict == PASS else verdict
     listed = ", ".join(f"{share:.1%}" for share in shares)
-    sentence = f"Robust accuracy at half, once and twice eps: {listed}."
+    sentence = f"Robust accuracy at half eps, eps and twice eps: {listed}."
     return Finding("not_monotone_in_eps", verdict, rise, sentence)
 
 
@@ -127,7 +127,9 @@ def unbounded_eps_survives(subject: Subject) -> Finding:
     left = subject.take(~broken)
     survived = int((~follow(left, negative_margin, eps=eps).broken()).sum()) if len(left) else 0
     n = len(subject)
-    sentence = f"{survived} of {n} samples survive {subject.norm} eps {eps:.3g}, enough to grey any image."
+    sentence = (
+        f"{survived} of {n} samples survive {subject.norm} eps {eps:.3g}, enough to turn any image grey."
+    )
     return counted("unbounded_eps_survives", survived, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
 
 
@@ -152,7 +154,7 @@ def not_converged(trace: Trace) -> Finding:
 def lost_success(trace: Trace) -> Finding:
     """Samples that were broken at some step but not at the last one, of a trace followed to the end."""
     lost, n = int((trace.broken() & ~trace.broken_last).sum()), len(trace.broken_at)
-    sentence = f"{lost} of {n} samples were broken on the way but not at the last step"
+    sentence = f"{lost} of {n} samples were broken at an earlier step but not at the last one"
     sentence += ": keep the first success, not the last iterate." if lost else "."
     return counted("lost_success", lost, n, sentence, tolerated=2 * TOLERATED, noticed=TOLERATED)
 

@@ -56,7 +56,7 @@ def zero_gradient(subject: Subject) -> Finding:
         f"The input gradient is zero or not finite on {entropy:.0%} (cross-entropy), {ratio:.0%} (DLR)."
     )
     if worst > 0.1:
-        sentence += " Gradient attacks stand still or go astray there."
+        sentence += " Gradient attacks stall or go astray there."
     return above("zero_gradient", worst, sentence, warn=0.02, fail=0.1)
 
 
@@ -81,7 +81,7 @@ def test_time_optimisation(subject: Subject) -> Finding:
             f"The forward pass calls autograd ({calls} calls): attack through it, or without gradients."
         )
         return Finding("test_time_optimisation", FAIL, float(calls), sentence)
-    return Finding("test_time_optimisation", PASS, 0.0, "The forward pass runs no autograd.")
+    return Finding("test_time_optimisation", PASS, 0.0, "The forward pass does not run autograd.")
 
 
 def in_float64(subject: Subject) -> Subject | None:

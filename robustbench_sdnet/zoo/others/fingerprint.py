@@ -75,10 +75,10 @@ def check_fingerprint(model: nn.Module, spec: ModelSpec) -> None:
         if not same_answers(found, spec.fingerprint):
             if weights_hash(model) != spec.weights:
                 raise ModelError(
-                    f"{spec.name} has other weights than when this run began, as a model has that is not trained. "
+                    f"{spec.name} has other weights than when this run began, like a model that is not trained. "
                     "Load a checkpoint where it is built, or seed its weights: torch.manual_seed(0)."
                 )
             raise ModelError(
-                f"{spec.name} answers otherwise than when this run began: its code differs where it is loaded, "
-                "or changed meanwhile. Run the same command again."
+                f"{spec.name} answers differently than when this run began: its code differs where it is loaded, "
+                "or changed in the meantime. Run the same command again."
             )

@@ -57,7 +57,7 @@ def size_of(setting: Setting, device: str) -> Size:
     on_gpu = device.startswith("cuda")
     if setting.gpus_per_worker and not on_gpu:
         raise InputError(
-            f"--gpus-per-worker shares GPUs, and the device is '{device}'. Leave it out, or take a machine with one."
+            f"--gpus-per-worker shares GPUs, but the device is '{device}'. Leave it out, or use a machine with a GPU."
         )
     return Size(
         workers=setting.workers,
@@ -148,7 +148,7 @@ def gpus_left() -> str:
     count = resources().get("GPU", 0)
     if not count:
         return ""
-    return f"The cluster has {count:g} GPUs, and none is used: run the driver on a machine that has one too."
+    return f"The cluster has {count:g} GPUs, and none is used: run the driver on a machine that also has one."
 
 
 def nodes(size: Size) -> set[str]:

@@ -153,7 +153,7 @@ class Pool:
         except RayError as error:
             self._failed_starts += 1
             self._looked_at = -RESIZE
-            self._note(f"A worker ended while it started ({last_line(error)}).")
+            self._note(f"A worker ended while starting ({last_line(error)}).")
             return
         other = [
             f"{name} {place.versions[name]}, the driver {ours}"
@@ -163,7 +163,9 @@ class Pool:
         if other:
             self._refused.append((place, handle))
             self._looked_at = -RESIZE
-            self._note(f"Node {place.node} is not used: it runs {'; '.join(other)}. Install the same there.")
+            self._note(
+                f"Node {place.node} is not used: it runs {'; '.join(other)}. Install the same version there."
+            )
             return
         self.members.append(Member(handle, place))
 
@@ -220,10 +222,10 @@ def full(error: BaseException) -> EngineError:
 def gave_up(what: str, error: RayError) -> str:
     """That a piece of work ended every worker that tried it, and what to do about it."""
     if isinstance(error, FULL):
-        return f"{what}: its answer found no room in Ray's object store ({first_line(error)}). {_MAKE_ROOM}"
+        return f"{what}: there was no room for its answer in Ray's object store ({first_line(error)}). {_MAKE_ROOM}"
     memory = isinstance(error, OutOfMemoryError)
-    remedy = "Take fewer --workers, or a smaller --batch-size." if memory else "See Ray's logs of its node."
-    return f"{what}: {TRIES} workers ended while they answered it ({first_line(error)}). {remedy}"
+    remedy = "Use fewer --workers, or a smaller --batch-size." if memory else "See Ray's logs on that node."
+    return f"{what}: {TRIES} workers ended while answering it ({first_line(error)}). {remedy}"
 
 
 def first_line(error: BaseException) -> str:
