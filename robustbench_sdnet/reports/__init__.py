@@ -58,7 +58,7 @@ def report(
             raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
     of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
     if chosen.of_one and len(of.stores) > 1:
-        raise InputError(f"A report as {to} is of one store, got {len(of.stores)}. Give --store once.")
+        raise InputError(f"A report as {to} covers one store, got {len(of.stores)}. Give --store once.")
     if not of.stores:
         raise InputError("A report needs a store, got none.")
     stem = chosen.stem or of.snapshot.folder / "report"
@@ -89,7 +89,7 @@ def _check_target(target: Path, chosen: Format, of: Sources) -> None:
     for path in of.files:
         if path.resolve() in written:
             raise InputError(
-                f"The report would take the place of {path}, which it is of. Name another --output."
+                f"The report would overwrite {path}, which it is made from. Name another --output."
             )
 
 

@@ -89,7 +89,7 @@ def _corruption_sections(results: Results, data: str, source: str, baseline: str
     for subject, found in grids.items():
         tables = (corruptions.severity_table(found), corruptions.category_table(found))
         yield Section(f"{subject.label}: corruptions by severity", tables, level=3, folded=True)
-    yield from filled("Noise at free levels", [levels], level=3, folded=True)
+    yield from filled("Noise at arbitrary levels", [levels], level=3, folded=True)
 
 
 def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
@@ -220,7 +220,7 @@ def _corruption_curves(data: str, swept: lambdas.Sweep) -> Figure:
     return Figure(
         f"lambda-{slug(data)}-{slug(swept.model)}-{slug(swept.source)}",
         f"{swept.label}: accuracy under corruptions against lambda",
-        f"Accuracy of {swept.label} against lambda, one panel a corruption, one line a severity.",
+        f"Accuracy of {swept.label} against lambda, one panel per corruption, one line per severity.",
         lambda: curves.draw(panels.lambda_corruption_panels(swept)),
         tuple(lambdas.single_corruption_tables(swept)),
     )

@@ -19,7 +19,7 @@ from .numbers import percent, points, probability
 from .results import Lambda, listed
 
 UNFOLDED = 6  # paragraphs
-NOT_ATTACKED = "not asked. Run the same attacks, and random noise, at several lambdas."
+NOT_ATTACKED = "not measured. Run the same attacks, and random noise, at several lambdas."
 
 
 def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
@@ -48,8 +48,10 @@ def noise(evidence: Evidence) -> str:
     means = evidence.means
     single = [one for one in evidence.compared if one.asked.kind == "corruption" and one.asked.is_noise]
     if not (means or single):
-        return "not asked. Run noise at several lambdas, at two severities or more."
-    parts = [] if means else ["No mean over noises, which takes two conditions that both lambdas were asked."]
+        return "not measured. Run noise at several lambdas, at two or more severities."
+    parts = (
+        [] if means else ["No mean over noises: it needs two conditions that were measured at both lambdas."]
+    )
     for same in grouped(means, lambda one: one.asked).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
     if single:
@@ -71,7 +73,9 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     numbers = [(one, lam.fixed) for one in same if (lam := one.a.lam) and lam.fixed is not None]
     if numbers:
         best, _ = max(numbers, key=lambda pair: (pair[0].gains, pair[0].gain, -pair[1]))
-        told = " of those told from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
+        told = (
+            " of those distinguished from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
+        )
         if best.gain > 0:
             yield f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest{told}: it {_effect(best)}."
         else:
@@ -95,8 +99,8 @@ def adversary(evidence: Evidence) -> str:
     parts = []
     for (norm, eps), same in grouped(worst, lambda one: (one.asked.norm, one.asked.eps)).items():
         parts.append(
-            f"{answer(evidence, same)[0]} Under the worst of everything that was run in the ball of {norm} {eps}, "
-            f"sample by sample, {_base(evidence, same, ' survive')}."
+            f"{answer(evidence, same)[0]} Under the worst case, image by image, of everything that was run in the ball "
+            f"of {norm} {eps}, {_base(evidence, same, ' survive')}."
         )
         effects: dict[str, list[Lambda]] = {}
         for one in same:
@@ -109,7 +113,7 @@ def adversary(evidence: Evidence) -> str:
         left = asked - {evidence.trained, *(one.a.lam for one in same)}
         if left:
             parts.append(
-                f"Other attacks than at the training lambda were run at {listed(left)}: not compared."
+                f"At {listed(left)}, other attacks were run than at the training lambda: not compared."
             )
     return " ".join(parts)
 
@@ -128,8 +132,8 @@ def _oracles(evidence: Evidence) -> Iterator[str]:
         gain = fmean(row.accuracy - trained[asked(row)] for row in same)
         told = ", ".join([name, *([] if source == "generated" else [source]), counted(n, "image")])
         yield (
-            f"Choosing the number on the test labels for each noise and strength ({told}), which bounds any one "
-            f"number and nobody can deploy, gains {points(gain)}."
+            f"The number chosen on the test labels for each noise and strength ({told}) gains {points(gain)}; it "
+            "bounds any single number, and nobody can deploy it."
         )
 
 
@@ -163,5 +167,6 @@ def _effect(one: Comparison) -> str:
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"
     return (
-        f"moves accuracy by {100 * one.gain:+.1f} points, cannot tell from chance: too few images ({tested})"
+        f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance: "
+        f"too few images ({tested})"
     )

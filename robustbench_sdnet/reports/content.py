@@ -31,7 +31,7 @@ from .tables.overview import everything
 READING = (
     "Accuracies are in per cent, each with its 95 % Wilson interval. n is the number of images. "
     "The interval of a mean is the mean of the intervals, which is never too narrow. "
-    '"-" stands where a number was not run, or would be a mean over things that were not all run; '
+    '"-" marks a number that was not run, or a mean over things that were not all run; '
     "the reason is given below the table. untrusted: a diagnostic of the attack failed, and the number may "
     "be far too high. Numbers in parentheses are transfer, not robust accuracy."
 )
@@ -82,8 +82,8 @@ def _unfinished(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.unfinished:
         few = counted(len(snapshot.unfinished), "question")
         yield (
-            f"Unfinished: {few} of the store, answered on fewer images than were asked for. The same command on the "
-            "same model goes on."
+            f"Unfinished: the store holds {few} answered on fewer images than were asked for. The same command on the "
+            "same model continues them."
         )
 
 
@@ -126,6 +126,6 @@ def _check_baseline(results: Results, baseline: str) -> None:
     known = {subject.model for data in results.data for subject in results.subjects(data)}
     if baseline.rpartition("@")[0] in known:
         raise InputError(
-            f"The store holds nothing of baseline '{baseline}': that model was not run at this lambda."
+            f"The store holds no results for baseline '{baseline}': that model was not run at this lambda."
         )
     raise unknown("baseline", baseline, known)

@@ -114,7 +114,7 @@ def entries_of(source: str) -> Iterator[Entry]:
     elif isinstance(raw, list):
         yield from (replace(entry, ran_by=name) for entry in _measured(raw, name))
     else:
-        raise InputError(f"{Path(source)} is neither records nor RobustBench's model_info.")
+        raise InputError(f"{Path(source)} holds neither records nor RobustBench's model_info.")
 
 
 def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
@@ -141,7 +141,7 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
             yield _Seen(entry, kind, attack, _corruption(record, n, entry.accuracy))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"Record {position} of {where} is no result record: {str(error).rstrip('.')}."
+                f"Record {position} of {where} is not a result record: {str(error).rstrip('.')}."
             ) from None
 
 

@@ -77,7 +77,7 @@ def _highest(results: Results, data: str) -> Iterator[str]:
             if table.columns[column + 1 :] == ("by",):
                 by = str(row[-1]).replace("worst case of", "the worst case of")
                 lam += f", by {by}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
-                lam += "; others met other attacks" if uneven else ""
+                lam += "; others faced other attacks" if uneven else ""
             lam += "" if best.met == table.usual else f", {counted(best.n, 'image')}"
             lam += "" if best.met == table.usual or not best.images else f" ({best.images})"
             doubt = " (untrusted)" if best.untrusted else ""

@@ -139,9 +139,9 @@ def _summary(ranked: Sequence[Entry]) -> str:
     return (
         f"{counted(len(ranked), 'row')}, {measured:,} of them measured; {len(ranked) - measured:,} are quoted from "
         "lists. Compare only rows of the same data, norm and eps, and mind the intervals. Accuracy is the lowest that "
-        "any attack on the budget left, of those on the most images. Autoattack % and clean % may be over fewer "
-        "images. Corruptions % is a mean: compare it where what it is over is the same (in lists the 15 at severities "
-        "1 to 5)."
+        "any attack at that budget left, of those on the most images. Autoattack % and clean % may be over fewer "
+        "images. Corruptions % is a mean: compare it only where it is over the same corruptions (in lists the 15 at "
+        "severities 1 to 5)."
     )
 
 

@@ -22,7 +22,7 @@ def masking(evidence: Evidence) -> str:
     """Whether transfer or hidden gradients stand behind what looks like a gain."""
     attacked = [row for row in evidence.rows if row.kind == "attack"]
     if not attacked:
-        return "not asked."
+        return "not measured."
     return " ".join([_transfer(evidence), *_missed(evidence), *_diagnosed(attacked)])
 
 
@@ -42,7 +42,10 @@ def _transfer(evidence: Evidence) -> str:
         if row.lam_attack == evidence.trained and there and here:
             made.append((row.accuracy - there.accuracy, row, there, here))
     if not made:
-        return "What transfer leaves where the same images were not attacked alike says nothing of their robustness."
+        return (
+            "The same images were not attacked alike at both lambdas, so what transfer leaves says nothing about "
+            "robustness."
+        )
     apparent, row, there, here = max(made, key=lambda one: one[0])
     seen = (
         f"Perturbations of {row.norm} {row.eps} made by {whole_name(row.perturbation)} at the training lambda leave "
@@ -61,7 +64,7 @@ def _transfer(evidence: Evidence) -> str:
 def _missed(evidence: Evidence) -> Iterator[str]:
     """Rivals that broke more than a rare rate of what the gradient attacks left."""
     if any(row.model.repeats for row in evidence.rows):
-        yield "The model draws random numbers, so what one attack breaks and another left may be chance: not counted."
+        yield "The model draws random numbers, so one attack may break by chance what another left: not counted."
         return
     for rival in evidence.rivals:
         if rival.suspicious:

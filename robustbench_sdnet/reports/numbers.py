@@ -96,7 +96,7 @@ def mean(parts: Mapping[str, Value | None]) -> Value:
     if len(counts) > 1:
         return Missing(f"on different numbers of images: {', '.join(f'{n:,}' for n in counts)}")
     if len({part.images for part in found}) > 1:
-        return Missing(f"on as many, but not the same images: {counts[0]:,}")
+        return Missing(f"on equally many, but not the same images: {counts[0]:,}")
     return Estimate(
         # Rounded: equal means may differ in the last digit of a float, and are counted and printed as equal.
         accuracy=round(sum(part.accuracy for part in found) / len(found), 12),

@@ -292,8 +292,8 @@ def test_what_transfers_alone_is_no_worst_case(tmp_path):
     compared = comparisons(snapshot)
     assert not [row for row in compared if row.asked.kind == "worst_case"]
     told = dict(sentences(evidences(rows_of(snapshot), compared, rivals(snapshot))))
-    assert "not asked" in told["adversary"]
-    assert "says nothing of their robustness" in told["masking"]
+    assert "not measured" in told["adversary"]
+    assert "says nothing about robustness" in told["masking"]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -256,7 +256,7 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
         assert Snapshot.read(store).unfinished == {one.id for one in asked[1:]}
         assert not Snapshot.read(store, limit=5).unfinished
         text = " ".join(report(store, output=tmp_path / "report.md").read_text().split())
-        assert "Unfinished: 2 questions of the store, answered on fewer images than were asked for." in text
+        assert "Unfinished: the store holds 2 questions answered on fewer images than were asked for." in text
         (tmp_path / "other").mkdir()
         with made_store(tmp_path / "other", [(asked[1], right(9, 20))]) as other:
             other.add_cells({asked[0].id: asked[0]}, 50)  # of which the other store has 10, and this none

@@ -77,7 +77,7 @@ def test_commands_ask_the_same_again() -> None:
         context = command.make_context(name, words)
         assert context.params["limit"] in (40, 200), "the command line takes it"
     # One command for what was asked of several models: of resnet20, for instance, all 40 images.
-    assert "and more where models or lambdas were not asked alike" in citing(snapshot(answers)).blocks[2]
+    assert "and more where models or lambdas were not all run alike" in citing(snapshot(answers)).blocks[2]
 
 
 def test_commands_ask_as_far_as_images_were_seen_whatever_lies_between() -> None:

@@ -99,7 +99,7 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     # 4 against 2 of 50: 2/52 +- 1.96 * sqrt(...) reaches 13 points: cannot tell.
     wide = said([], [compared(0.5, 4, 2, n=50, base=25)])["noise"]
     assert "Cannot tell whether another lambda helps" in wide
-    assert "cannot tell from chance: too few images" in wide
+    assert "cannot be told from chance: too few images" in wide
     assert "No other" not in wide
 
 
@@ -135,9 +135,9 @@ def test_single_noises_are_counted():
 
 def test_noise_under_one_condition_is_not_called_not_asked():
     text = said([], [compared(0.5, 60, 10, asked=SHOT)])["noise"]
-    assert "not asked" not in text
+    assert "not measured" not in text
     assert (
-        "No mean over noises, which takes two conditions that both lambdas were asked. Of 1 test of one noise"
+        "No mean over noises: it needs two conditions that were measured at both lambdas. Of 1 test of one noise"
         in text
     )
     assert "1 found a gain and 0 a loss." in text
@@ -188,7 +188,7 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
         "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +10.0 points at 0.5)."
     )
     text = dict(sentences(known))["noise"]
-    assert "0.5 comes out highest of those told from chance: it gains 10.0 points" in text
+    assert "0.5 comes out highest of those distinguished from chance: it gains 10.0 points" in text
     # Square shows that the attack at 0.9, where the gain seems larger, was weak.
     rows = [compared(0.9, 300, 10, asked=BALL), compared(0.5, 200, 10, asked=BALL)]
     (sentence,) = lead(Results(()), list(evidences([record(0.9, 0.7)], rows, [rival("square", 0.9, 40)])))
@@ -216,12 +216,12 @@ def test_what_met_other_attacks_is_not_called_highest_without_a_word():
         attack("pgd", "8/255", 70, lam_attack=0.5, **at),
     ]
     (sentence,) = lead(results_of(rows), [])
-    assert "45.0 % under linf 8/255 (resnet20, by pgd; others met other attacks)" in sentence
+    assert "45.0 % under linf 8/255 (resnet20, by pgd; others faced other attacks)" in sentence
     alike = attack("pgd", "8/255", 90, model=network("other"))
     (sentence,) = lead(results_of([*rows, alike]), [])
-    assert "(other and 1 more, by pgd; others met other attacks)" in sentence
+    assert "(other and 1 more, by pgd; others faced other attacks)" in sentence
     (sentence,) = lead(results_of([*rows[1:], attack("pgd", "8/255", 60, model=RESNET)]), [])
-    assert "@ 0.1, by the worst case of pgd; others met other attacks)" in sentence
+    assert "@ 0.1, by the worst case of pgd; others faced other attacks)" in sentence
 
 
 def test_models_that_met_the_same_attacks_may_be_broken_by_different_ones():
@@ -234,7 +234,7 @@ def test_models_that_met_the_same_attacks_may_be_broken_by_different_ones():
     (sentence,) = lead(results_of(rows), [])
     assert "45.0 % under linf 8/255 (resnet20, by pgd)" in sentence
     (sentence,) = lead(results_of(rows[:3]), [])
-    assert "45.0 % under linf 8/255 (resnet20, by pgd; others met other attacks)" in sentence
+    assert "45.0 % under linf 8/255 (resnet20, by pgd; others faced other attacks)" in sentence
 
 
 def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
@@ -266,7 +266,7 @@ def test_budgets_stand_in_growing_order(tmp_path):
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
     rows = [record(0.1, 0.5), record(0.5, 0.5), record(0.9, 0.7)]
     text = said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
-    assert "Other attacks than at the training lambda were run at 0.9: not compared." in text
+    assert "At 0.9, other attacks were run than at the training lambda: not compared." in text
     assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
 
 
@@ -341,13 +341,13 @@ def test_transfer_to_other_images_is_not_held_against_the_direct_attack():
     few = [replace(record(lam, 0.2), n=100) for lam in (0.1, 0.9)]
     text = said([*few, record(0.9, 0.8, lam_attack=0.1)], [compared(0.9, 0, 10, n=100, base=20, asked=BALL)])
     assert "looks like a gain" not in text["masking"]
-    assert "says nothing of their robustness" in text["masking"]
+    assert "says nothing about robustness" in text["masking"]
 
 
 def test_the_oracle_is_called_a_bound_of_any_one_number():
     records = [record(0.1, 0.40, spec=NOISE), record("oracle", 0.47, spec=NOISE)]
     text = said(records, [compared(0.5, 60, 10)])["noise"]
-    assert "which bounds any one number and nobody can deploy, gains 7.0 points" in text
+    assert "gains 7.0 points; it bounds any single number, and nobody can deploy it." in text
 
 
 def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
@@ -361,7 +361,7 @@ def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
     text = said(rows, [compared(0.5, 60, 10)])["noise"]
     for told, gain in (("oracle", 10), ("all:oracle", 2), ("oracle, generated, stored as jpeg85", 30)):
         assert (
-            f"({told}, 1,000 images), which bounds any one number and nobody can deploy, gains {gain}.0 points."
+            f"({told}, 1,000 images) gains {gain}.0 points; it bounds any single number, and nobody can deploy it."
             in text
         )
 
@@ -381,7 +381,7 @@ def test_lambdas_of_all_layers_are_spoken_of_alike():
 def test_what_was_not_asked_is_said_so():
     text = said([], [compared(0.5, 1, 1, asked=CLEAN)])
     assert list(text) == ["noise", "adversary"]
-    assert all("not asked" in answer for answer in text.values())
+    assert all("not measured" in answer for answer in text.values())
     twice = [*evidences([], [compared(0.5, 1, 1)], [])] * 2
     assert [question for question, _ in sentences(twice)] == ["noise", "noise", "adversary"], (
         "attacks: said once"
@@ -408,6 +408,6 @@ def test_salt_and_pepper_is_noise_like_any_other():
     salt = replace(NOISE, name="salt_and_pepper")
     rows = [record(0.1, 0.40, spec=salt), record("oracle", 0.47, spec=salt)]
     assert (
-        "which bounds any one number and nobody can deploy, gains 7.0 points"
+        "gains 7.0 points; it bounds any single number, and nobody can deploy it."
         in said(rows, [compared(0.5, 60, 10)])["noise"]
     )

@@ -118,7 +118,7 @@ def test_as_many_but_other_images_are_never_averaged() -> None:
     rows = [*five("fog", 90, 10, n=100)[:4], corruption("fog", 5, 50, **lost)]
     table = corruptions.severity_table(grid_of(rows))
     assert percents(table) == [["fog", "90.0", "80.0", "70.0", "60.0", "50.0", "-"]]
-    assert table.notes == ("fog: on as many, but not the same images: 100.",)
+    assert table.notes == ("fog: on equally many, but not the same images: 100.",)
     # Nor is a mean of one part divided by that of another: of sdnet's the last 100, of resnet's the first.
     other = [row for row in five("fog", 90, 10, model=SDNET, lam=0.1, **lost)]
     rows = [*five("fog", 90, 10, n=100), record(95, 100), *other, record(95, model=SDNET, lam=0.1, **lost)]

@@ -154,10 +154,10 @@ def test_a_file_of_model_info_has_the_norm_of_its_folder(tmp_path):
     ("content", "message"),
     [
         ("3", "neither records nor"),
-        ('[{"model": "a"}]', "Record 0 of odd.json is no result record"),
+        ('[{"model": "a"}]', "Record 0 of odd.json is not a result record"),
         (
             '[{"model": "a", "arch": "b", "data": "c", "cell": "d", "eps": null, "accuracy": 66}]',
-            r"Record 0 of odd.json is no result record: accuracy must lie in 0 to 1, got '66'\.$",
+            r"Record 0 of odd.json is not a result record: accuracy must lie in 0 to 1, got '66'\.$",
         ),
         (
             '{"a": {"name": "a", "eps": "8/255", "autoattack_acc": "101"}}',
@@ -182,7 +182,7 @@ def test_the_command_takes_several_stores(store, tmp_path, capsys):
         with pytest.raises(SystemExit) as stopped:
             main(["report", "to", form, "--store", store, "--store", store, *output])
         assert stopped.value.code == code
-    assert "A report as bundle is of one store, got 2. Give --store once." in capsys.readouterr().err
+    assert "A report as bundle covers one store, got 2. Give --store once." in capsys.readouterr().err
     assert len(rows(tmp_path / "x-leaderboard")) == 3, "an answer that two sources hold is one"
 
 
@@ -339,7 +339,7 @@ def test_no_source_and_no_rows_are_overwritten(store, tmp_path):
         ([store], tmp_path / "made.db"),
         ([store], tmp_path / "rows.json"),  # the page's rows would be the page
     ):
-        with pytest.raises(InputError, match=r"take the place of|where the rows"):
+        with pytest.raises(InputError, match=r"would overwrite|where the rows"):
             report(sources, "leaderboard", output=output)
     assert (records.read_bytes(), (tmp_path / "made.db").read_bytes()) == before
     assert not (tmp_path / "board.html").exists()
@@ -369,7 +369,7 @@ def test_a_record_is_of_some_images(n, store, tmp_path):
     records[0]["n"] = n
     (tmp_path / "records.json").write_text(json.dumps(records))
     with pytest.raises(
-        InputError, match=r"Record 0 of records\.json is no result record: n must be a whole number"
+        InputError, match=r"Record 0 of records\.json is not a result record: n must be a whole number"
     ):
         leaderboard([str(tmp_path / "records.json")], tmp_path / "board.html")
 

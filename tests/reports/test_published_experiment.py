@@ -67,7 +67,7 @@ def test_several_are_summed_in_a_sentence_and_listed_below(tmp_path):
     assert f"sdnet20 @ {LINE_NAME} over sdnet20 @ 0.1, 3 networks: gaussian noise reproduced" in words
     assert f"a @ {LINE_NAME} over a @ 0.1:" not in words
     assert "a @ 0.1 over plain: gaussian noise reproduced" in text, "of one plain network there is no sample"
-    assert "networks are a sample as images are" in text
+    assert "networks are a sample just as images are" in text
     table = text.partition("The gains, network by network")[2]
     row = next(line for line in table.splitlines() if line.startswith("| b"))
     low, high = difference_interval(right(64, 100).astype(float) - right(52, 100))

@@ -270,7 +270,7 @@ def test_noise_at_free_levels_alone_has_a_table_and_no_empty_figure(tmp_path) ->
     text = report(f"sqlite:///{tmp_path}/made.db", "markdown", output=tmp_path / "report.md").read_text()
     assert len([line for line in text.splitlines() if "gaussian_noise@0.1 " in line and "50.0" in line]) == 2
     assert "Accuracy of" not in text
-    table = text.partition("Noise at free levels")[2].partition("</details>")[0]
+    table = text.partition("Noise at arbitrary levels")[2].partition("</details>")[0]
     assert re.findall(r"shot_noise@(\d+) .* 0.1 ", table) == ["6", "12", "60"], "by level, not by letters"
 
 
@@ -279,9 +279,9 @@ def test_a_report_never_takes_the_place_of_its_store(tmp_path, kind):
     path = tmp_path / "results.db"
     fill(f"sqlite:///{path}")
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"would take the place of .*results\.db, which it is of"):
+    with pytest.raises(InputError, match=r"would overwrite .*results\.db, which it is made from"):
         report(f"sqlite:///{path}", kind, output=path)
-    with Store(f"sqlite:///{path}") as opened, pytest.raises(InputError, match="would take the place of"):
+    with Store(f"sqlite:///{path}") as opened, pytest.raises(InputError, match="would overwrite"):
         report(opened, kind, output=tmp_path / "." / "results.db")
     assert path.read_bytes() == before
 

@@ -32,18 +32,18 @@ def attack_table(results: Results, data: str, model: str) -> Table:
         lam = lambda_text(r.subject.lam)
         rows.append((display_name(r), lam, r.budget, *numbers, passes_text(r), r.verdict))
     notes = [
-        "noise: accuracy under random noise of the same norm and eps, the least of all that was run; an attack must "
+        "noise: accuracy under random noise of the same norm and eps, the lowest of all that was run; an attack must "
         "leave less than that.",
-        "passes/image: forward + backward passes through the model; where an attack began with the survivors of a "
-        "smaller eps those that it added.",
+        "passes/image: forward + backward passes through the model; for an attack that began with the survivors of a "
+        "smaller eps, only those that it added.",
     ]
     if any(result.is_stage for result in found):
         notes.append(
-            "chain/stage: each stage attacks the survivors of the one before; passes of a chain are of all."
+            "chain/stage: each stage attacks the survivors of the one before; a chain has the passes of all its stages."
         )
     if any(result.eps is None for result in found):
         notes.append(
-            "eps -: the smallest perturbation of each image was sought; accuracy is the share where none was found."
+            "eps -: the smallest perturbation of each image was sought; accuracy is the share for which none was found."
         )
     if any(result.kind == "worst_case" for result in found):
         notes.append(

@@ -13,35 +13,36 @@ from ..document import Item, Section, Table
 from ..numbers import Estimate, Missing, percent, points, probability
 
 TESTS = (
-    "Two sides are compared on the same images: an exact two-sided McNemar test where both answer one perturbation, an "
-    "exact sign test over images for a mean over several or over draws (an image counts for the side that has it right "
-    "more often). P values are corrected by Holm's method within each family, a row of the first table. A difference "
-    "is called significant where the corrected p is below 0.05 and its 95 % interval does not hold 0, and only there "
-    "is one side called better."
+    "Two sides are compared on the same images: by an exact two-sided McNemar test where both answer one perturbation, "
+    "and by an exact sign test over images for a mean over several perturbations or over draws (an image counts for "
+    "the side that classifies it correctly more often). P values are corrected by Holm's method within each family, "
+    "which is a row of the first table. A difference is called significant if the corrected p is below 0.05 and its "
+    "95 % interval does not contain 0; only then is one side called better."
 )
 UNEVEN = (
-    "Worst cases of a model with lambda also count transfer from its other lambdas, where it was run: no other model "
-    "met that, nor did those of its lambdas that nothing was transferred to."
+    "Worst cases of a model with lambda also count transfer from its other lambdas, where that was run: no other model "
+    "faced it, nor did those of its lambdas that nothing was transferred to."
 )
 RULE = (
     "Reproduced: a significant gain (paired on the same images, Holm over the four noises; its 95 % interval above 0) "
-    "of at least half of the published one. Not reproduced: the interval ends below that half. Else: cannot tell."
+    "of at least half of the published one. Not reproduced: the interval ends below that half. Otherwise: cannot tell."
 )
 SAMPLES = (
-    "Tests and intervals of two networks are over images. A sparse stem stands beside every plain network of its depth "
-    "in the store: what another seed would give is not in the interval, nor is it in the store whether both were "
-    "trained alike."
+    "Tests and intervals of two networks are over images. A network with a sparse stem is compared with every plain "
+    "network of its depth in the store: what another seed would give is not in the interval, and the store does not "
+    "record whether both were trained alike."
 )
 OVER = (
-    "Over several networks of an architecture, networks are a sample as images are: tests and intervals are over both, "
-    "and hold what another seed would give if seeds alone set those networks apart, which is not in the store."
+    "Over several networks of an architecture, networks are a sample just as images are: tests and intervals are over "
+    "both, and cover what another seed would give if seeds alone set those networks apart, which the store does not "
+    "record."
 )
 LINES = (
-    "Lambda per sample is read from one line for all four noises and clean images, drawn on as many images as the "
-    "calibration takes: a deployed model does not know its noise. line-per-noise, which must be told it, is what the "
-    "released code is meant to do (its list of residuals is never cleared, and mixes levels): a line for each noise "
-    "through the mean residual and the most accurate lambda of each level, on all test images that were asked. It is "
-    "read out of the stored answers, at the nearest of the fourteen lambdas."
+    "Lambda per sample is read from one line for all four noises and clean images, since a deployed model does not "
+    "know its noise; the line is drawn on as many images as the calibration takes. line-per-noise, which must be told "
+    "the noise, is what the released code is meant to do (its list of residuals is never cleared, and mixes levels): a "
+    "line for each noise through the mean residual and the most accurate lambda of each level, on all test images "
+    "that were evaluated. It is read from the stored answers, at the nearest of the fourteen lambdas."
 )
 
 
@@ -59,13 +60,15 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
     found = [_line(row) for row in rows if row.better]
     left = len(rows) - len(found)
     notes = [
-        "only a, only b: images that one side alone has right, or has right more often. Accuracies in per cent."
+        "only a, only b: images that this side alone classifies correctly, or more often. Accuracies in per cent."
     ]
     if left:
         notes.append(f"{counted(left, 'other comparison')} of this family found no significant difference.")
     notes += _uneven(rows)
     if any(row.better and (row.untrusted_a or row.untrusted_b) for row in rows):
-        notes.append("untrusted: what a weak attack left right; a side is better so only of what was found.")
+        notes.append(
+            "untrusted: accuracy left by a weak attack; such a side is better only by what that attack found."
+        )
     columns = ("a", "b", "perturbation", "n", "a %", "b %", "only a", "only b", "p", "corrected", "better")
     return Table(columns, tuple(found), left=(0, 1, 2, 10), notes=tuple(notes))
 
@@ -171,7 +174,7 @@ def _published_table(numbers: Sequence[Beside], where: str) -> Table:
         tuple(rows),
         title=f"Mean accuracy over severities 1 to 5 on {where}, ours and published",
         left=(0, 1),
-        notes=(f"published: {SOURCE}; other weights, so for information.",),
+        notes=(f"published: {SOURCE}; for information only, since the weights differ.",),
         stacked=True,
     )
 

@@ -18,16 +18,16 @@ from ..results import Result, Results
 
 SHARES = (0.25, 0.5, 0.75)
 NOTES = (
-    "distance: norm of the smallest perturbation found that makes an image wrong; an upper bound, as accuracies "
-    "under attack are.",
-    "25, 50, 75 %: the distance within which that share of all images is wrong (those wrong from the start at 0), "
+    "distance: norm of the smallest perturbation found that makes an image wrong; an upper bound, like accuracies "
+    "under attack.",
+    "25, 50, 75 %: the distance within which that share of all images is wrong (at 0 for those wrong from the start), "
     "with its exact 95 % interval; 50 % is the median.",
-    '"-": so many images were not broken; "...": an interval without an upper end.',
+    '"-": not that many images were broken; "...": an interval without an upper end.',
 )
 OPTIMALITY_NOTES = (
-    "optimality: 1 where no other attack of the store came nearer for any image, lower the farther from the best "
-    "known: 1 minus the area between the curves of accuracy against distance of the attack and of the best, over the "
-    "largest there can be (AttackBench).",
+    "optimality: 1 if no other attack in the store came nearer for any image, and lower the farther from the best "
+    "known: 1 minus the area between the curves of accuracy against distance of the attack and of the best, divided by "
+    "the largest possible area (AttackBench).",
     "passes/image: forward and backward.",
 )
 

@@ -78,8 +78,8 @@ def error_table(
         columns += ("mCE", "relative mCE")
         notes.append(
             f"mCE and relative mCE: per cent of {published.label}; ratios of estimates, so without interval."
-            " They divide corruption by corruption; the error beside them is the plain mean, RobustBench's way."
-            " The relative one takes clean accuracy on the same images."
+            " They divide corruption by corruption; the error next to them is the plain mean, as in RobustBench."
+            " The relative mCE uses clean accuracy on the same images."
         )
     return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
 

@@ -40,9 +40,9 @@ def overview(results: Results, data: str) -> Table:
         columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
         left += (len(columns) - 1,)
         notes.append(
-            f"{columns[-2]}: the lowest accuracy that an attack on this budget and the deployed lambda left, of those "
-            "on the most images, and which one; of minimal-norm attacks see their distances. Compare only rows of the "
-            "same attack."
+            f"{columns[-2]}: the lowest accuracy that an attack at this budget and the deployed lambda left, of those "
+            "on the most images, and which attack; for minimal-norm attacks, see their distances. Compare only rows of "
+            "the same attack."
         )
     rows = []
     for subject in subjects:
@@ -87,8 +87,8 @@ def everything(results: Results) -> Table:
     columns = ("model", "lambda", "threat", "by", "accuracy", "passes/image", "verdict", "data")
     end = None if len(results.data) > 1 else -1  # the data set stands last, where there are several
     notes = (
-        "A mean over corruptions is one over all that this model was run on at this lambda; compare equal ones only.",
-        "passes/image: of an attack that began with the survivors of a smaller eps those that it added.",
+        "A mean over corruptions is over all that this model was run on at this lambda; compare equal ones only.",
+        "passes/image: for an attack that began with the survivors of a smaller eps, only those that it added.",
     )
     lines = tuple(row[:end] for row in rows)
     return Table(columns[:end], lines, left=(0, 2, 3, 6, 7)[:end], notes=notes, filters=(0, 1, 2, 6, 7)[:end])

@@ -45,7 +45,7 @@ def _drawn(answered: Answered) -> str:
     majority = "counts the majority of draws, so that it may lie above their mean, and " if mean else ""
     return (
         f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case "
-        f"{majority}comes out lower by chance, the more so the more attacks it is over."
+        f"{majority}comes out lower by chance, and the more so the more attacks it covers."
     )
 
 

@@ -14,8 +14,8 @@ from ..results import Result, Results, Subject, distinct
 Steady = Mapping[str, Result]  # a sequence's name -> its result
 COLUMNS_AT_ONCE = 6
 NOTES = (
-    "flips: flip probability, the share of compared frames whose predictions differ; of a noise compared with the "
-    "clean image, else with the frame before, or one further back at a greater difficulty.",
+    "flips: flip probability, the share of compared frames whose predictions differ; noise is compared with the "
+    "clean image, anything else with the frame before, or one further back at a greater difficulty.",
     "top-5 distance: how far the five likeliest classes move in the order, 0 to 15.",
 )
 
