@@ -1,4 +1,4 @@
-"""The Python door: ask questions, get tables. The commands take the same ways."""
+"""The Python API: ask questions, get tables. The commands use the same functions."""
 
 from __future__ import annotations
 
@@ -50,27 +50,27 @@ def evaluate(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **where: Unpack[Where],
 ) -> pd.DataFrame:
-    """Measure models under corruptions and attacks, at every lambda; return `records` of that, one row a result.
+    """Measure models under corruptions and attacks, at every lambda; return `records` of it, one row per result.
 
     Args:
-        models: zoo names, runs, checkpoints or "package.module:function"; None for the usual ones at hand.
-        data: a data set's name; None for the newest run's.
+        models: zoo names, runs, checkpoints or "package.module:function"; None for the default ones available.
+        data: a data set's name; None for that of the newest run.
         corruptions, severities: names, "all", "main", "extra" or a category, and 1 to 5, or a text such as "1-5".
         attacks: names ("pgd"), or mappings with `name`, `norm`, `eps` (default by norm: 8/255 in linf, 0.5 in l2, 12
             in l1; none for minimal-norm attacks) and hyper-parameters.
         lambdas: numbers, policies, or a text such as "0.1:1.4:0.1"; empty for each model's training lambda.
         attack_lambdas: attack at each of these and evaluate at every one of `lambdas`.
         lambda_scope: the layers that lambda is set on, "stem" or "all".
-        warm_start: each lambda's PGD begins at the perturbations of the lambda before it.
-        seed: of all draws.
-        table, stored_as: of the corruptions, one of `corruptions.TABLES` (None: by size) and of `corruptions.STORED`.
+        warm_start: start PGD at each lambda from the perturbations found at the lambda before it.
+        seed: seed of all random draws.
+        table, stored_as: for corruptions, one of `corruptions.TABLES` (None: by size) and of `corruptions.STORED`.
         sequences, difficulties: names of CIFAR-10-P's sequences, "all", "main" or "extra", and 1 to 3.
         on_progress: called before the first shard and after each.
         where: store, limit, split, device and the others of `planning.setting.Where`.
 
     Raises:
-        InputError: something asked for is unknown or out of range.
-        ModelError: a model failed; the others' answers are stored.
+        InputError: an argument is unknown or out of range.
+        ModelError: a model failed; the answers of the others are stored.
     """
     from .answers.frames import records
     from .diagnostics.doubts import doubts
@@ -108,13 +108,13 @@ class Study:
     """What a study found.
 
     Attributes:
-        records: one dictionary an answer, the fields of `answers.records.FIELDS`.
+        records: one dictionary per answer, with the fields of `answers.records.FIELDS`.
         comparisons: exact paired tests between models and lambdas, as the report prints them.
-        rivals: what other perturbations of the same ball broke that the direct attack left.
+        rivals: what other perturbations in the same ball broke of the images that the direct attack left.
         conclusion: `question` ("noise", "adversary", "masking", "published") and `answer`, from the numbers alone.
-        failed: by name why models gave no answers, or not all.
-        published: each number of that experiment beside the paper's, and each claimed gain, over several networks too.
-        reports: the files that were written; none unless they were asked for.
+        failed: by model name, why it gave no answers, or not all.
+        published: each number of that experiment with the paper's, and each claimed gain, also over several networks.
+        reports: the files that were written, if any were requested.
     """
 
     records: list[Record]
@@ -142,18 +142,18 @@ def study(
 
     Args:
         models: zoo names, runs, checkpoints or "package.module:function".
-        data: a data set's name; None for what the first model was trained on, else the newest run's.
+        data: a data set's name; None for what the first model was trained on, else that of the newest run.
         budget: "small", "standard" or "full": minutes, hours or days on a CPU.
         protocol: "published" for the noise experiment of the paper, without attacks, in place of a budget.
-        eps: the attacks' budget in [0, 1] pixel units, or a comma list of budgets as text; None: the norm's usual one.
-        norm: of the attacks' budget.
-        lambda_scope: the layers that lambda is set on, "stem" or "all"; a protocol takes the stem.
-        seed: of corruptions and attacks.
+        eps: budget of the attacks in [0, 1] pixel units, or a comma-separated text; None: the norm's default.
+        norm: norm of the budget.
+        lambda_scope: the layers that lambda is set on, "stem" or "all"; a protocol uses the stem.
+        seed: seed of corruptions and attacks.
         where: store, device and the others of `planning.setting.Where`; `limit` replaces the budget's numbers.
 
     Raises:
-        InputError: something asked for is unknown or out of range.
-        ModelError: every model failed; a part of them is named in `failed`.
+        InputError: an argument is unknown or out of range.
+        ModelError: every model failed; if only some did, `failed` names them.
         StoreError: the store cannot be written.
     """
     from .diagnostics.doubts import doubts
@@ -237,13 +237,13 @@ def diagnose(
     Args:
         model: a run, a checkpoint, a zoo name or "package.module:function".
         data: a data set's name; None for what the model was trained on.
-        eps: the budget under trial in [0, 1] pixel units, above 0; None for the norm's usual one.
-        norm: of the budget.
-        lam: lambda as deployed; None for the training value.
+        eps: the tested budget in [0, 1] pixel units, above 0; None for the norm's default.
+        norm: norm of the budget.
+        lam: the deployed lambda; None for the training value.
         lambda_scope: the layers that `lam` is set on, "stem" or "all".
-        transfer_from: other models whose perturbations are tried too.
-        cheap: only the diagnostics that cost at most 20 steps a survivor.
-        seed: of every random start, draw and direction.
+        transfer_from: other models whose perturbations are tried as well.
+        cheap: only the diagnostics that cost at most 20 steps per survivor.
+        seed: seed of every random start, draw and direction.
         where: limit (default 100 images), split, device and the others of `planning.setting.Where`.
 
     Returns:

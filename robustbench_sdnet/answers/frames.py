@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def records(
     store: str | Store | Snapshot, *, only: Collection[str] | None = None, limit: int | None = None
 ) -> pd.DataFrame:
-    """The results of a store, a row each, in the order of `report to json`.
+    """The results of a store, one row each, in the order of `report to json`.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
@@ -36,13 +36,13 @@ def records(
         `perturbation`: corruption or attack, with the settings that differ from the defaults.
         `severity`: of a corruption, 1 to 5 (Int64; missing elsewhere and for free levels).
         `norm`, `eps`: of an attack; eps is the text that was asked for, such as "8/255".
-        `lambda`: the lambda that is deployed, a number or the name of a policy, with the start of its fit's hash where
+        `lambda`: the deployed lambda, a number or the name of a policy, with the start of its fit's hash where
         a model was asked at several; None without CSC layers.
         `lambda_attack`: the lambda that the attack took its gradients at.
-        `n`, `accuracy`, `low`, `high`: images, share of them that is right, and its 95 % Wilson interval.
+        `n`, `accuracy`, `low`, `high`: number of images, the share that is right, and its 95 % Wilson interval.
         `source`: generated, or published where the corrupted images come from files.
         `verdict`: trusted, untrusted or unchecked, by the attack's diagnostics.
-        `passes_forward`, `passes_backward`: passes through the model, counted image by image.
+        `passes_forward`, `passes_backward`: passes through the model, counted per image.
         `cell`: id of the answered cell; ids joined by "+" where a row is made of several.
         `median_distance`: only where the store holds a minimal-norm attack: the distance within which half of the
         images break, in the units of eps.
@@ -51,10 +51,10 @@ def records(
         `images`: only where some answer is not of the first `n` images, as after a lost shard: which ("0-99, 200-249").
         `flip_probability`, `top5_distance`: only where the store holds a sequence, whose `accuracy` is the share of
         images that are right on every frame.
-        `draws`, `protocol`: only where a model is randomised: fresh draws an image, and how they count.
+        `draws`, `protocol`: only where a model is randomised: fresh draws per image, and how they count.
 
     Raises:
-        InputError: `only` is one text, or `limit` no number from 1 on.
+        InputError: `only` is a single text, or `limit` is not a number from 1 on.
         StoreError: the store does not exist, is damaged, or holds nothing.
     """
     import pandas as pd
@@ -71,25 +71,25 @@ def records(
 
 
 def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
-    """What became of every image, a row an image and answered cell, by cell and image.
+    """The outcome of every image, one row per image and answered cell, ordered by cell and image.
 
     Args:
         store: an open store, its URL, or a snapshot of it.
 
     Returns:
-        A table of these columns; texts that repeat are categories:
+        A table with these columns; repeated texts are categories:
         `model`, `data`, `kind`, `perturbation`, `severity`, `norm`, `eps`: as in `records`.
         `lambda`, `lambda_attack`: as in `records`, as text.
         `image`: the image's id in its data set (int64).
         `right`: right under the perturbation (bool).
-        `broken_at`: the first step of the attack that broke it; -1: none did, 0: wrong without any (int32).
+        `broken_at`: the first step of the attack that broke it; -1: none did, 0: wrong without an attack (int32).
         `margin`: logit of the label minus the largest other, under the perturbation (float32).
         `lambda_used`: the lambda that the prediction was made at; NaN without CSC layers (float32).
         `residual`: |x - A z|^2 of the stem at the training lambda, on the perturbed image; NaN without CSC layers
         (float32).
         `distance`: norm of a minimal-norm attack's perturbation; NaN elsewhere (float32).
         `cell`: id of the answered cell.
-        `hits`: only where a model is randomised: how many of its fresh draws are right (Int64).
+        `hits`: only if a model is randomised: how many of its fresh draws are right (Int64).
 
     Raises:
         StoreError: the store does not exist, is damaged, or holds nothing.

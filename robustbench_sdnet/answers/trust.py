@@ -20,7 +20,7 @@ class Finding:
         check: its id, a key of `diagnostics.DIAGNOSTICS`.
         verdict: pass, warn, fail or not_run; a fail marks the accuracy untrusted.
         value: the number behind it; None when it was not run.
-        sentence: what that number means, for a reader.
+        sentence: what that number means, in words.
         images: how many it looked at; None when it was not run.
     """
 

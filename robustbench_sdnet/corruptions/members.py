@@ -27,7 +27,7 @@ def nearest(side: int, tables: Iterable[str] = TABLES) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corruption:
-    """What is known of a corruption before any image is touched.
+    """What is known about a corruption before any image is touched.
 
     Attributes:
         name: as the published files are named.

@@ -59,8 +59,8 @@ def corrupt(
         sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
         level: in place of a severity, the parameter of a noise (see `registry.setting`).
         table: parameter set, one of `TABLES`; None takes the images' own, see `registry.table_for`.
-        stored_as: "jpeg85": what comes out passes through a JPEG of quality 85, as the published sets of 64 pixels and
-            more did; None for not at all.
+        stored_as: "jpeg85": the result passes through JPEG at quality 85, as the published sets of 64 pixels and
+            more did; None: it does not.
 
     Returns:
         The corrupted images: the same shape, type and device.
@@ -93,7 +93,7 @@ def sample(
     level: float | None = None,
     table: str | None = None,
 ) -> Draws:
-    """The draws of some images, one row an image: what `corrupt` draws, or the layout to inject others in.
+    """The draws of some images, one row per image: what `corrupt` draws, or the layout to inject others in.
 
     Args:
         size: height and width of the images; other arguments and the errors are those of `corrupt`.

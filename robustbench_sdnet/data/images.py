@@ -106,11 +106,11 @@ class ImageData:
 
     @property
     def grouped(self) -> bool:
-        """Whether class lies behind class, as in a folder of classes: the first images are of few classes alone."""
+        """Whether the images are sorted by class, as in a folder of classes: the first cover only a few classes."""
         return bool(np.count_nonzero(np.diff(self.labels)) < len(np.unique(self.labels)))
 
     def positions(self, count: int) -> Int64:
-        """Positions of `count` images that may stand for this split: the first, or evenly apart where it is grouped."""
+        """Positions of `count` images that may stand for this split: the first, or evenly spaced if it is grouped."""
         return np.arange(count) * len(self) // count if self.grouped else np.arange(count)
 
     def check_classes(self, count: int, name: str) -> None:

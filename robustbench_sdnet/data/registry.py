@@ -63,7 +63,7 @@ def data_text(data: object) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuse, with an InputError, an unknown data set, one that lacks its path, and a path where nothing is."""
+    """Refuse, with an InputError, an unknown data set, one that lacks its path, and a path that does not exist."""
     kind, colon, path = data_text(name).partition(":")
     if not colon and kind in DATASETS:
         return

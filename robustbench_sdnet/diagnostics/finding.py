@@ -16,7 +16,7 @@ NOTICED = 0.005  # above this share, say so
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A row of the table: what is asked, and whether it costs at most 20 steps a survivor."""
+    """A row of the table: the question, and whether its check costs at most 20 steps per survivor."""
 
     question: str
     cheap: bool = False

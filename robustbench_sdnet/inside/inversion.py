@@ -32,7 +32,7 @@ class Inversion:
 
 
 def reconstruct(model: nn.Module, images: Tensor, depth: int = 0, *, method: str = "inverse") -> Tensor:
-    """What a depth of a network still holds of images, as images again.
+    """Reconstruct images from what a network still holds of them at a depth.
 
     Args:
         model: in evaluation mode; `use_lambda` around the call decides lambda.

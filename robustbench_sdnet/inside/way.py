@@ -50,7 +50,7 @@ def check_evaluated(model: nn.Module) -> None:
 
 
 def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list[Tensor]:
-    """What stands at every depth, or at one.
+    """The features at every depth, or at one.
 
     Args:
         model: in evaluation mode.
@@ -58,7 +58,7 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
         depth: 0 after the stem, k after block k; None for all. Of a model that was not built here, k is its k-th part.
 
     Returns:
-        One tensor a depth, (n, channels, height, width) for networks built here.
+        One tensor per depth, (n, channels, height, width) for networks built here.
 
     Raises:
         InputError: no such depth, or a part that gives no tensor.
@@ -90,7 +90,7 @@ def invert_features(
     """Minimise |f(x) - f(images)|^2 / |f(images)|^2 + smoothness * total variation of x, by Adam from grey: images
     with the features of other images (Mahendran and Vedaldi 2015, arXiv:1412.0035), for any classifier.
 
-    Every image is looked for apart, so that its result does not depend on the batch.
+    Every image is optimised separately, so that its result does not depend on the batch.
 
     Args:
         model: in evaluation mode; its features must have a gradient.

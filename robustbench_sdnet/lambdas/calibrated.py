@@ -31,7 +31,7 @@ VERSION = 2  # of fitting and of applying a line
 
 @dataclass(frozen=True, slots=True)
 class CalibratedFit:
-    """Lines to lambda, cut to the lambdas that were tried, with what they were drawn through.
+    """Lines to lambda, clipped to the lambdas that were tried, with the points they were fitted to.
 
     Attributes:
         lines: by rule.
@@ -90,8 +90,8 @@ class Calibrated:
 
     Attributes:
         rule: a key of `CALIBRATIONS`.
-        per: "sample" for a lambda an image; "batch" for one a batch, from its mean residual. The latter
-            makes an answer depend on the company it keeps.
+        per: "sample" for one lambda per image; "batch" for one per batch, from its mean residual. The latter
+            makes an answer depend on the other images of its batch.
     """
 
     fit: CalibratedFit

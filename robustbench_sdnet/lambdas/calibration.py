@@ -55,14 +55,14 @@ def calibrate(
         images: (n, h, w, 3) uint8 *training* images.
         labels: (n,) their labels.
         noises: corruption name -> levels.
-        lambdas: what is tried, two numbers at least.
+        lambdas: the numbers to try, at least two.
         scope: the layers they are tried on, "stem" or "all"; the residual is the stem's in any case.
         sample_ids: (n,) ids that key the noise; None numbers the images.
         source, weights: hashes of data and weights, kept with the fit.
         on_level: called with the levels done and all levels, before the first and after each.
 
     Raises:
-        InputError: no images, not a label an image, no noises, less than two lambdas, or no sparse coding stem.
+        InputError: no images, not one label per image, no noises, fewer than two lambdas, or no sparse coding stem.
     """
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
     if not (len(images) == len(labels) == len(ids) > 0 and noises):

@@ -24,12 +24,12 @@ GRADIENTS = ("through", "bpda")
 
 
 class Policy(Protocol):
-    """A pure function from a model and images to one lambda a sample.
+    """A pure function from a model and images to one lambda per sample.
 
     Attributes:
         name: how tables name it.
         differentiable: its lambda has a useful gradient with respect to the images.
-        passes: through the whole network, an image, that it takes to choose; 0 where it looks at the stem alone.
+        passes: passes through the whole network per image that choosing takes; 0 if it uses the stem alone.
     """
 
     @property

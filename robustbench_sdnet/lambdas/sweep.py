@@ -76,7 +76,7 @@ def stem_of(model: nn.Module, images: Tensor) -> Stem:
 def sweep_lambdas(
     model: nn.Module, images: Tensor, lambdas: Sequence[float | Tensor], *, scope: str = "stem"
 ) -> Iterator[Tensor]:
-    """The logits of one batch at each lambda, one after the other.
+    """The logits of one batch at each lambda in turn.
 
     Logits at a lambda do not depend on which others are asked for. They agree with a forward pass under
     `use_lambda` to rounding: the analysis of the stem is shared, so sums are taken in another order.
@@ -84,7 +84,7 @@ def sweep_lambdas(
     Args:
         model: in evaluation mode, with sparse coding layers.
         images: (n, 3, h, w) in [0, 1].
-        lambdas: numbers, or one value a sample (n,).
+        lambdas: numbers, or one value per sample (n,).
         scope: "stem" or "all" layers.
 
     Yields:

@@ -27,18 +27,18 @@ def report(
     with_cost: bool = False,
     with_pictures: str | Path | None = None,
 ) -> Path | str:
-    """Write the report of a store, or of several as of one. Two reports of the same answers are equal, byte for byte.
+    """Write the report of one store, or of several taken as one. Reports of the same answers are equal byte for byte.
 
     Args:
         store: an open result store, its URL, or a snapshot of it, or several of these: a question that several hold is
-            answered by the one that asked most images. A leaderboard takes URLs, a bundle the one of a single store.
+            taken from the one with the most images. A leaderboard takes URLs, a bundle the URL of a single store.
         to: one of `FORMATS`.
         output: the file to write. Without it csv and json are returned as text; everything else goes to `report.*`
-            beside the store, pictures into a folder `report-files` beside that, but a bundle into `bundle` and a
+            next to the store, with pictures in a folder `report-files` next to it, but a bundle goes to `bundle` and a
             leaderboard to `leaderboard.html` in the working directory.
-        baseline: a model, or "MODEL@LAMBDA", whose errors mean corruption errors are divided by.
+        baseline: a model, or "MODEL@LAMBDA": mean corruption errors are divided by its errors.
         with_cost: add seconds, memory, device, versions and the weights' hash; the first differ from run to run.
-        with_pictures: a folder that `sdnet-bench visualize` wrote, whose pictures of the report's models are taken in.
+        with_pictures: a folder that `sdnet-bench visualize` wrote; its pictures of the report's models are included.
 
     Returns:
         The path of the file (of the run's folder for a tracker), or the text where no file was written.

@@ -93,16 +93,16 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> nn.Mod
     """Load a model in evaluation mode, its weights frozen.
 
     Args:
-        source: a run's folder (without its time the newest of the name) or checkpoint, a name of the zoo
+        source: a run's folder (without its time, the newest of that name) or checkpoint, a name of the zoo
             ("cifar10/sdnet20"),
             "package.module:function", "torchvision:NAME", "timm:NAME", "robustbench:NAME", "hub:ID", a
             TorchScript or exported file (.pt, .pt2). Models of others may end in "?mean=...&std=...".
         device: where to put it: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU, where there is one.
 
     Raises:
-        InputError: nothing of that name, the message names the nearest; or no such device.
+        InputError: nothing has that name (the message suggests the nearest), or there is no such device.
         CheckpointError: the file is damaged or belongs to another architecture.
-        ModelError: the code of another person's model failed.
+        ModelError: the code of an external model failed.
     """
     name = source_text(source)
     kind = kind_of(name)
@@ -189,7 +189,7 @@ def check_zoo_name(name: str) -> str:
 
 
 def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = "runs") -> list[ModelCard]:
-    """Every model at hand that was trained on a data set: runs first, the newest first, then the zoo.
+    """Every available model that was trained on a data set: runs first, newest first, then the zoo.
 
     Args:
         data: name of the data set, as cards hold it.

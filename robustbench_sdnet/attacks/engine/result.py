@@ -29,7 +29,7 @@ class AttackResult:
         backwards: samples passed backward through the model.
         gradients: samples whose first gradient was looked at, where the prediction was still right.
         silent: those of them whose first gradient was zero everywhere, or not finite somewhere.
-        extra: what only some attacks have, such as `distance` (n,) of a minimal-norm attack, or
+        extra: what only some attacks return, such as `distance` (n,) of a minimal-norm attack, or
             `lost_success` (n,) bool: broken on the way, not at the end (only with `early_stop=False`), and
             `cycled` (n,) bool: robust, and its iterates repeated; with `repeats`, `clean_hits` and `hits` (n,) int64:
             how many fresh draws were right, on the image as it was and at `images`.

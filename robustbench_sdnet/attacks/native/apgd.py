@@ -56,9 +56,9 @@ def apgd_ce(
     """Auto-PGD on the cross-entropy.
 
     Args:
-        restarts: courses a sample, each from its own random point of the sphere.
-        steps: gradient steps a restart, 100 by default.
-        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers; 1 by
+        restarts: runs per sample, each from its own random point on the sphere.
+        steps: gradient steps per restart, 100 by default.
+        eot: gradients averaged per step (expectation over transformation), for models that draw random numbers; 1 by
             default.
 
     Other arguments, the result and the errors are those of `pgd`.
@@ -80,11 +80,11 @@ def apgd_dlr(
 def apgd_t(
     model: Classifier, images: Tensor, labels: Tensor, *, eps: float, targets: int = 9, **run: Unpack[Apgd]
 ) -> AttackResult:
-    """Auto-PGD on the targeted DLR loss, towards one wrong class after the other, the most likely first.
+    """Auto-PGD on the targeted DLR loss, towards one wrong class after another, the most likely first.
 
     Args:
         targets: at most this many classes; a model with fewer wrong classes has all of them attacked.
-        steps: gradient steps a target, 100 by default.
+        steps: gradient steps per target, 100 by default.
         eot: as in `apgd_ce`.
 
     Other arguments, the result and the errors are those of `pgd`.

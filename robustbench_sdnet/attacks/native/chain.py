@@ -57,7 +57,7 @@ def lean(
     then: str | None = None,
     **run: Unpack[Run],
 ) -> AttackResult:
-    """PMA (two courses of 100 steps), then APGD-T on the survivors (20 steps at each of 9 targets).
+    """PMA (two restarts of 100 steps), then APGD-T on the survivors (20 steps at each of 9 targets).
 
     It finds what AutoAttack finds on most models, and certifies nothing: with `then` the survivors go through the whole
     standard, so that the number is AutoAttack's and costs hardly more.

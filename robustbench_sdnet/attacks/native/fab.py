@@ -74,12 +74,12 @@ def fab_t(
     targets: int = 9,
     **run: Unpack[Run],
 ) -> AttackResult:
-    """Find small perturbations by steps onto the linearised boundary towards one wrong class after the other.
+    """Find small perturbations by steps onto the linearised boundary towards one wrong class after another.
 
     Args:
         eps: radius that counts as a success; None seeks the smallest perturbation of each sample, and
-            `extra["distance"]` (n,) holds its norm (0 misclassified from the start, infinity nothing found).
-        steps: steps a target, of two forward passes and one backward pass.
+            `extra["distance"]` (n,) holds its norm (0: misclassified from the start, infinity: nothing found).
+        steps: steps per target, each of two forward passes and one backward pass.
         targets: at most this many classes; a model with fewer wrong classes has all of them attacked.
 
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.

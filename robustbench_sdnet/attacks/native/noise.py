@@ -34,6 +34,6 @@ class NoiseSearch(Search):
 def noise(
     model: Classifier, images: Tensor, labels: Tensor, *, eps: float, draws: int = 1, **run: Unpack[Run]
 ) -> AttackResult:
-    """Break a sample if any of `draws` random points of its ball does; other arguments as in `pgd`."""
+    """A sample is broken if any of `draws` random points in its ball breaks it; other arguments as in `pgd`."""
     search = partial(NoiseSearch, length=positive("draws", draws))
     return run_native(search, model, images, labels, eps=eps, **run)

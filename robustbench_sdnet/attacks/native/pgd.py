@@ -96,17 +96,17 @@ def pgd(
     """Maximise the cross-entropy inside a ball by projected gradient steps.
 
     Args:
-        model: maps images in [0, 1] to logits; of a module mode, buffers and parameters are left as they are.
+        model: maps images in [0, 1] to logits; the mode, buffers and parameters of a module are left as they are.
         images: (n, c, h, w) float32 or float64 in [0, 1], not normalised.
         labels: (n,) int64.
         eps: radius in the units of `images`.
         norm: "linf", "l2" or "l1".
-        steps: at most this many gradient steps a restart.
+        steps: at most this many gradient steps per restart.
         step_size: length of a step; None means eps / 4.
         random_start: begin at a random point of the ball, drawn from seed and sample id.
-        restarts: courses a sample, one after the other until one breaks it.
-        eot: gradients averaged a step (expectation over transformation), for models that draw random numbers.
-        start: (n, c, h, w) points within `eps` of the images to begin at, in place of them and of a random start.
+        restarts: runs per sample, one after another until one breaks it.
+        eot: gradients averaged per step (expectation over transformation), for models that draw random numbers.
+        start: (n, c, h, w) points within `eps` of the images to begin at, instead of the images or a random start.
         early_stop: a sample leaves at its first success; False runs every sample to its last iterate.
         precision: "auto", "float32" or "bfloat16", of the search; successes are always confirmed in float32, in which
             smallest perturbations are sought, too.
@@ -116,7 +116,7 @@ def pgd(
             search; `extra["hits"]` (n,) holds how many were right, and `protocol` how they count (`specs.Repeats`).
 
     Returns:
-        Outcomes a sample; without a success, the image is the one closest to breaking (the last iterate of
+        Outcomes per sample; without a success, the image is the one closest to breaking (the last iterate of
         the worst restart when `early_stop` is False). In linf steps have one size in every value, so that iterates
         can repeat: a restart ends at the first repetition, which changes no outcome, and `extra["cycled"]` (n,)
         bool says of which robust samples one did.

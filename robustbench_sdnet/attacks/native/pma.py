@@ -66,9 +66,9 @@ def pma(
     """Climb the margin of probabilities, p_max - p_y, inside a ball.
 
     Args:
-        steps: gradient steps a restart.
-        restarts: courses a sample, each from its own random point; those that follow one another begin on p_max and
-            on -p_y by turns.
+        steps: gradient steps per restart.
+        restarts: runs per sample, each from its own random point; successive runs begin on p_max and on -p_y
+            alternately.
 
     Other arguments, the result and the errors are those of `pgd`.
     """

@@ -81,7 +81,7 @@ def sigma_zero(
 
     Args:
         eps: pixels that count as a success; None seeks the fewest of each sample, and `extra["distance"]` (n,)
-            holds their number (0 misclassified from the start, infinity nothing found).
+            holds their number (0: misclassified from the start, infinity: nothing found).
         norm: "l0" alone.
         steps: gradient steps.
 

@@ -107,7 +107,7 @@ def square(
     Args:
         steps: queries after the starting point.
         p_init: share of pixels that the first squares change.
-        eot: margins averaged a query, for models that draw random numbers.
+        eot: margins averaged per query, for models that draw random numbers.
 
     Other arguments, the result and the errors are those of `pgd`.
     """

@@ -45,17 +45,17 @@ def diagnose(
     """Does an attack at this budget measure the model, or is it held back?
 
     Args:
-        model: in [0, 1] images to logits, at the lambda that is deployed; left as it is.
+        model: maps images in [0, 1] to logits, at the deployed lambda; left as it is.
         images, labels: (n, c, h, w) float32 in [0, 1], and (n,) int64.
-        eps, norm: the budget under trial, above 0.
-        seed: of every random start, draw and direction.
-        cheap: only the checks that cost at most 20 steps a survivor; the others say not_run.
+        eps, norm: the tested budget, above 0.
+        seed: seed of every random start, draw and direction.
+        cheap: only the checks that cost at most 20 steps per survivor; the others say not_run.
         survivors: (n,) bool, robust under the attacks on trial; None attacks here, with PGD of 20 steps.
         model_at, lambdas: the model at another lambda as a module of its own, and where to transfer from.
         others: other models to transfer from, by name.
         sample_ids: (n,) int64 that key the draws; None numbers the samples.
         batch_size: at most this many at once; None as in `pgd`.
-        queries: of the gradient-free attack, a survivor.
+        queries: queries of the gradient-free attack per survivor.
 
     Returns:
         One verdict for each row of `DIAGNOSTICS`, in its order.

@@ -20,15 +20,15 @@ class TrainOptions:
     Attributes:
         init: weights to start from: a run, a checkpoint or a name of the zoo of the same body; or "random".
         epochs: passes over the training images.
-        batch_size: images a step, over all devices together.
+        batch_size: images per step, over all devices together.
         lr: largest learning rate.
-        momentum: of SGD.
-        nesterov: Nesterov's form of it.
-        weight_decay: on every parameter.
+        momentum: momentum of SGD.
+        nesterov: use Nesterov momentum.
+        weight_decay: weight decay on every parameter.
         schedule: "cosine" (per iteration, to `lr_min`), "step" (x `gamma` at `milestones`) or "one-cycle".
-        lr_min: where cosine ends.
+        lr_min: learning rate at which "cosine" ends.
         milestones: epochs at which "step" lowers the rate.
-        gamma: factor of "step".
+        gamma: factor by which "step" lowers the rate.
         warmup: share of all steps in which "one-cycle" rises, or the others warm up linearly.
         crop: pixels of zero padding for random crops, 0 for none.
         flip: mirror half of the images.
@@ -43,19 +43,19 @@ class TrainOptions:
             (Zhang et al. 2019).
         eps: the adversary's budget, a fraction such as 8/255.
         norm: "linf", "l2" or "l1"; `eps` is to be given with it.
-        attack_steps: of the adversary.
+        attack_steps: steps of the adversary.
         attack_step_size: a fraction; "auto" is 1.25 eps for fgsm, else 2.5 eps / steps.
         beta: weight of TRADES' robust term.
         precision: "auto", "float32", "bfloat16" or "float64".
         channels_last: memory format of images and weights.
         compile: pass the model through torch.compile.
         hold_out: share of the training images kept aside to choose the best checkpoint, 0 for none.
-        limit: use so many training images, 0 for all: the first, or evenly apart where class lies behind class.
-        seed: of weights, order and augmentation.
+        limit: number of training images, 0 for all: the first, or evenly spaced ones if sorted by class.
+        seed: seed of weights, order and augmentation.
         threads: CPU threads, 0 for torch's default.
         workers: threads that decode images which do not fit in memory.
-        save_minutes: save the state this often, and at the end of epochs where that is a twentieth of the time at most.
-        test_every: measure test accuracy every so many epochs, for the curve alone; 0 for the end only.
+        save_minutes: save the state this often, and after epochs if that takes at most a twentieth of the time.
+        test_every: measure test accuracy every this many epochs, for the curve alone; 0: only at the end.
     """
 
     init: str = "random"

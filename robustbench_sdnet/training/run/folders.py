@@ -31,17 +31,17 @@ OF_DATA = ("num_classes", "input_size")  # of a model, unless its recipe says ot
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
         folder: everything it wrote.
-        best: checkpoint chosen on held-out training images, or the last one where none are held out.
+        best: checkpoint chosen on held-out training images, or the last one if none are held out.
         last: checkpoint of the last epoch.
-        seconds: of this call.
-        steps_total: of the whole run.
-        steps_run: of this call.
+        seconds: duration of this call.
+        steps_total: steps of the whole run.
+        steps_run: steps of this call.
         resumed_at_step: where this call began.
-        accuracy: of `last` on the test images, in [0, 1].
+        accuracy: accuracy of `last` on the test images, in [0, 1].
     """
 
     folder: Path

@@ -48,9 +48,9 @@ def train(
         recipe: a name, the path of a YAML file, or a recipe; None is "published".
         overrides: "train.epochs" -> 30 and the like.
         output: the run's folder; None makes `runs/<data>-<arch>-<time>`, or finds the newest one to resume.
-        resume: go on from the last state saved in the folder; processes that torchrun started again do so in any case.
+        resume: continue from the last state saved in the folder; processes restarted by torchrun always do.
         device: "auto", "cpu", "cuda", "cuda:1".
-        data_root, runs, track: folders of downloaded data, and of runs; "wandb": curves go to Weights & Biases too.
+        data_root, runs, track: folders of downloaded data, and of runs; "wandb" sends curves to Weights & Biases too.
         on_event: called with what happens ("start", "step", "epoch", "saved", "done").
 
     Raises:

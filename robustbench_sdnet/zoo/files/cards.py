@@ -19,7 +19,7 @@ CARD = "card"  # the one metadata entry of a checkpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What is known of a set of weights without loading them.
+    """What is known about a set of weights without loading them.
 
     Attributes:
         name: what reports show: the run's folder, "cifar10/sdnet20", or an external model's source.

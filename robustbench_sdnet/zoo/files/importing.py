@@ -38,12 +38,12 @@ def import_checkpoint(
 ) -> Classifier:
     """Load `model_best.pth.tar` (a bare state dict) or `checkpoint.pth.tar` (one under `state_dict` or the like).
 
-    The width is that of its stem where `options` do not say another.
+    The width is that of its stem unless `options` give another.
 
     Args:
         path: the file; it is read with `weights_only=True`, and one that holds code is refused.
         arch: the architecture that wrote it.
-        lam: its training lambda, which released checkpoints do not hold.
+        lam: the lambda it was trained with, which released checkpoints do not store.
         step_size: "recompute" the step sizes to convergence from the dictionaries, or trust the "checkpoint",
             which gives its exact logits.
         options: of `build_model`: `shortcut`, `num_classes` and `input_size` of its data set, `mean` and `std` that its

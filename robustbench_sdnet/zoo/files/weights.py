@@ -35,7 +35,7 @@ def save_model(
     """Write a model built by `build_model` with its card; the file appears whole or not at all.
 
     Args:
-        model: what to save; call `refresh_step_sizes` first where its weights changed.
+        model: what to save; call `refresh_step_sizes` first if its weights changed.
         path: the file, made or replaced.
         data, data_hash, recipe, accuracy: as its `ModelCard` has them; a recipe is anything that JSON can hold.
         name: what reports show; None: the name of the file's folder.
@@ -47,7 +47,7 @@ def save_model(
 
     Raises:
         InputError: the model was not made by `build_model`, weights too large for `dtype`, an accuracy outside [0, 1],
-            or a recipe that is no JSON.
+            or a recipe that is not valid JSON.
     """
     import safetensors.torch
 

@@ -77,7 +77,7 @@ class Coding:
         mu: weight of |z|_2^2 / 2.
         n_steps: FISTA iterations from z = 0.
         non_negative: restrict codes to z >= 0.
-        gradient_at: where iterations after the second take the gradient: at the "code" z, as the published
+        gradient_at: where iterations after the second evaluate the gradient: at the "code" z, as the published
             checkpoints were trained, or at the "momentum" point, as Beck and Teboulle 2009 have it.
         square_noise: data term |x - A z|^2 / 2; without, |x - A z| / 2.
         rescale_lambda: multiply lambda by size(x) / size(z).

@@ -27,11 +27,11 @@ def has_lambda(model: nn.Module) -> bool:
 
 @contextmanager
 def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> Iterator[None]:
-    """Run a model at another lambda; on leaving, what was in force before is in force again.
+    """Run a model at another lambda; on exit, the previous lambda is restored.
 
     Args:
         model: a model with sparse coding layers, wrapped or not.
-        value: one number, a 0-d tensor, or one value an image (n,); gradients flow through tensors.
+        value: one number, a 0-d tensor, or one value per image (n,); gradients flow through tensors.
         scope: "stem" (the first layer, the published protocol) or "all" sparse coding layers.
 
     Raises:
@@ -143,7 +143,7 @@ def refresh_step_sizes(model: nn.Module, *, tolerance: float = 1e-5, max_steps: 
     Args:
         model: any model; without sparse coding layers nothing happens.
         tolerance: a layer is done when ten more power iterations raise L by less than this fraction.
-        max_steps: at most this many power iterations a layer.
+        max_steps: at most this many power iterations per layer.
     """
     for layer in csc_layers(model):
         layer.refresh(tolerance, max_steps)

@@ -232,12 +232,12 @@ def csc1d(
     """A sparse coding layer on 1-D signals, such as audio: a drop-in for `nn.Conv1d` with padding.
 
     Args:
-        channels: of the signal.
-        atoms: channels of the code.
-        length: of the signals that the step size is computed on; others can be coded too.
+        channels: channels of the signal.
+        atoms: number of atoms, the channels of the code.
+        length: length of the signals that the step size is computed for; other lengths can be coded too.
         kernel: length of an atom, odd.
-        stride: between two places of an atom.
-        coding: lambda, steps and the like; None for the published ones.
+        stride: distance between two positions of an atom.
+        coding: lambda, steps and the like; None for the published values.
 
     Returns:
         A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride, rounded up), in training

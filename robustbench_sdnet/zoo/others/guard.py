@@ -155,7 +155,7 @@ def own_normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float,
 
 
 def check_input(model: nn.Module, images: Tensor) -> str | None:
-    """Whether natural images in [0, 1] look to a model as its training images did.
+    """Check whether natural images in [0, 1] look to a model like its training images.
 
     The statistics that the first BatchNorm layer remembers are compared with those of the images as they are, and
     as they would be under other conventions. Models without BatchNorm cannot be judged.

@@ -81,7 +81,7 @@ def add_to_zoo(
     folder: str | Path | None = None,
     index: Path = INDEX,
 ) -> Entry:
-    """Put a checkpoint into the zoo: its weights beside the index, or in another folder, and its entry in the index.
+    """Put a checkpoint into the zoo: its weights next to the index or in another folder, and its entry in the index.
 
     Args:
         checkpoint, accuracy, dtype: as for `export_model`.
@@ -179,14 +179,14 @@ def verify(
     tolerance: float = 1e-3,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Finding:
-    """Evaluate a model again and compare with its stated accuracy.
+    """Measure the accuracy of a model again and compare it with the stated one.
 
     Args:
         model: in evaluation mode, on `device`.
-        limit: N images only: the first, or evenly apart where class lies behind class.
+        limit: use N images only: the first, or evenly spaced ones if the data set is sorted by class.
         batch_size: images at a time.
         device: where the images go.
-        tolerance: what the accuracy on all test images may differ from the stated one.
+        tolerance: how far the accuracy on all test images may differ from the stated one.
         on_progress: called after every batch with the images done and in all.
 
     Returns:
