@@ -186,7 +186,7 @@ class _Transfer:
                 except OSError as error:
                     raise cannot_write(self.partial, error) from error
                 if time.monotonic() - self._started > GRACE + max(there - self._first, 0) / SLOWEST:
-                    raise self._failed(f"it comes slower than {SLOWEST:,} bytes a second")
+                    raise self._failed(f"it is slower than {SLOWEST:,} bytes a second")
                 self.on_progress(there, self.size or total)
             expected = total if self.size is None else self.size
             if expected is not None and there < expected:
@@ -225,7 +225,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         except ValueError:
             fp.close()
             raise DataError(
-                f"{req.full_url} redirects to what is no http or https address: {ascii(place)[1:200]}."
+                f"{req.full_url} redirects to an address that is not http or https: {ascii(place)[1:200]}."
             ) from None
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

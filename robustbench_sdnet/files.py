@@ -34,7 +34,7 @@ def cannot_write(
     if error.errno in _FULL:
         remedy = f"Free some space and {again}."
     elif error.errno in _REFUSED:
-        remedy = "Choose a place that may be written."
+        remedy = "Choose a place that you may write to."
     else:
         remedy = "Choose another place."
     return WriteError(f"Cannot write {path} ({error.strerror or error}). {remedy}", Path(path))

@@ -154,7 +154,7 @@ def test_another_length_than_the_known_size_is_refused_before_it_comes(server: S
 def test_a_dripping_body_ends(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRACE", 0.2)
     server.odd["/a"] = dripping
-    with pytest.raises(DataError, match="it comes slower than 4,096 bytes a second"):
+    with pytest.raises(DataError, match="it is slower than 4,096 bytes a second"):
         download(f"{server.url}/a", target)
 
 
@@ -187,9 +187,9 @@ def test_an_error_of_the_server_is_named(code: int, server: Server, target: Path
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("ftp://127.0.0.1/a", "redirects to what is no http or https address: ftp:"),
-        ("file:///etc/passwd", "redirects to what is no http or https address: file:"),
-        ("http://[", "redirects to what is no http or https address"),
+        ("ftp://127.0.0.1/a", "redirects to an address that is not http or https: ftp:"),
+        ("file:///etc/passwd", "redirects to an address that is not http or https: file:"),
+        ("http://[", "redirects to an address that is not http or https"),
         ("http://127.0.0.1:x/a", "nonnumeric port"),
         ("/\xe9 b", "the server answers 404"),  # percent-encoded, as browsers do
     ],

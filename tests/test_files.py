@@ -114,7 +114,7 @@ def test_what_refuses_says_so(tmp_path: Path) -> None:
         write_whole(tmp_path, b"")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     refused = cannot_write("a", OSError(errno.EROFS, "Read-only file system"))
-    assert str(refused) == "Cannot write a (Read-only file system). Choose a place that may be written."
+    assert str(refused) == "Cannot write a (Read-only file system). Choose a place that you may write to."
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:

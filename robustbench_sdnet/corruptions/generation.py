@@ -85,7 +85,7 @@ def generate(
             _run(tasks, journal, (seed, table), workers or os.cpu_count() or 1, report)
         except BrokenProcessPool:
             raise SdnetBenchError(
-                "A worker process was lost, killed or for want of memory. What is finished is kept: run the same "
+                "A worker process was lost: killed, or out of memory. What is finished is kept: run the same "
                 "command again, with fewer --workers if it was memory."
             ) from None
         except OSError as error:

@@ -117,5 +117,5 @@ def check_size(height: int, width: int) -> None:
         raise InputError(f"Images must be at least {SMALLEST}x{SMALLEST} pixels, got {height}x{width}.")
     if max(height, width) > LARGEST:
         raise InputError(
-            f"Images are corrupted up to {LARGEST}x{LARGEST} pixels, got {height}x{width}. Resize them before."
+            f"Images are corrupted up to {LARGEST}x{LARGEST} pixels, got {height}x{width}. Resize them first."
         )

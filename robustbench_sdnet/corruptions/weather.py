@@ -122,7 +122,7 @@ def _photographs(scale: float) -> tuple[NDArray[np.uint8], ...]:
         distribution = metadata.distribution("imagecorruptions")
     except metadata.PackageNotFoundError:
         raise DataError(
-            "frost needs the photographs of the distribution imagecorruptions, which is not installed."
+            "frost needs the photographs of the package imagecorruptions, which is not installed."
             " Install it with: python -m pip install imagecorruptions"
         ) from None
     found = []

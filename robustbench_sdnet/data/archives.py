@@ -207,7 +207,7 @@ def unpack(source: Path, place: Callable[[str], Path | None]) -> list[Path]:
                     shutil.copyfileobj(content, file, _BLOCK)
             while block := tar.fileobj.read(_BLOCK):  # to the end, where gzip has its checksum
                 if block.strip(b"\0"):
-                    raise tarfile.ReadError("more behind its end")
+                    raise tarfile.ReadError("data after its end")
     except SdnetBenchError:
         raise
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:

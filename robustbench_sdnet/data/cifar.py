@@ -74,7 +74,7 @@ def _read_batch(path: Path, labels_key: str) -> tuple[Any, Any]:
         pixels, labels = batch["data"], np.asarray(batch[labels_key])
         images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         if labels.shape != (len(images),):
-            raise ValueError("labels of another number")
+            raise ValueError("another number of labels")
     except _DAMAGED as error:
         raise DataError(
             f"{path} is damaged ({type(error).__name__}). Delete its folder, so that it is fetched again."
@@ -89,7 +89,7 @@ def unpickled_npy(path: Path) -> Any:
             read_header(file)
             return _ArrayUnpickler(file, encoding="latin1").load().item()
     except _DAMAGED as error:
-        raise DataError(f"{path} is damaged or no array ({error}).") from error
+        raise DataError(f"{path} is damaged or not an array ({error}).") from error
 
 
 # NumPy's own: an empty array, which the pickle then fills. Its module was renamed between versions.

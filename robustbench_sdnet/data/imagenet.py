@@ -39,7 +39,7 @@ def read_picture(path: Path) -> Image.Image:
             converted: Image.Image = picture.convert("RGB")
             return converted
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is no readable image ({first_line(error)}).") from error
+        raise DataError(f"{path} is not a readable image ({first_line(error)}).") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +192,7 @@ def check_classes(folder: Path, found: Collection[str], classes: Collection[str]
     """Raise a DataError where a folder holds a class that is not one of all `classes`."""
     if outside := set(found) - set(classes):
         raise DataError(
-            f"{folder}: {min(outside)} is no class of the training images or {CLASSES} beside it."
+            f"{folder}: {min(outside)} is not a class of the training images or of {CLASSES} next to it."
         )
 
 
@@ -207,7 +207,7 @@ def _split_folder(root: Path, split: str) -> Path:
             if (base / word).is_dir():
                 return base / word
     raise DataError(
-        f"imagenet: no folder '{FOLDERS[split][0]}' in {root}. Name the folder with train/ and val/ by "
+        f"imagenet: no folder '{FOLDERS[split][0]}' in {root}. Name the folder with train/ and val/ with "
         "--data-root or $SDNET_BENCH_DATA."
     )
 
@@ -228,5 +228,5 @@ def status_of(picture: Path) -> os.stat_result:
         return picture.stat()
     except OSError as error:
         raise DataError(
-            f"{picture} cannot be read ({error.strerror}). Remove it, or mend the link."
+            f"{picture} cannot be read ({error.strerror}). Remove it, or repair the link."
         ) from None

@@ -117,12 +117,12 @@ class ImageData:
         """Raise a ModelError unless a model of `count` classes, by its name, numbers them as this data set does."""
         if self.numbered_here and count != self.num_classes:
             raise ModelError(
-                f"{name} has {count} classes, the folder {self.num_classes}, and numbers them itself. Give the folder "
-                "of all classes by --data-root, or write their names in order to classes.txt, one a line."
+                f"{name} has {count} classes, but the folder has {self.num_classes} and numbers them itself. Give the "
+                "folder of all classes with --data-root, or list their names in order in classes.txt, one per line."
             )
         if (largest := int(self.labels.max())) >= count:
             raise ModelError(
-                f"{name} has {count} classes, the data set has labels up to {largest}. Use a model trained on "
+                f"{name} has {count} classes, but the data set has labels up to {largest}. Use a model trained on "
                 "this data."
             )
 

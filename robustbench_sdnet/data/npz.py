@@ -27,13 +27,13 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     held = held_arrays(path)
     missing = [key for key in KEYS if key not in held]
     if missing:
-        raise DataError(f"{path}: no {', '.join(missing)} in it. A data file holds {', '.join(KEYS)}.")
+        raise DataError(f"{path}: {', '.join(missing)} missing. A data file holds {', '.join(KEYS)}.")
     arrays = read_npz(path, ("y_train", f"y_{split}", f"x_{split}"))
     train_labels = check_labels(arrays["y_train"], None, f"{path}: y_train")
     num_classes = int(train_labels.max()) + 1
     if train_labels.min() == train_labels.max():
         only = num_classes - 1
         raise DataError(
-            f"{path}: y_train holds one class only, number {only}. A classifier needs at least two."
+            f"{path}: y_train holds only one class, number {only}. A classifier needs at least two."
         )
     return from_arrays(name, split, arrays[f"x_{split}"], arrays[f"y_{split}"], num_classes, str(path))

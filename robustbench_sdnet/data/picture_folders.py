@@ -85,7 +85,7 @@ class PictureFolders:
             raise unknown(f"corruption in {self.path}", corruption, self.corruptions)
         folder = self._folder(corruption, severity)
         if not folder.is_dir():
-            raise InputError(f"There is no folder '{folder}'. Leave severity {severity} of {corruption} out.")
+            raise InputError(f"There is no folder '{folder}'. Leave out severity {severity} of {corruption}.")
         if (corruption, severity) not in self._checked:
             if differing := set(self._listing(corruption, severity)) ^ set(self.files):
                 raise DataError(

@@ -73,7 +73,7 @@ class PublishedPixels:
                 published.check_files([CLEAN])
             return array
         if self.clean_set is None:
-            raise DataError(f"{published.path} holds corrupted images alone.")
+            raise DataError(f"{published.path} holds corrupted images only.")
         clean = load_data(self.clean_set, "test", self.root, self.download)
         if not np.array_equal(clean.labels, published.labels):
             raise DataError(
@@ -110,7 +110,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
 def corrupted_images(data: ImageData, corruption: str, severity: int, start: int, stop: int) -> Uint8:
     """The published images [start, stop) of a data set that `load` opened, (m, h, w, 3) uint8; else an InputError."""
     if not isinstance(data.pixels, PublishedPixels):
-        raise InputError(f"'{data.name}' is no folder of published corruptions. Write cifar10c:PATH.")
+        raise InputError(f"'{data.name}' is not a folder of published corruptions. Write cifar10c:PATH.")
     return data.pixels.published.images(corruption, severity, start, stop)
 
 
@@ -145,5 +145,5 @@ def _load_cifar10_2(name: str, split: str, path: Path) -> ImageData:
     try:
         images, labels = np.asarray(held["images"]), np.asarray(held["labels"])
     except (KeyError, TypeError, IndexError, ValueError):
-        raise DataError(f"{file} must hold images and labels, an array each.") from None
+        raise DataError(f"{file} must hold images and labels, one array each.") from None
     return from_arrays(name, split, images, labels, CLASSES, str(file))

@@ -88,7 +88,7 @@ class Published:
         self.corruptions = tuple(name for name in files if name not in _NOT_CORRUPTIONS)
         if "labels" not in files or not self.corruptions:
             raise DataError(
-                f"{self.path} must hold labels.npy and one .npy file a corruption, such as gaussian_noise.npy."
+                f"{self.path} must hold labels.npy and one .npy file per corruption, such as gaussian_noise.npy."
             )
         labels = check_labels(open_npy(self.path / "labels.npy"), num_classes, f"{self.path / 'labels.npy'}")
         rounds = labels.reshape(5, -1) if len(labels) % 5 == 0 else labels[None, :0]
@@ -160,7 +160,7 @@ class Published:
                 digest = sha256_of(file)
                 if note is not None and digest != note["sha256"]:
                     raise DataError(
-                        f"{file} is not the file that was noted in {self.path / HASHES}: damaged, or written over. "
+                        f"{file} is not the file recorded in {self.path / HASHES}: it is damaged or was overwritten. "
                         f"Restore it, or delete {HASHES} to accept it."
                     )
                 noted[name] = {"sha256": digest, "stamp": stamp(file)}

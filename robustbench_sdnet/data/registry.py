@@ -56,9 +56,7 @@ def check_clean(data: str | None, what: str) -> None:
 
 def data_text(data: object) -> str:
     """The name of a data set as text; an InputError for arrays."""
-    remedy = (
-        "Write arrays to a file by numpy.savez, with x_train, y_train, x_test and y_test, and give npz:PATH."
-    )
+    remedy = "Write arrays to a file with numpy.savez, with x_train, y_train, x_test and y_test, and give npz:PATH."
     return named(data, "A data set", remedy)
 
 

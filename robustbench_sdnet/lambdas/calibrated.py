@@ -69,7 +69,7 @@ class CalibratedFit:
                 raise ValueError("a number is not finite")
             return cls(**{**raw, "lines": lines, "points": points, "lambdas": tuple(raw["lambdas"])})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"This is no lambda fit ({error}). Calibrate again.") from None
+            raise DataError(f"This is not a lambda fit ({error}). Calibrate again.") from None
 
     def identity(self, rule: str) -> str:
         """A hash of what lambda depends on: the line, its limits and where residuals are measured."""

@@ -65,7 +65,7 @@ class LabelFree:
         if self.criterion not in CRITERIA:
             raise unknown("label-free criterion", self.criterion, CRITERIA)
         if len(self.lambdas) < 2 or sorted(set(self.lambdas)) != list(self.lambdas):
-            raise InputError(f"lambdas must be at least two numbers that grow, got {self.lambdas}.")
+            raise InputError(f"lambdas must be at least two increasing numbers, got {self.lambdas}.")
         object.__setattr__(self, "strength", number(self.strength, "strength must be above 0", 0))
         if self.strength == 0:
             raise InputError("strength must be above 0, got 0.")
@@ -118,13 +118,11 @@ def noise_variance(x: Tensor) -> Tensor:
     """
     if x.dim() != 4:
         raise InputError(
-            f"Noise is estimated of images (n, c, h, w), got {tuple(x.shape)}. Take label-free:entropy or a number."
+            f"Noise is estimated from images (n, c, h, w), got {tuple(x.shape)}. Take label-free:entropy or a number."
         )
     if min(x.shape[2:]) < 3:
         height, width = x.shape[2:]
-        raise InputError(
-            f"The noise of an image is estimated from 3x3 pixels and more, got {height}x{width}."
-        )
+        raise InputError(f"Estimating the noise of an image takes 3x3 pixels or more, got {height}x{width}.")
     mask = x.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
     channels = x.shape[1]
     filtered = F.conv2d(x, mask.expand(channels, 1, 3, 3), groups=channels)

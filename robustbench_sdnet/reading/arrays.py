@@ -38,7 +38,7 @@ def open_npy(path: Path) -> NDArray[Any]:
         with path.open("rb") as stream:
             start = stream.read(4)
             if start[:2] == b"PK":
-                raise DataError(f"{path} is an .npz archive under the name of an .npy file.")
+                raise DataError(f"{path} is an .npz archive with the name of an .npy file.")
             stream.seek(0)
             shape, order, dtype, length = _plain(stream, size)
             if not length:
@@ -46,7 +46,7 @@ def open_npy(path: Path) -> NDArray[Any]:
             return np.memmap(path, dtype=dtype, mode="r", offset=stream.tell(), shape=shape, order=order)
     except BROKEN as failure:
         raise DataError(
-            f"{path} is no readable .npy file of a plain array ({_reason(failure)})."
+            f"{path} is not a readable .npy file of a plain array ({_reason(failure)})."
         ) from failure
 
 
@@ -78,7 +78,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except BROKEN as failure:
         raise DataError(
-            f"{path} is no readable .npz of plain arrays ({_reason(failure)}). Write it again with numpy.savez."
+            f"{path} is not a readable .npz of plain arrays ({_reason(failure)}). Write it again with numpy.savez."
         ) from failure
 
 
@@ -89,7 +89,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as stream:
         shape, order, dtype, length = _plain(stream, info.file_size, f"{name}: ")
         if length > _memory():
-            raise ValueError(f"{name} takes {length:,} bytes, more than the memory here")
+            raise ValueError(f"{name} takes {length:,} bytes, more than the memory of this machine")
         content = np.empty(length, np.uint8)  # filled in place, for there may be no room for two
         done = 0
         while block := stream.read(min(_BLOCK, length - done)):

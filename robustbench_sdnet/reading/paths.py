@@ -24,22 +24,23 @@ def named(value: object, what: str, remedy: str) -> str:
 def path_of(text: str | os.PathLike[str]) -> Path:
     """A path with its `~` replaced; InputError for a dash, no such user, a NUL byte, or a name that is too long."""
     if text == "-":  # which other programs take for the terminal or a pipe
-        raise InputError("'-' is no path here. What is for the terminal goes there by itself; a file: './-'.")
+        raise InputError(
+            "'-' is not a path here. What belongs on the terminal goes there anyway; for a file of that name, "
+            "write './-'."
+        )
     try:
         path = Path(named(text, "A file", "Write it as text.")).expanduser()
     except RuntimeError:
-        raise InputError(
-            f"There is no user of that name in the path '{shown(text)}'. Write the folder out."
-        ) from None
+        raise InputError(f"No user has the name in the path '{shown(text)}'. Write the folder out.") from None
     if "\0" in str(path):
         raise InputError(f"A path holds no NUL byte, got '{shown(text)}'.")
     try:
         os.lstat(path)
     except OSError as error:
         if error.strerror and not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
-            raise InputError(f"'{shown(text)}' is no path here ({error.strerror}).") from None
+            raise InputError(f"'{shown(text)}' is not a path here ({error.strerror}).") from None
     except ValueError:
-        raise InputError(f"'{shown(text)}' is no path: its name is not text.") from None
+        raise InputError(f"'{shown(text)}' is not a path: its name is not text.") from None
     return path
 
 
@@ -60,10 +61,10 @@ def read_text(path: Path, *, limit: int = MEGABYTE, error: type[SdnetBenchError]
     """The UTF-8 text of a file; `error` for none, one of more than `limit` bytes, or another encoding."""
     size = check_file(path, error)
     if size > limit:
-        raise error(f"'{shown(path)}' is {size:,} bytes long, more than the {limit:,} of any such file.")
+        raise error(f"'{shown(path)}' is {size:,} bytes long; such files have at most {limit:,}.")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as failure:
-        raise error(f"'{shown(path)}' is no UTF-8 text (byte {failure.start}).") from None
+        raise error(f"'{shown(path)}' is not UTF-8 text (byte {failure.start}).") from None
     except OSError as failure:
         raise error(f"Cannot read '{shown(path)}' ({failure.strerror}).") from None

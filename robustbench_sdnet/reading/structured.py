@@ -39,7 +39,7 @@ def parse_yaml(text: str, where: str, error: type[SdnetBenchError] = InputError)
         error: no YAML, a value that its tag cannot hold, too long, too deep or too often repeated.
     """
     if len(text) > LONGEST:
-        raise error(f"{where} is {len(text):,} characters long, more than the {LONGEST:,} of any such text.")
+        raise error(f"{where} is {len(text):,} characters long; such texts have at most {LONGEST:,}.")
     try:
         _check_depth(text)
         loader = _Loader(text)
@@ -55,9 +55,9 @@ def parse_yaml(text: str, where: str, error: type[SdnetBenchError] = InputError)
         mark = failure.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = " ".join((failure.problem or failure.context or "").split())
-        raise error(f"{where} is no YAML{place}: {shown(problem)}.") from None
+        raise error(f"{where} is not valid YAML{place}: {shown(problem)}.") from None
     except (yaml.YAMLError, RecursionError) as failure:
-        raise error(f"{where} is no YAML: {shown(' '.join(str(failure).split()))}.") from None
+        raise error(f"{where} is not valid YAML: {shown(' '.join(str(failure).split()))}.") from None
 
 
 def read_yaml(path: Path, error: type[SdnetBenchError] = InputError) -> Any:
@@ -71,11 +71,11 @@ def parse_json(text: str | bytes, where: str, error: type[SdnetBenchError] = Inp
         return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as failure:
         raise error(
-            f"{where} is no JSON at line {failure.lineno}, column {failure.colno}: {failure.msg}."
+            f"{where} is not valid JSON at line {failure.lineno}, column {failure.colno}: {failure.msg}."
         ) from None
     except (ValueError, RecursionError) as failure:
         reason = "nested too deeply" if isinstance(failure, RecursionError) else shown(failure)
-        raise error(f"{where} is no JSON: {reason}.") from None
+        raise error(f"{where} is not valid JSON: {reason}.") from None
 
 
 def read_json(path: Path, *, limit: int = MEGABYTE) -> Any:

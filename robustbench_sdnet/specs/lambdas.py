@@ -27,7 +27,7 @@ PUBLISHED_LEVELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 
 CRITERIA: Mapping[str, str] = MappingProxyType(
     {
-        "noise": "threshold in proportion to the image's estimated noise level",
+        "noise": "a threshold proportional to the image's estimated noise level",
         "discrepancy": "raise lambda until the residual has grown by the estimated noise energy",
         "entropy": "the lambda with the most certain prediction",
     }
@@ -36,7 +36,7 @@ CRITERIA: Mapping[str, str] = MappingProxyType(
 CALIBRATIONS: Mapping[str, str] = MappingProxyType(
     {
         "residual": "the line in the stem's residual that is right most often on corrupted training images",
-        "noise": "the same in the image's estimated noise level",
+        "noise": "the same, with the image's estimated noise level in place of the residual",
         "published": "a line through the mean residual and the best lambda of every noise level",
         "test-labels": "that line through each level's argmax on test images and their labels, as published: no result",
     }
@@ -85,7 +85,7 @@ POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
             noun="calibration",
         ),
         "label-free": PolicyRow(
-            summary="a criterion on the image alone: no labels, neither of test nor of training images",
+            summary="a criterion on the image alone, without labels of test or training images",
             home="label_free",
             details=CRITERIA,
             usual="discrepancy",

@@ -103,7 +103,7 @@ def test_a_lost_worker_is_one_line(generating: subprocess.Popen[str]) -> None:
     os.kill(workers[0], signal.SIGKILL)
     _, said = generating.communicate(timeout=60)
     assert said.startswith(
-        "Error: A worker process was lost, killed or for want of memory. What is finished is kept"
+        "Error: A worker process was lost: killed, or out of memory. What is finished is kept"
     )
     assert said.count("\n") == 1
     assert generating.returncode == 1

@@ -58,7 +58,7 @@ def test_hidden_files_are_no_corruptions(folder: Path) -> None:
 def test_a_file_that_changed_is_refused(folder: Path) -> None:
     Published(folder).check_files(["fog"])
     np.save(folder / "fog.npy", np.load(folder / "fog.npy") ^ 1)
-    with pytest.raises(DataError, match=r"fog\.npy is not the file that was noted"):
+    with pytest.raises(DataError, match=r"fog\.npy is not the file recorded"):
         Published(folder).check_files(["fog"])
 
 
@@ -87,7 +87,7 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"got \(24, 32, 32, 3\)"):
         Published(folder).images("snow", 1)
     (folder / "snow.npy").write_bytes((folder / "fog.npy").read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"snow\.npy is no readable \.npy"):
+    with pytest.raises(DataError, match=r"snow\.npy is not a readable \.npy"):
         Published(folder).images("snow", 1)
     np.save(folder / "snow.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="it holds pickled objects"):
@@ -137,7 +137,7 @@ def test_as_a_data_set(folder: Path) -> None:
     assert data.num_classes == 100
     assert "clean" not in data.pixels.published.corruptions
     np.save(folder / "clean.npy", clean ^ 1)  # answers on the others are stored, under the same content hash
-    with pytest.raises(DataError, match=r"clean\.npy is not the file that was noted"):
+    with pytest.raises(DataError, match=r"clean\.npy is not the file recorded"):
         sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
     np.save(folder / "clean.npy", clean[1:])
     with pytest.raises(DataError, match="does not belong"):
@@ -155,7 +155,7 @@ def test_cifar_10_1(tmp_path: Path, version: str) -> None:
         data = sets.load(f"cifar10.1:{path}", "test", root=tmp_path, download=False)
         np.testing.assert_array_equal(data.images(), images)
         assert data.labels.dtype == np.int64
-    with pytest.raises(InputError, match="no folder of published corruptions"):
+    with pytest.raises(InputError, match="not a folder of published corruptions"):
         sets.corrupted_images(data, "fog", 1, 0, 1)
     with pytest.raises(DataError, match="must hold cifar10"):
         sets.load(f"cifar10.1:{tmp_path / 'absent'}", "test", root=tmp_path, download=False)
@@ -202,5 +202,5 @@ def test_cifar_10_2_runs_nothing_and_says_what_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must hold images and labels"):
         load()
     file.write_bytes(b"nothing")
-    with pytest.raises(DataError, match="is damaged or no array"):
+    with pytest.raises(DataError, match="is damaged or not an array"):
         load()

@@ -78,7 +78,7 @@ def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"x_test": None}, "no x_test in it"),
+        ({"x_test": None}, ": x_test missing"),
         ({"x_test": np.zeros((5, 8, 10, 3), np.float32)}, "x_test must be uint8.*float32"),
         ({"x_test": np.zeros((5, 8, 10), np.uint8)}, r"x_test must have shape .*\(5, 8, 10\)"),
         ({"x_test": np.zeros((5, 3, 8, 10), np.uint8)}, "x_test must have shape"),
@@ -98,8 +98,8 @@ def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
             r"vector of integers, got shape \(12,\), dtype float64\. Store class",
         ),
         ({"y_train": np.eye(12, 4, dtype=np.int64)}, r"got shape \(12, 4\), dtype int64\. Take the argmax"),
-        ({"y_train": np.zeros(12, np.int64), "y_test": np.zeros(5, np.int64)}, "one class only, number 0"),
-        ({"y_train": np.full(12, 3), "y_test": np.full(5, 3)}, "one class only, number 3"),
+        ({"y_train": np.zeros(12, np.int64), "y_test": np.zeros(5, np.int64)}, "only one class, number 0"),
+        ({"y_train": np.full(12, 3), "y_test": np.full(5, 3)}, "only one class, number 3"),
         ({"y_train": np.zeros(0, np.int64)}, "non-empty"),
         ({"y_test": np.array([{}] * 5, dtype=object)}, "pickled objects"),
     ],
@@ -116,7 +116,7 @@ def test_truncated_file(tmp_path, arrays, kept):
     save(path, arrays)
     whole = path.read_bytes()
     path.write_bytes(whole[: kept if kept == 0 or kept == 10 else int(len(whole) * kept)])
-    with pytest.raises(DataError, match=r"no readable \.npz"):
+    with pytest.raises(DataError, match=r"not a readable \.npz"):
         data.load(f"npz:{path}")
 
 
@@ -144,5 +144,5 @@ def test_members_that_are_no_arrays_are_missing(tmp_path, arrays):
     with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
         for key in arrays:
             archive.writestr(key, b"")
-    with pytest.raises(DataError, match="no x_train, y_train, x_test, y_test in it"):
+    with pytest.raises(DataError, match=": x_train, y_train, x_test, y_test missing"):
         data.load(f"npz:{tmp_path}/odd.npz", root=tmp_path)

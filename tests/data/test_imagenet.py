@@ -59,21 +59,21 @@ def test_pictures_are_resized_and_cropped_as_torchvision_does(folder, size):
 def test_damaged_picture_is_named(folder):
     path = folder / "val" / "n02" / "0.JPEG"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"n02/0\.JPEG is no readable image"):
+    with pytest.raises(DataError, match=r"n02/0\.JPEG is not a readable image"):
         data.load("imagenet", "test", root=folder).images(0, 2)
 
 
 def test_pictures_of_more_than_eight_bits_are_refused(folder):
     levels = np.linspace(0, 65535, 300 * 300).reshape(300, 300).astype(np.uint16)
     Image.fromarray(levels).save(folder / "val" / "n02" / "0.JPEG", "PNG")
-    with pytest.raises(DataError, match=r"n02/0\.JPEG is no readable image \(levels of more than 8 bits"):
+    with pytest.raises(DataError, match=r"n02/0\.JPEG is not a readable image \(levels of more than 8 bits"):
         data.load("imagenet", "test", root=folder).images(0, 2)
 
 
 def test_a_picture_too_large_to_decode_is_named(folder, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(
-        DataError, match=r"n01/0\.JPEG is no readable image \(Image size \(84000 pixels\) exceeds"
+        DataError, match=r"n01/0\.JPEG is not a readable image \(Image size \(84000 pixels\) exceeds"
     ):
         data.load("imagenet", "test", root=folder).images(0, 1)
 
@@ -83,7 +83,7 @@ def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
         raise OSError
 
     monkeypatch.setattr(Image, "open", silent)
-    with pytest.raises(DataError, match=r"n01/0\.JPEG is no readable image \(OSError\)"):
+    with pytest.raises(DataError, match=r"n01/0\.JPEG is not a readable image \(OSError\)"):
         data.load("imagenet", "test", root=folder).images(0, 1)
 
 
@@ -152,14 +152,14 @@ def test_hidden_files_and_folders_are_neither_pictures_nor_classes(folder):
 
 def test_a_class_without_training_images_is_refused(folder):
     (folder / "val" / "n02").rename(folder / "val" / "n03")
-    with pytest.raises(DataError, match=r"val: n03 is no class of the training images or classes\.txt"):
+    with pytest.raises(DataError, match=r"val: n03 is not a class of the training images or of classes\.txt"):
         data.load("imagenet", "test", root=folder)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("n01\nn\xfc\n", r"classes\.txt' is no UTF-8 text \(byte 5\)"),
+        ("n01\nn\xfc\n", r"classes\.txt' is not UTF-8 text \(byte 5\)"),
         (
             "n02\nn01\n\nn02\n\n",
             r"classes\.txt names n02 twice",
@@ -174,7 +174,7 @@ def test_a_list_of_classes_that_is_none_is_refused(folder, content, message):
 
 def test_a_link_to_nothing_is_named(folder):
     (folder / "val" / "n01" / "gone.jpg").symlink_to("nowhere")
-    with pytest.raises(DataError, match=r"gone.jpg cannot be read .* Remove it, or mend the link"):
+    with pytest.raises(DataError, match=r"gone.jpg cannot be read .* Remove it, or repair the link"):
         data.load("imagenet", "test", root=folder)
 
 
@@ -185,12 +185,12 @@ def test_only_models_of_as_many_classes_as_folders_are_asked_unless_a_list_numbe
         (folder / "train").rename(folder / "elsewhere")
     found = data.load("imagenet", "test", root=folder)
     found.check_classes(2, "two")
-    with pytest.raises(ModelError, match="five has 5 classes, the folder 2, and numbers them itself"):
+    with pytest.raises(ModelError, match="five has 5 classes, but the folder has 2 and numbers them itself"):
         found.check_classes(5, "five")
     (folder / "classes.txt").write_text("n07\nn02\n\nn00\nn01\nn05\n")
     found = data.load("imagenet", "test", root=folder)
     assert (found.labels.tolist(), found.num_classes) == ([1, 3], 5)
     assert found.pixels.files[0].startswith("n02/")
     found.check_classes(5, "five")
-    with pytest.raises(ModelError, match="two has 2 classes, the data set has labels up to 3"):
+    with pytest.raises(ModelError, match="two has 2 classes, but the data set has labels up to 3"):
         found.check_classes(2, "two")

@@ -110,7 +110,7 @@ def test_a_damaged_clean_file_of_a_folder_is_said(server, world, tmp_path):
     (folder / "corrupted/clean.npy").write_bytes(b"\x93NUMPY")
     done = server.run(line.replace("c.db", "d.db").split(), folder)
     assert done["code"] == 0
-    assert "clean.npy is no readable .npy file" in done["err"]
+    assert "clean.npy is not a readable .npy file" in done["err"]
     assert "The clean images are left out." in done["err"]
 
 

@@ -86,7 +86,7 @@ def test_what_cannot_be_swept(model, images):
     with pytest.raises(InputError, match="scope"):
         list(sweep_lambdas(model, images, [0.1], scope="head"))
     for count in (1, len(images) + 1):
-        with pytest.raises(InputError, match="needs one value an image"):
+        with pytest.raises(InputError, match="needs one value per image"):
             list(sweep_lambdas(model, images, [torch.full((count,), 0.1)]))
 
 

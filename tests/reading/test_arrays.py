@@ -68,11 +68,11 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_npy_files_and_members_are_one_line(tmp_path, name):
     (tmp_path / "a.npy").write_bytes(HOSTILE[name])
-    with pytest.raises(DataError, match=r"a\.npy is no readable .npy file of a plain array \(.+\)\.$"):
+    with pytest.raises(DataError, match=r"a\.npy is not a readable .npy file of a plain array \(.+\)\.$"):
         open_npy(tmp_path / "a.npy")
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", HOSTILE[name])
-    with pytest.raises(DataError, match=r"a\.npz is no readable .npz of plain arrays \(.+\)\."):
+    with pytest.raises(DataError, match=r"a\.npz is not a readable .npz of plain arrays \(.+\)\."):
         read_npz(tmp_path / "a.npz", ["x"])
 
 
@@ -158,7 +158,7 @@ def test_a_size_that_is_not_there_takes_no_memory(tmp_path):
     ran = subprocess.run(
         [sys.executable, "-c", program + PRINT_PEAK], capture_output=True, text=True, check=True
     )
-    assert "is no readable .npz" in ran.stdout
+    assert "is not a readable .npz" in ran.stdout
     assert int(ran.stderr) < 500_000
 
 
@@ -188,5 +188,5 @@ def test_devices_are_no_arrays():
 def test_an_archive_under_the_name_of_an_array_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", x=IMAGES)
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
-    with pytest.raises(DataError, match=r"is an \.npz archive under the name"):
+    with pytest.raises(DataError, match=r"is an \.npz archive with the name"):
         open_npy(tmp_path / "a.npy")

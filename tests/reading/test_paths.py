@@ -20,10 +20,10 @@ def test_a_path_has_its_home_replaced(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("~nobody-of-that-name/x", "no user of that name"),
-        ("-", "no path here"),
+        ("~nobody-of-that-name/x", "No user has the name"),
+        ("-", "not a path here"),
         ("a\0b", "no NUL byte"),
-        ("x" * 5000, "is no path here"),
+        ("x" * 5000, "is not a path here"),
     ],
 )
 def test_what_is_no_path_is_refused(text, message):
@@ -47,9 +47,9 @@ def test_only_files_are_read(tmp_path):
 def test_texts_are_bounded_and_utf8(tmp_path):
     file = tmp_path / "text"
     file.write_bytes(b"abc\xff")
-    with pytest.raises(InputError, match=r"no UTF-8 text \(byte 3\)"):
+    with pytest.raises(InputError, match=r"not UTF-8 text \(byte 3\)"):
         read_text(file)
     file.write_text("four")
     assert read_text(file, limit=4) == "four"
-    with pytest.raises(InputError, match="4 bytes long, more than the 3"):
+    with pytest.raises(InputError, match="4 bytes long; such files have at most 3"):
         read_text(file, limit=3)

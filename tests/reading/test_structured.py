@@ -62,11 +62,11 @@ def test_hostile_yaml_is_one_line(name):
 
 
 def test_the_place_is_named():
-    with pytest.raises(InputError, match=r"r is no YAML at line 3, column 4: 'x' is no int"):
+    with pytest.raises(InputError, match=r"r is not valid YAML at line 3, column 4: 'x' is no int"):
         parse_yaml("a: 1\nb: 2\nc: !!int x", "r")
-    with pytest.raises(InputError, match=r"r is no YAML at line 2, column 11: 'lr' is given twice"):
+    with pytest.raises(InputError, match=r"r is not valid YAML at line 2, column 11: 'lr' is given twice"):
         parse_yaml("train:\n  {lr: 1, lr: 2}", "r")
-    with pytest.raises(InputError, match=r"r is no JSON at line 2, column 6"):
+    with pytest.raises(InputError, match=r"r is not valid JSON at line 2, column 6"):
         parse_json('{"a":\n "b" 1}', "r")
 
 
@@ -74,7 +74,7 @@ def test_the_place_is_named():
     "text", ["{", "[" * 100_000, "NaN", "[1e, 2]", "9" * 5000, b"\xff\xfe\xff", "", '"\x07"']
 )
 def test_hostile_json_is_one_line(text):
-    with pytest.raises(InputError, match=r"^r is no JSON"):
+    with pytest.raises(InputError, match=r"^r is not valid JSON"):
         parse_json(text, "r")
 
 

@@ -193,7 +193,7 @@ def test_attacks_ask_no_model_that_numbers_classes_otherwise(make_worker, data, 
     worker = make_worker(numbered_here=True, num_classes=images.num_classes + 1)
     (attack,) = [cell for cell in _attacks(data) if cell.model == RESNET and cell.kind == "attack"]
     (failure,) = worker.answer(plan.Task(0, 10, (attack,)), Inputs())
-    assert failure.message.startswith("resnet has 3 classes, the folder 4, and numbers them itself.")
+    assert failure.message.startswith("resnet has 3 classes, but the folder has 4 and numbers them itself.")
 
 
 def test_transfer_evaluates_the_parents_images_at_another_lambda(tmp_path, make_worker, data, networks):

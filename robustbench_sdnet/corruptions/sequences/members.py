@@ -106,5 +106,5 @@ def check_sequence_size(height: int, width: int) -> None:
     if (height, width) != (SIDE, SIDE):
         raise InputError(
             f"CIFAR-10-P's sequences are made for images of {SIDE}x{SIDE} pixels, got {height}x{width}."
-            " Resize them before."
+            " Resize them first."
         )
