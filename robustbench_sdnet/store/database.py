@@ -125,7 +125,7 @@ class Database:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"Not a store: '{self.shown}' has a part that is no number. Write sqlite:///FILE or "
+                f"Not a store: '{self.shown}' has a part that is not a number. Write sqlite:///FILE or "
                 "postgresql+psycopg://USER@HOST:PORT/NAME."
             ) from None
         return url, engine

@@ -160,23 +160,23 @@ class Reader:
 def _cell(row: Row) -> Cell:
     cell, asked = Cell.from_json(row["spec"]), row["asked"]
     if cell.id != row["id"]:
-        raise StoreError("its question is not the one that its id names")
+        raise StoreError("its id is not that of its question")
     if row["parents"] != canonical(cell.parents):
         raise StoreError("its parents are not those of its question")
     if not (asked is None or (type(asked) is int and asked >= 0)):
-        raise StoreError("the number of samples asked for is none")
+        raise StoreError("the number of samples asked for is not valid")
     return cell
 
 
 def _shard(row: Row) -> Shard:
     start, stop, finished_at = row["start"], row["stop"], row["finished_at"]
     if type(start) is not int or type(stop) is not int or not 0 <= start < stop:
-        raise StoreError("its range is none")
+        raise StoreError("its range is not valid")
     if not isinstance(finished_at, str):
-        raise StoreError("its time is none")
+        raise StoreError("its time is not valid")
     cost, outcome = json.loads(row["cost"]), Outcome.decode(row["outcome"])
     if not all(type(cost[key]) in (int, float) for key in ("forwards", "backwards", "seconds")):
-        raise StoreError("its cost is none")
+        raise StoreError("its cost is not valid")
     if len(outcome) != stop - start:
         raise StoreError(f"it holds {len(outcome)} answers")
     return Shard(row["cell_id"], start, stop, outcome, cost, finished_at)
@@ -188,7 +188,7 @@ _FINDING = {"check", "verdict", "value", "sentence"}
 def _verdicts(row: Row) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(row["checks"])
     if not isinstance(found, list) or not all(one.keys() >= _FINDING for one in found):
-        raise StoreError("they are none")
+        raise StoreError("they are not valid")
     return found
 
 

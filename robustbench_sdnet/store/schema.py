@@ -148,14 +148,14 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
     if len(ours) < 2:
         others = sa.inspect(connection).get_table_names()
         if there or (others and (read_only or not is_postgresql)):
-            raise StoreError(f"{where} is a database of other tables, no store.")
+            raise StoreError(f"{where} is a database of other tables, not a store.")
         if read_only:
             raise StoreError(nothing_at(where, "is empty"))
     if META.name in ours:  # before its tables, which a newer version may have changed
         _check_version(_version(connection), where, repair)
     if foreign := there.keys() - ours:
         raise StoreError(
-            f"The store {where} is damaged, or lies beside a table '{min(foreign)}' of another program. "
+            f"The store {where} is damaged, or shares its database with a table '{min(foreign)}' of another program. "
             "Restore a copy, or name another --store."
         )
     if read_only:
@@ -179,8 +179,8 @@ def _check_whole(where: str, ours: set[str]) -> None:
     """Refuse a store without a table that all versions have."""
     if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - ours:
         raise StoreError(
-            f"The store {where} is damaged: its table '{min(lost)}' is not there. 'corrupt', 'attack' or 'study' makes "
-            "it anew; what it held is answered again."
+            f"The store {where} is damaged: its table '{min(lost)}' is missing. 'corrupt', 'attack' or 'study' makes "
+            "it anew, and what it held is computed again."
         )
 
 
@@ -211,10 +211,10 @@ def _check_version(found: Any, where: str, repair: bool = False) -> None:
             return
         raise StoreError(
             f"The store {where} is damaged: its schema reads {found!r:.40}. "
-            "'corrupt', 'attack' or 'study' with --repair mends it."
+            "'corrupt', 'attack' or 'study' with --repair repairs it."
         )
     if int(found) > SCHEMA_VERSION:
         raise StoreError(
-            f"The store {where} has schema {found}, this version reads up to {SCHEMA_VERSION}. "
+            f"The store {where} has schema {found}, but this version reads up to {SCHEMA_VERSION}. "
             "Upgrade robustbench-sdnet."
         )

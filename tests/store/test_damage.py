@@ -255,7 +255,7 @@ def test_a_version_that_is_no_number_is_said_and_mended(path, text):
     before = [stored.id for stored in reading(path)]
     change(path, "UPDATE meta SET value = ?", text)
     for must_exist in (True, False):
-        with pytest.raises(StoreError, match=r"is damaged: its schema reads .* --repair mends it"):
+        with pytest.raises(StoreError, match=r"is damaged: its schema reads .* --repair repairs it"):
             Store(f"sqlite:///{path}", must_exist=must_exist)
     assert sound(f"sqlite:///{path}", repair_it=True) == []
     assert [stored.id for stored in reading(path)] == before

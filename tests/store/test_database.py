@@ -176,7 +176,7 @@ def another(path):
         (truncated, "malformed. The file is damaged, or no store: restore a copy"),
         (Path.mkdir, "is a folder. Name a file in it"),
         (Path.touch, "No results yet"),
-        (another, "is a database of other tables, no store"),
+        (another, "is a database of other tables, not a store"),
         (lambda path: None, "No results yet"),
     ],
 )
@@ -192,8 +192,8 @@ def test_what_is_no_store_is_never_called_safe(tmp_path, make, said, capsys):
 
 
 OTHERS = {
-    "none of our names": ("CREATE TABLE notes (text)", "is a database of other tables, no store"),
-    "one of our names": ("CREATE TABLE shards (a)", "is a database of other tables, no store"),
+    "none of our names": ("CREATE TABLE notes (text)", "is a database of other tables, not a store"),
+    "one of our names": ("CREATE TABLE shards (a)", "is a database of other tables, not a store"),
     "our meta": (
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
         "is a database of other tables",
@@ -201,11 +201,11 @@ OTHERS = {
     "all": (
         "CREATE TABLE meta (id INTEGER PRIMARY KEY, x); CREATE TABLE cells (id TEXT PRIMARY KEY); "
         "CREATE TABLE verdicts (cell_id TEXT PRIMARY KEY); CREATE TABLE images (name); CREATE TABLE shards (a)",
-        "is a database of other tables, no store",
+        "is a database of other tables, not a store",
     ),
     "beside a store": (
         "DROP TABLE shards; CREATE TABLE shards (a)",
-        "lies beside a table 'shards' of another program. Restore a copy, or name another",
+        "shares its database with a table 'shards' of another program. Restore a copy, or name another",
     ),
 }
 
@@ -230,8 +230,8 @@ def test_tables_of_another_program_are_never_changed(tmp_path, script, said):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://h:abc/d", "postgresql://h:***/d' has a part that is no number"),
-        ("sqlite:///x.db?timeout=abc", "has a part that is no number"),
+        ("postgresql://h:abc/d", "postgresql://h:***/d' has a part that is not a number"),
+        ("sqlite:///x.db?timeout=abc", "has a part that is not a number"),
         *(
             [("sqlite:///a%00b.db", "no SQLite or PostgreSQL database")]
             if "\0" in str(make_url("sqlite:///a%00b.db").database)  # SQLAlchemy reads it so from 2.1 on

@@ -70,7 +70,7 @@ def test_tables_of_others_are_let_be_and_those_of_our_names_never_changed(url):
     execute(url, "CREATE TABLE shards (a TEXT)")
     execute(url, "INSERT INTO shards VALUES ('kept')")
     for options in ({"must_exist": True}, {}, {"repair": True}):
-        with pytest.raises(StoreError, match="is a database of other tables, no store"):
+        with pytest.raises(StoreError, match="is a database of other tables, not a store"):
             Store(url, **options)
     engine = sa.create_engine(url)
     assert sorted(sa.inspect(engine).get_table_names()) == ["notes", "shards"]

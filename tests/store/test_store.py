@@ -301,14 +301,14 @@ def test_the_cost_of_parts_adds_up_to_the_whole():
 def test_a_store_without_its_tables_is_said_to_be_empty_or_damaged(store, tmp_path):
     with store.database._engine.begin() as connection:
         connection.execute(sa.text("drop table verdicts"))
-    with pytest.raises(StoreError, match="damaged: its table 'verdicts' is not there"):
+    with pytest.raises(StoreError, match="damaged: its table 'verdicts' is missing"):
         Store(store.shown, must_exist=True)
     Store(store.shown).close()  # as a command that computes
     Store(store.shown, must_exist=True).close()
     with sqlite3.connect(tmp_path / "others.db") as others:
         others.execute("create table meta (a int)")
         others.execute("create table images (name text)")
-    with pytest.raises(StoreError, match=r"others\.db is a database of other tables, no store"):
+    with pytest.raises(StoreError, match=r"others\.db is a database of other tables, not a store"):
         Store(f"sqlite:///{tmp_path}/others.db", must_exist=True)
     (tmp_path / "empty.db").write_bytes(b"")
     with pytest.raises(StoreError, match=r"No results yet: .*empty\.db is empty"):
