@@ -24,24 +24,24 @@ _READ_COLOURS = (
 )
 _READ_ENERGY = ("bright where an atom has energy in any channel", "")
 _READ_METHODS = {
-    "inverse": "The way back knows dictionaries and BatchNorm alone, and loses some of the image in every layer: what "
-    "fades here, the network may still use.",
-    "gradient": "Each is an image with nearly the same features there, found from grey: what differs from the input, "
-    "the features do not tell apart, or the search did not find.",
+    "inverse": "The inversion knows only dictionaries and BatchNorm, and loses some of the image in every layer: the "
+    "network may still use what fades here.",
+    "gradient": "Each is an image with nearly the same features there, found by starting from grey: where it differs "
+    "from the input, the features do not tell the two apart, or the search did not find more.",
 }
 _READ_FILM = (
-    "What the stem makes again of the image at each lambda, and the residual, around grey. Most of what it shows at a "
-    "lambda near 0, few atoms and few steps of coding leave out; what grows in it, a larger lambda throws away. Shares "
-    "are of the images shown."
+    "What the stem reconstructs of the image at each lambda, and the residual, around grey. Most of what the residual "
+    "shows at a lambda near 0 is left out by few atoms and few coding steps; what grows in it is discarded by a larger "
+    "lambda. Shares are of the images shown."
 )
 _READ_CHANGE = (
-    " Below, the difference from the clean image, and what is left of it in the image made again: lambda throws the "
-    "perturbation away first where that fades faster than the image. The table says how fast, under 'change left'."
+    " Below, the difference from the clean image, and what is left of it in the reconstruction: lambda discards the "
+    "perturbation first where that fades faster than the image. The table says how fast, under 'change left'."
 )
 _READ_STYLES = {
-    "plain": "cut to [0, 1]",
+    "plain": "clipped to [0, 1]",
     "stretched": "each image and channel stretched from its darkest to its brightest pixel, so that colours are false",
-    "equalised": "stretched, then the histogram of each channel made even, so that the faintest rest looks strong",
+    "equalised": "stretched, then the histogram of each channel equalised, so that the faintest remainder looks strong",
 }
 
 
@@ -106,10 +106,10 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
             _page(
                 subject,
                 f"depths-{kind}",
-                f"What is made again from each depth, {kind}",
-                f"The input, sorted by label, and below it the images made again from each depth{lam}, "
+                f"What is reconstructed from each depth, {kind}",
+                f"The input, sorted by label, and below it the images reconstructed from each depth{lam}, "
                 f"{_READ_STYLES[kind]}. Depth 0 is after the stem. {_READ_METHODS[subject.wanted.method]}",
-                f"Rows of {len(clean)} images: the input and what is made again at depth "
+                f"Rows of {len(clean)} images: the input and what is reconstructed at depth "
                 f"{', '.join(str(one.depth) for one in found)}, {kind}.",
             ),
             drawing.image_grid(rows),
@@ -137,7 +137,7 @@ def _film(subject: Subject) -> Iterator[Drawn]:
         for lam, before in zip(subject.lambdas, made, strict=True):
             one = before if name == "clean" else next(inverted(subject, given, (0,), lam))
             share = f"{100 * float(active(one.code).mean()):.1f} % of the code active"
-            rows.append((f"lambda {lam:g}: made again, {share}", drawing.clipped(_pixels(one.images))))
+            rows.append((f"lambda {lam:g}: reconstructed, {share}", drawing.clipped(_pixels(one.images))))
             rows.append((f"lambda {lam:g}: residual", _grey(given - one.images)))
             if name != "clean":
                 left = _grey(times * (one.images - before.images))
@@ -149,7 +149,7 @@ def _film(subject: Subject) -> Iterator[Drawn]:
                 f"lambda-{plain(name)}",
                 f"Lambda film, {name}",
                 _READ_FILM + ("" if name == "clean" else _READ_CHANGE) + (known if name == attacked else ""),
-                f"Rows of {len(given)} images, {name}: the input, then for lambda {texts} the image made again and its "
+                f"Rows of {len(given)} images, {name}: the input, then for lambda {texts} the reconstruction and its "
                 "residual" + ("." if name == "clean" else ", and what is left of the change."),
             ),
             drawing.image_grid(rows),

@@ -159,7 +159,7 @@ def tables(numbers: Sequence[Number]) -> Iterator[Table]:
     changed."""
     single = len({number.model for number in numbers}) == 1
     for title, wanted in (
-        ("What is made again, in numbers", ("error", "correlation", "active", "left")),
+        ("What is reconstructed, in numbers", ("error", "correlation", "active", "left")),
         ("How a perturbation grows, in numbers", ("change",)),
     ):
         rows: dict[tuple[str, str, str, str], dict[str, str]] = {}

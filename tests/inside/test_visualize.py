@@ -219,7 +219,7 @@ def test_pictures_show_images_in_order_of_their_labels_and_what_is_left_of_a_cha
     expected = {
         "pgd linf 4/255": attacked.images,
         "what was changed, times 31": 0.5 + 31 * (attacked.images - clean),
-        f"lambda 0.8: made again, {share} % of the code active": made_again,
+        f"lambda 0.8: reconstructed, {share} % of the code active": made_again,
         "lambda 0.8: residual": 0.5 + attacked.images - made_again,
         "lambda 0.8: left of the change, times 31": 0.5 + 31 * (made_again - before),
     }
