@@ -102,7 +102,9 @@ def check_problem(name: str, classes: int, numbers: int) -> None:
     known = limits(name)
     instead = f" ({known.instead})" if known.instead else ""
     if classes < known.classes:
-        raise InputError(f"Attack {name} needs {known.classes} classes, the model has {classes}{instead}.")
+        raise InputError(
+            f"Attack {name} needs {known.classes} classes, but the model has {classes}{instead}."
+        )
     if known.numbers is not None and numbers > known.numbers:
         raise InputError(
             f"Attack {name} takes images of at most {known.numbers} numbers, got {numbers}{instead}."

@@ -104,7 +104,7 @@ _LIST = (
     _row(
         "fmn",
         "fmn",
-        "gradient steps in a ball that closes in on the boundary",
+        "gradient steps in a ball that closes in on the decision boundary",
         {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
         version=2,
@@ -115,7 +115,7 @@ _LIST = (
     _row(
         "sigma-zero",
         "sigma_zero",
-        "few pixels, by a smooth count of them",
+        "few pixels, by a smooth approximation of their number",
         {"steps": 1000},
         norms=("l0",),
         minimal_norm=True,

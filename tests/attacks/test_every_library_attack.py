@@ -102,11 +102,11 @@ def test_the_costly_attacks_run_with_their_defaults(name, norm):
             "torchattacks:APGDT",
             "linf",
             2,
-            r"APGDT needs 4 classes, the model has 2 \(apgd-t does with fewer\)",
+            r"APGDT needs 4 classes, but the model has 2 \(apgd-t does with fewer\)",
         ),
-        ("torchattacks:APGDT", "l2", 3, r"APGDT needs 4 classes, the model has 3"),
-        ("torchattacks:AutoAttack", "linf", 3, r"needs 4 classes, the model has 3 \(autoattack does"),
-        ("torchattacks:JSMA", "l0", 3, r"JSMA needs 10 classes, the model has 3"),
+        ("torchattacks:APGDT", "l2", 3, r"APGDT needs 4 classes, but the model has 3"),
+        ("torchattacks:AutoAttack", "linf", 3, r"needs 4 classes, but the model has 3 \(autoattack does"),
+        ("torchattacks:JSMA", "l0", 3, r"JSMA needs 10 classes, but the model has 3"),
     ],
 )
 def test_models_of_too_few_classes_are_refused_by_name(name, norm, classes, message):

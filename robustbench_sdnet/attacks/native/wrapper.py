@@ -176,7 +176,7 @@ def checked(
         raise InputError(f"labels must be class numbers from 0, got {int(labels.min())}.")
     low, high = images.detach().aminmax() if len(images) else (images.new_zeros(()),) * 2
     if not (float(low) >= 0 and float(high) <= 1):
-        raise InputError("images must lie in [0, 1]: normalisation belongs into the model.")
+        raise InputError("images must lie in [0, 1]: normalisation belongs in the model.")
     if batch_size is not None:
         positive("batch_size", batch_size)
     if sample_ids is None:
