@@ -167,7 +167,7 @@ def own_checkpoint(source: str) -> Path:
     kind = kind_of(source)
     if kind in EXTERNAL_KINDS:
         raise InputError(
-            f"'{source}' is no model built here. Name a run, a checkpoint or a model of the zoo."
+            f"'{source}' is not a model built here. Name a run, a checkpoint or a model of the zoo."
         )
     path = _file(kind, source)
     if not path.is_file():
@@ -184,7 +184,7 @@ def _file(kind: str, source: str) -> Path:
 def check_zoo_name(name: str) -> str:
     """The data set in a name of the zoo, "data/model"; InputError for a malformed one."""
     if not _ZOO_NAME.fullmatch(name):
-        raise InputError(f"A name of the zoo is data/model, such as cifar10/sdnet20, got '{name}'.")
+        raise InputError(f"A zoo name has the form data/model, such as cifar10/sdnet20, got '{name}'.")
     return name.partition("/")[0]
 
 

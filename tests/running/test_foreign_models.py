@@ -100,8 +100,8 @@ SAID = {
     "warned": "bad:warned raised UserWarning: a warning as an error",
     "leaves": "bad:leaves called sys.exit: 0",
     "late": "bad:late raised KeyError: 'late'",
-    "loading": "Model 'bad:loading' raised RuntimeError while it was loaded: at load",
-    "leaving": "Model 'bad:leaving' called sys.exit while it was loaded: 0",
+    "loading": "Model 'bad:loading' raised RuntimeError while it was being loaded: at load",
+    "leaving": "Model 'bad:leaving' called sys.exit while it was being loaded: 0",
     "meta": "Model 'bad:meta' has weights that cannot be read",
 }
 

@@ -181,5 +181,5 @@ def test_a_process_that_fails_alone_is_quoted():
 
 def test_a_batch_that_cannot_be_shared(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(InputError, match=r"train\.batch_size=128 is shared by 3 processes: take a multiple"):
+    with pytest.raises(InputError, match=r"train\.batch_size=128 is shared by 3 processes: use a multiple"):
         train(tiny_data, "resnet20", device="cpu", output=tmp_path / "run")

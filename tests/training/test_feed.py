@@ -119,5 +119,5 @@ def test_a_damaged_picture_stops_the_run(folder, tmp_path):
     (root / "train" / "n02" / "3.JPEG").write_bytes(b"\xff\xd8 no picture")
     held = data.load("imagenet", "train", root=root)
     feed = StreamingFeed(held, TrainOptions(crop=0), torch.arange(8), 8, CPU)
-    with pytest.raises(DataError, match=r"n02/3\.JPEG is no readable image"):
+    with pytest.raises(DataError, match=r"n02/3\.JPEG is not a readable image"):
         list(feed.epoch(0))

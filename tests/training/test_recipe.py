@@ -114,7 +114,7 @@ def test_a_text_is_taken_as_it_is(name):
         ("train.schedule", "cosin", r"Unknown train\.schedule 'cosin'\. Did you mean 'cosine'"),
         ("train.eps", "8", r"^train\.eps: Linf eps must be at most 1"),
         ("train.eps", "[1", "eps must be a fraction"),
-        ("train.lr", "[1", r"train\.lr: .* is no YAML"),
+        ("train.lr", "[1", r"train\.lr: .* is not valid YAML"),
         ("train.attack_step_size", "x", r"^train\.attack_step_size: .* must be a fraction"),
         ("train.ema", "1", r"train\.ema must lie in"),
         (
@@ -202,8 +202,8 @@ def test_own_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("train: [1", "no YAML"),
-        ("- 1", "a recipe is a mapping"),
+        ("train: [1", "not valid YAML"),
+        ("- 1", "a recipe must be a mapping"),
         ("trian: {}", "Unknown recipe section 'trian'. Did you mean 'train'"),
         ("train: 3", "'train' must be a mapping"),
         ("train: {epocs: 3}", "Did you mean 'train.epochs'"),
@@ -243,7 +243,7 @@ def test_unknown_names():
 
 @pytest.mark.parametrize("norm", ["l2", "l1"])
 def test_a_norm_without_its_eps_is_refused(norm: str) -> None:
-    with pytest.raises(InputError, match=f"8/255 is linf's .* in {norm}. Give train.eps"):
+    with pytest.raises(InputError, match=f"8/255 is a linf budget .* in {norm}. Give train.eps"):
         load_recipe("pgd-at", {"train.norm": norm})
     assert load_recipe("pgd-at", {"train.norm": norm, "train.eps": "1/2"}).train.radius == 0.5
     assert load_recipe("published", {"train.norm": norm}).train.norm == norm  # no adversary, no eps

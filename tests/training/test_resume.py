@@ -64,8 +64,11 @@ def test_a_resumed_run_is_compared_with_what_was_given_alone(tiny_data, stopped)
         ({"model": {"width": 6}}, r"recipe\.yaml says model\.width = 6, .* saved with 4"),
         ({"train": {"epochs": 0}}, r"recipe\.yaml: train\.epochs must be a whole number"),
         ({"train": {"epocs": 3}}, r"recipe\.yaml: Unknown recipe key 'train\.epocs'"),
-        ({"train": None}, r"recipe\.yaml is no recipe of a run, which has data, arch, name, train, model"),
-        ({"data": 3}, r"recipe\.yaml is no recipe of a run"),
+        (
+            {"train": None},
+            r"recipe\.yaml is not the recipe of a run, which has data, arch, name, train, model",
+        ),
+        ({"data": 3}, r"recipe\.yaml is not the recipe of a run"),
     ],
     ids=str,
 )

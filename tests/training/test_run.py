@@ -87,7 +87,7 @@ def test_weights_are_not_begun_with_under_another_normalisation(tiny_data, quick
     theirs = {"model.mean": [0.5, 0.4, 0.3], "model.std": [0.25, 0.25, 0.25]}
     train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1, **theirs}, output=tmp_path / "a")
     asked = {**quick, "train.epochs": 1, "train.init": str(tmp_path / "a")}
-    told = r"otherwise .*: --set model.mean='\[0.5, 0.4, 0.3\]' --set model.std='\[0.25, 0.25, 0.25\]'"
+    told = r"differently .*: --set model.mean='\[0.5, 0.4, 0.3\]' --set model.std='\[0.25, 0.25, 0.25\]'"
     with pytest.raises(InputError, match=told):
         train(tiny_data, "resnet20", overrides=asked, output=tmp_path / "b")
     both = train(tiny_data, "resnet20", overrides={**asked, **theirs}, output=tmp_path / "b")
@@ -322,7 +322,7 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run runs/tiny-resnet20-\* to resume"):
         train(tiny_data, "resnet20", resume=True)
-    with pytest.raises(InputError, match=r"absent does not exist: nothing to resume\. Leave --resume out"):
+    with pytest.raises(InputError, match=r"absent does not exist: nothing to resume\. Leave out --resume"):
         train(tiny_data, "resnet20", output="absent", resume=True)
     assert not (tmp_path / "absent").exists()
     (tmp_path / "empty").mkdir()
@@ -401,7 +401,7 @@ def test_what_torch_raises_is_one_line(tiny_data, quick, tmp_path, monkeypatch, 
 def test_a_batch_of_one_pixel_is_refused_in_one_line(tiny_data, quick, tmp_path):
     """Batch normalisation of one value a channel ended in "Unexpected ValueError ... This is a bug"."""
     overrides = {**quick, "train.batch_size": 1, "train.limit": 2, "train.sizes": [4]}
-    with pytest.raises(TrainingError, match=r"A batch of one image .* Take two images or more"):
+    with pytest.raises(TrainingError, match=r"A batch of one image .* Use at least two images"):
         train(tiny_data, "resnet20", overrides=overrides, output=tmp_path / "run")
 
 

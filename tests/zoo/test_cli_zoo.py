@@ -195,8 +195,10 @@ def test_export_takes_models_built_here_alone(
     row = zoo.json("export", "digits/sdnet20-at", "digits/copy", "-o", "copy.safetensors")
     assert read_card(row["path"]).arch == "sdnet20"
     assert capsys.readouterr().err == ""
-    assert "is no model built here" in zoo("export", "torchvision:resnet18", "a/b", "-o", "x", code=2)
-    assert "A name of the zoo is data/model" in zoo("export", "digits/sdnet20-at", "b c", "-o", "x", code=2)
+    assert "is not a model built here" in zoo("export", "torchvision:resnet18", "a/b", "-o", "x", code=2)
+    assert "A zoo name has the form data/model" in zoo(
+        "export", "digits/sdnet20-at", "b c", "-o", "x", code=2
+    )
     assert not (tmp_path / "x").exists()
 
 

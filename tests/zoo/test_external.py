@@ -194,7 +194,7 @@ def test_a_stated_normalisation_is_applied_and_told() -> None:
 
 def test_a_second_normalisation_is_caught() -> None:
     source = "their_models:inside?mean=0.5&std=0.25"
-    with pytest.raises(InputError, match="normalises by itself, with mean"):
+    with pytest.raises(InputError, match="normalises its input itself, with mean"):
         load_model(source)
 
 
@@ -204,10 +204,10 @@ def test_a_second_normalisation_is_caught() -> None:
         ("mean=0.5", "both of them"),
         ("mean=0.5&std=1&gamma=2", "both of them"),
         ("mean=0&std=1&std=2", "both of them"),
-        ("mean=a&std=1", "mean and std are numbers"),
-        ("mean=0,0&std=1", "one finite number or three"),
-        ("mean=nan&std=1", "one finite number or three"),
-        ("mean=0&std=0", "std is above 0"),
+        ("mean=a&std=1", "mean and std must be numbers"),
+        ("mean=0,0&std=1", "one or three finite numbers"),
+        ("mean=nan&std=1", "one or three finite numbers"),
+        ("mean=0&std=0", "std above 0"),
     ],
 )
 def test_a_malformed_normalisation_is_refused(suffix: str, message: str) -> None:
@@ -237,7 +237,7 @@ def test_what_is_no_logits_is_caught(name: str) -> None:
         ("their_models.sub:none", InputError, "no module named"),
         ("not_there_at_all:make", InputError, "no Python package 'not_there_at_all'"),
         ("their_models:number", InputError, "must return a torch.nn.Module, got int"),
-        ("their_models:broken", ModelError, "raised RuntimeError while it was loaded: two lines"),
+        ("their_models:broken", ModelError, "raised RuntimeError while it was being loaded: two lines"),
         ("missing.pt", InputError, "No model file 'missing.pt'"),
         ("torchvision:resnet19", InputError, "Did you mean 'resnet18'"),
     ],
@@ -296,10 +296,10 @@ def test_an_exported_file_needs_its_normalisation(kind: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ({"mean": [0.5] * 3}, r"normalisation\.json of '.*wrong\.pt': mean and std are numbers"),
-        ({"mean": "abc", "std": [1]}, "mean and std are numbers"),
-        ({"mean": [0.5] * 2, "std": [1] * 2}, "one finite number or three"),
-        ({"mean": [0.5], "std": [0]}, "std is above 0"),
+        ({"mean": [0.5] * 3}, r"normalisation\.json of '.*wrong\.pt': mean and std must be numbers"),
+        ({"mean": "abc", "std": [1]}, "mean and std must be numbers"),
+        ({"mean": [0.5] * 2, "std": [1] * 2}, "one or three finite numbers"),
+        ({"mean": [0.5], "std": [0]}, "std above 0"),
     ],
 )
 def test_a_file_that_states_another_normalisation_is_told(
@@ -462,7 +462,7 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
         assert "the model lacks its normalisation" in found
         assert found.endswith(remedy)
     twice = nn.Sequential(model.normalise, model).eval()
-    assert "it normalises twice). Take one of the two out" in str(check_input(twice, images))
+    assert "it normalises twice). Remove one of the two" in str(check_input(twice, images))
     plain = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1))
     with torch.no_grad():
         for _ in range(60):

@@ -113,7 +113,7 @@ def test_a_pickle_with_code_in_it_is_refused(
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 no zip", None])
 def test_a_damaged_file_is_one_line(best: Path, content: bytes | None) -> None:
     best.write_bytes(best.read_bytes()[:3000] if content is None else content)
-    with pytest.raises(CheckpointError, match="is damaged, or no PyTorch checkpoint") as caught:
+    with pytest.raises(CheckpointError, match="is damaged, or not a PyTorch checkpoint") as caught:
         imported(best)
     assert "\n" not in str(caught.value)
 
@@ -139,7 +139,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
             "sdnet20",
             {"num_classes": 100},
             "sdnet20",
-            r"is \[100, 16\], not \[10, 16\].*, not what was asked for",
+            r"is \[100, 16\], not \[10, 16\].*, not what was given",
         ),
         (
             "sdnet18",
@@ -160,7 +160,7 @@ def test_another_architecture_is_told_in_one_line(
 
 
 def test_tensors_of_nothing_known_are_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="of no architecture known here"):
+    with pytest.raises(CheckpointError, match="No architecture known here fits it"):
         imported(_saved({"fc.weight": torch.zeros(2)}, tmp_path))
 
 
@@ -263,18 +263,22 @@ def test_a_model_that_normalises_itself_says_how(tmp_path: Path) -> None:
     ):
         imported(path, mean=(0.0, 0.0, 0.0))
     for mean in ((0.5, 0.4), "abc"):
-        with pytest.raises(InputError, match="mean must be 3 finite numbers, one a channel"):
+        with pytest.raises(InputError, match="mean must be 3 finite numbers, one per channel"):
             imported(path, mean=mean)
 
 
 @pytest.mark.parametrize(
     ("key", "change", "message"),
     [
-        ("linear.weight", torch.Tensor.to_sparse, "linear.weight that is no plain tensor"),
-        ("linear.weight", lambda value: value.to(torch.complex64), "linear.weight that is no plain tensor"),
-        ("linear.weight", lambda value: value.to("meta"), "linear.weight that is no plain tensor"),
-        ("layer0.0.dn.step_size", lambda value: -value, "layer0.0.dn.step_size of -.*, which none can be"),
-        ("layer0.1.running_var", lambda value: value - 2, "running_var of -1, which none can be"),
+        ("linear.weight", torch.Tensor.to_sparse, "linear.weight that is not a plain tensor"),
+        (
+            "linear.weight",
+            lambda value: value.to(torch.complex64),
+            "linear.weight that is not a plain tensor",
+        ),
+        ("linear.weight", lambda value: value.to("meta"), "linear.weight that is not a plain tensor"),
+        ("layer0.0.dn.step_size", lambda value: -value, "layer0.0.dn.step_size of -.*, which is impossible"),
+        ("layer0.1.running_var", lambda value: value - 2, "running_var of -1, which is impossible"),
     ],
 )
 def test_what_no_network_has_is_refused(key: str, change: Any, message: str, tmp_path: Path) -> None:
@@ -318,9 +322,9 @@ def test_a_sound_file_of_another_kind_is_not_called_damaged(tmp_path: Path) -> N
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("readme", "hello")
     for path, message in (
-        (script, "is an exported model, no checkpoint. Use it as it is: --model"),
-        (program, "is an exported model, no checkpoint"),
-        (zipped, "is no PyTorch checkpoint"),
+        (script, "is an exported model, not a checkpoint. Use it as it is: --model"),
+        (program, "is an exported model, not a checkpoint"),
+        (zipped, "is not a PyTorch checkpoint"),
     ):
         with pytest.raises(CheckpointError, match=message) as caught:
             imported(path)

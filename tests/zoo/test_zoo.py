@@ -126,8 +126,8 @@ def test_a_recipe_may_be_anything(
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("sdnet20", {}, "A name of the zoo is data/model"),
-        ("../x/y", {}, "A name of the zoo is data/model"),
+        ("sdnet20", {}, "A zoo name has the form data/model"),
+        ("../x/y", {}, "A zoo name has the form data/model"),
         ("tiny/x", {"dtype": "int8"}, "dtype must be float16 or float32"),
     ],
 )
@@ -176,8 +176,8 @@ def test_weights_may_be_put_into_the_folder_one_stands_in(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "is no YAML at line 1"),
-        ("models: 3", "no index of models"),
+        ("[", "is not valid YAML at line 1"),
+        ("models: 3", "not an index of models"),
         ("models:\n- name: a/b\n", "model 1: arch, data, recipe"),
         ("models:\n- 3\n", "model 1: name"),
     ],
@@ -436,9 +436,9 @@ def test_verify_refuses_logits_that_are_no_numbers(tiny_npz: Path, checkpoint: P
     data, card = load(f"npz:{tiny_npz}", "test"), read_card(checkpoint)
     with pytest.raises(ModelError, match="not finite"):
         verify(Broken(), card, data)
-    with pytest.raises(ModelError, match="has 2 classes, the data set has labels up to 2"):
+    with pytest.raises(ModelError, match="has 2 classes, but the data set has labels up to 2"):
         verify(TooFew(), card, data)
-    with pytest.raises(ModelError, match=r"the folder \d+, and numbers them itself"):
+    with pytest.raises(ModelError, match=r"the folder has \d+ and numbers them itself"):
         verify(ByColour(), card, replace(data, numbered_here=True, num_classes=data.num_classes + 1))
 
 

@@ -106,8 +106,8 @@ class TrainOptions:
                 raise InputError(f"train.{key}: {error}") from None
         if self.adversary != "none" and self.norm != "linf" and self.eps == norm_facts("linf").eps:
             raise InputError(
-                f"train.eps: {self.eps} is linf's and next to nothing in {self.norm}. Give train.eps with train.norm, "
-                f"such as {norm_facts(self.norm).eps}."
+                f"train.eps: {self.eps} is a linf budget and almost nothing in {self.norm}. Give train.eps with "
+                f"train.norm, such as {norm_facts(self.norm).eps}."
             )
         if self.augmix and self.adversary != "none":
             raise InputError("train.augmix and train.adversary cannot be combined: each brings its own loss.")

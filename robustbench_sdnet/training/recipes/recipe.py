@@ -137,7 +137,9 @@ def _read(name: str) -> Mapping[str, Any]:
             raise unknown("recipe", name, recipe_names())
     raw = read_yaml(path)
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: a recipe is a mapping with 'train' and 'model', got {type(raw).__name__}.")
+        raise InputError(
+            f"{path}: a recipe must be a mapping with 'train' and 'model', got {type(raw).__name__}."
+        )
     if "arch" in raw and isinstance(raw.get("data"), str):  # of a run, which says of what it is
         raw = {key: value for key, value in raw.items() if key not in ("arch", "data")}
     allowed = ("name", "summary", "data", *SECTIONS)

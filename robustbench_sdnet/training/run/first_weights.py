@@ -28,13 +28,13 @@ def begin_with(source: str, model: torch.nn.Module) -> str:
     if {name: tensor.shape for name, tensor in theirs.items()} != {name: t.shape for name, t in ours.items()}:
         raise InputError(
             f"train.init: '{source}' has another architecture, width or number of classes than the model to train. "
-            "Name a checkpoint of the same body, or leave it out."
+            "Name a checkpoint of the same network, or leave it out."
         )
     card = read_card(path)
     if any(not torch.equal(found[name], own[name]) for name in own if name.startswith("normalise.")):
         mean, std = (f"[{', '.join(map(str, values))}]" for values in (card.mean, card.std))
         raise InputError(
-            f"train.init: '{source}' normalises images otherwise than the model to train. Give its numbers: "
+            f"train.init: '{source}' normalises images differently from the model to train. Give its numbers: "
             f"--set model.mean='{mean}' --set model.std='{std}'."
         )
     said = f"{card.name} (weights {card.weights_hash[:16]})"

@@ -94,7 +94,7 @@ def _newest(runs: Path, stem: str, data: str, arch: str) -> Path:
         if held is not None and held["arch"] == arch and absolute(held["data"]) == absolute(data):
             return path.parent
     of = f" of '{data}'" if found else ""
-    raise InputError(f"There is no run {runs}/{stem}-*{of} to resume. Leave --resume out, or name --output.")
+    raise InputError(f"There is no run {runs}/{stem}-*{of} to resume. Leave out --resume, or name --output.")
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
@@ -138,7 +138,7 @@ def may_resume(folder: Path, *, asked: bool) -> bool:
     if asked and not there and not restarted():
         what = "holds no run" if folder.is_dir() else "does not exist"
         raise InputError(
-            f"{folder} {what}: nothing to resume. Leave --resume out to start there, or name another --output."
+            f"{folder} {what}: nothing to resume. Leave out --resume to start there, or name another --output."
         )
     return there and (asked or restarted())
 
@@ -170,7 +170,7 @@ def plan_run(
     if not resume:
         if held is not None or (folder / STATE).exists() or (folder / PREVIOUS).exists():
             raise InputError(
-                f"{folder} already holds a run. Add --resume to go on, or name another --output."
+                f"{folder} already holds a run. Add --resume to continue, or name another --output."
             )
         return wanted
     if held is None:
@@ -187,7 +187,7 @@ def plan_run(
         key, old, new = found
         raise InputError(
             f"{folder} was started with {key} = {old}, not {new}: a resumed run keeps it. "
-            "Leave --recipe and --set out, or start another run."
+            "Leave out --recipe and --set, or start another run."
         )
     working = {f"train.{key}" for key in WORKING_KEYS}
     return with_settings(stored, {key: value for key, value in given.items() if key in working})
@@ -199,7 +199,7 @@ def check_state(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> None:
     if saved and (found := _changed(Recipe.from_dict(saved), recipe)):
         key, old, new = found
         raise TrainingError(
-            f"{folder / PLAN} says {key} = {new}, but the state was saved with {old}. Put that back, or start another "
+            f"{folder / PLAN} says {key} = {new}, but the state was saved with {old}. Restore it, or start another "
             "run."
         )
 
@@ -225,7 +225,7 @@ def settle(recipe: Recipe, device: Device, processes: int) -> Recipe:
     """The recipe with what "auto" came to, for a resumed run; InputError if processes cannot share a batch."""
     if recipe.train.batch_size % processes:
         raise InputError(
-            f"train.batch_size={recipe.train.batch_size} is shared by {processes} processes: take a multiple."
+            f"train.batch_size={recipe.train.batch_size} is shared by {processes} processes: use a multiple of that."
         )
     threads = 0 if device.is_gpu else torch.get_num_threads()
     return replace(recipe, train=replace(recipe.train, precision=device.precision, threads=threads))
@@ -245,6 +245,6 @@ def _read_plan(folder: Path) -> dict[str, Any] | None:
     kinds = {**dict.fromkeys(("data", "arch", "name"), str), **dict.fromkeys(SECTIONS, dict)}
     if not isinstance(raw, dict) or not all(isinstance(raw.get(key), kind) for key, kind in kinds.items()):
         raise TrainingError(
-            f"{path} is no recipe of a run, which has {', '.join(kinds)}. Put them back, or use another --output."
+            f"{path} is not the recipe of a run, which has {', '.join(kinds)}. Restore them, or use another --output."
         )
     return raw

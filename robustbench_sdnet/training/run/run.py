@@ -122,16 +122,16 @@ def _failure(error: Exception, folder: Path, device: Device) -> TrainingError:
         if _ONE_VALUE not in str(error):
             raise error
         return TrainingError(
-            "A batch of one image with one pixel left has no variance to normalise by. Take two images or more a step "
-            "(--set train.batch_size=N), with another --output."
+            "A batch of one image with one pixel left has no variance to normalise by. Use at least two images per "
+            "step (--set train.batch_size=N), with another --output."
         )
     if distributed.lost_another(error):
         return TrainingError(
-            "Another training process has gone. The last saved state is whole: go on with "
+            "Another training process was lost. The last saved state is whole: go on with "
             f"--resume --output {shlex.quote(str(folder))}."
         )
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
-        remedy = "Take a smaller batch (--set train.batch_size=N) or more devices"
+        remedy = "Use a smaller batch (--set train.batch_size=N) or more devices"
         return TrainingError(
             f"{device.label} has too little memory for this. {remedy}, with another --output."
         )

@@ -110,7 +110,7 @@ class Run:
             return
         if state["data_hash"] != self.train_data.content_hash:
             raise TrainingError(
-                f"{self.folder} was trained on other images than '{self.name}' has. Name another --output."
+                f"{self.folder} was trained on other images than those of '{self.name}'. Name another --output."
             )
         session = self.session
         try:

@@ -150,7 +150,7 @@ def hold_out(data: ImageData, options: TrainOptions) -> tuple[Tensor, Tensor]:
     if options.hold_out and not 0 < kept < len(positions):
         raise InputError(
             f"train.hold_out={options.hold_out:g} of {counted(len(positions), 'image')} leaves none "
-            f"{'to train on' if kept == 0 else 'aside'}. Take more images, or another share."
+            f"{'to train on' if kept == 0 else 'aside'}. Use more images, or another share."
         )
     return shuffled[:kept].sort().values, shuffled[kept:].sort().values
 

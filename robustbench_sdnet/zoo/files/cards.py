@@ -106,7 +106,7 @@ def _metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except SafetensorError as error:
         raise CheckpointError(
-            f"'{path}' is truncated, or no safetensors checkpoint ({error}). Fetch or train it again."
+            f"'{path}' is truncated, or not a safetensors checkpoint ({error}). Fetch or train it again."
         ) from None
     except OSError as error:
         if path.is_file():

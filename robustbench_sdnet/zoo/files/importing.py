@@ -104,7 +104,7 @@ def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, st
     for key, value in model.state_dict().items():
         least = {"step_size": 1e-30, "running_var": 0.0}.get(key.rpartition(".")[2], -math.inf)
         if (value < least).any():
-            raise CheckpointError(f"'{path}' holds a {key} of {float(value.min()):g}, which none can be.")
+            raise CheckpointError(f"'{path}' holds a {key} of {float(value.min()):g}, which is impossible.")
     if wrong := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
             f"'{path}' holds weights that are not finite ({', '.join(wrong[:3])}): its training diverged, or it is not "
@@ -143,7 +143,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for key, value in found.items():
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
             raise CheckpointError(
-                f"'{path}' holds a {key} that is no plain tensor of real numbers. Save it as one."
+                f"'{path}' holds a {key} that is not a plain tensor of real numbers. Save it as one."
             )
     return found
 
@@ -168,12 +168,14 @@ def _why_refused(path: Path, error: Exception) -> str:
         )
     inside = members(path)
     if any("/code/" in name or name.endswith("archive_format") for name in inside):
-        return f"is an exported model, no checkpoint. Use it as it is: --model '{path}?mean=a,b,c&std=a,b,c'."
+        return (
+            f"is an exported model, not a checkpoint. Use it as it is: --model '{path}?mean=a,b,c&std=a,b,c'."
+        )
     if any(name.endswith("data.pkl") for name in inside):
         return "holds objects that cannot be read without running code. Save its state_dict alone where you trust it."
     if inside:
-        return "is no PyTorch checkpoint."
-    return f"is damaged, or no PyTorch checkpoint ({type(error).__name__})."
+        return "is not a PyTorch checkpoint."
+    return f"is damaged, or not a PyTorch checkpoint ({type(error).__name__})."
 
 
 def _numpy_values() -> list[Any]:
@@ -203,7 +205,7 @@ def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
     depth = tuple(len(blocks[stage]) for stage in sorted(blocks))
     names = [name for name, plan in ARCHITECTURES.items() if plan.blocks == depth and plan.sparse == sparse]
     if not names or "linear.weight" not in tensors:
-        return " It is of no architecture known here."
+        return " No architecture known here fits it."
     details = [f"num_classes={tensors['linear.weight'].shape[0]}"]
     if everywhere and ARCHITECTURES[names[0]].projects and not any(".shortcut." in key for key in tensors):
         details.append("shortcut=False")
@@ -212,5 +214,5 @@ def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
         details.append("an ImageNet stem")
     if stem is not None and len(stem) != ARCHITECTURES[names[0]].width:
         details.append(f"width={len(stem)}")
-    asked_for = ", not what was asked for" if names[0] == asked else ""
+    asked_for = ", not what was given" if names[0] == asked else ""
     return f" It looks like {names[0]} with {', '.join(details)}{asked_for}."

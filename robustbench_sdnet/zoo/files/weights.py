@@ -71,9 +71,7 @@ def save_model(
     try:
         text = json.dumps(card, sort_keys=True)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"The recipe of a checkpoint must be what JSON can hold, got one that is not: {error}."
-        ) from None
+        raise InputError(f"The recipe of a checkpoint must be representable as JSON: {error}.") from None
     write_whole(path, safetensors.torch.save(tensors, {CARD: text}))
     return read_card(path)
 
@@ -134,7 +132,7 @@ def load_checkpoint(path: Path) -> nn.Module:
         if sum(buffer.numel() for buffer in claimed.buffers()) > _MOST_BEGUN:  # which no file holds
             size = claimed.options["input_size"]
             raise InputError(
-                f"images of {size} pixels, as its card says, take too much memory. Train it on smaller ones."
+                f"images of {size} pixels, as its card says, take too much memory. Train it on smaller images."
             )
         model = rebuild(card.arch, card.options)
     except InputError as error:

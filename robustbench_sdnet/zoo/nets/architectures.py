@@ -154,7 +154,7 @@ def _channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[float,
     except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != len(default) or not all(math.isfinite(number) for number in numbers):
-        raise InputError(f"{name} must be {len(default)} finite numbers, one a channel, got {value!r}.")
+        raise InputError(f"{name} must be {len(default)} finite numbers, one per channel, got {value!r}.")
     return numbers
 
 

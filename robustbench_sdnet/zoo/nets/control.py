@@ -40,12 +40,12 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
     """
     layers = csc_layers(model)
     if not layers:
-        raise InputError("This model has no sparse coding layers, so it has no lambda. Leave lambda out.")
+        raise InputError("This model has no sparse coding layers, so it has no lambda. Leave out lambda.")
     check_scope(scope)
     if isinstance(value, Tensor):
         if value.dim() > 1:
             raise InputError(
-                f"lambda must be a number or one value an image (n,), got shape {tuple(value.shape)}."
+                f"lambda must be a number or one value per image (n,), got shape {tuple(value.shape)}."
             )
         # To look at one on a GPU would wait for it. What is no number shows in the logits.
         if value.device.type == "cpu" and bool((value < 0).logical_or(value.isinf()).any()):
@@ -55,7 +55,7 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
             value = float(value)
         except (TypeError, ValueError, OverflowError):
             raise InputError(
-                f"lambda must be a number or a tensor with one value an image, got {shown(repr(value))}."
+                f"lambda must be a number or a tensor with one value per image, got {shown(repr(value))}."
             ) from None
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"lambda must be finite and not negative, got {value}.")

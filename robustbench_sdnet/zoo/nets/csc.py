@@ -140,8 +140,8 @@ class SparseCoding(nn.Module):
             return lam
         if lam.shape != x.shape[:1]:
             raise InputError(
-                f"A per-sample lambda needs one value an image, got {lam.shape[0]} values for a batch of "
-                f"{x.shape[0]}. Set lambda anew for each batch, or use one number."
+                f"A per-sample lambda needs one value per image, got {lam.shape[0]} values for a batch of "
+                f"{x.shape[0]}. Set lambda again for each batch, or use one number."
             )
         return lam.reshape(-1, *(1 for _ in x.shape[1:]))
 

@@ -71,7 +71,7 @@ def load_external(kind: str, source: str) -> nn.Module:
 
     check_external(kind, source)
     name, mean, std = parse_normalisation(source)
-    with named_errors(f"Model '{source}'", "while it was loaded"):
+    with named_errors(f"Model '{source}'", "while it was being loaded"):
         model, stated_mean, stated_std = _loaded(kind, source, name)
         model.eval()
         for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
@@ -79,7 +79,7 @@ def load_external(kind: str, source: str) -> nn.Module:
         inside = own_normalisation(model)
     if mean and inside is not None:
         raise InputError(
-            f"Model '{name}' normalises by itself, with mean {inside[0]}. Leave out mean and std."
+            f"Model '{name}' normalises its input itself, with mean {inside[0]}. Leave out mean and std."
         )
     if type(model) is Classifier and not mean:
         return model  # one of ours, known by its class: anyone's model may have attributes of the same names
@@ -103,7 +103,7 @@ def _loaded(kind: str, source: str, name: str) -> Loaded:
         # What urllib and requests raise.
         raise ModelError(
             f"Model '{source}': its weights cannot be downloaded ({' '.join(str(error).split())[:300]}). Fetch them "
-            f"where there is a network; they are looked for in {_cache(kind)}."
+            f"on a machine with a network; they are looked for in {_cache(kind)}."
         ) from error
 
 

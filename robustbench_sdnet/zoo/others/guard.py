@@ -223,7 +223,7 @@ def _remedy(model: nn.Module, way: Convention) -> str:
         mean, std = before + after * own_mean, after * own_std  # first what it lacks, then what it does
         return f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}, into another --output"
     if way.twice:
-        return "Take one of the two out of the model"
+        return "Remove one of the two from the model"
     return f"Add ?mean={_numbers(way.mean)}&std={_numbers(way.std)} to the model's name"
 
 

@@ -141,10 +141,10 @@ def statistics(mean: Any, std: Any, where: str) -> tuple[Statistics, Statistics]
     try:
         found = tuple(float(part) for part in mean), tuple(float(part) for part in std)
     except (TypeError, ValueError):
-        raise InputError(f"{where}: mean and std are numbers, such as 0.485,0.456,0.406.") from None
+        raise InputError(f"{where}: mean and std must be numbers, such as 0.485,0.456,0.406.") from None
     counted = all(len(values) in (1, 3) and all(map(math.isfinite, values)) for values in found)
     if not counted or not all(0 < value < 1e6 for value in found[1]):
-        raise InputError(f"{where}: mean and std are one finite number or three, and std is above 0.")
+        raise InputError(f"{where}: mean and std must be one or three finite numbers, with std above 0.")
     return found
 
 

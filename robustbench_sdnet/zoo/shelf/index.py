@@ -59,7 +59,7 @@ def entries(index: Path = INDEX) -> tuple[Entry, ...]:
     raw = read_yaml(index, CheckpointError)
     models = raw.get("models") if isinstance(raw, dict) else None
     if not isinstance(models, list):
-        raise CheckpointError(f"'{index}' is no index of models: it holds no list under 'models'.")
+        raise CheckpointError(f"'{index}' is not an index of models: it holds no list under 'models'.")
     found = []
     for position, model in enumerate(models):
         missing = [key for key in _REQUIRED if not isinstance(model, dict) or model.get(key) is None]

@@ -101,7 +101,7 @@ def add_to_zoo(
     stated = own.accuracy if accuracy is None else accuracy
     said, init = _told(own.recipe)
     if stated is None:
-        raise InputError(f"'{checkpoint}' states no accuracy. Measure it and give it with --accuracy.")
+        raise InputError(f"'{checkpoint}' states no accuracy. Measure it, and give it as --accuracy.")
     with tempfile.TemporaryDirectory() as beside:
         made = Path(beside) / file
         card = export_model(checkpoint, made, name=name, data=data, accuracy=stated, dtype=dtype)
