@@ -157,7 +157,7 @@ def test_what_cannot_be_asked_is_one_line(runs, asked, message):
 def test_data_that_no_model_was_trained_on_is_said(runs):
     arrays = {"x_train": np.zeros((3, 8, 8, 3), np.uint8), "y_train": np.arange(3)}
     np.savez("new.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])
-    with pytest.raises(InputError, match=r"No model trained on npz:new.npz is at hand"):
+    with pytest.raises(InputError, match=r"No model trained on npz:new.npz is available"):
         rs.evaluate(data="npz:new.npz")
 
 

@@ -83,7 +83,7 @@ def train(
 ) -> int | None:
     """Train ARCH (resnet20, sdnet18, sdnet18_all, ...) on DATA (cifar10, digits, npz:PATH, ...).
 
-    The folder then holds best.safetensors and last.safetensors, which --model of every other command takes.
+    The folder then holds best.safetensors and last.safetensors, which every other command accepts as --model.
 
     \b
     Examples:

@@ -124,7 +124,7 @@ def visualize(
     Writes PNG pictures and index.html into --output, and prints the numbers with their 95 % intervals over images, at
     the training lambda, 0.5 and 1 unless --lambda says otherwise. Depths beyond the stem need a network without
     shortcuts (train ... sdnet20_all --set model.shortcut=false), or --method gradient. 'report to html --with-pictures'
-    takes the pictures in.
+    includes the pictures.
 
     \b
     Examples:

@@ -87,7 +87,7 @@ def finish(
         were = "was" if progress.stored == 1 else "were"
         say(
             f"{computed} computed, {progress.stored:,} {were} stored already, in {shown_url(store)}. "
-            f"Draw the report, {snapshot.folder / 'report.md'}: sdnet-bench report to markdown{named}"
+            f"To write the report, {snapshot.folder / 'report.md'}: sdnet-bench report to markdown{named}"
         )
     if failure:
         raise failure
@@ -110,7 +110,7 @@ def say_table(cells: Sequence[Cell]) -> None:
 
 
 def say_silence(snapshot: Snapshot) -> None:
-    """Warn of attacks whose first gradients were zero or not finite: there they stand still."""
+    """Warn of attacks whose first gradients were zero or not finite: there they stall."""
     from ..attacks.engine.result import stands_still
 
     for answered in snapshot.answered:

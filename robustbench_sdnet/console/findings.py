@@ -47,7 +47,9 @@ def summary(verdicts: Iterable[Finding]) -> str:
 def of_attacks(found: Sequence[Sequence[Finding]]) -> str:
     """The same over several attacks."""
     if not found:
-        return "Diagnostics: none. They judge attacks with a budget above 0 whose first images are answered."
+        return (
+            "Diagnostics: none. They apply to attacks with a budget above 0 whose first images are answered."
+        )
     return f"Diagnostics of {counted(len(found), 'attack')}: {summary(v for verdicts in found for v in verdicts)}"
 
 

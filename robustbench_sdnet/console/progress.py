@@ -161,7 +161,7 @@ def shown_fits(*, quiet: bool = False) -> Iterator[Callable[[FitProgress], None]
     with shown("fitting lambda", quiet=quiet) as display:
 
         def update(fit: FitProgress) -> None:
-            images = "the images asked, with their labels" if fit.lam.upper_bound else "training images"
+            images = "the evaluated images, with their labels" if fit.lam.upper_bound else "training images"
             display.update(fit.done, fit.steps, f"{fit.lam.text} for {fit.model.name} on {images}")
 
         yield update
@@ -182,7 +182,7 @@ def training_events(display: Display, *, begins: bool = True) -> Callable[[Event
         elif kind == "step":
             display.update(event["work_done"], total, name)
         elif kind == "damaged":
-            display.note(f"{event['path']} is damaged; going on from the state before it")
+            display.note(f"{event['path']} is damaged; continuing from the state before it")
         elif kind == "epoch":
             parts = [f"epoch {event['epoch']:g}", f"loss {event['loss']:.4f}", f"lr {event['lr']:.4g}"]
             parts += [f"{key} {event[key]:.2%}" for key in ("held_out", "test") if key in event]

@@ -26,7 +26,7 @@ def table(rows: Sequence[Record]) -> str:
     others = [row for row in rows if row["kind"] not in ("corruption", "sequence")]
     parts = [_answers(others, worst), _severities(corruptions, worst), _sequences(sequences)]
     parts += [_stored(corruptions), _named(worst)]
-    return "\n\n".join(part for part in parts if part) or "Nothing was asked."
+    return "\n\n".join(part for part in parts if part) or "Nothing was measured."
 
 
 def lowest(rows: Sequence[Record]) -> list[Record]:

@@ -146,7 +146,7 @@ def _layers(
     blocks = [part for part in net.modules() if isinstance(part, BasicBlock)][:depth]
     if blocks and not isinstance(blocks[0].conv2, SparseConvolution):
         raise InputError(
-            f"{net.arch} has sparse coding in its stem alone, and blocks with shortcuts behind it: take depth 0, "
+            f"{net.arch} has sparse coding only in its stem, followed by blocks with shortcuts: take depth 0, "
             "an _all network built with shortcut=False, or method='gradient'."
         )
     if not shortcuts and any(map(_stops, blocks)):

@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             kind = node.tag.rpartition(":")[2]
             raise ConstructorError(
-                None, None, f"'{shown(node.value)}' is no {kind}", node.start_mark
+                None, None, f"'{shown(node.value)}' is not a valid {kind}", node.start_mark
             ) from error
 
 
@@ -108,7 +108,7 @@ def mapping(value: Any, where: str, error: type[SdnetBenchError] = InputError) -
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _check_depth(text: str) -> None:

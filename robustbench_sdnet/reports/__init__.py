@@ -83,7 +83,7 @@ def _check_target(target: Path, chosen: Format, of: Sources) -> None:
     beside = [target.with_suffix(ending) for ending in chosen.beside]
     if target in beside:
         raise InputError(
-            f"{target} is where the rows beside the page go. Name the page, such as leaderboard.html."
+            f"{target} is where the rows of the page go. Name the page, such as leaderboard.html."
         )
     written = {path.resolve() for path in (target, *beside)}
     for path in of.files:

@@ -34,7 +34,7 @@ def test_the_command_at_the_end_can_be_pasted_and_writes_where_it_says(tmp_path,
     with pytest.raises(SystemExit, match="0"):
         main(asked)
     last = capsys.readouterr().out.rstrip().rpartition("\n")[2]
-    where, command = re.search(r"Draw the report, (.*): (sdnet-bench report .*)", last).groups()
+    where, command = re.search(r"To write the report, (.*): (sdnet-bench report .*)", last).groups()
     assert where == str(folder / "report.md")
     with pytest.raises(SystemExit, match="0"):
         main(shlex.split(command)[1:])
@@ -68,6 +68,6 @@ def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_
     printed = capsys.readouterr()
     assert lost in printed.err
     assert re.search(r"Warning: The images of model-pgd\S*\.npz are not kept", printed.err)
-    assert "Diagnostics: none. They judge attacks with a budget above 0" in printed.out
+    assert "Diagnostics: none. They apply to attacks with a budget above 0" in printed.out
     assert "clean" in printed.out
     assert [path.name.split("-eps")[0] for path in (tmp_path / "saved").iterdir()] == ["model-noise"]

@@ -117,7 +117,10 @@ def test_names_are_no_markup_on_a_terminal(monkeypatch):
 
 @pytest.mark.parametrize(
     ("policy", "images"),
-    [("calibrated", "training images"), ("calibrated:test-labels", "the images asked, with their labels")],
+    [
+        ("calibrated", "training images"),
+        ("calibrated:test-labels", "the evaluated images, with their labels"),
+    ],
 )
 def test_a_fit_says_on_which_images(capsys, policy, images):
     with shown_fits() as update:

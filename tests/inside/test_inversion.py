@@ -173,7 +173,7 @@ def test_depths_go_to_the_last_block(arch: str, deepest: int) -> None:
     ("make", "depth", "message"),
     [
         (lambda: settled("sdnet20_all"), 1, "has shortcuts, so that only its stem can be inverted"),
-        (lambda: settled("sdnet20"), 1, "blocks with shortcuts behind it: take depth 0"),
+        (lambda: settled("sdnet20"), 1, "followed by blocks with shortcuts: take depth 0"),
         (lambda: settled("resnet20"), 0, "has no sparse coding stem"),
         (lambda: nn.Flatten().eval(), 0, "has no sparse coding stem"),
         (lambda: settled("sdnet20_all", shortcut=False).train(), 0, r"Call model\.eval\(\) first"),

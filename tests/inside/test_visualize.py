@@ -318,7 +318,7 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
     output = made / "file" / "pictures"
     assert "Cannot write" in run(made, "visualize", "runs/plain", "--output", output, "--limit", 2, code=1)
     said = run(made, "visualize", "runs/plain", "digits/sdnet20-at", "--depth", 2, "--limit", 2, code=2)
-    assert "blocks with shortcuts behind it: take depth 0" in said
+    assert "followed by blocks with shortcuts: take depth 0" in said
     said = run(made, "visualize", "runs/res", "--method", "gradient", "--depth", 10, "--limit", 2, code=2)
     assert "depth must lie in 0 to 9 for this model, got 10" in said
 

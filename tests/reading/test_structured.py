@@ -62,7 +62,7 @@ def test_hostile_yaml_is_one_line(name):
 
 
 def test_the_place_is_named():
-    with pytest.raises(InputError, match=r"r is not valid YAML at line 3, column 4: 'x' is no int"):
+    with pytest.raises(InputError, match=r"r is not valid YAML at line 3, column 4: 'x' is not a valid int"):
         parse_yaml("a: 1\nb: 2\nc: !!int x", "r")
     with pytest.raises(InputError, match=r"r is not valid YAML at line 2, column 11: 'lr' is given twice"):
         parse_yaml("train:\n  {lr: 1, lr: 2}", "r")

@@ -121,8 +121,8 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
     """Measure the accuracy of each MODEL again and compare it with the stated one.
 
     Without MODEL, every model of the zoo on this machine is measured. The command exits with 1 if an accuracy differs.
-    On all test images, it may differ by up to --tolerance. With --limit, a difference is reported only if chance would
-    make so large a one for at most one model in a thousand.
+    On all test images, it may differ by up to --tolerance. With --limit, a difference counts only if chance would
+    cause one that large in at most one model in a thousand.
 
     --data says where the images are. A MODEL that was trained on other images is measured on these all the same, with
     a warning; without MODEL, such a model is measured on its own data set.
@@ -187,7 +187,7 @@ ENTRY = options.gathered(
     ),
     click.option("--note", default="", help="A one-line note for the index."),
     options.path_option(
-        "--folder", "Folder for larger weights, such as weights [default: inside the package]."
+        "--folder", "Folder for larger weights, such as weights/ [default: inside the package]."
     ),
 )
 
