@@ -126,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        full = error.errno == errno.ENOSPC and not error.filename  # what prints has no name
+        where = f" ({error.filename})" if error.filename else " for what is printed" if full else ""
         wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
         stored = " What was finished is stored." if kept else ""
         _fail(f"{error.strerror or error}{where}.{stored}", 2 if wrong else 1, error)

@@ -33,6 +33,8 @@ def cannot_write(
     """
     if error.errno in _FULL:
         remedy = f"Free some space and {again}."
+    elif error.errno == errno.EEXIST:  # where a folder should be
+        remedy = "It is a file: name a folder."
     elif error.errno in _REFUSED:
         remedy = "Choose a place that you may write to."
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -121,9 +122,10 @@ class ImageData:
                 "folder of all classes with --data-root, or list their names in order in classes.txt, one per line."
             )
         if (largest := int(self.labels.max())) >= count:
+            from_one = largest == count and self.labels.min() == 1
+            remedy = "Count the labels from 0." if from_one else "Use a model trained on this data."
             raise ModelError(
-                f"{name} has {count} classes, but the data set has labels up to {largest}. Use a model trained on "
-                "this data."
+                f"{name} has {count} classes, but the data set has labels up to {largest}. {remedy}"
             )
 
     @cached_property
@@ -147,19 +149,38 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
     """
     labels = check_labels(labels, num_classes, f"{where}: y_{split}")
     if images.dtype != np.uint8:
-        raise DataError(
-            f"{where}: x_{split} must be uint8 (levels 0 to 255), got {images.dtype}. Convert it."
-        )
+        raise DataError(f"{where}: x_{split} must be uint8 (levels 0 to 255), got {_levels(images)}")
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
-        grey = images.ndim == 3 or images.shape[-1:] == (1,)
-        remedy = " Repeat grey images over three channels." if grey else ""
+        remedies = {1: " Repeat grey images over three channels.", 4: " Drop the fourth channel."}
+        remedy = remedies.get(1 if images.ndim == 3 else images.shape[-1] if images.ndim else 0, "")
+        if images.ndim == 4 and images.shape[1] == 3:
+            remedy = " Move the channels to the end: x.transpose(0, 2, 3, 1)."
         raise DataError(
             f"{where}: x_{split} must have shape (n, height, width, 3), got {images.shape}.{remedy}"
+        )
+    if images.max() == 1:
+        raise DataError(
+            f"{where}: x_{split} holds the levels 0 and 1 alone, of 0 to 255. Multiply by 255 before rounding to uint8."
         )
     if len(images) != len(labels):
         raise DataError(f"{where}: x_{split} holds {len(images)} images but y_{split} {len(labels)} labels.")
     ids = np.arange(len(labels), dtype=np.int64)
     return ImageData(name, split, labels, ids, num_classes, ArrayPixels(images))
+
+
+def _levels(images: Any) -> str:
+    """The type and range of what is no uint8, and how to make it that."""
+    if images.dtype.kind not in "fiub" or not images.size:
+        return f"{images.dtype}."
+    low, high = float(images.min()), float(images.max())
+    seen = f"{images.dtype} from {low:g} to {high:g}."
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{images.dtype} with values that are not finite."
+    if low < 0 or high > 255:
+        return f"{seen} Undo the normalisation first."
+    if high <= 1:
+        return f"{seen} Write (255 * x).round().astype('uint8')."
+    return f"{seen} Write x.round().astype('uint8')."
 
 
 def check_labels(labels: Any, num_classes: int | None, what: str) -> Int64:

@@ -51,7 +51,9 @@ class Stem:
         shared = operator.analyse(self.x, analysis)
         for lam in lambdas:
             with use_lambda(layer, lam):
-                threshold = torch.as_tensor(layer.per_sample(self.x)).to(step) * step
+                threshold = (
+                    torch.as_tensor(layer.per_sample(self.x), dtype=step.dtype, device=step.device) * step
+                )
             single = threshold.dim() == 0
             code = (shared - threshold).relu_()
             if layer.coding.n_steps == 2:

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..planning.chains import is_stage, whole_name
 from ..reading.numbers import fraction, number, whole
 from ..reading.structured import mapping, read_json
-from ..specs import NORMS, SEVERITIES, AttackSpec
+from ..specs import NORMS, SEVERITIES, AttackSpec, Eps
 from ..specs.lambdas import is_upper_bound
 from ..wording import brief, natural
 from .tables.corruptions import MAIN, levels_text
@@ -132,7 +132,7 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                 **known,
                 lam=brief(record["lambda"]),
                 norm=str(record["norm"] or ""),
-                eps="" if eps is None else str(fraction(str(eps), "eps must be a number")),
+                eps="" if eps is None else budget(eps, "eps must be a number"),
                 n=n,
                 by=f"worst case of {name}" if kind == "worst_case" else name,
                 untrusted=record["verdict"] == UNTRUSTED,
@@ -199,11 +199,11 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
             )
 
 
-def _budget(stated: object, rule: str) -> str:
+def budget(stated: object, rule: str) -> str:
     """A budget as text: one that is a rounded multiple of 1/255 is that multiple."""
     exact = fraction(str(stated), rule)
     near = Fraction(round(255 * exact), 255)
-    return str(near if abs(exact - near) < Fraction(1, 10**6) else exact)
+    return Eps(near if abs(exact - near) < Fraction(1, 10**6) else exact).text
 
 
 def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
@@ -223,7 +223,7 @@ def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
             data=str(info.get("dataset", "")),
             lam="",
             norm=norm if norm in NORMS else "linf",
-            eps=_budget(info["eps"], f"eps of '{key}' in {where} must be a number such as 8/255"),
+            eps=budget(info["eps"], f"eps of '{key}' in {where} must be a number such as 8/255"),
             accuracy=stated,
             by="as stated",
             autoattack=_share(info, "autoattack_acc", where),

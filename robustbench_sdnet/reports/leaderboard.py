@@ -23,7 +23,7 @@ from ..zoo.files.cards import read_card
 from ..zoo.shelf import index
 from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
-from .entries import Entry, entries_of
+from .entries import Entry, budget, entries_of
 from .numbers import Estimate, Missing
 from .writers import html
 from .writers.records import to_json
@@ -127,7 +127,7 @@ def _budgets(text: str) -> Iterator[tuple[str, str]]:
     for norm, eps in pairwise(text.replace(",", " ").split()):
         if norm in NORMS:
             with suppress(InputError):
-                yield norm, str(fraction(eps, "eps"))
+                yield norm, budget(eps, "eps")
 
 
 def _key(entry: Entry) -> tuple[str, str, str, str]:

@@ -1,16 +1,17 @@
-"""Perturbation budgets: exact fractions, kept with the text they were written as."""
+"""Perturbation budgets: exact fractions, each with one spelling."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 
 from ..errors import InputError
 from ..reading.numbers import fraction
-from .ranges import parts
+from .ranges import decimal_text, parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +98,17 @@ BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
 
 @dataclass(frozen=True, slots=True)
 class Eps:
-    """A perturbation budget in [0, 1] pixel units: an exact fraction, kept with the text it was written as.
+    """A perturbation budget in [0, 1] pixel units: an exact fraction.
 
-    Budgets are equal where their fractions are: "0.5" and "1/2" are one.
+    Attributes:
+        text: its one spelling, however it was typed: a decimal that ends ("0.5"), else pixel levels ("8/255").
     """
 
     fraction: Fraction
-    text: str = field(compare=False)
+    text: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", _spelled(self.fraction))
 
     @classmethod
     def parse(cls, text: str | float | Fraction | Eps, norm: str = "linf") -> Eps:
@@ -125,13 +130,22 @@ class Eps:
         if value < 0:
             raise InputError(f"eps must not be negative, got '{written}'.")
         check_largest(value, norm, written)
-        return cls(value, written)
+        return cls(value)
 
     def __float__(self) -> float:
         return self.fraction.numerator / self.fraction.denominator
 
     def __str__(self) -> str:
         return self.text
+
+
+def _spelled(value: Fraction) -> str:
+    for scale, unit in ((1, ""), (255, "/255")):
+        scaled = value * scale
+        found = Decimal(scaled.numerator) / Decimal(scaled.denominator)
+        if Fraction(found) == scaled:  # else it does not end
+            return decimal_text(found) + unit
+    return str(value)
 
 
 def _fraction_of_float(value: float) -> str:

@@ -109,5 +109,5 @@ def _perturbation(raw: dict[str, Any]) -> Perturbation:
         return SequenceSpec(**raw)
     if "eps" not in raw:
         return CorruptionSpec(**raw)
-    eps = raw["eps"] and Eps(Fraction(raw["eps"]["fraction"]), raw["eps"]["text"])
+    eps = raw["eps"] and Eps(Fraction(raw["eps"]["fraction"]))
     return AttackSpec(**{**raw, "eps": eps, "params": params(raw["params"])})

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from ..errors import InputError
 from ..reading.numbers import decimal, whole
+from ..wording import shown
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MAX_LAMBDAS = 1000
@@ -31,8 +32,11 @@ def _scale(text: str, what: str, least: int, most: int, remedy: str) -> tuple[in
     for part in parts(text, what):
         first, dash, last = part.partition("-")
         rule = f"{what} must be {least} to {most}, a list or a range such as {least}-{most}"
-        low = whole(first, rule)
-        high = whole(last, rule) if dash else low
+        try:
+            low = whole(first, rule)
+            high = whole(last, rule) if dash else low
+        except InputError:
+            raise InputError(f"{rule}, got '{shown(part)}'.") from None
         if not (least <= low <= most and least <= high <= most):
             raise InputError(f"{what} must lie in {least} to {most}, got '{part}'. {remedy}")
         if high < low:

@@ -144,7 +144,7 @@ def test_a_file_of_model_info_has_the_norm_of_its_folder(tmp_path):
     board = leaderboard([str(tmp_path / name) for name in asked], tmp_path / "board.html")
     assert [(row["norm"], row["eps"], row["accuracy"], row["untrusted"]) for row in rows(board)] == [
         ("l1", "12", 0.6, False),
-        ("l2", "1/2", 0.8368, False),
+        ("l2", "0.5", 0.8368, False),
         ("linf", "8/255", 0.6971, False),
         ("linf", "8/255", 0.382, True),
     ]

@@ -194,7 +194,7 @@ def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(fo
     done = _run(folder, *asked, "--model", "moods:moody", "--model", "moods:sound")
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert line == f"Error: moods:moody raised KeyError while {policy} was fitted: 'moody'"
+    assert line == f"Error: moods:moody raised KeyError while {policy} was being fitted: 'moody'"
     answered = {(row["model"], row["lambda"], row["perturbation"]) for row in json.loads(done.stdout)}
     assert answered == {("moods:sound", lam, name) for lam in (0.2, policy) for name in ("clean", "contrast")}
     alone = _run(folder, *asked, "--model", "moods:moody")

@@ -65,7 +65,7 @@ def test_eps_refuses_numbers_that_are_no_budget(value):
 
 
 def test_eps_lists_are_sorted_and_without_repeats():
-    assert [eps.text for eps in parse_eps_list("8/255, 1/255,16/510")] == ["1/255", "16/510"]
+    assert [eps.text for eps in parse_eps_list("8/255, 1/255,16/510")] == ["1/255", "8/255"]
     with pytest.raises(InputError, match="must not be empty"):
         parse_eps_list("8/255,")
 

@@ -233,7 +233,8 @@ def test_what_is_no_logits_is_caught(name: str) -> None:
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        ("their_models:none", InputError, "has no 'none'"),
+        ("their_models:none", InputError, "Unknown function of their_models 'none'. Did you mean 'as_none'"),
+        ("their_models.py:ready", InputError, "Write their_models:ready."),
         ("their_models.sub:none", InputError, "no module named"),
         ("not_there_at_all:make", InputError, "no Python package 'not_there_at_all'"),
         ("their_models:number", InputError, "must return a torch.nn.Module, got int"),

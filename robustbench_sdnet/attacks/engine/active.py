@@ -17,7 +17,7 @@ from torch import Tensor
 from .batches import free_to_look
 from .guards import checked_classes
 from .judging import Judge
-from .losses import margin, ranked_targets
+from .losses import margin, ranked_targets, size_of
 from .passes import Passes
 from .result import AttackResult
 from .search import Rows, Search, State, Step
@@ -256,7 +256,7 @@ class _Engine:
 
 def _slack(logits: Tensor) -> Tensor:
     """(m,) margin by which a success must show: rounding of another batch shape must not undo it."""
-    return 64 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+    return 64 * torch.finfo(logits.dtype).eps * size_of(logits)
 
 
 def _take(table: Table, index: Tensor) -> Table:

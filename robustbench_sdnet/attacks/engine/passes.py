@@ -12,6 +12,7 @@ from ...errors import ModelError, SdnetBenchError, first_line
 from ...zoo.nets.layout import layout_of
 from .batches import PROCESSOR_BATCH, free_to_look, pieces, rungs
 from .folding import foldable, folded
+from .losses import disagreement
 
 Classifier = Callable[[Tensor], Tensor]
 """(n, c, h, w) images in [0, 1] to (n, classes) logits: an `nn.Module`, or any function around one."""
@@ -67,6 +68,12 @@ class Passes:
         return self._each * self._passed
 
     @property
+    def _name(self) -> str:
+        """Of the model, for messages: what it calls its architecture or source, else its class."""
+        arch = getattr(self.model, "arch", None)
+        return arch if isinstance(arch, str) else type(self.model).__name__
+
+    @property
     def approximate(self) -> bool:
         """The search does not ask the model itself in full precision, so that successes need confirming."""
         return self.low_precision or self.repeats > 1 or self._search is not self.model
@@ -87,7 +94,7 @@ class Passes:
                 return
             full, low = copies
             found = self._tried(full, images[:few], low=False)
-            if found is None or (found - logits[:few]).abs().amax() > AGREEMENT * logits[:few].abs().amax():
+            if found is None or disagreement(logits[:few], found) > AGREEMENT:
                 return
             if not self.low_precision:
                 self._search = full
@@ -138,7 +145,7 @@ class Passes:
         """Raise if any logits so far were not finite (the only place that waits for the device)."""
         if self._bad is not None and bool(self._bad):
             raise ModelError(
-                f"Model {type(self.model).__name__} returned logits that are not finite (NaN or infinity) "
+                f"Model {self._name} returned logits that are not finite (NaN or infinity) "
                 "for an image in [0, 1]: check its weights and its normalisation."
             )
 
@@ -201,13 +208,13 @@ class Passes:
 
     def _too_large(self, images: Tensor) -> ModelError:
         return ModelError(
-            f"Model {type(self.model).__name__} and a batch of {len(images)} do not fit the device's memory. "
+            f"Model {self._name} and a batch of {len(images)} do not fit the device's memory. "
             "Take a smaller batch_size (--batch-size)."
         )
 
     def _no_gradient(self) -> ModelError:
         return ModelError(
-            f"Model {type(self.model).__name__} lets no gradient through to its images: its forward pass runs under "
+            f"Model {self._name} lets no gradient through to its images: its forward pass runs under "
             f"no_grad or inference_mode, detaches, or leaves torch. {REMEDY}"
         )
 
@@ -238,7 +245,7 @@ class Passes:
 
     def _call(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
         """One batch through the model; any failure becomes one line that names the model."""
-        name = type(self.model).__name__
+        name = self._name
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
                 logits = model(images)

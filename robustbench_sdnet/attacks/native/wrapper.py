@@ -80,6 +80,7 @@ def run_native(
     images, labels, ids = checked(
         images, labels, eps=eps, norm=norm, sample_ids=sample_ids, batch_size=batch_size
     )
+    eps = None if eps is None else float(eps)
     began = {} if start is None else {"start": _checked_start(start, images, found, eps)}
     search = build(ball=found, eps=eps, seed=seed, **began)
     # There successes on the way go unconfirmed.
@@ -176,7 +177,9 @@ def checked(
         raise InputError(f"labels must be class numbers from 0, got {int(labels.min())}.")
     low, high = images.detach().aminmax() if len(images) else (images.new_zeros(()),) * 2
     if not (float(low) >= 0 and float(high) <= 1):
-        raise InputError("images must lie in [0, 1]: normalisation belongs in the model.")
+        remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
+        remedy = remedy if images.isfinite().all() else "Some are not finite."
+        raise InputError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}. {remedy}")
     if batch_size is not None:
         positive("batch_size", batch_size)
     if sample_ids is None:

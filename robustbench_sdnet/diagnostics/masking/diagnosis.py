@@ -155,7 +155,7 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
         with_attack.losses_disagree(subject, by_entropy, by_margin)
         if known is None
         else with_attack.margin_breaks(subject, known, by_margin),
-        with_attack.restart_sensitive(subject, by_entropy),
+        with_attack.restart_sensitive(subject, by_entropy if known is None else ~known),
     )
 
 

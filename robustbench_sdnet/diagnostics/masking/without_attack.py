@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ...answers.trust import FAIL, PASS, Finding
 from ...attacks.engine.balls import BALLS
-from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
+from ...attacks.engine.guards import checked_classes
+from ...attacks.engine.losses import cross_entropy, disagreement, dlr, negative_margin
 from ...draws import Draws
 from ...errors import ModelError
 from ..finding import above
@@ -29,9 +30,9 @@ _ROUGH_CAP = 1000.0
 def randomised(subject: Subject) -> Finding:
     """Compare logits of repeated calls; relative to their size, so that large logits do not look random."""
     first = subject.predict()
+    checked_classes(subject.labels, first)
     others = [subject.predict() for _ in range(_REPEATS)]
-    scale = max(1.0, float(first.abs().max()))
-    gap = max(float((other - first).abs().max()) for other in others) / scale
+    gap = max(disagreement(first, other, least=1.0) for other in others)
     if gap > _SAME:
         sentence = f"Logits differ by {gap:.2g} between calls: average over draws (EOT) before attacking."
         return Finding("randomised", FAIL, gap, sentence)

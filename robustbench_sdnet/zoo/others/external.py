@@ -54,6 +54,9 @@ def check_external(kind: str, source: str) -> None:
                 raise InputError(
                     f"Model '{source}': there is no Python package '{top}' here. Check PYTHONPATH."
                 )
+            if module.endswith(".py"):
+                named = f"{module.removesuffix('.py')}:{name.partition(':')[2]}"
+                raise InputError(f"Model '{source}': a function is named by its module. Write {named}.")
     else:
         need(*INSTALL[kind], source)
 

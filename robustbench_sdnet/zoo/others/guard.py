@@ -74,7 +74,7 @@ class External(nn.Module):
         """
         if not self._range_is_known and not torch.compiler.is_compiling():
             self._check_range(images)
-        with named_errors(self.arch):
+        with named_errors(self.arch, f"on images {tuple(images.shape)}"):
             output = self.answer(images)
         logits = getattr(output, "logits", output)
         if isinstance(logits, tuple | list):
@@ -90,7 +90,8 @@ class External(nn.Module):
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ModelError(
-                f"'{self.arch}' must return logits (n, classes), got {shape} for {len(images)} images."
+                f"'{self.arch}' must return logits (n, classes), got {shape} for {len(images)} images. "
+                "Return the tensor alone."
             )
         return logits if logits.dtype not in HALVES else logits.float()
 

@@ -47,7 +47,10 @@ def _from_callable(name: str) -> Loaded:
             raise InputError(f"Model '{name}': no module named '{error.name}'. Check PYTHONPATH.") from None
         make = getattr(module, function, None)
         if make is None:
-            raise InputError(f"Model '{name}': module '{module_name}' has no '{function}'.")
+            known = [
+                key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
+            ]
+            raise unknown(f"function of {module_name}", function, known)
         model = make() if not isinstance(make, torch.nn.Module) else make
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"Model '{name}' must return a torch.nn.Module, got {type(model).__name__}.")
@@ -99,7 +102,12 @@ def _from_timm(name: str) -> Loaded:
 
 
 def _from_robustbench(name: str) -> Loaded:
-    from robustbench.utils import load_model
+    try:
+        from robustbench.utils import load_model
+    except ModuleNotFoundError as error:  # torchattacks ships a part of an old RobustBench under its name
+        raise InputError(
+            f"Model '{name}' needs the package robustbench ({error}). Install it: {INSTALL['robustbench'][1]}"
+        ) from None
 
     # [data set/[threat model/]]NAME; RobustBench's models normalise by themselves.
     *place, model = name.partition(":")[2].split("/")
