@@ -39,7 +39,7 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
 
 @click.command()
 @path_option("--output", "Folder for models, results and the report.", default=Path("runs/quickstart"))
-@count_option("--limit", "Number of test images.", default=200)
+@count_option("--limit", "Number of test images.", default=100)
 @device_option
 @seed_option
 def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
@@ -50,7 +50,7 @@ def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
     \b
     Examples:
       sdnet-bench quickstart
-      sdnet-bench quickstart --output first --limit 100
+      sdnet-bench quickstart --output first --limit 200
     """
     from ..quickstart import quickstart as run
 
