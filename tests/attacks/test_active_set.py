@@ -189,7 +189,18 @@ def test_a_model_without_gradient_is_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": torch.full((2, 1, 3, 3), 2.0)}, r"images must lie in \[0, 1\]"),
+        (
+            {"images": torch.full((2, 1, 3, 3), 2.0)},
+            r"images must lie in \[0, 1\], got .* to 2. Leave the norm",
+        ),
+        (
+            {"images": torch.full((2, 1, 3, 3), 200.0)},
+            r"images must lie in \[0, 1\], got .* to 200. Divide by 255",
+        ),
+        (
+            {"images": torch.full((2, 1, 3, 3), torch.nan)},
+            r"images must lie in \[0, 1\], .* Some are not finite",
+        ),
         ({"images": torch.zeros(2, 3, 3)}, r"images must be float32 or float64 \(n, c, h, w\)"),
         ({"images": torch.zeros(2, 1, 3, 3, dtype=torch.uint8)}, r"got torch.uint8"),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, r"labels must be int64 \(2,\)"),

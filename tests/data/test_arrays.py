@@ -79,9 +79,23 @@ def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
     ("changed", "match"),
     [
         ({"x_test": None}, ": x_test missing"),
-        ({"x_test": np.zeros((5, 8, 10, 3), np.float32)}, "x_test must be uint8.*float32"),
+        (
+            {"x_test": np.zeros((5, 8, 10, 3), np.float32)},
+            r"x_test must be uint8.*float32 from 0 to 0. Write \(255",
+        ),
+        ({"x_test": np.full((5, 8, 10, 3), 254.6)}, r"float64 from 254.6 to 254.6. Write x.round\(\).astype"),
+        ({"x_test": np.full((5, 8, 10, 3), -1.5)}, r"from -1.5 to -1.5. Undo the normalisation first"),
+        ({"x_test": np.full((5, 8, 10, 3), np.nan)}, r"float64 with values that are not finite"),
+        (
+            {"x_test": np.ones((5, 8, 10, 3), np.uint8)},
+            r"the levels 0 and 1 alone, of 0 to 255. Multiply by 255",
+        ),
+        ({"x_test": np.zeros((5, 8, 10, 4), np.uint8)}, r"got \(5, 8, 10, 4\). Drop the fourth channel"),
         ({"x_test": np.zeros((5, 8, 10), np.uint8)}, r"x_test must have shape .*\(5, 8, 10\)"),
-        ({"x_test": np.zeros((5, 3, 8, 10), np.uint8)}, "x_test must have shape"),
+        (
+            {"x_test": np.zeros((5, 3, 8, 10), np.uint8)},
+            r"x_test must have shape.*Move the channels to the end",
+        ),
         ({"x_test": np.zeros((4, 8, 10, 3), np.uint8)}, "4 images but y_test 5 labels"),
         ({"y_test": np.zeros((5, 2), np.int64)}, "vector of integers"),
         ({"y_test": np.zeros(5, np.float64)}, "vector of integers.*float64"),

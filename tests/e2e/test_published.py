@@ -78,12 +78,14 @@ def test_what_the_folder_lacks_is_said(folder):
     assert message == "Error: cifar10c:CIFAR-10-C holds contrast, gaussian_noise, not fog.\n"
 
 
+@pytest.mark.filterwarnings("ignore:r was trained on")
 def test_in_python_a_group_means_what_the_folder_holds(folder, monkeypatch):
     import robustbench_sdnet as rs
 
     monkeypatch.chdir(folder)
     asked = {"data": "cifar10c:CIFAR-10-C", "severities": [2], "store": "sqlite:///group.db"}
-    table = rs.evaluate(["runs/r"], corruptions="noise", **asked)
+    with pytest.warns(UserWarning, match=r"r was trained on npz:ten\.npz, not on cifar10"):
+        table = rs.evaluate(["runs/r"], corruptions="noise", **asked)
     assert set(table[["perturbation", "source"]].itertuples(index=False, name=None)) == {
         ("gaussian_noise", "published")
     }

@@ -64,6 +64,26 @@ def test_eps_refuses_numbers_that_are_no_budget(value):
         Eps.parse(value)
 
 
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        *(("8/255", "8/255"), ("16/510", "8/255"), (" 8 / 255", "8/255"), (8 / 255, "8/255"), ("1/2", "0.5")),
+        *(
+            ("0.50", "0.5"),
+            ("0.5/255", "0.5/255"),
+            ("0/255", "0"),
+            ("1/7", "1/7"),
+            ("0.031", "0.031"),
+            (12, "12"),
+        ),
+    ],
+)
+def test_a_budget_has_one_spelling(typed, text):
+    found = Eps.parse(typed, "l2")
+    assert found.text == text
+    assert Eps.parse(found.text, "l2") == found
+
+
 def test_eps_lists_are_sorted_and_without_repeats():
     assert [eps.text for eps in parse_eps_list("8/255, 1/255,16/510")] == ["1/255", "8/255"]
     with pytest.raises(InputError, match="must not be empty"):

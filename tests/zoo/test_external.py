@@ -361,6 +361,21 @@ def package(monkeypatch: pytest.MonkeyPatch, name: str, **content: object) -> No
     monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content, __spec__=object()))
 
 
+def test_the_part_of_robustbench_that_torchattacks_ships_is_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "robustbench").mkdir()
+    (tmp_path / "robustbench" / "__init__.py").touch()
+    (tmp_path / "robustbench" / "utils.py").write_text("import not_there_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("robustbench", "robustbench.utils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(
+        InputError, match=r"needs the package robustbench \(.*\). Install it: pip install robustbench"
+    ):
+        load_model("robustbench:Carmon2019Unlabeled")
+
+
 def test_timm_and_robustbench_are_asked_as_they_want(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
