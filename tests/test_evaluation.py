@@ -294,19 +294,14 @@ def test_the_precision_that_is_asked_is_that_of_corruptions_and_a_wrong_one_is_r
         rs.evaluate(precision="fp8", **asked)
 
 
-def test_python_is_warned_of_what_the_commands_warn_of(runs, tiny_npz):
-    model, data = rs.build_model("sdnet20", width=4, num_classes=3, input_size=8), f"npz:{tiny_npz}"
-    rs.save_model(
-        model, "runs/other/last.safetensors", data="cifar10", data_hash="0" * 64, recipe={}, accuracy=None
-    )
-    asked = {"data": data, "limit": 4}
-    for ask in (
-        lambda: rs.evaluate("runs/other", corruptions="fog", severities=1, **asked),
-        lambda: rs.diagnose("runs/other", cheap=True, **asked),
-        lambda: rs.study("runs/other", **asked),
-    ):
-        with pytest.warns(UserWarning, match="other was trained on cifar10, not on npz"):
-            ask()
+@pytest.mark.parametrize("ask", ["evaluate", "diagnose", pytest.param("study", marks=pytest.mark.slow)])
+def test_python_is_warned_of_what_the_commands_warn_of(runs, tiny_npz, ask):
+    model = rs.build_model("sdnet20", width=4, num_classes=3, input_size=8)
+    told = {"data": "cifar10", "data_hash": "0" * 64, "recipe": {}, "accuracy": None}
+    rs.save_model(model, "runs/other/last.safetensors", **told)
+    more = {"evaluate": {"corruptions": "fog", "severities": 1}, "diagnose": {"cheap": True}}.get(ask, {})
+    with pytest.warns(UserWarning, match="other was trained on cifar10, not on npz"):
+        getattr(rs, ask)("runs/other", f"npz:{tiny_npz}", limit=4, **more)
 
 
 @pytest.mark.parametrize(("norm", "eps", "apart"), [("l2", "128", "13.86"), ("l1", "400", "192")])

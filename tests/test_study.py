@@ -93,6 +93,7 @@ def test_a_study_asks_everything_resumes_and_concludes(ask):
     assert (folder / "study.md").read_text() == text
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_before_its_diagnostics_makes_them_when_it_goes_on(ask, monkeypatch):
     run, store, _ = ask
 

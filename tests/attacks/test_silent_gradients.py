@@ -297,7 +297,9 @@ def test_a_model_without_gradient_is_one_line_that_names_square(mine):
         command(mine, "blind", "--limit", "10")
 
 
-@pytest.mark.parametrize("name", ["pgd", "autoattack", "torchattacks:PGD"])
+@pytest.mark.parametrize(
+    "name", ["pgd", pytest.param("autoattack", marks=pytest.mark.slow), "torchattacks:PGD"]
+)
 def test_the_warning_names_the_line_that_asked(name, problem):
     model, images, labels, _ = problem
     with pytest.warns(GradientWarning) as found:

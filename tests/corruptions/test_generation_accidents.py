@@ -69,6 +69,7 @@ def generating(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_parent_that_is_killed(generating: subprocess.Popen[str]) -> None:
     workers = children(generating.pid)
     assert len(workers) >= 2
@@ -96,6 +97,7 @@ def test_signals_end_it_in_one_line(
     assert not (tmp_path / "out" / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_lost_worker_is_one_line(generating: subprocess.Popen[str]) -> None:
     workers = [
         pid for pid in children(generating.pid) if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
@@ -109,6 +111,7 @@ def test_a_lost_worker_is_one_line(generating: subprocess.Popen[str]) -> None:
     assert generating.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_broken_pool_is_a_lost_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise BrokenProcessPool("a child process terminated abruptly")
@@ -118,6 +121,7 @@ def test_a_broken_pool_is_a_lost_worker(tmp_path: Path, monkeypatch: pytest.Monk
         write(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_seen_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(descriptor: int, offset: int, size: int) -> None:
         assert size == 128 + 5 * IMAGES.size
@@ -133,6 +137,7 @@ def test_a_full_disk_is_seen_before_any_work(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "out" / "contrast.npy").exists()
 
 
+@pytest.mark.slow
 def test_a_small_disk_is_one_line(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -155,6 +160,7 @@ def test_a_small_disk_is_one_line(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     with (
         alone_in(tmp_path / "out"),

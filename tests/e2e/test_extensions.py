@@ -158,6 +158,7 @@ def copy(tmp_path_factory) -> Copy:
     return found
 
 
+@pytest.mark.slow
 def test_an_attack(copy):
     copy.add(
         "attacks/native/white.py",
@@ -172,6 +173,7 @@ def test_an_attack(copy):
     assert "white" in copy.run("attack", "--help")
 
 
+@pytest.mark.slow
 def test_a_corruption(copy):
     row = """    Corruption(
         name="invert",

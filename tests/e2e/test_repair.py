@@ -97,6 +97,7 @@ def test_the_images_of_a_repaired_attack_are_made_again(run):
     assert run("report", "to", "json")[1] == whole
 
 
+@pytest.mark.slow
 def test_a_study_is_repaired_and_answered_whole(run):
     asked = ["study", "runs/tiny", "--limit", "6", "--json"]
     code, first, _ = run(*asked)

@@ -60,6 +60,7 @@ def elsewhere(wheel: Path, tmp_path_factory) -> Path:
     return python.parent
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_code_and_data_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert all(any(PACKAGE.glob(pattern)) for pattern in NEEDED)
@@ -70,6 +71,7 @@ def test_the_wheel_holds_code_and_data_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"robustbench_sdnet"}
 
 
+@pytest.mark.slow
 def test_the_source_archive_builds_the_same_and_says_what_changed(dist: Path) -> None:
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
@@ -78,6 +80,7 @@ def test_the_source_archive_builds_the_same_and_says_what_changed(dist: Path) ->
     assert {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")} <= names
 
 
+@pytest.mark.slow
 def test_the_version_has_a_changelog_entry_and_is_that_of_the_files(dist: Path) -> None:
     assert re.search(
         rf"^## \[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
@@ -85,6 +88,7 @@ def test_the_version_has_a_changelog_entry_and_is_that_of_the_files(dist: Path) 
     assert {path.name.split("-")[1].removesuffix(".tar.gz") for path in dist.iterdir()} == {VERSION}
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs_away_from_the_tree(elsewhere: Path, tmp_path: Path) -> None:
     where = run(elsewhere / "python", "-c", "import robustbench_sdnet as r; print(r.__file__)", cwd=tmp_path)
     assert where.startswith(str(elsewhere.parent))
@@ -92,6 +96,7 @@ def test_the_installed_command_runs_away_from_the_tree(elsewhere: Path, tmp_path
     assert "--baseline" in run(elsewhere / "sdnet-bench", "report", "--help", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_installed_package_reports(elsewhere: Path, tmp_path: Path) -> None:
     code = (
         "from robustbench_sdnet.reports.document import Document, Section\n"

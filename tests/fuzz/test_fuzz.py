@@ -82,6 +82,7 @@ def _tried(argv, server, folder, what):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_slice(server, world, tmp_path):
     begun, wrong, tried = time.monotonic(), [], 0
     for argv, case in zip(lines(LINES, SEED), cases(LINES, SEED), strict=True):

@@ -30,6 +30,7 @@ def test_memory_is_in_bytes_whatever_the_system_counts_in(system, status, unit, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone hands a parent's size down.")
+@pytest.mark.slow
 def test_the_memory_of_the_process_that_started_this_one_does_not_count():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -188,6 +188,7 @@ def sound():
 
 
 @pytest.mark.parametrize("policy", ["calibrated", "label-free:noise"])
+@pytest.mark.slow
 def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(folder, policy):
     (folder / "moods.py").write_text(MOODY)
     asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--lambda", f"0.2,{policy}"]

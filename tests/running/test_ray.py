@@ -102,6 +102,7 @@ class _Once(nn.Module):
         return self.inner(images)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_no_answer(tmp_path, cluster, make_worker, data, networks):
     cells = cells_of(data)
     local = reports(tmp_path, "local", cells, make_worker(), Local())

@@ -148,6 +148,7 @@ train(sys.argv[1], "sdnet20", overrides=settings, output=sys.argv[2], device="cp
 """
 
 
+@pytest.mark.slow
 def test_processes_time_their_steps_together_however_their_clocks_run(tiny_data, tmp_path):
     (tmp_path / "skewed.py").write_text(SKEWED)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

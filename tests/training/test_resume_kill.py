@@ -53,6 +53,7 @@ def kill_after_first_state(process_command, folder, delay):
     return alive
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(tiny_data, tmp_path):
     whole = train(tiny_data, "sdnet20", overrides=SETTINGS, output=tmp_path / "whole", device="cpu")
     delay = random.random() * 0.3

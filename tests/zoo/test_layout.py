@@ -64,6 +64,7 @@ def test_gradients_in_the_layout_that_is_used_are_those_of_the_plain_one(
     assert run.returncode == 0, run.stderr[-500:]
 
 
+@pytest.mark.slow
 def test_a_narrow_resnet_trains_on_one_thread_of_a_plain_avx2_processor(tmp_path) -> None:
     command = f"train digits resnet18 --recipe smoke --limit 40 --output {tmp_path / 'run'} --json"
     run = subprocess.run(
