@@ -110,6 +110,7 @@ def test_ctrl_c_in_code_that_a_library_wrote_as_text_is_exit_1_too(tmp_path: Pat
     assert run.stderr.strip().startswith("Error: Stopped. What was finished is stored")
 
 
+@pytest.mark.slow
 def test_corrupt_keeps_what_is_stored(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/results.db"
     arguments = [

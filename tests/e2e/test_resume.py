@@ -88,6 +88,7 @@ def test_a_killed_run_goes_on_where_it_was(project):
         assert len(report[0]) > 1000
 
 
+@pytest.mark.slow
 def test_the_four_commands_as_typed_after_training(project):
     _run(["corrupt", "--severity", "1-5", "--corruption", "contrast", "--limit", "20"], project)
     _run(["attack", "pgd", "--eps", "8/255", "--limit", "20"], project)

@@ -184,6 +184,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(command, tmp_pa
     assert not (tmp_path / "r.db").exists()
 
 
+@pytest.mark.slow
 def test_a_command_works_with_its_errors_closed(tmp_path):
     command = "attack fgsm --limit 2 --data digits --model digits/resnet20-at --eps 8/255"
     shell = f"{sys.executable} -m robustbench_sdnet {command} --store sqlite:///{tmp_path}/r.db 2>&-"

@@ -62,6 +62,7 @@ def flipped(raw, generator):
     return raw[:at] + bytes([raw[at] ^ (1 << bit)]) + raw[at + 1 :]
 
 
+@pytest.mark.slow
 def test_each_of_a_thousand_flipped_bits_in_outcomes_names_cell_and_range(path):
     generator = np.random.default_rng(0)
     connection = sqlite3.connect(path, isolation_level=None)

@@ -88,6 +88,7 @@ def losses(folder):
     return torch.tensor(log, dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_same_curve_as_one(tiny_data, tmp_path, two):
     one = train(tiny_data, "sdnet20", overrides=SETTINGS, output=tmp_path / "one", device="cpu")
     folder, printed = two
