@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("resnet20", "sdnet20")
 LAMBDAS = "0.1,0.4,0.7"
-EPS = "4/255,8/255,16/255"
-REST = 2.0
+EPS = "4/255,8/255"
+REST = 1.7
 """How many times as long as training one model takes all that follows, with 100 images."""
 
 OnEvent = Callable[["Event"], None]
