@@ -68,23 +68,20 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:
     """Each answer once, on the most images, with what any source that holds it has beside it and every doubt."""
     for same in grouped(found, lambda one: (one.cell, one.by) if one.cell else id(one)).values():
-        best, *others = sorted(same, key=_worth, reverse=True)
+        ranked = sorted(same, key=_worth, reverse=True)
         known: dict[str, Any] = {"untrusted": any(one.untrusted for one in same)}
         for part, told in BESIDE.items():
-            if getattr(best, part) in (None, ""):
-                known |= next(
-                    (
-                        {name: getattr(one, name) for name in (part, *told)}
-                        for one in others
-                        if getattr(one, part)
-                    ),
-                    {},
-                )
-        yield replace(best, **known)
+            source = next((one for one in ranked if _holds(one, part)), ranked[0])
+            known |= {name: getattr(source, name) for name in (part, *told)}
+        yield replace(ranked[0], **known)
 
 
 def _worth(entry: Entry) -> tuple[int, int]:
-    return entry.n or 0, sum(getattr(entry, part) not in (None, "") for part in BESIDE)
+    return entry.n or 0, sum(_holds(entry, part) for part in BESIDE)
+
+
+def _holds(entry: Entry, part: str) -> bool:
+    return getattr(entry, part) not in (None, "")  # 0 is a number as any
 
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:

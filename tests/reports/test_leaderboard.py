@@ -81,6 +81,19 @@ def test_an_answer_that_several_sources_hold_keeps_what_each_has_beside_it(store
         assert row["hash"] == SDNET.weights
 
 
+def test_an_accuracy_of_nothing_is_known_too(tmp_path):
+    for name, held in (
+        ("few", [(cell(), right(0)), (cell(PGD), right(0))]),
+        ("many", [(cell(PGD), right(0, 20))]),
+    ):
+        (tmp_path / name).mkdir()
+        made_store(tmp_path / name, held).close()
+    for names in (("few", "many"), ("many", "few")):
+        sources = [f"sqlite:///{tmp_path}/{name}/made.db" for name in names]
+        (row,) = rows(leaderboard(sources, tmp_path / "board.html"))
+        assert (row["n"], row["clean"]) == (20, 0.0)
+
+
 def test_the_mean_is_over_the_15_where_they_were_run(tmp_path):
     specs = corruption_specs("main,speckle_noise", [3])
     answers = [(cell(), right(9)), (cell(PGD), right(4))]
