@@ -73,7 +73,7 @@ class Database:
             self._copy.cleanup()
 
     def run(self, verb: str, work: Callable[[sa.Connection], T], *, patience: float | None = None) -> T:
-        """Do something in one transaction, again where the server went away in between.
+        """Do something in one transaction, again where the server went away in between or another process is at work.
 
         Args:
             verb: for messages: open, read or write. What writes holds the write lock from the start, so that what it
@@ -93,7 +93,7 @@ class Database:
                 with self._engine.connect().execution_options(**options) as connection, connection.begin():
                     return work(connection)
             except DBAPIError as error:
-                if not self._went_away(error) or time.monotonic() > until:
+                if not self._may_pass(error) or time.monotonic() > until:
                     raise StoreError(self._account(verb, error, patience)) from None
                 self._engine.dispose()
                 time.sleep(0.5)
@@ -168,7 +168,8 @@ class Database:
         start = f"Cannot {verb} the store {self.shown}: {reason}."
         if verb == "open":
             return f"{start} Check the address, the disk and the permissions."
-        waited = f" Waited {patience:.0f} s for the server." if patience and self._went_away(error) else ""
+        served = patience and self.is_postgresql and self._may_pass(error)
+        waited = f" Waited {patience:.0f} s for the server." if served else ""
         safe = " Finished shards are safe; check" if verb == "write" else " Check"
         return f"{start}{waited}{safe} the disk, the permissions and the server, then run the same command again."
 
@@ -178,10 +179,11 @@ class Database:
             "The file is damaged, or no store: restore a copy, or name another --store."
         )
 
-    def _went_away(self, error: DBAPIError) -> bool:
-        """Whether a PostgreSQL server is stopping, starting, full, or not there; or undid the transaction by itself."""
+    def _may_pass(self, error: DBAPIError) -> bool:
+        """Whether a PostgreSQL server is stopping, starting, full, or not there, or undid the transaction by itself; or
+        others are at work in an SQLite file, for which it does not wait by itself to switch to WAL."""
         if not self.is_postgresql:
-            return False
+            return "locked" in str(error.orig)
         state: str | None = getattr(error.orig, "sqlstate", None)
         if state is None:
             return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
@@ -261,18 +263,5 @@ def _begin(connection: sa.Connection) -> None:
     """WAL lets reports read while shards are written; the file notes it, so not before it is known to be a store."""
     options = connection.get_execution_options()
     if options.get("logged"):
-        _log(connection)
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")
-
-
-def _log(connection: sa.Connection) -> None:
-    """Switch to WAL. SQLite does not wait by itself for others at work in a file that has none yet."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            return
-        except DBAPIError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > until:
-                raise
-        time.sleep(0.05)

@@ -151,8 +151,10 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
             raise StoreError(f"{where} is a database of other tables, not a store.")
         if read_only:
             raise StoreError(nothing_at(where, "is empty"))
+    found = None
     if META.name in ours:  # before its tables, which a newer version may have changed
-        _check_version(_version(connection), where, repair)
+        found = _version(connection)
+        _check_version(found, where, repair)
     if foreign := there.keys() - ours:
         raise StoreError(
             f"The store {where} is damaged, or shares its database with a table '{min(foreign)}' of another program. "
@@ -161,7 +163,7 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
     if read_only:
         _check_whole(where, ours)
         return there
-    _create_or_migrate(connection)
+    _create_or_migrate(connection, found)
     return columns(connection)
 
 
@@ -184,17 +186,16 @@ def _check_whole(where: str, ours: set[str]) -> None:
         )
 
 
-def _create_or_migrate(connection: sa.Connection) -> None:
-    """Make the tables, or add to an older store what it lacks."""
+def _create_or_migrate(connection: sa.Connection, version: Any) -> None:
+    """Make the tables, or add to a store of an older version, as it says, what it lacks."""
     METADATA.create_all(connection)
     there = columns(connection)
-    found = _version(connection)
     for table in METADATA.tables.values():
         for column in table.columns:
             if column.name not in there[table.name]:
                 kind = column.type.compile(connection.dialect)
                 connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
-    if found != str(SCHEMA_VERSION):
+    if version != str(SCHEMA_VERSION):
         connection.execute(sa.delete(META))
         connection.execute(sa.insert(META).values(key="schema", value=str(SCHEMA_VERSION)))
 
