@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..arithmetic import pick_device
-from ..attacks.engine.losses import disagreement
+from ..attacks.engine.rounding import disagreement
 from ..data import load, short_name
 from ..data.images import ImageData
 from ..data.tensors import to_images

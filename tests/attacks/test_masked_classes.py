@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.engine.losses import disagreement, size_of
+from robustbench_sdnet.attacks.engine.rounding import disagreement, size_of
 from robustbench_sdnet.diagnostics import diagnose
 from robustbench_sdnet.specs.models import same_answers
 from robustbench_sdnet.zoo.others.fingerprint import fingerprint, repeatable

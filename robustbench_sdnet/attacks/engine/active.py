@@ -17,9 +17,10 @@ from torch import Tensor
 from .batches import free_to_look
 from .guards import checked_classes
 from .judging import Judge
-from .losses import margin, ranked_targets, size_of
+from .losses import margin, ranked_targets
 from .passes import Passes
 from .result import AttackResult
+from .rounding import size_of
 from .search import Rows, Search, State, Step
 
 

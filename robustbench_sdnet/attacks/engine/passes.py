@@ -12,7 +12,7 @@ from ...errors import ModelError, SdnetBenchError, first_line
 from ...zoo.nets.layout import layout_of
 from .batches import PROCESSOR_BATCH, free_to_look, pieces, rungs
 from .folding import foldable, folded
-from .losses import disagreement
+from .rounding import disagreement
 
 Classifier = Callable[[Tensor], Tensor]
 """(n, c, h, w) images in [0, 1] to (n, classes) logits: an `nn.Module`, or any function around one."""

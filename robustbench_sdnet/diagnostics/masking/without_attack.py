@@ -14,7 +14,8 @@ from torch import Tensor
 from ...answers.trust import FAIL, PASS, Finding
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import checked_classes
-from ...attacks.engine.losses import cross_entropy, disagreement, dlr, negative_margin
+from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
+from ...attacks.engine.rounding import disagreement
 from ...draws import Draws
 from ...errors import ModelError
 from ..finding import above

@@ -71,7 +71,7 @@ def _alike(first: Logits, *others: Logits) -> bool:
 def _without_masks(first: Logits, *others: Logits) -> list[Logits]:
     """Answers in which classes that are masked out with -1e9, against which nothing else counts, have a usual size."""
     leading = np.abs(np.sort(first, 1)[:, -2:]).max(1, keepdims=True)
-    masked = np.abs(first) > 1e3 * leading
+    masked = np.abs(first) > 1e3 * leading  # wider than in attacks, since fingerprints are stored
     return [np.where(masked, np.clip(each, -10 * leading, 10 * leading), each) for each in (first, *others)]
 
 
