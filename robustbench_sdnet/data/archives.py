@@ -180,7 +180,8 @@ class _Member(tarfile.TarInfo):
         try:
             found: _Member = super().fromtarfile(tar)
             return found
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # a block of zeros, which ends an archive
+        # The stubs do not list it: a block of zeros, which ends an archive.
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +16,7 @@ from ..wording import natural
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
 from .others.external import check_external, describe_external, load_external
+from .others.sources import pickled
 from .shelf.index import INDEX, check_sha256, entries, entry, fetch, local_path, weights_place
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def kind_of(source: str) -> str:
     if path.is_dir():
         return "run"
     if path.suffix in _PICKLED:
-        raise InputError(
-            f"'{name}' is a pickled checkpoint. Of an architecture built here, import it (sdnet-bench zoo import "
-            f"{shlex.quote(name)} -h); of another, write a function that loads it, and name package.module:function."
-        )
+        raise InputError(pickled(name))
     if path.suffix in _EXPORTED:
         return "exported"
     if path.suffix == ".safetensors" or path.is_file():

@@ -19,6 +19,7 @@ from ...errors import GradientWarning, InputError, unknown
 from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats
 from ...specs.budgets import check_largest
+from ...zoo.others.guard import got_range
 from ..engine.active import run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball
@@ -175,11 +176,9 @@ def checked(
         raise InputError(f"labels must be int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}.")
     if len(labels) and int(labels.min()) < 0:
         raise InputError(f"labels must be class numbers from 0, got {int(labels.min())}.")
-    low, high = images.detach().aminmax() if len(images) else (images.new_zeros(()),) * 2
-    if not (float(low) >= 0 and float(high) <= 1):
-        remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
-        remedy = remedy if images.isfinite().all() else "Some are not finite."
-        raise InputError(f"images must lie in [0, 1], got values from {low:.3g} to {high:.3g}. {remedy}")
+    low, high = map(float, images.detach().aminmax()) if len(images) else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
     if batch_size is not None:
         positive("batch_size", batch_size)
     if sample_ids is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -95,6 +96,11 @@ def _newest(runs: Path, stem: str, data: str, arch: str) -> Path:
             return path.parent
     of = f" of '{data}'" if found else ""
     raise InputError(f"There is no run {runs}/{stem}-*{of} to resume. Leave out --resume, or name --output.")
+
+
+def resume_options(folder: Path) -> str:
+    """What to type after the same command, so that the run of a folder goes on."""
+    return f"--resume --output {shlex.quote(str(folder))}"
 
 
 def _numbered(folder: Path) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ def _in_one_line(folder: Path, device: Device) -> Iterator[None]:
         own = error.path is not None and error.path.absolute().is_relative_to(folder.absolute())
         if own and isinstance(cause := error.__cause__, OSError) and (folder / folders.PLAN).is_file():
             # The same command again would find the run in its folder, and be refused.
-            again = f"go on with --resume --output {shlex.quote(str(folder))}"
+            again = f"go on with {folders.resume_options(folder)}"
             raise cannot_write(folder, cause, again=again) from cause
         raise
     except (RuntimeError, ValueError) as error:
@@ -128,7 +127,7 @@ def _failure(error: Exception, folder: Path, device: Device) -> TrainingError:
     if distributed.lost_another(error):
         return TrainingError(
             "Another training process was lost. The last saved state is whole: go on with "
-            f"--resume --output {shlex.quote(str(folder))}."
+            f"{folders.resume_options(folder)}."
         )
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
         remedy = "Use a smaller batch (--set train.batch_size=N) or more devices"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed
 from .curves import Curves
 from .first_weights import begin_with
-from .folders import PLAN, TrainResult
+from .folders import PLAN, TrainResult, resume_options
 from .state import save_state
 
 PROBE_FROM = 50  # steps; shorter runs start at once
@@ -186,7 +185,8 @@ class Run:
                 self._write_best()
             except KeyboardInterrupt:
                 raise TrainingInterrupted(
-                    f"Stopped after the last step; its state is saved. {self._go_on} writes the checkpoints."
+                    "Stopped after the last step; its state is saved. "
+                    f"{resume_options(self.folder)} writes the checkpoints."
                 ) from None
         result = TrainResult(
             folder=self.folder,
@@ -201,10 +201,6 @@ class Run:
         self.tell("done", **result.to_dict())
         return result
 
-    @property
-    def _go_on(self) -> str:
-        return f"--resume --output {shlex.quote(str(self.folder))}"
-
     def _after_step(self, stop: Callable[[], str | None]) -> None:
         session = self.session
         self.tell("step", step=session.step, work_done=session.cost(session.step))
@@ -212,7 +208,7 @@ class Run:
             self.save()
             raise TrainingInterrupted(
                 f"Stopped by {reason} after step {session.step} of {session.steps_total}; its state "
-                f"is saved. Go on with {self._go_on}."
+                f"is saved. Go on with {resume_options(self.folder)}."
             )
         if time.monotonic() - self._saved_at >= 60 * self.recipe.train.save_minutes and self.rank == 0:
             self.save()

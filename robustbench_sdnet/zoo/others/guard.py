@@ -46,6 +46,13 @@ def named_errors(name: str, doing: str = "") -> Iterator[None]:
         raise ModelError(f"{name} {kind}{doing and ' ' + doing}{text and ': ' + text}") from error
 
 
+def got_range(low: float, high: float) -> str:
+    """The end of a message on images outside [0, 1]: their lowest and highest value, and what to do."""
+    remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
+    remedy = remedy if math.isfinite(low) and math.isfinite(high) else "Some are not finite."
+    return f"got values from {low:.3g} to {high:.3g}. {remedy}"
+
+
 class External(nn.Module):
     """Another model behind the interface of ours: images in [0, 1] in, logits out.
 
@@ -111,10 +118,7 @@ class External(nn.Module):
         """Look at the first batch alone: every look waits for the device."""
         low, high = (float(value) for value in torch.aminmax(images.detach()))
         if low < -1e-3 or high > 1 + 1e-3:
-            hint = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
-            raise ModelError(
-                f"'{self.arch}' takes images in [0, 1], got values from {low:.3g} to {high:.3g}. {hint}"
-            )
+            raise ModelError(f"'{self.arch}' takes images in [0, 1], {got_range(low, high)}")
         self._range_is_known = True
 
 

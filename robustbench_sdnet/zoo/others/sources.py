@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,14 @@ INSTALL: Mapping[str, tuple[str, str]] = MappingProxyType(
         "hub": ("huggingface_hub", "pip install 'robustbench-sdnet[hub]'"),
     }
 )
+
+
+def pickled(name: str) -> str:
+    """What to do with a file of pickled weights, which says nothing of the network that they are of."""
+    return (
+        f"'{name}' is a pickled checkpoint. Of an architecture built here, import it (sdnet-bench zoo import "
+        f"{shlex.quote(name)} -h); of another, write a function that loads it, and name package.module:function."
+    )
 
 
 def _from_callable(name: str) -> Loaded:
@@ -70,10 +79,7 @@ def _from_file(name: str) -> Loaded:
         # torch.jit is untyped.
         model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
     elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
-        raise CheckpointError(
-            f"'{name}' is a pickled checkpoint. Of an architecture built here, import it (sdnet-bench zoo import -h); "
-            "of another, write a function that loads it, and name package.module:function."
-        )
+        raise CheckpointError(pickled(name))
     else:
         model = Exported(torch.export.load(name, extra_files=extra).module())
     written = parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError)
