@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbench_sdnet import attacks, data, zoo
-from robustbench_sdnet.arithmetic import full_float32
+from robustbench_sdnet.devices import full_float32
 
 STAGES = ("APGD", "APGDT", "FAB", "Square")
 

@@ -15,7 +15,7 @@ from robustbench_sdnet.cli import COMMANDS
 PACKAGE = Path(__file__).resolve().parents[1] / "robustbench_sdnet"
 FLOORS = (
     {
-        "arithmetic",
+        "devices",
         "errors",
         "draws",
         "wording",

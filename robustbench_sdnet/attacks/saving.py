@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arithmetic import full_float32
+from ..devices import full_float32
 from ..errors import InputError
 from ..files import whole
 from ..specs import Repeats

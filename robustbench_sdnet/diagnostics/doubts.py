@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..arithmetic import pick_device
 from ..attacks.engine.rounding import disagreement
 from ..data import load, short_name
 from ..data.images import ImageData
 from ..data.tensors import to_images
+from ..devices import pick_device
 from ..errors import InputError, SdnetBenchError
 from ..planning.identity import shown_name
 from ..planning.setting import Setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..arithmetic import full_float32
+from ..devices import full_float32
 from ..diagnostics.doubts import training_doubts
 from ..errors import InputError, ModelError
 from ..planning.identity import data_spec

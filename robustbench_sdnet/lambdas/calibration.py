@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arithmetic import full_float32
 from ..data.tensors import to_images
+from ..devices import full_float32
 from ..errors import DataError, InputError
 from ..reading.numbers import whole
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..arithmetic import full_float32
 from ..data.tensors import to_images
+from ..devices import full_float32
 from ..errors import InputError, unknown
 from ..reading.numbers import number
 from ..specs.lambdas import CRITERIA, LAMBDAS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..arithmetic import check_device
+from ..devices import check_device
 from ..errors import InputError, unknown
 from ..reading.numbers import whole
 from ..reading.options import several

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..arithmetic import gpu_batch
+from ..devices import gpu_batch
 
 
 def idle_gpus(device: str) -> str:

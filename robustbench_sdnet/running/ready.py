@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arithmetic import pick_device
 from ..attacks.registry import attack_info
 from ..data.published import PublishedPixels
 from ..data.registry import check_clean
 from ..data.tensors import to_images
+from ..devices import pick_device
 from ..errors import DataError, InputError, ModelError
 from ..planning import plan, questions
 from ..planning.identity import data_spec, known

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arithmetic import full_float32
 from ..data.tensors import to_images
+from ..devices import full_float32
 from ..errors import SdnetBenchError
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec

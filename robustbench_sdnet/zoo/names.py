@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arithmetic import pick_device
+from ..devices import pick_device
 from ..errors import InputError, SdnetBenchError, unknown
 from ..reading.paths import named, path_of
 from ..wording import natural

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from ...arithmetic import full_float32
+from ...devices import full_float32
 from ...draws import seeded
 from ...errors import ModelError, SdnetBenchError, first_line
 from ...specs import AttackSpec, Repeats

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ...arithmetic import gpu_batch
+from ...devices import gpu_batch
 
 PROCESSOR_BATCH = 100
 

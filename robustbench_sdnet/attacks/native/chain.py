@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ...arithmetic import full_float32
+from ...devices import full_float32
 from ..engine.batches import usual_batch
 from ..engine.guards import frozen, tracked
 from ..engine.judging import Judge

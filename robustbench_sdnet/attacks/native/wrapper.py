@@ -14,7 +14,7 @@ from typing import Any, TypedDict, TypeVar, cast
 import torch
 from torch import Tensor
 
-from ...arithmetic import full_float32, native_bfloat16
+from ...devices import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError, unknown
 from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import FAIL, Finding
-from ...arithmetic import full_float32
 from ...attacks.engine.balls import ball
 from ...attacks.engine.batches import usual_batch
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
 from ...attacks.native.wrapper import checked
+from ...devices import full_float32
 from ...errors import InputError
 from ...specs import BUDGETED
 from ..finding import DIAGNOSTICS, not_run, seen_on

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ... import data as datasets
-from ...arithmetic import full_float32
 from ...data.images import ImageData
+from ...devices import full_float32
 from ...errors import InputError, TrainingError, TrainingInterrupted, WriteError
 from ...files import write_whole
 from ...interrupts import stop_requests

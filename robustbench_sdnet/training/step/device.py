@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...arithmetic import native_bfloat16, pick_device
+from ...devices import native_bfloat16, pick_device
 from ...wording import counted
 from ..recipes.options import TrainOptions
 

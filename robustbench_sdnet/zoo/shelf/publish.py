@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...arithmetic import full_float32
 from ...data.images import ImageData
+from ...devices import full_float32
 from ...errors import InputError, ModelError
 from ...files import sha256_of, write_whole
 from ...reading.numbers import whole

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from robustbench_sdnet import attacks, lambdas
-from robustbench_sdnet.arithmetic import full_float32
 from robustbench_sdnet.attacks.saving import save_adversarials
+from robustbench_sdnet.devices import full_float32
 from robustbench_sdnet.zoo import build_model
 
 
