@@ -32,8 +32,8 @@ from PIL import Image
 
 from robustbench_sdnet.corruptions import corrupt
 from robustbench_sdnet.corruptions.registry import expand
-from robustbench_sdnet.data.imagenet import FolderPixels
 from robustbench_sdnet.data.picture_folders import _decode
+from robustbench_sdnet.data.pictures import FolderPixels
 from robustbench_sdnet.devices import full_float32
 from robustbench_sdnet.zoo.nets.layout import laid_out
 from robustbench_sdnet.zoo.nets.sdnet import build_model

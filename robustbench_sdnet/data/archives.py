@@ -17,10 +17,9 @@ from ..download import Progress, download, fetch_text
 from ..errors import DataError, SdnetBenchError, unknown
 from ..files import checksum_of, whole, write_whole
 from .hashes import note_hashes
+from .pictures import is_hidden, is_picture
 
 MIRROR = "SDNET_BENCH_MIRROR"
-# Endings of pictures, as torchvision's.
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _BLOCK = 1 << 20
 
 
@@ -140,16 +139,6 @@ def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
     fits = len(parts) == 4 and parts[1] in tuple("12345") and is_picture(parts[3])
     # "/" would lead to the root of the disk, and "..", which counts as hidden, out of the folder.
     return folder.joinpath(*parts) if fits and "/" not in parts and not any(map(is_hidden, parts)) else None
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file's name is a picture's."""
-    return name.lower().endswith(SUFFIXES) and not is_hidden(name)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is not shown: what editors and other systems leave beside pictures is no picture."""
-    return name.startswith(".")
 
 
 def fetch_members(name: str, root: Path, members: list[str]) -> None:

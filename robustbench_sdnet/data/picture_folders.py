@@ -12,9 +12,9 @@ import numpy as np
 
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
-from .archives import is_picture
-from .imagenet import DECODERS, as_bytes, check_classes, class_folders, class_names, read_picture, status_of
+from .imagenet import check_classes, class_folders, class_names
 from .images import ImageData, Int64, Uint8
+from .pictures import DECODERS, as_bytes, is_picture, read_picture, status_of
 from .published import BELONGS_TO, PublishedPixels
 
 LEVELS = ("1", "2", "3", "4", "5")

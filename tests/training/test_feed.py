@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from robustbench_sdnet import data
-from robustbench_sdnet.data.imagenet import random_box
 from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
@@ -82,22 +81,6 @@ def test_imagenet_streams_random_crops_that_change_with_the_epoch(folder):
         int(i): image for batch in feed.epoch(1) for i, image in zip(batch.ids, batch.images, strict=True)
     }
     assert all(not torch.equal(first[i], later[i]) for i in range(8))
-
-
-def test_random_boxes_lie_inside_and_cover_the_allowed_areas():
-    draws = np.random.Generator(np.random.Philox(0))
-    boxes = np.array([random_box(draws, 500, 375) for _ in range(2000)])
-    left, top, right, bottom = boxes.T
-    assert left.min() >= 0
-    assert top.min() >= 0
-    assert right.max() <= 500
-    assert bottom.max() <= 375
-    area = (right - left) * (bottom - top) / (500 * 375)
-    ratio = (right - left) / (bottom - top)
-    assert 0.075 < area.min() < 0.12
-    assert area.max() > 0.9
-    assert 0.74 < ratio.min() < ratio.max() < 1.35
-    assert random_box(draws, 1000, 10)[3] == 10  # no box of an allowed ratio fits but the central one
 
 
 def test_imagenet_trains_on_one_step(folder, tmp_path):
