@@ -29,7 +29,7 @@ from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, load_model, source_text
 from ..zoo.others.guard import HALVES, External, named_errors
-from ..zoo.shelf.publish import verify
+from ..zoo.shelf.verification import verify
 
 IMAGES = 100
 FEW = 8  # images that are asked in two batches too
@@ -194,7 +194,7 @@ def verify_model(
         insist: on the setting's data, for a model that was trained on other images too; else such a one keeps its own.
 
     Returns:
-        The fields of `zoo.shelf.publish.Finding`, and `other_data`, a line on a model that was trained on other images.
+        The fields of `zoo.shelf.verification.Verification`, and `other_data`, a line on other images of training.
 
     Raises:
         InputError: an unknown name, or no data to measure on.

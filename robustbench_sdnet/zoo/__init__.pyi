@@ -15,4 +15,5 @@ from .nets.control import (
 from .nets.csc import csc1d as csc1d, csc2d as csc2d, csc_linear as csc_linear
 from .nets.sdnet import build_model as build_model
 from .others.guard import check_input as check_input
-from .shelf.publish import add_to_zoo as add_to_zoo, export_model as export_model, verify as verify
+from .shelf.publish import add_to_zoo as add_to_zoo, export_model as export_model
+from .shelf.verification import verify as verify

@@ -17,7 +17,8 @@ from robustbench_sdnet.files import sha256_of
 from robustbench_sdnet.zoo import add_to_zoo, build_model, describe_model, load_model, read_card, save_model
 from robustbench_sdnet.zoo.names import zoo_checkpoint
 from robustbench_sdnet.zoo.shelf.index import INDEX, cached_path, entries, entry, fetch, local_path
-from robustbench_sdnet.zoo.shelf.publish import export_model, verify
+from robustbench_sdnet.zoo.shelf.publish import export_model
+from robustbench_sdnet.zoo.shelf.verification import verify
 from tests.server import Server, serving
 
 
