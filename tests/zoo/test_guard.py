@@ -1,0 +1,102 @@
+"""What stands around other people's models: images are theirs to change, and the input they expect is judged."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustbench_sdnet.zoo import build_model, check_input
+from robustbench_sdnet.zoo.others.guard import External
+
+
+def test_a_model_takes_images_in_the_type_that_its_weights_were_given() -> None:
+    model = External(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "own")
+    for kind in (torch.float64, torch.float32):
+        logits = model.to(kind)(torch.rand(2, 3, 2, 2))
+        assert logits.dtype == kind
+
+
+def test_a_model_that_changes_its_images_in_place_changes_its_own_copy() -> None:
+    class InPlace(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sub_(0.5).mean((2, 3))
+
+    images = torch.rand(2, 3, 4, 4)
+    before, wanted = images.clone(), images.mean((2, 3)) - 0.5
+    asked = images.requires_grad_()
+    logits = External(InPlace(), "own")(asked)
+    (gradient,) = torch.autograd.grad(logits.sum(), asked)
+    assert torch.equal(images, before)
+    assert torch.allclose(logits, wanted)
+    assert torch.allclose(gradient, torch.full_like(before, 1 / 16))
+
+
+class Scaled(nn.Module):
+    """Multiplies its input."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.factor
+
+
+def test_the_input_is_judged_by_the_first_batch_norm() -> None:
+    torch.manual_seed(0)
+    images = (0.47 + 0.2 * torch.randn(64, 3, 8, 8)).clamp(0, 1)
+    model = build_model("resnet20", width=4, input_size=8)
+    with torch.no_grad():
+        for _ in range(60):  # until the running statistics are those of these images
+            model.train()(images)
+    assert check_input(model.eval(), images) is None
+    bare = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1)).eval()
+    bare.load_state_dict({k: v for k, v in model.state_dict().items() if "normalise" not in k}, strict=False)
+    for lacking, remedy in (
+        (
+            bare,
+            "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201, into another --output.",
+        ),
+        (nn.Sequential(bare), "Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name."),
+    ):
+        found = str(check_input(lacking, images))
+        assert "the model lacks its normalisation" in found
+        assert found.endswith(remedy)
+    twice = nn.Sequential(model.normalise, model).eval()
+    assert "it normalises twice). Remove one of the two" in str(check_input(twice, images))
+    plain = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1))
+    with torch.no_grad():
+        for _ in range(60):
+            plain.train()(images)
+    normalised = build_model("resnet20", width=4, input_size=8).eval()
+    normalised.load_state_dict(
+        {k: v for k, v in plain.state_dict().items() if "normalise" not in k}, strict=False
+    )
+    said = str(check_input(normalised, images))
+    assert said.endswith("Import it again with --mean 0,0,0 --std 1,1,1, into another --output.")
+    scaled = nn.Sequential(Scaled(1 / 255), model).eval()
+    assert str(check_input(scaled, images)).endswith("Add ?mean=0&std=0.00392157 to the model's name.")
+    assert check_input(External(scaled, "bytes", (0.0,), (0.00392157,)), images) is None
+    wrong = External(bare, "wrong", (0.0,), (2.0,))
+    assert str(check_input(wrong, images)).endswith("Check the mean and std that were given.")
+    assert check_input(nn.Flatten(), images) is None
+
+
+class Unreached(nn.Module):
+    """What lies behind the first BatchNorm layer, or beside the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise AssertionError("it ran to the end")
+
+
+def test_the_input_is_judged_without_running_the_whole_model() -> None:
+    assert (
+        check_input(nn.Sequential(nn.BatchNorm2d(3), Unreached()).eval(), torch.rand(40, 3, 8, 8)) is not None
+    )
+    aside = nn.Flatten()
+    aside.norm = nn.BatchNorm2d(3)  # never called
+    assert check_input(aside.eval(), torch.rand(40, 3, 8, 8)) is None
