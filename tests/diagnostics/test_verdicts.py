@@ -246,6 +246,9 @@ def test_a_loss_that_saturates_does_not_speak_against_an_attack_on_the_other(sta
     ]
     assert [one["losses_disagree"].verdict for one in found] == ["pass", "fail"]
     assert f"of {int(by_entropy.sum())} survivors of the attack" in found[1]["losses_disagree"].sentence
+    if not cheap:  # the diagnostics' own steps, on the loss that saturates, judge only by what they break
+        left = int(by_margin.sum())
+        assert f"broke 0 of {left} survivors of the attack" in found[0]["not_converged"].sentence
 
 
 def test_a_jagged_loss_is_rough(standard, digits):

@@ -91,6 +91,17 @@ def test_lost_success_counts_samples_that_recover():
     )
 
 
+def test_steps_are_held_against_an_attack_on_trial_where_they_break_what_it_left():
+    climbing = [0.9] * (2 * STEPS - 9) + [1.0] * 10
+    late = trace([STEPS + 5] * 8 + [3] * 8 + [-1] * 84, [True] * 8 + [False] * 92, climbing)
+    better, weaker = torch.arange(100) >= 16, torch.arange(100) >= 0
+    assert with_attack.steps_break(late, better).verdict == "pass"
+    found = with_attack.steps_break(late, weaker)
+    assert (found.verdict, found.value) == ("fail", 16.0)
+    assert found.sentence == "PGD of 40 steps broke 16 of 100 survivors of the attack (100 samples)."
+    assert [with_attack.lost_success(late, left).value for left in (better, weaker)] == [0.0, 8.0]
+
+
 def test_accuracy_that_rises_with_eps_is_not_monotone():
     # All of these survive twice the budget, so a budget at which none survives is a rise.
     tough = subject([0.9] * 20, eps=0.1)

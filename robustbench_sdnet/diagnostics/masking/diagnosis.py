@@ -141,6 +141,12 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
     by_margin = _by_margin(subject, torch.ones_like(by_entropy) if known is None else known)
     iterative = ~trace.broken() if known is None else known
     white_box = iterative & ~by_margin if known is None else known
+    if known is None:
+        converged = with_attack.not_converged(trace)
+        losses = with_attack.losses_disagree(subject, by_entropy, by_margin)
+    else:  # an attack on trial may be better than these: then they speak only of what it left
+        converged = with_attack.steps_break(trace, known)
+        losses = with_attack.margin_breaks(subject, known, by_margin)
     return seen_on(
         len(subject),
         with_attack.gradient_free_wins(subject, white_box, queries),
@@ -149,12 +155,9 @@ def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: in
         with_attack.unbounded_eps_survives(subject),
         with_attack.transfer_wins(subject, white_box, sources),
         with_attack.noise_wins(subject, iterative),
-        with_attack.not_converged(trace),
-        with_attack.lost_success(trace),
-        # An attack on trial may be better than both of these: then they speak only of what it left.
-        with_attack.losses_disagree(subject, by_entropy, by_margin)
-        if known is None
-        else with_attack.margin_breaks(subject, known, by_margin),
+        converged,
+        with_attack.lost_success(trace, known),
+        losses,
         with_attack.restart_sensitive(subject, by_entropy if known is None else ~known),
     )
 

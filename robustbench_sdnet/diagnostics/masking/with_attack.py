@@ -151,9 +151,21 @@ def not_converged(trace: Trace) -> Finding:
     return by_count
 
 
-def lost_success(trace: Trace) -> Finding:
-    """Samples that were broken at some step but not at the last one, of a trace followed to the end."""
-    lost, n = int((trace.broken() & ~trace.broken_last).sum()), len(trace.broken_at)
+def steps_break(trace: Trace, survivors: Tensor) -> Finding:
+    """What 2 * STEPS steps break of (n,) bool `survivors` of the attack on trial, whose own loss nobody followed."""
+    count, left, n = int((survivors & trace.broken()).sum()), int(survivors.sum()), len(survivors)
+    sentence = f"PGD of {2 * STEPS} steps broke {count} of {left} survivors of the attack ({n} samples)."
+    return counted("not_converged", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
+
+
+def lost_success(trace: Trace, survivors: Tensor | None = None) -> Finding:
+    """Samples that were broken at some step but not at the last one, of a trace followed to the end.
+
+    Args:
+        survivors: (n,) bool, robust under the attack on trial: what it broke it has kept.
+    """
+    gone = trace.broken() & ~trace.broken_last
+    lost, n = int((gone if survivors is None else gone & survivors).sum()), len(trace.broken_at)
     sentence = f"{lost} of {n} samples were broken at an earlier step but not at the last one"
     sentence += ": keep the first success, not the last iterate." if lost else "."
     return counted("lost_success", lost, n, sentence, tolerated=2 * TOLERATED, noticed=TOLERATED)
