@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -69,8 +69,8 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
     width = 4.6 if columns == 1 else 2.5 * columns + 0.6 if columns > 2 else 3.7 * columns
     height = 2.9 if columns == 1 else 2.25 if columns > 2 else 2.8
     # Names of policies stand upright below the axis: they must not eat the panel.
-    names = [x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)]
-    height += 0.07 * max((len(part) for name in names for part in _upright(name).split("\n")), default=0)
+    names = {x for panel in panels for line in panel.lines for x, _ in line.points if isinstance(x, str)}
+    height += 0.07 * max((len(drawn(_brief(name))) for name in names), default=0)
     titles = [wrapped(panel.title, width / columns - MARGIN) for panel in panels]
     figure = new_figure(width, (height + extra_height(titles)) * rows + 0.5)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
@@ -85,7 +85,7 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
         lowest = position >= len(panels) - columns
         if position < len(panels) and (lowest or len({panel.xlabel for panel in panels}) > 1):
             axes.set_xlabel(panels[position].xlabel)
-    _legend(figure, panels)
+    _legend(figure, panels, names)
     return figure
 
 
@@ -109,14 +109,16 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         return
     shown = _thinned(numbers)
-    axes.set_xticks([*shown, *places.values()], [*(f"{x:g}" for x in shown), *map(_upright, places)])
+    axes.set_xticks(
+        [*shown, *places.values()], [*(f"{x:g}" for x in shown), *(drawn(_brief(name)) for name in places)]
+    )
     for label in axes.get_xticklabels()[len(shown) :]:
         label.set(rotation=90, fontsize=7.5)
 
 
-def _upright(name: str) -> str:
-    """The name of a policy below the axis: what is said of it in brackets on a line of its own."""
-    return drawn(name).replace(" (", "\n(", 1)
+def _brief(name: str) -> str:
+    """The name of a policy below the axis: what is said of it in brackets stands once, in the legend."""
+    return name.partition(" (")[0]
 
 
 def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
@@ -153,7 +155,7 @@ def _thinned(items: Sequence[Item]) -> Sequence[Item]:
     return [items[round(index * (len(items) - 1) / 4)] for index in range(5)]
 
 
-def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
+def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> None:
     found: dict[str, list[Line]] = {}
     # The fullest panel first: where one lacks a severity, the others still say in which order they come.
     for panel in sorted(panels, key=lambda panel: -len(panel.lines)):
@@ -169,4 +171,6 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
         )
+    explained = sorted(name for name in names if name != _brief(name))
+    handles += [Line2D([], [], linestyle="", label=name) for name in explained]
     legend_above(figure, handles)
