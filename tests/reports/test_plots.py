@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -67,7 +68,9 @@ def test_figures_are_pictures_and_equal_byte_for_byte(figures: tuple[Figure, ...
 
 def test_an_svg_stands_in_a_page(figures: tuple[Figure, ...]) -> None:
     text = style.to_svg(figures[0].draw(), "own")
-    assert text.startswith("<svg viewBox=")
+    size = re.fullmatch(r'<svg width="([\d.]+)pt" viewBox="0 0 ([\d.]+) [\d.]+">', text.partition("\n")[0])
+    assert size
+    assert size[1] == size[2]  # its own width: no letters are larger than another figure's
     assert "xmlns" not in text
     assert "<metadata>" not in text
     assert "var(--text)" in text

@@ -127,7 +127,8 @@ def to_svg(figure: Figure, name: str) -> str:
     text = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(r'<svg width="[^"]*" height="[^"]*"', "<svg", text, count=1)
+    # Its own width is the widest: letters are of one size in all figures. A height would keep it from shrinking.
+    text = re.sub(r'(<svg width="[^"]*") height="[^"]*"', r"\1", text, count=1)
     for colour, variable in ((TEXT, "--text"), (FAINT, "--faint"), (LINES, "--lines"), (GROUND, "--ground")):
         text = text.replace(colour, f"var({variable})")
     return text
