@@ -143,15 +143,19 @@ def _with_their_images(
 ) -> dict[str, Sequence[Range]]:
     """What is stored, but for attacks whose images a later cell needs, or all are to be kept of, and are gone."""
     found = dict(stored)
+    children: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        for parent in cell.parents:
+            children[parent].append(cell.id)
     # The last first: where a child is made again, its parents' images are needed too.
     for cell_id in dict.fromkeys(cell.id for cell in reversed(cells) if cell.id in with_images):
         if cell_id not in stored:
             continue
-        children = [found.get(cell.id, ()) for cell in cells if cell_id in cell.parents]
+        theirs = [found.get(child, ()) for child in children[cell_id]]
         found[cell_id] = [
             (a, b)
             for a, b in stored[cell_id]
-            if not (keep_all or any(any(missing((a, min(b, count)), child)) for child in children))
+            if not (keep_all or any(any(missing((a, min(b, count)), ranges)) for ranges in theirs))
             or kept.fetch(cell_id, a, b) is not None
         ]
     return found
