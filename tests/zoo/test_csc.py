@@ -384,6 +384,25 @@ def test_a_lambda_of_another_precision_is_taken_as_the_number_it_is(lam):
         assert torch.allclose(layer(x), wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("make", [vectors, tokens, signals, images])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_layer_that_never_trained_codes_with_its_own_step_size(make: Maker, training: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = make(Coding(lam=0.0, n_steps=10, power_steps=0))
+    layer.train(training)
+    began = layer.power_vector.clone()
+    energy = layer.residual(x)
+    # With the step size 1 that the buffer begins with every step would raise it, the tenth to many times the input's.
+    assert bool((energy < x.square().flatten(1).sum(1)).all())
+    assert torch.equal(layer.power_vector, began)  # where training will begin, as ever
+    step = layer.step_size.clone()
+    layer.refresh()
+    assert torch.allclose(step, layer.step_size, rtol=1e-4)
+    layer.step_size.fill_(0.01)  # another one is taken as it is
+    layer(x)
+    assert float(layer.step_size) == pytest.approx(0.01)
+
+
 def test_a_copied_or_pickled_model_of_the_zoo_answers_with_the_same_bits() -> None:
     import copy
     import pickle

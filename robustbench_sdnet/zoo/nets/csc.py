@@ -33,6 +33,7 @@ class SparseCoding(nn.Module):
 
     step_size: Tensor
     power_vector: Tensor
+    _stepped = False  # whether the step size is known to have been computed
 
     def __init__(
         self, weight_shape: tuple[int, ...], size: tuple[int, ...], operator: Dictionary, coding: Coding
@@ -118,7 +119,9 @@ class SparseCoding(nn.Module):
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The code and the atoms."""
         atoms = self.atoms()
-        step = self._warm_step(atoms) if self.training and self.coding.power_steps else self.step_size
+        step = (
+            self._warm_step(atoms) if self.training and self.coding.power_steps else self._known_step(atoms)
+        )
         lam = self.per_sample(x)
         return fista(self._repeated(x), atoms, self.operator, step=step, lam=lam, coding=self.coding), atoms
 
@@ -145,6 +148,19 @@ class SparseCoding(nn.Module):
             )
         return lam.reshape(-1, *(1 for _ in x.shape[1:]))
 
+    def _known_step(self, atoms: Tensor) -> Tensor:
+        """The step size, computed where it never was: then it is 1, which 0.9 / L is for no dictionary.
+
+        It is looked at once, for on a GPU every look waits.
+        """
+        traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+        if not (self._stepped or traced or self.step_size.is_meta):
+            if self.step_size.item() == 1:
+                with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):
+                    self.step_size.fill_(STEP_FRACTION / self._largest(atoms.detach())[1])
+            self._stepped = True
+        return self.step_size
+
     def _warm_step(self, atoms: Tensor) -> Tensor:
         """The step size after more power iterations from where the last training forward stopped."""
         with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):
@@ -159,15 +175,20 @@ class SparseCoding(nn.Module):
     def refresh(self, tolerance: float = 1e-5, max_steps: int = 2000) -> None:
         """Normalise the atoms in place and compute the step size from them, see `control.refresh_step_sizes`."""
         self.normalise()
+        vector, largest = self._largest(self.weight, tolerance, max_steps)
+        self.power_vector.copy_(vector)
+        self.step_size.fill_(STEP_FRACTION / largest)
+
+    def _largest(self, atoms: Tensor, tolerance: float = 1e-5, max_steps: int = 2000) -> tuple[Tensor, float]:
+        """Where the power iteration ends, and L."""
         vector, last = _start_vector(tuple(self.power_vector.shape)).to(self.power_vector), 0.0
         for _ in range(max(max_steps // _ROUND, 1)):
-            vector, bound = power_iterations(vector, self.weight, self.operator, _ROUND)
+            vector, bound = power_iterations(vector, atoms, self.operator, _ROUND)
             estimate = bound.item()
             if estimate <= last * (1 + tolerance):
                 break
             last = estimate
-        self.power_vector.copy_(vector)
-        self.step_size.fill_(STEP_FRACTION / estimate)
+        return vector, estimate
 
     @torch.no_grad()
     def normalise(self) -> None:
@@ -217,7 +238,23 @@ def csc2d(
     stride: int = 1,
     coding: Coding | None = None,
 ) -> SparseCoding:
-    """A layer on images (n, channels, *size); codes are (n, atoms, *size / stride). `kernel` is odd."""
+    """A sparse coding layer on images or feature maps: a drop-in for `nn.Conv2d` with padding.
+
+    Args:
+        channels: channels of the input.
+        atoms: number of atoms, the channels of the code.
+        size: (height, width) of the inputs that the step size is computed for; other sizes can be coded too.
+        kernel: side of an atom, odd.
+        stride: distance between two positions of an atom.
+        coding: lambda, steps and the like; None for the published values.
+
+    Returns:
+        A layer from (n, channels, height, width) to non-negative codes (n, atoms, height / stride, width / stride),
+        both rounded up, in training mode; call `zoo.refresh_step_sizes` on the model after training.
+
+    Raises:
+        InputError: a count that is not whole or below 1, an even kernel, or a `coding` that is no `Coding`.
+    """
     channels, atoms, kernel, stride = _counts(channels=channels, atoms=atoms, kernel=kernel, stride=stride)
     if not isinstance(size, tuple | list) or len(size) != 2:
         raise InputError(f"size must be (height, width), such as (32, 32), got {shown(repr(size))}.")
@@ -241,7 +278,7 @@ def csc1d(
 
     Returns:
         A layer from (n, channels, length) to non-negative codes (n, atoms, length / stride, rounded up), in training
-        mode; call `zoo.refresh_step_sizes` on the model after training.
+        mode; what to call after training, and the errors, are those of `csc2d`.
     """
     channels, atoms, length = _counts(channels=channels, atoms=atoms, length=length)
     kernel, stride = _counts(kernel=kernel, stride=stride)
@@ -254,7 +291,7 @@ def csc_linear(features: int, atoms: int, *, coding: Coding | None = None) -> Sp
 
     Returns:
         A layer from (n, features) or (n, tokens, features) to non-negative codes (n, atoms) or (n, tokens, atoms), in
-        training mode; `coding` and what to call after training are as for `csc1d`.
+        training mode; `coding`, what to call after training, and the errors are as for `csc2d`.
     """
     features, atoms = _counts(features=features, atoms=atoms)
     coding = _coding(coding)
