@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
+from ..zoo.nets.control import check_evaluated, has_lambda
 from ..zoo.nets.csc import SparseCoding
 from ..zoo.nets.resnet import BasicBlock, SparseConvolution
-from .way import check_depth, check_evaluated, invert_features, network, stages
+from .way import check_depth, invert_features, network, stages
 
 METHODS = ("inverse", "gradient")
 
@@ -138,6 +139,11 @@ def _layers(
     """The layers up to the code at a depth, in order; `shortcuts` allows what goes around them."""
     net = network(model)
     if net is None or not _is_sparse(net.layer0):
+        if has_lambda(model):
+            raise InputError(
+                "This model has sparse coding layers, but is no sdnet that was built here, so its depths are unknown. "
+                "Call a layer for its codes, layer.atoms() for its dictionary, or reconstruct with method='gradient'."
+            )
         raise InputError(
             "This model has no sparse coding stem, so it has no codes. Take an sdnet, or reconstruct with "
             "method='gradient'."

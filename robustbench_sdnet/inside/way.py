@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..zoo.nets.control import Reached, hooked
+from ..zoo.nets.control import Reached, check_evaluated, hooked
 from ..zoo.nets.resnet import BasicBlock
 from ..zoo.nets.sdnet import Classifier
 
@@ -41,12 +41,6 @@ def check_depth(depth: int, count: int) -> None:
         raise InputError(f"depth must be a whole number, got {depth}.")
     if not 0 <= depth < count:
         raise InputError(f"depth must lie in 0 to {count - 1} for this model, got {depth}.")
-
-
-def check_evaluated(model: nn.Module) -> None:
-    """Refuse a model in training mode, whose BatchNorm layers would look at the batch, with an InputError."""
-    if model.training:
-        raise InputError("The model is in training mode. Call model.eval() first.")
 
 
 def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list[Tensor]:

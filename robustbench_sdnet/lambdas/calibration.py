@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.images import check_labels
 from ..data.tensors import to_images
 from ..devices import full_float32
 from ..errors import DataError, InputError
 from ..reading.numbers import whole
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
+from ..zoo.nets.control import check_evaluated
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
 from .policy import Fitting
@@ -62,17 +64,16 @@ def calibrate(
         on_level: called with the levels done and all levels, before the first and after each.
 
     Raises:
-        InputError: no images, not one label per image, no noises, fewer than two lambdas, or no sparse coding stem.
+        InputError: no images or others, not one label per image, no noises, fewer than two lambdas, training mode, or
+            no sparse coding stem.
+        DataError: labels that are no class numbers from 0.
     """
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
-    if not (len(images) == len(labels) == len(ids) > 0 and noises):
-        told = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
-        raise InputError(f"A calibration needs training images with labels and ids, and noises: got {told}.")
+    truth = torch.as_tensor(_checked(model, images, labels, ids, noises), device=device)
     size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
-    truth = torch.as_tensor(np.asarray(labels), dtype=torch.int64, device=device)
     at = stem_of(model, to_images(images[:1], device)).trained_lambda
     count = 1 + sum(len(levels) for levels in noises.values())
     points: list[FitPoint] = []
@@ -92,6 +93,24 @@ def calibrate(
         on_level(len(points), count)
     lines = fit_lines(points, grid)
     return CalibratedFit(lines, grid, at, tuple(points), len(images), seed, scope, source, weights)
+
+
+def _checked(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    noises: Mapping[str, Sequence[float]],
+) -> NDArray[np.int64]:
+    """The labels (n,), once everything is found in order; errors are those of `calibrate`."""
+    from ..corruptions.pipeline import checked_images
+
+    check_evaluated(model)
+    if not (len(images) == len(labels) == len(ids) > 0 and noises):
+        told = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
+        raise InputError(f"A calibration needs training images with labels and ids, and noises: got {told}.")
+    checked_images(images)
+    return check_labels(np.asarray(labels), None, "labels")
 
 
 def deploy(rule: str, fitting: Fitting) -> Calibrated:

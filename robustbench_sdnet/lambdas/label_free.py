@@ -30,6 +30,9 @@ from ..devices import full_float32
 from ..errors import InputError, unknown
 from ..reading.numbers import number
 from ..specs.lambdas import CRITERIA, LAMBDAS
+from ..zoo.nets.control import check_evaluated
+from ..zoo.nets.resnet import check_floats
+from ..zoo.others.guard import got_range
 from .policy import Fitting
 from .sweep import Stem, stem_of, sweep_lambdas
 
@@ -133,9 +136,22 @@ def noise_variance(x: Tensor) -> Tensor:
 
 @full_float32()
 def reference(model: nn.Module, images: Tensor) -> Reference:
-    """The noise estimate's median on clean images (n, 3, h, w), which need no labels."""
+    """The noise estimate's median on clean images, which need no labels.
+
+    Args:
+        model: in evaluation mode, with a sparse coding stem.
+        images: (n, 3, h, w) floats in [0, 1].
+
+    Raises:
+        InputError: no images, other values, training mode, or a model without such a stem.
+    """
+    check_evaluated(model)
+    check_floats(images)
     if len(images) == 0:
         raise InputError("A reference needs at least one clean image.")
+    low, high = map(float, images.aminmax())
+    if not (low >= 0 and high <= 1):
+        raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
     with torch.no_grad():
         return Reference(float(noise_variance(stem_of(model, images).x).median()))
 

@@ -176,6 +176,7 @@ def test_depths_go_to_the_last_block(arch: str, deepest: int) -> None:
         (lambda: settled("sdnet20"), 1, "followed by blocks with shortcuts: take depth 0"),
         (lambda: settled("resnet20"), 0, "has no sparse coding stem"),
         (lambda: nn.Flatten().eval(), 0, "has no sparse coding stem"),
+        (lambda: rs.csc2d(3, 4, size=(8, 8)).eval(), 0, r"no sdnet that was built here.* layer\.atoms\(\)"),
         (lambda: settled("sdnet20_all", shortcut=False).train(), 0, r"Call model\.eval\(\) first"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
@@ -198,6 +199,30 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
         calibrate(model, pixels[:4], labels[:4].numpy(), noises=NOISES, batch_size=0)
     with pytest.raises(InputError, match="at least two lambdas"):
         calibrate(model, pixels, labels.numpy(), noises=NOISES, lambdas=(0.1, 0.1))
+
+
+def test_fits_take_a_model_in_evaluation_class_numbers_and_images_in_their_range(
+    model, images, pixels, labels
+):
+    one_hot = torch.nn.functional.one_hot(labels).numpy()
+    for given, error, message in (
+        ({"labels": one_hot}, DataError, "Take the argmax of one-hot labels"),
+        ({"labels": labels.numpy() + 0.5}, DataError, "must be a non-empty vector of integers"),
+        ({"labels": labels.numpy() - 9}, DataError, "number the classes from 0, got -"),
+        ({"images": images}, InputError, "must be uint8 arrays or tensors, got torch.float32"),
+    ):
+        asked = {"images": pixels, "labels": labels.numpy(), **given}
+        with pytest.raises(error, match=message):
+            calibrate(model, **asked, noises=NOISES)
+    for given, message in ((images * 255, "must lie in .0, 1.*Divide by 255"), (pixels, "got uint8")):
+        with pytest.raises(InputError, match=message):
+            reference(model, given)
+    training = copy.deepcopy(model).train()
+    kept = copy.deepcopy(training.state_dict())
+    for fit in (lambda: calibrate(training, pixels, labels.numpy()), lambda: reference(training, images)):
+        with pytest.raises(InputError, match=r"in training mode. Call model\.eval\(\) first"):
+            fit()
+    assert all(torch.equal(value, kept[key]) for key, value in training.state_dict().items())
 
 
 def test_noise_variance_of_white_noise_is_its_variance():

@@ -25,6 +25,12 @@ def has_lambda(model: nn.Module) -> bool:
     return any(isinstance(layer, SparseCoding) for layer in model.modules())
 
 
+def check_evaluated(model: nn.Module) -> None:
+    """Refuse a model in training mode, whose BatchNorm layers would look at the batch, with an InputError."""
+    if model.training:
+        raise InputError("The model is in training mode. Call model.eval() first.")
+
+
 @contextmanager
 def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> Iterator[None]:
     """Run a model at another lambda; on exit, the previous lambda is restored.

@@ -27,15 +27,20 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) in [0, 1] to zero mean and unit variance; InputError for bytes, or for other channels."""
-        if not (isinstance(images, Tensor) and images.is_floating_point()):
-            got = getattr(images, "dtype", type(images).__name__)
-            raise InputError(f"images must be a tensor of floats in [0, 1], got {got}. Divide bytes by 255.")
+        check_floats(images)
         if images.dim() < 3 or len(self.mean) not in (1, images.shape[-3]):
             shape = tuple(images.shape)
             raise InputError(
                 f"images must be (n, {len(self.mean)}, h, w), as the model's mean is, got {shape}."
             )
         return (images - self.mean) / self.std
+
+
+def check_floats(images: object) -> None:
+    """Refuse what is no tensor of floats, such as bytes, with an InputError."""
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        got = getattr(images, "dtype", type(images).__name__)
+        raise InputError(f"images must be a tensor of floats in [0, 1], got {got}. Divide bytes by 255.")
 
 
 class SparseConvolution(nn.Module):
