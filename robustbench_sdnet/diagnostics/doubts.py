@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, combinations, permutations
 from pathlib import Path
@@ -20,14 +21,15 @@ from ..errors import InputError, SdnetBenchError
 from ..planning.identity import shown_name
 from ..planning.setting import Setting
 from ..running.at_hand import train_hash
-from ..running.predict import classes_of, predict
+from ..running.predict import predict
 from ..running.ready import Ready
 from ..running.worker import Worker
 from ..specs import ModelSpec, Params
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
-from ..zoo.names import describe_model, load_model, source_text
+from ..zoo.names import EXTERNAL_KINDS, describe_model, kind_of, load_model, source_text
+from ..zoo.others.code import edited_modules
 from ..zoo.others.guard import HALVES, External, named_errors
 from ..zoo.shelf.verification import verify
 
@@ -134,11 +136,12 @@ def _training(card: ModelCard) -> dict[str, Any]:
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
     """Lines for external models whose first layer expects other images than it gets, that have
-    more classes, or whose answer to an image depends on the batch it comes in.
+    more classes, whose answer to an image depends on the batch it comes in, or whose code was edited since Python
+    imported it.
 
     A model that cannot be loaded or fails is passed over here: the run itself names it.
     """
-    outside = [spec for spec in models if ":" in spec.source]
+    outside = [spec for spec in models if _is_external(spec.source)]
     if not outside:
         return
     try:
@@ -150,11 +153,11 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
             model = worker.model(spec)
             with named_errors(spec.name):
                 doubt = check_input(model, images)
-            classes = classes_of(model, images, spec.name)
-            alone = spec.repeats is not None or _answers_alone(model, images, spec.name)
+            logits = predict(model, images, batch_size=len(images), name=spec.name)
+            alone = spec.repeats is not None or _answers_alone(model, images, logits, spec.name)
         except SdnetBenchError:
             continue
-        if classes > (there := worker.data.num_classes):
+        if (classes := logits.shape[1]) > (there := worker.data.num_classes):
             yield (
                 f"{spec.name} has {classes} classes and {worker.data.name} has {there}: an answer beyond those counts "
                 "as wrong, and accuracies mean nothing if the two number their classes differently."
@@ -169,11 +172,22 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
             yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
         if doubt:
             yield f"{spec.name}: {doubt}"
+        for module in edited_modules(model, spec.source.partition(":")[0]):
+            yield (
+                f"{spec.name} runs {module} as it was when Python imported it, though its file was edited since. Start "
+                f"Python again, or call importlib.reload({module})."
+            )
 
 
-def _answers_alone(model: nn.Module, images: Tensor, name: str) -> bool:
+def _is_external(source: str) -> bool:
+    with suppress(InputError):  # what is not there any more
+        return kind_of(source) in EXTERNAL_KINDS
+    return False
+
+
+def _answers_alone(model: nn.Module, images: Tensor, logits: Tensor, name: str) -> bool:
     """Whether the logits of images stay, but for rounding of half precision, where they come in smaller batches."""
-    together = predict(model, images, batch_size=len(images), name=name)[:FEW]
+    together = logits[:FEW]
     apart = predict(model, images[:FEW], batch_size=FEW // 2, name=name)
     return disagreement(together, apart) <= ROUNDING
 

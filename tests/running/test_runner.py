@@ -430,6 +430,23 @@ def test_an_external_model_of_more_classes_raises_a_doubt(make_worker):
     assert f"wider has {classes + 1} classes and {worker.data.name} has {classes}: an answer beyond" in doubt
 
 
+def test_an_exported_file_is_doubted_too(make_worker):
+    from dataclasses import replace
+
+    from robustbench_sdnet.diagnostics.doubts import input_doubts
+
+    class Wider(torch.nn.Module):
+        def forward(self, x):
+            if len(x) == 1:
+                raise ValueError("Expected more than 1 value per channel")
+            return x.new_zeros((len(x), worker.data.num_classes + 1))
+
+    worker = make_worker()
+    worker.load = lambda spec: Wider()
+    (doubt,) = input_doubts([replace(RESNET, name="wider", source="net.pt?mean=0&std=1")], worker)
+    assert doubt.startswith("wider has ")
+
+
 def test_an_external_model_whose_answers_depend_on_the_batch_raises_a_doubt(make_worker, networks):
     from dataclasses import replace
 

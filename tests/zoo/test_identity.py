@@ -145,9 +145,12 @@ def test_versions_of_installed_packages_count(monkeypatch: pytest.MonkeyPatch) -
     assert code("pk.zoo:make") != before
 
 
-def measured(source: str, data: Path, store: str = "sqlite:///answers.db") -> pd.DataFrame:
-    """Clean accuracy by name of every model that the store then holds."""
-    forget()
+def measured(
+    source: str, data: Path, store: str = "sqlite:///answers.db", *, anew: bool = True
+) -> pd.DataFrame:
+    """Clean accuracy by name of every model that the store then holds, as a new process measures it."""
+    if anew:
+        forget()
     evaluate([source], f"npz:{data}", corruptions="gaussian_noise", severities=[1], store=store, device="cpu")
     table = stored(store)
     return table[table["kind"] == "clean"].set_index("model")["accuracy"]
@@ -172,6 +175,14 @@ def test_answers_of_changed_code_are_asked_anew_and_named(name: str, folder: Pat
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert measured(source, tiny_npz).equals(again)
+
+
+def test_a_module_that_was_edited_and_not_imported_again_is_named(folder: Path, tiny_npz: Path) -> None:
+    before = measured("pk.zoo:make", tiny_npz)
+    (folder / "pk/helper.py").write_text("def post(z):\n    return z.roll(1, 1)\n")
+    edited = r"pk.zoo:make runs pk.helper as it was when Python imported it.* importlib.reload\(pk.helper\)"
+    with pytest.warns(UserWarning, match=edited):
+        assert measured("pk.zoo:make", tiny_npz, anew=False).equals(before)
 
 
 def test_a_model_that_answers_otherwise_is_another_question(folder: Path, tiny_npz: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ...files import sha256_of
 from ...specs.models import canonical
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ def code_hash(model: nn.Module, *modules: str) -> str:
         model: whose parts say where they were written; call it once before, so that it has imported what it needs.
         modules: names of further modules to begin at.
     """
+    return hashlib.sha256(canonical([*_behind(model, modules)]).encode()).hexdigest()
+
+
+def edited_modules(model: nn.Module, *modules: str) -> list[str]:
+    """The modules behind a model whose files were edited since `code_hash` read them: their old code still runs."""
+    files = {name: Path(_READ[name][0].origin or "") for name in _behind(model, modules)[0] if name in _READ}
+    return sorted(
+        name for name, file in files.items() if file.is_file() and sha256_of(file) != _READ[name][1]
+    )
+
+
+def _behind(model: nn.Module, modules: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The hash of every module's source, and the version of every distribution, by name."""
     sources: dict[str, str] = {}
     versions: dict[str, str] = {}
     waiting, seen = [*modules, *_homes_of(model)], set()
@@ -64,7 +78,7 @@ def code_hash(model: nn.Module, *modules: str) -> str:
             # A submodule becomes an attribute of its package whoever imports it: the imports say who did here.
             held = (value for key, value in vars(module).items() if f"{name}.{key}" not in sys.modules)
             waiting.extend(_homes(held))
-    return hashlib.sha256(canonical([sources, versions]).encode()).hexdigest()
+    return sources, versions
 
 
 def _homes_of(model: nn.Module) -> Iterator[str]:
