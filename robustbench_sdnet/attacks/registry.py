@@ -218,8 +218,10 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
 
 
 def check_rule(info: AttackInfo, name: str, value: object) -> None:
-    """Refuse a number that an option of an attack cannot be, with an InputError; None is its default."""
+    """Refuse a number that an option of an attack cannot be, and a text, with an InputError; None is its default."""
     rule = info.rules.get(name) or _RULES.get(name)
+    if rule and isinstance(value, str):
+        raise InputError(f"{_option(info, name)} must be a number, got the text '{value}'.")
     if rule and isinstance(value, int | float) and not isinstance(value, bool):
         check({_option(info, name): value}, {_option(info, name): rule})
 

@@ -38,7 +38,15 @@ def test_arguments_of_other_kinds_are_one_line(attack, problem):
             "eps must be at most 1 .images lie in .0, 1.., got '8'. Write 8/255 for pixel",
         ),
         ({"labels": labels - 5}, InputError, r"labels must be class numbers from 0, got -\d"),
-        ({"labels": labels[:, None]}, InputError, r"labels must be int64 \(5,\), got torch.int64 \(5, 1\)"),
+        ({"eps": [0.03]}, InputError, r"eps must be one number, got \[0.03\]. Attack once for each budget"),
+        ({"eps": torch.full((5,), 0.03)}, InputError, "eps must be one number, got tensor"),
+        ({"labels": labels[:, None]}, InputError, r"got torch.int64 \(5, 1\). Write labels\[:, 0\].long"),
+        (
+            {"labels": labels.int()},
+            InputError,
+            r"must be int64 \(5,\), got torch.int32 \(5,\). Write labels.long",
+        ),
+        ({"labels": nn.functional.one_hot(labels, 4)}, InputError, r"\(5, 4\). Take the argmax of one-hot"),
         (
             {"images": images.numpy()},
             InputError,
@@ -95,11 +103,43 @@ def test_points_to_begin_at_lie_in_the_ball(moved, message, problem):
         (attacks.fmn, {"gamma": 2}, "'gamma' of attack fmn must lie between 0 and 1, got 2"),
         (attacks.fmn, {"step_size": 0.0}, "'step_size' of attack fmn must be above 0"),
         (attacks.square, {"p_init": -1, "steps": 2}, "'p_init' of attack square must lie above 0"),
+        (
+            attacks.pgd,
+            {"step_size": "2/255"},
+            "'step_size' of attack pgd must be a number, got the text '2/255'",
+        ),
+        (attacks.pgd, {"eps": None}, "pgd needs a budget, such as eps=8/255"),
     ],
 )
 def test_numbers_are_refused_in_python_as_on_the_command_line(attack, given, message, problem):
     with pytest.raises(InputError, match=message):
-        attack(*problem, eps=0.03, **given)
+        attack(*problem, **{"eps": 0.03, **given})
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("cifar10/sdnet20", "'cifar10/sdnet20'"), (nn.Flatten, "<class '.*Flatten'>"), ([nn.Flatten()], "list")],
+)
+def test_what_is_no_model_is_named(model, shown, problem):
+    with pytest.raises(
+        InputError, match=f"model must be a module or a function of images, got {shown}. Load"
+    ):
+        attacks.pgd(model, *problem[1:], eps=0.03)
+
+
+def test_a_model_of_half_precision_is_told_to_convert_itself(problem):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(108, 4)).bfloat16()
+    with pytest.raises(ModelError, match=r"the weights bfloat16: write model.float\(\)"):
+        attacks.pgd(model, *problem[1:], eps=0.03)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_a_frozen_script_has_no_mode_to_restore(problem):
+    model, images, labels = problem
+    frozen = torch.jit.freeze(torch.jit.script(model))
+    wanted = attacks.pgd(model, images, labels, eps=0.03, steps=3)
+    found = attacks.pgd(frozen, images, labels, eps=0.03, steps=3)
+    assert torch.equal(found.robust, wanted.robust)
 
 
 @pytest.mark.parametrize("stray", ["targeted", "attempts", "stream", "loss", "how"])

@@ -16,7 +16,15 @@ AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
 
 
 def tracked(model: AnyClassifier) -> AnyClassifier:
-    """The model, or a copy of one that was made in inference mode, whose tensors autograd refuses."""
+    """The model, or a copy of one that was made in inference mode, whose tensors autograd refuses.
+
+    An InputError for what cannot be called on images: a name, a class, several models.
+    """
+    if not callable(model) or isinstance(model, type):
+        given = repr(model) if isinstance(model, str | type) else type(model).__name__
+        raise InputError(
+            f"model must be a module or a function of images, got {given}. Load one by name with rs.load_model."
+        )
     if isinstance(model, nn.Module):
         tensors = (*model.parameters(), *model.buffers())
         if any(tensor.is_inference() for tensor in tensors):
@@ -30,7 +38,8 @@ def frozen(model: Classifier) -> Iterator[None]:
     if not isinstance(model, nn.Module):
         yield
         return
-    modes = {module: module.training for module in model.modules()}
+    # A scripted module that was frozen has no mode any more.
+    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
     try:
         model.eval()

@@ -263,7 +263,8 @@ class Passes:
             ) from error
         wanted = f"logits ({len(images)}, 2 or more classes)"
         if not isinstance(logits, Tensor):
-            raise ModelError(f"Model {name} must return {wanted}, got {type(logits).__name__}.")
+            kind = type(logits).__name__
+            raise ModelError(f"Model {name} must return {wanted}, got {kind}. Return the tensor alone.")
         if logits.dim() != 2 or len(logits) != len(images) or logits.shape[1] < 2:
             raise ModelError(f"Model {name} must return {wanted}, got {tuple(logits.shape)}.")
         logits = logits.to(images.dtype)
@@ -284,7 +285,12 @@ def _other_type(model: Classifier, images: Tensor) -> str:
     """What to do where a model's weights are of another type than its images."""
     own = next(model.parameters(), images).dtype if isinstance(model, nn.Module) else images.dtype
     weights, given = (str(dtype).removeprefix("torch.") for dtype in (own, images.dtype))
-    return "" if own == images.dtype else f" The images are {given} and the weights {weights}: convert one."
+    if own == images.dtype:
+        return ""
+    convert = (
+        "convert one" if own.itemsize > 2 else "write model.float()"
+    )  # images of half precision are refused
+    return f" The images are {given} and the weights {weights}: {convert}."
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

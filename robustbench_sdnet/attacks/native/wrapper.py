@@ -19,6 +19,7 @@ from ...errors import GradientWarning, InputError, unknown
 from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats
 from ...specs.budgets import check_largest
+from ...wording import shown
 from ...zoo.others.guard import got_range
 from ..engine.active import run_search
 from ..engine.ball import Ball
@@ -122,12 +123,15 @@ def attack(
     added = [name for name in options.__annotations__ if name not in Run.__annotations__]
     shared = [defaults[name] for name in (*added, *Run.__annotations__)]
     known = {one.name for one in (*own, *shared)}
+    budgeted = signature.parameters["eps"].default is inspect.Parameter.empty
 
     @functools.wraps(function)
     def run(*args: Any, **given: Any) -> AttackResult:
         for name in given:
             if name not in known:
                 raise unknown(f"option of {function.__name__}", name, known)
+        if budgeted and given.get("eps") is None:
+            raise InputError(f"{function.__name__} needs a budget, such as eps=8/255.")
         return function(*args, **given)
 
     run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # read by inspect
@@ -160,12 +164,9 @@ def checked(
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Images and labels as autograd takes them and sample ids (n,) int64 beside them, once all are found in order."""
-    if isinstance(eps, str):
-        raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
     if eps is not None:
-        if not 0 <= eps < math.inf:
-            raise InputError(f"eps must be 0 or more and finite, got {eps}.")
-        check_largest(float(eps), norm, f"{float(eps):g}")
+        radius = checked_eps(eps)
+        check_largest(radius, norm, f"{radius:g}")
     check_tensor("images", images)
     check_tensor("labels", labels)
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
@@ -173,7 +174,8 @@ def checked(
             f"images must be float32 or float64 (n, c, h, w), got {images.dtype} {tuple(images.shape)}."
         )
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
-        raise InputError(f"labels must be int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}.")
+        given = f"{labels.dtype} {tuple(labels.shape)}"
+        raise InputError(f"labels must be int64 ({len(images)},), got {given}.{_remedy(labels, len(images))}")
     if len(labels) and int(labels.min()) < 0:
         raise InputError(f"labels must be class numbers from 0, got {int(labels.min())}.")
     low, high = map(float, images.detach().aminmax()) if len(images) else (0.0, 0.0)
@@ -187,6 +189,29 @@ def checked(
     if ids.shape != labels.shape or (len(images) and ids.is_floating_point()):
         raise InputError(f"sample_ids must be int64 ({len(images)},), got {ids.dtype} {tuple(ids.shape)}.")
     return usable(images), usable(labels), ids.to(torch.int64)
+
+
+def _remedy(labels: Tensor, count: int) -> str:
+    """How labels that are one an image become class numbers."""
+    if labels.shape == (count,):
+        return " Write labels.long()."
+    if labels.shape == (count, 1):
+        return " Write labels[:, 0].long()."
+    return " Take the argmax of one-hot labels." if labels.dim() == 2 and len(labels) == count else ""
+
+
+def checked_eps(eps: object) -> float:
+    """A radius, 0 or more and finite, of any type that is one number; else an InputError."""
+    if isinstance(eps, str):
+        raise InputError(f"eps must be a number, got the text '{eps}'. Write eps={eps} without quotes.")
+    try:
+        radius = float(eps)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError, RuntimeError):
+        given = shown(repr(eps))
+        raise InputError(f"eps must be one number, got {given}. Attack once for each budget.") from None
+    if not 0 <= radius < math.inf:
+        raise InputError(f"eps must be 0 or more and finite, got {radius}.")
+    return radius
 
 
 def _checked_start(start: Tensor, images: Tensor, found: Ball, eps: float | None) -> Tensor:

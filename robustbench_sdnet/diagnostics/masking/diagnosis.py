@@ -12,7 +12,7 @@ from ...attacks.engine.balls import ball
 from ...attacks.engine.batches import usual_batch
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
-from ...attacks.native.wrapper import checked
+from ...attacks.native.wrapper import checked, checked_eps
 from ...devices import full_float32
 from ...errors import InputError
 from ...specs import BUDGETED
@@ -88,7 +88,7 @@ def diagnose(
 
 
 def _check(images: int, eps: float, norm: str) -> None:
-    if not eps > 0:
+    if not checked_eps(eps) > 0:
         raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
     if images == 0:
         raise InputError("Diagnostics need at least one image, got none.")
