@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -58,10 +59,18 @@ def kind_of(source: str) -> str:
             raise InputError(f"'{source}' names no model. Write {prefix}:NAME.")
         return prefix
     path = path_of(name)
+    file, dot, function = name.rpartition(".py")
+    if dot and function[:1] in ("", ":"):
+        folder, module = path_of(file).parent, path_of(file).name
+        place = "" if str(folder) == "." else f" with PYTHONPATH={shlex.quote(str(folder))}"
+        function = function[1:] or "function"
+        raise InputError(
+            f"Model '{source}': a function is named by its module. Write {module}:{function}{place}."
+        )
     if path.is_dir():
         return "run"
     if path.suffix in _PICKLED:
-        raise InputError(pickled(name))
+        raise InputError(pickled(name) if path.exists() else f"No model file '{name}'.")
     if path.suffix in _EXPORTED:
         return "exported"
     if path.suffix == ".safetensors" or path.is_file():

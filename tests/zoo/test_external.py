@@ -49,7 +49,7 @@ class Wrapped(nn.Module):
         beside = x.flatten(1)
         found = {
             "logits": SimpleNamespace(logits=out), "tuple": (out, None), "flat": out.sum(1), "none": None,
-            "last": (x, out), "several": (beside, out),
+            "last": (x, out), "several": (beside, out), "mapping": {"features": x, "logits": out},
         }
         return found[self.kind]
 
@@ -60,6 +60,10 @@ ready = Mean()
 as_logits = lambda: Wrapped("logits")
 as_tuple = lambda: Wrapped("tuple")
 as_last = lambda: Wrapped("last")
+as_mapping = lambda: Wrapped("mapping")
+def without_values():
+    with torch.device("meta"):
+        return Mean()
 as_several = lambda: Wrapped("several")
 as_flat = lambda: Wrapped("flat")
 as_none = lambda: Wrapped("none")
@@ -109,7 +113,7 @@ def test_of_several_matrices_none_is_taken_for_the_logits() -> None:
         load_model("their_models:as_several")(pictures())
 
 
-@pytest.mark.parametrize("name", ["plain", "ready", "as_logits", "as_tuple", "as_last"])
+@pytest.mark.parametrize("name", ["plain", "ready", "as_logits", "as_tuple", "as_last", "as_mapping"])
 def test_a_callable_takes_images_in_0_1(name: str) -> None:
     check_source(f"their_models:{name}")
     model = load_model(f"their_models:{name}")
@@ -205,6 +209,9 @@ def test_what_is_no_logits_is_caught(name: str) -> None:
     [
         ("their_models:none", InputError, "Unknown function of their_models 'none'. Did you mean 'as_none'"),
         ("their_models.py:ready", InputError, "Write their_models:ready."),
+        ("their_models.py", InputError, "Write their_models:function."),
+        ("my/models/net.py:make", InputError, "Write net:make with PYTHONPATH=my/models."),
+        ("their_models:without_values", ModelError, "weights without values, as on the meta device. Load a"),
         ("their_models.sub:none", InputError, "no module named"),
         ("not_there_at_all:make", InputError, "no Python package 'not_there_at_all'"),
         ("their_models:number", InputError, "must return a torch.nn.Module, got int"),

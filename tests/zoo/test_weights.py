@@ -277,7 +277,7 @@ def test_a_card_that_claims_large_images_takes_no_memory(tmp_path: Path) -> None
     [
         ("none.safetensors", "No checkpoint 'none.safetensors'"),
         ("cifar10/nothing", "Unknown model 'cifar10/nothing'"),
-        ("model_best.pth.tar", "is a pickled checkpoint. Of an architecture built here, import it"),
+        ("model_best.pth.tar", "No model file 'model_best.pth.tar'"),
         ("timm:", "names no model"),
     ],
 )

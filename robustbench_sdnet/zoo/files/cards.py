@@ -89,8 +89,8 @@ def read_card(path: str | Path) -> ModelCard:
         raise CheckpointError(f"'{path}': {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise CheckpointError(
-            f"'{path}' has no valid model card ({type(error).__name__}: {error}). "
-            "Was it written by sdnet-bench train?"
+            f"'{path}' has no valid model card ({type(error).__name__}: {error}), as files that train wrote have. "
+            "For weights of your own, write a function that loads them, and name package.module:function."
         ) from None
 
 

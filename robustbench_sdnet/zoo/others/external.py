@@ -54,9 +54,6 @@ def check_external(kind: str, source: str) -> None:
                 raise InputError(
                     f"Model '{source}': there is no Python package '{top}' here. Check PYTHONPATH."
                 )
-            if module.endswith(".py"):
-                named = f"{module.removesuffix('.py')}:{name.partition(':')[2]}"
-                raise InputError(f"Model '{source}': a function is named by its module. Write {named}.")
     else:
         need(*INSTALL[kind], source)
 
@@ -69,6 +66,8 @@ def load_external(kind: str, source: str) -> nn.Module:
         ModelError: its own code failed.
     """
 
+    from torch.nn.parameter import is_lazy
+
     from ..nets.sdnet import Classifier
     from .guard import External, named_errors, own_normalisation
 
@@ -80,6 +79,10 @@ def load_external(kind: str, source: str) -> nn.Module:
         for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
             weight.requires_grad_(False)
         inside = own_normalisation(model)
+    if any(not is_lazy(held) and held.is_meta for held in (*model.parameters(), *model.buffers())):
+        raise ModelError(
+            f"Model '{source}' has weights without values, as on the meta device. Load a checkpoint where it is built."
+        )
     if mean and inside is not None:
         raise InputError(
             f"Model '{name}' normalises its input itself, with mean {inside[0]}. Leave out mean and std."

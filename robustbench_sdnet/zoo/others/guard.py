@@ -84,6 +84,7 @@ class External(nn.Module):
         with named_errors(self.arch, f"on images {tuple(images.shape)}"):
             output = self.answer(images)
         logits = getattr(output, "logits", output)
+        logits = logits.get("logits", logits) if isinstance(logits, Mapping) else logits
         if isinstance(logits, tuple | list):
             matrices = [
                 one for one in logits if isinstance(one, Tensor) and one.shape[:-1] == images.shape[:1]
