@@ -287,9 +287,9 @@ def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
     return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 
 
-def _asked(names: str | Iterable[str], seed: int, **how: Any) -> list[Asked]:
+def _asked(names: str | Iterable[str] | None, seed: int, **how: Any) -> list[Asked]:
     """What is asked, in a list that is empty where no names are; the rest is checked all the same."""
-    text = names if isinstance(names, str) else ",".join(names)
+    text = names if isinstance(names, str) else ",".join(names or ())
     checked = Asked(corruptions=text or "all", seed=seed, **how)
     return [checked] if text else []
 

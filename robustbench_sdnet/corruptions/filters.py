@@ -208,7 +208,7 @@ def _mixing(
 
 def turned(images: Tensor) -> Tensor:
     """(n, h, w, ...) with rows and columns exchanged, in memory too: whole rows move faster than columns."""
-    if len(images) > 1 or images.device.type != "cpu":
+    if len(images) != 1 or images.device.type != "cpu":
         return images.transpose(1, 2).contiguous()
     import cv2
 

@@ -58,7 +58,7 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
         torch.add(origin, shift[tap].reshape(-1, 1, 1), out=index)
         shifted = flat.index_select(0, index.reshape(-1)).view(torch.uint8)
         total.add_(term.copy_(shifted.reshape(term.shape)).mul_(weight * _QUANTUM))
-    return _from_quantum(total).reshape(n, height, width, -1)[..., :channels]
+    return _from_quantum(total).reshape(n, height, width, total.shape[1])[..., :channels]
 
 
 def _one_blurred(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.images import shape_remedy
 from ..draws import host_generators
 from ..errors import InputError, unknown
 from ..wording import shown
@@ -209,11 +210,11 @@ def checked_images(images: Any) -> tuple[int, int]:
     """The height and width of images that can be corrupted."""
     if not isinstance(images, Tensor | np.ndarray) or images.dtype not in (torch.uint8, np.uint8):
         found = getattr(images, "dtype", type(images).__name__)
-        raise InputError(
-            f"Images to corrupt must be uint8 arrays or tensors, got {found}. Scale to 0..255 first."
-        )
+        remedy = "Scale to 0..255 first." if hasattr(images, "dtype") else "Write numpy.asarray(images)."
+        raise InputError(f"Images to corrupt must be uint8 arrays or tensors, got {found}. {remedy}")
     if images.ndim != 4 or images.shape[3] != 3:
-        raise InputError(f"Images to corrupt must have shape (n, h, w, 3), got {tuple(images.shape)}.")
+        shape = tuple(images.shape)
+        raise InputError(f"Images to corrupt must have shape (n, h, w, 3), got {shape}.{shape_remedy(shape)}")
     height, width = images.shape[1:3]
     check_size(height, width)
     return height, width
@@ -222,7 +223,10 @@ def checked_images(images: Any) -> tuple[int, int]:
 def ids_of(sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None, n: int) -> list[int]:
     """A name for each of n images."""
     given = range(n) if sample_ids is None else sample_ids
-    ids = [int(value) for value in given]
+    try:
+        ids = [int(value) for value in given]
+    except (TypeError, ValueError):
+        raise InputError(f"sample_ids must be whole numbers from 0, got {shown(repr(given))}.") from None
     if len(ids) != n:
         raise InputError(f"sample_ids must name each of the {n} images, got {len(ids)} ids.")
     if any(map(ne, ids, given)) or any(not 0 <= value < 2**63 for value in ids):

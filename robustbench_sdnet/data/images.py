@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -151,12 +152,8 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
     if images.dtype != np.uint8:
         raise DataError(f"{where}: x_{split} must be uint8 (levels 0 to 255), got {_levels(images)}")
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
-        remedies = {1: " Repeat grey images over three channels.", 4: " Drop the fourth channel."}
-        remedy = remedies.get(1 if images.ndim == 3 else images.shape[-1] if images.ndim else 0, "")
-        if images.ndim == 4 and images.shape[1] == 3:
-            remedy = " Move the channels to the end: x.transpose(0, 2, 3, 1)."
         raise DataError(
-            f"{where}: x_{split} must have shape (n, height, width, 3), got {images.shape}.{remedy}"
+            f"{where}: x_{split} must have shape (n, height, width, 3), got {images.shape}.{shape_remedy(images.shape)}"
         )
     if images.max() == 1:
         raise DataError(
@@ -166,6 +163,16 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
         raise DataError(f"{where}: x_{split} holds {len(images)} images but y_{split} {len(labels)} labels.")
     ids = np.arange(len(labels), dtype=np.int64)
     return ImageData(name, split, labels, ids, num_classes, ArrayPixels(images))
+
+
+def shape_remedy(shape: Sequence[int]) -> str:
+    """How images of a wrong shape become (n, height, width, 3); empty where that cannot be told."""
+    if len(shape) == 4 and shape[1] == 3:
+        return " Move the channels to the end: x.transpose(0, 2, 3, 1)."
+    if len(shape) == 3 and shape[2] == 3:
+        return " Write x[None] for one image."
+    remedies = {1: " Repeat grey images over three channels.", 4: " Drop the fourth channel."}
+    return remedies.get(1 if len(shape) == 3 else shape[-1] if len(shape) else 0, "")
 
 
 def _levels(images: Any) -> str:

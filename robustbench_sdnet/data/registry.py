@@ -66,6 +66,13 @@ def check_name(name: str) -> None:
     if not colon and kind in DATASETS:
         return
     if f"{kind}:PATH" not in DATASETS:
+        found = path_of(path if path and kind == "imagenet" else name)
+        if found.is_dir():
+            raise InputError(
+                f"Data set '{name}' is a folder. Of classes, write --data imagenet --data-root {found}."
+            )
+        if found.suffix == ".npz":
+            raise InputError(f"Data set '{name}': write npz:{found}.")
         raise unknown("data set", name, DATASETS)
     if not path:
         raise InputError(f"Data set '{kind}' needs a path: write {kind}:PATH.")
@@ -99,10 +106,14 @@ def load(
     """One split of a data set.
 
     Args:
-        name: "digits", "cifar10", "cifar100", "imagenet" or "npz:PATH".
+        name: "digits", "cifar10", "cifar100", "imagenet", "npz:PATH", or a folder of images that were published:
+            "cifar10c:PATH", "cifar100c:PATH", "imagenetc:PATH", "cifar10.1:PATH" or "cifar10.2:PATH".
         split: "train" or "test".
         root: folder of downloaded or local data, see `data_root`.
         download: fetch CIFAR where it is missing.
+
+    Returns:
+        The split: `images()` (n, h, w, 3) uint8, `labels` (n,) int64 from 0, `ids` and `num_classes`.
 
     Raises:
         InputError: an unknown name or split, or a missing path.

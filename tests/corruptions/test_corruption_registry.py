@@ -97,9 +97,13 @@ def test_levels_only_where_there_are_some() -> None:
     [
         (np.zeros((1, 32, 32, 3), np.float32), "must be uint8 arrays or tensors, got float32"),
         (torch.zeros(1, 32, 32, 3), "got torch.float32"),
-        ([[0]], "got list"),
-        (np.zeros((32, 32, 3), np.uint8), r"must have shape \(n, h, w, 3\), got \(32, 32, 3\)"),
-        (np.zeros((1, 3, 32, 32), np.uint8), r"got \(1, 3, 32, 32\)"),
+        ([[0]], r"got list. Write numpy.asarray\(images\)"),
+        (
+            np.zeros((32, 32, 3), np.uint8),
+            r"\(n, h, w, 3\), got \(32, 32, 3\). Write x\[None\] for one image",
+        ),
+        (np.zeros((1, 3, 32, 32), np.uint8), r"got \(1, 3, 32, 32\). Move the channels to the end"),
+        (np.zeros((2, 32, 32), np.uint8), r"got \(2, 32, 32\). Repeat grey images over three channels"),
         (np.zeros((1, 7, 32, 3), np.uint8), "at least 8x8 pixels, got 7x32"),
         (np.zeros((1, 32, 513, 3), np.uint8), "up to 512x512 pixels, got 32x513"),
     ],

@@ -147,9 +147,16 @@ BYTES = {
 }
 
 
+@pytest.mark.parametrize("name", corruptions.SEQUENCES)
+def test_of_no_images_there_are_no_frames(name: str) -> None:
+    frames = corruptions.sequence(pictures(1)[:0], name)
+    assert frames.shape == (0, corruptions.sequence(pictures(1), name).shape[1], 32, 32, 3)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"sample_ids": ["a"]}, r"sample_ids must be whole numbers from 0, got \['a'\]"),
         ({"name": "rotates"}, "Unknown sequence 'rotates'. Did you mean 'rotate'"),
         ({"difficulty": 4}, "must be 1, 2 or 3, got 4"),
         ({"images": np.zeros((1, 64, 64, 3), np.uint8)}, "32x32 pixels, got 64x64"),

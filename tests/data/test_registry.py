@@ -22,9 +22,14 @@ def test_near_miss_is_named():
         ("npz:", "needs a path"),
         ("npz:/nowhere/at/all.npz", "no file or folder '/nowhere/at/all.npz'"),
         ("digits:5", "Unknown data set"),
+        ("mine.npz", "write npz:mine.npz"),
+        ("pictures", "is a folder. Of classes, write --data imagenet --data-root pictures"),
+        ("imagenet:pictures", "write --data imagenet --data-root pictures"),
     ],
 )
-def test_bad_names(name, match):
+def test_bad_names(name, match, tmp_path, monkeypatch):
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=match):
         data.check_name(name)
 

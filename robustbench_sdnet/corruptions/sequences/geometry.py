@@ -59,7 +59,7 @@ def shear(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
 def tilt(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
     """A card turned by 0.75 (i - 15) degrees about both axes, seen from as far as its diagonal is long."""
     height, width = images.shape[1:3]
-    pixels = images.reshape(len(images), height * width, -1).to(torch.int32)
+    pixels = images.reshape(len(images), height * width, images.shape[3]).to(torch.int32)
     for frame in range(31):
         index, weight = (torch.from_numpy(array).to(images.device) for array in _tilted(frame, height, width))
         total = torch.zeros_like(pixels)
@@ -79,7 +79,7 @@ def affine(images: Tensor, matrix: Affine) -> Tensor:
     index, shares, inside = _looked_up(matrix, height, width)
     corners = torch.from_numpy(index).to(images.device)
     right, down = torch.from_numpy(shares).to(images.device)[..., None]
-    pixels = images.reshape(len(images), height * width, -1).to(torch.float64)
+    pixels = images.reshape(len(images), height * width, images.shape[3]).to(torch.float64)
     near, far, below, across = (pixels.index_select(1, corner) for corner in corners)
     upper = far.sub_(near).mul_(right).add_(near)
     lower = across.sub_(below).mul_(right).add_(below)
