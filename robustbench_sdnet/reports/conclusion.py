@@ -1,7 +1,8 @@
 """The conclusion in plain words, drawn from rows and paired tests alone: does raising lambda make a model robust?
 
 A gain or a loss is claimed only where a corrected paired test found one and the interval of the difference does not
-hold 0. Elsewhere the interval decides: if it lies within `NEGLIGIBLE` the answer is no, else the images were too few.
+hold 0, and against an adversary only where the attacks behind it were diagnosed, or Square was run beside. Elsewhere
+the interval decides: if it lies within `NEGLIGIBLE` the answer is no, else the images were too few.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def adversary(evidence: Evidence) -> str:
         )
         effects: dict[str, list[Lambda]] = {}
         for one in same:
-            caution = ", which is not to be trusted: see below" if evidence.doubts(one) else ""
+            caution = ", by attacks that nothing checked" if one.gains and evidence.unchecked(one) else ""
+            caution = ", which is not to be trusted: see below" if evidence.doubts(one) else caution
             effects.setdefault(f"{_effect(one)}{caution}", []).append(one.a.lam)
         for effect, lams in effects.items():
             parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {listed(lams)} {effect}.")
@@ -140,7 +142,10 @@ def _oracles(evidence: Evidence) -> Iterator[str]:
 def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str]:
     """Yes, no or cannot tell, over every other lambda that was tried: in a sentence, and before the names of models."""
     gains = [one for one in compared if one.gains]
-    if not all(evidence.doubts(one) for one in gains):
+    if strong := [one for one in gains if not evidence.doubts(one)]:
+        if all(evidence.unchecked(one) for one in strong):
+            unknown = "looks like a gain may be weak attacks, which nothing checked"
+            return f"What {unknown}.", f"what {unknown}, for"
         return "Another lambda helps.", "another lambda helps"
     if gains:
         doubt = "looks like a gain is not to be trusted"
@@ -150,7 +155,9 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
         told = f"Cannot tell whether another lambda helps: {why} not to be trusted."
         return told, f"{why} too doubtful to tell for"
     if all(one.loses or one.high <= NEGLIGIBLE for one in compared):
-        return f"No other lambda helps (by more than {points(NEGLIGIBLE)}).", "no other lambda helps"
+        known = ", by attacks that nothing checked" if any(map(evidence.unchecked, compared)) else ""
+        no = "no other lambda helps" + (known and f"{known},")
+        return f"No other lambda helps (by more than {points(NEGLIGIBLE)}){known}.", no
     return "Cannot tell whether another lambda helps: too few images.", "the images are too few to tell for"
 
 

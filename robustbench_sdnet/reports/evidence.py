@@ -61,8 +61,23 @@ class Evidence:
     def doubts(self, one: Comparison) -> bool:
         """Whether weak attacks may stand behind it: a gain at its own lambda, anything else at the training lambda,
         which may then have nothing to lose."""
-        of = one.a if one.gains else one.b
-        return (one.asked.norm, one.asked.eps, of.lam) in self.too_high
+        return _rests_on(one) in self.too_high
+
+    @cached_property
+    def checked(self) -> set[tuple[str | None, Eps | None, Lambda]]:
+        """The norms, budgets and lambdas at which an attack was diagnosed and found sound, or Square was run beside."""
+        sound = {(row.norm, row.eps, row.lam) for row in self.rows if row.verdict == TRUSTED}
+        beside = (rival for rival in self.rivals if rival.name == "square")
+        return sound | {(rival.asked.norm, rival.asked.eps, rival.subject.lam) for rival in beside}
+
+    def unchecked(self, one: Comparison) -> bool:
+        """Whether nothing is known of the attacks that it rests on, as in `doubts`."""
+        return one.asked.norm is not None and _rests_on(one) not in self.checked
+
+
+def _rests_on(one: Comparison) -> tuple[str | None, Eps | None, Lambda]:
+    """The norm, budget and lambda whose attacks must be strong for what the comparison says."""
+    return one.asked.norm, one.asked.eps, (one.a if one.gains else one.b).lam
 
 
 def evidences(

@@ -165,8 +165,40 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     assert "What looks like a gain is not to be trusted." in masked["adversary"]
     assert "Another lambda helps" not in masked["adversary"]
     assert "breaks 40 of the 300 images" in masked["masking"]
-    also = said([record(0.9, 0.7)], [*rows, compared(0.5, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
+    found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
+    also = said(found, [*rows, compared(0.5, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
     assert "Another lambda helps." in also["adversary"], "0.5 gains undoubted"
+
+
+def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
+    # PGD leaves 50 % at 0.1 and 69 % at 0.9, where its gradients may be masked: nobody looked.
+    rows = [compared(0.9, 200, 10, asked=BALL)]
+    plain = [record(0.1, 0.5), record(0.9, 0.69)]
+    text = said(plain, rows)["adversary"]
+    assert "What looks like a gain may be weak attacks, which nothing checked." in text
+    assert "Another lambda helps" not in text
+    assert "Lambda 0.9 gains 19.0 points" in text
+    assert "corrected p < 0.0001, 1,000 images), by attacks that nothing checked." in text
+    (sentence,) = lead(Results(()), list(evidences(plain, rows, [])))
+    assert "what looks like a gain may be weak attacks, which nothing checked, for sdnet (50.0 %" in sentence
+    at_trained = [record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.69)]
+    assert "Another lambda helps" not in said(at_trained, rows)["adversary"], "the gain is at 0.9"
+    for found, beside in (
+        ([record(0.1, 0.5), record(0.9, 0.69, findings=(PASSED,))], []),
+        (plain, [rival("square", 0.9, 0)]),
+    ):
+        checked = said(found, rows, beside)["adversary"]
+        assert "Another lambda helps." in checked
+        assert "nothing checked" not in checked
+
+
+def test_a_no_says_that_nothing_checked_the_attacks_at_the_training_lambda():
+    rows = [compared(0.9, 10, 200, asked=BALL)]
+    text = said([record(0.1, 0.5), record(0.9, 0.31, findings=(PASSED,))], rows)["adversary"]
+    assert "No other lambda helps (by more than 3.0 points), by attacks that nothing checked." in text
+    text = said([record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.31)], rows)["adversary"]
+    assert "No other lambda helps (by more than 3.0 points)." in text
+    assert "nothing checked" not in said([], [compared(0.5, 20, 20)])["noise"], "noise takes no attack"
 
 
 def test_the_first_sentence_praises_no_gain_that_is_not_to_be_trusted():
@@ -191,7 +223,8 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
     assert "0.5 comes out highest of those distinguished from chance: it gains 10.0 points" in text
     # Square shows that the attack at 0.9, where the gain seems larger, was weak.
     rows = [compared(0.9, 300, 10, asked=BALL), compared(0.5, 200, 10, asked=BALL)]
-    (sentence,) = lead(Results(()), list(evidences([record(0.9, 0.7)], rows, [rival("square", 0.9, 40)])))
+    found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
+    (sentence,) = lead(Results(()), list(evidences(found, rows, [rival("square", 0.9, 40)])))
     assert sentence.endswith(
         "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +19.0 points at 0.5)."
     )
