@@ -10,9 +10,9 @@ from ...corruptions.sequences.members import MAIN, SEQUENCES
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, Value, mean
 from ..results import Result, Results, Subject, distinct
+from .corruptions import COLUMNS_AT_ONCE
 
 Steady = Mapping[str, Result]  # a sequence's name -> its result
-COLUMNS_AT_ONCE = 6
 NOTES = (
     "flips: flip probability, the share of compared frames whose predictions differ; noise is compared with the "
     "clean image, anything else with the frame before, or one further back at a greater difficulty.",
@@ -48,10 +48,8 @@ def flips(result: Result) -> Estimate:
 def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> Table:
     """Means over the ten published sequences, or over those of them that any subject was asked; where a baseline is
     named also mFR and mT5D, the means of the ratios to its own."""
-    run = {name for own in found.values() for name in own}
-    names = tuple(name for name in MAIN if name in run) or distinct(
-        name for own in found.values() for name in own
-    )
+    run = distinct(name for own in found.values() for name in own)
+    names = tuple(name for name in MAIN if name in run) or run
     columns: tuple[str, ...] = ("model", "lambda", f"flips, mean of {len(names)}", "top-5 distance")
     base = found.get(baseline) if baseline else None
     columns += ("mFR", "mT5D") if base else ()
@@ -75,13 +73,11 @@ def _mean_distance(own: Steady, names: Sequence[str], value: Value) -> str:
     return f"{sum(_stability(own[name]).top5_distance.value for name in names) / len(names):.3f}"
 
 
-def _relative(own: Steady, base: Steady | None, names: Sequence[str], what: str) -> str:
+def _relative(own: Steady, base: Steady, names: Sequence[str], what: str) -> str:
     """The mean of ratios in per cent; "-" where one of them is missing, on other images, or over 0."""
     ratios = []
     for name in names:
-        if not base or name not in own or name not in base:
-            return "-"
-        if own[name].estimate.met != base[name].estimate.met:
+        if name not in own or name not in base or own[name].estimate.met != base[name].estimate.met:
             return "-"
         other = getattr(_stability(base[name]), what).value
         if not other:
