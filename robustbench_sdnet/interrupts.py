@@ -46,7 +46,7 @@ def as_ctrl_c(came: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def stop_requests(heed: bool = True) -> Iterator[Callable[[], str | None]]:
+def stop_requests(heed: bool) -> Iterator[Callable[[], str | None]]:
     """Catch the signals.
 
     Args:

@@ -166,12 +166,12 @@ def binomial_tail(count: int, n: int, rate: float) -> float:
     return 1.0 if count == 0 else float(special.bdtrc(count - 1, n, rate))
 
 
-def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE, alpha: float = RARE_ALPHA) -> bool:
+def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE) -> bool:
     """Whether `count` of `n` samples are too many for a rare event: the rule of every verdict that counts.
 
     Fewer than three samples never are, so that a verdict cannot fire on noise at n = 100.
     """
-    return count >= RARE_MINIMUM and binomial_tail(count, n, rate) < alpha
+    return count >= RARE_MINIMUM and binomial_tail(count, n, rate) < RARE_ALPHA
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float, float]:

@@ -18,7 +18,7 @@ Images = NDArray[np.uint8]
 Row = tuple[str, Sequence[Images]]
 
 
-def contact_sheet(titles: Sequence[str], rows: Iterable[Row], *, scale: int = 1) -> Image.Image:
+def contact_sheet(titles: Sequence[str], rows: Iterable[Row], *, scale: int) -> Image.Image:
     """Draw rows of pictures under the titles of their columns.
 
     Args:

@@ -28,10 +28,6 @@ OnCheck = Callable[[int, int, str], None]
 """Told how many attacks are diagnosed, of how many, and which comes next or came last."""
 
 
-def unseen(done: int, total: int, words: str) -> None:
-    """Say nothing of diagnostics."""
-
-
 def diagnose_cells(
     cells: Sequence[Cell],
     *,
@@ -39,7 +35,7 @@ def diagnose_cells(
     worker: Worker,
     engine: Engine = LOCAL,
     cheap: bool = True,
-    on_check: OnCheck = unseen,
+    on_check: OnCheck = lambda done, total, words: None,
 ) -> dict[str, list[Finding]]:
     """Diagnose every answered attack of a plan, on its first images, against its own survivors; store the verdicts.
 

@@ -25,8 +25,7 @@ from ..specs import Eps, LambdaSpec, ModelSpec
 from ..zoo import describe_model
 from . import diagnose
 from .doubts import doubts
-
-IMAGES = 100
+from .of_cells import IMAGES
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ def diagnose_model(
     setting: Setting,
     eps: Eps,
     *,
-    norm: str = "linf",
-    lam: LambdaSpec | None = None,
-    others: Sequence[str | Path] = (),
-    cheap: bool = False,
-    seed: int = 0,
+    norm: str,
+    lam: LambdaSpec | None,
+    others: Sequence[str | Path],
+    cheap: bool,
+    seed: int,
 ) -> Diagnosis:
     """Load the one model of a setting and make every diagnostic of it.
 

@@ -20,7 +20,7 @@ from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
 from ..zoo.names import describe_model
-from .of_cells import IMAGES, OnCheck, diagnose_cells, unseen
+from .of_cells import IMAGES, OnCheck, diagnose_cells
 
 OnProgress = Callable[[Progress], None]
 
@@ -50,7 +50,7 @@ class Watching:
 
     stage: Callable[[str], AbstractContextManager[OnProgress]] = _unseen
     fit: policies.OnFit = lambda progress: None
-    check: OnCheck = unseen
+    check: OnCheck = lambda done, total, words: None
     ready: Callable[[Ready], None] = lambda ready: None
 
 
@@ -67,10 +67,10 @@ def answer_study(
     budget: Budget,
     eps: Sequence[Eps],
     *,
-    norm: str = "linf",
-    seed: int = 0,
-    scope: str = "stem",
-    watching: Watching = Watching(),
+    norm: str,
+    seed: int,
+    scope: str,
+    watching: Watching,
 ) -> tuple[list[Cell], Mapping[str, str]]:
     """Ask everything, store every answer, and diagnose the attacks; what is stored already is not done again.
 
@@ -112,8 +112,8 @@ def attack_cells(
     budget: Budget,
     eps: Sequence[Eps],
     chosen: Sequence[LambdaSpec],
-    norm: str = "linf",
-    seed: int = 0,
+    norm: str,
+    seed: int,
 ) -> list[Cell]:
     """PGD at every lambda evaluated at every lambda, then Square, with random noise beside them."""
 
@@ -128,12 +128,7 @@ def attack_cells(
     return list(dict.fromkeys(found))
 
 
-def _diagnose(
-    ready: Ready,
-    cells: Sequence[Cell],
-    budget: Budget,
-    on_check: OnCheck,
-) -> None:
+def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnCheck) -> None:
     """Diagnose every ordinary PGD that was not diagnosed so far as asked, on as many images as it answered."""
     with Store(ready.setting.store) as store:
         ranges, verdicts = store.ranges(), store.verdicts()

@@ -83,7 +83,7 @@ def read_json(path: Path, *, limit: int = MEGABYTE) -> Any:
     return parse_json(read_text(path, limit=limit), f"'{path}'")
 
 
-def read_lines(path: Path, *, limit: int = MEGABYTE) -> list[Any]:
+def read_lines(path: Path, *, limit: int) -> list[Any]:
     """The values of a file with one JSON text a line; lines that are none are left out, as a killed writer leaves one.
 
     Raises:

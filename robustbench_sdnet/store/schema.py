@@ -205,7 +205,7 @@ def _version(connection: sa.Connection) -> Any:
     return {row["key"]: row["value"] for row in rows(connection, sa.select(META))}.get("schema")
 
 
-def _check_version(found: Any, where: str, repair: bool = False) -> None:
+def _check_version(found: Any, where: str, repair: bool) -> None:
     """Refuse a store that a newer version wrote, or whose version cannot be read and is not to be written anew."""
     if not (isinstance(found, str) and re.fullmatch(r"[1-9]\d{0,5}", found, re.ASCII)):
         if repair:
