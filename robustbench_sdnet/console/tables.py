@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..corruptions.sequences.members import MAIN
@@ -47,8 +48,9 @@ def fitted(
     """
     from tabulate import tabulate
 
+    draw = partial(tabulate, lines, headers=headers, colalign=aligned, disable_numparse=True)
     room = shutil.get_terminal_size((10_000, 24)).columns
-    text = tabulate(lines, headers=headers, colalign=aligned, disable_numparse=True)
+    text = draw()
     if max(map(len, text.splitlines())) <= room:
         return text
     for i in wrapped:
@@ -65,14 +67,7 @@ def fitted(
     words = {i: [len(word) for cell in columns[i] for word in cell.split()] for i in wrapped}
     narrowest = {i: max([NARROWEST, *(n for n in words[i] if n <= WORD)]) for i in wrapped}
     while True:
-        text = tabulate(
-            lines,
-            headers=headers,
-            colalign=aligned,
-            disable_numparse=True,
-            maxcolwidths=widths,
-            maxheadercolwidths=widths,
-        )
+        text = draw(maxcolwidths=widths, maxheadercolwidths=widths)
         over = max(map(len, text.splitlines())) - room
         if over <= 0 or all(widths[i] <= narrowest[i] for i in wrapped):
             return text
@@ -176,15 +171,9 @@ def _sequences(rows: Sequence[Record]) -> str:
             if all(name + how in steady for name in MAIN):
                 flips, distances = zip(*(steady[name + how] for name in MAIN), strict=True)
                 steady[f"mean of the ten{how}"] = sum(flips) / 10, sum(distances) / 10
+        model, lam, n, _ = question
         lines += [
-            [
-                question[0],
-                policy_shown(question[1]),
-                name,
-                f"{100 * flips:.2f}",
-                f"{distance:.3f}",
-                question[2],
-            ]
+            [model, policy_shown(lam), name, f"{100 * flips:.2f}", f"{distance:.3f}", n]
             for name, (flips, distance) in steady.items()
         ]
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
