@@ -19,6 +19,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.asked import Asked
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import CorruptionSpec
+from tests.net_files import write_net
 
 
 @pytest.mark.parametrize(
@@ -110,14 +111,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (6, 60, 60, 3)).astype(np.uint8)
     labels = np.arange(6) % 2
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
-    (path.parent / "wide_net.py").write_text(
-        "import torch\n"
-        "class Net(torch.nn.Module):\n"
-        "    def forward(self, images):\n"
-        "        return images.mean((2, 3))[:, :2]\n"
-        "def net():\n"
-        "    return Net()\n"
-    )
+    write_net(path.parent, "wide_net", "return images.mean((2, 3))[:, :2]")
     return path
 
 

@@ -18,6 +18,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.evaluation import evaluate
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.reports import report
+from tests.net_files import write_net
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (224, 224), (33, 50)])
@@ -48,14 +49,7 @@ def test_named_in_record_report_and_command(tmp_path: Path, monkeypatch: pytest.
     images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)
     labels = np.arange(6) % 2
     np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    (tmp_path / "mean_net.py").write_text(
-        "import torch\n"
-        "class Net(torch.nn.Module):\n"
-        "    def forward(self, images):\n"
-        "        return images.mean((2, 3))[:, :2]\n"
-        "def net():\n"
-        "    return Net()\n"
-    )
+    write_net(tmp_path, "mean_net", "return images.mean((2, 3))[:, :2]")
     monkeypatch.syspath_prepend(str(tmp_path))
     url, data = f"sqlite:///{tmp_path}/s.db", f"npz:{tmp_path}/d.npz"
     shared = [

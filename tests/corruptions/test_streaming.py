@@ -12,17 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.memory import PRINT_PEAK
+from tests.net_files import write_net
 
 FEW, MANY = 600, 3200  # the fewer are enough for shards of the largest size
 MORE = (MANY - FEW) * 3 * 224 * 224 / 2**20  # MiB, were they all kept as bytes
-MODEL = (
-    "import torch\n"
-    "class Net(torch.nn.Module):\n"
-    "    def forward(self, images):\n"
-    "        return images[:, :2, 0, 0]\n"
-    "def net():\n"
-    "    return Net()\n"
-)
 RUN = f"""
 import sys
 from robustbench_sdnet.cli import cli
@@ -33,7 +26,7 @@ cli.main(sys.argv[1:], standalone_mode=False)
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """3,200 small files of 240 x 260 pixels in two classes, and a model that costs nothing."""
-    (tmp_path / "cheap_net.py").write_text(MODEL)
+    write_net(tmp_path, "cheap_net", "return images[:, :2, 0, 0]")
     generator = np.random.default_rng(0)
     for number in range(MANY):
         folder = tmp_path / "imagenet" / "val" / f"n0{number % 2}"

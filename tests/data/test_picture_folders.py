@@ -15,6 +15,7 @@ from robustbench_sdnet import data
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data.published import corrupted_images
 from robustbench_sdnet.errors import DataError, InputError, ModelError
+from tests.net_files import write_net
 
 CLASSES = ("n01", "n02", "n07")
 
@@ -114,14 +115,7 @@ def test_a_part_is_numbered_by_the_classes_of_all(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of five classes the folder holds n01, n02 and n07: by its own numbers a model of five is asked for wrong ones."""
-    (tmp_path / "five_net.py").write_text(
-        "import torch\n"
-        "class Net(torch.nn.Module):\n"
-        "    def forward(self, images):\n"
-        "        return torch.eye(5)[torch.full((len(images),), 4)]\n"
-        "def net():\n"
-        "    return Net()\n"
-    )
+    write_net(tmp_path, "five_net", "return torch.eye(5)[torch.full((len(images),), 4)]")
     monkeypatch.syspath_prepend(str(tmp_path))
     arguments = [
         *(
@@ -174,15 +168,12 @@ def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
 def test_the_command_answers_them_without_a_clean_row(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "levels_net.py").write_text(
-        "import torch\n"
-        "class Net(torch.nn.Module):\n"
-        "    def forward(self, images):\n"
-        "        level = (images.mean((1, 2, 3)) * 255).round()\n"
-        "        label = (level - 60) // 5\n"  # fog at severity 3: right; else not
-        "        return torch.nn.functional.one_hot(label.long().clamp(0, 2), 3).float()\n"
-        "def net():\n"
-        "    return Net()\n"
+    write_net(
+        tmp_path,
+        "levels_net",
+        "level = (images.mean((1, 2, 3)) * 255).round()",
+        "label = (level - 60) // 5",  # fog at severity 3: right; else not
+        "return torch.nn.functional.one_hot(label.long().clamp(0, 2), 3).float()",
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     asked = CliRunner().invoke(
