@@ -144,7 +144,7 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
     gains = [one for one in compared if one.gains]
     if strong := [one for one in gains if not evidence.doubts(one)]:
         if all(evidence.unchecked(one) for one in strong):
-            unknown = "looks like a gain may be weak attacks, which nothing checked"
+            unknown = "looks like a gain may come from weak attacks, which nothing checked"
             return f"What {unknown}.", f"what {unknown}, for"
         return "Another lambda helps.", "another lambda helps"
     if gains:

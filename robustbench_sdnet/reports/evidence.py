@@ -65,10 +65,13 @@ class Evidence:
 
     @cached_property
     def checked(self) -> set[tuple[str | None, Eps | None, Lambda]]:
-        """The norms, budgets and lambdas at which an attack was diagnosed and found sound, or Square was run beside."""
-        sound = {(row.norm, row.eps, row.lam) for row in self.rows if row.verdict == TRUSTED}
-        beside = (rival for rival in self.rivals if rival.name == "square")
-        return sound | {(rival.asked.norm, rival.asked.eps, rival.subject.lam) for rival in beside}
+        """The norms, budgets and lambdas at which an attack was diagnosed and found sound, or Square was run, which
+        uses no gradient: alone, or as the last stage of AutoAttack."""
+        return {
+            (row.norm, row.eps, row.lam)
+            for row in self.rows
+            if row.verdict == TRUSTED or (row.kind == "attack" and row.perturbation.name == "square")
+        }
 
     def unchecked(self, one: Comparison) -> bool:
         """Whether nothing is known of the attacks that it rests on, as in `doubts`."""

@@ -72,6 +72,12 @@ def record(lam, accuracy, lam_attack=None, findings=(), spec=None):
     return replace(row, kind="attack" if row.lam == row.lam_attack else "transfer")
 
 
+def by_square(lam, accuracy, chain=""):
+    """The row of Square, alone or as a stage."""
+    row = record(lam, accuracy)
+    return replace(row, perturbation=replace(row.perturbation, name="square", chain=chain))
+
+
 def rival(name, lam, broken):
     subject = Subject(SDNET, lam_spec(lam))
     return Rival(asked=BALL, subject=subject, n=1000, left=300, name=name, broken=broken)
@@ -152,7 +158,7 @@ def test_a_loss_is_called_one():
 
 def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     rows = [compared(0.9, 200, 10, asked=BALL)]
-    honest = said([record(0.9, 0.7)], rows, [rival("square", 0.9, 1)])
+    honest = said([record(0.9, 0.7), by_square(0.9, 0.7)], rows, [rival("square", 0.9, 1)])
     assert honest["adversary"].startswith("sdnet, an adversary who knows lambda: Another lambda helps.")
     assert "not to be trusted" not in honest["adversary"]
     assert (
@@ -175,19 +181,23 @@ def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
     rows = [compared(0.9, 200, 10, asked=BALL)]
     plain = [record(0.1, 0.5), record(0.9, 0.69)]
     text = said(plain, rows)["adversary"]
-    assert "What looks like a gain may be weak attacks, which nothing checked." in text
+    assert "What looks like a gain may come from weak attacks, which nothing checked." in text
     assert "Another lambda helps" not in text
     assert "Lambda 0.9 gains 19.0 points" in text
     assert "corrected p < 0.0001, 1,000 images), by attacks that nothing checked." in text
     (sentence,) = lead(Results(()), list(evidences(plain, rows, [])))
-    assert "what looks like a gain may be weak attacks, which nothing checked, for sdnet (50.0 %" in sentence
+    assert (
+        "what looks like a gain may come from weak attacks, which nothing checked, for sdnet (50.0 %"
+        in sentence
+    )
     at_trained = [record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.69)]
     assert "Another lambda helps" not in said(at_trained, rows)["adversary"], "the gain is at 0.9"
-    for found, beside in (
-        ([record(0.1, 0.5), record(0.9, 0.69, findings=(PASSED,))], []),
-        (plain, [rival("square", 0.9, 0)]),
+    for found in (
+        [record(0.1, 0.5), record(0.9, 0.69, findings=(PASSED,))],
+        [*plain, by_square(0.9, 0.7)],
+        [plain[0], by_square(0.9, 0.69, "autoattack")],
     ):
-        checked = said(found, rows, beside)["adversary"]
+        checked = said(found, rows)["adversary"]
         assert "Another lambda helps." in checked
         assert "nothing checked" not in checked
 
