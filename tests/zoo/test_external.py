@@ -134,7 +134,7 @@ def test_a_model_with_attributes_like_ours_is_taken_for_what_it_is() -> None:
     card = describe_model("their_models:theirs", (8, 8))
     assert (card.arch, card.mean, card.has_lambda) == ("their_models:theirs", (), False)
     assert set(card.options) == {"code"}
-    with pytest.raises(InputError, match="made by build_model can be saved, not a External"):
+    with pytest.raises(InputError, match=r"can be saved, not a External\. Save its state_dict, and name"):
         save_model(load_model("their_models:theirs"), "x.safetensors")
 
 

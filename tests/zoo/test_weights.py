@@ -287,6 +287,12 @@ def test_what_is_not_there_is_said(source: str, message: str) -> None:
             look(source)
 
 
+def test_a_wrapped_network_is_not_saved_with_its_wrapping(tmp_path: Path) -> None:
+    wrapped = torch.nn.DataParallel(build_model("resnet20", width=4))
+    with pytest.raises(InputError, match=r"not a DataParallel\. Give the network that it wraps"):
+        save_model(wrapped, tmp_path / "last.safetensors")
+
+
 def test_a_folder_without_a_checkpoint_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no checkpoint"):
         load_model(tmp_path)

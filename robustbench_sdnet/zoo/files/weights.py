@@ -55,7 +55,7 @@ def save_model(
 
     path = Path(path)
     if not isinstance(model, Classifier):
-        raise InputError(f"Only models made by build_model can be saved, not a {type(model).__name__}.")
+        raise _not_ours(model)
     tensors = _stored_tensors(model, dtype)
     card = {
         "format": FORMAT,
@@ -74,6 +74,19 @@ def save_model(
         raise InputError(f"The recipe of a checkpoint must be representable as JSON: {error}.") from None
     write_whole(path, safetensors.torch.save(tensors, {CARD: text}))
     return read_card(path)
+
+
+def _not_ours(model: nn.Module) -> InputError:
+    from ..nets.sdnet import Classifier
+
+    wraps = any(isinstance(part, Classifier) for part in model.modules())
+    remedy = (
+        "Give the network that it wraps"
+        if wraps
+        else "Save its state_dict, and name a function that loads it"
+    )
+    kind = type(model).__name__
+    return InputError(f"Only models made by build_model can be saved, not a {kind}. {remedy}.")
 
 
 def _stored_tensors(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
