@@ -97,6 +97,7 @@ def pgd(
 
     Args:
         model: maps images in [0, 1] to logits; the mode, buffers and parameters of a module are left as they are.
+            A function is called as it is: put the modules in it into evaluation mode first.
         images: (n, c, h, w) float32 or float64 in [0, 1], not normalised.
         labels: (n,) int64.
         eps: radius in the units of `images`.
