@@ -42,11 +42,9 @@ def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterat
     key = stream_key(seed, stream)
     bits = np.random.Philox(0)  # its key is set for each sample
     generator = np.random.Generator(bits)
-    state = bits.state
+    state = bits.state  # a copy: at counter 0, nothing drawn
     for sample_id in sample_ids:
         state["state"]["key"][:] = (key, sample_id)
-        state["state"]["counter"][:] = 0
-        state["buffer_pos"], state["has_uint32"], state["uinteger"] = 4, 0, 0
         bits.state = state
         yield generator
 

@@ -67,6 +67,12 @@ def test_distributions():
     assert abs(float(draws.signs((500,)).mean())) < 4 / np.sqrt(100_000)
 
 
+def test_a_uniform_draw_of_zero_is_a_normal_too(monkeypatch):
+    # Box and Muller take the logarithm of a number in (0, 1]; the draws lie in [0, 1).
+    monkeypatch.setattr(Draws, "uniform", lambda draws, shape, *_: torch.zeros(len(draws.ids), *shape))
+    assert torch.equal(Draws.of(0, "x", IDS).normal((2,)), torch.zeros(64, 2))
+
+
 def test_float64_holds_the_same_numbers():
     draws = Draws.of(0, "x", IDS)
     assert torch.equal(draws.uniform((8,)).double(), draws.uniform((8,), dtype=torch.float64))
