@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -46,6 +48,8 @@ def test_follow_reaches_the_closed_form_on_a_linear_model():
     assert broken.broken().tolist() == [True, False]
     assert torch.allclose(broken.images[1], torch.full((1, 2, 2), 0.8))
     assert not follow(subject([0.55]), eps=0.04).broken().any()
+    wider = follow(subject([0.9], eps=0.001), negative_margin, eps=0.1)
+    assert torch.allclose(wider.images, torch.full((1, 1, 2, 2), 0.8)), "steps are as long as the radius asks"
 
 
 def test_follow_in_l2():
@@ -61,6 +65,11 @@ def test_followed_to_the_end_records_every_loss():
     left = follow(subject([0.55, 0.9]), leave=True, steps=20)
     assert left.losses[-1, 0].isnan()
     assert not left.losses[-1, 1].isnan()
+    assert torch.equal(follow(subject([0.55, 0.9]), leave=False).broken_at, left.broken_at), (
+        "the first of many"
+    )
+    starts = [follow(subject([0.9]), steps=0, start=start).images for start in (0, 1)]
+    assert not torch.equal(*starts)
 
 
 def test_more_steps_that_break_more_are_not_converged():
@@ -79,6 +88,15 @@ def test_a_loss_that_still_moves_is_not_converged():
     assert moved.value == pytest.approx(0.1)
     settled = [0.97] * (2 * STEPS - 9) + [1.0] * 10
     assert with_attack.not_converged(trace([-1] * 50, [False] * 50, settled)).verdict == "pass"
+    falling = [1.1] * (2 * STEPS - 9) + [1.0] * 10
+    assert with_attack.not_converged(trace([-1] * 50, [False] * 50, falling)).verdict == "fail"
+    # The loss of what broke says nothing, nor that of fewer than ten survivors.
+    for left, verdict in ((9, "pass"), (10, "fail")):
+        found = trace([3] * (50 - left) + [-1] * left, [True] * (50 - left) + [False] * left, climbing)
+        assert with_attack.not_converged(found).verdict == verdict
+    found = trace([3] * 25 + [-1] * 25, [True] * 25 + [False] * 25, settled)
+    found.losses[:-5, :25] = 0
+    assert with_attack.not_converged(found).verdict == "pass"
 
 
 def test_lost_success_counts_samples_that_recover():
@@ -107,6 +125,32 @@ def test_accuracy_that_rises_with_eps_is_not_monotone():
     tough = subject([0.9] * 20, eps=0.1)
     assert with_attack.not_monotone_in_eps(tough, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
     assert with_attack.not_monotone_in_eps(tough, torch.ones(20, dtype=torch.bool)).verdict == "pass"
+    # That k images alone recover has probability 2^-k: below 1 % from 7 on; two are never told.
+    found = [with_attack.not_monotone_in_eps(tough, torch.arange(20) >= k) for k in (2, 3, 7)]
+    assert [(one.value, one.verdict) for one in found] == [(0.1, "pass"), (0.15, "warn"), (0.35, "fail")]
+    # Half of the budget breaks all of these, so that any left at the whole budget are a rise, too.
+    weak = subject([0.52] * 20, eps=0.1)
+    assert with_attack.not_monotone_in_eps(weak, torch.ones(20, dtype=torch.bool)).verdict == "fail"
+
+
+def test_a_small_rise_after_a_large_one_does_not_soften_the_verdict(monkeypatch):
+    # Robust of 20: none at half of the budget, 10 at the budget (2^-10), 13 at twice the budget (2^-3).
+    robust = {0.05: 0, 0.2: 13}
+    flat = [1.0] * (STEPS + 1)
+    monkeypatch.setattr(
+        with_attack,
+        "follow",
+        lambda _, eps: trace([-1] * robust[eps] + [0] * (20 - robust[eps]), [True] * 20, flat),
+    )
+    found = with_attack.not_monotone_in_eps(subject([0.9] * 20, eps=0.1), torch.arange(20) < 10)
+    assert (found.verdict, found.value) == ("fail", 0.5)
+
+
+def test_what_a_weaker_attack_breaks_is_a_share_of_all_that_were_attacked():
+    # Granted 0.2 %: P(X >= 3) is 0.001 of 100 images and 0.32 of 1,000, however few survived.
+    three = torch.ones(3, dtype=torch.bool)
+    found = [with_attack.won("noise_wins", "Noise", three, subject([0.9] * n), "why") for n in (100, 1000)]
+    assert [one.verdict for one in found] == ["fail", "pass"]
 
 
 def test_restarts_that_break_more_are_told():
@@ -118,7 +162,14 @@ def test_restarts_that_break_more_are_told():
 def test_losses_that_agree_on_shares_but_not_on_samples_pass():
     first = torch.arange(40) < 20
     assert with_attack.losses_disagree(subject([0.9] * 40), first, ~first).verdict == "pass"
-    assert with_attack.losses_disagree(subject([0.9] * 40), first, first & False).verdict == "fail"
+    none = first & False
+    assert with_attack.losses_disagree(subject([0.9] * 40), first, none).verdict == "fail"
+    assert with_attack.losses_disagree(subject([0.9] * 40), none, first).verdict == "fail"
+    # 7 of 100 are a gap between 5 and 10 % that a fair coin makes with 2^-7; 3 of 10 one that it makes with 2^-3.
+    some = torch.arange(100) < 7
+    assert with_attack.losses_disagree(subject([0.9] * 100), some, some & False).verdict == "warn"
+    few = torch.arange(10) < 3
+    assert with_attack.losses_disagree(subject([0.9] * 10), few, few & False).verdict == "pass"
 
 
 def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
@@ -143,6 +194,9 @@ def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
 
 def test_every_image_is_within_an_unbounded_eps():
     assert with_attack.unbounded_eps_survives(subject([0.55, 0.99])).verdict == "pass"
+    # Where the cross-entropy has no gradient left, the margin still has one.
+    confident = replace(subject([0.99] * 20), model=Linear(1e4))
+    assert with_attack.unbounded_eps_survives(confident).verdict == "pass"
 
 
 def test_grades():
