@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from robustbench_sdnet.corruptions import corrupt
 from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.errors import DataError, InputError
 from robustbench_sdnet.lambdas import (
@@ -25,7 +28,7 @@ from robustbench_sdnet.lambdas import (
 )
 from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level, plot_fit
 from robustbench_sdnet.lambdas.calibration import PUBLISHED_LEVELS, TRIED
-from robustbench_sdnet.lambdas.label_free import noise_variance
+from robustbench_sdnet.lambdas.label_free import _discrepancy, noise_variance
 from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
 from robustbench_sdnet.lambdas.policy import Fitting, deploy
 from robustbench_sdnet.lambdas.sweep import stem_of
@@ -82,6 +85,22 @@ def test_the_most_accurate_line_gives_each_image_the_lambda_it_needs():
     assert given == pytest.approx([0.1, 0.1, 1.0, 1.0])
 
 
+def test_of_equal_lines_the_one_with_the_smallest_lambdas_stands():
+    points = [point("clean", 0.0, (0.1, 0.9), "11", "11", "11")]
+    found = most_accurate(points, (0.1, 0.5, 1.0), [points[0].residuals])
+    assert max(found.intercept + found.slope * r for r in (0.1, 0.9)) <= 0.1
+
+
+def test_each_rule_looks_at_its_own_number_and_accuracy():
+    # Residuals tell nothing apart, estimated noise does; of a flat top from 0.1 to 0.5 the middle counts, or its first.
+    low = FitPoint("clean", 0.0, (0.5, 0.5), (0.1, 0.2), ("11", "11", "00"))
+    high = FitPoint("gaussian_noise", 1.0, (0.5, 0.5), (0.8, 0.9), ("00", "00", "11"))
+    lines = fit_lines([low, high], (0.1, 0.5, 1.0))
+    assert lines["residual"].slope == 0 < lines["noise"].slope
+    assert lines["published"] == Line(0.0, pytest.approx((0.3 + 1.0) / 2))
+    assert lines["test-labels"] == Line(0.0, pytest.approx((0.1 + 1.0) / 2))
+
+
 def test_a_level_that_does_not_care_has_no_say_and_conditions_count_the_same():
     # Nine noise levels are right nowhere but once, at 1.0; the published rule follows them, accuracy the clean images.
     clean = point("clean", 0.0, [0.1] * 10, "1" * 10, "0" * 10)
@@ -112,11 +131,21 @@ def test_a_fit_measures_what_the_model_does(every, pixels, images):
     with use_lambda(every, 0.3, scope="all"):
         labels = every(images).argmax(1)
     steps = []
+    ids = [100 - k for k in range(24)]
     fit = calibrate(
-        every, pixels, labels.numpy(), noises={"gaussian_noise": (0.1,)}, lambdas=(0.3, 0.4), scope="all",
-        batch_size=7, on_level=lambda done, levels: steps.append((done, levels)),
+        every, pixels, labels.numpy(), noises={"gaussian_noise": (0.1, 0.2)}, lambdas=(0.3, 0.4), scope="all",
+        sample_ids=ids, seed=5, batch_size=7, on_level=lambda done, levels: steps.append((done, levels)),
     )  # fmt: skip
-    assert steps == [(0, 2), (1, 2), (2, 2)]
+    assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    for half, level in enumerate((0.1, 0.2)):  # neighbouring levels look at different halves
+        noisy = corrupt(pixels[half::2], "gaussian_noise", level=level, seed=5, sample_ids=ids[half::2])
+        shown = torch.from_numpy(noisy).permute(0, 3, 1, 2) / 255
+        found = fit.points[1 + half]
+        assert found.residuals == pytest.approx(mean_energy(every, shown, 0.1).tolist(), abs=1e-5)
+        for lam, right in zip((0.3, 0.4), found.right, strict=True):
+            with use_lambda(every, lam, scope="all"):
+                hits = every(shown).argmax(1) == labels[half::2]
+            assert right == "".join(str(int(hit)) for hit in hits)
     clean = fit.points[0]
     assert clean.residuals == pytest.approx(mean_energy(every, images, 0.1).tolist(), abs=1e-5)
     assert clean.noise_levels == pytest.approx(noise_level(every, images).tolist(), abs=1e-5)
@@ -179,6 +208,11 @@ def test_calibrated_follows_its_line_a_sample_or_a_batch(model, images):
     assert Calibrated(line(1.0, 9.0))(model, images).tolist() == pytest.approx([1.4] * len(images))
     assert Calibrated(line(2.0, 0.05)).identity() != Calibrated(line(2.0, 0.06)).identity()
     assert len({Calibrated(line(2.0, 0.05), rule).identity() for rule in CALIBRATIONS}) == 4
+    fits = [line(2.0, 0.05), line(2.0, 0.05, (0.1, 1.3)), line(2.0, 0.05, (0.2, 1.4))]
+    apart = [*fits, replace(fits[0], residual_lambda=0.2)]
+    others = {Calibrated(fit).identity() for fit in apart} | {Calibrated(fits[0], per="batch").identity()}
+    assert len(others) == 5, "everything that lambda depends on"
+    assert Calibrated(replace(fits[0], images=9)).identity() in others
     noise = Calibrated(line(2.0, 0.05), "noise")
     torch.testing.assert_close(noise(model, images), (0.05 + 2 * noise_level(model, images)).clamp(0.1, 1.4))
     with pytest.raises(InputError, match="Did you mean 'published'"):
@@ -257,6 +291,8 @@ def test_the_noise_criterion_is_the_universal_threshold(model, images):
     sigma = (noise_variance(stem_of(model, x).x) - floor.variance).clamp_min(1e-12).sqrt()
     expected = (sigma.square() * 2 * math.log(4) + 0.1**2).sqrt().clamp(max=1.4)  # 4 atoms, trained at 0.1
     torch.testing.assert_close(LabelFree("noise", reference=floor)(model, x), expected)
+    doubled = ((2 * sigma).square() * 2 * math.log(4) + 0.1**2).sqrt().clamp(max=1.4)
+    torch.testing.assert_close(LabelFree("noise", reference=floor, strength=2)(model, x), doubled)
 
 
 @pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
@@ -266,15 +302,26 @@ def test_more_noise_asks_for_a_larger_lambda(model, images, criterion):
     assert means[0] < means[1] < means[2]
 
 
-def test_discrepancy_lets_the_residual_grow_by_the_noise_energy(model, images):
-    policy = LabelFree("discrepancy", lambdas=tuple(round(0.1 + 0.005 * k, 3) for k in range(600)))
+@pytest.mark.parametrize("strength", [1, 0.5])
+def test_discrepancy_lets_the_residual_grow_by_the_noise_energy(model, images, strength):
+    lambdas = tuple(round(0.1 + 0.005 * k, 3) for k in range(600))
+    policy = LabelFree("discrepancy", lambdas=lambdas, strength=strength)
     x = noisy(images, 0.03)
     chosen = policy(model, x)
     stem = stem_of(model, x)
     before, after = (energy / stem.x[0].numel() for energy in stem.residuals([0.1, chosen]))
     inside = (chosen > 0.101) & (chosen < 3.0)
     assert inside.sum() > 5
-    torch.testing.assert_close((after - before)[inside], noise_variance(stem.x)[inside], rtol=0.02, atol=1e-4)
+    energy = strength * noise_variance(stem.x)
+    torch.testing.assert_close((after - before)[inside], energy[inside], rtol=0.02, atol=1e-4)
+
+
+def test_discrepancy_stops_where_the_residual_has_first_grown_by_the_noise_energy():
+    # Growth of 0, 0.5, 0.2 and 1 at 0.1 to 0.4: 0.3 is first reached at 0.1 + 0.1 * 0.3 / 0.5, before the dip.
+    energies = torch.tensor([[1.0], [1.5], [1.2], [2.0]])
+    x = torch.zeros(1, 1, 1, 1)
+    stem = SimpleNamespace(trained_lambda=0.1, x=x, residuals=lambda grid: energies)
+    assert _discrepancy(stem, torch.tensor([0.3]), (0.2, 0.3, 0.4)).tolist() == pytest.approx([0.16])
 
 
 def test_discrepancy_without_noise_is_the_training_lambda(model, images):
@@ -352,6 +399,11 @@ def test_label_free_refuses_nonsense():
     )
 
 
+def test_another_reference_strength_or_grid_is_another_policy():
+    made = [{}, {"reference": Reference(0.1)}, {"strength": 2}, {"lambdas": (0.1, 0.2)}]
+    assert len({LabelFree("noise", **given).identity() for given in made}) == 4
+
+
 def test_only_a_policy_with_a_rule_is_deployed():
     for text in ("oracle", "0.3"):
         with pytest.raises(InputError, match=r"no rule to deploy\. Take calibrated or label-free"):
@@ -359,9 +411,13 @@ def test_only_a_policy_with_a_rule_is_deployed():
 
 
 class Nowhere:
-    """Keeps no fit."""
+    """Keeps no fit, but the names asked for."""
+
+    def __init__(self):
+        self.names = []
 
     def read(self, name):
+        self.names.append(name)
         return None
 
     def keep(self, name, text, draw):
@@ -395,6 +451,36 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
         assert (truth.tolist(), more["sample_ids"]) == (labels[wanted].tolist(), wanted)
         clean = torch.from_numpy(pixels[wanted]).permute(0, 3, 1, 2) / 255
         assert deploy(parse_policy("label-free"), fitting).reference == reference(model, clean)
+
+
+def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypatch):
+    seen, kept = [], Nowhere()
+    calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
+    monkeypatch.setattr(calibration, "calibrate", lambda *_, **more: seen.append(more) or calibrated)
+    data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
+    other = from_arrays("npz:x", "train", pixels[::-1].copy(), np.array([2, 0, 1] * 8), 3, "x")
+    fitting = Fitting(
+        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=()),
+        load=lambda spec: model,
+        data=data,
+        count=3,
+        scope="stem",
+        device="cpu",
+        kept=kept,
+        on_step=lambda done, steps: None,
+    )
+    changes = [
+        {}, {"scope": "all"}, {"count": 4}, {"data": other}, {"model": replace(fitting.model, weights="v")},
+    ]  # fmt: skip
+    for change in changes:
+        deploy(parse_policy("calibrated"), replace(fitting, **change))
+        assert (seen[-1]["lambdas"], seen[-1]["scope"]) == (TRIED, change.get("scope", "stem"))
+    deploy(parse_policy("calibrated:test-labels"), fitting)
+    assert seen[-1]["lambdas"] == LAMBDAS, "the published rule tries all of the published ones"
+    assert deploy(parse_policy("label-free:entropy"), replace(fitting, scope="all")).scope == "all"
+    assert len(set(kept.names)) == len(kept.names) == 7
+    deploy(parse_policy("calibrated:noise"), fitting)
+    assert kept.names[-1] == kept.names[0], "the rules of the same images share one measurement"
 
 
 def test_numbers_of_policies_are_checked_and_named_apart():
