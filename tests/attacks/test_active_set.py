@@ -10,6 +10,7 @@ from torch import nn
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.batches import pieces, rungs
+from robustbench_sdnet.attacks.engine.losses import margin
 from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.errors import InputError, ModelError
 
@@ -69,6 +70,25 @@ def test_misclassified_samples_cost_one_forward_pass():
     assert result.broken_at.tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("answers", [None, 3])
+def test_a_tie_that_goes_to_the_label_is_right_before_and_after(answers):
+    def model(images):
+        return images.mean((1, 2, 3))[:, None].repeat(1, 2)  # the first of equal logits is the prediction
+
+    images, labels = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
+    found = attacks.noise(model, images, labels, eps=0.1, answers=answers)
+    assert found.clean.tolist() == found.robust.tolist() == [True, False]
+    assert found.broken_at.tolist() == [-1, 0]
+
+
+def test_every_restart_takes_all_of_its_steps():
+    model, images, labels, _ = linear_problem(2, (1, 3, 3), 6, EPS, "l2")
+    found = attacks.pgd(model, images, labels, eps=1e-4, norm="l2", steps=4, restarts=3)
+    assert bool(found.robust.all())
+    # Four gradients a restart and five looks, of the starting point and of every step; one look at the clean image.
+    assert (found.backwards, found.forwards) == (6 * 3 * 4, 6 * (3 * 5 + 1))
+
+
 def test_a_broken_sample_stops_costing():
     model, images, labels, distance = linear_problem(2, (1, 4, 4), 20, EPS, "linf")
     result = attacks.pgd(
@@ -100,6 +120,13 @@ def test_the_first_success_is_kept_and_a_lost_one_is_named():
     # 0.54 is in the band and beyond its centre lies the way back: 0.54, 0.58, 0.54.
     assert textbook.extra["lost_success"].tolist() == [False]
     assert textbook.broken_at.tolist() == [1]
+    # A step earlier it ends at 0.58, behind the band; one long step at 0.7 ends where the image is easier than it was.
+    for steps, size, end in ((2, 0.04, 0.58), (1, 0.2, 0.7)):
+        settings = {**settings, "steps": steps, "step_size": size}
+        textbook = attacks.pgd(Band(), images, labels, early_stop=False, **settings)
+        assert torch.allclose(textbook.images, torch.full_like(images, end)), "the last iterate, not the best"
+        assert textbook.robust.tolist() == [True]
+        assert textbook.extra["lost_success"].tolist() == [end == 0.58]
 
 
 def test_restarts_keep_the_worst_image():
@@ -121,12 +148,32 @@ def test_seed_and_sample_ids_key_the_start():
     assert not torch.equal(run(sample_ids=[0, 1, 2, 3]), run(sample_ids=[4, 5, 6, 7]))
 
 
-def test_low_precision_successes_are_confirmed(standard):
+@pytest.mark.parametrize("early_stop", [True, False])
+def test_low_precision_successes_are_confirmed(standard, early_stop):
     model, images, labels = standard
-    result = attacks.pgd(model, images, labels, eps=0.06, steps=10, precision="bfloat16")
-    assert torch.equal(result.robust, result.clean & (model(result.images).argmax(1) == labels))
-    exact = attacks.pgd(model, images, labels, eps=0.06, steps=10, precision="float32")
+    options = {"eps": 0.06, "steps": 10, "early_stop": early_stop}
+    result = attacks.pgd(model, images, labels, precision="bfloat16", **options)
+    logits = model(result.images)
+    assert torch.equal(result.robust, result.clean & (logits.argmax(1) == labels))
+    assert torch.allclose(result.margin, margin(logits, labels), atol=1e-4)
+    exact = attacks.pgd(model, images, labels, precision="float32", **options)
     assert abs(result.robust_accuracy - exact.robust_accuracy) <= 0.02
+
+
+def test_a_success_that_the_model_refutes_hides_no_later_one():
+    def model(images):
+        """The search, which asks for gradients, sees margins of 1, -1 and -0.5 where the model has 1, 1 and -1."""
+        mean = images.mean((1, 2, 3))
+        late = mean > 0.53
+        searched = 1 - 100 * (mean - 0.5) + torch.where(late, 2.5, 0.0)
+        score = searched if torch.is_grad_enabled() else torch.where(late, -1.0, 1.0)
+        return torch.stack([score, torch.zeros_like(score)], dim=1)
+
+    images, labels = torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, dtype=torch.int64)
+    settings = {"eps": 0.06, "steps": 3, "step_size": 0.02, "random_start": False}
+    found = attacks.pgd(model, images, labels, eot=2, **settings)
+    assert found.broken_at.tolist() == [2]
+    assert torch.allclose(found.images, torch.full_like(images, 0.54))
 
 
 def test_batches_come_from_a_short_ladder():

@@ -18,7 +18,7 @@ from robustbench_sdnet.attacks.engine.losses import (
     ranked_targets,
     targeted_dlr,
 )
-from robustbench_sdnet.attacks.native.apgd_search import checkpoints
+from robustbench_sdnet.attacks.native.apgd_search import ApgdSearch, checkpoints
 from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
 from robustbench_sdnet.attacks.native.square_proposals import bump_pair
 from robustbench_sdnet.draws import Draws
@@ -27,6 +27,70 @@ from robustbench_sdnet.draws import Draws
 def test_apgd_checkpoints_are_those_of_the_paper():
     # p = 0, 0.22, then windows shrinking by 0.03 to 0.06: 0.41, 0.57, 0.70, 0.80, 0.87, 0.93, 0.99.
     assert checkpoints(100) == [0, 22, 41, 57, 70, 80, 87, 93, 99]
+
+
+def test_apgd_walks_as_the_published_algorithm_does():
+    """One image at a time, in plain words, on a loss with many hills, where most windows end with a smaller step."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    images = torch.rand(3, 1, 3, 4, generator=generator, dtype=torch.float64)
+    labels, eps, steps, seen = torch.tensor([0, 1, 2]), 0.2, 60, []
+
+    def model(x):
+        seen.append(x.detach().clone())
+        return torch.sin(25 * x.flatten(1)) @ weights
+
+    attacks.apgd_ce(model, images, labels, eps=eps, steps=steps, early_stop=False, batch_size=1)
+    # Passes before these are of the images themselves.
+    walks = torch.cat(seen)[-3 * (steps + 1) :].reshape(3, steps + 1, 1, 3, 4)
+    for walk, image, label in zip(walks, images, labels, strict=True):
+        x = before = walk[0]
+        best, size, losses, begun = (-torch.inf,), 2 * eps, [], 0
+        for k, found in enumerate(walk):
+            assert torch.allclose(x, found, atol=1e-9), k
+            x.requires_grad_()
+            loss = torch.nn.functional.cross_entropy(model(x[None]), label[None])
+            (gradient,) = torch.autograd.grad(loss, x)
+            x, loss = x.detach(), loss.item()
+            losses.append(loss)
+            best = (loss, x, gradient) if loss > best[0] else best
+            if k and k in checkpoints(steps):
+                rises = sum(losses[i + 1] > losses[i] for i in range(begun, k))
+                if rises <= 0.75 * (k - begun):
+                    size, (_, x, gradient) = size / 2, best
+                begun = k
+            step = _boxed(x + size * gradient.sign(), image, eps)
+            share = 0.75 if k else 1
+            x, before = _boxed(x + share * (step - x) + (1 - share) * (x - before), image, eps), x
+
+
+def test_apgd_halves_its_steps_for_either_of_the_papers_reasons():
+    """At step 57 a window of 16 ends, of which more than 12 must raise the loss; none ends at 56."""
+    search = ApgdSearch(ball=BALLS["linf"], eps=0.1, seed=0, length=100, loss=dlr, stream="x")
+    rows = [  # rises, halved at the last checkpoint, best loss there and now
+        (12, True, 1.0, 2.0, 57, True),
+        (13, False, 2.0, 2.0, 57, True),
+        (13, True, 2.0, 2.0, 57, False),
+        (13, False, 1.0, 2.0, 57, False),
+        (0, False, 2.0, 2.0, 56, False),
+    ]
+    gains, halved, then, now, k, expected = map(torch.tensor, zip(*rows, strict=True))
+    x, best = torch.zeros(5, 1, 1, 1), torch.ones(5, 1, 1, 1)
+    state = {
+        "gains": gains.float(), "halved": halved, "window_loss": then, "best_loss": now,
+        "size": torch.full((5,), 0.2), "best": best, "best_gradient": 2 * best,
+    }  # fmt: skip
+    base, gradient = search._halve(state, x, -best, k)
+    assert torch.equal(state["size"], torch.where(expected, 0.1, 0.2))
+    assert torch.equal(base.flatten(), expected.float())
+    assert torch.equal(gradient.flatten(), torch.where(expected, 2.0, -1.0))
+    assert state["halved"].tolist() == [True, True, False, False, False]
+    assert state["window_loss"].tolist() == [2.0] * 5
+    assert state["gains"].tolist() == [0.0] * 5
+
+
+def _boxed(x, image, eps):
+    return torch.minimum(torch.maximum(x, image - eps), image + eps).clamp(0, 1)
 
 
 def test_square_windows_shrink_at_the_papers_queries():

@@ -7,6 +7,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from attack_networks import linear_problem
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS, ball
@@ -117,6 +118,17 @@ def test_directions_and_random_points_have_their_length(norm):
     assert bool((known.lengths(known.noise(draws, middle, 0.3, 1) - middle) <= 0.3 + 1e-9).all())
 
 
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_how_far_a_random_point_lies_says_nothing_of_where(norm):
+    n = 4000
+    middle, draws = torch.full((n, 1, 2, 2), 0.5, dtype=torch.float64), Draws.of(0, "test", torch.arange(n))
+    delta = BALLS[norm].random_in_ball(draws, middle, 0.1, 1) - middle
+    lengths = BALLS[norm].lengths(delta)
+    shares = (delta.flatten(1).abs() / lengths[:, None]).T
+    found = torch.corrcoef(torch.cat([lengths[None], shares]))[0, 1:]
+    assert float(found.abs().max()) < 4 / n**0.5
+
+
 @pytest.mark.parametrize("eps", [0.3, 1.0])
 def test_random_noise_in_l1_stays_in_its_ball_where_many_values_are_rounded(eps):
     generator = torch.Generator().manual_seed(0)
@@ -176,6 +188,16 @@ def test_only_pgd_begins_at_given_points():
     images = torch.rand(2, 3, 4, 4)
     with pytest.raises(InputError, match=r"Attack square cannot begin at given points\. Known: pgd\."):
         attacks.run("square", lambda x: x, images, torch.zeros(2).long(), eps=0.1, start=images)
+
+
+def test_pgd_begins_each_image_at_its_own_point_whatever_the_batch():
+    eps = 0.02
+    model, images, labels, _ = linear_problem(2, (1, 3, 3), 5, eps, "linf")
+    start = images + eps * torch.linspace(-0.5, 0.5, 5, dtype=torch.float64).reshape(5, 1, 1, 1)
+    options = {"eps": eps, "steps": 1, "early_stop": False, "batch_size": 2}
+    found = attacks.pgd(model, images, labels, start=start, **options)
+    up = (model.weight[1 - labels] - model.weight[labels]).sign().reshape(images.shape)
+    assert torch.allclose(found.images, start + eps / 4 * up)
 
 
 class Brightness(torch.nn.Module):
