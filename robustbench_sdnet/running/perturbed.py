@@ -71,7 +71,6 @@ def run_attack(
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
     repeats = cell.model.repeats
-    params = dict(spec.params) | ({} if start is None else {"random_start": False})
     try:
         with warnings.catch_warnings():
             # The answer holds the counts, from which the command line warns.
@@ -83,7 +82,7 @@ def run_attack(
                 labels,
                 eps=None if spec.eps is None else float(spec.eps),
                 norm=spec.norm,
-                params=params,
+                params=dict(spec.params),
                 seed=spec.seed,
                 sample_ids=torch.from_numpy(ids),
                 precision=cell.precision,
