@@ -34,6 +34,9 @@ class Flips(nn.Module):
         z = x.mean((2, 3))
         return torch.where(self.wrong(len(x))[:, None], -z, z)
 
+class Rarely(Flips):
+    share = 0.9
+
 class Free(Flips):
     def wrong(self, n):
         return torch.tensor([os.urandom(1)[0] < 255 * self.share for _ in range(n)])
@@ -51,7 +54,7 @@ class Noisy(nn.Module):
 by_torch = lambda: Noisy(lambda: float(torch.rand(())))
 by_numpy = lambda: Noisy(lambda: np.random.rand())
 by_python = lambda: Noisy(random.random)
-steady, flips, free = Mean, Flips, Free
+steady, flips, rarely, free = Mean, Flips, Rarely, Free
 """
 PGD = {"name": "pgd", "eps": "1/255", "steps": 3}
 
@@ -154,3 +157,13 @@ def test_a_chain_of_cells_counts_its_final_images_anew(tiny_npz):
     (whole,) = [row for row in rows(kind="attack") if row["perturbation"].endswith("apgd-t")]
     # The least of two counts of 41 would be about 0.66.
     assert abs(whole["accuracy"] - 0.7) < 3 * (0.21 / (30 * 41)) ** 0.5
+
+
+def test_a_larger_eps_goes_on_while_any_draw_is_right(tiny_npz):
+    """As a whole hardly an image is right, but the mean counts every draw: all are left to attack."""
+    attacks = [{"name": "pgd", "eps": "1/255,2/255", "steps": 1}]
+    asked(tiny_npz, "rarely", draws=41, attacks=attacks, limit=10)
+    passes = [row["passes_forward"] for row in rows(kind="attack")]
+    # Of 41 draws all are wrong with a probability of 0.9^41 = 0.013; to count those of an image takes 41 passes.
+    assert len(passes) == 2
+    assert min(passes) > 41 * 5
