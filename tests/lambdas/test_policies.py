@@ -202,6 +202,9 @@ def test_calibrated_follows_its_line_a_sample_or_a_batch(model, images):
     r = mean_energy(model, images, 0.1)
     policy = Calibrated(line(2.0, 0.05))
     torch.testing.assert_close(policy(model, images), (0.05 + 2 * r).clamp(0.1, 1.4))
+    trained = replace(line(2.0, 0.05), residual_lambda=0.4)  # of a network that was trained there
+    expected = (0.05 + 2 * mean_energy(model, images, 0.4)).clamp(0.1, 1.4)
+    torch.testing.assert_close(Calibrated(trained)(model, images), expected)
     batch = Calibrated(line(2.0, 0.05), per="batch")(model, images)
     assert batch.unique().numel() == 1
     assert float(batch[0]) == pytest.approx(float((0.05 + 2 * r.mean()).clamp(0.1, 1.4)), rel=1e-5)
