@@ -368,6 +368,27 @@ def test_saved_adversarials_are_the_attacked_images(tmp_path, make_worker, data)
         assert arrays["images_8bit"].shape == (30, 8, 8, 3)
 
 
+def test_lambda_and_residual_of_an_attacked_image_are_those_of_its_perturbation(
+    tmp_path, make_worker, data, networks
+):
+    from robustbench_sdnet.lambdas import LabelFree
+    from robustbench_sdnet.zoo import residuals
+
+    lam, policy = LambdaSpec("label-free:noise", fit="x"), LabelFree("noise", strength=0.1)
+    specs = attack_specs("pgd", [Eps.parse("1/255"), Eps.parse("8/255")], given={"steps": "2"})
+    cells = plan.attack_cells([SDNET], data, specs, (lam,), eps_curve=True)
+    worker = make_worker()
+    worker.policies = {SDNET.key: {lam: policy}}
+    with _store(tmp_path, "s") as store:
+        run(cells, store=store, worker=worker, count=20, keep_images=True)
+        for cell in (cell for cell in cells if cell.kind == "attack"):
+            found, made = store.outcome(cell.id), torch.from_numpy(store.images.fetch(cell.id, 0, 20))
+            with torch.no_grad():
+                assert len(set(found.lam.tolist())) == 20, "none at a limit"
+                np.testing.assert_allclose(found.lam, policy(networks["sdnet"], made).numpy(), rtol=1e-4)
+                np.testing.assert_allclose(found.residual, residuals(networks["sdnet"], made), rtol=1e-4)
+
+
 def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp_path, make_worker, data):
     budgets = [Eps.parse(text) for text in ("1/255", "4/255", "16/255")]
     specs = attack_specs("pgd", budgets, given={"steps": "3"})

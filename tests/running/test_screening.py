@@ -42,6 +42,16 @@ def test_repeats_grow_with_the_error_and_small_batches_are_exact():
     assert repeated == 5
 
 
+def test_a_gap_of_less_than_four_times_what_the_closest_calls_moved_is_repeated():
+    # The 16 closest calls move by 0.01: a gap of 0.03 lies below 4 * 0.01 and is turned, those of 1 are far above.
+    gaps = torch.tensor([0.01] * 16 + [0.03] + [1.0] * 3)
+    moved = torch.tensor([0.01] * 16 + [-0.04] + [0.0] * 3)
+    low, exact = (torch.stack([gap, torch.zeros(20)], 1) for gap in (gaps, gaps + moved))
+    found, repeated = screened(low, lambda rows: exact[rows])
+    assert torch.equal(found, exact)
+    assert repeated == 17
+
+
 def test_a_screened_run_decides_as_float32_and_reports_prefer_float32(tmp_path, make_worker, data):
     specs = corruption_specs("gaussian_noise,contrast", [3])
     lambdas = (LambdaSpec("0.1"), LambdaSpec("0.5"))
