@@ -84,12 +84,12 @@ def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, in
     first, second = low.topk(2, dim=1).values.unbind(1)
     gap = first - second
     order = gap.argsort(stable=True)
-    done, error, target = 0, 0.0, min(FIRST, n)
+    done, target = 0, min(FIRST, n)
     while done < target:
         rows = order[done:target]
         found[rows] = exact(rows)
         winner = low[rows].argmax(1)
         # The winner's lead is negative where float32 decides otherwise.
-        error = max(error, float((negative_margin(found[rows], winner) + gap[rows]).abs().max()))
+        error = float((negative_margin(found[rows], winner) + gap[rows]).abs().max())
         done, target = target, max(target, int((gap < SAFETY * error).sum()))
     return found, done
