@@ -9,7 +9,7 @@ from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, Eps, LambdaSpec
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
 
-from .tiny_setting import RESNET, SDNET
+from .tiny_setting import RESNET as RESNET, SDNET
 
 DATA = DataSpec(name="tiny", source="tiny", split="test", content="c" * 64)
 COST = {"forwards": 1, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device": "cpu", "versions": {}}
@@ -56,19 +56,3 @@ def made_store(path, answers, residual=np.nan):
         )
         store.add_shards([Shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"})])
     return store
-
-
-__all__ = [
-    "DATA",
-    "HIGH",
-    "LOW",
-    "NOISE",
-    "PGD",
-    "RANDOM",
-    "RESNET",
-    "SDNET",
-    "SQUARE",
-    "cell",
-    "made_store",
-    "right",
-]

@@ -15,20 +15,7 @@ from robustbench_sdnet import commands
 from robustbench_sdnet.cli import COMMANDS, cli
 
 COMMAND = [sys.executable, "-X", "importtime", "-m", "robustbench_sdnet"]
-HELP = [
-    [],
-    ["train"],
-    ["corrupt"],
-    ["attack"],
-    ["report"],
-    ["status"],
-    ["quickstart"],
-    ["zoo"],
-    ["data"],
-    ["diagnose"],
-    ["study"],
-    ["visualize"],
-]
+HELP = [[], *([name] for name in COMMANDS)]
 WRONG = {
     "corupt": "Unknown command 'corupt'. Did you mean 'corrupt'",
     "corrupt --corruption fogg": "Unknown corruption 'fogg'. Did you mean 'fog'",

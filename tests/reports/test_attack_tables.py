@@ -183,14 +183,7 @@ def test_diagnostics_say_what_failed_and_why() -> None:
     assert percents(table) == [
         ["resnet20", "pgd", "linf 4/255", "-", "pass", "1 check", "-", "-", "1 not run"],
         [
-            "resnet20",
-            "pgd",
-            "linf 8/255",
-            "-",
-            "fail",
-            "noise_wins",
-            "7",
-            "60",
+            *("resnet20", "pgd", "linf 8/255", "-", "fail", "noise_wins", "7", "60"),
             "Noise breaks 7 samples more.",
         ],
     ]
