@@ -1,6 +1,7 @@
 """The public Python API: questions in, a table of records out, and defaults that find data and models."""
 
 import json
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -208,18 +209,8 @@ def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
     from robustbench_sdnet.diagnostics import DIAGNOSTICS
 
     found = rs.diagnose("runs/tiny-sdnet20", eps=8 / 255, cheap=True, limit=6, lam=0.4)
-    command = [
-        "diagnose",
-        "runs/tiny-sdnet20",
-        "--eps",
-        "8/255",
-        "--cheap",
-        "--limit",
-        "6",
-        "--lambda",
-        "0.4",
-    ]
-    printed = CliRunner().invoke(cli, [*command, "--json"], catch_exceptions=False).stdout
+    command = shlex.split("diagnose runs/tiny-sdnet20 --eps 8/255 --cheap --limit 6 --lambda 0.4 --json")
+    printed = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
     assert [asdict(finding) for finding in found] == json.loads(printed)
     assert [finding.check for finding in found] == list(DIAGNOSTICS)
     with pytest.raises(InputError, match="eps must be above 0"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -113,17 +114,7 @@ def test_ctrl_c_in_code_that_a_library_wrote_as_text_is_exit_1_too(tmp_path: Pat
 @pytest.mark.slow
 def test_corrupt_keeps_what_is_stored(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/results.db"
-    arguments = [
-        "corrupt",
-        "--data",
-        "digits",
-        "--model",
-        "digits/resnet20-at",
-        "--limit",
-        "300",
-        "--store",
-        url,
-    ]
+    arguments = [*shlex.split("corrupt --data digits --model digits/resnet20-at --limit 300 --store"), url]
     process = subprocess.Popen(
         [sys.executable, "-m", "robustbench_sdnet", *arguments], stderr=subprocess.PIPE, text=True
     )

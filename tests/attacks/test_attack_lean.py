@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -129,17 +130,7 @@ def test_the_command_prints_lean_by_its_name_and_goes_on(tmp_path, tiny_npz, mon
         "m.safetensors",
         data=f"npz:{tiny_npz}",
     )
-    arguments = [
-        "--data",
-        f"npz:{tiny_npz}",
-        "--model",
-        "m.safetensors",
-        "--limit",
-        "6",
-        "--eps",
-        "1/255",
-        "--json",
-    ]
+    arguments = [f"--data=npz:{tiny_npz}", *shlex.split("--model m.safetensors --limit 6 --eps 1/255 --json")]
     monkeypatch.setattr(
         "robustbench_sdnet.attacks.registry.CHAINS",
         {

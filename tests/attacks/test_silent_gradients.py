@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 import torch
@@ -255,20 +256,8 @@ def test_without_verdicts_a_silent_gradient_is_untrusted_over_all_shards(mine):
 def command(mine, name, *more):
     from robustbench_sdnet.commands.attack import attack
 
-    arguments = [
-        "pgd",
-        "--eps",
-        "64/255",
-        "--data",
-        mine,
-        "--model",
-        f"silent_models:{name}",
-        "--device",
-        "cpu",
-    ]
-    return CliRunner().invoke(
-        attack, [*arguments, "--store", "sqlite:///c.db", *more], catch_exceptions=False
-    )
+    asked = shlex.split(f"pgd --eps 64/255 --model silent_models:{name} --device cpu --store sqlite:///c.db")
+    return CliRunner().invoke(attack, [*asked, "--data", mine, *more], catch_exceptions=False)
 
 
 def test_the_command_warns_and_verdicts_neither_wipe_nor_are_wiped(mine):

@@ -22,13 +22,7 @@ def test_the_command_at_the_end_can_be_pasted_and_writes_where_it_says(tmp_path,
     folder.mkdir()
     asked = ["corrupt", "--data", f"npz:{tiny_npz}", "--model", str(tmp_path / "model.safetensors")]
     asked += [
-        "--corruption",
-        "contrast",
-        "--severity",
-        "1,5",
-        "--limit",
-        "12",
-        "--store",
+        *shlex.split("--corruption contrast --severity 1,5 --limit 12 --store"),
         f"sqlite:///{folder}/r.db",
     ]
     with pytest.raises(SystemExit, match="0"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -82,18 +83,9 @@ def test_folders_that_number_their_classes_are_not_written(tmp_path: Path) -> No
         for name in ("n01", "n02"):
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("RGB", (300, 300)).save(tmp_path / split / name / "a.png")
-    asked = (
-        "generate",
-        "cifar10c",
-        "--data",
-        "imagenet",
-        "--data-root",
-        tmp_path,
-        "--output",
-        tmp_path / "out",
-    )
+    asked = ["generate", "cifar10c", "--data", "imagenet"]
     with pytest.raises(InputError, match=r"numbers its own classes, .* in order in classes.txt"):
-        run(*asked)
+        run(*asked, "--data-root", tmp_path, "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -124,17 +116,8 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(generation, "generate", note)
     monkeypatch.chdir(tiny_npz.parent)
-    arguments = (
-        "generate",
-        "cifar10c",
-        "--data",
-        f"npz:{tiny_npz.name}",
-        "--limit",
-        7,
-        "--corruption",
-        "fog",
-        "--seed",
-        3,
+    arguments = shlex.split(
+        f"generate cifar10c --data npz:{tiny_npz.name} --limit 7 --corruption fog --seed 3"
     )
     said = run(*arguments, "--output", tmp_path / "out", "--json")
     assert json.loads(said) == {"folder": str(tmp_path / "out"), "corruptions": ["fog"], "images": 35}

@@ -268,16 +268,8 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     images = np.random.default_rng(1).integers(0, 256, (3000, 16, 16, 3)).astype(np.uint8)
     labels = np.arange(3000) % 5
     np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    arguments = [
-        "data",
-        "generate",
-        "cifar10c",
-        "--data",
-        f"npz:{tmp_path / 'd.npz'}",
-        "--corruption",
-        "noise",
-    ]
-    arguments += ["--output", str(tmp_path / "out"), "--json"]
+    arguments = ["data", "generate", "cifar10c", "--data", f"npz:{tmp_path / 'd.npz'}"]
+    arguments += ["--corruption", "noise", "--output", str(tmp_path / "out"), "--json"]
     code = f"from robustbench_sdnet.cli import main; main({arguments!r})"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     notes = tmp_path / "out" / journal.JOURNAL

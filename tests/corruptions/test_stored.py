@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,7 @@ def test_named_in_record_report_and_command(tmp_path: Path, monkeypatch: pytest.
         "corrupt",
         "--data",
         data,
-        "--model",
-        "mean_net:net",
-        "--corruption",
-        "contrast",
-        "--severity",
-        "2",
+        *shlex.split("--model mean_net:net --corruption contrast --severity 2"),
     ]
     plain = CliRunner().invoke(cli, [*shared, "--store", url, "--json"])
     assert "stored_as" not in json.loads(plain.stdout)[0]

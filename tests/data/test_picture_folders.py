@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -116,11 +117,7 @@ def test_a_part_is_numbered_by_the_classes_of_all(
             "corrupt",
             "--data",
             f"imagenetc:{folder}",
-            "--model",
-            "five_net:net",
-            "--corruption",
-            "fog",
-            "--json",
+            *shlex.split("--model five_net:net --corruption fog --json"),
         ),
         *("--severity", "1", "--store", f"sqlite:///{tmp_path}/s.db", "--data-root", str(tmp_path / "none")),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -130,17 +131,8 @@ class Copy:
 
     def ask(self, *arguments: str, store: str = "s.db") -> list[dict]:
         """The records that `corrupt` or `attack` prints."""
-        asked = [
-            "--data",
-            "npz:data.npz",
-            "--model",
-            "model.safetensors",
-            "--limit",
-            "6",
-            "--store",
-            f"sqlite:///{store}",
-        ]
-        return json.loads(self.run(*arguments, *asked, "--json"))
+        asked = f"--data npz:data.npz --model model.safetensors --limit 6 --store sqlite:///{store} --json"
+        return json.loads(self.run(*arguments, *shlex.split(asked)))
 
 
 @pytest.fixture(scope="module")
@@ -249,18 +241,7 @@ def test_an_engine(copy):
         '"ray": "ray.engine:RayEngine"',
         '"threaded": "threaded:Threaded", ',
     )
-    asked = [
-        "attack",
-        "pgd",
-        "--eps",
-        "16/255",
-        "--steps",
-        "3",
-        "--lambda",
-        "0.1,0.3",
-        "--attack-lambda",
-        "0.1",
-    ]
+    asked = shlex.split("attack pgd --eps 16/255 --steps 3 --lambda 0.1,0.3 --attack-lambda 0.1")
     threaded = copy.ask(*asked, "--engine", "threaded", store="threaded.db")
     assert len((copy.folder / "threaded.log").read_text().splitlines()) > len({"clean", "noise", "pgd"})
     assert threaded == copy.ask(*asked, store="local.db")

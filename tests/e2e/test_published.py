@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -30,20 +31,7 @@ def folder(tmp_path_factory):
         arrays[f"x_{split}"] = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
         arrays[f"y_{split}"] = np.arange(n) % 10
     np.savez(place / "ten.npz", **arrays)
-    _run(
-        [
-            "train",
-            "npz:ten.npz",
-            "resnet20",
-            "--recipe",
-            "smoke",
-            "--set",
-            "model.width=4",
-            "--output",
-            "runs/r",
-        ],
-        place,
-    )
+    _run(shlex.split("train npz:ten.npz resnet20 --recipe smoke --set model.width=4 --output runs/r"), place)
     files = place / "CIFAR-10-C"
     files.mkdir()
     for name in ("gaussian_noise", "contrast"):

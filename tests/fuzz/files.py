@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shlex
 import sqlite3
 import struct
 import zipfile
@@ -15,17 +16,7 @@ from pathlib import Path
 import numpy as np
 
 Spoil = Callable[[random.Random, Path], list[str]]
-CORRUPT = [
-    "corrupt",
-    "--limit",
-    "2",
-    "--store",
-    "sqlite:///new.db",
-    "--corruption",
-    "contrast",
-    "--severity",
-    "1",
-]
+CORRUPT = shlex.split("corrupt --limit 2 --store sqlite:///new.db --corruption contrast --severity 1")
 MODEL = ["--model", "runs/resnet"]
 VALUES = (
     *(
@@ -370,29 +361,8 @@ def store(draw: random.Random, folder: Path) -> list[str]:
         *(["report", "to", kind, "--store", "sqlite:///s.db"] for kind in ("json", "csv", "markdown")),
         ["status", "--store", "sqlite:///s.db"],
         ["status", "--store", "sqlite:///s.db", "--json"],
-        [
-            "attack",
-            "fgsm",
-            "--data",
-            "npz:tiny.npz",
-            "--model",
-            "runs/sdnet",
-            "--store",
-            "sqlite:///s.db",
-            "--limit",
-            "2",
-        ],
-        [
-            "corrupt",
-            "--data",
-            "npz:tiny.npz",
-            "--corruption",
-            "contrast",
-            "--store",
-            "sqlite:///s.db",
-            "--limit",
-            "2",
-        ],
+        shlex.split("attack fgsm --data npz:tiny.npz --model runs/sdnet --store sqlite:///s.db --limit 2"),
+        shlex.split("corrupt --data npz:tiny.npz --corruption contrast --store sqlite:///s.db --limit 2"),
     )
     return draw.choice(ends)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
@@ -194,16 +195,7 @@ SOUND: Mapping[str, Sequence[str]] = {
 # What keeps a sound line quick; given unless the line has it already.
 QUICK: Mapping[str, Sequence[str]] = {
     "attack": ("--data", "npz:tiny.npz", "--model", "runs/sdnet", "--limit", "2", "--steps", "2"),
-    "corrupt": (
-        "--data",
-        "npz:tiny.npz",
-        "--model",
-        "runs/sdnet",
-        "--limit",
-        "2",
-        "--corruption",
-        "contrast",
-    ),
+    "corrupt": shlex.split("--data npz:tiny.npz --model runs/sdnet --limit 2 --corruption contrast"),
     "visualize": ("--data", "npz:tiny.npz", "--limit", "2", "--depth", "0", "--output", "pictures"),
     "diagnose": ("--data", "npz:tiny.npz", "--limit", "2", "--cheap"),
     "train": ("--dry-run",),
@@ -212,23 +204,9 @@ QUICK: Mapping[str, Sequence[str]] = {
     "data show": ("--data", "npz:tiny.npz", "--images", "1", "--corruption", "contrast"),
     "zoo export": ("--output", "exported.safetensors"),
 }
-REFUSED_ONLY = (
-    "study",
-    "quickstart",
-    "data prepare",
-)  # minutes of work or gigabytes: only what must be refused
-REFUSED = (
-    "--device",
-    "auto:1",
-    "--limit",
-    "nan",
-    "--output",
-    "~nouser/x",
-    "--data-root",
-    "~nouser/x",
-    "--nonsense",
-    "1",
-)
+# Minutes of work or gigabytes: only what must be refused.
+REFUSED_ONLY = ("study", "quickstart", "data prepare")
+REFUSED = shlex.split("--device auto:1 --limit nan --output ~nouser/x --data-root ~nouser/x --nonsense 1")
 
 
 def _commands() -> dict[str, click.Command]:

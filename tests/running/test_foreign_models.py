@@ -116,16 +116,8 @@ def folder(tmp_path, tiny_npz, monkeypatch):
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "robustbench_sdnet",
-        *arguments,
-        "--data",
-        "npz:tiny.npz",
-        "--limit",
-        "20",
-    ]
+    asked = ["--data", "npz:tiny.npz", "--limit", "20"]
+    command = [sys.executable, "-m", "robustbench_sdnet", *arguments, *asked]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
 
 

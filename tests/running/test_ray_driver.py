@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -36,18 +37,9 @@ class Slow(nn.Module):
 
 slow = Slow
 """
-ASKED = [
-    "corrupt",
-    "--corruption",
-    "noise,blur",
-    "--severity",
-    "1-5",
-    "--model",
-    "own:slow",
-    "--data",
-    "npz:tiny.npz",
-    "--json",
-]
+ASKED = shlex.split(
+    "corrupt --corruption noise,blur --severity 1-5 --model own:slow --data npz:tiny.npz --json"
+)
 RAY = ["--engine", "ray", "--workers", "1"]
 # Of a driver that was killed, Ray's own agents may wait for the rest of Ray, and then end by themselves.
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +74,8 @@ def test_info_shows_the_card(zoo: Shell, run: Path) -> None:
 def test_a_released_checkpoint_becomes_a_run(zoo: Shell, tmp_path: Path) -> None:
     state = build_model("sdnet20_all", shortcut=False, num_classes=100).state_dict()
     torch.save({"state_dict": {k: v for k, v in state.items() if "normalise" not in k}}, "checkpoint.pth.tar")
-    options = (
-        "--arch",
-        "sdnet20_all",
-        "--no-shortcut",
-        "--data",
-        "cifar100",
-        "--accuracy",
-        "0.7",
-        "--step-size",
-        "checkpoint",
+    options = shlex.split(
+        "--arch sdnet20_all --no-shortcut --data cifar100 --accuracy 0.7 --step-size checkpoint"
     )
     row = zoo.json("import", "checkpoint.pth.tar", *options)
     folder = tmp_path / "runs" / "cifar100-sdnet20_all-no-shortcut-imported"
