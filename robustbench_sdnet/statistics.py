@@ -140,7 +140,7 @@ def gain_over_networks(ours: ArrayLike, theirs: ArrayLike | None = None) -> Gain
     image_means = sides[0].mean(0) - (sides[1].mean(0) if theirs is not None else 0)
     parts = [float(side.mean(1).var(ddof=1)) / len(side) for side in sides]
     spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
-    freedom = sum(parts) ** 2 / spread if spread else min(map(len, sides)) - 1
+    freedom = sum(parts) ** 2 / spread if spread else 1.0  # of no spread any will do
     networks, images = math.sqrt(sum(parts)), math.sqrt(_smoothed(image_means)[1])
 
     def half(p: float) -> float:
@@ -163,7 +163,7 @@ def binomial_tail(count: int, n: int, rate: float) -> float:
         raise InputError(
             f"binomial_tail: needs 0 <= count <= n and a rate in [0, 1], got {count}, {n}, {rate}."
         )
-    return 1.0 if count == 0 else float(special.bdtrc(count - 1, n, rate))
+    return float(special.bdtrc(count - 1, n, rate))
 
 
 def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE) -> bool:

@@ -30,7 +30,7 @@ def test_wilson_of_half():
     assert high == pytest.approx(0.5 + half, abs=1e-12)
 
 
-@pytest.mark.parametrize("n", [1, 7, 100, 10_000])
+@pytest.mark.parametrize("n", [1, 2, 9, 100, 10_000])
 def test_wilson_at_the_edges(n):
     # None of n: the interval is [0, z^2 / (n + z^2)]; all of n is its mirror.
     z = 1.959963984540054
@@ -89,7 +89,7 @@ def test_holm_lies_between_raw_and_bonferroni(raw):
     assert (corrected <= np.minimum(np.asarray(raw) * len(raw), 1) + 1e-12).all()
 
 
-@pytest.mark.parametrize("values", [[1.5], [[0.1]], [math.nan]])
+@pytest.mark.parametrize("values", [[1.5], [-0.5], [[0.1]], [math.nan]])
 def test_holm_refuses_what_is_no_list_of_p_values(values):
     with pytest.raises(InputError, match="holm"):
         holm(values)
@@ -118,9 +118,19 @@ def test_a_mean_has_students_interval():
     assert mean_interval(values) == pytest.approx((np.mean(values), *expected), abs=1e-12)
     # t of 2 degrees of freedom at 97.5 % is 4.302653; deviation 1, three values: 4.302653 / sqrt(3) = 2.484138.
     assert mean_interval([1, 2, 3]) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
+    # Of two values it is wide, and there: t of 1 degree is 12.7062, deviation and root of n both the root of 2.
+    assert mean_interval([0, 2]) == pytest.approx((1, 1 - 12.7062, 1 + 12.7062), abs=1e-4)
     assert np.isnan(mean_interval([5])[1:]).all()
     with pytest.raises(InputError, match="mean_interval needs values"):
         mean_interval([])
+
+
+def test_intervals_of_differences_end_where_differences_do():
+    # Both of two images gained: mean 2 / 4, variance 3 / 4 - 1 / 4, half 1.96 * sqrt(0.5 / 4) = 0.69, beyond 1.
+    assert difference_interval(np.ones(2))[1] == 1
+    assert difference_interval(-np.ones(2))[0] == -1
+    opposed = gain_over_networks([[1.0] * 9, [-1.0] * 9])
+    assert (opposed.low, opposed.gain, opposed.high) == (-1, 0, 1)
 
 
 def test_a_gain_over_networks_that_hardly_differ_by_image_is_students_over_networks():
