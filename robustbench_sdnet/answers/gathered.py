@@ -87,7 +87,7 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
         if isinstance(spec, AttackSpec) and spec.eps is not None:
             balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), []).append(answered)
     for (asked, subject), run in balls.items():
-        distinct = {(one.cell.kind, one.cell.perturbation.label, one.cell.lam_attack) for one in run}
+        distinct = {(one.cell.kind, one.cell.perturbation.label) for one in run}
         if len(distinct) > 1 and any(one.cell.kind == "attack" for one in run):
             met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
             alike = replace(asked, met=tuple(sorted(met)))

@@ -6,8 +6,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.comparisons import Comparison, comparisons
+from robustbench_sdnet.answers.comparisons import Comparison, compared, comparisons
 from robustbench_sdnet.answers.gathered import gather
+from robustbench_sdnet.answers.per_image import Right
 from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.rows import rows as rows_of
 from robustbench_sdnet.answers.snapshot import Snapshot
@@ -198,6 +199,28 @@ def test_a_mean_over_conditions_counts_each_image_once(tmp_path):
     assert mean[0]["better"] == "sdnet @ 0.5"
 
 
+def test_a_mean_over_noises_stands_beside_the_one_over_everything(tmp_path):
+    specs = (*NOISE, *corruption_specs("fog", [1]))
+    answers = [(cell(spec, lam=lam), right(count)) for spec in specs for lam, count in ((LOW, 5), (HIGH, 8))]
+    with made_store(tmp_path, answers) as store:
+        asked = [one.asked for one in comparisons(Snapshot.read(store)) if one.asked.kind == "mean"]
+    assert {(one.perturbation, one.is_noise) for one in asked} == {
+        ("2 noises, 3 conditions", True),
+        ("3 corruptions, 4 conditions", False),
+    }
+
+
+def test_equal_means_of_draws_are_no_gain_whatever_the_last_digit():
+    # As sums of floats 0.1 + 0.2 + 0.3 is more than 0.3 + 0.2 + 0.1.
+    ids = np.arange(8)
+    sides = [
+        tuple(Right(ids, np.full(8, share)) for share in pair)
+        for pair in ((0.1, 0.3), (0.2, 0.2), (0.3, 0.1))
+    ]
+    found = compared(None, (None, None), sides)
+    assert (found.only_a, found.only_b, found.p) == (0, 0, 1)
+
+
 def test_the_levels_of_a_noise_are_one_noise(tmp_path):
     levels = corruption_specs("gaussian_noise", (), (Decimal("0.02"), Decimal("0.2")))
     answers = [(cell(spec, lam=lam), right(8)) for spec in (*NOISE, *levels) for lam in (LOW, HIGH)]
@@ -205,15 +228,17 @@ def test_the_levels_of_a_noise_are_one_noise(tmp_path):
     assert means == ["2 noises, 5 conditions"]
 
 
-def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path):
+@pytest.mark.parametrize(("often", "sign"), [(HIGH, 1), (LOW, -1)])
+def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path, often, sign):
     # Of 40 images 20 gain in one condition of three, six lose in all: 20 against 6 wins, p = 0.0094, though the mean
-    # gain is (20 / 3 - 6) / 40 = 1.7 points, with an interval that holds 0.
-    answers = [(cell(spec, lam=HIGH), right(20 if spec is NOISE[0] else 0, n=40)) for spec in NOISE]
-    answers += [(cell(spec), right(6, n=40, first=20)) for spec in NOISE]
+    # gain is (20 / 3 - 6) / 40 = 1.7 points, with an interval that holds 0. And the same of a loss.
+    wholly = LOW if often is HIGH else HIGH
+    answers = [(cell(spec, lam=often), right(20 if spec is NOISE[0] else 0, n=40)) for spec in NOISE]
+    answers += [(cell(spec, lam=wholly), right(6, n=40, first=20)) for spec in NOISE]
     (mean,) = [row for row in _rows(tmp_path, answers) if row["kind"] == "mean"]
-    assert (mean["only_a"], mean["only_b"]) == (20, 6)
+    assert (mean["only_a"], mean["only_b"])[::sign] == (20, 6)
     assert mean["p_corrected"] == pytest.approx(0.0094, abs=1e-4)
-    assert mean["accuracy_a"] - mean["accuracy_b"] == pytest.approx((20 / 3 - 6) / 40)
+    assert mean["accuracy_a"] - mean["accuracy_b"] == pytest.approx(sign * (20 / 3 - 6) / 40)
     assert mean["low"] < 0 < mean["high"]
     assert mean["better"] == ""
 
@@ -258,6 +283,19 @@ def test_of_two_answers_the_lower_is_compared_as_it_is_in_tables(tmp_path, stron
     assert {row["accuracy_b"] for row in rows if row["kind"] == "attack"} == {0.3}
 
 
+def test_the_worst_case_counts_every_run_of_an_attack(tmp_path):
+    # From scratch 0-3 are left, after a smaller budget 2-5: images 2 and 3 survive both.
+    answers = [
+        (cell(PGD), right(4)),
+        (cell(PGD, parents=("p",)), right(4, first=2)),
+        (cell(SQUARE), right(10)),
+    ]
+    with made_store(tmp_path, answers) as store:
+        found = gather(Snapshot.read(store))
+    (run,) = (run for asked, run in found.items() if asked.kind == "worst_case")
+    assert [int(one.right.sum()) for one in run.values()] == [2]
+
+
 def test_a_ball_is_one_however_its_budget_was_written(tmp_path):
     pgd, square = (
         attack_specs(name, [Eps.parse(eps)])[0] for name, eps in (("pgd", "8/255"), ("square", "16/510"))
@@ -294,6 +332,22 @@ def test_what_transfers_alone_is_no_worst_case(tmp_path):
     told = dict(sentences(evidences(rows_of(snapshot), compared, rivals(snapshot))))
     assert "not measured" in told["adversary"]
     assert "says nothing about robustness" in told["masking"]
+
+
+def test_a_worst_case_is_told_by_what_was_run_at_its_own_lambda(tmp_path):
+    """PGD was made at 0.1 alone; at 0.9 too it was only shown, and nobody tried to break that."""
+    made, other = cell(PGD), LambdaSpec("0.9")
+    answers = [(made, right(4)), *((cell(SQUARE, lam=lam), right(6)) for lam in (LOW, HIGH))]
+    answers += [(cell(RANDOM, lam=lam), right(9)) for lam in (LOW, HIGH, other)]
+    answers += [(cell(PGD, lam=lam, lam_attack=LOW, parents=(made.id,)), right(8)) for lam in (HIGH, other)]
+    with made_store(tmp_path, answers) as store:
+        found = gather(Snapshot.read(store))
+    assert {
+        (asked.met, subject.lam)
+        for asked, run in found.items()
+        if asked.kind == "worst_case"
+        for subject in run
+    } == {(("noise", PGD.label, "square"), LOW), (("noise", "square"), HIGH)}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -357,6 +411,16 @@ def test_subjects_that_saw_different_images_are_compared_on_those_they_share(tmp
     assert rows[0]["n"] == 6
     assert rows[0]["only_a"] == rows[0]["only_b"] == 0
     assert rows[0]["p"] == 1
+
+
+def test_subjects_that_saw_no_image_in_common_are_not_compared(tmp_path):
+    with made_store(tmp_path, [(cell(), right(6)), (cell(model=RESNET), right(9))]) as store:
+        snapshot = Snapshot.read(store)
+    apart = [
+        replace(one, outcome=replace(one.outcome, ids=one.outcome.ids + 10 * number))
+        for number, one in enumerate(snapshot.answered)
+    ]
+    assert comparisons(replace(snapshot, answered=tuple(apart))) == ()
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.3, 0.1 + 0.2), (0.1 + 0.2, 0.3), (0.3, 0.3)])
@@ -429,7 +493,16 @@ def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
         replace(one.cost, gradients=10, silent=9) if one.id == weak.id else one.cost for one in plain.answered
     ]
     answered = tuple(replace(one, cost=cost) for one, cost in zip(plain.answered, costs, strict=True))
-    found = {(row.kind, row.lam): row.verdict for row in rows_of(replace(plain, answered=answered))}
+    snapshot = replace(plain, answered=answered)
+    (direct,) = (one for one in comparisons(snapshot) if one.asked.kind == "attack")
+    assert (direct.untrusted_a, direct.untrusted_b) == (False, True)
+    assert {
+        (subject.lam, right.untrusted)
+        for asked, run in gather(snapshot).items()
+        for subject, right in run.items()
+        if asked.kind == "worst_case"
+    } == {(HIGH, False)}
+    found = {(row.kind, row.lam): row.verdict for row in rows_of(snapshot)}
     assert found == {
         ("attack", LOW): "untrusted",
         ("transfer", HIGH): "untrusted",
