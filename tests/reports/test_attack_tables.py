@@ -9,10 +9,11 @@ from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
 from robustbench_sdnet.reports.tables.comparisons import significant_table
-from robustbench_sdnet.reports.tables.distances import distance_table
-from robustbench_sdnet.reports.tables.overview import headline_budget, overview
+from robustbench_sdnet.reports.tables.distances import accuracy_at, distance_table
+from robustbench_sdnet.reports.tables.overview import headline_budget, is_usual, overview
+from robustbench_sdnet.specs import Eps
 
-from .made_records import FAILED, SDNET, attack, lam_spec, record, results_of, snapshot
+from .made_records import FAILED, PASSED, SDNET, attack, lam_spec, record, results_of, snapshot
 from .printed import percents
 
 
@@ -93,6 +94,36 @@ def test_the_worst_case_is_what_the_overview_shows() -> None:
     assert table.columns == ("model", "lambda", "clean", "linf 8/255", "by")
     # The direct attack at lambda 0.1 leaves 10 %, the worst case over attack lambdas 9 %.
     assert percents(table) == [["sdnet20", "0.1", "95.0", "9.0", "worst case of pgd"]]
+
+
+def test_the_headline_is_what_most_were_attacked_at_then_the_usual_then_the_largest() -> None:
+    def headline(*answers: Answered) -> str:
+        found = headline_budget(results_of(answers), "digits")
+        return f"{found[0]} {found[1]}" if found else ""
+
+    most = attack("pgd", "2/255", 90, model=SDNET, lam=0.1)
+    assert headline(most, *(attack("pgd", eps, 90) for eps in ("2/255", "8/255"))) == "linf 2/255"
+    assert headline(*(attack("pgd", eps, 90) for eps in ("2/255", "8/255", "16/255"))) == "linf 8/255"
+    assert headline(*(attack("pgd", eps, 90) for eps in ("2/255", "4/255"))) == "linf 4/255"
+    assert headline(attack("fmn", None, 0, 4, distances=[0.1] * 4)) == ""
+    assert not is_usual("l2", Eps.parse("8/255", "l2"))
+
+
+def test_the_strongest_is_of_those_on_the_most_images_and_of_equals_the_whole_one() -> None:
+    subject, eps = Subject("digits", "resnet20"), Eps.parse("8/255")
+
+    def by(*answers: Answered) -> str:
+        found = attacks.strongest(results_of(answers), subject, "linf", eps)
+        return attacks.display_name(found) if found else ""
+
+    pgd = attack("pgd", "8/255", 60)
+    assert by(pgd, attack("square", "8/255", 1, 10)) == "pgd"
+    assert by(pgd, attack("autoattack/apgd-ce", "8/255", 60)) == "pgd", "not a stage of what was stopped"
+    own = {"model": SDNET, "lam": 0.1}
+    both = results_of([attack("pgd", "8/255", 60, lam_attack=made, **own) for made in (0.1, 0.5)])
+    found = attacks.strongest(both, Subject("digits", "sdnet20", lam_spec(0.1)), "linf", eps)
+    assert found is not None
+    assert found.kind == "worst_case"
 
 
 def test_lambda_rows_hold_direct_attacks_alone() -> None:
@@ -188,6 +219,11 @@ def test_diagnostics_say_what_failed_and_why() -> None:
         ],
     ]
     assert attacks.diagnostics_table(results_of([attack("fgsm", "8/255", 60)]), "digits").rows == ()
+    warned = attack(
+        "pgd", "8/255", 40, findings=(PASSED, Finding("rough_loss", "warn", 0.4, "It is rough.", 9))
+    )
+    (row,) = percents(attacks.diagnostics_table(results_of([warned]), "digits"))
+    assert row[4:] == ["warn", "rough_loss", "0.4", "9", "It is rough."], "and no word of those that passed"
 
 
 def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -> None:
@@ -202,6 +238,11 @@ def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -
         ["resnet20", "pgd", "75.0", "50.0"],
         ["resnet20", "fab-t, by distance", "75.0", "50.0"],
     ]
+    other = results_of([*rows, attack("pgd", "3/255", 1, n=4, model=SDNET, lam=0.1)])
+    table = attacks.eps_table(other, "digits", "linf", other.main_subjects("digits"))
+    assert [row[1] for row in table.rows] == ["pgd", "fab-t, by distance", "pgd"], (
+        "of the model that it attacked"
+    )
     quantiles = distance_table(results, "digits")
     assert quantiles is not None
     (row,) = quantiles.rows
@@ -235,3 +276,12 @@ def test_an_untrusted_distance_is_marked() -> None:
     rows = [attack("fmn", None, 0, 20, distances=spans, findings=(FAILED,))]
     (row,) = distance_table(results_of(rows), "digits").rows
     assert all(" untrusted (" in text for text in row[4:7])
+    # The tenth of 20, and the sixth and fifteenth: P(X <= 5) = 0.021 and P(X <= 14) = 0.979 of 20 fair coins.
+    assert row[5] == "25.5 untrusted (15.3-38.3)"
+
+
+def test_what_breaks_at_a_budget_is_broken_within_it() -> None:
+    sought = attack("fmn", None, 0, 4, norm="l2", distances=[0.25, 0.5, 0.5, 1.0], findings=(FAILED,))
+    (result,) = results_of([sought]).of("attack")
+    found = accuracy_at(result, 0.5)
+    assert (found.accuracy, found.n, found.untrusted) == (0.25, 4, True)

@@ -196,6 +196,25 @@ def test_where_images_come_from_stands_beside_their_number() -> None:
         assert [one.label for one in sweeps(results, "digits")] == [f"sdnet20{head}" for head in heads]
 
 
+def test_a_lambda_that_stands_nowhere_else_has_a_table_and_the_main_one_alone_has_none() -> None:
+    clean = [record(190, model=SDNET, lam=lam) for lam in (0.1, 0.5)]
+    for lam, shown in ((0.1, 0), (0.5, 1)):
+        results = results_of([*clean, *five("fog", 190, 10, model=SDNET, lam=lam)])
+        assert len(sweeps(results, "digits")) == shown
+
+
+def test_the_overview_shows_the_highest_severity_beside_the_mean() -> None:
+    table = overview(results_of([record(190), *five("fog", 190, 10)]), "digits")
+    assert table.columns[3:] == ("1 corruption", "at severity 5")
+    assert percents(table)[0][3:] == ["85.0", "75.0"]
+
+
+def test_a_group_of_c_bar_is_named_where_all_of_it_was_run() -> None:
+    cifar = corruptions.BAR["CIFAR"]
+    for names, groups in ((cifar, ["C-bar (CIFAR)"]), (cifar[1:], [])):
+        assert [name for name in corruptions.groups(names) if name.startswith("C-bar")] == groups
+
+
 def test_a_corruption_that_was_drawn_twice_is_one() -> None:
     again = [
         record(150, spec=CorruptionSpec(name="gaussian_noise", severity=5, seed=seed)) for seed in (0, 1, 2)
@@ -218,6 +237,8 @@ def test_relative_errors_take_clean_images_that_are_as_many() -> None:
     for clean, relative in ((record(180), ["100.0", "50.0"]), (record(360, 400), ["-", "-"])):
         table = error_rows(results_of([clean, *rows]), PLAIN)
         assert [row[-2:] for row in percents(table)] == [["100.0", relative[0]], ["50.0", relative[1]]]
+    table = error_rows(results_of([record(180), *rows[:-1], record(380, 400, **better)]), PLAIN)
+    assert [row[-2:] for row in percents(table)] == [["100.0", "100.0"], ["50.0", "-"]]
 
 
 def test_levels_of_another_origin_leave_severities_in_the_overview() -> None:

@@ -57,6 +57,19 @@ def test_decimals_follow_the_number_of_images(n: int, percent: str, interval: st
     assert (value.percent, value.interval()) == (percent, interval)
 
 
+def test_a_number_bears_all_its_marks() -> None:
+    value = Estimate(0.5, 0.4, 0.6, 8, untrusted=True, transfer=True)
+    assert value.text == "(50.0) untrusted"
+
+
+def test_images_are_named_where_they_are_not_the_tables_usual_ones() -> None:
+    plain, lost = Estimate(0.5, 0.4, 0.6, 8), Estimate(0.5, 0.4, 0.6, 8, images="0-3, 6-9")
+    assert plain.count_beside(plain.met) == lost.count_beside(lost.met) == ""
+    assert plain.count_beside(None) == " n=8"
+    assert lost.count_beside((10, "")) == " n=8 of images 0-3, 6-9"
+    assert plain.count_beside(lost.met) == " of images from the first on"
+
+
 def test_less_than_all_is_never_printed_as_all() -> None:
     shown = [Estimate(right / 2500, 0, 1, 2500).percent for right in (0, 1, 2499, 2500)]
     assert shown == ["0.0", "0.04", "99.96", "100.0"]

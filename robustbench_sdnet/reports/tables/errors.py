@@ -52,8 +52,7 @@ def error_table(
     `published` errors, known from elsewhere, take the baseline's place; over all 15 alone.
     """
     run = distinct(name for found in grids.values() for name in found)
-    complete = published is not None or any(set(found) >= set(MAIN) for found in grids.values())
-    names = MAIN if complete else tuple(name for name in MAIN if name in run) or run
+    names = MAIN if published is not None else tuple(name for name in MAIN if name in run) or run
     levels = levels_run(grids.values())
     rows: list[tuple[Item, ...]] = []
     notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
