@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from robustbench_sdnet.reports.tables.distances import optimality_table
 from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
-from tests.made_answers import COST, cell
+from tests.made_answers import COST, HIGH, LOW, cell
 
 
 def stored(store, asked, *, distance=None, broken_at=None, passes=8):
@@ -73,6 +75,48 @@ def test_optimality_by_hand(tmp_path):
     assert [row.passes for row in found] == [2.0, 10.0]
     assert optimality_table(found).rows[1][4:6] == ("0.667", "10")
     assert optimality_table(()).rows == ()
+
+
+def test_optimality_is_of_attacks_on_one_model_at_one_lambda(tmp_path):
+    fab, fmn = (attack_specs(name, [], "l2")[0] for name in ("fab-t", "fmn"))
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        stored(store, cell(fab), distance=[0, 1, 1, 3])
+        stored(store, cell(fmn, lam=HIGH), distance=[0, 1, 2, 3])
+        assert optimality(Snapshot.read(store)) == ()
+        # Its 40 passes went to five images, four of which both saw.
+        stored(store, cell(fmn), distance=[0, 1, 2, np.inf, 1], passes=40)
+        found = optimality(Snapshot.read(store))
+    assert [(row.attack, row.n, row.passes) for row in found] == [("fab-t", 4, 2.0), ("fmn", 4, 8.0)]
+
+
+def test_attacks_that_break_nothing_but_what_was_wrong_cannot_be_told_apart(tmp_path):
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        for name in ("fab-t", "fmn"):
+            stored(store, cell(attack_specs(name, [], "l2")[0]), distance=[0, np.inf])
+        assert optimality(Snapshot.read(store)) == ()
+
+
+def test_convergence_is_of_whole_attacks_that_say_when_they_broke(tmp_path):
+    pgd, single, other = (
+        attack_specs("pgd", [Eps.parse("8/255")], given={"steps": steps})[0] for steps in ("4", "1", "3")
+    )
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        # With restarts an image may break at a later step than one run has.
+        stored(store, cell(pgd), broken_at=[0, 6, -1])
+        stored(store, cell(pgd, lam=HIGH, parents=("p",)), broken_at=[0, 1, -1])
+        stored(store, cell(single), broken_at=[0, 1, -1])
+        stored(store, cell(other), broken_at=[0, 1, -1])
+        checks = [{"check": "noise_wins", "verdict": "fail", "value": 1.0, "sentence": "", "images": 3}]
+        store.add_verdicts(cell(pgd).id, checks)
+        snapshot = Snapshot.read(store)
+    unsaid = tuple(
+        replace(one, outcome=replace(one.outcome, right=np.zeros(3, bool)))
+        if one.id == cell(other).id
+        else one
+        for one in snapshot.answered
+    )
+    found = convergence(replace(snapshot, answered=unsaid))
+    assert [(row.lam, row.right, row.untrusted) for row in found] == [(LOW, (2, 2, 2, 2, 2, 2, 1), True)]
 
 
 def test_convergence_counts_what_is_right_after_every_step(tmp_path):

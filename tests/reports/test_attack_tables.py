@@ -144,6 +144,15 @@ def test_lambdas_are_numbers_in_order_then_policies() -> None:
     ]
 
 
+def test_a_model_stands_at_its_training_lambda_else_at_its_first() -> None:
+    for lams, main in (((0.05, 0.1), 0.1), ((0.5, 0.9), 0.5)):
+        results = results_of([record(190, model=SDNET, lam=lam) for lam in lams])
+        (subject,) = results.main_subjects("digits")
+        assert subject.lam == lam_spec(main)
+        assert results.subject_named("digits", "sdnet20") == subject
+        assert results.subject_named("digits", f"sdnet20@{lams[0]}") == results.subjects("digits")[0]
+
+
 def test_what_was_not_run_is_missing_in_the_overview() -> None:
     rows = [record(190), attack("pgd", "8/255", 10), record(180, model=SDNET, lam=0.1)]
     table = overview(results_of(rows), "digits")

@@ -107,6 +107,12 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     assert "Cannot tell whether another lambda helps" in wide
     assert "cannot be told from chance: too few images" in wide
     assert "No other" not in wide
+    # 4 against 4 of 50: no gain, and yet not the same answers.
+    assert "changes no answer" not in said([], [compared(0.5, 4, 4, n=50, base=25)])["noise"]
+    # 1 against 4 of 100: -3 / 102 +- 1.96 * sqrt(0.058 / 102) goes from -7.6 to 1.7 points: no gain, but what loss?
+    loss = said([], [compared(0.5, 1, 4, n=100, base=50)])["noise"]
+    assert "No other lambda helps" in loss
+    assert "moves accuracy by -3.0 points, which cannot be told from chance" in loss
 
 
 def test_means_over_other_conditions_are_not_mixed():
@@ -137,6 +143,16 @@ def test_single_noises_are_counted():
     ]
     text = said([], [compared(0.5, 60, 10), *rows])["noise"]
     assert "Of 3 tests of one noise at one strength, 1 found a gain and 1 a loss." in text
+
+
+def test_what_is_no_noise_is_not_counted_as_one():
+    fog = replace(SHOT, perturbation="fog", is_noise=False)
+    assert "one noise" not in said([], [compared(0.5, 60, 10), compared(0.5, 60, 10, asked=fog)])["noise"]
+
+
+def test_of_equal_gains_the_smallest_number_is_named():
+    text = said([], [compared(0.9, 60, 10), compared(0.5, 60, 10)])["noise"]
+    assert "Of the fixed numbers, 0.5 comes out highest: it gains 5.0 points" in text
 
 
 def test_noise_under_one_condition_is_not_called_not_asked():
@@ -171,6 +187,14 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     assert "What looks like a gain is not to be trusted." in masked["adversary"]
     assert "Another lambda helps" not in masked["adversary"]
     assert "breaks 40 of the 300 images" in masked["masking"]
+    assert "too few to doubt" not in masked["masking"]
+    passed = said([record(0.9, 0.7, findings=(PASSED,))], rows, [rival("square", 0.9, 40)])
+    assert "Another lambda helps" not in passed["adversary"], "whatever diagnostics found"
+    elsewhere = replace(rival("square", 0.9, 40), asked=replace(BALL, content="e" * 64))
+    assert (
+        "Another lambda helps."
+        in said([record(0.9, 0.7), by_square(0.9, 0.7)], rows, [elsewhere])["adversary"]
+    )
     found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
     also = said(found, [*rows, compared(0.5, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
     assert "Another lambda helps." in also["adversary"], "0.5 gains undoubted"
@@ -339,6 +363,10 @@ def test_a_sound_attack_is_not_doubted_for_a_weak_one_beside_it():
     assert "not to be trusted" not in text["adversary"]
     assert "Diagnostics failed for square (linf 8/255) at lambda 0.9:" in text["masking"]
     assert "was diagnosed" not in text["masking"]
+    # A search for the smallest perturbation has no diagnostics to miss.
+    sought = replace(record(0.9, 0.0), perturbation=replace(PGD, name="fmn", eps=None))
+    checked = [record(lam, 0.5, findings=(PASSED,)) for lam in (0.1, 0.9)]
+    assert "was diagnosed" not in said([*checked, sought], rows)["masking"]
     unable = replace(PASSED, verdict="not_run")
     nothing = said([record(0.1, 0.5, findings=(unable,)), record(0.9, 0.7)], rows)["masking"]
     assert "The attacks were not diagnosed." in nothing
@@ -358,6 +386,10 @@ def test_nothing_is_lost_to_a_training_lambda_that_is_not_to_be_trusted():
     assert text.count("which is not to be trusted: see below") == 2
     (sentence,) = lead(Results(()), list(evidences(doubted, rows, [])))
     assert "the accuracy at the training lambda is too doubtful to tell for sdnet" in sentence
+    # One budget that is doubted leaves the first sentence no answer over all of them.
+    rows = [compared(0.9, 10, 200, asked=asked) for asked in (BALL, replace(BALL, eps=Eps.parse("4/255")))]
+    (sentence,) = lead(Results(()), list(evidences(doubted, rows, [])))
+    assert "too doubtful to tell for sdnet" in sentence
     gained = said(doubted, [compared(0.9, 200, 10, asked=BALL)])["adversary"]
     assert "Another lambda helps." in gained, "over too high a number all the more"
 
@@ -380,11 +412,26 @@ def test_transfer_is_told_from_robustness(transfer, direct, claim):
     assert claim in said(records, [compared(0.9, 0, 0, asked=BALL)])["masking"]
 
 
-def test_transfer_to_other_images_is_not_held_against_the_direct_attack():
-    few = [replace(record(lam, 0.2), n=100) for lam in (0.1, 0.9)]
-    text = said([*few, record(0.9, 0.8, lam_attack=0.1)], [compared(0.9, 0, 10, n=100, base=20, asked=BALL)])
+@pytest.mark.parametrize(
+    ("other", "made"),
+    [({"n": 100}, 0.1), ({"images": "10-1009"}, 0.1), ({}, 0.5)],
+    ids=["fewer", "others", "made"],
+)
+def test_transfer_to_other_images_is_not_held_against_the_direct_attack(other, made):
+    """Nor is what was made elsewhere than at the training lambda."""
+    direct = [replace(record(lam, 0.02), **other) for lam in (0.1, 0.9)]
+    text = said(
+        [*direct, record(0.9, 0.8, lam_attack=made)], [compared(0.9, 0, 10, n=100, base=20, asked=BALL)]
+    )
     assert "looks like a gain" not in text["masking"]
     assert "says nothing about robustness" in text["masking"]
+
+
+def test_transfer_is_told_from_the_strongest_run_of_the_direct_attack():
+    runs = [record(0.9, 0.55), record(0.9, 0.79)]
+    for order in (runs, runs[::-1]):
+        rows = [record(0.1, 0.5), *order, record(0.9, 0.8, lam_attack=0.1)]
+        assert "made at 0.9 they leave 55.0 %" in said(rows, [compared(0.9, 0, 0, asked=BALL)])["masking"]
 
 
 def test_the_oracle_is_called_a_bound_of_any_one_number():
@@ -407,6 +454,21 @@ def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
             f"({told}, 1,000 images) gains {gain}.0 points; it bounds any single number, and nobody can deploy it."
             in text
         )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        replace(record("oracle", 0.08, spec=NOISE), n=100),
+        replace(record("oracle", 0.8, spec=NOISE), images="10-1009"),
+        record("oracle", 0.8, spec=CorruptionSpec(name="fog", severity=5)),
+        replace(record("oracle", 0.8, spec=NOISE), lam=LambdaSpec("calibrated:test-labels")),
+    ],
+    ids=["fewer images", "other images", "no noise", "image by image"],
+)
+def test_an_oracle_is_of_numbers_under_noise_on_the_same_images(row):
+    trained = [record(0.1, 0.40, spec=spec) for spec in {NOISE, row.perturbation}]
+    assert "bounds any single number" not in said([*trained, row], [compared(0.5, 60, 10)])["noise"]
 
 
 def test_lambdas_of_all_layers_are_spoken_of_alike():
