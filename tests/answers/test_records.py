@@ -9,6 +9,7 @@ from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.specs import (
+    CLEAN,
     AttackSpec,
     Cell,
     CorruptionSpec,
@@ -114,6 +115,29 @@ def test_transfers_alone_make_no_worst_case(store):
     assert {row["kind"] for row in records(store)} == {"transfer"}
     answer(store, replace(made[0], lam_attack=deployed), 10, 8)
     assert [row["accuracy"] for row in records(store) if row["kind"] == "worst_case"] == [0.5]
+
+
+def test_images_of_two_data_sets_have_no_worst_case_in_common(store):
+    lam, other = LambdaSpec("0.1"), replace(DATA, name="other", content="d")
+    direct = Cell(model=MODEL, data=DATA, perturbation=PGD, lam=lam, lam_attack=lam)
+    answer(store, direct, 10, 6)
+    answer(store, replace(direct, data=other, lam_attack=LambdaSpec("0.5")), 10, 4)
+    assert {row["kind"] for row in records(store)} == {"attack", "transfer"}
+
+
+def test_oracles_are_of_several_lambdas_on_the_same_images(store):
+    """Three numbers make one, of the lowest of the best and at its scope; two do not, nor three of other images."""
+    lams = [LambdaSpec(text, scope) for scope in ("stem", "all") for text in ("0.1", "0.3", "0.5")]
+    for lam, right in zip(lams, (5, 8, 8, 1, 2, 3), strict=True):
+        answer(store, Cell(model=MODEL, data=DATA, perturbation=NOISE, lam=lam), 10, right)
+    for lam, n in zip(lams[:3], (10, 10, 8), strict=True):
+        answer(store, Cell(model=MODEL, data=DATA, perturbation=replace(NOISE, severity=5), lam=lam), n, 5)
+        answer(store, Cell(model=MODEL, data=DATA, perturbation=CLEAN, lam=lam), 10, 9)
+    found = [row for row in records(store) if str(row["lambda"]).endswith("oracle")]
+    assert [(row["lambda"], row["severity"], row["accuracy"], row["passes_forward"]) for row in found] == [
+        ("all:oracle", 3, 0.3, 3),
+        ("oracle", 3, 0.8, 3),
+    ]
 
 
 def test_a_worst_case_is_over_attack_lambdas_and_bears_the_plain_attacks_name(store):

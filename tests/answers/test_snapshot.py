@@ -255,13 +255,18 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
         )  # of one 10 of 20 are there, of the other none
         assert Snapshot.read(store).unfinished == {one.id for one in asked[1:]}
         assert not Snapshot.read(store, limit=5).unfinished
+        assert Snapshot.read(store).of({asked[1].id}).unfinished == {asked[1].id}
         text = " ".join(report(store, output=tmp_path / "report.md").read_text().split())
         assert "Unfinished: the store holds 2 questions answered on fewer images than were asked for." in text
         (tmp_path / "other").mkdir()
         with made_store(tmp_path / "other", [(asked[1], right(9, 20))]) as other:
             other.add_cells({asked[0].id: asked[0]}, 50)  # of which the other store has 10, and this none
             joined = Snapshot.joined([Snapshot.read(store), Snapshot.read(other)])
+        (tmp_path / "few").mkdir()
+        with made_store(tmp_path / "few", [(asked[1], right(4, 5))]) as few:  # all that was asked there
+            both = Snapshot.joined([Snapshot.read(few), Snapshot.read(store)])
     assert joined.unfinished == {asked[2].id}
+    assert both.unfinished == {asked[1].id, asked[2].id}, "the answer that stands is the unfinished one"
     mark = hashlib.sha256(SDNET.key.encode()).hexdigest()[:8]
     for name, open_ones in ((f"sdnet@{mark}", 0), ("sdnet@20261128", 1)):
         (tmp_path / name).mkdir()
@@ -270,6 +275,28 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
             store.add_cells({changed.id: changed}, 20)
             assert len(Snapshot.read(store).unfinished) == open_ones, "no command asks what changed since"
             assert sum(row["unfinished"] for row in status(store)) == open_ones
+
+
+def test_other_questions_stand_side_by_side(tmp_path):
+    asked = [cell(NOISE[0]), cell(replace(NOISE[0], stored="jpeg85"))]
+    asked += [cell(PGD), cell(replace(PGD, norm="l2"))]
+    asked += [cell(PGD, lam_attack=made) for made in (HIGH, LambdaSpec("0.9"))]
+    with made_store(tmp_path, [(one, right(5)) for one in asked]) as store:
+        assert {one.id for one in Snapshot.read(store).standing} == {one.id for one in asked}
+
+
+def test_of_two_answers_the_one_on_more_images_stands_then_the_tighter_bound(tmp_path):
+    plain = cell(PGD)
+    screened, newer = replace(plain, precision="bfloat16"), cell(replace(PGD, version=PGD.version + 1))
+    for other, given, stands in (
+        (replace(plain, parents=("p",)), right(0, n=4), plain),
+        (screened, right(3), screened),  # of attacks the search alone is in bfloat16
+        (newer, right(7), plain),
+    ):
+        folder = tmp_path / other.id
+        folder.mkdir()
+        with made_store(folder, [(plain, right(5)), (other, given)]) as store:
+            assert [one.id for one in Snapshot.read(store).standing] == [stands.id]
 
 
 @pytest.mark.parametrize("verdict", ["fail", "pass"])

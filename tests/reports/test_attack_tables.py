@@ -126,6 +126,13 @@ def test_the_strongest_is_of_those_on_the_most_images_and_of_equals_the_whole_on
     assert found.kind == "worst_case"
 
 
+def test_no_diagnostic_is_of_a_worst_case() -> None:
+    own = {"model": SDNET, "lam": 0.1}
+    answers = [attack("pgd", "8/255", 60, lam_attack=made, findings=(PASSED,), **own) for made in (0.1, 0.5)]
+    verdicts = {result.kind: result.verdict for result in results_of(answers).all}
+    assert verdicts == {"attack": "trusted", "transfer": "trusted", "worst_case": "unchecked"}
+
+
 def test_lambda_rows_hold_direct_attacks_alone() -> None:
     (table,) = lambdas.attack_tables(results_of(matrix_records()), "digits", "sdnet20")
     assert percents(table) == [["0.1", "95.0", "10.0"], ["0.5", "95.0", "15.0"]]

@@ -196,6 +196,17 @@ def test_where_images_come_from_stands_beside_their_number() -> None:
         assert [one.label for one in sweeps(results, "digits")] == [f"sdnet20{head}" for head in heads]
 
 
+def test_the_best_number_is_of_those_on_the_same_images() -> None:
+    for first, oracles in ((0, 1), (100, 0)):
+        images = (range(200), range(200), range(first, first + 200))
+        rows = [
+            corruption("fog", 5, 100, model=SDNET, lam=lam, images=ids)
+            for lam, ids in zip((0.1, 0.3, 0.5), images, strict=True)
+        ]
+        lams = [result.lam for result in results_of(rows).all if result.lam]
+        assert [lam.text for lam in lams].count("oracle") == oracles
+
+
 def test_a_lambda_that_stands_nowhere_else_has_a_table_and_the_main_one_alone_has_none() -> None:
     clean = [record(190, model=SDNET, lam=lam) for lam in (0.1, 0.5)]
     for lam, shown in ((0.1, 0), (0.5, 1)):
