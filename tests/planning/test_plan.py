@@ -103,6 +103,29 @@ def test_stages_of_a_chain_start_from_the_survivors_of_the_stage_before():
     assert cells[3].parents == (cells[2].id,)
 
 
+def test_an_eps_curve_goes_on_with_the_same_attack_alone_and_not_from_a_warm_start():
+    small, large, other = (
+        pgd(eps, restarts=1, **more) for eps, more in (("2/255", {}), ("8/255", {}), ("8/255", {"steps": 7}))
+    )
+
+    def parents(*attacks, **given):
+        cells = plan.attack_cells([RESNET], DATA, attacks, eps_curve=True, **given)
+        return [bool(cell.parents) for cell in cells if cell.kind == "attack"]
+
+    assert parents(small, large) == [False, True]
+    assert parents(small, other) == [False, False]
+    # Each budget once in the ordinary way, and once from that.
+    assert parents(small, large, warm_start=True) == [False, True, False, True]
+
+
+def test_two_data_sets_share_no_task():
+    other = DataSpec(name="other", source="other", split="test", content="d")
+    cells = [
+        cell for data in (DATA, other) for cell in plan.corruption_cells([RESNET], data, [FOG], clean=False)
+    ]
+    assert [len(task.cells) for task in _tasks(cells, {}, 100)] == [1] * len(_tasks(cells[:1], {}, 100)) * 2
+
+
 def test_usual_limits_fall_on_edges_of_the_grid():
     edges = {stop for _, stop in costs.grid(1000, 10_000)}
     assert {100, 200, 500, 1000, 2000, 10_000} <= edges
