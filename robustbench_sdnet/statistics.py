@@ -102,6 +102,14 @@ def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]
     return max(-1.0, mean - half), min(1.0, mean + half)
 
 
+def difference_p(differences: NDArray[np.float64]) -> float:
+    """The p value of a mean of 0: that at which `difference_interval` ends there; 1 without differences."""
+    if len(differences) == 0:
+        return 1.0
+    mean, variance = _smoothed(differences)
+    return min(1.0, 2 * float(special.ndtr(-abs(mean) / math.sqrt(variance))))
+
+
 def _smoothed(differences: NDArray[np.float64]) -> tuple[float, float]:
     """The mean of paired differences with half an image of each outcome added, and its variance."""
     n = len(differences)

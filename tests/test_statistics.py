@@ -13,6 +13,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.statistics import (
     binomial_tail,
     difference_interval,
+    difference_p,
     exceeds_rare_rate,
     gain_over_networks,
     holm,
@@ -146,6 +147,29 @@ def test_a_gain_over_networks_that_hardly_differ_by_image_is_students_over_netwo
     assert both.gain == pytest.approx(ours.mean() - theirs.mean())
     assert (both.low, both.high) == pytest.approx(tuple(welch.confidence_interval()), rel=1e-3)
     assert both.p == pytest.approx(welch.pvalue, rel=1e-3)
+
+
+@given(st.integers(0, 1000), st.integers(1, 60), st.floats(-0.3, 0.3))
+def test_the_p_value_of_a_mean_is_below_5_percent_where_its_interval_leaves_0_out(seed, images, shift):
+    draws = np.clip(np.random.default_rng(seed).normal(shift, 0.3, images), -1, 1)
+    low, high = difference_interval(draws)
+    assert (difference_p(draws) < 0.05) == (not low <= 0 <= high)
+
+
+def test_the_p_value_of_a_mean_where_nothing_differs_is_1():
+    assert difference_p(np.zeros(10)) == difference_p(np.empty(0)) == 1.0
+
+
+def test_of_many_means_that_are_nothing_few_are_called_a_gain_or_a_loss():
+    # 60 % of images gain a twelfth, 10 % lose half: a mean of 0 that every sign test rejects. Of 14 such, an interval
+    # leaves 0 out in four of ten families.
+    draws, wrong = np.random.default_rng(0), 0
+    for _ in range(300):
+        shared = draws.normal(size=200)
+        places = stats.norm.cdf((shared + draws.normal(size=(14, 200))) / 2**0.5)
+        gains = np.where(places < 0.6, 1 / 12, np.where(places > 0.9, -0.5, 0.0))
+        wrong += bool((holm([difference_p(row) for row in gains]) < 0.05).any())
+    assert wrong <= 27, "0.05 of 300, and three standard deviations more"
 
 
 def test_a_gain_over_networks_that_answer_alike_is_the_one_over_images():

@@ -14,10 +14,11 @@ from ..numbers import Estimate, Missing, percent, points, probability
 
 TESTS = (
     "Two sides are compared on the same images: by an exact two-sided McNemar test where both answer one perturbation, "
-    "and by an exact sign test over images for a mean over several perturbations or over draws (an image counts for "
-    "the side that classifies it correctly more often). P values are corrected by Holm's method within each family, "
-    "which is a row of the first table. A difference is called significant if the corrected p is below 0.05 and its "
-    "95 % interval does not contain 0; only then is one side called better."
+    "and for a mean over several perturbations or over draws by an exact sign test over images (an image counts for "
+    "the side that classifies it correctly more often) and by the test of the mean, of which the larger p counts. P "
+    "values are corrected by Holm's method within each family, which is a row of the first table. A difference is "
+    "called significant if the corrected p is below 0.05 and its 95 % interval does not contain 0; only then is one "
+    "side called better."
 )
 UNEVEN = (
     "Worst cases of a model with lambda also count transfer from its other lambdas, where that was run: no other model "
