@@ -115,6 +115,17 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     assert "moves accuracy by -3.0 points, which cannot be told from chance" in loss
 
 
+@pytest.mark.parametrize("n", [64, 98, 99])
+def test_equal_answers_on_few_images_are_no_no(n):
+    # A lambda that helps 3 % of images helps none of 64 with probability 0.97^64 = 14 %, of 99 with 4.9 %.
+    row = compared(0.5, 0, 0, n=n, base=n)
+    assert row.high <= 0.03
+    text = said([], [row])["noise"]
+    assert ("No other lambda helps (by more than 3.0 points)." in text) == (n == 99)
+    assert ("changes nothing beyond 3.0 points" in text) == (n == 99)
+    assert ("changes no answer, on too few images to tell more" in text) == (n < 99)
+
+
 def test_means_over_other_conditions_are_not_mixed():
     few = replace(MEAN, perturbation="1 noise, 2 conditions")
     rows = [compared(0.5, 60, 10), compared(0.9, 300, 10, asked=few, base=300)]
