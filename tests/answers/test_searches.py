@@ -46,6 +46,9 @@ def test_an_area_is_that_of_trapeziums():
     assert area(np.array([0.0, 1, 2, np.inf]), 3.0) == pytest.approx(1.25)
     assert area(np.array([0.0, 1, 2, 4]), 3.0) == pytest.approx(1.25)
     assert area(np.full(4, np.inf), 3.0) == 3.0
+    # Of a million images the distances 1/n, 2/n, ..., 1: a triangle, found without a look at each pair of them.
+    n = 1_000_000
+    assert area(np.arange(1, n + 1) / n, 1.0) == pytest.approx(0.5)
 
 
 def test_an_attack_that_finds_nothing_has_no_optimality(tmp_path):
