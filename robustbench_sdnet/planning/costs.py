@@ -7,12 +7,15 @@ their shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect, bisect_left
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from ..specs import AttackSpec, Cell, ModelSpec, SequenceSpec
 from ..zoo.nets.architectures import ARCHITECTURES
 
 Range = tuple[int, int]
+_START = itemgetter(0)
 _SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
 # Sample passes of a 32 x 32 image a shard may cost: a minute or so of a 20-layer model on two slow cores. On a GPU
 # Square then holds 500 images: a step of their survivors takes little longer than one of a few.
@@ -70,10 +73,12 @@ def grid(size: int, stop: int) -> Iterator[Range]:
         start = edge
 
 
-def missing(wanted: Range, stored: Iterable[Range]) -> Iterator[Range]:
-    """The parts of a range that are not stored."""
+def missing(wanted: Range, stored: Sequence[Range]) -> Iterator[Range]:
+    """The parts of a range that are not stored; what is stored is in order, and none of it lies over another."""
     start, stop = wanted
-    for low, high in sorted(stored):
+    # Only those near it are looked at: a cell of ImageNet may have thousands of shards, and asks this of each.
+    first, last = max(bisect(stored, start, key=_START) - 1, 0), bisect_left(stored, stop, key=_START)
+    for low, high in stored[first:last]:
         if low > start:
             yield start, min(low, stop)
         start = max(start, high)

@@ -7,7 +7,8 @@ not read as it was written is named, never returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import insort
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,12 +127,13 @@ class Store:
         def add(connection: sa.Connection) -> list[Shard]:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
-            stored, new, whole = self._ranges(connection, {shard.cell_id for shard in finished}), [], []
+            stored, new, whole = self._ranges(connection, finished), [], []
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
                 parts = list(missing((shard.start, shard.stop), ranges))
                 new += [shard.part(low, high).row() for low, high in parts]
-                ranges += parts
+                for part in parts:
+                    insort(ranges, part)
                 whole += [shard] if parts == [(shard.start, shard.stop)] else []
             insert_once(connection, SHARDS, *new)
             return whole
@@ -229,11 +231,16 @@ class Store:
         return self.database.run("read", lambda connection: rows(connection, query))
 
     def _ranges(
-        self, connection: sa.Connection, only: Iterable[str] | None = None
+        self, connection: sa.Connection, near: Sequence[Shard] = ()
     ) -> dict[str, list[tuple[int, int]]]:
+        """The stored ranges of every cell, or those that may meet one of some shards."""
         query = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
-        if only is not None:
-            query = query.where(SHARDS.c.cell_id.in_(only))
+        if near:
+            query = query.where(
+                SHARDS.c.cell_id.in_({shard.cell_id for shard in near}),
+                SHARDS.c.start < max(shard.stop for shard in near),
+                SHARDS.c.stop > min(shard.start for shard in near),
+            )
         found: dict[str, list[tuple[int, int]]] = {}
         for row in connection.execute(query).mappings():
             found.setdefault(row["cell_id"], []).append((row["start"], row["stop"]))
