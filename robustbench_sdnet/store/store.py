@@ -96,7 +96,10 @@ class Store:
         """Record cells by id, `asked` samples wanted; those there keep their answers and take today's names."""
 
         def add(connection: sa.Connection) -> None:
-            known, new = {row["id"]: row for row in rows(connection, select(CELLS, self._present))}, []
+            query, new = select(CELLS, self._present), []
+            if len(cells) < MANY:
+                query = query.where(CELLS.c.id.in_(cells))
+            known = {row["id"]: row for row in rows(connection, query)}
             for cell_id, cell in sorted(cells.items()):  # so that two drivers cannot wait for each other
                 parents = canonical(cell.parents)
                 row = {"id": cell_id, "spec": cell.to_json(), "parents": parents, "asked": asked}
