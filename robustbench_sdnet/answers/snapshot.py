@@ -131,11 +131,15 @@ class Snapshot:
             with Store(url_of(named(store, "A store", "Write sqlite:///FILE.")), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
         ids: dict[bytes, Outcome] = {}
-        asked = list(store.answered(only))
-        found = tuple(
-            _answered(stored, shards, ids) for stored in asked if (shards := _first(stored.shards, limit))
-        )
         whole = only is None and limit is None
+
+        def made(stored: Stored) -> tuple[Answered | None, str | None]:
+            shards = _first(stored.shards, limit)
+            answered = _answered(stored, shards, ids) if shards else None
+            return answered, stored.id if whole and stored.unfinished else None
+
+        read = store.answered(made, only)
+        found = tuple(answered for answered, _ in read if answered)
         if not found and not whole and store.ranges():
             raise StoreError(f"The store {store.shown} holds no results of these cells and images.")
         if not found:
@@ -143,7 +147,7 @@ class Snapshot:
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        unfinished = frozenset(stored.id for stored in asked if whole and stored.unfinished)
+        unfinished = frozenset(cell_id for _, cell_id in read if cell_id)
         return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
 
     @classmethod
@@ -242,11 +246,14 @@ def file_of(source: str) -> Path | None:
 def copy_store(store: str, path: Path) -> None:
     """Copy every cell, answer and verdict into an SQLite file; kept images stay where they are. Else a StoreError."""
     with Store(url_of(store), must_exist=True) as source, Store(f"sqlite:///{path}") as target:
-        for stored in source.answered():
+
+        def copy(stored: Stored) -> None:
             target.add_cells({stored.id: stored.cell}, stored.asked)
             target.add_shards(stored.shards)
             if stored.verdicts is not None:
                 target.add_verdicts(stored.id, stored.verdicts)
+
+        source.answered(copy)
 
 
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
@@ -257,7 +264,7 @@ def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
 
 def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]) -> Answered:
     """The shards together; cells of a plan look at the same images, whose ids are kept once for all."""
-    outcome = Outcome.join(shard.outcome for shard in shards)
+    outcome = Outcome.join(shard.outcome for shard in shards).slim()
     outcome = replace(outcome, ids=ids.setdefault(outcome.ids.tobytes(), outcome).ids)
     findings = tuple(
         Finding(one["check"], one["verdict"], one["value"], one["sentence"], one.get("images"))

@@ -19,11 +19,11 @@ def status(store: Store) -> list[dict[str, Any]]:
     Raises:
         StoreError: a row is damaged; the first is named.
     """
-    found = list(store.answered())
-    cells = told_apart([stored.cell for stored in found])
-    rows: dict[tuple[str, str, str], list[Stored]] = {}
-    for stored, cell in zip(found, cells, strict=True):
-        rows.setdefault((cell.model.name, cell.data.label, cell.kind), []).append(stored)
+    found = store.answered(_Counted)
+    cells = told_apart([one.cell for one in found])
+    rows: dict[tuple[str, str, str], list[_Counted]] = {}
+    for one, cell in zip(found, cells, strict=True):
+        rows.setdefault((cell.model.name, cell.data.label, cell.kind), []).append(one)
     return [
         {
             "model": name,
@@ -32,9 +32,17 @@ def status(store: Store) -> list[dict[str, Any]]:
             "cells": len(same),
             "unfinished": sum(one.unfinished for one in same),
             "samples": max(one.samples for one in same),
-            "shards": sum(len(one.shards) for one in same),
-            "last_finished": max((part.finished_at for one in same for part in one.shards), default="")
-            or None,
+            "shards": sum(one.shards for one in same),
+            "last_finished": max(one.last_finished for one in same) or None,
         }
         for (name, label, kind), same in sorted(rows.items())
     ]
+
+
+class _Counted:
+    """How far a cell has come, without its answers."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.cell, self.unfinished, self.samples = stored.cell, stored.unfinished, stored.samples
+        self.shards = len(stored.shards)
+        self.last_finished = max((shard.finished_at for shard in stored.shards), default="")

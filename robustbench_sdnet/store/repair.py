@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import StoreError
 from ..specs import Cell, canonical
 from .rows import Damage, Reader, refuse
-from .schema import CELLS, IMAGES, SHARDS, VERDICTS, columns, rows, sealed, select
+from .schema import CELLS, IMAGES, SHARDS, VERDICTS, columns, each_row, sealed, select
 from .store import Store
 
 
@@ -67,11 +68,11 @@ def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
     """The damaged rows of every table, and the cells that can be read."""
     reader, present = Reader(), columns(connection)
 
-    def read(table: sa.Table) -> list[dict[str, Any]]:
+    def read(table: sa.Table) -> Iterator[dict[str, Any]]:
         query = select(table, present)
         if connection.dialect.name == "sqlite":
             query = query.add_columns(sa.literal_column("rowid").label("rowid"))
-        return rows(connection, query)
+        return each_row(connection, query)
 
     known = {row["id"]: reader.cell(row) for row in read(CELLS)}
     for row in read(SHARDS):

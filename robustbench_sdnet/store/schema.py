@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -110,7 +110,13 @@ def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:
 
 def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
     """The rows of a query, each by its columns' names."""
-    return [{str(key): value for key, value in row.items()} for row in connection.execute(query).mappings()]
+    return list(each_row(connection, query))
+
+
+def each_row(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
+    """The same one after the other, where all would take too much memory."""
+    for row in connection.execute(query).mappings():
+        yield {str(key): value for key, value in row.items()}
 
 
 def columns(connection: sa.Connection) -> dict[str, set[str]]:

@@ -8,7 +8,7 @@ not read as it was written is named, never returned.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from .fits import Fits
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
 from .rows import Reader, Row, Shard, Stored, refuse, united
-from .schema import CELLS, SHARDS, VERDICTS, insert_once, opened, rows, sealed, select
+from .schema import CELLS, SHARDS, VERDICTS, each_row, insert_once, opened, rows, sealed, select
 
 __all__ = ["Shard", "Store", "Stored"]
 
@@ -163,10 +163,11 @@ class Store:
         """The diagnostics of every cell that has some."""
         return self._by_id(VERDICTS, Reader.verdicts)
 
-    def answered(self, only: Collection[str] | None = None) -> Iterator[Stored]:
-        """Every recorded cell with all that is stored of it, in order of ids, each shard decoded once.
+    def answered(self, make: Callable[[Stored], T], only: Collection[str] | None = None) -> list[T]:
+        """What is made of every recorded cell and all that is stored of it, in order of ids, each shard decoded once.
 
-        One transaction, so that what it yields fits together while others write.
+        One transaction, so that it fits together while others write. Cell after cell, so that no more than what is
+        made lies in memory: a store may be larger.
 
         Args:
             only: ids of the cells that are wanted; None for all.
@@ -174,27 +175,33 @@ class Store:
         Raises:
             StoreError: a row is damaged; the first is named.
         """
-        reader = Reader()
 
-        def read(connection: sa.Connection) -> tuple[list[dict[str, Any]], ...]:
+        def read(connection: sa.Connection) -> tuple[Reader, list[T]]:
             by_id = select(CELLS, self._present).order_by(CELLS.c.id)
             queries = [by_id, self._shard_rows(), select(VERDICTS, self._present)]
             if only is not None and len(only) < MANY:
                 keys = (CELLS.c.id, SHARDS.c.cell_id, VERDICTS.c.cell_id)
                 queries = [query.where(key.in_(only)) for query, key in zip(queries, keys, strict=True)]
-            return tuple(rows(connection, query) for query in queries)
+            reader, (cells, shards, verdicts) = Reader(), queries
+            checks = {row["cell_id"]: reader.verdicts(row) for row in rows(connection, verdicts)}
+            found = {row["id"]: (reader.cell(row), row["asked"]) for row in rows(connection, cells)}
+            made: dict[str, T] = {}
 
-        cells, shards, verdicts = self.database.run("read", read)
-        checks = {row["cell_id"]: reader.verdicts(row) for row in verdicts}
-        found = {row["id"]: (reader.cell(row), row["asked"]) for row in cells}
-        decoded = {
-            cell_id: tuple(shard for shard in map(reader.shard, of_cell) if shard)
-            for cell_id, of_cell in groupby(shards, lambda row: row["cell_id"])
-        }
+            def add(cell_id: str, of_cell: Iterable[Row]) -> None:
+                decoded = tuple(shard for shard in map(reader.shard, of_cell) if shard)
+                cell, asked = found.get(cell_id, (None, None))
+                if cell is not None and (only is None or cell_id in only):
+                    made[cell_id] = make(Stored(cell_id, cell, asked, decoded, checks.get(cell_id)))
+
+            for cell_id, of_cell in groupby(each_row(connection, shards), lambda row: row["cell_id"]):
+                add(cell_id, of_cell)
+            for cell_id in found.keys() - made.keys():
+                add(cell_id, ())
+            return reader, [made[cell_id] for cell_id in found if cell_id in made]
+
+        reader, made = self.database.run("read", read)
         self._sound(reader)
-        for cell_id, (cell, asked) in found.items():
-            if cell is not None and (only is None or cell_id in only):
-                yield Stored(cell_id, cell, asked, decoded.get(cell_id, ()), checks.get(cell_id))
+        return made
 
     def ranges(self) -> dict[str, list[tuple[int, int]]]:
         """The stored (start, stop) of every cell, in order."""

@@ -13,7 +13,7 @@ COST = {"forwards": 4, "backwards": 0, "seconds": 0.1, "memory_mib": 1, "device"
 
 def shards(store, cell_id):
     """What is stored of a cell, in order of samples."""
-    return [shard for stored in store.answered([cell_id]) for shard in stored.shards]
+    return [shard for stored in store.answered(lambda stored: stored, [cell_id]) for shard in stored.shards]
 
 
 def outcome(start=0, stop=4, right=True):

@@ -56,7 +56,7 @@ def test_what_is_stored_comes_back(postgres, encoding):
         with pytest.raises(StoreError, match=r"foreign key.*Finished shards are safe"):
             store.add_shards([Shard("nobody", 0, 4, outcome(), COST)])
     with Store(url, must_exist=True) as store:
-        found = {stored.cell: stored for stored in store.answered()}
+        found = {stored.cell: stored for stored in store.answered(lambda stored: stored)}
         assert found[CELL].verdicts == checks
         assert Outcome.join(shard.outcome for shard in found[CELL].shards).right.tolist() == [
             *[False] * 2, *[True] * 2, *[False] * 4,
@@ -186,12 +186,12 @@ def test_a_store_of_the_first_schema_is_migrated_and_goes_on(url):
         id=CELL.id, outcome=outcome().encode(), cost=cost,
     )  # fmt: skip
     with Store(url, must_exist=True) as old:
-        assert [len(stored.shards) for stored in old.answered()] == [1]
+        assert [len(stored.shards) for stored in old.answered(lambda stored: stored)] == [1]
     with Store(url) as store:
         store.add_cells({CELL.id: CELL}, 8)
         store.add_shards([Shard(CELL.id, 0, 8, outcome(0, 8), COST)])
         assert store.ranges() == {CELL.id: [(0, 4), (4, 8)]}
-        assert [stored.asked for stored in store.answered()] == [8]
+        assert [stored.asked for stored in store.answered(lambda stored: stored)] == [8]
         check(store)
 
 
@@ -204,7 +204,7 @@ def test_a_damaged_row_is_named_and_repaired(url):
             url, "UPDATE shards SET outcome = set_bit(outcome, 99, 1 - get_bit(outcome, 99)) WHERE start = 4"
         )
         with pytest.raises(StoreError, match=rf"shard 4-8 of cell {CELL.id} .*its checksum differs"):
-            list(store.answered())
+            list(store.answered(lambda stored: stored))
         assert len(repair(store)) == 1
         assert store.ranges() == {CELL.id: [(0, 4)]}
 
