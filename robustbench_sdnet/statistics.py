@@ -91,9 +91,11 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean of paired differences in [-1, 1]: Wald's with half an image of each outcome added.
+    """95 % interval of a mean of paired differences in [-1, 1]: Wald's with z^2 / 2 images of either sign added.
 
-    For outcomes of right or wrong this is the interval of Agresti and Min (2005); it stays wide where nothing differs.
+    What Agresti and Coull (1998) add to one share. Where nothing differs it ends where the score interval does (Tango
+    1998), at z^2 / (n + z^2); where few images change, all the same way, it covers as it should, which Wald's interval
+    with half an image of each outcome added (Agresti and Min 2005) does not: 86 % where 2 of 100 images gain.
     """
     if len(differences) == 0:
         return math.nan, math.nan
@@ -111,11 +113,11 @@ def difference_p(differences: NDArray[np.float64]) -> float:
 
 
 def _smoothed(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean of paired differences with half an image of each outcome added, and its variance."""
-    n = len(differences)
-    mean = float(differences.sum()) / (n + 2)
-    variance = (float((differences**2).sum()) + 1) / (n + 2) - mean**2
-    return mean, max(variance, 0) / (n + 2)
+    """The mean of paired differences with z^2 / 2 images of either sign added, and its variance."""
+    n = len(differences) + _Z**2
+    mean = float(differences.sum()) / n
+    variance = (float((differences**2).sum()) + _Z**2) / n - mean**2
+    return mean, max(variance, 0) / n
 
 
 class Gain(NamedTuple):

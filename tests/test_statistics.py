@@ -156,6 +156,21 @@ def test_the_p_value_of_a_mean_is_below_5_percent_where_its_interval_leaves_0_ou
     assert (difference_p(draws) < 0.05) == (not low <= 0 <= high)
 
 
+@pytest.mark.parametrize(("n", "rate"), [(64, 0.03), (100, 0.02), (300, 0.02), (1000, 0.01)])
+def test_the_interval_of_changes_that_all_go_one_way_covers_them(n, rate):
+    """By enumeration; with half an image of each outcome added it covers in 86 to 94 %."""
+    covered = 0.0
+    for count in range(n + 1):
+        low, high = difference_interval(np.repeat([1.0, 0.0], [count, n - count]))
+        covered += stats.binom.pmf(count, n, rate) * (low <= rate <= high)
+    assert covered > 0.949
+
+
+def test_an_interval_where_nothing_differs_is_that_of_the_score_test():
+    z2 = 1.959964**2
+    assert difference_interval(np.zeros(100)) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)))
+
+
 def test_the_p_value_of_a_mean_where_nothing_differs_is_1():
     assert difference_p(np.zeros(10)) == difference_p(np.empty(0)) == 1.0
 

@@ -2,7 +2,7 @@
 
 A gain or a loss is claimed only where a corrected paired test found one and the interval of the difference does not
 hold 0, and against an adversary only where the attacks behind it were diagnosed, or Square was run beside. Elsewhere
-the interval decides: if it lies within `NEGLIGIBLE`, on `ENOUGH` images, the answer is no, else they were too few.
+the interval decides: if it lies within `NEGLIGIBLE` the answer is no, else the images were too few.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..answers.comparisons import Comparison
 from ..answers.rows import Row, grouped, is_noise, lambda_name, lambda_text
 from ..wording import counted
 from .document import Section
-from .evidence import ENOUGH, NEGLIGIBLE, Evidence
+from .evidence import NEGLIGIBLE, Evidence
 from .masking import masking
 from .numbers import percent, points, probability
 from .results import Lambda, listed
@@ -154,7 +154,7 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
         why = "the accuracy at the training lambda is"
         told = f"Cannot tell whether another lambda helps: {why} not to be trusted."
         return told, f"{why} too doubtful to tell for"
-    if all(one.loses or (one.high <= NEGLIGIBLE and one.n >= ENOUGH) for one in compared):
+    if all(one.high <= NEGLIGIBLE for one in compared):
         known = ", by attacks that nothing checked" if any(map(evidence.unchecked, compared)) else ""
         no = "no other lambda helps" + (known and f"{known},")
         return f"No other lambda helps (by more than {points(NEGLIGIBLE)}){known}.", no
@@ -169,7 +169,7 @@ def _effect(one: Comparison) -> str:
         return f"gains {points(one.gain)} ({tested})"
     if one.loses:
         return f"costs {points(-one.gain)} ({tested})"
-    if max(-one.low, one.high) <= NEGLIGIBLE and one.n >= ENOUGH:
+    if max(-one.low, one.high) <= NEGLIGIBLE:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"

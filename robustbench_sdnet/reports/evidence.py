@@ -14,7 +14,6 @@ from ..specs import Eps
 from .results import Lambda, distinct
 
 NEGLIGIBLE = 0.03  # of all images: a gain or a loss that is none
-ENOUGH = 99  # images of which a lambda that changes `NEGLIGIBLE` changes none in 5 % of cases; fewer tell no such thing
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,9 @@ def test_a_mean_over_conditions_counts_each_image_once(tmp_path):
     mean = [row for row in _rows(tmp_path, answers) if row["kind"] == "mean"]
     assert [row["perturbation"] for row in mean] == ["2 noises, 3 conditions"]
     assert (mean[0]["only_a"], mean[0]["only_b"], mean[0]["n"]) == (8, 0, 10)
-    assert mean[0]["p"] == pytest.approx(2 / 256)
+    # Of the sign test (2 / 256) and that of the mean the larger counts: z^2 = 3.8415 images that differ added,
+    # (16 / 3) / 13.8415 = 0.3853, variance (32 / 9 + 3.8415) / 13.8415 - 0.3853^2 = 0.3859, z = 2.307.
+    assert mean[0]["p"] == pytest.approx(0.0210, abs=1e-4)
     assert mean[0]["accuracy_a"] == pytest.approx(0.8)
     assert mean[0]["accuracy_b"] == pytest.approx(0.8 / 3)
     assert mean[0]["better"] == "sdnet @ 0.5"
@@ -231,15 +233,15 @@ def test_the_levels_of_a_noise_are_one_noise(tmp_path):
 @pytest.mark.parametrize(("often", "sign"), [(HIGH, 1), (LOW, -1)])
 def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path, often, sign):
     # Of 40 images 20 gain in one condition of three, six lose in all: 20 against 6 wins, p = 0.0094 by the sign test,
-    # though the mean gain is (20 / 3 - 6) / 40 = 1.7 points. Half an image of each outcome added: (2 / 3) / 42 is
-    # 0.0159, variance (20 / 9 + 6 + 1) / 42 - 0.0159^2 = 0.2193, z = 0.0159 / sqrt(0.2193 / 42) = 0.220: p = 0.826.
-    # And the same of a loss.
+    # though the mean gain is (20 / 3 - 6) / 40 = 1.7 points. With z^2 = 3.8415 images that differ added (2 / 3) / 43.84
+    # is 0.0152, variance (20 / 9 + 6 + 3.8415) / 43.84 - 0.0152^2 = 0.2749, z = 0.0152 / sqrt(0.2749 / 43.84) = 0.192:
+    # p = 0.848. And the same of a loss.
     wholly = LOW if often is HIGH else HIGH
     answers = [(cell(spec, lam=often), right(20 if spec is NOISE[0] else 0, n=40)) for spec in NOISE]
     answers += [(cell(spec, lam=wholly), right(6, n=40, first=20)) for spec in NOISE]
     (mean,) = [row for row in _rows(tmp_path, answers) if row["kind"] == "mean"]
     assert (mean["only_a"], mean["only_b"])[::sign] == (20, 6)
-    assert mean["p_corrected"] == pytest.approx(0.826, abs=1e-3)
+    assert mean["p_corrected"] == pytest.approx(0.848, abs=1e-3)
     assert mean["accuracy_a"] - mean["accuracy_b"] == pytest.approx(sign * (20 / 3 - 6) / 40)
     assert mean["low"] < 0 < mean["high"]
     assert mean["better"] == ""
@@ -444,12 +446,12 @@ def test_equal_means_differ_by_no_minus_zero(a, b):
 
 
 def test_the_interval_of_a_difference():
-    # Agresti and Min: half an image added to each of the four cells. 8 gained, 2 lost of 98:
-    # (8 - 2) / 100 = 0.06; variance (10 + 1) / 100 - 0.06^2 = 0.1064; half 1.96 * sqrt(0.1064 / 100).
+    # 3.8415 = 1.959964^2 images that differ added, half of each sign. 8 gained, 2 lost of 98: 6 / 101.8415 = 0.0589;
+    # variance 13.8415 / 101.8415 - 0.058915^2 = 0.132441; half the width 1.959964 * sqrt(0.132441 / 101.8415).
     differences = np.array([1.0] * 8 + [-1.0] * 2 + [0.0] * 88)
     low, high = difference_interval(differences)
-    half = 1.959964 * (0.1064 / 100) ** 0.5
-    assert (low, high) == (pytest.approx(0.06 - half), pytest.approx(0.06 + half))
+    half = 1.959964 * (0.132441 / 101.8415) ** 0.5
+    assert (low, high) == (pytest.approx(0.058915 - half, abs=1e-5), pytest.approx(0.058915 + half, abs=1e-5))
     assert np.isnan(difference_interval(np.empty(0))).all()
 
 
@@ -543,5 +545,6 @@ def test_a_mean_of_draws_is_compared_as_tables_show_it(tmp_path):
     assert shown == {LOW: pytest.approx(0.6), HIGH: pytest.approx(0.7)}
     for one in comparisons(snapshot):
         assert (one.accuracy_a, one.accuracy_b) == (pytest.approx(0.7), pytest.approx(0.6))
-        # Of the sign test (2 / 1024) and that of the mean, by 1 / 12 and (0.1 + 1) / 12 - 1 / 144, the larger counts.
-        assert (one.only_a, one.only_b, one.p) == (10, 0, pytest.approx(0.3213, abs=1e-4))
+        # Of the sign test (2 / 1024) and that of the mean the larger counts: 1 / 13.8415 = 0.0722, variance
+        # (0.1 + 3.8415) / 13.8415 - 0.0722^2 = 0.2795, z = 0.0722 / sqrt(0.2795 / 13.8415) = 0.508.
+        assert (one.only_a, one.only_b, one.p) == (10, 0, pytest.approx(0.6112, abs=1e-4))
