@@ -102,7 +102,7 @@ SAID = {
     "late": "bad:late raised KeyError on images (50, 3, 8, 8): 'late'",
     "loading": "Model 'bad:loading' raised RuntimeError while it was being loaded: at load",
     "leaving": "Model 'bad:leaving' called sys.exit while it was being loaded: 0",
-    "meta": "Model 'bad:meta' has weights that cannot be read",
+    "meta": "Model 'bad:meta' has weights without values, as on the meta device",
 }
 
 
