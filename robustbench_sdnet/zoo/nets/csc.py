@@ -153,12 +153,14 @@ class SparseCoding(nn.Module):
 
         It is looked at once, for on a GPU every look waits.
         """
-        traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-        if not (self._stepped or traced or self.step_size.is_meta):
-            if self.step_size.item() == 1:
-                with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):
-                    self.step_size.fill_(STEP_FRACTION / self._largest(atoms.detach())[1])
-            self._stepped = True
+        if self._stepped or self.step_size.is_meta:
+            return self.step_size
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+            return self.step_size
+        if self.step_size.item() == 1:
+            with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):
+                self.step_size.fill_(STEP_FRACTION / self._largest(atoms.detach())[1])
+        self._stepped = True
         return self.step_size
 
     def _warm_step(self, atoms: Tensor) -> Tensor:
