@@ -32,7 +32,7 @@ from ..reading.numbers import number
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from ..zoo.nets.control import check_evaluated
 from ..zoo.nets.resnet import check_floats
-from ..zoo.others.guard import got_range
+from ..zoo.others.guard import check_range
 from .policy import Fitting
 from .sweep import Stem, stem_of, sweep_lambdas
 
@@ -149,9 +149,7 @@ def reference(model: nn.Module, images: Tensor) -> Reference:
     check_floats(images)
     if len(images) == 0:
         raise InputError("A reference needs at least one clean image.")
-    low, high = map(float, images.aminmax())
-    if not (low >= 0 and high <= 1):
-        raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
+    check_range(images)
     with torch.no_grad():
         return Reference(float(noise_variance(stem_of(model, images).x).median()))
 

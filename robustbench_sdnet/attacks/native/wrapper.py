@@ -20,7 +20,7 @@ from ...reading.numbers import whole
 from ...specs import BUDGETED, Repeats
 from ...specs.budgets import check_largest
 from ...wording import shown
-from ...zoo.others.guard import got_range
+from ...zoo.others.guard import check_range
 from ..engine.active import run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball
@@ -178,9 +178,7 @@ def checked(
         raise InputError(f"labels must be int64 ({len(images)},), got {given}.{_remedy(labels, len(images))}")
     if len(labels) and int(labels.min()) < 0:
         raise InputError(f"labels must be class numbers from 0, got {int(labels.min())}.")
-    low, high = map(float, images.detach().aminmax()) if len(images) else (0.0, 0.0)
-    if not (low >= 0 and high <= 1):
-        raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
+    check_range(images)
     if batch_size is not None:
         positive("batch_size", batch_size)
     if sample_ids is None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelError, SdnetBenchError
+from ...errors import InputError, ModelError, SdnetBenchError
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.control import reached
 from ..nets.resnet import Normalise
@@ -51,6 +51,13 @@ def got_range(low: float, high: float) -> str:
     remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
     remedy = remedy if math.isfinite(low) and math.isfinite(high) else "Some are not finite."
     return f"got values from {low:.3g} to {high:.3g}. {remedy}"
+
+
+def check_range(images: Tensor) -> None:
+    """Refuse images with values outside [0, 1], or not finite, with an InputError."""
+    low, high = map(float, images.detach().aminmax()) if len(images) else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
 
 
 class External(nn.Module):
