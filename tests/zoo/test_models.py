@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo import (
@@ -259,3 +260,25 @@ def test_bytes_and_arrays_are_no_images(images: object) -> None:
 def test_a_model_that_cannot_be_built_is_refused(arch: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_model(arch, **options)  # type: ignore[arg-type]
+
+
+def test_the_first_images_that_a_model_is_evaluated_on_are_not_bytes() -> None:
+    model, images = frozen("sdnet20"), pictures()
+    with pytest.raises(InputError, match=r"images must lie in \[0, 1\], got values from .* Divide by 255"):
+        model(255 * images)
+    assert model(images[:0]).shape == (0, 10)
+    assert model(images - 3).isfinite().all()  # noise may leave [0, 1]
+    assert model(255 * images).isfinite().all()  # looked at once
+    assert model.train()(255 * images).isfinite().all()
+
+
+def test_values_that_cannot_be_read_are_not_looked_at() -> None:
+    images = pictures()
+    traced = make_fx(frozen("sdnet20"))(images)
+    found = {
+        "vmap": torch.vmap(frozen("sdnet20"))(images[:, None]).squeeze(1),
+        "make_fx": traced(images),
+        "compile": torch.compile(frozen("sdnet20"), backend="eager", fullgraph=True)(images),
+    }
+    for how, logits in found.items():
+        torch.testing.assert_close(logits, frozen("sdnet20")(images), msg=how, rtol=1e-4, atol=1e-5)

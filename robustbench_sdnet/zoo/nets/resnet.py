@@ -5,8 +5,11 @@ Submodules carry the names of the released SDNet checkpoints, so that importing 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.nn import functional as F
 
 from ...errors import InputError
@@ -41,6 +44,21 @@ def check_floats(images: object) -> None:
     if not (isinstance(images, Tensor) and images.is_floating_point()):
         got = getattr(images, "dtype", type(images).__name__)
         raise InputError(f"images must be a tensor of floats in [0, 1], got {got}. Divide bytes by 255.")
+
+
+def got_range(low: float, high: float) -> str:
+    """The end of a message on images outside [0, 1]: their lowest and highest value, and what to do."""
+    remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
+    remedy = remedy if math.isfinite(low) and math.isfinite(high) else "Some are not finite."
+    return f"got values from {low:.3g} to {high:.3g}. {remedy}"
+
+
+def readable(images: Tensor) -> bool:
+    """Whether values can be looked at: not while torch traces, compiles or maps over them."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return False
+    traced = torch._C._len_torch_dispatch_stack() > 0  # as by make_fx, and of tensors without values
+    return not (traced or images.is_meta or is_functorch_wrapped_tensor(images))
 
 
 class SparseConvolution(nn.Module):

@@ -8,10 +8,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...errors import InputError
 from .architectures import architecture, coding_of, resolve_options
 from .control import refresh_step_sizes
 from .csc import csc2d
-from .resnet import BasicBlock, Normalise, SparseConvolution, convolution, shortcut_module
+from .resnet import (
+    BasicBlock,
+    Normalise,
+    SparseConvolution,
+    convolution,
+    got_range,
+    readable,
+    shortcut_module,
+)
 
 
 class Classifier(nn.Module):
@@ -22,6 +31,8 @@ class Classifier(nn.Module):
         options: what `build_model` needs to build it again, every default resolved.
         num_classes: the number of logits.
     """
+
+    _looked_at = False  # whether the first images that it was evaluated on were
 
     def __init__(self, arch: str, options: dict[str, Any]) -> None:
         super().__init__()
@@ -48,12 +59,31 @@ class Classifier(nn.Module):
         self.linear = nn.Linear(channels, self.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, 3, h, w) in [0, 1]."""
-        x: Tensor = self.layer0(self.normalise(images))
+        """Logits (n, classes) of images (n, 3, h, w) in [0, 1].
+
+        Raises:
+            InputError: bytes, other channels, or, of the first images in evaluation mode, values of 0 to 255.
+        """
+        x: Tensor = self.normalise(images)
+        if not (self.training or self._looked_at):
+            self._look_at(images)
+        x = self.layer0(x)
         for stage in self._stages:
             x = getattr(self, stage)(x)
         logits: Tensor = self.linear(x.mean((2, 3)))
         return logits
+
+    def _look_at(self, images: Tensor) -> None:
+        """Refuse images of 0 to 255 where values can be read; once, for on a GPU every look waits.
+
+        Noise may leave [0, 1] on purpose, on both sides.
+        """
+        if not readable(images):
+            return
+        low, high = (float(value) for value in images.detach().aminmax()) if len(images) else (0.0, 0.0)
+        if low >= 0 and high > 2:
+            raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
+        self._looked_at = True
 
 
 def build_model(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...errors import InputError, ModelError, SdnetBenchError
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.control import reached
-from ..nets.resnet import Normalise
+from ..nets.resnet import Normalise, got_range, readable
 from ..nets.sdnet import Classifier
 
 _NORMALISER = re.compile(
@@ -44,13 +44,6 @@ def named_errors(name: str, doing: str = "") -> Iterator[None]:
         kind = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
         text = " ".join(str(error).split())[:300]
         raise ModelError(f"{name} {kind}{doing and ' ' + doing}{text and ': ' + text}") from error
-
-
-def got_range(low: float, high: float) -> str:
-    """The end of a message on images outside [0, 1]: their lowest and highest value, and what to do."""
-    remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
-    remedy = remedy if math.isfinite(low) and math.isfinite(high) else "Some are not finite."
-    return f"got values from {low:.3g} to {high:.3g}. {remedy}"
 
 
 def check_range(images: Tensor) -> None:
@@ -86,7 +79,7 @@ class External(nn.Module):
             ModelError: the first images lie outside [0, 1], or the model raises or returns no logits, or several
                 matrices that could be them.
         """
-        if not self._range_is_known and not torch.compiler.is_compiling():
+        if not self._range_is_known and readable(images):
             self._check_range(images)
         with named_errors(self.arch, f"on images {tuple(images.shape)}"):
             output = self.answer(images)
