@@ -80,11 +80,11 @@ def evaluate(
     attack_list = [spec for attack in several(attacks) for spec in _attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     ready = prepare(setting_of(models, data, where, evaluate))
-    _warn(doubts(ready))
     specs = [spec for one in asked for spec in one.of(ready.data)]
     cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
+    _warn(doubts(ready, (*chosen, *attacked)))
     with closing(ready.engine):
         answer(ready, cells, on_progress=on_progress)
     _warn(ready.engine.notes)

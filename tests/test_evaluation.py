@@ -295,6 +295,20 @@ def test_python_is_warned_of_what_the_commands_warn_of(runs, tiny_npz, ask):
         getattr(rs, ask)("runs/other", f"npz:{tiny_npz}", limit=4, **more)
 
 
+def test_a_lambda_that_does_nothing_is_warned_of_and_what_is_refused_is_not(runs):
+    asked = {
+        "models": ["runs/tiny-resnet20"],
+        "corruptions": "fog",
+        "severities": 1,
+        "lambdas": 0.5,
+        "limit": 2,
+    }
+    with pytest.warns(UserWarning, match="the lambda that is asked for does nothing"):
+        rs.evaluate(**asked)
+    with pytest.raises(InputError, match=r"at most 13\.86 apart"):  # warnings are errors
+        rs.evaluate(attacks=[{"name": "pgd", "norm": "l2", "eps": 128}], **asked)
+
+
 @pytest.mark.parametrize(("norm", "eps", "apart"), [("l2", "128", "13.86"), ("l1", "400", "192")])
 def test_a_budget_in_other_units_is_refused(runs, norm, eps, apart):
     with pytest.raises(InputError, match=rf"of 8x8 at most {apart} apart. Write {eps}/255 for pixel levels"):

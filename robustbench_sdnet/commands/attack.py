@@ -215,7 +215,7 @@ def attack(
     specs = asked(3 * height * width)
     with shown_fits(quiet=as_json) as fit:
         cells = attack_plan(ready, specs, *lambdas, not from_scratch, fit, warm_start)
-    finish(ready, cells, f"attack {name}", as_json, verdicts, saving)
+    finish(ready, cells, f"attack {name}", as_json, verdicts, saving, sum(lambdas, ()))
 
 
 attack.help = str(attack.help).format(attacks=", ".join(ATTACKS))

@@ -42,4 +42,4 @@ def corrupt(asked: Asked, lambdas: tuple[LambdaSpec, ...], setting: Setting, as_
     specs = asked.of(ready.data)
     with shown_fits(quiet=as_json) as fit:
         cells = corruption_plan(ready, specs, lambdas, setting.precision, fit)
-    finish(ready, cells, "corrupt", as_json)
+    finish(ready, cells, "corrupt", as_json, lambdas=lambdas)

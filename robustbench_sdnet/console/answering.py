@@ -21,7 +21,7 @@ from .tables import distance, table
 if TYPE_CHECKING:
     from ..answers.snapshot import Snapshot
     from ..running.ready import Ready
-    from ..specs import Cell
+    from ..specs import Cell, LambdaSpec
 
 
 MEDIAN = (
@@ -44,6 +44,7 @@ def finish(
     as_json: bool,
     verdicts: str | None = None,
     saving: Saving | None = None,
+    lambdas: Sequence[LambdaSpec] = (),
 ) -> None:
     """Answer the cells, check and save the attacks where asked to, then print the records as tables or as JSON."""
     from ..answers.records import records
@@ -52,7 +53,7 @@ def finish(
     from ..running.runner import ModelsFailed
     from ..store.database import shown as shown_url
 
-    say_doubts(ready)
+    say_doubts(ready, lambdas)
     say_table(cells)
     failure = None
     with closing(ready.engine):
@@ -93,11 +94,11 @@ def finish(
         raise failure
 
 
-def say_doubts(ready: Ready, *, pairs: bool = False) -> None:
-    """Warn of models that were trained on other data, or expect images of another convention; of unlike pairs too."""
+def say_doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = False) -> None:
+    """Warn of models that were trained on other data, or expect images of another convention, and the like."""
     from ..diagnostics.doubts import doubts
 
-    for doubt in doubts(ready, pairs=pairs):
+    for doubt in doubts(ready, lambdas, pairs=pairs):
         warn(doubt)
 
 

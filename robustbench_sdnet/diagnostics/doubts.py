@@ -24,7 +24,7 @@ from ..running.at_hand import train_hash
 from ..running.predict import predict
 from ..running.ready import Ready
 from ..running.worker import Worker
-from ..specs import ModelSpec, Params
+from ..specs import LambdaSpec, ModelSpec, Params
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
@@ -53,13 +53,17 @@ class OtherData:
         return f"{self.model} was trained on {own or 'other images'}, not on {asked}."
 
 
-def doubts(ready: Ready, *, pairs: bool = False) -> Iterator[str]:
+def doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = False) -> Iterator[str]:
     """All that is to be said before the work on models that are at hand.
 
     Args:
+        lambdas: those that were asked for.
         pairs: of networks that are set side by side and were not trained alike, too.
     """
     yield from ready.notes
+    if lambdas and not any(model.has_lambda for model in ready.models):
+        names = ", ".join(model.name for model in ready.models)
+        yield f"the lambda that is asked for does nothing: there are no sparse coding layers in {names}."
     yield from training_doubts(ready.models, ready.data, ready.setting.data_root)
     yield from pair_doubts(ready.models) if pairs else ()
     yield from input_doubts(ready.models, ready.worker)

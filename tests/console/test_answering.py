@@ -65,3 +65,29 @@ def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_
     assert "Diagnostics: none. They apply to attacks with a budget above 0" in printed.out
     assert "clean" in printed.out
     assert [path.name.split("-eps")[0] for path in (tmp_path / "saved").iterdir()] == ["model-noise"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "archs", "times"),
+    [
+        ("corrupt --corruption contrast --severity 1 --lambda 0.1,0.5", ["resnet20"], 1),
+        ("attack fgsm --lambda 0.5", ["resnet20"], 1),
+        ("attack fgsm --attack-lambda 0.1,0.5 --lambda 0.1", ["resnet20"], 1),
+        ("attack fgsm --lambda 0.5", ["resnet20", "sdnet20"], 0),
+        ("attack fgsm", ["resnet20"], 0),
+    ],
+)
+def test_a_lambda_where_no_model_has_one_is_said_to_do_nothing(
+    asked, archs, times, tmp_path, tiny_npz, capsys
+):
+    command = [
+        *asked.split(),
+        *("--data", f"npz:{tiny_npz}", "--limit", "3", "--store", f"sqlite:///{tmp_path}/r.db"),
+    ]
+    for arch in archs:
+        model = rs.build_model(arch, width=4, num_classes=3, input_size=8).eval()
+        rs.save_model(model, tmp_path / f"{arch}.safetensors", data=f"npz:{tiny_npz}", name=arch)
+        command += ["--model", str(tmp_path / f"{arch}.safetensors")]
+    with pytest.raises(SystemExit, match="0"):
+        main(command)
+    assert capsys.readouterr().err.count("there are no sparse coding layers in resnet20.") == times
