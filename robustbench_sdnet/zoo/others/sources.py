@@ -79,7 +79,7 @@ def _from_file(name: str) -> Loaded:
         # torch.jit is untyped.
         model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
     elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
-        raise CheckpointError(pickled(name))
+        raise InputError(pickled(name))
     else:
         model = Exported(torch.export.load(name, extra_files=extra).module())
     written = parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError)
