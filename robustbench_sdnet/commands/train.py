@@ -98,7 +98,7 @@ def train(
     check_name(name)
     images = setting.data or name
     resolved = load_recipe("published" if recipe is None else recipe, overrides, data=images)
-    resolve_options(arch, dict(resolved.model))
+    resolve_options(arch, dict(resolved.model), "model.")
     if place["track"] == "wandb":
         check_wandb()
     if dry_run:

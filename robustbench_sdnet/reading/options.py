@@ -70,9 +70,14 @@ def check(values: Mapping[str, Any], rules: Mapping[str, Rule | tuple[str, ...]]
 
 def check_fields(record: object, prefix: str = "") -> None:
     """`check` the fields of a record, each by the rule that stands in its `Annotated` type."""
-    hints = get_type_hints(type(record), include_extras=True)
-    rules = {name: kind.__metadata__[0] for name, kind in hints.items() if get_origin(kind) is Annotated}
+    rules = rules_of(type(record))
     check({name: getattr(record, name) for name in rules}, rules, prefix)
+
+
+def rules_of(kind: type) -> dict[str, Any]:
+    """The rules that stand in the `Annotated` types of a record's fields, by name."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
 def as_default(value: Any, default: Any, what: str, most: int = LARGEST) -> Any:

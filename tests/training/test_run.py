@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -77,7 +78,7 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
     (tmp_path / "moved").rename(tmp_path / "a")
     with pytest.raises(InputError, match=r"train\.init: .* another architecture"):
         train(tiny_data, "sdnet20", overrides={**frozen, "model.width": 5}, output=tmp_path / "c")
-    with pytest.raises(InputError, match="nowhere"):
+    with pytest.raises(InputError, match=r"train\.init: Unknown model 'nowhere'"):
         train(tiny_data, "sdnet20", overrides={**frozen, "train.init": "nowhere"}, output=tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
@@ -477,3 +478,20 @@ def test_a_second_run_of_a_folder_is_refused_while_the_first_goes_on(tiny_data, 
     assert not (tmp_path / "run").exists()
     train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "run")
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arch", "given", "message"),
+    [
+        ("sdnet20", {"model.width": 0}, "model.width must be a whole number from 1 to 4096, got 0"),
+        ("sdnet20", {"model.lam": -1}, "model.lam must lie in 0 to"),
+        ("sdnet20", {"model.stem": "large"}, "Unknown model.stem 'large'"),
+        ("sdnet20", {"model.mean": 3}, "model.mean must be 3 finite numbers"),
+        ("sdnet20", {"model.std": [1, 1, 0]}, "model.std must be above 0"),
+        ("resnet20", {"model.shortcut": False}, "model.shortcut=False needs a network that is sparse"),
+    ],
+)
+def test_an_error_of_a_models_options_says_what_to_set(tiny_data, tmp_path, arch, given, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        train(tiny_data, arch, overrides=given, output=tmp_path / "a")
+    assert not (tmp_path / "a").exists()

@@ -22,7 +22,10 @@ def begin_with(source: str, model: torch.nn.Module) -> str:
     Raises:
         InputError: nothing of that name, another body, or another normalisation.
     """
-    path = own_checkpoint(source)
+    try:
+        path = own_checkpoint(source)
+    except InputError as error:
+        raise InputError(f"train.init: {error}") from None
     found, own = load_checkpoint(path).state_dict(), model.state_dict()
     theirs, ours = _body(found), _body(own)
     if {name: tensor.shape for name, tensor in theirs.items()} != {name: t.shape for name, t in ours.items()}:

@@ -13,7 +13,7 @@ from ... import data as datasets
 from ...errors import TrainingError, WriteError, first_line
 from ...files import alone_in, cannot_write
 from ...reading.paths import named, path_of
-from ...zoo.nets.architectures import architecture
+from ...zoo.nets.architectures import resolve_options
 from ..recipes.recipe import Recipe
 from ..step.device import Device, choose
 from ..step.loop import Event
@@ -58,10 +58,10 @@ def train(
         WriteError: the folder cannot be written, or another process is training there.
         TrainingError: the loss is not finite, the run was interrupted (its state is saved), or a process was lost.
     """
-    architecture(arch)
     datasets.check_name(data)
     check_tracker(track)
     wanted = folders.resolve_recipe(recipe, overrides, data)
+    resolve_options(arch, dict(wanted.model), "model.")
     rank, count, local_rank = distributed.world()
     place = path_of(named(runs, "runs", "Write it as text."))
     folder = folders.choose_folder(data, arch, output, place, resume=resume)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from ...errors import InputError, unknown
-from ...reading.options import FLAG, Rule, between, check, check_fields, count
+from ...reading.options import FLAG, Rule, between, check, check_fields, count, rules_of
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -115,11 +115,15 @@ _RULES: Mapping[str, Rule | tuple[str, ...]] = {
     "shortcut": FLAG,
     "pooling": FLAG,
     "stem": ("cifar", "imagenet"),
+    **rules_of(Coding),
 }
 
 
-def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Every option with its default filled in; InputError for an unknown one, or a value outside its range."""
+def resolve_options(arch: str, given: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every option with its default filled in; InputError for an unknown one, or a value outside its range.
+
+    Errors say the name behind the prefix, as `model.` is where options are set in a recipe.
+    """
     plan = architecture(arch)
     for name in given:
         if name not in OPTIONS:
@@ -129,17 +133,17 @@ def resolve_options(arch: str, given: dict[str, Any]) -> dict[str, Any]:
     options["width"] = plan.width if options.get("width") is None else options["width"]
     if options.get("stem") is None and isinstance(size, int):
         options["stem"] = "imagenet" if size >= IMAGENET_STEM_FROM else "cifar"
-    check(options, _RULES)
+    check({**DEFAULTS, **options}, _RULES, prefix)
     if not options["shortcut"] and plan.sparse != "all":
         depth = "".join(filter(str.isdigit, arch))
         raise InputError(
-            f"shortcut=False needs a network that is sparse throughout, such as sdnet{depth}_all."
+            f"{prefix}shortcut=False needs a network that is sparse throughout, such as sdnet{depth}_all."
         )
     large = options["stem"] == "imagenet"
-    options["mean"] = _channels("mean", options.get("mean"), IMAGENET_MEAN if large else CIFAR_MEAN)
-    options["std"] = _channels("std", options.get("std"), IMAGENET_STD if large else CIFAR_STD)
+    options["mean"] = _channels(f"{prefix}mean", options.get("mean"), IMAGENET_MEAN if large else CIFAR_MEAN)
+    options["std"] = _channels(f"{prefix}std", options.get("std"), IMAGENET_STD if large else CIFAR_STD)
     if min(options["std"]) <= 0:
-        raise InputError(f"std must be above 0, got {options['std']}.")
+        raise InputError(f"{prefix}std must be above 0, got {options['std']}.")
     if plan.sparse == "none":
         return {name: value for name, value in options.items() if name not in CODING_OPTIONS}
     coding = coding_of(options)
