@@ -31,6 +31,9 @@ def test_a_model_that_changes_its_images_in_place_changes_its_own_copy() -> None
     assert torch.allclose(gradient, torch.full_like(before, 1 / 16))
 
 
+WITHOUT = "from a file without normalise.mean and normalise.std."
+
+
 class Scaled(nn.Module):
     """Multiplies its input."""
 
@@ -55,7 +58,8 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     for lacking, remedy in (
         (
             bare,
-            "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201, into another --output.",
+            "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201, into another --output, "
+            + WITHOUT,
         ),
         (nn.Sequential(bare), "Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name."),
     ):
@@ -73,7 +77,7 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
         {k: v for k, v in plain.state_dict().items() if "normalise" not in k}, strict=False
     )
     said = str(check_input(normalised, images))
-    assert said.endswith("Import it again with --mean 0,0,0 --std 1,1,1, into another --output.")
+    assert said.endswith("Import it again with --mean 0,0,0 --std 1,1,1, into another --output, " + WITHOUT)
     scaled = nn.Sequential(Scaled(1 / 255), model).eval()
     assert str(check_input(scaled, images)).endswith("Add ?mean=0&std=0.00392157 to the model's name.")
     assert check_input(External(scaled, "bytes", (0.0,), (0.00392157,)), images) is None

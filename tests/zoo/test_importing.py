@@ -259,9 +259,12 @@ def test_a_model_that_normalises_itself_says_how(tmp_path: Path) -> None:
     assert torch.equal(found.normalise.mean, own.normalise.mean)  # type: ignore[union-attr]
     assert imported(path, mean=(0.5, 0.4, 0.3)).options["std"] == (0.2, 0.25, 0.3)  # type: ignore[index]
     with pytest.raises(
-        CheckpointError, match=r"normalises images itself, with mean 0.5, 0.4, 0.3 .* Leave --mean out"
+        CheckpointError,
+        match=r"with mean 0.5, 0.4, 0.3 .*Leave --mean out, or normalise.mean out of the file",
     ):
         imported(path, mean=(0.0, 0.0, 0.0))
+    without = {key: value for key, value in own.state_dict().items() if key != "normalise.mean"}
+    assert imported(_saved(without, tmp_path), mean=(0.0, 0.0, 0.0)).options["mean"] == (0.0, 0.0, 0.0)  # type: ignore[index]
     for mean in ((0.5, 0.4), "abc"):
         with pytest.raises(InputError, match="mean must be 3 finite numbers, one per channel"):
             imported(path, mean=mean)

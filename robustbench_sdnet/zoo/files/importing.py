@@ -72,7 +72,7 @@ def import_checkpoint(
         if not np.allclose(model.options[name], value, rtol=1e-6):
             raise CheckpointError(
                 f"'{path}' normalises images itself, with {name} {', '.join(map(str, value))} and not what was given. "
-                f"Leave --{name} out."
+                f"Leave --{name} out, or normalise.{name} out of the file."
             )
     model.eval().requires_grad_(False)
     if has_lambda(model):

@@ -227,7 +227,10 @@ def _remedy(model: nn.Module, way: Convention) -> str:
             part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
         )
         mean, std = before + after * own_mean, after * own_std  # first what it lacks, then what it does
-        return f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}, into another --output"
+        return (
+            f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}, into another --output, "
+            "from a file without normalise.mean and normalise.std"
+        )
     if way.twice:
         return "Remove one of the two from the model"
     return f"Add ?mean={_numbers(way.mean)}&std={_numbers(way.std)} to the model's name"
