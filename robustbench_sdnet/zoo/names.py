@@ -80,9 +80,10 @@ def kind_of(source: str) -> str:
     known = [item.name for item in entries()]
     if name in known:
         return "zoo"
-    raise unknown(
-        "model", source, [*known, "package.module:function", *(f"{kind}:NAME" for kind in EXTERNAL)]
-    )
+    known += ["package.module:function", *(f"{kind}:NAME" for kind in EXTERNAL)]
+    with suppress(OSError):  # no such folder, or one that cannot be read
+        known += [str(run) for run in path.parent.iterdir() if (run / LAST).is_file()]
+    raise unknown("model", source, known)
 
 
 def check_source(source: str) -> None:

@@ -178,3 +178,11 @@ def test_a_command_works_with_its_errors_closed(tmp_path):
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0
     assert "fgsm" in done.stdout
+
+
+def test_a_full_output_has_a_remedy() -> None:
+    command = [sys.executable, "-m", "robustbench_sdnet", "zoo", "list"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device for what is printed: free some, or send it elsewhere." in done.stderr

@@ -69,6 +69,24 @@ def test_info_shows_the_card(zoo: Shell, run: Path) -> None:
     assert (row["name"], row["arch"], row["lam"]) == ("tiny-sdnet20", "sdnet20", 0.1)
     assert "sdnet20" in zoo("info", run)
     assert "Unknown model 'cifar10/nothing'" in zoo("info", "cifar10/nothing", code=2)
+    assert "Did you mean 'runs/tiny-sdnet20'" in zoo("info", "runs/tiny-sdnet18", code=2)
+
+
+@pytest.mark.parametrize(("source", "warned"), [("torch.nn:ReLU", True), ("mine:flat", False)])
+def test_info_says_what_gives_no_logits(
+    source: str,
+    warned: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("from torch import nn\nflat = nn.Flatten()\n")
+    with pytest.raises(SystemExit, match="0"):
+        main(["zoo", "info", source])
+    said = capsys.readouterr()
+    assert source in said.out
+    assert (f"{source} gives no logits for images of 32x32" in said.err) == warned
 
 
 def test_a_released_checkpoint_becomes_a_run(zoo: Shell, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ...console import options
-from ...console.output import say, tell
+from ...console.output import say, tell, warn
 from ...console.progress import shown
 from ...errors import InputError
 from .checkpoints import export, import_model, verify
@@ -69,12 +69,15 @@ def info(model: str, as_json: bool) -> None:
       sdnet-bench zoo info cifar10/sdnet20
       sdnet-bench zoo info runs/digits-sdnet20 --json
     """
-    from ...zoo.names import describe_model
+    from ...zoo.names import EXTERNAL_KINDS, describe_model, kind_of
     from ...zoo.shelf.index import entries, listing
 
     row = next((listing(item) for item in entries() if item.name == model), {})
     if row.get("local", True):
         known = asdict(describe_model(model))
+        silent = not (known["fingerprint"] or "randomised" in known["options"])
+        if silent and kind_of(model) in EXTERNAL_KINDS:
+            warn(f"{model} gives no logits for images of 32x32: it may take others, or be no classifier.")
         row = known | row | {"path": None if known["path"] is None else str(known["path"])}
     from tabulate import tabulate
 
