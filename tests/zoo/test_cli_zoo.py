@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from pathlib import Path
@@ -255,6 +256,27 @@ def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:
     assert Path(row["path"]).read_bytes() == (run / "last.safetensors").read_bytes()
     zoo("fetch", run / "last.safetensors", "--sha256", "00" * 32, code=1)
     assert "Unknown zoo model" in zoo("fetch", "tiny/none", code=2)
+
+
+def test_a_place_that_nothing_was_fetched_from_is_said(
+    zoo: Shell, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from robustbench_sdnet.zoo.shelf import index
+
+    weights = (run / "last.safetensors").read_bytes()
+    (tmp_path / "far.safetensors").write_bytes(weights)
+    sha256 = hashlib.sha256(weights).hexdigest()
+    told = {"name": "tiny/far", "arch": "sdnet20", "data": "tiny", "recipe": "smoke", "accuracy": 0.5}
+    far = index.Entry(**told, sha256=sha256, source="weights/far.safetensors")  # type: ignore[arg-type]
+    monkeypatch.setattr(index, "entries", lambda *_: (far,))
+    said = []
+    for damage in (False, False, True):
+        if damage:
+            index.cached_path(far).write_bytes(b"damaged")
+        with pytest.raises(SystemExit, match="0"):
+            main(["zoo", "fetch", "tiny/far", "--from", str(tmp_path)])
+        said.append("nothing was read from" in capsys.readouterr().err)
+    assert said == [False, True, False]
 
 
 def test_info_of_a_model_that_is_not_here_shows_the_index(

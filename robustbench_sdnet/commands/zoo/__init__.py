@@ -141,10 +141,14 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
         raise InputError(f"--sha256 must be 64 hexadecimal digits, got '{sha256}'.")
 
     from ...files import sha256_of
-    from ...zoo.shelf.index import fetch as bring
+    from ...zoo.shelf.index import entries, fetch as bring, local_path
 
+    here = next((local_path(item) for item in entries() if item.name == source), None)
+    written = here and here.stat().st_mtime_ns
     with shown("fetch", quiet=as_json) as display:
         path = bring(source, place=place, sha256=sha256, on_progress=display.update)
+    if place is not None and path == here and path.stat().st_mtime_ns == written:
+        say(f"Note: the file was here already, so that nothing was read from {place}.", err=True)
     row = {"source": source, "path": str(path), "sha256": sha256_of(path)}
     tell(row, f"{source} is at {path}", as_json)
 
