@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import InputError, unknown
 from ..reading.numbers import LARGEST, whole
 from ..reading.options import Rule, as_default, check
+from ..reading.structured import mapping
 from ..specs import BUDGETED
 from .libraries import LIBRARIES, check_options, library_row
 
@@ -205,7 +206,7 @@ def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Val
         InputError: an unknown name (the message has the nearest) or a value of the wrong kind.
     """
     params = dict(info.params)
-    for name, value in given.items():
+    for name, value in mapping(given, "params").items():
         if name not in params:
             raise unknown(f"option of attack {info.name}", name, params or ["(none)"])
         params[name] = _coerced(_option(info, name), str(value).strip(), params[name])

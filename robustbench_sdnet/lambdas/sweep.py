@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..reading.options import several
 from ..zoo.nets.control import stem_input, use_lambda
 from ..zoo.nets.csc import SparseCoding
 from ..zoo.nets.sdnet import Classifier
@@ -86,7 +87,7 @@ def sweep_lambdas(
     Args:
         model: in evaluation mode, with sparse coding layers.
         images: (n, 3, h, w) in [0, 1].
-        lambdas: numbers, or one value per sample (n,).
+        lambdas: numbers, or one value per sample (n,); a number alone is one.
         scope: "stem" or "all" layers.
 
     Yields:
@@ -95,6 +96,7 @@ def sweep_lambdas(
     Raises:
         InputError: the model has no sparse coding layers, or a lambda is out of range.
     """
+    lambdas = several(lambdas)
     # A model around one of ours may look at the stem twice, or at other images: only ours is known to share.
     stem = stem_of(model, images) if scope == "stem" and isinstance(model, Classifier) else None
     if stem is None or not stem.shares_analysis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -100,11 +101,11 @@ def mapping(value: Any, where: str, error: type[SdnetBenchError] = InputError) -
     """A mapping with text keys, an empty one for nothing; `error` for anything else."""
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise error(
             f"{where} must be a mapping of names to values, got {type(value).__name__} '{shown(value)}'."
         )
-    return value
+    return dict(value)
 
 
 def _no_number(text: str) -> NoReturn:

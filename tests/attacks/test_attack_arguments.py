@@ -53,6 +53,12 @@ def test_arguments_of_other_kinds_are_one_line(attack, problem):
             r"images must be a tensor, got ndarray\. Write torch\.as_tensor\(images\)",
         ),
         ({"labels": labels.tolist()}, InputError, "labels must be a tensor, got list"),
+        (
+            {"images": images.to_sparse()},
+            InputError,
+            "images must be a dense tensor with values, got .*sparse_coo",
+        ),
+        ({"labels": labels.to("meta")}, InputError, "labels must be a dense tensor .* the meta device"),
         ({"images": images.double()}, ModelError, "images are float64 and the weights float32: convert one"),
     ):
         given = {"images": images, "labels": labels, "eps": 0.03, **changed}

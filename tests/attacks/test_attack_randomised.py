@@ -71,6 +71,8 @@ def test_no_answers_at_all_are_refused_by_every_attack(name):
     images, labels = torch.full((2, 1, 4, 4), 0.5), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(InputError, match="0"):
         attacks.run(name, Bright(), images, labels, eps=0.1, answers=0)
+    with pytest.raises(InputError, match="protocol='any' counts fresh answers, and there are none"):
+        attacks.run(name, Bright(), images, labels, eps=0.1, protocol="any")
 
 
 class NoisyWeights(nn.Module):

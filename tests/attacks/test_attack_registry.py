@@ -168,3 +168,8 @@ def test_shares_must_be_shares(name, value):
     attack, _, option = name.rpartition(":")
     with pytest.raises(InputError, match=rf"Option '{option}' of attack {attack} must lie .*, got {value}"):
         check_params(attack_info(attack), {option: value})
+
+
+def test_options_that_are_no_mapping_are_refused():
+    with pytest.raises(InputError, match="params must be a mapping of names to values, got list"):
+        check_params(attack_info("pgd"), ["steps=3"])

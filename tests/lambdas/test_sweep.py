@@ -32,6 +32,12 @@ def test_a_lambda_a_sample(model, images):
     torch.testing.assert_close(logits, at(model, images, lam), rtol=1e-4, atol=1e-5)
 
 
+def test_a_lambda_alone_is_one(model, images):
+    for lam in (0.5, "0.5"):
+        (logits,) = sweep_lambdas(model, images, lam)
+        torch.testing.assert_close(logits, at(model, images, 0.5), rtol=1e-4, atol=1e-5)
+
+
 def test_logits_do_not_depend_on_the_other_lambdas(model, images):
     together = list(sweep_lambdas(model, images, LAMBDAS))
     for lam, logits in zip(LAMBDAS, together, strict=True):

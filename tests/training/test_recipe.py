@@ -146,6 +146,8 @@ def test_options_of_the_network_are_read_as_those_of_the_training():
     }
     with pytest.raises(InputError, match=r"model\.lam must be a number, got 'x'"):
         load_recipe("fast", {"model.lam": "x"})
+    with pytest.raises(InputError, match="settings must be a mapping of names to values, got list"):
+        load_recipe("fast", ["model.lam=1"])
 
 
 def test_whole_numbers_are_whole_in_python_too():

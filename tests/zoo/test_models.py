@@ -272,6 +272,16 @@ def test_the_first_images_that_a_model_is_evaluated_on_are_not_bytes() -> None:
     assert model.train()(255 * images).isfinite().all()
 
 
+@pytest.mark.parametrize("given", ["sdnet20", None, [1]])
+def test_what_is_no_module_has_no_layers_and_says_so(given: object) -> None:
+    message = r"model must be a module, got .*\. Load one by name with rs\.load_model"
+    for ask in (csc_layers, refresh_step_sizes, lambda model: residuals(model, pictures())):
+        with pytest.raises(InputError, match=message):
+            ask(given)
+    with pytest.raises(InputError, match=message), use_lambda(given, 0.1):  # type: ignore[arg-type]
+        pass
+
+
 def test_values_that_cannot_be_read_are_not_looked_at() -> None:
     images = pictures()
     traced = make_fx(frozen("sdnet20"))(images)

@@ -13,11 +13,11 @@ from typing_extensions import Unpack
 from ...devices import full_float32
 from ...draws import seeded
 from ...errors import ModelError, SdnetBenchError, first_line
-from ...specs import AttackSpec, Repeats
+from ...specs import AttackSpec
 from ..engine.balls import ball
 from ..engine.batches import usual_batch
 from ..engine.guards import checked_classes, frozen, tracked
-from ..engine.judging import Judge
+from ..engine.judging import Judge, judge_of
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes, silent
 from ..engine.result import AttackResult
@@ -123,8 +123,7 @@ def run_library(
         logits = passes.exact(images)
         counted = Counted(passes, checked_classes(labels, logits), images.dtype, images.device)
         check_problem(name, counted.classes, images[0].numel())
-        answers = run.get("answers")
-        judge = None if answers is None else Judge(passes, Repeats(answers, run.get("protocol", "mean")))
+        judge = judge_of(passes, run.get("answers"), run.get("protocol", "mean"))
         clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
         wanted = (clean if clean_hits is None else clean_hits > 0).nonzero()[:, 0]
         raw = _perturbed(perturb, name, counted, images, labels, wanted, ids, run.get("seed", 0))

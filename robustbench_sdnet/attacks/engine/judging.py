@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...errors import InputError
 from ...specs import Repeats
+from ...wording import shown
 from .losses import margin
 from .passes import Passes
 from .search import Rows, Step
@@ -48,3 +50,12 @@ class Judge:
     def unjudged(self, margins: Tensor) -> Tensor:
         """(m,) scores above every count, in the order of the margins."""
         return self.repeats.draws + 1 + margins / (1 + margins.abs())
+
+
+def judge_of(passes: Passes, answers: int | None, protocol: str) -> Judge | None:
+    """The judge of so many fresh answers, None for none; an InputError for a protocol that then counts nothing."""
+    if answers is None and protocol != "mean":
+        raise InputError(
+            f"protocol='{shown(protocol)}' counts fresh answers, and there are none. Give answers, such as answers=10."
+        )
+    return None if answers is None else Judge(passes, Repeats(answers, protocol))

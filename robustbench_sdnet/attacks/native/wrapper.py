@@ -17,7 +17,7 @@ from torch import Tensor
 from ...devices import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError, unknown
 from ...reading.numbers import whole
-from ...specs import BUDGETED, Repeats
+from ...specs import BUDGETED
 from ...specs.budgets import check_largest
 from ...wording import shown
 from ...zoo.others.guard import check_range
@@ -26,7 +26,7 @@ from ..engine.ball import Ball
 from ..engine.balls import ball
 from ..engine.batches import usual_batch
 from ..engine.guards import frozen, tracked, usable
-from ..engine.judging import Judge
+from ..engine.judging import judge_of
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult, stands_still
 from ..engine.search import Search
@@ -93,7 +93,7 @@ def run_native(
         low_precision=wants_low_precision(precision, images, exact=search.full_precision) and not full,
         repeats=positive("eot", repeats),
     )
-    judge = None if answers is None else Judge(passes, Repeats(answers, protocol))
+    judge = judge_of(passes, answers, protocol)
     if len(images) == 0:
         return nothing(images)
     with frozen(passes.model):
@@ -225,10 +225,13 @@ def _checked_start(start: Tensor, images: Tensor, found: Ball, eps: float | None
 
 
 def check_tensor(name: str, value: object) -> None:
-    """Refuse what is no tensor with an InputError."""
+    """Refuse what is no tensor, or a sparse one, or one without values, with an InputError."""
     if not isinstance(value, Tensor):
         kind = type(value).__name__
         raise InputError(f"{name} must be a tensor, got {kind}. Write torch.as_tensor({name}).")
+    if value.layout != torch.strided or value.is_meta:
+        kind = "one on the meta device" if value.is_meta else f"one of layout {value.layout}"
+        raise InputError(f"{name} must be a dense tensor with values, got {kind}.")
 
 
 def wants_low_precision(precision: str, images: Tensor, *, exact: bool) -> bool:

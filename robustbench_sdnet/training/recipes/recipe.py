@@ -74,7 +74,7 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
     for known, changes in mapping(raw.get("data"), f"{name}: 'data'").items():
         changed = with_settings(recipe, _changes(known, changes, name))
         own = changed if known == data else own
-    return with_settings(own, settings or {})
+    return with_settings(own, mapping(settings, "settings"))
 
 
 def _changes(data: str, changes: Any, name: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class TrainResult:
 
 def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any] | None, data: str) -> Recipe:
     """The recipe with its overrides; errors are those of `load_recipe`."""
-    given = mapping(dict(overrides) if isinstance(overrides, Mapping) else overrides, "overrides")
+    given = mapping(overrides, "overrides")
     if isinstance(recipe, Recipe):
         return with_settings(recipe, given)
     return load_recipe("published" if recipe is None else recipe, given, data=data)

@@ -16,7 +16,11 @@ from .csc import SparseCoding
 
 
 def csc_layers(model: nn.Module) -> list[SparseCoding]:
-    """The sparse coding layers of a model, the stem first."""
+    """The sparse coding layers of a model, the stem first; an InputError for what is no module, such as a name."""
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"model must be a module, got {shown(repr(model))}. Load one by name with rs.load_model."
+        )
     return [layer for layer in model.modules() if isinstance(layer, SparseCoding)]
 
 
