@@ -1,6 +1,17 @@
-"""`python -m robustbench_sdnet`, the same as `sdnet-bench`; torchrun starts training this way."""
+"""The command `sdnet-bench`, also as `python -m robustbench_sdnet`; torchrun starts training this way."""
 
-from .cli import main
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line; a Ctrl-C while it is imported ends it as one does later."""
+    try:
+        from .cli import main as run
+    except KeyboardInterrupt:
+        sys.exit("Error: Stopped.")
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from robustbench_sdnet import cli
+from robustbench_sdnet import __main__, cli
 from robustbench_sdnet.interrupts import as_ctrl_c
 from robustbench_sdnet.store.store import Store
 
@@ -49,6 +50,16 @@ def test_another_thread_catches_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_an_interrupt_while_the_command_is_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "robustbench_sdnet.cli", Interrupted("cli"))
+    with pytest.raises(SystemExit, match=r"^Error: Stopped\.$"):  # which Python prints, and exits with 1
+        __main__.main()
 
 
 @pytest.mark.parametrize("command", ["corrupt", "attack", "study", "data"])
