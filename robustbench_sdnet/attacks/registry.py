@@ -36,6 +36,7 @@ class AttackInfo:
         kind: "attack" or "noise".
         norms: the norms it works in.
         version: raised by hand when its answers change.
+        raised: norms in which it is one higher.
         minimal_norm: it looks for the smallest perturbation, so that eps may be left out.
         full_precision: its search compares values so close that bfloat16 would mislead it, or is a library's.
         choices: the values that a text option may have.
@@ -51,6 +52,7 @@ class AttackInfo:
     kind: str = "attack"
     norms: tuple[str, ...] = BUDGETED
     version: int = 1
+    raised: tuple[str, ...] = ()
     minimal_norm: bool = False
     full_precision: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -128,6 +130,7 @@ _LIST = (
         "random search with squares",
         {"steps": 5000, "p_init": 0.8, "eot": 1},
         norms=SQUARE_NORMS,
+        raised=("l2", "l1"),
         full_precision=True,
         later=("eot",),
     ),

@@ -152,7 +152,7 @@ def attack_specs(
             norm=norm,
             params=params(identifying),
             seed=seed,
-            version=info.version + NORMS[norm].version,
+            version=info.version + NORMS[norm].version + (norm in info.raised),
             kind=info.kind,
             chain=chain,
             shown=shown,

@@ -1,4 +1,4 @@
-"""Pieces of APGD, FAB, Square and AutoAttack against what their papers say."""
+"""Pieces of APGD, FAB and AutoAttack against what their papers say."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from robustbench_sdnet.attacks.engine.losses import (
     targeted_dlr,
 )
 from robustbench_sdnet.attacks.native.apgd_search import ApgdSearch, checkpoints
-from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
-from robustbench_sdnet.attacks.native.square_proposals import bump_pair
-from robustbench_sdnet.draws import Draws
 
 
 def test_apgd_checkpoints_are_those_of_the_paper():
@@ -91,13 +88,6 @@ def test_apgd_halves_its_steps_for_either_of_the_papers_reasons():
 
 def _boxed(x, image, eps):
     return torch.minimum(torch.maximum(x, image - eps), image + eps).clamp(0, 1)
-
-
-def test_square_windows_shrink_at_the_papers_queries():
-    # p = 0.8 of 32 x 32 pixels: side sqrt(819) = 28.6; halved after 10, 50, 200, ... queries.
-    sides = window_sides(5000, 0.8, 32, 32, 1).tolist()
-    assert [sides[k] for k in (1, 11, 12, 51, 52, 201, 202)] == [29, 29, 20, 20, 14, 14, 10]
-    assert sides[5000] == round((0.8 / 128 * 1024) ** 0.5)
 
 
 def test_dlr_losses_by_hand():
@@ -175,42 +165,6 @@ def _smallest(x, w, gap, norm):
     start = gap * w / (w @ w)
     found = minimize(lambda d: d @ d, start, bounds=[*zip(-x, 1 - x, strict=True)], constraints=plane)
     return np.sqrt(found.fun)
-
-
-def test_square_proposals_change_one_window_a_row():
-    images = torch.full((5, 3, 9, 7), 0.5)
-    size = torch.tensor([1, 2, 3, 5, 7])
-    draws = Draws.of(0, "square", torch.arange(5))
-    moved = PROPOSALS["linf"].propose(draws, images, images, 0.1, size, torch.arange(5))
-    changed = (moved != images).any(1)
-    assert changed.flatten(1).sum(1).tolist() == [1, 4, 9, 25, 49]
-    assert torch.allclose((moved - images)[changed[:, None].expand_as(images)].abs(), torch.tensor(0.1))
-    rows, columns = changed.any(2).sum(1), changed.any(1).sum(1)
-    assert rows.tolist() == columns.tolist() == size.tolist()
-
-
-@pytest.mark.parametrize(("norm", "order"), [("l2", 2), ("l1", 1)])
-def test_square_proposals_stay_on_the_sphere(norm, order):
-    images = torch.full((4, 3, 9, 8), 0.5, dtype=torch.float64)
-    best = images + 0.01 * torch.randn(4, 3, 9, 8, dtype=torch.float64)
-    draws = Draws.of(0, "square", torch.arange(4))
-    for moved in (
-        PROPOSALS[norm].start(draws, images, 0.3),
-        PROPOSALS[norm].propose(draws, images, best, 0.3, torch.tensor([3, 4, 5, 8]), torch.arange(4)),
-    ):
-        lengths = (moved - images).flatten(1).norm(order, dim=1)
-        assert torch.allclose(lengths, torch.tensor(0.3, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("side", [1, 2, 3, 5, 6, 9])
-def test_bump_pairs_have_unit_norm(side, order):
-    pair = bump_pair(side, order)
-    assert pair.shape == (side, side)
-    assert float(pair.norm(order)) == pytest.approx(1)
-    if side >= 3:
-        assert float(pair[: side // 2].min()) >= 0
-        assert float(pair[side // 2 :].max()) <= 0
 
 
 def test_autoattack_stages_run_on_survivors(hardened):

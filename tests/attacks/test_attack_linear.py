@@ -48,20 +48,6 @@ def test_every_breakable_sample_is_found(name, norm, classes, shape):
     assert torch.equal(result.robust[clear], expected[clear])
 
 
-def test_square_finds_every_breakable_sample():
-    model, images, labels, distance = linear_problem(2, (1, 3, 4), 12, EPS, "linf")
-    result = attacks.square(model, images, labels, eps=EPS, steps=800)
-    clear = _clear(distance, EPS)
-    assert torch.equal(result.robust[clear], (distance > EPS)[clear])
-
-
-def test_square_in_l2_finds_easily_breakable_samples():
-    model, images, labels, distance = linear_problem(2, (1, 6, 6), 10, EPS, "l2")
-    result = attacks.square(model, images, labels, eps=EPS, norm="l2", steps=500)
-    assert not bool(result.robust[distance < 0.6 * EPS].any())
-    assert bool(result.robust[distance > 1.001 * EPS].all())
-
-
 def test_a_thousand_classes():
     model, images, labels, distance = linear_problem(1000, (3, 4, 4), 6, EPS, "linf")
     for name in ("apgd-t", "fab-t"):

@@ -87,6 +87,12 @@ def test_ids_are_those_under_which_answers_are_stored():
     assert tuple(dict.fromkeys(cell.id for cell in cells())) == IDS
 
 
+def test_square_is_asked_anew_in_the_norms_in_which_its_answers_changed():
+    found = {norm: attack_specs("autoattack", USUAL, norm)[-1].version for norm in ("linf", "l2", "l1")}
+    assert found == {"linf": 1, "l2": 3, "l1": 3}
+    assert attack_specs("apgd-ce", USUAL, "l1")[0].version == 2
+
+
 def test_a_cell_that_is_read_back_has_its_id():
     assert all(Cell.from_json(cell.to_json()) == cell for cell in cells())
 

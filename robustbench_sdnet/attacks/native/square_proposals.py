@@ -84,9 +84,11 @@ class Bumps:
         old = delta * first
         new = bump * signs + old / (1e-12 + self._planes(old))
         spare = (eps**self.order - self.ball.lengths(delta) ** self.order).clamp_min(0)
-        freed = self.ball.lengths(delta * torch.maximum(first, second)) ** self.order
-        share = (spare + freed) / channels if self.order == 1 else (spare / channels + freed).sqrt()
-        new = new / (1e-12 + self._planes(new)) * column(share, images)
+        freed = self._planes(delta * torch.maximum(first, second)) ** self.order
+        share = column(spare, images) / channels + freed
+        # In l1 every channel has room for what all of them free: the projection keeps the highest values of it.
+        share = channels * share if self.order == 1 else share.sqrt()
+        new = new / (1e-12 + self._planes(new)) * share
         return self._inside(torch.where(first > 0, new, torch.where(second > 0, 0.0, delta)), images, eps)
 
     def _planes(self, delta: Tensor) -> Tensor:
@@ -95,28 +97,27 @@ class Bumps:
         return found
 
     def _inside(self, delta: Tensor, images: Tensor, eps: float) -> Tensor:
-        """The image plus the perturbation at length eps, in [0, 1]."""
-        scaled = images + delta * column(eps / self.ball.lengths(delta).clamp_min(1e-12), delta)
-        return scaled.clamp(0, 1) if self.order == 2 else self.ball.project(scaled, images, eps)
+        """The image plus the perturbation, in [0, 1]: in l2 scaled to length eps, in l1 projected onto the ball."""
+        if self.order == 1:
+            return self.ball.project(images + delta, images, eps)
+        return (images + delta * column(eps / self.ball.lengths(delta).clamp_min(1e-12), delta)).clamp(0, 1)
 
 
 @lru_cache(maxsize=64)
 def bump_pair(side: int, order: int) -> Tensor:
     """(side, side) of norm 1 in l1 or l2: a bump in the upper half and its negative in the lower half."""
-    if side < 3:
-        return torch.full((side, side), 1.0 / side ** (2 / order), dtype=torch.float64)
     upper = side // 2
     pair = torch.cat([_bump(upper, side, order), -_bump(side - upper, side, order)])
     return pair.div(torch.linalg.vector_norm(pair, order))
 
 
 def _bump(height: int, width: int, order: int) -> Tensor:
-    """Nested centred rectangles that grow by one on each side, the i-th of height 1 / i^2, at norm 1."""
+    """Nested rectangles that grow by one on each side, the i-th of height 1 / i^2 (in l1 1 / i^4), at norm 1."""
     bump = torch.zeros(height, width, dtype=torch.float64)
-    top, left = height // 2 - 1, width // 2 - 1
+    top, left = height // 2, width // 2
     for ring in range(max(height, width) // 2 + 1):
-        bottom, right = top - ring + 2 * ring + 1, left - ring + 2 * ring + 1
-        bump[max(top - ring, 0) : max(bottom, 0), max(left - ring, 0) : max(right, 0)] += 1 / (ring + 1) ** 2
+        rows, columns = slice(max(top - ring, 0), top + ring + 1), slice(max(left - ring, 0), left + ring + 1)
+        bump[rows, columns] += (ring + 1) ** -(4.0 if order == 1 else 2.0)
     return bump.div(torch.linalg.vector_norm(bump, order))
 
 

@@ -1,0 +1,105 @@
+"""The Square attack: its pieces against what was published, and what it finds on linear models."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from attack_networks import linear_problem
+
+from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.balls import BALLS
+from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
+from robustbench_sdnet.attacks.native.square_proposals import bump_pair
+from robustbench_sdnet.draws import Draws
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torchattacks
+
+EPS = 0.02
+
+
+def test_square_windows_shrink_at_the_papers_queries():
+    # p = 0.8 of 32 x 32 pixels: side sqrt(819) = 28.6; halved after 10, 50, 200, ... queries.
+    sides = window_sides(5000, 0.8, 32, 32, 1).tolist()
+    assert [sides[k] for k in (1, 11, 12, 51, 52, 201, 202)] == [29, 29, 20, 20, 14, 14, 10]
+    assert sides[5000] == round((0.8 / 128 * 1024) ** 0.5)
+
+
+def test_square_proposals_change_one_window_a_row():
+    images = torch.full((5, 3, 9, 7), 0.5)
+    size = torch.tensor([1, 2, 3, 5, 7])
+    draws = Draws.of(0, "square", torch.arange(5))
+    moved = PROPOSALS["linf"].propose(draws, images, images, 0.1, size, torch.arange(5))
+    changed = (moved != images).any(1)
+    assert changed.flatten(1).sum(1).tolist() == [1, 4, 9, 25, 49]
+    assert torch.allclose((moved - images)[changed[:, None].expand_as(images)].abs(), torch.tensor(0.1))
+    rows, columns = changed.any(2).sum(1), changed.any(1).sum(1)
+    assert rows.tolist() == columns.tolist() == size.tolist()
+
+
+@pytest.mark.parametrize(("norm", "order"), [("l2", 2), ("l1", 1)])
+def test_square_proposals_stay_on_the_sphere(norm, order):
+    images = torch.full((4, 3, 9, 8), 0.5, dtype=torch.float64)
+    best = images + 0.01 * torch.randn(4, 3, 9, 8, dtype=torch.float64)
+    draws = Draws.of(0, "square", torch.arange(4))
+    for moved in (
+        PROPOSALS[norm].start(draws, images, 0.3),
+        PROPOSALS[norm].propose(draws, images, best, 0.3, torch.tensor([3, 4, 5, 8]), torch.arange(4)),
+    ):
+        lengths = (moved - images).flatten(1).norm(order, dim=1)
+        assert torch.allclose(lengths, torch.tensor(0.3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("side", [2, 3, 5, 6, 9])
+def test_bump_pairs_are_those_of_the_published_code(side):
+    pair = bump_pair(side, 2)
+    published = torchattacks.Square(lambda x: x)
+    published.device = "cpu"
+    tall, low = (published.eta_rectangles(rows, side) for rows in (side // 2, side - side // 2))
+    assert torch.allclose(pair.float(), torch.cat([tall, -low]) / 2**0.5)
+
+
+def test_a_bump_pair_in_l1_by_hand():
+    # Rings of height 1 and 1/16 around (0, 1) of 1 x 3 and (1, 1) of 2 x 3, each half of norm 1/2.
+    upper, lower = [[1, 17, 1]], [[1, 1, 1], [1, 17, 1]]
+    expected = torch.cat([torch.tensor(upper) / 38, -torch.tensor(lower) / 44]).double()
+    assert torch.allclose(bump_pair(3, 1), expected, atol=1e-7)
+    assert bump_pair(1, 1).abs().item() == 1
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_a_square_takes_in_each_channel_what_it_frees_there(norm):
+    images, draws = torch.full((6, 3, 9, 8), 0.5, dtype=torch.float64), Draws.of(0, "square", torch.arange(6))
+    size, k, eps = torch.full((6,), 3), torch.arange(6), 0.3
+    from_nothing = PROPOSALS[norm].propose(draws, images, images, eps, size, k) - images
+    if norm == "l1":
+        # Three bumps of length eps come into the ball together: above the shrinkage lie their six peaks.
+        peaks = torch.tensor([1 / 6 + (17 / 38 - 17 / 44) / 2, 1 / 6 - (17 / 38 - 17 / 44) / 2]).double()
+        found = from_nothing.flatten(2).abs().sort(dim=2, descending=True).values / eps
+        assert torch.allclose(found[:, :, :2], peaks.expand(6, 3, 2))
+        assert not bool(found[:, :, 2:].any())
+        return
+    assert torch.allclose(from_nothing.flatten(2).norm(dim=2), torch.tensor(0.1 * 3**0.5).double())
+    best = images + eps * BALLS["l2"].random_direction(draws, images, 9)
+    moved = PROPOSALS[norm].propose(draws, images, best, eps, size, k)
+    lengths = [(points - images).flatten(2).norm(dim=2) for points in (best, moved)]
+    assert torch.allclose(*lengths)
+    assert bool((lengths[0].std(dim=1) > 1e-3).all())
+
+
+def test_square_finds_every_breakable_sample():
+    model, images, labels, distance = linear_problem(2, (1, 3, 4), 12, EPS, "linf")
+    result = attacks.square(model, images, labels, eps=EPS, steps=800)
+    clear = (distance / EPS - 1).abs() > 0.01  # rounding cannot turn the verdict
+    assert torch.equal(result.robust[clear], (distance > EPS)[clear])
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_squares_of_bumps_find_samples_at_half_of_their_budget(norm):
+    model, images, labels, distance = linear_problem(2, (1, 6, 6), 10, EPS, norm)
+    assert 0.7 * EPS < float(distance.min()) < float(distance.max()) < 1.2 * EPS
+    assert not bool(attacks.square(model, images, labels, eps=2 * EPS, norm=norm, steps=300).robust.any())
+    assert bool(attacks.square(model, images, labels, eps=0.7 * EPS, norm=norm, steps=50).robust.all())
