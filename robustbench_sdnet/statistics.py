@@ -90,8 +90,10 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return corrected
 
 
-def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean of paired differences in [-1, 1]: Wald's with z^2 / 2 images of either sign added.
+def difference_interval(
+    differences: NDArray[np.float64], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Interval of a mean of paired differences in [-1, 1]: Wald's with z^2 / 2 images of either sign added, z of 95 %.
 
     What Agresti and Coull (1998) add to one share. Where nothing differs it ends where the score interval does (Tango
     1998), at z^2 / (n + z^2); where few images change, all the same way, it covers as it should, which Wald's interval
@@ -100,8 +102,12 @@ def difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]
     if len(differences) == 0:
         return math.nan, math.nan
     mean, variance = _smoothed(differences)
-    half = _Z * math.sqrt(variance)
+    half = _quantile(confidence) * math.sqrt(variance)
     return max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def _quantile(confidence: float) -> float:
+    return float(special.ndtri((1 + confidence) / 2))
 
 
 def difference_p(differences: NDArray[np.float64]) -> float:
@@ -121,7 +127,7 @@ def _smoothed(differences: NDArray[np.float64]) -> tuple[float, float]:
 
 
 class Gain(NamedTuple):
-    """A mean gain in [-1, 1], both ends of its 95 % interval, and the p value of a gain of 0."""
+    """A mean gain in [-1, 1], both ends of its interval, and the p value of a gain of 0."""
 
     gain: float
     low: float
@@ -129,7 +135,9 @@ class Gain(NamedTuple):
     p: float
 
 
-def gain_over_networks(ours: ArrayLike, theirs: ArrayLike | None = None) -> Gain:
+def gain_over_networks(
+    ours: ArrayLike, theirs: ArrayLike | None = None, *, confidence: float = CONFIDENCE
+) -> Gain:
     """A mean gain where networks are a sample as images are: what another seed would give is in the interval.
 
     The half width is the root of two squared: Student's over the networks' means, with Welch's degrees of freedom for
@@ -140,6 +148,7 @@ def gain_over_networks(ours: ArrayLike, theirs: ArrayLike | None = None) -> Gain
     Args:
         ours: (k, m) gains of k networks on the same m images; with `theirs` accuracies.
         theirs: (l, m) accuracies of l other networks, whose mean is taken off; None where `ours` are gains.
+        confidence: of the interval.
 
     Raises:
         InputError: fewer than two networks on a side, or no images.
@@ -160,7 +169,7 @@ def gain_over_networks(ours: ArrayLike, theirs: ArrayLike | None = None) -> Gain
             float(special.stdtrit(freedom, tail)) * networks, float(special.ndtri(tail)) * images
         )
 
-    mean, width = float(image_means.mean()), half(1 - CONFIDENCE)
+    mean, width = float(image_means.mean()), half(1 - confidence)
     small, large = 0.0, 1.0  # the p at which the interval ends at 0, halved down to rounding
     for _ in range(60):
         p = (small + large) / 2

@@ -144,7 +144,7 @@ def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkey
     assert {row["n"] for row in rows} == {9}
     claims = [one for one in found["published"] if "verdict" in one]
     assert len(claims) == 3 * 4, "three rules per sample over lambda 0.1, four noises"
-    assert {one["verdict"] for one in claims} <= {"reproduced", "not reproduced", "cannot tell"}
+    assert {one["verdict"] for one in claims} <= {"reproduced", "not reproduced", "some gain", "cannot tell"}
     said = [one["question"] for one in found["conclusion"]]
     assert said == ["published"] * 3 + ["noise", "adversary"], "the question of the protocol first"
     text = (folder / "study.md").read_text()

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..statistics import difference_interval, difference_p, holm, mcnemar
+from ..statistics import CONFIDENCE, difference_interval, difference_p, holm, mcnemar
 from ..wording import natural
 from .gathered import Answers, Question, Subject, gather
 from .per_image import Right, shared
@@ -179,13 +179,16 @@ def _mean_name(asked: Sequence[Question], noises: bool) -> str:
 
 
 def compared(
-    asked: Question, pair: tuple[Subject, Subject], answers: Sequence[tuple[Right, Right]]
+    asked: Question,
+    pair: tuple[Subject, Subject],
+    answers: Sequence[tuple[Right, Right]],
+    confidence: float = CONFIDENCE,
 ) -> Comparison:
     """The paired test of two subjects, by their answers to each question `asked` is about; p is not corrected yet."""
     ids = shared([side for both in answers for side in both])
     # Per image the share of perturbations, and of draws, under which it is right, (m,).
     a, b = (np.mean([both[side].at(ids) for both in answers], axis=0) for side in (0, 1))
-    low, high = difference_interval(a - b)
+    low, high = difference_interval(a - b, confidence)
     gained = (a - b).round(9)  # equal shares of draws may be floats that differ in the last digit
     only_a, only_b = int((gained > 0).sum()), int((gained < 0).sum())
     p = mcnemar(only_a, only_b)

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..statistics import Gain, gain_over_networks, holm
+from ..statistics import gain_over_networks
 from ..wording import counted
-from .comparisons import ALPHA
 from .gathered import Question, Subject
 from .per_image import Ids, Numbers, Right, shared
 from .rows import grouped, lambda_value
@@ -32,8 +31,8 @@ class OverNetworks:
         a, b: a subject of either side, for its architecture and lambda; of one model where the gain is in each network.
         networks_a, networks_b: how many there are of either.
         n: images that all of them saw.
-        low, high: 95 % interval over networks and images.
-        p_corrected: `p` after Holm's correction over the noises.
+        low, high: interval over networks and images.
+        p: of a gain of 0, not corrected.
     """
 
     asked: Question
@@ -46,7 +45,6 @@ class OverNetworks:
     low: float
     high: float
     p: float
-    p_corrected: float
 
     @property
     def name(self) -> str:
@@ -57,11 +55,6 @@ class OverNetworks:
             f"{a} over {b}, {ours}" if self.a.model == self.b.model else f"{a} ({ours}) over {b} ({theirs})"
         )
 
-    @property
-    def gains(self) -> bool:
-        """Whether the gain is significant, and its interval above 0."""
-        return self.p_corrected < ALPHA and self.low > 0
-
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
         asked = self.asked
@@ -71,7 +64,7 @@ class OverNetworks:
         return told | {key: getattr(self, key) for key in _NUMBERS}
 
 
-_NUMBERS = ("networks_a", "networks_b", "n", "gain", "low", "high", "p", "p_corrected")
+_NUMBERS = ("networks_a", "networks_b", "n", "gain", "low", "high", "p")
 
 
 def kin(pair: Pair) -> Hashable:
@@ -89,38 +82,40 @@ def asked_alike(
     return replace(next(iter(every[0])), kind="mean", severity=None), every
 
 
-def over_networks(sides: Sides, pairs: Iterable[Pair], noises: Sequence[str]) -> Iterator[OverNetworks]:
+def over_networks(
+    sides: Sides, pairs: Iterable[Pair], noises: Sequence[str], confidence: float
+) -> Iterator[OverNetworks]:
     """The gains of pairs that are kin, under each noise, where both sides have two networks or more.
 
     Args:
         sides: the answers.
         pairs: what should gain, over what.
+        confidence: of each interval.
     """
     for alike in grouped(pairs, kin).values():
         a, b = alike[0]
         ours, theirs = (tuple(dict.fromkeys(pair[side] for pair in alike)) for side in (0, 1))
         if min(len(ours), len(theirs)) < 2:
             continue
-        found: list[tuple[Question, int, Gain]] = []
         for noise in noises:
             if answered := asked_alike(sides, noise, (*ours, *theirs)):
                 asked, every = answered
                 ids = shared(right for one in every for right in one.values())
+                if not len(ids):
+                    continue
                 images = np.stack([_by_image(one, ids) for one in every])
                 first, second = images[: len(ours)], images[len(ours) :]
                 matrices = (first - second,) if a.model == b.model else (first, second)
-                found += [(asked, len(ids), gain_over_networks(*matrices))] if len(ids) else []
-        for (asked, n, gain), p in zip(found, holm([gain.p for *_, gain in found]), strict=True):
-            yield OverNetworks(
-                asked=asked,
-                a=a,
-                b=b,
-                networks_a=len(ours),
-                networks_b=len(theirs),
-                n=n,
-                p_corrected=float(p),
-                **gain._asdict(),
-            )
+                gain = gain_over_networks(*matrices, confidence=confidence)
+                yield OverNetworks(
+                    asked=asked,
+                    a=a,
+                    b=b,
+                    networks_a=len(ours),
+                    networks_b=len(theirs),
+                    n=len(ids),
+                    **gain._asdict(),
+                )
 
 
 def _by_image(severities: Severities, ids: Ids) -> Numbers:

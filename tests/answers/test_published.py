@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.published import CANNOT_TELL, NOISES, NOT_REPRODUCED, REPRODUCED, published
+from robustbench_sdnet.answers.published import (
+    CANNOT_TELL,
+    NOISES,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    SOME_GAIN,
+    VERDICT_CONFIDENCE,
+    published,
+)
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import DataSpec, LambdaSpec
@@ -87,26 +95,50 @@ def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
     verdicts = [claims[noise].verdict for noise in NOISES]
     assert verdicts[:3] == [REPRODUCED, NOT_REPRODUCED, NOT_REPRODUCED]
     impulse = claims["impulse_noise"].found
-    # Six flips one way: two-sided exact 2 * (1/2)^6; Holm over four: others are 2*(1/2)^60, 2*(1/2)^40, 2*(1/2)^4.
+    # Six flips one way: two-sided exact 2 * (1/2)^6.
     assert impulse.p == pytest.approx(2 / 64)
-    assert impulse.p_corrected == pytest.approx(2 * 2 / 64)
-    low, high = difference_interval(right(206, 400).astype(float) - right(200, 400))
+    low, high = difference_interval(right(206, 400).astype(float) - right(200, 400), 0.975)
     assert (impulse.low, impulse.high) == (low, high)
     assert high > 0.0335 / 2
     assert verdicts[3] == CANNOT_TELL
 
 
-def test_a_gain_below_half_of_the_published_one_is_not_reproduced_by_few_images(tmp_path):
-    # Of 400 images the line wins 12 of shot noise: 3 points, which reach from 1.5 to 5.1, where the paper has 7.8.
+def test_a_gain_whose_interval_holds_half_of_the_published_one_is_some_gain(tmp_path):
+    # Of 400 images the line wins 12 of shot noise: 3 points, which reach from 0.7 to 5.3, where the paper has 7.8.
     found = _published(
         tmp_path,
         _answers(SDNET18, LOW, (200,) * 4, n=400),
         _answers(SDNET18, LINE, (200, 212, 200, 200), n=400),
     )
     (shot,) = (one for one in found.claims if one.noise == "shot_noise")
-    assert shot.found.gains
     assert 0 < shot.found.low < shot.found.gain < shot.published / 2 < shot.found.high
-    assert shot.verdict == CANNOT_TELL
+    assert shot.verdict == SOME_GAIN
+    told = shot.record()
+    assert (told["low"], told["confidence"], told["verdict"]) == (shot.found.low, 0.975, "some gain")
+    assert told.keys().isdisjoint({"p_corrected", "better"}), "the verdict is read off the interval alone"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.04, 0.049, NOT_REPRODUCED),
+        (0.01, 0.049, NOT_REPRODUCED),
+        (-0.01, 0.05, CANNOT_TELL),
+        (0.0, 0.2, CANNOT_TELL),
+        (0.001, 0.2, SOME_GAIN),
+        (0.049, 0.2, SOME_GAIN),
+        (0.05, 0.2, REPRODUCED),
+    ],
+)
+def test_a_verdict_is_read_off_the_interval(tmp_path, low, high, verdict):
+    (found,) = _published(
+        tmp_path,
+        _answers(SDNET18, LOW, (50,), noises=NOISES[:1]),
+        _answers(SDNET18, LINE, (60,), noises=NOISES[:1]),
+    ).claims
+    assert pytest.approx(0.975) == VERDICT_CONFIDENCE
+    claim = replace(found, found=replace(found.found, low=low, high=high), published=0.1)
+    assert claim.verdict == verdict
 
 
 def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_path):
@@ -210,11 +242,11 @@ def test_other_data_has_no_published_numbers_and_half_an_experiment_is_none(tmp_
     assert _published(folder, half, _answers(SDNET18, LOW, (5,) * 4)).numbers == ()
 
 
-def _seeds(model, lam, counts, shots=50):
-    """A network with each of `counts` right answers of 100 under Gaussian noise; under the others all alike."""
+def _seeds(model, lam, counts, shots=50, n=100):
+    """A network with each of `counts` right answers of `n` under Gaussian noise; under the others all alike."""
     for seed, count in enumerate(counts):
         named = replace(model, name=f"{model.name}-s{seed}", weights=f"{model.name}{seed}".ljust(64, "0"))
-        yield from _answers(named, lam, (count, shots, shots, shots))
+        yield from _answers(named, lam, (count, shots, shots, shots), n=n)
 
 
 def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
@@ -241,19 +273,17 @@ def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
         for counts in ((66, 64, 71), (60, 64, 62), (58, 44))
     )
     for name, expected in (
-        (line, gain_over_networks(lined - trained)),
-        (stem, gain_over_networks(trained, plain)),
+        (line, gain_over_networks(lined - trained, confidence=0.975)),
+        (stem, gain_over_networks(trained, plain, confidence=0.975)),
     ):
         claim = told[name, "gaussian_noise"]
         assert claim.found.gain == pytest.approx(expected.gain, abs=1e-12)
         assert (claim.found.low, claim.found.high) == pytest.approx((expected.low, expected.high))
-        assert claim.found.p_corrected == pytest.approx(min(1, 4 * expected.p)), (
-            "Holm over four noises, the least of p"
-        )
+        assert claim.found.p == pytest.approx(expected.p)
         assert told[name, "shot_noise"].found.gain == 0
-    # Five points of three networks, the paper's 14.3: the interval of -6.9 to 16.9 reaches half of it and holds 0.
+    # Five points of three networks, the paper's 14.3: the interval of -12.3 to 22.3 reaches half of it and holds 0.
     assert told[line, "gaussian_noise"].verdict == CANNOT_TELL
-    assert told[line, "shot_noise"].verdict == NOT_REPRODUCED
+    assert told[line, "shot_noise"].verdict == CANNOT_TELL, "of 100 equal answers it ends at 4.2, half is 3.9"
     assert all(one.summed for one in found.claims), "each pair is part of a sum"
     assert {one.found.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1", "sdnet-s2"}
     assert found.records()[-1].keys() >= {
@@ -267,7 +297,9 @@ def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
 
 
 def test_networks_that_gain_alike_reproduce_a_claim(tmp_path):
-    found = _published(tmp_path, _seeds(SDNET18, LOW, (50, 51, 50)), _seeds(SDNET18, LINE, (66, 66, 67)))
+    found = _published(
+        tmp_path, _seeds(SDNET18, LOW, (50, 51, 50), n=1000), _seeds(SDNET18, LINE, (206, 206, 207), n=1000)
+    )
     verdicts = {one.noise: one.verdict for one in found.over_networks}
     assert (verdicts["gaussian_noise"], verdicts["shot_noise"]) == (REPRODUCED, NOT_REPRODUCED)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
-from ...answers.published import NOISES, SOURCE, Beside, Claim, Published
+from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Beside, Claim, Published
 from ...answers.rows import grouped, lambda_text
 from ...wording import counted
 from ..document import Item, Section, Table
@@ -24,17 +24,21 @@ UNEVEN = (
     "Worst cases of a model with lambda also count transfer from its other lambdas, where that was run: no other model "
     "faced it, nor did those of its lambdas that nothing was transferred to."
 )
+CLAIMED = f"{100 * VERDICT_CONFIDENCE:g} % interval"
 RULE = (
-    "Reproduced: a significant gain (paired on the same images, Holm over the four noises; its 95 % interval above 0) "
-    "of at least half of the published one. Not reproduced: the interval ends below that half. Otherwise: cannot tell."
+    f"Each verdict is read off the {CLAIMED} beside it, paired on the same images. Reproduced: the interval lies at or "
+    "above half of the published gain. Not reproduced: it ends below that half. Some gain: above 0, but it holds that "
+    "half. Otherwise: cannot tell. Only one end of an interval can make its verdict false, so that all of a line's "
+    "four verdicts are true in about 95 % of cases. Whoever picks one of several lines or networks by its verdict must "
+    "allow for that."
 )
 SAMPLES = (
-    "Tests and intervals of two networks are over images. A network with a sparse stem is compared with every plain "
+    "Intervals of two networks are over images. A network with a sparse stem is compared with every plain "
     "network of its depth in the store: what another seed would give is not in the interval, and the store does not "
     "record whether both were trained alike."
 )
 OVER = (
-    "Over several networks of an architecture, networks are a sample just as images are: tests and intervals are over "
+    "Over several networks of an architecture, networks are a sample just as images are: intervals are over "
     "both, and cover what another seed would give if seeds alone set those networks apart, which the store does not "
     "record."
 )
@@ -135,10 +139,10 @@ def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
 
 def _claim(one: Claim) -> str:
     found = one.found
-    interval = f"95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    interval = f"{CLAIMED} {100 * found.low:+.1f} to {100 * found.high:+.1f}"
     return (
-        f"{one.noise.replace('_', ' ')} {one.verdict} ({points(found.gain, signed=True)}, {interval}, "
-        f"corrected p {probability(found.p_corrected)}; published {points(one.published, signed=True)})"
+        f"{one.noise.replace('_', ' ')} {one.verdict} ({points(found.gain, signed=True)}, {interval}; "
+        f"published {points(one.published, signed=True)})"
     )
 
 
@@ -151,7 +155,7 @@ def _single_table(found: Published) -> Iterator[Table]:
         rows.append((pair.a.name, f"{pair.b.name}{where}", *cells))
     if rows:
         columns = ("of", "over", *(noise.replace("_", " ") for noise in NOISES))
-        notes = ("Points of accuracy, with 95 % intervals over images.",)
+        notes = (f"Points of accuracy, with the {CLAIMED} over images.",)
         yield Table(columns, tuple(rows), title="The gains, network by network", left=(0, 1), notes=notes)
 
 
