@@ -12,6 +12,7 @@ from statistics import fmean
 
 from ..answers.comparisons import Comparison
 from ..answers.rows import Row, grouped, is_noise, lambda_name, lambda_text
+from ..statistics import picked_interval
 from ..wording import counted
 from .document import Section
 from .evidence import NEGLIGIBLE, Evidence
@@ -78,9 +79,15 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
             " of those distinguished from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
         )
         if best.gain > 0:
-            yield f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest{told}: it {_effect(best)}."
+            yield (
+                f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest{told}: it "
+                f"{_effect(best, len(numbers))}."
+            )
         else:
-            yield f"Of the fixed numbers none comes out higher: {lambda_text(best.a.lam)} {_effect(best)}."
+            yield (
+                f"Of the fixed numbers none comes out higher: {lambda_text(best.a.lam)} "
+                f"{_effect(best, len(numbers))}."
+            )
 
 
 def _base(evidence: Evidence, same: Sequence[Comparison], survive: str = "") -> str:
@@ -161,15 +168,17 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
     return "Cannot tell whether another lambda helps: too few images.", "the images are too few to tell for"
 
 
-def _effect(one: Comparison) -> str:
-    """What a lambda does, as a claim that its test allows."""
-    interval = f"95 % interval {100 * one.low:+.1f} to {100 * one.high:+.1f}"
+def _effect(one: Comparison, among: int = 1) -> str:
+    """What a lambda does, as a claim that its test allows; picked by its result among so many."""
+    low, high = picked_interval(one.low, one.high, among)
+    wide = f"95 % interval, widened for the choice among {among}," if among > 1 else "95 % interval"
+    interval = f"{wide} {100 * low:+.1f} to {100 * high:+.1f}"
     tested = f"{interval}, corrected p {probability(one.p_corrected)}, {counted(one.n, 'image')}"
     if one.gains:
         return f"gains {points(one.gain)} ({tested})"
     if one.loses:
         return f"costs {points(-one.gain)} ({tested})"
-    if max(-one.low, one.high) <= NEGLIGIBLE:
+    if max(-low, high) <= NEGLIGIBLE:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"

@@ -124,6 +124,23 @@ def test_equal_answers_on_few_images_are_no_no(n):
     assert ("changes no answer, on too few images to tell more" in text) == (n < 125)
 
 
+def test_the_best_of_several_numbers_has_an_interval_for_the_choice():
+    # 0.7 gains 30 and loses 20 of 1,000; z of 1 - 0.05 / 2 / 3 is 2.394 for the 1.960 of one number alone.
+    every = [compared(lam, *counts) for lam, counts in ((0.3, (30, 30)), (0.5, (30, 25)), (0.7, (30, 20)))]
+    best = every[2]
+    middle, half = (best.low + best.high) / 2, (best.high - best.low) / 2 * 2.393980 / 1.959964
+    interval = f"{100 * (middle - half):+.1f} to {100 * (middle + half):+.1f}"
+    picked = f"3.0 points (95 % interval, widened for the choice among 3, {interval},"
+    assert f"0.7 comes out highest: it changes nothing beyond {picked}" in said([], every)["noise"]
+    # 40 and 30 end at 2.6 points by their own interval, at 3.04 by the wider one.
+    wider = said([], [*every[:2], compared(0.7, 40, 30)])["noise"]
+    assert (
+        "0.7 comes out highest: it moves accuracy by +1.0 points, which cannot be told from chance" in wider
+    )
+    alone = said([], every[2:])["noise"]
+    assert f"95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f}," in alone
+
+
 def test_means_over_other_conditions_are_not_mixed():
     few = replace(MEAN, perturbation="1 noise, 2 conditions")
     rows = [compared(0.5, 60, 10), compared(0.9, 300, 10, asked=few, base=300)]
