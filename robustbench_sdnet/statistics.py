@@ -117,6 +117,20 @@ def picked_interval(low: float, high: float, among: int) -> tuple[float, float]:
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
+def images_needed(low: float, high: float, n: int, within: float) -> int:
+    """Images on which a mean of 0 has an interval that ends within `within`, if answers differ as often as on these.
+
+    Args:
+        low, high: the 95 % interval on `n` images.
+    """
+    z2, padded = _Z**2, n + _Z**2
+    mean, variance = (low + high) / 2, padded * (high - low) ** 2 / (4 * z2)
+    share = max(0.0, padded * (variance + mean**2) - z2) / n  # the mean square of a difference
+    # within^2 = z^2 (share n + z^2) / m^2, solved for m = n + z^2.
+    m = z2 * (share + math.sqrt(share**2 + 4 * within**2 * (1 - share))) / (2 * within**2)
+    return math.ceil(m - z2 - 1e-6)
+
+
 def _quantile(confidence: float) -> float:
     return float(special.ndtri((1 + confidence) / 2))
 

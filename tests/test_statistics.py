@@ -18,6 +18,7 @@ from robustbench_sdnet.statistics import (
     exceeds_rare_rate,
     gain_over_networks,
     holm,
+    images_needed,
     mcnemar,
     mean_interval,
     picked_interval,
@@ -214,6 +215,20 @@ def test_the_interval_of_the_best_of_many_holds_its_true_gain():
         picked += low <= 0 <= high
     assert own < 0.9 * 400
     assert picked > 0.95 * 400
+
+
+@pytest.mark.parametrize(("n", "gained", "lost"), [(100, 0, 0), (100, 10, 10), (200, 30, 20), (50, 4, 2)])
+def test_so_many_images_narrow_an_interval_to_what_is_asked(n, gained, lost):
+    needed = images_needed(
+        *difference_interval(np.repeat([1.0, -1.0, 0.0], [gained, lost, n - gained - lost])), n, 0.03
+    )
+    share = (gained + lost) / n
+    for m, inside in ((needed, True), (needed - 1, False)):
+        # A balanced change of the same share: the mean square is share * m of m + z^2 images, z^2 added.
+        padded = m + 1.959964**2
+        half = 1.959964 * np.sqrt(share * m + 1.959964**2) / padded
+        assert (half <= 0.03) == inside
+    assert gained or needed == 125
 
 
 def test_an_interval_where_nothing_differs_is_that_of_the_score_test():

@@ -30,7 +30,10 @@ SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @options.choice_option(
-    "--budget", NAMES, "How much to measure: minutes, hours or days on a CPU.", "budget_name"
+    "--budget",
+    NAMES,
+    "How much to measure: minutes, hours or days on a CPU. The first finds large differences, and hardly says no.",
+    "budget_name",
 )
 @click.option(
     "--protocol",

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from ..answers.comparisons import Comparison
 from ..answers.rows import Row, grouped, is_noise, lambda_name, lambda_text
-from ..statistics import picked_interval
+from ..statistics import images_needed, picked_interval
 from ..wording import counted
 from .document import Section
 from .evidence import NEGLIGIBLE, Evidence
@@ -165,7 +165,16 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
         known = ", by attacks that nothing checked" if any(map(evidence.unchecked, compared)) else ""
         no = "no other lambda helps" + (known and f"{known},")
         return f"No other lambda helps (by more than {points(NEGLIGIBLE)}){known}.", no
-    return "Cannot tell whether another lambda helps: too few images.", "the images are too few to tell for"
+    told = f"Cannot tell whether another lambda helps: too few images{_needed(compared)}."
+    return told, "the images are too few to tell for"
+
+
+def _needed(compared: Iterable[Comparison]) -> str:
+    """How many images a no takes at least, where more would do."""
+    open_ones = [one for one in compared if one.high > NEGLIGIBLE]
+    most = max(open_ones, key=lambda one: images_needed(one.low, one.high, one.n, NEGLIGIBLE))
+    needed = images_needed(most.low, most.high, most.n, NEGLIGIBLE)
+    return f" (no takes about {needed:,} or more, and these are {most.n:,})" if needed > most.n else ""
 
 
 def _effect(one: Comparison, among: int = 1) -> str:

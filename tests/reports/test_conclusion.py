@@ -107,6 +107,8 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     assert "Cannot tell whether another lambda helps" in wide
     assert "cannot be told from chance: too few images" in wide
     assert "No other" not in wide
+    # A balanced 6 of 50 (0.12): z^2 (0.12 + sqrt(0.12^2 + 4 * 0.03^2 * 0.88)) / (2 * 0.03^2) - z^2 = 535.2 images.
+    assert "too few images (no takes about 536 or more, and these are 50)." in wide
     # 4 against 4 of 50: no gain, and yet not the same answers.
     assert "changes no answer" not in said([], [compared(0.5, 4, 4, n=50, base=25)])["noise"]
     # 1 against 4 of 100: -3 / 103.84 +- 1.96 * sqrt(0.0843 / 103.84) goes from -8.5 to 2.7 points: no gain, but loss?
@@ -122,6 +124,15 @@ def test_equal_answers_on_few_images_are_no_no(n):
     assert ("No other lambda helps (by more than 3.0 points)." in text) == (n == 125)
     assert ("changes nothing beyond 3.0 points" in text) == (n == 125)
     assert ("changes no answer, on too few images to tell more" in text) == (n < 125)
+    assert (f"no takes about 125 or more, and these are {n})" in text) == (n < 125)
+
+
+def test_a_no_takes_images_for_what_is_open_alone():
+    # 0.5 lost 30 of 100 and is closed; 0.3, which changed nothing, takes 125. A share of 0.3 would take 1,286.
+    text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 0, 30, n=100, base=90)])["noise"]
+    assert "too few images (no takes about 125 or more, and these are 100)." in text
+    # 60 against 40 of 1,000 reach 4 points: a share of 0.1 takes 456 where it changes nothing, so no number helps.
+    assert "too few images. The mean" in said([], [compared(0.5, 60, 40)])["noise"]
 
 
 def test_the_best_of_several_numbers_has_an_interval_for_the_choice():
