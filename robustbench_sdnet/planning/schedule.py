@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from random import SystemRandom
 
 from .plan import Task
 
 
 class Schedule:
-    """Tasks by their number, handed out in order, each once its parents' answers on its range are there."""
+    """Tasks by their number, handed out in order, each once its parents' answers on its range are there.
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = list(tasks)
+    Args:
+        left: what is left of a task when it is to be handed out.
+    """
+
+    def __init__(self, tasks: Sequence[Task], left: Callable[[Task], Task] = lambda task: task) -> None:
+        self.tasks, self._left = list(tasks), left
+        self._first = 0  # the place in the plan that is handed out from, round to the start again
         self._children: dict[int, list[int]] = defaultdict(list)
         self._blockers: dict[int, int] = {}
         self._open = set(range(len(tasks)))
@@ -29,20 +35,42 @@ class Schedule:
             self._blockers[number] = len(before)
             for maker in before:
                 self._children[maker].append(number)
-        self._ready = [number for number, count in self._blockers.items() if count == 0]  # sorted, so a heap
+        self._ready = [number for number, count in self._blockers.items() if count == 0]  # in order
 
     def __len__(self) -> int:
         """How many tasks are not ended."""
         return len(self._open)
 
     def next(self) -> int | None:
-        """The number of a task that may run now; None where all wait for others, or none is left."""
-        return heapq.heappop(self._ready) if self._ready else None
+        """The number of a task that may run now; None where all wait for others, or none is left.
+
+        A task of which nothing is left has no cells, and is done as soon as it is said to be.
+        """
+        if not self._ready:
+            return None
+        at = bisect_left(self._ready, self._first)
+        number = self._ready.pop(at if at < len(self._ready) else 0)
+        self.tasks[number] = self._left(self.tasks[number])
+        if not self.tasks[number].cells:
+            self.elsewhere()
+        return number
+
+    def __iter__(self) -> Iterator[Task]:
+        """Tasks one after the other; each is done when the next is asked for."""
+        while (number := self.next()) is not None:
+            if self.tasks[number].cells:
+                yield self.tasks[number]
+            self.done(number)
+
+    def elsewhere(self) -> None:
+        """Hand out from another place on, any: somebody else is at work here."""
+        if self._ready:
+            self._first = SystemRandom().choice(self._ready)
 
     def again(self, numbers: Iterable[int]) -> None:
         """Tasks that were handed out and must be handed out again."""
         for number in numbers:
-            heapq.heappush(self._ready, number)
+            insort(self._ready, number)
 
     def done(self, number: int) -> None:
         """A task's answers are stored: its children wait for one less."""
@@ -50,7 +78,7 @@ class Schedule:
         for child in self._children[number]:
             self._blockers[child] -= 1
             if self._blockers[child] == 0:
-                heapq.heappush(self._ready, child)
+                insort(self._ready, child)
 
     def split(self, number: int, parts: Sequence[Task]) -> None:
         """Put several tasks in the place of one; its children wait for all of them."""
@@ -60,7 +88,7 @@ class Schedule:
         for part in parts:
             self._children[len(self.tasks)] = list(self._children[number])
             self._open.add(len(self.tasks))
-            heapq.heappush(self._ready, len(self.tasks))
+            insort(self._ready, len(self.tasks))
             self.tasks.append(part)
 
     def lost(self, number: int) -> list[int]:

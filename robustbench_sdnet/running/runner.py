@@ -6,6 +6,7 @@ from bisect import bisect, insort
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from operator import attrgetter
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from ..errors import ModelError
 from ..planning.costs import Range, missing
 from ..planning.plan import Task, tasks
+from ..planning.schedule import Schedule
 from ..specs import Cell
 from ..store.images import KeptImages
 from ..store.outcome import Outcome
@@ -20,6 +22,7 @@ from ..store.store import Shard, Store
 from .engines import Answer, Engine, Failure, Inputs
 from .engines.local import Local
 from .forecast import Forecast
+from .others import Others
 from .worker import Worker
 
 LOCAL = Local()
@@ -32,7 +35,7 @@ class Progress:
 
     Attributes:
         shards: shards of this run, and how many of them are answered.
-        stored: shards of the plan that an earlier run had stored already.
+        stored: shards of the plan that an earlier run had stored already, or another process meanwhile.
         share: of the run's time, what has passed.
         left: seconds until the run ends; None before a task has ended.
         doing: every worker and what it works on, where there are several.
@@ -85,9 +88,7 @@ def run(
     """
     by_id = {cell.id: cell for cell in cells}
     store.add_cells(by_id, count)
-    waiting = {parent for cell in cells if cell.needs_images for parent in cell.parents}
-    attacks = {cell_id for cell_id, cell in by_id.items() if cell.kind in ("attack", "noise")}
-    with_images = attacks if keep_images else waiting
+    with_images = _with_images(cells, keep_images)
     stored = store.ranges()
     sound = _with_their_images(stored, cells, store.images, with_images, count, keep_images)
     todo = tasks(cells, sound, count, pixels=prod(worker.data.image_shape), device=worker.device)
@@ -99,13 +100,18 @@ def run(
     on_progress(progress)
     forecast = Forecast(todo, by_id)
     parents = Parents(cells, store, with_images)
-    for batch in engine.run(todo, worker, parents.inputs, with_images):
+    others = Others(store, stored, with_images, partial(_pass_over, progress, forecast))
+    schedule = Schedule(todo, others.left)
+    for batch in engine.run(schedule, worker, parents.inputs, with_images):
         finished: list[Shard] = []
         for task, answers in batch:
             finished += _shards(task, answers, store.images, with_images, progress.failed)
             forecast.learn(task, answers)
             progress.label = task.label if task.cells else progress.label
-        parents.remember(store.add_shards(finished))
+        added = store.add_shards(finished)
+        parents.remember(added)
+        if others.met(finished, added):
+            schedule.elsewhere()
         progress.done_shards += len(finished)
         forecast.look(busy=sum(bool(what) for _, what in engine.doing))
         progress.share, progress.left = forecast.share, forecast.left
@@ -114,6 +120,20 @@ def run(
     if progress.failed:
         raise ModelsFailed(progress)
     return progress
+
+
+def _with_images(cells: Sequence[Cell], keep_all: bool) -> set[str]:
+    """The cells whose perturbed images are wanted: of all attacks, or those that a later cell needs."""
+    if keep_all:
+        return {cell.id for cell in cells if cell.kind in ("attack", "noise")}
+    return {parent for cell in cells if cell.needs_images for parent in cell.parents}
+
+
+def _pass_over(progress: Progress, forecast: Forecast, task: Task) -> None:
+    """Count what another process has stored meanwhile."""
+    forecast.learn(task, ())
+    progress.shards -= len(task.cells)
+    progress.stored += len(task.cells)
 
 
 def _shards(

@@ -130,11 +130,13 @@ class Store:
         def add(connection: sa.Connection) -> list[Shard]:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
-            stored, new, whole = self._ranges(connection, finished), [], []
+            near = {shard.cell_id for shard in finished}
+            low, high = min(shard.start for shard in finished), max(shard.stop for shard in finished)
+            stored, new, whole = self._ranges(connection, near, low, high), [], []
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
                 parts = list(missing((shard.start, shard.stop), ranges))
-                new += [shard.part(low, high).row() for low, high in parts]
+                new += [shard.part(*part).row() for part in parts]
                 for part in parts:
                     insort(ranges, part)
                 whole += [shard] if parts == [(shard.start, shard.stop)] else []
@@ -203,9 +205,11 @@ class Store:
         self._sound(reader)
         return made
 
-    def ranges(self) -> dict[str, list[tuple[int, int]]]:
-        """The stored (start, stop) of every cell, in order."""
-        return self.database.run("read", self._ranges)
+    def ranges(
+        self, cell_ids: Collection[str] = (), start: int = 0, stop: int = 0
+    ) -> dict[str, list[tuple[int, int]]]:
+        """The stored (start, stop) of every cell, in order, or of some cells those that meet `start` to `stop`."""
+        return self.database.run("read", lambda connection: self._ranges(connection, cell_ids, start, stop))
 
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
@@ -241,16 +245,11 @@ class Store:
         return self.database.run("read", lambda connection: rows(connection, query))
 
     def _ranges(
-        self, connection: sa.Connection, near: Sequence[Shard] = ()
+        self, connection: sa.Connection, cell_ids: Collection[str], start: int, stop: int
     ) -> dict[str, list[tuple[int, int]]]:
-        """The stored ranges of every cell, or those that may meet one of some shards."""
         query = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
-        if near:
-            query = query.where(
-                SHARDS.c.cell_id.in_({shard.cell_id for shard in near}),
-                SHARDS.c.start < max(shard.stop for shard in near),
-                SHARDS.c.stop > min(shard.start for shard in near),
-            )
+        if cell_ids:
+            query = query.where(SHARDS.c.cell_id.in_(cell_ids), SHARDS.c.start < stop, SHARDS.c.stop > start)
         found: dict[str, list[tuple[int, int]]] = {}
         for row in connection.execute(query).mappings():
             found.setdefault(row["cell_id"], []).append((row["start"], row["stop"]))

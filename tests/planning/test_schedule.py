@@ -40,6 +40,32 @@ def test_what_is_handed_out_again_comes_first_in_order():
     assert [schedule.next() for _ in range(4)] == [0, 1, 2, None]
 
 
+def test_elsewhere_goes_round_from_another_place():
+    schedule = Schedule(_tasks((CELL, 0, 10), (CELL, 10, 20), (CELL, 20, 30), (CHILD, 0, 10)))
+    assert schedule.next() == 0
+    begun = set()
+    for _ in range(100):
+        schedule.elsewhere()
+        begun.add(number := schedule.next())
+        schedule.again([number])
+    assert begun == {1, 2}, "any that may run, and no child before its parent"
+    schedule.done(0)
+    assert {schedule.next() for _ in range(4)} == {1, 2, 3, None}, "what lies before is not forgotten"
+    schedule.elsewhere()  # nothing to begin
+
+
+def test_what_nothing_is_left_of_is_passed_over_and_its_children_come():
+    def left(task):
+        return replace(task, cells=()) if task.cells == (CELL,) else task
+
+    tasks = _tasks((CELL, 0, 10), (CELL, 10, 20), (CHILD, 0, 10), (CHILD, 10, 20), (OTHER, 0, 10))
+    schedule = Schedule(tasks, left)
+    assert sorted((task.cells[0].id, task.start) for task in schedule) == sorted(
+        [(CHILD.id, 0), (CHILD.id, 10), (OTHER.id, 0)]
+    )
+    assert len(schedule) == 0
+
+
 def test_what_waits_for_a_lost_task_is_lost_with_it():
     grandchild = replace(CHILD, parents=(CHILD.id,))
     schedule = Schedule(

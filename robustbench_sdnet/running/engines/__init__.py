@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...planning.plan import Task
+    from ...planning.schedule import Schedule
     from ...planning.setting import Setting
     from ...specs import Cell, ModelSpec
     from ...store.outcome import Outcome
@@ -80,12 +81,12 @@ class Engine(Protocol):
         """A line for whatever the user should know of the workers."""
 
     def run(
-        self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
+        self, tasks: Schedule, worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
     ) -> Iterator[list[tuple[Task, list[Answer | Failure]]]]:
         """Answer every task, in an order that puts parents before children; an empty list is a sign of life.
 
         Args:
-            tasks: parents before children.
+            tasks: parents before children; less and less where other processes work on the same plan.
             worker: models, images and device, or what to make the likes of it from.
             inputs: fetches what a task needs of its parents, called when their answers are stored: after what was
                 yielded for them has been taken.

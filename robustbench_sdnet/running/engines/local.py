@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...planning.plan import Task
+from ...planning.schedule import Schedule
 from ..worker import Worker
 from . import Answer, Failure, Inputs, Job
 
@@ -23,7 +24,7 @@ class Local:
         """The setting says nothing that the worker does not say."""
 
     def run(
-        self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
+        self, tasks: Schedule, worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
     ) -> Iterator[list[tuple[Task, list[Answer | Failure]]]]:
         """Answer tasks one after the other; see `Engine`."""
         for task in tasks:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from ....planning.plan import Task
+from ....planning.schedule import Schedule
 from ....specs import ModelSpec
 from ....zoo.nets.sdnet import Classifier
 from ...worker import Worker, loaded
@@ -48,10 +49,10 @@ class RayEngine:
         return [*self._said, *(self._pool.notes if self._pool else ())]
 
     def run(
-        self, tasks: Sequence[Task], worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
+        self, tasks: Schedule, worker: Worker, inputs: Callable[[Task], Inputs], kept: Collection[str]
     ) -> Iterator[list[tuple[Task, list[Answer | Failure]]]]:
         """Answer every task; see `Engine`."""
-        if tasks:
+        if len(tasks):
             with self._working(worker) as pool:
                 yield from Run(self.shared, pool, tasks, worker, inputs, frozenset(kept)).batches()
 

@@ -39,13 +39,13 @@ class Run:
         self,
         share: Share,
         pool: Pool,
-        tasks: Sequence[Task],
+        schedule: Schedule,
         worker: Worker,
         inputs: Callable[[Task], Inputs],
         kept: frozenset[str],
     ) -> None:
         self.share, self.pool, self.worker, self.inputs, self.kept = share, pool, worker, inputs, kept
-        self.schedule = Schedule(tasks)
+        self.schedule = schedule
         self.tries: Counter[int] = Counter()
         self.failed: set[ModelSpec] = set()
         self.without_room = 0  # answers in a row that found no room in the object store
