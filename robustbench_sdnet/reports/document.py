@@ -99,6 +99,15 @@ class Section:
     level: int = 2
     folded: bool = False
 
+    @property
+    def tables(self) -> Iterator[Table]:
+        """Every table, in order: those that stand alone, and the numbers of figures."""
+        for block in self.blocks:
+            if isinstance(block, Table):
+                yield block
+            elif isinstance(block, Figure):
+                yield from block.tables
+
 
 @dataclass(frozen=True)
 class Document:

@@ -50,16 +50,15 @@ class Tracked:
 
     @property
     def tables(self) -> Iterator[tuple[str, Table]]:
-        """The report's tables under the headings they stand under, all results first; two of one name are numbered."""
+        """The report's tables and those below its figures, under their headings; two of one name are numbered."""
         if self.document.everything:
             yield "All results", self.document.everything
         seen: dict[str, int] = {}
         for section in self.document.sections:
-            for block in section.blocks:
-                if isinstance(block, Table):
-                    name = tag(f"{section.title}: {block.title}" if block.title else section.title)
-                    seen[name] = seen.get(name, 0) + 1
-                    yield (name if seen[name] == 1 else f"{name} {seen[name]}"), block
+            for table in section.tables:
+                name = tag(f"{section.title}: {table.title}" if table.title else section.title)
+                seen[name] = seen.get(name, 0) + 1
+                yield (name if seen[name] == 1 else f"{name} {seen[name]}"), table
 
 
 def tracked(snapshot: Snapshot) -> Tracked:

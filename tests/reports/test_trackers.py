@@ -21,6 +21,7 @@ from .test_names import name as name
 from .test_report import fill
 from .tracker_files import config, events, history, offline as offline
 
+pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 FOG = {1: 0.85, 2: 0.75, 3: 0.65, 4: 0.55, 5: 0.45}  # of 20 images 17, 15, 13, 11 and 9 are right
 
 
@@ -66,6 +67,13 @@ def test_names_that_differ_stay_two():
     assert len({tag(name) for name in names}) == len(names)
     assert tag("cifar10/sdnet20") == "cifar10/sdnet20"
     assert max(len(tag(name)) for name in names) <= 90
+
+
+def test_trackers_get_the_numbers_of_figures_too():
+    names = [name for name, _ in tracked(snapshot(study())).tables]
+    assert len(set(names)) == len(names)
+    assert {"Attacks: Accuracy against eps, linf", "Corruptions"} <= set(names)
+    assert any(name.startswith("Lambda at test time: ") for name in names)
 
 
 def test_tensorboard_reads_curves_figures_and_tables(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import struct
 import time
@@ -21,6 +22,8 @@ def offline(monkeypatch, tmp_path):
     for key in ("MODE", "DIR", "CACHE_DIR", "CONFIG_DIR", "DATA_DIR"):
         monkeypatch.setenv(f"WANDB_{key}", "offline" if key == "MODE" else str(tmp_path / "wandb-own"))
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    yield
+    gc.collect()  # each of its tables leaves a folder open, about which Python warns: here, not in a later test
 
 
 def events(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
