@@ -43,6 +43,7 @@ class AttackInfo:
         rules: what an option of it alone must be.
         starts: it can begin at given points.
         later: options that came after answers were stored: at their defaults no part of what identifies an attack.
+        work: what it comes from, a key of the bibliography; empty for a chain, which cites its stages, and for noise.
     """
 
     name: str
@@ -59,6 +60,7 @@ class AttackInfo:
     rules: Mapping[str, Rule] = field(default_factory=dict)
     starts: bool = False
     later: tuple[str, ...] = ()
+    work: str = ""
 
     def load(self) -> Callable[..., Any]:
         """The function, its module imported."""
@@ -77,7 +79,7 @@ def _row(
 SQUARE_NORMS = ("linf", "l2", "l1")
 
 _LIST = (
-    _row("fgsm", "pgd", "one full step along the sign of the gradient"),
+    _row("fgsm", "pgd", "one full step along the sign of the gradient", work="fgsm"),
     _row(
         "pgd",
         "pgd",
@@ -85,16 +87,30 @@ _LIST = (
         {"steps": 20, "step_size": None, "random_start": True, "restarts": 1, "eot": 1},
         starts=True,
         later=("eot",),
+        work="pgd",
     ),
     _row("noise", "noise", "random noise of the same eps", {"draws": 1}, kind="noise", full_precision=True),
-    _row("apgd-ce", "apgd", "auto-PGD on the cross-entropy", {"steps": 100, "restarts": 1, "eot": 1}),
-    _row("apgd-dlr", "apgd", "auto-PGD on the logit ratio", {"steps": 100, "restarts": 1, "eot": 1}),
+    _row(
+        "apgd-ce",
+        "apgd",
+        "auto-PGD on the cross-entropy",
+        {"steps": 100, "restarts": 1, "eot": 1},
+        work="autoattack",
+    ),
+    _row(
+        "apgd-dlr",
+        "apgd",
+        "auto-PGD on the logit ratio",
+        {"steps": 100, "restarts": 1, "eot": 1},
+        work="autoattack",
+    ),
     _row(
         "apgd-t",
         "apgd",
         "auto-PGD on the targeted DLR loss",
         {"steps": 100, "targets": 9, "eot": 1},
         later=("eot",),
+        work="autoattack",
     ),
     _row(
         "fab-t",
@@ -103,6 +119,7 @@ _LIST = (
         {"steps": 100, "targets": 9},
         minimal_norm=True,
         full_precision=True,
+        work="fab",
     ),
     _row(
         "fmn",
@@ -114,6 +131,7 @@ _LIST = (
         minimal_norm=True,
         full_precision=True,
         rules={"gamma": Rule(lambda value: 0 < value < 1, "lie between 0 and 1")},
+        work="fmn",
     ),
     _row(
         "sigma-zero",
@@ -123,6 +141,7 @@ _LIST = (
         norms=("l0",),
         minimal_norm=True,
         full_precision=True,
+        work="sigmazero",
     ),
     _row(
         "square",
@@ -133,8 +152,11 @@ _LIST = (
         raised=("l2", "l1"),
         full_precision=True,
         later=("eot",),
+        work="square",
     ),
-    _row("pma", "pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}),
+    _row(
+        "pma", "pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}, work="pma"
+    ),
     _row(
         "autoattack",
         "chain",

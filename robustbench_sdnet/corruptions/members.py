@@ -40,6 +40,7 @@ class Corruption:
         version: raised whenever the same key gives other bytes.
         large: added to it for images of more than `LARGE` pixels; raised where these alone get other bytes.
         foreign: added to it for images of a size that no parameter set was published for, alike.
+        work: what it comes from, a key of the bibliography.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Corruption:
     version: int = 1
     large: int = 0
     foreign: int = 0
+    work: str = ""
 
     def version_at(self, height: int, width: int) -> int:
         """The version for images of a size."""
@@ -117,6 +119,7 @@ def _row(
         level=level,
         large=large,
         foreign=foreign,
+        work="cbar" if family == "c-bar" else "corruptions",
     )
 
 

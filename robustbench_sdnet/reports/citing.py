@@ -25,11 +25,6 @@ from .results import distinct
 _BIBLIOGRAPHY = Path(__file__).with_name("templates").joinpath("works.bib").read_text(encoding="ascii")
 _ENTRIES = re.findall(r"(@\w+{([a-z]+).*?\n})", _BIBLIOGRAPHY, re.DOTALL)
 WORKS: Mapping[str, str] = MappingProxyType({key: entry for entry, key in _ENTRIES})
-# The start of an attack's name -> the work that it comes from.
-_FROM = {
-    "apgd": "autoattack", "fab": "fab", "square": "square", "pgd": "pgd", "fgsm": "fgsm", "pma": "pma", "fmn": "fmn",
-    "sigma-zero": "sigmazero",
-}  # fmt: skip
 _OTHER_IN_L1 = ("apgd", "square")
 
 
@@ -55,13 +50,12 @@ def works_used(answered: Iterable[Answered]) -> list[str]:
         spec = one.cell.perturbation
         found |= {"sdnet"} if one.cell.model.has_lambda else set()
         if not isinstance(spec, AttackSpec):
-            bar = spec.name in CORRUPTIONS and CORRUPTIONS[spec.name].family == "c-bar"
-            work = "cbar" if bar else "corruptions"
+            known = one.cell.kind == "corruption" and spec.name in CORRUPTIONS
+            work = CORRUPTIONS[spec.name].work if known else "corruptions"
             found |= {work} if one.cell.kind in ("corruption", "sequence") else set()
             continue
         library, colon, _ = spec.name.partition(":")
-        own = {work for start, work in _FROM.items() if spec.name.startswith(start)}
-        found |= {library} if colon else own
+        found |= {library} if colon else {ATTACKS[spec.name].work} if spec.name in ATTACKS else set()
         found |= {"autoattack"} if spec.chain else set()
         found |= {"mindthebox"} if spec.norm == "l1" and spec.name.startswith(_OTHER_IN_L1) else set()
         found |= {"obfuscated"} if one.verdicts else set()

@@ -56,6 +56,12 @@ def test_every_attack_corruption_and_library_has_its_work() -> None:
     assert cited == set(WORKS)
 
 
+def test_what_says_nothing_of_where_it_comes_from_is_cited_as_nothing(monkeypatch) -> None:
+    own = replace(CORRUPTIONS["fog"], work="")
+    monkeypatch.setattr("robustbench_sdnet.reports.citing.CORRUPTIONS", {**CORRUPTIONS, "fog": own})
+    assert works_used([corruption("fog", 1, 9)]) == []
+
+
 def test_commands_ask_the_same_again() -> None:
     answers = [corruption(name, level, 9, 10) for name in ("fog", "gaussian_noise") for level in (1, 5)]
     answers += [corruption("fog", 5, 9, 40, model=SDNET, lam=lam) for lam in (0.5, 0.1, "calibrated")]
