@@ -150,7 +150,7 @@ SAVING = options.gathered(
     is_flag=False,
     flag_value="cheap",
     type=click.Choice(["cheap", "full"]),
-    help="Check every attack for gradient masking: with the cheap diagnostics, or with 'full' all sixteen.",
+    help="Check every attack for gradient masking: with the cheap diagnostics, or with 'full' all of them.",
 )
 @SAVING
 @options.seed_option

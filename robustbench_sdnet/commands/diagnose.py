@@ -49,7 +49,7 @@ def diagnose(
     setting: Setting,
     as_json: bool,
 ) -> None:
-    """Check whether a model masks gradients: sixteen diagnostics, each pass, warn or fail with its number.
+    """Check whether a model masks gradients: every diagnostic says pass, warn or fail, with its number.
 
     MODEL is a run, a checkpoint, a zoo name or package.module:function. A fail means that an attack's
     accuracy cannot be trusted, and says why. The data set is the one that the model was trained on.

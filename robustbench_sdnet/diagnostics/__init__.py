@@ -1,4 +1,4 @@
-"""Does an attack measure the model, or fool itself? Sixteen diagnostics, and doubts about a model itself.
+"""Does an attack measure the model, or fool itself? The diagnostics, and doubts about a model itself.
 
 The table and its findings need no torch; what computes them is loaded when first asked for.
 """

@@ -30,7 +30,7 @@ from .of_cells import IMAGES
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What sixteen diagnostics say of a model.
+    """What all diagnostics say of a model.
 
     Attributes:
         data: the data set with its split.

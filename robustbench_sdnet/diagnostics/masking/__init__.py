@@ -1,1 +1,1 @@
-"""The sixteen diagnostics of gradient masking, with and without an attack; they need torch."""
+"""The diagnostics of gradient masking, with and without an attack; they need torch."""

@@ -1,4 +1,4 @@
-"""All sixteen checks of one model on some images, in the order of the table."""
+"""All checks of one model on some images, in the order of the table."""
 
 from __future__ import annotations
 
