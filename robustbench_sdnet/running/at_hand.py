@@ -13,6 +13,7 @@ from ..planning.identity import model_spec
 from ..specs import ModelSpec
 from ..zoo.files.cards import ModelCard
 from ..zoo.names import describe_model, find_models, newest_run
+from ..zoo.nets.architectures import SMALL
 from ..zoo.shelf.index import entries, local_path
 
 
@@ -69,9 +70,9 @@ def model_specs(
 
 
 def usual(cards: Sequence[ModelCard], device: str) -> list[ModelCard]:
-    """The models to ask where none is named: the user's runs; else the zoo's, on a CPU those of 20 layers."""
+    """The models to ask where none is named: the user's runs; else the zoo's, on a CPU the small ones."""
     runs = [card for card in cards if "/" not in card.name]
-    quick = [card for card in cards if "20" in card.arch]
+    quick = [card for card in cards if card.arch in SMALL]
     return runs or (quick if device == "cpu" else []) or list(cards)
 
 

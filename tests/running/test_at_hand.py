@@ -16,6 +16,7 @@ from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running import at_hand
 from robustbench_sdnet.running.ready import prepare
 from robustbench_sdnet.zoo import find_models
+from robustbench_sdnet.zoo.nets.architectures import SMALL
 
 
 @pytest.fixture
@@ -115,6 +116,14 @@ def test_ones_own_runs_come_first(large, tmp_path, device):
 def test_where_the_zoo_has_nothing_small_it_is_asked_whole():
     cards = [replace(card, arch="resnet18") for card in find_models("digits", runs="none")]
     assert at_hand.usual(cards, "cpu") == cards
+
+
+def test_what_is_small_is_told_by_how_it_is_built_not_by_its_name():
+    assert {"resnet20", "sdnet20", "sdnet20_all"} <= SMALL
+    assert not {"resnet18", "sdnet34"} & SMALL
+    cards = [replace(card, arch="resnet120") for card in find_models("digits", runs="none")]
+    cards[0] = replace(cards[0], arch="sdnet20_all")
+    assert at_hand.usual(cards, "cpu") == cards[:1]
 
 
 @pytest.mark.parametrize(

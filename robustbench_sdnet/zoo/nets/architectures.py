@@ -56,6 +56,8 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     }
 )
 
+SMALL = frozenset(name for name, plan in ARCHITECTURES.items() if not plan.projects)  # made for CPUs
+
 
 def architecture(name: str) -> Architecture:
     """The architecture of that name; an InputError names the nearest."""

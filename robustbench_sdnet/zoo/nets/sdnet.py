@@ -108,7 +108,7 @@ def build_model(
         input_size: side of the images in pixels.
         mean: per-channel mean the model subtracts; None: CIFAR-10's, or ImageNet's with an ImageNet stem.
         std: per-channel deviation the model divides by.
-        width: channels of the first stage; None: the architecture's own (64, or 16 for 20 layers).
+        width: channels of the first stage; None: the architecture's own (64; 16 for small ones).
         stem: "cifar" (3x3), "imagenet" (7x7 stride 2 and pooling) or None: by `input_size`.
         pooling: replace the stride of sparse blocks by max-pooling.
         coding: fields of `Coding`: lam, mu, n_steps, non_negative, gradient_at, square_noise, ...
