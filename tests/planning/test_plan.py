@@ -17,6 +17,7 @@ from robustbench_sdnet.specs import (
     Eps,
     LambdaSpec,
     ModelSpec,
+    SequenceSpec,
     params,
 )
 
@@ -116,6 +117,7 @@ def test_an_eps_curve_goes_on_with_the_same_attack_alone_and_not_from_a_warm_sta
     assert parents(small, other) == [False, False]
     # Each budget once in the ordinary way, and once from that.
     assert parents(small, large, warm_start=True) == [False, True, False, True]
+    assert parents(small, large, attack_lambdas=[L1]) == [False, False], "its images are evaluated elsewhere"
 
 
 def test_two_data_sets_share_no_task():
@@ -186,6 +188,13 @@ def test_one_corrupted_batch_serves_all_models_and_lambdas():
     tasks = _tasks(cells, {}, 100)
     assert [len(task.cells) for task in tasks] == [3, 3]
     assert {cell.perturbation for cell in tasks[1].cells} == {FOG}
+    assert _tasks(cells + cells, {}, 100) == tasks, "a cell that is asked twice is answered once"
+
+
+def test_corruptions_alone_are_screened_in_bfloat16():
+    sequence = SequenceSpec(name="fog", frames=2)
+    cells = plan.corruption_cells([RESNET], DATA, [FOG, sequence], precision="bfloat16")
+    assert [cell.precision for cell in cells] == ["float32", "bfloat16", "float32"]
 
 
 def test_a_larger_limit_keeps_the_shards_of_a_smaller_one():

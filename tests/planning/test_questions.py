@@ -8,7 +8,8 @@ import pytest
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.asked import Asked
-from robustbench_sdnet.planning.questions import budgets, corruption_specs, eps_curve
+from robustbench_sdnet.planning.questions import attack_specs, budgets, corruption_specs, eps_curve
+from robustbench_sdnet.specs import CorruptionSpec, Eps, params
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,39 @@ def test_severities_and_difficulties_of_python_may_be_texts_as_on_the_command_li
     for wrong in ("13", 6, [7], "x"):
         with pytest.raises(InputError, match="severit"):
             Asked(severities=wrong)
+
+
+def test_a_corruption_is_asked_with_all_that_its_images_depend_on_and_with_nothing_else():
+    names, table = "gaussian_noise,contrast,salt_and_pepper", ("tiny", "300x300")
+    drawn = {"severity": 3, "stored": "jpeg85"}
+    assert corruption_specs(names, [3], seed=7, table=table, stored="jpeg85") == [
+        # Images of more than 224 x 224 have a version of their own; contrast draws nothing; the levels of salt and
+        # pepper are alike in every table.
+        CorruptionSpec(name="gaussian_noise", seed=7, version=2, table="tiny", size="300x300", **drawn),
+        CorruptionSpec(name="contrast", table="tiny", size="300x300", **drawn),
+        CorruptionSpec(name="salt_and_pepper", seed=7, **drawn),
+    ]
+    (published,) = corruption_specs("gaussian_noise", [3], seed=7, source="published")
+    assert published == CorruptionSpec(name="gaussian_noise", severity=3, source="published")
+    (level,) = corruption_specs("gaussian_noise", levels=[Decimal("0.10")], table=table)
+    assert level == CorruptionSpec(name="gaussian_noise", level="0.1", version=2)
+
+
+def test_a_chain_is_asked_budget_after_budget_each_stage_with_the_norm_and_the_seed():
+    specs = attack_specs("autoattack", [Eps.parse("0.25"), Eps.parse("0.5")], "l2", seed=3)
+    stages = ("apgd-ce", "apgd-t", "fab-t", "square")
+    assert [(one.eps.text, one.name) for one in specs] == [
+        (eps, stage) for eps in ("0.25", "0.5") for stage in stages
+    ]
+    assert {(one.norm, one.seed, one.chain) for one in specs} == {("l2", 3, "autoattack(seed=3)")}
+
+
+def test_an_option_that_came_later_identifies_an_attack_where_it_is_not_the_default():
+    usual, averaged = (attack_specs("pgd", [Eps.parse("8/255")], given={"eot": eot})[0] for eot in ("1", "5"))
+    assert dict(averaged.params) == {**dict(usual.params), "eot": 5}
+    assert usual.params == params({"steps": 20, "step_size": None, "random_start": True, "restarts": 1})
+
+
+def test_noise_is_no_attack():
+    for name, kind in (("noise", "noise"), ("square", "attack")):
+        assert attack_specs(name, [Eps.parse("8/255")])[0].kind == kind
