@@ -11,13 +11,18 @@ from pathlib import Path
 import click
 import pytest
 
+from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS
 from robustbench_sdnet.cli import COMMANDS, cli
-from robustbench_sdnet.corruptions.registry import expand
+from robustbench_sdnet.corruptions.registry import CORRUPTIONS, expand
+from robustbench_sdnet.corruptions.sequences.members import SEQUENCES
+from robustbench_sdnet.data.registry import DATASETS
 from robustbench_sdnet.errors import SdnetBenchError
 from robustbench_sdnet.reports import FORMATS
 from robustbench_sdnet.reports.model_card import model_card
-from robustbench_sdnet.training.recipes.recipe import load_recipe
+from robustbench_sdnet.specs.lambdas import POLICIES
+from robustbench_sdnet.training.recipes.recipe import load_recipe, recipe_names
+from robustbench_sdnet.zoo.nets.architectures import ARCHITECTURES
 from robustbench_sdnet.zoo.shelf.index import entries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +152,32 @@ def test_every_page_is_in_the_navigation_and_every_link_of_the_readme_leads_some
         assert str(page.relative_to(ROOT / "docs").with_suffix(".md")) in listed, page
     for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
+
+
+NATIVE = [info for info in ATTACKS.values() if "+" not in info.name]  # `--then` makes the others
+MEMBERS = {
+    "attack.md": [info.name for info in NATIVE],
+    "reference/attacks.md": [info.function.replace(":", ".") for info in NATIVE],
+    "corrupt.md": [*(name for name, info in CORRUPTIONS.items() if info.family != "c-bar"), *SEQUENCES],
+    "lambda.md": [name for name in POLICIES if name != "fixed"],
+    "data.md": [*DATASETS],
+    "train.md": [*ARCHITECTURES, *recipe_names()],
+    "report.md": [*FORMATS],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", MEMBERS)
+def test_every_member_of_a_family_is_on_its_page(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    missing = [
+        name for name in MEMBERS[page] if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)
+    ]
+    assert not missing, f"docs/{page} does not name {', '.join(missing)}"
+
+
+def test_every_attack_has_its_name_in_python() -> None:
+    missing = [info.name for info in NATIVE if info.name.replace("-", "_") not in attacks.__all__]
+    assert not missing, f"attacks/__init__.pyi does not name {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
