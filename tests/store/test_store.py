@@ -271,6 +271,9 @@ def test_only_what_was_asked_for_and_is_not_done_is_unfinished(store):
     assert unfinished() == 0, "a smaller question is answered already"
     store.add_cells({other.id: other}, 4)
     assert unfinished() == 1
+    store.add_cells({other.id: other}, 2)
+    store.add_cells({other.id: other})
+    assert unfinished() == 1, "what a larger run asked for stays"
 
 
 def test_a_shard_is_cut_where_fewer_samples_are_wanted(store):
