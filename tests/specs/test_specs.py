@@ -24,6 +24,7 @@ from robustbench_sdnet.specs import (
     parse_numbers,
     parse_severities,
 )
+from robustbench_sdnet.specs.budgets import check_reach
 
 MODEL = ModelSpec(name="a", source="runs/a", arch="sdnet20", weights="ab" * 32, training_lambda=0.1)
 DATA = DataSpec(name="digits", source="digits", split="test", content="cd" * 32)
@@ -186,3 +187,12 @@ def test_bad_norms_and_scopes_are_refused():
         replace(PGD, norm="l7")
     with pytest.raises(InputError, match="scope must be"):
         LambdaSpec("0.1", scope="some")
+
+
+def test_a_budget_of_twice_what_lies_between_any_two_images_is_refused():
+    # Images of 3 x 3 x 1 values lie 3 apart in l2 and 9 in l1; in l0 budgets are no distances.
+    for norm, taken, refused in (("l2", "5.99", "6"), ("l1", "17.99", "18")):
+        check_reach(Eps.parse(taken, norm), norm, 3, 1)
+        with pytest.raises(InputError, match=f"{norm} eps {refused} is more than any attack needs"):
+            check_reach(Eps.parse(refused, norm), norm, 3, 1)
+    check_reach(Eps.parse("18", "l0"), "l0", 3, 1)
