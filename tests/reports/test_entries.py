@@ -48,7 +48,14 @@ def test_of_equal_numbers_the_worst_case_stands(tmp_path):
 
 
 def test_norms_and_data_and_weights_have_rows_of_their_own(tmp_path):
-    for one in ({"norm": "l2"}, {"data": "e"}, {"weights": "w"}, {"lambda": 0.1}, {"model": "n"}):
+    for one in (
+        {"norm": "l2"},
+        {"data": "e"},
+        {"arch": "b"},
+        {"weights": "w"},
+        {"lambda": 0.1},
+        {"model": "n"},
+    ):
         clean = {"kind": "clean", "norm": None, "eps": None}
         found = rows(tmp_path, {}, {"accuracy": 0.3} | one, clean | {"accuracy": 0.9})
         assert [(row.accuracy, row.clean) for row in found] == [
