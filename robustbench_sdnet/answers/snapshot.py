@@ -195,17 +195,21 @@ class Snapshot:
 
     @cached_property
     def exact(self) -> tuple[Answered, ...]:
-        """The answers without screened ones that float32 gave on as many samples."""
+        """The answers without screened ones that float32 gave, of the same version, on as many samples."""
+
+        def asked(one: Answered) -> Hashable:
+            return _question(one.cell), one.cell.perturbation.version
+
         counts: dict[Hashable, int] = {}
         for one in self.answered:
             if one.cell.precision == "float32":
-                counts[_question(one.cell)] = max(len(one.outcome), counts.get(_question(one.cell), 0))
+                counts[asked(one)] = max(len(one.outcome), counts.get(asked(one), 0))
         return tuple(
             answered
             for answered in self.answered
             if answered.cell.precision == "float32"
             or not isinstance(answered.cell.perturbation, CorruptionSpec)
-            or counts.get(_question(answered.cell), 0) < len(answered.outcome)
+            or counts.get(asked(answered), 0) < len(answered.outcome)
         )
 
     @cached_property

@@ -107,6 +107,13 @@ def test_of_two_versions_of_a_corruption_the_newest_stands_and_is_not_compared_w
     assert comparisons(snapshot) == ()
 
 
+def test_a_screened_answer_of_the_newest_version_stands_before_older_images(tmp_path):
+    new = replace(NOISE[0], version=NOISE[0].version + 1)
+    old, screened = cell(NOISE[0]), replace(cell(new), precision="bfloat16")
+    with made_store(tmp_path, [(old, right(3)), (screened, right(7))]) as store:
+        assert [one.id for one in Snapshot.read(store).standing] == [screened.id]
+
+
 def chain_cells():
     """The four stages of AutoAttack, each from the survivors of the one before."""
     cells = []
