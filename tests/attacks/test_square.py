@@ -90,6 +90,41 @@ def test_a_square_takes_in_each_channel_what_it_frees_there(norm):
     assert bool((lengths[0].std(dim=1) > 1e-3).all())
 
 
+def test_signs_start_as_stripes_and_squares_cross_the_whole_ball():
+    images, draws = torch.full((5, 3, 9, 7), 0.5, dtype=torch.float64), Draws.of(0, "square", torch.arange(5))
+    start = PROPOSALS["linf"].start(draws, images, 0.1) - images
+    assert torch.equal(start, start[:, :, :1].expand_as(start))
+    assert bool((start.std(dim=3) > 0).all())
+    size, k = torch.full((5,), 4), torch.arange(5)
+    moved = PROPOSALS["linf"].propose(draws, images, images + start, 0.1, size, k) - images
+    for delta in (start, moved):
+        assert torch.allclose(delta.abs(), torch.tensor(0.1).double())
+    assert not torch.equal(moved, start)
+
+
+def test_squares_of_bumps_have_odd_sides_and_keep_half_of_what_was_there():
+    images, draws = torch.full((4, 3, 9, 8), 0.5, dtype=torch.float64), Draws.of(0, "square", torch.arange(4))
+    size, k = torch.tensor([3, 4, 5, 8]), torch.arange(4)
+    changed = PROPOSALS["l2"].propose(draws, images, images, 0.1, size, k) != images
+    assert changed.flatten(2).sum(2).tolist() == [[side * side] * 3 for side in (3, 5, 5, 7)]
+    images = torch.full((4, 3, 7, 7), 0.5, dtype=torch.float64)
+    old = 0.1 * BALLS["l2"].random_direction(draws, images, 9)
+    moved = PROPOSALS["l2"].propose(draws, images, images + old, 0.1, torch.full((4,), 7), k) - images
+    # A bump and what was there, both of unit length: the sum makes a right angle's half with each where they do.
+    cosine = torch.nn.functional.cosine_similarity(moved.flatten(2), old.flatten(2), dim=2)
+    assert 0.6 < float(cosine.mean()) < 0.8
+
+
+def test_windows_of_bumps_reach_every_edge_and_empty_another_window():
+    images = torch.full((60, 1, 5, 4), 0.5, dtype=torch.float64)
+    draws, size, k = Draws.of(0, "square", torch.arange(60)), torch.full((60,), 3), torch.arange(60)
+    changed = PROPOSALS["l2"].propose(draws, images, images, 0.1, size, k) != images
+    assert bool(changed.any(0).all())
+    moved = PROPOSALS["l2"].propose(draws, images, images + 0.01, 0.1, size, k)
+    assert bool(((moved == images) & ~changed).any())
+    assert PROPOSALS["l2"].least == PROPOSALS["l1"].least == 3
+
+
 def test_square_finds_every_breakable_sample():
     model, images, labels, distance = linear_problem(2, (1, 3, 4), 12, EPS, "linf")
     result = attacks.square(model, images, labels, eps=EPS, steps=800)
