@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .ball import Ball
@@ -103,4 +102,4 @@ class Search(ABC):
         """
         if self.eps is not None:
             return Step(points, logits, done, distance <= self.eps)
-        return Step(points, logits, done, wrong, torch.where(wrong, distance, torch.inf))
+        return Step(points, logits, done, wrong, distance)

@@ -55,7 +55,7 @@ class SigmaZeroSearch(Search):
         change = THRESHOLD_RATE * rate
         state["threshold"] = (state["threshold"] + torch.where(wrong, change, -change)).clamp(0, 1)
         moved = torch.where(moved.abs() < column(state["threshold"], x), 0.0, moved)
-        state["x"] = torch.where(moved == 0, rows.images, (rows.images + moved).clamp(0, 1))
+        state["x"] = (rows.images + moved).clamp(0, 1)
         return self.nearest(x, logits, wrong, distance, k + 1 >= self.length)
 
     def _adam(self, state: State, gradient: Tensor, k: Tensor) -> Tensor:
