@@ -55,9 +55,12 @@ def _settings(rows: Sequence[Row]) -> Iterator[str]:
     named = attrgetter("data.label", "source", "kind", "perturbation.label", "norm")
     marks = [(row.precision, f"version {row.perturbation.version}") for row in rows]
     same = grouped(range(len(rows)), lambda position: named(rows[position]))
+    differ = {
+        key: [len(set(values)) > 1 for values in zip(*(marks[one] for one in every), strict=True)]
+        for key, every in same.items()
+    }
     for row, own in zip(rows, marks, strict=True):
-        every = zip(*(marks[position] for position in same[named(row)]), strict=True)
-        differing = [mark for mark, values in zip(own, every, strict=True) if len(set(values)) > 1]
+        differing = [mark for mark, differs in zip(own, differ[named(row)], strict=True) if differs]
         yield f" [{', '.join(differing)}]" if differing else ""
 
 
