@@ -247,19 +247,6 @@ def file_of(source: str) -> Path | None:
     return Path(source) if source.endswith(".json") else sqlite_file(url_of(source))
 
 
-def copy_store(store: str, path: Path) -> None:
-    """Copy every cell, answer and verdict into an SQLite file; kept images stay where they are. Else a StoreError."""
-    with Store(url_of(store), must_exist=True) as source, Store(f"sqlite:///{path}") as target:
-
-        def copy(stored: Stored) -> None:
-            target.add_cells({stored.id: stored.cell}, stored.asked)
-            target.add_shards(stored.shards)
-            if stored.verdicts is not None:
-                target.add_verdicts(stored.id, stored.verdicts)
-
-        source.answered(copy)
-
-
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
     if limit is None:
         return list(shards)

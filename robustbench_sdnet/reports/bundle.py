@@ -9,8 +9,9 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from ..answers.copying import copy_store
 from ..answers.records import records
-from ..answers.snapshot import Snapshot, copy_store
+from ..answers.snapshot import Snapshot
 from ..errors import InputError
 from ..files import write_whole
 from .content import build
