@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from robustbench_sdnet.planning.plan import Task
+from robustbench_sdnet.planning.schedule import Schedule
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running.engines import Answer, Inputs
 from robustbench_sdnet.specs import CLEAN
@@ -73,7 +74,8 @@ class _Pool:
 
 
 def _run(pool, tasks):
-    return Run(lambda specs, worker: NOTHING, pool, tasks, None, lambda task: Inputs(), frozenset())
+    schedule = Schedule(tasks)
+    return Run(lambda specs, worker: NOTHING, pool, schedule, None, lambda task: Inputs(), frozenset())
 
 
 def _tasks(cell, count):
