@@ -66,8 +66,9 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:
-    """Each answer once, on the most images, with what any source that holds it has beside it and every doubt."""
-    for same in grouped(found, lambda one: (one.cell, one.by) if one.cell else id(one)).values():
+    """Each answer once, whatever sources call it, on the most images, with what any of them has beside it and every
+    doubt."""
+    for same in grouped(found, lambda one: one.cell or id(one)).values():
         ranked = sorted(same, key=_worth, reverse=True)
         known: dict[str, Any] = {"untrusted": any(one.untrusted for one in same)}
         for part, told in BESIDE.items():
@@ -86,9 +87,9 @@ def _holds(entry: Entry, part: str) -> bool:
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
-    measured = {(entry.model, entry.hash) for entry in found if not entry.quoted}
     shipped = {one.name: one for one in entries()}
-    ours = {who: zoo_claims(shipped[who[0]], who[1]) for who in measured if who[0] in shipped}
+    who = {(entry.model, entry.hash) for entry in found if entry.model in shipped}
+    ours = {(name, weights): zoo_claims(shipped[name], weights) for name, weights in who}
     known: dict[tuple[str, ...], Claim] = {}
     for entry in found:
         if entry.quoted:

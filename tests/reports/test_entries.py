@@ -100,6 +100,28 @@ def test_a_quoted_norm_is_told_by_the_model_or_its_folder(tmp_path):
     assert found == [("a", "l2", 0.5), ("b", "l2", 0.5), ("c", "linf", 0.5), ("e", "linf", 0.4)]
 
 
+def test_an_attack_that_was_also_the_first_stage_of_a_chain_is_one_answer(tmp_path):
+    for name, asked in (("a.json", "apgd-ce"), ("b.json", "autoattack/apgd-ce")):
+        (tmp_path / name).write_text(json.dumps([RECORD | {"perturbation": asked, "cell": "c"}]))
+    board = leaderboard([str(tmp_path / name) for name in ("a.json", "b.json")], tmp_path / "board.html")
+    assert [row["by"] for row in json.loads(board.with_suffix(".json").read_text())] == ["apgd-ce"]
+
+
+def test_what_one_source_doubts_is_doubted_beside_more_images_of_another(tmp_path):
+    doubted = RECORD | {"verdict": "untrusted"}
+    whole = {"perturbation": "autoattack/square", "accuracy": 0.6, "cell": "d"}
+    sources = {
+        "a.json": [RECORD | {"n": 20, "cell": "c"}],
+        "b.json": [doubted | {"cell": "c"}, doubted | whole],
+    }
+    for name, held in sources.items():
+        (tmp_path / name).write_text(json.dumps(held))
+    board = leaderboard([str(tmp_path / name) for name in sources], tmp_path / "board.html")
+    (row,) = json.loads(board.with_suffix(".json").read_text())
+    told = [row[key] for key in ("n", "untrusted", "autoattack", "autoattack_untrusted")]
+    assert told == [20, True, 0.6, True]
+
+
 def test_budgets_rank_by_size_and_claims_are_of_their_norm_and_data(tmp_path):
     asked = [{"eps": eps} for eps in ("10/255", "8/255")] + [{"eps": "8/255", "norm": "l2"}]
     (tmp_path / "r.json").write_text(json.dumps([RECORD | one for one in asked]))
@@ -112,3 +134,5 @@ def test_budgets_rank_by_size_and_claims_are_of_their_norm_and_data(tmp_path):
             ("l2", "8/255"), ("linf", "8/255"), ("linf", "10/255"),
         ]  # fmt: skip
         assert [row["reported"] for row in measured] == claimed
+        (quoted,) = (row for row in json.loads(board.with_suffix(".json").read_text()) if row["quoted"])
+        assert (quoted["accuracy"], quoted["reported"]) == (0.52, None), "its author reports nothing"

@@ -219,12 +219,13 @@ def test_what_is_untrusted_ranks_below_what_is_not(store, tmp_path):
     for record in records:
         record["verdict"] = "untrusted" if record["lambda"] == 0.5 else record["verdict"]
     (tmp_path / "doubted.json").write_text(json.dumps(records))
-    ranked = rows(leaderboard([str(tmp_path / "doubted.json")], tmp_path / "board.html"))
-    assert [(row["accuracy"], row["untrusted"]) for row in ranked] == [
+    board = leaderboard([str(tmp_path / "doubted.json")], tmp_path / "board.html")
+    assert [(row["accuracy"], row["untrusted"]) for row in rows(board)] == [
         (0.4, False),
         (0.1, False),
         (0.5, True),
     ]
+    assert board.read_text().count('<td class="untrusted"') == 1, "the accuracy itself is marked"
 
 
 def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
@@ -256,14 +257,16 @@ def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
 def test_the_zoo_claims_its_own_models_alone(tmp_path):
     item = entry("cifar10/sdnet20-at")
     weights = read_card(local_path(item)).weights_hash
-    for name, ours in ((item.name, weights), (item.name, "0" * 64), ("digits/sdnet20-at", "")):
+    for name, ours in (
+        (item.name, weights), (item.name, ""), (item.name, "0" * 64), ("digits/sdnet20-at", ""),
+    ):  # fmt: skip
         claims = zoo_claims(entry(name), ours)
         key = (item.name, "cifar10", "linf", "8/255", "0.1")
         stated = item.robust["pgd-20 linf 8/255 on 1000 images"]
-        expected = (
-            {key: (stated, "the zoo's index: pgd-20 linf 8/255 on 1000 images")} if ours == weights else {}
-        )
-        assert claims == expected
+        expected = {key: (stated, "the zoo's index: pgd-20 linf 8/255 on 1000 images")}
+        assert claims == (expected if ours in ("", weights) and name == item.name else {})
+    several = replace(item, robust={"pgd linf 8/255": 0.4, "apgd linf 8/255": 0.3, "square linf 8/255": 0.5})
+    assert zoo_claims(several, weights) == {key: (0.3, "the zoo's index: apgd linf 8/255")}, "the lowest"
 
 
 def test_the_zoos_claim_is_of_the_training_lambda(tmp_path):
