@@ -73,7 +73,7 @@ def check_warm_start(attacks: Sequence[AttackSpec]) -> None:
     for attack in attacks:
         if attack.kind == "noise":
             continue
-        if attack.name != "pgd" or attack.chain:
+        if attack.name != "pgd":
             raise InputError(f"Only pgd can be warm-started, got '{attack.chain or attack.name}'.")
         if dict(attack.params).get("restarts") != 1:
             raise InputError(
