@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from robustbench_sdnet.planning import plan
-from robustbench_sdnet.planning.chains import continues
+from robustbench_sdnet.planning.chains import continues, stage_order
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.specs import CLEAN, Eps, ModelSpec
 
@@ -37,6 +37,15 @@ def test_an_attack_goes_on_with_the_survivors_of_its_own_kind_alone(before, atta
     assert continues(before, attack, eps_curve=True) is goes_on
     whole = before != CLEAN and before.eps == attack.eps
     assert continues(before, attack, eps_curve=False) is (goes_on and whole), "without a curve stages alone"
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("autoattack", {}), ("autoattack", {"variant": "rand"}), ("lean", {}), ("lean+autoattack", {})],
+)
+def test_stages_stand_in_the_order_in_which_they_run(name, given):
+    stages = attack_specs(name, [Eps.parse("8/255")], given=given)
+    assert sorted(reversed(stages), key=stage_order) == stages
 
 
 def test_noise_is_asked_at_every_deployed_lambda_and_neither_warmed_nor_transferred():

@@ -195,18 +195,24 @@ def test_a_check_that_was_not_run_or_saw_fewer_images_replaces_nothing(store):
     def finding(check, verdict, images=None):
         return {"check": check, "verdict": verdict, "value": 0.0, "sentence": "Said.", "images": images}
 
-    full = [finding("noise_wins", "pass", 100), finding("gradient_free_wins", "fail", 100)]
+    # Older versions did not say on how many images.
+    full = [
+        finding("noise_wins", "pass", 100),
+        finding("gradient_free_wins", "fail", 100),
+        finding("rough_loss", "fail"),
+    ]
     cheap = [
         finding("noise_wins", "fail", 10),
         finding("gradient_free_wins", "not_run"),
+        finding("rough_loss", "not_run"),
         finding("randomised", "pass", 10),
     ]
     store.add_verdicts(CELL.id, full)
     store.add_verdicts(CELL.id, cheap)
-    assert store.verdicts() == {CELL.id: [*full, cheap[2]]}
+    assert store.verdicts() == {CELL.id: [*full, cheap[-1]]}
     again = [finding("noise_wins", "warn", 100)]
     store.add_verdicts(CELL.id, again)
-    assert store.verdicts() == {CELL.id: [*again, full[1], cheap[2]]}
+    assert store.verdicts() == {CELL.id: [*again, *full[1:], cheap[-1]]}
 
 
 def test_perturbed_images_are_kept_exactly_and_checked(tmp_path):
@@ -229,6 +235,15 @@ def test_a_damaged_image_file_does_not_hide_a_good_one(tmp_path):
     folder.keep("cell", 0, images)
     (folder.folder / "cell" / f"0-2-{'0' * 16}.npy").write_bytes(b"damaged")
     assert np.array_equal(folder.fetch("cell", 0, 2), images)
+
+
+def test_images_are_kept_in_pieces_that_hold_the_same_positions(tmp_path):
+    folder = ImageFolder(tmp_path / "images")
+    images = np.random.default_rng(0).random((8, 3, 4, 4), dtype=np.float32)
+    for start, stop in ((0, 6), (2, 4), (3, 8)):
+        folder.keep("cell", start, images[start:stop])
+    for start, stop in ((0, 8), (1, 6), (3, 7)):
+        assert np.array_equal(folder.fetch("cell", start, stop), images[start:stop])
 
 
 def test_a_store_of_the_first_schema_is_read_and_goes_on(tmp_path):
