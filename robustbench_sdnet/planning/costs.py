@@ -28,15 +28,18 @@ _TOGETHER, _SURVIVING = 50, 25
 
 def passes(cell: Cell) -> int:
     """Sample passes of a cell at the most, one for a prediction."""
-    spec = cell.perturbation
+    spec, drawn = cell.perturbation, cell.model.repeats.draws if cell.model.repeats else 1
     if isinstance(spec, SequenceSpec):
-        return spec.frames
-    if not isinstance(spec, AttackSpec) or cell.kind in ("noise", "transfer"):
-        return 1
+        return spec.frames * drawn
+    if not isinstance(spec, AttackSpec) or cell.kind == "transfer":
+        return drawn
     options = dict(spec.params)
+    if cell.kind == "noise":
+        return int(options.get("draws") or 1)
     targets = options.get("targets") or options.get("n_targets") or 1
     steps = options.get("steps") or options.get("queries") or options.get("n_queries") or 20
-    return 2 * int(steps) * int(options.get("restarts") or 1) * int(targets)
+    again = int(options.get("restarts") or 1) * int(options.get("eot") or 1)
+    return 2 * int(steps) * again * int(targets)
 
 
 def weight(model: ModelSpec) -> int:

@@ -1,5 +1,6 @@
 """Plans: which cells, which shards, and what is left to do."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from robustbench_sdnet.specs import (
     Eps,
     LambdaSpec,
     ModelSpec,
+    Repeats,
     SequenceSpec,
     params,
 )
@@ -224,6 +226,16 @@ def test_shards_shrink_with_the_cost_of_a_cell():
     assert costs.shard_size(clean, 224 * 224, "cpu") < sizes[0]
     assert costs.shard_size(cheap, 1024, "cuda:1") > sizes[1]
     assert CLEAN.name == "clean"
+
+
+def test_whatever_repeats_a_pass_is_counted():
+    drawn = replace(RESNET, options=params({"randomised": True})).counted(Repeats(draws=11))
+    (noise,) = attack_specs("noise", [Eps.parse("8/255")], given={"draws": "1000"})
+    asked = {pgd(): 40, pgd(restarts=3): 120, pgd(eot=5): 200, pgd(targets=9): 360, noise: 1000}
+    for attack, passes in asked.items():
+        clean, attacked = plan.attack_cells([drawn], DATA, [attack])
+        assert (costs.passes(clean), costs.passes(attacked)) == (11, passes)
+    assert costs.passes(replace(attacked, model=RESNET, lam_attack=L1, lam=L3)) == 1, "transfer"
 
 
 def test_cells_on_survivors_have_shards_that_leave_a_batch_of_them():
