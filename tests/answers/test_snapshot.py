@@ -292,6 +292,13 @@ def test_other_questions_stand_side_by_side(tmp_path):
         assert {one.id for one in Snapshot.read(store).standing} == {one.id for one in asked}
 
 
+def test_other_images_and_balls_are_compared_apart(tmp_path):
+    asked = [cell(NOISE[0]), cell(replace(NOISE[0], source="published"))]
+    asked += [cell(PGD), cell(replace(PGD, norm="l2"))]
+    with made_store(tmp_path, [(one, right(5)) for one in asked]) as store:
+        assert len(gather(Snapshot.read(store))) == len(asked)
+
+
 def test_of_two_answers_the_one_on_more_images_stands_then_the_tighter_bound(tmp_path):
     plain = cell(PGD)
     screened, newer = replace(plain, precision="bfloat16"), cell(replace(PGD, version=PGD.version + 1))
