@@ -12,6 +12,8 @@ from robustbench_sdnet import evaluate
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.reports import report
+from robustbench_sdnet.running.outcomes import recounted
+from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
 # The mean brightness of a channel tells the classes of `tiny_npz` apart.
@@ -167,3 +169,16 @@ def test_a_larger_eps_goes_on_while_any_draw_is_right(tiny_npz):
     # Of 41 draws all are wrong with a probability of 0.9^41 = 0.013; to count those of an image takes 41 passes.
     assert len(passes) == 2
     assert min(passes) > 41 * 5
+
+
+def test_what_breaks_at_fresh_draws_alone_has_a_step_and_what_holds_has_none():
+    def found(right, broken_at):
+        numbers = dict.fromkeys(("margin", "lam", "residual", "distance"), np.zeros(4, np.float32))
+        return Outcome(
+            ids=np.arange(4), right=np.array(right), broken_at=np.array(broken_at, np.int32), **numbers
+        )
+
+    final = found([True, False, True, False], [-1, 0, -1, 0])
+    outcome = recounted(found([True, True, False, False], [-1, -1, 3, 5]), final)
+    assert outcome.broken_at.tolist() == [-1, 1, -1, 5]
+    assert outcome.right.tolist() == final.right.tolist()
