@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robustbench_sdnet.planning.plan import Task
-from robustbench_sdnet.running.runner import Parents
+from robustbench_sdnet.planning.plan import Task, attack_cells
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.running.runner import Parents, _with_their_images
 from robustbench_sdnet.specs import AttackSpec, Eps
+from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.store import Shard, Store
 
+from ..made_answers import DATA, HIGH, LOW, SDNET
 from ..store.made import CELL, COST, outcome
 
 PARENT = replace(CELL, perturbation=AttackSpec(name="pgd", eps=Eps.parse("1/255")))
@@ -84,3 +87,13 @@ def test_images_go_where_they_are_attacked_again_or_carried_on_and_nowhere_else(
         found = Parents([PARENT, cell], store, with_images).inputs(Task(0, 4, (cell,))).images
         assert list(found) == ([PARENT.id] if sent else [])
         assert all(np.array_equal(there, images) for there in found.values())
+
+
+def test_where_a_child_is_made_again_its_parents_images_are_needed_too(tmp_path):
+    (attack,) = attack_specs("pgd", [Eps.parse("8/255")])
+    cells = attack_cells([SDNET], DATA, [attack], [LOW, HIGH], [LOW], warm_start=True)
+    cold, warm, moved = (cell for cell in cells if cell.perturbation.name == "pgd")
+    stored = {cell.id: [(0, 4)] for cell in (cold, warm)}
+    kept = ImageFolder(tmp_path / "images")  # of neither
+    found = _with_their_images(stored, cells, kept, {cold.id, warm.id}, 4, False)
+    assert (found[cold.id], found[warm.id], moved.parents) == ([], [], (warm.id,))
