@@ -32,6 +32,9 @@ def networks():
                 model(torch.rand(32, 3, 8, 8))
         refresh_step_sizes(model)
         model.eval().requires_grad_(False)
+        model.linear.bias -= model(torch.rand(64, 3, 8, 8)).mean(
+            0
+        )  # else one class is the answer to every image
     return models
 
 
