@@ -129,8 +129,8 @@ def _few_classes(data: ImageData, count: int) -> str | None:
     if not data.grouped or seen == there:
         return None
     return (
-        f"the first {count:,} images of {data.name} cover only {seen:,} of its {there:,} classes, because it is sorted "
-        "by class."
+        f"the first {count:,} images of {data.name} cover only {seen:,} of the {there:,} classes that have images, "
+        "because it is sorted by class."
     )
 
 

@@ -138,9 +138,11 @@ def test_a_limit_that_leaves_classes_out_is_said(tmp_path, labels, limit, classe
     from robustbench_sdnet.zoo import build_model, save_model
 
     images = np.zeros((6, 8, 8, 3), np.uint8)
-    np.savez(tmp_path / "x.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    save_model(build_model("resnet20", width=4, input_size=8, num_classes=3), tmp_path / "m.safetensors")
+    # Classes are numbered up to 5; only 0, 1 and 2 have test images.
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=range(6), x_test=images, y_test=labels)
+    save_model(build_model("resnet20", width=4, input_size=8, num_classes=6), tmp_path / "m.safetensors")
     name = f"npz:{tmp_path / 'x.npz'}"
     setting = Setting(models=[str(tmp_path / "m.safetensors")], data=name, limit=limit, device="cpu")
-    said = f"the first {limit} images of {name} cover only {classes} of its 3 classes, because it is sorted by class."
+    said = f"the first {limit} images of {name} cover only {classes} of the 3 classes that have images, "
+    said += "because it is sorted by class."
     assert prepare(setting, stored=False).notes == ([said] if classes else [])
