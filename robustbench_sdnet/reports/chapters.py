@@ -93,19 +93,20 @@ def _corruption_sections(results: Results, data: str, source: str, baseline: str
 
 
 def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
-    """A panel a subject with a column a severity; of many subjects one panel, a column each."""
+    """A panel a subject with a column a severity; of many subjects one panel, a row each."""
     group = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
     if len(grids) <= FIGURES:
         return heatmap.draw(grids, group)
     levels = corruptions.levels_run(grids.values())
-    means: dict[str, dict[str, Estimate]] = {}
+    means: dict[str, dict[str, Estimate]] = {label: {} for label in grids}
     for label, found in grids.items():
         for name, row in found.items():
             mean = corruptions.over_severities(row, levels)
             if isinstance(mean, Estimate):
-                means.setdefault(name, {})[label] = mean
+                means[label][name] = mean
     title = f"mean over {corruptions.levels_text(levels)}"
-    return heatmap.draw({title: means}, group, tuple(grids), "")
+    names = distinct(name for found in grids.values() for name in found)
+    return heatmap.draw({title: means}, group, names, "")
 
 
 def of_imagenet_c(results: Results, baseline: str | None, data: str, source: str | None = None) -> bool:

@@ -234,12 +234,18 @@ def test_the_legend_keeps_the_order_of_severities_where_the_first_panel_lacks_on
     ]
 
 
-def test_many_long_names_under_few_corruptions_leave_the_squares_room() -> None:
-    names = [f"{i} of many models with a long name" for i in range(9)]
-    figure = heatmap.draw(
-        {"mean": {"fog": dict.fromkeys(names, record_estimate(0.5))}}, {"fog": "weather"}, names
-    )
+def test_many_models_are_rows_of_a_heat_map_whose_width_does_not_grow() -> None:
+    names = [f"sdnet18_all {i:02} of many models with a long name" for i in range(40)]
+    means = {name: dict.fromkeys(("gaussian_noise", "fog"), record_estimate(0.5)) for name in names}
+    group = {"gaussian_noise": "noise", "fog": "weather"}
+    figure = heatmap.draw({"mean": means}, group, tuple(group), "")
     assert style.to_png(figure).startswith(b"\x89PNG"), "without a warning"
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["gaussian noise", "fog"]
+    assert [line.get_xdata() for line in axes.lines] == [[1, 1]], "between their groups"
+    narrow = heatmap.draw({"mean": dict(list(means.items())[:8])}, group, tuple(group), "")
+    assert figure.get_figwidth() == narrow.get_figwidth()
 
 
 def test_numbers_of_a_heat_map_stand_out_from_their_squares() -> None:

@@ -31,7 +31,7 @@ def draw(
     """Panels with one colour scale from 0 to 100 %; what was not run stays empty.
 
     Args:
-        grids: what each panel is called -> corruption -> column -> accuracy.
+        grids: what each panel is called -> row -> column -> accuracy. Rows are corruptions, or columns are.
         category: corruption -> the group it stands in; a gap in the order of corruptions separates groups.
         columns: of every panel; the severities that were run where none are given.
     """
@@ -40,10 +40,13 @@ def draw(
     rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
     across = math.ceil(len(grids) / rows)
     width = max(2.7, 0.5 * len(shown))
-    upright = 0.07 * max(len(drawn(str(column))) for column in shown)  # where names of columns stand so
+    upright = 0.07 * max(
+        len(_called(column, category)) for column in shown
+    )  # where names of columns stand so
+    aside = max(1.6, 0.07 * max(len(_called(name, category)) for name in names))
     titles = [wrapped(label, width) for label in grids]
     height = 0.27 * len(names) + 0.73 + upright + extra_height(titles)
-    figure = new_figure(1.6 + width * across, rows * height)
+    figure = new_figure(aside + width * across, rows * height)
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
         _panel(axes, grid, names, shown, category)
@@ -68,14 +71,20 @@ def _panel(
                 values[row, column] = 100 * estimate.accuracy
                 _write(axes, column, row, values[row, column])
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
-    for row in range(1, len(names)):
-        if category.get(names[row]) != category.get(names[row - 1]):
-            axes.axhline(row, color=GROUND, linewidth=5)
-    labels = [drawn(str(column)) for column in columns]
+    for keys, line in ((names, axes.axhline), (columns, axes.axvline)):
+        for place in range(1, len(keys)):
+            if category.get(keys[place]) != category.get(keys[place - 1]):
+                line(place, color=GROUND, linewidth=5)
+    labels = [_called(column, category) for column in columns]
     upright = 90 if max(map(len, labels)) > 2 else 0
     axes.set_xticks(np.arange(len(columns)) + 0.5, labels, rotation=upright)
-    axes.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
+    axes.set_yticks(np.arange(len(names)) + 0.5, [_called(name, category) for name in names])
     axes.set_ylim(len(names), 0)
+
+
+def _called(key: Column, category: Mapping[str, str]) -> str:
+    """A corruption in words, anything else by its name."""
+    return str(key).replace("_", " ") if key in category else drawn(str(key))
 
 
 def _write(axes: Axes, column: int, row: int, value: float) -> None:
