@@ -31,8 +31,7 @@ from ..errors import InputError, unknown
 from ..reading.numbers import number
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from ..zoo.nets.control import check_evaluated
-from ..zoo.nets.resnet import check_floats
-from ..zoo.others.guard import check_range
+from ..zoo.nets.inputs import check_floats, check_range
 from .policy import Fitting
 from .sweep import Stem, stem_of, sweep_lambdas
 

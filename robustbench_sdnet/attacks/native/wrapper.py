@@ -20,7 +20,7 @@ from ...reading.numbers import whole
 from ...specs import BUDGETED
 from ...specs.budgets import check_largest
 from ...wording import shown
-from ...zoo.others.guard import check_range
+from ...zoo.nets.inputs import check_range
 from ..engine.active import run_search
 from ..engine.ball import Ball
 from ..engine.balls import ball

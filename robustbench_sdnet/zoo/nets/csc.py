@@ -15,6 +15,7 @@ from ...reading.numbers import whole
 from ...wording import shown
 from .architectures import Coding
 from .fista import STEP_FRACTION, Convolutional, Dictionary, Linear, fista, power_iterations
+from .inputs import traced
 
 _CHANGED = (0, -1, 0)  # of a weight whose atoms may have any norm
 _ROUND = 10  # power iterations between two looks at the progress, each of which waits for the device
@@ -153,9 +154,7 @@ class SparseCoding(nn.Module):
 
         It is looked at once, for on a GPU every look waits.
         """
-        if self._stepped or self.step_size.is_meta:
-            return self.step_size
-        if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        if self._stepped or self.step_size.is_meta or traced():
             return self.step_size
         if self.step_size.item() == 1:
             with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):

@@ -5,16 +5,14 @@ Submodules carry the names of the released SDNet checkpoints, so that importing 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.nn import functional as F
 
 from ...errors import InputError
 from .architectures import Coding
 from .csc import SparseCoding, csc2d
+from .inputs import check_floats
 
 
 class Normalise(nn.Module):
@@ -37,28 +35,6 @@ class Normalise(nn.Module):
                 f"images must be (n, {len(self.mean)}, h, w), as the model's mean is, got {shape}."
             )
         return (images - self.mean) / self.std
-
-
-def check_floats(images: object) -> None:
-    """Refuse what is no tensor of floats, such as bytes, with an InputError."""
-    if not (isinstance(images, Tensor) and images.is_floating_point()):
-        got = getattr(images, "dtype", type(images).__name__)
-        raise InputError(f"images must be a tensor of floats in [0, 1], got {got}. Divide bytes by 255.")
-
-
-def got_range(low: float, high: float) -> str:
-    """The end of a message on images outside [0, 1]: their lowest and highest value, and what to do."""
-    remedy = "Divide by 255." if low >= 0 and high > 2 else "Leave the normalisation to the model."
-    remedy = remedy if math.isfinite(low) and math.isfinite(high) else "Some are not finite."
-    return f"got values from {low:.3g} to {high:.3g}. {remedy}"
-
-
-def readable(images: Tensor) -> bool:
-    """Whether values can be looked at: not while torch traces, compiles or maps over them."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return False
-    traced = torch._C._len_torch_dispatch_stack() > 0  # as by make_fx, and of tensors without values
-    return not (traced or images.is_meta or is_functorch_wrapped_tensor(images))
 
 
 class SparseConvolution(nn.Module):

@@ -12,15 +12,8 @@ from ...errors import InputError
 from .architectures import architecture, coding_of, resolve_options
 from .control import refresh_step_sizes
 from .csc import csc2d
-from .resnet import (
-    BasicBlock,
-    Normalise,
-    SparseConvolution,
-    convolution,
-    got_range,
-    readable,
-    shortcut_module,
-)
+from .inputs import extremes, got_range, readable
+from .resnet import BasicBlock, Normalise, SparseConvolution, convolution, shortcut_module
 
 
 class Classifier(nn.Module):
@@ -80,7 +73,7 @@ class Classifier(nn.Module):
         """
         if not readable(images):
             return
-        low, high = (float(value) for value in images.detach().aminmax()) if len(images) else (0.0, 0.0)
+        low, high = extremes(images)
         if low >= 0 and high > 2:
             raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
         self._looked_at = True

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError, ModelError, SdnetBenchError
+from ...errors import ModelError, SdnetBenchError
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.control import reached
-from ..nets.resnet import Normalise, got_range, readable
+from ..nets.inputs import got_range, readable
+from ..nets.resnet import Normalise
 from ..nets.sdnet import Classifier
 
 _NORMALISER = re.compile(
@@ -44,13 +45,6 @@ def named_errors(name: str, doing: str = "") -> Iterator[None]:
         kind = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
         text = " ".join(str(error).split())[:300]
         raise ModelError(f"{name} {kind}{doing and ' ' + doing}{text and ': ' + text}") from error
-
-
-def check_range(images: Tensor) -> None:
-    """Refuse images with values outside [0, 1], or not finite, with an InputError."""
-    low, high = map(float, images.detach().aminmax()) if len(images) else (0.0, 0.0)
-    if not (low >= 0 and high <= 1):
-        raise InputError(f"images must lie in [0, 1], {got_range(low, high)}")
 
 
 class External(nn.Module):
