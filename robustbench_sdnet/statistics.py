@@ -16,11 +16,17 @@ from scipy import special
 
 from .errors import InputError
 
-CONFIDENCE = 0.95  # of every interval
-_Z = 1.959964
+CONFIDENCE = 0.95  # of every interval, where no other is asked for
 RARE_RATE = 0.002
 RARE_ALPHA = 0.01
 RARE_MINIMUM = 3
+
+
+def _quantile(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+_Z = _quantile(CONFIDENCE)
 
 
 def wilson(right: float, n: int) -> tuple[float, float]:
@@ -40,7 +46,7 @@ def wilson(right: float, n: int) -> tuple[float, float]:
         raise InputError(f"wilson: right must lie in 0 to n, got {right} of {n}.")
     if n == 0:
         return math.nan, math.nan
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    z = _Z
     share, shrink = right / n, 1 + z * z / n
     centre = (share + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -113,7 +119,7 @@ def picked_interval(low: float, high: float, among: int) -> tuple[float, float]:
     images), this one in 98 % or more: all of them hold theirs at once in 95 %, so also the one picked.
     """
     middle, half = (low + high) / 2, (high - low) / 2
-    half *= _quantile(1 - (1 - CONFIDENCE) / among) / _quantile(CONFIDENCE)
+    half *= _quantile(1 - (1 - CONFIDENCE) / among) / _Z
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
@@ -129,10 +135,6 @@ def images_needed(low: float, high: float, n: int, within: float) -> int:
     # within^2 = z^2 (share n + z^2) / m^2, solved for m = n + z^2.
     m = z2 * (share + math.sqrt(share**2 + 4 * within**2 * (1 - share))) / (2 * within**2)
     return math.ceil(m - z2 - 1e-6)
-
-
-def _quantile(confidence: float) -> float:
-    return float(special.ndtri((1 + confidence) / 2))
 
 
 def difference_p(differences: NDArray[np.float64]) -> float:
