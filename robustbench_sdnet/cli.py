@@ -127,13 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(1)
     except OSError as error:
         full = error.errno == errno.ENOSPC and not error.filename  # what prints has no name
-        where = (
-            f" ({error.filename})"
-            if error.filename
-            else " for what is printed: free some, or send it elsewhere"
-            if full
-            else ""
-        )
+        where = f" ({error.filename})" if error.filename else ""
+        where = " for what is printed: free some, or send it elsewhere" if full else where
         wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
         stored = " What was finished is stored." if kept else ""
         _fail(f"{error.strerror or error}{where}.{stored}", 2 if wrong else 1, error)

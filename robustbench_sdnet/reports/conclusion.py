@@ -8,6 +8,7 @@ the interval decides: if it lies within `NEGLIGIBLE` the answer is no, else the 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from statistics import fmean
 
 from ..answers.comparisons import Comparison
@@ -78,16 +79,11 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
         told = (
             " of those distinguished from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
         )
+        name, effect = lambda_text(best.a.lam), _effect(best, len(numbers))
         if best.gain > 0:
-            yield (
-                f"Of the fixed numbers, {lambda_text(best.a.lam)} comes out highest{told}: it "
-                f"{_effect(best, len(numbers))}."
-            )
+            yield f"Of the fixed numbers, {name} comes out highest{told}: it {effect}."
         else:
-            yield (
-                f"Of the fixed numbers none comes out higher: {lambda_text(best.a.lam)} "
-                f"{_effect(best, len(numbers))}."
-            )
+            yield f"Of the fixed numbers none comes out higher: {name} {effect}."
 
 
 def _base(evidence: Evidence, same: Sequence[Comparison], survive: str = "") -> str:
@@ -171,10 +167,10 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
 
 def _needed(compared: Iterable[Comparison]) -> str:
     """How many images a no takes at least, where more would do."""
-    open_ones = [one for one in compared if one.high > NEGLIGIBLE]
-    most = max(open_ones, key=lambda one: images_needed(one.low, one.high, one.n, NEGLIGIBLE))
-    needed = images_needed(most.low, most.high, most.n, NEGLIGIBLE)
-    return f" (no takes about {needed:,} or more, and these are {most.n:,})" if needed > most.n else ""
+    open_ones = (one for one in compared if one.high > NEGLIGIBLE)
+    every = ((images_needed(one.low, one.high, one.n, NEGLIGIBLE), one.n) for one in open_ones)
+    needed, n = max(every, key=itemgetter(0))
+    return f" (no takes about {needed:,} or more, and these are {n:,})" if needed > n else ""
 
 
 def _effect(one: Comparison, among: int = 1) -> str:

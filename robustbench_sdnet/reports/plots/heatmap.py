@@ -40,13 +40,10 @@ def draw(
     rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
     across = math.ceil(len(grids) / rows)
     width = max(2.7, 0.5 * len(shown))
-    upright = 0.07 * max(
-        len(_called(column, category)) for column in shown
-    )  # where names of columns stand so
-    aside = max(1.6, 0.07 * max(len(_called(name, category)) for name in names))
+    aside, upright = (0.07 * max(len(_called(key, category)) for key in keys) for keys in (names, shown))
     titles = [wrapped(label, width) for label in grids]
     height = 0.27 * len(names) + 0.73 + upright + extra_height(titles)
-    figure = new_figure(aside + width * across, rows * height)
+    figure = new_figure(max(1.6, aside) + width * across, rows * height)
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
         _panel(axes, grid, names, shown, category)
