@@ -37,6 +37,7 @@ class Process:
     def __init__(self, shards: int, stored: set[int]) -> None:
         self.stored, self.met = stored, False
         self.schedule = Schedule([Task(n, n + 1, (CELL,)) for n in range(shards)], self.left)
+        self.tasks = iter(self.schedule)
 
     def left(self, task: Task) -> Task:
         """Nothing, of a shard that another has stored, once one was met."""
@@ -48,13 +49,6 @@ class Process:
             self.met = True
             self.schedule.elsewhere()
         self.stored.add(shard)
-        self.schedule.done(shard)
-
-    def next(self) -> int | None:
-        """The next shard of which something is left."""
-        while (number := self.schedule.next()) is not None and not self.schedule.tasks[number].cells:
-            self.schedule.done(number)
-        return number
 
 
 def speed_up(processes: int, shards: int, seed: int) -> float:
@@ -68,10 +62,10 @@ def speed_up(processes: int, shards: int, seed: int) -> float:
         now, one, shard = heapq.heappop(events)
         if shard is not None:
             crew[one].store(shard)
-        if (following := crew[one].next()) is None:
+        if (task := next(crew[one].tasks, None)) is None:
             end = max(end, now)
         else:
-            heapq.heappush(events, (now + seconds[following] * draw.uniform(0.95, 1.05), one, following))
+            heapq.heappush(events, (now + seconds[task.start] * draw.uniform(0.95, 1.05), one, task.start))
     return sum(seconds) / end
 
 
