@@ -47,7 +47,8 @@ class Stem:
                     code = layer(self.x)
                 yield code
             return
-        atoms, operator, step = layer.atoms(), layer.operator, layer.step_size
+        atoms, operator = layer.atoms(), layer.operator
+        step = layer.known_step(atoms)
         analysis = atoms * step
         shared = operator.analyse(self.x, analysis)
         for lam in lambdas:

@@ -9,6 +9,7 @@ from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.lambdas import sweep_lambdas
 from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.zoo import build_model, csc_layers, residuals, use_lambda
+from robustbench_sdnet.zoo.nets.csc import csc2d
 
 LAMBDAS = (0.0, 0.1, 0.5, 1.4)
 
@@ -127,3 +128,15 @@ def test_residuals_of_repeated_dictionaries_are_those_of_the_layer():
     images = torch.rand(4, 3, 8, 8)
     (found,) = stem_of(model, images).residuals([0.1])
     assert torch.allclose(found, residuals(model, images), rtol=1e-5)
+
+
+def test_a_stem_that_never_ran_codes_with_its_own_step_size():
+    """Its step size is computed at the first use: that of a sweep is one."""
+    torch.manual_seed(0)
+    stem = csc2d(3, 8, size=(8, 8)).eval().requires_grad_(False)
+    images = torch.rand(4, 3, 8, 8)
+    (first,) = stem_of(stem, images).residuals([0.1])
+    stem(images)
+    (second,) = stem_of(stem, images).residuals([0.1])
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first, residuals(stem, images))

@@ -120,9 +120,7 @@ class SparseCoding(nn.Module):
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The code and the atoms."""
         atoms = self.atoms()
-        step = (
-            self._warm_step(atoms) if self.training and self.coding.power_steps else self._known_step(atoms)
-        )
+        step = self._warm_step(atoms) if self.training and self.coding.power_steps else self.known_step(atoms)
         lam = self.per_sample(x)
         return fista(self._repeated(x), atoms, self.operator, step=step, lam=lam, coding=self.coding), atoms
 
@@ -149,7 +147,7 @@ class SparseCoding(nn.Module):
             )
         return lam.reshape(-1, *(1 for _ in x.shape[1:]))
 
-    def _known_step(self, atoms: Tensor) -> Tensor:
+    def known_step(self, atoms: Tensor) -> Tensor:
         """The step size, computed where it never was: then it is 1, which 0.9 / L is for no dictionary.
 
         It is looked at once, for on a GPU every look waits.
