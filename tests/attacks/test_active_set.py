@@ -81,9 +81,11 @@ def test_a_tie_that_goes_to_the_label_is_right_before_and_after(answers):
     assert found.broken_at.tolist() == [-1, 0]
 
 
-def test_every_restart_takes_all_of_its_steps():
+@pytest.mark.parametrize("name", ["pgd", "pma", "apgd-ce", "apgd-dlr"])
+def test_every_restart_takes_all_of_its_steps(name):
     model, images, labels, _ = linear_problem(2, (1, 3, 3), 6, EPS, "l2")
-    found = attacks.pgd(model, images, labels, eps=1e-4, norm="l2", steps=4, restarts=3)
+    params = {"steps": 4, "restarts": 3}
+    found = attacks.run(name, model, images, labels, eps=1e-4, norm="l2", params=params)
     assert bool(found.robust.all())
     # Four gradients a restart and five looks, of the starting point and of every step; one look at the clean image.
     assert (found.backwards, found.forwards) == (6 * 3 * 4, 6 * (3 * 5 + 1))
@@ -99,6 +101,22 @@ def test_a_broken_sample_stops_costing():
     assert torch.equal(result.broken_at, steps)
     looks = torch.where(steps > 0, steps + 1, 11)
     assert result.forwards == 20 + int(looks.sum())
+
+
+@pytest.mark.parametrize("name", ["pgd", "pma", "apgd-ce", "apgd-t", "square", "fab-t", "fmn"])
+def test_the_step_that_broke_an_image_is_told_by_its_passes(name):
+    model, images, labels, _ = linear_problem(2, (1, 4, 4), 12, EPS, "linf")
+    params = {**SHORT.get(name, {}), **({"restarts": 1} if name in ("pgd", "pma", "apgd-ce") else {})}
+    told = []
+    for image, label in zip(images[:, None], labels[:, None], strict=True):
+        found = attacks.run(name, model, image, label, eps=2.2 * EPS, params=params, precision="float32")
+        passes = found.forwards - 1  # without that of the clean image
+        # Most begin at a point before the first step. A step of FAB is two passes, and Square's start is a query.
+        number = {"square": passes, "fmn": passes, "fab-t": passes // 2}
+        if not bool(found.robust):
+            told.append((int(found.broken_at), number.get(name, max(passes - 1, 1))))
+    assert told
+    assert all(step == number for step, number in told), told
 
 
 def test_the_first_success_is_kept_and_a_lost_one_is_named():

@@ -10,6 +10,10 @@ import torch
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
+from robustbench_sdnet.attacks.engine.passes import Passes
+from robustbench_sdnet.attacks.engine.search import Rows
+from robustbench_sdnet.attacks.native.fmn import FmnSearch
+from robustbench_sdnet.attacks.native.sigma_zero import SigmaZeroSearch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -67,14 +71,25 @@ def test_sigma_zero_walks_as_published():
                 delta[delta.abs() < threshold] = 0
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_thresholds_of_sigma_zero_stay_from_0_to_1():
+    images, labels = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
+    search = SigmaZeroSearch(ball=BALLS["l0"], eps=None, seed=0, length=10)
+    rows = Rows(images, labels, *[torch.zeros_like(labels)] * 4, torch.tensor([[1], [0]]))
+    state = {**search.begin(rows), "threshold": torch.tensor([0.004, 0.996])}
+    # The first is right, so that its threshold falls by 0.01; the second is wrong, and its threshold rises.
+    search.step(Passes(lambda x: x.flatten(1)[:, :2] * torch.tensor([2.0, 1.0]), 2), rows, state)
+    assert state["threshold"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])
 def test_fmn_walks_as_published(norm):
     """But for two things: the radius never falls before a success, and reaches a thousandth beyond the boundary."""
     model, images, labels, seen = hilly(3, torch.float64)
-    steps, order, dual = 30, *{"linf": (math.inf, 1), "l2": (2, 2)}[norm]
+    orders = {"linf": (math.inf, 1), "l2": (2, 2), "l1": (1, math.inf), "l0": (0, None)}
+    steps, share, (order, dual) = 30, 0.5 if norm == "l0" else 0.05, orders[norm]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robustbench_sdnet.attacks.native.fmn.CONVERGED", -1.0)  # nobody leaves early
-        attacks.fmn(model, images, labels, norm=norm, steps=steps, batch_size=1)
+        attacks.fmn(model, images, labels, norm=norm, steps=steps, gamma=share, batch_size=1)
     walks = torch.cat(seen)[-4 * steps :].reshape(4, steps, 1, 3, 4)
     for walk, image, label in zip(walks, images, labels, strict=True):
         x, radius, best = image, 0.0, math.inf
@@ -85,19 +100,61 @@ def test_fmn_walks_as_published(norm):
             gap = logits.masked_fill(torch.arange(3) == label, -torch.inf).max() - logits[label]
             (gradient,) = torch.autograd.grad(gap, x)
             gap, x, cosine = gap.item(), x.detach(), (1 + math.cos(math.pi * k / steps)) / 2
-            length, gamma = float((x - image).flatten().norm(order)), 0.001 + 0.049 * cosine
+            length, gamma = float((x - image).flatten().norm(order)), 0.001 + (share - 0.001) * cosine
             if gap > 0:
                 best = min(best, length)
-                radius = min(radius * (1 - gamma), best)
+                fewer = max(min(radius - 1, math.floor(radius * (1 - gamma))), 1)
+                radius = min(fewer if norm == "l0" else radius * (1 - gamma), best)
+            elif norm == "l0":
+                radius = max(radius + 1, math.floor(radius * (1 + gamma)))
             else:
                 planned = 1.001 * (length + abs(gap) / float(gradient.flatten().norm(dual)))
                 radius *= 1 + gamma
                 radius = max(radius, planned) if best == math.inf else radius
             radius = min(radius, float(torch.maximum(image, 1 - image).flatten().norm(order)))
-            delta = x + (0.01 + 0.99 * cosine) * gradient / gradient.norm() - image
-            shrunk = delta * min(1, radius / float(delta.norm()))
-            delta = delta.clamp(-radius, radius) if norm == "linf" else shrunk
-            x = (image + delta).clamp(0, 1)
+            moved = x + (0.01 + 0.99 * cosine) * gradient / gradient.norm()
+            x = BALLS[norm].project(moved[None], image[None], radius)[0]
+
+
+def test_fmn_grows_to_what_the_box_allows_and_ends_where_a_fifth_of_the_steps_gained_nothing():
+    search = FmnSearch(ball=BALLS["linf"], eps=None, seed=0, length=100, step_size=1.0, gamma=0.05)
+    rows = [  # steps taken, smallest distance then and a look before, whether the course ends
+        (60, 0.9995, 1.0, True),
+        (60, 0.9985, 1.0, False),
+        (40, 1.0, 1.0, False),
+        (79, 1.0, 1.0, False),
+        (80, math.inf, math.inf, False),
+    ]
+    k, best, mark, expected = map(torch.tensor, zip(*rows, strict=True))
+    state = {"best": best, "mark": mark}
+    assert torch.equal(search._converged(state, k), expected)
+    assert torch.equal(state["mark"], torch.where(k == 79, mark, best))
+    image, labels = torch.tensor([0.1, 0.5, 0.3, 0.6]).reshape(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64)
+    rows = Rows(image, *[labels] * 5, torch.tensor([[1]]))
+    state = {**search.begin(rows), "radius": torch.tensor([0.88])}
+    weight = torch.tensor([[2.0, 0, 0, 0], [0, 0, 0, 0]])
+    search.step(Passes(lambda x: x.flatten(1) @ weight.T + torch.tensor([9.0, 0]), 1), rows, state)
+    assert state["radius"].item() == pytest.approx(0.9), "from 0.1 to 1, the longest way to go"
+
+
+def test_pma_climbs_one_probability_and_then_their_margin():
+    model, images, labels, seen = hilly(3, torch.float64)
+    steps, eps = 7, 0.1
+    attacks.pma(model, images, labels, eps=eps, steps=steps, early_stop=False, batch_size=1)
+    walks = torch.cat(seen)[-8 * (steps + 1) :].reshape(4, 2, steps + 1, 1, 3, 4)
+    for course, image, label in zip(walks, images, labels, strict=True):
+        for attempt, walk in enumerate(course):
+            x = walk[0]
+            for k, found in enumerate(walk):
+                assert torch.allclose(x, found, atol=1e-9), (attempt, k)
+                x = x.detach().requires_grad_()
+                p = model(x[None])[0].softmax(0)
+                rival, own = p[torch.arange(3) != label].max(), p[label]
+                climbed = rival - own if k >= 3 else -own if attempt else rival
+                (gradient,) = torch.autograd.grad(climbed, x)
+                share = k / 3 if k < 3 else (k - 3) / 4
+                moved = x.detach() + eps * (1 + math.cos(math.pi * share)) * gradient.sign()
+                x = moved.clamp(image - eps, image + eps).clamp(0, 1)
 
 
 def test_apgd_in_l1_walks_as_published():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import cycle
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from attack_networks import linear_problem
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
-from robustbench_sdnet.attacks.native.square import PROPOSALS, window_sides
+from robustbench_sdnet.attacks.engine.passes import Passes
+from robustbench_sdnet.attacks.native.square import PROPOSALS, _averaged, window_sides
 from robustbench_sdnet.attacks.native.square_proposals import bump_pair
 from robustbench_sdnet.draws import Draws
 
@@ -26,6 +28,16 @@ def test_square_windows_shrink_at_the_papers_queries():
     sides = window_sides(5000, 0.8, 32, 32, 1).tolist()
     assert [sides[k] for k in (1, 11, 12, 51, 52, 201, 202)] == [29, 29, 20, 20, 14, 14, 10]
     assert sides[5000] == round((0.8 / 128 * 1024) ** 0.5)
+    # Of 4 x 16 pixels a square of 51 has no place.
+    assert window_sides(5, 0.8, 4, 16, 1).tolist() == [4] * 6
+
+
+def test_of_several_answers_the_margins_are_averaged():
+    answers = cycle([[0.0, 3.0, 0.0], [0.0, 0.0, 3.0]])
+    passes = Passes(lambda images: torch.tensor([next(answers)]), 1, repeats=2)
+    logits, margins = _averaged(passes, torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]))
+    assert margins.tolist() == [-3], "not that of the mean logits, which is -1.5"
+    assert logits.tolist() == [[0, 1.5, 1.5]]
 
 
 def test_square_proposals_change_one_window_a_row():
@@ -38,6 +50,25 @@ def test_square_proposals_change_one_window_a_row():
     assert torch.allclose((moved - images)[changed[:, None].expand_as(images)].abs(), torch.tensor(0.1))
     rows, columns = changed.any(2).sum(1), changed.any(1).sum(1)
     assert rows.tolist() == columns.tolist() == size.tolist()
+
+
+def test_each_query_changes_a_window_of_its_side_and_what_is_no_better_is_dropped():
+    seen, images, labels = [], torch.full((9, 3, 20, 20), 0.5), torch.zeros(9, dtype=torch.int64)
+
+    def model(points):
+        seen.append(points.detach().clone())
+        return torch.stack([torch.ones(len(points)), torch.zeros(len(points))], 1)
+
+    found = attacks.square(model, images, labels, eps=0.1, steps=60, batch_size=9)
+    start, *proposed = seen[-61:]
+    sides = window_sides(60, 0.8, 20, 20, 1).tolist()
+    assert len(set(sides[1:])) == 3
+    # In a window all rows of a column change, if any does; few windows of three channels change nothing.
+    for points, side in zip(proposed, sides[1:], strict=True):
+        rows = ((points - start).abs() > 0.1).any(1).any(2).sum(1)
+        assert set(rows.tolist()) <= {0, side}
+        assert int(rows.max()) == side
+    assert found.forwards == 9 * (1 + 1 + 60)
 
 
 @pytest.mark.parametrize(("norm", "order"), [("l2", 2), ("l1", 1)])
@@ -88,6 +119,25 @@ def test_a_square_takes_in_each_channel_what_it_frees_there(norm):
     lengths = [(points - images).flatten(2).norm(dim=2) for points in (best, moved)]
     assert torch.allclose(*lengths)
     assert bool((lengths[0].std(dim=1) > 1e-3).all())
+
+
+def test_bumps_start_as_a_centred_grid_of_pairs_upright_or_turned():
+    images, draws = (
+        torch.full((2, 3, 17, 18), 0.5, dtype=torch.float64),
+        Draws.of(0, "square", torch.arange(2)),
+    )
+    delta = PROPOSALS["l2"].start(draws, images, 0.3) - images
+    # Side 17 // 5 = 3: five by six pairs in each channel, and a row above and below them.
+    inner = delta[:, :, 1:16]
+    assert not bool(delta[:, :, [0, 16]].any())
+    tiles = inner.unfold(2, 3, 3).unfold(3, 3, 3) * 90**0.5 / 0.3
+    pair = bump_pair(3, 2)
+    shapes = torch.stack([pair, -pair, pair.T, -pair.T])
+    found = (tiles[..., None, :, :] - shapes).abs().amax((-1, -2)) < 1e-6
+    assert bool(found.any(-1).all())
+    assert bool(found.flatten(0, -2).any(0).all()), "each shape somewhere"
+    turned = found[..., 2:].any(-1)
+    assert torch.equal(turned, turned[:, :1].expand_as(turned)), "all channels of a place alike"
 
 
 def test_signs_start_as_stripes_and_squares_cross_the_whole_ball():
