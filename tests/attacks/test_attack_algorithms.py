@@ -18,7 +18,10 @@ from robustbench_sdnet.attacks.engine.losses import (
     ranked_targets,
     targeted_dlr,
 )
+from robustbench_sdnet.attacks.engine.result import AttackResult
 from robustbench_sdnet.attacks.native.apgd_search import ApgdSearch, checkpoints
+from robustbench_sdnet.attacks.native.chain import _merged
+from robustbench_sdnet.specs import Repeats
 
 
 def test_apgd_checkpoints_are_those_of_the_paper():
@@ -194,6 +197,41 @@ def test_autoattack_stages_run_on_survivors(hardened):
     assert torch.equal(whole.extra["stage"] == 0, chained.clean & ~chained.robust)
     assert torch.equal(whole.broken_at[alive], targeted.broken_at)
     assert torch.equal(whole.images[alive], targeted.images)
+
+
+def _outcomes(images, robust, broken_at, margin, counts, hits=None):
+    clean, extra = (
+        torch.ones(len(images), dtype=torch.bool),
+        {} if hits is None else {"hits": torch.tensor(hits)},
+    )
+    return AttackResult(
+        torch.tensor(images).reshape(-1, 1, 1, 1),
+        clean,
+        torch.tensor(robust),
+        torch.tensor(broken_at),
+        torch.tensor(margin),
+        *counts,
+        extra=extra,
+        repeats=None if hits is None else Repeats(10),
+    )
+
+
+def test_a_later_stage_stands_in_the_place_of_its_survivors():
+    index = torch.tensor([0, 2])
+    first = ([0.0, 1.0, 2.0], [True, False, True], [-1, 7, -1], [0.5, -0.1, 0.4], (30, 20, 10, 3))
+    then = ([3.0, 4.0], [False, True], [0, -1], [-0.2, 0.1], (4, 3, 2, 1))
+    found = _merged(_outcomes(*first), _outcomes(*then), index)
+    assert found.images.flatten().tolist() == [3, 1, 4]
+    assert found.robust.tolist() == [False, False, True]
+    # What a stage gets wrong at once, its first step broke: the stage before left it right.
+    assert found.broken_at.tolist() == [1, 7, -1]
+    assert found.margin.tolist() == pytest.approx([-0.2, -0.1, 0.1])
+    assert (found.forwards, found.backwards, found.gradients, found.silent) == (34, 23, 12, 4)
+    # Of random models a stage counts only where it leaves fewer right answers.
+    drawn = _merged(_outcomes(*first, hits=[6, 2, 8]), _outcomes(*then, hits=[6, 7]), index)
+    assert drawn.images.flatten().tolist() == [0, 1, 4]
+    assert drawn.extra["hits"].tolist() == [6, 2, 7]
+    assert (drawn.broken_at.tolist(), drawn.forwards) == ([-1, 7, -1], 34)
 
 
 def test_averaged_gradients_break_a_randomised_model():

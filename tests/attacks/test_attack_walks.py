@@ -86,7 +86,7 @@ def test_fmn_walks_as_published(norm):
     """But for two things: the radius never falls before a success, and reaches a thousandth beyond the boundary."""
     model, images, labels, seen = hilly(3, torch.float64)
     orders = {"linf": (math.inf, 1), "l2": (2, 2), "l1": (1, math.inf), "l0": (0, None)}
-    steps, share, (order, dual) = 30, 0.5 if norm == "l0" else 0.05, orders[norm]
+    steps, share, (order, dual) = 30, 0.9 if norm == "l0" else 0.05, orders[norm]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robustbench_sdnet.attacks.native.fmn.CONVERGED", -1.0)  # nobody leaves early
         attacks.fmn(model, images, labels, norm=norm, steps=steps, gamma=share, batch_size=1)
@@ -129,12 +129,21 @@ def test_fmn_grows_to_what_the_box_allows_and_ends_where_a_fifth_of_the_steps_ga
     state = {"best": best, "mark": mark}
     assert torch.equal(search._converged(state, k), expected)
     assert torch.equal(state["mark"], torch.where(k == 79, mark, best))
-    image, labels = torch.tensor([0.1, 0.5, 0.3, 0.6]).reshape(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64)
+    image, labels = torch.tensor([0.1, 0.5, 0.3, 0.92]).reshape(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64)
     rows = Rows(image, *[labels] * 5, torch.tensor([[1]]))
-    state = {**search.begin(rows), "radius": torch.tensor([0.88])}
+    state = {**search.begin(rows), "radius": torch.tensor([0.9])}
     weight = torch.tensor([[2.0, 0, 0, 0], [0, 0, 0, 0]])
     search.step(Passes(lambda x: x.flatten(1) @ weight.T + torch.tensor([9.0, 0]), 1), rows, state)
-    assert state["radius"].item() == pytest.approx(0.9), "from 0.1 to 1, the longest way to go"
+    assert state["radius"].item() == pytest.approx(0.92), "from 0.92 to 0, the longest way to go"
+
+
+def test_fmn_changes_a_number_of_pixels_by_a_share_of_it_and_by_one_at_least():
+    search = FmnSearch(ball=BALLS["l0"], eps=None, seed=0, length=100, step_size=1.0, gamma=0.05)
+    # Pixels so far, margin, and the next number: by 5.5 % of them, rounded down, else by one, and never below one.
+    rows = [(100, 1, 105), (100, -1, 94), (10, 1, 11), (10, -1, 9), (1, -1, 1)]
+    radius, gap, expected = (torch.tensor(column).float() for column in zip(*rows, strict=True))
+    state, nothing = {"radius": radius, "best": torch.full((5,), 500.0)}, torch.zeros(5, 1, 1, 1)
+    assert torch.equal(search._radius(state, gap, radius, nothing, torch.full((5,), 0.055)), expected)
 
 
 def test_pma_climbs_one_probability_and_then_their_margin():
@@ -142,6 +151,7 @@ def test_pma_climbs_one_probability_and_then_their_margin():
     steps, eps = 7, 0.1
     attacks.pma(model, images, labels, eps=eps, steps=steps, early_stop=False, batch_size=1)
     walks = torch.cat(seen)[-8 * (steps + 1) :].reshape(4, 2, steps + 1, 1, 3, 4)
+    assert bool((walks[:, 0, 0] != walks[:, 1, 0]).any()), "each from its own random point"
     for course, image, label in zip(walks, images, labels, strict=True):
         for attempt, walk in enumerate(course):
             x = walk[0]
