@@ -301,3 +301,15 @@ def test_what_breaks_at_a_budget_is_broken_within_it() -> None:
     (result,) = results_of([sought]).of("attack")
     found = accuracy_at(result, 0.5)
     assert (found.accuracy, found.n, found.untrusted) == (0.25, 4, True)
+
+
+def test_an_accuracy_by_distance_is_of_the_images_that_were_sought() -> None:
+    of: dict[str, object] = {"n": 4, "images": range(100, 104)}
+    sought = attack("fmn", None, 1, distances=[9.0, 0.0, 2 / 255, 4 / 255], **of)
+    results = results_of([record(3, **of), attack("pgd", "3/255", 2, **of), sought])
+    table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
+    assert table.images == "4 images (100-103)"
+    beside = [
+        item.count_beside(table.usual) for row in table.rows for item in row if isinstance(item, Estimate)
+    ]
+    assert beside == ["", "", "", ""], "all are of the same images"

@@ -6,6 +6,7 @@ An attack's optimality says how near the best known distances it came, beside wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...answers.per_image import quantile, quantile_interval
 from ...answers.rows import lambda_text
@@ -63,7 +64,7 @@ def accuracy_at(result: Result, eps: float) -> Estimate:
     n = len(result.distances)
     right = n - int(result.distances.searchsorted(eps, side="right"))
     low, high = wilson(right, n)
-    return Estimate(right / n, low, high, n, untrusted=result.estimate.untrusted)
+    return replace(result.estimate, accuracy=right / n, low=low, high=high)
 
 
 def _quantile(result: Result, share: float) -> str:
