@@ -93,6 +93,19 @@ def test_eps_curves_start_at_clean_accuracy_and_have_noise_beside_them() -> None
     assert (curve.faint, noise.faint) == (False, True)
 
 
+def test_of_several_noises_of_a_budget_the_one_that_leaves_least_is_drawn() -> None:
+    own: list[dict[str, object]] = [{"model": SDNET, "lam": lam} for lam in (0.1, 0.5)]
+    rows = [answer for of in own for answer in (record(190, **of), attack("pgd", "8/255", 20, **of))]
+    for of in own:
+        rows += [attack("noise", "8/255", 170, shown="draws=5", **of), attack("noise", "8/255", 180, **of)]
+        rows.append(attack("noise", "8/255", 178, shown="draws=7", **of))
+    (along_eps,) = panels.eps_panels(results_of(rows), "digits")
+    noise = next(line for line in along_eps.lines if line.faint)
+    assert [value.accuracy for _, value in noise.points] == [0.95, 0.85]
+    (along_lambda,) = panels.lambda_attack_panels(results_of(rows), "digits")
+    assert [(x, value.accuracy) for x, value in along_lambda.lines[-1].points] == [(0.1, 0.85), (0.5, 0.85)]
+
+
 def test_transfer_is_in_no_curve() -> None:
     rows = [record(190, model=SDNET, lam=0.1)]
     rows.append(attack("pgd", "8/255", 100, model=SDNET, lam=0.1, lam_attack=0.5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
             clean = results.one("clean", subject=subject)
             for kind, label in (("attack", subject.label), ("noise", "random noise")):
                 own = {"name": name} if kind == "attack" else {}
-                found = results.of(kind, subject=subject, norm=norm, **own)
+                found = _weakest_first(results.of(kind, subject=subject, norm=norm, **own))
                 points = {scale * float(r.eps): r.estimate for r in found if r.eps is not None}
                 if points and clean:
                     points.setdefault(0.0, clean)
@@ -165,13 +165,18 @@ def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
         for position, eps in enumerate(budgets):
             points = {r.subject.lam: r.estimate for r in found if r.eps == eps}
             lines.append(Line(f"eps {eps}", _points(points), strength(position, len(budgets))))
-        noises = results.of("noise", data=data, model=model, norm=norm, eps=budgets[-1])
+        noises = _weakest_first(results.of("noise", data=data, model=model, norm=norm, eps=budgets[-1]))
         noise = {r.subject.lam: r.estimate for r in noises}
         if noise:
             label = f"random noise, eps {budgets[-1]}"
             lines.append(Line(label, _points(noise), PALETTE[0], faint=True))
         panels.append(Panel(f"{model}: {name}, {norm or '-'}", "lambda", tuple(lines)))
     return panels
+
+
+def _weakest_first(noises: Iterable[Result]) -> list[Result]:
+    """So that of several noises of a budget the last stands, which leaves least, as in tables."""
+    return sorted(noises, key=lambda r: -r.accuracy)
 
 
 def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], swept: Sweep) -> Panel:
