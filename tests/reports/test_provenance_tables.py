@@ -59,6 +59,12 @@ def test_attacks_with_every_parameter() -> None:
     )
 
 
+def test_budgets_are_spelled_as_everywhere() -> None:
+    rows = [attack("pgd", eps, 100) for eps in ("96/255", "3/255")] + [attack("pgd", "0.5", 90, norm="l2")]
+    rows.append(attack("fab-t", None, 0, 4, distances=[0.1] * 4))
+    assert [row[3] for row in percents(provenance.attack_table(rows))] == ["3/255, 96/255", "0.5", "-"]
+
+
 def test_cost_is_summed_over_cells_once() -> None:
     costs = ((1, 1.5, 100), (2, 2.25, 300))
     rows = [

@@ -86,7 +86,7 @@ def attack_table(answered: Sequence[Answered]) -> Table:
     for (name, kind, norm, precision, settings), pairs in groups.items():
         same = [a for a, _ in pairs]
         budgets = sorted({spec.eps for _, spec in pairs}, key=eps_order)
-        eps = ", ".join(str(one.fraction) if one else "-" for one in budgets)
+        eps = ", ".join(str(one or "-") for one in budgets)
         found.append((name, kind, norm, eps, _lambdas(same), precision, _models(same), _counts(same)))
         notes.append(f"{name} ({kind}): {settings}")
     columns = ("perturbation", "kind", "norm", "eps", "lambda", "search", "models", "n")
