@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..data.tensors import to_images
 from ..devices import full_float32
-from ..errors import SdnetBenchError
+from ..errors import ModelError, SdnetBenchError
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.outcome import Outcome
@@ -279,10 +279,18 @@ class Worker:
 
 
 def loaded(spec: ModelSpec) -> nn.Module:
-    """A model from its source, the one that is asked; a ModelError where it cannot be had, or answers otherwise."""
-    from ..zoo import load_model
-    from ..zoo.others.fingerprint import check_fingerprint
+    """A model from its source, the one that is asked; a ModelError where it cannot be had, or is another by now."""
+    from ..zoo import describe_model, load_model
+    from ..zoo.names import EXTERNAL_KINDS, kind_of
+    from ..zoo.others.fingerprint import check_unchanged
 
     model: nn.Module = load_model(spec.source)
-    check_fingerprint(model, spec)
+    kind = kind_of(spec.source)
+    if kind in EXTERNAL_KINDS:
+        check_unchanged(model, spec, kind)
+    elif describe_model(spec.source).weights_hash != spec.weights:  # read after the weights
+        raise ModelError(
+            f"{spec.name} has other weights than when this run began: its file was written anew, as by a training that "
+            "goes on, or is another one on this machine. Run the same command again."
+        )
     return model

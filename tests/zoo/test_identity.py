@@ -6,6 +6,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from robustbench_sdnet import evaluate, records as stored
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import InputError, ModelError
 from robustbench_sdnet.planning.identity import model_spec
+from robustbench_sdnet.running.worker import loaded
 from robustbench_sdnet.specs import ModelSpec
-from robustbench_sdnet.zoo import describe_model, load_model
+from robustbench_sdnet.zoo import build_model, describe_model, load_model, save_model
 from robustbench_sdnet.zoo.files.weights import weights_hash
 from robustbench_sdnet.zoo.others.code import _distributions, code_hash
-from robustbench_sdnet.zoo.others.fingerprint import check_fingerprint, fingerprint, repeatable
+from robustbench_sdnet.zoo.others.fingerprint import check_unchanged, fingerprint, repeatable
 
 # The mean brightness of a channel tells the classes of `tiny_npz` apart; `post` decides what is made of it.
 PACKAGE = {
@@ -47,6 +49,13 @@ class Dynamic(nn.Module):
 class Random(nn.Module):
     def forward(self, x):
         return x.mean((2, 3)) + 0.01 * torch.randn(3)
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+    def forward(self, x):
+        self.calls += 1
+        return x.mean((2, 3)) + self.calls * torch.randn(3)
 class Config(nn.Module):
     def forward(self, x):
         return x.mean((2, 3)).roll(int(Path("shift.txt").read_text()), 1)
@@ -62,6 +71,7 @@ class Old:
         raise FutureWarning("deprecated")
 old = Old()
 make, lazy, dynamic, random, config, far = Mean, Lazy, Dynamic, Random, Config, Far
+counting = Counting
 """,
     "pk/helper.py": "def post(z):\n    return z.roll(0, 1)\n",
     "pk/deep/__init__.py": "",
@@ -237,21 +247,51 @@ def test_the_fingerprint_is_the_logits_on_fixed_images() -> None:
 def test_a_model_loaded_elsewhere_with_other_code_is_refused(folder: Path) -> None:
     forget()
     spec = model_spec(describe_model("pk.zoo:config", (8, 8)))
-    check_fingerprint(load_model("pk.zoo:config"), spec)
+    check_unchanged(load_model("pk.zoo:config"), spec, "callable")
     (folder / "shift.txt").write_text("1")
     with pytest.raises(ModelError, match=r"pk\.zoo:config answers differently than when this run began"):
-        check_fingerprint(load_model("pk.zoo:config"), spec)
+        check_unchanged(load_model("pk.zoo:config"), spec, "callable")
 
 
 def test_a_model_whose_weights_are_drawn_when_it_is_built_is_told_to_seed_them(folder: Path) -> None:
     drawn = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
     numbers, _ = fingerprint(drawn, (8, 8))
     spec = ModelSpec(name="own", source="own", arch="own", weights=weights_hash(drawn), fingerprint=numbers)
-    check_fingerprint(drawn, spec)
+    check_unchanged(drawn, spec, "callable")
     with pytest.raises(
         ModelError, match=r"own has other weights than when this run began.*torch\.manual_seed"
     ):
-        check_fingerprint(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), spec)
+        check_unchanged(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), spec, "callable")
+
+
+def test_a_randomised_model_loaded_elsewhere_with_other_code_or_weights_is_refused(folder: Path) -> None:
+    forget()
+    spec = model_spec(describe_model("pk.zoo:random", (8, 8)))
+    assert not spec.fingerprint
+    forget()
+    loaded(spec)
+    loaded(model_spec(describe_model("pk.zoo:counting", (8, 8))))  # its own calls change what it holds
+    with pytest.raises(ModelError, match=r"pk\.zoo:random has other weights than when this run began"):
+        loaded(replace(spec, weights="0" * 64))
+    text = (folder / "pk/zoo.py").read_text()
+    (folder / "pk/zoo.py").write_text(text.replace("0.01", "0.51"))
+    forget()
+    with pytest.raises(ModelError, match=r"pk\.zoo:random answers differently .*its code differs where"):
+        loaded(spec)
+
+
+def test_a_model_of_ours_whose_file_was_written_anew_is_refused(folder: Path) -> None:
+    """As by a training that goes on: it may be loaded hours after it was described."""
+    torch.manual_seed(0)
+    model = build_model("resnet20", width=4, num_classes=3, input_size=8)
+    save_model(model, folder / "runs/own/last.safetensors", dtype=torch.float16)
+    spec = model_spec(describe_model("runs/own"))
+    loaded(spec)
+    with torch.no_grad():
+        model.linear.bias += 1
+    save_model(model, folder / "runs/own/last.safetensors", dtype=torch.float16)
+    with pytest.raises(ModelError, match=r"own has other weights than when this run began: its file was"):
+        loaded(spec)
 
 
 class Rolled(nn.Module):
@@ -287,6 +327,11 @@ def test_an_exported_file_of_equal_tensors_and_other_code_is_another_model(
     write(1, folder / name)
     with pytest.warns(UserWarning, match="changed since answers were stored"):
         assert measured(source, tiny_npz)[source] == 0.0
+    spec = model_spec(describe_model(source, (8, 8)))
+    loaded(spec)
+    write(0, folder / name)
+    with pytest.raises(ModelError, match="its file differs where it is loaded"):
+        loaded(replace(spec, fingerprint=()))
 
 
 def test_a_model_of_a_notebook_is_one_line() -> None:
@@ -295,8 +340,6 @@ def test_a_model_of_a_notebook_is_one_line() -> None:
 
 
 def test_this_package_counts_by_its_versions_alone() -> None:
-    from robustbench_sdnet.zoo import build_model
-
     model = build_model("sdnet20", width=4, input_size=8)
     assert code_hash(model, "robustbench_sdnet.zoo.nets.csc") == code_hash(model)
 
