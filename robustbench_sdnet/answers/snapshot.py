@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import StoreError
 from ..reading.paths import named
@@ -104,12 +106,14 @@ class Snapshot:
 
     Attributes:
         folder: where reports of it go.
-        unfinished: ids of cells of which fewer samples are answered than were asked for; of a whole store alone.
+        unfinished: by ids of cells, how many samples were asked for where fewer are answered; of a whole store alone.
+        disputed: by ids of cells that several stores answer, on how many images another differs from what stands.
     """
 
     answered: tuple[Answered, ...]
     folder: Path = Path("runs")
-    unfinished: frozenset[str] = frozenset()
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    disputed: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -133,13 +137,15 @@ class Snapshot:
         ids: dict[bytes, Outcome] = {}
         whole = only is None and limit is None
 
-        def made(stored: Stored) -> tuple[Answered | None, str | None]:
-            shards = _first(stored.shards, limit)
-            answered = _answered(stored, shards, ids) if shards else None
-            return answered, stored.id if whole and stored.unfinished else None
+        unfinished: dict[str, int] = {}
 
-        read = store.answered(made, only)
-        found = tuple(answered for answered, _ in read if answered)
+        def made(stored: Stored) -> Answered | None:
+            if whole and stored.unfinished:
+                unfinished[stored.id] = stored.asked or 1
+            shards = _first(stored.shards, limit)
+            return _answered(stored, shards, ids) if shards else None
+
+        found = tuple(answered for answered in store.answered(made, only) if answered)
         if not found and not whole and store.ranges():
             raise StoreError(f"The store {store.shown} holds no results of these cells and images.")
         if not found:
@@ -147,7 +153,6 @@ class Snapshot:
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        unfinished = frozenset(cell_id for _, cell_id in read if cell_id)
         return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
 
     @classmethod
@@ -164,19 +169,19 @@ class Snapshot:
                 united(found.get(one.id, ()), one.verdicts, attrgetter("check", "verdict", "images"))
             )
         both = (replace(best[name], verdicts=found[name]) for name in sorted(best))
-        finished = {
-            one.id
-            for snapshot in snapshots
-            for one in snapshot.answered
-            if one.id not in snapshot.unfinished and len(one.outcome) == len(best[one.id].outcome)
-        }
-        unfinished = frozenset().union(*(snapshot.unfinished for snapshot in snapshots)) - finished
-        return cls(tuple(both), snapshots[0].folder, unfinished)
+        asked: dict[str, int] = {}
+        for name, count in (pair for snapshot in snapshots for pair in snapshot.unfinished.items()):
+            if name not in best or len(best[name].outcome) < count:
+                asked[name] = max(count, asked.get(name, 0))
+        return cls(tuple(both), snapshots[0].folder, asked, _disputed(every, best))
 
     def of(self, only: Collection[str]) -> Snapshot:
         """The same of some cells alone, by their ids."""
         kept = tuple(answered for answered in self.answered if answered.id in only)
-        return replace(self, answered=kept, unfinished=self.unfinished.intersection(only))
+        told = (
+            {name: n for name, n in each.items() if name in only} for each in (self.unfinished, self.disputed)
+        )
+        return Snapshot(kept, self.folder, *told)
 
     @cached_property
     def told_apart(self) -> Snapshot:
@@ -245,6 +250,16 @@ def url_of(store: str) -> str:
 def file_of(source: str) -> Path | None:
     """The file of a store by its URL, or of records by their path; None for what is no file."""
     return Path(source) if source.endswith(".json") else sqlite_file(url_of(source))
+
+
+def _disputed(every: Iterable[Answered], best: Mapping[str, Answered]) -> dict[str, int]:
+    """Of cells that were answered several times, on how many images at most another answer is not the best one's."""
+    found: dict[str, int] = {}
+    for one, kept in ((one.outcome, best[one.id]) for one in every if one is not best[one.id]):
+        _, a, b = np.intersect1d(one.ids, kept.outcome.ids, return_indices=True)
+        if differing := int((one.right[a] != kept.outcome.right[b]).sum()):
+            found[kept.id] = max(differing, found.get(kept.id, 0))
+    return found
 
 
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:

@@ -72,7 +72,7 @@ def build(
     return Document(
         "Robustness report",
         tuple(_with_unique_figures(sections)),
-        lead=(*lead(results, known), *_unfinished(snapshot)),
+        lead=(*lead(results, known), *_unfinished(snapshot), *_disputed(snapshot)),
         everything=everything(results),
     )
 
@@ -84,6 +84,18 @@ def _unfinished(snapshot: Snapshot) -> Iterator[str]:
         yield (
             f"Unfinished: the store holds {few} answered on fewer images than were asked for. The same command on the "
             "same model continues them."
+        )
+
+
+def _disputed(snapshot: Snapshot) -> Iterator[str]:
+    """What several stores answer otherwise, which the report would take from one of them in silence."""
+    if snapshot.disputed:
+        some = counted(len(snapshot.disputed), "question")
+        most = counted(max(snapshot.disputed.values()), "image")
+        yield (
+            f"Contradictory: the stores answer {some} differently, on {most} at most. The answer on most images "
+            "stands, of equally many the first store's. Another device may differ on few images; where it is more, "
+            "one of the stores is wrong."
         )
 
 

@@ -253,6 +253,24 @@ def test_of_a_question_that_several_stores_hold_the_answer_on_most_images_stands
         assert [finding.verdict for one in joined.answered for finding in one.verdicts] == ["fail"]
 
 
+def test_stores_that_contradict_each_other_are_told_and_the_first_stands(tmp_path):
+    for name, held in (("one", right(4)), ("same", right(4, 8)), ("other", right(6))):
+        (tmp_path / name).mkdir()
+        made_store(tmp_path / name, [(cell(), held), (cell(PGD), right(3))]).close()
+    one, same, other = (
+        Snapshot.read(f"sqlite:///{tmp_path}/{name}/made.db") for name in ("one", "same", "other")
+    )
+    assert not Snapshot.joined([one, same]).disputed, "fewer images are no contradiction"
+    for given, stands in (([one, other, same], 4), ([same, other, one], 6)):
+        joined = Snapshot.joined(given)
+        assert joined.disputed == {cell().id: 2}
+        assert joined.of({cell(PGD).id}).disputed == {}
+        assert [answered.outcome.right.sum() for answered in joined.of({cell().id}).answered] == [stands]
+    text = " ".join(report([one, other], output=tmp_path / "report.md").read_text().split())
+    assert "Contradictory: the stores answer 1 question differently, on 2 images at most." in text
+    assert "Contradictory" not in report([one, same], output=tmp_path / "report.md").read_text()
+
+
 def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
     asked = [cell(), cell(NOISE[0]), cell(PGD)]
     with made_store(tmp_path, [(asked[0], right(4)), (asked[1], right(4))]) as store:
@@ -260,9 +278,9 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
         store.add_cells(
             {one.id: one for one in asked[1:]}, 20
         )  # of one 10 of 20 are there, of the other none
-        assert Snapshot.read(store).unfinished == {one.id for one in asked[1:]}
+        assert Snapshot.read(store).unfinished == {one.id: 20 for one in asked[1:]}
         assert not Snapshot.read(store, limit=5).unfinished
-        assert Snapshot.read(store).of({asked[1].id}).unfinished == {asked[1].id}
+        assert Snapshot.read(store).of({asked[1].id}).unfinished == {asked[1].id: 20}
         text = " ".join(report(store, output=tmp_path / "report.md").read_text().split())
         assert "Unfinished: the store holds 2 questions answered on fewer images than were asked for." in text
         (tmp_path / "other").mkdir()
@@ -272,8 +290,10 @@ def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
         (tmp_path / "few").mkdir()
         with made_store(tmp_path / "few", [(asked[1], right(4, 5))]) as few:  # all that was asked there
             both = Snapshot.joined([Snapshot.read(few), Snapshot.read(store)])
-    assert joined.unfinished == {asked[2].id}
-    assert both.unfinished == {asked[1].id, asked[2].id}, "the answer that stands is the unfinished one"
+    assert joined.unfinished == {asked[0].id: 50, asked[2].id: 20}, "as in a store that both wrote to"
+    assert both.unfinished == {asked[1].id: 20, asked[2].id: 20}, (
+        "the answer that stands is the unfinished one"
+    )
     mark = hashlib.sha256(SDNET.key.encode()).hexdigest()[:8]
     for name, open_ones in ((f"sdnet@{mark}", 0), ("sdnet@20261128", 1)):
         (tmp_path / name).mkdir()
