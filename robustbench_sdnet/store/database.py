@@ -20,6 +20,8 @@ from ..errors import InputError, StoreError, first_line
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds
+# A process that is stopped in the middle of a write would hold up all others: the server ends its transaction.
+IDLE = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 # In a database of no encoding (SQL_ASCII) text would come back as bytes; a machine that is gone would never answer.
 _POSTGRES = {"client_encoding": "utf8", "connect_timeout": "10", "tcp_user_timeout": "60000"}
 # As libpq takes it, in a connection string or in an address.
@@ -84,16 +86,21 @@ class Database:
             StoreError: the database cannot be opened, read or written.
         """
         patience = self.patience if patience is None else patience
-        until = time.monotonic() + patience
+        until = None
         while True:
             try:
                 options: dict[str, Any] = {"immediate": verb != "read", "logged": verb == "write"}
                 if self.is_postgresql and verb == "read":
                     options["isolation_level"] = "REPEATABLE READ"  # so that several queries see one state
                 with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                    if self.is_postgresql and verb != "read":
+                        connection.exec_driver_sql(IDLE)
                     return work(connection)
             except DBAPIError as error:
-                if not self._may_pass(error) or time.monotonic() > until:
+                until = (
+                    until or time.monotonic() + patience
+                )  # this process may have been stopped for hours before
+                if not self._may_pass(error) or time.monotonic() >= until:
                     raise StoreError(self._account(verb, error, patience)) from None
                 self._engine.dispose()
                 time.sleep(0.5)
@@ -166,6 +173,11 @@ class Database:
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
             return self._damaged(verb, reason)
         start = f"Cannot {verb} the store {self.shown}: {reason}."
+        if self.path is not None and "locked" in reason:
+            start = (
+                f"{start} Another process holds it: wait for it, or end it if it was stopped in the middle."
+            )
+            return f"{start} What is stored is safe; then run the same command again."
         if verb == "open":
             return f"{start} Check the address, the disk and the permissions."
         served = patience and self.is_postgresql and self._may_pass(error)
@@ -187,7 +199,7 @@ class Database:
         state: str | None = getattr(error.orig, "sqlstate", None)
         if state is None:
             return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
-        return state.startswith(("08", "57P", "40")) or state == "53300"
+        return state.startswith(("08", "57P", "40")) or state in ("53300", "25P03")
 
 
 def nothing_at(where: object, what: str = "does not exist") -> str:

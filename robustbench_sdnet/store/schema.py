@@ -84,6 +84,15 @@ def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "checksum": checksum(table, row)}
 
 
+def alone(connection: sa.Connection, table: sa.Table) -> None:
+    """Let nobody else write to a table until the transaction ends, so that what is read of it stays true.
+
+    An SQLite file has one writer at a time; on PostgreSQL, transactions lock one table each, never in a circle.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
+
+
 def insert_once(connection: sa.Connection, table: sa.Table, *rows: Mapping[str, Any]) -> None:
     """Insert rows with their checksums, but for those whose primary key is there already."""
     if not rows:

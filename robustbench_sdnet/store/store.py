@@ -23,7 +23,7 @@ from .fits import Fits
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
 from .rows import Reader, Row, Shard, Stored, refuse, united
-from .schema import CELLS, SHARDS, VERDICTS, each_row, insert_once, opened, rows, sealed, select
+from .schema import CELLS, SHARDS, VERDICTS, alone, each_row, insert_once, opened, rows, sealed, select
 
 __all__ = ["Shard", "Store", "Stored"]
 
@@ -96,11 +96,12 @@ class Store:
         """Record cells by id, `asked` samples wanted; those there keep their answers and take today's names."""
 
         def add(connection: sa.Connection) -> None:
+            alone(connection, CELLS)
             query, new = select(CELLS, self._present), []
             if len(cells) < MANY:
                 query = query.where(CELLS.c.id.in_(cells))
             known = {row["id"]: row for row in rows(connection, query)}
-            for cell_id, cell in sorted(cells.items()):  # so that two drivers cannot wait for each other
+            for cell_id, cell in sorted(cells.items()):
                 parents = canonical(cell.parents)
                 row = {"id": cell_id, "spec": cell.to_json(), "parents": parents, "asked": asked}
                 before = known.get(cell_id)
@@ -128,8 +129,7 @@ class Store:
         """
 
         def add(connection: sa.Connection) -> list[Shard]:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE"))
+            alone(connection, SHARDS)
             near = {shard.cell_id for shard in finished}
             low, high = min(shard.start for shard in finished), max(shard.stop for shard in finished)
             stored, new, whole = self._ranges(connection, near, low, high), [], []
@@ -149,6 +149,7 @@ class Store:
         """Store the diagnostics of an attack's cell; each replaces its older one, but for one that saw more images."""
 
         def add(connection: sa.Connection) -> None:
+            alone(connection, VERDICTS)
             here = VERDICTS.c.cell_id == cell_id
             reader, older = Reader(), []
             for row in rows(connection, select(VERDICTS, self._present).where(here)):

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.store import database
 from robustbench_sdnet.store.database import shown
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
@@ -155,6 +156,18 @@ def test_the_first_writer_of_a_new_store_waits_for_another(tmp_path):
         assert not other.in_transaction
         ends.join()
     assert CELL.id in store.cells()
+
+
+def test_a_store_that_another_process_holds_is_said_to_be_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    with contextlib.closing(filled(tmp_path)) as store:
+        with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(
+                StoreError, match=r"is locked\. Another process holds it: wait for it, or end it"
+            ):
+                Store(f"sqlite:///{store.path}", patience=0.1)
+        store.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), COST)])
 
 
 def garbage(path):

@@ -17,7 +17,7 @@ import robustbench_sdnet as rs
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import StoreError
-from robustbench_sdnet.store import images
+from robustbench_sdnet.store import database, images, store as module
 from robustbench_sdnet.store.images import ImageTable
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.repair import check, repair
@@ -149,6 +149,71 @@ def test_a_driver_waits_for_a_server_that_comes_back(postgres, url, mode):
             store.add_shards([Shard(CELL.id, start, start + 4, outcome(start, start + 4), COST)])
         assert store.outcome(CELL.id).ids.tolist() == list(range(80))
         check(store)
+
+
+def _at_once(monkeypatch, one, other):
+    """One function in a thread, and the other while it has read and not written yet."""
+    insert_once, read, go_on = module.insert_once, threading.Event(), threading.Event()
+
+    def waiting(*given):
+        if threading.current_thread() is first and not read.is_set():
+            read.set()
+            go_on.wait(1)
+        return insert_once(*given)
+
+    monkeypatch.setattr(module, "insert_once", waiting)
+    first, second = threading.Thread(target=one), threading.Thread(target=other)
+    first.start()
+    assert read.wait(10)
+    second.start()
+    second.join(0.5)
+    go_on.set()
+    for thread in (first, second):
+        thread.join(10)
+    monkeypatch.undo()
+
+
+def test_of_two_drivers_at_once_nothing_that_either_says_is_lost(url, monkeypatch):
+    found = {name: {"check": name, "verdict": "pass", "value": 0.0, "sentence": ""} for name in ("a", "b")}
+    with Store(url) as one, Store(url) as other:
+        _at_once(
+            monkeypatch,
+            lambda: one.add_cells({CELL.id: CELL}, 200),
+            lambda: other.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 100),
+        )
+        assert one.answered(lambda stored: (stored.cell, stored.asked)) == sorted(
+            [(CELL, 200), (OTHER, 100)], key=lambda row: row[0].id
+        )
+        _at_once(
+            monkeypatch,
+            lambda: one.add_verdicts(CELL.id, [found["a"]]),
+            lambda: other.add_verdicts(CELL.id, [found["b"]]),
+        )
+        assert one.verdicts() == {CELL.id: [found["a"], found["b"]]}
+
+
+def test_a_driver_that_is_stopped_while_it_writes_holds_nobody_up_and_goes_on_when_it_wakes(url, monkeypatch):
+    monkeypatch.setattr(database, "IDLE", database.IDLE.replace("60s", "1s"))
+    with Store(url, patience=0.1) as one, Store(url) as other:
+        one.add_cells({CELL.id: CELL}, 8)
+        insert_once, stops, wakes = module.insert_once, threading.Event(), threading.Event()
+
+        def stopped(*given):
+            insert_once(*given)
+            if threading.current_thread() is driver and not stops.is_set():
+                stops.set()
+                assert wakes.wait(30)
+
+        monkeypatch.setattr(module, "insert_once", stopped)
+        shard = Shard(CELL.id, 0, 4, outcome(0, 4), COST)
+        driver = threading.Thread(target=lambda: one.add_shards([shard]))
+        driver.start()
+        assert stops.wait(10)
+        other.add_shards([Shard(CELL.id, 4, 8, outcome(4, 8), COST)])
+        assert other.ranges() == {CELL.id: [(4, 8)]}
+        wakes.set()
+        driver.join(10)
+        assert other.ranges() == {CELL.id: [(0, 4), (4, 8)]}, "it is written again"
 
 
 def test_a_driver_waits_only_so_long_and_then_says_so(postgres, url):
