@@ -97,9 +97,8 @@ class Database:
                         connection.exec_driver_sql(IDLE)
                     return work(connection)
             except DBAPIError as error:
-                until = (
-                    until or time.monotonic() + patience
-                )  # this process may have been stopped for hours before
+                # Counted from the first failure: before it, this process may have been stopped for hours.
+                until = until or time.monotonic() + patience
                 if not self._may_pass(error) or time.monotonic() >= until:
                     raise StoreError(self._account(verb, error, patience)) from None
                 self._engine.dispose()
