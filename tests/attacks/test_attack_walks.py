@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -46,6 +47,29 @@ def test_fab_ends_where_torchattacks_does(norm):
     found = attacks.fab_t(model, images, labels, norm=norm.lower(), steps=12)
     assert bool(torch.isfinite(found.extra["distance"]).all())
     assert torch.allclose(found.images, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("norm", "loss"), [("Linf", "ce"), ("Linf", "dlr"), ("Linf", "targeted"), ("L2", "ce")]
+)
+def test_apgd_walks_as_torchattacks_from_the_same_points(norm, loss):
+    model, images, labels, seen = hilly(6, torch.float64)
+    ball, eps, steps = BALLS[norm.lower()], 0.25, 50
+    if loss == "targeted":
+        theirs = torchattacks.APGDT(model, norm=norm, eps=eps, steps=steps)
+        ours, theirs.target_class = partial(attacks.apgd_t, targets=1), 2
+    else:
+        theirs = torchattacks.APGD(model, norm=norm, eps=eps, steps=steps, loss=loss)
+        ours = {"ce": attacks.apgd_ce, "dlr": attacks.apgd_dlr}[loss]
+    theirs.set_device("cpu")
+    torch.manual_seed(1)
+    theirs.attack_single_run(images, labels)
+    expected = seen[-steps - 1 :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(ball), "random_on_sphere", lambda *_: expected[0])
+        ours(model, images, labels, eps=eps, norm=norm.lower(), steps=steps, early_stop=False)
+    for k, (found, wanted) in enumerate(zip(seen[-steps - 1 :], expected, strict=True)):
+        assert torch.allclose(found, wanted, atol=1e-6), k
 
 
 def test_sigma_zero_walks_as_published():
