@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from robustbench_sdnet.attacks.engine.losses import (
 )
 from robustbench_sdnet.attacks.engine.result import AttackResult
 from robustbench_sdnet.attacks.native.apgd_search import ApgdSearch, checkpoints
-from robustbench_sdnet.attacks.native.chain import _merged
+from robustbench_sdnet.attacks.native.chain import _merged, _recounted
 from robustbench_sdnet.specs import Repeats
 
 
@@ -232,6 +234,23 @@ def test_a_later_stage_stands_in_the_place_of_its_survivors():
     assert drawn.images.flatten().tolist() == [0, 1, 4]
     assert drawn.extra["hits"].tolist() == [6, 2, 7]
     assert (drawn.broken_at.tolist(), drawn.forwards) == ([-1, 7, -1], 34)
+
+
+def test_the_last_draws_of_a_chain_decide_and_are_paid_for():
+    outcomes = ([0.0, 1.0, 0.2, 0.3], [True, False, True, False], [-1, 7, -1, 0], [0.5] * 4, (30, 20, 10, 3))
+    whole = replace(_outcomes(*outcomes, hits=[9, 2, 8, 0]), clean=torch.tensor([True, True, True, False]))
+
+    def model(images):
+        score = torch.where((images - 0.2).abs() < 0.05, 0.3, -images - 0.5).flatten()
+        return torch.stack([score, torch.zeros_like(score)], 1)
+
+    found = _recounted(whole, model, torch.zeros(4, dtype=torch.int64), {})
+    # What is wrong now and no stage broke, a first step did.
+    assert found.extra["hits"].tolist() == [0, 0, 10, 0]
+    assert found.robust.tolist() == [False, False, True, False]
+    assert found.broken_at.tolist() == [1, 7, -1, 0]
+    assert found.margin.tolist() == pytest.approx([-0.5, -1.5, 0.3, -0.8])
+    assert found.forwards == 30 + 10 * 4
 
 
 def test_averaged_gradients_break_a_randomised_model():

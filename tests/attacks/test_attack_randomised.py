@@ -157,6 +157,19 @@ def test_a_chain_counts_fresh_draws_on_its_final_images():
     assert abs(result.robust_accuracy - 0.6) < 4 * (0.24 / (300 * DRAWS)) ** 0.5
 
 
+def test_a_chain_goes_on_while_any_draw_is_right(monkeypatch):
+    stages = (("noise", {"draws": 1}), ("noise", {"draws": 1}))
+    monkeypatch.setattr("robustbench_sdnet.attacks.native.chain.chain", lambda name, params, norm: stages)
+    torch.manual_seed(0)
+    images, labels = torch.full((100, 1, 2, 2), 0.5), torch.zeros(100, dtype=torch.int64)
+    asked = {"eps": 0.1, "answers": DRAWS, "protocol": "any", "batch_size": 100}
+    alone = attacks.noise(Flips(0.5), images, labels, **asked)
+    chained = attacks.lean(Flips(0.5), images, labels, **asked)
+    # "any" leaves hardly one robust, but of nearly all some draws are right, so that the mean can fall further.
+    assert alone.robust_accuracy < 0.05
+    assert chained.forwards > 1.9 * alone.forwards
+
+
 def test_a_deterministic_model_is_answered_as_without_draws(hardened):
     model, images, labels = hardened
     plain = attacks.pgd(model, images[:40], labels[:40], eps=0.15, precision="float32")
