@@ -81,6 +81,16 @@ def test_a_tie_that_goes_to_the_label_is_right_before_and_after(answers):
     assert found.broken_at.tolist() == [-1, 0]
 
 
+def test_what_is_wrong_by_no_more_than_rounding_breaks_at_the_last_step():
+    def model(images):  # below a mean of 0.5 both logits are 1, and the first class is the prediction
+        return torch.stack([torch.zeros(len(images)), (images.mean((1, 2, 3)) - 0.5).relu()], 1) + 1
+
+    images, labels = torch.full((2, 1, 2, 2), 0.55), torch.tensor([1, 1])
+    found = attacks.pgd(model, images, labels, eps=0.1, steps=5, restarts=3)
+    assert found.robust.tolist() == [False, False]
+    assert found.broken_at.tolist() == [15, 15]
+
+
 @pytest.mark.parametrize("name", ["pgd", "pma", "apgd-ce", "apgd-dlr"])
 def test_every_restart_takes_all_of_its_steps(name):
     model, images, labels, _ = linear_problem(2, (1, 3, 3), 6, EPS, "l2")

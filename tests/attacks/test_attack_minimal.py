@@ -7,6 +7,7 @@ import torch
 from attack_networks import Linear, linear_problem
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.errors import InputError
 
 FOOLBOX = {"linf": "LInfFMNAttack", "l2": "L2FMNAttack", "l1": "L1FMNAttack", "l0": "L0FMNAttack"}
@@ -46,6 +47,24 @@ def test_the_smallest_perturbation_is_sought_in_float32_whatever_is_asked(harden
     )
     # What bfloat16 finds on the boundary, the model itself mostly gets right: nothing would have been found.
     assert torch.equal(full.images, low.images)
+
+
+@pytest.mark.parametrize("early_stop", [True, False])
+def test_misclassified_samples_have_distance_0_and_cost_one_pass(early_stop):
+    model, images, labels, _ = linear_problem(3, (1, 4, 4), 5, 0.02, "l2")
+    found = attacks.fmn(model, images, (labels + 1) % 3, norm="l2", early_stop=early_stop)
+    assert (found.forwards, found.backwards) == (5, 0)
+    assert found.extra["distance"].tolist() == [0] * 5
+
+
+def test_only_a_search_within_a_budget_takes_a_folded_copy(standard, monkeypatch):
+    model, images, labels = standard
+    asked = []
+    monkeypatch.setattr(Passes, "fold", lambda *_: asked.append(True))
+    attacks.fmn(model, images[:4], labels[:4], norm="l2", steps=20)
+    assert not asked, "on the boundary rounding would decide"
+    attacks.pgd(model, images[:4], labels[:4], eps=0.1)
+    assert asked
 
 
 def fewest_pixels(model, images, labels):

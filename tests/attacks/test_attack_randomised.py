@@ -61,7 +61,10 @@ def test_majority_and_any_follow_the_binomial():
     expected = binom.sf(DRAWS // 2, DRAWS, 0.7)  # 0.922, clean
     assert abs(majority.clean_accuracy - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5
     assert abs(majority.robust_accuracy - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5
+    assert torch.equal(majority.broken_at == -1, majority.robust)
+    assert bool((majority.robust & ~majority.clean).any()), "by other draws"
     any_wrong, expected = flipping(0.05, protocol="any", steps=1), 0.95**DRAWS  # 0.569
+    assert any_wrong.backwards == 400, "attacked wherever any draw is right"
     for accuracy in (any_wrong.clean_accuracy, any_wrong.robust_accuracy):
         assert abs(accuracy - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5
 
