@@ -111,6 +111,7 @@ def test_a_broken_sample_stops_costing():
     assert torch.equal(result.broken_at, steps)
     looks = torch.where(steps > 0, steps + 1, 11)
     assert result.forwards == 20 + int(looks.sum())
+    assert (result.gradients, result.silent) == (20, 0), "each is looked at once, whoever else comes and goes"
 
 
 @pytest.mark.parametrize("name", ["pgd", "pma", "apgd-ce", "apgd-t", "square", "fab-t", "fmn"])
