@@ -130,10 +130,10 @@ def test_as_many_but_other_images_are_never_averaged() -> None:
 
 
 def test_side_by_side_shows_a_few_subjects_at_a_time() -> None:
-    grids = {f"m{number}": grid_of(five("fog", 190, 10)) for number in range(8)}
+    grids = {f"m{number}": grid_of(five("fog", 190, 10)) for number in range(7)}
     tables = corruptions.side_by_side(grids, corruptions.over_severities, "mean")
-    assert [len(table.columns) for table in tables] == [7, 3]
-    assert percents(tables[1]) == [["fog", "85.0", "85.0"]]
+    assert [table.columns[1:] for table in tables] == [("m0", "m1", "m2", "m3", "m4", "m5"), ("m6",)]
+    assert percents(tables[1]) == [["fog", "85.0"]]
 
 
 def error_rows(results: Results, baseline: Subject | None) -> Table:
@@ -231,6 +231,7 @@ def test_a_corruption_that_was_drawn_twice_is_one() -> None:
         record(150, spec=CorruptionSpec(name="gaussian_noise", severity=5, seed=seed)) for seed in (0, 1, 2)
     ]
     assert overview(results_of(again), "digits").columns[3] == "1 corruption, 3 variants"
+    assert corruptions.named(["fog", "fog(seed=1)", "snow"]) == "2 corruptions, 3 variants"
 
 
 def test_corruption_errors_relative_to_a_baseline() -> None:
@@ -282,6 +283,45 @@ def test_mce_with_alexnet_is_hendrycks_arithmetic() -> None:
         errors.ALEXNET,
     )
     assert percents(lacking)[0][-2:] == ["-", "-"]
+    # Each published number is of its own corruption: 20 % wrong under fog, the tenth.
+    foggy = {PLAIN: {**grids[PLAIN], "fog": grid_of(five("fog", 180, 10))["fog"]}}
+    own = [0.2 if name == "fog" else 0.4 for name in corruptions.MAIN]
+    assert corruptions.MAIN.index("fog") == 9
+    mce = 100 * sum(mine / error for mine, error in zip(own, published, strict=True)) / 15
+    relative = 100 * sum((a - 0.1) / (b - 0.435) for a, b in zip(own, published, strict=True)) / 15
+    found = percents(errors.error_table(foggy, clean, None, errors.ALEXNET))[0][-2:]
+    assert found == [f"{mce:.1f}", f"{relative:.1f}"]
+
+
+def test_errors_are_of_the_main_corruptions_alone_where_others_were_run_too() -> None:
+    better = {"model": SDNET, "lam": 0.1}
+    rows = [record(180), record(190, **better), *five("fog", 160, 20), *five("fog", 180, 10, **better)]
+    # Spatter, of which other images were asked, counts on no side.
+    rows += [*five("spatter", 50, 10, n=100), *five("spatter", 20, 0, **better)]
+    table = error_rows(results_of(rows), PLAIN)
+    assert table.columns[3] == "error, 1 corruption"
+    assert percents(table) == [
+        ["resnet20", "-", "10.0", "40.0", "100.0", "100.0"],
+        ["sdnet20", "0.1", "5.0", "20.0", "50.0", "50.0"],
+    ]
+
+
+def test_a_baseline_without_errors_divides_nothing() -> None:
+    other = network("beta")
+    rows = [record(190), *five("fog", 200, 0), record(190, model=other), *five("fog", 100, 0, model=other)]
+    reason = Missing("no mCE, resnet20 makes no error under fog")
+    assert [row[4:] for row in error_rows(results_of(rows), PLAIN).rows] == [(reason, reason)] * 2
+
+
+def test_relative_errors_need_clean_images_that_are_those_of_every_corruption() -> None:
+    better = {"model": SDNET, "lam": 0.1}
+    few = {"n": 100, "images": range(100, 200)}
+    rows = [record(180), record(190, **better), *five("fog", 160, 20), *five("fog", 180, 10, **better)]
+    rows += [*five("snow", 60, 0, **few), *five("snow", 80, 0, **few, **better)]
+    assert [row[4:] for row in percents(error_rows(results_of(rows), PLAIN))] == [
+        ["100.0", "-"],
+        ["50.0", "-"],
+    ]
 
 
 def test_no_corruption_error_over_a_part() -> None:

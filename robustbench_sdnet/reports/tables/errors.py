@@ -57,7 +57,8 @@ def error_table(
     rows: list[tuple[Item, ...]] = []
     notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
     if baseline is not None:
-        published = _baseline_of(baseline, grids.get(baseline, {}), clean.get(baseline))
+        own = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
+        published = _baseline_of(baseline, own, clean.get(baseline))
     for subject, found in grids.items():
         corrupted = error(over_corruptions(found, names, levels=levels))
         own_clean = clean.get(subject)
