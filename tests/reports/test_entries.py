@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reports.entries import budget, entries_of
 from robustbench_sdnet.reports.leaderboard import leaderboard
 
@@ -120,6 +122,60 @@ def test_what_one_source_doubts_is_doubted_beside_more_images_of_another(tmp_pat
     (row,) = json.loads(board.with_suffix(".json").read_text())
     told = [row[key] for key in ("n", "untrusted", "autoattack", "autoattack_untrusted")]
     assert told == [20, True, 0.6, True]
+
+
+def test_a_severity_is_one_of_five(tmp_path):
+    with pytest.raises(InputError, match="severity must be a whole number from 1 to 5, got '6'"):
+        rows(tmp_path, {}, corrupted("fog", 0.4, severity=6))
+
+
+def test_every_number_of_the_page_stands_in_its_column(tmp_path):
+    asked = [{"lambda": 0.5, "verdict": "untrusted", "weights": "w" * 64, "cell": "c" * 24}]
+    asked += [asked[0] | {"perturbation": "autoattack/square", "accuracy": 0.6, "cell": "d" * 24}]
+    asked += [asked[0] | {"kind": "clean", "norm": None, "eps": None, "accuracy": 0.9}]
+    asked += [
+        asked[0] | corrupted("fog", 0.7),
+        {"accuracy": 0.4, "model": "b"},
+        {"accuracy": 0.4, "model": "a"},
+    ]
+    (tmp_path / "r.json").write_text(json.dumps([RECORD | one for one in asked]))
+    claim = {
+        "name": "m",
+        "dataset": "d",
+        "eps": "8/255",
+        "autoattack_acc": "52",
+        "reported": "51",
+        "link": "l",
+    }
+    (tmp_path / "list.json").write_text(json.dumps({"m": claim | {"corruptions_acc": "33"}}))
+    board = leaderboard([str(tmp_path / name) for name in ("r.json", "list.json")], tmp_path / "board.html")
+    (table,) = re.findall("<table.*?</table>", board.read_text(), re.DOTALL)
+    head, *lines = (
+        [
+            " ".join(re.sub("<[^>]*>", " ", cell).split())
+            for cell in re.findall("<t[hd].*?</t[hd]>", line, re.DOTALL)
+        ]
+        for line in re.findall("<tr.*?</tr>", table, re.DOTALL)
+    )
+    assert ["|".join(line) for line in lines] == [
+        "m|-|d|linf|8/255|52.0|as stated|52.0|-|33.0||51.0|l|quoted|||list.json",
+        "a|-|d|linf|8/255|40.0 20.0-80.0|pgd|-|-|-||-|||||r.json",
+        "b|-|d|linf|8/255|40.0 20.0-80.0|pgd|-|-|-||-|||||r.json",
+        "m|0.5|d|linf|8/255|50.0 untrusted 20.0-80.0|pgd|60.0 untrusted|90.0|70.0|fog; severity 3|51.0|l|untrusted|"
+        f"{'w' * 16}|{'c' * 16}|r.json",
+    ]
+    columns = ["model", "lambda", "data", "norm", "eps", "accuracy", "by", "autoattack %", "clean %"]
+    assert head == [
+        *columns,
+        "corruptions %",
+        "over",
+        "reported %",
+        "source",
+        "flags",
+        "hash",
+        "answer",
+        "ran by",
+    ]
 
 
 def test_budgets_rank_by_size_and_claims_are_of_their_norm_and_data(tmp_path):
