@@ -46,7 +46,18 @@ def test_logits_do_not_depend_on_the_other_lambdas(model, images):
 
 
 @pytest.mark.parametrize(
-    "coding", [{"n_steps": 1}, {"n_steps": 4}, {"mu": 0.3}, {"n_dict": 2}, {"non_negative": False}]
+    "coding",
+    [
+        *(
+            {"n_steps": 1},
+            {"n_steps": 3},
+            {"n_steps": 4},
+            {"mu": 0.3},
+            {"n_dict": 2},
+            {"non_negative": False},
+        ),
+        *({"square_noise": False}, {"rescale_lambda": True}),
+    ],
 )
 def test_every_way_of_coding_can_be_swept(images, coding):
     other = build_model("sdnet20", width=4, input_size=8, **coding).eval()
