@@ -294,6 +294,8 @@ def test_an_untrusted_distance_is_marked() -> None:
     assert all(" untrusted (" in text for text in row[4:7])
     # The tenth of 20, and the sixth and fifteenth: P(X <= 5) = 0.021 and P(X <= 14) = 0.979 of 20 fair coins.
     assert row[5] == "25.5 untrusted (15.3-38.3)"
+    # The fifth, second and tenth: P(X <= 1) = 0.024 and P(X <= 9) = 0.986 where a quarter is within.
+    assert row[4] == "12.8 untrusted (5.1-25.5)"
     assert [text.split()[0] for text in row[4:7]] == ["12.8", "25.5", "38.3"], (
         "the fifth, tenth and fifteenth"
     )

@@ -291,6 +291,9 @@ def test_mce_with_alexnet_is_hendrycks_arithmetic() -> None:
     relative = 100 * sum((a - 0.1) / (b - 0.435) for a, b in zip(own, published, strict=True)) / 15
     found = percents(errors.error_table(foggy, clean, None, errors.ALEXNET))[0][-2:]
     assert found == [f"{mce:.1f}", f"{relative:.1f}"]
+    few = {PLAIN: {**grids[PLAIN], "fog": grid_of(five("fog", 90, 5, n=100))["fog"]}}
+    found = percents(errors.error_table(few, clean, None, errors.ALEXNET))[0][-2:]
+    assert found == [f"{mce:.1f}", "-"], "the clean accuracy is of other images than fog's"
 
 
 def test_errors_are_of_the_main_corruptions_alone_where_others_were_run_too() -> None:

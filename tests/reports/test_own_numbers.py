@@ -90,6 +90,10 @@ def test_a_row_a_lambda_holds_what_was_made_at_it_by_one_attack() -> None:
             + [f"{share[name, norm, eps, lam, lam]:.1f}" for eps in BUDGETS]
             for lam in LAMS[:2]
         ]
+    asked = [("l2", "0.5"), ("linf", "0.1")]
+    rows = [attack("pgd", eps, 9, model=SDNET, lam=lam, norm=norm) for norm, eps in asked for lam in LAMS]
+    found = lambdas.attack_tables(results_of(rows), "digits", "sdnet20")
+    assert [table.columns[2:] for table in found] == [("0.5",), ("0.1",)], "budgets of its norm alone"
     alone = results_of([record(190, model=SDNET, lam=0.1), attack("pgd", "0.1", 9, model=SDNET, lam=0.1)])
     assert lambdas.attack_tables(alone, "digits", "sdnet20") == [], "one lambda is no comparison"
 
