@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+from robustbench_sdnet.answers.searches import Optimality
 from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.reports.tables import attacks, lambdas
+from robustbench_sdnet.reports.tables.distances import optimality_table
 from robustbench_sdnet.reports.tables.overview import everything
 
 from .made_records import DATA, FAILED, SDNET, attack, corruption, record, results_of
@@ -179,3 +181,11 @@ def test_checks_that_passed_and_that_were_not_run_are_counted_apart() -> None:
         attacks.diagnostics_table(results_of([attack("pgd", "8/255", 60, findings=tuple(checks))]), "digits")
     )
     assert row[4:] == ["pass", "3 checks", "-", "9", "2 not run"]
+
+
+def test_each_number_of_a_search_stands_under_its_head() -> None:
+    of: dict[str, object] = {"data": "d", "model": "m", "lam": None, "norm": "l2", "attack": "fmn", "n": 9}
+    table = optimality_table([Optimality(**of, attacks=2, optimality=0.25, passes=1234.4)])
+    told = {"attack": "fmn", "norm": "l2", "model": "m", "lambda": "-", "optimality": "0.250"}
+    told |= {"passes/image": "1,234", "attacks": "2", "n": "9"}
+    assert [dict(zip(table.columns, row, strict=True)) for row in table.rows] == [told]
