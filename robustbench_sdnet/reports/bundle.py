@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shutil
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -34,14 +35,18 @@ def bundle(store: str, folder: str | Path) -> Path:
     snapshot = Snapshot.read(store)
     document, found = build(snapshot), records(snapshot)
     page = html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
-    write_whole(target / "report.html", page)
-    write_whole(target / "results.csv", to_csv(found))
-    write_whole(target / "results.json", to_json(found))
-    for figure in document.figures:
-        write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
-        write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
-    write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
-    copy_store(store, target / "results.db")
+    try:
+        write_whole(target / "report.html", page)
+        write_whole(target / "results.csv", to_csv(found))
+        write_whole(target / "results.json", to_json(found))
+        for figure in document.figures:
+            write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
+            write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
+        write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
+        copy_store(store, target / "results.db")
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)  # or the same command would refuse what is left of it
+        raise
     return target
 
 

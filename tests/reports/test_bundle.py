@@ -7,7 +7,7 @@ import json
 import pytest
 
 from robustbench_sdnet.cli import main
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.store.store import Store
 
@@ -42,3 +42,17 @@ def test_a_bundle_is_read_again_to_the_same_bytes(tmp_path, capsys) -> None:
     assert "is not empty" in capsys.readouterr().err
     with Store(url) as store, pytest.raises(InputError, match="by their URLs"):
         report(store, "bundle", output=tmp_path / "open")
+
+
+def test_a_bundle_that_cannot_be_written_whole_leaves_nothing_in_its_own_way(tmp_path, monkeypatch) -> None:
+    url, folder = f"sqlite:///{tmp_path}/results.db", tmp_path / "study"
+    fill(url)
+
+    def full(*_: object) -> None:
+        raise StoreError("database or disk is full")
+
+    monkeypatch.setattr("robustbench_sdnet.reports.bundle.copy_store", full)
+    with pytest.raises(StoreError, match="full"):
+        report(url, "bundle", output=folder)
+    monkeypatch.undo()
+    assert report(url, "bundle", output=folder) == folder
