@@ -6,10 +6,11 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.reading.numbers import decimal, fraction, number, whole
+from robustbench_sdnet.reading.numbers import decimal, fraction, number, seed_of, whole
 
 
 def test_numbers_are_read_exactly():
@@ -63,3 +64,18 @@ def test_whole_numbers_have_bounds(value):
 def test_numbers_are_finite_and_inside_their_bounds(value):
     with pytest.raises(InputError, match=r"^a share, got '"):
         number(value, "a share", 0, 1)
+
+
+def test_both_ends_are_inside():
+    assert [whole(value, "x", 1, 5) for value in (1, "5")] == [1, 5]
+    assert [number(value, "x", 0, 1) for value in (0, 1, Fraction(1, 2))] == [0, 1, 0.5]
+    assert decimal("1e60", "x") == 10**60
+    assert [seed_of(value) for value in (0, 2**63 - 1)] == [0, 2**63 - 1]
+    assert seed_of(-1, -1) == -1
+    for value in (-1, 2**63):
+        with pytest.raises(InputError, match="seed must be a whole number from 0 to"):
+            seed_of(value)
+
+
+def test_whole_numbers_are_read_as_people_write_them():
+    assert [whole(text, "x") for text in (" -3 ", "1_000", "+7", np.int64(4))] == [-3, 1000, 7, 4]
