@@ -128,7 +128,7 @@ class Reader:
 
     def cell(self, row: Row) -> Cell | None:
         """The question of a row of `cells`; None where it cannot be read, or a repair left it empty."""
-        if row["spec"] == "":
+        if row["spec"] == "" and row["checksum"] == checksum(CELLS, row):
             return None
         return self._read(CELLS, row, _cell)
 

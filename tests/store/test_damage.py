@@ -144,6 +144,7 @@ MALFORMED = {
     "text that is none": (SHARD.format("cost = CAST(x'ff22' AS TEXT)"), f"shard 4-8 {NAMED_SHARD}"),
     "spec": (CELLS.format("spec = '{}'"), NAMED_CELL),
     "spec no JSON": (CELLS.format("spec = substr(spec, 2)"), NAMED_CELL),
+    "spec emptied": (CELLS.format("spec = ''"), NAMED_CELL),
     "spec null": (CELLS.format("spec = 'null'"), NAMED_CELL),
     "spec of another question": (CELLS.format("spec = replace(spec, '8/255', '9/255')"), NAMED_CELL),
     "parents": (CELLS.format("parents = '[]'"), NAMED_CELL),
