@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from robustbench_sdnet.reports import report
+from robustbench_sdnet.reports.content import build
 
 from .made_records import snapshot, study
 
@@ -145,7 +146,7 @@ def test_dark_and_light_and_print(page):
 
 def test_figures_have_a_text_and_their_numbers(page):
     figures = page.locator("figure")
-    assert figures.count() == 4
+    assert figures.count() == len(build(snapshot(study())).figures) >= 4
     for figure in figures.all():
         assert len(figure.locator("svg").first.get_attribute("aria-label")) > 20
         assert figure.locator("details table").count() >= 1
