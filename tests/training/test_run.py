@@ -489,6 +489,11 @@ def test_a_second_run_of_a_folder_is_refused_while_the_first_goes_on(tiny_data, 
         ("sdnet20", {"model.mean": 3}, "model.mean must be 3 finite numbers"),
         ("sdnet20", {"model.std": [1, 1, 0]}, "model.std must be above 0"),
         ("resnet20", {"model.shortcut": False}, "model.shortcut=False needs a network that is sparse"),
+        (
+            "resnet20",
+            {"model.lam": 0.3},
+            "model.lam does nothing in resnet20, which has no sparse coding layers",
+        ),
     ],
 )
 def test_an_error_of_a_models_options_says_what_to_set(tiny_data, tmp_path, arch, given, message):

@@ -152,6 +152,16 @@ def resolve_options(arch: str, given: dict[str, Any], prefix: str = "") -> dict[
     return options | {name: getattr(coding, name) for name in CODING_OPTIONS}
 
 
+def check_settings(arch: str, settings: Mapping[str, Any], prefix: str) -> None:
+    """Refuse settings of sparse coding layers for a network without any; a recipe's own serve both of a pair."""
+    unheeded = [name for option in CODING_OPTIONS if (name := f"{prefix}{option}") in settings]
+    if unheeded and architecture(arch).sparse == "none":
+        raise InputError(
+            f"{unheeded[0]} does nothing in {arch}, which has no sparse coding layers. Leave it out, or take "
+            f"{arch.replace('resnet', 'sdnet')}."
+        )
+
+
 def _channels(name: str, value: Any, default: tuple[float, ...]) -> tuple[float, ...]:
     if value is None:
         return default
