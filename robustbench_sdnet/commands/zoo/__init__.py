@@ -141,13 +141,13 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
         raise InputError(f"--sha256 must be 64 hexadecimal digits, got '{sha256}'.")
 
     from ...files import sha256_of
-    from ...zoo.shelf.index import entries, fetch as bring, local_path
+    from ...zoo.shelf.index import at_hand, fetch as bring
 
-    here = next((local_path(item) for item in entries() if item.name == source), None)
-    written = here and here.stat().st_mtime_ns
-    with shown("fetch", quiet=as_json) as display:
-        path = bring(source, place=place, sha256=sha256, on_progress=display.update)
-    if place is not None and path == here and path.stat().st_mtime_ns == written:
+    path = at_hand(source, sha256)
+    if path is None:
+        with shown("fetch", quiet=as_json) as display:
+            path = bring(source, place=place, sha256=sha256, on_progress=display.update)
+    elif place is not None:
         say(f"Note: the file was here already, so that nothing was read from {place}.", err=True)
     row = {"source": source, "path": str(path), "sha256": sha256_of(path)}
     tell(row, f"{source} is at {path}", as_json)

@@ -143,6 +143,20 @@ def listing(item: Entry) -> dict[str, Any]:
     return asdict(item) | {"local": local_path(item) is not None}
 
 
+def _is_zoo_name(source: str) -> bool:
+    return not (_is_url(source) or Path(source).exists() or source.endswith(".safetensors"))
+
+
+def at_hand(source: str, sha256: str | None = None, index: Path = INDEX) -> Path | None:
+    """The file that `fetch` need not bring: that of a name of the zoo, here with its checksum; InputError for another
+    name."""
+    if not _is_zoo_name(source):
+        return None
+    item = entry(source, index)
+    here = local_path(item, index)
+    return here if here is not None and sha256_of(here) == (sha256 or item.sha256).lower() else None
+
+
 def fetch(
     source: str,
     *,
@@ -171,15 +185,14 @@ def fetch(
         WriteError: the cache cannot be written; $SDNET_BENCH_CACHE names another.
     """
     sha256 = sha256.lower() if sha256 else None
-    if _is_url(source) or Path(source).exists() or source.endswith(".safetensors"):
+    if not _is_zoo_name(source):
         found, target = source, _own_place(source)
+    elif (here := at_hand(source, sha256, index)) is not None:
+        return here
     else:
         item = entry(source, index)
         sha256 = sha256 or item.sha256.lower()
-        here = local_path(item, index)
-        if here is not None and sha256_of(here) == sha256:
-            return here
-        found, target = _location(item, place, here), cached_path(item)
+        found, target = _location(item, place, local_path(item, index)), cached_path(item)
     if not _is_url(found):
         return _copy(path_of(found), target, sha256)
     checksum = None if sha256 is None else f"sha256:{sha256}"
