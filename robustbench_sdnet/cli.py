@@ -146,3 +146,7 @@ def _fail(message: str, code: int, error: BaseException) -> NoReturn:
         raise error
     click.echo(f"Error: {one_line(message)}", err=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
