@@ -173,12 +173,19 @@ def _needed(compared: Iterable[Comparison]) -> str:
     return f" (no takes about {needed:,} or more, and these are {n:,})" if needed > n else ""
 
 
+def interval_text(one: Comparison, among: int) -> str:
+    """The interval of a gain that was picked by its result among so many."""
+    low, high = picked_interval(one.low, one.high, among)
+    wide = f"95 % interval, widened for the choice among {among}," if among > 1 else "95 % interval"
+    return f"{wide} {100 * low:+.1f} to {100 * high:+.1f}"
+
+
 def _effect(one: Comparison, among: int = 1) -> str:
     """What a lambda does, as a claim that its test allows; picked by its result among so many."""
     low, high = picked_interval(one.low, one.high, among)
-    wide = f"95 % interval, widened for the choice among {among}," if among > 1 else "95 % interval"
-    interval = f"{wide} {100 * low:+.1f} to {100 * high:+.1f}"
-    tested = f"{interval}, corrected p {probability(one.p_corrected)}, {counted(one.n, 'image')}"
+    tested = (
+        f"{interval_text(one, among)}, corrected p {probability(one.p_corrected)}, {counted(one.n, 'image')}"
+    )
     if one.gains:
         return f"gains {points(one.gain)} ({tested})"
     if one.loses:
@@ -187,6 +194,14 @@ def _effect(one: Comparison, among: int = 1) -> str:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"
+    if (
+        one.high <= NEGLIGIBLE
+    ):  # which is what a no rests on: each of the lambdas is held to it, none is picked
+        own = " by its own interval" if high > NEGLIGIBLE else ""
+        return (
+            f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance, and{own} gains no "
+            f"more than {points(NEGLIGIBLE)} ({tested})"
+        )
     return (
         f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance: "
         f"too few images ({tested})"

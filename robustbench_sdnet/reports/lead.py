@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ..answers.comparisons import Comparison
 from ..answers.rows import eps_order, lambda_text
 from ..wording import counted
-from .conclusion import answer
+from .conclusion import answer, interval_text
 from .evidence import Evidence
 from .numbers import Estimate, percent, points
 from .results import Results, distinct
@@ -45,6 +45,7 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
             base = f"{percent(best.accuracy_b)} of {counted(best.n, 'image')} at the training lambda"
             base += f" {lambda_text(best.b.lam)}"
             change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
+            change += f", {interval_text(best, len(compared))}"
             _, verdict = answer(evidence, compared)
             groups.setdefault(verdict, []).append(f"{evidence.name} ({base}, {change})")
     if groups:

@@ -146,8 +146,11 @@ def test_the_best_of_several_numbers_has_an_interval_for_the_choice():
     # 40 and 30 end at 2.6 points by their own interval, at 3.04 by the wider one.
     wider = said([], [*every[:2], compared(0.7, 40, 30)])["noise"]
     assert (
-        "0.7 comes out highest: it moves accuracy by +1.0 points, which cannot be told from chance" in wider
+        "0.7 comes out highest: it moves accuracy by +1.0 points, which cannot be told from chance, and by its own "
+        "interval gains no more than 3.0 points (" in wider
     )
+    assert "No other lambda helps (by more than 3.0 points)." in wider
+    assert "too few images" not in wider
     alone = said([], every[2:])["noise"]
     assert f"95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f}," in alone
 
@@ -287,8 +290,13 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
         evidences([record(0.1, 0.5)], [compared(0.5, 200, 100), compared(0.9, 6, 2, n=20, base=10)], [])
     )
     (sentence,) = lead(Results(()), known)
+    # The first sentence picks by the result as the conclusion does: z of 1 - 0.05 / 2 / 2 is 2.241402.
+    one = compared(0.5, 200, 100)
+    middle, half = (one.low + one.high) / 2, (one.high - one.low) / 2 * 2.241402 / 1.959964
+    low, high = middle - half, middle + half
     assert sentence.endswith(
-        "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +10.0 points at 0.5)."
+        "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +10.0 points at 0.5, 95 % "
+        f"interval, widened for the choice among 2, {100 * low:+.1f} to {100 * high:+.1f})."
     )
     text = dict(sentences(known))["noise"]
     assert "0.5 comes out highest of those distinguished from chance: it gains 10.0 points" in text
@@ -296,8 +304,11 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
     rows = [compared(0.9, 300, 10, asked=BALL), compared(0.5, 200, 10, asked=BALL)]
     found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
     (sentence,) = lead(Results(()), list(evidences(found, rows, [rival("square", 0.9, 40)])))
+    middle, half = (rows[1].low + rows[1].high) / 2, (rows[1].high - rows[1].low) / 2 * 2.241402 / 1.959964
+    low, high = middle - half, middle + half
     assert sentence.endswith(
-        "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +19.0 points at 0.5)."
+        "another lambda helps sdnet (50.0 % of 1,000 images at the training lambda 0.1, +19.0 points at 0.5, 95 % "
+        f"interval, widened for the choice among 2, {100 * low:+.1f} to {100 * high:+.1f})."
     )
 
 
