@@ -106,6 +106,23 @@ def test_of_several_noises_of_a_budget_the_one_that_leaves_least_is_drawn() -> N
     assert [(x, value.accuracy) for x, value in along_lambda.lines[-1].points] == [(0.1, 0.85), (0.5, 0.85)]
 
 
+def test_a_long_legend_leaves_panels_their_height() -> None:
+    def height(names: int) -> float:
+        lines = [
+            curves.Line(
+                f"a-model-with-a-name-of-its-own-{n}",
+                ((0.0, record_estimate(0.9)), (1.0, record_estimate(0.5))),
+                "k",
+            )
+            for n in range(names)
+        ]
+        figure = curves.draw([curves.Panel("pgd", "eps", tuple(lines))])
+        figure.draw_without_rendering()
+        return figure.axes[0].get_position().height * figure.get_figheight()
+
+    assert height(8) == pytest.approx(height(2), rel=0.1)
+
+
 def test_transfer_is_in_no_curve() -> None:
     rows = [record(190, model=SDNET, lam=0.1)]
     rows.append(attack("pgd", "8/255", 100, model=SDNET, lam=0.1, lam_attack=0.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -87,11 +88,12 @@ def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
     for handle in handles:
         handle.set_label(wrapped(str(handle.get_label()), width - HANDLE))
     labels = (line for handle in handles for line in str(handle.get_label()).splitlines())
-    columns = int(width / (HANDLE + LETTER * max(map(len, labels))))
+    columns = min(max(int(width / (HANDLE + LETTER * max(map(len, labels)))), 1), len(handles))
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
+    # Two lines have their room already; what more there are must not be taken from the panels.
+    figure.set_figheight(figure.get_figheight() + 1.15 * LINE * max(math.ceil(lines / columns) - 2, 0))
     looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=min(max(columns, 1), len(handles)), **looks
-    )
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
 
 
 def strength(position: int, count: int) -> tuple[float, float, float, float]:
