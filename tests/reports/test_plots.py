@@ -106,6 +106,22 @@ def test_of_several_noises_of_a_budget_the_one_that_leaves_least_is_drawn() -> N
     assert [(x, value.accuracy) for x, value in along_lambda.lines[-1].points] == [(0.1, 0.85), (0.5, 0.85)]
 
 
+def test_curves_join_no_points_on_different_images() -> None:
+    rows = [record(190), attack("pgd", "2/255", 50, 100), attack("pgd", "8/255", 20, 100)]
+    (panel,) = panels.eps_panels(results_of(rows), "digits")
+    figure = curves.draw([panel])
+    # Clean is of 200 images, both budgets of 100: pieces of one point and of two.
+    pieces = [
+        list(line.get_xdata())
+        for line in figure.axes[0].lines
+        if line.get_linestyle() == "-" and line.get_alpha() is None
+    ]
+    assert pieces == [[0.0], [pytest.approx(2.0), pytest.approx(8.0)]]
+    assert "gap: on other images" in [text.get_text() for text in figure.legends[0].get_texts()]
+    whole = curves.draw(panels.eps_panels(results_of([record(95, 100), *rows[1:]]), "digits"))
+    assert "gap: on other images" not in [text.get_text() for text in whole.legends[0].get_texts()]
+
+
 def test_a_long_legend_leaves_panels_their_height() -> None:
     def height(names: int) -> float:
         lines = [

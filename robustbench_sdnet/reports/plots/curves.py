@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
 
 import matplotlib
@@ -38,7 +39,8 @@ class Line:
     """Accuracies along the axis of a panel.
 
     Attributes:
-        points: position -> accuracy; a text (a lambda policy) stands to the right of all, unconnected.
+        points: position -> accuracy; a text (a lambda policy) stands to the right of all, unconnected. Points on
+            other images than the one before are not joined with it.
         faint: a reference (random noise, clean images), dashed and without a band.
         steps: accuracy is known at every position, and changes at `points` alone: a staircase without dots.
     """
@@ -127,14 +129,18 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
     )
     style = (0, (4, 2)) if line.faint else "-"
     width = 1.1 if line.faint else 1.7
-    xs = [x for x, _ in curve]
-    heights = [100 * value.accuracy for _, value in curve]
-    drawn = "steps-post" if line.steps else "default"
-    axes.plot(xs, heights, color=line.colour, linestyle=style, linewidth=width, drawstyle=drawn)
-    if not line.faint:
-        low, high = ([100 * getattr(value, end) for _, value in curve] for end in ("low", "high"))
-        step: Any = "post" if line.steps else None
-        axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
+    for _, same in groupby(curve, key=lambda point: point[1].met):
+        piece = list(same)
+        xs = [x for x, _ in piece]
+        heights = [100 * value.accuracy for _, value in piece]
+        drawn = "steps-post" if line.steps else "default"
+        axes.plot(xs, heights, color=line.colour, linestyle=style, linewidth=width, drawstyle=drawn)
+        if not line.faint:
+            low, high = ([100 * getattr(value, end) for _, value in piece] for end in ("low", "high"))
+            step: Any = "post" if line.steps else None
+            axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
+            if len(piece) == 1:  # no band is seen there
+                axes.plot(xs * 2, [*low, *high], color=line.colour, linewidth=1.4, alpha=0.6)
     apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
     for x, value in apart:
         axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)
@@ -144,8 +150,13 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
         ]
         if line.steps:  # too many for a dot each
             dots = _thinned(dots) if untrusted else []
-        if dots and (untrusted or not line.faint):
+        if dots and (untrusted or not line.faint or _broken(line)):
             axes.plot(*zip(*dots, strict=True), "o", color=line.colour, markerfacecolor=face, markersize=3.2)
+
+
+def _broken(line: Line) -> bool:
+    """Whether some of its numbers are of other images than others."""
+    return len({value.met for x, value in line.points if not isinstance(x, str)}) > 1
 
 
 def _thinned(items: Sequence[Item]) -> Sequence[Item]:
@@ -171,6 +182,8 @@ def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> No
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
         )
+    if any(_broken(line) for panel in panels for line in panel.lines):
+        handles.append(Line2D([], [], linestyle="", label="gap: on other images"))
     explained = sorted(name for name in names if name != _brief(name))
     handles += [Line2D([], [], linestyle="", label=name) for name in explained]
     legend_above(figure, handles)
