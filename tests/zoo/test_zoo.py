@@ -462,3 +462,13 @@ def test_a_run_without_its_time_is_the_newest_of_that_name(
     assert load_model(f"runs/tiny-sdnet20-{times[0]}").linear.bias.eq(0).all()  # type: ignore[union-attr, operator]
     save_model(load_model(checkpoint), "runs/tiny-sdnet20/last.safetensors")
     assert describe_model("runs/tiny-sdnet20").name == "tiny-sdnet20"
+
+
+def test_an_index_is_parsed_again_only_where_it_has_changed(tmp_path: Path) -> None:
+    from robustbench_sdnet.zoo.shelf.index import write_entries
+
+    one, other = entries()[:2]
+    write_entries([one], tmp_path / "index.yaml")
+    assert entries(tmp_path / "index.yaml") is entries(tmp_path / "index.yaml")
+    write_entries([other], tmp_path / "index.yaml")
+    assert entries(tmp_path / "index.yaml") == (other,)

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +15,8 @@ from urllib.parse import urlsplit
 from ...download import Progress, check_address, download
 from ...errors import CheckpointError, InputError, unknown
 from ...files import sha256_of, whole, write_whole
-from ...reading.paths import path_of
-from ...reading.structured import read_yaml
+from ...reading.paths import path_of, read_text
+from ...reading.structured import parse_yaml
 from ..files.cards import read_card
 
 INDEX = Path(__file__).parent.with_name("index.yaml")
@@ -56,7 +57,12 @@ def entries(index: Path = INDEX) -> tuple[Entry, ...]:
     """Every model of the zoo, in the order of the index; InputError for none, CheckpointError for a damaged one."""
     if not index.exists():
         raise InputError(f"No index of models at '{index}'.")
-    raw = read_yaml(index, CheckpointError)
+    return _entries(read_text(index, error=CheckpointError), index)
+
+
+@lru_cache(maxsize=4)  # a command asks several times, and the text takes a twentieth of a second
+def _entries(text: str, index: Path) -> tuple[Entry, ...]:
+    raw = parse_yaml(text, f"'{index}'", CheckpointError)
     models = raw.get("models") if isinstance(raw, dict) else None
     if not isinstance(models, list):
         raise CheckpointError(f"'{index}' is not an index of models: it holds no list under 'models'.")
