@@ -264,10 +264,12 @@ def _prepare(connection: Any, _: object) -> None:
     """FULL makes a finished shard survive a power cut."""
     connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
     connection.text_factory = _text
-    cursor = connection.cursor()
-    for setting in (f"busy_timeout={1000 * PATIENCE:.0f}", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {setting}")
-    cursor.close()
+    try:
+        for setting in (f"busy_timeout={1000 * PATIENCE:.0f}", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {setting}")
+    except sqlite3.Error:  # it is no database
+        connection.close()  # which the pool does with what it has, but it has not got this one yet
+        raise
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -145,17 +145,16 @@ def test_what_is_read_while_another_writes_is_up_to_date(tmp_path):
 
 
 def test_the_first_writer_of_a_new_store_waits_for_another(tmp_path):
-    store = Store(f"sqlite:///{tmp_path}/results.db")
-    with contextlib.closing(
-        sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
-    ) as other:
-        other.execute("BEGIN IMMEDIATE")
-        ends = threading.Timer(0.5, other.execute, ["COMMIT"])
-        ends.start()
-        store.add_cells({CELL.id: CELL}, 4)
-        assert not other.in_transaction
-        ends.join()
-    assert CELL.id in store.cells()
+    with contextlib.closing(Store(f"sqlite:///{tmp_path}/results.db")) as store:
+        other = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+        with contextlib.closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            ends = threading.Timer(0.5, other.execute, ["COMMIT"])
+            ends.start()
+            store.add_cells({CELL.id: CELL}, 4)
+            assert not other.in_transaction
+            ends.join()
+        assert CELL.id in store.cells()
 
 
 def test_a_store_that_another_process_holds_is_said_to_be_held(tmp_path, monkeypatch):

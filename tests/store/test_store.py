@@ -1,5 +1,6 @@
 """The store: whole shards, once each, and clear words when the file is not one."""
 
+import contextlib
 import itertools
 import sqlite3
 from contextlib import closing
@@ -323,7 +324,7 @@ def test_a_store_without_its_tables_is_said_to_be_empty_or_damaged(store, tmp_pa
         Store(store.shown, must_exist=True)
     Store(store.shown).close()  # as a command that computes
     Store(store.shown, must_exist=True).close()
-    with sqlite3.connect(tmp_path / "others.db") as others:
+    with contextlib.closing(sqlite3.connect(tmp_path / "others.db")) as others:
         others.execute("create table meta (a int)")
         others.execute("create table images (name text)")
     with pytest.raises(StoreError, match=r"others\.db is a database of other tables, not a store"):
