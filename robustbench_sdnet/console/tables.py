@@ -44,7 +44,7 @@ def fitted(
 ) -> str:
     """A table no wider than the terminal, as far as the columns at `wrapped` can make it so.
 
-    Those that hold one text alone go above it, one after the other; then texts are broken.
+    Those that hold one text alone go above it, one after the other, and the number of images; then texts are broken.
     """
     from tabulate import tabulate
 
@@ -53,7 +53,7 @@ def fitted(
     text = draw()
     if max(map(len, text.splitlines())) <= room:
         return text
-    for i in wrapped:
+    for i in (*wrapped, *(i for i, name in enumerate(headers) if name == "n")):
         above = f"{headers[i]}: {lines[0][i]}"
         if len(lines) > 1 and len({str(line[i]) for line in lines}) == 1 and len(above) <= room:
             others = [place for place in range(len(headers)) if place != i]

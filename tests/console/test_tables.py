@@ -49,6 +49,20 @@ def test_a_table_that_is_too_wide_breaks_names_and_no_words(columns, monkeypatch
     assert max(map(len, text.splitlines())) <= max(columns, 68)
 
 
+def test_the_number_of_images_gives_up_its_column_before_names_are_broken(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    names = ["resnet20-noise_10", "resnet20-noise_11"]
+    rows = [[name, "attack", "pgd", eps, "100.0", "96.3-100.0", 100] for name in names for eps in (2, 8)]
+    headers = ["a model of many", "the kind of all", "perturbation", "eps", "acc. %", "95 %", "n"]
+    sides = ["left", "left", "left", *["right"] * 4]
+    assert not fitted(rows, headers, sides, (0,)).startswith("n:")
+    monkeypatch.setenv("COLUMNS", "82")
+    text = fitted(rows, headers, sides, (0,))
+    assert text.startswith("n: 100\n\n")
+    assert all(text.count(name) == 2 for name in names)
+    assert max(map(len, text.splitlines())) <= 82
+
+
 def test_the_lowest_number_is_marked_and_named():
     rows = records(
         record(190),
