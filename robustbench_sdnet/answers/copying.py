@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import StoreError
 from ..store.store import Store, Stored
 from .snapshot import url_of
 
@@ -31,3 +32,9 @@ def copy_store(store: str, path: Path) -> None:
 
         source.answered(copy)
         write()
+    behind = path.with_name(f"{path.name}-wal")
+    if behind.exists():  # a full disk lets SQLite close a file without moving into it what was written last
+        raise StoreError(
+            f"Cannot write the store {path}: what was written last is still in {behind.name}. "
+            "Free some space and run the same command again."
+        )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from robustbench_sdnet.answers import copying
+from robustbench_sdnet.errors import StoreError
 from robustbench_sdnet.store.database import Database
 from robustbench_sdnet.store.store import Store
 from tests.reports import large_store
+from tests.store.made import CELL
 
 
 @pytest.mark.parametrize("at_once", [100_000, 2_000])
@@ -36,6 +41,26 @@ def test_cells_are_copied_many_at_a_time(tmp_path, monkeypatch, at_once) -> None
     with Store(url) as store, Store(f"sqlite:///{path}") as copy:
         assert copy.answered(_all) == store.answered(_all)
         assert len(copy.answered(_all)) == cells == 96
+
+
+def test_a_copy_that_did_not_get_into_its_file_is_no_copy(tmp_path, monkeypatch) -> None:
+    """As on a full disk: SQLite closes without a word, and what was written last stays in a file beside."""
+    url, path = f"sqlite:///{tmp_path}/results.db", tmp_path / "copy.db"
+    with Store(url) as store, contextlib.ExitStack() as readers:
+        store.add_cells({CELL.id: CELL}, 4)
+        add_cells = Store.add_cells
+
+        def read_meanwhile(self, *args, **kwargs):
+            add_cells(self, *args, **kwargs)
+            other = readers.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM cells").fetchall()
+
+        monkeypatch.setattr(Store, "add_cells", read_meanwhile)
+        with pytest.raises(
+            StoreError, match=r"copy\.db: what was written last is still in copy\.db-wal\. Free"
+        ):
+            copying.copy_store(url, path)
 
 
 def _all(stored):
