@@ -194,9 +194,7 @@ def _effect(one: Comparison, among: int = 1) -> str:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"
-    if (
-        one.high <= NEGLIGIBLE
-    ):  # which is what a no rests on: each of the lambdas is held to it, none is picked
+    if one.high <= NEGLIGIBLE:  # as a no asks of each lambda, of which it picks none
         own = " by its own interval" if high > NEGLIGIBLE else ""
         return (
             f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance, and{own} gains no "
