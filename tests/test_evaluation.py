@@ -211,7 +211,8 @@ def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
     found = rs.diagnose("runs/tiny-sdnet20", eps=8 / 255, cheap=True, limit=6, lam=0.4)
     command = shlex.split("diagnose runs/tiny-sdnet20 --eps 8/255 --cheap --limit 6 --lambda 0.4 --json")
     printed = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
-    assert [asdict(finding) for finding in found] == json.loads(printed)
+    asked = [asdict(one) | {"question": DIAGNOSTICS[one.check].question} for one in found]
+    assert asked == json.loads(printed)
     assert [finding.check for finding in found] == list(DIAGNOSTICS)
     with pytest.raises(InputError, match="eps must be above 0"):
         rs.diagnose("runs/tiny-sdnet20", eps="0")
