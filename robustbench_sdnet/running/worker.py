@@ -285,9 +285,8 @@ def loaded(spec: ModelSpec) -> nn.Module:
     from ..zoo.others.fingerprint import check_unchanged
 
     model: nn.Module = load_model(spec.source)
-    kind = kind_of(spec.source)
-    if kind in EXTERNAL_KINDS:
-        check_unchanged(model, spec, kind)
+    if kind_of(spec.source) in EXTERNAL_KINDS:
+        check_unchanged(model, spec)
     elif describe_model(spec.source).weights_hash != spec.weights:  # read after the weights
         raise ModelError(
             f"{spec.name} has other weights than when this run began: its file was written anew, as by a training that "

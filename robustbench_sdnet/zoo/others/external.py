@@ -15,16 +15,7 @@ from urllib.parse import parse_qsl
 from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ..files.cards import ModelCard
-from .sources import (
-    INSTALL,
-    LOADERS,
-    Loaded,
-    Statistics,
-    modules_of,
-    need,
-    statistics,
-    working_folder_importable,
-)
+from .sources import INSTALL, LOADERS, Loaded, Statistics, need, statistics, working_folder_importable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +40,7 @@ def check_external(kind: str, source: str) -> None:
         if not Path(name).is_file():
             raise InputError(f"No model file '{name}'.")
     elif kind == "callable":
-        (module,) = modules_of(kind, name)
+        module = _module_of(name)
         top = module.partition(".")[0]
         if top == "__main__":
             raise InputError(
@@ -139,18 +130,18 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     What can change its answers and is in no tensor is in the card's options: how ours was built, the bytes of an
     exported file, the code (`code.code_hash`), and whether two calls disagree.
     """
+    from ..files.weights import weights_hash
     from ..nets.control import csc_layers
     from ..nets.resnet import Normalise
     from ..nets.sdnet import Classifier
     from .code import code_hash
-    from .fingerprint import fingerprint, held_weights, repeatable
+    from .fingerprint import fingerprint, repeatable
 
     model = load_external(kind, source)
-    as_loaded = held_weights(model)
     with working_folder_importable():
         numbers, randomised = fingerprint(model, size)
         free = randomised and not repeatable(model, size)
-        code = code_hash(model, *modules_of(kind, source))
+        code = code_hash(model, *([_module_of(source)] if kind == "callable" else []))
     options = dict(model.options) if isinstance(model, Classifier) else {}
     options |= {"code": code}
     options |= {"file": sha256_of(Path(source.partition("?")[0]))} if kind == "exported" else {}
@@ -159,10 +150,10 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     layers, normalise = csc_layers(model), getattr(model, "normalise", None)
     stated = (normalise.mean, normalise.std) if isinstance(normalise, Normalise) else None
     mean, std = (tuple(values.flatten().tolist()) for values in stated) if stated else ((), ())
-    # Calls change what a randomised model holds, such as a counter, and fill the layers of another.
-    weights = (as_loaded if randomised else None) or held_weights(model)
-    if weights is None:
-        raise ModelError(f"Model '{source}' has weights that cannot be read: no call has filled them.")
+    try:
+        weights = weights_hash(model)
+    except Exception as error:  # tensors without values, of a layer that no call has filled
+        raise ModelError(f"Model '{source}' has weights that cannot be read: {error}") from error
     return ModelCard(
         name=source,
         source=source,
@@ -175,3 +166,7 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
         std=std,
         fingerprint=numbers,
     )
+
+
+def _module_of(source: str) -> str:
+    return source.partition("?")[0].partition(":")[0]

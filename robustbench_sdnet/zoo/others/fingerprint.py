@@ -17,8 +17,7 @@ from ...errors import ModelError
 from ...files import sha256_of
 from ...specs.models import ModelSpec, same_answers
 from ..files.weights import weights_hash
-from .code import code_hash
-from .sources import modules_of, working_folder_importable
+from .sources import working_folder_importable
 
 Logits = NDArray[np.float64]
 IMAGES = 4
@@ -82,36 +81,26 @@ def _images(size: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).random((IMAGES, 3, *size), dtype=np.float32))
 
 
-def held_weights(model: nn.Module) -> str | None:
-    """The hash of a model's weights; None where they cannot be read, as of a layer that no call has filled."""
-    try:
-        return weights_hash(model)
-    except Exception:  # noqa: BLE001  whatever another person's tensors raise
-        return None
-
-
-def check_unchanged(model: nn.Module, spec: ModelSpec, kind: str) -> None:
+def check_unchanged(model: nn.Module, spec: ModelSpec) -> None:
     """Raise a ModelError if an external model, just loaded and on the CPU, is not the one that was described.
 
-    A randomised one is told by its weights and its code, for its answers differ by themselves.
+    A randomised one is told by its exported file alone: its answers differ by themselves, its weights by its calls.
     """
-    options = dict(spec.options)
-    differs = "file" in options and sha256_of(Path(spec.source.partition("?")[0])) != options["file"]
+    file = dict(spec.options).get("file")
+    if file is not None and sha256_of(Path(spec.source.partition("?")[0])) != file:
+        raise ModelError(
+            f"{spec.name} is another file than when this run began: it was written anew, or differs on this machine. "
+            "Run the same command again."
+        )
     if spec.fingerprint:
         found, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
-        differs = differs or not same_answers(found, spec.fingerprint)
-    elif options.get("randomised"):
-        with working_folder_importable():
-            code = code_hash(model, *modules_of(kind, spec.source))
-        differs = differs or code != options["code"] or held_weights(model) not in (None, spec.weights)
-    if not differs:
-        return
-    if "file" not in options and held_weights(model) != spec.weights:
-        raise ModelError(
-            f"{spec.name} has other weights than when this run began, like a model that is not trained. "
-            "Load a checkpoint where it is built, or seed its weights: torch.manual_seed(0)."
-        )
-    raise ModelError(
-        f"{spec.name} answers differently than when this run began: its {'file' if 'file' in options else 'code'} "
-        "differs where it is loaded, or changed in the meantime. Run the same command again."
-    )
+        if not same_answers(found, spec.fingerprint):
+            if weights_hash(model) != spec.weights:
+                raise ModelError(
+                    f"{spec.name} has other weights than when this run began, like a model that is not trained. "
+                    "Load a checkpoint where it is built, or seed its weights: torch.manual_seed(0)."
+                )
+            raise ModelError(
+                f"{spec.name} answers differently than when this run began: its code differs where it is loaded, "
+                "or changed in the meantime. Run the same command again."
+            )

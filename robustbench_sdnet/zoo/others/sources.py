@@ -162,11 +162,6 @@ def statistics(mean: Any, std: Any, where: str) -> tuple[Statistics, Statistics]
     return found
 
 
-def modules_of(kind: str, source: str) -> list[str]:
-    """The module of a function that is named as its model."""
-    return [source.partition("?")[0].partition(":")[0]] if kind == "callable" else []
-
-
 def need(package: str, command: str, source: str) -> None:
     """Refuse a model whose package is not installed, with an InputError that says the command which installs it."""
     if importlib.util.find_spec(package) is None:
