@@ -266,6 +266,11 @@ def test_stores_that_contradict_each_other_are_told_and_the_first_stands(tmp_pat
         assert joined.disputed == {cell().id: 2}
         assert joined.of({cell(PGD).id}).disputed == {}
         assert [answered.outcome.right.sum() for answered in joined.of({cell().id}).answered] == [stands]
+    drawn = [
+        Snapshot(tuple(replace(of, outcome=replace(of.outcome, hits=hits)) for of in one.answered))
+        for one, hits in ((one, np.full(10, 6, np.int32)), (other, np.full(10, 5, np.int32)))
+    ]
+    assert not Snapshot.joined(drawn).disputed, "draws differ by themselves"
     text = " ".join(report([one, other], output=tmp_path / "report.md").read_text().split())
     assert "Contradictory: the stores answer 1 question differently, on 2 images at most." in text
     assert "Contradictory" not in report([one, same], output=tmp_path / "report.md").read_text()
