@@ -192,7 +192,7 @@ def _effect(one: Comparison, among: int = 1) -> str:
         return f"costs {points(-one.gain)} ({tested})"
     if max(-low, high) <= NEGLIGIBLE:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
-    if one.only_a == one.only_b == 0:
+    if one.only_a == one.only_b == 0 and one.high > NEGLIGIBLE:
         return f"changes no answer, on too few images to tell more ({tested})"
     if one.high <= NEGLIGIBLE:  # as a no asks of each lambda, of which it picks none
         own = " by its own interval" if high > NEGLIGIBLE else ""

@@ -127,6 +127,13 @@ def test_equal_answers_on_few_images_are_no_no(n):
     assert (f"no takes about 125 or more, and these are {n})" in text) == (n < 125)
 
 
+def test_too_few_images_stand_beside_no_no():
+    # The interval of one is within 3 points from 125 images on, that of the best of two from 143 on.
+    text = said([], [compared(lam, 0, 0, n=130, base=130) for lam in (0.3, 0.5)])["noise"]
+    assert "No other lambda helps (by more than 3.0 points)." in text
+    assert "too few images" not in text
+
+
 def test_a_no_takes_images_for_what_is_open_alone():
     # 0.5 lost 30 of 100 and is closed; 0.3, which changed nothing, takes 125. A share of 0.3 would take 1,286.
     text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 0, 30, n=100, base=90)])["noise"]
