@@ -30,11 +30,11 @@ def bundle(store: str, folder: str | Path) -> Path:
         WriteError: something cannot be written.
     """
     target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is not empty. Name a new folder with --output.")
+    _refuse_full(target)
     snapshot = Snapshot.read(store)
     document, found = build(snapshot), records(snapshot)
     page = html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
+    _refuse_full(target)  # minutes may have passed, and what fails is taken away
     try:
         write_whole(target / "report.html", page)
         write_whole(target / "results.csv", to_csv(found))
@@ -45,9 +45,16 @@ def bundle(store: str, folder: str | Path) -> Path:
         write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
         copy_store(store, target / "results.db")
     except BaseException:
-        shutil.rmtree(target, ignore_errors=True)  # or the same command would refuse what is left of it
+        shutil.rmtree(
+            target.resolve(), ignore_errors=True
+        )  # or the same command would refuse what is left of it
         raise
     return target
+
+
+def _refuse_full(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is not empty. Name a new folder with --output.")
 
 
 def _environment() -> dict[str, str]:

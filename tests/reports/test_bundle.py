@@ -57,5 +57,26 @@ def test_a_bundle_that_cannot_be_written_whole_leaves_nothing_in_its_own_way(tmp
     monkeypatch.setattr("robustbench_sdnet.reports.bundle.copy_store", full)
     with pytest.raises(StoreError, match="full"):
         report(url, "bundle", output=folder)
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(StoreError, match="full"):
+        report(url, "bundle", output=linked)
+    assert not (tmp_path / "elsewhere").exists()
     monkeypatch.undo()
     assert report(url, "bundle", output=folder) == folder
+
+
+def test_what_came_into_the_folder_meanwhile_is_left_alone(tmp_path, monkeypatch) -> None:
+    url, folder = f"sqlite:///{tmp_path}/results.db", tmp_path / "study"
+    fill(url)
+
+    def meanwhile(*_: object) -> str:
+        folder.mkdir()
+        (folder / "own.txt").write_text("of another command")
+        return "page"
+
+    monkeypatch.setattr("robustbench_sdnet.reports.bundle.html.render", meanwhile)
+    with pytest.raises(InputError, match="study is not empty"):
+        report(url, "bundle", output=folder)
+    assert [path.name for path in folder.iterdir()] == ["own.txt"]
