@@ -86,7 +86,9 @@ class Database:
             StoreError: the database cannot be opened, read or written.
         """
         patience = self.patience if patience is None else patience
-        until = None
+        until = (
+            None if self.is_postgresql else time.monotonic() + patience
+        )  # SQLite itself waits as long before
         while True:
             try:
                 options: dict[str, Any] = {"immediate": verb != "read", "logged": verb == "write"}
@@ -174,7 +176,8 @@ class Database:
         start = f"Cannot {verb} the store {self.shown}: {reason}."
         if self.path is not None and "locked" in reason:
             start = (
-                f"{start} Another process holds it: wait for it, or end it if it was stopped in the middle."
+                f"{start} Another process holds it: wait for it, or end it if it was stopped in the middle. "
+                "On a network drive that cannot lock files, take a store on a local disk."
             )
             return f"{start} What is stored is safe; then run the same command again."
         if verb == "open":
