@@ -252,14 +252,12 @@ def file_of(source: str) -> Path | None:
 
 
 def _disputed(every: Iterable[Answered], best: Mapping[str, Answered]) -> dict[str, int]:
-    """Of cells that were answered several times, on how many images at most another answer is not the best one's."""
+    """On how many images another answer is not the best one; draws of a randomised model always differ."""
     found: dict[str, int] = {}
     for one, kept in ((one.outcome, best[one.id]) for one in every if one is not best[one.id]):
         _, a, b = np.intersect1d(one.ids, kept.outcome.ids, return_indices=True)
         differing = int((one.right[a] != kept.outcome.right[b]).sum())
-        if (
-            differing and one.hits is None
-        ):  # a randomised model's draws follow the device and the cut into shards
+        if differing and one.hits is None:
             found[kept.id] = max(differing, found.get(kept.id, 0))
     return found
 
