@@ -192,15 +192,10 @@ def _effect(one: Comparison, among: int = 1) -> str:
         return f"costs {points(-one.gain)} ({tested})"
     if max(-low, high) <= NEGLIGIBLE:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
-    if one.only_a == one.only_b == 0 and one.high > NEGLIGIBLE:
-        return f"changes no answer, on too few images to tell more ({tested})"
+    moved = f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance"
     if one.high <= NEGLIGIBLE:  # as a no asks of each lambda, of which it picks none
         own = " by its own interval" if high > NEGLIGIBLE else ""
-        return (
-            f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance, and{own} gains no "
-            f"more than {points(NEGLIGIBLE)} ({tested})"
-        )
-    return (
-        f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance: "
-        f"too few images ({tested})"
-    )
+        return f"{moved}, and{own} gains no more than {points(NEGLIGIBLE)} ({tested})"
+    if one.only_a == one.only_b == 0:
+        return f"changes no answer, on too few images to tell more ({tested})"
+    return f"{moved}: too few images ({tested})"
