@@ -86,9 +86,8 @@ class Database:
             StoreError: the database cannot be opened, read or written.
         """
         patience = self.patience if patience is None else patience
-        until = (
-            None if self.is_postgresql else time.monotonic() + patience
-        )  # SQLite itself waits as long before
+        # SQLite has waited as long by itself when it fails.
+        until = None if self.is_postgresql else time.monotonic() + patience
         while True:
             try:
                 options: dict[str, Any] = {"immediate": verb != "read", "logged": verb == "write"}
@@ -174,12 +173,12 @@ class Database:
         if type(error.orig) is sqlite3.DatabaseError:  # malformed, or not a database at all
             return self._damaged(verb, reason)
         start = f"Cannot {verb} the store {self.shown}: {reason}."
-        if self.path is not None and "locked" in reason:
-            start = (
+        if not self.is_postgresql and self._may_pass(error):
+            return (
                 f"{start} Another process holds it: wait for it, or end it if it was stopped in the middle. "
-                "On a network drive that cannot lock files, take a store on a local disk."
+                "On a network drive that cannot lock files, take a store on a local disk. "
+                "What is stored is safe; then run the same command again."
             )
-            return f"{start} What is stored is safe; then run the same command again."
         if verb == "open":
             return f"{start} Check the address, the disk and the permissions."
         served = patience and self.is_postgresql and self._may_pass(error)
