@@ -44,10 +44,8 @@ def bundle(store: str, folder: str | Path) -> Path:
             write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
         write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
         copy_store(store, target / "results.db")
-    except BaseException:
-        shutil.rmtree(
-            target.resolve(), ignore_errors=True
-        )  # or the same command would refuse what is left of it
+    except BaseException:  # the same command would refuse what is left of it
+        shutil.rmtree(target.resolve(), ignore_errors=True)
         raise
     return target
 
