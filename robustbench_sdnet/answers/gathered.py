@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from ..planning.chains import is_stage, whole_name
 from ..specs import AttackSpec, Cell, CorruptionSpec, Eps, LambdaSpec, ModelSpec
+from .answered import Answered
 from .per_image import Right, is_minimal, worst
 from .rows import is_noise, lambda_text
-from .snapshot import Answered, Snapshot
+from .snapshot import Snapshot
 from .trust import UNTRUSTED, doubt
 
 EVERY = "every attack"

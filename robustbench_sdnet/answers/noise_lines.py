@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..lambdas.lines import Line, line_through
 from ..specs import CorruptionSpec, LambdaSpec
 from ..specs.lambdas import LAMBDAS, LINE_PER_NOISE, PUBLISHED_LEVELS
+from .answered import Answered
 from .gathered import Question, Subject, question
 from .per_image import Right, positions, shared
-from .snapshot import Answered
 
 _LEVELS_OF: Mapping[str, str] = MappingProxyType({"impulse_noise": "salt_and_pepper"})
 """Where a noise has its severities and its levels under two names."""

@@ -15,8 +15,9 @@ from ..specs import AttackSpec, CorruptionSpec, DataSpec, Eps, LambdaSpec, Model
 from ..specs.lambdas import policy_shown
 from ..statistics import wilson
 from ..wording import brief, natural
+from .answered import Answered, Cost
 from .per_image import Numbers, Stability, distances, places, stability, worst
-from .snapshot import Answered, Cost, Snapshot
+from .snapshot import Snapshot
 from .trust import UNCHECKED, UNTRUSTED, Finding, doubt
 
 Key = TypeVar("Key", bound=Hashable)

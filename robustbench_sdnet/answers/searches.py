@@ -12,9 +12,10 @@ import numpy as np
 from ..planning.chains import chain_of
 from ..specs import AttackSpec, Eps, LambdaSpec
 from ..wording import natural
+from .answered import Answered
 from .per_image import Numbers, distances, positions, shared
 from .rows import grouped, lambda_order
-from .snapshot import Answered, Snapshot
+from .snapshot import Snapshot
 from .trust import UNTRUSTED
 
 

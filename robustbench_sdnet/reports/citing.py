@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from ..answers.answered import Answered
 from ..answers.rows import eps_order, lambda_order
-from ..answers.snapshot import Answered, Snapshot
+from ..answers.snapshot import Snapshot
 from ..attacks.registry import ATTACKS
 from ..corruptions.registry import CORRUPTIONS, table_for
 from ..corruptions.sequences.members import SEQUENCES

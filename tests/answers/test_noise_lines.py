@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.answered import Answered, Cost
 from robustbench_sdnet.answers.gathered import question
 from robustbench_sdnet.answers.noise_lines import line_per_noise
-from robustbench_sdnet.answers.snapshot import Answered, Cost, Snapshot
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.specs import LambdaSpec
 from robustbench_sdnet.specs.lambdas import LAMBDAS, PUBLISHED_LEVELS

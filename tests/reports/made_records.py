@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from robustbench_sdnet.answers.answered import Answered, Cost
 from robustbench_sdnet.answers.rows import Row, rows
-from robustbench_sdnet.answers.snapshot import Answered, Cost, Snapshot
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Results

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.answers.comparisons import comparisons
-from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.results import Results, Subject

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_sdnet.answers.snapshot import Answered
+from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.reports.document import Table
 from robustbench_sdnet.reports.numbers import Missing

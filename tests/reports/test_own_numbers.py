@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.answers.searches import Optimality
-from robustbench_sdnet.answers.snapshot import Answered
 from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.reports.tables import attacks, lambdas

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robustbench_sdnet.answers.snapshot import Answered
+from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.results import Subject
 from robustbench_sdnet.reports.tables.stability import flip_tables, steady, summary_table

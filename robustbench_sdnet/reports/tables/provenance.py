@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from ...answers.answered import Answered
 from ...answers.rows import Row, eps_order, grouped, lambda_order, lambda_text
-from ...answers.snapshot import Answered
 from ...specs import AttackSpec, CorruptionSpec, LambdaSpec, SequenceSpec
 from ...wording import natural
 from ..document import Table
