@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import warnings
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +37,7 @@ pytest.importorskip("ray")
 import ray
 from ray import exceptions as errors
 
+from robustbench_sdnet.running.engines.ray.actor import sources_of, versions
 from robustbench_sdnet.running.engines.ray.cluster import Size, connect, gpus_left, size_of
 
 pytestmark = pytest.mark.ray
@@ -243,6 +246,21 @@ def test_a_node_of_other_versions_is_left_out_and_named(tmp_path, cluster, make_
     assert note.endswith(
         f"is not used: it runs Python 2.7, the driver {ours}. Install the same version there."
     )
+
+
+def test_another_checkout_of_the_same_version_is_another(tmp_path):
+    package = Path(rs.__file__).parent
+    copy = shutil.copytree(
+        package, tmp_path / "copy", ignore=shutil.ignore_patterns("weights", "__pycache__")
+    )
+    ours = f"(sources {sources_of(package)})"
+    assert versions()["robustbench_sdnet"].endswith(ours)
+    assert sources_of(copy) == sources_of(package)
+    for file in ("attacks/native/pgd.py", "corruptions/settings.txt"):
+        before = (copy / file).read_text()
+        (copy / file).write_text(before + "# edited")
+        assert sources_of(copy) != sources_of(package)
+        (copy / file).write_text(before)
 
 
 @pytest.fixture

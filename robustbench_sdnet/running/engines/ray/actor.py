@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -14,6 +15,7 @@ import ray
 import torch
 from torch import nn
 
+from ....files import sha256_of
 from ....planning.plan import Task
 from ....specs import ModelSpec
 from ....version import VERSION
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
     from ....data import ImageData
 
 Asked = tuple[Task, Inputs, Collection[str]]
+
+
+def sources_of(package: Path) -> str:
+    """A hash of all in a package that answers may depend on: two checkouts of one version may differ."""
+    files = sorted(file for kind in ("py", "txt", "json") for file in package.rglob(f"*.{kind}"))
+    named = "".join(f"{file.relative_to(package).as_posix()} {sha256_of(file)}\n" for file in files)
+    return hashlib.sha256(named.encode()).hexdigest()[:12]
+
+
+_SOURCES = sources_of(Path(__file__).parents[3])  # as they are loaded: they may be edited later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +79,7 @@ class Shared:
 def versions() -> dict[str, str]:
     """What must be equal on every machine, since stored answers name it."""
     return {
-        "robustbench_sdnet": VERSION,
+        "robustbench_sdnet": f"{VERSION} (sources {_SOURCES})",
         "torch": torch.__version__.partition("+")[0],
         "Python": ".".join(platform.python_version_tuple()[:2]),
     }
