@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import sys
 from collections import deque
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.planning.plan import Task
 from robustbench_sdnet.planning.schedule import Schedule
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running.engines import Answer, Inputs
 from robustbench_sdnet.specs import CLEAN
+from robustbench_sdnet.zoo import describe_model
 
 from ..store.made import CELL, COST, outcome
 
 pytest.importorskip("ray")
-from robustbench_sdnet.errors import EngineError
+from robustbench_sdnet.errors import EngineError, ModelError
 from robustbench_sdnet.running.engines.ray import pool as of_pool, run as of_run
 from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared
 from robustbench_sdnet.running.engines.ray.cluster import Size
@@ -178,3 +183,46 @@ def test_a_worker_encodes_its_answers_and_keeps_images_that_nobody_asked_for(mak
     monkeypatch.setattr("numpy.savez_compressed", None)  # the driver has nothing to compress
     assert [one.outcome.encode() for one in travelled] == [made[0].outcome.encode()] * 2
     assert travelled[0].cell.__dict__["id"] == cells[0].id, "nor a question to hash again"
+
+
+DRAWN = """
+import torch
+class Drawn(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.load("weight.pt"))
+        self.register_buffer("calls", torch.zeros(1))
+    def forward(self, images):
+        self.calls += 1
+        return self.weight * images.mean((2, 3)) + torch.rand(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [("", ""), ("weight.pt", "has other weights on a worker"), ("drawn_there.py", "code")],
+)
+def test_a_randomised_model_that_is_another_on_a_worker_is_refused(
+    changed, said, make_worker, tmp_path, monkeypatch
+):
+    (tmp_path / "drawn_there.py").write_text(DRAWN)
+    torch.save(torch.ones(3), tmp_path / "weight.pt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    spec = model_spec(describe_model("drawn_there:Drawn", (8, 8)))
+    worker = replace(make_worker(), load=None)
+    shared = RayEngine(Setting()).shared([spec], worker)
+    if changed == "weight.pt":
+        torch.save(torch.zeros(3), tmp_path / changed)
+    elif changed:
+        (tmp_path / changed).write_text(DRAWN.replace("+ torch", "- torch"))
+    monkeypatch.delitem(sys.modules, "drawn_there")  # what a worker's process has not loaded
+    importlib.invalidate_caches()
+    actor = Actor(worker.data, Setup(device="cpu", batch_size=50, threads=1, folder="/nowhere", path=()))
+    actor._take(shared)
+    if not said:
+        assert type(actor._load(spec).model).__name__ == "Drawn"
+        return
+    with pytest.raises(ModelError, match=f"drawn_there:Drawn .*{said}.* than in the driver"):
+        actor._load(spec)

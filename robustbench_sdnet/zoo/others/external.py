@@ -20,6 +20,8 @@ from .sources import INSTALL, LOADERS, Loaded, Statistics, need, statistics, wor
 if TYPE_CHECKING:
     from torch import nn
 
+    from ...specs import ModelSpec
+
 
 def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
     """Split "NAME?mean=a,b,c&std=a,b,c", both once or neither, of one or three numbers; else an InputError."""
@@ -134,14 +136,12 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     from ..nets.control import csc_layers
     from ..nets.resnet import Normalise
     from ..nets.sdnet import Classifier
-    from .code import code_hash
     from .fingerprint import fingerprint, repeatable
 
     model = load_external(kind, source)
-    with working_folder_importable():
-        numbers, randomised = fingerprint(model, size)
-        free = randomised and not repeatable(model, size)
-        code = code_hash(model, *([_module_of(source)] if kind == "callable" else []))
+    numbers, randomised = fingerprint(model, size)
+    free = randomised and not repeatable(model, size)
+    code = _code_of(model, kind, source)
     options = dict(model.options) if isinstance(model, Classifier) else {}
     options |= {"code": code}
     options |= {"file": sha256_of(Path(source.partition("?")[0]))} if kind == "exported" else {}
@@ -166,6 +166,38 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
         std=std,
         fingerprint=numbers,
     )
+
+
+def check_same(model: nn.Module, spec: ModelSpec, kind: str, parameters: str, size: Sequence[int]) -> None:
+    """Raise a ModelError if a randomised model, just loaded, is not the driver's, which its answers do not tell.
+
+    Args:
+        parameters: `parameters_hash` of the driver's, just loaded.
+        size: height and width of images.
+    """
+    from ..files.weights import parameters_hash
+    from .fingerprint import fingerprint
+
+    if parameters_hash(model) != parameters:
+        raise ModelError(
+            f"{spec.name} has other weights on a worker than in the driver. Have the same checkpoint on every machine, "
+            "and seed weights that are drawn: torch.manual_seed(0)."
+        )
+    described = dict(spec.options)["code"]
+    if _code_of(model, kind, spec.source) != described:
+        fingerprint(model, size)  # a call may import what it needs
+        if _code_of(model, kind, spec.source) != described:
+            raise ModelError(
+                f"{spec.name} is of other code on a worker than in the driver. Have the same files, and the same "
+                "versions of its packages, on every machine."
+            )
+
+
+def _code_of(model: nn.Module, kind: str, source: str) -> str:
+    from .code import code_hash
+
+    with working_folder_importable():
+        return code_hash(model, *([_module_of(source)] if kind == "callable" else []))
 
 
 def _module_of(source: str) -> str:

@@ -19,6 +19,8 @@ from ....files import sha256_of
 from ....planning.plan import Task
 from ....specs import ModelSpec
 from ....version import VERSION
+from ....zoo.names import kind_of
+from ....zoo.others.external import check_same
 from ...worker import Worker, loaded
 from .. import Answer, Failure, Inputs
 
@@ -70,7 +72,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """References into the object store that a worker looks up once: models by key, and all policies."""
+    """References into the object store that a worker looks up once: models by key, and all policies.
+
+    A randomised model of another person's has a hash of its parameters instead.
+    """
 
     models: Mapping[str, Any]
     policies: Any = None
@@ -134,7 +139,12 @@ class Actor:
 
     def _load(self, spec: ModelSpec) -> nn.Module:
         """A model of ours out of the object store; another person's from its source, checked to be the same."""
-        if spec.key in self._models:
-            model: nn.Module = ray.get(self._models[spec.key])
+        model: nn.Module
+        known = self._models.get(spec.key)
+        if known is not None and not isinstance(known, str):
+            model = ray.get(known)
             return model
-        return loaded(spec)
+        model = loaded(spec)
+        if known is not None:
+            check_same(model, spec, kind_of(spec.source), known, self._worker.data.image_shape)
+        return model

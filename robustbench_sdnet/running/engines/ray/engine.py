@@ -14,6 +14,7 @@ import ray
 from ....planning.plan import Task
 from ....planning.schedule import Schedule
 from ....specs import ModelSpec
+from ....zoo.files.weights import parameters_hash
 from ....zoo.nets.sdnet import Classifier
 from ...worker import Worker, loaded
 from .. import Answer, Failure, Inputs, Job
@@ -33,7 +34,7 @@ class RayEngine:
         self._setting = setting
         self._pool: Pool | None = None
         self._connected = False
-        self._models: dict[str, Any] = {}  # by key: a reference, or None for one to load from its source
+        self._models: dict[str, Any] = {}  # by key: see `Shared`, or None
         self._policies: tuple[dict[str, Any], Any] = ({}, None)  # themselves, and the reference to them
         self._said: list[str] = []
 
@@ -83,7 +84,10 @@ class RayEngine:
             if spec.key not in self._models:
                 model = (worker.load or loaded)(spec)
                 ours = isinstance(model, Classifier) or worker.load is not None
-                self._models[spec.key] = put(model) if ours else None
+                randomised = dict(spec.options).get("randomised")
+                self._models[spec.key] = (
+                    put(model) if ours else parameters_hash(model) if randomised else None
+                )
         if worker.policies != self._policies[0]:
             held = {key: dict(policies) for key, policies in worker.policies.items()}
             self._policies = (held, put(held))
