@@ -269,7 +269,8 @@ def init(monkeypatch):
     given = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: given.append(options))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
     return given
 
 
@@ -322,6 +323,7 @@ def test_an_address_where_nobody_listens_is_refused_before_ray_tries_for_minutes
             r"Version mismatch",
         ),
         ("The current node timed out during startup.\nThis could", r"at auto: The current node timed out"),
+        ("Failed to connect to Ray cluster at 10.0.0.1:6379", r"token: export RAY_AUTH_MODE=token"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_line(monkeypatch, init, said, told):

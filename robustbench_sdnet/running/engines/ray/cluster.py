@@ -98,6 +98,9 @@ def connect(address: str | None, size: Size) -> bool:
         text = " ".join(str(error).split())[:300]
         where = address or "this machine"
         remedy = "Start one: ray start --head" if "ould not find any" in text or "onnect" in text else ""
+        if "Failed to connect" in text and "RAY_AUTH_MODE" not in os.environ:
+            # Ray says of the token, which it takes along to "auto" alone, only in its log.
+            remedy += ", or if it asks for a token: export RAY_AUTH_MODE=token"
         raise EngineError(f"No Ray cluster could be used at {where}: {text} {remedy}".rstrip()) from error
     finally:
         for number, handler in handlers.items():  # Ray replaces them
