@@ -175,7 +175,9 @@ def _shard(row: Row) -> Shard:
     if not isinstance(finished_at, str):
         raise StoreError("its time is not valid")
     cost, outcome = json.loads(row["cost"]), Outcome.decode(row["outcome"])
-    if not all(type(cost[key]) in (int, float) for key in ("forwards", "backwards", "seconds")):
+    counts = [cost[key] for key in ("forwards", "backwards", "seconds")]
+    counts += [cost.get(key, 0) for key in ("gradients", "silent")]
+    if not all(type(count) in (int, float) and 0 <= count < 2**63 for count in counts):
         raise StoreError("its cost is not valid")
     if len(outcome) != stop - start:
         raise StoreError(f"it holds {len(outcome)} answers")

@@ -134,6 +134,19 @@ MALFORMED = {
     "cost": (SHARD.format("cost = '{\"forwards\": 4'"), f"shard 4-8 {NAMED_SHARD}"),
     "cost null": (SHARD.format("cost = 'null'"), f"shard 4-8 {NAMED_SHARD}"),
     "cost without a count": (SHARD.format("cost = '{}'"), f"shard 4-8 {NAMED_SHARD}"),
+    **{
+        f"cost {name}": (
+            SHARD.format(f'cost = \'{{"forwards": {count}, "backwards": 0, "seconds": 1{more}}}\''),
+            f"shard 4-8 {NAMED_SHARD}",
+        )
+        for name, count, more in (
+            ("negative", -5, ""),
+            ("NaN", "NaN", ""),
+            ("infinite", "1e999", ""),
+            ("beyond numbers", "9" * 400, ""),
+            ("of gradients", 5, ', "gradients": []'),
+        )
+    },
     "outcome text": (SHARD.format("outcome = 'text'"), f"shard 4-8 {NAMED_SHARD}"),
     "outcome number": (SHARD.format("outcome = 99999999999"), f"shard 4-8 {NAMED_SHARD}"),
     "outcome of others": (SHARD.format("stop = 7"), f"shard 4-7 {NAMED_SHARD}"),
