@@ -77,6 +77,8 @@ def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
     known = {row["id"]: reader.cell(row) for row in read(CELLS)}
     for row in read(SHARDS):
         reader.shard(row, decoded=False)
+    keys = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
+    reader.apart((one.cell_id, one.start, one.stop) for one in connection.execute(keys))
     for row in read(VERDICTS):
         reader.verdicts(row)
     return reader.damages, {cell_id: cell for cell_id, cell in known.items() if cell is not None}

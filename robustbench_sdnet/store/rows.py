@@ -139,6 +139,20 @@ class Reader:
             return None
         return self._read(SHARDS, row, _shard)
 
+    def apart(self, keys: Iterable[tuple[str, int, int]]) -> None:
+        """Name shards, given by their keys in order, of which another holds some images, which would count twice: as
+        where rows of two stores were copied into one."""
+        damaged = {damage.key for damage in self.damages}
+        last, end = "", 0
+        for key in keys:
+            cell_id, start, stop = key
+            if key in damaged:
+                continue
+            if cell_id == last and start < end:
+                self.damages.append(Damage(SHARDS, key, "another shard holds some of its images too"))
+            else:
+                last, end = cell_id, stop
+
     def verdicts(self, row: Row) -> list[dict[str, Any]] | None:
         """The diagnostics of a row of `verdicts`."""
         return self._read(VERDICTS, row, _verdicts)
@@ -165,6 +179,8 @@ def _cell(row: Row) -> Cell:
         raise StoreError("its parents are not those of its question")
     if not (asked is None or (type(asked) is int and asked >= 0)):
         raise StoreError("the number of samples asked for is not valid")
+    if not all(isinstance(name, str) for of in (cell.model, cell.data) for name in (of.name, of.source)):
+        raise StoreError("its names are no text")
     return cell
 
 

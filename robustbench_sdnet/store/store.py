@@ -192,6 +192,7 @@ class Store:
 
             def add(cell_id: str, of_cell: Iterable[Row]) -> None:
                 decoded = tuple(shard for shard in map(reader.shard, of_cell) if shard)
+                reader.apart((shard.cell_id, shard.start, shard.stop) for shard in decoded)
                 cell, asked = found.get(cell_id, (None, None))
                 if cell is not None and (only is None or cell_id in only):
                     made[cell_id] = make(Stored(cell_id, cell, asked, decoded, checks.get(cell_id)))

@@ -160,6 +160,8 @@ MALFORMED = {
     "spec emptied": (CELLS.format("spec = ''"), NAMED_CELL),
     "spec null": (CELLS.format("spec = 'null'"), NAMED_CELL),
     "spec of another question": (CELLS.format("spec = replace(spec, '8/255', '9/255')"), NAMED_CELL),
+    "name": (CELLS.format("spec = json_set(spec, '$.model.name', 5)"), NAMED_CELL),
+    "name of data": (CELLS.format("spec = json_set(spec, '$.data.name', 5)"), NAMED_CELL),
     "parents": (CELLS.format("parents = '[]'"), NAMED_CELL),
     "asked text": (CELLS.format("asked = 'many'"), NAMED_CELL),
     "asked negative": (CELLS.format("asked = -1"), NAMED_CELL),
@@ -197,6 +199,23 @@ def test_a_malformed_row_is_named_and_can_be_repaired(path, statement, named, wi
     for stored in found:
         assert [(shard.start, shard.stop) for shard in stored.shards] == [(0, 4), (4, 8)]
         assert Outcome.join(shard.outcome for shard in stored.shards).ids.tolist() == list(range(8))
+
+
+def test_rows_of_two_stores_in_one_count_no_image_twice(path, tmp_path):
+    with Store(f"sqlite:///{tmp_path}/other.db") as store:
+        store.add_cells({CELL.id: CELL, OTHER.id: OTHER}, 6)
+        for cell in (CELL, OTHER):
+            store.add_shards([Shard(cell.id, 0, 6, outcome(0, 6), COST)])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ATTACH ? AS other", (str(tmp_path / "other.db"),))
+        connection.execute("INSERT OR IGNORE INTO shards SELECT * FROM other.shards")
+        connection.commit()
+    url, said = f"sqlite:///{path}", r"shard 0-6 of cell .*: another shard holds some of its images"
+    for look in (lambda: reading(path), lambda: sound(url, repair_it=False)):
+        with pytest.raises(StoreError, match=rf"{said} too \(and 1 more\)"):
+            look()
+    assert len(sound(url, repair_it=True)) == 2
+    assert [stored.samples for stored in reading(path)] == [8, 8]
 
 
 @pytest.mark.parametrize("bit", [0x80, 0x01], ids=["no text", "text"])
