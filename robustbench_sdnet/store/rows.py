@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from types import NoneType
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -200,13 +201,16 @@ def _shard(row: Row) -> Shard:
     return Shard(row["cell_id"], start, stop, outcome, cost, finished_at)
 
 
-_FINDING = {"check", "verdict", "value", "sentence"}
+_FINDING: Mapping[str, Any] = {"check": str, "verdict": str, "value": (int, float, NoneType), "sentence": str}
+_WORDS = {"pass", "warn", "fail", "not_run"}
 
 
 def _verdicts(row: Row) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(row["checks"])
-    if not isinstance(found, list) or not all(one.keys() >= _FINDING for one in found):
-        raise StoreError("they are not valid")
+    for one in found:
+        typed = all(isinstance(one[key], kind) for key, kind in _FINDING.items())
+        if not typed or one["verdict"] not in _WORDS or not isinstance(one.get("images"), int | NoneType):
+            raise StoreError("they are not valid")
     return found
 
 

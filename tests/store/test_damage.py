@@ -170,6 +170,13 @@ MALFORMED = {
         """UPDATE verdicts SET checks = '[{"check": "randomised", "verdict": "pass"}]'""",
         f"the diagnostics of cell {OTHER.id}",
     ),
+    **{
+        f"verdicts {said}": (
+            f"""UPDATE verdicts SET checks = json_set(checks, '$[0].{key}', {said})""",
+            f"the diagnostics of cell {OTHER.id}",
+        )
+        for key, said in (("check", 1), ("verdict", "'maybe'"), ("images", "'many'"), ("value", "'high'"))
+    },
     "verdicts number": ("UPDATE verdicts SET checks = '5'", f"the diagnostics of cell {OTHER.id}"),
 }
 
