@@ -74,18 +74,25 @@ BUDGET = options.gathered(
 PARAMETERS = options.gathered(
     "given",
     options.settings,
-    click.option("--steps", metavar="N", help="Number of steps of an iterative attack."),
-    click.option("--step-size", metavar="SIZE", help="Step size [default: eps/4]."),
-    click.option("--restarts", metavar="N", help="Number of random restarts."),
+    click.option(
+        "--steps",
+        metavar="N",
+        help="Number of steps of an iterative attack [default: the attack's own; 20 for pgd].",
+    ),
+    click.option(
+        "--step-size", metavar="SIZE", help="Step size of pgd [default: eps/4], or of fmn [default: 1]."
+    ),
+    click.option("--restarts", metavar="N", help="Number of random restarts [default: 1; 2 for pma]."),
     click.option(
         "--eot",
         metavar="N",
-        help="Gradients (square: margins) averaged per step by pgd, apgd-* and square, for randomised models.",
+        help="Gradients (square: margins) averaged per step by pgd, apgd-* and square, for randomised models "
+        "[default: 1].",
     ),
     click.option(
         "--variant",
         metavar="NAME",
-        help="Variant of autoattack: standard, or rand for models that draw random numbers.",
+        help="Variant of autoattack: standard, or rand for models that draw random numbers [default: standard].",
     ),
     click.option(
         "--then",
@@ -179,7 +186,7 @@ def attack(
     \b
     Examples:
       sdnet-bench attack pgd --eps 8/255
-      sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --lambda 0.1:0.7:0.2 --limit 1000
+      sdnet-bench attack pgd --eps 1/255,2/255,4/255,8/255 --limit 1000
       sdnet-bench attack pgd --attack-lambda 0.1,0.5 --lambda 0.1,0.5
       sdnet-bench attack pgd --lambda 0.1:0.7:0.2 --warm-start
       sdnet-bench attack lean --limit 1000

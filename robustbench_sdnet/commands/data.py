@@ -38,7 +38,6 @@ PICTURES = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-output_option = options.path_option("--output", "File or folder to write.", "PATH", required=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +63,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
     \b
     cifar10c, cifar100c       arrays, 2.9 GB each
     tinyimagenetc[-extra]     pictures of 64 pixels, 1.8 GB
-    imagenetc                 noise, blur, weather and digital: pictures of 224 pixels, 50 GB
+    imagenetc                 noise, blur, weather, digital: 224 pixels, 50 GB
     imagenetc-noise           or -blur, -weather, -digital, -extra: one part of it
     imagenetcbar              ImageNet-C-bar; no checksum is published
 
@@ -93,7 +92,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
 @options.setting_options(
     only=("data", "data_root", "limit"), data={"help": "Clean images [default: cifar10 or cifar100]."}
 )
-@output_option
+@options.path_option("--output", "Folder to write.", required=True)
 @options.corruption_option
 @options.table_option
 @options.seed_option
@@ -114,14 +113,15 @@ def generate(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Write a corrupted set in the published layout: one .npy per corruption with all severities, and labels.npy.
+    """Write a corrupted set in the published layout.
 
-    Runs on every core. If it is stopped, the same command continues where it left off.
+    That is one .npy per corruption with all severities, and labels.npy. Runs on every core. If it is stopped, the same
+    command continues where it left off.
 
     \b
     Examples:
       sdnet-bench data generate cifar10c --output cifar10c
-      sdnet-bench data generate cifar10c --data npz:my.npz --corruption main --output my-c
+      sdnet-bench data generate cifar10c --data npz:my.npz --output my-c
     """
     expand(corruptions)
     from ..corruptions.generation import generate as write
@@ -166,22 +166,29 @@ def generate(
 @click.option(
     "--images", "count", type=click.IntRange(1, 20), default=2, show_default=True, help="Number of images."
 )
-@options.asked_options
+@options.drawn_options
 @click.option(
     "--scale",
     type=click.IntRange(1, 8),
     help="Screen pixels per image pixel.  [default: 2 up to 64 pixels, else 1]",
 )
-@output_option
+@options.path_option(
+    "--output",
+    "Picture to write; its kind goes by its ending, and is PNG without one.",
+    "FILE",
+    required=True,
+)
 def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: Path) -> None:
-    """Draw a contact sheet: every corruption at every severity, or frames of every sequence, on the first images.
+    """Draw a contact sheet of corruptions or sequences.
+
+    It shows every corruption at every severity, or frames of every sequence, on the first images.
 
     \b
     Examples:
       sdnet-bench data show --data digits --output corruptions.png
-      sdnet-bench data show --data npz:photos.npz --images 1 --corruption c-bar --output c-bar.webp
+      sdnet-bench data show --data npz:my.npz --corruption c-bar --output a.webp
       sdnet-bench data show --data cifar10 --sequences --output sequences.png
-      sdnet-bench data show --data imagenetc:imagenetc --corruption noise --output noise.png
+      sdnet-bench data show --data imagenetc:DIR --severity 1,5 --output noise.png
     """
     kind = _picture_format(output)
     from ..corruptions.sheet import contact_sheet
@@ -208,8 +215,6 @@ def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterab
     from ..corruptions.sheet import SHOWN_FRAMES, sequence_rows
     from ..data.published import PublishedPixels, corrupted_images
 
-    if asked.levels or asked.stored:
-        raise InputError("data show draws severities only. Leave out --level and --stored-as.")
     specs = asked.of(data)
     if asked.sequences:
         titles = [f"at {100 * part / (SHOWN_FRAMES - 1):.0f} %" for part in range(SHOWN_FRAMES)]

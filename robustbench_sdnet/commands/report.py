@@ -66,11 +66,11 @@ def report(
     Examples:
       sdnet-bench report to markdown
       sdnet-bench report to html --output report.html --with-cost
-      sdnet-bench report to markdown --baseline resnet20
+      sdnet-bench report to markdown --baseline cifar10/resnet20
       sdnet-bench report to html --with-pictures
       sdnet-bench report to html --store sqlite:///a.db --store sqlite:///b.db
       sdnet-bench report to csv > results.csv
-      sdnet-bench report to leaderboard --store sqlite:///a.db --store b.json --output leaderboard.html
+      sdnet-bench report to leaderboard --store sqlite:///a.db --store b.json
     """
     from ..reports import FORMATS, report as write
 

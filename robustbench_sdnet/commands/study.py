@@ -76,8 +76,8 @@ def study(
     Examples:
       sdnet-bench study runs/cifar10-sdnet20
       sdnet-bench study cifar10/sdnet20 --budget standard --eps 2/255,8/255
-      sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published --limit 1000
-      sdnet-bench study runs/sdnet20-s0 runs/sdnet20-s1 runs/resnet20-s0 runs/resnet20-s1 --protocol published
+      sdnet-bench study cifar10/sdnet20 cifar10/resnet20 --protocol published
+      sdnet-bench study runs/sdnet20-s* runs/resnet20-s* --protocol published
     """
     if protocol:
         options.refuse_given(SAID, "A protocol fixes what it measures")

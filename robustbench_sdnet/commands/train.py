@@ -63,7 +63,7 @@ PLACE = gathered(
 @click.option("--recipe", metavar="NAME|FILE", help="Name of a recipe, or a YAML file [default: published].")
 @OVERRIDES
 @PLACE
-@count_option("--devices", "Train on N GPUs, or in N processes on the CPU.")
+@count_option("--devices", "Train on N GPUs, or in N processes on the CPU [default: 1].")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
 @setting_options(
     only=("data", "data_root", "device"),
@@ -89,7 +89,7 @@ def train(
     Examples:
       sdnet-bench train cifar10 sdnet18
       sdnet-bench train digits sdnet20 --recipe quickstart
-      sdnet-bench train npz:own.npz sdnet20_all --set train.epochs=30 --set model.shortcut=false
+      sdnet-bench train npz:own.npz sdnet20_all --set model.shortcut=false
     """
     from ..data.registry import check_name
     from ..training.recipes.recipe import load_recipe

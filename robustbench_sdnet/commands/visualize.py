@@ -129,8 +129,8 @@ def visualize(
     \b
     Examples:
       sdnet-bench visualize digits/sdnet20-at
-      sdnet-bench visualize cifar10/sdnet20 cifar10/resnet20 --corruption fog@3 --attack pgd --eps 4/255
-      sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --lambda 0.1,0.5,1.0 --output inside
+      sdnet-bench visualize cifar10/sdnet20 cifar10/resnet20 --corruption fog@3
+      sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --output in
       sdnet-bench visualize cifar10/resnet20 --method gradient --depth 0,4
     """
     _check_numbers(lambdas)

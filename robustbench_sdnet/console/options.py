@@ -156,16 +156,27 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 lambda_scope_option = choice_option("--lambda-scope", SCOPES, "Which CSC layers lambda is set on.")
 
 
+_severity_option = click.option(
+    "--severity", "severities", type=SEVERITIES, help="Severities, such as 3, 1,3,5 or 1-5.  [default: 1-5]"
+)
+_difficulty_option = click.option(
+    "--difficulty",
+    "difficulties",
+    type=DIFFICULTIES,
+    help="With --sequences: the strength of noises; for others, the distance between compared frames.  [default: 1]",
+)
+
+
+def _sequences_option(text: str) -> Option:
+    taken = "--corruption then takes their names, or all, main, extra."
+    return click.option("--sequences", is_flag=True, help=f"{text}; {taken}")
+
+
 asked_options = gathered(
     "asked",
     Asked,
     corruption_option,
-    click.option(
-        "--severity",
-        "severities",
-        type=SEVERITIES,
-        help="Severities, such as 3, 1,3,5 or 1-5.  [default: 1-5]",
-    ),
+    _severity_option,
     click.option(
         "--level",
         "levels",
@@ -179,18 +190,20 @@ asked_options = gathered(
         type=click.Choice(list(STORED)),
         help="Pass corrupted images through JPEG at quality 85, as ImageNet-C did.",
     ),
-    click.option(
-        "--sequences",
-        is_flag=True,
-        help="Use CIFAR-10-P's slowly changing sequences instead, and count how often the prediction flips; "
-        "--corruption then takes their names, or all, main, extra.",
+    _sequences_option(
+        "Use CIFAR-10-P's slowly changing sequences instead, and count how often the prediction flips"
     ),
-    click.option(
-        "--difficulty",
-        "difficulties",
-        type=DIFFICULTIES,
-        help="For sequences: strength of the noise; for others, the distance between compared frames.  [default: 1]",
-    ),
+    _difficulty_option,
+    seed_option,
+)
+drawn_options = gathered(
+    "asked",
+    Asked,
+    corruption_option,
+    _severity_option,
+    table_option,
+    _sequences_option("Draw frames of CIFAR-10-P's slowly changing sequences instead"),
+    _difficulty_option,
     seed_option,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ WRONG = {
     "corrupt --limit 0": "--limit",
     "corrupt --device tpu": "Unknown device 'tpu'",
     "corrupt --nonsense": "No such option '--nonsense'",
+    "data show --output x.png --level 0.1": "No such option '--level'",
+    "data show --output x.png --stored-as jpeg85": "No such option '--stored-as'",
     "attack": "Missing argument 'ATTACK'",
     "attack pgd --variant rand": "variant",
     "attack autoattack --variant rnd": "Did you mean 'rand'",
@@ -121,6 +124,22 @@ def _all_commands():
         group = isinstance(command, click.Group)
         names = command.list_commands(context) if group else [name]
         yield from (command.get_command(context, inner) if group else command for inner in names)
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=" ".join)
+def test_help_fits_eighty_columns_and_no_summary_is_cut(words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def of(command, name, above=None):
+        context = click.Context(command, parent=above, info_name=name)
+        yield from command.get_help(context).splitlines()
+        for inner in getattr(command, "commands", {}):
+            yield from of(command.get_command(context, inner), inner, context)
+
+    command = cli.get_command(click.Context(cli), words[0]) if words else cli
+    lines = list(of(command, *(words or ["sdnet-bench"]), click.Context(cli, info_name="sdnet-bench")))
+    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in lines if re.match(r"  [a-z]+ +[A-Z].*\.\.\.$", line)] == []
 
 
 def test_commands_are_the_files_of_their_folder():

@@ -62,7 +62,9 @@ def list_models(as_json: bool) -> None:
 @click.argument("model")
 @options.json_option
 def info(model: str, as_json: bool) -> None:
-    """Show what is known about MODEL: a zoo name, a run, a checkpoint or an external source.
+    """Show what is known about MODEL.
+
+    MODEL is a zoo name, a run, a checkpoint or an external source.
 
     \b
     Examples:
@@ -94,15 +96,15 @@ def info(model: str, as_json: bool) -> None:
 )
 @options.path_option("--output", "File to write [default: the terminal].", "FILE")
 def card(name: str, store: str | None, output: Path | None) -> None:
-    """Write the model card of NAME, a model of the zoo, in the format of the Hugging Face Hub.
+    """Write the model card of NAME, a model of the zoo.
 
-    It holds metadata with results in model-index, the intended use, how the model was evaluated, and its limits. The
-    numbers come from the index of the zoo, or from a store.
+    It is in the format of the Hugging Face Hub, and holds metadata with results in model-index, the intended use, how
+    the model was evaluated, and its limits. The numbers come from the index of the zoo, or from a store.
 
     \b
     Examples:
       sdnet-bench zoo card cifar10/sdnet20
-      sdnet-bench zoo card cifar10/sdnet20 --store sqlite:///runs/results.db --output README.md
+      sdnet-bench zoo card cifar10/sdnet20 --store sqlite:///runs/results.db
     """
     from ...answers.snapshot import Snapshot
     from ...files import write_whole
@@ -129,13 +131,15 @@ def card(name: str, store: str | None, output: Path | None) -> None:
 )
 @options.json_option
 def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> None:
-    """Fetch SOURCE, a zoo name, URL or path, into the cache; a broken download continues where it stopped.
+    """Fetch SOURCE, a zoo name, URL or path, into the cache.
+
+    A broken download continues where it stopped.
 
     \b
     Examples:
       sdnet-bench zoo fetch cifar10/sdnet18
       sdnet-bench zoo fetch cifar10/sdnet18 --from ../checkout/weights
-      sdnet-bench zoo fetch https://example.org/sdnet18.safetensors --sha256 0123...
+      sdnet-bench zoo fetch https://example.org/my.safetensors --sha256 0123...
     """
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise InputError(f"--sha256 must be 64 hexadecimal digits, got '{sha256}'.")

@@ -73,15 +73,17 @@ def import_model(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Import a released SDNet CHECKPOINT (.pth.tar) as a run, ready for corrupt and attack.
+    """Import a released SDNet CHECKPOINT (.pth.tar) as a run.
 
-    The file is read without running any code in it.
+    Every other command then accepts its folder as --model. The file is read without running any code in it.
 
     \b
     Examples:
       sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data cifar10
-      sdnet-bench zoo import checkpoint.pth.tar --arch sdnet18_all --no-shortcut --data cifar100
-      sdnet-bench zoo import model_best.pth.tar --arch sdnet18 --data imagenet --step-size checkpoint
+      sdnet-bench zoo import checkpoint.pth.tar --data cifar100 \\
+          --arch sdnet18_all --no-shortcut
+      sdnet-bench zoo import model_best.pth.tar --data imagenet \\
+          --arch sdnet18 --step-size checkpoint
     """
     from ...data import check_name
     from ...zoo.nets.architectures import architecture
@@ -118,7 +120,7 @@ _VERDICTS = {True: "ok", False: "DIFFERS", None: "measured"}
 )
 @options.json_option
 def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json: bool) -> None:
-    """Measure the accuracy of each MODEL again and compare it with the stated one.
+    """Measure each MODEL again and compare it with what is stated.
 
     Without MODEL, every model of the zoo on this machine is measured. The command exits with 1 if an accuracy differs.
     On all test images, it may differ by up to --tolerance. With --limit, a difference counts only if chance would
@@ -204,13 +206,17 @@ ENTRY = options.gathered(
 def export(
     checkpoint: str, name: str, output: Path | None, float32: bool, entry: dict[str, Any], as_json: bool
 ) -> None:
-    """Export CHECKPOINT (a run, a file or a zoo name) as float16 safetensors called NAME, into the zoo or to a file.
+    """Export CHECKPOINT as float16 safetensors called NAME.
+
+    CHECKPOINT is a run, a file or a zoo name. The weights go into the zoo, or to a file.
 
     \b
     Examples:
       sdnet-bench zoo export runs/cifar10-sdnet20 cifar10/sdnet20
-      sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 --folder weights --robust "pgd 8/255=0.0"
-      sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 -o sdnet18.safetensors
+      sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 \\
+          --folder weights --robust "pgd 8/255=0.0"
+      sdnet-bench zoo export runs/cifar10-sdnet18 cifar10/sdnet18 \\
+          -o sdnet18.safetensors
     """
     from ...data import short_name
     from ...zoo.names import check_zoo_name, describe_model, own_checkpoint, source_text
