@@ -156,6 +156,13 @@ def test_nothing_is_wider_than_a_phone(page):
     page.set_viewport_size({"width": 400, "height": 800})
     page.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    right = (
+        "Math.max(...[...document.querySelectorAll('caption')].map(one => one.getBoundingClientRect().right))"
+    )
+    assert page.evaluate(right) <= 400, "a caption goes on beyond the edge"
+    # The smallest letters of a figure measure 7.5 points.
+    scale = "Math.min(...[...document.querySelectorAll('figure svg')].map(one => one.getScreenCTM().a))"
+    assert 7.5 * page.evaluate(scale) >= 6, "letters of a figure are too small"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
