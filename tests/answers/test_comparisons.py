@@ -247,6 +247,26 @@ def test_nobody_is_better_whose_gain_cannot_be_told_from_none(tmp_path, often, s
     assert mean["better"] == ""
 
 
+@pytest.mark.parametrize(("more", "sign"), [(HIGH, 1), (LOW, -1)])
+def test_six_images_of_a_thousand_are_no_gain_although_mcnemars_p_is_small(tmp_path, more, sign):
+    # Six flips one way: p = 2 / 64. The interval adds 3.8415 images that differ: 6 / 1003.84 - 1.959964 *
+    # sqrt((9.8415 / 1003.84 - (6 / 1003.84)^2) / 1003.84) = 0.00598 - 0.00611 < 0. And the same of a loss.
+    less = LOW if more is HIGH else HIGH
+    answers = [(cell(lam=more), right(506, 1000)), (cell(lam=less), right(500, 1000))]
+    (row,) = _rows(tmp_path, answers)
+    assert row["p_corrected"] == pytest.approx(2 / 64)
+    assert (row["low"] if sign > 0 else -row["high"]) == pytest.approx(0.005977 - 0.006111, abs=1e-5)
+    assert row["better"] == ""
+
+
+def test_of_a_mean_the_larger_p_counts():
+    # Ten images gain wholly, ten lose half: as many as not, p = 1 by the sign test; by the mean 5 / 23.84 = 0.2097,
+    # variance 16.34 / 23.84 - 0.2097^2 = 0.6415, z = 1.28, p = 0.20.
+    ids, gained = np.arange(20), right(10, 20)
+    sides = [(Right(ids, gained), Right(ids, lost)) for lost in (~gained, np.zeros(20, bool))]
+    assert compared(None, (None, None), sides).p == 1
+
+
 def _attacked():
     """At 0.5 PGD leaves 0-7; the perturbations made at 0.1 leave 2-9; Square leaves 0-3; noise leaves all.
 

@@ -13,7 +13,7 @@ from robustbench_sdnet.reports.tables.distances import accuracy_at, distance_tab
 from robustbench_sdnet.reports.tables.overview import headline_budget, is_usual, overview
 from robustbench_sdnet.specs import Eps
 
-from .made_records import FAILED, PASSED, SDNET, attack, lam_spec, record, results_of, snapshot
+from .made_records import FAILED, PASSED, SDNET, attack, corruption, lam_spec, record, results_of, snapshot
 from .printed import percents
 
 
@@ -283,8 +283,23 @@ def test_a_difference_that_rests_on_a_weak_attack_is_marked() -> None:
         # What a weak attack left right is no more than that: the other side is better whatever a strong one finds.
         (sure, ("75.0", "30.0 untrusted", "resnet20")),
     ):
-        (line,) = significant_table(comparisons(snapshot(answers))).rows
+        table = significant_table(comparisons(snapshot(answers)))
+        (line,) = table.rows
         assert (*line[4:6], line[-1]) == marked
+        assert any(note.startswith("untrusted:") for note in table.notes)
+    alike = (attack("pgd", "8/255", 60, findings=(FAILED,)), attack("pgd", "8/255", 60, model=SDNET, lam=0.1))
+    table = significant_table(comparisons(snapshot(alike)))
+    assert not table.rows
+    assert not any("untrusted" in note for note in table.notes), "nothing here bears the mark"
+
+
+def test_a_difference_stands_beside_its_severity_or_budget() -> None:
+    own: dict[str, object] = {"model": SDNET, "lam": 0.1}
+    answers = [record(190), record(100, **own)]
+    answers += [corruption("fog", 2, 150), corruption("fog", 2, 60, **own)]
+    answers += [attack("pgd", "4/255", 150), attack("pgd", "4/255", 60, **own)]
+    rows = significant_table(comparisons(snapshot(answers))).rows
+    assert [row[2] for row in rows] == ["clean", "fog 2", "pgd, linf 4/255"]
 
 
 def test_an_untrusted_distance_is_marked() -> None:

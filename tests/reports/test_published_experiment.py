@@ -8,7 +8,7 @@ from robustbench_sdnet.answers.published import NOISES
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.specs import LambdaSpec
-from robustbench_sdnet.statistics import difference_interval
+from robustbench_sdnet.statistics import difference_interval, wilson
 
 from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
 
@@ -17,14 +17,18 @@ LINE_NAME = "calibrated:test-labels (drawn on test labels)"
 
 
 def _printed(tmp_path, **networks):
-    """The report of networks with so many of 100 images right at lambda 0.1 and by the line; None for no lambda."""
+    """The report of networks with so many of 100 images right at lambda 0.1 and by the line; None for no lambda.
+
+    By the line an image less from noise to noise.
+    """
     answers = []
     for name, (trained, lined) in networks.items():
         model = replace(SDNET if lined else RESNET, name=name, weights=name.ljust(64, "0"))
         for lam, count in ((LOW, trained), (LINE, lined)) if lined else ((None, trained),):
-            for noise in NOISES:
+            for place, noise in enumerate(NOISES):
                 for spec in corruption_specs(noise, (1, 2, 3, 4, 5)):
-                    answers.append((replace(cell(spec), model=model, lam=lam), right(count, 100)))
+                    given = right(count - place * (lam is LINE), 100)
+                    answers.append((replace(cell(spec), model=model, lam=lam), given))
     tmp_path.mkdir(exist_ok=True)
     with made_store(tmp_path, answers) as store:
         return report(store, output=tmp_path / "report.md").read_text()
@@ -65,15 +69,23 @@ def test_several_are_summed_in_a_sentence_and_listed_below(tmp_path):
     text = _printed(tmp_path, a=(50, 60), b=(52, 64), c=(51, 62), plain=(40, None))
     words = " ".join(text.split())
     assert f"sdnet20 @ {LINE_NAME} over sdnet20 @ 0.1, 3 networks: gaussian noise some gain" in words
-    assert f"a @ {LINE_NAME} over a @ 0.1:" not in words
-    assert "a @ 0.1 over plain: gaussian noise some gain" in text, "of one plain network there is no sample"
+    for name in "abc":
+        assert f"{name} @ {LINE_NAME} over {name} @ 0.1:" not in words
+    low, high = difference_interval(right(50, 100).astype(float) - right(40, 100), 0.975)
+    assert (
+        f"a @ 0.1 over plain: gaussian noise some gain (+10.0 points, 97.5 % interval {100 * low:+.1f} to "
+        f"{100 * high:+.1f}; published +6.2 points); shot" in words
+    ), "of one plain network there is no sample"
+    numbers = text.partition("ours and published")[2].splitlines()
+    line = next(place for place, row in enumerate(numbers) if row.startswith("| a "))
+    low, high = wilson(50, 100)
+    assert numbers[line].split("|")[3].strip() == "50.0"
+    assert numbers[line + 1].split("|")[3].strip() == f"{100 * low:.1f}-{100 * high:.1f}"
     assert "networks are a sample just as images are" in text
     table = text.partition("The gains, network by network")[2]
     row = next(line for line in table.splitlines() if line.startswith("| b"))
-    low, high = difference_interval(right(64, 100).astype(float) - right(52, 100), 0.975)
-    gain = f"+12.0 ({100 * low:+.1f} to {100 * high:+.1f})"
-    assert [text.strip() for text in row.split("|")[1:4]] == [
-        f"b @ {LINE_NAME}",
-        "b @ 0.1",
-        gain,
-    ]
+    gains = []
+    for gain in (12, 11, 10, 9):
+        low, high = difference_interval(right(52 + gain, 100).astype(float) - right(52, 100), 0.975)
+        gains.append(f"+{gain}.0 ({100 * low:+.1f} to {100 * high:+.1f})")
+    assert [text.strip() for text in row.split("|")[1:-1]] == [f"b @ {LINE_NAME}", "b @ 0.1", *gains]
