@@ -138,6 +138,9 @@ def test_a_no_takes_images_for_what_is_open_alone():
     # 0.5 lost 30 of 100 and is closed; 0.3, which changed nothing, takes 125. A share of 0.3 would take 1,286.
     text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 0, 30, n=100, base=90)])["noise"]
     assert "too few images (no takes about 125 or more, and these are 100)." in text
+    # A balanced 20 of 100: z^2 (0.2 + sqrt(0.2^2 + 4 * 0.03^2 * 0.8)) / (2 * 0.03^2) - z^2 = 864.9, the most of both.
+    text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 10, 10, n=100, base=80)])["noise"]
+    assert "too few images (no takes about 865 or more, and these are 100)." in text
     # 60 against 40 of 1,000 reach 4 points: a share of 0.1 takes 456 where it changes nothing, so no number helps.
     assert "too few images. The mean" in said([], [compared(0.5, 60, 40)])["noise"]
 
@@ -212,8 +215,38 @@ def test_noise_under_one_condition_is_not_called_not_asked():
     assert "1 found a gain and 0 a loss." in text
 
 
+def test_a_mean_over_more_than_noises_is_none_over_noises():
+    every = replace(MEAN, perturbation="15 corruptions, 75 conditions", is_noise=False)
+    assert "not measured" in said([], [compared(0.5, 300, 10, asked=every)])["noise"]
+
+
+def test_a_lambda_chosen_on_test_labels_helps_nobody():
+    hindsight = Subject(SDNET, LambdaSpec("calibrated:test-labels"))
+    text = said([], [replace(compared(0.7, 300, 10), a=hindsight), compared(0.5, 20, 20)])["noise"]
+    assert "No other lambda helps" in text
+    assert "calibrated" not in text
+
+
+def test_a_model_on_two_data_sets_is_told_apart():
+    other = replace(DATA, name="letters", content="e" * 64)
+    rows = [
+        compared(0.5, 60, 10),
+        compared(0.5, 10, 60, asked=replace(MEAN, data="letters", content=other.content)),
+    ]
+    hindsight = [record(0.1, 0.40, spec=NOISE), record("oracle", 0.47, spec=NOISE)]
+    for data, told in ((DATA, (True, False)), (other, (False, True))):
+        here, there = (
+            text for _, text in sentences(evidences([replace(row, data=data) for row in hindsight], rows, []))
+            if "noise:" in text
+        )  # fmt: skip
+        assert here.startswith("sdnet on digits, noise: Another lambda helps. The mean over")
+        assert there.startswith("sdnet on letters, noise: No other lambda helps (by more than 3.0 points).")
+        assert ("gains 7.0 points" in here, "gains 7.0 points" in there) == told
+
+
 def test_a_loss_is_called_one():
     text = said([], [compared(0.9, 10, 200, asked=BALL)])["adversary"]
+    assert "1,000 images)." in text, "nothing need check the attacks that took so much"
     assert "No other lambda helps" in text
     assert "Lambda 0.9 costs 19.0 points" in text
     assert "50.0 % survive at the training lambda 0.1" in text
@@ -271,6 +304,13 @@ def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
         checked = said(found, rows)["adversary"]
         assert "Another lambda helps." in checked
         assert "nothing checked" not in checked
+    transferred = replace(by_square(0.9, 0.7), kind="transfer", lam_attack=lam_spec(0.1))
+    assert "nothing checked" in said([*plain, transferred], rows)["adversary"], "Square was not run at 0.9"
+    both = [*rows, compared(0.5, 200, 10, asked=BALL)]
+    text = said([*plain, record(0.5, 0.69, findings=(PASSED,))], both)["adversary"]
+    assert "Another lambda helps." in text, "0.5 does, whatever 0.9 comes to"
+    assert "Lambda 0.9 gains 19.0 points" in text
+    assert text.count("by attacks that nothing checked") == 1
 
 
 def test_a_no_says_that_nothing_checked_the_attacks_at_the_training_lambda():
@@ -390,6 +430,9 @@ def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
     text = said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
     assert "At 0.9, other attacks were run than at the training lambda: not compared." in text
     assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    small = replace(PGD, eps=Eps.parse("4/255"))
+    elsewhere = [*rows[:2], replace(rows[2], perturbation=small)]
+    assert "not compared" not in said(elsewhere, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
 
 
 def test_an_upper_bound_is_not_said_to_be_attacked_otherwise():
@@ -406,6 +449,7 @@ def test_failed_diagnostics_are_named():
     records = [record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.7, findings=(FAILED,))]
     text = said(records, [compared(0.9, 200, 10, asked=BALL)])
     assert "Diagnostics failed for pgd (linf 8/255) at lambda 0.9: these accuracies are" in text["masking"]
+    assert "First gradients" not in text["masking"], "a check failed, and not the sign that is free"
     assert "not to be trusted" in text["adversary"]
     assert "were not diagnosed" in said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)])["masking"]
 
@@ -478,6 +522,23 @@ def test_transfer_to_other_images_is_not_held_against_the_direct_attack(other, m
     assert "says nothing about robustness" in text["masking"]
 
 
+def test_of_several_transfers_the_one_that_looks_most_like_a_gain_is_told():
+    rows = [record(lam, 0.5) for lam in (0.1, 0.5, 0.9)]
+    rows += [record(0.5, 0.8, lam_attack=0.1), record(0.9, 0.6, lam_attack=0.1)]
+    for order in (rows, rows[::-1]):
+        text = said(order, [compared(0.9, 0, 0, asked=BALL)])["masking"]
+        assert "and 80.0 % at lambda 0.5, which looks like a gain of 30.0 points" in text
+
+
+def test_square_is_told_where_it_broke_most_unless_it_doubts_another():
+    few, more = rival("square", 0.5, 1), replace(rival("square", 0.9, 2), left=200)
+    text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)], [few, more])["masking"]
+    assert "breaks at most 2 of the 200 images" in text
+    text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)], [few, rival("square", 0.9, 40)])
+    assert "breaks 40 of the 300 images" in text["masking"]
+    assert "too few to doubt" not in text["masking"]
+
+
 def test_transfer_is_told_from_the_strongest_run_of_the_direct_attack():
     runs = [record(0.9, 0.55), record(0.9, 0.79)]
     for order in (runs, runs[::-1]):
@@ -489,6 +550,9 @@ def test_the_oracle_is_called_a_bound_of_any_one_number():
     records = [record(0.1, 0.40, spec=NOISE), record("oracle", 0.47, spec=NOISE)]
     text = said(records, [compared(0.5, 60, 10)])["noise"]
     assert "gains 7.0 points; it bounds any single number, and nobody can deploy it." in text
+    stronger = replace(NOISE, severity=1)
+    records += [record(0.1, 0.40, spec=stronger), record("oracle", 0.43, spec=stronger)]
+    assert "gains 5.0 points; it bounds" in said(records, [compared(0.5, 60, 10)])["noise"], "on average"
 
 
 def test_oracles_of_other_layers_images_and_origins_are_not_mixed():
