@@ -430,11 +430,34 @@ def test_rivals_count_what_the_direct_attack_missed(tmp_path):
     ]
 
 
+def test_a_rival_is_held_to_a_rare_rate_of_all_images_and_no_stage_is_one(tmp_path):
+    # Of 1,000 images at a rate of 0.2 %: P(X >= 5) = 0.052, P(X >= 7) = 0.0045; of the 100 left five would be odd.
+    for broken, odd in ((5, False), (7, True)):
+        answers = [(cell(PGD), right(100, 1000)), (cell(SQUARE), right(1000 - broken, 1000, first=broken))]
+        path = tmp_path / str(broken)
+        path.mkdir()
+        with made_store(path, answers) as store:
+            (found,) = rivals(Snapshot.read(store))
+        assert (found.n, found.left, found.broken, found.suspicious) == (1000, 100, broken, odd)
+    stage = replace(SQUARE, chain="autoattack")
+    with made_store(tmp_path, [(cell(PGD), right(8)), (cell(stage), right(1))]) as store:
+        assert rivals(Snapshot.read(store)) == ()
+
+
 def test_subjects_that_saw_different_images_are_compared_on_those_they_share(tmp_path):
     rows = _rows(tmp_path, [(cell(), right(6, n=6)), (cell(model=RESNET), right(10))])
     assert rows[0]["n"] == 6
     assert rows[0]["only_a"] == rows[0]["only_b"] == 0
     assert rows[0]["p"] == 1
+
+
+def test_answers_are_paired_by_image_whatever_order_they_lie_in():
+    ids, given = np.arange(5), np.array([True, True, False, False, True])
+    found = compared(None, (None, None), [(Right(ids, given), Right(ids[::-1], given[::-1]))])
+    assert (found.n, found.only_a, found.only_b) == (5, 0, 0)
+    moved = compared(None, (None, None), [(Right(ids, given), Right(ids + 1, given))])
+    # Images 1 to 4 are T F F T on one side and T T F F on the other.
+    assert (moved.n, moved.only_a, moved.only_b) == (4, 1, 1)
 
 
 def test_subjects_that_saw_no_image_in_common_are_not_compared(tmp_path):

@@ -10,7 +10,7 @@ from torch import nn
 from robustbench_sdnet import evaluation as api
 from robustbench_sdnet.answers.comparisons import comparisons
 from robustbench_sdnet.answers.per_image import quantile, quantile_interval
-from robustbench_sdnet.answers.records import FIELDS, records
+from robustbench_sdnet.answers.records import FIELDS, flat, records
 from robustbench_sdnet.answers.rows import rows
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.cli import main
@@ -24,6 +24,7 @@ from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.running.worker import Worker
 from robustbench_sdnet.store.store import Store
 
+from ..reports.made_records import attack, record, rows_of
 from ..tiny_setting import RESNET
 
 CLASSES, COUNT = 3, 24
@@ -108,6 +109,15 @@ def test_the_first_images_alone_can_be_looked_at(answered):
     assert {row["accuracy"] for row in rows} == {0.0}, "the first two have wrong labels"
     clean = next(row for row in rows if row["kind"] == "clean")
     assert clean["passes_forward"] == 2
+
+
+def test_a_median_is_no_mean_and_an_interval_has_its_lower_end_first():
+    (row,) = flat(rows_of([attack("fmn", None, 0, 4, distances=[0.5, 1, 1, 9.5])]))
+    assert row["median_distance"] == 1.0
+    # Wilson's of 30 of 40, z^2 = 3.8415: centre (0.75 + 3.8415 / 80) / 1.096037 = 0.728095, half the width
+    # 1.959964 / 1.096037 * sqrt(0.75 * 0.25 / 40 + 3.8415 / 6400) = 0.130034.
+    (row,) = flat(rows_of([record(30, 40)]))
+    assert (row["low"], row["high"]) == pytest.approx((0.598061, 0.858129), abs=1e-5)
 
 
 def test_what_found_nothing_is_no_paired_test_of_robustness(answered):

@@ -15,7 +15,7 @@ from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.reports.writers import records as records_writer
 
-from ..made_answers import HIGH, NOISE, PGD, SDNET, cell, made_store, right
+from ..made_answers import HIGH, NOISE, PGD, RESNET, SDNET, cell, made_store, right
 
 
 @pytest.fixture
@@ -47,6 +47,16 @@ def test_outcomes_have_a_row_an_image_and_cell(store):
     assert set(pgd["eps"]) == {"8/255"}
     assert (table["right"].dtype, table["margin"].dtype) == (np.dtype(bool), np.dtype(np.float32))
     assert set(table["cell"]) == {one.id for one in Snapshot.read(store).answered}
+
+
+def test_a_model_without_lambda_has_none_in_either_table(tmp_path):
+    made_store(tmp_path, [(cell(model=RESNET), right(7)), (cell(), right(8))]).close()
+    url = f"sqlite:///{tmp_path}/made.db"
+    assert rs.records(url)["lambda"].isna().tolist() == [True, False]
+    missing = (
+        rs.outcomes(url).groupby("model", observed=True)["lambda"].apply(lambda column: column.isna().all())
+    )
+    assert missing.to_dict() == {"resnet": True, "sdnet": False}
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])

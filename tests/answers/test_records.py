@@ -184,10 +184,15 @@ def test_an_answer_with_a_hole_says_which_images_it_is_of(store):
     cell = Cell(model=MODEL, data=DATA, perturbation=NOISE, lam=LambdaSpec("0.1"))
     answer(store, cell, 10, 8)
     assert "images" not in records(store)[0]
+    assert records(store, with_cost=True)[0]["device"] == "cpu"
+    part = store.outcome(cell.id, 0, 2)
+    more = Shard(cell.id, 10, 12, replace(part, ids=np.arange(10, 12)), {**COST, "device": "cuda"})
+    store.add_shards([more])
+    assert records(store, with_cost=True)[0]["device"] == ["cpu", "cuda"]
     holed = replace(cell, perturbation=replace(NOISE, severity=5))
     store.add_cells({holed.id: holed})
     for start, stop in ((0, 4), (6, 10), (10, 12)):
         part = store.outcome(cell.id, 0, stop - start)
         store.add_shards([Shard(holed.id, start, stop, replace(part, ids=np.arange(start, stop)), COST)])
     found = {row["severity"]: (row["n"], row["images"]) for row in records(store)}
-    assert found == {3: (10, None), 5: (10, "0-3, 6-11")}
+    assert found == {3: (12, None), 5: (10, "0-3, 6-11")}

@@ -125,6 +125,10 @@ def test_convergence_is_of_whole_attacks_that_say_when_they_broke(tmp_path):
 def test_convergence_counts_what_is_right_after_every_step(tmp_path):
     budget = [Eps.parse("8/255")]
     pgd, single = attack_specs("pgd", budget, given={"steps": "4"})[0], attack_specs("fgsm", budget)[0]
+    twice = attack_specs("pgd", budget, given={"steps": "2"})[0]
+    with Store(f"sqlite:///{tmp_path}/two.db") as store:
+        stored(store, cell(twice), broken_at=[0, 1, 2, -1])
+        assert [row.right for row in convergence(Snapshot.read(store))] == [(3, 2, 1)]
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         stored(store, cell(pgd), broken_at=[0, 1, 3, 3, -1, -1])
         stored(store, cell(single), broken_at=[0, 1, 1, -1, -1, -1])

@@ -50,7 +50,8 @@ def test_an_error_turns_the_interval_around() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "percent", "interval"), [(200, "12.3", "10.0-15.7"), (10_000, "12.34", "10.00-15.68")]
+    ("n", "percent", "interval"),
+    [(200, "12.3", "10.0-15.7"), (4999, "12.3", "10.0-15.7"), (5000, "12.34", "10.00-15.68")],
 )
 def test_decimals_follow_the_number_of_images(n: int, percent: str, interval: str) -> None:
     value = Estimate(0.1234, 0.1, 0.15678, n)

@@ -67,6 +67,17 @@ def test_data_of_one_name_but_other_content_are_told_apart() -> None:
     assert set(results_of(rows).data) == {"digits [ffffffff]", "digits [00000000]"}
 
 
+def test_a_model_and_a_lambda_stand_on_the_data_that_they_were_asked_on() -> None:
+    other = replace(DATA, name="letters", content="0" * 64)
+    rows = [record(190), record(180, data=other, model=SDNET, lam=0.5), record(180, model=SDNET, lam=0.1)]
+    results = results_of([*rows, corruption("fog", 5, 50, model=SDNET, lam=0.05)])
+    told = {data: [subject.label for subject in results.subjects(data)] for data in results.data}
+    assert told == {
+        "digits": ["resnet20", "sdnet20 @ 0.05", "sdnet20 @ 0.1"],
+        "letters": ["sdnet20 @ 0.5"],
+    }
+
+
 def test_no_answer_hides_another() -> None:
     options = replace(RESNET, options=(("n_steps", 4),))
     rows = [
