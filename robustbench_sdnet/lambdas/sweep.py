@@ -33,10 +33,10 @@ class Stem:
 
     @property
     def shares_analysis(self) -> bool:
-        """Whether lambdas can share A^T x: a linear data term, no scaling by mu, two published steps."""
+        """Whether lambdas can share A^T x: a linear data term, no scaling by mu, two published steps, no training."""
         coding = self.layer.coding
         plain = coding.mu == 0 and coding.square_noise and coding.non_negative and coding.n_dict == 1
-        return plain and coding.n_steps <= 2 and not coding.rescale_lambda and not self.layer.training
+        return plain and coding.n_steps <= 2 and not self.layer.training
 
     def codes(self, lambdas: Iterable[float | Tensor]) -> Iterator[Tensor]:
         """The code at each lambda, (n, d, h', w'): numbers, or one value a sample (n,)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -64,6 +66,15 @@ def test_every_way_of_coding_can_be_swept(images, coding):
     with torch.no_grad():
         for lam, logits in zip(LAMBDAS, sweep_lambdas(other, images, LAMBDAS), strict=True):
             torch.testing.assert_close(logits, at(other, images, lam), rtol=1e-4, atol=1e-5)
+
+
+def test_a_stem_in_training_mode_codes_with_the_step_of_training(model, images):
+    stem = stem_of(deepcopy(model), images)
+    stem.layer.train().step_size.fill_(0.01)  # training finds its own
+    twin = deepcopy(stem.layer)
+    for code in stem.codes([0.5, 0.5]):
+        with use_lambda(twin, 0.5):
+            torch.testing.assert_close(code, twin(stem.x))
 
 
 def test_the_analysis_is_computed_once(model, images, monkeypatch):
