@@ -266,6 +266,8 @@ def test_noise_variance_of_white_noise_is_its_variance():
     # 64 images of 3 x 32 x 32 values: the relative error of the mean is about 1 %.
     x = 0.3 * torch.randn((64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert float(noise_variance(x).mean()) == pytest.approx(0.09, rel=0.03)
+    unequal = x * x.new_tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1)  # variances are averaged, not deviations
+    assert float(noise_variance(unequal).mean()) == pytest.approx(0.09 * 14 / 3, rel=0.03)
 
 
 def test_noise_of_images_too_small_for_the_filter_is_refused():
@@ -324,7 +326,13 @@ def test_discrepancy_stops_where_the_residual_has_first_grown_by_the_noise_energ
     energies = torch.tensor([[1.0], [1.5], [1.2], [2.0]])
     x = torch.zeros(1, 1, 1, 1)
     stem = SimpleNamespace(trained_lambda=0.1, x=x, residuals=lambda grid: energies)
-    assert _discrepancy(stem, torch.tensor([0.3]), (0.2, 0.3, 0.4)).tolist() == pytest.approx([0.16])
+    for variance, lam in (
+        (0.3, 0.16),
+        (0.75, 0.35),
+        (9.0, 0.4),
+    ):  # more noise than the last explains takes the last
+        found = _discrepancy(stem, torch.tensor([variance]), (0.2, 0.3, 0.4))
+        assert found.tolist() == pytest.approx([lam])
 
 
 def test_discrepancy_without_noise_is_the_training_lambda(model, images):
