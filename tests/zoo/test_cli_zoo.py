@@ -73,6 +73,11 @@ def test_info_shows_the_card(zoo: Shell, run: Path) -> None:
     assert "Did you mean 'runs/tiny-sdnet20'" in zoo("info", "runs/tiny-sdnet18", code=2)
 
 
+def test_info_takes_the_newest_run_of_a_name(zoo: Shell, run: Path) -> None:
+    newest = run.rename(run.with_name("tiny-sdnet20-20260102-000000"))
+    assert zoo.json("info", "runs/tiny-sdnet20") == zoo.json("info", newest.relative_to(newest.parents[1]))
+
+
 @pytest.mark.parametrize(("source", "warned"), [("torch.nn:ReLU", True), ("mine:flat", False)])
 def test_info_says_what_gives_no_logits(
     source: str,

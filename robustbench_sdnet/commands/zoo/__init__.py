@@ -71,9 +71,10 @@ def info(model: str, as_json: bool) -> None:
       sdnet-bench zoo info cifar10/sdnet20
       sdnet-bench zoo info runs/digits-sdnet20 --json
     """
-    from ...zoo.names import EXTERNAL_KINDS, describe_model, kind_of
+    from ...zoo.names import EXTERNAL_KINDS, describe_model, kind_of, source_text
     from ...zoo.shelf.index import entries, listing
 
+    model = source_text(model)
     row = next((listing(item) for item in entries() if item.name == model), {})
     if row.get("local", True):
         known = asdict(describe_model(model))
