@@ -52,6 +52,7 @@ SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
 @options.setting_options(
     without=("models", "split", "counting"),
     data={"help": "Data set [default: the one that the first model was trained on]."},
+    limit={"help": "Use the first N images only [default: as many as the budget or the protocol says]."},
 )
 @options.json_option
 def study(
