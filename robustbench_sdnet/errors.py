@@ -71,6 +71,13 @@ class GradientWarning(UserWarning):
     """An attack stood still: the first gradient of too many samples was zero or not finite."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch has a class for it on GPUs, and on a CPU a RuntimeError of its allocator."""
+    return isinstance(error, MemoryError) or any(
+        sign in f"{type(error).__name__} {error}" for sign in ("OutOfMemoryError", "DefaultCPUAllocator")
+    )
+
+
 def first_line(error: BaseException) -> str:
     """What a library's error says first; the name of its class where it says nothing."""
     lines = str(error).strip().splitlines()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..data.tensors import to_images
 from ..devices import full_float32
-from ..errors import ModelError, SdnetBenchError
+from ..errors import ModelError, SdnetBenchError, out_of_memory
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.outcome import Outcome
@@ -90,7 +90,9 @@ class Worker:
                     continue
                 except SdnetBenchError as error:
                     self._failed[spec] = Failure(spec.name, str(error))
-                except torch.OutOfMemoryError:
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
                     self._failed[spec] = Failure(
                         spec.name,
                         f"{spec.name} does not fit the device's memory. Take a smaller --batch-size.",

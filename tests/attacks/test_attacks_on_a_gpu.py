@@ -99,7 +99,14 @@ class Full(torch.autograd.Function):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-@pytest.mark.parametrize("passed", [Full.apply, lambda images: Full.backward(None, images)])
+@pytest.mark.parametrize(
+    "passed",
+    [
+        Full.apply,
+        lambda images: Full.backward(None, images),
+        lambda images: images + images.new_empty(10**15),
+    ],
+)
 def test_a_batch_that_does_not_fit_is_one_line_with_the_remedy(passed):
     class Wide(nn.Module):
         def forward(self, images):

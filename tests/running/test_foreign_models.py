@@ -46,6 +46,7 @@ def fails(error, calls=0):
 
 key = fails(KeyError("k"))
 memory = fails(MemoryError())
+large = lambda: Model(lambda: torch.empty(10**15))
 own = fails(Own("mine\\nsecond line"))
 eof = fails(EOFError("no more"))
 pipe = fails(BrokenPipeError(32, "Broken pipe"))
@@ -90,7 +91,8 @@ def bfloat16():
 """
 SAID = {
     "key": "bad:key raised KeyError on images (50, 3, 8, 8): 'k'",
-    "memory": "bad:memory raised MemoryError on images (50, 3, 8, 8)",
+    "memory": "bad:memory does not fit the device's memory. Take a smaller --batch-size.",
+    "large": "bad:large does not fit the device's memory. Take a smaller --batch-size.",
     "own": "bad:own raised Own on images (50, 3, 8, 8): mine second line",
     "eof": "bad:eof raised EOFError on images (50, 3, 8, 8): no more",
     "pipe": "bad:pipe raised BrokenPipeError on images (50, 3, 8, 8): [Errno 32] Broken pipe",

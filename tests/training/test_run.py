@@ -387,6 +387,7 @@ def test_a_run_killed_before_its_first_state_starts_at_the_beginning(tiny_data, 
     [
         (RuntimeError("shapes differ\nby much"), r"Training failed: RuntimeError: shapes differ\. "),
         (torch.OutOfMemoryError("CUDA out of memory"), r"too little memory.*--set train\.batch_size=N"),
+        (RuntimeError("[...] DefaultCPUAllocator: can't allocate memory: you"), r"too little memory"),
     ],
 )
 def test_what_torch_raises_is_one_line(tiny_data, quick, tmp_path, monkeypatch, raised, said):

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelError, SdnetBenchError, first_line
+from ...errors import ModelError, SdnetBenchError, first_line, out_of_memory
 from ...zoo.nets.layout import layout_of
 from .batches import PROCESSOR_BATCH, free_to_look, pieces, rungs
 from .folding import foldable, folded
@@ -195,9 +195,9 @@ class Passes:
         try:
             if value.requires_grad:
                 (gradient,) = torch.autograd.grad(value, images, allow_unused=True)
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(images) from error
         except RuntimeError as error:
+            if out_of_memory(error):
+                raise self._too_large(images) from error
             reason = first_line(error)
             raise ModelError(
                 f"The model raised {type(error).__name__} in its backward pass: {reason}"
@@ -251,9 +251,9 @@ class Passes:
                 logits = model(images)
         except SdnetBenchError:
             raise
-        except torch.OutOfMemoryError as error:
-            raise self._too_large(images) from error
         except Exception as error:  # a model may raise anything: it becomes one line
+            if out_of_memory(error):
+                raise self._too_large(images) from error
             reason = first_line(error)
             shape = tuple(images.shape)
             remedy = f" {REMEDY}" if "call numpy() on Tensor that requires grad" in reason else ""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ... import data as datasets
-from ...errors import TrainingError, WriteError, first_line
+from ...errors import TrainingError, WriteError, first_line, out_of_memory
 from ...files import alone_in, cannot_write
 from ...reading.paths import named, path_of
 from ...zoo.nets.architectures import check_settings, resolve_options
@@ -112,7 +112,7 @@ def _in_one_line(folder: Path, device: Device) -> Iterator[None]:
             again = f"go on with {folders.resume_options(folder)}"
             raise cannot_write(folder, cause, again=again) from cause
         raise
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, MemoryError) as error:
         raise _failure(error, folder, device) from error
 
 
@@ -130,7 +130,7 @@ def _failure(error: Exception, folder: Path, device: Device) -> TrainingError:
             "Another training process was lost. The last saved state is whole: go on with "
             f"{folders.resume_options(folder)}."
         )
-    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+    if out_of_memory(error):
         remedy = "Use a smaller batch (--set train.batch_size=N) or more devices"
         return TrainingError(
             f"{device.label} has too little memory for this. {remedy}, with another --output."

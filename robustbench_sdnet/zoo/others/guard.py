@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelError, SdnetBenchError
+from ...errors import ModelError, SdnetBenchError, out_of_memory
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.control import reached
 from ..nets.inputs import got_range, readable
@@ -39,9 +39,11 @@ def named_errors(name: str, doing: str = "") -> Iterator[None]:
             yield
     except SdnetBenchError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise ModelError(f"{name} does not fit the device's memory. Take a smaller --batch-size.") from error
     except (Exception, SystemExit) as error:  # a model may raise anything
+        if out_of_memory(error):
+            raise ModelError(
+                f"{name} does not fit the device's memory. Take a smaller --batch-size."
+            ) from error
         kind = "called sys.exit" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
         text = " ".join(str(error).split())[:300]
         raise ModelError(f"{name} {kind}{doing and ' ' + doing}{text and ': ' + text}") from error
