@@ -91,6 +91,19 @@ def test_of_equal_lines_the_one_with_the_smallest_lambdas_stands():
     assert max(found.intercept + found.slope * r for r in (0.1, 0.9)) <= 0.1
 
 
+def test_more_noise_never_gets_a_smaller_lambda():
+    # A falling line would suit both; of rising ones a flat one suits half.
+    points = [point("clean", 0.0, (0.1, 0.2), "00", "11"), point("shot_noise", 1.0, (0.8, 0.9), "11", "00")]
+    assert most_accurate(points, (0.1, 1.0), [p.residuals for p in points]).slope == 0
+
+
+def test_a_single_image_is_shown_at_every_level(model, pixels):
+    fit = calibrate(
+        model, pixels[:1], np.zeros(1, int), noises={"shot_noise": (0.1, 0.2)}, lambdas=(0.1, 0.5)
+    )
+    assert [len(point.residuals) for point in fit.points] == [1, 1, 1]
+
+
 def test_each_rule_looks_at_its_own_number_and_accuracy():
     # Residuals tell nothing apart, estimated noise does; of a flat top from 0.1 to 0.5 the middle counts, or its first.
     low = FitPoint("clean", 0.0, (0.5, 0.5), (0.1, 0.2), ("11", "11", "00"))
@@ -129,7 +142,9 @@ def test_a_fit_holds_its_data(fit):
 
 def test_a_fit_measures_what_the_model_does(every, pixels, images):
     with use_lambda(every, 0.3, scope="all"):
-        labels = every(images).argmax(1)
+        own = every(images).argmax(1)
+    others = torch.arange(24) % 5 == 2
+    labels = torch.where(others, (own + 1) % 10, own)  # some wrong: labels of other images would not do
     steps = []
     ids = [100 - k for k in range(24)]
     fit = calibrate(
@@ -149,7 +164,8 @@ def test_a_fit_measures_what_the_model_does(every, pixels, images):
     clean = fit.points[0]
     assert clean.residuals == pytest.approx(mean_energy(every, images, 0.1).tolist(), abs=1e-5)
     assert clean.noise_levels == pytest.approx(noise_level(every, images).tolist(), abs=1e-5)
-    assert clean.right[0] == "1" * 24, "its own answers, at the same lambda of the same layers"
+    expected = "".join(str(int(not other)) for other in others)
+    assert clean.right[0] == expected, "its own answers, at the same lambda of the same layers"
     stem = calibrate(every, pixels, labels.numpy(), noises={"gaussian_noise": (0.1,)}, lambdas=(0.3, 0.4))
     assert stem.points[0].right[0] != clean.right[0]
     assert stem.points[0].residuals == clean.residuals
