@@ -115,9 +115,9 @@ def test_each_rule_looks_at_its_own_number_and_accuracy():
 
 
 def test_a_level_that_does_not_care_has_no_say_and_conditions_count_the_same():
-    # Nine noise levels are right nowhere but once, at 1.0; the published rule follows them, accuracy the clean images.
+    # Nine noise levels are right nowhere but twice, at 1.0; the published rule follows them, accuracy the clean images.
     clean = point("clean", 0.0, [0.1] * 10, "1" * 10, "0" * 10)
-    noisy = [point("shot_noise", k, [0.1] * 10, "0" * 10, "1" + "0" * 9) for k in range(9)]
+    noisy = [point("shot_noise", k, [0.1] * 10, "0" * 10, "11" + "0" * 8) for k in range(9)]
     lines = fit_lines([clean, *noisy], (0.1, 1.0))
     assert lines["residual"] == lines["noise"] == Line(0.0, 0.1)
     assert lines["published"].slope == 0
