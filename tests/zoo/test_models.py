@@ -225,6 +225,30 @@ def test_plain_models_have_neither_lambda_nor_residuals() -> None:
     normalise_atoms(model)
 
 
+@pytest.mark.parametrize(("stem", "side"), [("cifar", 9), ("imagenet", 33)])
+def test_step_sizes_are_of_the_maps_that_layers_get_also_where_strides_leave_a_rest(
+    stem: str, side: int
+) -> None:
+    model, shapes = frozen("sdnet18_all", input_size=side, stem=stem), []
+    for layer in csc_layers(model):
+        layer.register_forward_hook(
+            lambda layer, given, _: shapes.append((given[0].shape, layer.power_vector.shape))
+        )
+    model(torch.rand(1, 3, side, side))
+    assert len(shapes) == len(csc_layers(model))
+    assert all(given == expected for given, expected in shapes)
+
+
+def test_the_auxiliary_loss_is_summed_over_layers_and_forwards() -> None:
+    model, images = frozen("sdnet20_all"), torch.rand(2, 3, 8, 8)
+    with auxiliary_objective(model) as collect:
+        model(images)
+        alone = collect()
+        for _ in range(2):
+            model(images)
+        torch.testing.assert_close(collect(), 2 * alone)
+
+
 def test_images_have_the_channels_of_the_model() -> None:
     """A grey image would be normalised as three equal ones, and an attack on it moves all three alike."""
     with pytest.raises(InputError, match=r"images must be .n, 3, h, w., .* got .1, 1, 32, 32."):
