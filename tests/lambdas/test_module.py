@@ -33,6 +33,13 @@ def test_logits_are_those_at_the_chosen_lambda(model, images):
         assert torch.equal(WithPolicy(model, policy)(images), expected)
 
 
+def test_a_policy_sets_lambda_on_the_layers_of_its_scope(every, images):
+    for scope in ("stem", "all"):
+        with use_lambda(every, torch.full((len(images),), 0.7), scope=scope):
+            expected = every(images)
+        assert torch.equal(WithPolicy(every, Fixed(0.7), scope=scope)(images), expected)
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_gradient_through_lambda_agrees_with_finite_differences(model, images, name):
     # Flat patches sit on the kink of the noise estimate's |.|, where there is no gradient: roughen them.

@@ -39,6 +39,10 @@ def images(coding: Coding) -> tuple[SparseCoding, Tensor]:
     return csc2d(2, 4, size=(4, 4), coding=coding), torch.randn(3, 2, 4, 4)
 
 
+def wide(coding: Coding) -> tuple[SparseCoding, Tensor]:
+    return csc2d(2, 4, size=(4, 7), stride=2, coding=coding), torch.randn(3, 2, 4, 7)
+
+
 KINDS = [vectors, tokens, signals, images]
 
 
@@ -280,10 +284,11 @@ def test_a_repeated_input_is_coded_over_every_sub_dictionary() -> None:
     torch.testing.assert_close(layer.residual(x), energy)
 
 
-def test_a_rescaled_lambda_follows_the_sizes() -> None:
-    rescaled, x = ready(signals, lam=0.1, rescale_lambda=True)
-    plain, _ = ready(signals, lam=0.1)
-    with use_lambda(plain, 0.1 * (2 * 8) / (4 * 4)):  # 2 channels of 8 become 4 codes of 4
+@pytest.mark.parametrize("make", [*KINDS, wide])
+def test_a_rescaled_lambda_follows_the_sizes(make: Maker) -> None:
+    rescaled, x = ready(make, lam=0.1, rescale_lambda=True)
+    plain, _ = ready(make, lam=0.1)
+    with use_lambda(plain, 0.1 * (x[0].numel() / plain(x)[0].numel())):
         assert torch.equal(rescaled(x), plain(x))
 
 
@@ -294,6 +299,7 @@ def test_without_the_square_the_residual_is_normalised() -> None:
     residual = x - first @ atoms
     gradient = residual / (2 * residual.norm(dim=1, keepdim=True)) @ atoms.T
     torch.testing.assert_close(layer(x), (first + eta * (gradient - lam)).relu())
+    assert not layer(torch.zeros_like(x)).any(), "a black image has no direction, and no code"
 
 
 def test_the_auxiliary_objective_is_what_the_layers_minimise() -> None:

@@ -201,6 +201,7 @@ def test_a_wrapped_model_has_its_lambda_too() -> None:
     [
         (-0.1, "stem", "must be finite and not negative"),
         (float("nan"), "stem", "must be finite"),
+        (float("inf"), "stem", "must be finite"),
         ([0.1, 0.2], "stem", r"must be a number or a tensor with one value per image, got \[0\.1, 0\.2\]"),
         (0.1, "blocks", "scope must be 'stem' or 'all'"),
         (torch.zeros(2, 2), "stem", "one value per image"),
