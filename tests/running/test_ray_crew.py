@@ -192,28 +192,35 @@ class Drawn(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.load("weight.pt"))
         self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("shift", torch.load("shift.pt"))
     def forward(self, images):
         self.calls += 1
-        return self.weight * images.mean((2, 3)) + torch.rand(3)
+        return self.weight * images.mean((2, 3)) + self.shift + torch.rand(3)
 """
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [("", ""), ("weight.pt", "has other weights on a worker"), ("drawn_there.py", "code")],
+    [
+        ("", ""),
+        ("weight.pt", "has other weights on a worker"),
+        ("shift.pt", "other weights"),
+        ("drawn_there.py", "code"),
+    ],
 )
 def test_a_randomised_model_that_is_another_on_a_worker_is_refused(
     changed, said, make_worker, tmp_path, monkeypatch
 ):
     (tmp_path / "drawn_there.py").write_text(DRAWN)
-    torch.save(torch.ones(3), tmp_path / "weight.pt")
+    for name in ("weight.pt", "shift.pt"):
+        torch.save(torch.ones(3), tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     spec = model_spec(describe_model("drawn_there:Drawn", (8, 8)))
     worker = replace(make_worker(), load=None)
     shared = RayEngine(Setting()).shared([spec], worker)
-    if changed == "weight.pt":
+    if changed.endswith(".pt"):
         torch.save(torch.zeros(3), tmp_path / changed)
     elif changed:
         (tmp_path / changed).write_text(DRAWN.replace("+ torch", "- torch"))

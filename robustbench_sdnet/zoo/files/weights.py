@@ -112,13 +112,6 @@ def weights_hash(model: nn.Module) -> str:
     return _hash_tensors(_stored_tensors(model, None))
 
 
-def parameters_hash(model: nn.Module) -> str:
-    """The same over its parameters alone, which no call changes, and of those that have values yet."""
-    from torch.nn.parameter import is_lazy
-
-    return _hash_tensors({key: one.detach() for key, one in model.named_parameters() if not is_lazy(one)})
-
-
 def _hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     import torch
 

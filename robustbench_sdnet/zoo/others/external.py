@@ -168,17 +168,17 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     )
 
 
-def check_same(model: nn.Module, spec: ModelSpec, kind: str, parameters: str, size: Sequence[int]) -> None:
+def check_same(model: nn.Module, spec: ModelSpec, kind: str, weights: str, size: Sequence[int]) -> None:
     """Raise a ModelError if a randomised model, just loaded, is not the driver's, which its answers do not tell.
 
     Args:
-        parameters: `parameters_hash` of the driver's, just loaded.
+        weights: `weights_hash` of the driver's, just loaded too: calls may change it.
         size: height and width of images.
     """
-    from ..files.weights import parameters_hash
+    from ..files.weights import weights_hash
     from .fingerprint import fingerprint
 
-    if parameters_hash(model) != parameters:
+    if weights_hash(model) != weights:
         raise ModelError(
             f"{spec.name} has other weights on a worker than in the driver. Have the same checkpoint on every machine, "
             "and seed weights that are drawn: torch.manual_seed(0)."
@@ -189,7 +189,7 @@ def check_same(model: nn.Module, spec: ModelSpec, kind: str, parameters: str, si
         if _code_of(model, kind, spec.source) != described:
             raise ModelError(
                 f"{spec.name} is of other code on a worker than in the driver. Have the same files, and the same "
-                "versions of its packages, on every machine."
+                "versions of its packages, installed in the same way, on every machine."
             )
 
 

@@ -74,7 +74,7 @@ class Place:
 class Shared:
     """References into the object store that a worker looks up once: models by key, and all policies.
 
-    A randomised model of another person's has a hash of its parameters instead.
+    A randomised model of another person's has a hash of its weights instead.
     """
 
     models: Mapping[str, Any]

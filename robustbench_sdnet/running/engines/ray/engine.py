@@ -14,7 +14,7 @@ import ray
 from ....planning.plan import Task
 from ....planning.schedule import Schedule
 from ....specs import ModelSpec
-from ....zoo.files.weights import parameters_hash
+from ....zoo.files.weights import weights_hash
 from ....zoo.nets.sdnet import Classifier
 from ...worker import Worker, loaded
 from .. import Answer, Failure, Inputs, Job
@@ -85,9 +85,7 @@ class RayEngine:
                 model = (worker.load or loaded)(spec)
                 ours = isinstance(model, Classifier) or worker.load is not None
                 randomised = dict(spec.options).get("randomised")
-                self._models[spec.key] = (
-                    put(model) if ours else parameters_hash(model) if randomised else None
-                )
+                self._models[spec.key] = put(model) if ours else weights_hash(model) if randomised else None
         if worker.policies != self._policies[0]:
             held = {key: dict(policies) for key, policies in worker.policies.items()}
             self._policies = (held, put(held))
