@@ -207,11 +207,14 @@ _WORDS = {"pass", "warn", "fail", "not_run"}
 
 def _verdicts(row: Row) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(row["checks"])
-    for one in found:
-        typed = all(isinstance(one[key], kind) for key, kind in _FINDING.items())
-        if not typed or one["verdict"] not in _WORDS or not isinstance(one.get("images"), int | NoneType):
-            raise StoreError("they are not valid")
+    if not isinstance(found, list) or not all(map(_is_finding, found)):
+        raise StoreError("they are not valid")
     return found
+
+
+def _is_finding(one: Mapping[str, Any]) -> bool:
+    typed = all(isinstance(one[key], kind) for key, kind in _FINDING.items())
+    return typed and one["verdict"] in _WORDS and isinstance(one.get("images"), int | NoneType)
 
 
 def united(

@@ -177,6 +177,7 @@ MALFORMED = {
         )
         for key, said in (("check", 1), ("verdict", "'maybe'"), ("images", "'many'"), ("value", "'high'"))
     },
+    "verdicts object": ("UPDATE verdicts SET checks = '{}'", f"the diagnostics of cell {OTHER.id}"),
     "verdicts number": ("UPDATE verdicts SET checks = '5'", f"the diagnostics of cell {OTHER.id}"),
 }
 
@@ -221,6 +222,8 @@ def test_rows_of_two_stores_in_one_count_no_image_twice(path, tmp_path):
     for look in (lambda: reading(path), lambda: sound(url, repair_it=False)):
         with pytest.raises(StoreError, match=rf"{said} too \(and 1 more\)"):
             look()
+    with Store(url) as store, pytest.raises(StoreError, match=said):
+        store.outcome(CELL.id)
     assert len(sound(url, repair_it=True)) == 2
     assert [stored.samples for stored in reading(path)] == [8, 8]
 
