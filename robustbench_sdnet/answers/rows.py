@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -215,7 +216,7 @@ def _oracles(found: Iterable[Row]) -> list[Row]:
 
 
 def _oracle(group: Sequence[Row]) -> Row:
-    best = max(group, key=lambda row: (row.accuracy, -lambda_order(row.lam)[1]))
+    best = max(group, key=attrgetter("accuracy"))
     others = [row for row in group if row is not best]
     lam = LambdaSpec("oracle", best.lam.scope if best.lam else "stem")
     return replace(_together([best, *others]), lam=lam)
