@@ -114,6 +114,8 @@ def test_the_first_images_alone_can_be_looked_at(answered):
 def test_a_median_is_no_mean_and_an_interval_has_its_lower_end_first():
     (row,) = flat(rows_of([attack("fmn", None, 0, 4, distances=[0.5, 1, 1, 9.5])]))
     assert row["median_distance"] == 1.0
+    (unsaid,) = rows_of([attack("fmn", None, 0, 4, distances=[0.5, np.nan, 1, 9.5])])
+    assert not len(unsaid.distances), "of one image nobody wrote down how far it is"
     # Wilson's of 30 of 40, z^2 = 3.8415: centre (0.75 + 3.8415 / 80) / 1.096037 = 0.728095, half the width
     # 1.959964 / 1.096037 * sqrt(0.75 * 0.25 / 40 + 3.8415 / 6400) = 0.130034.
     (row,) = flat(rows_of([record(30, 40)]))

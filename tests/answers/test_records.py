@@ -126,7 +126,7 @@ def test_images_of_two_data_sets_have_no_worst_case_in_common(store):
 
 
 def test_oracles_are_of_several_lambdas_on_the_same_images(store):
-    """Three numbers make one, of the lowest of the best and at its scope; two do not, nor three of other images."""
+    """Three numbers make one, as right as the best and at its scope; two do not, nor three of other images."""
     lams = [LambdaSpec(text, scope) for scope in ("stem", "all") for text in ("0.1", "0.3", "0.5")]
     for lam, right in zip(lams, (5, 8, 8, 1, 2, 3), strict=True):
         answer(store, Cell(model=MODEL, data=DATA, perturbation=NOISE, lam=lam), 10, right)
@@ -160,12 +160,12 @@ def test_a_worst_case_over_draws_says_that_it_counts_majorities(store):
     """Of ten draws seven are right on each image of one attack, six on half of the images of the other."""
     model = replace(MODEL, options=params({"randomised": True})).counted(Repeats(10))
     lams = [LambdaSpec("0.1"), LambdaSpec("0.5")]
-    for made_at, right, hits in ((lams[0], 10, np.full(10, 7)), (lams[1], 5, np.repeat([6, 2], 5))):
+    for made_at, right, hits in ((lams[0], 10, np.full(10, 7)), (lams[1], 5, np.repeat([6, 3], 5))):
         cell = Cell(model=model, data=DATA, perturbation=PGD, lam=lams[0], lam_attack=made_at)
         answer(store, cell, 10, right, hits.astype(np.int32))
     found = {row["kind"]: (row["accuracy"], row["draws"], row["protocol"]) for row in records(store)}
     assert found["attack"] == (pytest.approx(0.7), 10, "mean")
-    assert found["transfer"] == (pytest.approx(0.4), 10, "mean")
+    assert found["transfer"] == (pytest.approx(0.45), 10, "mean")
     assert found["worst_case"] == (0.5, 10, "majority")
 
 
@@ -186,9 +186,12 @@ def test_an_answer_with_a_hole_says_which_images_it_is_of(store):
     assert "images" not in records(store)[0]
     assert records(store, with_cost=True)[0]["device"] == "cpu"
     part = store.outcome(cell.id, 0, 2)
-    more = Shard(cell.id, 10, 12, replace(part, ids=np.arange(10, 12)), {**COST, "device": "cuda"})
+    more = Shard(
+        cell.id, 10, 12, replace(part, ids=np.arange(10, 12)), {**COST, "device": "cuda", "memory_mib": 5}
+    )
     store.add_shards([more])
-    assert records(store, with_cost=True)[0]["device"] == ["cpu", "cuda"]
+    (cost,) = records(store, with_cost=True)
+    assert (cost["device"], cost["memory_mib"]) == (["cpu", "cuda"], 5), "the most that any of it took"
     holed = replace(cell, perturbation=replace(NOISE, severity=5))
     store.add_cells({holed.id: holed})
     for start, stop in ((0, 4), (6, 10), (10, 12)):
