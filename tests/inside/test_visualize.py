@@ -442,7 +442,8 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
             return {
                 rendering: [...svg.querySelectorAll('image')].map(node => getComputedStyle(node).imageRendering),
                 alt: svg.getAttribute('aria-label'), role: svg.getAttribute('role'),
-                width: box.width, height: box.height, right: box.right, images: await Promise.all(images),
+                right: svg.parentElement.getBoundingClientRect().right,
+                width: box.width, height: box.height, images: await Promise.all(images),
             };
         }))"""
     )
