@@ -226,9 +226,12 @@ class Store:
         shards = [shard for row in self._rows(query) if (shard := reader.shard(row))]
         reader.apart((shard.cell_id, shard.start, shard.stop) for shard in shards)
         self._sound(reader)
-        ends = [shard.stop if stop is None else min(stop, shard.stop) for shard in shards]
-        parts = [shard.part(max(start, shard.start), end) for shard, end in zip(shards, ends, strict=True)]
-        return Outcome.join(part.outcome for part in parts) if parts else None
+        ends = (shard.stop if stop is None else min(stop, shard.stop) for shard in shards)
+        parts = [
+            shard.outcome.cut(max(start - shard.start, 0), end - shard.start)
+            for shard, end in zip(shards, ends, strict=True)
+        ]
+        return Outcome.join(parts) if parts else None
 
     def _by_id(self, table: sa.Table, decode: Callable[[Reader, Row], T | None]) -> dict[str, T]:
         """What the rows of a table of one row a cell say, in order of ids."""
