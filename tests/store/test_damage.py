@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.trust import FAIL, NOT_RUN, PASS, WARN
 from robustbench_sdnet.errors import StoreError
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.specs import Eps
@@ -207,6 +208,14 @@ def test_a_malformed_row_is_named_and_can_be_repaired(path, statement, named, wi
     for stored in found:
         assert [(shard.start, shard.stop) for shard in stored.shards] == [(0, 4), (4, 8)]
         assert Outcome.join(shard.outcome for shard in stored.shards).ids.tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("verdict", [PASS, WARN, FAIL, NOT_RUN])
+def test_every_verdict_of_a_diagnostic_is_read(path, verdict):
+    found = [CHECKS[0] | {"check": "another", "verdict": verdict}]
+    with Store(f"sqlite:///{path}") as store:
+        store.add_verdicts(OTHER.id, found)
+        assert store.verdicts()[OTHER.id] == [*CHECKS, *found]
 
 
 def test_rows_of_two_stores_in_one_count_no_image_twice(path, tmp_path):
