@@ -442,7 +442,7 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
             return {
                 rendering: [...svg.querySelectorAll('image')].map(node => getComputedStyle(node).imageRendering),
                 alt: svg.getAttribute('aria-label'), role: svg.getAttribute('role'),
-                right: svg.parentElement.getBoundingClientRect().right,
+                right: box.right, edge: svg.parentElement.getBoundingClientRect().right,
                 width: box.width, height: box.height, images: await Promise.all(images),
             };
         }))"""
@@ -460,4 +460,5 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
         assert all(figure["images"])
         assert set(figure["rendering"]) == {"auto"}  # pixels left out of letters make them illegible
         assert min(figure["width"], figure["height"]) > 20
-        assert figure["right"] <= width
+        assert figure["edge"] <= width
+        assert figure["right"] <= max(width, 16 * 41), "wider than the screen, and than 40 rem and the margin"
