@@ -7,6 +7,7 @@ the interval decides: if it lies within `NEGLIGIBLE` the answer is no, else the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from statistics import fmean
@@ -15,21 +16,30 @@ from ..answers.comparisons import Comparison
 from ..answers.rows import Row, grouped, is_noise, lambda_name, lambda_text
 from ..statistics import images_needed, picked_interval
 from ..wording import counted
-from .document import Section
-from .evidence import NEGLIGIBLE, Evidence
+from .document import Section, filled
+from .evidence import NEGLIGIBLE, Evidence, reading
 from .masking import masking
 from .numbers import percent, points, probability
-from .results import Lambda, listed
+from .results import listed
+from .tables.gains import gain_table
 
 UNFOLDED = 6  # paragraphs
+CAUTIONS = {
+    "": "",
+    "untrusted": ", which is not to be trusted: see below",
+    "unchecked": ", by attacks that nothing checked",
+}
 NOT_ATTACKED = "not measured. Run the same attacks, and random noise, at several lambdas."
 
 
 def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
-    """What it all comes to; nothing where no model was asked at several lambdas."""
-    paragraphs = tuple(paragraph for _, paragraph in sentences(known))
-    if paragraphs:
-        yield Section("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED)
+    """What it all comes to, then what it rests on; nothing where no model was asked at several lambdas."""
+    every = tuple(known)
+    paragraphs = tuple(paragraph for _, paragraph in sentences(every))
+    yield from filled("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED)
+    for one in every:
+        title = f"{one.name}: gains over lambda {lambda_text(one.trained)}"
+        yield from filled(title, [gain_table(one)], level=3, folded=True)
 
 
 def sentences(known: Iterable[Evidence]) -> Iterator[tuple[str, str]]:
@@ -69,7 +79,10 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     """What other lambdas do to one mean over noises."""
     asked = same[0].asked
     source = "" if asked.source == "generated" else f" ({asked.source})"
-    yield f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {_base(evidence, same)}."
+    yield (
+        f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {_trained(same)} at the training "
+        f"lambda {lambda_text(evidence.trained)}."
+    )
     for one in same:
         if one.a.lam and one.a.lam.fixed is None:
             yield f"{lambda_text(one.a.lam)} {_effect(one)}."
@@ -86,41 +99,62 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
             yield f"Of the fixed numbers none comes out higher: {name} {effect}."
 
 
-def _base(evidence: Evidence, same: Sequence[Comparison], survive: str = "") -> str:
+def _trained(same: Sequence[Comparison]) -> str:
     """What the training lambda leaves right, on the most images: named where comparisons are not on as many."""
     most = max(same, key=lambda one: one.n)
     where = "" if all(one.n == most.n for one in same) else f" of {counted(most.n, 'image')}"
-    return (
-        f"{percent(most.accuracy_b)}{where}{survive} at the training lambda {lambda_text(evidence.trained)}"
-    )
+    return f"{percent(most.accuracy_b)}{where}"
 
 
 def adversary(evidence: Evidence) -> str:
-    """Whether another lambda survives the worst case that was found at it."""
-    worst = evidence.worst
-    if not worst:
+    """Whether another lambda survives the worst case that was found at it, which gain, and how many lose."""
+    balls = list(grouped(evidence.worst, lambda one: one.asked.ball).values())
+    if not balls:
         return NOT_ATTACKED
     parts = []
-    for (norm, eps), same in grouped(worst, lambda one: (one.asked.norm, one.asked.eps)).items():
+    for verdict, alike in grouped(balls, lambda same: answer(evidence, same)[0]).items():
+        left = ", ".join(f"{_trained(same)} under {same[0].asked.ball}" for same in alike)
         parts.append(
-            f"{answer(evidence, same)[0]} Under the worst case, image by image, of everything that was run in the ball "
-            f"of {norm} {eps}, {_base(evidence, same, ' survive')}."
+            f"{verdict} At the training lambda {lambda_text(evidence.trained)} the worst case, image by image, of "
+            f"everything that was run leaves {left}."
         )
-        effects: dict[str, list[Lambda]] = {}
-        for one in same:
-            caution = ", by attacks that nothing checked" if one.gains and evidence.unchecked(one) else ""
-            caution = ", which is not to be trusted: see below" if evidence.doubts(one) else caution
-            effects.setdefault(f"{_effect(one)}{caution}", []).append(one.a.lam)
-        for effect, lams in effects.items():
-            parts.append(f"{'Lambda' if len(lams) == 1 else 'Each of lambda'} {listed(lams)} {effect}.")
-        here = [row for row in evidence.rows if (row.norm, row.eps) == (norm, eps)]
-        asked = {row.lam for row in here if row.lam and not row.lam.upper_bound}
-        left = asked - {evidence.trained, *(one.a.lam for one in same)}
-        if left:
-            parts.append(
-                f"At {listed(left)}, other attacks were run than at the training lambda: not compared."
+        parts += [_best(evidence, same) for same in alike if any(one.gains for one in same)]
+    parts.append(_counted(evidence))
+    return " ".join([*parts, *_not_compared(evidence, balls)])
+
+
+def _best(evidence: Evidence, same: Sequence[Comparison]) -> str:
+    """The gain that stands best of those in one ball."""
+    best = max((one for one in same if one.gains), key=evidence.standing)
+    effect = f"{_effect(best, len(same))}{CAUTIONS[evidence.caution(best)]}"
+    return f"Under {best.asked.ball}, lambda {lambda_text(best.a.lam)} {effect}."
+
+
+def _counted(evidence: Evidence) -> str:
+    """How many tests in balls found a gain, and how many a loss."""
+    gains = [one for one in evidence.worst if one.gains]
+    losses = [one for one in evidence.worst if one.loses]
+    weak = Counter(filter(None, map(evidence.caution, gains)))
+    why = ", ".join(f"{count} {caution}" for caution, count in weak.items())
+    told = f"{len(gains)} found a gain{f' ({why})' if why else ''} and {len(losses)} a loss"
+    if losses:
+        most = min(losses, key=lambda one: one.gain)
+        where = f"at {lambda_text(most.a.lam)} under {most.asked.ball}{CAUTIONS[evidence.caution(most)]}"
+        told += f", the largest of {points(-most.gain)} {where}"
+    return f"Of {counted(len(evidence.worst), 'test')} of another lambda in a ball, {told}."
+
+
+def _not_compared(evidence: Evidence, balls: Iterable[Sequence[Comparison]]) -> Iterator[str]:
+    """Lambdas that met other attacks than the training lambda, so that nothing is said of them."""
+    for same in balls:
+        asked = same[0].asked
+        here = [row for row in evidence.rows if (row.norm, row.eps) == (asked.norm, asked.eps)]
+        met = {row.lam for row in here if row.lam and not row.lam.upper_bound}
+        if left := met - {evidence.trained, *(one.a.lam for one in same)}:
+            yield (
+                f"Under {asked.ball}, other attacks were run at {listed(left)} than at the training lambda: not "
+                "compared."
             )
-    return " ".join(parts)
 
 
 def _oracles(evidence: Evidence) -> Iterator[str]:
@@ -182,19 +216,19 @@ def interval_text(one: Comparison, among: int) -> str:
 
 def _effect(one: Comparison, among: int = 1) -> str:
     """What a lambda does, as a claim that its test allows; picked by its result among so many."""
-    low, high = picked_interval(one.low, one.high, among)
     tested = (
         f"{interval_text(one, among)}, corrected p {probability(one.p_corrected)}, {counted(one.n, 'image')}"
     )
-    if one.gains:
+    found = reading(one, among)
+    if found == "gain":
         return f"gains {points(one.gain)} ({tested})"
-    if one.loses:
+    if found == "loss":
         return f"costs {points(-one.gain)} ({tested})"
-    if max(-low, high) <= NEGLIGIBLE:
+    if found == "no change":
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     moved = f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance"
-    if one.high <= NEGLIGIBLE:  # as a no asks of each lambda, of which it picks none
-        own = " by its own interval" if high > NEGLIGIBLE else ""
+    if found == "no gain":  # as a no asks of each lambda, of which it picks none
+        own = " by its own interval" if picked_interval(one.low, one.high, among)[1] > NEGLIGIBLE else ""
         return f"{moved}, and{own} gains no more than {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"

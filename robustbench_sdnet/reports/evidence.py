@@ -11,6 +11,7 @@ from ..answers.rivals import Rival
 from ..answers.rows import Row
 from ..answers.trust import TRUSTED, UNTRUSTED
 from ..specs import Eps
+from ..statistics import picked_interval
 from .results import Lambda, distinct
 
 NEGLIGIBLE = 0.03  # of all images: a gain or a loss that is none
@@ -63,6 +64,12 @@ class Evidence:
         which may then have nothing to lose."""
         return _rests_on(one) in self.too_high
 
+    def standing(self, one: Comparison) -> tuple[bool, bool, bool, float]:
+        """What a verdict rests on stands first: a gain by attacks that were checked, then one that nothing speaks
+        against, any gain, and the larger difference of those that are alike."""
+        undoubted = one.gains and not self.doubts(one)
+        return undoubted and not self.unchecked(one), undoubted, one.gains, one.gain
+
     @cached_property
     def checked(self) -> set[tuple[str | None, Eps | None, Lambda]]:
         """The norms, budgets and lambdas at which an attack was diagnosed and found sound, or Square was run, which
@@ -76,6 +83,22 @@ class Evidence:
     def unchecked(self, one: Comparison) -> bool:
         """Whether nothing is known of the attacks that it rests on, as in `doubts`."""
         return one.asked.norm is not None and _rests_on(one) not in self.checked
+
+    def caution(self, one: Comparison) -> str:
+        """ "untrusted" where weak attacks may stand behind it, "unchecked" for a gain by such as nothing checked."""
+        if self.doubts(one):
+            return "untrusted"
+        return "unchecked" if one.gains and self.unchecked(one) else ""
+
+
+def reading(one: Comparison, among: int = 1) -> str:
+    """What a test and its interval, widened where it was picked by its result among so many, say of a lambda."""
+    low, high = picked_interval(one.low, one.high, among)
+    if one.gains or one.loses:
+        return "gain" if one.gains else "loss"
+    if max(-low, high) <= NEGLIGIBLE:
+        return "no change"
+    return "no gain" if one.high <= NEGLIGIBLE else "too few images"
 
 
 def _rests_on(one: Comparison) -> tuple[str | None, Eps | None, Lambda]:

@@ -40,7 +40,7 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
     for evidence, compared in asked:
         if compared:
             # What the verdict rests on, not a larger difference that chance or a weak attack may have made.
-            best = max(compared, key=lambda one: (*_standing(evidence, one), one.gain))
+            best = max(compared, key=evidence.standing)
             # Means and worst cases are of the images that all of it was asked on, often fewer than elsewhere.
             base = f"{percent(best.accuracy_b)} of {counted(best.n, 'image')} at the training lambda"
             base += f" {lambda_text(best.b.lam)}"
@@ -50,12 +50,6 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
             groups.setdefault(verdict, []).append(f"{evidence.name} ({base}, {change})")
     if groups:
         yield f"{question}, {'; '.join(f'{said} {_some(names)}' for said, names in groups.items())}."
-
-
-def _standing(evidence: Evidence, one: Comparison) -> tuple[bool, bool, bool]:
-    """Whether it is a gain by attacks that were checked, by such as nothing speaks against, or a gain at all."""
-    undoubted = one.gains and not evidence.doubts(one)
-    return undoubted and not evidence.unchecked(one), undoubted, one.gains
 
 
 def _highest(results: Results, data: str) -> Iterator[str]:

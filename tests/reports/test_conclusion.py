@@ -78,6 +78,11 @@ def by_square(lam, accuracy, chain=""):
     return replace(row, perturbation=replace(row.perturbation, name="square", chain=chain))
 
 
+def within(row, ball):
+    """The row of the same attack in another ball."""
+    return replace(row, perturbation=replace(row.perturbation, eps=ball.eps))
+
+
 def rival(name, lam, broken):
     subject = Subject(SDNET, lam_spec(lam))
     return Rival(asked=BALL, subject=subject, n=1000, left=300, name=name, broken=broken)
@@ -178,13 +183,13 @@ def test_means_over_other_conditions_are_not_mixed():
 @pytest.mark.parametrize(
     ("asked", "question", "base"),
     [
-        (MEAN, "noise", "is 30.0 % of 1,000 images at"),
-        (BALL, "adversary", "30.0 % of 1,000 images survive at"),
+        (MEAN, "noise", "is 30.0 % of 1,000 images at the training lambda 0.1."),
+        (BALL, "adversary", "leaves 30.0 % of 1,000 images under linf 8/255."),
     ],
 )
 def test_the_training_lambda_is_told_on_the_most_images_where_others_saw_fewer(asked, question, base):
     rows = [compared(0.5, 4, 2, n=20, base=10, asked=asked), compared(0.9, 60, 10, base=300, asked=asked)]
-    assert f"{base} the training lambda 0.1." in said([record(0.1, 0.5)], rows)[question]
+    assert base in said([record(0.1, 0.5)], rows)[question]
 
 
 def test_single_noises_are_counted():
@@ -246,10 +251,12 @@ def test_a_model_on_two_data_sets_is_told_apart():
 
 def test_a_loss_is_called_one():
     text = said([], [compared(0.9, 10, 200, asked=BALL)])["adversary"]
-    assert "1,000 images)." in text, "nothing need check the attacks that took so much"
     assert "No other lambda helps" in text
-    assert "Lambda 0.9 costs 19.0 points" in text
-    assert "50.0 % survive at the training lambda 0.1" in text
+    assert text.endswith(
+        "At the training lambda 0.1 the worst case, image by image, of everything that was run leaves 50.0 % under "
+        "linf 8/255. Of 1 test of another lambda in a ball, 0 found a gain and 1 a loss, the largest of 19.0 points "
+        "at 0.9 under linf 8/255."
+    ), "nothing need check the attacks that took so much"
 
 
 def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
@@ -262,7 +269,7 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
         "too few to doubt those (at lambda 0.9)." in honest["masking"]
     )
     masked = said([record(0.9, 0.7)], rows, [rival("square", 0.9, 40)])
-    assert "Lambda 0.9 gains 19.0 points" in masked["adversary"]
+    assert "lambda 0.9 gains 19.0 points" in masked["adversary"]
     assert "which is not to be trusted: see below" in masked["adversary"]
     assert "What looks like a gain is not to be trusted." in masked["adversary"]
     assert "Another lambda helps" not in masked["adversary"]
@@ -278,6 +285,8 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
     also = said(found, [*rows, compared(0.5, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
     assert "Another lambda helps." in also["adversary"], "0.5 gains undoubted"
+    assert "Under linf 8/255, lambda 0.5 gains 19.0 points" in also["adversary"]
+    assert "2 found a gain (1 untrusted) and 0 a loss." in also["adversary"]
 
 
 def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
@@ -287,7 +296,7 @@ def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
     text = said(plain, rows)["adversary"]
     assert "What looks like a gain may come from weak attacks, which nothing checked." in text
     assert "Another lambda helps" not in text
-    assert "Lambda 0.9 gains 19.0 points" in text
+    assert "lambda 0.9 gains 19.0 points" in text
     assert "corrected p < 0.0001, 1,000 images), by attacks that nothing checked." in text
     (sentence,) = lead(Results(()), list(evidences(plain, rows, [])))
     assert (
@@ -309,8 +318,11 @@ def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
     both = [*rows, compared(0.5, 200, 10, asked=BALL)]
     text = said([*plain, record(0.5, 0.69, findings=(PASSED,))], both)["adversary"]
     assert "Another lambda helps." in text, "0.5 does, whatever 0.9 comes to"
-    assert "Lambda 0.9 gains 19.0 points" in text
-    assert text.count("by attacks that nothing checked") == 1
+    assert (
+        "Under linf 8/255, lambda 0.5 gains 19.0 points (95 % interval, widened for the choice among 2"
+        in text
+    )
+    assert "2 found a gain (1 unchecked) and 0 a loss." in text
 
 
 def test_a_no_says_that_nothing_checked_the_attacks_at_the_training_lambda():
@@ -420,7 +432,7 @@ def test_budgets_stand_in_growing_order(tmp_path):
     with made_store(tmp_path, answers) as store:
         snapshot = Snapshot.read(store)
     known = evidences(rows_in(snapshot), comparisons(snapshot), [])
-    balls = re.findall(r"ball of linf (\d+)", dict(sentences(known))["adversary"])
+    balls = re.findall(r"under linf (\d+)", dict(sentences(known))["adversary"])
     assert balls == ["4", "8", "16"]
     assert [one.asked.eps.text for one in rivals(snapshot)] == [f"{k}/255" for k in (4, 4, 8, 8, 16, 16)]
 
@@ -428,7 +440,9 @@ def test_budgets_stand_in_growing_order(tmp_path):
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
     rows = [record(0.1, 0.5), record(0.5, 0.5), record(0.9, 0.7)]
     text = said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
-    assert "At 0.9, other attacks were run than at the training lambda: not compared." in text
+    assert (
+        "Under linf 8/255, other attacks were run at 0.9 than at the training lambda: not compared." in text
+    )
     assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
     small = replace(PGD, eps=Eps.parse("4/255"))
     elsewhere = [*rows[:2], replace(rows[2], perturbation=small)]
@@ -482,7 +496,7 @@ def test_nothing_is_lost_to_a_training_lambda_that_is_not_to_be_trusted():
         "Cannot tell whether another lambda helps: the accuracy at the training lambda is not to be" in text
     )
     assert "No other lambda helps" not in text
-    assert text.count("which is not to be trusted: see below") == 2
+    assert "1 a loss, the largest of 19.0 points at 0.9 under linf 8/255, which is not to be trusted" in text
     (sentence,) = lead(Results(()), list(evidences(doubted, rows, [])))
     assert "the accuracy at the training lambda is too doubtful to tell for sdnet" in sentence
     gained = said(doubted, [compared(0.9, 200, 10, asked=BALL)])["adversary"]
@@ -607,15 +621,67 @@ def test_what_was_not_asked_is_said_so():
         "attacks: said once"
     )
     assert not list(conclusion(evidences([], [], [])))
-    assert [s.title for s in conclusion(evidences([], [compared(0.5, 1, 1)], []))] == ["Conclusion"]
+    assert [s.title for s in conclusion(evidences([], [compared(0.5, 1, 1)], []))] == [
+        "Conclusion",
+        "sdnet: gains over lambda 0.1",
+    ]
 
 
-def test_lambdas_of_equal_effect_share_a_sentence():
-    rows = [compared(lam, lost, lost, asked=BALL, n=20, base=0) for lam, lost in ((0.3, 0), (0.5, 0))]
-    text = said([], [*rows, compared(0.7, 3, 0, asked=BALL, n=20, base=0)])["adversary"]
-    assert "Each of lambda 0.3, 0.5 changes no answer" in text
-    assert text.count("changes no answer") == 1
-    assert "Lambda 0.7 moves accuracy by +15.0 points" in text
+def test_every_gain_and_loss_stands_in_a_table():
+    half = replace(BALL, eps=Eps.parse("4/255"))
+    rows = [
+        compared(0.5, 20, 20),
+        compared("calibrated", 200, 10),
+        compared(0.5, 200, 10, asked=half),
+        compared(0.9, 200, 10, asked=half),
+        compared(0.5, 10, 200, asked=BALL),
+        compared(0.7, 1, 4, n=100, base=50, asked=BALL),
+        compared(0.9, 4, 2, n=50, base=25, asked=BALL),
+    ]
+    weak = within(record(0.9, 0.9, findings=(FAILED,)), half)
+    _, section = conclusion(evidences([weak], rows, []))
+    (table,) = section.tables
+    assert [(row[0], row[1], row[2], row[-1]) for row in table.rows] == [
+        ("mean of 4 noises, 20 conditions", "0.5", 1000, "no change"),
+        ("mean of 4 noises, 20 conditions", "calibrated", 1000, "gain"),
+        ("worst case, linf 4/255", "0.5", 1000, "gain, unchecked"),
+        ("worst case, linf 4/255", "0.9", 1000, "gain, untrusted"),
+        ("worst case, linf 8/255", "0.5", 1000, "loss"),
+        ("worst case, linf 8/255", "0.7", 100, "no gain"),
+        ("worst case, linf 8/255", "0.9", 50, "too few images"),
+    ]
+    one = rows[4]
+    assert table.columns[3:6] == ("at 0.1", "accuracy", "gain")
+    interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
+    assert table.rows[4][3:-1] == ("50.0", "31.0", "-19.0", interval, "< 0.0001")
+    assert "untrusted: " in table.notes[-1]
+    _, section = conclusion(evidences([weak], rows[:2], []))
+    assert all("untrusted: " not in note for table in section.tables for note in table.notes)
+
+
+def test_balls_of_one_verdict_share_it():
+    sizes = [replace(BALL, eps=Eps.parse(f"{size}/255")) for size in (2, 4, 8)]
+    nothing = [
+        compared(0.5, 20, 20, asked=asked, base=base)
+        for asked, base in zip(sizes, (900, 700, 100), strict=True)
+    ]
+    checked = [record(lam, 0.5, findings=(PASSED,)) for lam in (0.1, 0.5)]
+    checked = [within(row, asked) for row in checked for asked in sizes]
+    text = said(checked, nothing)["adversary"]
+    assert text.count("No other lambda helps") == 1
+    assert (
+        "leaves 90.0 % under linf 2/255, 70.0 % under linf 4/255, 10.0 % under linf 8/255. Of 3 tests" in text
+    )
+    text = said(checked, [*nothing[:2], compared(0.5, 200, 10, asked=sizes[2])])["adversary"]
+    assert (
+        "No other lambda helps (by more than 3.0 points). At the training lambda 0.1 the worst case" in text
+    )
+    assert "leaves 90.0 % under linf 2/255, 70.0 % under linf 4/255. Another lambda helps. At the" in text
+    assert (
+        "leaves 50.0 % under linf 8/255. Under linf 8/255, lambda 0.5 gains 19.0 points (95 % interval"
+        in text
+    )
+    assert "Of 3 tests of another lambda in a ball, 1 found a gain and 0 a loss." in text
 
 
 def test_where_no_number_comes_out_higher_none_is_praised():
