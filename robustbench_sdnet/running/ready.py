@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from ..attacks.registry import attack_info
+from ..data import ImageData, load
 from ..data.published import PublishedPixels
 from ..data.registry import check_clean
 from ..data.tensors import to_images
@@ -29,9 +30,6 @@ from .engines import Engine, engine_of
 from .predict import classes_of
 from .runner import ModelsFailed, Progress, run
 from .worker import Worker
-
-if TYPE_CHECKING:
-    from ..data import ImageData
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,6 @@ class Ready:
 
     def training_data(self) -> ImageData:
         """The training split that belongs to the images; an InputError where it is of another size."""
-        from ..data import load
-
         found, asked = load(self.data.training_set, "train", self.setting.data_root), self.data
         if found.image_shape != asked.image_shape:
             own, wanted = ("x".join(map(str, data.image_shape)) for data in (found, asked))
@@ -105,8 +101,6 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
         InputError: an unknown name, no model at hand, or a device that is not there.
         DataError: the data set is damaged.
     """
-    from ..data import load
-
     name = setting.data or default_data(Path(setting.runs))
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
@@ -223,8 +217,6 @@ def attack_plan(
 
 def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less."""
-    import torch
-
     from ..attacks.native.wrapper import wants_low_precision
 
     exact, here = attack_info(attack.name).full_precision, torch.empty(0, device=device)

@@ -25,6 +25,9 @@ from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.outcome import Outcome
 from ..version import VERSION
+from ..zoo import describe_model, load_model, residuals
+from ..zoo.names import EXTERNAL_KINDS, kind_of
+from ..zoo.others.fingerprint import check_unchanged
 from ..zoo.others.guard import named_errors
 from .deploy import Answered, deployed, lambda_of, logits_at_each, seeding
 from .device import peak_memory
@@ -257,8 +260,6 @@ class Worker:
         return torch.cat(each) if each else found[0]
 
     def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
-        from ..zoo import residuals
-
         if not spec.has_lambda:
             return None
         with named_errors(spec.name), torch.no_grad():
@@ -282,10 +283,6 @@ class Worker:
 
 def loaded(spec: ModelSpec) -> nn.Module:
     """A model from its source, the one that is asked; a ModelError where it cannot be had, or is another by now."""
-    from ..zoo import describe_model, load_model
-    from ..zoo.names import EXTERNAL_KINDS, kind_of
-    from ..zoo.others.fingerprint import check_unchanged
-
     model: nn.Module = load_model(spec.source)
     if kind_of(spec.source) in EXTERNAL_KINDS:
         check_unchanged(model, spec)
