@@ -117,16 +117,11 @@ def _passed(
     batch, n = laid_out(model, pad(images, size)), len(images)
     asked = zip(lams, values, strict=True)
     for scope, together in groupby(asked, key=lambda pair: pair[0] and pair[0].scope):
-        wanted = [_padded(value, size) for _, value in together if value is not None]
+        given = (value for _, value in together if value is not None)
+        wanted = [pad(value, size) if isinstance(value, Tensor) else value for value in given]
         many = sweep_lambdas(model, batch, wanted, scope=scope) if scope else iter([model(batch)])
         for found in many:
             yield checked(found, size, name)[:n].float()
-
-
-def _padded(value: float | Tensor, size: int) -> float | Tensor:
-    if not isinstance(value, Tensor) or len(value) == size:
-        return value
-    return torch.cat([value, value[-1:].expand(size - len(value))])
 
 
 def lambda_of(

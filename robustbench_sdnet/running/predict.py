@@ -30,10 +30,10 @@ def batches(count: int, largest: int) -> Iterator[tuple[int, int, int]]:
         yield start, stop, next(size for size in rungs if size >= stop - start)
 
 
-def pad(images: Tensor, size: int) -> Tensor:
-    """The images, the last one repeated up to `size`."""
-    lacking = size - len(images)
-    return torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)]) if lacking else images
+def pad(values: Tensor, size: int) -> Tensor:
+    """Images, or one value each, the last one repeated up to `size`."""
+    lacking = size - len(values)
+    return torch.cat([values, values[-1:].expand(lacking, *values.shape[1:])]) if lacking else values
 
 
 def checked(found: Tensor, count: int, name: str) -> Tensor:
