@@ -21,10 +21,10 @@ from ..reading.structured import mapping, read_json
 from ..specs import NORMS, SEVERITIES, AttackSpec, Eps
 from ..specs.lambdas import is_upper_bound
 from ..wording import brief, natural
+from .results import DIRECT
 from .tables.corruptions import MAIN, levels_text
 
 LARGEST = 256 * 2**20  # bytes of a file of records
-ATTACKS = ("attack", "worst_case")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
     for own in grouped(seen, who).values():
         clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
         corrupted, over = _mean_corruption(own)
-        attacked = [one for one in own if one.kind in ATTACKS and one.entry.eps]
+        attacked = [one for one in own if one.kind in DIRECT and one.entry.eps]
         for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
             ranked = sorted(here, key=attrgetter("strength"))
             whole = (one for one in ranked if whole_name(one.attack).startswith("autoattack"))
