@@ -92,7 +92,7 @@ class Results:
     @cached_property
     def data(self) -> tuple[str, ...]:
         """The data sets, in order."""
-        return tuple(dict.fromkeys(subject.data for subject in self._by_subject))
+        return distinct(subject.data for subject in self._by_subject)
 
     def sources(self, data: str) -> tuple[str, ...]:
         """Where the corrupted images of a data set come from, as generated here first."""
@@ -100,7 +100,7 @@ class Results:
 
     def models(self, data: str) -> tuple[str, ...]:
         """The models with results on a data set."""
-        return tuple(dict.fromkeys(subject.model for subject in self._by_subject if subject.data == data))
+        return distinct(subject.model for subject in self._by_subject if subject.data == data)
 
     def lambdas(self, data: str, model: str) -> tuple[Lambda, ...]:
         """The lambdas of a model in order: numbers first, then policies."""
