@@ -52,10 +52,13 @@ def report(
     if to not in FORMATS:
         raise unknown("report format", to, FORMATS)
     chosen = FORMATS[to]
-    asked = {"--baseline": baseline, "--with-pictures": with_pictures, "--with-cost": with_cost or None}
-    for option in (name for name, value in asked.items() if value is not None and not chosen.is_document):
-        if option != "--with-cost" or not chosen.is_data:
-            raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
+    asked = {
+        "--baseline": baseline is not None,
+        "--with-pictures": with_pictures is not None,
+        "--with-cost": with_cost and not chosen.is_data,
+    }
+    for option in (name for name, given in asked.items() if given and not chosen.is_document):
+        raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
     of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
     if chosen.of_one and len(of.stores) > 1:
         raise InputError(f"A report as {to} covers one store, got {len(of.stores)}. Give --store once.")
