@@ -8,15 +8,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure as Drawing
+from matplotlib.image import imread
 
 from ..errors import InputError
 from ..files import write_whole
 from ..wording import brief, counted
 from .document import Document, Figure, Section, Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
+from .plots import style
+from .writers import html
 
 MANIFEST = "pictures.json"
 DPI = 160
@@ -87,9 +89,6 @@ def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Pat
         before = _album(folder / MANIFEST).pages
     paths = [write_whole(folder / f"{name}.png", content) for name, content in pictures.items()]
     paths.append(write_whole(folder / MANIFEST, json.dumps(asdict(album), indent=1)))
-    from .plots import style
-    from .writers import html
-
     title = f"Inside {', '.join(album.models)}"
     page = Document(title, tuple(sections(album, folder)))
     text = html.render(page, lambda figure: style.to_svg(figure.draw(), figure.name))
@@ -183,12 +182,8 @@ def _text(number: Number) -> str:
 
 def _drawn(path: Path) -> Drawing:
     """A picture as a figure that is nothing else."""
-    from matplotlib.image import imread
-
-    from .plots.style import new_figure
-
     pixels = imread(path)
-    figure = new_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
+    figure = style.new_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
