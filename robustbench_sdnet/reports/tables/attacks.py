@@ -71,10 +71,8 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
             rows.append((subject.label, f"{sought.name}, by distance", clean, *whole))
     columns = ("model", "perturbation", "clean", *map(str, budgets))
     title = f"Accuracy against eps, {norm}" if norm else ""
-    notes: tuple[str, ...] = (
-        "by distance: the share of images whose smallest perturbation found is larger than eps.",
-    )
-    notes = notes if any(len(r.distances) for r in found) else ()
+    note = "by distance: the share of images whose smallest perturbation found is larger than eps."
+    notes = (note,) if any(len(r.distances) for r in found) else ()
     return Table(columns, tuple(rows), title, left=(0, 1), notes=notes, stacked=len(budgets) > 3)
 
 
