@@ -115,8 +115,8 @@ def threats(results: Results, subject: Subject) -> Iterator[Threat]:
         if names:
             mean = over_corruptions(found, names, levels=levels)
             yield Threat(named(names, source), levels_text(levels), mean, "-")
-    budgets = {(r.norm, r.eps): None for r in results.of(DIRECT, subject=subject)}
+    budgets = {(r.norm, r.eps) for r in results.of(DIRECT, subject=subject) if r.eps}
     for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
         worst = strongest(results, subject, norm, eps)
-        if worst and eps:
+        if worst:
             yield Threat(worst.budget, display_name(worst), worst.estimate, passes_text(worst), worst.verdict)
