@@ -21,7 +21,6 @@ from ..specs import NORMS
 from ..wording import brief, counted
 from ..zoo.files.cards import read_card
 from ..zoo.shelf import index
-from ..zoo.shelf.index import entries, local_path
 from .document import Document, Item, Table
 from .entries import Entry, budget, entries_of
 from .numbers import Estimate, Missing
@@ -87,7 +86,7 @@ def _holds(entry: Entry, part: str) -> bool:
 
 def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
-    shipped = {one.name: one for one in entries()}
+    shipped = {one.name: one for one in index.entries()}
     who = {(entry.model, entry.hash) for entry in found if entry.model in shipped}
     ours = {(name, weights): zoo_claims(shipped[name], weights) for name, weights in who}
     known: dict[tuple[str, ...], Claim] = {}
@@ -107,7 +106,7 @@ def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
 def zoo_claims(entry: index.Entry, weights: str) -> Mapping[Key, Claim]:
     """The lowest robust accuracy that the zoo's index states of a model at each budget and its training lambda; nothing
     of what bears its name with weights of another hash (empty: not known)."""
-    path = local_path(entry)
+    path = index.local_path(entry)
     card = None if path is None else read_card(path)
     if card is not None and weights not in ("", card.weights_hash):
         return {}
