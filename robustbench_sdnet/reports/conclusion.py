@@ -111,13 +111,12 @@ def adversary(evidence: Evidence) -> str:
     balls = list(grouped(evidence.worst, lambda one: one.asked.ball).values())
     if not balls:
         return NOT_ATTACKED
+    worst = f"At the training lambda {lambda_text(evidence.trained)} the worst case, image by image, of everything run"
     parts = []
     for verdict, alike in grouped(balls, lambda same: answer(evidence, same)[0]).items():
         left = ", ".join(f"{_trained(same)} under {same[0].asked.ball}" for same in alike)
-        parts.append(
-            f"{verdict} At the training lambda {lambda_text(evidence.trained)} the worst case, image by image, of "
-            f"everything that was run leaves {left}."
-        )
+        parts.append(f"{verdict} {worst} leaves {left}.")
+        worst = "That worst case"
         parts += [_best(evidence, same) for same in alike if any(one.gains for one in same)]
     parts.append(_counted(evidence))
     return " ".join([*parts, *_not_compared(evidence, balls)])
