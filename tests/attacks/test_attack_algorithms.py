@@ -102,7 +102,10 @@ def test_dlr_losses_by_hand():
     # Target 2: (1 - 5) / (5 - (1 + 0) / 2).
     assert targeted_dlr(logits, labels, torch.tensor([2])).item() == pytest.approx(-4 / 4.5)
     assert ranked_targets(logits, labels).tolist() == [[1, 2, 3, 4]]
-    three = logits[:, :3]
+    # The fewest classes of either ratio, and one less.
+    four, three = logits[:, :4], logits[:, :3]
+    assert targeted_dlr(four, labels, torch.tensor([2])).item() == pytest.approx(-4 / 4.5)
+    assert dlr(three, labels).item() == pytest.approx((3 - 5) / (5 - 1))
     assert targeted_dlr(three, labels, torch.tensor([2])).item() == pytest.approx(-4)
     assert dlr(logits[:, :2], labels).item() == pytest.approx(-2)
 
