@@ -15,15 +15,16 @@ DRAWS = 11
 
 
 class Flips(nn.Module):
-    """Right by a margin of 1, whatever the image, but for a share of answers that are flipped."""
+    """Right by a margin of 2, whatever the image, but for a share of answers that are wrong by three times as much."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
 
     def forward(self, images):
-        signs = torch.where(torch.rand(len(images)) < self.share, -1.0, 1.0)
-        score = signs + 1e-6 * images.flatten(1).mean(1)
+        score = torch.where(torch.rand(len(images)) < self.share, -3.0, 1.0) + 1e-6 * images.flatten(1).mean(
+            1
+        )
         return torch.stack([score, -score], dim=1)
 
 
@@ -61,6 +62,9 @@ def test_majority_and_any_follow_the_binomial():
     expected = binom.sf(DRAWS // 2, DRAWS, 0.7)  # 0.922, clean
     assert abs(majority.clean_accuracy - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5
     assert abs(majority.robust_accuracy - expected) < 4 * (expected * (1 - expected) / 400) ** 0.5
+    assert bool((majority.margin[majority.robust] < 0).any()), (
+        "the mean margin of most right answers may be wrong"
+    )
     assert torch.equal(majority.broken_at == -1, majority.robust)
     assert bool((majority.robust & ~majority.clean).any()), "by other draws"
     any_wrong, expected = flipping(0.05, protocol="any", steps=1), 0.95**DRAWS  # 0.569
