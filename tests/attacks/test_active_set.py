@@ -166,6 +166,21 @@ def test_restarts_keep_the_worst_image():
     assert bool((often.margin < once.margin).any())
 
 
+@pytest.mark.parametrize("eot", [1, 3])
+def test_a_sample_that_holds_out_keeps_its_image_closest_to_breaking(eot):
+    def model(images):
+        score = 0.5 + (images.mean((1, 2, 3)) - 0.54).abs()
+        return torch.stack([score, torch.zeros_like(score)], dim=1)
+
+    images, labels = torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, dtype=torch.int64)
+    settings = {"eps": 0.1, "steps": 2, "step_size": 0.03, "random_start": False}
+    found = attacks.pgd(model, images, labels, eot=eot, **settings)
+    assert found.robust.tolist() == [True]
+    # It walks over 0.53 to 0.56.
+    assert torch.allclose(found.images, torch.full_like(images, 0.53))
+    assert found.margin.tolist() == pytest.approx([0.51])
+
+
 def test_seed_and_sample_ids_key_the_start():
     model, images, labels, _ = linear_problem(3, (1, 4, 4), 4, EPS, "linf")
 
@@ -203,6 +218,29 @@ def test_a_success_that_the_model_refutes_hides_no_later_one():
     found = attacks.pgd(model, images, labels, eot=2, **settings)
     assert found.broken_at.tolist() == [2]
     assert torch.allclose(found.images, torch.full_like(images, 0.54))
+
+
+def test_a_success_that_the_model_shows_by_no_more_than_rounding_is_none():
+    def model(images):
+        """Beyond a mean of 0.5 the search, which asks for gradients, sees class 0, and the model a tie."""
+        score = images.mean((1, 2, 3)) - 0.5
+        score = score if torch.is_grad_enabled() else score.relu()
+        return torch.stack([torch.ones_like(score), 1 + score], dim=1)
+
+    images, labels = torch.full((1, 1, 2, 2), 0.53125), torch.ones(1, dtype=torch.int64)
+    settings = {"eps": 0.25, "steps": 4, "step_size": 0.0625, "random_start": False}
+    found = attacks.pgd(model, images, labels, eot=2, **settings)
+    assert (found.robust.tolist(), found.broken_at.tolist()) == ([False], [4]), "wrong, and at no step sooner"
+
+
+def test_a_success_that_fresh_draws_confirmed_is_not_asked_for_again():
+    model, images, labels, _ = linear_problem(2, (1, 4, 4), 6, EPS, "linf")
+    step = {"steps": 1, "step_size": 2.2 * EPS, "random_start": False}
+    found = attacks.pgd(model, images, labels, eps=2.2 * EPS, eot=2, answers=3, **step)
+    assert not bool(found.robust.any())
+    # Each image: a look, three draws, a gradient of two passes; after the step a look, three draws; three at the end.
+    assert found.forwards == 6 * (1 + 3 + 2 + 1 + 3 + 3)
+    assert found.backwards == 6 * 2
 
 
 def test_batches_come_from_a_short_ladder():
