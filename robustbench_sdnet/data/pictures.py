@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +66,14 @@ class FolderPixels:
     Attributes:
         files: relative to the split's folder.
         sizes, times: (n,) int64, bytes of each file, and when it was changed, in nanoseconds.
+        listed: when they were looked at, in nanoseconds.
     """
 
     folder: Path
     files: tuple[str, ...]
     sizes: Int64
     times: Int64
+    listed: int = field(default_factory=time.time_ns)
     image_shape = (SIDE, SIDE)
     in_memory = False
 
@@ -86,7 +89,7 @@ class FolderPixels:
 
     def decode(self, position: int) -> Uint8:
         """(224, 224, 3) uint8."""
-        picture = read_picture(self.folder / self.files[position])
+        picture = self._read(position)
         shorter = min(picture.size)
         width, height = (RESIZE * side // shorter for side in picture.size)
         left, top = (round((side - SIDE) / 2) for side in (width, height))
@@ -97,10 +100,22 @@ class FolderPixels:
         """(m, 224, 224, 3) uint8 for training: random areas of 8 to 100 %, resized; key and position key the draws."""
         crops = []
         for position in positions.tolist():
-            picture = read_picture(self.folder / self.files[position])
+            picture = self._read(position)
             box = random_box(np.random.Generator(np.random.Philox(key=[key, position])), *picture.size)
             crops.append(np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box)))
         return np.stack(crops)
+
+    def _read(self, position: int) -> Image.Image:
+        """A picture as it was listed; a DataError where it was written anew since, so that answers would go by the
+        hash of the one before. A copy on another machine may bear another time."""
+        path = self.folder / self.files[position]
+        picture, status = read_picture(path), status_of(path)
+        retimed = status.st_mtime_ns != self.times[position] and status.st_ctime_ns > self.listed
+        if retimed or status.st_size != self.sizes[position]:
+            raise DataError(
+                f"{path} changed since its folder was read, or differs on this machine. Run the same command again."
+            )
+        return picture
 
     def digest(self) -> bytes:
         """SHA-256 over the name, the size, and the first and last 4 KiB of every file.

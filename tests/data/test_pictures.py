@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +66,32 @@ def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
     monkeypatch.setattr(Image, "open", silent)
     with pytest.raises(DataError, match=r"n01/0\.JPEG is not a readable image \(OSError\)"):
         data.load("imagenet", "test", root=folder).images(0, 1)
+
+
+@pytest.mark.parametrize(
+    "read", [lambda found: found.images(), lambda found: found.pixels.read_random_crops(np.array([1]), 0)]
+)
+@pytest.mark.parametrize("longer", [0, 7])
+def test_a_picture_replaced_during_a_run_is_not_taken_for_the_one_before(folder, read, longer):
+    path = folder / "val" / "n02" / "0.JPEG"
+    found = data.load("imagenet", "test", root=folder)
+    read(found)
+    time.sleep(0.02)  # the clock of a file system is coarse
+    Image.new("RGB", (300, 280), (9, 0, 0)).save(folder / "other.jpeg")
+    content = (folder / "other.jpeg").read_bytes()
+    (folder / "other.jpeg").write_bytes(content.ljust(path.stat().st_size + longer, b"\0"))
+    (folder / "other.jpeg").replace(path)
+    with pytest.raises(
+        DataError, match=r"0\.JPEG changed since its folder was read.*Run the same command again"
+    ):
+        read(found)
+    read(data.load("imagenet", "test", root=folder))
+
+
+def test_a_copy_made_before_the_run_may_bear_another_time(folder):
+    pixels = data.load("imagenet", "test", root=folder).pixels
+    copied = replace(pixels, times=pixels.times - 1)
+    assert np.array_equal(copied.read(slice(0, 2)), pixels.read(slice(0, 2)))
 
 
 def test_names_that_are_no_text_are_hashed_too(folder):
