@@ -218,6 +218,18 @@ def stores(given: argparse.Namespace, folder: str) -> Iterator[dict[str, str]]:
         yield found | ({"PostgreSQL": url} if url else {})
 
 
+def drive(given: argparse.Namespace, folder: str) -> None:
+    """Print what the driver takes in, on every kind of store that is at hand."""
+    with stores(given, folder) as urls:
+        print("| shards of nothing, a second (a second of the driver's CPU) |", " | ".join(urls), "|")
+        print("|---" * (len(urls) + 1) + "|")
+        for kind in KINDS:
+            rates = [driver(kind, url, given.shards) for url in urls.values()]
+            print(f"| {kind} |", " | ".join(rates), "|", flush=True)
+        for name, url in urls.items() if given.crowd else ():
+            print(f"1,000 workers, shards of 10 s, {name}: {crowd(url, given.crowd)}", flush=True)
+
+
 def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(
@@ -242,14 +254,8 @@ def main() -> None:
         connect(None, Size(workers=4, cpus=1, gpus=0))  # room for both pools at once, of which one works
         if given.only != "driver":
             compare(given, folder)
-        with stores(given, folder) if given.only != "engines" else nullcontext({}) as urls:
-            print("| shards of nothing, a second (a second of the driver's CPU) |", " | ".join(urls), "|")
-            print("|---" * (len(urls) + 1) + "|")
-            for kind in KINDS:
-                rates = [driver(kind, url, given.shards) for url in urls.values()]
-                print(f"| {kind} |", " | ".join(rates), "|", flush=True)
-            for name, url in urls.items() if given.crowd else ():
-                print(f"1,000 workers, shards of 10 s, {name}: {crowd(url, given.crowd)}", flush=True)
+        if given.only != "engines":
+            drive(given, folder)
         ray.shutdown()
 
 

@@ -31,7 +31,9 @@ def main() -> None:
     from robustbench_sdnet.reports import report
     from tests.reports.large_store import fill
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--store")
     with tempfile.TemporaryDirectory() as folder:
         url = parser.parse_args().store
