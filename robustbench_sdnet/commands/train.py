@@ -93,13 +93,12 @@ def train(
     """
     from ..data.registry import check_name
     from ..training.recipes.recipe import load_recipe
-    from ..zoo.nets.architectures import check_settings, resolve_options
+    from ..zoo.nets.architectures import check_settings
 
     check_name(name)
     images = setting.data or name
     resolved = load_recipe("published" if recipe is None else recipe, overrides, data=images)
-    resolve_options(arch, dict(resolved.model), "model.")
-    check_settings(arch, overrides, "model.")
+    check_settings(arch, resolved.model, overrides)
     if place["track"] == "wandb":
         check_wandb()
     if dry_run:

@@ -152,9 +152,11 @@ def resolve_options(arch: str, given: dict[str, Any], prefix: str = "") -> dict[
     return options | {name: getattr(coding, name) for name in CODING_OPTIONS}
 
 
-def check_settings(arch: str, settings: Mapping[str, Any], prefix: str) -> None:
-    """Refuse settings of sparse coding layers for a network without any; a recipe's own serve both of a pair."""
-    unheeded = [name for option in CODING_OPTIONS if (name := f"{prefix}{option}") in settings]
+def check_settings(arch: str, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse options that make no network, and settings of sparse coding layers for one that has none; the options that
+    a recipe itself gives serve networks with and without."""
+    resolve_options(arch, dict(options), "model.")
+    unheeded = [name for option in CODING_OPTIONS if (name := f"model.{option}") in settings]
     if unheeded and architecture(arch).sparse == "none":
         raise InputError(
             f"{unheeded[0]} does nothing in {arch}, which has no sparse coding layers. Leave it out, or take "
