@@ -22,7 +22,7 @@ from ..console.options import (
 from ..console.output import say, say_json
 from ..console.progress import shown, training_events
 from ..planning.setting import Setting
-from ..tracking import check_wandb
+from ..training.run.curves import TRACKERS, check_tracker
 
 
 def _overrides(pairs: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
@@ -51,7 +51,7 @@ PLACE = gathered(
     ),
     choice_option(
         "--track",
-        ("tensorboard", "wandb"),
+        TRACKERS,
         "Where to log training curves; wandb logs to Weights & Biases as well as to TensorBoard.",
     ),
 )
@@ -99,8 +99,7 @@ def train(
     images = setting.data or name
     resolved = load_recipe("published" if recipe is None else recipe, overrides, data=images)
     check_settings(arch, resolved.model, overrides)
-    if place["track"] == "wandb":
-        check_wandb()
+    check_tracker(place["track"])
     if dry_run:
         plan = resolved.to_dict()
         say_json(plan) if as_json else say(yaml.safe_dump(plan, sort_keys=False), nl=False)
