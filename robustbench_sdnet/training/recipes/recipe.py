@@ -34,16 +34,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML and JSON."""
-        sections = (
-            (key, dict(values)) for key, values in (("train", asdict(self.train)), ("model", self.model))
-        )
-        plain = {
-            section: {
-                key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-            }
-            for section, values in sections
-        }
-        return {"name": self.name, **plain}
+        return {"name": self.name, "train": _plain(asdict(self.train)), "model": _plain(self.model)}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
@@ -147,6 +138,10 @@ def _read(name: str) -> Mapping[str, Any]:
         if key not in allowed:
             raise unknown("recipe section", str(key), allowed)
     return raw
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
 
 
 def _flat(raw: Mapping[str, Any], where: str = "recipe") -> dict[str, Any]:
