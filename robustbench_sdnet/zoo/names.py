@@ -17,15 +17,14 @@ from ..wording import natural
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
 from .others.external import check_external, describe_external, load_external
-from .others.sources import pickled
+from .others.sources import INSTALL, LOADERS, pickled
 from .shelf.index import INDEX, check_sha256, entries, entry, fetch, local_path, weights_place
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-EXTERNAL = ("torchvision", "timm", "robustbench", "hub")
-EXTERNAL_KINDS = (*EXTERNAL, "callable", "exported")
+EXTERNAL_KINDS = frozenset(LOADERS)
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _EXPORTED = (".pt", ".pt2", ".pts", ".ts")
 _ZOO_NAME = re.compile(r"[a-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -54,7 +53,7 @@ def kind_of(source: str) -> str:
     """
     name = source.partition("?")[0]
     prefix, colon, rest = name.partition(":")
-    if colon and prefix in EXTERNAL:
+    if colon and prefix in INSTALL:
         if not rest:
             raise InputError(f"'{source}' names no model. Write {prefix}:NAME.")
         return prefix
@@ -80,7 +79,7 @@ def kind_of(source: str) -> str:
     known = [item.name for item in entries()]
     if name in known:
         return "zoo"
-    known += ["package.module:function", *(f"{kind}:NAME" for kind in EXTERNAL)]
+    known += ["package.module:function", *(f"{kind}:NAME" for kind in INSTALL)]
     with suppress(OSError):  # no such folder, or one that cannot be read
         known += [str(run) for run in path.parent.iterdir() if (run / LAST).is_file()]
     raise unknown("model", source, known)
