@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding, trust
+from ..statistics import exceeds_rare_rate
 
 __all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "above", "counted", "not_run", "seen_on", "trust"]
 
@@ -71,7 +72,5 @@ def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, 
         tolerated: fail when the test rejects this rate, from three samples on.
         noticed: warn when it rejects this one.
     """
-    from ..statistics import exceeds_rare_rate
-
     fails, warns = (exceeds_rare_rate(count, n, rate=rate) for rate in (tolerated, noticed))
     return Finding(check, FAIL if fails else WARN if warns else PASS, float(count), sentence)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import FAIL, PASS, WARN, Finding
+from ...attacks import run
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
@@ -44,8 +45,6 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
 
 def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Finding:
     """Square on what every white-box attack left."""
-    from ...attacks import run
-
     left = subject.take(survivors)
     broken = torch.zeros(len(left), dtype=torch.bool)
     if len(left):
