@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
+
 from ...download import Progress, check_address, download
 from ...errors import CheckpointError, InputError, unknown
 from ...files import sha256_of, whole, write_whole
@@ -88,8 +90,6 @@ def entry(name: str, index: Path = INDEX) -> Entry:
 
 def write_entries(models: list[Entry], index: Path) -> None:
     """Write an index, the models in order of their names."""
-    import yaml
-
     rows = [
         {key: value for key, value in asdict(item).items() if value not in ("", {})}
         for item in sorted(models, key=lambda item: item.name)
