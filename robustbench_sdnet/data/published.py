@@ -16,7 +16,7 @@ from ..reading.paths import path_of
 from .cifar import SOURCES, unpickled_npy
 from .images import ImageData, Int64, Uint8, check_labels, from_arrays
 from .published_folder import CLEAN, Published
-from .registry import CORRUPTED
+from .registry import CORRUPTED, load as load_data
 
 if TYPE_CHECKING:
     from .picture_folders import PictureFolders
@@ -62,8 +62,6 @@ class PublishedPixels:
 
     @cached_property
     def _clean(self) -> NDArray[np.uint8]:
-        from .registry import load as load_data
-
         published, file = self.published, self.published.path / f"{CLEAN}.npy"
         if file.is_file():
             array = open_npy(file)
