@@ -19,8 +19,9 @@ from ..wording import counted
 from .document import Section, filled
 from .evidence import NEGLIGIBLE, Evidence, reading
 from .masking import masking
-from .numbers import percent, points, probability
+from .numbers import percent, points, probability, span
 from .results import listed
+from .tables.comparisons import place
 from .tables.gains import gain_table
 
 UNFOLDED = 6  # paragraphs
@@ -77,10 +78,9 @@ def noise(evidence: Evidence) -> str:
 
 def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     """What other lambdas do to one mean over noises."""
-    asked = same[0].asked
-    source = "" if asked.source == "generated" else f" ({asked.source})"
+    over = place(same[0].asked.perturbation, same[0].asked.source)
     yield (
-        f"{answer(evidence, same)[0]} The mean over {asked.perturbation}{source} is {_trained(same)} at the training "
+        f"{answer(evidence, same)[0]} The mean over {over} is {_trained(same)} at the training "
         f"lambda {lambda_text(evidence.trained)}."
     )
     for one in same:
@@ -210,7 +210,7 @@ def interval_text(one: Comparison, among: int) -> str:
     """The interval of a gain that was picked by its result among so many."""
     low, high = picked_interval(one.low, one.high, among)
     wide = f"95 % interval, widened for the choice among {among}," if among > 1 else "95 % interval"
-    return f"{wide} {100 * low:+.1f} to {100 * high:+.1f}"
+    return f"{wide} {span(low, high)}"
 
 
 def _effect(one: Comparison, among: int = 1) -> str:

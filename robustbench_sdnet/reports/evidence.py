@@ -85,7 +85,8 @@ class Evidence:
         return one.asked.norm is not None and _rests_on(one) not in self.checked
 
     def caution(self, one: Comparison) -> str:
-        """ "untrusted" where weak attacks may stand behind it, "unchecked" for a gain by such as nothing checked."""
+        """What weakens it: "untrusted" where weak attacks may stand behind it, "unchecked" for a gain by such as
+        nothing checked; empty where nothing does."""
         if self.doubts(one):
             return "untrusted"
         return "unchecked" if one.gains and self.unchecked(one) else ""
@@ -93,9 +94,9 @@ class Evidence:
 
 def reading(one: Comparison, among: int = 1) -> str:
     """What a test and its interval, widened where it was picked by its result among so many, say of a lambda."""
-    low, high = picked_interval(one.low, one.high, among)
     if one.gains or one.loses:
         return "gain" if one.gains else "loss"
+    low, high = picked_interval(one.low, one.high, among)
     if max(-low, high) <= NEGLIGIBLE:
         return "no change"
     return "no gain" if one.high <= NEGLIGIBLE else "too few images"

@@ -125,6 +125,11 @@ def points(share: float, *, signed: bool = False) -> str:
     return f"{100 * share:{'+' if signed else ''}.1f} points"
 
 
+def span(low: float, high: float) -> str:
+    """The interval of a difference of shares, in points."""
+    return f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
 def probability(value: float) -> str:
     """A p value as reports print it."""
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -10,7 +10,7 @@ from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Beside, Cla
 from ...answers.rows import grouped, lambda_text
 from ...wording import counted
 from ..document import Item, Section, Table
-from ..numbers import Estimate, Missing, percent, points, probability
+from ..numbers import Estimate, Missing, percent, points, probability, span
 
 TESTS = (
     "Two sides are compared on the same images: by an exact two-sided McNemar test where both answer one perturbation, "
@@ -120,9 +120,9 @@ def claim_sentences(found: Published) -> tuple[str, ...]:
     return tuple(f"{same[0].found.name}{where}: {'; '.join(map(_claim, same))}." for where, same in pairs)
 
 
-def place(data: str, origin: str) -> str:
-    """A data set, with where its corrupted images come from unless they are generated."""
-    return data if origin == "generated" else f"{data} ({origin})"
+def place(name: str, origin: str) -> str:
+    """A data set or a mean, with where its corrupted images come from unless they are generated."""
+    return name if origin == "generated" else f"{name} ({origin})"
 
 
 def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
@@ -139,7 +139,7 @@ def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
 
 def _claim(one: Claim) -> str:
     found = one.found
-    interval = f"{CLAIMED} {100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    interval = f"{CLAIMED} {span(found.low, found.high)}"
     return (
         f"{one.noise.replace('_', ' ')} {one.verdict} ({points(found.gain, signed=True)}, {interval}; "
         f"published {points(one.published, signed=True)})"
@@ -161,7 +161,7 @@ def _single_table(found: Published) -> Iterator[Table]:
 
 def _gain(one: Claim) -> str:
     found = one.found
-    return f"{100 * found.gain:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    return f"{100 * found.gain:+.1f} ({span(found.low, found.high)})"
 
 
 def _published_table(numbers: Sequence[Beside], where: str) -> Table:

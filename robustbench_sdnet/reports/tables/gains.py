@@ -6,7 +6,8 @@ from ...answers.comparisons import Comparison
 from ...answers.rows import lambda_text
 from ..document import Item, Table
 from ..evidence import NEGLIGIBLE, Evidence, reading
-from ..numbers import points, probability
+from ..numbers import points, probability, span
+from .comparisons import place
 
 NOTES = (
     "Accuracies in per cent, gains in points over the training lambda, paired on the same n images. gain, loss: the "
@@ -21,7 +22,8 @@ DOUBTS = (
 
 def gain_table(evidence: Evidence) -> Table:
     """One row for each mean over noises and each ball, at every other lambda."""
-    rows = tuple(_line(evidence, one) for one in (*evidence.means, *evidence.worst))
+    every = *evidence.means, *evidence.worst
+    rows = tuple(_line(evidence, one) for one in every)
     base = f"at {lambda_text(evidence.trained)}"
     columns = (
         "perturbation",
@@ -34,15 +36,18 @@ def gain_table(evidence: Evidence) -> Table:
         "corrected p",
         "reading",
     )
-    doubted = any("," in str(row[-1]) for row in rows)
+    doubted = any(map(evidence.caution, every))
     return Table(columns, rows, left=(0, 8), notes=NOTES + (DOUBTS if doubted else ()))
 
 
 def _line(evidence: Evidence, one: Comparison) -> tuple[Item, ...]:
     asked = one.asked
-    where = "" if asked.source in ("", "generated") else f" ({asked.source})"
-    what = f"worst case, {asked.ball}" if asked.eps is not None else f"mean of {asked.perturbation}{where}"
+    what = (
+        f"mean of {place(asked.perturbation, asked.source)}"
+        if asked.kind == "mean"
+        else f"worst case, {asked.ball}"
+    )
     found = ", ".join(filter(None, (reading(one), evidence.caution(one))))
     shares = f"{100 * one.accuracy_b:.1f}", f"{100 * one.accuracy_a:.1f}", f"{100 * one.gain:+.1f}"
-    interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-    return (what, lambda_text(one.a.lam), one.n, *shares, interval, probability(one.p_corrected), found)
+    tested = span(one.low, one.high), probability(one.p_corrected)
+    return (what, lambda_text(one.a.lam), one.n, *shares, *tested, found)
