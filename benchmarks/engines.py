@@ -52,7 +52,7 @@ from robustbench_sdnet.running.worker import Worker
 from robustbench_sdnet.specs import Cell, DataSpec, Eps, ModelSpec, params
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
-from tests.servers import serving
+from tests.database_server import serving
 
 ENGINES: dict[str, dict[str, Any]] = {
     "local": {},

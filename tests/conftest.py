@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest_plugins = ("tests.tiny_setting", "tests.servers", "pytester")
+pytest_plugins = ("tests.tiny_setting", "tests.database_server", "pytester")
 
 # Tiny networks gain nothing from threads, which spin when cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

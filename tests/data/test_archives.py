@@ -22,7 +22,7 @@ from robustbench_sdnet.data.hashes import read_hashes
 from robustbench_sdnet.data.published import Published, corrupted_images
 from robustbench_sdnet.errors import DataError, InputError, WriteError
 from robustbench_sdnet.files import sha256_of
-from tests.server import Server, serving
+from tests.file_server import Server, serving
 
 
 def tar_of(arrays: dict[str, np.ndarray]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import database_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,10 +62,10 @@ def test_a_missing_server_fails_in_continuous_integration_and_skips_elsewhere(
     pytester.makeini("[pytest]\nmarkers = postgres: x\n")
     pytester.makeconftest(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from tests import servers\nfrom tests.servers import postgres, postgres_server\n"
-        "servers._binaries = lambda: None\n"
+        "from tests import database_server\nfrom tests.database_server import postgres, postgres_server\n"
+        "database_server._binaries = lambda: None\n"
     )
     pytester.makepyfile("def test_it(postgres): pass")
     found = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rs")
     found.assert_outcomes(**({"errors": 1} if outcome == "failed" else {"skipped": 1}))
-    found.stdout.fnmatch_lines([f"*{servers.REMEDY}*"])
+    found.stdout.fnmatch_lines([f"*{database_server.REMEDY}*"])

@@ -19,7 +19,7 @@ from robustbench_sdnet.zoo.names import zoo_checkpoint
 from robustbench_sdnet.zoo.shelf.index import INDEX, cached_path, entries, entry, fetch, local_path
 from robustbench_sdnet.zoo.shelf.publish import export_model
 from robustbench_sdnet.zoo.shelf.verification import verify
-from tests.server import Server, serving
+from tests.file_server import Server, serving
 
 
 @pytest.fixture
