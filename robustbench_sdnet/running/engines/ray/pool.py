@@ -153,7 +153,7 @@ class Pool:
         except RayError as error:
             self._failed_starts += 1
             self._looked_at = -RESIZE
-            self._note(f"A worker ended while starting ({last_line(error)}).")
+            self._note(f"A worker ended while starting ({_last_line(error)}).")
             return
         other = [
             f"{name} {place.versions[name]}, the driver {ours}"
@@ -216,24 +216,24 @@ def put(value: Any) -> Any:
 
 def full(error: BaseException) -> EngineError:
     """That nothing more goes into the object store, and what to do about it."""
-    return EngineError(f"Ray's object store is full: {first_line(error)}. {_MAKE_ROOM}")
+    return EngineError(f"Ray's object store is full: {_first_line(error)}. {_MAKE_ROOM}")
 
 
 def gave_up(what: str, error: RayError) -> str:
     """That a piece of work ended every worker that tried it, and what to do about it."""
     if isinstance(error, FULL):
-        return f"{what}: there was no room for its answer in Ray's object store ({first_line(error)}). {_MAKE_ROOM}"
+        return f"{what}: there was no room for its answer in Ray's object store ({_first_line(error)}). {_MAKE_ROOM}"
     memory = isinstance(error, OutOfMemoryError)
     remedy = "Use fewer --workers, or a smaller --batch-size." if memory else "See Ray's logs on that node."
-    return f"{what}: {TRIES} workers ended while answering it ({first_line(error)}). {remedy}"
+    return f"{what}: {TRIES} workers ended while answering it ({_first_line(error)}). {remedy}"
 
 
-def first_line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """What an error of Ray's says first, without the pages that follow."""
     return _lines(error)[0].rstrip(".")
 
 
-def last_line(error: BaseException) -> str:
+def _last_line(error: BaseException) -> str:
     """What it says last: of an exception in a worker, the exception."""
     return _lines(error)[-1]
 
