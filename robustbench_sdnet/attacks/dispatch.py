@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..errors import InputError, unknown
+from ..errors import InputError
 from .engine.passes import Classifier
 from .engine.result import AttackResult
 from .native.wrapper import Run, attack
@@ -41,8 +41,7 @@ def run(
     info = attack_info(name)
     options: dict[str, object] = dict(check_params(info, params or {}))
     norm = shared.get("norm", "linf")
-    if norm not in info.norms:
-        raise unknown(f"norm of attack {name}", norm, info.norms)
+    info.check_norm(norm)
     if eps is None and not info.minimal_norm:
         raise InputError(f"Attack {name} needs eps, such as 8/255.")
     if ":" in name:  # a library's options travel as one mapping, since their names may be any

@@ -67,6 +67,11 @@ class AttackInfo:
         found: Callable[..., Any] = resolve_name(f"{__package__}.{self.function}")
         return found
 
+    def check_norm(self, norm: str) -> None:
+        """Raise an InputError where the attack lacks a norm."""
+        if norm not in self.norms:
+            raise InputError(f"'{self.name}' has no norm '{norm}'. It knows: {', '.join(self.norms)}.")
+
 
 def _row(
     name: str, module: str, summary: str, params: Mapping[str, Value] | None = None, **facts: Any

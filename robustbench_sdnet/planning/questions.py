@@ -70,8 +70,7 @@ def budgets(
     """
     info = attack_info(name)
     norm = norm or ("linf" if "linf" in info.norms else info.norms[0])
-    if norm not in info.norms:
-        raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
+    info.check_norm(norm)
     if eps is None and info.minimal_norm:
         return norm, ()
     wanted = NORMS[norm].eps if eps is None else eps
@@ -124,8 +123,7 @@ def attack_specs(
         InputError: an unknown name, norm or hyper-parameter, or a value of the wrong type.
     """
     info, seed = attack_info(name), seed_of(seed)
-    if norm not in info.norms:
-        raise InputError(f"'{name}' has no norm '{norm}'. It knows: {', '.join(info.norms)}.")
+    info.check_norm(norm)
     chosen = check_params(info, given or {})
     changed = [f"{key}={value}" for key, value in sorted(chosen.items()) if value != info.params.get(key)]
     text = ",".join(changed + ([f"seed={seed}"] if seed else []))
