@@ -232,7 +232,7 @@ def diagnose(
     seed: int = 0,
     **where: Unpack[Where],
 ) -> list[Finding]:
-    """Does the model mask its gradients? Sixteen diagnostics, each pass, warn, fail or not_run with its number.
+    """Does the model mask its gradients? Diagnostics, each pass, warn, fail or not_run with its number.
 
     Args:
         model: a run, a checkpoint, a zoo name or "package.module:function".
