@@ -21,6 +21,12 @@ def stamp(file: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+def hashed(file: Path) -> dict[str, Any]:
+    """The note of a file, which is read. Its stamp is from before: one that is replaced meanwhile is read once more."""
+    before = stamp(file)
+    return {"sha256": sha256_of(file), "stamp": before}
+
+
 def read_hashes(folder: Path) -> dict[str, dict[str, Any]]:
     """What `hashes.json` notes of each file; nothing where there is none, or none that can be read."""
     try:
@@ -43,5 +49,5 @@ def write_hashes(folder: Path, noted: dict[str, dict[str, Any]]) -> None:
 
 def note_hashes(folder: Path, files: Mapping[str, Path]) -> None:
     """Read files of a folder for their hashes and note those, by the names that they have or are given, beside them."""
-    notes = {name: {"sha256": sha256_of(file), "stamp": stamp(file)} for name, file in files.items()}
+    notes = {name: hashed(file) for name, file in files.items()}
     write_hashes(folder, {**read_hashes(folder), **notes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -14,7 +15,7 @@ from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
 from .imagenet import check_classes, class_folders, class_names
 from .images import ImageData, Int64, Uint8
-from .pictures import DECODERS, as_bytes, is_picture, read_picture, status_of
+from .pictures import DECODERS, as_bytes, changed, is_picture, read_picture, status_of
 from .published import BELONGS_TO, PublishedPixels
 
 LEVELS = ("1", "2", "3", "4", "5")
@@ -38,7 +39,7 @@ class PictureFolders:
         Raises:
             DataError: another layout, or a class that is not one of `classes`.
         """
-        self.path = path
+        self.path, self._listed = path, time.time_ns()
         folders = (each for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS))
         self.corruptions = tuple(sorted(each.name for each in folders))
         if not self.corruptions:
@@ -79,7 +80,7 @@ class PictureFolders:
 
         Raises:
             InputError: the folder has no such corruption or severity.
-            DataError: other pictures than elsewhere, damaged ones, or ones of another size.
+            DataError: other pictures than elsewhere, damaged ones, ones of another size, or changed since listed.
         """
         if corruption not in self.corruptions:
             raise unknown(f"corruption in {self.path}", corruption, self.corruptions)
@@ -93,13 +94,22 @@ class PictureFolders:
                 )
             self._checked.add((corruption, severity))
         with ThreadPoolExecutor(DECODERS) as pool:
-            found = list(pool.map(_decode, (folder / file for file in self.files[start:stop])))
+            found = list(pool.map(self._unchanged, (folder / file for file in self.files[start:stop])))
         for file, image in zip(self.files[start:stop], found, strict=True):
             if image.shape[:2] != self.image_shape:
                 raise DataError(
                     f"{folder / file} is {image.shape[:2]}, the first picture {self.image_shape}."
                 )
         return np.stack(found) if found else np.empty((0, *self.image_shape, 3), np.uint8)
+
+    def _unchanged(self, path: Path) -> Uint8:
+        """A picture; a DataError where it was written anew since the folder was listed, whose hash names its answers.
+
+        There are too many to keep the size and times of each."""
+        found = _decode(path)
+        if status_of(path).st_ctime_ns > self._listed:
+            raise changed(path)
+        return found
 
     def _levels(self) -> Iterator[tuple[str, int]]:
         for corruption in self.corruptions:

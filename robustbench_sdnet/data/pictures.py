@@ -46,6 +46,13 @@ def status_of(picture: Path) -> os.stat_result:
         ) from None
 
 
+def changed(picture: Path) -> DataError:
+    """That a picture is another than the one by which answers are known."""
+    return DataError(
+        f"{picture} changed since its folder was read, or differs on this machine. Run the same command again."
+    )
+
+
 def read_picture(path: Path) -> Image.Image:
     """A picture in RGB and in its own size; DataError where the file is damaged."""
     try:
@@ -112,9 +119,7 @@ class FolderPixels:
         picture, status = read_picture(path), status_of(path)
         retimed = status.st_mtime_ns != self.times[position] and status.st_ctime_ns > self.listed
         if retimed or status.st_size != self.sizes[position]:
-            raise DataError(
-                f"{path} changed since its folder was read, or differs on this machine. Run the same command again."
-            )
+            raise changed(path)
         return picture
 
     def digest(self) -> bytes:

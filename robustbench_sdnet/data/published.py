@@ -49,7 +49,16 @@ class PublishedPixels:
 
     def read(self, index: slice | Int64) -> Uint8:
         """(m, h, w, 3) uint8, the clean images; DataError where they are not to be had, or are others."""
-        return np.array(self._clean[index])
+        published, file = self.published, self.published.path / f"{CLEAN}.npy"
+        if not file.is_file():
+            return np.array(self._clean[index])
+        array = open_npy(file)
+        if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
+            raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
+        found = np.array(array[index])
+        if isinstance(published, Published):  # they are in no content hash, and must stay as they were
+            published.check_files([CLEAN])
+        return found
 
     def missing(self) -> str | None:
         """Why the clean images cannot be read, where the folder holds them; None where all is well or none are held."""
@@ -62,14 +71,7 @@ class PublishedPixels:
 
     @cached_property
     def _clean(self) -> NDArray[np.uint8]:
-        published, file = self.published, self.published.path / f"{CLEAN}.npy"
-        if file.is_file():
-            array = open_npy(file)
-            if array.dtype != np.uint8 or array.shape != (len(published), *published.image_shape, 3):
-                raise DataError(f"{file} does not belong to the other files: {array.shape} {array.dtype}.")
-            if isinstance(published, Published):  # they are in no content hash, and must stay as they were
-                published.check_files([CLEAN])
-            return array
+        published = self.published
         if self.clean_set is None:
             raise DataError(f"{published.path} holds corrupted images only.")
         clean = load_data(self.clean_set, "test", self.root, self.download)

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError, unknown
-from ..files import sha256_of
 from ..reading.arrays import open_npy
 from ..reading.numbers import seed_of
 from ..reading.paths import path_of
 from ..reading.structured import read_lines
 from ..specs import SEVERITIES
-from .hashes import HASHES, read_hashes, stamp, write_hashes
+from .hashes import HASHES, hashed, read_hashes, stamp, write_hashes
 from .images import Int64, Uint8, check_labels
 
 CLEAN = "clean"
@@ -65,7 +65,8 @@ def read_journal(folder: Path) -> Generated | None:
 
 
 class Published:
-    """A folder in the published layout. Arrays are memory-mapped: only the rows asked for are read.
+    """A folder in the published layout. Only the rows asked for are read, and refused where their file is by then
+    another than the one that was hashed.
 
     Attributes:
         path: the folder.
@@ -96,13 +97,13 @@ class Published:
             raise DataError(f"{self.path / 'labels.npy'} must repeat the same labels 5 times.")
         self.labels: Int64 = rounds[0].copy()
         self.generated = read_journal(self.path)
-        self._arrays: dict[str, NDArray[np.uint8]] = {}
+        self._noted: dict[str, dict[str, Any]] = {}  # what this process hashed, or read of it
 
     def __len__(self) -> int:
         """Images a severity."""
         return len(self.labels)
 
-    @property
+    @cached_property
     def image_shape(self) -> tuple[int, int]:
         """Height and width."""
         height, width = self._array(self.corruptions[0]).shape[1:3]
@@ -113,28 +114,30 @@ class Published:
 
         Raises:
             InputError: the folder has no such corruption, or there is no such severity.
-            DataError: the file is not in the published layout.
+            DataError: the file is not in the published layout, or changed since it was hashed.
         """
         if isinstance(severity, bool) or severity not in SEVERITIES:
             raise InputError(f"severity must be 1 to 5, got {severity!r}.")
         first, last, _ = slice(start, stop).indices(len(self))
         offset = (severity - 1) * len(self)
-        return np.array(self._array(corruption)[offset + first : offset + max(first, last)])
+        found = np.array(self._array(corruption)[offset + first : offset + max(first, last)])
+        if corruption in self._noted:
+            self.check_files([corruption])
+        return found
 
     def _array(self, corruption: str) -> NDArray[np.uint8]:
+        """Memory-mapped anew each time: a mapping of a file that is cut off meanwhile would end the process."""
         if corruption not in self.corruptions:
             raise unknown(f"corruption in {self.path}", corruption, self.corruptions)
-        if corruption not in self._arrays:
-            file = self.path / f"{corruption}.npy"
-            array = open_npy(file)
-            rows = len(SEVERITIES) * len(self)
-            if array.dtype != np.uint8 or array.ndim != 4 or array.shape[0] != rows or array.shape[3] != 3:
-                raise DataError(
-                    f"{file} must be ({rows}, height, width, 3) uint8, as its labels say, "
-                    f"got {array.shape} {array.dtype}."
-                )
-            self._arrays[corruption] = array
-        return self._arrays[corruption]
+        file = self.path / f"{corruption}.npy"
+        array = open_npy(file)
+        rows = len(SEVERITIES) * len(self)
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[0] != rows or array.shape[3] != 3:
+            raise DataError(
+                f"{file} must be ({rows}, height, width, 3) uint8, as its labels say, "
+                f"got {array.shape} {array.dtype}."
+            )
+        return array
 
     @cached_property
     def content_hash(self) -> str:
@@ -144,26 +147,26 @@ class Published:
             hasher.update(f"{name}:{found}\n".encode())
         return hasher.hexdigest()
 
-    def check_files(self, corruptions: Iterable[str]) -> dict[str, str]:
-        """The SHA-256 of files, in hex, against those noted when the folder was written; `CLEAN` is one of them.
+    def check_files(self, corruptions: Collection[str]) -> dict[str, str]:
+        """The SHA-256 of files, in hex, against those noted when the folder was written, or known to this process;
+        `CLEAN` is one of them.
 
         A file whose size and time are as noted is not read again. What is read is noted, where that can be written; a
         file that has changed since is a DataError.
         """
-        noted = read_hashes(self.path)
-        found: dict[str, str] = {}
+        recorded = read_hashes(self.path)
         for name in corruptions:
             if name != CLEAN:
                 self._array(name)
-            file, note = self.path / f"{name}.npy", noted.get(name)
+            file, note = self.path / f"{name}.npy", self._noted.get(name) or recorded.get(name)
             if note is None or stamp(file) != note["stamp"]:
-                digest = sha256_of(file)
-                if note is not None and digest != note["sha256"]:
+                found = hashed(file)
+                if note is not None and found["sha256"] != note["sha256"]:
                     raise DataError(
                         f"{file} is not the file recorded in {self.path / HASHES}: it is damaged or was overwritten. "
                         f"Restore it, or delete {HASHES} to accept it."
                     )
-                noted[name] = {"sha256": digest, "stamp": stamp(file)}
-            found[name] = str(noted[name]["sha256"])
-        write_hashes(self.path, noted)
-        return found
+                note = found
+            self._noted[name] = recorded[name] = note
+        write_hashes(self.path, recorded)
+        return {name: str(recorded[name]["sha256"]) for name in corruptions}

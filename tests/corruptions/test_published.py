@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robustbench_sdnet.data import published as sets
+from robustbench_sdnet import data
+from robustbench_sdnet.data import hashes, published as sets, published_folder
 from robustbench_sdnet.data.published import Published
 from robustbench_sdnet.errors import DataError, InputError
 
@@ -69,6 +73,73 @@ def test_a_touched_file_is_read_again_and_accepted(folder: Path) -> None:
     (folder / "hashes.json").write_text('{"fog": 3}')
     assert Published(folder).check_files(["fog"]) == found
     assert "sha256" in json.loads((folder / "hashes.json").read_text())["fog"]
+
+
+def replaced(file: Path) -> None:
+    np.save(file.with_name(".new.npy"), np.load(file) ^ 1)
+    file.with_name(".new.npy").replace(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replaced, "is not the file recorded"),
+        (lambda file: np.save(file, np.load(file) ^ 1), "is not the file recorded"),
+        (lambda file: os.truncate(file, 1000), "is not a readable"),  # a mapping of it would end the process
+    ],
+    ids=["replaced", "written in place", "cut off"],
+)
+@pytest.mark.parametrize("name", ["fog", "clean"])
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_file_that_changes_during_a_run_is_not_taken_for_the_one_that_was_hashed(
+    folder, monkeypatch, change, message, name, writable
+):
+    np.save(folder / "clean.npy", np.load(folder / "fog.npy")[:N])
+    if not writable:
+        monkeypatch.setattr(published_folder, "write_hashes", lambda *given: None)
+    found = data.load(f"cifar10c:{folder}")
+    _ = found.content_hash
+    worker = deepcopy(found)  # as one elsewhere, which reads the files itself
+
+    def read(asked):
+        return asked.images(0, 2) if name == "clean" else sets.corrupted_images(asked, name, 1, 0, 2)
+
+    before = read(found)
+    np.testing.assert_array_equal(read(worker), before)
+    os.utime(folder / f"{name}.npy", ns=(1, 1))  # as a copy on another machine
+    np.testing.assert_array_equal(read(found), before)
+    change(folder / f"{name}.npy")
+    for asked in (found, worker):
+        with pytest.raises(DataError, match=message):
+            read(asked)
+
+
+def test_a_file_that_is_replaced_while_it_is_hashed_is_read_once_more(folder, monkeypatch):
+    def hash_slowly(file, real=hashes.sha256_of):
+        found = real(file)
+        replaced(file)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hashes, "sha256_of", hash_slowly)
+        Published(folder).check_files(["fog"])
+    with pytest.raises(DataError, match="is not the file recorded"):
+        Published(folder).check_files(["fog"])
+
+
+def test_notes_of_files_that_were_not_asked_for_are_let_be(folder):
+    published = Published(folder)
+    published.check_files(["fog", "frost"])
+    replaced(folder / "frost.npy")
+    hashes.note_hashes(folder, {"frost": folder / "frost.npy"})
+    published.images("fog", 1)
+    assert len(Published(folder).check_files(["frost"])) == 1
+
+
+def test_a_folder_travels_without_its_images(folder):
+    found = data.load(f"cifar10c:{folder}")
+    _ = found.content_hash
+    assert len(pickle.dumps(found)) < 5000
 
 
 def test_what_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import time
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,22 @@ def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="as ImageNet-C does"):
         data.load(f"imagenetc:{tmp_path / 'empty'}", "test", root=tmp_path)
+
+
+def test_a_picture_replaced_during_a_run_is_not_taken_for_the_one_before(
+    folder: Path, tmp_path: Path
+) -> None:
+    found, path = (
+        data.load(f"imagenetc:{folder}", "test", root=tmp_path),
+        folder / "fog" / "3" / "n02" / "p0.png",
+    )
+    corrupted_images(found, "fog", 3, 0, 6)
+    time.sleep(0.02)  # the clock of a file system is coarse
+    Image.fromarray(np.full((12, 10, 3), 9, np.uint8)).save(tmp_path / "other.png")
+    (tmp_path / "other.png").replace(path)
+    with pytest.raises(DataError, match=r"p0\.png changed since its folder was read"):
+        corrupted_images(found, "fog", 3, 0, 6)
+    corrupted_images(data.load(f"imagenetc:{folder}", "test", root=tmp_path), "fog", 3, 0, 6)
 
 
 def test_the_command_answers_them_without_a_clean_row(
