@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..data.tensors import to_images
 from ..devices import full_float32
 from ..errors import ModelError, SdnetBenchError, out_of_memory
+from ..planning.identity import model_spec
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..store.outcome import Outcome
@@ -286,9 +287,9 @@ def loaded(spec: ModelSpec) -> nn.Module:
     model: nn.Module = load_model(spec.source)
     if kind_of(spec.source) in EXTERNAL_KINDS:
         check_unchanged(model, spec)
-    elif describe_model(spec.source).weights_hash != spec.weights:  # read after the weights
+    elif model_spec(describe_model(spec.source)).key != spec.key:  # read after the weights
         raise ModelError(
-            f"{spec.name} has other weights than when this run began: its file was written anew, as by a training that "
-            "goes on, or is another one on this machine. Run the same command again."
+            f"{spec.name} has other weights or options than when this run began: its file was written anew, as by a "
+            "training that goes on, or is another one on this machine. Run the same command again."
         )
     return model

@@ -284,7 +284,22 @@ def test_a_model_of_ours_whose_file_was_written_anew_is_refused(folder: Path) ->
     with torch.no_grad():
         model.linear.bias += 1
     save_model(model, folder / "runs/own/last.safetensors", dtype=torch.float16)
-    with pytest.raises(ModelError, match=r"own has other weights than when this run began: its file was"):
+    with pytest.raises(
+        ModelError, match=r"own has other weights or options than when this run began: its file was"
+    ):
+        loaded(spec)
+
+
+def test_a_file_of_the_same_weights_and_other_options_is_refused_too(folder: Path) -> None:
+    for steps in (2, 5):
+        torch.manual_seed(0)
+        model = build_model("sdnet20", width=4, num_classes=3, input_size=8, n_steps=steps)
+        save_model(model, folder / "runs/own/last.safetensors")
+        if steps == 2:
+            spec = model_spec(describe_model("runs/own"))
+            loaded(spec)
+    assert describe_model("runs/own").weights_hash == spec.weights
+    with pytest.raises(ModelError, match=r"own has other weights or options than when this run began"):
         loaded(spec)
 
 
