@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -118,6 +119,11 @@ class Database:
                 raise ArgumentError("no SQLite or PostgreSQL database")
             if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
                 raise InputError("A store must be a file: write sqlite:///runs/results.db.")
+            if url.get_backend_name() == "sqlite" and "?" in text:
+                raise InputError(
+                    "A store in a file takes no options, and no ? in its name. "
+                    f"Write '{self.shown}', or rename the file."
+                )
             settings = {} if url.get_backend_name() == "sqlite" else {**_POSTGRES, **url.query}
             engine = sa.create_engine(url, connect_args=settings)
             engine.dialect.create_connect_args(url)
@@ -243,7 +249,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def _read_only_engine(url: sa.URL, path: Path, mode: str) -> sa.Engine:
-    address = f"file:{quote(str(path.absolute()))}?{mode}"
+    address = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"  # bytes, which may be no text
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)

@@ -245,7 +245,8 @@ def test_tables_of_another_program_are_never_changed(tmp_path, script, said):
     ("url", "said"),
     [
         ("postgresql://h:abc/d", "postgresql://h:***/d' has a part that is not a number"),
-        ("sqlite:///x.db?timeout=abc", "has a part that is not a number"),
+        ("sqlite:///x.db?timeout=9", "takes no options, and no ? in its name. Write 'sqlite:///x.db'"),
+        ("sqlite:///a?b.db", "Write 'sqlite:///a', or rename the file"),
         *(
             [("sqlite:///a%00b.db", "no SQLite or PostgreSQL database")]
             if "\0" in str(make_url("sqlite:///a%00b.db").database)  # SQLAlchemy reads it so from 2.1 on
@@ -291,6 +292,18 @@ def test_a_name_that_no_system_takes_is_one_line(tmp_path):
             StoreError, match=r"Cannot (read|create) the folder .* of the store: File name too long"
         ):
             Store(f"sqlite:///{tmp_path}/{'x' * 5000}/results.db", must_exist=must_exist)
+
+
+def test_a_path_that_is_no_text_holds_a_store(tmp_path, capsys):
+    """As folders of other systems are called."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    filled(folder).close()
+    assert answers(folder) == 4
+    with pytest.raises(SystemExit) as left:
+        main(["status", "--store", f"sqlite:///{folder}/none.db"])
+    assert left.value.code == 1
+    assert "\\udcff/none.db does not exist" in capsys.readouterr().err
 
 
 def test_passwords_are_never_shown():
