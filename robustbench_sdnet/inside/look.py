@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..data.tensors import first_images
 from ..devices import full_float32
 from ..diagnostics.doubts import training_doubts
 from ..errors import InputError, ModelError
@@ -18,6 +19,7 @@ from ..zoo.others.guard import named_errors
 from .measures import changed, made_again
 from .pages import Drawn, pages, way
 from .subject import Wanted, depths_of, subject
+from .way import features
 
 IMAGES = 40
 
@@ -43,7 +45,12 @@ def look(
         _refuse_codes(wanted, ", ".join(spec.name for spec in ready.models))
     for spec in ready.models:  # before any of them is attacked
         with named_errors(spec.name):
-            depths_of(ready.worker.model(spec), wanted, coded=spec.training_lambda is not None)
+            model = ready.worker.model(spec)
+            depths_of(model, wanted, coded=spec.training_lambda is not None)
+            try:
+                features(model, first_images(ready.data, 1, ready.worker.device)[0])
+            except InputError as error:
+                raise InputError(f"{spec.name} cannot be looked into. {error}") from None
     drawn: list[Drawn] = []
     numbers: list[Number] = []
     ways: dict[str, list[Number]] = {}

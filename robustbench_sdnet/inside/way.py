@@ -55,10 +55,15 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
         One tensor per depth, (n, channels, height, width) for networks built here.
 
     Raises:
-        InputError: no such depth, or a part that gives no tensor.
+        InputError: no such depth, or a part that gives no tensor, or that nothing can listen to.
     """
     check_evaluated(model)
     found = stages(model)
+    if any(isinstance(stage, torch.jit.ScriptModule) for stage in found):
+        raise InputError(
+            "TorchScript does not show what its parts give. Name the Python function that builds the model "
+            "(package.module:function)."
+        )
     if depth is not None:
         check_depth(depth, len(found))
         found = [found[depth]]
@@ -74,7 +79,10 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
     with hooked(found, keep), suppress(Reached):
         model(images)
     if any(stage not in seen for stage in found):
-        raise InputError("A part of this model is not called, or gives no tensor, so that it has no depths.")
+        raise InputError(
+            "A part of this model is not called, or gives no tensor, so that it has no depths. Of an exported file, "
+            "name the Python function that builds the model (package.module:function)."
+        )
     return [seen[stage] for stage in found]
 
 

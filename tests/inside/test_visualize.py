@@ -323,6 +323,32 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
     assert "depth must lie in 0 to 9 for this model, got 10" in said
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("net.pt", "TorchScript does not show what its parts give"),
+        ("net.pt2", "A part of this model is not called"),
+    ],
+)
+def test_a_file_that_shows_no_parts_is_refused_before_any_model_is_attacked(
+    made: Path, monkeypatch: pytest.MonkeyPatch, file: str, message: str
+) -> None:
+    monkeypatch.setattr("robustbench_sdnet.attacks.run", None)
+    net = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(48, 10)).eval()
+    if file == "net.pt":
+        torch.jit.script(net).save(made / file)
+    else:
+        batch = {0: torch.export.Dim("n", min=1)}
+        torch.export.save(
+            torch.export.export(net, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=(batch,)), made / file
+        )
+    said = run(made, "visualize", "runs/plain", f"{file}?mean=0&std=1", "--limit", 2, "--output", "f", code=2)
+    assert message in said
+    assert said.startswith(f"{file}?mean=0&std=1 cannot be looked into.")
+    assert "package.module:function" in said
+
+
 def test_training_images_are_named(made: Path) -> None:
     found = run(
         made, "visualize", "runs/plain", "--split", "train", "--depth", 0, "--limit", 2, "--output", "o"
