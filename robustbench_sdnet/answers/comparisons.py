@@ -156,7 +156,7 @@ def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
 
 
 def _means(answers: Answers) -> Iterator[Comparison]:
-    """Means over the noises, and over everything where more than noises was run, on what both sides were asked."""
+    """Means over the noises, and over everything where that is more than noises, on what both sides were asked."""
     corrupted = [asked for asked in answers if asked.kind == "corruption"]
     for (data, content, source), here in grouped(corrupted, attrgetter("data", "content", "source")).items():
         mean = Question(data, content, "mean", "", source=source)
@@ -165,7 +165,8 @@ def _means(answers: Answers) -> Iterator[Comparison]:
             of = replace(mean, is_noise=every is noises)
             for pair in _pairs(dict.fromkeys(subject for asked in every for subject in answers[asked])):
                 both = [asked for asked in every if pair[0] in answers[asked] and pair[1] in answers[asked]]
-                if len(both) > 1:
+                # The same test twice would count twice in the correction.
+                if len(both) > 1 and (of.is_noise or not all(asked.is_noise for asked in both)):
                     conditions = tuple(f"{asked.perturbation} {asked.severity}" for asked in both)
                     named = replace(of, perturbation=_mean_name(both, of.is_noise), met=conditions)
                     sides = [(answers[asked][pair[0]], answers[asked][pair[1]]) for asked in both]

@@ -212,6 +212,24 @@ def test_a_mean_over_noises_stands_beside_the_one_over_everything(tmp_path):
     }
 
 
+def test_a_mean_over_everything_is_none_where_two_sides_share_noises_alone(tmp_path):
+    # The plain network and the training lambda saw fog too, the other lambda did not: its one mean is that over noises,
+    # and is corrected with no copy of itself.
+    fog = corruption_specs("fog", [1])
+    answers = [(cell(spec, lam=LOW), right(2)) for spec in NOISE + fog]
+    answers += [(cell(spec, lam=HIGH), right(10)) for spec in NOISE]
+    answers += [(cell(spec, model=RESNET), right(5)) for spec in NOISE + fog]
+    with made_store(tmp_path, answers) as store:
+        means = [one for one in comparisons(Snapshot.read(store)) if one.asked.kind == "mean"]
+    within = [one for one in means if one.within]
+    assert [one.asked.perturbation for one in within] == ["2 noises, 3 conditions"]
+    assert within[0].p_corrected == within[0].p
+    assert sorted(one.asked.perturbation for one in means if not one.within) == [
+        "2 noises, 3 conditions",
+        "3 corruptions, 4 conditions",
+    ]
+
+
 def test_equal_means_of_draws_are_no_gain_whatever_the_last_digit():
     # As sums of floats 0.1 + 0.2 + 0.3 is more than 0.3 + 0.2 + 0.1.
     ids = np.arange(8)
