@@ -13,7 +13,7 @@ from operator import itemgetter
 from statistics import fmean
 
 from ..answers.comparisons import Comparison
-from ..answers.rows import Row, grouped, is_noise, lambda_name, lambda_text
+from ..answers.rows import Row, eps_order, grouped, is_noise, lambda_name, lambda_text
 from ..statistics import images_needed, picked_interval
 from ..wording import counted
 from .document import Section, filled
@@ -30,7 +30,8 @@ CAUTIONS = {
     "untrusted": ", which is not to be trusted: see below",
     "unchecked": ", by attacks that nothing checked",
 }
-NOT_ATTACKED = "not measured. Run the same attacks, and random noise, at several lambdas."
+ALIKE = "Run the same attacks, and random noise, at several lambdas."
+NOT_ATTACKED = f"not measured. {ALIKE}"
 
 
 def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
@@ -110,7 +111,8 @@ def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it, which gain, and how many lose."""
     balls = list(grouped(evidence.worst, lambda one: one.asked.ball).values())
     if not balls:
-        return NOT_ATTACKED
+        apart = [*_not_compared(evidence)]
+        return " ".join([*apart, ALIKE]) if apart else NOT_ATTACKED
     worst = f"At the training lambda {lambda_text(evidence.trained)} the worst case, image by image, of everything run"
     parts = []
     for verdict, alike in grouped(balls, lambda same: answer(evidence, same)[0]).items():
@@ -119,7 +121,7 @@ def adversary(evidence: Evidence) -> str:
         worst = "That worst case"
         parts += [_best(evidence, same) for same in alike if any(one.gains for one in same)]
     parts.append(_counted(evidence))
-    return " ".join([*parts, *_not_compared(evidence, balls)])
+    return " ".join([*parts, *_not_compared(evidence)])
 
 
 def _best(evidence: Evidence, same: Sequence[Comparison]) -> str:
@@ -143,16 +145,20 @@ def _counted(evidence: Evidence) -> str:
     return f"Of {counted(len(evidence.worst), 'test')} of another lambda in a ball, {told}."
 
 
-def _not_compared(evidence: Evidence, balls: Iterable[Sequence[Comparison]]) -> Iterator[str]:
+def _not_compared(evidence: Evidence) -> Iterator[str]:
     """Lambdas that met other attacks than the training lambda, so that nothing is said of them."""
-    for same in balls:
-        asked = same[0].asked
-        here = [row for row in evidence.rows if (row.norm, row.eps) == (asked.norm, asked.eps)]
-        met = {row.lam for row in here if row.lam and not row.lam.upper_bound}
-        if left := met - {evidence.trained, *(one.a.lam for one in same)}:
+    compared = grouped(evidence.worst, lambda one: (one.asked.norm, one.asked.eps))
+    rows = [row for row in evidence.rows if row.eps and row.lam and not row.lam.upper_bound]
+    balls = grouped(sorted(rows, key=lambda row: eps_order(row.eps)), lambda row: (row.norm, row.eps))
+    for ball, here in balls.items():
+        same = compared.get(ball, [])
+        # Where nothing is compared, transfer and noise alone are no attack on a lambda.
+        met = {row.lam for row in here if same or row.kind == "attack"}
+        left = met - {evidence.trained, *(one.a.lam for one in same)}
+        if left and evidence.trained in met:
             yield (
-                f"Under {asked.ball}, other attacks were run at {listed(left)} than at the training lambda: not "
-                "compared."
+                f"Under {' '.join(map(str, ball))}, other attacks were run at {listed(left)} than at the training "
+                "lambda: not compared."
             )
 
 

@@ -449,6 +449,25 @@ def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
     assert "not compared" not in said(elsewhere, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
 
 
+def test_an_adversary_who_met_lambdas_otherwise_is_not_called_not_measured():
+    rows = [record(0.1, 0.5), record(0.5, 0.5), record(0.9, 0.7, lam_attack=0.1)]
+    assert said(rows, [compared(0.5, 1, 1)])["adversary"].partition(": ")[2] == (
+        "Under linf 8/255, other attacks were run at 0.5 than at the training lambda: not compared. Run "
+        "the same attacks, and random noise, at several lambdas."
+    )
+    for few in (
+        rows[:1],
+        [rows[0], rows[2]],
+        rows[1:],
+    ):  # at one lambda alone, whatever carried over to others
+        assert "adversary who knows lambda: not measured." in said(few, [compared(0.5, 1, 1)])["adversary"]
+    # What is compared in one ball says nothing of another.
+    small = [replace(row, perturbation=replace(PGD, eps=Eps.parse("4/255"))) for row in rows[:2]]
+    text = said([*rows[:2], *small], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    assert text.count("not compared") == 1
+    assert "Under linf 4/255, other attacks were run at 0.5 than at the training lambda" in text
+
+
 def test_an_upper_bound_is_not_said_to_be_attacked_otherwise():
     rows = [record(0.1, 0.5), record("oracle", 0.5)]
     assert "not compared" not in said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
