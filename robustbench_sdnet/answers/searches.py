@@ -120,7 +120,8 @@ def area(distances: Numbers, end: float) -> float:
 
 
 def convergence(store: Snapshot) -> tuple[Convergence, ...]:
-    """Every attack on a budget that took more than one step, alone and from the images themselves."""
+    """Every attack on a budget that took more than one step, alone and from the images themselves, of what is right or
+    not: a mean of draws has no such steps."""
     found = []
     for answered in store.exact:
         cell, spec, outcome = answered.cell, answered.cell.perturbation, answered.outcome
@@ -131,6 +132,8 @@ def convergence(store: Snapshot) -> tuple[Convergence, ...]:
             continue
         if (~outcome.right & (outcome.broken_at < 0)).any():
             continue  # nobody wrote down when they broke
+        if answered.credit.right.dtype != bool:
+            continue  # steps break images whole, and tables count the mean of draws
         last = max(steps, int(outcome.broken_at.max(initial=0)))
         counts = np.bincount(np.where(outcome.right, last + 1, outcome.broken_at), minlength=last + 2)
         right = len(outcome) - np.cumsum(counts[: last + 1])

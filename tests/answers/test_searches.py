@@ -12,10 +12,11 @@ from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports.plots.panels import step_panels
 from robustbench_sdnet.reports.tables.distances import optimality_table
-from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.specs import Eps, params
+from robustbench_sdnet.specs.models import Repeats
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
-from tests.made_answers import COST, HIGH, LOW, cell
+from tests.made_answers import COST, HIGH, LOW, SDNET, cell
 
 
 def stored(store, asked, *, distance=None, broken_at=None, passes=8):
@@ -120,6 +121,21 @@ def test_convergence_is_of_whole_attacks_that_say_when_they_broke(tmp_path):
     )
     found = convergence(replace(snapshot, answered=unsaid))
     assert [(row.lam, row.right, row.untrusted) for row in found] == [(LOW, (2, 2, 2, 2, 2, 2, 1), True)]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "right"), [("mean", []), ("majority", [(2, 2, 1)]), ("any", [(2, 2, 1)])]
+)
+def test_convergence_is_of_no_mean_of_draws(tmp_path, protocol, right):
+    # Tables would say (0.2 + 0.4 + 0.7) / 3 of the mean, the steps 1 / 3.
+    model = replace(SDNET, options=params({"randomised": True})).counted(Repeats(10, protocol))
+    pgd = attack_specs("pgd", [Eps.parse("8/255")], given={"steps": "2"})[0]
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        stored(store, replace(cell(pgd), model=model), broken_at=[0, 2, -1])
+        snapshot = Snapshot.read(store)
+    (one,) = snapshot.answered
+    drawn = replace(one, outcome=replace(one.outcome, hits=np.array([2, 4, 7], np.int32)))
+    assert [row.right for row in convergence(replace(snapshot, answered=(drawn,)))] == right
 
 
 def test_convergence_counts_what_is_right_after_every_step(tmp_path):
