@@ -122,6 +122,35 @@ def test_curves_join_no_points_on_different_images() -> None:
     assert "gap: on other images" not in [text.get_text() for text in whole.legends[0].get_texts()]
 
 
+def test_lines_on_different_images_are_said_to_be() -> None:
+    def legend(clean: int, attacked: int) -> list[str]:
+        rows = []
+        for lam in (0.1, 0.5):
+            of = {"model": SDNET, "lam": lam}
+            rows += [record(clean, clean, **of), attack("pgd", "8/255", 20, attacked, **of, lam_attack=lam)]
+        figure = curves.draw(panels.lambda_attack_panels(results_of(rows), "digits"))
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    # Without attack all of 20 images are right, under it 20 of 100: the two lines are no fall of 80 points.
+    assert "not every line is on the same images" in legend(20, 100)
+    assert "not every line is on the same images" not in legend(100, 100)
+
+
+def test_steps_that_lie_close_are_not_written_over_each_other() -> None:
+    def shown(*positions: float) -> list[str]:
+        points = tuple((x, Estimate(0.5, 0.4, 0.6, 100)) for x in positions)
+        figure = curves.draw(
+            [curves.Panel(str(k), "x", (curves.Line("a", points, "#000000"),)) for k in (1, 2, 3)]
+        )
+        return [label.get_text() for label in figure.axes[0].get_xticklabels()]
+
+    assert shown(0, 726, 1061, 2945, 5000) == ["0", "726", "2945", "5000"]
+    assert shown(0, 1, 100) == ["0", "100"]
+    assert shown(0, 4990, 5000) == ["0", "5000"]
+    assert shown(0.1, 0.3, 0.5, 0.7) == ["0.1", "0.3", "0.5", "0.7"]
+    assert shown(1) == ["1"]
+
+
 def test_a_long_legend_leaves_panels_their_height() -> None:
     def height(names: int) -> float:
         lines = [

@@ -18,6 +18,7 @@ from ...wording import natural
 from ..numbers import Estimate
 from .style import (
     FAINT,
+    LETTER,
     LINES,
     MARGIN,
     RC,
@@ -32,6 +33,7 @@ from .style import (
 
 Colour = str | tuple[float, float, float, float]
 Item = TypeVar("Item")
+NARROWEST = 2.0  # inches of an axis
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_xlim(-0.04 * panel.end, 1.04 * panel.end)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         return
-    shown = _thinned(numbers)
+    shown = _apart(_thinned(numbers), span + max(places.values(), default=last) - last)
     axes.set_xticks(
         [*shown, *places.values()], [*(f"{x:g}" for x in shown), *(drawn(_brief(name)) for name in places)]
     )
@@ -159,11 +161,30 @@ def _broken(line: Line) -> bool:
     return len({value.met for x, value in line.points if not isinstance(x, str)}) > 1
 
 
+def _uneven(panel: Panel) -> bool:
+    """Whether some of its lines are of other images than others."""
+    return len({frozenset(value.met for _, value in line.points) for line in panel.lines if line.points}) > 1
+
+
 def _thinned(items: Sequence[Item]) -> Sequence[Item]:
     """At most five of them, evenly spread, the first and the last among them."""
     if len(items) <= 5:
         return items
     return [items[round(index * (len(items) - 1) / 4)] for index in range(5)]
+
+
+def _apart(numbers: Sequence[float], width: float) -> list[float]:
+    """Without those whose text would run into that of another on an axis so wide; the first and the last stay."""
+
+    def fit(left: float, right: float) -> bool:
+        letters = (len(f"{left:g}") + len(f"{right:g}")) / 2
+        return (right - left) / width > (LETTER * letters + 0.1) / NARROWEST
+
+    kept = list(numbers[:1])
+    for x in numbers[1:-1]:
+        if fit(kept[-1], x) and fit(x, numbers[-1]):
+            kept.append(x)
+    return [*kept, *numbers[1:][-1:]]
 
 
 def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> None:
@@ -184,6 +205,8 @@ def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> No
         )
     if any(_broken(line) for panel in panels for line in panel.lines):
         handles.append(Line2D([], [], linestyle="", label="gap: on other images"))
+    if any(map(_uneven, panels)):
+        handles.append(Line2D([], [], linestyle="", label="not every line is on the same images"))
     explained = sorted(name for name in names if name != _brief(name))
     handles += [Line2D([], [], linestyle="", label=name) for name in explained]
     legend_above(figure, handles)
