@@ -150,6 +150,14 @@ def test_broken_models_trip_their_verdict(name, standard, digits):
         assert found[check].value is not None
 
 
+def test_one_call_of_autograd_is_one_call(standard, digits):
+    found = verdicts(Wrapped(standard, purified), digits, n=4, cheap=True)["test_time_optimisation"]
+    assert (found.value, found.sentence) == (
+        1.0,
+        "The forward pass calls autograd (1 call): attack through it, or without gradients.",
+    )
+
+
 @pytest.mark.parametrize("name", ["noisy", "softmax"])
 def test_broken_models_trip_their_verdict_among_all_checks(name, standard, digits):
     before, after, check = BROKEN[name]

@@ -18,6 +18,7 @@ from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
 from ...attacks.engine.rounding import disagreement
 from ...draws import Draws
 from ...errors import ModelError
+from ...wording import counted
 from ..finding import above
 from .subject import Subject
 
@@ -79,9 +80,8 @@ def test_time_optimisation(subject: Subject) -> Finding:
     finally:
         sys.setprofile(before)
     if calls:
-        sentence = (
-            f"The forward pass calls autograd ({calls} calls): attack through it, or without gradients."
-        )
+        made = counted(calls, "call")
+        sentence = f"The forward pass calls autograd ({made}): attack through it, or without gradients."
         return Finding("test_time_optimisation", FAIL, float(calls), sentence)
     return Finding("test_time_optimisation", PASS, 0.0, "The forward pass does not run autograd.")
 
