@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..answers.rows import lambda_text, lambda_value, rows
+from ..answers.rows import grouped, lambda_text, lambda_value, rows
 from ..answers.snapshot import Snapshot
 from ..specs import norm_facts
 from ..version import VERSION
-from ..wording import visible
+from ..wording import counted, visible
 from .content import build
 from .document import Document, Table
 from .numbers import Estimate
@@ -97,10 +97,15 @@ def _curves(results: Results) -> Iterator[Curve]:
         for axis, scale, position, fixed in _axes(result):
             groups.setdefault((axis, scale, _name(result, fixed)), {})[position] = result.estimate
     for (axis, scale, name), found in groups.items():
-        if len(found) > 1:
-            doubt = " (untrusted)" if any(one.untrusted for one in found.values()) else ""
-            points = tuple((position, one.accuracy) for position, one in sorted(found.items()))
-            yield Curve(axis, scale, name + doubt, points)
+        alike = grouped(sorted(found.items()), lambda point: point[1].met)  # other images say something else
+        for (n, images), same in alike.items():
+            if len(same) > 1:
+                where = (
+                    f" ({', '.join(filter(None, (counted(n, 'image'), images)))})" if len(alike) > 1 else ""
+                )
+                doubt = " (untrusted)" if any(one.untrusted for _, one in same) else ""
+                points = tuple((position, one.accuracy) for position, one in same)
+                yield Curve(axis, scale, name + where + doubt, points)
 
 
 def _axes(result: Result) -> Iterator[tuple[str, int, float, tuple[Hashable, ...]]]:

@@ -54,6 +54,19 @@ def test_a_curve_of_untrusted_accuracies_says_so():
     assert curve.tag.endswith(" (untrusted)")
 
 
+def test_a_curve_is_of_the_same_images_throughout():
+    few = [corruption("fog", severity, 10, n=20) for severity in (2, 4)]
+    rows = [*(corruption("fog", severity, 150) for severity in (1, 5)), *few]
+    found = {curve.tag: curve.points for curve in tracked(snapshot(rows)).curves}
+    assert found == {
+        "accuracy along severity/fog/resnet20 on digits (200 images)": ((1.0, 0.75), (5.0, 0.75)),
+        "accuracy along severity/fog/resnet20 on digits (20 images)": ((2.0, 0.5), (4.0, 0.5)),
+    }
+    assert list(tracked(snapshot(rows[:3])).curves) == [
+        curve for curve in tracked(snapshot(rows)).curves if "200" in curve.tag
+    ], "one point is no curve"
+
+
 def test_two_models_of_one_name_are_two_parameters():
     answers = [record(150), record(120, model=replace(RESNET, weights="f" * 64))]
     found = tracked(Snapshot(tuple(answers))).parameters["models"]
