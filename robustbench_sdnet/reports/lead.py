@@ -12,6 +12,7 @@ from .evidence import Evidence
 from .numbers import Estimate, percent, points
 from .results import Results, distinct
 from .tables.attacks import at_budget, display_name
+from .tables.comparisons import place
 from .tables.overview import headline_budget, is_usual, overview
 
 NAMED = 3  # models that a sentence names
@@ -44,6 +45,8 @@ def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]
             # Means and worst cases are of the images that all of it was asked on, often fewer than elsewhere.
             base = f"{percent(best.accuracy_b)} of {counted(best.n, 'image')} at the training lambda"
             base += f" {lambda_text(best.b.lam)}"
+            if best.asked.kind == "mean" and len({one.asked for one in compared}) > 1:
+                base += f" under {place(best.asked.perturbation, best.asked.source)}"
             change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
             change += f", {interval_text(best, len(compared))}"
             _, verdict = answer(evidence, compared)

@@ -334,6 +334,20 @@ def test_a_no_says_that_nothing_checked_the_attacks_at_the_training_lambda():
     assert "nothing checked" not in said([], [compared(0.5, 20, 20)])["noise"], "noise takes no attack"
 
 
+def test_the_first_sentence_says_which_of_several_means_its_numbers_are_of():
+    def first(*rows):
+        (sentence,) = lead(Results(()), [*evidences([], rows, [])])
+        return sentence
+
+    few = replace(MEAN, perturbation="2 noises, 4 conditions", met=("a",))
+    both = first(compared(0.5, 60, 50), compared("calibrated", 120, 20, asked=few, base=300))
+    assert (
+        "(30.0 % of 1,000 images at the training lambda 0.1 under 2 noises, 4 conditions, +10.0 points"
+        in both
+    )
+    assert "at the training lambda 0.1, +10.0 points" in first(compared(0.5, 60, 50), compared(0.7, 120, 20))
+
+
 def test_the_first_sentence_praises_no_gain_that_is_not_to_be_trusted():
     known = list(
         evidences([record(0.9, 0.7)], [compared(0.9, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
