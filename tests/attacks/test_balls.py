@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from attack_networks import linear_problem
+from scipy import stats
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS, ball
@@ -118,15 +119,27 @@ def test_directions_and_random_points_have_their_length(norm):
     assert bool((known.lengths(known.noise(draws, middle, 0.3, 1) - middle) <= 0.3 + 1e-9).all())
 
 
-@pytest.mark.parametrize("norm", ["l2", "l1"])
-def test_how_far_a_random_point_lies_says_nothing_of_where(norm):
+@pytest.mark.parametrize(("norm", "p"), [("l2", 2), ("l1", 1)])
+def test_a_random_point_of_a_ball_has_a_uniform_radius_and_direction(norm, p):
     n = 4000
     middle, draws = torch.full((n, 1, 2, 2), 0.5, dtype=torch.float64), Draws.of(0, "test", torch.arange(n))
-    delta = BALLS[norm].random_in_ball(draws, middle, 0.1, 1) - middle
+    delta = (BALLS[norm].random_in_ball(draws, middle, 0.1, 1) - middle).flatten(1)
     lengths = BALLS[norm].lengths(delta)
-    shares = (delta.flatten(1).abs() / lengths[:, None]).T
+    assert stats.kstest(lengths / 0.1, "uniform").pvalue > 1e-3
+    # |x|^p of four values that sum to 1 is Dirichlet: normal values in l2, exponential sizes in l1.
+    shares = (delta.abs() / lengths[:, None]).T
+    assert all(stats.kstest(share**p, "beta", (1 / p, 3 / p)).pvalue > 1e-3 for share in shares)
+    assert float(delta.sign().mean(0).abs().max()) < 4 / n**0.5
+    # How far it lies says nothing of where.
     found = torch.corrcoef(torch.cat([lengths[None], shares]))[0, 1:]
     assert float(found.abs().max()) < 4 / n**0.5
+
+
+@pytest.mark.parametrize("drawn", ["random_in_ball", "noise"])
+def test_random_points_in_linf_are_uniform_in_the_box(drawn):
+    middle, draws = torch.full((500, 1, 2, 2), 0.5), Draws.of(0, "test", torch.arange(500))
+    delta = getattr(BALLS["linf"], drawn)(draws, middle, 0.1, 1) - middle
+    assert stats.kstest(delta.flatten() / 0.1, "uniform", (-1, 2)).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("eps", [0.3, 1.0])
