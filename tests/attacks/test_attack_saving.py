@@ -43,6 +43,8 @@ def test_rounding_can_undo_an_attack(tmp_path):
     )
     assert saved.accuracy == 0.0
     assert saved.accuracy_8bit == 1.0
+    with np.load(saved.path) as stored:
+        assert stored["images_8bit"].tolist() == [[[[100], [101]]]], "one row of two values of one channel"
 
 
 def test_without_rounding_nothing_is_said_of_it(tmp_path):
