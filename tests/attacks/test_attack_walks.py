@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import partial
+from itertools import combinations
 
 import pytest
 import torch
@@ -70,6 +71,16 @@ def test_apgd_walks_as_torchattacks_from_the_same_points(norm, loss):
         ours(model, images, labels, eps=eps, norm=norm.lower(), steps=steps, early_stop=False)
     for k, (found, wanted) in enumerate(zip(seen[-steps - 1 :], expected, strict=True)):
         assert torch.allclose(found, wanted, atol=1e-6), k
+
+
+def test_every_course_of_apgd_begins_at_random_points_of_its_own():
+    model, images, labels, seen = hilly(6, torch.float64)
+    starts = []
+    for name, courses in (("apgd-ce", "restarts"), ("apgd-dlr", "restarts"), ("apgd-t", "targets")):
+        params = {"steps": 1, courses: 2}
+        attacks.run(name, model, images, labels, eps=0.1, params=params, early_stop=False)
+        starts += [seen[-4], seen[-2]]  # each before its only step
+    assert not any(bool((one == other).all()) for one, other in combinations(starts, 2))
 
 
 def test_sigma_zero_walks_as_published():
