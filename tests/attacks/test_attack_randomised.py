@@ -134,6 +134,7 @@ def test_square_averages_its_losses():
     best = float(norm.cdf((1 - 3) / 2))  # every pixel at + eps: 0.16
     assert best - 0.1 < averaged.robust_accuracy < single.robust_accuracy + 0.02
     assert averaged.robust_accuracy < best + 0.1
+    assert abs(averaged.clean_accuracy - norm.cdf(1 / 2)) < 4 * (0.69 * 0.31 / (40 * DRAWS)) ** 0.5
 
 
 class Misleading(nn.Module):
