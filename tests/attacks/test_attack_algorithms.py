@@ -20,7 +20,9 @@ from robustbench_sdnet.attacks.engine.losses import (
     ranked_targets,
     targeted_dlr,
 )
+from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.attacks.engine.result import AttackResult
+from robustbench_sdnet.attacks.engine.search import Rows
 from robustbench_sdnet.attacks.native.apgd_search import ApgdSearch, checkpoints
 from robustbench_sdnet.attacks.native.chain import _merged, _recounted
 from robustbench_sdnet.specs import Repeats
@@ -89,6 +91,27 @@ def test_apgd_halves_its_steps_for_either_of_the_papers_reasons():
     assert state["halved"].tolist() == [True, True, False, False, False]
     assert state["window_loss"].tolist() == [2.0] * 5
     assert state["gains"].tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize(("rises", "size"), [(16, 0.1), (17, 0.2)])
+def test_apgd_judges_its_first_window_by_the_rises_of_its_steps_alone(rises, size):
+    """Of 22 steps more than 16.5 must raise the loss; that none gets back to the start's does not matter yet."""
+    losses = torch.tensor([99, *range(rises), *[rises] * (22 - rises)]).float()
+    image, labels = torch.full((1, 1, 1, 2), 0.5), torch.zeros(1, dtype=torch.int64)
+    rows = Rows(image, *[labels] * 5, torch.tensor([[1]]))
+    search = ApgdSearch(
+        ball=BALLS["linf"],
+        eps=0.1,
+        seed=0,
+        length=100,
+        stream="x",
+        loss=lambda z, _: z[:, 0] + losses[rows.k],
+    )
+    state, passes = search.begin(rows), Passes(lambda x: 0 * x.flatten(1), 1)
+    for k in range(23):
+        rows = replace(rows, k=torch.tensor([k]))
+        search.step(passes, rows, state)
+    assert state["size"].item() == pytest.approx(size)
 
 
 def _boxed(x, image, eps):

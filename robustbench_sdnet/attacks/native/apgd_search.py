@@ -75,6 +75,7 @@ class ApgdSearch(Search):
             "window_loss": torch.full_like(scalar, -torch.inf),
             "size": torch.full_like(scalar, 2 * self.eps),
             "gains": scalar,
+            # Condition 2 compares windows: the first one knows no other.
             "halved": torch.ones_like(rows.labels, dtype=torch.bool),
         }
 
@@ -84,7 +85,7 @@ class ApgdSearch(Search):
         logits, gradient, loss = self._evaluated(passes, rows, x, done)
         state["gains"] = state["gains"] + ((loss > state["loss"]) & (k > 0))
         state["loss"] = loss
-        self._remember(state, x, gradient, loss, k)
+        self._remember(state, x, gradient, loss)
         base, gradient = self._halve(state, x, gradient, k)
         self._move(state, rows, base, gradient, k)
         return Step(x, logits, done)
@@ -99,15 +100,13 @@ class ApgdSearch(Search):
         )
         return logits, gradient, self.loss(logits, *classes)
 
-    def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor, k: Tensor) -> None:
+    def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor) -> None:
         """x_max, f_max and the gradient there (lines 8 and 9)."""
         better = loss > state["best_loss"]
         wide = better.reshape(-1, 1, 1, 1)
         state["best"] = torch.where(wide, x, state["best"])
         state["best_gradient"] = torch.where(wide, gradient, state["best_gradient"])
         state["best_loss"] = torch.where(better, loss, state["best_loss"])
-        # The starting point opens the first window.
-        state["window_loss"] = torch.where(k == 0, loss, state["window_loss"])
 
     def _halve(self, state: State, x: Tensor, gradient: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Conditions 1 and 2 at a checkpoint: halve the step size, go back to the best point."""

@@ -63,7 +63,7 @@ class SparseApgdSearch(ApgdSearch):
         x, k = state["x"], rows.k
         done = k >= self.length
         logits, gradient, loss = self._evaluated(passes, rows, x, done)
-        self._remember(state, x, gradient, loss, k)
+        self._remember(state, x, gradient, loss)
         stage, within, count = self._place(k)
         period = (0.04 * count).long().clamp_min(1)
         base, gradient = self._adapt(state, rows, x, gradient, (within > 0) & (within % period == 0))
@@ -90,15 +90,13 @@ class SparseApgdSearch(ApgdSearch):
         """The state at a stage's start: the point in its ball, nothing remembered."""
         x = self.ball.project(point, images, radius)
         changed = _changed(x, images)
-        nothing = torch.full_like(radius, -torch.inf)
         return {
             "x": x,
             "radius": radius,
             "size": radius,
             "best": x,
             "best_gradient": torch.zeros_like(x),
-            "best_loss": nothing,
-            "window_loss": nothing,
+            "best_loss": torch.full_like(radius, -torch.inf),
             "changed": changed,
             "share": changed / x[0].numel() / REDUCTION,
         }
