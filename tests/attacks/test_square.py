@@ -175,6 +175,24 @@ def test_windows_of_bumps_reach_every_edge_and_empty_another_window():
     assert PROPOSALS["l2"].least == PROPOSALS["l1"].least == 3
 
 
+def test_place_sign_and_turn_of_a_square_are_drawn_apart():
+    n = 1000
+    images, draws = torch.full((n, 1, 9, 9), 0.5), Draws.of(0, "square", torch.arange(n))
+    delta = PROPOSALS["l2"].propose(draws, images, images, 0.1, torch.full((n,), 3), torch.zeros(n).long())
+    signs = (delta - images)[:, 0].sign()
+    top, left = (signs.abs().amax(dim).argmax(1) for dim in (2, 1))
+    turned = signs.sum(2).abs().amax(1) < 3  # upright each row has one sign
+    found = torch.corrcoef(torch.stack([top, left, turned, signs.sum((1, 2))]).float())
+    assert float((found - torch.eye(4)).abs().max()) < 4 / n**0.5
+
+
+def test_a_square_of_bumps_is_finite_where_rounding_left_less_than_no_budget():
+    images, draws = torch.zeros(20, 1, 7, 7), Draws.of(0, "square", torch.arange(20))
+    best, size, k = images.clone(), torch.full((20,), 3), torch.arange(20)
+    best[:, :, 0, 0] = 0.3001
+    assert bool(torch.isfinite(PROPOSALS["l2"].propose(draws, images, best, 0.3, size, k)).all())
+
+
 def test_square_finds_every_breakable_sample():
     model, images, labels, distance = linear_problem(2, (1, 3, 4), 12, EPS, "linf")
     result = attacks.square(model, images, labels, eps=EPS, steps=800)
