@@ -163,6 +163,7 @@ def test_a_chain_counts_fresh_draws_on_its_final_images():
     )
     # The least of two stages' counts would be 0.52.
     assert abs(result.robust_accuracy - 0.6) < 4 * (0.24 / (300 * DRAWS)) ** 0.5
+    assert bool((result.extra["stage"][result.robust] == -1).all())
 
 
 def test_a_chain_goes_on_while_any_draw_is_right(monkeypatch):
