@@ -120,6 +120,8 @@ def test_frost_is_a_crop_of_a_photograph(severity: int) -> None:
         (70, 105),
         (99, 132),
     ]
+    # An image as high as a photograph has it continued.
+    assert frost_textures(63, 32, scale)[1].shape[:2] == (126, 112)
     assert set(draws["crop"][:, 0]) == {0, 1, 2, 3, 4}
     for image, corrupted, (index, row, column) in zip(images, found, draws["crop"], strict=True):
         ice = textures[index][row : row + 32, column : column + 32]
