@@ -13,10 +13,10 @@ from robustbench_sdnet.errors import InputError
 FOOLBOX = {"linf": "LInfFMNAttack", "l2": "L2FMNAttack", "l1": "L1FMNAttack", "l0": "L0FMNAttack"}
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_fmn_finds_the_exact_distance_of_a_linear_model(norm):
+@pytest.mark.parametrize(("norm", "scale"), [("linf", 1), ("l2", 1), ("l1", 1), ("linf", 1e-9)])
+def test_fmn_finds_the_exact_distance_of_a_linear_model(norm, scale):
     model, images, labels, distance = linear_problem(5, (3, 4, 5), 12, 0.02, norm)
-    found = attacks.fmn(model, images, labels, eps=None, norm=norm, steps=100)
+    found = attacks.fmn(lambda x: scale * model(x), images, labels, eps=None, norm=norm, steps=100)
     assert bool((found.extra["distance"] >= distance * (1 - 1e-9)).all())
     assert bool((found.extra["distance"] <= 1.002 * distance).all())
     assert found.backwards < 12 * 100, "samples whose distance has converged leave"
