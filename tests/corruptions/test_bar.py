@@ -101,7 +101,8 @@ def test_draws_of_stars_signs_orders_and_cells() -> None:
     signs = drawn("pinch_and_twirl")["sign"]
     assert set(np.unique(signs)) == {-1.0, 1.0}
     assert abs(signs.mean()) < 5 / math.sqrt(signs.size)
-    assert drawn("pinch_and_twirl", 1, size=(224, 224))["sign"].shape == (1, 5, 5)
+    for side, count in ((8, 3), (223, 3), (224, 5)):
+        assert drawn("pinch_and_twirl", 1, size=(side, side))["sign"].shape == (1, count, count)
     cells = drawn("checkerboard_cutout", 50)["cells"]
     assert stats.kstest(cells.reshape(-1), "uniform").pvalue > 1e-4
 
