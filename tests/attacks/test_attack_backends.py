@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from attack_networks import linear_problem
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.backends import library
+from robustbench_sdnet.attacks.backends.adapters import build
+from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.errors import InputError, ModelError
 
 
 def _problem(norm="linf"):
     model, images, labels, distance = linear_problem(5, (3, 4, 4), 8, 0.02, norm)
     return model.float().requires_grad_(False), images.float(), labels, distance
+
+
+def test_a_library_s_attack_is_made_with_what_is_asked():
+    made = partial(build, options={}, eps=0.1, norm="linf", seed=7, model=None)
+    assert made("foolbox:HopSkipJumpAttack").constraint == "linf"
+    model = library.Counted(Passes(lambda x: x.flatten(1)), 4, torch.float32, torch.device("cpu"))
+    assert made("torchattacks:APGD", model=model).seed == 7
+    assert made("torchattacks:PIFGSM", model=model).max_epsilon == 0.1
 
 
 @pytest.mark.parametrize(
