@@ -57,6 +57,13 @@ def test_misclassified_samples_have_distance_0_and_cost_one_pass(early_stop):
     assert found.extra["distance"].tolist() == [0] * 5
 
 
+def test_misclassified_samples_have_distance_0_in_a_library_too():
+    model, images, labels, _ = linear_problem(3, (1, 4, 4), 5, 0.02, "l2")
+    name, wrong = "foolbox:L2DeepFoolAttack", (labels + 1) % 3
+    found = attacks.run(name, model.float(), images.float(), wrong, eps=None, norm="l2")
+    assert found.extra["distance"].tolist() == [0] * 5
+
+
 def test_only_a_search_within_a_budget_takes_a_folded_copy(standard, monkeypatch):
     model, images, labels = standard
     asked = []
