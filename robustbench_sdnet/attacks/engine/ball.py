@@ -125,7 +125,8 @@ class Ball(ABC):
 
 def room(points: Tensor, direction: Tensor) -> Tensor:
     """How far each coordinate can move along the sign of `direction` within [0, 1]; 0 where that is 0."""
-    return torch.where(direction > 0, 1 - points, points) * direction.sign().abs()
+    sign = direction.sign()  # arithmetic: torch.where waits long for a mask that nobody can guess
+    return sign.clamp_min(0) - sign * points
 
 
 NEWTON_STEPS = 15
@@ -145,13 +146,13 @@ def climb(points: Tensor, normals: Tensor, gaps: Tensor, speed: Tensor) -> Tenso
     direction = normals.sign() * gaps.sign()[:, None]
     weight, space = normals.abs(), room(points, direction)
     # Below its stop a coordinate gains weight * speed a unit of t, above it the constant weight * space.
-    stop = torch.where(speed > 0, space / speed.clamp_min(1e-30), 0.0)
+    stop = space / speed.clamp_min(1e-30)
     rates = torch.stack([weight * speed, weight * space], dim=1)
     excess = gaps.abs() - rates[:, 1].sum(1)
     t = torch.zeros_like(excess)
     for _ in range(NEWTON_STEPS):
         moving = (t[:, None] < stop).to(points.dtype)
-        slope, held_back = torch.bmm(rates, moving[:, :, None])[:, :, 0].unbind(1)
+        slope, held_back = (rates * moving[:, None]).sum(2).unbind(1)
         climbed = torch.where(slope > 0, (excess + held_back) / slope.clamp_min(1e-30), t)
         climbed = torch.maximum(climbed, t)
         if free_to_look(t) and torch.equal(climbed, t):
