@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -101,6 +102,21 @@ def test_the_l0_projection_keeps_the_pixels_that_matter_most():
     found = BALLS["l0"].project(images + delta, images, 2.0) - images
     assert torch.allclose(found[0, 0, 0], torch.tensor([0.0, 0.0, 0.4, 0.5]))
     assert not bool(found[0, 1:].any())
+
+
+@pytest.mark.parametrize("gap", [0.5, 2.0, 9.0, 20.0, 1e3])  # some need the few steepest values, some all
+def test_values_move_by_steepness_then_in_order(gap):
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(6, 96, generator=generator, dtype=torch.float64)
+    normals = torch.randn(6, 96, generator=generator, dtype=torch.float64).round()  # many ties
+    found = BALLS["l1"].boundary(points, normals, torch.full((6,), gap, dtype=torch.float64))
+    for x, w, d in zip(points.tolist(), normals.tolist(), found.tolist(), strict=True):
+        left, wanted = gap, [0.0] * len(x)
+        for place in sorted(range(len(x)), key=lambda i, w=w: -abs(w[i])):
+            if w[place] and left > 0:
+                move = min(left / abs(w[place]), 1 - x[place] if w[place] > 0 else x[place])
+                wanted[place], left = math.copysign(move, w[place]), left - move * abs(w[place])
+        assert d == pytest.approx(wanted, abs=1e-12)
 
 
 @pytest.mark.parametrize("norm", BUDGETED)

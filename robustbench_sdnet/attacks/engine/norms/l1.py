@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ....draws import Draws
 from ..ball import Ball, beside, column, room
+from ..batches import free_to_look
 
 SHARE = 0.01
 """Share of the values that one step of PGD moves (Tramer & Boneh 2019, arXiv:1904.13000)."""
@@ -60,12 +61,25 @@ class L1(Ball):
     def boundary(self, points: Tensor, normals: Tensor, gaps: Tensor) -> Tensor:
         """The steepest values move first, as far as the box lets them."""
         direction = normals.sign() * gaps.sign()[:, None]
-        weight, order = normals.abs().sort(dim=1, descending=True, stable=True)
-        space = room(points, direction).gather(1, order)
+        weight, space = normals.abs(), room(points, direction)
+        order = _steepest_first(weight, space, gaps.abs())
+        weight, space = weight.gather(1, order), space.gather(1, order)
         gained = (weight * space).cumsum(1)
         before = gained - weight * space
         needed = (gaps.abs()[:, None] - before).clamp_min(0) / weight.clamp_min(1e-30)
         return direction * torch.zeros_like(points).scatter(1, order, torch.minimum(needed, space))
+
+
+def _steepest_first(weight: Tensor, space: Tensor, gain: Tensor) -> Tensor:
+    """Where the largest weights (m, d) stand, ties in order: a few if they surely bring the gain (m,), else all."""
+    few = weight.shape[1] // 16
+    if few and free_to_look(weight):
+        order = weight.topk(few, dim=1).indices.sort(dim=1).values
+        top = weight.gather(1, order)
+        larger = top > top.amin(1, keepdim=True)  # of those as large as the least, topk takes any
+        if bool(((top * space.gather(1, order) * larger).sum(1) > 1.01 * gain).all()):
+            return order.gather(1, top.argsort(dim=1, descending=True, stable=True))
+    return weight.argsort(dim=1, descending=True, stable=True)
 
 
 def _shrinkage(size: Tensor, space: Tensor, eps: Tensor) -> Tensor:
