@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..engine.ball import column
+from ..engine.batches import free_to_look
 from ..engine.losses import margin, targeted_margin
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
@@ -24,6 +25,9 @@ ETA = 1.05
 
 BETA = 0.9
 """Back-step towards the original image after a success."""
+
+CACHED = 2**16
+"""Values whose projection a processor's cache holds: larger pieces wait for memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,10 @@ class FabSearch(Search):
         logits, gradient = passes.gradient(
             x, lambda z, index: targeted_margin(z, rows.labels[index], targets[index])
         )
-        x = self._towards_boundary(x, rows.images, gradient, targeted_margin(logits, rows.labels, targets))
+        gap = targeted_margin(logits, rows.labels, targets)
+        few = max(CACHED // x[0].numel(), 1) if free_to_look(x) else len(x)
+        pieces = zip(*(torch.split(values, few) for values in (x, rows.images, gradient, gap)), strict=True)
+        x = torch.cat([self._towards_boundary(*piece) for piece in pieces])
         found = passes.logits(x)
         wrong = margin(found, rows.labels) < 0
         distance = self.ball.lengths(x - rows.images)
