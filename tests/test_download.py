@@ -16,7 +16,7 @@ from robustbench_sdnet.download import download, fetch_text
 from robustbench_sdnet.errors import DataError, InputError, WriteError
 from robustbench_sdnet.files import write_whole
 
-from .server import Server, dripping, endless, failing, never_answering, redirecting, serving
+from .file_server import Server, dripping, endless, failing, never_answering, redirecting, serving
 
 CONTENT = np.random.default_rng(0).bytes(20_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
