@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import cProfile
 
 import pytest
 import torch
@@ -156,6 +157,12 @@ def test_one_call_of_autograd_is_one_call(standard, digits):
         1.0,
         "The forward pass calls autograd (1 call): attack through it, or without gradients.",
     )
+
+
+def test_a_running_profiler_ends_no_diagnosis(standard, digits):
+    with cProfile.Profile():
+        found = verdicts(Wrapped(standard, purified), digits, n=4, cheap=True)
+    assert found["test_time_optimisation"].value == 1.0
 
 
 @pytest.mark.parametrize("name", ["noisy", "softmax"])
