@@ -317,16 +317,22 @@ def test_a_mapping_that_holds_itself_is_no_state_dict(tmp_path: Path) -> None:
 
 
 def test_a_sound_file_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
-    script, program, zipped = (tmp_path / name for name in ("script.pt", "program.pt2", "zipped.pth"))
+    names = ("script.pt", "program.pt2", "older.pt2", "zipped.pth")
+    script, program, older, zipped = (tmp_path / name for name in names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), script)
     torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), program)
-    with zipfile.ZipFile(zipped, "w") as archive:
-        archive.writestr("readme", "hello")
+    for path, name in (
+        (older, "serialized_exported_program.json"),
+        (zipped, "readme"),
+    ):  # older: as of torch 2.6
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, "hello")
     for path, message in (
         (script, "is an exported model, not a checkpoint. Use it as it is: --model"),
         (program, "is an exported model, not a checkpoint"),
+        (older, "is an exported model, not a checkpoint"),
         (zipped, "is not a PyTorch checkpoint"),
     ):
         with pytest.raises(CheckpointError, match=message) as caught:

@@ -167,7 +167,7 @@ def _why_refused(path: Path, error: Exception) -> str:
             "Save its state_dict alone where you trust it."
         )
     inside = members(path)
-    if any("/code/" in name or name.endswith("archive_format") for name in inside):
+    if any("/code/" in name or name.endswith(("archive_format", "exported_program.json")) for name in inside):
         return (
             f"is an exported model, not a checkpoint. Use it as it is: --model '{path}?mean=a,b,c&std=a,b,c'."
         )
