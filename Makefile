@@ -1,6 +1,7 @@
 # Every target builds the environment first, so that a fresh clone needs nothing else than Python 3.10 or later.
 #   make quickstart    train, corrupt, attack, sweep lambda and report, small and offline
 #   make test          the tests, on up to four cores (make test TESTS="tests/reports -m slow")
+#   make lowest        the tests with the lowest versions that setup.cfg allows, in an environment of its own (6 GB)
 #   make check         format, lint, types
 #   make bench         the speed benchmarks, each beside a named peer (BENCH="attacks corruptions")
 #   make docs          the documentation as a site, build/docs/index.html, with an environment of its own
@@ -10,10 +11,11 @@ PYTHON ?= python3
 VENV ?= .venv
 DOCS_VENV ?= $(VENV)-docs
 TESTS ?= tests
+SPREAD = --numprocesses auto --maxprocesses 4 --dist loadfile
 BENCH ?= $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py))
 RUN = $(abspath $(VENV))/bin
 
-.PHONY: env quickstart test check bench docs dist
+.PHONY: env quickstart test lowest check bench docs dist
 
 env:
 	@bash .ci/environment "$(VENV)" "$(PYTHON)"
@@ -26,7 +28,11 @@ quickstart: .ready
 	@"$(RUN)/sdnet-bench" quickstart
 
 test: .ready
-	@"$(RUN)/python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
+	@"$(RUN)/python" -m pytest $(SPREAD) $(TESTS)
+
+lowest:
+	@bash .ci/lowest "$(VENV)-lowest" "$(PYTHON)"
+	@"$(abspath $(VENV))-lowest/bin/python" -m pytest $(SPREAD) $(TESTS)
 
 check: .ready
 	@"$(RUN)/ruff" format --check .
