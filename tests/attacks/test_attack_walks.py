@@ -51,6 +51,10 @@ def test_fab_ends_where_torchattacks_does(norm):
     assert bool(torch.isfinite(found.extra["distance"]).all())
     # A point that rounding alone puts on either side of the boundary sends the walk another way.
     assert (found.images - expected).flatten(1).abs().amax(1).le(1e-4).float().mean() >= 0.9
+    theirs_away = torch.linalg.vector_norm(
+        (expected - images).flatten(1), {"Linf": torch.inf, "L2": 2}[norm], dim=1
+    )
+    assert float(found.extra["distance"].mean()) == pytest.approx(float(theirs_away.mean()), rel=5e-3)
 
 
 @pytest.mark.parametrize(
