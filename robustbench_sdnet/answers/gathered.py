@@ -42,6 +42,7 @@ class Question:
         kind: clean, corruption, noise, attack, mean over corruptions, or worst_case over everything run in a ball,
             whatever it was made at.
         corruption: its own name, without level and seed; other versions of it give other images.
+        seed: of its draws; 0 where it draws nothing.
         is_noise: a corruption of the category noise, or a mean over such.
         met: of a worst case, by name what was run at the deployed lambda itself, and of a mean what it is over: sides
             that met other attacks or conditions are not asked the same.
@@ -56,9 +57,15 @@ class Question:
     eps: Eps | None = None
     source: str = "generated"
     corruption: str = ""
+    seed: int = 0
     version: int = 1
     is_noise: bool = False
     met: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Where the images come from, and of other draws than the usual by which seed."""
+        return f"{self.source}, seed {self.seed}" if self.seed else self.source
 
     @property
     def ball(self) -> str:
@@ -104,7 +111,7 @@ def question(cell: Cell) -> Question:
     asked = Question(cell.data.label, cell.data.content, cell.kind, whole_name(spec))
     if isinstance(spec, CorruptionSpec):
         asked = replace(asked, severity=spec.severity, source=spec.origin, version=spec.version)
-        return replace(asked, corruption=spec.name, is_noise=is_noise(spec))
+        return replace(asked, corruption=spec.name, seed=spec.seed, is_noise=is_noise(spec))
     return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
 
 

@@ -79,7 +79,8 @@ def asked_alike(
     every = [sides.get((noise, one), {}) for one in subjects]
     if not all(every) or any(one.keys() != every[0].keys() for one in every):
         return None
-    return replace(next(iter(every[0])), kind="mean", severity=None), every
+    asked = next(iter(every[0]))
+    return replace(asked, kind="mean", perturbation=asked.corruption, severity=None), every
 
 
 def over_networks(

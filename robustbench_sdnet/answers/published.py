@@ -53,7 +53,7 @@ class Beside:
     """A model at a lambda under one noise, mean over the five severities.
 
     Attributes:
-        origin: where the images come from, as `CorruptionSpec.origin`.
+        origin: where the images come from, as `Question.origin`.
         accuracy, low, high: ours, with a 95 % interval over images.
         published: the number in the paper for this architecture at this lambda on CIFAR-10; None where there is none.
     """
@@ -142,7 +142,7 @@ def published(store: Snapshot) -> Published:
         pairs = dict(_claimed(sides))
         summed = set[Hashable]()
         for found in over_networks(sides, pairs, NOISES, VERDICT_CONFIDENCE):
-            noise = found.asked.perturbation
+            noise = found.asked.corruption
             gain = pairs[found.a, found.b][NOISES.index(noise)]
             over.append(Claim(noise=noise, found=found, published=gain))
             summed.add(kin((found.a, found.b)))
@@ -155,13 +155,13 @@ Gains = tuple[float, ...]  # the published ones, a noise each
 
 
 def _experiments(answers: Answers) -> Iterator[Sides]:
-    """By data set and origin: each noise and subject with all five severities, where anyone has the published line."""
+    """By data set, origin and seed: each noise and subject with all five severities, where anyone has that line."""
     places: dict[tuple[str, str, str], dict[tuple[str, Subject], dict[Question, Right]]] = {}
     for asked, found in answers.items():
-        if asked.perturbation in NOISES and asked.severity in SEVERITIES:
-            place = places.setdefault((asked.data, asked.content, asked.source), {})
+        if asked.corruption in NOISES and asked.severity in SEVERITIES:
+            place = places.setdefault((asked.data, asked.content, asked.origin), {})
             for subject, right in found.items():
-                place.setdefault((asked.perturbation, subject), {})[asked] = right
+                place.setdefault((asked.corruption, subject), {})[asked] = right
     for place in places.values():
         whole = {
             key: every
@@ -199,7 +199,7 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     return Beside(
         subject=subject,
         data=asked.data,
-        origin=asked.source,
+        origin=asked.origin,
         noise=noise,
         n=len(ids),
         accuracy=fmean(right.at(ids).mean() for right in every.values()),

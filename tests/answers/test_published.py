@@ -27,10 +27,10 @@ SDNET18, RESNET18 = replace(SDNET, arch="sdnet18"), replace(RESNET, arch="resnet
 LINE = LambdaSpec("calibrated:test-labels", fit="f")
 
 
-def _answers(model, lam, counts, n=100, noises=NOISES, data=CIFAR10):
+def _answers(model, lam, counts, n=100, noises=NOISES, data=CIFAR10, seed=0):
     """`counts`: right answers under each noise, the same at every severity."""
     for noise, count in zip(noises, counts, strict=True):
-        for spec in corruption_specs(noise, (1, 2, 3, 4, 5)):
+        for spec in corruption_specs(noise, (1, 2, 3, 4, 5), seed=seed):
             asked = replace(cell(spec, model=SDNET), model=model, lam=lam, data=data)
             yield asked, right(count, n)
 
@@ -240,6 +240,28 @@ def test_other_data_has_no_published_numbers_and_half_an_experiment_is_none(tmp_
         if pair[0].perturbation.severity != 3
     ]
     assert _published(folder, half, _answers(SDNET18, LOW, (5,) * 4)).numbers == ()
+
+
+def test_noise_of_another_seed_is_an_experiment_of_its_own(tmp_path):
+    networks = [replace(SDNET18, name=name, weights=name * 64) for name in "ab"]
+    answers = [
+        _answers(model, lam, (count + seed,) * 4, seed=seed)
+        for model in networks
+        for lam, count in ((LOW, 50), (LINE, 60))
+        for seed in (0, 1)
+    ]
+    found = _published(tmp_path, *answers)
+    told = {(one.origin, one.accuracy) for one in found.numbers}
+    assert told == {
+        ("generated", 0.5),
+        ("generated", 0.6),
+        ("generated, seed 1", 0.51),
+        ("generated, seed 1", 0.61),
+    }
+    assert all(one.published for one in found.numbers), "the paper's stand beside whatever was drawn"
+    places = [one.found.asked.origin for one in found.claims]
+    assert [places.count(origin) for origin in ("generated", "generated, seed 1")] == [8, 8]
+    assert [one.record()["perturbation"] for one in found.over_networks] == [*NOISES] * 2
 
 
 def _seeds(model, lam, counts, shots=50, n=100):

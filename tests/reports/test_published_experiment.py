@@ -65,6 +65,22 @@ def test_stored_images_are_a_place_of_their_own_and_none_of_the_papers(tmp_path)
         assert [cell.strip() for cell in row.split("|")[3:5]] == [ours, published]
 
 
+def test_noise_of_another_seed_has_sentences_and_a_table_of_its_own(tmp_path):
+    answers = []
+    for seed, lined in ((0, 60), (1, 40)):
+        for spec in corruption_specs("gaussian_noise", (1, 2, 3, 4, 5), seed=seed):
+            answers += [(cell(spec, lam=lam), right(count, 100)) for lam, count in ((LOW, 50), (LINE, lined))]
+    with made_store(tmp_path, answers) as store:
+        text = report(store, output=tmp_path / "report.md").read_text()
+    words = " ".join(text.split())
+    assert "over sdnet @ 0.1 on tiny: gaussian noise some gain (+10.0" in words
+    assert "over sdnet @ 0.1 on tiny (generated, seed 1): gaussian noise not reproduced (-10.0" in words
+    for where, ours in (("", "60.0"), (" (generated, seed 1)", "40.0")):
+        table = text.partition(f"severities 1 to 5 on tiny{where}, ours and published")[2]
+        row = next(line for line in table.splitlines() if "calibrated:test-labels" in line)
+        assert row.split("|")[3].strip() == ours
+
+
 def test_several_are_summed_in_a_sentence_and_listed_below(tmp_path):
     text = _printed(tmp_path, a=(50, 60), b=(52, 64), c=(51, 62), plain=(40, None))
     words = " ".join(text.split())
