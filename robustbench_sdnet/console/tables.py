@@ -166,10 +166,10 @@ def _sequences(rows: Sequence[Record]) -> str:
     for question in dict.fromkeys(map(_question, rows)):
         here = [row for row in rows if _question(row) == question]
         steady = {row["perturbation"]: (row["flip_probability"], row["top5_distance"]) for row in here}
-        # Behind a sequence's name stands what it was asked at, such as "(difficulty 2)".
-        for how in {label.removeprefix(MAIN[0]): None for label in steady if label.startswith(MAIN[0])}:
-            if all(name + how in steady for name in MAIN):
-                flips, distances = zip(*(steady[name + how] for name in MAIN), strict=True)
+        asked = {_asked_at(label): values for label, values in steady.items()}
+        for how in dict.fromkeys(how for _, how in asked):
+            if all((name, how) in asked for name in MAIN):
+                flips, distances = zip(*(asked[name, how] for name in MAIN), strict=True)
                 steady[f"mean of the ten{how}"] = sum(flips) / 10, sum(distances) / 10
         model, lam, n, _ = question
         lines += [
@@ -179,6 +179,13 @@ def _sequences(rows: Sequence[Record]) -> str:
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
     aligned = ["left", "right", "left", *["right"] * 3]
     return fitted(lines, headers, aligned, (0, 1, 2)) if lines else ""
+
+
+def _asked_at(label: str) -> tuple[str, str]:
+    """A sequence's name, and what it was asked at, such as "(difficulty 2)"; without the seed, which only some have."""
+    name, _, told = label.rstrip(")").partition("(")
+    how = ", ".join(one for one in told.split(", ") if one and not one.startswith("seed="))
+    return name, f"({how})" if how else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -159,6 +160,7 @@ def _mean_corruption(own: Sequence[_Seen]) -> tuple[float | None, str]:
     (_, origin), found = max(origins.items(), key=lambda pair: (len(pair[1]), pair[0]), default=((0, ""), []))
     if not found:
         return None, ""
+    found = list(_named(found))
     if {one.name for one in found} >= set(MAIN):  # which lists are over, too
         found = [one for one in found if one.name in MAIN]
     names = sorted({one.name for one in found}, key=natural)
@@ -168,6 +170,14 @@ def _mean_corruption(own: Sequence[_Seen]) -> tuple[float | None, str]:
     over = [what, levels_text(levels), *([f"{len(found)} of these alone"] if gaps else [])]
     over += [] if origin == "generated" else [origin]
     return fmean(one.accuracy for one in found), "; ".join(over)
+
+
+def _named(found: Sequence[_Corruption]) -> Iterator[_Corruption]:
+    """The same without the seed in their names, where there is none of another seed, as tables name them."""
+    plain = {one.name: one.name.partition("(seed=")[0] for one in found}
+    seeds = Counter(plain.values())
+    for one in found:
+        yield one._replace(name=plain[one.name]) if seeds[plain[one.name]] == 1 else one
 
 
 def _attack(asked: str) -> AttackSpec:

@@ -119,6 +119,26 @@ def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
     assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten(difficulty", "2)", "30.00"]]
 
 
+def test_sequences_of_another_seed_have_a_mean_too():
+    (like,) = records(record(190))
+    noises = ("gaussian_noise", "shot_noise", "spatter")  # what draws: the others are of no seed
+    rows = [
+        like
+        | {
+            "kind": "sequence",
+            "perturbation": f"{name}{how.format('seed=4' if name in noises else '')}",
+            "flip_probability": 0.5 if name in noises else 0.1,
+            "top5_distance": 1.0,
+        }
+        for name in MAIN
+        for how in ("({})", "(difficulty 2, {})")
+    ]
+    for row in rows:
+        row["perturbation"] = row["perturbation"].replace("()", "").replace(", )", ")")
+    means = [line.split()[2:-2] for line in table(rows).splitlines() if "mean of the ten" in line]
+    assert means == [["of", "the", "ten", "22.00"], ["of", "the", "ten(difficulty", "2)", "22.00"]]
+
+
 def test_corruptions_that_were_stored_are_said_to_be():
     fog = CorruptionSpec(name="fog", severity=5)
     line = "Corrupted images were stored as jpeg85 before they were shown."
