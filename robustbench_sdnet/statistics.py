@@ -123,17 +123,15 @@ def picked_interval(low: float, high: float, among: int) -> tuple[float, float]:
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def images_needed(low: float, high: float, n: int, within: float) -> int:
-    """Images on which a mean of 0 has an interval that ends within `within`, if answers differ as often as on these.
+def images_needed(square: float, within: float) -> int:
+    """Images on which a mean of 0 has a 95 % interval that ends within `within`.
 
     Args:
-        low, high: the 95 % interval on `n` images.
+        square: the mean square of the paired differences, in [0, 1], as often as answers differ.
     """
-    z2, padded = _Z**2, n + _Z**2
-    mean, variance = (low + high) / 2, padded * (high - low) ** 2 / (4 * z2)
-    share = max(0.0, padded * (variance + mean**2) - z2) / n  # the mean square of a difference
-    # within^2 = z^2 (share n + z^2) / m^2, solved for m = n + z^2.
-    m = z2 * (share + math.sqrt(share**2 + 4 * within**2 * (1 - share))) / (2 * within**2)
+    # The half width is z sqrt(square n + z^2) / m with m = n + z^2: within^2 m^2 = z^2 (square n + z^2), solved for m.
+    z2 = _Z**2
+    m = z2 * (square + math.sqrt(square**2 + 4 * within**2 * (1 - square))) / (2 * within**2)
     return math.ceil(m - z2 - 1e-6)
 
 

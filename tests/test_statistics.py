@@ -219,10 +219,8 @@ def test_the_interval_of_the_best_of_many_holds_its_true_gain():
 
 @pytest.mark.parametrize(("n", "gained", "lost"), [(100, 0, 0), (100, 10, 10), (200, 30, 20), (50, 4, 2)])
 def test_so_many_images_narrow_an_interval_to_what_is_asked(n, gained, lost):
-    needed = images_needed(
-        *difference_interval(np.repeat([1.0, -1.0, 0.0], [gained, lost, n - gained - lost])), n, 0.03
-    )
     share = (gained + lost) / n
+    needed = images_needed(share, 0.03)
     for m, inside in ((needed, True), (needed - 1, False)):
         # A balanced change of the same share: the mean square is share * m of m + z^2 images, z^2 added.
         padded = m + 1.959964**2

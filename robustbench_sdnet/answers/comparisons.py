@@ -43,6 +43,7 @@ class Comparison:
         a, b: the sides; of two lambdas of one model `b` is the one it was trained at.
         n: images that both saw.
         low, high: 95 % interval of accuracy a minus accuracy b.
+        square: the mean over images of the squared difference: 1 where every answer is another.
         only_a, only_b: images that one side alone has right (for means: has right more often).
         p_corrected: `p` after Holm's correction within the family.
         untrusted_a, untrusted_b: whether a diagnostic of the attack failed, so that the accuracy may be far too high.
@@ -56,6 +57,7 @@ class Comparison:
     accuracy_b: float
     low: float
     high: float
+    square: float
     only_a: int
     only_b: int
     p: float
@@ -204,6 +206,7 @@ def compared(
         accuracy_b=float(b.mean()) if len(ids) else math.nan,
         low=low,
         high=high,
+        square=float(((a - b) ** 2).mean()) if len(ids) else math.nan,
         only_a=only_a,
         only_b=only_b,
         p=p,

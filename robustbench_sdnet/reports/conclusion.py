@@ -207,7 +207,7 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
 def _needed(compared: Iterable[Comparison]) -> str:
     """How many images a no takes at least, where more would do."""
     open_ones = (one for one in compared if one.high > NEGLIGIBLE)
-    every = ((images_needed(one.low, one.high, one.n, NEGLIGIBLE), one.n) for one in open_ones)
+    every = ((images_needed(one.square, NEGLIGIBLE), one.n) for one in open_ones)
     needed, n = max(every, key=itemgetter(0))
     return f" (no takes about {needed:,} or more, and these are {n:,})" if needed > n else ""
 

@@ -499,6 +499,7 @@ def test_equal_means_differ_by_no_minus_zero(a, b):
         accuracy_b=b,
         low=-0.1,
         high=0.1,
+        square=0.3,
         only_a=3,
         only_b=3,
         p=1.0,

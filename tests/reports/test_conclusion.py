@@ -57,7 +57,7 @@ def compared(lam, gained, lost, n=1000, asked=MEAN, base=500):
     return Comparison(
         asked=asked, a=Subject(SDNET, scoped(lam)), b=Subject(SDNET, lam_spec(0.1)), n=n,
         accuracy_a=(base + gained - lost) / n, accuracy_b=base / n, low=low, high=high,
-        only_a=gained, only_b=lost, p=p, p_corrected=p,
+        square=(gained + lost) / n, only_a=gained, only_b=lost, p=p, p_corrected=p,
     )  # fmt: skip
 
 
@@ -146,6 +146,9 @@ def test_a_no_takes_images_for_what_is_open_alone():
     # A balanced 20 of 100: z^2 (0.2 + sqrt(0.2^2 + 4 * 0.03^2 * 0.8)) / (2 * 0.03^2) - z^2 = 864.9, the most of both.
     text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 10, 10, n=100, base=80)])["noise"]
     assert "too few images (no takes about 865 or more, and these are 100)." in text
+    # Where all of four gain, the interval ends at its limit, 1; a share of 1 takes z^2 / 0.03^2 - z^2 = 4,264.5.
+    text = said([], [compared(0.5, 4, 0, n=4, base=0)])["noise"]
+    assert "too few images (no takes about 4,265 or more, and these are 4)." in text
     # 60 against 40 of 1,000 reach 4 points: a share of 0.1 takes 456 where it changes nothing, so no number helps.
     assert "too few images. The mean" in said([], [compared(0.5, 60, 40)])["noise"]
 
