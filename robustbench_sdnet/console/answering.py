@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..corruptions.members import TABLES
 from ..errors import StoreError
 from ..specs import DEFAULT_STORE, CorruptionSpec
-from ..wording import counted
+from ..wording import counted, share_text
 from . import findings
 from .output import say, say_json, warn
 from .progress import shown, shown_progress
@@ -158,5 +158,6 @@ def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:
             folder=saving.folder,
             eight_bit=saving.eight_bit,
         ):
-            rounded = "" if saved.accuracy_8bit is None else f", rounded to 8 bits {saved.accuracy_8bit:.1%}"
-            say(f"Saved {saved.path}: accuracy {saved.accuracy:.1%}{rounded}", err=True)
+            low = saved.accuracy_8bit
+            rounded = "" if low is None else f", rounded to 8 bits {share_text(low)} %"
+            say(f"Saved {saved.path}: accuracy {share_text(saved.accuracy)} %{rounded}", err=True)

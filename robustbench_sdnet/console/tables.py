@@ -10,7 +10,7 @@ from typing import Any
 from ..corruptions.sequences.members import MAIN
 from ..specs import norm_facts
 from ..specs.lambdas import policy_shown
-from ..wording import brief
+from ..wording import brief, share_text
 
 Record = dict[str, Any]
 SCREEN = 60  # lines
@@ -92,7 +92,7 @@ def _named(worst: Sequence[Record]) -> str:
     what = f"{row['perturbation']}{strength}, {row['model']}{lam}"
     more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
     doubt = " untrusted" if row["verdict"] == "untrusted" else ""
-    return f"{MARK} lowest: {100 * row['accuracy']:.1f} %{doubt} ({what}{more})"
+    return f"{MARK} lowest: {share_text(row['accuracy'])} %{doubt} ({what}{more})"
 
 
 def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
@@ -104,7 +104,7 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
             _budget(row),
             policy_shown(brief(row["lambda"])),
             brief(row["lambda_attack"]) if row["kind"] == "transfer" else "",
-            f"{MARK if row in worst else ''}{100 * row['accuracy']:.1f}",
+            f"{MARK if row in worst else ''}{share_text(row['accuracy'])}",
             f"{100 * row['low']:.1f}-{100 * row['high']:.1f}",
             distance(row),
             row["n"],
@@ -173,7 +173,7 @@ def _sequences(rows: Sequence[Record]) -> str:
                 steady[f"mean of the ten{how}"] = sum(flips) / 10, sum(distances) / 10
         model, lam, n, _ = question
         lines += [
-            [model, policy_shown(lam), name, f"{100 * flips:.2f}", f"{distance:.3f}", n]
+            [model, policy_shown(lam), name, share_text(flips, 2), f"{distance:.3f}", n]
             for name, (flips, distance) in steady.items()
         ]
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
@@ -196,7 +196,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    return "-" if value is None else share_text(value)
 
 
 def _budget(row: Record) -> str:

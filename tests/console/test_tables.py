@@ -102,6 +102,15 @@ def test_nothing_is_marked_where_nothing_is_lower_and_ties_are_counted():
     assert lowest(sought) == [], "without a budget every image breaks in the end"
 
 
+def test_what_is_less_than_all_and_more_than_none_never_reads_as_all_or_none():
+    fog = CorruptionSpec(name="fog", severity=5)
+    rows = records(record(4999, 5000), record(4998, 5000, spec=fog), attack("pgd", "8/255", 1, 5000))
+    words = table(rows).replace("*", " ").split()
+    assert {"99.98", "99.96", "0.02"} <= set(words), "as in reports"
+    assert "100.0" not in words
+    assert "lowest: 0.02 %" in table(rows)
+
+
 def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
     (like,) = records(record(190))
     rows = [

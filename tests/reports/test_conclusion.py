@@ -16,6 +16,7 @@ from robustbench_sdnet.reports.evidence import evidences
 from robustbench_sdnet.reports.lead import lead
 from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.reports.tables.comparisons import UNEVEN, family_table, significant_table
+from robustbench_sdnet.reports.tables.gains import gain_table
 from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec
 from robustbench_sdnet.statistics import difference_interval, mcnemar
 
@@ -732,3 +733,9 @@ def test_salt_and_pepper_is_noise_like_any_other():
         "gains 7.0 points; it bounds any single number, and nobody can deploy it."
         in said(rows, [compared(0.5, 60, 10)])["noise"]
     )
+
+
+def test_what_is_less_than_all_is_not_printed_as_all_beside_a_gain():
+    (known,) = evidences([], [compared(0.5, 300, 0, n=10_000, base=9699)], [])
+    assert gain_table(known).rows[0][3:6] == ("97.0", "99.99", "+3.0")
+    assert significant_table([compared(0.5, 300, 0, n=10_000, base=9699)]).rows[0][4:6] == ("99.99", "97.0")

@@ -193,6 +193,12 @@ def test_a_heat_map_leaves_out_what_was_not_run() -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["50", "25"]
 
 
+def test_a_heat_map_calls_nothing_all_or_none_that_is_not() -> None:
+    grid = {"fog": {place: record_estimate(share) for place, share in enumerate((1, 0.995, 0.005, 0), 1)}}
+    figure = heatmap.draw({"model": grid}, {"fog": "weather"})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["100", "99.5", "0.5", "0"]
+
+
 def record_estimate(accuracy: float):
     row = record(round(200 * accuracy))
     return results_of([row]).all[0].estimate

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...wording import share_text
 from ..numbers import Estimate
 from ..results import distinct
 from ..tables.corruptions import levels_run
@@ -66,7 +67,7 @@ def _panel(
             estimate = grid.get(name, {}).get(key)
             if estimate is not None:
                 values[row, column] = 100 * estimate.accuracy
-                _write(axes, column, row, values[row, column])
+                _write(axes, column, row, estimate.accuracy)
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
     for keys, line in ((names, axes.axhline), (columns, axes.axvline)):
         for place in range(1, len(keys)):
@@ -84,9 +85,11 @@ def _called(key: Column, category: Mapping[str, str]) -> str:
     return str(key).replace("_", " ") if key in category else drawn(str(key))
 
 
-def _write(axes: Axes, column: int, row: int, value: float) -> None:
-    red, green, blue, _ = ACCURACY(value / 100)
+def _write(axes: Axes, column: int, row: int, share: float) -> None:
+    red, green, blue, _ = ACCURACY(share)
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.49  # from 63 % on, where white reads better
     # Not the page's text colour: it stands on its square's ground in light and in dark.
     colour = "#ffffff" if dark else "#2b3138"
-    axes.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
+    axes.text(
+        column + 0.5, row + 0.5, share_text(share, 0), ha="center", va="center", fontsize=7.5, color=colour
+    )

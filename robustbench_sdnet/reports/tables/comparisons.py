@@ -8,7 +8,7 @@ from ...answers.comparisons import Comparison
 from ...answers.gathered import Subject
 from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Beside, Claim, Published
 from ...answers.rows import grouped, lambda_text
-from ...wording import counted
+from ...wording import counted, share_text
 from ..document import Item, Section, Table
 from ..numbers import Estimate, Missing, percent, points, probability, span
 
@@ -101,7 +101,7 @@ def _line(row: Comparison) -> tuple[Item, ...]:
 
 
 def _share(accuracy: float, untrusted: bool) -> str:
-    return f"{100 * accuracy:.1f}{' untrusted' if untrusted else ''}"
+    return f"{share_text(accuracy)}{' untrusted' if untrusted else ''}"
 
 
 def published_section(found: Published) -> Iterator[Section]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...answers.comparisons import Comparison
 from ...answers.rows import lambda_text
+from ...wording import share_text
 from ..document import Item, Table
 from ..evidence import NEGLIGIBLE, Evidence, reading
 from ..numbers import points, probability, span
@@ -48,6 +49,6 @@ def _line(evidence: Evidence, one: Comparison) -> tuple[Item, ...]:
         else f"worst case, {asked.ball}"
     )
     found = ", ".join(filter(None, (reading(one), evidence.caution(one))))
-    shares = f"{100 * one.accuracy_b:.1f}", f"{100 * one.accuracy_a:.1f}", f"{100 * one.gain:+.1f}"
+    shares = share_text(one.accuracy_b), share_text(one.accuracy_a), f"{100 * one.gain:+.1f}"
     tested = span(one.low, one.high), probability(one.p_corrected)
     return (what, lambda_text(one.a.lam), one.n, *shares, *tested, found)
