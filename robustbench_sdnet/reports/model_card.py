@@ -20,7 +20,7 @@ from ..zoo.files.cards import ModelCard, read_card
 from ..zoo.nets.architectures import architecture
 from ..zoo.shelf.index import Entry, local_path
 from .document import Table
-from .numbers import Estimate
+from .numbers import Estimate, Missing, Value
 from .reading import read_results
 from .tables.overview import threats
 from .writers.markdown import escape, table_lines
@@ -53,7 +53,11 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     card = read_card(path) if path else None
     stated = {"clean test images": entry.accuracy, **entry.robust}
     found: list[Measured] = [(under, share, (entry.data, "test")) for under, share in stated.items()]
-    found += [] if snapshot is None else _measured(entry, card, snapshot)
+    asked = [] if snapshot is None else list(_measured(entry, card, snapshot))
+    found += [(under, value, data) for under, value, data in asked if isinstance(value, Estimate)]
+    left_out = [
+        f"No mean over {under} ({value.reason})." for under, value, _ in asked if isinstance(value, Missing)
+    ]
     sparse = architecture(entry.arch).sparse != "none"
     head = yaml.safe_dump(_metadata(entry, found, sparse), sort_keys=False, allow_unicode=False, width=110)
     page = environment(escape, keep_trailing_newline=True).get_template("card.md")
@@ -63,13 +67,15 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
         summary=Markup(architecture(entry.arch).summary),
         sparse=sparse,
         metadata=Markup(head),
-        results=Markup("\n".join(table_lines(_results(found, entry.note)))),
+        results=Markup("\n".join(table_lines(_results(found, entry.note, left_out)))),
         weights=Markup("\n".join(table_lines(_weights(entry, card)))),
     )
 
 
-def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Iterator[Measured]:
-    """The store's accuracies of these weights, without bounds that were chosen on test labels."""
+def _measured(
+    entry: Entry, card: ModelCard | None, snapshot: Snapshot
+) -> Iterator[tuple[str, Value, tuple[str, str]]]:
+    """The store's accuracies of these weights, or why there is none, without bounds that were chosen on test labels."""
     weights = card.weights_hash if card else None
     own = {answered.id for answered in snapshot.answered if answered.cell.model.weights == weights}
     if not own:
@@ -79,11 +85,10 @@ def _measured(entry: Entry, card: ModelCard | None, snapshot: Snapshot) -> Itera
     data = {result.subject.data: (result.data.name, result.data.split) for result in results.all}
     for subject in (one for name in results.data for one in results.subjects(name)):
         for threat in threats(results, subject):
-            if isinstance(threat.accuracy, Estimate):
-                lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
-                doubt = "untrusted" if threat.accuracy.untrusted else ""
-                under = ", ".join(filter(None, (threat.name, threat.by, lam, f"on {subject.data}", doubt)))
-                yield under, threat.accuracy, data[subject.data]
+            lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
+            doubt = "untrusted" if isinstance(threat.accuracy, Estimate) and threat.accuracy.untrusted else ""
+            under = ", ".join(filter(None, (threat.name, threat.by, lam, f"on {subject.data}", doubt)))
+            yield under, threat.accuracy, data[subject.data]
 
 
 def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str
     }
 
 
-def _results(found: Sequence[Measured], note: str) -> Table:
+def _results(found: Sequence[Measured], note: str, left_out: Sequence[str]) -> Table:
     lines = tuple(
         (under, value, f"{value.n:,}", "a store")
         if isinstance(value, Estimate)
@@ -123,7 +128,8 @@ def _results(found: Sequence[Measured], note: str) -> Table:
         for under, value, _ in found
     )
     columns = ("under", "accuracy, %", "images", "from")
-    return Table(columns, lines, left=(0, 3), notes=(f"The index: {note}.",) if note else ())
+    notes = (*([f"The index: {note}."] if note else []), *left_out)
+    return Table(columns, lines, left=(0, 3), notes=notes)
 
 
 def _weights(entry: Entry, card: ModelCard | None) -> Table:

@@ -66,6 +66,21 @@ def test_a_store_adds_its_results_of_exactly_these_weights():
         model_card(item, snapshot([record(7)]))
 
 
+def test_a_mean_over_corruptions_of_unequal_images_is_said_to_be_left_out():
+    item = entry("digits/sdnet20-at")
+    own = replace(SDNET, name=item.name, weights=read_card(local_path(item)).weights_hash)
+    ours = {"model": own, "lam": 0.1}
+    answers = [corruption("fog", 3, 100, **ours), corruption("snow", 3, 50, 100, **ours)]
+    metadata, page = head(model_card(item, snapshot(answers)))
+    why = "on different numbers of images: 100, 200"
+    told = f"No mean over 2 corruptions, severity 3, at lambda 0.1, on digits ({why})."
+    assert told in " ".join(page.split())
+    stated = [metric["name"] for metric in metadata["model-index"][0]["results"][0]["metrics"]]
+    assert not any("corruptions" in name for name in stated)
+    both = [corruption("fog", 3, 100, **ours), corruption("snow", 3, 50, **ours)]
+    assert "No mean" not in model_card(item, snapshot(both))
+
+
 def test_what_was_measured_on_other_images_stands_under_their_name():
     item = entry("digits/sdnet20-at")
     own = replace(SDNET, name=item.name, weights=read_card(local_path(item)).weights_hash)

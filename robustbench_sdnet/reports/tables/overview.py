@@ -11,7 +11,7 @@ from ...answers.rows import eps_order, lambda_text
 from ...specs import SEVERITIES, Eps
 from ...wording import natural
 from ..document import Item, Table
-from ..numbers import Missing
+from ..numbers import Missing, Value
 from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
 from .corruptions import MAIN, grid, levels_run, levels_text, named, over_corruptions
@@ -99,7 +99,7 @@ class Threat(NamedTuple):
 
     name: str
     by: str
-    accuracy: Item
+    accuracy: Value
     passes: str = ""
     verdict: str = ""
 
