@@ -162,11 +162,20 @@ class Published:
             if note is None or stamp(file) != note["stamp"]:
                 found = hashed(file)
                 if note is not None and found["sha256"] != note["sha256"]:
-                    raise DataError(
-                        f"{file} is not the file recorded in {self.path / HASHES}: it is damaged or was overwritten. "
-                        f"Restore it, or delete {HASHES} to accept it."
-                    )
+                    raise self._other(file, noted=recorded.get(name, {}).get("sha256") == note["sha256"])
                 note = found
             self._noted[name] = recorded[name] = note
         write_hashes(self.path, recorded)
         return {name: str(recorded[name]["sha256"]) for name in corruptions}
+
+    def _other(self, file: Path, *, noted: bool) -> DataError:
+        """That a file is another than the one by which answers are known, which the folder notes or this run alone."""
+        if noted:
+            return DataError(
+                f"{file} is not the file recorded in {self.path / HASHES}: it is damaged or was overwritten. "
+                f"Restore it, or delete {HASHES} to accept it."
+            )
+        return DataError(
+            f"{file} is not the file that this run began with: it is damaged or was overwritten. "
+            "Restore it, or run the same command again to accept it."
+        )

@@ -90,7 +90,7 @@ def replaced(file: Path) -> None:
     ids=["replaced", "written in place", "cut off"],
 )
 @pytest.mark.parametrize("name", ["fog", "clean"])
-@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("writable", [True, False])  # of a folder that cannot be, nothing is noted
 def test_a_file_that_changes_during_a_run_is_not_taken_for_the_one_that_was_hashed(
     folder, monkeypatch, change, message, name, writable
 ):
@@ -109,6 +109,11 @@ def test_a_file_that_changes_during_a_run_is_not_taken_for_the_one_that_was_hash
     os.utime(folder / f"{name}.npy", ns=(1, 1))  # as a copy on another machine
     np.testing.assert_array_equal(read(found), before)
     change(folder / f"{name}.npy")
+    message = (
+        message
+        if writable
+        else message.replace("recorded", r"that this run began with: .* run the same command")
+    )
     for asked in (found, worker):
         with pytest.raises(DataError, match=message):
             read(asked)
@@ -125,6 +130,16 @@ def test_a_file_that_is_replaced_while_it_is_hashed_is_read_once_more(folder, mo
         Published(folder).check_files(["fog"])
     with pytest.raises(DataError, match="is not the file recorded"):
         Published(folder).check_files(["fog"])
+
+
+def test_a_file_that_was_noted_anew_is_not_said_to_differ_from_its_note(folder):
+    published = Published(folder)
+    published.check_files(["fog"])
+    replaced(folder / "fog.npy")
+    hashes.note_hashes(folder, {"fog": folder / "fog.npy"})
+    with pytest.raises(DataError, match=r"fog\.npy is not the file that this run began with"):
+        published.images("fog", 1)
+    Published(folder).check_files(["fog"])
 
 
 def test_notes_of_files_that_were_not_asked_for_are_let_be(folder):
