@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..wording import counted
-from .numbers import Estimate, Missing
+from .numbers import Estimate, Missing, usual
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -40,8 +40,7 @@ class Table:
     @property
     def usual(self) -> tuple[int, str] | None:
         """How many images, and which, most estimates are of: said once, and beside those that differ from it."""
-        met = [item.met for row in self.rows for item in row if isinstance(item, Estimate)]
-        return max(sorted(set(met), reverse=True), key=met.count) if met else None
+        return usual(item for row in self.rows for item in row if isinstance(item, Estimate))
 
     @property
     def images(self) -> str:

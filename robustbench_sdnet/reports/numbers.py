@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..wording import share_text
@@ -75,6 +75,12 @@ class Missing:
 
 
 Value = Estimate | Missing
+
+
+def usual(estimates: Iterable[Estimate]) -> tuple[int, str] | None:
+    """How many images, and which, most of some accuracies are of; None where there are none."""
+    met = [one.met for one in estimates]
+    return max(sorted(set(met), reverse=True), key=met.count) if met else None
 
 
 def mean(parts: Mapping[str, Value | None]) -> Value:

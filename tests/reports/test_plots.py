@@ -199,6 +199,29 @@ def test_a_heat_map_calls_nothing_all_or_none_that_is_not() -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["100", "99.5", "0.5", "0"]
 
 
+def test_numbers_on_other_images_than_most_are_marked_in_heat_maps_and_dots() -> None:
+    most, few = Estimate(0.5, 0.4, 0.6, 200), Estimate(0.25, 0.2, 0.3, 100)
+    lost = replace(most, images="0-99, 200-299")
+    told = "* on other images than most"
+    for other in (few, lost):
+        rows = {"fog": {1: most, 3: other}, "snow": {1: most, 3: most}}
+        figure = heatmap.draw({"a": rows, "b": {"fog": {1: most}}}, {})
+        share = f"{100 * other.accuracy:.0f}*"
+        assert [text.get_text() for text in figure.axes[0].texts] == ["50", share, "50", "50"]
+        assert figure.get_supxlabel() == told
+        found = dots.draw({"a": {"fog": most, "snow": most}, "b": {"fog": other, "snow": most}}, "flips, %")
+        (mark,) = found.axes[0].texts
+        assert mark.get_text() == "*"
+        assert mark.xy == (
+            100 * other.high,
+            pytest.approx(0.14),
+        )  # beside the lower of the two dots of the first row
+        assert found.get_supxlabel() == told
+    for alike in (heatmap.draw({"a": {"fog": {1: most}}}, {}), dots.draw({"a": {"fog": most}}, "flips, %")):
+        assert not any("*" in text.get_text() for text in alike.axes[0].texts)
+        assert alike.get_supxlabel() == ""
+
+
 def record_estimate(accuracy: float):
     row = record(round(200 * accuracy))
     return results_of([row]).all[0].estimate

@@ -9,15 +9,20 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..numbers import Estimate
+from ..numbers import Estimate, usual
 from ..results import distinct
-from .style import LINES, PALETTE, RC, legend_above, new_figure, plain
+from .style import LINES, OTHERS, PALETTE, RC, legend_above, new_figure, note_others, plain
 
 
 @matplotlib.rc_context(RC)
 def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
-    """Shares by subject and question: dots a little apart so that none hides another; the axis begins at 0."""
+    """Shares by subject and question: dots a little apart so that none hides another; the axis begins at 0.
+
+    What is on other images than most is marked.
+    """
     names = distinct(name for shares in found.values() for name in shares)
+    most = usual(one for shares in found.values() for one in shares.values())
+    others = False
     figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))
     axes = figure.subplots()
     plain(axes, grid=False)
@@ -32,6 +37,12 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
         sides = [(values - low).tolist(), (high - values).tolist()]
         colour = PALETTE[position % len(PALETTE)]
         looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
+        for row, one in zip(rows, shares.values(), strict=True):
+            if one.met != most:
+                others = True
+                axes.annotate(
+                    OTHERS, (100 * one.high, row), (2, -3), textcoords="offset points", color=colour
+                )
         handles += [axes.errorbar(values, rows, xerr=sides, label=label, **looks)]
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -39,4 +50,6 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
     axes.set_xlabel(xlabel)
     if len(found) > 1:
         legend_above(figure, handles)
+    if others:
+        note_others(figure)
     return figure

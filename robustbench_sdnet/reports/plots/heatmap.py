@@ -12,10 +12,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...wording import share_text
-from ..numbers import Estimate
+from ..numbers import Estimate, usual
 from ..results import distinct
 from ..tables.corruptions import levels_run
-from .style import ACCURACY, GROUND, RC, TEXT, drawn, extra_height, new_figure, plain, wrapped
+from .style import (
+    ACCURACY,
+    GROUND,
+    OTHERS,
+    RC,
+    TEXT,
+    drawn,
+    extra_height,
+    new_figure,
+    note_others,
+    plain,
+    wrapped,
+)
 
 Column = Any  # a severity, or what is compared
 Grid = Mapping[str, Mapping[Column, Estimate]]
@@ -29,7 +41,7 @@ def draw(
     columns: Sequence[Column] = (),
     xlabel: str = "severity",
 ) -> Figure:
-    """Panels with one colour scale from 0 to 100 %; what was not run stays empty.
+    """Panels with one colour scale from 0 to 100 %; what was not run stays empty, what is on other images is marked.
 
     Args:
         grids: what each panel is called -> row -> column -> accuracy. Rows are corruptions, or columns are.
@@ -37,6 +49,8 @@ def draw(
         columns: of every panel; the severities that were run where none are given.
     """
     names = distinct(name for grid in grids.values() for name in grid)
+    cells = [estimate for grid in grids.values() for row in grid.values() for estimate in row.values()]
+    most = usual(cells)
     shown: Sequence[Column] = columns or levels_run(grids.values())
     rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
     across = math.ceil(len(grids) / rows)
@@ -47,17 +61,24 @@ def draw(
     figure = new_figure(max(1.6, aside) + width * across, rows * height)
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
-        _panel(axes, grid, names, shown, category)
+        _panel(axes, grid, names, shown, category, most)
         axes.set_title(title, loc="left", color=TEXT)
     for axes in panels[len(grids) :]:
         axes.set_visible(False)
     for axes in panels[: len(grids)][-across:]:
         axes.set_xlabel(xlabel)
+    if any(one.met != most for one in cells):
+        note_others(figure)
     return figure
 
 
 def _panel(
-    axes: Axes, grid: Grid, names: tuple[str, ...], columns: Sequence[Column], category: Mapping[str, str]
+    axes: Axes,
+    grid: Grid,
+    names: tuple[str, ...],
+    columns: Sequence[Column],
+    category: Mapping[str, str],
+    most: tuple[int, str] | None,
 ) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)
@@ -67,7 +88,7 @@ def _panel(
             estimate = grid.get(name, {}).get(key)
             if estimate is not None:
                 values[row, column] = 100 * estimate.accuracy
-                _write(axes, column, row, estimate.accuracy)
+                _write(axes, column, row, estimate.accuracy, "" if estimate.met == most else OTHERS)
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
     for keys, line in ((names, axes.axhline), (columns, axes.axvline)):
         for place in range(1, len(keys)):
@@ -85,11 +106,10 @@ def _called(key: Column, category: Mapping[str, str]) -> str:
     return str(key).replace("_", " ") if key in category else drawn(str(key))
 
 
-def _write(axes: Axes, column: int, row: int, share: float) -> None:
+def _write(axes: Axes, column: int, row: int, share: float, mark: str) -> None:
     red, green, blue, _ = ACCURACY(share)
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.49  # from 63 % on, where white reads better
     # Not the page's text colour: it stands on its square's ground in light and in dark.
     colour = "#ffffff" if dark else "#2b3138"
-    axes.text(
-        column + 0.5, row + 0.5, share_text(share, 0), ha="center", va="center", fontsize=7.5, color=colour
-    )
+    text = share_text(share, 0) + mark
+    axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7.5, color=colour)

@@ -24,6 +24,7 @@ LINES = "#d9dde3"
 LONGEST_DRAWN = 60  # letters of a name
 # In inches, about: a letter, a line, a legend's mark with its gaps, and what lies between two panels.
 LETTER, LINE, HANDLE, MARGIN = 0.075, 0.16, 0.6, 0.4
+OTHERS = "*"  # beside a number on other images than most of its figure's
 # White on paper, the page's own ground on a page; a level off, so that it is not taken for white text.
 GROUND = "#fffffe"
 # Told apart by people with any colour vision, on white and on dark ground; the test has the arithmetic.
@@ -94,6 +95,13 @@ def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
     figure.set_figheight(figure.get_figheight() + 1.15 * LINE * max(math.ceil(lines / columns) - 2, 0))
     looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
+
+
+def note_others(figure: Figure) -> None:
+    """A line below all panels that says what `OTHERS` stands for beside a number."""
+    figure.set_figheight(figure.get_figheight() + 1.5 * LINE)
+    words = wrapped(f"{OTHERS} on other images than most", figure.get_figwidth())
+    figure.supxlabel(words, x=0.01, ha="left", fontsize=8.5, color=TEXT)
 
 
 def strength(position: int, count: int) -> tuple[float, float, float, float]:
