@@ -20,7 +20,8 @@ class Cost:
     Attributes:
         seconds: to the millisecond.
         memory_mib: the most of any shard.
-        devices, precisions, versions: the different ones, in the order of shards.
+        devices, precisions, versions, threads: the different ones, in the order of shards; the last bits of answers on
+            a processor depend on the number of threads, which older answers lack.
         gradients, silent: samples whose first gradient was looked at, and those where it was zero or not finite.
     """
 
@@ -33,15 +34,16 @@ class Cost:
     versions: tuple[Mapping[str, str], ...]
     gradients: int = 0
     silent: int = 0
+    threads: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, shards: Sequence[Shard]) -> Cost:
         """The cost of these shards together."""
         costs = [shard.cost for shard in shards]
         memory = [cost["memory_mib"] for cost in costs if cost.get("memory_mib") is not None]
-        devices, precisions, versions = (
+        devices, precisions, versions, threads = (
             _different(cost[key] for cost in costs if key in cost)
-            for key in ("device", "precision", "versions")
+            for key in ("device", "precision", "versions", "threads")
         )
         return cls(
             forwards=sum(cost["forwards"] for cost in costs),
@@ -53,6 +55,7 @@ class Cost:
             versions=versions,
             gradients=sum(cost.get("gradients", 0) for cost in costs),
             silent=sum(cost.get("silent", 0) for cost in costs),
+            threads=threads,
         )
 
     def plus(self, others: Iterable[Cost]) -> Cost:

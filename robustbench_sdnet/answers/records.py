@@ -5,7 +5,7 @@ Records hold no times, hosts or paths, so that two stores with equal answers giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..specs import CorruptionSpec
@@ -24,7 +24,7 @@ FIELDS = (
 )  # fmt: skip
 STABILITY_FIELDS = ("flip_probability", "top5_distance")
 REPEATED_FIELDS = ("draws", "protocol")
-COST_FIELDS = ("seconds", "memory_mib", "device", "precision", "versions", "weights")
+COST_FIELDS = ("seconds", "memory_mib", "device", "threads", "precision", "versions", "weights")
 
 
 def records(store: str | Store | Snapshot, *, with_cost: bool = False) -> list[Record]:
@@ -96,7 +96,12 @@ def _repeats(row: Row) -> Record:
 
 def _cost(row: Row) -> Record:
     cost = row.cost
-    told = {"device": cost.devices, "precision": cost.precisions, "versions": cost.versions}
+    told: dict[str, Sequence[Any]] = {
+        "device": cost.devices,
+        "threads": cost.threads,
+        "precision": cost.precisions,
+        "versions": cost.versions,
+    }
     single = {key: values[0] if len(values) == 1 else list(values) for key, values in told.items()}
     return {"seconds": cost.seconds, "memory_mib": cost.memory_mib, **single, "weights": row.model.weights}
 

@@ -38,7 +38,9 @@ from ..specs import DEFAULT_STORE
     help="Divide corruption errors by those of this model of the store, or of alexnet for ImageNet-C.",
 )
 @click.option(
-    "--with-cost", is_flag=True, help="Add seconds, memory, device, versions and the hash of the weights."
+    "--with-cost",
+    is_flag=True,
+    help="Add seconds, memory, device, threads, versions and the hash of the weights.",
 )
 @click.option(
     "--with-pictures",

@@ -37,7 +37,7 @@ def report(
             next to the store, with pictures in a folder `report-files` next to it, but a bundle goes to `bundle` and a
             leaderboard to `leaderboard.html` in the working directory.
         baseline: a model, or "MODEL@LAMBDA": mean corruption errors are divided by its errors.
-        with_cost: add seconds, memory, device, versions and the weights' hash; the first differ from run to run.
+        with_cost: add seconds, memory, device, threads, versions and the weights' hash; most differ from run to run.
         with_pictures: a folder that `sdnet-bench visualize` wrote; its pictures of the report's models are included.
 
     Returns:

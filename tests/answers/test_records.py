@@ -187,11 +187,16 @@ def test_an_answer_with_a_hole_says_which_images_it_is_of(store):
     assert records(store, with_cost=True)[0]["device"] == "cpu"
     part = store.outcome(cell.id, 0, 2)
     more = Shard(
-        cell.id, 10, 12, replace(part, ids=np.arange(10, 12)), {**COST, "device": "cuda", "memory_mib": 5}
+        cell.id,
+        10,
+        12,
+        replace(part, ids=np.arange(10, 12)),
+        {**COST, "device": "cuda", "threads": 3, "memory_mib": 5},
     )
     store.add_shards([more])
     (cost,) = records(store, with_cost=True)
     assert (cost["device"], cost["memory_mib"]) == (["cpu", "cuda"], 5), "the most that any of it took"
+    assert cost["threads"] == 3, "of the answers that hold it"
     holed = replace(cell, perturbation=replace(NOISE, severity=5))
     store.add_cells({holed.id: holed})
     for start, stop in ((0, 4), (6, 10), (10, 12)):

@@ -76,8 +76,8 @@ def test_cost_is_summed_over_cells_once() -> None:
     table = provenance.cost_table([*plain, oracle, *elsewhere])
     # 1.5 + 2.25 seconds, the larger memory, 200 forward passes each; the oracle is made of answers already counted.
     assert percents(table) == [
-        ["resnet20", "digits", "fog", "cpu", "3.8", "300", "400", "0"],
-        ["resnet20", "digits (train)", "fog", "cpu", "4.0", "-", "200", "0"],
+        ["resnet20", "digits", "fog", "cpu", "-", "3.8", "300", "400", "0"],
+        ["resnet20", "digits (train)", "fog", "cpu", "-", "4.0", "-", "200", "0"],
     ]
 
 

@@ -45,6 +45,7 @@ COST = {
     "seconds": 1.25,
     "memory_mib": 100,
     "device": "cpu",
+    "threads": 2,
     "precision": "float32",
     "versions": {"torch": "2.9"},
 }
@@ -142,7 +143,7 @@ def test_cost_is_there_when_asked_for(store, tmp_path) -> None:
     text = report(store, "markdown", with_cost=True).read_text()
     lines = [" ".join(line.split()) for line in text.splitlines()]
     # 5 severities of 1.25 seconds, 10 forward and 6 backward passes
-    assert "| plain | digits | fog | cpu | 6.2 | 100 | 50 | 30 |" in lines
+    assert "| plain | digits | fog | cpu | 2 | 6.2 | 100 | 50 | 30 |" in lines
     assert "seconds" not in report(store, "markdown").read_text()
 
 

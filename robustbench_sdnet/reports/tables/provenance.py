@@ -100,7 +100,7 @@ def versions_text(answered: Sequence[Answered]) -> str:
 
 
 def cost_table(rows: Iterable[Row]) -> Table:
-    """Seconds, memory and passes by model and perturbation, over all severities, eps and lambdas."""
+    """Device, threads, seconds, memory and passes by model and perturbation, over all severities, eps and lambdas."""
     # Rows made of several cells (worst case, oracle) cost nothing of their own.
     single = (row for row in rows if len(row.cells) == 1)
     groups = grouped(single, lambda row: (row.model.name, row.data.label, row.perturbation.label))
@@ -108,11 +108,24 @@ def cost_table(rows: Iterable[Row]) -> Table:
     for (model, data, name), same in groups.items():
         memory = [row.cost.memory_mib for row in same if row.cost.memory_mib is not None]
         devices = ", ".join(distinct(device for row in same for device in row.cost.devices))
+        threads = ", ".join(map(str, sorted({count for row in same for count in row.cost.threads}))) or "-"
         seconds = f"{sum(row.cost.seconds for row in same):,.1f}"
         most = f"{max(memory):,.0f}" if memory else "-"
         passes = (sum(row.cost.forwards for row in same), sum(row.cost.backwards for row in same))
-        found.append((model, data, name, devices, seconds, most, *(f"{count:,}" for count in passes)))
-    columns = ("model", "data", "perturbation", "device", "seconds", "MiB", "forwards", "backwards")
+        found.append(
+            (model, data, name, devices, threads, seconds, most, *(f"{count:,}" for count in passes))
+        )
+    columns = (
+        "model",
+        "data",
+        "perturbation",
+        "device",
+        "threads",
+        "seconds",
+        "MiB",
+        "forwards",
+        "backwards",
+    )
     return Table(columns, tuple(found), left=(0, 1, 2, 3))
 
 
