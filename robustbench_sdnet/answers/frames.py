@@ -49,6 +49,8 @@ def records(
         `table`: only where corruptions have other parameters than CIFAR's for 32x32 images: the parameter set.
         `stored_as`: only where corrupted images were stored as JPEG before they were shown.
         `images`: only where some answer is not of the first `n` images, as after a lost shard: which ("0-99, 200-249").
+        `disputed`: only where several stores were joined and answer something otherwise: on how many images of the row,
+        of a row made of several answers the most.
         `flip_probability`, `top5_distance`: only where the store holds a sequence, whose `accuracy` is the share of
         images that are right on every frame.
         `draws`, `protocol`: only where a model is randomised: fresh draws per image, and how they count.

@@ -112,6 +112,7 @@ EXTRAS: tuple[tuple[Callable[[Row], object], Callable[[Row], Record]], ...] = (
     (_table, lambda row: {"table": _table(row)}),
     (_stored, lambda row: {"stored_as": _stored(row)}),
     (lambda row: row.images, lambda row: {"images": row.images or None}),
+    (lambda row: row.disputed, lambda row: {"disputed": row.disputed}),
     (lambda row: row.stability, _stability),
     (lambda row: row.model.repeats, _repeats),
 )

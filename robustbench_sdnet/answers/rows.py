@@ -40,6 +40,7 @@ class Row:
         findings: of the diagnostics that the verdict comes from.
         cells: ids of the cells it is made of; several for a worst case and an oracle.
         distances: of a minimal-norm attack, (n,) sorted; empty for everything else.
+        disputed: on how many images the answers of several stores differ.
         stability: of a sequence, whose images are right where every frame is; None for everything else.
     """
 
@@ -59,6 +60,7 @@ class Row:
     findings: tuple[Finding, ...] = ()
     distances: Numbers = field(default_factory=lambda: np.empty(0))
     stability: Stability | None = None
+    disputed: int = 0
 
     @property
     def cell(self) -> str:
@@ -98,7 +100,9 @@ class Row:
 
 def rows(store: Snapshot) -> tuple[Row, ...]:
     """Every answered question, worst cases and oracles beside, in an order that depends on the answers alone."""
-    found = [(answered, row_of(answered, store.verdicts[answered.id])) for answered in store.standing]
+    found = [
+        (one, row_of(one, store.verdicts[one.id], store.disputed.get(one.id, 0))) for one in store.standing
+    ]
     made = [*_worst_cases(found), *_oracles(row for _, row in found)]
     return tuple(sorted([*(row for _, row in found), *made], key=_order))
 
@@ -144,7 +148,7 @@ def eps_order(eps: Eps | None) -> float:
     return -1.0 if eps is None else float(eps)
 
 
-def row_of(answered: Answered, verdict: str = UNCHECKED) -> Row:
+def row_of(answered: Answered, verdict: str = UNCHECKED, disputed: int = 0) -> Row:
     """The result of an answer."""
     cell, outcome, credit = answered.cell, answered.outcome, answered.credit.right
     return Row(
@@ -165,6 +169,7 @@ def row_of(answered: Answered, verdict: str = UNCHECKED) -> Row:
         findings=answered.verdicts,
         distances=np.sort(distances(cell, outcome)),
         stability=stability(cell, outcome),
+        disputed=disputed,
     )
 
 
@@ -226,7 +231,8 @@ def _together(group: Sequence[Row]) -> Row:
     """The first of several rows, made of all of them."""
     first = group[0]
     cost = first.cost.plus(row.cost for row in group[1:])
-    return replace(first, cost=cost, cells=tuple(sorted(cell for row in group for cell in row.cells)))
+    cells = tuple(sorted(cell for row in group for cell in row.cells))
+    return replace(first, cost=cost, cells=cells, disputed=max(row.disputed for row in group))
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..console.options import path_option
-from ..console.output import say
+from ..console.output import say, warn
 from ..errors import InputError
 from ..planning.setting import PICTURES
 from ..specs import DEFAULT_STORE
@@ -74,20 +74,24 @@ def report(
       sdnet-bench report to csv > results.csv
       sdnet-bench report to leaderboard --store sqlite:///a.db --store b.json
     """
-    from ..reports import FORMATS, report as write
+    from ..reports import FORMATS, Sources, disputed, write
 
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
+    of = Sources(stores)
     written = write(
-        stores,
+        of,
         format_name,
         output=output,
         baseline=baseline,
         with_cost=with_cost,
         with_pictures=with_pictures,
     )
+    is_data = FORMATS[format_name].is_data
+    for line in disputed(of.snapshot) if is_data else ():  # documents say it themselves
+        warn(line)
     if isinstance(written, Path):
-        say(f"Wrote {written}", err=FORMATS[format_name].is_data)
+        say(f"Wrote {written}", err=is_data)
     else:
         say(written, nl=False)

@@ -10,12 +10,13 @@ from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from ..files import write_whole
 from ..specs import DEFAULT_STORE
+from .content import disputed
 from .formats import FORMATS, Format, Options, Sources
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-__all__ = ["FORMATS", "Format", "pages", "report"]
+__all__ = ["FORMATS", "Format", "Sources", "disputed", "pages", "report", "write"]
 
 
 def report(
@@ -49,6 +50,20 @@ def report(
         StoreError: the store does not exist, is damaged or empty.
         WriteError: the file cannot be written.
     """
+    of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
+    return write(of, to, output=output, baseline=baseline, with_cost=with_cost, with_pictures=with_pictures)
+
+
+def write(
+    of: Sources,
+    to: str,
+    *,
+    output: str | Path | None,
+    baseline: str | None,
+    with_cost: bool,
+    with_pictures: str | Path | None,
+) -> Path | str:
+    """The same of sources, whose snapshot the caller may look at too."""
     if to not in FORMATS:
         raise unknown("report format", to, FORMATS)
     chosen = FORMATS[to]
@@ -59,7 +74,6 @@ def report(
     }
     for option in (name for name, given in asked.items() if given and not chosen.is_document):
         raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
-    of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
     if chosen.of_one and len(of.stores) > 1:
         raise InputError(f"A report as {to} covers one store, got {len(of.stores)}. Give --store once.")
     if not of.stores:

@@ -72,7 +72,7 @@ def build(
     return Document(
         "Robustness report",
         tuple(_with_unique_figures(sections)),
-        lead=(*lead(results, known), *_unfinished(snapshot), *_disputed(snapshot)),
+        lead=(*lead(results, known), *_unfinished(snapshot), *disputed(snapshot)),
         everything=everything(results),
     )
 
@@ -87,7 +87,7 @@ def _unfinished(snapshot: Snapshot) -> Iterator[str]:
         )
 
 
-def _disputed(snapshot: Snapshot) -> Iterator[str]:
+def disputed(snapshot: Snapshot) -> Iterator[str]:
     """What several stores answer otherwise, which the report would take from one of them in silence."""
     if snapshot.disputed:
         some = counted(len(snapshot.disputed), "question")

@@ -273,6 +273,8 @@ def test_stores_that_contradict_each_other_are_told_and_the_first_stands(tmp_pat
     assert not Snapshot.joined(drawn).disputed, "draws differ by themselves"
     text = " ".join(report([one, other], output=tmp_path / "report.md").read_text().split())
     assert "Contradictory: the stores answer 1 question differently, on 2 images at most." in text
+    assert "disputed" not in records(Snapshot.joined([one, same]))[0]
+    assert [row["disputed"] for row in records(Snapshot.joined([one, other]))] == [2, 0]
     assert "Contradictory" not in report([one, same], output=tmp_path / "report.md").read_text()
 
 
