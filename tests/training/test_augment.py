@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageOps
 
 from robustbench_sdnet.training.recipes.options import TrainOptions
+from robustbench_sdnet.training.step import augmix as module
 from robustbench_sdnet.training.step.augment import Placement, draw_placements, place, reduced
 from robustbench_sdnet.training.step.augmix import OPERATIONS, apply, augmix
 
@@ -156,3 +157,39 @@ def test_augmix_depends_on_id_and_step_alone_and_stays_in_range():
     assert whole.min() >= 0
     assert whole.max() <= 1 + 1e-5
     assert OPERATIONS == 9
+
+
+def test_augmix_draws_what_its_authors_do(monkeypatch):
+    """Three chains of one to three of nine operations at up to 0.3, Dirichlet(1, 1, 1) and Beta(1, 1) weights.
+
+    Of 20,000 images: means of uniform draws are within four deviations, 0.0012 of 0.3 / sqrt(12) and so on.
+    """
+    n, asked = 20_000, []
+
+    def recorded(images, operation, size, sign):
+        asked.append((operation, size, sign))
+        return torch.eye(3)[:, :, None, None][(len(asked) - 1) // 3].expand_as(
+            images
+        )  # the chain's own channel
+
+    monkeypatch.setattr(module, "apply", recorded)
+    mixed = augmix(torch.zeros(n, 3, 1, 1), torch.arange(n), seed=0, step=0).flatten(1)
+    assert len(asked) == 9
+    for first in (0, 3, 6):
+        operations, sizes, signs = (torch.stack(part) for part in zip(*asked[first : first + 3], strict=True))
+        depth = (operations >= 0).sum(0)
+        assert (operations >= 0).equal(torch.arange(3)[:, None] < depth), "those of a chain are its first"
+        assert depth.bincount().div(n).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.014)
+        taken = operations[operations >= 0]
+        assert taken.bincount().div(len(taken)).tolist() == pytest.approx([1 / 9] * 9, abs=0.007)
+        assert (float(sizes.mean()), float(sizes.amax())) == pytest.approx((0.15, 0.3), abs=0.0015)
+        assert (set(signs.unique().tolist()), float(signs.mean())) == (
+            {-1.0, 1.0},
+            pytest.approx(0, abs=0.017),
+        )
+    share = mixed.sum(1)  # of the mixture, the clean image's being the rest
+    assert (float(share.mean()), float(share.var())) == pytest.approx((1 / 2, 1 / 12), abs=0.009)
+    weights = mixed / share[:, None]
+    assert weights.mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.007)
+    assert weights.var(0).tolist() == pytest.approx([1 / 18] * 3, abs=0.003)
+    assert torch.corrcoef(torch.stack([share, weights[:, 0]]))[0, 1].abs() < 0.03
