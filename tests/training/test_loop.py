@@ -11,6 +11,7 @@ import torch
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.step import loop
 from robustbench_sdnet.training.step.device import Device
+from robustbench_sdnet.training.step.feed import Batch
 from robustbench_sdnet.training.step.loop import Session
 from robustbench_sdnet.training.step.objective import Objective
 from robustbench_sdnet.zoo import build_model
@@ -89,3 +90,53 @@ def test_what_is_compiled_runs_as_a_graph_where_launches_cost_most(monkeypatch, 
     device = Device(torch.device(kind), torch.float32, autocast=False, channels_last=True)
     Objective(build_model("resnet20", width=4), TrainOptions(), device, compiled=True)
     assert asked == [mode]
+
+
+def test_a_run_is_sgd_with_nesterov_momentum_decay_and_a_moving_average_worked_by_hand():
+    torch.manual_seed(0)
+    images = torch.randint(256, (8, 3, 4, 4), dtype=torch.uint8)
+    labels, ids = torch.arange(8) % 3, torch.arange(8)
+    batches = [Batch(*(part[start : start + 4] for part in (images, labels, ids))) for start in (0, 4)]
+    feed = SimpleNamespace(
+        steps=2, epoch=lambda epoch, first=0: iter(batches[first:]), data=SimpleNamespace(image_shape=(4, 4))
+    )
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3)).double()
+    model.register_buffer("counter", torch.tensor(0))
+    weight, bias = (parameter.detach().clone() for parameter in model.parameters())
+    options = TrainOptions(
+        epochs=2,
+        batch_size=4,
+        lr=0.3,
+        momentum=0.8,
+        weight_decay=0.02,
+        lr_min=0.1,
+        ema=0.25,
+        label_smoothing=0.1,
+    )
+    device = Device(torch.device("cpu"), torch.float64, autocast=False, channels_last=False)
+    session = loop.start(model, feed, options, device)
+    loop.fit(session, after_step=lambda: None, after_epoch=lambda record: None)
+
+    rates = [0.3, 0.1 + 0.2 * (1 + 0.5**0.5) / 2, 0.2, 0.1 + 0.2 * (1 - 0.5**0.5) / 2]
+    decays = [0.1, 2 / 11, 0.25, 0.25]  # (1 + step) / (10 + step) until it is 0.25
+    average, velocity, losses = (weight, bias), (0.0, 0.0), []
+    for step, (rate, decay) in enumerate(zip(rates, decays, strict=True)):
+        batch = batches[step % 2]
+        x = batch.images.flatten(1).double() / 255
+        chances = (x @ weight.T + bias).softmax(1)
+        target = torch.eye(3).double()[batch.labels] * 0.9 + 0.1 / 3
+        losses.append(float(-(target * chances.log()).sum(1).mean()))
+        wrong = (chances - target) / 4
+        gradients = (wrong.T @ x + 0.02 * weight, wrong.sum(0) + 0.02 * bias)
+        velocity = tuple(0.8 * v + g for v, g in zip(velocity, gradients, strict=True))
+        weight, bias = (
+            p - rate * (g + 0.8 * v) for p, g, v in zip((weight, bias), gradients, velocity, strict=True)
+        )
+        average = tuple(decay * a + (1 - decay) * p for a, p in zip(average, (weight, bias), strict=True))
+    for module, expected in ((session.model, (weight, bias)), (session.result, average)):
+        for found, wanted in zip(module.parameters(), expected, strict=True):
+            torch.testing.assert_close(found, wanted)
+    rows = [(row["epoch"], row["step"], row["loss"], row["lr"]) for row in session.history]
+    assert rows[0] == pytest.approx((1, 2, sum(losses[:2]) / 2, rates[1]))
+    assert rows[1] == pytest.approx((2, 4, sum(losses[2:]) / 2, rates[3]))
+    assert session.images == 16
