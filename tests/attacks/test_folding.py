@@ -6,6 +6,7 @@ import pytest
 import torch
 from attack_networks import convolutional
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustbench_sdnet import attacks, zoo
 from robustbench_sdnet.attacks.engine.folding import foldable, folded
@@ -91,6 +92,33 @@ def test_folded_weights_lie_as_the_images_do_that_they_meet_and_the_model_s_as_b
         for net in (model, twin, low)
     ]
     assert found == [{False}, {False}, {True}]
+
+
+class Made(TorchDispatchMode):
+    """The names of the operations that write a tensor of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.names.append(func.name())
+        return found
+
+
+def test_a_full_batch_is_copied_once_into_the_layout_of_the_model():
+    model, images = used(zoo.build_model("resnet20", width=4)), torch.rand(4, 3, 8, 8)
+    passes = Passes(model, 4)
+    with Made() as seen:
+        batch = passes._padded(images, 4, low=False)
+    assert seen.names == ["aten::clone"]
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch, images)
+    few = passes._padded(images[:3], 4, low=False)
+    assert torch.equal(few, images[[0, 1, 2, 0]])
+    assert few.stride() == batch.stride()
 
 
 def _wide(module: nn.Module) -> bool:

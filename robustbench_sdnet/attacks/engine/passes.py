@@ -240,6 +240,8 @@ class Passes:
 
     def _padded(self, images: Tensor, shape: int, *, low: bool) -> Tensor:
         """A copy of the batch in the model's layout, filled up with its first image."""
+        if len(images) == shape:
+            return images.detach().clone(memory_format=self._layout(images, low=low))
         filling = images[:1].expand(shape - len(images), *images.shape[1:])
         return self._laid_out(torch.cat([images.detach(), filling]), low=low)
 
