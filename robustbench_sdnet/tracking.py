@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def start_wandb(
     check_wandb()
     import wandb
 
+    made = not folder.exists()
     make_folder(folder)
     try:
         return wandb.init(
@@ -51,4 +53,7 @@ def start_wandb(
             settings=wandb.Settings(console="off", disable_git=True, disable_code=True),
         )
     except wandb.errors.Error as error:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
         raise InputError(f"wandb: {error} WANDB_MODE=offline keeps the run in {folder} instead.") from None

@@ -150,3 +150,17 @@ def test_without_wandb_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr("robustbench_sdnet.tracking.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'robustbench-sdnet\[wandb\]'"):
         report(url, "wandb")
+
+
+def test_where_nobody_is_logged_in_nothing_is_left(tmp_path, monkeypatch):
+    import wandb
+
+    def refused(**settings):
+        raise wandb.errors.UsageError("No API key configured.")
+
+    url = f"sqlite:///{tmp_path}/results.db"
+    fill(url)
+    monkeypatch.setattr(wandb, "init", refused)
+    with pytest.raises(InputError, match="No API key configured"):
+        report(url, "wandb")
+    assert not list(tmp_path.glob("*wandb*"))

@@ -165,6 +165,23 @@ def test_the_same_id_for_a_run_that_goes_on(tiny_data, quick, tmp_path, offline,
     assert ids[0] == ids[1] == (tmp_path / "run" / "wandb-id").read_text()
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_tracker_that_refuses_leaves_no_run(tiny_data, quick, tmp_path, offline, monkeypatch, named):
+    """As where nobody is logged in."""
+    import wandb
+
+    def refused(**settings):
+        raise wandb.errors.UsageError("No API key configured.")
+
+    place = {"output": tmp_path / "run"} if named else {"runs": tmp_path / "runs"}
+    with monkeypatch.context() as patched:
+        patched.setattr(wandb, "init", refused)
+        with pytest.raises(InputError, match="No API key configured"):
+            train(tiny_data, "resnet20", overrides=quick, track="wandb", **place)
+    assert not list(tmp_path.glob("run*"))
+    train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, track="wandb", **place)
+
+
 def test_an_unknown_or_missing_tracker_is_refused_before_any_work(tiny_data, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"Unknown tracker 'wandbb'\. Did you mean 'wandb'"):
         train(tiny_data, "resnet20", output=tmp_path / "run", track="wandbb")

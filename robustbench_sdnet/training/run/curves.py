@@ -54,9 +54,9 @@ class Curves:
         self._run: Any = None
         if folder is not None and track == "wandb":
             kept = folder / "wandb-id"  # so that a resumed run is one there too
-            if not kept.is_file():
-                write_whole(kept, secrets.token_hex(4))
-            self._run = start_wandb(folder, folder.name, parameters, kind="train", run_id=kept.read_text())
+            known = kept.read_text() if kept.is_file() else secrets.token_hex(4)
+            self._run = start_wandb(folder, folder.name, parameters, kind="train", run_id=known)
+            write_whole(kept, known)  # nothing is left where it refuses
 
     def add(self, record: Mapping[str, float]) -> None:
         """Add an epoch's record at its step; WriteError where the system refuses."""

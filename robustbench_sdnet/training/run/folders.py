@@ -115,6 +115,7 @@ def claimed(folder: Path) -> Iterator[Path]:
     Raises:
         WriteError: it cannot be made.
     """
+    made = not folder.parent.exists()
     make_folder(folder.parent)
     for own in _numbered(folder):
         try:
@@ -129,6 +130,8 @@ def claimed(folder: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             own.rmdir()
+            if made:
+                own.parent.rmdir()
 
 
 def may_resume(folder: Path, *, asked: bool) -> bool:

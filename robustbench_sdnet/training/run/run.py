@@ -92,11 +92,12 @@ def _carried_out(run: Run, data_root: str | Path | None, *, resume: bool) -> Tra
         if state is not None:
             folders.check_state(folder, run.recipe, state)
         run.prepare(data_root, fresh=state is None)
-        if first:
-            folders.write_plan(folder, run.name, run.arch, run.recipe)
-        distributed.wait_for_all()
         run.restore(state)
-        return run.finish()
+        with run.tracked():  # which may be refused, and then there is no run
+            if first:
+                folders.write_plan(folder, run.name, run.arch, run.recipe)
+            distributed.wait_for_all()
+            return run.finish()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,14 @@ class Run:
         self._saving = self._saved_at - begun
         self.tell("saved", step=session.step)
 
+    @contextlib.contextmanager
+    def tracked(self) -> Iterator[None]:
+        """Have curves to write to in the block; an InputError where a tracker refuses."""
+        plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
+        folder, seen = None if self.rank else self.folder, len(self.session.history) * self.session.feed.steps
+        with contextlib.closing(Curves(folder, self.track, plan, seen)) as self.curves:
+            yield
+
     def finish(self) -> TrainResult:
         """Train what is left and write the checkpoints; TrainingError where training diverged."""
         session = self.session
@@ -172,22 +180,19 @@ class Run:
             work_done=work_done,
             seconds=seconds,
         )
-        plan = {"data": self.name, "arch": self.arch, **self.recipe.to_dict()}
-        folder, seen = None if self.rank else self.folder, len(session.history) * session.feed.steps
         had_ended = (self.folder / "best.safetensors").is_file()
-        with contextlib.closing(Curves(folder, self.track, plan, seen)) as self.curves:
-            with stop_requests(heed=self.rank == 0) as stop:
-                fit(session, after_step=lambda: self._after_step(stop), after_epoch=self._after_epoch)
-            try:
-                accuracy = self._write(session.result, "last")
-                if left or not had_ended:
-                    self.curves.add({"step": session.steps_total, "accuracy": accuracy})
-                self._write_best()
-            except KeyboardInterrupt:
-                raise TrainingInterrupted(
-                    "Stopped after the last step; its state is saved. "
-                    f"{resume_options(self.folder)} writes the checkpoints."
-                ) from None
+        with stop_requests(heed=self.rank == 0) as stop:
+            fit(session, after_step=lambda: self._after_step(stop), after_epoch=self._after_epoch)
+        try:
+            accuracy = self._write(session.result, "last")
+            if left or not had_ended:
+                self.curves.add({"step": session.steps_total, "accuracy": accuracy})
+            self._write_best()
+        except KeyboardInterrupt:
+            raise TrainingInterrupted(
+                "Stopped after the last step; its state is saved. "
+                f"{resume_options(self.folder)} writes the checkpoints."
+            ) from None
         result = TrainResult(
             folder=self.folder,
             best=self.folder / "best.safetensors",
