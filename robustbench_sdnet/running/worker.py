@@ -109,8 +109,12 @@ class Worker:
     def model(self, spec: ModelSpec) -> nn.Module:
         """A model, loaded once."""
         if spec not in self._models:
-            self._models[spec] = (self.load or loaded)(spec).to(self.device)
+            self._models[spec] = self.read(spec).to(self.device)
         return self._models[spec]
+
+    def read(self, spec: ModelSpec) -> nn.Module:
+        """A model as it is loaded anew."""
+        return self.load(spec) if self.load else loaded(spec, self.data.image_shape)
 
     def deployed(self, spec: ModelSpec, lam: LambdaSpec | None) -> AbstractContextManager[nn.Module]:
         """A model as it answers at `lam`, behind a policy where that is one."""
@@ -282,11 +286,11 @@ class Worker:
         }
 
 
-def loaded(spec: ModelSpec) -> nn.Module:
-    """A model from its source, the one that is asked; a ModelError where it cannot be had, or is another by now."""
+def loaded(spec: ModelSpec, size: Sequence[int]) -> nn.Module:
+    """The model that is asked, for images of a height and width; a ModelError where it cannot be had, or is another."""
     model: nn.Module = load_model(spec.source)
     if kind_of(spec.source) in EXTERNAL_KINDS:
-        check_unchanged(model, spec)
+        check_unchanged(model, spec, lambda: load_model(spec.source), size)
     elif model_spec(describe_model(spec.source)).key != spec.key:  # read after the weights
         raise ModelError(
             f"{spec.name} has other weights or options than when this run began: its file was written anew, as by a "

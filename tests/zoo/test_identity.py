@@ -20,7 +20,7 @@ from robustbench_sdnet import evaluate, records as stored
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import InputError, ModelError
 from robustbench_sdnet.planning.identity import model_spec
-from robustbench_sdnet.running.worker import loaded
+from robustbench_sdnet.running import worker
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.zoo import build_model, describe_model, load_model, save_model
 from robustbench_sdnet.zoo.files.weights import weights_hash
@@ -70,6 +70,20 @@ class Old:
     def __class__(self):
         raise FutureWarning("deprecated")
 old = Old()
+class Stored(Random):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("bias", torch.load("weights.pt"))
+    def forward(self, x):
+        return super().forward(x) + self.bias
+class CountedToo(Stored):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+stored, counted_too = Stored, CountedToo
 make, lazy, dynamic, random, config, far = Mean, Lazy, Dynamic, Random, Config, Far
 counting = Counting
 counted = Counting().eval()
@@ -101,6 +115,10 @@ def forget() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("pk", "part")]:
         del sys.modules[name]
     importlib.invalidate_caches()
+
+
+def loaded(spec: ModelSpec) -> nn.Module:
+    return worker.loaded(spec, (8, 8))
 
 
 def code(source: str) -> str:
@@ -248,21 +266,21 @@ def test_the_fingerprint_is_the_logits_on_fixed_images() -> None:
 def test_a_model_loaded_elsewhere_with_other_code_is_refused(folder: Path) -> None:
     forget()
     spec = model_spec(describe_model("pk.zoo:config", (8, 8)))
-    check_unchanged(load_model("pk.zoo:config"), spec)
+    loaded(spec)
     (folder / "shift.txt").write_text("1")
     with pytest.raises(ModelError, match=r"pk\.zoo:config answers differently than when this run began"):
-        check_unchanged(load_model("pk.zoo:config"), spec)
+        loaded(spec)
 
 
 def test_a_model_whose_weights_are_drawn_when_it_is_built_is_told_to_seed_them(folder: Path) -> None:
     drawn = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
     numbers, _ = fingerprint(drawn, (8, 8))
     spec = ModelSpec(name="own", source="own", arch="own", weights=weights_hash(drawn), fingerprint=numbers)
-    check_unchanged(drawn, spec)
+    check_unchanged(drawn, spec, lambda: drawn, (8, 8))
     with pytest.raises(
         ModelError, match=r"own has other weights than when this run began.*torch\.manual_seed"
     ):
-        check_unchanged(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), spec)
+        check_unchanged(other := nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), spec, lambda: other, (8, 8))
 
 
 @pytest.mark.parametrize("name", ["random", "counting", "counted"])
@@ -272,6 +290,23 @@ def test_a_randomised_model_is_not_told_by_what_its_calls_change(name: str, fold
     spec = model_spec(describe_model(f"pk.zoo:{name}", (8, 8)))
     assert not spec.fingerprint
     loaded(spec)
+
+
+@pytest.mark.parametrize(("name", "told"), [("stored", True), ("counted_too", False)])
+def test_a_randomised_model_whose_weights_were_replaced_is_refused(
+    name: str, told: bool, folder: Path
+) -> None:
+    """Where its calls leave its weights alone, so that they tell."""
+    torch.save(torch.ones(3), "weights.pt")
+    spec = model_spec(describe_model(f"pk.zoo:{name}", (8, 8)))
+    assert dict(spec.options)["randomised"]
+    loaded(spec)
+    torch.save(torch.zeros(3), "weights.pt")
+    if told:
+        with pytest.raises(ModelError, match=rf"pk\.zoo:{name} has other weights than when this run began"):
+            loaded(spec)
+    else:
+        loaded(spec)
 
 
 def test_a_model_of_ours_whose_file_was_written_anew_is_refused(folder: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ...draws import seeded
 from ...errors import ModelError
@@ -81,10 +82,17 @@ def _images(size: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).random((IMAGES, 3, *size), dtype=np.float32))
 
 
-def check_unchanged(model: nn.Module, spec: ModelSpec) -> None:
+def check_unchanged(
+    model: nn.Module, spec: ModelSpec, again: Callable[[], nn.Module], size: Sequence[int]
+) -> None:
     """Raise a ModelError if an external model, just loaded and on the CPU, is not the one that was described.
 
-    A randomised one is told by its exported file alone: its answers differ by themselves, its weights by its calls.
+    A randomised one, whose answers differ by themselves, is told by its exported file, and by its weights where its
+    calls leave them alone.
+
+    Args:
+        again: loads it once more, to be called: `model` is not.
+        size: height and width of images that it takes.
     """
     file = dict(spec.options).get("file")
     if file is not None and sha256_of(Path(spec.source.partition("?")[0])) != file:
@@ -92,15 +100,35 @@ def check_unchanged(model: nn.Module, spec: ModelSpec) -> None:
             f"{spec.name} is another file than when this run began: it was written anew, or differs on this machine. "
             "Run the same command again."
         )
+    drawn = dict(spec.options).get("randomised")
+    if drawn and not _has_weights(model, spec) and _keeps_weights(again(), size):
+        raise _other_weights(spec)
     if spec.fingerprint:
         found, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
         if not same_answers(found, spec.fingerprint):
             if weights_hash(model) != spec.weights:
-                raise ModelError(
-                    f"{spec.name} has other weights than when this run began, like a model that is not trained. "
-                    "Load a checkpoint where it is built, or seed its weights: torch.manual_seed(0)."
-                )
+                raise _other_weights(spec)
             raise ModelError(
                 f"{spec.name} answers differently than when this run began: its code differs where it is loaded, "
                 "or changed in the meantime. Run the same command again."
             )
+
+
+def _has_weights(model: nn.Module, spec: ModelSpec) -> bool:
+    return not any(map(is_lazy, model.parameters())) and weights_hash(model) == spec.weights
+
+
+def _keeps_weights(model: nn.Module, size: Sequence[int]) -> bool:
+    """Whether calls leave the weights of a model as they are."""
+    if any(map(is_lazy, model.parameters())):
+        return False
+    before = weights_hash(model)
+    fingerprint(model, size)
+    return weights_hash(model) == before
+
+
+def _other_weights(spec: ModelSpec) -> ModelError:
+    return ModelError(
+        f"{spec.name} has other weights than when this run began, like a model that is not trained. "
+        "Load a checkpoint where it is built, or seed its weights: torch.manual_seed(0)."
+    )

@@ -144,7 +144,8 @@ class Actor:
         if known is not None and not isinstance(known, str):
             model = ray.get(known)
             return model
-        model = loaded(spec)
+        size = self._worker.data.image_shape
+        model = loaded(spec, size)
         if known is not None:
-            check_same(model, spec, kind_of(spec.source), known, self._worker.data.image_shape)
+            check_same(model, spec, kind_of(spec.source), known, size)
         return model

@@ -16,7 +16,7 @@ from ....planning.schedule import Schedule
 from ....specs import ModelSpec
 from ....zoo.files.weights import weights_hash
 from ....zoo.nets.sdnet import Classifier
-from ...worker import Worker, loaded
+from ...worker import Worker
 from .. import Answer, Failure, Inputs, Job
 from .actor import Setup, Shared
 from .cluster import connect, gpus_left, size_of
@@ -82,7 +82,7 @@ class RayEngine:
         """
         for spec in specs:
             if spec.key not in self._models:
-                model = (worker.load or loaded)(spec)
+                model = worker.read(spec)
                 ours = isinstance(model, Classifier) or worker.load is not None
                 randomised = dict(spec.options).get("randomised")
                 self._models[spec.key] = put(model) if ours else weights_hash(model) if randomised else None
