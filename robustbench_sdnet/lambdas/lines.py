@@ -124,7 +124,5 @@ def _weights(points: Sequence[FitPoint]) -> NDArray[np.float64]:
     """An image's weight: conditions (clean, each noise) count the same, and so do the levels of one."""
     levels = Counter(point.noise for point in points)
     sizes = [len(point.residuals) for point in points]
-    shares = [
-        1 / (len(levels) * levels[point.noise] * max(n, 1)) for point, n in zip(points, sizes, strict=True)
-    ]
+    shares = [1 / (len(levels) * levels[point.noise] * n) for point, n in zip(points, sizes, strict=True)]
     return np.repeat(shares, sizes)
