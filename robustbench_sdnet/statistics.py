@@ -148,7 +148,7 @@ def _smoothed(differences: NDArray[np.float64]) -> tuple[float, float]:
     n = len(differences) + _Z**2
     mean = float(differences.sum()) / n
     variance = (float((differences**2).sum()) + _Z**2) / n - mean**2
-    return mean, max(variance, 0) / n
+    return mean, variance / n
 
 
 class Gain(NamedTuple):

@@ -103,8 +103,9 @@ def test_binomial_tail_closed_forms():
     assert binomial_tail(0, 10, 0.3) == 1.0
     assert binomial_tail(1, 10, 0.002) == pytest.approx(1 - 0.998**10)
     assert binomial_tail(10, 10, 0.5) == pytest.approx(2**-10)
-    with pytest.raises(InputError, match="binomial_tail"):
-        binomial_tail(11, 10, 0.5)
+    for count, rate in ((11, 0.5), (-1, 0.5), (1, 1.5), (1, -0.5)):
+        with pytest.raises(InputError, match="binomial_tail"):
+            binomial_tail(count, 10, rate)
 
 
 def test_rare_rate_needs_three_samples_and_the_test():
@@ -114,6 +115,9 @@ def test_rare_rate_needs_three_samples_and_the_test():
     assert exceeds_rare_rate(3, 100)
     assert not exceeds_rare_rate(5, 1000)
     assert exceeds_rare_rate(7, 1000)
+    # P(X >= 3) of 0.2 % passes 1 % between n = 218 and 219, that of 2 % between 22 and 23.
+    assert [exceeds_rare_rate(3, n) for n in (218, 219)] == [True, False]
+    assert [exceeds_rare_rate(3, n, rate=0.02) for n in (22, 23)] == [True, False]
 
 
 def test_a_mean_has_students_interval():
@@ -227,6 +231,12 @@ def test_so_many_images_narrow_an_interval_to_what_is_asked(n, gained, lost):
         half = 1.959964 * np.sqrt(share * m + 1.959964**2) / padded
         assert (half <= 0.03) == inside
     assert gained or needed == 125
+
+
+@pytest.mark.parametrize("n", range(1, 200, 9))
+def test_as_many_images_as_there_are_narrow_an_interval_to_its_own_end(n):
+    _, high = difference_interval(np.zeros(n))
+    assert images_needed(0.0, high) == n
 
 
 def test_an_interval_where_nothing_differs_is_that_of_the_score_test():
