@@ -85,6 +85,17 @@ def test_the_most_accurate_line_gives_each_image_the_lambda_it_needs():
     assert given == pytest.approx([0.1, 0.1, 1.0, 1.0])
 
 
+def test_lines_are_tried_in_tenths_at_both_ends_of_the_images_and_well_beyond_the_lambdas():
+    # 40 images from 0 to 1, of which one half needs 0.1 and the other 1.4: the steepest line suits them best, from 1.5
+    # below the lambdas at the 5 % quantile to 1.4 above them at the 95 % one, where the last tenth before 1.5 lies.
+    seen = [(k + 0.5) / 40 for k in range(40)]
+    found = most_accurate(
+        [point("clean", 0.0, seen, "1" * 20 + "0" * 20, "0" * 20 + "1" * 20)], (0.1, 1.4), [seen]
+    )
+    ends = [found.intercept + found.slope * float(np.quantile(seen, share)) for share in (0.05, 0.95)]
+    assert ends == pytest.approx([-1.4, 2.8])
+
+
 def test_of_equal_lines_the_one_with_the_smallest_lambdas_stands():
     points = [point("clean", 0.0, (0.1, 0.9), "11", "11", "11")]
     found = most_accurate(points, (0.1, 0.5, 1.0), [points[0].residuals])
@@ -287,8 +298,10 @@ def test_noise_variance_of_white_noise_is_its_variance():
 
 
 def test_noise_of_images_too_small_for_the_filter_is_refused():
-    with pytest.raises(InputError, match="takes 3x3 pixels or more, got 1x2"):
-        noise_variance(torch.rand(2, 3, 1, 2))
+    for height, width in ((1, 2), (2, 3), (3, 2)):
+        with pytest.raises(InputError, match=f"takes 3x3 pixels or more, got {height}x{width}"):
+            noise_variance(torch.rand(2, 3, height, width))
+    assert noise_variance(torch.rand(2, 3, 3, 3)).shape == (2,)
 
 
 @pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
