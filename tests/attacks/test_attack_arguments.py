@@ -35,6 +35,7 @@ def test_arguments_of_other_kinds_are_one_line(name, problem):
             "eps must be at most 1 .images lie in .0, 1.., got '8'. Write 8/255 for pixel",
         ),
         ({"labels": labels - 5}, InputError, r"labels must be class numbers from 0, got -\d"),
+        ({"labels": labels - labels.min() - 1}, InputError, "labels must be class numbers from 0, got -1"),
         ({"eps": [0.03]}, InputError, r"eps must be one number, got \[0.03\]. Attack once for each budget"),
         ({"eps": torch.full((5,), 0.03)}, InputError, "eps must be one number, got tensor"),
         ({"labels": labels[:, None]}, InputError, r"got torch.int64 \(5, 1\). Write labels\[:, 0\].long"),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.libraries import LIMITS, limits, table
+from robustbench_sdnet.attacks.libraries import LIMITS, check_options, check_problem, limits, table
 from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.specs import NORMS
@@ -127,6 +127,23 @@ def test_models_of_too_few_classes_are_refused_by_name(name, norm, classes, mess
 def test_options_that_an_attack_fails_on_are_refused(name, given, message):
     with pytest.raises(InputError, match=message):
         attacks.check_params(attacks.attack_info(name), given)
+
+
+def test_limits_are_met_exactly():
+    for name, classes in (("APGDT", 4), ("AutoAttack", 4), ("JSMA", 10)):
+        check_problem(f"torchattacks:{name}", classes, 12)
+        with pytest.raises(InputError, match=f"needs {classes} classes, but the model has {classes - 1}"):
+            check_problem(f"torchattacks:{name}", classes - 1, 12)
+    check_problem("torchattacks:JSMA", 10, 12_288)
+    with pytest.raises(
+        InputError, match=r"at most 12288 numbers, got 12289 \(torchattacks:SparseFool does\)"
+    ):
+        check_problem("torchattacks:JSMA", 10, 12_289)
+    for name in ("torchattacks:EADEN", "torchattacks:EADL1"):
+        check_options(name, {"max_iterations": 10})
+        for few in (9, 9.9):
+            with pytest.raises(InputError, match=f"must be at least 10, got {few}"):
+                check_options(name, {"max_iterations": few})
 
 
 def test_limits_are_those_of_attacks_that_exist():

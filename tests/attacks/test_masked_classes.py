@@ -109,4 +109,11 @@ def test_sizes_leave_masks_alone_and_take_all_else() -> None:
     other = logits + torch.tensor([[0.0, 0.8, 0.0], [0.0, 64.0, 0.3], [0.0, 0.0, 0.0]])
     assert disagreement(logits, other) == pytest.approx(0.1)
     assert disagreement(logits[2:], other[2:]) == 0
+    assert disagreement(logits[:1], other[:1], least=16.0) == pytest.approx(0.05)
     assert size_of(logits[:, :1]).tolist() == [3.0, 3.0, 0.0], "of one class alone"
+
+
+def test_a_class_is_masked_out_from_a_hundred_times_the_two_largest_logits_on() -> None:
+    # Of the third, the largest is small by chance, and the second says how large logits are.
+    logits = torch.tensor([[1.0, 0.5, -100.0], [1.0, 0.5, -101.0], [0.01, -8.0, -9.0]])
+    assert size_of(logits).tolist() == [100.0, 1.0, 9.0]
