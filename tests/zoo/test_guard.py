@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from robustbench_sdnet.errors import ModelError
 from robustbench_sdnet.zoo import build_model, check_input
+from robustbench_sdnet.zoo.others import guard
 from robustbench_sdnet.zoo.others.guard import External
 
 
@@ -14,6 +17,19 @@ def test_a_model_takes_images_in_the_type_that_its_weights_were_given() -> None:
     for kind in (torch.float64, torch.float32):
         logits = model.to(kind)(torch.rand(2, 3, 2, 2))
         assert logits.dtype == kind
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        ((torch.float64, torch.float32), torch.float64),
+        ((torch.float32, torch.bfloat16), None),
+        ((torch.bfloat16, torch.bfloat16), torch.bfloat16),
+    ],
+)
+def test_the_type_of_images_follows_that_of_all_weights(kinds, wanted) -> None:
+    model = nn.ModuleList(nn.Linear(2, 2).to(kind) for kind in kinds)
+    assert External(model, "own").dtype == wanted
 
 
 def test_a_model_that_changes_its_images_in_place_changes_its_own_copy() -> None:
@@ -29,6 +45,17 @@ def test_a_model_that_changes_its_images_in_place_changes_its_own_copy() -> None
     assert torch.equal(images, before)
     assert torch.allclose(logits, wanted)
     assert torch.allclose(gradient, torch.full_like(before, 1 / 16))
+
+
+@pytest.mark.parametrize("end", [-0.002, 1.002])
+def test_images_lie_in_their_range_within_a_thousandth(end: float) -> None:
+    images = torch.full((2, 3, 2, 2), 0.5)
+    images[1, 0, 0, 0] = 0.5 + (end - 0.5) * 0.997  # rounding of what prepared them
+    asked = External(nn.Flatten(), "own")
+    asked(images)
+    images[1, 0, 0, 0] = end
+    with pytest.raises(ModelError, match=r"'own' takes images in \[0, 1\], got values from"):
+        External(nn.Flatten(), "own")(images)
 
 
 WITHOUT = "from a file without normalise.mean and normalise.std."
@@ -84,6 +111,41 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     wrong = External(bare, "wrong", (0.0,), (2.0,))
     assert str(check_input(wrong, images)).endswith("Check the mean and std that were given.")
     assert check_input(nn.Flatten(), images) is None
+
+
+class Centred(nn.Module):
+    """Undoes the scaling to [-1, 1]."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images + 1) / 2
+
+
+def test_a_model_of_images_from_minus_1_to_1_is_told_apart_and_its_remedy_mends_it() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(64, 3, 8, 8) * torch.tensor([1.0, 0.8, 0.6])[:, None, None]
+    norm = nn.BatchNorm2d(3, momentum=1.0)
+    norm(images)
+    model = nn.Sequential(Centred(), norm).eval()
+    found = str(check_input(model, images))
+    assert "when images are scaled to [-1, 1]. Add ?mean=0.5&std=0.5 to the model's name." in found
+    assert check_input(External(model, "own", (0.5,), (0.5,)), images) is None
+
+
+@pytest.mark.parametrize(
+    ("as_is", "best", "told"),
+    [
+        (0.45, 0.1, ""),
+        (0.46, 0.1, "are 5 times nearer"),
+        (0.05, 0.0, ""),
+        (0.06, 0.0, "are 60000 times nearer"),
+    ],
+)
+def test_another_input_is_named_where_it_comes_four_times_nearer(monkeypatch, as_is, best, told) -> None:
+    images = torch.rand(4, 3, 8, 8)
+    monkeypatch.setattr(guard, "_distance", lambda model, layer, seen: as_is if seen is images else best)
+    found = check_input(nn.BatchNorm2d(3).eval(), images) or ""
+    assert bool(found) == bool(told)
+    assert told in found
 
 
 class Unreached(nn.Module):
