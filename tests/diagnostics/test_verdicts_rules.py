@@ -88,6 +88,11 @@ def test_a_loss_that_still_moves_is_not_converged():
     assert moved.value == pytest.approx(0.1)
     settled = [0.97] * (2 * STEPS - 9) + [1.0] * 10
     assert with_attack.not_converged(trace([-1] * 50, [False] * 50, settled)).verdict == "pass"
+    ten = [0.5] * (2 * STEPS - 10) + [0.97] + [1.0] * 10  # what moved before the last ten steps is no matter
+    assert with_attack.not_converged(trace([-1] * 50, [False] * 50, ten)).verdict == "pass"
+    for before, verdict in ((0.951, "pass"), (0.949, "fail")):
+        moved = trace([-1] * 50, [False] * 50, [before] * (2 * STEPS - 9) + [1.0] * 10)
+        assert with_attack.not_converged(moved).verdict == verdict
     falling = [1.1] * (2 * STEPS - 9) + [1.0] * 10
     assert with_attack.not_converged(trace([-1] * 50, [False] * 50, falling)).verdict == "fail"
     # The loss of what broke says nothing, nor that of fewer than ten survivors.
@@ -120,6 +125,15 @@ def test_steps_are_held_against_an_attack_on_trial_where_they_break_what_it_left
     assert [with_attack.lost_success(late, left).value for left in (better, weaker)] == [0.0, 8.0]
 
 
+def test_more_steps_may_break_two_in_a_hundred_and_are_told_from_one_in_two_hundred_on():
+    # P(X >= 3) of 2 % passes 1 % between n = 22 and 23, that of 0.5 % between 87 and 88.
+    found = [
+        with_attack.steps_break(trace([1] * 3 + [-1] * (n - 3), [True] * n, [1.0]), torch.ones(n) > 0)
+        for n in (22, 23, 87, 88)
+    ]
+    assert [one.verdict for one in found] == ["fail", "warn", "warn", "pass"]
+
+
 def test_accuracy_that_rises_with_eps_is_not_monotone():
     # All of these survive twice the budget, so a budget at which none survives is a rise.
     tough = subject([0.9] * 20, eps=0.1)
@@ -144,6 +158,11 @@ def test_a_small_rise_after_a_large_one_does_not_soften_the_verdict(monkeypatch)
     )
     found = with_attack.not_monotone_in_eps(subject([0.9] * 20, eps=0.1), torch.arange(20) < 10)
     assert (found.verdict, found.value) == ("fail", 0.5)
+    # Eight that half of the budget breaks survive it, four the other way: a rise of four, by chance in 19 %.
+    robust |= {0.05: 6, 0.2: 0}
+    base = (torch.arange(20) >= 4) & (torch.arange(20) < 14)
+    found = with_attack.not_monotone_in_eps(subject([0.9] * 20, eps=0.1), base)
+    assert (found.verdict, found.value) == ("warn", 0.2)
 
 
 def test_what_a_weaker_attack_breaks_is_a_share_of_all_that_were_attacked():
@@ -153,10 +172,31 @@ def test_what_a_weaker_attack_breaks_is_a_share_of_all_that_were_attacked():
     assert [one.verdict for one in found] == ["fail", "pass"]
 
 
+def test_noise_is_five_draws_of_its_own():
+    # On the boundary a draw breaks an image with 1/2, five with 1 - 2^-5; of 2,000 images within 4 deviations.
+    boundary = replace(subject([0.5] * 2000), batch_size=2000)
+    found = with_attack.noise_wins(boundary, torch.ones(2000, dtype=torch.bool))
+    assert found.value == pytest.approx(2000 * (1 - 2**-5), abs=4 * (2000 * 31 / 1024) ** 0.5)
+
+
 def test_restarts_that_break_more_are_told():
     weak = subject([0.55] * 20)
     assert with_attack.restart_sensitive(weak, torch.zeros(20, dtype=torch.bool)).verdict == "fail"
     assert with_attack.restart_sensitive(weak, torch.ones(20, dtype=torch.bool)).verdict == "pass"
+
+
+def test_restarts_begin_elsewhere_than_the_first_run_the_second_with_finer_steps(monkeypatch):
+    asked = []
+
+    def breaks_the_first(left, *, step_fraction, start):
+        asked.append((start, step_fraction, left.ids.tolist()))
+        others = len(left) - 1
+        return trace([0] + [-1] * others, [True] + [False] * others, [1.0])
+
+    monkeypatch.setattr(with_attack, "follow", breaks_the_first)
+    found = with_attack.restart_sensitive(subject([0.9] * 20), torch.arange(20) < 5)
+    assert found.value == 2
+    assert asked == [(1, 0.25, [*range(5, 20)]), (2, 0.1, [*range(6, 20)])]
 
 
 def test_losses_that_agree_on_shares_but_not_on_samples_pass():
@@ -168,6 +208,10 @@ def test_losses_that_agree_on_shares_but_not_on_samples_pass():
     # 7 of 100 are a gap between 5 and 10 % that a fair coin makes with 2^-7; 3 of 10 one that it makes with 2^-3.
     some = torch.arange(100) < 7
     assert with_attack.losses_disagree(subject([0.9] * 100), some, some & False).verdict == "warn"
+    # A fair coin gives 36 heads of 54 or more with 0.99 %, 23 of 32 with 1.003 %.
+    for heads, n, verdict in ((36, 54, "fail"), (23, 32, "pass")):
+        some = torch.arange(n) < heads
+        assert with_attack.losses_disagree(subject([0.9] * n), ~some, some).verdict == verdict
     few = torch.arange(10) < 3
     assert with_attack.losses_disagree(subject([0.9] * 10), few, few & False).verdict == "pass"
 
@@ -185,6 +229,12 @@ def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
         "PGD on the margin broke 11 of 50 survivors of the attack (100 samples): "
         "its loss holds it back; attack with apgd-dlr, pma or lean."
     )
+    every = torch.ones(1000, dtype=torch.bool)
+    verdicts = [
+        with_attack.margin_breaks(subject([0.9] * 1000), every, torch.arange(1000) < k).verdict
+        for k in (50, 51, 100, 101)
+    ]
+    assert verdicts == ["pass", "warn", "warn", "fail"]
     few = torch.arange(9) < 3
     verdicts = [
         with_attack.margin_breaks(subject([0.9] * 9), few, torch.arange(9) < k).verdict for k in (2, 3)
