@@ -302,6 +302,17 @@ def test_without_the_square_the_residual_is_normalised() -> None:
     assert not layer(torch.zeros_like(x)).any(), "a black image has no direction, and no code"
 
 
+def test_the_auxiliary_objective_weighs_codes_by_the_lambda_that_made_them() -> None:
+    layer, x = ready(images, lam=0.2, rescale_lambda=True)
+    for lam in (0.3, torch.tensor([0.1, 0.2, 0.4])):
+        with auxiliary_objective(layer) as collect, use_lambda(layer, lam):
+            code = layer(x)
+            total = collect()
+        energy = (x - layer.operator.synthesise(code, layer.atoms(), x)).square().sum()
+        lengths = lam * code.abs().flatten(1).sum(1) * (x[0].numel() / code[0].numel())
+        torch.testing.assert_close(total, (energy + lengths.sum()) / 3)
+
+
 def test_the_auxiliary_objective_is_what_the_layers_minimise() -> None:
     layer, x = ready(images, lam=0.2, mu=0.1)
     with auxiliary_objective(layer) as collect:
@@ -448,6 +459,13 @@ def test_new_values_of_a_frozen_weight_are_normalised(change: Callable[[nn.Modul
     layer.eval()
     change(layer)
     torch.testing.assert_close(layer.atoms().flatten(1).norm(dim=1), torch.ones(8))
+
+
+def test_atoms_that_are_nearly_of_unit_norm_are_normalised() -> None:
+    layer = csc2d(3, 8, size=(8, 8)).eval().requires_grad_(False)
+    with torch.no_grad():
+        layer.weight.mul_(1.0003)
+    torch.testing.assert_close(layer.atoms().flatten(1).norm(dim=1), torch.ones(8), rtol=0, atol=1e-6)
 
 
 def test_a_moved_layer_is_not_normalised_again() -> None:
