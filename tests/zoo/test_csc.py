@@ -16,7 +16,12 @@ from torch.nn.utils import prune
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.zoo.nets.architectures import Coding
-from robustbench_sdnet.zoo.nets.control import auxiliary_objective, residuals, use_lambda
+from robustbench_sdnet.zoo.nets.control import (
+    auxiliary_objective,
+    refresh_step_sizes,
+    residuals,
+    use_lambda,
+)
 from robustbench_sdnet.zoo.nets.csc import SparseCoding, csc1d, csc2d, csc_linear
 from robustbench_sdnet.zoo.nets.fista import fista
 
@@ -216,6 +221,15 @@ def test_the_step_size_depends_on_the_weights_alone() -> None:
     torch.manual_seed(99)
     layer.refresh()
     assert torch.equal(layer.step_size, before)
+
+
+def test_step_sizes_are_computed_as_far_for_a_model_as_for_a_layer() -> None:
+    layer, _ = ready(images)
+    wanted = layer.step_size.clone()
+    refresh_step_sizes(layer, max_steps=10)
+    assert not torch.equal(layer.step_size, wanted)
+    refresh_step_sizes(layer)
+    assert torch.equal(layer.step_size, wanted)
 
 
 def test_evaluation_computes_no_step_size_and_changes_nothing() -> None:
