@@ -152,7 +152,7 @@ def test_without_wandb_one_line_says_what_to_install(tmp_path, monkeypatch):
         report(url, "wandb")
 
 
-def test_where_nobody_is_logged_in_nothing_is_left(tmp_path, monkeypatch):
+def test_where_nobody_is_logged_in_nothing_is_left(tmp_path, monkeypatch, offline):
     import wandb
 
     def refused(**settings):
