@@ -193,7 +193,7 @@ def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
 
 def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]) -> Answered:
     """The shards together; cells of a plan look at the same images, whose ids are kept once for all."""
-    outcome = Outcome.join(shard.outcome for shard in shards).slim()
+    outcome = Outcome.join(shard.outcome for shard in shards)
     outcome = replace(outcome, ids=ids.setdefault(outcome.ids.tobytes(), outcome).ids)
     findings = tuple(
         Finding(one["check"], one["verdict"], one["value"], one["sentence"], one.get("images"))
