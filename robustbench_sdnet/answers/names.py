@@ -31,8 +31,9 @@ def told_apart(cells: Sequence[Cell]) -> list[Cell]:
         return models[cell.model.key].key, cell.data.content, lam.text, lam.scope
 
     def fitted(cell: Cell, lam: LambdaSpec | None) -> LambdaSpec | None:
-        several = lam and len(fits.get(asked(cell, lam), ())) > 1
-        return lam if several or lam is None else replace(lam, fit="")
+        if lam is None or not lam.fit or len(fits.get(asked(cell, lam), ())) > 1:
+            return lam
+        return replace(lam, fit="")
 
     for cell in cells:
         if cell.lam:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from .budgets import Eps
@@ -90,12 +90,10 @@ class Cell:
     def from_json(cls, text: str) -> Cell:
         """The cell that `to_json` wrote."""
         raw = json.loads(text)
-        model = {**raw["model"], "options": params(raw["model"]["options"])}
-        model.update({key: tuple(model.get(key, ())) for key in ("mean", "std", "fingerprint")})
-        lams = {key: raw[key] and LambdaSpec(**raw[key]) for key in ("lam", "lam_attack")}
+        lams = {key: raw[key] and _lambda(**raw[key]) for key in ("lam", "lam_attack")}
         return cls(
-            model=ModelSpec(**model),
-            data=DataSpec(**raw["data"]),
+            model=_model(json.dumps(raw["model"])),
+            data=_data(**raw["data"]),
             perturbation=_perturbation(raw["perturbation"]),
             precision=raw["precision"],
             parents=tuple(raw["parents"]),
@@ -104,10 +102,22 @@ class Cell:
         )
 
 
+# A store repeats a few of each in all its cells: equal ones are made once.
+_once = lru_cache(maxsize=4096, typed=True)
+_lambda, _data, _corruption = _once(LambdaSpec), _once(DataSpec), _once(CorruptionSpec)
+
+
+@lru_cache(maxsize=4096)
+def _model(text: str) -> ModelSpec:
+    raw = json.loads(text)
+    tuples = {key: tuple(raw.get(key, ())) for key in ("mean", "std", "fingerprint")}
+    return ModelSpec(**{**raw, **tuples, "options": params(raw["options"])})
+
+
 def _perturbation(raw: dict[str, Any]) -> Perturbation:
     if "frames" in raw:
         return SequenceSpec(**raw)
     if "eps" not in raw:
-        return CorruptionSpec(**raw)
+        return _corruption(**raw)
     eps = raw["eps"] and Eps(Fraction(raw["eps"]["fraction"]))
     return AttackSpec(**{**raw, "eps": eps, "params": params(raw["params"])})

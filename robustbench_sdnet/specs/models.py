@@ -79,7 +79,7 @@ class ModelSpec:
         """Whether the model has CSC layers, and so a lambda to choose."""
         return self.training_lambda is not None
 
-    @property
+    @cached_property
     def default_lambda(self) -> LambdaSpec | None:
         """The lambda that the model was trained at; None without CSC layers."""
         return None if self.training_lambda is None else LambdaSpec(decimal_text(self.training_lambda))

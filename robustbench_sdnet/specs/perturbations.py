@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..errors import InputError
@@ -53,7 +53,7 @@ class CorruptionSpec:
 
     def identity(self) -> dict[str, Any]:
         """What can change an answer."""
-        kept = asdict(self)
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
         del kept["size"]
         if self.table == "cifar":  # as before there were others
             del kept["table"]

@@ -139,8 +139,9 @@ def _array(packed: bytes, crc: int) -> NDArray[Any]:
 
 def _slim(array: NDArray[Any]) -> NDArray[Any]:
     """The array, of one number alone where it holds no other."""
-    bits = array.reshape(-1).view(f"u{array.itemsize}")
-    return array if (bits != bits[:1]).any() else np.broadcast_to(array[:1].copy(), array.shape)
+    raw = array.tobytes()  # in which NaN equals itself
+    same = raw == raw[: array.itemsize] * array.size
+    return np.broadcast_to(array.reshape(-1)[:1].copy(), array.shape) if same else array
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -68,12 +69,17 @@ VERDICTS = sa.Table(
 _LOCK = 7_362_153  # of PostgreSQL's advisory locks, so that two drivers do not make the same table at once
 
 
+@lru_cache
+def _told(table: sa.Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns)
+
+
 def checksum(table: sa.Table, row: Mapping[str, Any]) -> str:
     """The SHA-256 of everything else in a row, types and lengths included."""
     digest = hashlib.sha256()
-    for column in table.columns:
-        if column.name != "checksum":
-            value = row[column.name]
+    for name in _told(table):
+        if name != "checksum":
+            value = row[name]
             raw = value if isinstance(value, bytes) else repr(value).encode(errors="backslashreplace")
             digest.update(b"%d:%b;" % (len(raw), raw))
     return digest.hexdigest()
@@ -124,8 +130,10 @@ def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any
 
 def each_row(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
     """The same one after the other, where all would take too much memory."""
-    for row in connection.execute(query).mappings():
-        yield {str(key): value for key, value in row.items()}
+    found = connection.execute(query)
+    names = list(map(str, found.keys()))
+    for row in found:
+        yield dict(zip(names, row, strict=True))
 
 
 def columns(connection: sa.Connection) -> dict[str, set[str]]:

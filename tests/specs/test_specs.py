@@ -196,3 +196,13 @@ def test_a_budget_of_twice_what_lies_between_any_two_images_is_refused():
         with pytest.raises(InputError, match=f"{norm} eps {refused} is more than any attack needs"):
             check_reach(Eps.parse(refused, norm), norm, 3, 1)
     check_reach(Eps.parse("18", "l0"), "l0", 3, 1)
+
+
+@pytest.mark.parametrize("value", [1, 1.0, True])
+def test_a_cell_read_back_is_the_same_beside_one_of_an_equal_number_of_another_type(value):
+    model = ModelSpec(name="m", source="m", arch="m", weights="a", options=params({"width": value}))
+    spec = CorruptionSpec(name="fog", severity=value)
+    asked = Cell(
+        model=model, data=DataSpec(name="d", source="d", split="test", content="c"), perturbation=spec
+    )
+    assert Cell.from_json(asked.to_json()).id == asked.id

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.specs import LambdaSpec
 from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
@@ -139,6 +140,20 @@ def test_pickles_in_a_shard_are_never_loaded(store, tmp_path):
     np.savez(evil, ids=np.array([print], dtype=object))
     with pytest.raises(StoreError, match="damaged"):
         Outcome.decode(evil.read_bytes())
+
+
+def test_equal_arrays_and_specs_of_a_store_lie_in_memory_once(store):
+    other = replace(CELL, lam=LambdaSpec("0.7"))
+    store.add_cells({one.id: one for one in (CELL, other)})
+    store.add_shards(
+        [Shard(CELL.id, 0, 4, outcome(), COST), Shard(other.id, 0, 4, outcome(right=False), COST)]
+    )
+    first, second = store.answered(lambda stored: stored)
+    assert first.cell.model is second.cell.model
+    assert first.cell.data is second.cell.data
+    assert first.cell.perturbation is second.cell.perturbation
+    assert first.shards[0].outcome.ids is second.shards[0].outcome.ids
+    assert first.shards[0].outcome.right is not second.shards[0].outcome.right
 
 
 def test_what_is_no_store_is_refused_in_one_line(tmp_path):
