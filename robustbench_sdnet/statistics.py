@@ -7,6 +7,7 @@ accuracies are compared pair by pair. Needs NumPy and SciPy alone.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ RARE_ALPHA = 0.01
 RARE_MINIMUM = 3
 
 
+@lru_cache(maxsize=64)
 def _quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
@@ -105,9 +107,16 @@ def difference_interval(
     1998), at z^2 / (n + z^2); where few images change, all the same way, it covers as it should, which Wald's interval
     with half an image of each outcome added (Agresti and Min 2005) does not: 86 % where 2 of 100 images gain.
     """
-    if len(differences) == 0:
+    return summed_interval(*_sums(differences), confidence)
+
+
+def summed_interval(
+    total: float, squares: float, n: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """The same of `n` differences by their sum and that of their squares; NaN where there are none."""
+    if n == 0:
         return math.nan, math.nan
-    mean, variance = _smoothed(differences)
+    mean, variance = _smoothed(total, squares, n)
     half = _quantile(confidence) * math.sqrt(variance)
     return max(-1.0, mean - half), min(1.0, mean + half)
 
@@ -139,16 +148,20 @@ def difference_p(differences: NDArray[np.float64]) -> float:
     """The p value of a mean of 0: that at which `difference_interval` ends there; 1 without differences."""
     if len(differences) == 0:
         return 1.0
-    mean, variance = _smoothed(differences)
+    mean, variance = _smoothed(*_sums(differences))
     return min(1.0, 2 * float(special.ndtr(-abs(mean) / math.sqrt(variance))))
 
 
-def _smoothed(differences: NDArray[np.float64]) -> tuple[float, float]:
+def _sums(differences: NDArray[np.float64]) -> tuple[float, float, int]:
+    return float(differences.sum()), float((differences**2).sum()), len(differences)
+
+
+def _smoothed(total: float, squares: float, n: int) -> tuple[float, float]:
     """The mean of paired differences with z^2 / 2 images of either sign added, and its variance."""
-    n = len(differences) + _Z**2
-    mean = float(differences.sum()) / n
-    variance = (float((differences**2).sum()) + _Z**2) / n - mean**2
-    return mean, variance / n
+    padded = n + _Z**2
+    mean = total / padded
+    variance = (squares + _Z**2) / padded - mean**2
+    return mean, variance / padded
 
 
 class Gain(NamedTuple):
@@ -186,7 +199,7 @@ def gain_over_networks(
     parts = [float(side.mean(1).var(ddof=1)) / len(side) for side in sides]
     spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
     freedom = sum(parts) ** 2 / spread if spread else 1.0  # of no spread any will do
-    networks, images = math.sqrt(sum(parts)), math.sqrt(_smoothed(image_means)[1])
+    networks, images = math.sqrt(sum(parts)), math.sqrt(_smoothed(*_sums(image_means))[1])
 
     def half(p: float) -> float:
         tail = p / 2  # the quantile of a tail is exact where that of 1 - tail rounds to infinity

@@ -9,7 +9,7 @@ within a family: one kind of perturbation, between models or between the lambdas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from operator import attrgetter
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..statistics import CONFIDENCE, difference_interval, difference_p, holm, mcnemar
+from ..statistics import CONFIDENCE, difference_interval, difference_p, holm, mcnemar, summed_interval
 from ..wording import natural
 from .gathered import Answers, Question, Subject, gather
 from .per_image import Right, shared
@@ -135,13 +135,41 @@ _NUMBERS = (
 def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
     """Every comparison that the answers allow, in a fixed order."""
     answers = gather(store)
-    single = (
-        compared(asked, pair, [(found[pair[0]], found[pair[1]])])
-        for asked, found in answers.items()
-        for pair in _pairs(found)
-    )
+    single = (one for asked, found in answers.items() for one in _single(asked, found))
     made = [comparison for comparison in (*single, *_means(answers)) if comparison.n]
     return tuple(sorted(_corrected(made), key=_order))
+
+
+def _single(asked: Question, found: Mapping[Subject, Right]) -> Iterator[Comparison]:
+    """Every pair on one question; of yes or no on the same images all at once, as `compared` says one by one."""
+    sides, pairs = list(found.values()), list(_pairs(found))
+    if not all(len(side.ids) and side.ids is sides[0].ids and side.right.dtype == bool for side in sides):
+        for pair in pairs:
+            yield compared(asked, pair, [(found[pair[0]], found[pair[1]])])
+        return
+    n, right = len(sides[0].ids), np.stack([side.right for side in sides]).astype(np.float32)
+    both = (right @ right.T).astype(int).tolist()  # images that each two have right; exact below 2^24
+    place = {subject: position for position, subject in enumerate(found)}
+    for pair in pairs:
+        a, b = place[pair[0]], place[pair[1]]
+        only_a, only_b = both[a][a] - both[a][b], both[b][b] - both[a][b]
+        low, high = summed_interval(only_a - only_b, only_a + only_b, n)
+        yield Comparison(
+            asked=asked,
+            a=pair[0],
+            b=pair[1],
+            n=n,
+            accuracy_a=both[a][a] / n,
+            accuracy_b=both[b][b] / n,
+            low=low,
+            high=high,
+            square=(only_a + only_b) / n,
+            only_a=only_a,
+            only_b=only_b,
+            p=mcnemar(only_a, only_b),
+            untrusted_a=sides[a].untrusted,
+            untrusted_b=sides[b].untrusted,
+        )
 
 
 def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
@@ -151,10 +179,9 @@ def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
         (subject for subject in subjects if subject.is_default), key=lambda s: natural(s.model.name)
     )
     yield from combinations(defaults, 2)
+    own = grouped(subjects, attrgetter("model"))
     for default in defaults:
-        for subject in subjects:
-            if subject.model == default.model and subject != default:
-                yield subject, default
+        yield from ((subject, default) for subject in own[default.model] if subject is not default)
 
 
 def _means(answers: Answers) -> Iterator[Comparison]:
@@ -165,14 +192,18 @@ def _means(answers: Answers) -> Iterator[Comparison]:
         noises = [asked for asked in here if asked.is_noise]
         for every in [noises] if len(noises) == len(here) else [noises, here]:
             of = replace(mean, is_noise=every is noises)
-            for pair in _pairs(dict.fromkeys(subject for asked in every for subject in answers[asked])):
-                both = [asked for asked in every if pair[0] in answers[asked] and pair[1] in answers[asked]]
+            answered: dict[Subject, dict[Question, Right]] = {}
+            for asked in every:
+                for subject, right in answers[asked].items():
+                    answered.setdefault(subject, {})[asked] = right
+            for pair in _pairs(answered):
+                a, b = answered[pair[0]], answered[pair[1]]
+                both = [asked for asked in a if asked in b]
                 # The same test twice would count twice in the correction.
                 if len(both) > 1 and (of.is_noise or not all(asked.is_noise for asked in both)):
                     conditions = tuple(f"{asked.perturbation} {asked.severity}" for asked in both)
                     named = replace(of, perturbation=_mean_name(both, of.is_noise), met=conditions)
-                    sides = [(answers[asked][pair[0]], answers[asked][pair[1]]) for asked in both]
-                    yield compared(named, pair, sides)
+                    yield compared(named, pair, [(a[asked], b[asked]) for asked in both])
 
 
 def _mean_name(asked: Sequence[Question], noises: bool) -> str:
@@ -195,7 +226,7 @@ def compared(
     gained = (a - b).round(9)  # equal shares of draws may be floats that differ in the last digit
     only_a, only_b = int((gained > 0).sum()), int((gained < 0).sum())
     p = mcnemar(only_a, only_b)
-    if not np.isin(gained, (-1, 0, 1)).all():  # many small gains and few large losses may come to nothing
+    if (gained % 1).any():  # many small gains and few large losses may come to nothing
         p = max(p, difference_p(a - b))
     return Comparison(
         asked=asked,

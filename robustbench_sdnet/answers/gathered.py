@@ -108,11 +108,20 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
 def question(cell: Cell) -> Question:
     """What a cell asks, without who is asked."""
     spec = cell.perturbation
-    asked = Question(cell.data.label, cell.data.content, cell.kind, whole_name(spec))
+    asked = cell.data.label, cell.data.content, cell.kind, whole_name(spec)
     if isinstance(spec, CorruptionSpec):
-        asked = replace(asked, severity=spec.severity, source=spec.origin, version=spec.version)
-        return replace(asked, corruption=spec.name, seed=spec.seed, is_noise=is_noise(spec))
-    return replace(asked, norm=spec.norm, eps=spec.eps) if isinstance(spec, AttackSpec) else asked
+        return Question(
+            *asked,
+            severity=spec.severity,
+            source=spec.origin,
+            corruption=spec.name,
+            seed=spec.seed,
+            version=spec.version,
+            is_noise=is_noise(spec),
+        )
+    if isinstance(spec, AttackSpec):
+        return Question(*asked, norm=spec.norm, eps=spec.eps)
+    return Question(*asked)
 
 
 def ball(cell: Cell) -> Question:

@@ -478,6 +478,19 @@ def test_answers_are_paired_by_image_whatever_order_they_lie_in():
     assert (moved.n, moved.only_a, moved.only_b) == (4, 1, 1)
 
 
+def test_all_pairs_at_once_say_what_each_says_alone(tmp_path):
+    draws = np.random.default_rng(0)
+    asked = [cell(lam=LambdaSpec(f"0.{number}")) for number in range(1, 7)] + [cell(model=RESNET)]
+    with made_store(tmp_path, [(one, draws.random(200) < 0.6) for one in asked]) as store:
+        snapshot = Snapshot.read(store)
+    ((_, found),) = gather(snapshot).items()
+    rows = comparisons(snapshot)
+    assert len(rows) == 6
+    for row in rows:
+        alone = compared(row.asked, (row.a, row.b), [(found[row.a], found[row.b])])
+        assert replace(row, p_corrected=0) == replace(alone, p_corrected=0)
+
+
 def test_subjects_that_saw_no_image_in_common_are_not_compared(tmp_path):
     with made_store(tmp_path, [(cell(), right(6)), (cell(model=RESNET), right(9))]) as store:
         snapshot = Snapshot.read(store)
