@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 LONGEST_NAME = 200
 LONGEST_LINE = 4000
@@ -38,10 +39,11 @@ def share_text(share: float, decimals: int = 1) -> str:
     )
 
 
-def natural(text: str) -> list[str | float]:
+@lru_cache(maxsize=4096)
+def natural(text: str) -> tuple[str | float, ...]:
     """The place of a name among others, the numbers in it by value: "steps=2" before "steps=10"."""
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
-    return [float(part) if place % 2 else part for place, part in enumerate(parts)]
+    return tuple(float(part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def shown(value: object) -> str:

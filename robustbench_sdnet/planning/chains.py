@@ -38,10 +38,10 @@ def chain_name(spec: AttackSpec) -> str:
     return spec.chain.partition("(")[0]
 
 
-def stage_order(spec: Perturbation) -> tuple[list[str | float], int, list[str | float]]:
+def stage_order(spec: Perturbation) -> tuple[tuple[str | float, ...], int, tuple[str | float, ...]]:
     """The place of a perturbation among others: by name, a chain's stages in a row and as they run."""
     if not isinstance(spec, AttackSpec) or not spec.chain:
-        return natural(spec.label), 0, []
+        return natural(spec.label), 0, ()
     params = dict(spec.params)
     variants = (chain(chain_name(spec), {"variant": variant}, spec.norm) for variant in ("standard", "rand"))
     places = [
