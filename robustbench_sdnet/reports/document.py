@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..wording import counted
@@ -37,7 +38,7 @@ class Table:
     stacked: bool = False
     filters: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def usual(self) -> tuple[int, str] | None:
         """How many images, and which, most estimates are of: said once, and beside those that differ from it."""
         return usual(item for row in self.rows for item in row if isinstance(item, Estimate))

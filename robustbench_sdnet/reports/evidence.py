@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 from ..answers.comparisons import Comparison
 from ..answers.rivals import Rival
-from ..answers.rows import Row
+from ..answers.rows import Row, grouped
 from ..answers.trust import TRUSTED, UNTRUSTED
 from ..specs import Eps
 from ..statistics import picked_interval
@@ -114,10 +115,9 @@ def evidences(
     within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
     subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
     several = len({data for data, _, _ in subjects}) > 1
+    results = grouped(rows, attrgetter("data.content", "model"))
+    tests = grouped(within, attrgetter("asked.content", "a.model"))
+    broken = grouped(rivals, attrgetter("asked.content", "subject.model"))
     for data, content, model in subjects:
-        yield Evidence(
-            f"{model.name} on {data}" if several else model.name,
-            [row for row in rows if (row.data.content, row.model) == (content, model)],
-            [one for one in within if (one.asked.content, one.a.model) == (content, model)],
-            [one for one in rivals if (one.asked.content, one.subject.model) == (content, model)],
-        )
+        name, key = f"{model.name} on {data}" if several else model.name, (content, model)
+        yield Evidence(name, results.get(key, []), tests[key], broken.get(key, []))

@@ -25,10 +25,10 @@ def read_results(rows: Iterable[Row]) -> Results:
     Args:
         rows: of a snapshot whose models and data sets are told apart.
     """
-    kept = list(rows)
+    kept, own = list(rows), [field.name for field in fields(Row)]
     found = [
         Result(
-            **{field.name: getattr(row, field.name) for field in fields(row)},
+            **{field: getattr(row, field) for field in own},
             subject=Subject(row.data.label, row.model.name, row.lam),
             name=name + setting,
             passes=passes,

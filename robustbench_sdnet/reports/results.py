@@ -73,8 +73,7 @@ class Results:
         """Results of a kind (or several) whose attributes equal `wanted`; so may data, model and lam."""
         kinds = (kind,) if isinstance(kind, str) else kind
         for result in self.all if subject is None else self._by_subject.get(subject, ()):
-            alike = (_attribute(result, key) == value for key, value in wanted.items())
-            if result.kind in kinds and all(alike):
+            if result.kind in kinds and all(_attribute(result, key) == wanted[key] for key in wanted):
                 yield result
 
     @cached_property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jinja2 import Environment
 from markupsafe import Markup, escape as escape_markup
 
 from ...wording import visible
-from ..document import Document, Figure, Item, plain
+from ..document import Document, Figure, Item, Table, plain
 from ..numbers import Estimate, Missing
 from . import templates
 
@@ -28,7 +28,7 @@ def render(document: Document, svg: Callable[[Figure], str]) -> str:
 def environment() -> Environment:
     """Templates of this package; every text is escaped."""
     found = templates.environment(escape)
-    found.filters |= {"cell": cell, "file_name": lambda text: plain(text)[:60], "verbatim": verbatim}
+    found.filters |= {"cells": cells, "file_name": lambda text: plain(text)[:60], "verbatim": verbatim}
     return found
 
 
@@ -42,18 +42,25 @@ def verbatim(text: str) -> Markup:
     return escape_markup(visible(text, keep="\n"))
 
 
-def cell(item: Item, left: bool, usual: tuple[int, str] | None) -> Markup:
-    """One `<td>`: a number with its interval below, a dash with its reason, or a text."""
+def cells(row: Sequence[Item], table: Table) -> Markup:
+    """A line of a table."""
+    return Markup("".join(_cell(item, place in table.left, table.usual) for place, item in enumerate(row)))
+
+
+def _cell(item: Item, left: bool, usual: tuple[int, str] | None) -> str:
+    """One `<td>`: a number with its interval below, a dash with its reason, or a text.
+
+    What is put together here is escaped, or numbers alone; `Markup.format` would look again, at every cell of a report.
+    """
     if isinstance(item, Missing):
-        return Markup('<td class="missing" title="{}">-</td>').format(escape(item.reason))
+        return f'<td class="missing" title="{escape(item.reason)}">-</td>'
     if not isinstance(item, Estimate):
         text = escape(str(item))
         kinds = [name for name, on in (("left", left), ("long", len(text) > LONG_TEXT)) if on]
-        kind = Markup(' class="{}"').format(" ".join(kinds)) if kinds else ""
+        kind = f' class="{" ".join(kinds)}"' if kinds else ""
         number, marked, beside = ("", "", "") if left else text.partition(DOUBT)
-        return Markup("<td{}>{}{}</td>").format(kind, number or text, _MARK + beside if marked else "")
+        return f"<td{kind}>{number or text}{_MARK + beside if marked else ''}</td>"
     number = f"({item.percent})" if item.transfer else item.percent
     kind = ' class="untrusted"' if item.untrusted else ' class="transfer"' if item.transfer else ""
     mark = _MARK if item.untrusted else ""
-    # Numbers and ranges alone, which need no escape: this runs once for every cell of every table.
-    return Markup(f"<td{kind}>{number}{mark}<small>{item.interval()}{item.count_beside(usual)}</small></td>")
+    return f"<td{kind}>{number}{mark}<small>{item.interval()}{item.count_beside(usual)}</small></td>"
