@@ -121,17 +121,6 @@ def summed_interval(
     return max(-1.0, mean - half), min(1.0, mean + half)
 
 
-def picked_interval(low: float, high: float, among: int) -> tuple[float, float]:
-    """The 95 % interval of a difference picked by its result `among` several, from the ends of its own (Bonferroni).
-
-    That of `difference_interval` holds the true gain of the best of 13 that gain alike in 79 to 90 % of cases (1,000
-    images), this one in 98 % or more: all of them hold theirs at once in 95 %, so also the one picked.
-    """
-    middle, half = (low + high) / 2, (high - low) / 2
-    half *= _quantile(1 - (1 - CONFIDENCE) / among) / _Z
-    return max(-1.0, middle - half), min(1.0, middle + half)
-
-
 def images_needed(square: float, within: float) -> int:
     """Images on which a mean of 0 has a 95 % interval that ends within `within`.
 

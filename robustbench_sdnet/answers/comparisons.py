@@ -96,6 +96,14 @@ class Comparison:
         """Accuracy a minus accuracy b; of equal means, which as floats may differ in the last digit, 0 and not -0."""
         return round(self.accuracy_a - self.accuracy_b, 12) + 0.0
 
+    def picked(self, among: int) -> tuple[float, float]:
+        """The 95 % interval of the gain where it was picked by its result `among` several (Bonferroni).
+
+        Its own holds the true gain of the best of 13 that gain alike in 79 to 90 % of cases (1,000 images), this one in
+        98 % or more: all of them hold theirs at once in 95 %, so also the one picked.
+        """
+        return summed_interval(self.gain * self.n, self.square * self.n, self.n, 1 - (1 - CONFIDENCE) / among)
+
     @property
     def gains(self) -> bool:
         """Whether a is significantly better."""

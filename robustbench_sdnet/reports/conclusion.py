@@ -14,7 +14,7 @@ from statistics import fmean
 
 from ..answers.comparisons import Comparison
 from ..answers.rows import Row, eps_order, grouped, is_noise, lambda_name, lambda_text
-from ..statistics import images_needed, picked_interval
+from ..statistics import images_needed
 from ..wording import counted
 from .document import Section, filled
 from .evidence import NEGLIGIBLE, Evidence, reading
@@ -214,7 +214,7 @@ def _needed(compared: Iterable[Comparison]) -> str:
 
 def interval_text(one: Comparison, among: int) -> str:
     """The interval of a gain that was picked by its result among so many."""
-    low, high = picked_interval(one.low, one.high, among)
+    low, high = one.picked(among)
     wide = f"95 % interval, widened for the choice among {among}," if among > 1 else "95 % interval"
     return f"{wide} {span(low, high)}"
 
@@ -233,7 +233,7 @@ def _effect(one: Comparison, among: int = 1) -> str:
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
     moved = f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance"
     if found == "no gain":  # as a no asks of each lambda, of which it picks none
-        own = " by its own interval" if picked_interval(one.low, one.high, among)[1] > NEGLIGIBLE else ""
+        own = " by its own interval" if one.picked(among)[1] > NEGLIGIBLE else ""
         return f"{moved}, and{own} gains no more than {points(NEGLIGIBLE)} ({tested})"
     if one.only_a == one.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"

@@ -12,7 +12,6 @@ from ..answers.rivals import Rival
 from ..answers.rows import Row, grouped
 from ..answers.trust import TRUSTED, UNTRUSTED
 from ..specs import Eps
-from ..statistics import picked_interval
 from .results import Lambda, distinct
 
 NEGLIGIBLE = 0.03  # of all images: a gain or a loss that is none
@@ -97,7 +96,7 @@ def reading(one: Comparison, among: int = 1) -> str:
     """What a test and its interval, widened where it was picked by its result among so many, say of a lambda."""
     if one.gains or one.loses:
         return "gain" if one.gains else "loss"
-    low, high = picked_interval(one.low, one.high, among)
+    low, high = one.picked(among)
     if max(-low, high) <= NEGLIGIBLE:
         return "no change"
     return "no gain" if one.high <= NEGLIGIBLE else "too few images"

@@ -501,6 +501,19 @@ def test_subjects_that_saw_no_image_in_common_are_not_compared(tmp_path):
     assert comparisons(replace(snapshot, answered=tuple(apart))) == ()
 
 
+@pytest.mark.parametrize(("gained", "lost", "n"), [(30, 12, 200), (4, 0, 4), (0, 0, 9)])
+def test_the_interval_of_what_was_picked_is_bonferronis(gained, lost, n):
+    # Of 4 images that all gain its own interval is cut off at 1, and widened from there it would be too narrow.
+    first = np.repeat([True, False, True], [gained, lost, n - gained - lost])
+    other = np.repeat([False, True, True], [gained, lost, n - gained - lost])
+    ids = np.arange(n)
+    one = compared(None, (None, None), [(Right(ids, first), Right(ids, other))])
+    differences = first.astype(float) - other
+    for among in (1, 13):
+        assert one.picked(among) == pytest.approx(difference_interval(differences, 1 - 0.05 / among))
+    assert one.picked(1) == (pytest.approx(one.low), pytest.approx(one.high))
+
+
 @pytest.mark.parametrize(("a", "b"), [(0.3, 0.1 + 0.2), (0.1 + 0.2, 0.3), (0.3, 0.3)])
 def test_equal_means_differ_by_no_minus_zero(a, b):
     equal = Comparison(
