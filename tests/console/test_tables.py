@@ -128,7 +128,8 @@ def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
     assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten(difficulty", "2)", "30.00"]]
 
 
-def test_sequences_of_another_seed_have_a_mean_too():
+def test_sequences_of_another_seed_have_a_mean_too(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     (like,) = records(record(190))
     noises = ("gaussian_noise", "shot_noise", "spatter")  # what draws: the others are of no seed
     rows = [
