@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..specs import ModelSpec
 from ..statistics import gain_over_networks
 from ..wording import counted
+from ..zoo.nets.architectures import unusual
 from .gathered import Question, Subject
 from .per_image import Ids, Numbers, Right, shared
 from .rows import grouped, lambda_value
@@ -49,7 +51,7 @@ class OverNetworks:
     @property
     def name(self) -> str:
         """What gains over what, and how many networks there are."""
-        a, b = (replace(of, model=replace(of.model, name=of.model.arch)).name for of in (self.a, self.b))
+        a, b = (replace(of, model=replace(of.model, name=built(of.model))).name for of in (self.a, self.b))
         ours, theirs = counted(self.networks_a, "network"), counted(self.networks_b, "network")
         return (
             f"{a} over {b}, {ours}" if self.a.model == self.b.model else f"{a} ({ours}) over {b} ({theirs})"
@@ -60,11 +62,17 @@ class OverNetworks:
         asked = self.asked
         told: dict[str, Any] = {"data": asked.data, "kind": asked.kind, "perturbation": asked.perturbation}
         for side, of in (("a", self.a), ("b", self.b)):
-            told |= {f"arch_{side}": of.model.arch, f"lambda_{side}": lambda_value(of.lam)}
+            told |= {f"arch_{side}": built(of.model), f"lambda_{side}": lambda_value(of.lam)}
         return told | {key: getattr(self, key) for key in _NUMBERS}
 
 
 _NUMBERS = ("networks_a", "networks_b", "n", "gain", "low", "high", "p")
+
+
+def built(model: ModelSpec) -> str:
+    """The architecture, with the options in which the network is built otherwise: "sdnet18(width=16)"."""
+    options = ", ".join(f"{name}={value}" for name, value in unusual(model.arch, dict(model.options)).items())
+    return f"{model.arch}({options})" if options else model.arch
 
 
 def kin(pair: Pair) -> Hashable:

@@ -2,8 +2,8 @@
 
 Published accuracies belong to other weights: they stand beside ours as information. What is tested is the gain that is
 claimed, paired on the same images: of lambda per sample over the training lambda in one model, and of a sparse coding
-stem over every plain network of its depth at hand. Such an interval is about these weights; where several networks of
-an architecture are at hand that over all of them says what another seed would give.
+stem over every plain network of its depth and width at hand. Such an interval is about these weights; where several
+networks of an architecture are at hand that over all of them says what another seed would give.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
-from ..specs import SEVERITIES, LambdaSpec
+from ..specs import SEVERITIES, LambdaSpec, ModelSpec
 from ..specs.lambdas import LINE_PER_NOISE, ON_TEST_LABELS, parse_policy
 from ..statistics import CONFIDENCE, wilson
 from ..wording import natural
+from ..zoo.nets.architectures import CODING_OPTIONS, unusual
 from .comparisons import Comparison, compared
 from .gathered import Answers, Question, Subject, gather
 from .noise_lines import line_per_noise
-from .over_networks import OverNetworks, Pair, Severities, Sides, asked_alike, kin, over_networks
+from .over_networks import OverNetworks, Pair, Severities, Sides, asked_alike, built, kin, over_networks
 from .per_image import Right, shared
 from .rows import lambda_order, lambda_value
 from .snapshot import Snapshot
@@ -55,7 +56,7 @@ class Beside:
     Attributes:
         origin: where the images come from, as `Question.origin`.
         accuracy, low, high: ours, with a 95 % interval over images.
-        published: the number in the paper for this architecture at this lambda on CIFAR-10; None where there is none.
+        published: the number in the paper for this architecture, as it builds it, at this lambda on CIFAR-10, or None.
     """
 
     subject: Subject
@@ -195,7 +196,7 @@ def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
     row = None
     here = "cifar10" in asked.data and not any(other in asked.data for other in OTHERS)
     if here and asked.source in ORIGINS and (lam is None or lam.scope == "stem"):
-        row = _CLAIMED.get((subject.model.arch, None if lam is None else lam.text))
+        row = _CLAIMED.get((built(subject.model), None if lam is None else lam.text))
     return Beside(
         subject=subject,
         data=asked.data,
@@ -220,8 +221,15 @@ def _claimed(sides: Sides) -> Iterator[tuple[Pair, Gains]]:
                 yield (one, base), per_sample
     for one in trained:
         for base in trained:
-            if one.model.arch != base.model.arch == one.model.arch.replace("sdnet", "resnet"):
+            plain = one.model.arch.replace("sdnet", "resnet")
+            if one.model.arch != base.model.arch == plain and _body(one.model) == _body(base.model):
                 yield (one, base), _gain(("sdnet18", TRAINED), ("resnet18", None))
+
+
+def _body(model: ModelSpec) -> dict[str, Any]:
+    """How a network is built otherwise than its architecture, but for its sparse layers: width, kind of stem, ..."""
+    found = unusual(model.arch, dict(model.options))
+    return {name: value for name, value in found.items() if name not in CODING_OPTIONS}
 
 
 def _gain(better: tuple[str, str | None], base: tuple[str, str | None]) -> Gains:

@@ -16,9 +16,10 @@ from robustbench_sdnet.answers.published import (
 )
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
-from robustbench_sdnet.specs import DataSpec, LambdaSpec
+from robustbench_sdnet.specs import DataSpec, LambdaSpec, params
 from robustbench_sdnet.specs.lambdas import LAMBDAS, PUBLISHED_LEVELS
 from robustbench_sdnet.statistics import difference_interval, gain_over_networks
+from robustbench_sdnet.zoo.nets.architectures import resolve_options
 
 from ..made_answers import LOW, RESNET, SDNET, cell, made_store, right
 
@@ -355,3 +356,29 @@ def test_a_network_that_is_built_otherwise_is_no_sample_of_the_architecture(tmp_
     )
     assert found.over_networks == ()
     assert [one.summed for one in found.claims] == [False] * 8, "two networks, four noises"
+
+
+def test_a_narrow_network_is_not_the_papers_and_has_a_partner_of_its_own_width(tmp_path):
+    def options(arch, **given):
+        return params(resolve_options(arch, given))
+
+    wide, plain = (replace(one, options=options(one.arch)) for one in (SDNET18, RESNET18))
+    narrow = [
+        replace(SDNET18, name=f"narrow-{name}", weights=name * 64, options=options("sdnet18", width=16))
+        for name in "ef"
+    ]
+    partner = replace(RESNET18, name="partner", weights="a" * 64, options=options("resnet18", width=16))
+    lined = [_answers(model, lam, (50,) * 4) for model in (wide, *narrow) for lam in (LOW, LINE)]
+    found = _published(tmp_path, *lined, *(_answers(one, None, (50,) * 4) for one in (plain, partner)))
+    beside = {one.subject.model.name for one in found.numbers if one.published}
+    assert beside == {"sdnet", "resnet"}
+    stems = {
+        (one.found.a.model.name, one.found.b.model.name)
+        for one in found.claims
+        if one.found.a.model != one.found.b.model
+    }
+    assert stems == {("sdnet", "resnet"), ("narrow-e", "partner"), ("narrow-f", "partner")}
+    names = {one.found.name for one in found.over_networks}
+    line = "calibrated:test-labels (drawn on test labels)"
+    assert names == {f"sdnet18(width=16) @ {line} over sdnet18(width=16) @ 0.1, 2 networks"}
+    assert {one.found.record()["arch_a"] for one in found.over_networks} == {"sdnet18(width=16)"}

@@ -33,8 +33,8 @@ RULE = (
     "allow for that."
 )
 SAMPLES = (
-    "Intervals of two networks are over images. A network with a sparse stem is compared with every plain "
-    "network of its depth in the store: what another seed would give is not in the interval, and the store does not "
+    "Intervals of two networks are over images. A network with a sparse stem is compared with every plain network of "
+    "its depth and width in the store: what another seed would give is not in the interval, and the store does not "
     "record whether both were trained alike."
 )
 OVER = (

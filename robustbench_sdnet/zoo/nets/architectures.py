@@ -152,6 +152,20 @@ def resolve_options(arch: str, given: dict[str, Any], prefix: str = "") -> dict[
     return options | {name: getattr(coding, name) for name in CODING_OPTIONS}
 
 
+_OF_DATA = ("num_classes", "input_size", "mean", "std")
+
+
+def unusual(arch: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in which a network is built otherwise than its architecture is, those of its data left out.
+
+    Other people's models, whose architectures are none of these, have none.
+    """
+    if arch not in ARCHITECTURES:
+        return {}
+    usual = resolve_options(arch, {name: options[name] for name in _OF_DATA if name in options})
+    return {name: value for name, value in options.items() if name in usual and value != usual[name]}
+
+
 def check_settings(arch: str, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Refuse options that make no network, and settings of sparse coding layers for one that has none; the options that
     a recipe itself gives serve networks with and without."""
