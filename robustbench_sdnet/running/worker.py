@@ -194,7 +194,7 @@ class Worker:
         if before is not None and len(alive) == 0:
             kept = self._before(cell, inputs, images).cpu().numpy()
             return Answer(cell, before, self._cost(cell, 0, 0, 0.0), kept)
-        there = torch.tensor(alive).to(self.device)
+        there = torch.from_numpy(alive).to(self.device)
         with self.deployed(cell.model, cell.lam_attack) as classifier:
             result = run_attack(
                 cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size, start
@@ -203,7 +203,7 @@ class Worker:
         if before is None or repeats is None or before.hits is None:
             found[there] = result.images.to(images.dtype)
         else:  # of a randomised model the image that left the fewest right draws
-            fewer = result.extra["hits"] < torch.tensor(before.hits[alive]).to(self.device)
+            fewer = result.extra["hits"] < torch.from_numpy(before.hits[alive]).to(self.device)
             found[there[fewer]] = result.images[fewer].to(images.dtype)
         final = found[there]
         lams, residual = self._lambdas(cell, final), self._residual(model, cell.model, final)
