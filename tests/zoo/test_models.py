@@ -22,6 +22,7 @@ from robustbench_sdnet.zoo import (
     residuals,
     use_lambda,
 )
+from robustbench_sdnet.zoo.nets.architectures import unusual
 from robustbench_sdnet.zoo.nets.resnet import BasicBlock
 
 
@@ -317,3 +318,10 @@ def test_values_that_cannot_be_read_are_not_looked_at() -> None:
     }
     for how, logits in found.items():
         torch.testing.assert_close(logits, frozen("sdnet20")(images), msg=how, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_unusual_of_a_network_is_never_its_data():
+    card = {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "num_classes": 100, "input_size": 32}
+    assert unusual("sdnet18", card | {"width": 64, "n_steps": 2}) == {}
+    assert unusual("sdnet18", card | {"width": 16, "n_steps": 4}) == {"width": 16, "n_steps": 4}
+    assert unusual("a network of others", {"width": 16}) == {}

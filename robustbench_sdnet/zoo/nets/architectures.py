@@ -163,7 +163,8 @@ def unusual(arch: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if arch not in ARCHITECTURES:
         return {}
     usual = resolve_options(arch, {name: options[name] for name in _OF_DATA if name in options})
-    return {name: value for name, value in options.items() if name in usual and value != usual[name]}
+    own = usual.keys() - set(_OF_DATA)
+    return {name: value for name, value in options.items() if name in own and value != usual[name]}
 
 
 def check_settings(arch: str, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
