@@ -170,7 +170,7 @@ def _sequences(rows: Sequence[Record]) -> str:
         for how in dict.fromkeys(how for _, how in asked):
             if all((name, how) in asked for name in MAIN):
                 flips, distances = zip(*(asked[name, how] for name in MAIN), strict=True)
-                steady[f"mean of the ten{how}"] = sum(flips) / 10, sum(distances) / 10
+                steady[f"mean of the ten {how}".rstrip()] = sum(flips) / 10, sum(distances) / 10
         model, lam, n, _ = question
         lines += [
             [model, policy_shown(lam), name, share_text(flips, 2), f"{distance:.3f}", n]

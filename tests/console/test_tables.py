@@ -125,7 +125,7 @@ def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
         for name in (MAIN if how != "(difficulty 3)" else MAIN[:9])
     ]
     means = [line.split()[2:-2] for line in table(rows).splitlines() if "mean of the ten" in line]
-    assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten(difficulty", "2)", "30.00"]]
+    assert means == [["of", "the", "ten", "10.00"], ["of", "the", "ten", "(difficulty", "2)", "30.00"]]
 
 
 def test_sequences_of_another_seed_have_a_mean_too(monkeypatch):
@@ -146,7 +146,7 @@ def test_sequences_of_another_seed_have_a_mean_too(monkeypatch):
     for row in rows:
         row["perturbation"] = row["perturbation"].replace("()", "").replace(", )", ")")
     means = [line.split()[2:-2] for line in table(rows).splitlines() if "mean of the ten" in line]
-    assert means == [["of", "the", "ten", "22.00"], ["of", "the", "ten(difficulty", "2)", "22.00"]]
+    assert means == [["of", "the", "ten", "22.00"], ["of", "the", "ten", "(difficulty", "2)", "22.00"]]
 
 
 def test_corruptions_that_were_stored_are_said_to_be():
