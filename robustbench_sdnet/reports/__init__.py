@@ -10,8 +10,8 @@ from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from ..files import write_whole
 from ..specs import DEFAULT_STORE
-from .content import disputed
 from .formats import FORMATS, Format, Options, Sources
+from .notices import disputed
 
 if TYPE_CHECKING:
     from ..store.store import Store

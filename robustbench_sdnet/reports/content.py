@@ -14,8 +14,7 @@ from ..answers.rows import rows
 from ..answers.searches import convergence, optimality
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
-from ..wording import counted
-from . import chapters
+from . import chapters, notices
 from .citing import citing
 from .conclusion import conclusion
 from .document import Block, Document, Figure, Section, filled
@@ -72,31 +71,9 @@ def build(
     return Document(
         "Robustness report",
         tuple(_with_unique_figures(sections)),
-        lead=(*lead(results, known), *_unfinished(snapshot), *disputed(snapshot)),
+        lead=(*lead(results, known), *notices.unfinished(snapshot), *notices.disputed(snapshot)),
         everything=everything(results),
     )
-
-
-def _unfinished(snapshot: Snapshot) -> Iterator[str]:
-    """What was asked and is not answered, or not on all images, as after a stop: it must not read as not asked."""
-    if snapshot.unfinished:
-        few = counted(len(snapshot.unfinished), "question")
-        yield (
-            f"Unfinished: the store holds {few} answered on fewer images than were asked for. The same command on the "
-            "same model continues them."
-        )
-
-
-def disputed(snapshot: Snapshot) -> Iterator[str]:
-    """What several stores answer otherwise, which the report would take from one of them in silence."""
-    if snapshot.disputed:
-        some = counted(len(snapshot.disputed), "question")
-        most = counted(max(snapshot.disputed.values()), "image")
-        yield (
-            f"Contradictory: the stores answer {some} differently, on {most} at most. The answer on most images "
-            "stands, of equally many the first store's. Another device may differ on few images; where it is more, "
-            "one of the stores is wrong."
-        )
 
 
 def _with_unique_figures(sections: Sequence[Section]) -> Iterator[Section]:

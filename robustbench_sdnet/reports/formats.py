@@ -1,4 +1,7 @@
-"""Report formats, one row each: what stores become in a file or a folder."""
+"""Report formats, one row each: what stores become in a file or a folder.
+
+What draws and writes is imported when a report is written: names of formats, and data, need none of it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..answers.records import Record, records
 from ..answers.snapshot import Snapshot, file_of
 from ..errors import InputError
 from ..files import write_whole
-from .bundle import bundle
-from .content import build
 from .document import Document, Figure
-from .leaderboard import leaderboard
-from .plots import style
-from .writers import html, latex, markdown, tensorboard, wandb
 from .writers.records import OUTCOMES_ENDING, outcome_table, to_csv, to_json
 
 if TYPE_CHECKING:
@@ -97,16 +96,21 @@ class Format:
     beside: tuple[str, ...] = ()
 
 
-def _document(
-    render: Callable[[Document, Pictures], str], picture: Callable[[Figure, Path], str]
-) -> Callable[[Sources, Options], str]:
-    """A format for readers: the document as text, and each figure as what `picture` makes of it."""
+def _made(place: str) -> Callable[..., Any]:
+    """A function of this room by its "module:name", imported when it is called."""
+    return lambda *given, **named: resolve_name(f"{__package__}.{place}")(*given, **named)
+
+
+def _document(writer: str, picture: Callable[[Figure, Path], str]) -> Callable[[Sources, Options], str]:
+    """A format for readers: the document as the text of a writer, and each figure as what `picture` makes of it."""
+    build, render = _made("content:build"), _made(f"writers.{writer}:render")
 
     def rendered(of: Sources, options: Options) -> str:
-        document = build(
+        document: Document = build(
             of.snapshot, baseline=options.baseline, with_cost=options.with_cost, pictures=options.pictures
         )
-        return render(document, lambda figure: picture(figure, options.target))
+        text: str = render(document, lambda figure: picture(figure, options.target))
+        return text
 
     return rendered
 
@@ -127,34 +131,44 @@ def _beside(ending: str, drawn: Callable[[Drawing], bytes]) -> Callable[[Figure,
     return save
 
 
+def _inline(figure: Figure, _: Path) -> str:
+    """A figure as a part of the page."""
+    text: str = _made("plots.style:to_svg")(figure.draw(), figure.name)
+    return text
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "markdown": Format(
-            ".md", _document(markdown.render, _beside(".png", style.to_png)), is_document=True
+            ".md", _document("markdown", _beside(".png", _made("plots.style:to_png"))), is_document=True
         ),
-        "html": Format(
-            ".html",
-            _document(html.render, lambda figure, _: style.to_svg(figure.draw(), figure.name)),
-            is_document=True,
+        "html": Format(".html", _document("html", _inline), is_document=True),
+        "latex": Format(
+            ".tex", _document("latex", _beside(".pdf", _made("plots.style:to_pdf"))), is_document=True
         ),
-        "latex": Format(".tex", _document(latex.render, _beside(".pdf", style.to_pdf)), is_document=True),
         "csv": Format(".csv", _data(to_csv), is_data=True),
         "json": Format(".json", _data(to_json), is_data=True),
         "outcomes": Format(OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target)),
         "leaderboard": Format(
             ".html",
-            lambda of, options: leaderboard(of.urls, options.target),
+            lambda of, options: _made("leaderboard:leaderboard")(of.urls, options.target),
             stem="leaderboard",
             beside=(".json",),
         ),
         "bundle": Format(
             "",
-            lambda of, options: bundle(of.urls[0], options.target),
+            lambda of, options: _made("bundle:bundle")(of.urls[0], options.target),
             stem="bundle",
             of_one=True,
             is_folder=True,
         ),
-        "tensorboard": Format(".tfevents", lambda of, options: tensorboard.render(of.snapshot)),
-        "wandb": Format("-wandb", lambda of, options: wandb.log(of.snapshot, options.target), is_folder=True),
+        "tensorboard": Format(
+            ".tfevents", lambda of, options: _made("writers.tensorboard:render")(of.snapshot)
+        ),
+        "wandb": Format(
+            "-wandb",
+            lambda of, options: _made("writers.wandb:log")(of.snapshot, options.target),
+            is_folder=True,
+        ),
     }
 )

@@ -232,6 +232,18 @@ def test_reports_need_no_torch(store) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_data_and_a_misspelt_format_load_nothing_that_draws(store) -> None:
+    code = (
+        "import sys; from robustbench_sdnet.errors import InputError; from robustbench_sdnet.reports import report\n"
+        f"for to in ('csv', 'json', 'jsno'):\n try: report({store!r}, to)\n except InputError: print(to)\n"
+        "assert not {'matplotlib', 'jinja2', 'PIL'} & {*sys.modules}"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert ran.stdout == "jsno\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
