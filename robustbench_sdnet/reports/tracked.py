@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..answers.rows import grouped, lambda_text, lambda_value, rows
@@ -19,6 +19,8 @@ from .reading import read_results
 from .results import DIRECT, Result, Results
 
 LONGEST_TAG = 80  # what Weights & Biases takes as the name of a table, less what it puts before it
+NEAR = 0.02  # of a position, by which that of a whole step may differ
+LAST_STEP = 2**62  # TensorBoard's have 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,25 @@ class Curve:
     """Accuracy along lambda, eps or severity, all else (`name`) kept the same: two points or more, in order. The name
     says so where one of them is untrusted.
 
-    Positions times `scale` are whole numbers, or close to them, for trackers that count steps.
+    Attributes:
+        unit: positions are read in 1 of so many, as those of figures are.
+        steps: positions in 1 of so many are whole numbers, or close to them, and never equal: for trackers that count
+            steps. Alike for all curves along an axis.
     """
 
     axis: str
-    scale: int
+    unit: int
+    steps: int
     name: str
     points: tuple[tuple[float, float], ...]
 
-    @property
-    def tag(self) -> str:
+    def along(self, parts: int) -> str:
+        """The axis whose positions are counted in 1 of so many."""
+        return self.axis if parts == 1 else f"{self.axis} in 1 of {parts}"
+
+    def tag(self, parts: int) -> str:
         """The name as trackers sort it into groups: axis, perturbation, model."""
-        return f"accuracy along {self.axis}/{self.name}"
+        return f"accuracy along {self.along(parts)}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -92,41 +101,59 @@ def _parameters(snapshot: Snapshot) -> dict[str, Any]:
 
 def _curves(results: Results) -> Iterator[Curve]:
     """Every accuracy along lambda, eps and severity, everything else kept the same."""
-    groups: dict[tuple[str, int, str], dict[float, Estimate]] = {}
+    groups: dict[tuple[str, int, int, str], dict[float, Estimate]] = {}
     for result in results.all:
-        for axis, scale, position, fixed in _axes(result):
-            groups.setdefault((axis, scale, _name(result, fixed)), {})[position] = result.estimate
-    for (axis, scale, name), found in groups.items():
-        alike = grouped(sorted(found.items()), lambda point: point[1].met)  # other images say something else
+        for axis, unit, steps, position, fixed in _axes(result):
+            groups.setdefault((axis, unit, steps, _name(result, fixed)), {})[position] = result.estimate
+    found: list[Curve] = []
+    for (axis, unit, steps, name), points in groups.items():
+        alike = grouped(sorted(points.items()), lambda point: point[1].met)  # other images say something else
         for (n, images), same in alike.items():
             if len(same) > 1:
                 where = (
                     f" ({', '.join(filter(None, (counted(n, 'image'), images)))})" if len(alike) > 1 else ""
                 )
                 doubt = " (untrusted)" if any(one.untrusted for _, one in same) else ""
-                points = tuple((position, one.accuracy) for position, one in same)
-                yield Curve(axis, scale, name + where + doubt, points)
+                own = tuple((position, one.accuracy) for position, one in same)
+                found.append(Curve(axis, unit, steps, name + where + doubt, own))
+    fine = {axis: _steps(same) for axis, same in grouped(found, lambda curve: curve.axis).items()}
+    yield from (replace(curve, steps=fine[curve.axis]) for curve in found)
 
 
-def _axes(result: Result) -> Iterator[tuple[str, int, float, tuple[Hashable, ...]]]:
-    """The axes that a result lies on: name, steps a unit, where on it, and what tells its curve from others."""
+def _steps(curves: Sequence[Curve]) -> int:
+    """The usual steps of an axis; ten, a hundred, ... times as many where some positions need them, and fewer where
+    they would be too many to count."""
+    found, positions = curves[0].steps, {position for curve in curves for position, _ in curve.points}
+    while found > 1 and found * max(positions) > LAST_STEP:
+        found //= 10
+    while found * max(positions) < LAST_STEP / 10:
+        places = {position: round(found * position) for position in positions}
+        near = (abs(place - found * at) <= NEAR * found * at for at, place in places.items())
+        if len(set(places.values())) == len(places) and all(near):
+            break
+        found *= 10
+    return found
+
+
+def _axes(result: Result) -> Iterator[tuple[str, int, int, float, tuple[Hashable, ...]]]:
+    """The axes that a result lies on: name, unit and steps as `Curve`, where on it, and what tells its curve from
+    others."""
     if result.kind in ("transfer", "sequence") or result.is_stage:
         return
     lam, value = lambda_text(result.subject.lam), lambda_value(result.subject.lam)
     severity = result.severity and f"severity {result.severity}"
     if isinstance(value, float):
-        yield "lambda in 1 of 1000", 1000, value, (severity, result.eps and result.budget)
+        yield "lambda", 1, 1000, value, (severity, result.eps and result.budget)
     at = None if lam == "-" else f"lambda {lam}"
     if result.severity:
-        yield "severity", 1, float(result.severity), (at,)
+        yield "severity", 1, 1, float(result.severity), (at,)
     if result.eps and result.kind in (*DIRECT, "noise"):
-        unit = norm_facts(result.norm).unit
-        scale = 255 if unit else 1000
-        yield f"{result.norm} eps in 1 of {scale}", scale, float(result.eps), (at,)
+        unit = norm_facts(result.norm).scale
+        yield f"{result.norm} eps", unit, unit if unit > 1 else 1000, float(result.eps), (at,)
 
 
 def _name(result: Result, fixed: tuple[Hashable, ...]) -> str:
-    kind = "" if result.kind in ("clean", "corruption", "attack") else f"{result.kind.replace('_', ' ')} of "
+    kind = "worst case of " if result.kind == "worst_case" else ""
     what = ", ".join(str(part) for part in (f"{kind}{result.name}", *fixed) if part)
     model = f"{result.subject.model} on {result.subject.data}"
     origin = "" if result.source == "generated" else f" ({result.source})"

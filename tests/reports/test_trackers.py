@@ -17,7 +17,7 @@ from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.tracked import tag, tracked
 from robustbench_sdnet.reports.writers.wandb import _shown
 
-from .made_records import FAILED, RESNET, attack, corruption, record, snapshot, study
+from .made_records import FAILED, RESNET, SDNET, attack, corruption, record, snapshot, study
 from .test_names import name as name
 from .test_report import fill
 from .tracker_files import config, events, history, offline as offline
@@ -35,15 +35,19 @@ def test_curves_run_along_one_axis_and_keep_the_rest_the_same():
     answers = [record(150), *(corruption("fog", severity, 150 - 20 * severity) for severity in (1, 3))]
     answers += [attack("pgd", eps, right) for eps, right in (("2/255", 80), ("8/255", 20))]
     answers += [attack("noise", "8/255", 140)]
-    found = {curve.tag: curve for curve in tracked(snapshot(answers)).curves}
+    found = {curve.tag(curve.steps): curve for curve in tracked(snapshot(answers)).curves}
     assert set(found) == {
         "accuracy along severity/fog/resnet20 on digits",
         "accuracy along linf eps in 1 of 255/pgd/resnet20 on digits",
     }
     assert found["accuracy along severity/fog/resnet20 on digits"].points == ((1.0, 0.65), (3.0, 0.45))
     pgd = found["accuracy along linf eps in 1 of 255/pgd/resnet20 on digits"]
-    assert [(round(pgd.scale * at), accuracy) for at, accuracy in pgd.points] == [(2, 0.4), (8, 0.1)]
-    lambdas = [curve for curve in tracked(snapshot(study())).curves if curve.axis.startswith("lambda")]
+    assert [(round(pgd.steps * at), accuracy) for at, accuracy in pgd.points] == [(2, 0.4), (8, 0.1)]
+    assert pgd.along(pgd.unit) == "linf eps in 1 of 255", (
+        "where positions need not be whole, they are those of figures"
+    )
+    assert [pgd.unit * at for at, _ in pgd.points] == pytest.approx([2, 8])
+    lambdas = [curve for curve in tracked(snapshot(study())).curves if curve.axis == "lambda"]
     assert {len(curve.points) for curve in lambdas} == {3}
     assert RESNET.name not in "".join(curve.name for curve in lambdas)
 
@@ -51,19 +55,41 @@ def test_curves_run_along_one_axis_and_keep_the_rest_the_same():
 def test_a_curve_of_untrusted_accuracies_says_so():
     rows = [record(190), attack("pgd", "8/255", 77, findings=(FAILED,)), attack("pgd", "4/255", 90)]
     (curve,) = tracked(snapshot(rows)).curves
-    assert curve.tag.endswith(" (untrusted)")
+    assert curve.name.endswith(" (untrusted)")
+
+
+def test_no_two_positions_of_a_curve_are_one_step():
+    rows = [record(190), *(attack("pgd", eps, right) for eps, right in (("0.01", 120), ("0.012", 90)))]
+    (curve,) = tracked(snapshot(rows)).curves
+    # In 1 of 255 these are 2.55 and 3.06: both step 3, and the former a sixth of itself away.
+    assert curve.tag(curve.steps) == "accuracy along linf eps in 1 of 2550/pgd/resnet20 on digits"
+    assert [round(curve.steps * at) for at, _ in curve.points] == [26, 31]
+    lams: dict[tuple[float, ...], int] = {
+        (0.1, 0.5): 1000,
+        (0.05, 0.0504, 0.1): 10_000,
+        (0.0, 1e-6, 1.4): 1_000_000,
+        (1e16, 1e17): 10,  # a step has 64 bits
+    }
+    for asked, steps in lams.items():
+        every = tracked(snapshot(record(190, model=SDNET, lam=lam) for lam in asked)).curves
+        assert [one.steps for one in every] == [steps], asked
+
+
+def test_a_curve_of_random_noise_is_called_noise():
+    rows = [record(190), *(attack("noise", eps, 150) for eps in ("4/255", "8/255"))]
+    assert [curve.name for curve in tracked(snapshot(rows)).curves] == ["noise/resnet20 on digits"]
 
 
 def test_a_curve_is_of_the_same_images_throughout():
     few = [corruption("fog", severity, 10, n=20) for severity in (2, 4)]
     rows = [*(corruption("fog", severity, 150) for severity in (1, 5)), *few]
-    found = {curve.tag: curve.points for curve in tracked(snapshot(rows)).curves}
+    found = {curve.tag(1): curve.points for curve in tracked(snapshot(rows)).curves}
     assert found == {
         "accuracy along severity/fog/resnet20 on digits (200 images)": ((1.0, 0.75), (5.0, 0.75)),
         "accuracy along severity/fog/resnet20 on digits (20 images)": ((2.0, 0.5), (4.0, 0.5)),
     }
     assert list(tracked(snapshot(rows[:3])).curves) == [
-        curve for curve in tracked(snapshot(rows)).curves if "200" in curve.tag
+        curve for curve in tracked(snapshot(rows)).curves if "200" in curve.name
     ], "one point is no curve"
 
 
@@ -119,6 +145,10 @@ def test_wandb_gets_parameters_curves_tables_and_figures(tmp_path, offline):
     rows = history(folder)
     tag = "accuracy along severity/fog/plain on digits"
     assert {row["severity"]: row[tag] for row in rows if tag in row} == FOG
+    tag = "accuracy along lambda/fog, severity 5/sparse on digits"
+    assert {row["lambda"]: row[tag] for row in rows if tag in row} == {0.1: 0.45, 0.5: 0.45}
+    (kept,) = folder.glob("files/media/table/what it comes to_*.json")
+    assert json.loads(kept.read_text())["data"] == [[line] for line in build(Snapshot.read(url)).lead]
     tables = {key for row in rows for key in row if key.startswith("tables/")}
     assert any(key.startswith("tables/All results") for key in tables)
     figures = {"/".join(key.split("/")[:2]) for row in rows for key in row if key.startswith("figures/")}

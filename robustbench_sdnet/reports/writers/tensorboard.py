@@ -36,7 +36,7 @@ def render(snapshot: Snapshot) -> bytes:
         add_text("what it comes to", escape(sentence), number)
     for curve in found.curves:
         for position, accuracy in curve.points:
-            add(curve.tag, round(curve.scale * position), simple_value=accuracy)
+            add(curve.tag(curve.steps), round(curve.steps * position), simple_value=accuracy)
     for name, table in found.tables:
         add_text(f"tables/{name}", "\n".join(table_lines(table)))
     for figure in found.document.figures:

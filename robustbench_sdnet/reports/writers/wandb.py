@@ -32,11 +32,14 @@ def log(snapshot: Snapshot, target: Path) -> Path:
         import wandb
 
         folder = Path(run.settings.sync_dir)
+        lead = [[sentence] for sentence in found.document.lead]
+        run.log({"what it comes to": wandb.Table(**_cells(["sentence"], lead))})
         for curve in found.curves:
-            run.define_metric(curve.axis)
-            run.define_metric(curve.tag, step_metric=curve.axis)
+            axis, name = curve.along(curve.unit), curve.tag(curve.unit)
+            run.define_metric(axis)
+            run.define_metric(name, step_metric=axis)
             for position, accuracy in curve.points:
-                run.log({curve.axis: position, curve.tag: accuracy})
+                run.log({axis: curve.unit * position, name: accuracy})
         for name, table in found.tables:
             run.log({f"tables/{name}": wandb.Table(**_cells(table.columns, table.rows))})
         run.log({"records": wandb.Table(**_cells(list(flat[0]), [list(row.values()) for row in flat]))})
