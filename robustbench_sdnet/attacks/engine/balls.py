@@ -17,6 +17,6 @@ BALLS: Mapping[str, Ball] = MappingProxyType(
 
 def ball(norm: str, known: Iterable[str] = BALLS) -> Ball:
     """A norm's ball; InputError for one that is not among those `known`, which are named."""
-    if norm not in known or norm not in BALLS:
+    if norm not in known:
         raise unknown("norm", norm, known)
     return BALLS[norm]

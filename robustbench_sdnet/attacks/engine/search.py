@@ -67,7 +67,6 @@ class Search(ABC):
         length: the largest step number of one attempt.
         counts_from: the number of the attempt's first evaluation, 0 where that is a starting point, before any step.
         attempts: restarts, or targets.
-        full_precision: it compares values so close that bfloat16 would mislead it.
         targeted: attempt t aims at wrong class number t of the ranking, so that classes bound the attempts.
         returns_last: without early leaving, the result is the last evaluated image, not the best one.
     """
@@ -78,7 +77,6 @@ class Search(ABC):
     length: int
     counts_from: int = 1
     attempts: int = 1
-    full_precision: bool = False
     targeted: bool = False
     returns_last: bool = False
 

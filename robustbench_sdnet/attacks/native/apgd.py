@@ -43,7 +43,7 @@ def _run(
 ) -> AttackResult:
     """Run the search of `how`, which no option of a caller reaches."""
     search = partial(_search, steps=steps, **how)
-    return run_native(search, model, images, labels, eps=eps, repeats=eot, **run)
+    return run_native(how["stream"], search, model, images, labels, eps=eps, repeats=eot, **run)
 
 
 _apgd = partial(attack, options=Apgd, core=_run)

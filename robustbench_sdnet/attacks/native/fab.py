@@ -34,7 +34,6 @@ CACHED = 2**16
 class FabSearch(Search):
     """One course a target."""
 
-    full_precision: bool = True
     targeted: bool = True
 
     def begin(self, rows: Rows) -> State:
@@ -92,4 +91,4 @@ def fab_t(
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
     search = partial(FabSearch, length=positive("steps", steps), attempts=positive("targets", targets))
-    return run_native(search, model, images, labels, eps=eps, **run)
+    return run_native("fab-t", search, model, images, labels, eps=eps, **run)

@@ -35,7 +35,6 @@ DUALS: Mapping[str, float | None] = MappingProxyType({"linf": 1, "l2": 2, "l1": 
 class FmnSearch(Search):
     """Gradient steps inside a ball of the radius in the state."""
 
-    full_precision: bool = True
     step_size: float
     gamma: float
 
@@ -116,4 +115,4 @@ def fmn(
     Other arguments, the result and the errors are those of `pgd`; nothing is drawn at random.
     """
     search = partial(FmnSearch, length=positive("steps", steps), step_size=step_size, gamma=gamma)
-    return run_native(search, model, images, labels, eps=eps, norms=DUALS, **run)
+    return run_native("fmn", search, model, images, labels, eps=eps, **run)

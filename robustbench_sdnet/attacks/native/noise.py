@@ -19,7 +19,6 @@ from .wrapper import Run, attack, positive, run_native
 class NoiseSearch(Search):
     """Evaluates one random point after the other: uniform in the linf ball, on the sphere of other norms."""
 
-    full_precision: bool = True
     eps: float
 
     def begin(self, rows: Rows) -> State:
@@ -36,4 +35,4 @@ def noise(
 ) -> AttackResult:
     """A sample is broken if any of `draws` random points in its ball breaks it; other arguments as in `pgd`."""
     search = partial(NoiseSearch, length=positive("draws", draws))
-    return run_native(search, model, images, labels, eps=eps, **run)
+    return run_native("noise", search, model, images, labels, eps=eps, **run)

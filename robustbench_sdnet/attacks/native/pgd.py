@@ -134,7 +134,7 @@ def pgd(
         attempts=positive("restarts", restarts),
         leaves_cycles=run.get("early_stop", True) and run.get("answers") is None,
     )
-    return run_native(search, model, images, labels, eps=eps, repeats=eot, start=start, **run)
+    return run_native("pgd", search, model, images, labels, eps=eps, repeats=eot, start=start, **run)
 
 
 @attack

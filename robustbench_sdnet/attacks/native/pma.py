@@ -73,4 +73,4 @@ def pma(
     Other arguments, the result and the errors are those of `pgd`.
     """
     search = partial(PmaSearch, length=positive("steps", steps), attempts=positive("restarts", restarts))
-    return run_native(search, model, images, labels, eps=eps, **run)
+    return run_native("pma", search, model, images, labels, eps=eps, **run)

@@ -28,8 +28,6 @@ THRESHOLD, THRESHOLD_RATE = 0.3, 0.01
 class SigmaZeroSearch(Search):
     """Adam on max(0, z_y - z_max) plus the smooth share of changed values, the step size on a cosine from 1 to 0.1."""
 
-    full_precision: bool = True
-
     def begin(self, rows: Rows) -> State:
         zeros = torch.zeros_like(rows.images)
         return {
@@ -89,4 +87,4 @@ def sigma_zero(
     """
     search = partial(SigmaZeroSearch, length=positive("steps", steps))
     options: Run = {"norm": "l0", **run}
-    return run_native(search, model, images, labels, eps=eps, norms=("l0",), **options)
+    return run_native("sigma-zero", search, model, images, labels, eps=eps, **options)

@@ -49,7 +49,6 @@ class SquareSearch(Search):
     Most gains are small: in bfloat16 rounding would dismiss them, and the search would end short of where it gets to.
     """
 
-    full_precision: bool = True
     eps: float
     p_init: float
 
@@ -112,4 +111,4 @@ def square(
     Other arguments, the result and the errors are those of `pgd`.
     """
     search = partial(SquareSearch, length=positive("steps", steps), p_init=p_init)
-    return run_native(search, model, images, labels, eps=eps, norms=PROPOSALS, repeats=eot, **run)
+    return run_native("square", search, model, images, labels, eps=eps, repeats=eot, **run)

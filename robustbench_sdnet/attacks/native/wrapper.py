@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, TypedDict, TypeVar, cast
 
@@ -17,7 +17,6 @@ from torch import Tensor
 from ...devices import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError, unknown
 from ...reading.numbers import whole
-from ...specs import BUDGETED
 from ...specs.budgets import check_largest
 from ...wording import shown
 from ...zoo.nets.inputs import check_range
@@ -30,6 +29,7 @@ from ..engine.judging import judge_of
 from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult, stands_still
 from ..engine.search import Search
+from ..registry import ATTACKS
 
 Function = TypeVar("Function", bound=Callable[..., AttackResult])
 
@@ -53,6 +53,7 @@ class Run(TypedDict, total=False):
 @full_float32()
 @torch.inference_mode(False)
 def run_native(
+    name: str,
     build: Callable[..., Search],
     model: Classifier,
     images: Tensor,
@@ -60,7 +61,6 @@ def run_native(
     *,
     eps: float | None,
     repeats: int = 1,
-    norms: Collection[str] = BUDGETED,
     norm: str = "linf",
     early_stop: bool = True,
     precision: str = "auto",
@@ -74,11 +74,12 @@ def run_native(
     """Run a search on the active set and check what it found; see `pgd` for the arguments.
 
     Args:
+        name: of the attack: its row says its norms, and whether bfloat16 would mislead it.
         build: the search, from `ball`, `eps`, `seed` and, where it is given, `start`.
         repeats: passes averaged a gradient.
-        norms: those that the attack works in.
     """
-    found = ball(norm, norms)
+    info = ATTACKS[name]
+    found = ball(norm, info.norms)
     images, labels, ids = checked(
         images, labels, eps=eps, norm=norm, sample_ids=sample_ids, batch_size=batch_size
     )
@@ -90,7 +91,7 @@ def run_native(
     passes = Passes(
         tracked(model),
         batch_size or usual_batch(images),
-        low_precision=wants_low_precision(precision, images, exact=search.full_precision) and not full,
+        low_precision=wants_low_precision(precision, images, exact=info.full_precision) and not full,
         repeats=positive("eot", repeats),
     )
     judge = judge_of(passes, answers, protocol)
