@@ -26,9 +26,9 @@ AGREEMENT = 1e-3
 _probed: WeakKeyDictionary[object, torch.memory_format] = WeakKeyDictionary()
 
 
-def laid_out(model: Callable[[Tensor], Tensor], images: Tensor, *, low: bool = False) -> Tensor:
+def laid_out(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The images (n, c, h, w) in the layout of `layout_of`; they are copied only where theirs is another one."""
-    return images.contiguous(memory_format=layout_of(model, images, low=low))
+    return images.contiguous(memory_format=layout_of(model, images))
 
 
 def layout_of(model: Callable[[Tensor], Tensor], images: Tensor, *, low: bool = False) -> torch.memory_format:
