@@ -150,7 +150,7 @@ def _layers(
         )
     check_depth(depth, len(stages(net)))
     blocks = [part for part in net.modules() if isinstance(part, BasicBlock)][:depth]
-    if blocks and not isinstance(blocks[0].conv2, SparseConvolution):
+    if blocks and blocks[0].rectify:
         raise InputError(
             f"{net.arch} has sparse coding only in its stem, followed by blocks with shortcuts: take depth 0, "
             "an _all network built with shortcut=False, or method='gradient'."
@@ -172,4 +172,4 @@ def _is_sparse(stem: nn.Module) -> bool:
 
 def _stops(block: BasicBlock) -> bool:
     """Whether a block adds what went around it, which no code holds."""
-    return block.shortcut is not None or block.rectify or not isinstance(block.conv2, SparseConvolution)
+    return block.shortcut is not None or block.rectify
