@@ -24,7 +24,7 @@ from .digital import jpeg_compression
 from .members import LARGE, STORED
 from .registry import CORRUPTIONS, check_size, setting, table_for
 from .sampling import Apply, Draws, Frames, Sample
-from .sequences.members import check_sequence_size, perturbation_info
+from .sequences.members import check_sequence_size, sequence_info
 
 Images = TypeVar("Images", NDArray[np.uint8], Tensor)
 # A chunk's intermediates should stay in a core's cache: 64 CIFAR images are 196,608 values. Of large images the
@@ -168,7 +168,7 @@ def frames(
     sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None = None,
 ) -> Iterator[Tensor]:
     """The frames of `sequence` one by one, (n, 32, 32, 3) each, so that no sequence has to fit in memory."""
-    info = perturbation_info(name, difficulty)
+    info = sequence_info(name, difficulty)
     size = checked_images(images)
     check_sequence_size(*size)
     ids = ids_of(sample_ids, len(images))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..corruptions.members import STORED
 from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, expand, foreign_size, table_for
-from ..corruptions.sequences.members import check_sequence_size, expand_sequences, perturbation_info
+from ..corruptions.sequences.members import check_sequence_size, expand_sequences, sequence_info
 from ..errors import InputError, unknown
 from ..reading.numbers import seed_of, whole
 from ..reading.options import several
@@ -108,7 +108,7 @@ class Asked:
                 )
                 for difficulty in self.difficulties or (1,)
                 for name in expand_sequences(self.corruptions)
-                for info in (perturbation_info(name, difficulty),)
+                for info in (sequence_info(name, difficulty),)
             ]
         severities = SEVERITIES if self.severities is None else self.severities
         if isinstance(data.pixels, PublishedPixels):

@@ -21,7 +21,7 @@ GROUPS = ("all", "main", "extra")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Perturbation:
+class SequenceInfo:
     """What is known of a sequence before any image is touched.
 
     Attributes:
@@ -53,8 +53,8 @@ class Perturbation:
 
 def _row(
     name: str, module: str, *strengths: float, frames: int = 31, family: str = "main", random: bool = False
-) -> Perturbation:
-    return Perturbation(
+) -> SequenceInfo:
+    return SequenceInfo(
         name=name,
         frames=frames,
         apply=f"{module}:{name}",
@@ -80,11 +80,11 @@ _MEMBERS = (
     _row("snow", "appearance", family="extra", random=True),
     _row("shear", "geometry", family="extra"),
 )
-SEQUENCES: Mapping[str, Perturbation] = MappingProxyType({one.name: one for one in _MEMBERS})
+SEQUENCES: Mapping[str, SequenceInfo] = MappingProxyType({one.name: one for one in _MEMBERS})
 MAIN = tuple(name for name, one in SEQUENCES.items() if one.family == "main")
 
 
-def perturbation_info(name: str, difficulty: int = 1) -> Perturbation:
+def sequence_info(name: str, difficulty: int = 1) -> SequenceInfo:
     """The entry of a sequence; InputError for no such sequence, or a difficulty other than 1, 2 or 3."""
     if name not in SEQUENCES:
         raise unknown("sequence", name, SEQUENCES)
