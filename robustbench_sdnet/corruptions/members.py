@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 Setting = tuple[float, ...]
 Severities = tuple[Setting, ...]
@@ -98,28 +99,16 @@ def _number(text: str) -> float:
 _SETTINGS = _settings()
 
 
-def _row(
-    name: str,
-    category: str,
-    module: str,
-    draws: str = "",
-    *,
-    family: str = "main",
-    level: tuple[float, float] | None = None,
-    large: int = 0,
-    foreign: int = 0,
-) -> Corruption:
+def _row(name: str, category: str, module: str, draws: str = "", **facts: Any) -> Corruption:
+    """One of a published set: the function of its name in a file of this folder."""
     return Corruption(
         name=name,
         category=category,
         apply=f"{module}:{name}",
         draws=draws and f"{module}:{draws}",
         settings=_SETTINGS[name],
-        family=family,
-        level=level,
-        large=large,
-        foreign=foreign,
-        work="cbar" if family == "c-bar" else "corruptions",
+        work="cbar" if facts.get("family") == "c-bar" else "corruptions",
+        **facts,
     )
 
 
