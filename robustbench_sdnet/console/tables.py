@@ -10,6 +10,7 @@ from typing import Any
 from ..corruptions.sequences.members import MAIN
 from ..specs import norm_facts
 from ..specs.lambdas import policy_shown
+from ..specs.perturbations import without_seed
 from ..wording import brief, share_text
 
 Record = dict[str, Any]
@@ -183,9 +184,8 @@ def _sequences(rows: Sequence[Record]) -> str:
 
 def _asked_at(label: str) -> tuple[str, str]:
     """A sequence's name, and what it was asked at, such as "(difficulty 2)"; without the seed, which only some have."""
-    name, _, told = label.rstrip(")").partition("(")
-    how = ", ".join(one for one in told.split(", ") if one and not one.startswith("seed="))
-    return name, f"({how})" if how else ""
+    name, opening, how = without_seed(label).partition("(")
+    return name, opening + how
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

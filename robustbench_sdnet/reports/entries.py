@@ -21,6 +21,7 @@ from ..reading.numbers import fraction, number, whole
 from ..reading.structured import mapping, read_json
 from ..specs import NORMS, SEVERITIES, AttackSpec, Eps
 from ..specs.lambdas import is_upper_bound
+from ..specs.perturbations import without_seed
 from ..wording import brief, natural
 from .results import DIRECT
 from .tables.corruptions import MAIN, levels_text
@@ -174,7 +175,7 @@ def _mean_corruption(own: Sequence[_Seen]) -> tuple[float | None, str]:
 
 def _named(found: Sequence[_Corruption]) -> Iterator[_Corruption]:
     """The same without the seed in their names, where there is none of another seed, as tables name them."""
-    plain = {one.name: one.name.partition("(seed=")[0] for one in found}
+    plain = {one.name: without_seed(one.name) for one in found}
     seeds = Counter(plain.values())
     for one in found:
         yield one._replace(name=plain[one.name]) if seeds[plain[one.name]] == 1 else one

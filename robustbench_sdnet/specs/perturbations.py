@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -141,3 +142,8 @@ class AttackSpec:
 
 
 Perturbation = CorruptionSpec | SequenceSpec | AttackSpec
+
+
+def without_seed(label: str) -> str:
+    """The label of a corruption or a sequence without the seed that it may say."""
+    return re.sub(r"\(seed=\d+\)$|, seed=\d+(?=\)$)", "", label)
