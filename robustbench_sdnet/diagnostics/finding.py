@@ -9,7 +9,7 @@ from types import MappingProxyType
 from ..answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding, trust
 from ..statistics import exceeds_rare_rate
 
-__all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "above", "counted", "not_run", "seen_on", "trust"]
+__all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "by_count", "by_thresholds", "not_run", "seen_on", "trust"]
 
 TOLERATED = 0.02  # share of samples that more steps or restarts may still break
 NOTICED = 0.005  # above this share, say so
@@ -59,12 +59,12 @@ def seen_on(images: int, *verdicts: Finding) -> list[Finding]:
     return [found if found.verdict == NOT_RUN else replace(found, images=images) for found in verdicts]
 
 
-def above(check: str, value: float, sentence: str, *, warn: float, fail: float) -> Finding:
+def by_thresholds(check: str, value: float, sentence: str, *, warn: float, fail: float) -> Finding:
     """Grade a number by two thresholds: fail above `fail`, warn above `warn`."""
     return Finding(check, FAIL if value > fail else WARN if value > warn else PASS, value, sentence)
 
 
-def counted(check: str, count: int, n: int, sentence: str, *, tolerated: float, noticed: float) -> Finding:
+def by_count(check: str, count: int, n: int, sentence: str, *, tolerated: float, noticed: float) -> Finding:
     """Grade a count by exact binomial tests at 1 %: fail when it is too many for a rate of `tolerated`.
 
     Args:

@@ -10,7 +10,7 @@ from torch import nn
 
 from robustbench_sdnet.attacks.engine.losses import negative_margin
 from robustbench_sdnet.diagnostics import Finding, trust
-from robustbench_sdnet.diagnostics.finding import above, counted
+from robustbench_sdnet.diagnostics.finding import by_count, by_thresholds
 from robustbench_sdnet.diagnostics.masking import with_attack
 from robustbench_sdnet.diagnostics.masking.subject import STEPS, Subject, Trace, follow
 
@@ -250,9 +250,9 @@ def test_every_image_is_within_an_unbounded_eps():
 
 
 def test_grades():
-    assert above("x", 0.2, "", warn=0.1, fail=0.3).verdict == "warn"
+    assert by_thresholds("x", 0.2, "", warn=0.1, fail=0.3).verdict == "warn"
     # n = 100, rate 2 %: P(X >= 7) = 0.004, P(X >= 6) = 0.015; 0.5 %: P(X >= 4) = 0.0017, P(X >= 3) = 0.014.
-    assert [counted("x", k, 100, "", tolerated=0.02, noticed=0.005).verdict for k in (3, 4, 6, 7)] == [
+    assert [by_count("x", k, 100, "", tolerated=0.02, noticed=0.005).verdict for k in (3, 4, 6, 7)] == [
         "pass", "warn", "warn", "fail",
     ]  # fmt: skip
 

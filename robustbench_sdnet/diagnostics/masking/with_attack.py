@@ -16,7 +16,7 @@ from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
 from ...draws import Draws
 from ...statistics import RARE_MINIMUM, RARE_RATE, binomial_tail
-from ..finding import NOTICED, TOLERATED, above, counted, not_run
+from ..finding import NOTICED, TOLERATED, by_count, by_thresholds, not_run
 from .subject import STEPS, Subject, Trace, follow
 
 _DRAWS = 5
@@ -36,9 +36,9 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
         remedy: what a fail means.
     """
     count, n = int(broken.sum()), len(subject)
-    verdict = counted(check, count, n, "", tolerated=RARE_RATE, noticed=RARE_RATE)
+    verdict = by_count(check, count, n, "", tolerated=RARE_RATE, noticed=RARE_RATE)
     sentence = f"{rival} broke {count} of {len(broken)} survivors of the white-box attack ({n} samples)"
-    if verdict.verdict != "pass":
+    if verdict.verdict != PASS:
         sentence += f", p = {binomial_tail(count, n, RARE_RATE):.1g}: {remedy}"
     return replace(verdict, sentence=sentence.rstrip(".") + ".")
 
@@ -129,7 +129,7 @@ def unbounded_eps_survives(subject: Subject) -> Finding:
     sentence = (
         f"{survived} of {n} samples survive {subject.norm} eps {eps:.3g}, enough to turn any image grey."
     )
-    return counted("unbounded_eps_survives", survived, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
+    return by_count("unbounded_eps_survives", survived, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
 
 
 def not_converged(trace: Trace) -> Finding:
@@ -143,18 +143,18 @@ def not_converged(trace: Trace) -> Finding:
         before, after = (float(trace.losses[step, survivors].mean()) for step in (-11, -1))
         moved = abs(after - before) / max(abs(after), 1e-12)
         sentence += f"; the survivors' loss moved {moved:.1%} over the last ten steps"
-    by_count = counted("not_converged", more, n, sentence + ".", tolerated=TOLERATED, noticed=NOTICED)
+    found = by_count("not_converged", more, n, sentence + ".", tolerated=TOLERATED, noticed=NOTICED)
     # A handful of survivors says nothing about a mean loss.
-    if by_count.verdict != FAIL and moved > _MOVES and int(survivors.sum()) >= 10:
+    if found.verdict != FAIL and moved > _MOVES and int(survivors.sum()) >= 10:
         return Finding("not_converged", FAIL, moved, sentence + ": take more steps.")
-    return by_count
+    return found
 
 
 def steps_break(trace: Trace, survivors: Tensor) -> Finding:
     """What 2 * STEPS steps break of (n,) bool `survivors` of the attack on trial, whose own loss nobody followed."""
     count, left, n = int((survivors & trace.broken()).sum()), int(survivors.sum()), len(survivors)
     sentence = f"PGD of {2 * STEPS} steps broke {count} of {left} survivors of the attack ({n} samples)."
-    return counted("not_converged", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
+    return by_count("not_converged", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
 
 
 def lost_success(trace: Trace, survivors: Tensor | None = None) -> Finding:
@@ -167,7 +167,7 @@ def lost_success(trace: Trace, survivors: Tensor | None = None) -> Finding:
     lost, n = int((gone if survivors is None else gone & survivors).sum()), len(trace.broken_at)
     sentence = f"{lost} of {n} samples were broken at an earlier step but not at the last one"
     sentence += ": keep the first success, not the last iterate." if lost else "."
-    return counted("lost_success", lost, n, sentence, tolerated=2 * TOLERATED, noticed=TOLERATED)
+    return by_count("lost_success", lost, n, sentence, tolerated=2 * TOLERATED, noticed=TOLERATED)
 
 
 def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> Finding:
@@ -195,7 +195,9 @@ def margin_breaks(subject: Subject, survivors: Tensor, broken: Tensor) -> Findin
     sentence = (
         f"PGD on the margin broke {count} of {int(survivors.sum())} survivors of the attack ({n} samples)"
     )
-    found = above("losses_disagree", count / n, sentence, warn=_ROUGHLY_EQUAL / 2, fail=_ROUGHLY_EQUAL)
+    found = by_thresholds(
+        "losses_disagree", count / n, sentence, warn=_ROUGHLY_EQUAL / 2, fail=_ROUGHLY_EQUAL
+    )
     if count < RARE_MINIMUM:  # of few images two may be any share
         found = replace(found, verdict=PASS)
     return replace(found, sentence=sentence + ("." if found.verdict == PASS else ": " + _OTHER_LOSS))
@@ -211,4 +213,4 @@ def restart_sensitive(subject: Subject, broken: Tensor) -> Finding:
             more[open_ones] = follow(left.take(open_ones), step_fraction=fraction, start=start).broken()
     count, n = int(more.sum()), len(subject)
     sentence = f"Another restart and one with a finer step broke {count} more of {n} samples."
-    return counted("restart_sensitive", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
+    return by_count("restart_sensitive", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)

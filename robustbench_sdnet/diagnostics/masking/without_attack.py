@@ -19,7 +19,7 @@ from ...attacks.engine.rounding import disagreement
 from ...draws import Draws
 from ...errors import ModelError
 from ...wording import counted
-from ..finding import above
+from ..finding import by_thresholds
 from .subject import Subject
 
 _REPEATS = 2
@@ -48,7 +48,7 @@ def probabilities(subject: Subject) -> Finding:
     share = float(inside.double().mean())
     rest = ": the loss saturates on them; return logits." if share > 0.5 else "; the others are logits."
     sentence = f"{share:.0%} of the outputs are probabilities{rest}"
-    return above("probabilities", share, sentence, warn=0.1, fail=0.5)
+    return by_thresholds("probabilities", share, sentence, warn=0.1, fail=0.5)
 
 
 def zero_gradient(subject: Subject) -> Finding:
@@ -60,7 +60,7 @@ def zero_gradient(subject: Subject) -> Finding:
     )
     if worst > 0.1:
         sentence += " Gradient attacks stall or go astray there."
-    return above("zero_gradient", worst, sentence, warn=0.02, fail=0.1)
+    return by_thresholds("zero_gradient", worst, sentence, warn=0.02, fail=0.1)
 
 
 def test_time_optimisation(subject: Subject) -> Finding:
@@ -118,7 +118,7 @@ def rough_loss(subject: Subject) -> Finding:
     ratio = torch.where(moved <= 1e-12, torch.ones_like(moved), moved / expected.clamp_min(1e-300))
     value = min(float(ratio.median()), _ROUGH_CAP)
     sentence = f"Under random signs of eps/100 the loss moves {value:.3g} times as much as its gradient says."
-    return above("rough_loss", value, sentence, warn=2.0, fail=3.0)
+    return by_thresholds("rough_loss", value, sentence, warn=2.0, fail=3.0)
 
 
 def wrong_gradient(subject: Subject) -> Finding:
@@ -137,7 +137,7 @@ def wrong_gradient(subject: Subject) -> Finding:
         votes += _disagree((ahead - behind) / (2 * step), (gradient * along).flatten(1).sum(1), start)
     share = float((votes > _DIRECTIONS / 2).double().mean())
     sentence = f"Finite differences contradict autograd on {share:.0%} of {len(subject)} samples."
-    return above("wrong_gradient", share, sentence, warn=0.05, fail=0.1)
+    return by_thresholds("wrong_gradient", share, sentence, warn=0.05, fail=0.1)
 
 
 def _disagree(measured: Tensor, promised: Tensor, level: Tensor) -> Tensor:
