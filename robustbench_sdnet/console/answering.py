@@ -51,7 +51,7 @@ def finish(
     from ..answers.snapshot import Snapshot
     from ..running.ready import answer
     from ..running.runner import ModelsFailed
-    from ..store.database import shown as shown_url
+    from ..store.database import shown_url
 
     say_doubts(ready, lambdas)
     say_table(cells)

@@ -45,7 +45,7 @@ def task_images(data: ImageData, task: Task) -> Pixels:
     return found
 
 
-def shown(pixels: Pixels, spec: Perturbation, ids: NDArray[np.int64]) -> Iterator[Pixels]:
+def frames_of(pixels: Pixels, spec: Perturbation, ids: NDArray[np.int64]) -> Iterator[Pixels]:
     """What is predicted of a batch of a task's images: themselves, or the frames of a sequence one by one."""
     if not isinstance(spec, SequenceSpec):
         yield pixels

@@ -34,7 +34,7 @@ from .deploy import Answered, deployed, lambda_of, logits_at_each, seeding
 from .device import peak_memory
 from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
-from .perturbed import run_attack, shown, task_images
+from .perturbed import frames_of, run_attack, task_images
 from .predict import batches, classes_of
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Worker:
             labels = shard.labels[start:stop]
             here = [list[tuple[Tensor, Prediction]]() for _ in cells]  # a frame after the other
             residual = None
-            for frame, pixels in enumerate(shown(shard.pixels[start:stop], asked, shard.ids[start:stop])):
+            for frame, pixels in enumerate(frames_of(shard.pixels[start:stop], asked, shard.ids[start:stop])):
                 images = to_images(pixels, self.device)
                 residual = residual if frame else self._residual(model, spec, images)
                 for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):

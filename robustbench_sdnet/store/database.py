@@ -40,7 +40,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
-        self.shown, self.patience = shown(url), patience
+        self.shown, self.patience = shown_url(url), patience
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self.url, self._engine = self._parse(url)
         self.path = Path(self.url.database or "") if self._engine.dialect.name == "sqlite" else None
@@ -214,7 +214,7 @@ def nothing_at(where: object, what: str = "does not exist") -> str:
     return f"No results yet: {where} {what}. Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL as messages print it: no password, also where it is mistyped, and no query, which may hold one."""
     try:
         parsed = make_url(url)

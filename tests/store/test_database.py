@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.store import database
-from robustbench_sdnet.store.database import shown
+from robustbench_sdnet.store.database import shown_url
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
 
@@ -320,9 +320,9 @@ def test_passwords_are_never_shown():
         "user=me password='secret' host=h",
         "postgresql://me:se?secret@secret@h:5x/d",
     ):
-        assert "secret" not in shown(url)
+        assert "secret" not in shown_url(url)
     for path in ("sqlite:///runs/results.db", "sqlite:///runs/me@here.db"):
-        assert shown(path) == path
+        assert shown_url(path) == path
 
 
 @pytest.mark.parametrize(
