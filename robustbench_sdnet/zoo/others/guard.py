@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...errors import ModelError, SdnetBenchError, out_of_memory
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from ..nets.control import reached
-from ..nets.inputs import got_range, readable
+from ..nets.inputs import extremes, got_range, readable
 from ..nets.resnet import Normalise
 from ..nets.sdnet import Classifier
 
@@ -113,7 +113,7 @@ class External(nn.Module):
 
     def _check_range(self, images: Tensor) -> None:
         """Look at the first batch alone: every look waits for the device."""
-        low, high = (float(value) for value in torch.aminmax(images.detach()))
+        low, high = extremes(images)
         if low < -1e-3 or high > 1 + 1e-3:
             raise ModelError(f"'{self.arch}' takes images in [0, 1], {got_range(low, high)}")
         self._range_is_known = True
