@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -57,10 +57,10 @@ class Row:
     verdict: str
     cost: Cost
     cells: tuple[str, ...]
-    findings: tuple[Finding, ...] = ()
-    distances: Numbers = field(default_factory=lambda: np.empty(0))
-    stability: Stability | None = None
-    disputed: int = 0
+    findings: tuple[Finding, ...]
+    distances: Numbers
+    stability: Stability | None
+    disputed: int
 
     @property
     def cell(self) -> str:

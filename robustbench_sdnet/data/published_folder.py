@@ -45,8 +45,8 @@ class Generated:
 
     seed: int
     versions: Mapping[str, int]
-    table: str = "cifar"
-    data: str = ""
+    table: str
+    data: str
 
 
 def read_journal(folder: Path) -> Generated | None:

@@ -69,7 +69,7 @@ def doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = Fa
     yield from input_doubts(ready.models, ready.worker)
 
 
-def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | None = None) -> Iterator[str]:
+def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | None) -> Iterator[str]:
     """One line for every model whose card says that it was trained on other data than it is asked about.
 
     External models have no such card, and are passed over.
@@ -81,7 +81,7 @@ def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | No
                 yield str(doubt)
 
 
-def training_doubt(card: ModelCard, data: ImageData, root: str | None = None) -> OtherData | None:
+def training_doubt(card: ModelCard, data: ImageData, root: str | None) -> OtherData | None:
     """Whether a model was trained on other data than it is asked about.
 
     The training images decide, where both hashes are at hand, and else the names: equal images under another name are
@@ -202,7 +202,7 @@ def verify_model(
     *,
     tolerance: float,
     insist: bool,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Evaluate a model again and compare with its stated accuracy.
 

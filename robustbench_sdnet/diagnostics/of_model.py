@@ -42,7 +42,7 @@ class Diagnosis:
     data: str
     images: int
     findings: list[Finding]
-    notes: Sequence[str] = ()
+    notes: Sequence[str]
 
 
 def diagnose_model(

@@ -37,13 +37,13 @@ class Wanted:
         every_atom: draw the dictionaries of all layers, not of the stem alone.
     """
 
-    depths: tuple[int, ...] = ()
-    lambdas: tuple[float, ...] = ()
-    scope: str = "stem"
+    depths: tuple[int, ...]
+    lambdas: tuple[float, ...]
+    scope: str
     corruption: CorruptionSpec
     attack: AttackSpec
-    method: str = "inverse"
-    every_atom: bool = False
+    method: str
+    every_atom: bool
 
 
 @dataclass(frozen=True, eq=False)

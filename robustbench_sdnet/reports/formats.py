@@ -65,9 +65,9 @@ class Options:
     """
 
     target: Path
-    baseline: str | None = None
-    with_cost: bool = False
-    pictures: Path | None = None
+    baseline: str | None
+    with_cost: bool
+    pictures: Path | None
 
 
 @dataclass(frozen=True, slots=True)

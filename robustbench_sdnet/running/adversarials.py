@@ -18,7 +18,7 @@ from .worker import Worker
 
 
 def save_cells(
-    cells: Sequence[Cell], *, store: Store, worker: Worker, count: int, folder: Path, eight_bit: bool = False
+    cells: Sequence[Cell], *, store: Store, worker: Worker, count: int, folder: Path, eight_bit: bool
 ) -> Iterator[SavedAdversarials]:
     """Write the perturbed images of every attack of a plan that was run with its images kept.
 

@@ -74,7 +74,7 @@ def logits_at_each(
     *,
     size: int,
     name: str,
-    screen: bool = False,
+    screen: bool,
 ) -> Iterator[Answered]:
     """The logits of one batch at each lambda.
 

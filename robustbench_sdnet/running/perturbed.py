@@ -63,7 +63,7 @@ def run_attack(
     labels: Tensor,
     ids: NDArray[np.int64],
     batch_size: int,
-    start: Tensor | None = None,
+    start: Tensor | None,
 ) -> AttackResult:
     """Run a cell's attack, from `start` where given; what goes wrong inside names the model and the attack."""
     from .. import attacks

@@ -159,9 +159,7 @@ def answer(
         )
 
 
-def answer_some(
-    ready: Ready, cells: Sequence[Cell], on_progress: Callable[[Progress], None] = lambda progress: None
-) -> None:
+def answer_some(ready: Ready, cells: Sequence[Cell], on_progress: Callable[[Progress], None]) -> None:
     """Answer cells as `answer` does; models that fail are among `ready.failed` from then on, an error when all have."""
     try:
         answer(ready, cells, on_progress=on_progress)

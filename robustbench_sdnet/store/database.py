@@ -39,7 +39,7 @@ class Database:
         read_only: nothing is created or written, so that a folder that cannot be written, or is full, can be read.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str, *, read_only: bool, patience: float) -> None:
         self.shown, self.patience = shown_url(url), patience
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self.url, self._engine = self._parse(url)

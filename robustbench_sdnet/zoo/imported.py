@@ -23,8 +23,8 @@ def import_run(
     data: str,
     network: Mapping[str, Any],
     *,
-    accuracy: float | None = None,
-    output: Path | None = None,
+    accuracy: float | None,
+    output: Path | None,
 ) -> ModelCard:
     """Import a checkpoint into a folder that every command takes as a model.
 

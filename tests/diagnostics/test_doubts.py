@@ -55,7 +55,7 @@ def card(**changes: object) -> ModelCard:
 def test_the_images_decide_and_names_where_they_cannot(
     changes: dict[str, object], asked: str, doubted: bool
 ) -> None:
-    found = training_doubt(card(**changes), load(asked, "test"))
+    found = training_doubt(card(**changes), load(asked, "test"), None)
     assert found == (OtherData("run", card(**changes).data, asked) if doubted else None)
 
 

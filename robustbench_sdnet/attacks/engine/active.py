@@ -47,8 +47,8 @@ def run_search(
     labels: Tensor,
     ids: Tensor,
     *,
-    early_stop: bool = True,
-    judge: Judge | None = None,
+    early_stop: bool,
+    judge: Judge | None,
 ) -> AttackResult:
     """Run a search over a shard.
 

@@ -32,7 +32,7 @@ class PgdSearch(Search):
     step_size: float | None
     random_start: bool
     start: Tensor | None = None
-    leaves_cycles: bool = False
+    leaves_cycles: bool
     returns_last: bool = True
 
     def __post_init__(self) -> None:

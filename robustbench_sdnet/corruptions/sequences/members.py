@@ -36,9 +36,9 @@ class SequenceInfo:
     name: str
     frames: int
     apply: str
-    family: str = "main"
-    settings: Severities = ()
-    random: bool = False
+    family: str
+    settings: Severities
+    random: bool
     version: int = 1
 
     @property
@@ -84,7 +84,7 @@ SEQUENCES: Mapping[str, SequenceInfo] = MappingProxyType({one.name: one for one 
 MAIN = tuple(name for name, one in SEQUENCES.items() if one.family == "main")
 
 
-def sequence_info(name: str, difficulty: int = 1) -> SequenceInfo:
+def sequence_info(name: str, difficulty: int) -> SequenceInfo:
     """The entry of a sequence; InputError for no such sequence, or a difficulty other than 1, 2 or 3."""
     if name not in SEQUENCES:
         raise unknown("sequence", name, SEQUENCES)

@@ -38,9 +38,7 @@ def check_tracker(name: str) -> None:
 class Curves:
     """Writes one point an epoch: events into the run's folder, and to Weights & Biases where that is asked for."""
 
-    def __init__(
-        self, folder: Path | None, track: str, parameters: Mapping[str, Any], after: int = 0
-    ) -> None:
+    def __init__(self, folder: Path | None, track: str, parameters: Mapping[str, Any], after: int) -> None:
         """What may be written to, and from where on.
 
         Args:
