@@ -57,15 +57,19 @@ def join(device: torch.device) -> bool:
     return True
 
 
+def _in_group() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def leave() -> None:
     """Leave the process group, where there is one."""
-    if dist.is_available() and dist.is_initialized():
+    if _in_group():
         dist.destroy_process_group()
 
 
 def total(value: Tensor) -> Tensor:
     """The sum over all processes."""
-    if dist.is_available() and dist.is_initialized():
+    if _in_group():
         value = value.clone()
         dist.all_reduce(value)
     return value
@@ -73,13 +77,13 @@ def total(value: Tensor) -> Tensor:
 
 def wait_for_all() -> None:
     """Return when every process has come here."""
-    if dist.is_available() and dist.is_initialized():
+    if _in_group():
         dist.barrier()
 
 
 def agree_on(step: int, device: torch.device) -> None:
     """Check that all processes go on from the same step; TrainingError where they read different states."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _in_group():
         return
     ends = torch.tensor([step, -step], device=device)
     dist.all_reduce(ends, dist.ReduceOp.MIN)
@@ -93,7 +97,7 @@ def agree_on(step: int, device: torch.device) -> None:
 
 def lost_another(error: BaseException) -> bool:
     """Whether an error says that another process of the group has gone."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _in_group():
         return False
     # gloo raises plain RuntimeErrors that name its source files; nccl and the store have their own types
     return isinstance(error, dist.DistError) or "gloo" in str(error)
