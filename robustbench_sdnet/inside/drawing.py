@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..reports.pictures import DPI, Number
-from ..reports.plots.style import MARGIN, PALETTE, RC, TEXT, extra_height, new_figure, plain, wrapped
+from ..reports.pictures import Number
+from ..reports.plots.style import DPI, MARGIN, PALETTE, RC, TEXT, extra_height, new_figure, plain, wrapped
 
 Pixels = NDArray[np.float32]
 _GAP = 4

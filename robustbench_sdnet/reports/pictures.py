@@ -21,7 +21,6 @@ from .plots import style
 from .writers import html
 
 MANIFEST = "pictures.json"
-DPI = 160
 QUANTITIES = {
     "error": "relative error",
     "correlation": "correlation",
@@ -183,7 +182,7 @@ def _text(number: Number) -> str:
 def _drawn(path: Path) -> Drawing:
     """A picture as a figure that is nothing else."""
     pixels = imread(path)
-    figure = style.new_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
+    figure = style.new_figure(pixels.shape[1] / style.DPI, pixels.shape[0] / style.DPI)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()

@@ -22,6 +22,7 @@ TEXT = "#39404a"
 FAINT = "#8a919c"
 LINES = "#d9dde3"
 LONGEST_DRAWN = 60  # letters of a name
+DPI = 160  # pixels an inch of a PNG
 # In inches, about: a letter, a line, a legend's mark with its gaps, and what lies between two panels.
 LETTER, LINE, HANDLE, MARGIN = 0.075, 0.16, 0.6, 0.4
 OTHERS = "*"  # beside a number on other images than most of its figure's
@@ -109,7 +110,7 @@ def strength(position: int, count: int) -> tuple[float, float, float, float]:
     return RAMP(position / max(count - 1, 1))
 
 
-def to_png(figure: Figure, dpi: int = 160) -> bytes:
+def to_png(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as PNG bytes on white."""
     return _save(figure, "png", dpi=dpi, metadata={"Software": None})
 
