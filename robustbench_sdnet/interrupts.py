@@ -47,7 +47,7 @@ def as_ctrl_c(came: list[str]) -> Iterator[None]:
 
 @contextmanager
 def stop_requests(heed: bool) -> Iterator[Callable[[], str | None]]:
-    """Catch the signals.
+    """Note the signals that come, for work that stops where it suits it.
 
     Args:
         heed: False ignores them, as all but the first of several processes do: the first one stops when it has

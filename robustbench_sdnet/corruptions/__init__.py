@@ -1,4 +1,4 @@
-"""The nineteen corruptions of CIFAR-10-C, vectorised and reproducible, and salt-and-pepper noise.
+"""The corruptions of CIFAR-10-C, ImageNet-C and C-bar, and the sequences of CIFAR-10-P, vectorised and reproducible.
 
 `registry` and `members` are torch-free; the rest is loaded when first asked for.
 """

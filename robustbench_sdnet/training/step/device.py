@@ -1,4 +1,4 @@
-"""The one place that knows about devices: which one, in which precision, with how many threads."""
+"""Where a model is trained: on which device, in which precision, with how many threads."""
 
 from __future__ import annotations
 
