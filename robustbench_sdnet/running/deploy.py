@@ -52,7 +52,7 @@ def seeding(cell: Cell, ids: NDArray[np.int64], device: str) -> AbstractContextM
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class BatchLogits:
     """One batch at one lambda.
 
     Attributes:
@@ -75,7 +75,7 @@ def logits_at_each(
     size: int,
     name: str,
     screen: bool,
-) -> Iterator[Answered]:
+) -> Iterator[BatchLogits]:
     """The logits of one batch at each lambda.
 
     Lambdas of the stem share what lambda does not touch; which others are asked for changes no answer.
@@ -103,7 +103,7 @@ def logits_at_each(
 
             found, repeated = screened(found, exact)
         each = 1 + (policies[lam].passes if lam and lam.fixed is None else 0)
-        yield Answered(found, value, each * (n + repeated))
+        yield BatchLogits(found, value, each * (n + repeated))
 
 
 def _passed(

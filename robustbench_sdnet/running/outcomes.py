@@ -14,7 +14,7 @@ from torch import Tensor
 from ..attacks.engine.losses import negative_margin
 from ..specs import Repeats, SequenceSpec
 from ..store.outcome import Outcome
-from .deploy import Answered
+from .deploy import BatchLogits
 
 if TYPE_CHECKING:
     from ..attacks.engine.result import AttackResult
@@ -23,7 +23,7 @@ Prediction = dict[str, NDArray[Any]]
 TOP = 5
 
 
-def prediction(answered: Answered, labels: Tensor, residual: Tensor | None) -> Prediction:
+def prediction(answered: BatchLogits, labels: Tensor, residual: Tensor | None) -> Prediction:
     n, output = len(labels), answered.logits.float()
     return {
         "right": (output.argmax(1) == labels).cpu().numpy(),

@@ -30,7 +30,7 @@ from ..zoo import describe_model, load_model, residuals
 from ..zoo.names import EXTERNAL_KINDS, kind_of
 from ..zoo.others.fingerprint import check_unchanged
 from ..zoo.others.guard import named_errors
-from .deploy import Answered, deployed, lambda_of, logits_at_each, seeding
+from .deploy import BatchLogits, deployed, lambda_of, logits_at_each, seeding
 from .device import peak_memory
 from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
@@ -243,7 +243,7 @@ class Worker:
 
     def _at_each(
         self, cell: Cell, images: Tensor, lams: Sequence[LambdaSpec | None], size: int
-    ) -> Iterator[Answered]:
+    ) -> Iterator[BatchLogits]:
         """A batch at each lambda; predictions are screened in bfloat16 where the cell says so, transfer never is."""
         return logits_at_each(
             self.model(cell.model),
