@@ -38,10 +38,10 @@ def expand(names: str | Iterable[str], table: str | None = None) -> tuple[str, .
         group: [info.name for info in CORRUPTIONS.values() if _in_group(info, group, table)]
         for group in GROUPS
     }
-    return named(names, CORRUPTIONS, groups, "corruption")
+    return names_of(names, CORRUPTIONS, groups, "corruption")
 
 
-def named(
+def names_of(
     names: str | Iterable[str], known: Iterable[str], groups: Mapping[str, Iterable[str]], kind: str
 ) -> tuple[str, ...]:
     """Names, each once, of names, comma lists of names, and groups; InputError for any other, and for none at all."""

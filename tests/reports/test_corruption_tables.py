@@ -231,7 +231,7 @@ def test_a_corruption_that_was_drawn_twice_is_one() -> None:
         record(150, spec=CorruptionSpec(name="gaussian_noise", severity=5, seed=seed)) for seed in (0, 1, 2)
     ]
     assert overview(results_of(again), "digits").columns[3] == "1 corruption, 3 variants"
-    assert corruptions.named(["fog", "fog(seed=1)", "snow"]) == "2 corruptions, 3 variants"
+    assert corruptions.kinds_text(["fog", "fog(seed=1)", "snow"]) == "2 corruptions, 3 variants"
 
 
 def test_corruption_errors_relative_to_a_baseline() -> None:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from ...errors import InputError, unknown
 from ..members import Setting, Severities
-from ..registry import named
+from ..registry import names_of
 
 DIFFICULTIES = (1, 2, 3)
 SIDE = 32  # pixels: what the published sequences are made for
@@ -98,7 +98,7 @@ def expand_sequences(names: str | Iterable[str]) -> tuple[str, ...]:
     groups = {
         group: [one.name for one in SEQUENCES.values() if group in ("all", one.family)] for group in GROUPS
     }
-    return named(names, SEQUENCES, groups, "sequence")
+    return names_of(names, SEQUENCES, groups, "sequence")
 
 
 def check_sequence_size(height: int, width: int) -> None:

@@ -46,7 +46,7 @@ def levels_text(levels: Sequence[int]) -> str:
     return "severities 1 to 5" if tuple(levels) == SEVERITIES else f"severities {', '.join(map(str, levels))}"
 
 
-def named(names: Sequence[str], source: str = "generated", *, several: bool = False) -> str:
+def kinds_text(names: Sequence[str], source: str = "generated", *, several: bool = False) -> str:
     """How many corruptions these are, each counted once whatever it was drawn by, and where they come from: of those
     generated here it is said where there are `several` such places."""
     kinds = len({re.split(r"[( ]", name)[0] for name in names})

@@ -11,7 +11,7 @@ from ...specs import SEVERITIES
 from ..document import Item, Table
 from ..numbers import Estimate, Missing, error
 from ..results import Subject, distinct
-from .corruptions import MAIN, Grid, levels_run, levels_text, named, over_corruptions, over_severities
+from .corruptions import MAIN, Grid, kinds_text, levels_run, levels_text, over_corruptions, over_severities
 
 Met = tuple[int, str] | None
 
@@ -73,7 +73,7 @@ def error_table(
                 reasons = distinct(item.reason for item in ratios if isinstance(item, Missing))
                 notes += [f"{subject.label}: {reason}." for reason in reasons]
         rows.append(tuple(row))
-    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {named(names)}")
+    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {kinds_text(names)}")
     if published is not None:
         columns += ("mCE", "relative mCE")
         notes.append(

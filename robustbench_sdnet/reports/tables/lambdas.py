@@ -10,7 +10,7 @@ from ...answers.rows import eps_order, lambda_order, lambda_text
 from ..document import Item, Table
 from ..numbers import Estimate, Missing
 from ..results import Lambda, Results, Subject, distinct
-from .corruptions import Grid, by_severity, grid, levels_run, means_by_severity, named
+from .corruptions import Grid, by_severity, grid, kinds_text, levels_run, means_by_severity
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def corruption_table(swept: Sweep) -> Table:
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
-        title=f"{swept.label}: mean over {named(names)}, by severity",
+        title=f"{swept.label}: mean over {kinds_text(names)}, by severity",
         left=(),
         notes=tuple(notes),
         stacked=True,

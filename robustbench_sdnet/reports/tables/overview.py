@@ -14,7 +14,7 @@ from ..document import Item, Table
 from ..numbers import Missing, Value
 from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
-from .corruptions import MAIN, grid, levels_run, levels_text, named, over_corruptions
+from .corruptions import MAIN, grid, kinds_text, levels_run, levels_text, over_corruptions
 
 
 def overview(results: Results, data: str) -> Table:
@@ -31,7 +31,7 @@ def overview(results: Results, data: str) -> Table:
     notes = []
     levels = levels_run(grids.values())
     if names:
-        columns += (named(names, source, several=len(sources) > 1), f"at severity {levels[-1]}")
+        columns += (kinds_text(names, source, several=len(sources) > 1), f"at severity {levels[-1]}")
     if len(sources) > 1:
         notes.append(f"{columns[3]}: of these alone; {', '.join(sources[1:])} below.")
     if names and levels != SEVERITIES:
@@ -114,7 +114,7 @@ def threats(results: Results, subject: Subject) -> Iterator[Threat]:
         levels, names = levels_run([found]), tuple(found)
         if names:
             mean = over_corruptions(found, names, levels=levels)
-            yield Threat(named(names, source), levels_text(levels), mean, "-")
+            yield Threat(kinds_text(names, source), levels_text(levels), mean, "-")
     budgets = {(r.norm, r.eps) for r in results.of(DIRECT, subject=subject) if r.eps}
     for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
         worst = strongest(results, subject, norm, eps)
