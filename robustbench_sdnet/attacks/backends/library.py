@@ -29,15 +29,15 @@ from .adapters import Perturb, build, perturb_with
 class Counted(nn.Module):
     """The model as a library sees it: a module with a parameter to tell the device by, that counts passes."""
 
-    def __init__(self, passes: Passes, classes: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, passes: Passes, classes: int, images: Tensor) -> None:
         super().__init__()
         self.classes, self.batch_size = classes, passes.batch_size
         self.gradients = self.silent = 0
         self.first = True
         self._passes = passes
-        self._dtype = dtype
+        self._dtype = images.dtype
         # Libraries read the device from the first parameter.
-        self.anchor = nn.Parameter(torch.zeros((), device=device), requires_grad=False)
+        self.anchor = nn.Parameter(torch.zeros((), device=images.device), requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
         asks = images.requires_grad and torch.is_grad_enabled()
@@ -75,7 +75,7 @@ def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
         eps=None if spec.eps is None else float(spec.eps),
         norm=spec.norm,
         seed=spec.seed,
-        model=Counted(passes, classes, images.dtype, images.device),
+        model=Counted(passes, classes, images),
     )
 
 
@@ -121,7 +121,7 @@ def run_library(
     passes = Passes(tracked(model), size or usual_batch(images))
     with frozen(passes.model):
         logits = passes.exact(images)
-        counted = Counted(passes, checked_classes(labels, logits), images.dtype, images.device)
+        counted = Counted(passes, checked_classes(labels, logits), images)
         check_problem(name, counted.classes, images[0].numel())
         judge = judge_of(passes, run.get("answers"), run.get("protocol", "mean"))
         clean, _, clean_hits = _judged(judge, images, labels, margin(logits, labels))
