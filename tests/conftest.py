@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .tiny_data import write_tiny
+
 pytest_plugins = ("tests.tiny_setting", "tests.database_server", "pytester")
 
 # Tiny networks gain nothing from threads, which spin when cores are shared.
@@ -41,16 +43,9 @@ def golden() -> Path:
 
 @pytest.fixture
 def tiny_npz(tmp_path: Path) -> Path:
-    """An npz data set: 3 classes of 8x8 images that a linear model tells apart, 60 to train on, 30 to test."""
+    """The data set of `write_tiny`, 60 images to train on, 30 to test."""
     path = tmp_path / "tiny.npz"
-    generator = np.random.default_rng(0)
-    arrays = {}
-    for split, n in (("train", 60), ("test", 30)):
-        labels = np.arange(n) % 3
-        images = generator.integers(60, 120, (n, 8, 8, 3))
-        images[np.arange(n), :, :, labels] += 60
-        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels.astype(np.int64)}
-    np.savez(path, **arrays)
+    write_tiny(path, 60, 30)
     return path
 
 

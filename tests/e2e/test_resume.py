@@ -11,8 +11,9 @@ import sys
 import time
 from contextlib import closing
 
-import numpy as np
 import pytest
+
+from ..tiny_data import write_tiny
 
 COMMAND = [sys.executable, "-m", "robustbench_sdnet"]
 CORRUPT = ["corrupt", "--corruption", "noise,contrast", "--severity", "1-5", "--lambda", "0.1,0.5"]
@@ -22,14 +23,7 @@ CORRUPT = ["corrupt", "--corruption", "noise,contrast", "--severity", "1-5", "--
 def project(tmp_path_factory):
     """A folder with a data set of 1,200 images and two small models trained on it by the command."""
     folder = tmp_path_factory.mktemp("project")
-    generator = np.random.default_rng(0)
-    arrays = {}
-    for split, n in (("train", 60), ("test", 1200)):
-        labels = np.arange(n) % 3
-        images = generator.integers(60, 120, (n, 8, 8, 3))
-        images[np.arange(n), :, :, labels] += 60
-        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels.astype(np.int64)}
-    np.savez(folder / "tiny.npz", **arrays)
+    write_tiny(folder / "tiny.npz", 60, 1200)
     for arch in ("sdnet20", "resnet20"):
         settings = ["--set", "model.width=4", "--output", f"runs/tiny-{arch}"]
         _run(["train", "npz:tiny.npz", arch, "--recipe", "smoke", *settings], folder)

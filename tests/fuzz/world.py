@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from ..tiny_data import write_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = """
@@ -70,14 +70,7 @@ class Server:
 def make(folder: Path, server: Server) -> Path:
     """The folder, its models trained and its store filled by the commands themselves."""
     folder.mkdir()
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for split, n in (("train", 30), ("test", 15)):
-        labels = np.arange(n) % 3
-        images = rng.integers(60, 120, (n, 8, 8, 3))
-        images[np.arange(n), :, :, labels] += 60
-        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels}
-    np.savez(folder / "tiny.npz", **arrays)
+    write_tiny(folder / "tiny.npz", 30, 15)
     (folder / "mine.py").write_text(MINE)
     (folder / "recipe.yaml").write_text("summary: small\ntrain: {epochs: 1, lr: 0.05}\nmodel: {width: 4}\n")
     (folder / "small.yaml").write_text(
