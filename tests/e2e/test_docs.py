@@ -17,6 +17,7 @@ from robustbench_sdnet.cli import COMMANDS, cli
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS, expand
 from robustbench_sdnet.corruptions.sequences.members import SEQUENCES
 from robustbench_sdnet.data.registry import DATASETS
+from robustbench_sdnet.diagnostics.finding import DIAGNOSTICS
 from robustbench_sdnet.errors import SdnetBenchError
 from robustbench_sdnet.reports import FORMATS
 from robustbench_sdnet.reports.model_card import model_card
@@ -156,7 +157,7 @@ def test_every_page_is_in_the_navigation_and_every_link_of_the_readme_leads_some
 
 NATIVE = [info for info in ATTACKS.values() if "+" not in info.name]  # `--then` makes the others
 MEMBERS = {
-    "attack.md": [info.name for info in NATIVE],
+    "attack.md": [*(info.name for info in NATIVE), *DIAGNOSTICS],
     "reference/attacks.md": [info.function.replace(":", ".") for info in NATIVE],
     "corrupt.md": [*(name for name, info in CORRUPTIONS.items() if info.family != "c-bar"), *SEQUENCES],
     "lambda.md": [name for name in POLICIES if name != "fixed"],
