@@ -61,15 +61,11 @@ def test_images_lie_in_their_range_within_a_thousandth(end: float) -> None:
 WITHOUT = "from a file without normalise.mean and normalise.std."
 
 
-class Scaled(nn.Module):
-    """Multiplies its input."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images * self.factor
+def remembering(images: Tensor) -> nn.Module:
+    """A layer whose statistics are those of these images."""
+    layer = nn.Sequential(nn.BatchNorm2d(3, momentum=None))
+    layer.train()(images)
+    return layer.eval()
 
 
 def test_the_input_is_judged_by_the_first_batch_norm() -> None:
@@ -82,13 +78,11 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     assert check_input(model.eval(), images) is None
     bare = build_model("resnet20", width=4, input_size=8, mean=(0, 0, 0), std=(1, 1, 1)).eval()
     bare.load_state_dict({k: v for k, v in model.state_dict().items() if "normalise" not in k}, strict=False)
+    mean, std = "0.4914,0.4822,0.4465", "0.2023,0.1994,0.201"
     for lacking, remedy in (
-        (
-            bare,
-            "Import it again with --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.201, into another --output, "
-            + WITHOUT,
-        ),
-        (nn.Sequential(bare), "Add ?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201 to the model's name."),
+        (bare, f"Import it again with --mean {mean} --std {std}, into another --output, {WITHOUT}"),
+        (nn.Sequential(bare), "Check the mean and std of the model's own normalisation."),
+        (remembering(model.normalise(images)), f"Add ?mean={mean}&std={std} to the model's name."),
     ):
         found = str(check_input(lacking, images))
         assert "the model lacks its normalisation" in found
@@ -105,7 +99,7 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     )
     said = str(check_input(normalised, images))
     assert said.endswith("Import it again with --mean 0,0,0 --std 1,1,1, into another --output, " + WITHOUT)
-    scaled = nn.Sequential(Scaled(1 / 255), model).eval()
+    scaled = remembering(255 * images)
     assert str(check_input(scaled, images)).endswith("Add ?mean=0&std=0.00392157 to the model's name.")
     assert check_input(External(scaled, "bytes", (0.0,), (0.00392157,)), images) is None
     wrong = External(bare, "wrong", (0.0,), (2.0,))
