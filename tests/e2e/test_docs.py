@@ -36,7 +36,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 OTHERS = {
     "--max-restarts", "--nproc-per-node", "--entrypoint-num-gpus", "--working-dir", "--head", "--port", "--address",
     "--block", "--nodes", "--gpus-per-node", "--cpus-per-task", "--ntasks-per-node", "--ntasks", "--overlap",
-    "--logdir",
+    "--logdir", "--nnodes",
 }  # fmt: skip
 FIRST = {"attack": {*ATTACKS, *CHAINS}, "report": {"to"}}
 
