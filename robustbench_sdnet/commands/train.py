@@ -47,7 +47,7 @@ PLACE = gathered(
     click.option(
         "--resume",
         is_flag=True,
-        help="Continue exactly where the run in --output (or the newest run) stopped.",
+        help="Continue exactly where the run in --output (or the newest of DATA and ARCH) stopped.",
     ),
     choice_option(
         "--track",
