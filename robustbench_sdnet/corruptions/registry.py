@@ -82,7 +82,10 @@ def setting(name: str, severity: int = 3, level: float | None = None, table: str
             raise InputError(f"severity must be 1 to 5, got {severity!r}.")
         return info.at(table)[int(severity) - 1]
     if info.level is None:
-        raise InputError(f"{name} takes a severity from 1 to 5, no level, got level {level!r}.")
+        noises = ", ".join(other for other, row in CORRUPTIONS.items() if row.level)
+        raise InputError(
+            f"{name} takes a severity from 1 to 5, no level, got level {level!r}. Levels are of {noises}: name one."
+        )
     lowest, highest = info.level
     return (
         number(level, f"The level of {name} must lie between {lowest:g} and {highest:g}", lowest, highest),
