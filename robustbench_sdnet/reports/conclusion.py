@@ -25,10 +25,11 @@ from .tables.comparisons import place
 from .tables.gains import gain_table
 
 UNFOLDED = 6  # paragraphs
+UNCHECKED = "by attacks that nothing checked"
 CAUTIONS = {
     "": "",
     "untrusted": ", which is not to be trusted: see below",
-    "unchecked": ", by attacks that nothing checked",
+    "unchecked": f", {UNCHECKED}",
 }
 ALIKE = "Run the same attacks, and random noise, at several lambdas."
 NOT_ATTACKED = f"not measured. {ALIKE}"
@@ -186,8 +187,8 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
     gains = [one for one in compared if one.gains]
     if strong := [one for one in gains if not evidence.doubts(one)]:
         if all(evidence.unchecked(one) for one in strong):
-            unknown = "looks like a gain may come from weak attacks, which nothing checked"
-            return f"What {unknown}.", f"what {unknown}, for"
+            told = "What looks like a gain may come from weak attacks, which nothing checked."
+            return told, f"{UNCHECKED}, another lambda seems to help"
         return "Another lambda helps.", "another lambda helps"
     if gains:
         doubt = "looks like a gain is not to be trusted"
@@ -197,9 +198,10 @@ def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str
         told = f"Cannot tell whether another lambda helps: {why} not to be trusted."
         return told, f"{why} too doubtful to tell for"
     if all(one.high <= NEGLIGIBLE for one in compared):
-        known = ", by attacks that nothing checked" if any(map(evidence.unchecked, compared)) else ""
-        no = "no other lambda helps" + (known and f"{known},")
-        return f"No other lambda helps (by more than {points(NEGLIGIBLE)}){known}.", no
+        told, no = f"No other lambda helps (by more than {points(NEGLIGIBLE)})", "no other lambda helps"
+        if any(map(evidence.unchecked, compared)):
+            return f"{told}, {UNCHECKED}.", f"{UNCHECKED}, {no}"
+        return f"{told}.", no
     told = f"Cannot tell whether another lambda helps: too few images{_needed(compared)}."
     return told, "the images are too few to tell for"
 
