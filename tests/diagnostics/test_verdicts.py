@@ -271,6 +271,31 @@ def test_a_jagged_loss_is_rough(standard, digits):
     assert "rough_loss" in failed(verdicts(jagged, digits, cheap=True))
 
 
+@pytest.mark.parametrize("ripples", [1e4, 1e6])
+def test_a_finely_rippled_loss_is_rough(standard, digits, ripples):
+    """The gradient is true and says nothing: it is that of ripples finer than the random steps, which move far less."""
+    found = verdicts(
+        Wrapped(standard, lambda x: x + 0.005 * torch.sin(ripples * x)), digits, n=20, cheap=True
+    )
+    assert found["wrong_gradient"].verdict == "pass"
+    assert (found["rough_loss"].verdict, found["rough_loss"].value < 0.1) == ("fail", True)
+
+
+def test_a_loss_that_stands_still_where_its_gradient_does_not_is_rough(standard, digits):
+    """A coarse quantiser that lets the gradient through: tiny steps cross none of its levels."""
+    images = digits[0][:20] * 0.5 + 0.2  # in steps of 1/32, all of them within a level
+
+    def coarse(x: Tensor) -> Tensor:
+        return x + ((32 * x - 0.4).round() / 32 + 0.0125 - x).detach()
+
+    found = {
+        one.check: one
+        for one in diagnose(Wrapped(standard, coarse), images, digits[1][:20], eps=EPS, cheap=True)
+    }
+    assert (found["rough_loss"].verdict, found["rough_loss"].value) == ("fail", 0.0)
+    assert found["rough_loss"].sentence.startswith("Under random signs of eps/100 the loss moves 0 times")
+
+
 def test_a_model_is_never_asked_outside_of_the_box(standard, digits):
     seen = []
 
