@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+from ..answers.trust import NOT_RUN
 from ..errors import ModelError
 from ..planning import questions
 from ..planning.asked import Asked
@@ -20,6 +21,7 @@ from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
 from ..zoo.names import describe_model
+from .finding import SKIPPED
 from .of_cells import IMAGES, OnCheck, diagnose_cells
 
 OnProgress = Callable[[Progress], None]
@@ -143,12 +145,12 @@ def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnC
                 found = {item["check"]: item for item in verdicts.get(cell.id, [])}
                 looked = max((item.get("images") or 0 for item in found.values()), default=0)
                 there = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
-                # Square is not among the cheap ones, and is asked of the right images, as the gradient is.
-                square, gradient = (
-                    found.get(check, {}).get("images") or 0
-                    for check in ("gradient_free_wins", "zero_gradient")
-                )
-                asked = budget.cheap or square >= max(gradient, 1)
+                # Square is not among the cheap ones, and is asked of the right images, as the gradient is; where it
+                # cannot be, another reason is given.
+                square, gradient = (found.get(check, {}) for check in ("gradient_free_wins", "zero_gradient"))
+                enough = (square.get("images") or 0) >= max(gradient.get("images") or 0, 1)
+                refused = square.get("verdict") == NOT_RUN and square["sentence"] != SKIPPED
+                asked = budget.cheap or enough or refused
                 if not asked or looked < min(IMAGES, there):
                     todo.append(cell)
         diagnose_cells(

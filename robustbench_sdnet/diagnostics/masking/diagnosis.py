@@ -16,7 +16,7 @@ from ...attacks.native.wrapper import checked, checked_eps
 from ...devices import full_float32
 from ...errors import InputError
 from ...specs import BUDGETED
-from ..finding import DIAGNOSTICS, not_run, seen_on
+from ..finding import DIAGNOSTICS, SKIPPED, not_run, seen_on
 from . import with_attack, without_attack
 from .subject import STEPS, Subject, follow
 
@@ -83,8 +83,7 @@ def diagnose(
     with frozen(model):
         made = _findings(subject, sources, cheap=cheap, queries=queries)
     found = {finding.check: finding for finding in made}
-    skipped = "Not among the cheap checks; `sdnet-bench diagnose` runs them all."
-    return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
+    return [found.get(check) or not_run(check, SKIPPED) for check in DIAGNOSTICS]
 
 
 def _check(images: int, eps: float, norm: str) -> None:
@@ -106,12 +105,22 @@ def _findings(
     ]
     subject = subject.take(subject.right())
     if len(subject) == 0:
-        why = "The model classifies none of these images correctly, so there is nothing to attack."
-        made = {finding.check for finding in found}
-        return [*found, *(not_run(check, why) for check in DIAGNOSTICS if check not in made)]
+        return _with_reason(
+            found, "The model classifies none of these images correctly, so there is nothing to attack."
+        )
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
     found += seen_on(len(subject), without_attack.zero_gradient(subject))
+    if randomised.verdict == FAIL:
+        return _with_reason(
+            found, "The model is randomised, so fresh draws break some of what any attack left."
+        )
     return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
+
+
+def _with_reason(found: list[Finding], why: str) -> list[Finding]:
+    """The findings, and every check that is not among them with the reason."""
+    made = {finding.check for finding in found}
+    return [*found, *(not_run(check, why) for check in DIAGNOSTICS if check not in made)]
 
 
 def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:

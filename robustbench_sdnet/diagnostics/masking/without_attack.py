@@ -37,7 +37,7 @@ def randomised(subject: Subject) -> Finding:
     others = [subject.predict() for _ in range(_REPEATS)]
     gap = max(disagreement(first, other, least=1.0) for other in others)
     if gap > _SAME:
-        sentence = f"Logits differ by {gap:.2g} between calls: average over draws (EOT) before attacking."
+        sentence = f"Logits differ by {gap:.2g} between calls: attacks must average over draws (EOT)."
         return Finding("randomised", FAIL, gap, sentence)
     return Finding("randomised", PASS, gap, "Repeated calls give the same logits.")
 
