@@ -172,6 +172,29 @@ def test_what_a_weaker_attack_breaks_is_a_share_of_all_that_were_attacked():
     assert [one.verdict for one in found] == ["fail", "pass"]
 
 
+def test_of_an_attack_on_trial_nobody_says_that_it_took_gradients():
+    """It may be Square of few queries: then chance or a step does better without a masked gradient."""
+    own, three = subject([0.9] * 9), torch.ones(3, dtype=torch.bool)
+    tried = replace(own, survivors=torch.ones(9, dtype=torch.bool))
+    said = [
+        with_attack.won("noise_wins", "Noise", three, one, "chance does better").sentence
+        for one in (own, tried)
+    ]
+    assert said[0].startswith("Noise broke 3 of 3 survivors of the white-box attack (9 samples), p = ")
+    assert said[1].startswith("Noise broke 3 of 3 survivors of the attack (9 samples), p = ")
+
+
+def test_shares_of_right_images_are_not_called_robust_accuracy():
+    """Diagnostics look at right images alone, of which all may survive where the accuracy is lower."""
+    some = torch.arange(40) < 10
+    found = with_attack.losses_disagree(subject([0.9] * 40), some, ~some)
+    assert (
+        found.sentence == "PGD leaves 75.0% of the right images on the cross-entropy and 25.0% on the margin."
+    )
+    found = with_attack.not_monotone_in_eps(subject([0.9] * 4), torch.ones(4, dtype=torch.bool))
+    assert found.sentence == "Half eps, eps and twice eps leave 100.0%, 100.0%, 100.0% of the right images."
+
+
 def test_noise_is_five_draws_of_its_own():
     # On the boundary a draw breaks an image with 1/2, five with 1 - 2^-5; of 2,000 images within 4 deviations.
     boundary = replace(subject([0.5] * 2000), batch_size=2000)
@@ -227,7 +250,7 @@ def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
     ]  # fmt: skip
     assert found[4].sentence == (
         "PGD on the margin broke 11 of 50 survivors of the attack (100 samples): "
-        "its loss holds it back; attack with apgd-dlr, pma or lean."
+        "its loss or its few steps hold it back; attack with apgd-dlr, pma or lean."
     )
     every = torch.ones(1000, dtype=torch.bool)
     verdicts = [

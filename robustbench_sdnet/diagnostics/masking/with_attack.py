@@ -23,7 +23,8 @@ _DRAWS = 5
 _MOVES = 0.05  # relative change of the mean loss over the last ten steps
 _ROUGHLY_EQUAL = 0.1  # robust accuracies of two losses
 _ALPHA = 0.01
-_OTHER_LOSS = "its loss holds it back; attack with apgd-dlr, pma or lean."
+_ONE_STEP = "one step does better, as where the loss is masked along the path of many"
+_HELD_BACK = "its loss or its few steps hold it back; attack with apgd-dlr, pma or lean."
 
 
 def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -> Finding:
@@ -33,11 +34,12 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
         rival: the weaker attack, as the sentence begins.
         broken: (m,) bool over the survivors.
         subject: all samples that were attacked, the n of the test.
-        remedy: what a fail means.
+        remedy: what a fail may mean; the attack on trial can be any.
     """
     count, n = int(broken.sum()), len(subject)
     verdict = by_count(check, count, n, "", tolerated=RARE_RATE, noticed=RARE_RATE)
-    sentence = f"{rival} broke {count} of {len(broken)} survivors of the white-box attack ({n} samples)"
+    attack = "white-box attack" if subject.survivors is None else "attack"
+    sentence = f"{rival} broke {count} of {len(broken)} survivors of the {attack} ({n} samples)"
     if verdict.verdict != PASS:
         sentence += f", p = {binomial_tail(count, n, RARE_RATE):.1g}: {remedy}"
     return replace(verdict, sentence=sentence.rstrip(".") + ".")
@@ -62,7 +64,7 @@ def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Fin
             batch_size=left.batch_size,
         )
         broken = ~found.robust & left.right()
-    remedy = "gradients mislead the attack; use gradient-free attacks and BPDA"
+    remedy = "it does better, as where gradients mislead; use gradient-free attacks and BPDA"
     return won("gradient_free_wins", f"Square with {queries} queries", broken, subject, remedy)
 
 
@@ -74,7 +76,7 @@ def single_step_wins(subject: Subject, survivors: Tensor) -> Finding:
         gradient, _, _ = left.gradient(cross_entropy)
         ball = BALLS[left.norm]
         broken = ~left.right(ball.ascend(left.images, gradient, left.images, left.eps, left.eps))
-    return won("single_step_wins", "FGSM", broken, subject, "the loss is masked along the path of PGD")
+    return won("single_step_wins", "FGSM", broken, subject, _ONE_STEP)
 
 
 def noise_wins(subject: Subject, survivors: Tensor) -> Finding:
@@ -84,7 +86,7 @@ def noise_wins(subject: Subject, survivors: Tensor) -> Finding:
     stream = Draws.of(left.seed, "verdicts/noise", left.ids)
     for index in range(_DRAWS if len(left) else 0):
         broken |= ~left.right(BALLS[left.norm].random_in_ball(stream, left.images, left.eps, index))
-    remedy = "chance beats the gradient, so the gradient says nothing"
+    remedy = "chance does better, as where the gradient says nothing"
     return won("noise_wins", f"Random noise ({_DRAWS} draws)", broken, subject, remedy)
 
 
@@ -103,7 +105,7 @@ def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.
 
 
 def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
-    """Robust accuracy at half, once (`base`, (n,) bool, robust there) and twice the budget, each from scratch."""
+    """What half, once (`base`, (n,) bool, robust there) and twice the budget leave, each from scratch."""
     robust = {factor: ~follow(subject, eps=subject.eps * factor).broken() for factor in (0.5, 2.0)}
     steps = [robust[0.5], base, robust[2.0]]
     shares = [float(step.double().mean()) for step in steps]
@@ -115,7 +117,7 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
             odd = binomial_tail(gained, gained + lost, 0.5)
             verdict = FAIL if odd < _ALPHA else WARN if verdict == PASS else verdict
     listed = ", ".join(f"{share:.1%}" for share in shares)
-    sentence = f"Robust accuracy at half eps, eps and twice eps: {listed}."
+    sentence = f"Half eps, eps and twice eps leave {listed} of the right images."
     return Finding("not_monotone_in_eps", verdict, rise, sentence)
 
 
@@ -171,7 +173,7 @@ def lost_success(trace: Trace, survivors: Tensor | None = None) -> Finding:
 
 
 def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> Finding:
-    """Robust accuracy under cross-entropy and under the margin; (n,) bool, broken by the same steps of each."""
+    """What attacks on the cross-entropy and on the margin leave; (n,) bool, broken by the same steps of each."""
     first, second = int((by_entropy & ~by_margin).sum()), int((by_margin & ~by_entropy).sum())
     n = len(subject)
     gap = abs(first - second) / n
@@ -180,7 +182,8 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
     if odd < _ALPHA:
         verdict = FAIL if gap > _ROUGHLY_EQUAL else WARN if gap > _ROUGHLY_EQUAL / 2 else PASS
     shares = [1 - float(broken.double().mean()) for broken in (by_entropy, by_margin)]
-    sentence = f"Robust accuracy is {shares[0]:.1%} under cross-entropy and {shares[1]:.1%} under the margin."
+    left = f"{shares[0]:.1%} of the right images on the cross-entropy and {shares[1]:.1%} on the margin"
+    sentence = f"PGD leaves {left}."
     return Finding("losses_disagree", verdict, gap, sentence)
 
 
@@ -200,7 +203,7 @@ def margin_breaks(subject: Subject, survivors: Tensor, broken: Tensor) -> Findin
     )
     if count < RARE_MINIMUM:  # of few images two may be any share
         found = replace(found, verdict=PASS)
-    return replace(found, sentence=sentence + ("." if found.verdict == PASS else ": " + _OTHER_LOSS))
+    return replace(found, sentence=sentence + ("." if found.verdict == PASS else ": " + _HELD_BACK))
 
 
 def restart_sensitive(subject: Subject, broken: Tensor) -> Finding:
