@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.diagnostics import of_study
+from robustbench_sdnet.diagnostics.finding import SKIPPED
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.evaluation import study
 from robustbench_sdnet.planning import study as work
@@ -109,6 +110,18 @@ def test_a_study_that_was_stopped_before_its_diagnostics_makes_them_when_it_goes
     with Store(store) as opened:
         looked = {item["images"] for found in opened.verdicts().values() for item in found[:1]}
     assert looked == {8}
+
+
+def test_findings_are_of_all_diagnostics_where_square_was_asked_or_could_not_be():
+    def found(verdict, sentence="", images=None):
+        square = {"verdict": verdict, "sentence": sentence, "images": images}
+        return {"gradient_free_wins": square, "zero_gradient": {"verdict": "pass", "images": 8}}
+
+    assert of_study._asked_of_square(found("pass", images=8))
+    assert not of_study._asked_of_square(found("pass", images=4))
+    assert not of_study._asked_of_square({})
+    assert not of_study._asked_of_square(found("not_run", SKIPPED))
+    assert of_study._asked_of_square(found("not_run", "The model is randomised, so fresh draws ..."))
 
 
 def test_the_training_lambda_of_every_model_is_among_the_numbers():

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from ..answers.trust import NOT_RUN
 from ..errors import ModelError
@@ -145,14 +146,21 @@ def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnC
                 found = {item["check"]: item for item in verdicts.get(cell.id, [])}
                 looked = max((item.get("images") or 0 for item in found.values()), default=0)
                 there = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
-                # Square is not among the cheap ones, and is asked of the right images, as the gradient is; where it
-                # cannot be, another reason is given.
-                square, gradient = (found.get(check, {}) for check in ("gradient_free_wins", "zero_gradient"))
-                enough = (square.get("images") or 0) >= max(gradient.get("images") or 0, 1)
-                refused = square.get("verdict") == NOT_RUN and square["sentence"] != SKIPPED
-                asked = budget.cheap or enough or refused
+                asked = budget.cheap or _asked_of_square(found)
                 if not asked or looked < min(IMAGES, there):
                     todo.append(cell)
         diagnose_cells(
             todo, store=store, worker=ready.worker, engine=ready.engine, cheap=budget.cheap, on_check=on_check
         )
+
+
+def _asked_of_square(found: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether findings, by their check, are of all diagnostics, also on the images that cheap ones looked at later.
+
+    Square is not among the cheap ones, and is asked of the right images, as the gradient is; where nothing can be
+    asked of it, there is another reason.
+    """
+    square, gradient = (found.get(check, {}) for check in ("gradient_free_wins", "zero_gradient"))
+    if square.get("verdict") == NOT_RUN:
+        return bool(square["sentence"] != SKIPPED)
+    return bool((square.get("images") or 0) >= max(gradient.get("images") or 0, 1))
