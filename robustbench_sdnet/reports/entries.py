@@ -42,6 +42,7 @@ class Entry:
             `corruptions_over` says. None: not run.
         reported: what an author claims, with its `source`: a list that names the model, or the zoo's index.
         untrusted: a diagnostic failed, or the list calls it unreliable; `autoattack_untrusted` of that accuracy.
+        disputed: sources answer it otherwise on as many images; not what a randomised model draws anew (`drawn`).
         quoted: taken from a list, not measured here.
         hash: of the weights; empty where records do not hold it.
         cell: id of the answer that `accuracy` is of, which hashes the model and all that it was asked.
@@ -67,6 +68,8 @@ class Entry:
     source: str = ""
     untrusted: bool = False
     autoattack_untrusted: bool = False
+    disputed: bool = False
+    drawn: bool = False
     quoted: bool = False
     hash: str = ""
     cell: str = ""
@@ -138,6 +141,8 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                 n=n,
                 by=f"worst case of {name}" if kind == "worst_case" else name,
                 untrusted=record["verdict"] == UNTRUSTED,
+                disputed=bool(record.get("disputed")),
+                drawn=bool(record.get("draws")),
                 hash=str(record.get("weights", "")),
             )
             yield _Seen(entry, kind, attack, _corruption(record, n, entry.accuracy))

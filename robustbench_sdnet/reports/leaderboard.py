@@ -6,7 +6,7 @@ nobody here measured them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files import write_whole
 from ..reading.numbers import fraction
 from ..specs import NORMS
-from ..wording import brief, counted
+from ..wording import brief, counted, share_text
 from ..zoo.files.cards import read_card
 from ..zoo.shelf import index
 from .document import Document, Item, Table
@@ -65,15 +65,36 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
 
 
 def _once(found: Iterable[Entry]) -> Iterator[Entry]:
-    """Each answer once, whatever sources call it, on the most images, with what any of them has beside it and every
-    doubt."""
-    for same in grouped(found, lambda one: one.cell or id(one)).values():
-        ranked = sorted(same, key=_worth, reverse=True)
-        known: dict[str, Any] = {"untrusted": any(one.untrusted for one in same)}
-        for part, told in BESIDE.items():
-            source = next((one for one in ranked if _holds(one, part)), ranked[0])
-            known |= {name: getattr(source, name) for name in (part, *told)}
-        yield replace(ranked[0], **known)
+    """Each answer once, then each model, lambda and budget, whose weights are known, by the answer that says most."""
+    answers = map(_answer, grouped(found, lambda one: one.cell or id(one)).values())
+    for same in grouped(answers, _asked).values():
+        yield _with_beside(sorted(same, key=lambda one: (-(one.n or 0), one.accuracy)))
+
+
+def _answer(same: Iterable[Entry]) -> Entry:
+    """One answer, whatever sources call it, on the most images, with what any of them has beside it and every doubt."""
+    ranked = sorted(same, key=_worth, reverse=True)
+    likewise = {one.accuracy for one in ranked if one.n == ranked[0].n and not one.drawn}
+    return replace(
+        _with_beside(ranked),
+        untrusted=any(one.untrusted for one in ranked),
+        disputed=len(likewise) > 1 or any(one.disputed for one in ranked),
+    )
+
+
+def _asked(entry: Entry) -> Hashable:
+    """What a row is of; nobody knows whether it is another's where it has no hash."""
+    known = entry.hash and not entry.quoted
+    return (*_key(entry), entry.arch, entry.lam, entry.hash) if known else id(entry)
+
+
+def _with_beside(ranked: Sequence[Entry]) -> Entry:
+    """The first, with what the next that has it holds beside."""
+    known: dict[str, Any] = {}
+    for part, told in BESIDE.items():
+        source = next((one for one in ranked if _holds(one, part)), ranked[0])
+        known |= {name: getattr(source, name) for name in (part, *told)}
+    return replace(ranked[0], **known)
 
 
 def _worth(entry: Entry) -> tuple[int, int]:
@@ -159,7 +180,7 @@ def _line(entry: Entry) -> tuple[Item, ...]:
     value: Item = _percent(entry.accuracy)
     if entry.low is not None and entry.high is not None and entry.n is not None:
         value = Estimate(entry.accuracy, entry.low, entry.high, entry.n, entry.untrusted)
-    flags = ", ".join(flag for flag in ("untrusted", "quoted") if getattr(entry, flag))
+    flags = ", ".join(flag for flag in ("untrusted", "disputed", "quoted") if getattr(entry, flag))
     asked = entry.model, entry.lam or "-", entry.data, entry.norm, entry.eps
     known = _percent(entry.autoattack, doubt=entry.autoattack_untrusted), _percent(entry.clean)
     mean, reported = (_percent(entry.corruptions), entry.corruptions_over), _percent(entry.reported)
@@ -171,4 +192,4 @@ def _percent(share: float | None, *, doubt: bool = False) -> Item:
     """With a second decimal where it says something: it may be of many images."""
     if share is None:
         return Missing("not known")
-    return f"{round(100 * share, 2)}{' untrusted' if doubt else ''}"
+    return f"{float(share_text(share, 2))}{' untrusted' if doubt else ''}"

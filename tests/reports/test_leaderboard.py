@@ -17,7 +17,7 @@ from robustbench_sdnet.specs import CLEAN, Eps
 from robustbench_sdnet.zoo.files.cards import read_card
 from robustbench_sdnet.zoo.shelf.index import entry, local_path
 
-from ..made_answers import DATA, HIGH, LOW, NOISE, PGD, RESNET, SDNET, cell, made_store, right
+from ..made_answers import DATA, HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
 from .test_names import NAMES, Page
 
 INFO = {
@@ -92,6 +92,44 @@ def test_an_accuracy_of_nothing_is_known_too(tmp_path):
         sources = [f"sqlite:///{tmp_path}/{name}/made.db" for name in names]
         (row,) = rows(leaderboard(sources, tmp_path / "board.html"))
         assert (row["n"], row["clean"]) == (20, 0.0)
+
+
+def test_a_model_that_several_sources_attacked_has_one_row_with_the_lowest(store, tmp_path):
+    (tmp_path / "more").mkdir()
+    more, records = f"sqlite:///{tmp_path}/more/made.db", tmp_path / "records.json"
+    made_store(tmp_path / "more", [(cell(SQUARE, model=RESNET), right(3)), (cell(SQUARE), right(2))]).close()
+    records.write_text(str(report(more, "json", with_cost=True)))
+    for sources in ([store, more], [more, store], [str(records), store]):
+        found = {
+            (row["model"], row["lam"]): row for row in rows(leaderboard(sources, tmp_path / "board.html"))
+        }
+        assert len(rows(tmp_path / "board.html")) == len(found) == 3
+        resnet, sdnet = found["resnet", ""], found["sdnet", LOW.text]
+        # AutoAttack leaves one of ten, Square of the other source three; of the other model four by PGD, and two.
+        assert (resnet["accuracy"], resnet["by"], resnet["autoattack"]) == (0.1, "autoattack", 0.1)
+        assert (sdnet["accuracy"], sdnet["by"], sdnet["clean"]) == (0.2, "square", 0.9)
+    records.write_text(str(report(more, "json")))
+    assert len(rows(leaderboard([store, str(records)], tmp_path / "board.html"))) == 5, (
+        "which weights are those?"
+    )
+
+
+def test_what_sources_answer_otherwise_is_flagged(store, tmp_path):
+    (tmp_path / "more").mkdir()
+    made_store(tmp_path / "more", [(cell(PGD), right(3))]).close()
+    for sources, told in (([store, f"sqlite:///{tmp_path}/more/made.db"], True), ([store, store], False)):
+        board = leaderboard(sources, tmp_path / "board.html")
+        assert {(row["lam"], row["disputed"]) for row in rows(board) if row["model"] == "sdnet"} == {
+            (LOW.text, told),
+            (HIGH.text, False),
+        }
+        assert board.read_text().count(">disputed<") == told
+
+
+def test_what_is_less_than_all_does_not_read_as_all(tmp_path):
+    made_store(tmp_path, [(cell(), right(29_999, 30_000)), (cell(PGD), right(4))]).close()
+    page = leaderboard([f"sqlite:///{tmp_path}/made.db"], tmp_path / "board.html").read_text()
+    assert "<td>99.997</td>" in page
 
 
 @pytest.mark.parametrize("seeds", [(0,), (4,), (0, 4)])
