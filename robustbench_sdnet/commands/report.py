@@ -89,7 +89,7 @@ def report(
         with_pictures=with_pictures,
     )
     is_data = FORMATS[format_name].is_data
-    for line in disputed(of.snapshot) if is_data else ():  # documents say it themselves
+    for line in disputed(of.snapshot) if FORMATS[format_name].is_rows else ():  # documents say it themselves
         warn(line)
     if isinstance(written, Path):
         say(f"Wrote {written}", err=is_data)

@@ -79,6 +79,7 @@ class Format:
         render: what stands in it, or the path where it lies already.
         is_document: for readers: it takes a baseline and pictures of `visualize`.
         is_data: for other programs: it goes to the terminal unless a file is named.
+        is_rows: without a sentence, so that what must be known beside them is said on standard error.
         stem: of what lies in the working directory unless another place is named; without one it is `report` beside
             the store.
         of_one: takes one store alone.
@@ -90,6 +91,7 @@ class Format:
     render: Callable[[Sources, Options], str | bytes | Path]
     is_document: bool = False
     is_data: bool = False
+    is_rows: bool = False
     stem: str = ""
     of_one: bool = False
     is_folder: bool = False
@@ -146,9 +148,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "latex": Format(
             ".tex", _document("latex", _beside(".pdf", _made("plots.style:to_pdf"))), is_document=True
         ),
-        "csv": Format(".csv", _data(to_csv), is_data=True),
-        "json": Format(".json", _data(to_json), is_data=True),
-        "outcomes": Format(OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target)),
+        "csv": Format(".csv", _data(to_csv), is_data=True, is_rows=True),
+        "json": Format(".json", _data(to_json), is_data=True, is_rows=True),
+        "outcomes": Format(
+            OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target), is_rows=True
+        ),
         "leaderboard": Format(
             ".html",
             lambda of, options: _made("leaderboard:leaderboard")(of.urls, options.target),

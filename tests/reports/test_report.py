@@ -137,7 +137,7 @@ def test_csv_and_json_go_to_the_terminal(store, capsys) -> None:
     assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in records]
 
 
-@pytest.mark.parametrize("to", ["csv", "json"])
+@pytest.mark.parametrize("to", ["csv", "json", "outcomes"])
 def test_contradicting_stores_are_told_beside_data(to, store, tmp_path, capsys) -> None:
     with Store(store) as first, Store(f"sqlite:///{tmp_path}/other.db") as other:
         cells = first.cells()
@@ -146,12 +146,15 @@ def test_contradicting_stores_are_told_beside_data(to, store, tmp_path, capsys) 
             right = 3 if cell.kind == "clean" else first.outcome(cell_id).right.sum()
             other.add_shards([Shard(cell_id, 0, 20, outcome(right), COST)])
     both = [part for url in (store, f"sqlite:///{tmp_path}/other.db") for part in ("--store", url)]
-    code, output, errors = run(capsys, "report", "to", to, *both)
+    target = ["--output", str(tmp_path / "o.csv")] if to == "outcomes" else []
+    code, output, errors = run(capsys, "report", "to", to, *both, *target)
     assert code == 0
     # 19 of 20 are right in the one store, 3 in the other, for each of three subjects.
     told = "Warning: Contradictory: the stores answer 3 questions differently, on 16 images at most."
     assert errors.startswith(told)
     assert errors.count("\n") == 1
+    if to == "outcomes":
+        return
     rows = json.loads(output) if to == "json" else list(csv.DictReader(io.StringIO(output)))
     assert [row["kind"] for row in rows if int(row["disputed"]) == 16] == ["clean"] * 3
     assert {int(row["disputed"]) for row in rows} == {0, 16}
