@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -116,6 +117,7 @@ def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
                 axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)
         axes.set_title(title, loc="left", color=TEXT)
         axes.set_xlabel("depth (0: after the stem)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
         plain(axes)
     panels[0].set_ylabel("relative change of the features")

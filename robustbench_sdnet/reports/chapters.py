@@ -205,12 +205,15 @@ def _lambda_sections(results: Results, data: str) -> Iterator[Section]:
         table for model in results.models(data) for table in lambdas.attack_tables(results, data, model)
     ]
     if tables:
+        drawn = panels.lambda_attack_panels(results, data)
+        left_out = panels.cut(panels.MANY_SWEPT, len(drawn), "models and attacks")
+        title = f"Accuracy under attack against lambda{left_out}"
         blocks.append(
             Figure(
                 f"lambda-attacks-{slug(data)}",
-                "Accuracy under attack against lambda",
-                "Accuracy under attack against lambda, gradients at the deployed lambda; numbers in the tables.",
-                lambda: curves.draw(panels.lambda_attack_panels(results, data), columns=2),
+                title,
+                f"{title}, gradients at the deployed lambda; numbers in the tables.",
+                lambda: curves.draw(drawn[: panels.MANY_SWEPT], columns=2),
                 tuple(tables),
             )
         )

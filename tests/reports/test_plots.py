@@ -82,6 +82,7 @@ def test_eps_curves_start_at_clean_accuracy_and_have_noise_beside_them() -> None
     rows = [record(190), attack("pgd", "2/255", 100), attack("pgd", "8/255", 20)]
     rows.append(attack("noise", "8/255", 180))
     (panel,) = panels.eps_panels(results_of(rows), "digits")
+    assert panel.xlabel == "linf eps, in 1/255", "as titles and tables write it"
     curve, noise = panel.lines
     # In units of 1/255: clean at 0, then 100/200 and 20/200.
     assert [(x, value.accuracy) for x, value in curve.points] == [
@@ -458,6 +459,39 @@ def test_a_figure_of_steps_says_what_it_leaves_out() -> None:
         "pgd, linf 1/255 on cifar10",
     ]
     assert first.lines[1].colour == second.lines[0].colour != first.lines[0].colour
+    # In the order of models, as in other figures, not of the attack that one of them alone saw first.
+    later = panels.step_panels([course(1, "b"), course(2, "a"), course(2, "b")])
+    assert {line.label: line.colour for panel in later for line in panel.lines} == {
+        "a": panels.PALETTE[0],
+        "b": panels.PALETTE[1],
+    }
+
+
+def test_a_figure_of_attacks_along_lambda_says_what_it_leaves_out() -> None:
+    def said(models: int) -> tuple[str, int]:
+        rows = []
+        for name in map(str, range(models)):
+            model = replace(SDNET, name=name, weights=name.zfill(64))
+            for lam in (0.1, 0.5):
+                rows += [record(190, model=model, lam=lam), attack("pgd", "8/255", 90, model=model, lam=lam)]
+        (figure,) = (one for one in build(snapshot(rows)).figures if one.name.startswith("lambda-attacks"))
+        return figure.title, len([axes for axes in figure.draw().axes if axes.get_visible()])
+
+    most = panels.MANY_SWEPT
+    assert said(2) == ("Accuracy under attack against lambda", 2)
+    title = f"Accuracy under attack against lambda (the first {most} of {most + 1} models and attacks)"
+    assert said(most + 1) == (title, most)
+
+
+def test_a_dot_at_none_is_whole() -> None:
+    none = Estimate(0.0, 0.0, 0.16, 20)
+    (found,) = dots.draw({"a": {"fog": none}}, "flips, %").axes[0].containers
+    assert not found[0].get_clip_on()
+
+
+def test_depths_are_whole_numbers() -> None:
+    (axes,) = way_figure({"m": [replace(CHANGE, depth=depth) for depth in (0, 1, 2)]}).axes
+    assert all(tick == int(tick) for tick in axes.get_xticks())
 
 
 def test_lambdas_beside_the_axis_stand_by_their_value() -> None:
@@ -465,6 +499,20 @@ def test_lambdas_beside_the_axis_stand_by_their_value() -> None:
     figure = curves.draw([curves.Panel("fog", "lambda", (curves.Line("severity 1", points, "black"),))])
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["all:2", "all:10", "calibrated"]
+
+
+def test_stairs_end_in_a_dot_with_its_interval() -> None:
+    # What is left after the last step would be the end of a line downwards, and no band is seen there.
+    falls = (
+        (0.0, Estimate(0.9, 0.8, 1.0, 20)),
+        (2.0, Estimate(0.8, 0.7, 0.9, 20)),
+        (3.0, Estimate(0.4, 0.2, 0.6, 20)),
+    )
+    figure = curves.draw([curves.Panel("p", "steps", (curves.Line("a", falls, "#000000", steps=True),))])
+    stairs, bar, dot = figure.axes[0].lines
+    assert stairs.get_drawstyle() == "steps-post"
+    assert (list(bar.get_xdata()), list(bar.get_ydata())) == ([3, 3], [20, 60])
+    assert (list(dot.get_xdata()), list(dot.get_ydata()), dot.get_marker()) == ([3], [40], "o")
 
 
 def test_doubts_are_hollow_dots_on_stairs_too() -> None:

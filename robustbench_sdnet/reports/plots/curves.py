@@ -44,7 +44,7 @@ class Line:
         points: position -> accuracy; a text (a lambda policy) stands to the right of all, unconnected. Points on
             other images than the one before are not joined with it.
         faint: a reference (random noise, clean images), dashed and without a band.
-        steps: accuracy is known at every position, and changes at `points` alone: a staircase without dots.
+        steps: accuracy is known at every position, and changes at `points` alone: a staircase, with one dot at its end.
     """
 
     label: str
@@ -141,8 +141,8 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
             low, high = ([100 * getattr(value, end) for _, value in piece] for end in ("low", "high"))
             step: Any = "post" if line.steps else None
             axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
-            if len(piece) == 1:  # no band is seen there
-                axes.plot(xs * 2, [*low, *high], color=line.colour, linewidth=1.4, alpha=0.6)
+            if len(piece) == 1 or line.steps:  # no band is seen there
+                axes.plot(xs[-1:] * 2, [low[-1], high[-1]], color=line.colour, linewidth=1.4, alpha=0.6)
     apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
     for x, value in apart:
         axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)
@@ -150,8 +150,8 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
         dots: Sequence[tuple[float, float]] = [
             (x, 100 * value.accuracy) for x, value in (*curve, *apart) if value.untrusted == untrusted
         ]
-        if line.steps:  # too many for a dot each
-            dots = _thinned(dots) if untrusted else []
+        if line.steps:  # too many for a dot each; the last stands for a tread that has no length
+            dots = _thinned(dots) if untrusted else dots[-1:]
         if dots and (untrusted or not line.faint or _broken(line)):
             axes.plot(*zip(*dots, strict=True), "o", color=line.colour, markerfacecolor=face, markersize=3.2)
 

@@ -37,6 +37,7 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
         sides = [(values - low).tolist(), (high - values).tolist()]
         colour = PALETTE[position % len(PALETTE)]
         looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
+        looks["clip_on"] = False  # a dot at 0 is a whole one
         for row, one in zip(rows, shares.values(), strict=True):
             if one.met != most:
                 others = True

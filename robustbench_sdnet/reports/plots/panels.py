@@ -10,6 +10,7 @@ from ...answers.rows import eps_order, grouped, lambda_order, lambda_text
 from ...answers.searches import Convergence
 from ...specs import SEVERITIES, norm_facts
 from ...statistics import wilson
+from ...wording import natural
 from ..numbers import Estimate
 from ..results import Lambda, Result, Results, Subject, distinct
 from ..tables.corruptions import over_corruptions
@@ -22,6 +23,7 @@ MANY = len(PALETTE)
 MOST = 0.95  # the share of distances that a plot shows at least
 MOST_STEPS = 400
 MANY_PANELS = 12
+MANY_SWEPT = 24  # attacks along lambda: the time to lay panels out grows faster than their number
 
 
 def cut(shown: int, count: int, what: str = "models and lambdas") -> str:
@@ -60,7 +62,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
                 if len(sought.distances):
                     stairs = _staircase(sought, scale, ends.get(norm, 0.0))
                     lines.append(Line(subject.label, stairs, colour, steps=True))
-        xlabel = f"{norm.capitalize()} eps, in 1{unit}" if norm and unit else f"{norm or ''} eps".strip()
+        xlabel = f"{norm or ''} eps".strip() + (f", in 1{unit}" if unit else "")
         if any(not line.faint for line in lines):
             panels.append(Panel(f"{name}, {norm or '-'}", xlabel, tuple(lines), ends.get(norm)))
     return panels
@@ -69,7 +71,8 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
 def step_panels(courses: Sequence[Convergence]) -> list[Panel]:
     """Accuracy against steps: a panel for each attack, norm and eps, a line for each model at its lambda."""
     several = len({course.data for course in courses}) > 1
-    colours = dict(zip(distinct(map(_who, courses)), PALETTE, strict=False))
+    models = sorted(courses, key=lambda course: (natural(course.model), lambda_order(course.lam)))
+    colours = dict(zip(distinct(map(_who, models)), PALETTE, strict=False))  # as in other figures
     panels = []
     for (data, attack, norm, eps), same in _by_attack(courses).items():
         drawn = ((_who(course), course) for course in same)
