@@ -15,7 +15,7 @@ from robustbench_sdnet.reports import report
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.tracked import tag, tracked
-from robustbench_sdnet.reports.writers.wandb import _shown
+from robustbench_sdnet.reports.writers.wandb import _called, _shown
 
 from .made_records import FAILED, RESNET, SDNET, attack, corruption, record, snapshot, study
 from .test_names import name as name
@@ -29,6 +29,11 @@ FOG = {1: 0.85, 2: 0.75, 3: 0.65, 4: 0.55, 5: 0.45}  # of 20 images 17, 15, 13, 
 def test_a_cell_of_wandb_says_how_many_images_its_accuracy_is_of():
     assert _shown(Estimate(0.5, 0.4, 0.6, 1000, transfer=True)) == "(50.0) [40.0-60.0] n=1,000"
     assert _shown(Estimate(0.5, 0.4, 0.6, 20, untrusted=True)) == "50.0 untrusted [40.0-60.0] n=20"
+
+
+def test_a_table_of_wandb_says_which_rows_it_leaves_out():
+    assert _called("records", 10_000) == "records"
+    assert _called("records", 28_800) == "records: the first 10,000 of 28,800 rows"
 
 
 def test_curves_run_along_one_axis_and_keep_the_rest_the_same():

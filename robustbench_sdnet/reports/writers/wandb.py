@@ -41,12 +41,19 @@ def log(snapshot: Snapshot, target: Path) -> Path:
             for position, accuracy in curve.points:
                 run.log({axis: curve.unit * position, name: accuracy})
         for name, table in found.tables:
-            run.log({f"tables/{name}": wandb.Table(**_cells(table.columns, table.rows))})
-        run.log({"records": wandb.Table(**_cells(list(flat[0]), [list(row.values()) for row in flat]))})
+            cells = _cells(table.columns, table.rows)
+            run.log({f"tables/{_called(name, len(table.rows))}": wandb.Table(**cells)})
+        cells = _cells(list(flat[0]), [list(row.values()) for row in flat])
+        run.log({_called("records", len(flat)): wandb.Table(**cells)})
         for figure in found.document.figures:
             picture = Image.open(io.BytesIO(style.to_png(figure.draw())))
             run.log({f"figures/{tag(figure.name)}": wandb.Image(picture, caption=visible(figure.alt))})
     return folder
+
+
+def _called(name: str, rows: int) -> str:
+    """A table's name, which says what of so many rows is left out."""
+    return name if rows <= MOST_ROWS else tag(f"{name}: the first {MOST_ROWS:,} of {rows:,} rows")
 
 
 def _cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
