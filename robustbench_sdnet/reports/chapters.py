@@ -14,7 +14,7 @@ from ..answers.searches import Convergence, Optimality
 from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
 from .document import Block, Figure, Section, Table, filled, slug
-from .numbers import Estimate, Missing
+from .numbers import ABSENT, Estimate
 from .plots import curves, dots, heatmap, panels
 from .results import Results, distinct
 from .tables import attacks, comparisons as tests, corruptions, distances, errors, lambdas, stability
@@ -121,8 +121,8 @@ def _compared(grids: Mapping[str, corruptions.Grid]) -> list[Table]:
     if len(grids) < 2:
         return []
     levels = corruptions.levels_run(grids.values())
-    missing, highest = Missing("not run"), levels[-1]
-    strongest = corruptions.side_by_side(grids, lambda row: row.get(highest, missing), f"Severity {highest}")
+    highest = levels[-1]
+    strongest = corruptions.side_by_side(grids, lambda row: row.get(highest, ABSENT), f"Severity {highest}")
     if len(levels) == 1:
         return strongest
     title = f"Mean over {corruptions.levels_text(levels)}"

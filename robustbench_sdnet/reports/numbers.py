@@ -74,6 +74,7 @@ class Missing:
     reason: str
 
 
+ABSENT = Missing("not run")
 Value = Estimate | Missing
 
 

@@ -16,7 +16,7 @@ from ...planning.chains import stage_order
 from ...specs import Eps
 from ...wording import counted, natural
 from ..document import Item, Table
-from ..numbers import Estimate, Missing
+from ..numbers import ABSENT, Estimate, Missing
 from ..results import DIRECT, Lambda, Result, Results, Subject, distinct
 from .distances import accuracy_at
 
@@ -61,11 +61,11 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
     names += [("noise", name) for name in distinct(r.name for r in results.of("noise", data=data, norm=norm))]
     rows: list[tuple[Item, ...]] = []
     for subject in subjects:
-        clean = results.one("clean", subject=subject) or Missing("not run")
+        clean = results.one("clean", subject=subject) or ABSENT
         for kind, label in names:
             cells = [results.one(kind, subject=subject, name=label, norm=norm, eps=eps) for eps in budgets]
             if any(cells):
-                rows.append((subject.label, label, clean, *(cell or Missing("not run") for cell in cells)))
+                rows.append((subject.label, label, clean, *(cell or ABSENT for cell in cells)))
         for sought in (r for r in found if r.subject == subject and len(r.distances) and budgets):
             whole = (accuracy_at(sought, float(eps)) for eps in budgets)
             rows.append((subject.label, f"{sought.name}, by distance", clean, *whole))
@@ -95,7 +95,7 @@ def _matrix(results: Results, data: str, model: str, name: str, norm: str | None
     worst = {r.subject.lam: r.estimate for r in results.of("worst_case", name=name, **wanted)}
     lines += [("worst case", worst)] if worst else []
     deployed = sorted({r.subject.lam for r in attacked}, key=lambda_order)
-    rows = [(label, *(row.get(lam, Missing("not run")) for lam in deployed)) for label, row in lines]
+    rows = [(label, *(row.get(lam, ABSENT) for lam in deployed)) for label, row in lines]
     return Table(
         ("made at \\ deployed", *map(lambda_text, deployed)),
         tuple(rows),

@@ -10,7 +10,7 @@ from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Beside, Cla
 from ...answers.rows import grouped, lambda_text
 from ...wording import counted, share_text
 from ..document import Item, Section, Table
-from ..numbers import Estimate, Missing, percent, points, probability, span
+from ..numbers import ABSENT, Estimate, Missing, percent, points, probability, span
 
 TESTS = (
     "Two sides are compared on the same images: by an exact two-sided McNemar test where both answer one perturbation, "
@@ -151,7 +151,7 @@ def _single_table(found: Published) -> Iterator[Table]:
     rows: list[tuple[Item, ...]] = []
     for where, same in _by_pair(one for one in found.claims if one.summed):
         pair, by_noise = same[0].found, {one.noise: one for one in same}
-        cells = (_gain(by_noise[noise]) if noise in by_noise else Missing("not run") for noise in NOISES)
+        cells = (_gain(by_noise[noise]) if noise in by_noise else ABSENT for noise in NOISES)
         rows.append((pair.a.name, f"{pair.b.name}{where}", *cells))
     if rows:
         columns = ("of", "over", *(noise.replace("_", " ") for noise in NOISES))
@@ -171,7 +171,7 @@ def _published_table(numbers: Sequence[Beside], where: str) -> Table:
         cells: list[Item] = []
         for noise in NOISES:
             one = by_noise.get(noise)
-            cells += _pair(one) if one else [Missing("not run"), Missing("not run")]
+            cells += _pair(one) if one else [ABSENT, ABSENT]
         rows.append((subject.model.name, lambda_text(subject.lam), *cells))
     names = [part for noise in NOISES for part in (noise.replace("_", " "), "published")]
     return Table(

@@ -10,7 +10,7 @@ from ...corruptions.registry import CORRUPTIONS, expand
 from ...specs import SEVERITIES
 from ...wording import counted, natural
 from ..document import Table
-from ..numbers import Estimate, Missing, Value, mean
+from ..numbers import ABSENT, Estimate, Missing, Value, mean
 from ..results import Results, Subject, distinct
 
 MAIN, EXTRA = expand("main"), expand("extra")
@@ -62,7 +62,7 @@ def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = 
 
 def by_severity(accuracies: Mapping[int, Estimate], levels: Sequence[int]) -> tuple[Value, ...]:
     """The accuracy at each severity, and their mean."""
-    each = (accuracies.get(level, Missing("not run")) for level in levels)
+    each = (accuracies.get(level, ABSENT) for level in levels)
     return *each, over_severities(accuracies, levels)
 
 

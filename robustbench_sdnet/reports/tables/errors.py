@@ -9,7 +9,7 @@ from statistics import fmean
 from ...answers.rows import lambda_text
 from ...specs import SEVERITIES
 from ..document import Item, Table
-from ..numbers import Estimate, Missing, error
+from ..numbers import ABSENT, Estimate, Missing, error
 from ..results import Subject, distinct
 from .corruptions import MAIN, Grid, kinds_text, levels_run, levels_text, over_corruptions, over_severities
 
@@ -65,7 +65,7 @@ def error_table(
         if isinstance(corrupted, Missing):
             notes.append(f"{subject.label}: {corrupted.reason}.")
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
-        row += [error(own_clean) if own_clean else Missing("not run"), corrupted]
+        row += [error(own_clean) if own_clean else ABSENT, corrupted]
         if published is not None:
             ratios = _relative(found, own_clean, published, names)
             row += ratios

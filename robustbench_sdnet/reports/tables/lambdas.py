@@ -8,7 +8,7 @@ from itertools import product
 
 from ...answers.rows import eps_order, lambda_order, lambda_text
 from ..document import Item, Table
-from ..numbers import Estimate, Missing
+from ..numbers import ABSENT, Estimate, Missing
 from ..results import Lambda, Results, Subject, distinct
 from .corruptions import Grid, by_severity, grid, kinds_text, levels_run, means_by_severity
 
@@ -53,7 +53,7 @@ def corruption_table(swept: Sweep) -> Table:
         means = means_by_severity(found, names, levels)
         if isinstance(means[-1], Missing):
             notes.append(f"lambda {lambda_text(lam)}: {means[-1].reason}.")
-        rows.append((lambda_text(lam), swept.clean[lam] or Missing("not run"), *means))
+        rows.append((lambda_text(lam), swept.clean[lam] or ABSENT, *means))
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
@@ -87,9 +87,9 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
             continue
         rows: list[tuple[Item, ...]] = []
         for subject in subjects:
-            clean = results.one("clean", subject=subject) or Missing("not run")
+            clean = results.one("clean", subject=subject) or ABSENT
             cells = (results.one("attack", subject=subject, name=name, norm=norm, eps=eps) for eps in budgets)
-            rows.append((lambda_text(subject.lam), clean, *(cell or Missing("not run") for cell in cells)))
+            rows.append((lambda_text(subject.lam), clean, *(cell or ABSENT for cell in cells)))
         columns = ("lambda", "clean", *map(str, budgets))
         title = f"{model}: {name}, {norm or '-'}: gradients at the deployed lambda"
         tables.append(Table(columns, tuple(rows), title=title, left=(), stacked=len(budgets) > 3))

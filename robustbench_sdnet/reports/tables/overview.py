@@ -11,7 +11,7 @@ from ...answers.rows import eps_order, lambda_text
 from ...specs import SEVERITIES, Eps
 from ...wording import natural
 from ..document import Item, Table
-from ..numbers import Missing, Value
+from ..numbers import ABSENT, Missing, Value
 from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
 from .corruptions import MAIN, grid, kinds_text, levels_run, levels_text, over_corruptions
@@ -47,14 +47,14 @@ def overview(results: Results, data: str) -> Table:
     rows = []
     for subject in subjects:
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
-        row.append(results.one("clean", subject=subject) or Missing("not run"))
+        row.append(results.one("clean", subject=subject) or ABSENT)
         if names:
             found = grids[subject]
             row += [over_corruptions(found, names, levels=levels), over_corruptions(found, names, levels[-1])]
             notes += [f"{subject.label}: {item.reason}." for item in row[3:4] if isinstance(item, Missing)]
         if budget:
             worst = strongest(results, subject, *budget)
-            row += [worst.estimate, display_name(worst)] if worst else [Missing("not run"), "-"]
+            row += [worst.estimate, display_name(worst)] if worst else [ABSENT, "-"]
         rows.append(tuple(row))
     return Table(columns, tuple(rows), left=left, notes=tuple(notes), stacked=len(columns) > 5)
 

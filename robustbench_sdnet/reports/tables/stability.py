@@ -8,7 +8,7 @@ from ...answers.per_image import Stability
 from ...answers.rows import lambda_text
 from ...corruptions.sequences.members import MAIN, SEQUENCES
 from ..document import Item, Table
-from ..numbers import Estimate, Missing, Value, mean
+from ..numbers import ABSENT, Estimate, Missing, Value, mean
 from ..results import Result, Results, Subject, distinct
 from .corruptions import COLUMNS_AT_ONCE
 
@@ -101,7 +101,7 @@ def flip_tables(found: Mapping[Subject, Steady]) -> list[Table]:
 
 def _pair(result: Result | None) -> tuple[Item, Item]:
     if result is None:
-        return Missing("not run"), "-"
+        return ABSENT, "-"
     return flips(result), f"{_stability(result).top5_distance.value:.3f}"
 
 
