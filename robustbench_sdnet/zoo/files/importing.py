@@ -19,7 +19,7 @@ from ...reading.archives import members
 from ..nets.architectures import ARCHITECTURES, architecture
 from ..nets.control import has_lambda, normalise_atoms, refresh_step_sizes
 from ..nets.sdnet import Classifier, rebuild
-from .weights import fill
+from .weights import check_fit, fill
 
 STEP_SIZES = ("recompute", "checkpoint")
 # Where training scripts keep their weights; of a file that holds several, the first of these counts.
@@ -98,9 +98,10 @@ def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, st
     anew = [key for key in own if step_size == "recompute" and key.endswith(".step_size")]
     whole = {**{key: own[key] for key in unsaid}, **tensors, **{key: own[key] for key in anew}}
     try:
-        fill(model, whole, str(path))
+        check_fit(model, whole, str(path))
     except CheckpointError as error:
         raise CheckpointError(f"{error}.{_likely(tensors, model.arch)}") from None
+    fill(model, whole)
     for key, value in model.state_dict().items():
         least = {"step_size": 1e-30, "running_var": 0.0}.get(key.rpartition(".")[2], -math.inf)
         if (value < least).any():

@@ -150,15 +150,14 @@ def load_checkpoint(path: Path) -> nn.Module:
         model = rebuild(card.arch, card.options)
     except InputError as error:
         raise CheckpointError(f"'{path}': {error}") from None
-    fill(model, tensors, str(path))
+    fill(model, tensors)
     model.eval().requires_grad_(False)
     normalise_atoms(model)
     return model
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model; errors are those of `check_fit`."""
-    check_fit(model, tensors, where)
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into a model that they fit, see `check_fit`."""
     model.load_state_dict({key: value for key, value in tensors.items() if _is_stored(key)}, strict=False)
 
 
