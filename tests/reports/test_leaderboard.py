@@ -299,7 +299,7 @@ def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
         assert claimed == {0.5}, "the lowest, whatever the order of lists"
 
 
-def test_the_zoo_claims_its_own_models_alone(tmp_path):
+def test_the_zoo_claims_its_own_models_alone():
     item = entry("cifar10/sdnet20-at")
     weights = read_card(local_path(item)).weights_hash
     for name, ours in (

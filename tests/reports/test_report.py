@@ -163,7 +163,7 @@ def test_contradicting_stores_are_told_beside_data(to, store, tmp_path, capsys) 
     assert "disputed" not in alone[1]
 
 
-def test_cost_is_there_when_asked_for(store, tmp_path) -> None:
+def test_cost_is_there_when_asked_for(store) -> None:
     records = json.loads(str(report(store, "json", with_cost=True)))
     assert tuple(records[0]) == (*FIELDS, *COST_FIELDS)
     text = report(store, "markdown", with_cost=True).read_text()

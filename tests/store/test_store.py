@@ -135,7 +135,7 @@ def test_a_damaged_shard_is_named(store):
         shards(store, CELL.id)
 
 
-def test_pickles_in_a_shard_are_never_loaded(store, tmp_path):
+def test_pickles_in_a_shard_are_never_loaded(tmp_path):
     evil = tmp_path / "evil.npz"
     np.savez(evil, ids=np.array([print], dtype=object))
     with pytest.raises(StoreError, match="damaged"):

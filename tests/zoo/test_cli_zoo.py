@@ -200,7 +200,7 @@ def test_import_takes_mean_and_deviation_of_a_file_that_holds_them(zoo: Shell, t
     assert "mean must be 3 finite numbers" in zoo("import", *given, "-o", "x", "--mean", "0.5,0.4", code=2)
 
 
-def test_export_writes_a_smaller_file(zoo: Shell, run: Path, tmp_path: Path) -> None:
+def test_export_writes_a_smaller_file(zoo: Shell, run: Path) -> None:
     row = zoo.json("export", run, "tiny/sdnet20", "-o", "half.safetensors")
     assert read_card("half.safetensors").weights_hash == row["weights_hash"]
     assert "--robust takes TEXT=NUMBER" in zoo("export", run, "tiny/x", "--robust", "pgd=2", code=2)
