@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from ..errors import InputError, unknown
 from ..reading.numbers import number
+from ..specs import SEVERITIES
 from .members import MEMBERS, TABLES, Corruption, Setting, nearest
 
 CATEGORIES = ("noise", "blur", "weather", "digital")
@@ -78,7 +79,7 @@ def setting(name: str, severity: int = 3, level: float | None = None, table: str
     info = corruption_info(name)
     check_table(table)
     if level is None:
-        if isinstance(severity, bool) or severity not in (1, 2, 3, 4, 5):
+        if isinstance(severity, bool) or severity not in SEVERITIES:
             raise InputError(f"severity must be 1 to 5, got {severity!r}.")
         return info.at(table)[int(severity) - 1]
     if info.level is None:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from ..download import Progress, download, fetch_text
 from ..errors import DataError, SdnetBenchError, unknown
 from ..files import checksum_of, whole, write_whole
+from ..specs import SEVERITIES
 from .hashes import note_hashes
 from .pictures import is_hidden, is_picture
 
@@ -136,7 +137,7 @@ def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
 
 def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
     parts = member.parts[-4:]
-    fits = len(parts) == 4 and parts[1] in tuple("12345") and is_picture(parts[3])
+    fits = len(parts) == 4 and parts[1] in map(str, SEVERITIES) and is_picture(parts[3])
     # "/" would lead to the root of the disk, and "..", which counts as hidden, out of the folder.
     return folder.joinpath(*parts) if fits and "/" not in parts and not any(map(is_hidden, parts)) else None
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from ..errors import DataError, InputError, unknown
 from ..reading.paths import path_of
+from ..specs import SEVERITIES
 from .imagenet import check_classes, class_folders, class_names
 from .images import ImageData, Int64, Uint8
 from .pictures import DECODERS, as_bytes, changed, is_picture, read_picture, status_of
 from .published import BELONGS_TO, PublishedPixels
 
-LEVELS = ("1", "2", "3", "4", "5")
+LEVELS = tuple(map(str, SEVERITIES))
 
 
 class PictureFolders:
