@@ -111,7 +111,8 @@ def test_what_is_less_than_all_and_more_than_none_never_reads_as_all_or_none():
     assert "lowest: 0.02 %" in table(rows)
 
 
-def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at():
+def test_sequences_have_a_mean_at_each_difficulty_that_all_ten_were_run_at(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     (like,) = records(record(190))
     rows = [
         like
