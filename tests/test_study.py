@@ -9,7 +9,6 @@ from click.testing import CliRunner
 
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.diagnostics import of_study
-from robustbench_sdnet.diagnostics.finding import SKIPPED
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.evaluation import study
 from robustbench_sdnet.planning import study as work
@@ -113,15 +112,18 @@ def test_a_study_that_was_stopped_before_its_diagnostics_makes_them_when_it_goes
 
 
 def test_findings_are_of_all_diagnostics_where_square_was_asked_or_could_not_be():
-    def found(verdict, sentence="", images=None):
-        square = {"verdict": verdict, "sentence": sentence, "images": images}
-        return {"gradient_free_wins": square, "zero_gradient": {"verdict": "pass", "images": 8}}
+    def found(square, images=None, noise="pass"):
+        return {
+            "gradient_free_wins": {"verdict": square, "images": images},
+            "noise_wins": {"verdict": noise},
+            "zero_gradient": {"verdict": "pass", "images": 8},
+        }
 
     assert of_study._asked_of_square(found("pass", images=8))
     assert not of_study._asked_of_square(found("pass", images=4))
     assert not of_study._asked_of_square({})
-    assert not of_study._asked_of_square(found("not_run", SKIPPED))
-    assert of_study._asked_of_square(found("not_run", "The model is randomised, so fresh draws ..."))
+    assert not of_study._asked_of_square(found("not_run")), "only the cheap ones were run"
+    assert of_study._asked_of_square(found("not_run", noise="not_run")), "the model is randomised"
 
 
 def test_the_training_lambda_of_every_model_is_among_the_numbers():

@@ -13,7 +13,6 @@ __all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "by_count", "by_thresholds", 
 
 TOLERATED = 0.02  # share of samples that more steps or restarts may still break
 NOTICED = 0.005  # above this share, say so
-SKIPPED = "Not among the cheap checks; `sdnet-bench diagnose` runs them all."
 
 
 @dataclass(frozen=True, slots=True)

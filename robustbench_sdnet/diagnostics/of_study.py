@@ -22,7 +22,6 @@ from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
 from ..zoo.names import describe_model
-from .finding import SKIPPED
 from .of_cells import IMAGES, OnCheck, diagnose_cells
 
 OnProgress = Callable[[Progress], None]
@@ -157,10 +156,11 @@ def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnC
 def _asked_of_square(found: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether findings, by their check, are of all diagnostics, also on the images that cheap ones looked at later.
 
-    Square is not among the cheap ones, and is asked of the right images, as the gradient is; where nothing can be
-    asked of it, there is another reason.
+    Square is not among the cheap ones, and is asked of the right images, as the gradient is. Where random noise, a
+    cheap one, was not run either, nothing could be asked of Square.
     """
-    square, gradient = (found.get(check, {}) for check in ("gradient_free_wins", "zero_gradient"))
-    if square.get("verdict") == NOT_RUN:
-        return bool(square["sentence"] != SKIPPED)
-    return bool((square.get("images") or 0) >= max(gradient.get("images") or 0, 1))
+    square, noise, gradient = (
+        found.get(check, {}) for check in ("gradient_free_wins", "noise_wins", "zero_gradient")
+    )
+    refused = noise.get("verdict") == NOT_RUN
+    return refused or (square.get("images") or 0) >= max(gradient.get("images") or 0, 1)

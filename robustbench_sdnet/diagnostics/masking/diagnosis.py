@@ -16,7 +16,7 @@ from ...attacks.native.wrapper import checked, checked_eps
 from ...devices import full_float32
 from ...errors import InputError
 from ...specs import BUDGETED
-from ..finding import DIAGNOSTICS, SKIPPED, not_run, seen_on
+from ..finding import DIAGNOSTICS, not_run, seen_on
 from . import with_attack, without_attack
 from .subject import STEPS, Subject, follow
 
@@ -83,7 +83,8 @@ def diagnose(
     with frozen(model):
         made = _findings(subject, sources, cheap=cheap, queries=queries)
     found = {finding.check: finding for finding in made}
-    return [found.get(check) or not_run(check, SKIPPED) for check in DIAGNOSTICS]
+    skipped = "Not among the cheap checks; `sdnet-bench diagnose` runs them all."
+    return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
 
 
 def _check(images: int, eps: float, norm: str) -> None:
