@@ -36,8 +36,8 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
         values, low, high = np.transpose(list(percent))
         sides = [(values - low).tolist(), (high - values).tolist()]
         colour = PALETTE[position % len(PALETTE)]
-        looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
-        looks["clip_on"] = False  # a dot at 0 is a whole one
+        # A dot at 0 is a whole one.
+        looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2, "clip_on": False}
         for row, one in zip(rows, shares.values(), strict=True):
             if one.met != most:
                 others = True
