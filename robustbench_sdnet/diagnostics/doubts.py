@@ -153,34 +153,37 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
     except SdnetBenchError:
         return
     for spec in outside:
-        try:
-            model = worker.model(spec)
-            with named_errors(spec.name):
-                doubt = check_input(model, images)
-            logits = predict(model, images, batch_size=len(images), name=spec.name)
-            alone = spec.repeats is not None or _answers_alone(model, images, logits, spec.name)
-        except SdnetBenchError:
-            continue
-        if (classes := logits.shape[1]) > (there := worker.data.num_classes):
-            yield (
-                f"{spec.name} has {classes} classes and {worker.data.name} has {there}: an answer beyond those counts "
-                "as wrong, and accuracies mean nothing if the two number their classes differently."
-            )
-        if not alone:
-            yield (
-                f"{spec.name} answers an image differently among other images, as batch normalisation without running "
-                "statistics does: its numbers depend on --batch-size, and attacks on which images are left. Fix its "
-                "statistics."
-            )
-        if isinstance(model, External) and model.dtype in HALVES:
-            yield f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}."
-        if doubt:
-            yield f"{spec.name}: {doubt}"
-        for module in edited_modules(model, spec.source.partition(":")[0]):
-            yield (
-                f"{spec.name} runs {module} as it was when Python imported it, though its file was edited since. Start "
-                f"Python again, or call importlib.reload({module})."
-            )
+        with suppress(SdnetBenchError):
+            yield from _doubts_of(spec, worker, images)
+
+
+def _doubts_of(spec: ModelSpec, worker: Worker, images: Tensor) -> list[str]:
+    model = worker.model(spec)
+    with named_errors(spec.name):
+        doubt = check_input(model, images)
+    logits = predict(model, images, batch_size=len(images), name=spec.name)
+    found = []
+    if (classes := logits.shape[1]) > (there := worker.data.num_classes):
+        found.append(
+            f"{spec.name} has {classes} classes and {worker.data.name} has {there}: an answer beyond those counts "
+            "as wrong, and accuracies mean nothing if the two number their classes differently."
+        )
+    if spec.repeats is None and not _answers_alone(model, images, logits, spec.name):
+        found.append(
+            f"{spec.name} answers an image differently among other images, as batch normalisation without running "
+            "statistics does: its numbers depend on --batch-size, and attacks on which images are left. Fix its "
+            "statistics."
+        )
+    if isinstance(model, External) and model.dtype in HALVES:
+        found.append(f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}.")
+    if doubt:
+        found.append(f"{spec.name}: {doubt}")
+    found += (
+        f"{spec.name} runs {module} as it was when Python imported it, though its file was edited since. Start "
+        f"Python again, or call importlib.reload({module})."
+        for module in edited_modules(model, spec.source.partition(":")[0])
+    )
+    return found
 
 
 def _is_external(source: str) -> bool:

@@ -61,20 +61,24 @@ class Asked:
                 if not numbers:
                     raise InputError(f"{name} is empty. Give one or more numbers from 1 to {most}.")
                 object.__setattr__(self, name, numbers)
-        if not self.sequences:
-            if self.difficulties is not None:
-                raise InputError(
-                    "--difficulty is for sequences. Add --sequences, or give --severity instead."
-                )
-            expand(self.corruptions)
-            if self.table is not None:
-                check_table(self.table)
-            if self.stored is not None and self.stored not in STORED:
-                raise unknown("storage", self.stored, STORED)
-            for option, value in (("severity", self.severities), ("table", self.table)):
-                if self.levels is not None and value is not None:
-                    raise InputError(f"--level sets the parameter itself. Leave out --{option}.")
-            return
+        if self.sequences:
+            self._check_sequences()
+        else:
+            self._check_corruptions()
+
+    def _check_corruptions(self) -> None:
+        if self.difficulties is not None:
+            raise InputError("--difficulty is for sequences. Add --sequences, or give --severity instead.")
+        expand(self.corruptions)
+        if self.table is not None:
+            check_table(self.table)
+        if self.stored is not None and self.stored not in STORED:
+            raise unknown("storage", self.stored, STORED)
+        for option, value in (("severity", self.severities), ("table", self.table)):
+            if self.levels is not None and value is not None:
+                raise InputError(f"--level sets the parameter itself. Leave out --{option}.")
+
+    def _check_sequences(self) -> None:
         expand_sequences(self.corruptions)
         given = {
             "severity": self.severities,

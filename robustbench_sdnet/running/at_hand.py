@@ -29,30 +29,12 @@ def model_specs(
         InputError: an unknown name, or no model at hand.
         ModelError: no model could be loaded.
     """
-    trained_on = data.training_set
     failed: dict[str, str] = {}
-    left_out: list[str] = []
+    notes: list[str] = []
     if names:
-        cards = []
-        for name in names:
-            try:
-                cards.append(describe_model(name, data.image_shape))
-            except ModelError as error:
-                failed[name] = str(error)
-        if not cards:
-            raise ModelError(" | ".join(failed.values()))
+        cards, failed = _described(names, data.image_shape)
     else:
-        at_hand = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
-        cards = usual(at_hand, device)
-        left_out = [card.name for card in at_hand if card not in cards]
-        away = [item.name for item in entries() if item.data == trained_on and local_path(item) is None]
-        left_out += [f"{name} (not on this machine)" for name in away]
-    if not cards:
-        raise InputError(
-            f"No model trained on {trained_on} is available. "
-            f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
-        )
-    notes = [f"left out: {', '.join(left_out)}; --model takes any of them"] if left_out else []
+        cards, notes = _usual_at_hand(data, runs, root, device)
     specs: dict[str, ModelSpec] = {}
     for spec in map(model_spec, cards):
         first = specs.setdefault(spec.key, spec)
@@ -67,6 +49,38 @@ def model_specs(
                 f"Two different models are called '{one.name}': {one.source} and {other.source}. Rename one."
             )
     return models, failed, notes
+
+
+def _described(names: Sequence[str], shape: tuple[int, int]) -> tuple[list[ModelCard], dict[str, str]]:
+    """The cards of named models, and by name why others could not be loaded."""
+    cards: list[ModelCard] = []
+    failed: dict[str, str] = {}
+    for name in names:
+        try:
+            cards.append(describe_model(name, shape))
+        except ModelError as error:
+            failed[name] = str(error)
+    if not cards:
+        raise ModelError(" | ".join(failed.values()))
+    return cards, failed
+
+
+def _usual_at_hand(
+    data: ImageData, runs: Path, root: str | None, device: str
+) -> tuple[list[ModelCard], list[str]]:
+    """The cards of the usual models that were trained on the data set, and a line on those left out, if any."""
+    trained_on = data.training_set
+    found = find_models(trained_on, train_hash=train_hash(data, root), runs=runs)
+    cards = usual(found, device)
+    if not cards:
+        raise InputError(
+            f"No model trained on {trained_on} is available. "
+            f"Run 'sdnet-bench train {shlex.quote(trained_on)} sdnet20' or give --model."
+        )
+    left_out = [card.name for card in found if card not in cards]
+    away = [item.name for item in entries() if item.data == trained_on and local_path(item) is None]
+    left_out += [f"{name} (not on this machine)" for name in away]
+    return cards, [f"left out: {', '.join(left_out)}; --model takes any of them"] if left_out else []
 
 
 def usual(cards: Sequence[ModelCard], device: str) -> list[ModelCard]:
