@@ -57,15 +57,26 @@ def test_an_exported_file_needs_its_normalisation(kind: str, tmp_path: Path) -> 
             torch.jit.save(module, bare)
             torch.jit.save(module, told, _extra_files=extra)
         else:
-            program = torch.export.export(Scripted(), (pictures(),))
+            batch = ({0: torch.export.Dim("n")},)
+            program = torch.export.export(Scripted(), (pictures(),), dynamic_shapes=batch)
             torch.export.save(program, bare.with_suffix(".pt2"))
             torch.export.save(program, told, extra_files=extra)
             bare = bare.with_suffix(".pt2")
-    with pytest.raises(InputError, match="does not say how it normalises"):
+    with pytest.raises(InputError, match=r"does not say how it normalises. Write '.*&std=a,b,c', in quotes"):
         load_model(bare)
+    with pytest.raises(InputError, match="mean and std go together, in quotes"):  # a shell cut at the &
+        load_model(f"{bare}?mean=0")
     as_is = load_model(f"{bare}?mean=0&std=1")
     torch.testing.assert_close(as_is(pictures()), pictures().mean((2, 3)))
     torch.testing.assert_close(load_model(told)(pictures()), (pictures().mean((2, 3)) - 0.5) / 0.25)
+
+
+def test_a_file_exported_for_one_batch_size_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(Scripted(), (pictures(2),)), tmp_path / "two.pt2")
+    with pytest.raises(
+        InputError, match=r"two.pt2' takes batches of exactly 2. Export it with dynamic_shapes="
+    ):
+        load_model(tmp_path / "two.pt2?mean=0&std=1")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from ..files.weights import load_checkpoint
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
 Statistics = tuple[float, ...]
 Loaded = tuple["nn.Module", Statistics, Statistics]  # a model, and the mean and std that its source states
@@ -81,12 +82,28 @@ def _from_file(name: str) -> Loaded:
     elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
         raise InputError(pickled(name))
     else:
-        model = Exported(torch.export.load(name, extra_files=extra).module())
+        program = torch.export.load(name, extra_files=extra)
+        if batch := _fixed_batch(program):
+            raise InputError(
+                f"'{name}' takes batches of exactly {batch}. "
+                "Export it with dynamic_shapes=({0: torch.export.Dim('n')},)."
+            )
+        model = Exported(program.module())
     written = parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError)
     stated = mapping(written, f"'{name}'", CheckpointError)
     if not stated:
         return model, (), ()
     return model, *statistics(stated.get("mean"), stated.get("std"), f"{METADATA} of '{name}'")
+
+
+def _fixed_batch(program: ExportedProgram) -> int | None:
+    """The one batch size that an exported program takes; None where it takes any, or its first input is no tensor."""
+    first = program.graph_signature.user_inputs[:1]
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name in first:
+            shape = getattr(node.meta.get("val"), "shape", ())
+            return shape[0] if shape and isinstance(shape[0], int) else None
+    return None
 
 
 def _from_torchvision(name: str) -> Loaded:
