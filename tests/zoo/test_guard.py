@@ -82,7 +82,10 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     for lacking, remedy in (
         (bare, f"Import it again with --mean {mean} --std {std}, into another --output, {WITHOUT}"),
         (nn.Sequential(bare), "Check the mean and std of the model's own normalisation."),
-        (remembering(model.normalise(images)), f"Add ?mean={mean}&std={std} to the model's name."),
+        (
+            remembering(model.normalise(images)),
+            f"Add '?mean={mean}&std={std}' to the model's name, in quotes.",
+        ),
     ):
         found = str(check_input(lacking, images))
         assert "the model lacks its normalisation" in found
@@ -100,7 +103,9 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     said = str(check_input(normalised, images))
     assert said.endswith("Import it again with --mean 0,0,0 --std 1,1,1, into another --output, " + WITHOUT)
     scaled = remembering(255 * images)
-    assert str(check_input(scaled, images)).endswith("Add ?mean=0&std=0.00392157 to the model's name.")
+    assert str(check_input(scaled, images)).endswith(
+        "Add '?mean=0&std=0.00392157' to the model's name, in quotes."
+    )
     assert check_input(External(scaled, "bytes", (0.0,), (0.00392157,)), images) is None
     wrong = External(bare, "wrong", (0.0,), (2.0,))
     assert str(check_input(wrong, images)).endswith("Check the mean and std that were given.")
@@ -121,7 +126,9 @@ def test_a_model_of_images_from_minus_1_to_1_is_told_apart_and_its_remedy_mends_
     norm(images)
     model = nn.Sequential(Centred(), norm).eval()
     found = str(check_input(model, images))
-    assert "when images are scaled to [-1, 1]. Add ?mean=0.5&std=0.5 to the model's name." in found
+    assert (
+        "when images are scaled to [-1, 1]. Add '?mean=0.5&std=0.5' to the model's name, in quotes." in found
+    )
     assert check_input(External(model, "own", (0.5,), (0.5,)), images) is None
 
 

@@ -31,7 +31,9 @@ def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
     pairs = parse_qsl(query)
     given = dict(pairs)
     if len(pairs) != 2 or set(given) != {"mean", "std"}:
-        raise InputError(f"'{source}': the suffix is ?mean=a,b,c&std=a,b,c, both of them.")
+        raise InputError(
+            f"'{source}': mean and std go together, in quotes: '{name}?mean=a,b,c&std=a,b,c'. A shell cuts at '&'."
+        )
     return name, *statistics(given["mean"].split(","), given["std"].split(","), f"'{source}'")
 
 
@@ -95,7 +97,8 @@ def load_external(kind: str, source: str) -> nn.Module:
         mean, std = stated_mean, stated_std
     if kind == "exported" and not mean and inside is None:
         raise InputError(
-            f"'{name}' does not say how it normalises. Write {name}?mean=a,b,c&std=a,b,c; mean=0&std=1 for [0, 1]."
+            f"'{name}' does not say how it normalises. Write '{name}?mean=a,b,c&std=a,b,c', in quotes; "
+            f"'{name}?mean=0&std=1' if it takes images in [0, 1]."
         )
     return External(model, source, mean, std).eval()
 

@@ -231,7 +231,7 @@ def _remedy(model: nn.Module, way: Convention) -> str:
         return "Remove one of the two from the model"
     if own_normalisation(model) is not None:  # beside which `load_external` takes none in the name
         return "Check the mean and std of the model's own normalisation"
-    return f"Add ?mean={_numbers(way.mean)}&std={_numbers(way.std)} to the model's name"
+    return f"Add '?mean={_numbers(way.mean)}&std={_numbers(way.std)}' to the model's name, in quotes"
 
 
 def _numbers(values: Iterable[float]) -> str:
