@@ -62,7 +62,9 @@ def read_picture(path: Path) -> Image.Image:
             converted: Image.Image = picture.convert("RGB")
             return converted
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is not a readable image ({first_line(error)}).") from error
+        raise DataError(
+            f"{path} is not a readable image ({first_line(error)}). Replace or remove it."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

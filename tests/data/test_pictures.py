@@ -40,7 +40,9 @@ def test_pictures_are_resized_and_cropped_as_torchvision_does(folder, size):
 def test_damaged_picture_is_named(folder):
     path = folder / "val" / "n02" / "0.JPEG"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"n02/0\.JPEG is not a readable image"):
+    with pytest.raises(
+        DataError, match=r"n02/0\.JPEG is not a readable image \(.*\)\. Replace or remove it\."
+    ):
         data.load("imagenet", "test", root=folder).images(0, 2)
 
 
