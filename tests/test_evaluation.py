@@ -129,7 +129,8 @@ def test_the_training_data_of_a_renamed_file_still_finds_its_models(runs, tiny_n
         ({"lambdas": True}, "lambda must be a number, got 'True'"),
         ({"attacks": ["pgd"], "lambdas": "oracle"}, "no rule to deploy"),
         ({"models": ["nothing"]}, "nothing"),
-        ({"models": torch.nn.Identity()}, "A model is given by name or path, got .* type Identity. Save it"),
+        ({"models": torch.nn.Identity()}, "A model is given by name or path, got .* type Identity. Name a f"),
+        ({"models": torch.nn.Sequential(torch.nn.Flatten())}, "got an object of type Sequential"),
         ({"models": ["a" * 300]}, "is not a path here .File name too long"),
         (
             {"data": torch.rand(2, 3, 8, 8)},

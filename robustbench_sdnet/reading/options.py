@@ -51,8 +51,9 @@ FLAG = Rule(lambda v: isinstance(v, bool), "be true or false")
 
 
 def several(given: Any) -> Sequence[Any]:
-    """What may be given alone, in a list: a text is one name, not its letters."""
-    return [given] if isinstance(given, str | Mapping) or not isinstance(given, Iterable) else list(given)
+    """What may be given alone, in a list: a text is one name, not its letters; a network is one, not its layers."""
+    alone = isinstance(given, str | Mapping) or callable(given) or not isinstance(given, Iterable)
+    return [given] if alone else list(given)
 
 
 def check(values: Mapping[str, Any], rules: Mapping[str, Rule | tuple[str, ...]], prefix: str = "") -> None:

@@ -35,7 +35,9 @@ _PICKLED = (".pth", ".tar", ".pkl", ".ckpt", ".bin")
 def source_text(source: object) -> str:
     """What `load_model` takes as text, with the newest run for a run's name without its time; an InputError for a model
     itself."""
-    remedy = "Save it with save_model and give the file, or write package.module:function."
+    remedy = (
+        "Name a function that returns it, package.module:function, or the file that save_model made of it."
+    )
     text = named(source, "A model", remedy)
     path, found = path_of(text.partition("?")[0]), []
     began = re.compile(re.escape(path.name) + r"-\d{8}-\d{6}(_\d+)?")
