@@ -124,7 +124,7 @@ def _few_classes(data: ImageData, count: int) -> str | None:
         return None
     return (
         f"the first {count:,} images of {data.name} cover only {seen:,} of the {there:,} classes that have images, "
-        "because it is sorted by class."
+        "because it is sorted by class. For fewer images of every class, use a copy that holds only those."
     )
 
 
