@@ -135,8 +135,6 @@ def images_needed(square: float, within: float) -> int:
 
 def difference_p(differences: NDArray[np.float64]) -> float:
     """The p value of a mean of 0: that at which `difference_interval` ends there; 1 without differences."""
-    if len(differences) == 0:
-        return 1.0
     mean, variance = _smoothed(*_sums(differences))
     return min(1.0, 2 * float(special.ndtr(-abs(mean) / math.sqrt(variance))))
 
