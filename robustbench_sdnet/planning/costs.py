@@ -85,7 +85,5 @@ def missing(wanted: Range, stored: Sequence[Range]) -> Iterator[Range]:
         if low > start:
             yield start, min(low, stop)
         start = max(start, high)
-        if start >= stop:
-            return
     if start < stop:
         yield start, stop
