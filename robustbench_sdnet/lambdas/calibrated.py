@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..errors import DataError, InputError, unknown
@@ -161,7 +162,7 @@ def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
     ends = np.linspace(low, high, 100)
     for rule, style, what in (("residual", "k-", "most accurate"), ("published", "k:", "through the points")):
         line = fit.lines[rule]
-        values = np.clip(line.intercept + line.slope * ends, min(fit.lambdas), max(fit.lambdas))
+        values = fit.at(torch.from_numpy(ends), rule)
         axes.plot(ends, values, style, label=f"{what}: {line.intercept:.2f} + {line.slope:.2f} r")
     axes.set_xlabel(f"residual energy a pixel value, at lambda {fit.residual_lambda:g}")
     axes.set_ylabel("best lambda on training images")
