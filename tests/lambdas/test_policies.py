@@ -68,7 +68,7 @@ def test_fixed(model, images):
 def test_the_line_through_points():
     assert line_through([0, 1, 2], [1, 3, 5]) == Line(pytest.approx(2), pytest.approx(1))
     assert line_through([0, 1, 2], [0, 3, 0]) == Line(pytest.approx(0), pytest.approx(1))
-    assert line_through([1, 1], [2, 4]) == Line(0.0, 3.0)
+    assert line_through([1, 1], [2, 4]) == line_through([0, 0], [2, 4]) == Line(0.0, 3.0)
     # The mean of equal numbers may be another number in its last digit.
     assert line_through([0.1] * 3, [1, 2, 4]) == Line(0.0, pytest.approx(7 / 3))
     assert line_through([0.3, 0.1 + 0.2], [0, 1]) == Line(0.0, 0.5)
