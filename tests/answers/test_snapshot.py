@@ -260,7 +260,9 @@ def test_stores_that_contradict_each_other_are_told_and_the_first_stands(tmp_pat
     one, same, other = (
         Snapshot.read(f"sqlite:///{tmp_path}/{name}/made.db") for name in ("one", "same", "other")
     )
-    assert not Snapshot.joined([one, same]).disputed, "fewer images are no contradiction"
+    last = Snapshot(tuple(replace(of, outcome=of.outcome.cut(4, 10)) for of in one.answered))
+    for fewer in (same, last):
+        assert not Snapshot.joined([one, fewer]).disputed, "fewer images are no contradiction"
     for given, stands in (([one, other, same], 4), ([same, other, one], 6)):
         joined = Snapshot.joined(given)
         assert joined.disputed == {cell().id: 2}
