@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from robustbench_sdnet.corruptions.registry import expand
 from robustbench_sdnet.data.picture_folders import _decode
 from robustbench_sdnet.data.pictures import FolderPixels
 from robustbench_sdnet.devices import full_float32
-from robustbench_sdnet.zoo.nets.layout import laid_out
+from robustbench_sdnet.zoo.nets.layout import layout_of
 from robustbench_sdnet.zoo.nets.sdnet import build_model
 
 
@@ -66,7 +67,8 @@ def told(what: str, files: list[Path], spent: float) -> None:
 def passes_a_second(arch: str, device: str, low: bool, rounds: int) -> float:
     """Forward passes on the device, in float32 or under autocast in bfloat16, in the layout that is used there."""
     model = build_model(arch, num_classes=1000, input_size=224).eval().to(device)
-    images = laid_out(model, torch.rand(100, 3, 224, 224, device=device), low=low)
+    images = torch.rand(100, 3, 224, 224, device=device)
+    images = images.contiguous(memory_format=layout_of(model, images, low=low))
     found = []
     for _ in range(rounds + 2):  # two to warm up
         began = time.perf_counter()
@@ -115,7 +117,7 @@ def main() -> None:
     for corruption in expand("main"):
         each[corruption] = np.mean(
             [
-                milliseconds(lambda c=corruption, s=severity: corrupt(small, c, s), len(small), rounds)
+                milliseconds(partial(corrupt, small, corruption, severity), len(small), rounds)
                 for severity in (1, 3, 5)
             ]
         )
