@@ -37,7 +37,7 @@ lowest:
 check: .ready
 	@"$(RUN)/ruff" format --check .
 	@"$(RUN)/ruff" check .
-	@"$(RUN)/mypy" -p robustbench_sdnet
+	@"$(RUN)/mypy"
 
 bench: .ready
 	@set -e; for name in $(BENCH); do echo "== $$name"; "$(RUN)/python" benchmarks/$$name.py; done

@@ -29,7 +29,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -118,7 +119,7 @@ def compare(given: argparse.Namespace, folder: str) -> None:
 class Nothing:
     """In place of a worker: the same answer at once to every task."""
 
-    policies: dict[str, Any] = {}
+    policies: ClassVar[dict[str, Any]] = {}
 
     def answer(self, task: Any, inputs: Any) -> list[Any]:
         """Made anew every time, as answers are."""
@@ -160,13 +161,12 @@ def idle(kind_of: type[Actor], workers: int) -> Iterator[tuple[Any, Worker]]:
     """An engine whose actors are of that kind, and what its runs begin with."""
     pixels = np.zeros((SIZE, 8, 8, 3), np.uint8)
     data = from_arrays("none", "test", pixels, np.arange(SIZE) % 3, 3, "none")
-    pool.Actor = kind_of  # type: ignore[misc]  # a class's name, which mypy keeps; put back below
-    engine = engine_of(Setting(engine="ray", workers=workers, threads_per_worker=1))
-    try:
-        yield engine, Worker(data=data, load=lambda _: torch.nn.Identity())
-    finally:
-        engine.close()
-        pool.Actor = Actor  # type: ignore[misc]  # as above
+    with mock.patch.object(pool, "Actor", kind_of):
+        engine = engine_of(Setting(engine="ray", workers=workers, threads_per_worker=1))
+        try:
+            yield engine, Worker(data=data, load=lambda _: torch.nn.Identity())
+        finally:
+            engine.close()
 
 
 def driver(kind: str, url: str, shards: int) -> str:

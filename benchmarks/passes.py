@@ -10,6 +10,7 @@ images that break, and what surrounds a pass, leave something to save.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +25,12 @@ class _Counted(torch.autograd.Function):
     """The identity, which counts the rows of its backward pass."""
 
     @staticmethod
-    def forward(context, images: Tensor, model: Unbreakable) -> Tensor:
+    def forward(context: Any, images: Tensor, model: Unbreakable) -> Tensor:
         context.model = model
         return images.clone()
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         context.model.backwards += len(gradient)
         return gradient, None
 
@@ -48,7 +49,8 @@ class Unbreakable(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, 10)."""
         self.forwards += len(images)
-        return self.linear(_Counted.apply(images, self).flatten(1))
+        logits: Tensor = self.linear(_Counted.apply(images, self).flatten(1))
+        return logits
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -80,9 +81,10 @@ def rate(work: Callable[[], int]) -> str:
 
 def driven(url: str, cells: list[Cell]) -> int:
     """Run a plan through the driver."""
-    worker = SimpleNamespace(data=SimpleNamespace(image_shape=(32, 32)), device="cpu")
+    worker: Any = SimpleNamespace(data=SimpleNamespace(image_shape=(32, 32)), device="cpu")
+    engine: Any = Nothing()
     with Store(url) as store:
-        return run(cells, store=store, worker=worker, engine=Nothing(), count=SIZE).shards
+        return run(cells, store=store, worker=worker, engine=engine, count=SIZE).shards
 
 
 def bare(path: str, shards: int, together: int) -> int:
