@@ -167,7 +167,7 @@ def test_dripping_headers_and_silence_end(
         download(f"{server.url}/a", target)
     monkeypatch.setattr(module, "READ_WITHIN", 0.1)
     done = threading.Event()
-    server.odd["/a"] = lambda handler: done.wait(5)  # type: ignore[assignment, return-value]
+    server.odd["/a"] = lambda handler: done.wait(5)
     with pytest.raises(DataError, match="timed out"):
         download(f"{server.url}/a", target)
     done.set()

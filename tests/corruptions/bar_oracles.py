@@ -27,7 +27,7 @@ def spectral(phase: Array, n: int, power: object) -> Array:
         for column in range(n):
             angle = half[row][column] if column < n // 2 else half[n - 1 - row][n - 1 - column]
             distance = math.hypot(row - n / 2, column - n / 2)
-            spectrum[(row + n // 2) % n, (column + n // 2) % n] = power(distance) * cmath.exp(1j * angle)  # type: ignore[operator]
+            spectrum[(row + n // 2) % n, (column + n // 2) % n] = power(distance) * cmath.exp(1j * angle)
     turns = np.exp(2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n)
     noise = (turns @ spectrum @ turns).real
     return noise / noise.std()
@@ -47,7 +47,7 @@ def brownish_noise(image: Array, draws: dict[str, Array], s: float) -> Array:
 
 def by_pixel(image: Array, kernel: object) -> Array:
     height, width = image.shape[:2]
-    return np.array([[kernel(row, column) for column in range(width)] for row in range(height)])  # type: ignore[operator]
+    return np.array([[kernel(row, column) for column in range(width)] for row in range(height)])
 
 
 def single_frequency_greyscale(image: Array, draws: dict[str, Array], s: float) -> Array:

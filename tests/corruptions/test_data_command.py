@@ -111,7 +111,7 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
 
     def note(images: np.ndarray, labels: np.ndarray, output: Path, **options: object) -> tuple[str, ...]:
         asked.update(options, n=len(images), labels=len(labels))
-        options["report"](5, 10, "fog")  # type: ignore[operator]
+        options["report"](5, 10, "fog")
         return ("fog",)
 
     monkeypatch.setattr(generation, "generate", note)
@@ -132,7 +132,7 @@ def test_a_layout_that_could_not_be_read_again_is_not_written(tmp_path: Path) ->
         labels[-1] = top
         held = {f"x_{split}": images for split in ("train", "test")}
         held |= {f"y_{split}": labels for split in ("train", "test")}
-        np.savez(tmp_path / f"{name}.npz", **held)  # type: ignore[arg-type]
+        np.savez(tmp_path / f"{name}.npz", **held)
     for layout, name, remedy in (
         ("cifar10c", "twenty", "has 10 classes, and npz:.* labels up to 19: .* Write cifar100c"),
         ("cifar100c", "many", "labels up to 100: .* No published layout has that many"),

@@ -33,7 +33,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[generation.Task]:
     done: list[generation.Task] = []
 
     def finished(pool: object, tasks: list[generation.Task]) -> object:
-        generation._start_worker(str(pool.folder), *pool.drawn)  # type: ignore[attr-defined]
+        generation._start_worker(str(pool.folder), *pool.drawn)
         for task in tasks:
             yield generation._work(task)
             done.append(task)

@@ -29,14 +29,14 @@ def folders(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatch) -> 
         arrays = dict(held)
     for name, divisor in (("a/tiny", 1), ("b/tiny", 2), ("c/copy", 1)):
         Path(name).parent.mkdir()
-        np.savez(f"{name}.npz", **(arrays | {"x_train": arrays["x_train"] // divisor}))  # type: ignore[arg-type]
+        np.savez(f"{name}.npz", **(arrays | {"x_train": arrays["x_train"] // divisor}))
     model = build_model("resnet20", width=4, num_classes=3, input_size=8).eval()
     own = load(OURS, "train").content_hash
     save_model(model, "run/last.safetensors", data=OURS, data_hash=own, accuracy=1.0, name="run")
 
 
 def card(**changes: object) -> ModelCard:
-    return replace(read_card("run/last.safetensors"), **changes)  # type: ignore[arg-type]
+    return replace(read_card("run/last.safetensors"), **changes)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def pictures(n: int = 4, size: int = 8, seed: int = 3) -> Tensor:
 def settled(arch: str, **options: object) -> Classifier:
     """A random network with BatchNorm statistics and weights of its own, in evaluation mode."""
     torch.manual_seed(5)
-    model = build_model(arch, **{"width": 4, "num_classes": 3, "input_size": 8, **options})  # type: ignore[arg-type]
+    model = build_model(arch, **{"width": 4, "num_classes": 3, "input_size": 8, **options})
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.weight.data.uniform_(0.5, 1.5)

@@ -40,7 +40,7 @@ def norm(channels: int, seed: int) -> nn.BatchNorm2d:
     for values, low, high in (
         (layer.weight, 0.5, 2), (layer.bias, -1, 1), (layer.running_mean, -1, 1), (layer.running_var, 0.2, 2),
     ):  # fmt: skip
-        values.data.uniform_(low, high, generator=generator)  # type: ignore[union-attr]
+        values.data.uniform_(low, high, generator=generator)
     return layer.eval()
 
 
@@ -59,7 +59,7 @@ def test_an_invertible_stack_gives_its_input_back(depth: int) -> None:
 def _up_to(net: Classifier, depth: int) -> Classifier:
     """The blocks behind a depth do not fit the wider ones before them: nothing must call them."""
     for stage in stages(net)[depth + 1 :]:
-        stage.forward = _never  # type: ignore[assignment]
+        stage.forward = _never
     return net
 
 
@@ -106,7 +106,7 @@ def test_every_depth_is_the_originals_procedure(options: dict[str, int], eps: fl
             x = _original(block.conv1, _batchnorm(block.bn1, x), side)
         for position, layer in reversed(list(enumerate(net.layer0))):
             side = size if position == 0 else -(-size // 2)
-            x = _batchnorm(layer, x) if isinstance(layer, nn.BatchNorm2d) else _original(layer, x, side)  # type: ignore[arg-type]
+            x = _batchnorm(layer, x) if isinstance(layer, nn.BatchNorm2d) else _original(layer, x, side)
         torch.testing.assert_close(found, x * net.normalise.std + net.normalise.mean, atol=1e-4, rtol=1e-4)
 
 
@@ -118,7 +118,7 @@ def _side(net: Classifier, index: int) -> int:
 def _batchnorm(layer: nn.BatchNorm2d, y: Tensor) -> Tensor:
     """x = (y - b) / w * sqrt(var) + mean, written out, or with epsilon beside var."""
     parts = (layer.bias, layer.weight, layer.running_var, layer.running_mean)
-    b, w, var, mean = (part.reshape(1, -1, 1, 1) for part in parts)  # type: ignore[union-attr]
+    b, w, var, mean = (part.reshape(1, -1, 1, 1) for part in parts)
     return (
         (y - b) / w * var.sqrt() + mean if layer.eps == 0 else (y - b) / w * (var + layer.eps).sqrt() + mean
     )
@@ -151,7 +151,7 @@ def test_a_channel_that_batchnorm_closes_comes_back_at_its_mean() -> None:
     layer.weight.data[0] = 0
     found = undo(layer, layer(torch.randn(2, 2, 3, 3)))
     assert torch.isfinite(found).all()
-    torch.testing.assert_close(found[:, 0], layer.running_mean[0].expand(2, 3, 3))  # type: ignore[index]
+    torch.testing.assert_close(found[:, 0], layer.running_mean[0].expand(2, 3, 3))
 
 
 @pytest.mark.parametrize(("arch", "deepest"), [("sdnet18_all", 8), ("sdnet20_all", 9)])
@@ -166,7 +166,7 @@ def test_depths_go_to_the_last_block(arch: str, deepest: int) -> None:
         rs.reconstruct(net, pictures(), deepest + 1)
     for depth in (1.5, 1.0, "1"):
         with pytest.raises(InputError, match=f"depth must be a whole number, got {depth}"):
-            rs.reconstruct(net, pictures(), depth)  # type: ignore[arg-type]
+            rs.reconstruct(net, pictures(), depth)
 
 
 @pytest.mark.parametrize(

@@ -433,7 +433,7 @@ def test_label_free_refuses_nonsense():
         LabelFree("noise", lambdas=(0.5, 0.1))
     with pytest.raises(InputError, match="strength"):
         LabelFree("noise", strength=0.0)
-    assert LabelFree("noise", strength="2") == LabelFree("noise", strength=2.0)  # type: ignore[arg-type]
+    assert LabelFree("noise", strength="2") == LabelFree("noise", strength=2.0)
     assert (
         LabelFree("noise", strength=np.float32(2)).identity() == LabelFree("noise", strength=2.0).identity()
     )

@@ -272,7 +272,7 @@ def test_a_place_that_nothing_was_fetched_from_is_said(
     (tmp_path / "far.safetensors").write_bytes(weights)
     sha256 = hashlib.sha256(weights).hexdigest()
     told = {"name": "tiny/far", "arch": "sdnet20", "data": "tiny", "recipe": "smoke", "accuracy": 0.5}
-    far = index.Entry(**told, sha256=sha256, source="weights/far.safetensors")  # type: ignore[arg-type]
+    far = index.Entry(**told, sha256=sha256, source="weights/far.safetensors")
     monkeypatch.setattr(index, "entries", lambda *_: (far,))
     said = []
     for damage in (False, False, True):

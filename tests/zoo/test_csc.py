@@ -54,7 +54,7 @@ KINDS = [vectors, tokens, signals, images]
 def ready(make: Maker, **coding: object) -> tuple[SparseCoding, Tensor]:
     """A frozen float64 layer and a batch for it."""
     torch.manual_seed(3)
-    layer, x = make(Coding(**coding))  # type: ignore[arg-type]
+    layer, x = make(Coding(**coding))
     layer.eval().double().refresh()
     return layer, x.double()
 
@@ -238,7 +238,7 @@ def test_evaluation_computes_no_step_size_and_changes_nothing() -> None:
     calls = []
     synthesise = type(layer.operator).synthesise
 
-    class Counting(type(layer.operator)):  # type: ignore[misc]
+    class Counting(type(layer.operator)):
         def synthesise(self, *arguments: Tensor) -> Tensor:
             calls.append(1)
             return synthesise(self, *arguments)
@@ -352,7 +352,7 @@ def test_the_auxiliary_objective_is_what_the_layers_minimise() -> None:
 )
 def test_bad_hyper_parameters_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Coding(**options)  # type: ignore[arg-type]
+        Coding(**options)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,6 @@ def test_the_records_of_a_model_are_reproduced(
             with use_lambda(model, float(lam), scope=scope):
                 assert relative(model(images), expected["logits"]) < TOLERANCE
                 assert relative(residuals(model, images), expected["stem_residual"]) < TOLERANCE
-                codes = csc_layers(model)[0](model.normalise(images))  # type: ignore[operator]
+                codes = csc_layers(model)[0](model.normalise(images))
                 share = (codes != 0).float().mean().item()
                 assert share == pytest.approx(expected["stem_code_nonzero"], rel=TOLERANCE)

@@ -87,7 +87,7 @@ def test_stored_step_sizes_are_trusted_only_when_asked(tmp_path: Path) -> None:
 def test_lambda_and_normalisation_are_those_given(best: Path) -> None:
     model = imported(best, lam=0.3, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0))
     assert csc_layers(model)[0].lam == 0.3
-    assert model.normalise.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])  # type: ignore[union-attr, operator]
+    assert model.normalise.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     plain = _saved(released("resnet20"), best.parent)
     assert imported(plain, "resnet20")(torch.rand(1, 3, 32, 32)).shape == (1, 10)
 
@@ -190,7 +190,7 @@ def test_weights_are_found_in_every_place_and_under_every_prefix(
 def test_averaged_weights_of_torch_are_read(best: Path, tmp_path: Path) -> None:
     averaged = {"n_averaged": torch.tensor(3)} | {f"module.{key}": value for key, value in released().items()}
     nested = _saved({"ema": {"state_dict": averaged}}, tmp_path)
-    assert torch.equal(imported(nested).linear.weight, imported(best).linear.weight)  # type: ignore[union-attr]
+    assert torch.equal(imported(nested).linear.weight, imported(best).linear.weight)
 
 
 @pytest.mark.parametrize("new_format", [True, False])
@@ -234,8 +234,8 @@ def test_the_width_is_that_of_the_stem(arch: str, width: int, tmp_path: Path) ->
     torch.manual_seed(0)
     model = build_model(arch, width=width).eval()
     found = import_checkpoint(_saved(model.state_dict(), tmp_path), arch)
-    assert found.options["width"] == width  # type: ignore[index]
-    assert torch.equal(found.linear.weight, model.linear.weight)  # type: ignore[union-attr]
+    assert found.options["width"] == width
+    assert torch.equal(found.linear.weight, model.linear.weight)
     with pytest.raises(
         CheckpointError, match=f"It looks like {arch} with num_classes=10.*, width={width}, not"
     ):
@@ -254,17 +254,17 @@ def test_a_model_that_normalises_itself_says_how(tmp_path: Path) -> None:
     own = build_model("sdnet20", width=WIDTH, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
     path = _saved(own.state_dict(), tmp_path)
     found = imported(path)
-    assert found.options["mean"] == (0.5, 0.4, 0.3)  # type: ignore[index]
-    assert found.options["std"] == (0.2, 0.25, 0.3)  # type: ignore[index]
-    assert torch.equal(found.normalise.mean, own.normalise.mean)  # type: ignore[union-attr]
-    assert imported(path, mean=(0.5, 0.4, 0.3)).options["std"] == (0.2, 0.25, 0.3)  # type: ignore[index]
+    assert found.options["mean"] == (0.5, 0.4, 0.3)
+    assert found.options["std"] == (0.2, 0.25, 0.3)
+    assert torch.equal(found.normalise.mean, own.normalise.mean)
+    assert imported(path, mean=(0.5, 0.4, 0.3)).options["std"] == (0.2, 0.25, 0.3)
     with pytest.raises(
         CheckpointError,
         match=r"with mean 0.5, 0.4, 0.3 .*Leave --mean out, or normalise.mean out of the file",
     ):
         imported(path, mean=(0.0, 0.0, 0.0))
     without = {key: value for key, value in own.state_dict().items() if key != "normalise.mean"}
-    assert imported(_saved(without, tmp_path), mean=(0.0, 0.0, 0.0)).options["mean"] == (0.0, 0.0, 0.0)  # type: ignore[index]
+    assert imported(_saved(without, tmp_path), mean=(0.0, 0.0, 0.0)).options["mean"] == (0.0, 0.0, 0.0)
     for mean in ((0.5, 0.4), "abc"):
         with pytest.raises(InputError, match="mean must be 3 finite numbers, one per channel"):
             imported(path, mean=mean)
@@ -295,7 +295,7 @@ def test_what_is_computed_anew_or_not_read_may_be_wrong_or_missing(best: Path, t
     state = {key: value for key, value in released().items() if not key.endswith("num_batches_tracked")}
     state["layer0.0.dn.step_size"] = torch.tensor([float("nan")])
     other, first = imported(_saved(state, tmp_path)), imported(best)
-    assert other.layer0[0].dn.step_size == first.layer0[0].dn.step_size  # type: ignore[union-attr,index]
+    assert other.layer0[0].dn.step_size == first.layer0[0].dn.step_size
     with pytest.raises(CheckpointError, match="step_size"):
         imported(tmp_path / "saved.pth.tar", step_size="checkpoint")
 

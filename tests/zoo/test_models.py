@@ -28,7 +28,7 @@ from robustbench_sdnet.zoo.nets.resnet import BasicBlock
 
 def frozen(arch: str, **options: object) -> nn.Module:
     torch.manual_seed(0)
-    return build_model(arch, **({"width": 4, "input_size": 8} | options)).eval()  # type: ignore[arg-type]
+    return build_model(arch, **({"width": 4, "input_size": 8} | options)).eval()
 
 
 def pictures(n: int = 3, side: int = 8) -> Tensor:
@@ -85,7 +85,7 @@ def test_pooling_rounds_odd_sizes_up_as_strides_do(shortcut: bool) -> None:
 
 def test_pooling_replaces_the_stride_of_sparse_blocks() -> None:
     model = frozen("sdnet20_all", pooling=True)
-    strides = {layer.operator.stride for layer in csc_layers(model)}  # type: ignore[attr-defined]
+    strides = {layer.operator.stride for layer in csc_layers(model)}
     assert strides == {1}
     assert model(pictures()).shape == (3, 10)
     assert not torch.equal(model(pictures()), frozen("sdnet20_all")(pictures()))
@@ -107,7 +107,7 @@ def test_normalisation_is_the_first_layer() -> None:
 
 def test_options_build_the_same_model_again() -> None:
     model = frozen("sdnet20_all", mu=0.1, n_steps=3, shortcut=False, num_classes=4)
-    again = build_model(model.arch, **model.options).eval()  # type: ignore[arg-type]
+    again = build_model(model.arch, **model.options).eval()
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(pictures()), model(pictures()))
 
@@ -285,7 +285,7 @@ def test_bytes_and_arrays_are_no_images(images: object) -> None:
 )
 def test_a_model_that_cannot_be_built_is_refused(arch: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build_model(arch, **options)  # type: ignore[arg-type]
+        build_model(arch, **options)
 
 
 def test_the_first_images_that_a_model_is_evaluated_on_are_not_bytes() -> None:
@@ -304,7 +304,7 @@ def test_what_is_no_module_has_no_layers_and_says_so(given: object) -> None:
     for ask in (csc_layers, refresh_step_sizes, lambda model: residuals(model, pictures())):
         with pytest.raises(InputError, match=message):
             ask(given)
-    with pytest.raises(InputError, match=message), use_lambda(given, 0.1):  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=message), use_lambda(given, 0.1):
         pass
 
 

@@ -172,7 +172,7 @@ def test_timm_and_robustbench_are_asked_as_they_want(monkeypatch: pytest.MonkeyP
     ) -> nn.Module:
         asked.append((model_name, pretrained))
         model = Scripted()
-        model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
+        model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
         return model
 
     def of_robustbench(
@@ -215,7 +215,7 @@ def test_the_hub_holds_our_checkpoints_timm_models_and_transformers(
     def create_model(model_name: str, pretrained: bool = False, **kwargs: object) -> nn.Module:
         assert (model_name, pretrained) == ("hf-hub:someone/timm", True)
         made = Scripted()
-        made.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
+        made.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
         return made
 
     processor = SimpleNamespace(image_mean=[0.5] * 3, image_std=[0.25] * 3)

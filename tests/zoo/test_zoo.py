@@ -136,7 +136,7 @@ def test_what_cannot_be_added_is_refused(
     checkpoint: Path, index: Path, name: str, options: dict[str, str], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        add_to_zoo(checkpoint, name, recipe="smoke", index=index, **options)  # type: ignore[arg-type]
+        add_to_zoo(checkpoint, name, recipe="smoke", index=index, **options)
 
 
 def test_large_models_and_unmeasured_models_do_not_ship(
@@ -452,14 +452,14 @@ def test_a_run_without_its_time_is_the_newest_of_that_name(
     times = ("20260101-090000", "20260102-080000", "20260102-080000_2", "20260102-080000_10")
     for place, began in enumerate(times):
         model = load_model(checkpoint)
-        model.linear.bias.fill_(place)  # type: ignore[union-attr, operator]
+        model.linear.bias.fill_(place)
         save_model(model, f"runs/tiny-sdnet20-{began}/last.safetensors")
     Path("runs/tiny-sdnet20-20270101-000000").mkdir()  # not saved yet
     Path("runs/tiny-sdnet20-other").mkdir()
     assert describe_model("runs/tiny-sdnet20").name == f"tiny-sdnet20-{times[-1]}"
     assert describe_model("runs/tiny-sdnet20").source == f"runs/tiny-sdnet20-{times[-1]}"
-    assert load_model("runs/tiny-sdnet20").linear.bias.eq(3).all()  # type: ignore[union-attr, operator]
-    assert load_model(f"runs/tiny-sdnet20-{times[0]}").linear.bias.eq(0).all()  # type: ignore[union-attr, operator]
+    assert load_model("runs/tiny-sdnet20").linear.bias.eq(3).all()
+    assert load_model(f"runs/tiny-sdnet20-{times[0]}").linear.bias.eq(0).all()
     save_model(load_model(checkpoint), "runs/tiny-sdnet20/last.safetensors")
     assert describe_model("runs/tiny-sdnet20").name == "tiny-sdnet20"
 
