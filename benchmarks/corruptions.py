@@ -139,15 +139,14 @@ def load_peer() -> Callable[..., Images]:
     """`imagecorruptions.corrupt`, with what its import misses put in place."""
     import skimage.filters
 
-    # Modules made here have the attributes that are set on them, which mypy cannot know.
-    resources = types.ModuleType("pkg_resources")
-    resources.resource_filename = lambda package, path: str(  # type: ignore[attr-defined]
+    resources: Any = types.ModuleType("pkg_resources")
+    resources.resource_filename = lambda package, path: str(
         Path(sys.modules[package].__file__ or "").parent / path
     )
     import scipy.ndimage
 
-    interpolation = types.ModuleType("scipy.ndimage.interpolation")
-    interpolation.map_coordinates = scipy.ndimage.map_coordinates  # type: ignore[attr-defined]
+    interpolation: Any = types.ModuleType("scipy.ndimage.interpolation")
+    interpolation.map_coordinates = scipy.ndimage.map_coordinates
     assert skimage.filters is not None
     sys.modules |= {"pkg_resources": resources, "scipy.ndimage.interpolation": interpolation}
     import imagecorruptions

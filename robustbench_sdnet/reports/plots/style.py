@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ...wording import visible
 
@@ -49,10 +50,9 @@ RC: Any = {
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, its size in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
-    # The stubs know neither that a layout was asked for nor which.
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     return figure
 
 
@@ -145,11 +145,10 @@ def to_svg(figure: Figure, name: str) -> str:
     return text
 
 
-def _save(figure: Figure, kind: str, **options: object) -> bytes:
+def _save(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(RC), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        # The stubs type every option apart.
-        figure.savefig(buffer, format=kind, **options)  # type: ignore[arg-type]
+        figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,7 +60,7 @@ class Feed(ABC):
         return len(self.positions) // self.batch_size
 
     @abstractmethod
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch from a step on; every kind of feed makes them in its own way."""
 
     def _drawn(self, epoch: int) -> Placement:
@@ -87,7 +87,7 @@ class ResidentFeed(Feed):
         self.images = pixels.permute(0, 3, 1, 2).to(self.device).contiguous()
         self.labels, self.ids = self.labels.to(self.device), self.ids.to(self.device)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch; the draws go to the device once."""
         drawn = [column.to(self.device) for column in self._drawn(epoch)]
         for part in map(self._part, range(first_step, self.steps)):
@@ -99,7 +99,7 @@ class ResidentFeed(Feed):
 class StreamingFeed(Feed):
     """Images on disk or in host memory, read and decoded ahead of the device by threads."""
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch, in order; a decoding error surfaces at its batch."""
         drawn = self._drawn(epoch)
         key = stream_key(self.options.seed, f"crops of epoch {epoch}")

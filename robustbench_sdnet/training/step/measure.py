@@ -75,6 +75,5 @@ def seconds_a_step(session: Session) -> float:
         objective(batch.images, batch.labels, batch.ids, step).backward()
         session.device.wait()
         seconds.append(time.perf_counter() - begun)
-    # Feeds are generators, typed as iterators: closing one ends its decoding threads.
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()  # ends the threads that decode
     return share * statistics.mean(seconds[warm:])
