@@ -130,7 +130,7 @@ class Trap:
 
 
 def _labels(content, labels):
-    return pickle.dumps({**pickle.loads(content, encoding="latin1"), "labels": labels})  # noqa: S301  our own
+    return pickle.dumps({**pickle.loads(content, encoding="latin1"), "labels": labels})
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def numbers(text: str) -> list[list[float]]:
 
 def test_the_signal_example_sweeps_lambda_with_intervals(capsys: pytest.CaptureFixture[str]) -> None:
     held: dict[str, Any] = {"__name__": "example"}
-    exec(SIGNAL, held)  # noqa: S102  the project's own text
+    exec(SIGNAL, held)
     *rows, last = numbers(capsys.readouterr().out)
     *shown, _ = numbers(SIGNAL_SAYS)
     assert [row[0] for row in rows] == [row[0] for row in shown] == [0, 0.1, 0.2, 0.4, 0.8, 1.6]
@@ -38,7 +38,7 @@ def test_the_signal_example_sweeps_lambda_with_intervals(capsys: pytest.CaptureF
 
 
 def test_the_token_example_learns_and_grows_sparser_with_lambda(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(TOKENS, {"__name__": "example"})  # noqa: S102  the project's own text
+    exec(TOKENS, {"__name__": "example"})
     rows, shown = numbers(capsys.readouterr().out), numbers(TOKENS_SAY)
     for (lam, accuracy, active), (documented, right, share) in zip(rows, shown, strict=True):
         assert lam == documented

@@ -179,7 +179,7 @@ def test_a_worker_encodes_its_answers_and_keeps_images_that_nobody_asked_for(mak
     monkeypatch.setattr(type(worker._worker), "answer", lambda self, task, inputs: list(made))
     found = worker.answer((Task(0, 4, tuple(cells)), Inputs(), {cells[1].id}), None)
     assert [one.images for one in found] == [None, "of bfloat16"]
-    travelled = pickle.loads(pickle.dumps(found))  # noqa: S301
+    travelled = pickle.loads(pickle.dumps(found))
     monkeypatch.setattr("numpy.savez_compressed", None)  # the driver has nothing to compress
     assert [one.outcome.encode() for one in travelled] == [made[0].outcome.encode()] * 2
     assert travelled[0].cell.__dict__["id"] == cells[0].id, "nor a question to hash again"

@@ -157,7 +157,7 @@ def test_a_worker_made_in_another_process_answers_the_same(tmp_path, images):
         capture_output=True,
         check=True,
     )
-    (here,), (found,) = Worker(data=images).answer(task, Inputs()), pickle.loads(there.stdout)  # noqa: S301  written above
+    (here,), (found,) = Worker(data=images).answer(task, Inputs()), pickle.loads(there.stdout)
     assert found.cell == here.cell
     assert found.outcome.margin.tobytes() == here.outcome.margin.tobytes()
     assert len(found.outcome) == 50

@@ -445,7 +445,7 @@ def test_a_copied_or_pickled_model_of_the_zoo_answers_with_the_same_bits() -> No
         model = load_model(name)
         answers = model(images)
         assert torch.equal(copy.deepcopy(model)(images), answers)
-        assert torch.equal(pickle.loads(pickle.dumps(model))(images), answers)  # noqa: S301
+        assert torch.equal(pickle.loads(pickle.dumps(model))(images), answers)
 
 
 def _by_vector(layer: nn.Module) -> None:
