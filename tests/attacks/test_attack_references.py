@@ -6,14 +6,14 @@ import warnings
 
 import pytest
 import torch
+import torchattacks
 from attack_networks import convolutional
 
 from robustbench_sdnet import attacks
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # foolbox's own: it imports what SciPy has renamed
     import foolbox
-    import torchattacks
 
 
 def _double_problem():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import partial
 from itertools import combinations
 
 import pytest
 import torch
+import torchattacks
 
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.engine.balls import BALLS
@@ -16,10 +16,6 @@ from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.attacks.engine.search import Rows
 from robustbench_sdnet.attacks.native.fmn import FmnSearch
 from robustbench_sdnet.attacks.native.sigma_zero import SigmaZeroSearch
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import torchattacks
 
 
 def hilly(classes, dtype):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import cycle
 
 import pytest
 import torch
+import torchattacks
 from attack_networks import linear_problem
 
 from robustbench_sdnet import attacks
@@ -15,10 +15,6 @@ from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.attacks.native.square import PROPOSALS, _averaged, window_sides
 from robustbench_sdnet.attacks.native.square_proposals import bump_pair
 from robustbench_sdnet.draws import Draws
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import torchattacks
 
 EPS = 0.02
 

@@ -66,7 +66,6 @@ def test_what_the_folder_lacks_is_said(folder):
     assert message == "Error: cifar10c:CIFAR-10-C holds contrast, gaussian_noise, not fog.\n"
 
 
-@pytest.mark.filterwarnings("ignore:r was trained on")
 def test_in_python_a_group_means_what_the_folder_holds(folder, monkeypatch):
     import robustbench_sdnet as rs
 

@@ -26,6 +26,7 @@ from robustbench_sdnet.inside.measures import relative
 from robustbench_sdnet.reports.writers.html import escape
 from robustbench_sdnet.statistics import mean_interval
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
+from tests.net_files import write_script
 
 from .conftest import settled
 
@@ -323,7 +324,6 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
     assert "depth must lie in 0 to 9 for this model, got 10" in said
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
 @pytest.mark.parametrize(
     ("file", "message"),
     [
@@ -337,7 +337,7 @@ def test_a_file_that_shows_no_parts_is_refused_before_any_model_is_attacked(
     monkeypatch.setattr("robustbench_sdnet.attacks.run", None)
     net = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(48, 10)).eval()
     if file == "net.pt":
-        torch.jit.script(net).save(made / file)
+        write_script(net, made / file)
     else:
         batch = {0: torch.export.Dim("n", min=1)}
         torch.export.save(

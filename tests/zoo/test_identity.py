@@ -26,6 +26,7 @@ from robustbench_sdnet.zoo import build_model, describe_model, load_model, save_
 from robustbench_sdnet.zoo.files.weights import weights_hash
 from robustbench_sdnet.zoo.others.code import _distributions, code_hash
 from robustbench_sdnet.zoo.others.fingerprint import check_unchanged, fingerprint, repeatable
+from tests.net_files import write_script
 
 # The mean brightness of a channel tells the classes of `tiny_npz` apart; `post` decides what is made of it.
 PACKAGE = {
@@ -350,9 +351,7 @@ class Rolled(nn.Module):
 
 
 def scripted(shift: int, path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(Rolled(shift)), path)
+    write_script(Rolled(shift), path)
 
 
 def exported(shift: int, path: Path) -> None:

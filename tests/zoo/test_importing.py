@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from robustbench_sdnet.errors import CheckpointError, InputError
 from robustbench_sdnet.zoo import build_model, csc_layers, import_checkpoint
+from tests.net_files import write_script
 
 WIDTH = 4
 
@@ -319,9 +319,7 @@ def test_a_mapping_that_holds_itself_is_no_state_dict(tmp_path: Path) -> None:
 def test_a_sound_file_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
     names = ("script.pt", "program.pt2", "older.pt2", "zipped.pth")
     script, program, older, zipped = (tmp_path / name for name in names)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), script)
+    write_script(torch.nn.Linear(2, 2), script)
     torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), program)
     for path, name in (
         (older, "serialized_exported_program.json"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -17,6 +16,7 @@ from robustbench_sdnet.errors import CheckpointError, InputError, ModelError
 from robustbench_sdnet.zoo import build_model, load_model, save_model
 from robustbench_sdnet.zoo.names import check_source
 from robustbench_sdnet.zoo.others.sources import METADATA
+from tests.net_files import write_script
 
 
 def pictures(n: int = 4) -> Tensor:
@@ -50,18 +50,15 @@ class Scripted(nn.Module):
 def test_an_exported_file_needs_its_normalisation(kind: str, tmp_path: Path) -> None:
     bare, told = tmp_path / "bare.pt", tmp_path / "told.pt2"
     extra = {METADATA: json.dumps({"mean": [0.5] * 3, "std": [0.25] * 3})}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if kind == "script":
-            module = torch.jit.script(Scripted())
-            torch.jit.save(module, bare)
-            torch.jit.save(module, told, _extra_files=extra)
-        else:
-            batch = ({0: torch.export.Dim("n")},)
-            program = torch.export.export(Scripted(), (pictures(),), dynamic_shapes=batch)
-            torch.export.save(program, bare.with_suffix(".pt2"))
-            torch.export.save(program, told, extra_files=extra)
-            bare = bare.with_suffix(".pt2")
+    if kind == "script":
+        write_script(Scripted(), bare)
+        write_script(Scripted(), told, extra)
+    else:
+        batch = ({0: torch.export.Dim("n")},)
+        program = torch.export.export(Scripted(), (pictures(),), dynamic_shapes=batch)
+        bare = bare.with_suffix(".pt2")
+        torch.export.save(program, bare)
+        torch.export.save(program, told, extra_files=extra)
     with pytest.raises(InputError, match=r"does not say how it normalises. Write '.*&std=a,b,c', in quotes"):
         load_model(bare)
     with pytest.raises(InputError, match="mean and std go together, in quotes"):  # a shell cut at the &
@@ -91,10 +88,7 @@ def test_a_file_exported_for_one_batch_size_is_refused_with_what_to_write(tmp_pa
 def test_a_file_that_states_another_normalisation_is_told(
     stated: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        extra = {METADATA: json.dumps(stated)}
-        torch.jit.save(torch.jit.script(Scripted()), tmp_path / "wrong.pt", _extra_files=extra)
+    write_script(Scripted(), tmp_path / "wrong.pt", {METADATA: json.dumps(stated)})
     with pytest.raises(InputError, match=message):
         load_model(tmp_path / "wrong.pt")
 
