@@ -167,7 +167,7 @@ def peer_works(peer: Callable[..., Images], image: Images, name: str, severity: 
     """Whether the package still produces this corruption on the libraries installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # only whether it ends is asked
             peer(image, corruption_name=name, severity=severity)
     except Exception:  # noqa: BLE001  any failure of the peer has the same meaning
         return False

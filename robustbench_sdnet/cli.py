@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort) as error:
         # Python notes an interrupt that came while a library ran a text, and `python -m` then ends by SIGINT whatever
         # the exit code is, unless another text has run since.
-        exec("")  # noqa: S102
+        exec("")  # noqa: S102  the text is empty
         by = f" by {came[0]}" if came else ""
         go_on = " What was finished is stored; run the same command again to go on." if kept else ""
         _fail(f"Stopped{by}.{go_on}", 1, error)

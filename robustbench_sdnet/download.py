@@ -140,7 +140,7 @@ class _Transfer:
                 except (OSError, HTTPException) as error:
                     if attempt == TRIES or self.done == before:
                         raise self._failed(_reason(error)) from None
-        except BaseException:
+        except BaseException:  # an interrupt leaves no useless part either
             if not self.kept or not self.done:
                 self.partial.unlink(missing_ok=True)
             raise

@@ -83,7 +83,7 @@ def whole(path: Path | str, *, keep: Path | None = None) -> Iterator[BinaryIO]:
                 if keep is not None and target.exists():
                     os.replace(target, keep)
                 os.replace(partial, target)
-        except BaseException:
+        except BaseException:  # an interrupt leaves no part of a file either
             partial.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)

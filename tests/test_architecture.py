@@ -1,8 +1,12 @@
-"""The house: which room may import which, read from the sources. Imports under TYPE_CHECKING do not count."""
+"""The house, read from its sources: which room may import which, what fits a reader, what has its reason.
+
+Imports under TYPE_CHECKING do not count.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -12,7 +16,8 @@ import pytest
 
 from robustbench_sdnet.cli import COMMANDS
 
-PACKAGE = Path(__file__).resolve().parents[1] / "robustbench_sdnet"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "robustbench_sdnet"
 FLOORS = (
     {
         "devices",
@@ -156,3 +161,20 @@ def test_files_and_functions_fit_a_reader():
             if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 60:
                 long.append(f"{module}.{node.name}: {node.end_lineno - node.lineno + 1} lines")
     assert not long, "\n".join(long)
+
+
+SUPPRESSED = re.compile(
+    r"noqa: [A-Z]+[0-9]+|type: ignore\[[\w,-]+\]|(simplefilter|filterwarnings)\(\"ignore[^)]*\)"
+    r"|except \(?(Base)?Exception\b[^:]*:"
+)
+
+
+@pytest.mark.parametrize("folder", ["robustbench_sdnet", "tests", "benchmarks"])
+def test_what_is_suppressed_says_why_on_its_line(folder):
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (found := list(SUPPRESSED.finditer(line))) and not re.search(r"\w{2}", line[found[-1].end() :])
+    ]
+    assert not bare, "\n".join(bare)

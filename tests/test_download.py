@@ -259,7 +259,7 @@ def test_two_at_once_bring_one_file(server: Server, target: Path) -> None:
     def bring() -> None:
         try:
             download(f"{server.url}/a", target, **KNOWN)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  a thread's is seen by nobody
             errors.append(error)
 
     threads = [threading.Thread(target=bring) for _ in range(4)]

@@ -128,7 +128,7 @@ def _workers(count: int, folder: Path, drawn: tuple[int, str]) -> Iterator[Execu
     with ProcessPoolExecutor(count, context, _start_worker, (str(folder), *drawn)) as pool:
         try:
             yield pool
-        except BaseException:
+        except BaseException:  # an interrupt leaves no process behind either
             # Before the pool is told, which holds a lock while it waits for the others, once one was lost.
             for process in set(multiprocessing.active_children()) - others:
                 process.kill()

@@ -170,9 +170,8 @@ class _Member(tarfile.TarInfo):
         try:
             found: _Member = super().fromtarfile(tar)
             return found
-        # The stubs do not list it: a block of zeros, which ends an archive.
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs do not list it
+            raise  # a block of zeros, which ends an archive
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
 

@@ -115,8 +115,7 @@ def sweep_lambdas(
 @contextmanager
 def _coded(layer: SparseCoding, code: Tensor) -> Iterator[None]:
     """The layer answers with a code that is known already, whatever its input; the class is not touched."""
-    # On the instance, which mypy does not allow, so that nothing else is.
-    layer.forward = lambda x: code  # type: ignore[method-assign]
+    layer.forward = lambda x: code  # type: ignore[method-assign]  # on the instance alone
     try:
         yield
     finally:

@@ -73,8 +73,7 @@ def run_attack(
     repeats = cell.model.repeats
     try:
         with warnings.catch_warnings():
-            # The answer holds the counts, from which the command line warns.
-            warnings.simplefilter("ignore", GradientWarning)
+            warnings.simplefilter("ignore", GradientWarning)  # the command line warns, from the counts
             return attacks.run(
                 spec.name,
                 classifier,

@@ -66,7 +66,7 @@ class Store:
                 lambda connection: opened(connection, self.shown, must_exist, repair),
                 patience=0,
             )
-        except BaseException:
+        except BaseException:  # an interrupt leaves no connection open either
             self.close()
             raise
 

@@ -75,7 +75,7 @@ def test_library_attacks_have_norms_and_options():
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_the_table_of_library_attacks_is_what_is_installed(library):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # foolbox's own: it imports what SciPy has renamed
         module = importlib.import_module(library)
     home = module.attacks if library == "foolbox" else module
     classes = {name: kind for name, kind in vars(home).items() if inspect.isclass(kind)}

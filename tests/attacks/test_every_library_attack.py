@@ -59,7 +59,7 @@ def _judged(name, norm, params):
     info = attacks.attack_info(name)
     eps = None if info.minimal_norm else float(Fraction(NORMS[norm].eps))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # what the libraries do is looked at, not what they say
         result = attacks.run(name, model, images, labels, eps=eps, norm=norm, params=params)
     assert bool(result.clean.all())
     assert result.forwards > 4, "it asked the model"

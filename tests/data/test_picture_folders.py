@@ -77,7 +77,7 @@ def test_pictures_of_other_kinds_count_and_links_to_nothing_are_named(folder: Pa
     (folder / "fog" / "1" / "n01" / "p1.webp").unlink()
     (folder / "fog" / "1" / "n01" / "p1.webp").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"p1.webp cannot be read .* Remove it, or repair the link"):
-        data.load(f"imagenetc:{folder}", "test", root=folder.parent).content_hash  # noqa: B018
+        data.load(f"imagenetc:{folder}", "test", root=folder.parent).content_hash  # noqa: B018  a property that reads
 
 
 def test_names_that_are_no_text_are_hashed_too(folder: Path) -> None:

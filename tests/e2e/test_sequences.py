@@ -113,7 +113,7 @@ def test_from_the_command_to_the_report(place: Path) -> None:
     assert "Predictions that flip along a sequence" in page
 
 
-@pytest.mark.filterwarnings("ignore:steady_net.net has 3 classes")
+@pytest.mark.filterwarnings("ignore:steady_net.net has 3 classes")  # true here, and not asked
 def test_difficulty_and_python(place: Path) -> None:
     frame = evaluate(
         ["steady_net:net"],

@@ -102,7 +102,7 @@ def _answer(case: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until standard input ends."""
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # a complaint shows the end of what is printed: the command's own words
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.chdir(Path(__file__).parent)

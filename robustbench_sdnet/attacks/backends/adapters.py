@@ -86,7 +86,7 @@ def perturb_with(
 
 
 def _imported(library: str) -> Any:
-    """The library, its own deprecation warnings held back; without its types, since it exports none."""
+    """The library; without its types, since it exports none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # its own deprecations, on which no user can act
         return importlib.import_module(library)

@@ -189,9 +189,8 @@ def _perturbed(
         given = batch.clone(memory_format=torch.contiguous_format), labels[index].clone()
         model.first = True
         try:
-            # The libraries' own deprecations are not the user's to act on.
             with seeded(seed, stream, str(images.device)), torch.enable_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+                warnings.simplefilter("ignore")  # the libraries' own, on which no user can act
                 found = perturb(model, *given)
         except SdnetBenchError:
             raise

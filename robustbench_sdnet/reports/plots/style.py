@@ -148,7 +148,6 @@ def to_svg(figure: Figure, name: str) -> str:
 def _save(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(RC), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # drawn as a box
         figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -121,9 +121,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         CheckpointError: damaged, holds code, or holds no state dict.
     """
     try:
-        # Old formats are read with deprecation warnings, which users cannot act on.
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_values()):
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of old formats, on which no user can act
             raw = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"No checkpoint '{path}'.") from None

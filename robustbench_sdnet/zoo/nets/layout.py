@@ -66,7 +66,7 @@ def _works(model: Callable[[Tensor], Tensor], images: Tensor) -> bool:
             if not seen.found or any(is_faulty(*convolution) for convolution in seen.found):
                 return False
             found = _asked(model, pictures.contiguous(memory_format=torch.channels_last))
-    except (Exception, SystemExit):  # noqa: BLE001  whatever a model raises, it raises again where somebody waits for its answer
+    except (Exception, SystemExit):  # noqa: BLE001  it raises again where somebody waits for its answer
         return False
     pairs = zip(found, wanted, strict=True)
     return all(bool((a - b).norm() <= AGREEMENT * b.norm()) for a, b in pairs)
@@ -87,7 +87,7 @@ class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
     """Sees weight shape and strides of the two-dimensional convolutions that run inside it, whoever calls them."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

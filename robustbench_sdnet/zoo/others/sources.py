@@ -77,8 +77,8 @@ def _from_file(name: str) -> Loaded:
         raise CheckpointError(f"'{name}' is damaged, or no TorchScript or exported model.")
     extra = {METADATA: ""}
     if any("/code/" in item for item in inside):
-        # torch.jit is untyped.
-        model = torch.jit.load(name, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
+        jit: Any = torch.jit  # states no types
+        model = jit.load(name, map_location="cpu", _extra_files=extra)
     elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
         raise InputError(pickled(name))
     else:

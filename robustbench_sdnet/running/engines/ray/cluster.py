@@ -91,7 +91,7 @@ def connect(address: str | None, size: Size) -> bool:
         _check_somebody_listens(address)
     try:
         with warnings.catch_warnings(), _environment({} if address else _GONE):
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # Ray's own, on which no user can act
             # What workers print would land on this command's standard output.
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of no class of its own where Ray takes too long to start
