@@ -31,7 +31,6 @@ class AttackInfo:
     Attributes:
         name: how the user writes it.
         function: "module:function" of this package that runs it.
-        summary: one line for help texts.
         params: its own hyper-parameters with their defaults; None stands for a number chosen from eps.
         kind: "attack" or "noise".
         norms: the norms it works in.
@@ -48,7 +47,6 @@ class AttackInfo:
 
     name: str
     function: str
-    summary: str
     params: Mapping[str, Value] = field(default_factory=dict)
     kind: str = "attack"
     norms: tuple[str, ...] = BUDGETED
@@ -73,46 +71,40 @@ class AttackInfo:
             raise InputError(f"'{self.name}' has no norm '{norm}'. It knows: {', '.join(self.norms)}.")
 
 
-def _row(
-    name: str, module: str, summary: str, params: Mapping[str, Value] | None = None, **facts: Any
-) -> AttackInfo:
+def _row(name: str, module: str, params: Mapping[str, Value] | None = None, **facts: Any) -> AttackInfo:
     """A native attack: the function of its name in a file of `native/`."""
     function = name.replace("-", "_").replace("+", "_")
-    return AttackInfo(name, f"native.{module}:{function}", summary, params or {}, **facts)
+    return AttackInfo(name, f"native.{module}:{function}", params or {}, **facts)
 
 
 SQUARE_NORMS = ("linf", "l2", "l1")
 
 _LIST = (
-    _row("fgsm", "pgd", "one full step along the sign of the gradient", work="fgsm"),
+    _row("fgsm", "pgd", work="fgsm"),
     _row(
         "pgd",
         "pgd",
-        "projected gradient steps on the cross-entropy",
         {"steps": 20, "step_size": None, "random_start": True, "restarts": 1, "eot": 1},
         starts=True,
         later=("eot",),
         work="pgd",
     ),
-    _row("noise", "noise", "random noise of the same eps", {"draws": 1}, kind="noise", full_precision=True),
+    _row("noise", "noise", {"draws": 1}, kind="noise", full_precision=True),
     _row(
         "apgd-ce",
         "apgd",
-        "auto-PGD on the cross-entropy",
         {"steps": 100, "restarts": 1, "eot": 1},
         work="autoattack",
     ),
     _row(
         "apgd-dlr",
         "apgd",
-        "auto-PGD on the logit ratio",
         {"steps": 100, "restarts": 1, "eot": 1},
         work="autoattack",
     ),
     _row(
         "apgd-t",
         "apgd",
-        "auto-PGD on the targeted DLR loss",
         {"steps": 100, "targets": 9, "eot": 1},
         later=("eot",),
         work="autoattack",
@@ -120,7 +112,6 @@ _LIST = (
     _row(
         "fab-t",
         "fab",
-        "fast adaptive boundary attack, target by target",
         {"steps": 100, "targets": 9},
         minimal_norm=True,
         full_precision=True,
@@ -129,7 +120,6 @@ _LIST = (
     _row(
         "fmn",
         "fmn",
-        "gradient steps in a ball that closes in on the decision boundary",
         {"steps": 100, "step_size": 1.0, "gamma": 0.05},
         norms=("linf", "l2", "l1", "l0"),
         version=2,
@@ -141,7 +131,6 @@ _LIST = (
     _row(
         "sigma-zero",
         "sigma_zero",
-        "few pixels, by a smooth approximation of their number",
         {"steps": 1000},
         norms=("l0",),
         minimal_norm=True,
@@ -151,7 +140,6 @@ _LIST = (
     _row(
         "square",
         "square",
-        "random search with squares",
         {"steps": 5000, "p_init": 0.8, "eot": 1},
         norms=SQUARE_NORMS,
         raised=("l2", "l1"),
@@ -159,19 +147,16 @@ _LIST = (
         later=("eot",),
         work="square",
     ),
-    _row(
-        "pma", "pma", "sign steps on the margin of probabilities", {"steps": 100, "restarts": 2}, work="pma"
-    ),
+    _row("pma", "pma", {"steps": 100, "restarts": 2}, work="pma"),
     _row(
         "autoattack",
         "chain",
-        "APGD-CE, APGD-T, FAB-T, Square, each on the survivors",
         {"variant": "standard"},
         norms=SQUARE_NORMS,
         choices={"variant": ("standard", "rand")},
     ),
-    _row("lean", "chain", "pma, then short targeted APGD on the survivors"),
-    _row("lean+autoattack", "chain", "lean, then AutoAttack on the survivors", norms=SQUARE_NORMS),
+    _row("lean", "chain"),
+    _row("lean+autoattack", "chain", norms=SQUARE_NORMS),
 )
 
 ATTACKS: Mapping[str, AttackInfo] = MappingProxyType({info.name: info for info in _LIST})
@@ -226,7 +211,7 @@ def attack_info(name: str) -> AttackInfo:
             raise unknown("attack", name, [*ATTACKS, *(f"{library}:NAME" for library in LIBRARIES)])
         return ATTACKS[name]
     row = library_row(library, attack)
-    return AttackInfo(name, "backends.library:attack", f"{attack} of {library}", **row)
+    return AttackInfo(name, "backends.library:attack", **row)
 
 
 def check_params(info: AttackInfo, given: Mapping[str, object]) -> dict[str, Value]:

@@ -90,7 +90,7 @@ class Calibrated:
     """The policy of a fit.
 
     Attributes:
-        rule: a key of `CALIBRATIONS`.
+        rule: one of `CALIBRATIONS`.
         per: "sample" for one lambda per image; "batch" for one per batch, from its mean residual. The latter
             makes an answer depend on the other images of its batch.
     """

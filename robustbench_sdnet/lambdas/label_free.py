@@ -48,7 +48,7 @@ class LabelFree:
     """The policy of a criterion.
 
     Attributes:
-        criterion: a key of `CRITERIA`.
+        criterion: one of `CRITERIA`.
         reference: from unlabelled clean images; None takes the noise estimate as it is.
         lambdas: limits, and the candidates of the criteria that try some. "noise" and "discrepancy" raise the training
             lambda, and keep it where it is beyond them all.

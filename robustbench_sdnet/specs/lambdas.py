@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import InputError, unknown
@@ -25,22 +25,12 @@ PUBLISHED_LEVELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 )
 """The published noise levels, in the units of `corruptions.corrupt(level=...)`."""
 
-CRITERIA: Mapping[str, str] = MappingProxyType(
-    {
-        "noise": "a threshold proportional to the image's estimated noise level",
-        "discrepancy": "raise lambda until the residual has grown by the estimated noise energy",
-        "entropy": "the lambda with the most certain prediction",
-    }
-)
+CRITERIA = ("noise", "discrepancy", "entropy")
+"""By which lambda is chosen without labels: `lambdas.label_free`."""
 
-CALIBRATIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "residual": "the line in the stem's residual that is right most often on corrupted training images",
-        "noise": "the same, with the image's estimated noise level in place of the residual",
-        "published": "a line through the mean residual and the best lambda of every noise level",
-        "test-labels": "that line through each level's argmax on test images and their labels, as published: no result",
-    }
-)
+CALIBRATIONS = ("residual", "noise", "published", "test-labels")
+"""The rules that draw the line of a calibration: `lambdas.calibrated`."""
+
 DEFAULT_CALIBRATION = "residual"
 ON_TEST_LABELS = "test-labels"
 LINE_PER_NOISE = "line-per-noise"
@@ -52,17 +42,15 @@ class PolicyRow:
     """A policy before any work: how it is written, and where it is.
 
     Attributes:
-        summary: what it does, in a line.
         home: the module of `lambdas` whose `deploy` fits it for a model; empty where there is no rule to deploy.
-        details: what may follow its name and a colon, with a line each.
+        details: what may follow its name and a colon.
         usual: the detail that is meant without one; tables leave it out if `silent`.
         noun: what a detail is called.
         numbers: asked in its place, where it is a choice among their answers.
     """
 
-    summary: str
     home: str = ""
-    details: Mapping[str, str] = field(default_factory=dict)
+    details: tuple[str, ...] = ()
     usual: str = ""
     silent: bool = False
     noun: str = ""
@@ -71,13 +59,9 @@ class PolicyRow:
 
 POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
     {
-        "fixed": PolicyRow(summary="one number for every image"),
-        "oracle": PolicyRow(
-            summary="the best number on the test labels, for each corruption and severity: bounds any one number",
-            numbers=LAMBDAS,
-        ),
+        "fixed": PolicyRow(),
+        "oracle": PolicyRow(numbers=LAMBDAS),
         "calibrated": PolicyRow(
-            summary="a line in the stem's residual, or by another rule, fitted on corrupted training images",
             home="calibration",
             details=CALIBRATIONS,
             usual=DEFAULT_CALIBRATION,
@@ -85,7 +69,6 @@ POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
             noun="calibration",
         ),
         "label-free": PolicyRow(
-            summary="a criterion on the image alone, without labels of test or training images",
             home="label_free",
             details=CRITERIA,
             usual="discrepancy",

@@ -157,7 +157,7 @@ def test_an_attack(copy):
         ATTACK,
         "attacks/registry.py",
         '    _row("noise", ',
-        '    _row("white", "white", "white as far as it goes", {"tries": 1}),\n',
+        '    _row("white", "white", {"tries": 1}),\n',
     )
     records = copy.ask("attack", "white", "--eps", "8/255", "--set", "tries=2")
     (found,) = (row for row in records if row["kind"] == "attack")
@@ -189,7 +189,7 @@ def test_a_lambda_policy(copy):
         POLICY,
         "specs/lambdas.py",
         '        "oracle": PolicyRow(',
-        '        "half": PolicyRow(summary="half of the training lambda", home="half"),\n',
+        '        "half": PolicyRow(home="half"),\n',
     )
     records = copy.ask("corrupt", "--corruption", "contrast", "--severity", "5", "--lambda", "half,0.05")
     by_policy, by_number = (
