@@ -212,7 +212,7 @@ def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
     found = rs.diagnose("runs/tiny-sdnet20", eps=8 / 255, cheap=True, limit=6, lam=0.4)
     command = shlex.split("diagnose runs/tiny-sdnet20 --eps 8/255 --cheap --limit 6 --lambda 0.4 --json")
     printed = CliRunner().invoke(cli, command, catch_exceptions=False).stdout
-    asked = [asdict(one) | {"question": DIAGNOSTICS[one.check].question} for one in found]
+    asked = [asdict(one) | {"question": DIAGNOSTICS[one.check]} for one in found]
     assert asked == json.loads(printed)
     assert [finding.check for finding in found] == list(DIAGNOSTICS)
     with pytest.raises(InputError, match="eps must be above 0"):

@@ -83,7 +83,7 @@ def diagnose(
     for note in found.notes:
         warn(note)
     if as_json:
-        say_json([asdict(one) | {"question": DIAGNOSTICS[one.check].question} for one in found.findings])
+        say_json([asdict(one) | {"question": DIAGNOSTICS[one.check]} for one in found.findings])
         return
     at = "" if lam is None else f" at lambda {lam.fixed:g}"
     say(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")

@@ -1,52 +1,41 @@
-"""The table of diagnostics, and the rules that turn a count into pass, warn or fail."""
+"""The diagnostics by name, and the rules that turn a count into pass, warn or fail."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from ..answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding, trust
 from ..statistics import exceeds_rare_rate
 
-__all__ = ["DIAGNOSTICS", "Diagnostic", "Finding", "by_count", "by_thresholds", "not_run", "seen_on", "trust"]
+__all__ = ["DIAGNOSTICS", "Finding", "by_count", "by_thresholds", "not_run", "seen_on", "trust"]
 
 TOLERATED = 0.02  # share of samples that more steps or restarts may still break
 NOTICED = 0.005  # above this share, say so
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """A row of the table: the question, and whether its check costs at most 20 steps per survivor."""
-
-    question: str
-    cheap: bool = False
-
-
-DIAGNOSTICS: Mapping[str, Diagnostic] = MappingProxyType(
+DIAGNOSTICS: Mapping[str, str] = MappingProxyType(
     {
-        "randomised": Diagnostic("Do logits differ between calls on the same input?", cheap=True),
-        "probabilities": Diagnostic(
-            "Does the model return probabilities, so that the loss saturates?", cheap=True
-        ),
-        "zero_gradient": Diagnostic("Is the input gradient zero or not finite?", cheap=True),
-        "test_time_optimisation": Diagnostic("Does the forward pass run autograd?", cheap=True),
-        "gradient_free_wins": Diagnostic("Does Square break samples that white-box attacks do not?"),
-        "single_step_wins": Diagnostic("Does FGSM break samples that PGD does not?", cheap=True),
-        "not_monotone_in_eps": Diagnostic("Does robust accuracy rise with eps?"),
-        "unbounded_eps_survives": Diagnostic("Do samples survive a very large eps?"),
-        "transfer_wins": Diagnostic(
-            "Do perturbations made elsewhere break samples that the direct attack does not?"
-        ),
-        "noise_wins": Diagnostic("Does random noise break samples that PGD does not?", cheap=True),
-        "not_converged": Diagnostic("Do more steps lower accuracy, or is the loss still moving?"),
-        "lost_success": Diagnostic("Are samples broken at an earlier step but not at the last one?"),
-        "rough_loss": Diagnostic("Is the loss unstable under tiny random perturbations?", cheap=True),
-        "losses_disagree": Diagnostic("Do cross-entropy and margin attacks disagree widely?", cheap=True),
-        "restart_sensitive": Diagnostic("Do restarts or the step size change the accuracy?"),
-        "wrong_gradient": Diagnostic("Do finite differences contradict autograd?", cheap=True),
+        "randomised": "Do logits differ between calls on the same input?",
+        "probabilities": "Does the model return probabilities, so that the loss saturates?",
+        "zero_gradient": "Is the input gradient zero or not finite?",
+        "test_time_optimisation": "Does the forward pass run autograd?",
+        "gradient_free_wins": "Does Square break samples that white-box attacks do not?",
+        "single_step_wins": "Does FGSM break samples that PGD does not?",
+        "not_monotone_in_eps": "Does robust accuracy rise with eps?",
+        "unbounded_eps_survives": "Do samples survive a very large eps?",
+        "transfer_wins": "Do perturbations made elsewhere break samples that the direct attack does not?",
+        "noise_wins": "Does random noise break samples that PGD does not?",
+        "not_converged": "Do more steps lower accuracy, or is the loss still moving?",
+        "lost_success": "Are samples broken at an earlier step but not at the last one?",
+        "rough_loss": "Is the loss unstable under tiny random perturbations?",
+        "losses_disagree": "Do cross-entropy and margin attacks disagree widely?",
+        "restart_sensitive": "Do restarts or the step size change the accuracy?",
+        "wrong_gradient": "Do finite differences contradict autograd?",
     }
 )
+"""The checks in the order they are printed, each with the question it answers."""
 
 
 def not_run(check: str, why: str) -> Finding:
