@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from robustbench_sdnet.answers.comparisons import comparisons
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, Eps, LambdaSpec
 from robustbench_sdnet.store.outcome import Outcome
@@ -56,3 +58,9 @@ def made_store(path, answers, residual=np.nan):
         )
         store.add_shards([Shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"})])
     return store
+
+
+def compared_records(path, answers):
+    """The records of all comparisons of a store that was given answers."""
+    with made_store(path, answers) as store:
+        return [found.record() for found in comparisons(Snapshot.read(store))]

@@ -290,3 +290,13 @@ def test_one_network_says_nothing_about_others():
     for sides in (([[0.1, 0.2]],), ([[0.1], [0.2]], [[0.1]]), (np.empty((2, 0)),), ([0.1, 0.2],)):
         with pytest.raises(InputError, match="two networks or more a side, and images, got"):
             gain_over_networks(*sides)
+
+
+def test_the_interval_of_a_difference():
+    # 3.8415 = 1.959964^2 images that differ added, half of each sign. 8 gained, 2 lost of 98: 6 / 101.8415 = 0.0589;
+    # variance 13.8415 / 101.8415 - 0.058915^2 = 0.132441; half the width 1.959964 * sqrt(0.132441 / 101.8415).
+    differences = np.array([1.0] * 8 + [-1.0] * 2 + [0.0] * 88)
+    low, high = difference_interval(differences)
+    half = 1.959964 * (0.132441 / 101.8415) ** 0.5
+    assert (low, high) == (pytest.approx(0.058915 - half, abs=1e-5), pytest.approx(0.058915 + half, abs=1e-5))
+    assert np.isnan(difference_interval(np.empty(0))).all()
