@@ -23,16 +23,16 @@ def model_specs(
     """The models of that name, or the usual ones at hand that were trained on the data set.
 
     Returns:
-        The models; by name why others could not be loaded; a line where some were left out.
+        The models; by name why others could not be loaded; a line where some were left out or failed.
 
     Raises:
         InputError: an unknown name, or no model at hand.
         ModelError: no model could be loaded.
     """
     failed: dict[str, str] = {}
-    notes: list[str] = []
     if names:
         cards, failed = _described(names, data.image_shape)
+        notes = [f"left out: {reason}" for reason in failed.values()]
     else:
         cards, notes = _usual_at_hand(data, runs, root, device)
     specs: dict[str, ModelSpec] = {}

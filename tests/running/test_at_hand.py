@@ -52,6 +52,16 @@ def test_a_model_under_two_names_is_asked_once_and_a_line_says_so(tmp_path):
     assert notes == ["digits/resnet20-at is the same model as mine and is evaluated once, as mine"]
 
 
+def test_a_model_that_cannot_be_loaded_is_left_out_and_a_line_says_so_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("theirs.py").write_text("def gone():\n    open('gone.pth')\n")
+    names = ["theirs:gone", "digits/sdnet20-at"]
+    specs, failed, notes = at_hand.model_specs(names, data.load("digits"), tmp_path / "runs", None)
+    assert [spec.name for spec in specs] == ["digits/sdnet20-at"]
+    assert notes == [f"left out: {failed['theirs:gone']}"]
+    assert "No such file or directory: 'gone.pth'" in notes[0]
+
+
 def test_a_generated_folder_is_asked_of_models_of_the_images_that_it_was_made_of(tmp_path):
     """Its layout is CIFAR-10-C's, whatever the images are."""
     found = data.load("digits")
