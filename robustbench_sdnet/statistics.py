@@ -71,8 +71,6 @@ def mcnemar(only_first: int, only_second: int) -> float:
     if min(only_first, only_second) < 0:
         raise InputError(f"mcnemar: counts must not be negative, got {only_first} and {only_second}.")
     flips = only_first + only_second
-    if flips == 0:
-        return 1.0
     return min(1.0, 2 * float(special.bdtr(min(only_first, only_second), flips, 0.5)))
 
 
