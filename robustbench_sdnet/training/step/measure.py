@@ -24,7 +24,7 @@ EVALUATION_BATCH = 256
 def accuracy_of(
     model: nn.Module, data: ImageData, device: Device, positions: Tensor | None = None, *, fast: bool = False
 ) -> float:
-    """Share of images that the model gets right, in evaluation mode, which ends with it; processes share the work.
+    """Share of images that the model gets right, in evaluation mode, which it leaves it in; processes share the work.
 
     Args:
         positions: which images, None for all.
@@ -37,7 +37,6 @@ def accuracy_of(
     chosen = (torch.arange(len(data)) if positions is None else positions).tensor_split(count)[rank]
     labels = torch.from_numpy(data.labels)
     right, ruined = torch.zeros((2, 1), dtype=torch.int64, device=device.device)
-    training = model.training
     model.eval()
     for part in torch.split(chosen, EVALUATION_BATCH):
         pixels = torch.from_numpy(data.pixels.read(part.numpy())).permute(0, 3, 1, 2)
@@ -45,7 +44,6 @@ def accuracy_of(
             logits = model(device.floats(pixels))
         right += (logits.argmax(1) == labels[part].to(device.device)).sum()
         ruined += logits.isfinite().all().logical_not()
-    model.train(training)
     if int(total(ruined)):
         raise TrainingError(
             "The network's logits are not finite: its training has diverged. Lower the rate (--set train.lr=N), with "
