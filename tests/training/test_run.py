@@ -15,7 +15,7 @@ import yaml
 from robustbench_sdnet.errors import InputError, TrainingError, WriteError
 from robustbench_sdnet.files import alone_in
 from robustbench_sdnet.training import load_recipe, train
-from robustbench_sdnet.training.run import folders
+from robustbench_sdnet.training.run import folders, runner
 from robustbench_sdnet.zoo import load_model, read_card
 
 
@@ -28,6 +28,7 @@ def test_a_run_learns_and_leaves_everything(tiny_data, quick, tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"best.safetensors", "last.safetensors", "state.pt", "recipe.yaml", "log.jsonl"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
+    assert "wandb-id" not in names, "curves go where they are asked for alone"
     card = read_card(result.last)
     assert (card.name, card.data, card.arch, card.accuracy) == ("run", tiny_data, "sdnet20", result.accuracy)
     assert card.recipe["train"]["epochs"] == 12
@@ -225,6 +226,22 @@ def test_best_is_chosen_on_held_out_training_images(tiny_data, quick, tmp_path):
     assert state["best"][0] == max(line["held_out"] for line in log)
     assert result.steps_total == 4 * (72 // 32)
     assert {round(line["held_out"] * 24, 6) % 1 for line in log} == {0}
+
+
+def test_the_best_checkpoint_holds_the_weights_of_its_epoch(tiny_data, quick, tmp_path, monkeypatch):
+    looked = []
+
+    def falling(model, data, device, positions=None, **how):
+        if positions is not None:
+            looked.append({key: value.clone() for key, value in model.state_dict().items()})
+        return 1 / (1 + len(looked))
+
+    monkeypatch.setattr(runner, "accuracy_of", falling)
+    settings = {**quick, "train.epochs": 2, "train.hold_out": 0.25}
+    result = train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run")
+    for path, seen in zip((result.best, result.last), looked, strict=True):
+        state = load_model(path).state_dict()
+        assert all(torch.equal(state[key], value) for key, value in seen.items())
 
 
 def _payload(path):
