@@ -95,6 +95,7 @@ def test_accuracies_are_means_over_fresh_draws_and_a_line_says_so(tiny_npz):
         rows(model="drawn:flips [mean of 101 draws]", kind="clean"),
         rows(model="drawn:flips [mean of 101 draws]", kind="attack"),
     )
+    assert (clean["passes_forward"], clean["passes_backward"]) == (30 * 101, 0)
     spread = (0.21 / (30 * 101)) ** 0.5
     assert abs(clean["accuracy"] - 0.7) < 4 * spread
     assert abs(attack["accuracy"] - 0.7) < 4 * spread  # a search of 4 passes sees 76 % of the images flipped
