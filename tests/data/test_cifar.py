@@ -77,6 +77,8 @@ def publish(served, name, **options):
 def test_download_and_read(name, mirror, tmp_path):
     batches = publish(mirror, name)
     source = cifar.SOURCES[name]
+    published = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
+    assert source.files["train"] == (published if name == "cifar10" else ("train",))
     train = data.load(name, "train", root=tmp_path)
     parts = [batches[file] for file in source.files["train"]]
     expected = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
