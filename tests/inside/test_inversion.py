@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import robustbench_sdnet as rs
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.inside.inversion import invertible, undo
-from robustbench_sdnet.inside.way import features, stages
+from robustbench_sdnet.inside.way import _variation, features, stages
 from robustbench_sdnet.zoo.nets.architectures import Coding
 from robustbench_sdnet.zoo.nets.csc import csc2d
 from robustbench_sdnet.zoo.nets.resnet import BasicBlock, SparseConvolution
@@ -213,6 +213,14 @@ def test_feature_inversion_finds_the_image_that_alone_has_its_features() -> None
     found = rs.reconstruct(model, images, 0, method="gradient")
     torch.testing.assert_close(found, images, atol=0.02, rtol=0)
     torch.testing.assert_close(rs.reconstruct(model, images[1:2], 0, method="gradient"), found[1:2])
+    with torch.no_grad():
+        model.turn.weight /= 128  # smoothness weighs as much where features are small
+    torch.testing.assert_close(rs.reconstruct(model, images, 0, method="gradient"), found)
+
+
+def test_smoothness_is_asked_down_and_across() -> None:
+    ramp = torch.arange(4.0).expand(1, 3, 4, 4)
+    assert _variation(ramp).item() == _variation(ramp.mT).item() == 0.5
 
 
 @pytest.mark.parametrize("arch", ["resnet20", "sdnet20"])

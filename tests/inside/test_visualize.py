@@ -23,6 +23,7 @@ from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.draws import Draws
 from robustbench_sdnet.inside import drawing
 from robustbench_sdnet.inside.measures import relative
+from robustbench_sdnet.inside.pages import _enlargement
 from robustbench_sdnet.reports.writers.html import escape
 from robustbench_sdnet.statistics import mean_interval
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
@@ -378,6 +379,11 @@ def test_what_has_no_size_has_no_relative_error() -> None:
     given = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])
     found = relative(torch.tensor([[3.0, 9.0], [0.0, 0.0], [0.1, 0.0]]), given)
     assert found.tolist() == [1.0, 0.0, float("inf")]  # means leave out what is not finite
+
+
+def test_a_change_is_enlarged_until_it_fills_the_range_and_never_shrunk() -> None:
+    sizes = (0.0625, 0.9, 0.0)
+    assert [_enlargement(torch.tensor([0.0, size, -size])) for size in sizes] == [8, 1, 1]
 
 
 def test_labels_stay_legible_in_a_narrow_window() -> None:
