@@ -181,6 +181,12 @@ def test_every_attack_has_its_name_in_python() -> None:
     assert not missing, f"attacks/__init__.pyi does not name {', '.join(missing)}"
 
 
+def test_the_help_of_report_names_every_format() -> None:
+    text = resolve(["report"])[0].help or ""
+    missing = [name for name in FORMATS if not re.search(rf"\b{name}\b", text)]
+    assert not missing, f"the help of commands/report.py does not name {', '.join(missing)}"
+
+
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_every_model_that_ships_has_its_card_in_the_documentation(entry) -> None:
     path = ROOT / "docs" / "models" / f"{entry.name.replace('/', '-')}.md"
