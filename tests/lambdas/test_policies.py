@@ -1,4 +1,4 @@
-"""What each policy chooses, against closed forms."""
+"""Policies: fixed and calibrated ones against closed forms, and how any is fitted, kept and deployed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,29 +19,19 @@ from robustbench_sdnet.lambdas import (
     CalibratedFit,
     Fixed,
     LabelFree,
-    Reference,
     calibrate,
     calibration,
     reference,
-    sweep_lambdas,
 )
 from robustbench_sdnet.lambdas.calibrated import mean_energy, noise_level, plot_fit
 from robustbench_sdnet.lambdas.calibration import PUBLISHED_LEVELS, TRIED
-from robustbench_sdnet.lambdas.label_free import _discrepancy, noise_variance
-from robustbench_sdnet.lambdas.lines import FitPoint, Line, fit_lines, line_through, most_accurate
+from robustbench_sdnet.lambdas.lines import Line, fit_lines
 from robustbench_sdnet.lambdas.policy import Fitting, deploy
-from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
-from robustbench_sdnet.zoo import build_model, use_lambda
-from robustbench_sdnet.zoo.nets.csc import csc1d, csc_linear
+from robustbench_sdnet.zoo import use_lambda
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
-
-
-def noisy(images, sigma, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (images + sigma * torch.randn(images.shape, generator=generator)).clamp(0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -54,58 +43,10 @@ def line(slope, intercept, lambdas=(0.1, 1.4)):
     return CalibratedFit(dict.fromkeys(CALIBRATIONS, Line(slope, intercept)), lambdas, 0.1, (), 1, 0)
 
 
-def point(noise, level, seen, *right):
-    """A level whose images are answered as each text says, the residual also standing for the noise level."""
-    return FitPoint(noise, level, tuple(seen), tuple(seen), right)
-
-
 def test_fixed(model, images):
     assert Fixed(0.3)(model, images).tolist() == pytest.approx([0.3] * len(images))
     with pytest.raises(InputError, match="not negative"):
         Fixed(-1.0)
-
-
-def test_the_line_through_points():
-    assert line_through([0, 1, 2], [1, 3, 5]) == Line(pytest.approx(2), pytest.approx(1))
-    assert line_through([0, 1, 2], [0, 3, 0]) == Line(pytest.approx(0), pytest.approx(1))
-    assert line_through([1, 1], [2, 4]) == line_through([0, 0], [2, 4]) == Line(0.0, 3.0)
-    # The mean of equal numbers may be another number in its last digit.
-    assert line_through([0.1] * 3, [1, 2, 4]) == Line(0.0, pytest.approx(7 / 3))
-    assert line_through([0.3, 0.1 + 0.2], [0, 1]) == Line(0.0, 0.5)
-
-
-def test_the_most_accurate_line_gives_each_image_the_lambda_it_needs():
-    # Clean images are right at the first lambda alone, noisy ones at the last alone: only a rising line suits both.
-    points = [
-        point("clean", 0.0, (0.1, 0.2), "11", "00", "00"), point("gaussian_noise", 1.0, (0.8, 0.9), "00", "00", "11"),
-    ]  # fmt: skip
-    lambdas = (0.1, 0.5, 1.0)
-    found = most_accurate(points, lambdas, [p.residuals for p in points])
-    given = [min(max(found.intercept + found.slope * r, 0.1), 1.0) for p in points for r in p.residuals]
-    assert given == pytest.approx([0.1, 0.1, 1.0, 1.0])
-
-
-def test_lines_are_tried_in_tenths_at_both_ends_of_the_images_and_well_beyond_the_lambdas():
-    # 40 images from 0 to 1, of which one half needs 0.1 and the other 1.4: the steepest line suits them best, from 1.5
-    # below the lambdas at the 5 % quantile to 1.4 above them at the 95 % one, where the last tenth before 1.5 lies.
-    seen = [(k + 0.5) / 40 for k in range(40)]
-    found = most_accurate(
-        [point("clean", 0.0, seen, "1" * 20 + "0" * 20, "0" * 20 + "1" * 20)], (0.1, 1.4), [seen]
-    )
-    ends = [found.intercept + found.slope * float(np.quantile(seen, share)) for share in (0.05, 0.95)]
-    assert ends == pytest.approx([-1.4, 2.8])
-
-
-def test_of_equal_lines_the_one_with_the_smallest_lambdas_stands():
-    points = [point("clean", 0.0, (0.1, 0.9), "11", "11", "11")]
-    found = most_accurate(points, (0.1, 0.5, 1.0), [points[0].residuals])
-    assert max(found.intercept + found.slope * r for r in (0.1, 0.9)) <= 0.1
-
-
-def test_more_noise_never_gets_a_smaller_lambda():
-    # A falling line would suit both; of rising ones a flat one suits half.
-    points = [point("clean", 0.0, (0.1, 0.2), "00", "11"), point("shot_noise", 1.0, (0.8, 0.9), "11", "00")]
-    assert most_accurate(points, (0.1, 1.0), [p.residuals for p in points]).slope == 0
 
 
 def test_a_single_image_is_shown_at_every_level(model, pixels):
@@ -113,30 +54,6 @@ def test_a_single_image_is_shown_at_every_level(model, pixels):
         model, pixels[:1], np.zeros(1, int), noises={"shot_noise": (0.1, 0.2)}, lambdas=(0.1, 0.5)
     )
     assert [len(point.residuals) for point in fit.points] == [1, 1, 1]
-
-
-def test_each_rule_looks_at_its_own_number_and_accuracy():
-    # Residuals tell nothing apart, estimated noise does; of a flat top from 0.1 to 0.5 the middle counts, or its first.
-    low = FitPoint("clean", 0.0, (0.5, 0.5), (0.1, 0.2), ("11", "11", "00"))
-    high = FitPoint("gaussian_noise", 1.0, (0.5, 0.5), (0.8, 0.9), ("00", "00", "11"))
-    lines = fit_lines([low, high], (0.1, 0.5, 1.0))
-    assert lines["residual"].slope == 0 < lines["noise"].slope
-    assert lines["published"] == Line(0.0, pytest.approx((0.3 + 1.0) / 2))
-    assert lines["test-labels"] == Line(0.0, pytest.approx((0.1 + 1.0) / 2))
-
-
-def test_a_level_that_does_not_care_has_no_say_and_conditions_count_the_same():
-    # Nine noise levels are right nowhere but twice, at 1.0; the published rule follows them, accuracy the clean images.
-    clean = point("clean", 0.0, [0.1] * 10, "1" * 10, "0" * 10)
-    noisy = [point("shot_noise", k, [0.1] * 10, "0" * 10, "11" + "0" * 8) for k in range(9)]
-    lines = fit_lines([clean, *noisy], (0.1, 1.0))
-    assert lines["residual"] == lines["noise"] == Line(0.0, 0.1)
-    assert lines["published"].slope == 0
-    assert lines["published"].intercept == pytest.approx((9 * 1.0 + 0.1) / 10)
-    # Once the noise, as one condition, gains more than the clean images lose, it has its way.
-    gaining = [point("shot_noise", k, [0.1] * 10, "0" * 10, "1" * 10) for k in range(9)]
-    losing = point("clean", 0.0, [0.1] * 10, "1" * 10, "1" * 9 + "0")
-    assert fit_lines([losing, *gaining], (0.1, 1.0))["residual"] == Line(0.0, 1.0)
 
 
 def test_a_fit_holds_its_data(fit):
@@ -289,110 +206,6 @@ def test_fits_take_a_model_in_evaluation_class_numbers_and_images_in_their_range
     assert all(torch.equal(value, kept[key]) for key, value in training.state_dict().items())
 
 
-def test_noise_variance_of_white_noise_is_its_variance():
-    # 64 images of 3 x 32 x 32 values: the relative error of the mean is about 1 %.
-    x = 0.3 * torch.randn((64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert float(noise_variance(x).mean()) == pytest.approx(0.09, rel=0.03)
-    unequal = x * x.new_tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1)  # variances are averaged, not deviations
-    assert float(noise_variance(unequal).mean()) == pytest.approx(0.09 * 14 / 3, rel=0.03)
-
-
-def test_noise_of_images_too_small_for_the_filter_is_refused():
-    for height, width in ((1, 2), (2, 3), (3, 2)):
-        with pytest.raises(InputError, match=f"takes 3x3 pixels or more, got {height}x{width}"):
-            noise_variance(torch.rand(2, 3, height, width))
-    assert noise_variance(torch.rand(2, 3, 3, 3)).shape == (2,)
-
-
-@pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
-@pytest.mark.parametrize(
-    ("layer", "shape"), [(csc1d(2, 4, length=16), (5, 2, 16)), (csc_linear(5, 4), (5, 5))]
-)
-def test_noise_is_estimated_of_images_alone(criterion, layer, shape):
-    with pytest.raises(InputError, match=r"from images \(n, c, h, w\), got .* Take label-free:entropy"):
-        LabelFree(criterion)(layer.eval(), torch.rand(shape))
-
-
-def test_noise_variance_does_not_see_ramps():
-    ramp = torch.arange(8.0)[:, None] * 2 + torch.arange(8.0)
-    assert float(noise_variance(ramp.expand(1, 3, 8, 8))) == pytest.approx(0, abs=1e-9)
-
-
-def test_the_noise_criterion_is_the_universal_threshold(model, images):
-    floor = reference(model, images)
-    assert floor.variance == pytest.approx(float(noise_variance(stem_of(model, images).x).median()))
-    x = noisy(images, 0.1)
-    sigma = (noise_variance(stem_of(model, x).x) - floor.variance).clamp_min(1e-12).sqrt()
-    expected = (sigma.square() * 2 * math.log(4) + 0.1**2).sqrt().clamp(max=1.4)  # 4 atoms, trained at 0.1
-    torch.testing.assert_close(LabelFree("noise", reference=floor)(model, x), expected)
-    doubled = ((2 * sigma).square() * 2 * math.log(4) + 0.1**2).sqrt().clamp(max=1.4)
-    torch.testing.assert_close(LabelFree("noise", reference=floor, strength=2)(model, x), doubled)
-
-
-@pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
-def test_more_noise_asks_for_a_larger_lambda(model, images, criterion):
-    policy = LabelFree(criterion, reference=reference(model, images))
-    means = [float(policy(model, noisy(images, sigma)).mean()) for sigma in (0.0, 0.1, 0.3)]
-    assert means[0] < means[1] < means[2]
-
-
-@pytest.mark.parametrize("strength", [1, 0.5])
-def test_discrepancy_lets_the_residual_grow_by_the_noise_energy(model, images, strength):
-    lambdas = tuple(round(0.1 + 0.005 * k, 3) for k in range(600))
-    policy = LabelFree("discrepancy", lambdas=lambdas, strength=strength)
-    x = noisy(images, 0.03)
-    chosen = policy(model, x)
-    stem = stem_of(model, x)
-    before, after = (energy / stem.x[0].numel() for energy in stem.residuals([0.1, chosen]))
-    inside = (chosen > 0.101) & (chosen < 3.0)
-    assert inside.sum() > 5
-    energy = strength * noise_variance(stem.x)
-    torch.testing.assert_close((after - before)[inside], energy[inside], rtol=0.02, atol=1e-4)
-
-
-def test_discrepancy_stops_where_the_residual_has_first_grown_by_the_noise_energy():
-    # Growth of 0, 0.5, 0.2 and 1 at 0.1 to 0.4: 0.3 is first reached at 0.1 + 0.1 * 0.3 / 0.5, before the dip.
-    energies = torch.tensor([[1.0], [1.5], [1.2], [2.0]])
-    x = torch.zeros(1, 1, 1, 1)
-    stem = SimpleNamespace(trained_lambda=0.1, x=x, residuals=lambda grid: energies)
-    for variance, lam in (
-        (0.3, 0.16),
-        (0.75, 0.35),
-        (9.0, 0.4),
-    ):  # more noise than the last explains takes the last
-        found = _discrepancy(stem, torch.tensor([variance]), (0.2, 0.3, 0.4))
-        assert found.tolist() == pytest.approx([lam])
-
-
-def test_discrepancy_without_noise_is_the_training_lambda(model, images):
-    policy = LabelFree("discrepancy", reference=Reference(1e9))
-    torch.testing.assert_close(policy(model, images), torch.full((len(images),), 0.1), rtol=0, atol=1e-3)
-
-
-def test_entropy_takes_the_most_certain_prediction(model, images):
-    lambdas = (0.1, 0.6, 1.2)
-    chosen = LabelFree("entropy", lambdas=lambdas)(model, images)
-    entropies = torch.stack(
-        [torch.distributions.Categorical(logits=z).entropy() for z in sweep_lambdas(model, images, lambdas)]
-    )
-    expected = torch.tensor(lambdas)[entropies.argmin(0)]
-    assert torch.equal(chosen, expected)
-
-
-def test_entropy_tries_lambda_on_the_layers_it_will_be_set_on(every, images):
-    entropies = []
-    for lam in (0.1, 0.3):
-        with use_lambda(every, lam, scope="all"):
-            entropies.append(torch.distributions.Categorical(logits=every(images)).entropy())
-    assert (entropies[1] < entropies[0] - 0.1).all()
-    chosen = [
-        LabelFree("entropy", lambdas=(0.1, 0.3), scope=scope)(every, images).tolist()
-        for scope in ("all", "stem")
-    ]
-    assert chosen[0] == pytest.approx([0.3] * 24)
-    assert chosen[1] != chosen[0]
-
-
 @pytest.mark.parametrize("name", ["calibrated", *CRITERIA])
 def test_a_lambda_depends_on_its_image_alone(model, images, name):
     policy = Calibrated(line(2.0, 0.05)) if name == "calibrated" else LabelFree(name)
@@ -415,33 +228,6 @@ def test_shuffled_test_labels_change_no_policy(model, pixels, images, labels):
         found.append([policy(model, images[test]) for policy in (Calibrated(fit), *free)])
     for first, second in zip(*found, strict=True):
         assert torch.equal(first, second)
-
-
-@pytest.mark.parametrize("criterion", ["noise", "discrepancy"])
-@pytest.mark.parametrize("trained", [1.4, 2.0])
-def test_a_model_trained_beyond_all_candidates_keeps_its_lambda(images, criterion, trained):
-    """Both criteria raise the training lambda: there is nothing to raise it to."""
-    network = build_model("sdnet20", width=4, input_size=8, lam=trained).eval()
-    chosen = LabelFree(criterion)(network, images)
-    torch.testing.assert_close(chosen, torch.full((len(images),), trained))
-
-
-def test_label_free_refuses_nonsense():
-    with pytest.raises(InputError, match="Did you mean 'entropy'"):
-        LabelFree("entropi")
-    with pytest.raises(InputError, match="increasing numbers"):
-        LabelFree("noise", lambdas=(0.5, 0.1))
-    with pytest.raises(InputError, match="strength"):
-        LabelFree("noise", strength=0.0)
-    assert LabelFree("noise", strength="2") == LabelFree("noise", strength=2.0)
-    assert (
-        LabelFree("noise", strength=np.float32(2)).identity() == LabelFree("noise", strength=2.0).identity()
-    )
-
-
-def test_another_reference_strength_or_grid_is_another_policy():
-    made = [{}, {"reference": Reference(0.1)}, {"strength": 2}, {"lambdas": (0.1, 0.2)}]
-    assert len({LabelFree("noise", **given).identity() for given in made}) == 4
 
 
 def test_only_a_policy_with_a_rule_is_deployed():
