@@ -16,7 +16,7 @@ from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.running.engines import Inputs
 from robustbench_sdnet.running.runner import ModelsFailed, run
 from robustbench_sdnet.specs import Eps, LambdaSpec
-from robustbench_sdnet.store.store import Shard, Store
+from robustbench_sdnet.store.store import Store
 
 from ..store.made import shards
 from ..tiny_setting import RESNET, SDNET
@@ -267,30 +267,6 @@ def test_levels_reach_the_noise(tmp_path, make_worker, data):
     )
 
 
-def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker, data, networks):
-    from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
-
-    class Saturated(torch.nn.Module):
-        def forward(self, x):
-            return 1e6 * networks["resnet"](x)
-
-    specs = attack_specs("pgd", EPS, given={"steps": "2"})
-    cells = plan.attack_cells([SDNET, RESNET], data, specs)
-    worker = make_worker()
-    worker.load = lambda spec: Saturated() if spec == RESNET else networks[spec.name]
-    with _store(tmp_path, "s") as store:
-        run(cells, store=store, worker=worker, count=60)
-        bare = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
-        assert {key for key, word in bare.items() if word != "unchecked"} == {("resnet", "attack")}
-        (found,) = diagnose_cells(
-            [c for c in cells if c.model == RESNET], store=store, worker=worker
-        ).values()
-        assert "fail" in {finding.verdict for finding in found}
-        found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
-    assert found["resnet", "attack"] == "untrusted"
-    assert found["sdnet", "attack"] == "unchecked"
-
-
 def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, data, images, monkeypatch):
     from robustbench_sdnet.lambdas import label_free
     from robustbench_sdnet.planning.setting import Setting
@@ -412,82 +388,6 @@ def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp
         assert row["accuracy"] <= outcome.right.mean()
 
 
-def test_an_external_model_that_is_normalised_twice_raises_a_doubt(make_worker, networks):
-    from dataclasses import replace
-
-    from robustbench_sdnet.diagnostics.doubts import input_doubts
-
-    class Twice(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = networks["resnet"]
-
-        def forward(self, x):
-            return self.inner((x - 0.45) / 0.2)
-
-    worker = make_worker()
-    worker.load = lambda spec: Twice() if "twice" in spec.source else networks["resnet"]
-    external = [replace(RESNET, name=name, source=f"mine:{name}", weights=name) for name in ("once", "twice")]
-    doubts = list(input_doubts([RESNET, *external], worker))
-    assert len(doubts) == 1
-    assert doubts[0].startswith("twice: The input looks wrong")
-
-
-def test_an_external_model_of_more_classes_raises_a_doubt(make_worker):
-    from dataclasses import replace
-
-    from robustbench_sdnet.diagnostics.doubts import input_doubts
-
-    worker = make_worker()
-    classes = worker.data.num_classes
-
-    class Wider(torch.nn.Module):
-        def forward(self, x):
-            return x.new_zeros((len(x), classes + 1))
-
-    worker.load = lambda spec: Wider()
-    (doubt,) = input_doubts([RESNET, replace(RESNET, name="wider", source="mine:wider")], worker)
-    assert f"wider has {classes + 1} classes and {worker.data.name} has {classes}: an answer beyond" in doubt
-
-
-def test_an_exported_file_is_doubted_too(make_worker):
-    from dataclasses import replace
-
-    from robustbench_sdnet.diagnostics.doubts import input_doubts
-
-    class Wider(torch.nn.Module):
-        def forward(self, x):
-            if len(x) == 1:
-                raise ValueError("Expected more than 1 value per channel")
-            return x.new_zeros((len(x), worker.data.num_classes + 1))
-
-    worker = make_worker()
-    worker.load = lambda spec: Wider()
-    (doubt,) = input_doubts([replace(RESNET, name="wider", source="net.pt?mean=0&std=1")], worker)
-    assert doubt.startswith("wider has ")
-
-
-def test_an_external_model_whose_answers_depend_on_the_batch_raises_a_doubt(make_worker, networks):
-    from dataclasses import replace
-
-    from robustbench_sdnet.diagnostics.doubts import input_doubts
-
-    class Adapting(torch.nn.Module):
-        def forward(self, x):
-            logits = networks["resnet"](x)
-            return logits - logits.mean(0)
-
-    worker = make_worker()
-    worker.load = lambda spec: Adapting() if "adapting" in spec.source else networks["resnet"]
-    external = [
-        replace(RESNET, name=name, source=f"mine:{name}", weights=name) for name in ("alone", "adapting")
-    ]
-    assert not list(input_doubts(external[:1], worker))
-    doubts = [line for line in input_doubts(external, worker) if "--batch-size" in line]
-    assert len(doubts) == 1
-    assert doubts[0].startswith("adapting answers an image differently among other images")
-
-
 def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, data):
     import shutil
 
@@ -496,22 +396,3 @@ def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, da
         run(cells, store=store, worker=make_worker(), count=20)
         shutil.rmtree(store.images.folder)
         assert run(cells, store=store, worker=make_worker(), count=20).shards == 0
-
-
-def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
-    from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
-
-    budgets = [Eps.parse(text) for text in ("2/255", "8/255")]
-    specs = attack_specs("pgd", budgets, given={"steps": "2"})
-    cells = plan.attack_cells([RESNET], data, specs, eps_curve=True)
-    worker = make_worker()
-    with _store(tmp_path, "s") as store:
-        run(cells, store=store, worker=worker, count=20)
-        assert len(diagnose_cells(cells, store=store, worker=worker)) == 2
-    with _store(tmp_path, "lost") as store:  # as where Ray gave the first shard up
-        run(cells, store=store, worker=worker, count=20)
-        late = [Shard(cell.id, 10, 20, store.outcome(cell.id, 10, 20), {}) for cell in cells]
-    with _store(tmp_path, "late") as store:
-        store.add_cells({cell.id: cell for cell in cells})
-        store.add_shards(late)
-        assert not diagnose_cells(cells, store=store, worker=worker), "whose images are not the first ones"

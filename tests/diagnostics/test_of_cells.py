@@ -1,0 +1,52 @@
+"""Verdicts of a run's cells: where they stand, and which cells have any."""
+
+import torch
+
+from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
+from robustbench_sdnet.planning import plan
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.running.runner import run
+from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.store.store import Shard, Store
+
+from ..tiny_setting import RESNET, SDNET
+
+
+def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker, data, networks):
+    class Saturated(torch.nn.Module):
+        def forward(self, x):
+            return 1e6 * networks["resnet"](x)
+
+    specs = attack_specs("pgd", [Eps.parse("4/255")], given={"steps": "2"})
+    cells = plan.attack_cells([SDNET, RESNET], data, specs)
+    worker = make_worker()
+    worker.load = lambda spec: Saturated() if spec == RESNET else networks[spec.name]
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        run(cells, store=store, worker=worker, count=60)
+        bare = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
+        assert {key for key, word in bare.items() if word != "unchecked"} == {("resnet", "attack")}
+        (found,) = diagnose_cells(
+            [c for c in cells if c.model == RESNET], store=store, worker=worker
+        ).values()
+        assert "fail" in {finding.verdict for finding in found}
+        found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
+    assert found["resnet", "attack"] == "untrusted"
+    assert found["sdnet", "attack"] == "unchecked"
+
+
+def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
+    budgets = [Eps.parse(text) for text in ("2/255", "8/255")]
+    specs = attack_specs("pgd", budgets, given={"steps": "2"})
+    cells = plan.attack_cells([RESNET], data, specs, eps_curve=True)
+    worker = make_worker()
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        run(cells, store=store, worker=worker, count=20)
+        assert len(diagnose_cells(cells, store=store, worker=worker)) == 2
+    with Store(f"sqlite:///{tmp_path}/lost.db") as store:  # as where Ray gave the first shard up
+        run(cells, store=store, worker=worker, count=20)
+        late = [Shard(cell.id, 10, 20, store.outcome(cell.id, 10, 20), {}) for cell in cells]
+    with Store(f"sqlite:///{tmp_path}/late.db") as store:
+        store.add_cells({cell.id: cell for cell in cells})
+        store.add_shards(late)
+        assert not diagnose_cells(cells, store=store, worker=worker), "whose images are not the first ones"
