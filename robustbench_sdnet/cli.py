@@ -111,8 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
     except click.UsageError as error:
-        hint = f" Try '{error.ctx.command_path} -h'." if error.ctx else ""
-        _fail(f"{error.format_message()}{hint}", 2, error)
+        _fail(_misuse(error), 2, error)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, error)
     except (KeyboardInterrupt, click.Abort) as error:
@@ -139,6 +138,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             1,
             error,
         )
+
+
+def _misuse(error: click.UsageError) -> str:
+    """What is wrong with a command line, in sentences, and what to do."""
+    text = error.format_message().rstrip()
+    found = [text if text.endswith((".", "?", "?)")) else f"{text}."]
+    if error.ctx is not None:
+        known = {name for param in error.ctx.command.params for name in param.opts}
+        # `diagnose` and others take a model without an option.
+        if "unexpected extra argument" in text and "--model" in known:
+            found.append("A model is given by --model.")
+        found.append(f"Try '{error.ctx.command_path} -h'.")
+    return " ".join(found)
 
 
 def _fail(message: str, code: int, error: BaseException) -> NoReturn:
