@@ -68,7 +68,15 @@ def test_list_agrees_with_the_index(zoo: Shell, monkeypatch: pytest.MonkeyPatch)
 def test_info_shows_the_card(zoo: Shell, run: Path) -> None:
     row = zoo.json("info", run)
     assert (row["name"], row["arch"], row["lam"]) == ("tiny-sdnet20", "sdnet20", 0.1)
-    assert "sdnet20" in zoo("info", run)
+    shown = dict(line.split(maxsplit=1) for line in zoo("info", run).splitlines() if " " in line)
+    assert (shown["name"], shown["arch"], shown["lam"], shown["has_lambda"]) == (
+        "tiny-sdnet20",
+        "sdnet20",
+        "0.1",
+        "yes",
+    )
+    assert shown["mean"] == ", ".join(f"{value:.7g}" for value in row["mean"])
+    assert json.loads(shown["options"]) == row["options"]
     assert "Unknown model 'cifar10/nothing'" in zoo("info", "cifar10/nothing", code=2)
     assert "Did you mean 'runs/tiny-sdnet20'" in zoo("info", "runs/tiny-sdnet18", code=2)
 

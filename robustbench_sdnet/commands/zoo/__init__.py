@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -84,8 +85,21 @@ def info(model: str, as_json: bool) -> None:
         row = known | row | {"path": None if known["path"] is None else str(known["path"])}
     from tabulate import tabulate
 
-    lines = [(key, json.dumps(value) if isinstance(value, dict) else value) for key, value in row.items()]
+    lines = [
+        (key, _fact(value)) for key, value in row.items() if key != "fingerprint"
+    ]  # logits, for programs
     tell(row, tabulate(lines, tablefmt="plain", disable_numparse=True), as_json)
+
+
+def _fact(value: Any) -> str:
+    """A fact of a model's card as text; nothing where it is not known."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):  # of float32
+        return ", ".join(f"{number:.7g}" for number in value)
+    return "" if value is None else str(value)
 
 
 @zoo.command()
