@@ -52,8 +52,24 @@ def test_ratios_are_of_the_same_images_and_over_more_than_nothing() -> None:
         ["20.0", "0.200", "-", "-"],
     ]
     assert [row[2].images for row in table.rows if isinstance(row[2], Estimate)] == ["", "100-199"]
-    never = steady(results_of([sequence(0, 0), sequence(0, 6, SDNET, 0.1)]), "digits", 1)
-    assert [row[4:] for row in percents(summary_table(never, base))] == [["-", "-"]] * 2
+    assert "sdnet20 @ 0.1: no mFR and mT5D, resnet20 was run under shot_noise on other images." in table.notes
+    never = summary_table(steady(results_of([sequence(0, 0), sequence(0, 6, SDNET, 0.1)]), "digits", 1), base)
+    assert [row[4:] for row in percents(never)] == [["-", "-"]] * 2
+    assert [note for note in never.notes if ": no " in note] == [
+        f"{label}: no {what} under shot_noise."
+        for label in ("resnet20", "sdnet20 @ 0.1")
+        for what in ("mFR, resnet20 never flips", "mT5D, resnet20 keeps its first five")
+    ]
+
+
+def test_a_baseline_without_a_sequence_of_others_is_said_to_lack_it() -> None:
+    asked = [named("tilt", 3, 15, RESNET), named("tilt", 3, 15, SDNET), named("rotate", 6, 15, SDNET)]
+    table = summary_table(steady(results_of(asked), "digits", 1), Subject("digits", "resnet20"))
+    assert [row[2:] for row in percents(table)] == [["15.0", "0.500", "-", "-"], ["-"] * 4]
+    assert [note for note in table.notes if note.startswith(("resnet20", "sdnet20"))] == [
+        "sdnet20: no mFR and mT5D, resnet20 was not run under rotate.",
+        "resnet20: not run: rotate.",
+    ]
 
 
 def named(name: str, flips: int, shifts: int, model: ModelSpec, difficulty: int = 1) -> Answered:

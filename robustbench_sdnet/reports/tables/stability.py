@@ -62,7 +62,12 @@ def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> 
         if isinstance(value, Missing):
             notes.append(f"{subject.label}: {value.reason}.")
         row: list[Item] = [subject.model, lambda_text(subject.lam), value, _mean_distance(own, names, value)]
-        row += [_relative(own, base, names, what) for what in ("flip_probability", "top5_distance") if base]
+        if base and baseline:
+            ratios = [_relative(own, base, names, baseline.label, what) for what in _NEVER]
+            row += ratios
+            if isinstance(value, Estimate):
+                reasons = distinct(ratio.reason for ratio in ratios if isinstance(ratio, Missing))
+                notes += [f"{subject.label}: {reason}." for reason in reasons]
         rows.append(tuple(row))
     return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
 
@@ -73,15 +78,22 @@ def _mean_distance(own: Steady, names: Sequence[str], value: Value) -> str:
     return f"{sum(_stability(own[name]).top5_distance.value for name in names) / len(names):.3f}"
 
 
-def _relative(own: Steady, base: Steady, names: Sequence[str], what: str) -> str:
-    """The mean of ratios in per cent; "-" where one of them is missing, on other images, or over 0."""
+_NEVER = {"flip_probability": "no mFR, {} never flips", "top5_distance": "no mT5D, {} keeps its first five"}
+
+
+def _relative(own: Steady, base: Steady, names: Sequence[str], label: str, what: str) -> Item:
+    """The mean of ratios in per cent, or why there is none."""
     ratios = []
     for name in names:
-        if name not in own or name not in base or own[name].estimate.met != base[name].estimate.met:
-            return "-"
+        if name not in own:
+            return ABSENT
+        if name not in base:
+            return Missing(f"no mFR and mT5D, {label} was not run under {name}")
+        if own[name].estimate.met != base[name].estimate.met:
+            return Missing(f"no mFR and mT5D, {label} was run under {name} on other images")
         other = getattr(_stability(base[name]), what).value
         if not other:
-            return "-"
+            return Missing(f"{_NEVER[what].format(label)} under {name}")
         ratios.append(getattr(_stability(own[name]), what).value / other)
     return f"{100 * sum(ratios) / len(ratios):.1f}"
 
