@@ -73,7 +73,7 @@ class Beside:
         """As one flat dictionary."""
         model, lam = self.subject.model.name, self.subject.lam
         told: dict[str, Any] = {"model": model, "data": self.data, "origin": self.origin}
-        told |= {"noise": self.noise, "lam": lambda_value(lam)}
+        told |= {"noise": self.noise, "lambda": lambda_value(lam)}
         told |= {key: getattr(self, key) for key in ("n", "accuracy", "low", "high", "published")}
         told["upper_bound"] = lam is not None and lam.upper_bound  # lambda was chosen on test labels
         return {**told, "source": SOURCE if self.published is not None else ""}

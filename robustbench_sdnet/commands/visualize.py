@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -142,6 +142,7 @@ def visualize(
     from ..inside.subject import Wanted
     from ..reports.document import plain
     from ..reports.pictures import tables, write
+    from ..reports.writers.records import as_record
 
     wanted = Wanted(
         depths=depths or (),
@@ -158,7 +159,7 @@ def visualize(
     for doubt in album.doubts:
         warn(doubt)
     if as_json:
-        say_json({**asdict(album), "files": [str(path) for path in paths]})
+        say_json({**as_record(album), "files": [str(path) for path in paths]})
         return
     from tabulate import tabulate
 

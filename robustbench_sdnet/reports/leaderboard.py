@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from .document import Document, Item, Table
 from .entries import Entry, budget, entries_of
 from .numbers import Estimate, Missing
 from .writers import html
-from .writers.records import to_json
+from .writers.records import as_record, to_json
 
 # Model, data, norm, eps as a fraction, and lambda as text, empty without one.
 Key = tuple[str, str, str, str, str]
@@ -59,7 +59,7 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
         key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), e.untrusted, -e.accuracy, e.model),
     )
     target = Path(output)
-    write_whole(target.with_suffix(".json"), to_json([asdict(entry) for entry in ranked]))
+    write_whole(target.with_suffix(".json"), to_json([as_record(entry) for entry in ranked]))
     page = Document("Leaderboard", (), lead=(_summary(ranked),), everything=_table(ranked))
     return write_whole(target, html.render(page, lambda figure: ""))
 

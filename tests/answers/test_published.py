@@ -50,7 +50,7 @@ def test_each_number_stands_beside_the_papers(tmp_path):
         _answers(SDNET18, LambdaSpec("0.5"), (1, 2, 3, 4)),
     )
     told = [one.record() for one in found.numbers]
-    seen = {(one["model"], one["lam"], one["noise"]): one for one in told}
+    seen = {(one["model"], one["lambda"], one["noise"]): one for one in told}
     gaussian = seen["sdnet", 0.1, "gaussian_noise"]
     assert (gaussian["accuracy"], gaussian["published"], gaussian["n"]) == (0.5, 0.5058, 100)
     assert gaussian["low"] == pytest.approx(0.4038, abs=1e-4), "Wilson, 50 of 100"
@@ -64,7 +64,7 @@ def test_each_number_stands_beside_the_papers(tmp_path):
         ("sdnet", "calibrated:test-labels"): [0.6492, 0.7113, 0.7142, 0.5748],
         ("sdnet", 0.5): [None] * 4,
     }
-    assert {one["lam"] for one in told if one["upper_bound"]} == {"calibrated:test-labels"}
+    assert {one["lambda"] for one in told if one["upper_bound"]} == {"calibrated:test-labels"}
 
 
 def test_a_noise_whose_severities_share_no_image_has_no_number(tmp_path):
@@ -156,7 +156,7 @@ def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_p
     answers = [pair for spec in specs for pair in swept(spec)]
     with made_store(tmp_path, [*answers, *_answers(SDNET18, LINE, (210,) * 4, n=400)], residual=1.0) as store:
         found = published(Snapshot.read(store).told_apart)
-    numbers = [one.record() for one in found.numbers if one.record()["lam"] == "line-per-noise"]
+    numbers = [one.record() for one in found.numbers if one.record()["lambda"] == "line-per-noise"]
     assert [(one["noise"], one["accuracy"], one["published"]) for one in numbers] == [(noise, 0.65, 0.6492)]
     assert numbers[0]["upper_bound"] is True, "drawn on test labels"
     gains = {

@@ -162,7 +162,8 @@ def test_every_number_is_a_direct_computation(album: dict[str, Any], made: Path)
                     float((a - b).norm() / b.norm()) for a, b in zip(now, then, strict=True)
                 ]
             for (depth, quantity), values in expected.items():
-                (row,) = numbers(album, model="plain", image=image, lam=lam, depth=depth, quantity=quantity)
+                at = {"image": image, "lambda": lam, "depth": depth}
+                (row,) = numbers(album, model="plain", quantity=quantity, **at)
                 interval = [row["mean"], row["low"], row["high"]]
                 assert interval == pytest.approx(mean_interval(values), rel=1e-3, abs=2e-5)
                 checked += 1

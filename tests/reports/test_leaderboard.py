@@ -55,7 +55,9 @@ def rows(path):
 
 
 def test_a_row_a_model_lambda_and_budget_with_its_best_known_accuracy(store, tmp_path):
-    found = {(row["model"], row["lam"]): row for row in rows(leaderboard([store], tmp_path / "board.html"))}
+    found = {
+        (row["model"], row["lambda"]): row for row in rows(leaderboard([store], tmp_path / "board.html"))
+    }
     assert set(found) == {("resnet", ""), ("sdnet", "0.1"), ("sdnet", "0.5")}
     resnet, sdnet = found["resnet", ""], found["sdnet", LOW.text]
     # AutoAttack's last stage leaves one of ten, PGD five.
@@ -74,7 +76,7 @@ def test_an_answer_that_several_sources_hold_keeps_what_each_has_beside_it(store
     records.write_text(json.dumps([{**one, "weights": ""} for one in json.loads(str(report(store, "json")))]))
     for sources in ([store, more], [more, store], [str(records), store, more], [more, str(records), store]):
         found = rows(leaderboard(sources, tmp_path / "board.html"))
-        (row,) = (row for row in found if (row["model"], row["lam"]) == ("sdnet", LOW.text))
+        (row,) = (row for row in found if (row["model"], row["lambda"]) == ("sdnet", LOW.text))
         assert (row["n"], row["accuracy"], row["untrusted"]) == (20, 0.3, True)
         assert (row["clean"], row["corruptions"]) == (0.9, pytest.approx(0.7))
         assert row["corruptions_over"].startswith("gaussian_noise, shot_noise")
@@ -101,7 +103,7 @@ def test_a_model_that_several_sources_attacked_has_one_row_with_the_lowest(store
     records.write_text(str(report(more, "json", with_cost=True)))
     for sources in ([store, more], [more, store], [str(records), store]):
         found = {
-            (row["model"], row["lam"]): row for row in rows(leaderboard(sources, tmp_path / "board.html"))
+            (row["model"], row["lambda"]): row for row in rows(leaderboard(sources, tmp_path / "board.html"))
         }
         assert len(rows(tmp_path / "board.html")) == len(found) == 3
         resnet, sdnet = found["resnet", ""], found["sdnet", LOW.text]
@@ -119,7 +121,7 @@ def test_what_sources_answer_otherwise_is_flagged(store, tmp_path):
     made_store(tmp_path / "more", [(cell(PGD), right(3))]).close()
     for sources, told in (([store, f"sqlite:///{tmp_path}/more/made.db"], True), ([store, store], False)):
         board = leaderboard(sources, tmp_path / "board.html")
-        assert {(row["lam"], row["disputed"]) for row in rows(board) if row["model"] == "sdnet"} == {
+        assert {(row["lambda"], row["disputed"]) for row in rows(board) if row["model"] == "sdnet"} == {
             (LOW.text, told),
             (HIGH.text, False),
         }
@@ -155,13 +157,13 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     from_store = rows(leaderboard([store], tmp_path / "a.html"))
     both = rows(leaderboard([str(records), str(info)], tmp_path / "b.html"))
     measured = [row for row in both if not row["quoted"]]
-    numbers = ("model", "lam", "eps", "accuracy", "low", "by", "autoattack", "clean", "corruptions")
+    numbers = ("model", "lambda", "eps", "accuracy", "low", "by", "autoattack", "clean", "corruptions")
     assert [[row[key] for key in numbers] for row in measured] == [
         [row[key] for key in numbers] for row in from_store
     ]
     # PGD at 0.5 leaves the images 0 to 5, what was made at 0.1 the images 1 to 7.
     assert ("0.5", 0.5, "worst case of pgd(steps=3)") in [
-        (row["lam"], row["accuracy"], row["by"]) for row in from_store
+        (row["lambda"], row["accuracy"], row["by"]) for row in from_store
     ]
     (quoted,) = [row for row in both if row["quoted"]]
     assert (quoted["accuracy"], quoted["reported"], quoted["low"]) == (0.6611, 0.661, None)
@@ -287,7 +289,7 @@ def test_an_authors_claim_stands_beside_what_was_measured(store, tmp_path):
     )
     found = rows(leaderboard([store, str(tmp_path / "claims.json")], tmp_path / "board.html"))
     measured = {
-        (row["model"], row["lam"]): (row["reported"], row["source"]) for row in found if not row["quoted"]
+        (row["model"], row["lambda"]): (row["reported"], row["source"]) for row in found if not row["quoted"]
     }
     assert measured["sdnet", "0.1"] == measured["sdnet", "0.5"] == (0.52, "https://x")
     assert measured["resnet", ""] == (None, ""), "the claim is of another eps"
@@ -321,14 +323,14 @@ def test_the_zoos_claim_is_of_the_training_lambda(tmp_path):
     made_store(tmp_path, [(one, right(5)) for one in asked]).close()
     found = rows(leaderboard([f"sqlite:///{tmp_path}/made.db"], tmp_path / "board.html"))
     claimed = entry(model.name).robust["pgd-20 linf 8/255 on 1000 images"]
-    assert {row["lam"]: row["reported"] for row in found} == {"0.1": claimed, "0.5": None}
+    assert {row["lambda"]: row["reported"] for row in found} == {"0.1": claimed, "0.5": None}
     folder = tmp_path / "others"
     folder.mkdir()
     made_store(folder, [(replace(asked[0], model=replace(model, weights="0" * 64)), right(6))]).close()
     stores = [f"sqlite:///{place}/made.db" for place in (tmp_path, folder)]
     for sources in (stores, stores[::-1]):
         found = rows(leaderboard(sources, tmp_path / "board.html"))
-        assert {(row["lam"], row["accuracy"]): row["reported"] for row in found} == {
+        assert {(row["lambda"], row["accuracy"]): row["reported"] for row in found} == {
             ("0.1", 0.5): claimed,
             ("0.5", 0.5): None,
             ("0.1", 0.6): None,  # other weights under the name
@@ -369,7 +371,7 @@ def test_two_data_sets_of_one_name_have_rows_of_their_own(tmp_path):
 def test_answers_have_their_id_and_records_with_costs_their_weights(store, tmp_path):
     records = tmp_path / "records.json"
     records.write_text(str(report(store, "json", with_cost=True)))
-    columns = ("model", "lam", "hash", "cell")
+    columns = ("model", "lambda", "hash", "cell")
     told = [
         [[row[key] for key in columns] for row in rows(leaderboard([source], tmp_path / "b.html"))]
         for source in (store, str(records))
@@ -442,5 +444,5 @@ def test_of_an_answer_in_two_sources_the_one_with_more_beside_it_stands(store, t
         (tmp_path / f"{name}.json").write_text(json.dumps(held))
     for order in ("ab", "ba"):
         board = leaderboard([str(tmp_path / f"{name}.json") for name in order], tmp_path / "board.html")
-        (row,) = [row for row in rows(board) if (row["model"], row["lam"]) == ("sdnet", "0.1")]
+        (row,) = [row for row in rows(board) if (row["model"], row["lambda"]) == ("sdnet", "0.1")]
         assert (row["clean"], row["ran_by"]) == (0.9, "b.json")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
     writer.writerow(records[0])
     writer.writerows([_guarded(record[field]) for field in records[0]] for record in records)
     return buffer.getvalue()
+
+
+def as_record(one: Any) -> dict[str, Any]:
+    """A dataclass and those in it by their fields, `lam` as "lambda", as in every record: in Python that is no name."""
+    return asdict(
+        one, dict_factory=lambda of: {"lambda" if name == "lam" else name: value for name, value in of}
+    )
 
 
 def to_json(records: Sequence[Mapping[str, Any]]) -> str:
