@@ -170,6 +170,7 @@ class Database:
             for file in (path, log):
                 shutil.copyfile(file, Path(self._copy.name, file.name))
         except OSError:
+            self.close()  # what was copied may be large
             raise refused from None
         return _read_only_engine(self.url, Path(self._copy.name, path.name), "mode=rw")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -106,6 +108,21 @@ def test_a_read_only_store_is_read_with_its_newest_answers(killed):
     with read_only(killed):
         assert answers(killed) == 4
         assert sorted(path.name for path in killed.iterdir()) == ["results.db", "results.db-wal"]
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing(killed, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    temporary.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with read_only(killed), monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(StoreError, match="Cannot read the store"):
+            answers(killed)
+        assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("state", ["folder", "killed"])
