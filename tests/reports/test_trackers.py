@@ -22,7 +22,6 @@ from .test_names import name as name
 from .test_report import fill
 from .tracker_files import config, events, history, offline as offline
 
-pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # of wandb's tables
 FOG = {1: 0.85, 2: 0.75, 3: 0.65, 4: 0.55, 5: 0.45}  # of 20 images 17, 15, 13, 11 and 9 are right
 
 
