@@ -12,6 +12,7 @@ from robustbench_sdnet.answers.answered import Answered, Cost
 from robustbench_sdnet.answers.rows import Row, rows
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.trust import Finding
+from robustbench_sdnet.reports.numbers import Estimate
 from robustbench_sdnet.reports.reading import read_results
 from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.specs import (
@@ -156,3 +157,8 @@ def study(
             found.append(attack("pgd", f"{level}/255", right, findings=findings, **own))
             found.append(attack("noise", f"{level}/255", round(188 - level - 6 * lam), **own))
     return found
+
+
+def record_estimate(accuracy: float) -> Estimate:
+    """The estimate of 200 images, of which a share is right."""
+    return results_of([record(round(200 * accuracy))]).all[0].estimate
