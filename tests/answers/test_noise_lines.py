@@ -19,8 +19,8 @@ from ..made_answers import cell
 COST = Cost(forwards=1, backwards=0, seconds=0.1, memory_mib=None, devices=(), precisions=(), versions=())
 
 
-def _answered(spec, lam, right, residual, scope="stem", first=0):
-    asked = cell(spec, lam=LambdaSpec(f"{lam:g}", scope))
+def _answered(spec, lam, right, residual, first=0):
+    asked = cell(spec, lam=LambdaSpec(f"{lam:g}"))
     n = len(right)
     nothing = np.full(n, np.nan, np.float32)
     outcome = Outcome(
@@ -35,11 +35,11 @@ def _answered(spec, lam, right, residual, scope="stem", first=0):
     return Answered(asked.id, asked, outcome, COST)
 
 
-def _sweep(spec, residuals, best, scope="stem", ties=()):
+def _sweep(spec, residuals, best, ties=()):
     """Each image is right at its `best` lambda, and at those of `ties`, alone."""
     for lam in LAMBDAS:
         right = [lam == own or lam in ties for own in best]
-        yield _answered(spec, lam, right, residuals, scope)
+        yield _answered(spec, lam, right, residuals)
 
 
 def _levels(noise, best, ties=()):

@@ -265,11 +265,11 @@ def test_noise_of_another_seed_is_an_experiment_of_its_own(tmp_path):
     assert [one.record()["perturbation"] for one in found.over_networks] == [*NOISES] * 2
 
 
-def _seeds(model, lam, counts, shots=50, n=100):
+def _seeds(model, lam, counts, n=100):
     """A network with each of `counts` right answers of `n` under Gaussian noise; under the others all alike."""
     for seed, count in enumerate(counts):
         named = replace(model, name=f"{model.name}-s{seed}", weights=f"{model.name}{seed}".ljust(64, "0"))
-        yield from _answers(named, lam, (count, shots, shots, shots), n=n)
+        yield from _answers(named, lam, (count, 50, 50, 50), n=n)
 
 
 def test_several_networks_of_an_architecture_are_a_sample(tmp_path):

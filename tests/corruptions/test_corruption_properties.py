@@ -43,9 +43,9 @@ def test_any_images(name: str, images: np.ndarray, severity: int, seed: int) -> 
     np.testing.assert_array_equal(found, corruptions.corrupt(images, name, severity, seed))
 
 
-def some_images(n: int, size: int = 32) -> np.ndarray:
+def some_images(n: int) -> np.ndarray:
     generator = np.random.default_rng(5)
-    ramps = np.linspace(0, 200, size)[None, :, None, None] + generator.integers(0, 56, (n, size, size, 3))
+    ramps = np.linspace(0, 200, 32)[None, :, None, None] + generator.integers(0, 56, (n, 32, 32, 3))
     return ramps.astype(np.uint8)
 
 

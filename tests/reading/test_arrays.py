@@ -18,7 +18,7 @@ from tests.memory import PRINT_PEAK
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 
 
-def npy(header: str | None = None, array=IMAGES, body: bytes | None = None, version=(1, 0)) -> bytes:
+def npy(header: str | None = None, array=IMAGES, version=(1, 0)) -> bytes:
     """An .npy file with a header of our own."""
     stream = io.BytesIO()
     if header is None:
@@ -26,11 +26,11 @@ def npy(header: str | None = None, array=IMAGES, body: bytes | None = None, vers
         return stream.getvalue()
     text = header.encode("latin1") + b"\n"
     start = b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(text)) + text
-    return start + (array.tobytes() if body is None else body)
+    return start + array.tobytes()
 
 
-def described(shape: str, descr: str = "'|u1'", order: str = "False") -> str:
-    return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
+def described(shape: str, descr: str = "'|u1'") -> str:
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}"
 
 
 HOSTILE = {

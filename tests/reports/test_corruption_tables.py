@@ -18,8 +18,8 @@ from .printed import percents
 PLAIN = Subject("digits", "resnet20", None)
 
 
-def grid_of(rows: list[Answered], subject: Subject = PLAIN) -> corruptions.Grid:
-    return corruptions.grid(results_of(rows), subject, "generated")
+def grid_of(rows: list[Answered]) -> corruptions.Grid:
+    return corruptions.grid(results_of(rows), PLAIN, "generated")
 
 
 def five(name: str, first: int, step: int, **given: object) -> list[Answered]:

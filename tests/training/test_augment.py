@@ -57,9 +57,9 @@ def test_cutout_is_a_grey_square():
     assert torch.equal(found, images)
 
 
-def operate(index, images, size=1.0, sign=1.0):
+def operate(index, images, size=1.0):
     count = len(images)
-    return apply(images, torch.full((count,), index), torch.full((count,), size), torch.full((count,), sign))
+    return apply(images, torch.full((count,), index), torch.full((count,), size), torch.ones(count))
 
 
 def test_augmix_operations_one_by_one():
