@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import make_folder
 from ..planning.setting import Setting
 from ..specs import NORMS, AttackSpec, Eps, LambdaSpec
+from ..specs.lambdas import DEPLOYED
 
 Budget = Callable[[str, int], tuple[str, tuple[Eps, ...]]]
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
@@ -110,7 +111,7 @@ PARAMETERS = options.gathered(
 LAMBDAS = options.gathered(
     "lambdas",
     _lambdas,
-    options.lambda_option(options.ANY_LAMBDA),
+    options.lambda_option(options.any_lambda(DEPLOYED)),
     options.lambda_scope_option,
     click.option(
         "--attack-lambda",

@@ -10,11 +10,12 @@ from ..console.progress import shown_fits
 from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..specs import LambdaSpec
+from ..specs.lambdas import CHOOSING
 
 
 @click.command()
 @options.asked_options
-@options.lambda_options(options.ANY_LAMBDA)
+@options.lambda_options(options.any_lambda(CHOOSING))
 @options.setting_options(
     precision={
         "choices": ("float32", "bfloat16"),

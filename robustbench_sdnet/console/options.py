@@ -223,7 +223,10 @@ def lambda_options(text: str) -> Option:
     return gathered("lambdas", with_scope, lambda_option(text), lambda_scope_option)
 
 
-ANY_LAMBDA = "A number, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy [default: the training lambda]."
+def any_lambda(policies: Iterable[str]) -> str:
+    """The help of an option that takes lambdas and these policies."""
+    ways = "A number, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy"
+    return f"{ways}: {', '.join(policies)} [default: the training lambda]."
 
 
 def check_models(models: Sequence[str]) -> None:

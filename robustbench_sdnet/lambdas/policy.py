@@ -16,7 +16,7 @@ from ..data.images import ImageData
 from ..errors import InputError
 from ..reading.numbers import number
 from ..specs import ModelSpec, canonical, decimal_text
-from ..specs.lambdas import POLICIES, PolicyName
+from ..specs.lambdas import DEPLOYED, POLICIES, PolicyName
 from ..wording import shown
 from ..zoo.nets.control import has_lambda, use_lambda
 
@@ -162,6 +162,5 @@ def deploy(asked: PolicyName, fitting: Fitting) -> Policy:
     """Fit a policy for a model, or read the fit that is kept; InputError where it has no rule to deploy."""
     row = POLICIES[asked.name]
     if not row.home:
-        able = " or ".join(name for name, other in POLICIES.items() if other.home)
-        raise InputError(f"Lambda policy '{asked.text}' has no rule to deploy. Take {able}.")
+        raise InputError(f"Lambda policy '{asked.text}' has no rule to deploy. Take {' or '.join(DEPLOYED)}.")
     return cast("Policy", import_module(f".{row.home}", __package__).deploy(asked.detail, fitting))

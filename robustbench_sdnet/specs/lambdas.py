@@ -77,6 +77,12 @@ POLICIES: Mapping[str, PolicyRow] = MappingProxyType(
     }
 )
 
+CHOOSING = tuple(name for name in POLICIES if name != "fixed")
+"""The policies that choose a lambda."""
+
+DEPLOYED = tuple(name for name, row in POLICIES.items() if row.home)
+"""Those of them with a rule to deploy, which attacks can look through."""
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyName:
@@ -107,7 +113,7 @@ def parse_policy(text: str) -> PolicyName:
     if name == "fixed":
         raise InputError(f"A fixed lambda is a number such as 0.3, got '{text}'.")
     if name not in POLICIES:
-        raise unknown("lambda policy", name, ["NUMBER", *(known for known in POLICIES if known != "fixed")])
+        raise unknown("lambda policy", name, ["NUMBER", *CHOOSING])
     row = POLICIES[name]
     if colon and not row.details:
         raise InputError(f"Policy '{name}' takes no detail, got '{text}'. Write '{name}'.")
