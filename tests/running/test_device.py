@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_sdnet.running.device import peak_memory
+from robustbench_sdnet.running.device import peak_memory, pick_batch_size
+
+
+def test_a_batch_is_what_was_asked_for_else_what_suits_a_processor_and_the_images():
+    assert pick_batch_size(7, "cpu", 224 * 224) == 7
+    assert [pick_batch_size(None, "cpu", side * side) for side in (32, 64, 65, 224)] == [250, 250, 50, 50]
 
 
 @pytest.mark.parametrize(
