@@ -54,6 +54,11 @@ def test_levels_are_refused_before_any_work():
             Asked(corruptions="gaussian_noise", levels=[Decimal("0.1")], **{option: value})
 
 
+def test_an_unknown_parameter_set_is_refused_before_any_work():
+    with pytest.raises(InputError, match=r"'imagnet'\. Did you mean 'imagenet'"):
+        Asked(table="imagnet")
+
+
 def test_an_eps_curve_is_around_the_usual_budget():
     for norm in ("linf", "l2"):
         _, curve = budgets("pgd", norm, eps_curve("pgd", norm))
