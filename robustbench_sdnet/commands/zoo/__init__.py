@@ -85,9 +85,8 @@ def info(model: str, as_json: bool) -> None:
         row = known | row | {"path": None if known["path"] is None else str(known["path"])}
     from tabulate import tabulate
 
-    lines = [
-        (key, _fact(value)) for key, value in row.items() if key != "fingerprint"
-    ]  # logits, for programs
+    # The logits of a fingerprint are for programs.
+    lines = [(key, _fact(value)) for key, value in row.items() if key != "fingerprint"]
     tell(row, tabulate(lines, tablefmt="plain", disable_numparse=True), as_json)
 
 
