@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..reading.paths import read_text
 from .images import ImageData
-from .pictures import FolderPixels, is_hidden, is_picture, status_of
+from .pictures import FolderPixels, evenly_mixed, is_hidden, is_picture, status_of
 
 FOLDERS = {"train": ("train",), "test": ("val", "test")}
 CLASSES = "classes.txt"
@@ -22,8 +22,8 @@ CLASSES = "classes.txt"
 def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     """Read the listing of `root/imagenet/<split>/<class>/<image>` or `root/<split>/<class>/<image>`.
 
-    The test split is the folder `val` (or `test`); classes are numbered by `class_names`. Hidden files and folders,
-    whose names begin with a dot, do not count.
+    The test split is the folder `val` (or `test`); classes are numbered by `class_names`, and mixed evenly. Hidden
+    files and folders, whose names begin with a dot, do not count.
 
     Raises:
         DataError: no such folder, no images in it, or a class that is none of the data set's.
@@ -38,7 +38,8 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     ]
     if not found:
         raise DataError(f"{folder} holds no images. Expected <class>/<image>.JPEG below it.")
-    files, *numbers = zip(*found, strict=True)
+    mixed = evenly_mixed(np.array([label for *_, label in found], np.int64))
+    files, *numbers = zip(*(found[position] for position in mixed), strict=True)
     sizes, times, labels = (np.array(column, np.int64) for column in numbers)
     pixels = FolderPixels(folder, files, sizes, times)
     ids = np.arange(len(files), dtype=np.int64)

@@ -108,7 +108,7 @@ class ImageData:
 
     @property
     def grouped(self) -> bool:
-        """Whether the images are sorted by class, as in a folder of classes: the first cover only a few classes."""
+        """Whether the images are sorted by class: the first cover only a few classes."""
         return bool(np.count_nonzero(np.diff(self.labels)) < len(np.unique(self.labels)))
 
     def positions(self, count: int) -> Int64:

@@ -16,7 +16,7 @@ from ..reading.paths import path_of
 from ..specs import SEVERITIES
 from .imagenet import check_classes, class_folders, class_names
 from .images import ImageData, Int64, Uint8
-from .pictures import DECODERS, as_bytes, changed, is_picture, read_picture, status_of
+from .pictures import DECODERS, as_bytes, changed, evenly_mixed, is_picture, read_picture, status_of
 from .published import BELONGS_TO, PublishedPixels
 
 LEVELS = tuple(map(str, SEVERITIES))
@@ -28,6 +28,7 @@ class PictureFolders:
     Attributes:
         path: the folder.
         corruptions: the corruptions there are folders of, sorted.
+        files: of every severity, relative to its folder, the classes mixed evenly.
         labels: (n,) int64, by the sorted names of the classes.
         generated: None, as of all published files.
     """
@@ -47,12 +48,15 @@ class PictureFolders:
             raise DataError(
                 f"{path} must hold <corruption>/<severity>/<class>/<picture>, as ImageNet-C does."
             )
-        self.files = self._listing(*next(self._levels()))
-        found = [file.partition("/")[0] for file in self.files]
+        files = self._listing(*next(self._levels()))
+        found = [file.partition("/")[0] for file in files]
         self.classes = classes or tuple(sorted(set(found)))
         check_classes(path, found, self.classes)
         number = {name: index for index, name in enumerate(self.classes)}
-        self.labels: Int64 = np.array([number[name] for name in found], np.int64)
+        labels = np.array([number[name] for name in found], np.int64)
+        mixed = evenly_mixed(labels)
+        self.files = tuple(files[position] for position in mixed)
+        self.labels: Int64 = labels[mixed]
         self._checked: set[tuple[str, int]] = set()
 
     def __len__(self) -> int:

@@ -36,6 +36,20 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
+def evenly_mixed(labels: Int64) -> Int64:
+    """An order (n,) of pictures in which every class is spread evenly, each in its own order, so that the first of
+    them, however many, hold every class by its share.
+
+    Args:
+        labels: (n,) the classes of pictures that come class by class, as folders are listed.
+    """
+    _, kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    listed = np.argsort(kinds, kind="stable")
+    ranks = np.empty_like(kinds)
+    ranks[listed] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.lexsort((kinds, (2 * ranks + 1) / (2 * counts[kinds])))
+
+
 def status_of(picture: Path) -> os.stat_result:
     """Size and times of a picture; DataError for a link to nothing."""
     try:

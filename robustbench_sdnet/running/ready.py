@@ -118,13 +118,13 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
 
 
 def _few_classes(data: ImageData, count: int) -> str | None:
-    """A line where the first images lack classes that the others have, as in a folder of classes."""
+    """A line where the first images lack classes that the others have, as in arrays that lie class by class."""
     seen, there = (len(np.unique(labels)) for labels in (data.labels[:count], data.labels))
     if not data.grouped or seen == there:
         return None
     return (
         f"the first {count:,} images of {data.name} cover only {seen:,} of the {there:,} classes that have images, "
-        "because it is sorted by class. For fewer images of every class, use a copy that holds only those."
+        "because it is sorted by class. Shuffle its images with their labels."
     )
 
 

@@ -37,13 +37,13 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_pictures_come_in_the_order_of_classes_and_names(folder: Path, tmp_path: Path) -> None:
+def test_pictures_of_all_classes_come_in_turn(folder: Path, tmp_path: Path) -> None:
     found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "none")
-    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert (found.num_classes, found.image_shape) == (3, (12, 10))
     images = corrupted_images(found, "snow", 3, 1, 5)
     assert images.shape == (4, 12, 10, 3)
-    assert images[:, 0, 0, 0].tolist() == [161, 165, 166, 170]
+    assert images[:, 0, 0, 0].tolist() == [165, 170, 161, 166]
     with pytest.raises(DataError, match="holds corrupted images only"):
         found.images(0, 1)
     with pytest.raises(InputError, match="test split only"):
@@ -55,15 +55,16 @@ def test_pictures_come_in_the_order_of_classes_and_names(folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("listed", ["", "tiger cat\nlion\ntiger\n", "\ufefftiger\ntiger cat\nlion\n"])
-def test_class_lies_behind_class_whatever_their_names_and_order(folder: Path, listed: str) -> None:
+def test_classes_take_turns_whatever_their_names_and_order(folder: Path, listed: str) -> None:
     for severity in folder.glob("*/*"):
         for old, new in zip(CLASSES, ("tiger", "tiger cat", "lion"), strict=True):
             (severity / old).rename(severity / new)
     if listed:
         (folder / "classes.txt").write_text(listed, encoding="utf-8")
     found = data.load(f"imagenetc:{folder}", "test", root=folder.parent)
-    assert found.grouped
-    assert len(set(found.labels[found.positions(3)])) == 3
+    assert found.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    levels = corrupted_images(found, "fog", 1, 0, 6)[:, 0, 0, 0].tolist()
+    assert sorted(levels[:3]) == [20, 25, 30], "p0.png of each"
 
 
 def test_pictures_of_other_kinds_count_and_links_to_nothing_are_named(folder: Path) -> None:
@@ -73,7 +74,7 @@ def test_pictures_of_other_kinds_count_and_links_to_nothing_are_named(folder: Pa
         picture.unlink()
     found = data.load(f"imagenetc:{folder}", "test", root=folder.parent)
     assert len(found) == 6
-    assert corrupted_images(found, "snow", 3, 1, 5)[:, 0, 0, 0].tolist() == [161, 165, 166, 170]
+    assert corrupted_images(found, "snow", 3, 1, 5)[:, 0, 0, 0].tolist() == [165, 170, 161, 166]
     (folder / "fog" / "1" / "n01" / "p1.webp").unlink()
     (folder / "fog" / "1" / "n01" / "p1.webp").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"p1.webp cannot be read .* Remove it, or repair the link"):
@@ -90,18 +91,18 @@ def test_classes_are_numbered_by_the_clean_images(folder: Path, tmp_path: Path) 
     for name in ("n00", *CLASSES, "n09"):
         (tmp_path / "root" / "imagenet" / "val" / name).mkdir(parents=True)
     found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
-    assert found.labels.tolist() == [1, 1, 2, 2, 3, 3]
+    assert found.labels.tolist() == [1, 2, 3, 1, 2, 3]
     assert found.num_classes == 5
     with pytest.raises(ModelError, match="has 9 classes, but the folder has 5 and numbers them itself"):
         found.check_classes(9, "a model of all nine")
     (tmp_path / "root" / "imagenet" / "classes.txt").write_text("\n".join(("n09", *CLASSES, "n00")))
     listed = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
-    assert listed.labels.tolist() == [1, 1, 2, 2, 3, 3]
+    assert listed.labels.tolist() == [1, 2, 3, 1, 2, 3]
     listed.check_classes(9, "a model of all nine")
     (tmp_path / "root" / "imagenet" / "classes.txt").unlink()
     (folder / "fog" / "1" / "n01" / "._p0.png").write_bytes(b"what another system knows of p0.png")
     listed = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
-    assert listed.labels.tolist() == [1, 1, 2, 2, 3, 3]
+    assert listed.labels.tolist() == [1, 2, 3, 1, 2, 3]
     (tmp_path / "root" / "imagenet" / "val" / "n07").rmdir()
     with pytest.raises(DataError, match="n07 is not a class of the training images"):
         data.load(f"imagenetc:{folder}", "test", root=tmp_path / "root")
@@ -127,7 +128,7 @@ def test_a_part_is_numbered_by_the_classes_of_all(
     assert "five_net:net has 5 classes, but the folder has 3 and numbers them itself." in str(asked.exception)
     (folder / "classes.txt").write_text("n00\nn01\nn02\nn05\nn07\n")
     found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "none")
-    assert (found.labels.tolist(), found.num_classes) == ([1, 1, 2, 2, 4, 4], 5)
+    assert (found.labels.tolist(), found.num_classes) == ([1, 2, 4, 1, 2, 4], 5)
     asked = CliRunner().invoke(cli, arguments)
     assert asked.exit_code == 0, asked.output
     assert json.loads(asked.stdout)[0]["accuracy"] == pytest.approx(1 / 3)

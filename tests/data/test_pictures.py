@@ -11,8 +11,20 @@ import pytest
 from PIL import Image
 
 from robustbench_sdnet import data
-from robustbench_sdnet.data.pictures import FolderPixels, random_box
+from robustbench_sdnet.data.pictures import FolderPixels, evenly_mixed, random_box
 from robustbench_sdnet.errors import DataError
+
+
+def test_the_first_pictures_however_many_hold_every_class_by_its_share():
+    for counts in ((40, 7, 1, 12), (5, 5, 5), (3,)):
+        labels = np.repeat(np.arange(len(counts))[::-1] + 2, counts[::-1])  # class by class, in any order
+        order = evenly_mixed(labels)
+        assert sorted(order) == list(range(len(labels)))
+        seen = np.stack([np.cumsum(labels[order] == kind + 2) for kind in range(len(counts))], 1)
+        share = np.arange(1, len(labels) + 1)[:, None] * np.array(counts) / len(labels)
+        assert np.abs(seen - share).max() <= 1.5, "of every class"
+        for kind in range(len(counts)):
+            assert (np.diff(order[labels[order] == kind + 2]) > 0).all(), "each in its own order"
 
 
 def test_crop_is_central_after_resizing_the_shorter_side(folder):

@@ -154,7 +154,5 @@ def test_a_limit_that_leaves_classes_out_is_said(tmp_path, labels, limit, classe
     name = f"npz:{tmp_path / 'x.npz'}"
     setting = Setting(models=[str(tmp_path / "m.safetensors")], data=name, limit=limit, device="cpu")
     said = f"the first {limit} images of {name} cover only {classes} of the 3 classes that have images, "
-    said += (
-        "because it is sorted by class. For fewer images of every class, use a copy that holds only those."
-    )
+    said += "because it is sorted by class. Shuffle its images with their labels."
     assert prepare(setting, stored=False).notes == ([said] if classes else [])
