@@ -127,7 +127,7 @@ def test_details_unfold_and_links_open_them(page):
     closed.locator("summary").first.click()
     assert closed.locator("table").first.is_visible()
     page.locator("nav a", has_text="What was run").click()
-    assert page.get_by_text("Cells answered").is_visible()
+    page.get_by_text("Cells answered").wait_for(timeout=5000)  # it opens once the page has gone there
 
 
 def test_dark_and_light_and_print(page):

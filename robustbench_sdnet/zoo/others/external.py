@@ -32,7 +32,7 @@ def parse_normalisation(source: str) -> tuple[str, Statistics, Statistics]:
     given = dict(pairs)
     if len(pairs) != 2 or set(given) != {"mean", "std"}:
         raise InputError(
-            f"'{source}': mean and std go together, in quotes: '{name}?mean=a,b,c&std=a,b,c'. A shell cuts at '&'."
+            f"'{source}': the suffix is ?mean=a,b,c&std=a,b,c, both of them. In a shell the name needs quotes, for '&'."
         )
     return name, *statistics(given["mean"].split(","), given["std"].split(","), f"'{source}'")
 
