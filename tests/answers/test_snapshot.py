@@ -28,6 +28,7 @@ from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
 from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
+from ..reports.tracker_files import offline as offline
 
 
 @pytest.mark.parametrize("read", [table, outcomes, report])
@@ -37,7 +38,7 @@ def test_a_path_is_told_that_a_store_is_a_url(read):
 
 
 @pytest.mark.parametrize("to", [to for to in FORMATS if to != "bundle"])  # which also copies the store
-def test_a_report_decodes_every_stored_shard_once(to, tmp_path, monkeypatch):
+def test_a_report_decodes_every_stored_shard_once(to, tmp_path, monkeypatch, offline):
     asked = [cell(), cell(PGD), cell(PGD, lam=HIGH), cell(model=RESNET), *map(cell, NOISE)]
     made_store(tmp_path, [(one, right(7)) for one in asked]).close()
     decoded: list[bytes] = []
