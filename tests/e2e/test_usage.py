@@ -97,7 +97,7 @@ def test_usage_errors_are_one_line_and_do_not_import_torch(line, tmp_path):
     code, output, errors, imported = _run(line.split(), tmp_path)
     assert len(errors) == 1, errors
     assert errors[0].startswith("Error: ")
-    quoted = re.sub(r"option: (\S+)", r"option '\1'", errors[0])  # click below 8.4 quotes no option
+    quoted = re.sub(r"option: ([\w-]+)", r"option '\1'", errors[0])  # click below 8.4 quotes no option
     assert WRONG[line] in quoted
     assert code == (1 if line.startswith(EXIT_1) else 2)
     assert output == ""
