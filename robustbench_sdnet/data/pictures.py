@@ -43,11 +43,9 @@ def evenly_mixed(labels: Int64) -> Int64:
     Args:
         labels: (n,) the classes of pictures that come class by class, as folders are listed.
     """
-    _, kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    listed = np.argsort(kinds, kind="stable")
-    ranks = np.empty_like(kinds)
-    ranks[listed] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.lexsort((kinds, (2 * ranks + 1) / (2 * counts[kinds])))
+    _, first, kinds, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    ranks = np.arange(len(labels)) - first[kinds]
+    return np.lexsort((kinds, (ranks + 0.5) / counts[kinds]))
 
 
 def status_of(picture: Path) -> os.stat_result:
