@@ -79,12 +79,9 @@ class Worker:
     @torch.inference_mode(False)  # attacks find no gradient in it, and models made in it give none later
     def answer(self, task: Task, inputs: Inputs) -> list[Answer | Failure]:
         """Every cell of a task, or why its model cannot answer."""
-        labels, ids = (
-            np.asarray(of_all[task.start : task.stop], np.int64)
-            for of_all in (self.data.labels, self.data.ids)
-        )
-        pixels = task_images(self.data, task)
-        shard = ShardInput(pixels=pixels, labels=torch.from_numpy(labels).to(self.device), ids=ids)
+        part = slice(task.start, task.stop)
+        labels = torch.from_numpy(np.asarray(self.data.labels[part], np.int64)).to(self.device)
+        shard = ShardInput(task_images(self.data, task), labels, np.asarray(self.data.ids[part], np.int64))
         found: list[Answer | Failure] = []
         for spec in dict.fromkeys(cell.model for cell in task.cells):
             cells = [cell for cell in task.cells if cell.model == spec]
@@ -131,13 +128,14 @@ class Worker:
             return [self._drawn(cell, shard) for cell in cells]
         found = []
         for cell in cells:
+            perturb = self._transfer if cell.kind == "transfer" else self._attack
             with seeding(cell, shard.ids, self.device):
-                found.append(self._attack(cell, shard, inputs))
+                found.append(perturb(cell, shard, inputs))
         return found
 
     def _predict(self, spec: ModelSpec, cells: Sequence[Cell], shard: ShardInput) -> Iterator[Answer]:
         """All lambdas of one model on each batch, so that a batch is moved and converted once."""
-        model = self.model(spec)
+        self.model(spec)  # is loaded before the clock starts
         lams, asked = [cell.lam for cell in cells], cells[0].perturbation
         steady = asked if isinstance(asked, SequenceSpec) else None
         found = [list[Prediction]() for _ in cells]
@@ -149,7 +147,7 @@ class Worker:
             residual = None
             for frame, pixels in enumerate(frames_of(shard.pixels[start:stop], asked, shard.ids[start:stop])):
                 images = to_images(pixels, self.device)
-                residual = residual if frame else self._residual(model, spec, images)
+                residual = residual if frame else self._residual(spec, images)
                 for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
                     self.data.check_classes(answered.logits.shape[1], spec.name)
                     # Frames wait for each other where there is room; a lone one's logits need not leave the device.
@@ -165,7 +163,7 @@ class Worker:
     def _drawn(self, cell: Cell, shard: ShardInput) -> Answer:
         """The answer of a randomised model, over several draws."""
         assert cell.model.repeats is not None  # narrows the type
-        answers: list[Answer] = []
+        answers = list[Answer]()
 
         def answer() -> Outcome:
             answers.extend(self._predict(cell.model, [cell], shard))
@@ -173,18 +171,20 @@ class Worker:
 
         with seeding(cell, shard.ids, self.device):
             outcome = counted(answer, cell.model.repeats)
-        forwards, seconds = (sum(one.cost[key] for one in answers) for key in ("forwards", "seconds"))
-        return Answer(cell, outcome, self._cost(cell, forwards, 0, seconds))
+        passes, seconds = (sum(one.cost[key] for one in answers) for key in ("forwards", "seconds"))
+        return Answer(cell, outcome, self._cost(cell, passes, 0, seconds))
+
+    def _transfer(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
+        """What is left of another cell's perturbed images."""
+        started = time.perf_counter()
+        images = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
+        outcome, passes = self._judged(cell, images, shard, self._residual(cell.model, images))
+        return Answer(cell, outcome, self._cost(cell, passes, 0, time.perf_counter() - started))
 
     def _attack(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
-        ids, images = shard.ids, to_images(shard.pixels, self.device)
-        model = self.model(cell.model)
+        """A search for perturbations, from where the cell's parent ended: its images, or those that it left right."""
         started = time.perf_counter()
-        if cell.kind == "transfer":
-            perturbed = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
-            residual = self._residual(model, cell.model, perturbed)
-            outcome, passes = self._judged(cell, perturbed, shard, residual)
-            return Answer(cell, outcome, self._cost(cell, passes, 0, time.perf_counter() - started))
+        ids, images = shard.ids, to_images(shard.pixels, self.device)
         start = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device) if cell.warm else None
         before = inputs.outcomes[cell.parents[0]] if cell.parents and start is None else None
         repeats = cell.model.repeats  # of a randomised model, whose attacks go on while any draw is right
@@ -206,7 +206,7 @@ class Worker:
             fewer = result.extra["hits"] < torch.from_numpy(before.hits[alive]).to(self.device)
             found[there[fewer]] = result.images[fewer].to(images.dtype)
         final = found[there]
-        lams, residual = self._lambdas(cell, final), self._residual(model, cell.model, final)
+        lams, residual = self._lambdas(cell, final), self._residual(cell.model, final)
         minimal = isinstance(cell.perturbation, AttackSpec) and cell.perturbation.eps is None
         outcome = attack_outcome(result, ids, alive, before, lams, residual, minimal=minimal)
         passes = result.forwards
@@ -264,13 +264,12 @@ class Worker:
         each = [lam for lam in found if isinstance(lam, Tensor)]
         return torch.cat(each) if each else found[0]
 
-    def _residual(self, model: nn.Module, spec: ModelSpec, images: Tensor) -> Tensor | None:
+    def _residual(self, spec: ModelSpec, images: Tensor) -> Tensor | None:
         if not spec.has_lambda:
             return None
+        parts = [images[start:stop] for start, stop, _ in batches(len(images), self.batch_size)]
         with named_errors(spec.name), torch.no_grad():
-            return torch.cat(
-                [residuals(model, images[a:b]) for a, b, _ in batches(len(images), self.batch_size)]
-            )
+            return torch.cat([residuals(self.model(spec), part) for part in parts])
 
     def _cost(self, cell: Cell, forwards: int, backwards: int, seconds: float) -> dict[str, Any]:
         cuda = self.device.startswith("cuda")
