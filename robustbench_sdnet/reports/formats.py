@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ..store.store import Store
 
-Pictures = Callable[[Figure], str]
-
 
 @dataclass(frozen=True)
 class Sources:
