@@ -95,7 +95,7 @@ def attack_table(answered: Sequence[Answered]) -> Table:
 
 def versions_text(answered: Sequence[Answered]) -> str:
     """The software that answered."""
-    found = {_text(versions) for a in answered for versions in a.cost.versions if versions}
+    found = {_pairs(versions) for a in answered for versions in a.cost.versions if versions}
     return "; ".join(sorted(found)) or "not recorded"
 
 
@@ -131,8 +131,7 @@ def cost_table(rows: Iterable[Row]) -> Table:
 
 def _settings(spec: AttackSpec) -> str:
     """Every parameter of an attack but those that stand in columns of their own."""
-    found = {"seed": spec.seed, "version": spec.version, **dict(spec.params)}
-    return ", ".join(f"{name} {_text(found[name])}" for name in sorted(found) if found[name] is not None)
+    return _pairs({"seed": spec.seed, "version": spec.version, **dict(spec.params)})
 
 
 def _lambdas(answered: Iterable[Answered]) -> str:
@@ -158,7 +157,6 @@ def _counts(answered: Iterable[Answered]) -> str:
     return ", ".join(f"{n:,}" for n in sorted({len(a.outcome) for a in answered}))
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {value[key]}" for key in sorted(value))
-    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+def _pairs(found: Mapping[str, object]) -> str:
+    """Names with their values, in order, without those that have none."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(found.items()) if value is not None)
