@@ -78,6 +78,12 @@ ABSENT = Missing("not run")
 Value = Estimate | Missing
 
 
+def reasons(label: str, items: Iterable[object]) -> list[str]:
+    """The notes on a row of a table that say why numbers in it are missing."""
+    found = dict.fromkeys(item.reason for item in items if isinstance(item, Missing))
+    return [f"{label}: {reason}." for reason in found]
+
+
 def usual(estimates: Iterable[Estimate]) -> tuple[int, str] | None:
     """How many images, and which, most of some accuracies are of; None where there are none."""
     met = [one.met for one in estimates]
@@ -94,10 +100,10 @@ def mean(parts: Mapping[str, Value | None]) -> Value:
         parts: what each is called -> its accuracy, None where it was not run.
     """
     absent = [name for name, part in parts.items() if part is None]
-    reasons = [f"not run: {', '.join(absent)}"] if absent else []
-    reasons += [f"{name} {part.reason}" for name, part in parts.items() if isinstance(part, Missing)]
-    if reasons or not parts:
-        return Missing("; ".join(reasons) or "nothing was run")
+    why = [f"not run: {', '.join(absent)}"] if absent else []
+    why += [f"{name} {part.reason}" for name, part in parts.items() if isinstance(part, Missing)]
+    if why or not parts:
+        return Missing("; ".join(why) or "nothing was run")
     found = [part for part in parts.values() if isinstance(part, Estimate)]
     counts = sorted({part.n for part in found})
     if len(counts) > 1:

@@ -10,7 +10,7 @@ from ...corruptions.registry import CORRUPTIONS, expand
 from ...specs import SEVERITIES
 from ...wording import counted, natural
 from ..document import Table
-from ..numbers import ABSENT, Estimate, Missing, Value, mean
+from ..numbers import ABSENT, Estimate, Value, mean, reasons
 from ..results import Results, Subject, distinct
 
 MAIN, EXTRA = expand("main"), expand("extra")
@@ -122,9 +122,7 @@ def category_table(found: Grid) -> Table:
 
 def _by_level(head: str, levels: Sequence[int], rows: Mapping[str, tuple[Value, ...]]) -> Table:
     """Values at each severity and their mean last; why a mean is missing stands below."""
-    notes = tuple(
-        f"{label}: {row[-1].reason}." for label, row in rows.items() if isinstance(row[-1], Missing)
-    )
+    notes = tuple(note for label, row in rows.items() for note in reasons(label, row[-1:]))
     lines = tuple((label, *row) for label, row in rows.items())
     return Table((head, *map(str, levels), "mean"), lines, notes=notes, stacked=True)
 

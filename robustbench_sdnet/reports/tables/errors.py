@@ -9,7 +9,7 @@ from statistics import fmean
 from ...answers.rows import lambda_text
 from ...specs import SEVERITIES
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, Missing, error
+from ..numbers import ABSENT, Estimate, Missing, error, reasons
 from ..results import Subject, distinct
 from .corruptions import MAIN, Grid, kinds_text, levels_run, levels_text, over_corruptions, over_severities
 
@@ -62,17 +62,10 @@ def error_table(
     for subject, found in grids.items():
         corrupted = error(over_corruptions(found, names, levels=levels))
         own_clean = clean.get(subject)
-        if isinstance(corrupted, Missing):
-            notes.append(f"{subject.label}: {corrupted.reason}.")
-        row: list[Item] = [subject.model, lambda_text(subject.lam)]
-        row += [error(own_clean) if own_clean else ABSENT, corrupted]
-        if published is not None:
-            ratios = _relative(found, own_clean, published, names)
-            row += ratios
-            if isinstance(corrupted, Estimate):
-                reasons = distinct(item.reason for item in ratios if isinstance(item, Missing))
-                notes += [f"{subject.label}: {reason}." for reason in reasons]
-        rows.append(tuple(row))
+        ratios = () if published is None else _relative(found, own_clean, published, names)
+        notes += reasons(subject.label, ratios if isinstance(corrupted, Estimate) else [corrupted])
+        who = subject.model, lambda_text(subject.lam), error(own_clean) if own_clean else ABSENT
+        rows.append((*who, corrupted, *ratios))
     columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {kinds_text(names)}")
     if published is not None:
         columns += ("mCE", "relative mCE")

@@ -8,7 +8,7 @@ from itertools import product
 
 from ...answers.rows import eps_order, lambda_order, lambda_text
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, Missing
+from ..numbers import ABSENT, Estimate, reasons
 from ..results import Lambda, Results, Subject, distinct
 from .corruptions import Grid, by_severity, grid, kinds_text, levels_run, means_by_severity
 
@@ -51,8 +51,7 @@ def corruption_table(swept: Sweep) -> Table:
     rows, notes = [], [f"corruptions: {', '.join(names)}."]
     for lam, found in swept.grids.items():
         means = means_by_severity(found, names, levels)
-        if isinstance(means[-1], Missing):
-            notes.append(f"lambda {lambda_text(lam)}: {means[-1].reason}.")
+        notes += reasons(f"lambda {lambda_text(lam)}", means[-1:])
         rows.append((lambda_text(lam), swept.clean[lam] or ABSENT, *means))
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),

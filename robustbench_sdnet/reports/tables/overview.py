@@ -11,7 +11,7 @@ from ...answers.rows import eps_order, lambda_text
 from ...specs import SEVERITIES, Eps
 from ...wording import natural
 from ..document import Item, Table
-from ..numbers import ABSENT, Missing, Value
+from ..numbers import ABSENT, Value, reasons
 from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
 from .corruptions import MAIN, grid, kinds_text, levels_run, levels_text, over_corruptions
@@ -51,7 +51,7 @@ def overview(results: Results, data: str) -> Table:
         if names:
             found = grids[subject]
             row += [over_corruptions(found, names, levels=levels), over_corruptions(found, names, levels[-1])]
-            notes += [f"{subject.label}: {item.reason}." for item in row[3:4] if isinstance(item, Missing)]
+            notes += reasons(subject.label, row[3:4])
         if budget:
             worst = strongest(results, subject, *budget)
             row += [worst.estimate, display_name(worst)] if worst else [ABSENT, "-"]

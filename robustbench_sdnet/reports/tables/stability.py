@@ -8,7 +8,7 @@ from ...answers.per_image import Stability
 from ...answers.rows import lambda_text
 from ...corruptions.sequences.members import MAIN, SEQUENCES
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, Missing, Value, mean
+from ..numbers import ABSENT, Estimate, Missing, Value, mean, reasons
 from ..results import Result, Results, Subject, distinct
 from .corruptions import COLUMNS_AT_ONCE
 
@@ -59,16 +59,10 @@ def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> 
     rows = []
     for subject, own in found.items():
         value = mean({name: flips(own[name]) if name in own else None for name in names})
-        if isinstance(value, Missing):
-            notes.append(f"{subject.label}: {value.reason}.")
-        row: list[Item] = [subject.model, lambda_text(subject.lam), value, _mean_distance(own, names, value)]
-        if base and baseline:
-            ratios = [_relative(own, base, names, baseline.label, what) for what in _NEVER]
-            row += ratios
-            if isinstance(value, Estimate):
-                reasons = distinct(ratio.reason for ratio in ratios if isinstance(ratio, Missing))
-                notes += [f"{subject.label}: {reason}." for reason in reasons]
-        rows.append(tuple(row))
+        ratios = [_relative(own, base, names, baseline.label, what) for what in _NEVER if base and baseline]
+        notes += reasons(subject.label, ratios if isinstance(value, Estimate) else [value])
+        who = subject.model, lambda_text(subject.lam)
+        rows.append((*who, value, _mean_distance(own, names, value), *ratios))
     return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
 
 
