@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..wording import counted
-from .numbers import Estimate, Missing, usual
+from .numbers import Estimate, Met, Missing, images_text, usual
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -39,17 +38,14 @@ class Table:
     filters: tuple[int, ...] = ()
 
     @cached_property
-    def usual(self) -> tuple[int, str] | None:
+    def usual(self) -> Met | None:
         """How many images, and which, most estimates are of: said once, and beside those that differ from it."""
         return usual(item for row in self.rows for item in row if isinstance(item, Estimate))
 
     @property
     def images(self) -> str:
         """The usual images in words; empty where there are none."""
-        if self.usual is None:
-            return ""
-        n, which = self.usual
-        return counted(n, "image") + (f" ({which})" if which else "")
+        return "" if self.usual is None else images_text(self.usual)
 
     @property
     def footnotes(self) -> tuple[str, ...]:

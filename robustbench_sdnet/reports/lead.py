@@ -9,7 +9,7 @@ from ..answers.rows import eps_order, lambda_text
 from ..wording import counted
 from .conclusion import answer, interval_text
 from .evidence import Evidence
-from .numbers import Estimate, percent, points
+from .numbers import Estimate, images_text, percent, points
 from .results import Results, distinct
 from .tables.attacks import at_budget, display_name
 from .tables.comparisons import place
@@ -80,8 +80,7 @@ def _highest(results: Results, data: str) -> Iterator[str]:
                 by = str(row[-1]).replace("worst case of", "the worst case of")
                 lam += f", by {by}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
                 lam += "; others faced other attacks" if uneven else ""
-            lam += "" if best.met == table.usual else f", {counted(best.n, 'image')}"
-            lam += "" if best.met == table.usual or not best.images else f" ({best.images})"
+            lam += "" if best.met == table.usual else f", {images_text(best.met)}"
             doubt = " (untrusted)" if best.untrusted else ""
             where = name if name == "clean" or name.startswith("at ") else f"under {name}"
             parts.append(f"{best.percent} %{doubt} {where} ({row[0]}{lam})")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ..wording import share_text
+from ..wording import counted, share_text
 
+# How many images a number is of, and which, where they are not the first of the data set.
+Met = tuple[int, str]
 # From here on a second decimal says something: the interval is narrower than about two points.
 TWO_DECIMALS_FROM = 5000
 
@@ -32,7 +34,7 @@ class Estimate:
     images: str = ""
 
     @property
-    def met(self) -> tuple[int, str]:
+    def met(self) -> Met:
         """The images that it is of: alike for the same ones of a data set."""
         return self.n, self.images
 
@@ -52,15 +54,12 @@ class Estimate:
         number = f"({self.percent})" if self.transfer else self.percent
         return f"{number} untrusted" if self.untrusted else number
 
-    def count_beside(self, usual: tuple[int, str] | None) -> str:
+    def count_beside(self, usual: Met | None) -> str:
         """What stands after the interval: how many images, and which, where they are not the table's usual ones."""
         usual_n, usual_images = usual or (None, "")
         count = "" if self.n == usual_n else f" n={self.n:,}"
-        return (
-            count
-            if self.images == usual_images
-            else f"{count} of images {self.images or 'from the first on'}"
-        )
+        which = "" if self.images == usual_images else f" of images {self.images or 'from the first on'}"
+        return count + which
 
     def interval(self, dash: str = "-") -> str:
         """Both ends in per cent."""
@@ -84,10 +83,16 @@ def reasons(label: str, items: Iterable[object]) -> list[str]:
     return [f"{label}: {reason}." for reason in found]
 
 
-def usual(estimates: Iterable[Estimate]) -> tuple[int, str] | None:
+def usual(estimates: Iterable[Estimate]) -> Met | None:
     """How many images, and which, most of some accuracies are of; None where there are none."""
     met = [one.met for one in estimates]
     return max(sorted(set(met), reverse=True), key=met.count) if met else None
+
+
+def images_text(met: Met) -> str:
+    """How many images, and which, in words."""
+    n, which = met
+    return counted(n, "image") + (f" ({which})" if which else "")
 
 
 def mean(parts: Mapping[str, Value | None]) -> Value:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...wording import share_text
-from ..numbers import Estimate, usual
+from ..numbers import Estimate, Met, usual
 from ..results import distinct
 from ..tables.corruptions import levels_run
 from .style import (
@@ -78,7 +78,7 @@ def _panel(
     names: tuple[str, ...],
     columns: Sequence[Column],
     category: Mapping[str, str],
-    most: tuple[int, str] | None,
+    most: Met | None,
 ) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)

@@ -9,11 +9,9 @@ from statistics import fmean
 from ...answers.rows import lambda_text
 from ...specs import SEVERITIES
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, Missing, error, reasons
+from ..numbers import ABSENT, Estimate, Met, Missing, error, reasons
 from ..results import Subject, distinct
 from .corruptions import MAIN, Grid, kinds_text, levels_run, levels_text, over_corruptions, over_severities
-
-Met = tuple[int, str] | None
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Baseline:
 
     label: str
     clean: float | None
-    errors: Mapping[str, tuple[float, Met]]
+    errors: Mapping[str, tuple[float, Met | None]]
 
 
 # AlexNet on the published ImageNet-C (Hendrycks & Dietterich 2019). Its clean error is that of the weights that their
