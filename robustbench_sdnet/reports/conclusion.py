@@ -35,27 +35,25 @@ ALIKE = "Run the same attacks, and random noise, at several lambdas."
 NOT_ATTACKED = f"not measured. {ALIKE}"
 
 
-def conclusion(known: Iterable[Evidence]) -> Iterator[Section]:
+def conclusion(known: Sequence[Evidence]) -> Iterator[Section]:
     """What it all comes to, then what it rests on; nothing where no model was asked at several lambdas."""
-    every = tuple(known)
-    paragraphs = tuple(paragraph for _, paragraph in sentences(every))
+    paragraphs = [paragraph for _, paragraph in sentences(known)]
     yield from filled("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED)
-    for one in every:
+    for one in known:
         title = f"{one.name}: gains over lambda {lambda_text(one.trained)}"
         yield from filled(title, [gain_table(one)], level=3, folded=True)
 
 
-def sentences(known: Iterable[Evidence]) -> Iterator[tuple[str, str]]:
+def sentences(known: Sequence[Evidence]) -> Iterator[tuple[str, str]]:
     """Paragraphs with the question each answers: noise, adversary or masking; where nothing was attacked that is said
     once."""
-    every = tuple(known)
-    attacked = any(one.attacked for one in every)
-    for one in every:
+    attacked = any(one.attacked for one in known)
+    for one in known:
         yield "noise", f"{one.name}, noise: {noise(one)}"
         if attacked:
             yield "adversary", f"{one.name}, an adversary who knows lambda: {adversary(one)}"
             yield "masking", f"{one.name}, transfer and masking: {masking(one)}"
-    if every and not attacked:
+    if known and not attacked:
         yield "adversary", f"An adversary who knows lambda: {NOT_ATTACKED}"
 
 

@@ -46,7 +46,7 @@ def build(
     if baseline is not None:
         baseline = _told(baseline, given, snapshot)
         _check_baseline(results, baseline)
-    known = list(evidences(found, compared, rivals(snapshot)))
+    known = evidences(found, compared, rivals(snapshot))
     sections = [*conclusion(known), *published_section(published(snapshot))]
     for data in results.data:
         prefix = "" if len(results.data) == 1 else f"{data}: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -107,9 +107,7 @@ def _rests_on(one: Comparison) -> tuple[str | None, Eps | None, Lambda]:
     return one.asked.norm, one.asked.eps, (one.a if one.gains else one.b).lam
 
 
-def evidences(
-    rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]
-) -> Iterator[Evidence]:
+def evidences(rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]) -> list[Evidence]:
     """What is known of each model that was asked at several lambdas."""
     within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
     subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
@@ -117,6 +115,8 @@ def evidences(
     results = grouped(rows, attrgetter("data.content", "model"))
     tests = grouped(within, attrgetter("asked.content", "a.model"))
     broken = grouped(rivals, attrgetter("asked.content", "subject.model"))
+    found = []
     for data, content, model in subjects:
         name, key = f"{model.name} on {data}" if several else model.name, (content, model)
-        yield Evidence(name, results.get(key, []), tests[key], broken.get(key, []))
+        found.append(Evidence(name, results.get(key, []), tests[key], broken.get(key, [])))
+    return found
