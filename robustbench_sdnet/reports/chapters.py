@@ -11,7 +11,6 @@ from matplotlib.figure import Figure as Drawing
 from ..answers.comparisons import Comparison
 from ..answers.rows import grouped, lambda_text
 from ..answers.searches import Convergence, Optimality
-from ..corruptions.registry import CORRUPTIONS
 from ..specs import CorruptionSpec
 from .document import Block, Figure, Section, Table, filled, slug
 from .numbers import ABSENT, Estimate
@@ -94,9 +93,8 @@ def _corruption_sections(results: Results, data: str, source: str, baseline: str
 
 def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
     """A panel a subject with a column a severity; of many subjects one panel, a row each."""
-    group = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
     if len(grids) <= FIGURES:
-        return heatmap.draw(grids, group)
+        return heatmap.draw(grids)
     levels = corruptions.levels_run(grids.values())
     means: dict[str, dict[str, Estimate]] = {label: {} for label in grids}
     for label, found in grids.items():
@@ -106,7 +104,7 @@ def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
                 means[label][name] = mean
     title = f"mean over {corruptions.levels_text(levels)}"
     names = distinct(name for found in grids.values() for name in found)
-    return heatmap.draw({title: means}, group, names, "")
+    return heatmap.draw({title: means}, names, "")
 
 
 def of_imagenet_c(results: Results, baseline: str | None, data: str, source: str | None = None) -> bool:

@@ -151,13 +151,13 @@ def test_lambda_curves_hold_every_lambda_and_severity() -> None:
 
 def test_a_heat_map_leaves_out_what_was_not_run() -> None:
     grid = {"fog": {1: record_estimate(0.5)}, "snow": {5: record_estimate(0.25)}}
-    figure = heatmap.draw({"model": grid}, {"fog": "weather", "snow": "weather"})
+    figure = heatmap.draw({"model": grid})
     assert [text.get_text() for text in figure.axes[0].texts] == ["50", "25"]
 
 
 def test_a_heat_map_calls_nothing_all_or_none_that_is_not() -> None:
     grid = {"fog": {place: record_estimate(share) for place, share in enumerate((1, 0.995, 0.005, 0), 1)}}
-    figure = heatmap.draw({"model": grid}, {"fog": "weather"})
+    figure = heatmap.draw({"model": grid})
     assert [text.get_text() for text in figure.axes[0].texts] == ["100", "99.5", "0.5", "0"]
 
 
@@ -167,7 +167,7 @@ def test_numbers_on_other_images_than_most_are_marked_in_heat_maps_and_dots() ->
     told = "* on other images than most"
     for other in (few, lost):
         rows = {"fog": {1: most, 3: other}, "snow": {1: most, 3: most}}
-        figure = heatmap.draw({"a": rows, "b": {"fog": {1: most}}}, {})
+        figure = heatmap.draw({"a": rows, "b": {"fog": {1: most}}})
         share = f"{100 * other.accuracy:.0f}*"
         assert [text.get_text() for text in figure.axes[0].texts] == ["50", share, "50", "50"]
         assert figure.get_supxlabel() == told
@@ -179,7 +179,7 @@ def test_numbers_on_other_images_than_most_are_marked_in_heat_maps_and_dots() ->
             pytest.approx(0.14),
         )  # beside the lower of the two dots of the first row
         assert found.get_supxlabel() == told
-    for alike in (heatmap.draw({"a": {"fog": {1: most}}}, {}), dots.draw({"a": {"fog": most}}, "flips, %")):
+    for alike in (heatmap.draw({"a": {"fog": {1: most}}}), dots.draw({"a": {"fog": most}}, "flips, %")):
         assert not any("*" in text.get_text() for text in alike.axes[0].texts)
         assert alike.get_supxlabel() == ""
 

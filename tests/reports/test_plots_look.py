@@ -68,10 +68,7 @@ def _lines(count: int) -> tuple[curves.Line, ...]:
     [
         *(curves.draw([curves.Panel(LONG, "lambda", _lines(n))] * n, columns=c) for n, c in ((1, 4), (2, 2))),
         curves.draw([curves.Panel(LONG, "lambda", _lines(5))] * 7),
-        *(
-            heatmap.draw({f"{i} {LONG}": {"fog": {1: HALF, 3: HALF}} for i in range(n)}, {})
-            for n in (1, 2, 3, 7)
-        ),
+        *(heatmap.draw({f"{i} {LONG}": {"fog": {1: HALF, 3: HALF}} for i in range(n)}) for n in (1, 2, 3, 7)),
         dots.draw({f"{i} {LONG}": {"fog": HALF, "snow": HALF} for i in range(4)}, "frames that flip, %"),
         way_figure({f"{i} {LONG}": [CHANGE] for i in range(2)}),
     ],
@@ -109,14 +106,13 @@ def test_the_legend_keeps_the_order_of_severities_where_the_first_panel_lacks_on
 def test_many_models_are_rows_of_a_heat_map_whose_width_does_not_grow() -> None:
     names = [f"sdnet18_all {i:02} of many models with a long name" for i in range(40)]
     means = {name: dict.fromkeys(("gaussian_noise", "fog"), record_estimate(0.5)) for name in names}
-    group = {"gaussian_noise": "noise", "fog": "weather"}
-    figure = heatmap.draw({"mean": means}, group, tuple(group), "")
+    figure = heatmap.draw({"mean": means}, ("gaussian_noise", "fog"), "")
     assert style.to_png(figure).startswith(b"\x89PNG"), "without a warning"
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == names
     assert [label.get_text() for label in axes.get_xticklabels()] == ["gaussian noise", "fog"]
     assert [line.get_xdata() for line in axes.lines] == [[1, 1]], "between their groups"
-    narrow = heatmap.draw({"mean": dict(list(means.items())[:8])}, group, tuple(group), "")
+    narrow = heatmap.draw({"mean": dict(list(means.items())[:8])}, ("gaussian_noise", "fog"), "")
     assert figure.get_figwidth() == narrow.get_figwidth()
 
 
@@ -127,7 +123,7 @@ def test_numbers_of_a_heat_map_stand_out_from_their_squares() -> None:
         return float(np.dot(linear(np.array(to_rgb(colour))), (0.2126, 0.7152, 0.0722)))
 
     grid = {"fog": {share: record_estimate(share / 100) for share in range(101)}}
-    (axes,) = heatmap.draw({"model": grid}, {"fog": "weather"}, tuple(range(101))).axes
+    (axes,) = heatmap.draw({"model": grid}, tuple(range(101))).axes
     for text in axes.texts:
         square, number = (
             luminance(style.ACCURACY(int(text.get_text()) / 100)[:3]),

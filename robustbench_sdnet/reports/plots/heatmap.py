@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...corruptions.registry import CORRUPTIONS
 from ...wording import share_text
 from ..numbers import Estimate, Met, usual
 from ..results import distinct
@@ -32,20 +33,16 @@ from .style import (
 Column = Any  # a severity, or what is compared
 Grid = Mapping[str, Mapping[Column, Estimate]]
 PANELS_IN_A_ROW = 3
+GROUPS = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
 
 
 @matplotlib.rc_context(RC)
-def draw(
-    grids: Mapping[str, Grid],
-    category: Mapping[str, str],
-    columns: Sequence[Column] = (),
-    xlabel: str = "severity",
-) -> Figure:
+def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str = "severity") -> Figure:
     """Panels with one colour scale from 0 to 100 %; what was not run stays empty, what is on other images is marked.
 
     Args:
-        grids: what each panel is called -> row -> column -> accuracy. Rows are corruptions, or columns are.
-        category: corruption -> the group it stands in; a gap in the order of corruptions separates groups.
+        grids: what each panel is called -> row -> column -> accuracy. Rows are corruptions, or columns are; a gap
+            separates their groups.
         columns: of every panel; the severities that were run where none are given.
     """
     names = distinct(name for grid in grids.values() for name in grid)
@@ -55,13 +52,13 @@ def draw(
     rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
     across = math.ceil(len(grids) / rows)
     width = max(2.7, 0.5 * len(shown))
-    aside, upright = (0.07 * max(len(_called(key, category)) for key in keys) for keys in (names, shown))
+    aside, upright = (0.07 * max(len(_called(key)) for key in keys) for keys in (names, shown))
     titles = [wrapped(label, width) for label in grids]
     height = 0.27 * len(names) + 0.73 + upright + extra_height(titles)
     figure = new_figure(max(1.6, aside) + width * across, rows * height)
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
-        _panel(axes, grid, names, shown, category, most)
+        _panel(axes, grid, names, shown, most)
         axes.set_title(title, loc="left", color=TEXT)
     for axes in panels[len(grids) :]:
         axes.set_visible(False)
@@ -73,12 +70,7 @@ def draw(
 
 
 def _panel(
-    axes: Axes,
-    grid: Grid,
-    names: tuple[str, ...],
-    columns: Sequence[Column],
-    category: Mapping[str, str],
-    most: Met | None,
+    axes: Axes, grid: Grid, names: tuple[str, ...], columns: Sequence[Column], most: Met | None
 ) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)
@@ -92,18 +84,18 @@ def _panel(
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
     for keys, line in ((names, axes.axhline), (columns, axes.axvline)):
         for place in range(1, len(keys)):
-            if category.get(keys[place]) != category.get(keys[place - 1]):
+            if GROUPS.get(keys[place]) != GROUPS.get(keys[place - 1]):
                 line(place, color=GROUND, linewidth=5)
-    labels = [_called(column, category) for column in columns]
+    labels = [_called(column) for column in columns]
     upright = 90 if max(map(len, labels)) > 2 else 0
     axes.set_xticks(np.arange(len(columns)) + 0.5, labels, rotation=upright)
-    axes.set_yticks(np.arange(len(names)) + 0.5, [_called(name, category) for name in names])
+    axes.set_yticks(np.arange(len(names)) + 0.5, [_called(name) for name in names])
     axes.set_ylim(len(names), 0)
 
 
-def _called(key: Column, category: Mapping[str, str]) -> str:
+def _called(key: Column) -> str:
     """A corruption in words, anything else by its name."""
-    return str(key).replace("_", " ") if key in category else drawn(str(key))
+    return str(key).replace("_", " ") if key in GROUPS else drawn(str(key))
 
 
 def _write(axes: Axes, column: int, row: int, share: float, mark: str) -> None:
