@@ -185,17 +185,16 @@ def _weakest_first(noises: Iterable[Result]) -> list[Result]:
 def _by_severity(title: str, values: Mapping[int, Mapping[Lambda, object]], swept: Sweep) -> Panel:
     lines = [Line("clean images", _points(swept.clean), FAINT, faint=True)]
     for severity, by_lambda in values.items():
-        points = {lam: value for lam, value in by_lambda.items() if isinstance(value, Estimate)}
-        if points:
-            colour = strength(severity - 1, len(SEVERITIES))
-            lines.append(Line(f"severity {severity}", _points(points), colour))
+        if points := _points(by_lambda):
+            lines.append(Line(f"severity {severity}", points, strength(severity - 1, len(SEVERITIES))))
     return Panel(title, "lambda", tuple(lines))
 
 
-def _points(values: Mapping[Lambda, Estimate | None]) -> tuple[tuple[float | str, Estimate], ...]:
+def _points(values: Mapping[Lambda, object]) -> tuple[tuple[float | str, Estimate], ...]:
+    """The accuracies that are there, numbers by their place on the axis, policies by name."""
     ordered = sorted(values.items(), key=lambda item: lambda_order(item[0]))
     return tuple(
         (lam.fixed if lam.fixed is not None and lam.scope == "stem" else lambda_text(lam), value)
         for lam, value in ordered
-        if lam is not None and value is not None
+        if lam is not None and isinstance(value, Estimate)
     )
