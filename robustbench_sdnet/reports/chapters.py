@@ -60,8 +60,7 @@ def searches(nearness: Sequence[Optimality], courses: Sequence[Convergence]) -> 
 
 def _corruption_sections(results: Results, data: str, source: str, baseline: str | None) -> Iterator[Section]:
     subjects = results.main_subjects(data)
-    grids = {subject: corruptions.grid(results, subject, source) for subject in subjects}
-    grids = {subject: found for subject, found in grids.items() if found}
+    grids = {one: found for one in subjects if (found := corruptions.grid(results, one, source))}
     origin = f" ({source}{' files' if source == 'published' else ''})"
     title = "Corruptions" + (origin if source != "generated" else "")
     blocks: list[Block] = []
