@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,41 +18,24 @@ from .apgd_sparse import SparseApgdSearch
 from .wrapper import Run, attack, positive, run_native
 
 
-class Apgd(Run, total=False):
-    """What every Auto-PGD takes beside its restarts or targets; `apgd_ce` says what each means."""
-
-    steps: int
-    eot: int
-
-
-def _search(*, ball: Ball, steps: int, **how: Any) -> ApgdSearch:
+def _search(stream: str, loss: Callable[..., Tensor], *, ball: Ball, steps: int, **how: Any) -> ApgdSearch:
     """The search of a ball, a sparse one where few values should move at a time."""
     kind = SparseApgdSearch if ball.sparse else ApgdSearch
-    return kind(ball=ball, length=kind.evaluations(positive("steps", steps)), **how)
+    length = kind.evaluations(positive("steps", steps))
+    return kind(stream=stream, loss=loss, ball=ball, length=length, **how)
 
 
-def _run(
-    how: dict[str, Any],
+@attack
+def apgd_ce(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
-    eps: float,
     *,
+    eps: float,
+    restarts: int = 1,
     steps: int = 100,
     eot: int = 1,
     **run: Unpack[Run],
-) -> AttackResult:
-    """Run the search of `how`, which no option of a caller reaches."""
-    search = partial(_search, steps=steps, **how)
-    return run_native(how["stream"], search, model, images, labels, eps=eps, repeats=eot, **run)
-
-
-_apgd = partial(attack, options=Apgd, core=_run)
-
-
-@_apgd
-def apgd_ce(
-    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, restarts: int = 1, **run: Unpack[Apgd]
 ) -> AttackResult:
     """Auto-PGD on the cross-entropy.
 
@@ -63,22 +47,40 @@ def apgd_ce(
 
     Other arguments, the result and the errors are those of `pgd`.
     """
-    how = {"loss": cross_entropy, "stream": "apgd-ce", "attempts": positive("restarts", restarts)}
-    return _run(how, model, images, labels, eps, **run)
+    attempts = positive("restarts", restarts)
+    search = partial(_search, "apgd-ce", cross_entropy, steps=steps, attempts=attempts)
+    return run_native("apgd-ce", search, model, images, labels, eps=eps, repeats=eot, **run)
 
 
-@_apgd
+@attack
 def apgd_dlr(
-    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, restarts: int = 1, **run: Unpack[Apgd]
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    restarts: int = 1,
+    steps: int = 100,
+    eot: int = 1,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the difference of logits ratio; arguments as in `apgd_ce`."""
-    how = {"loss": dlr, "stream": "apgd-dlr", "attempts": positive("restarts", restarts)}
-    return _run(how, model, images, labels, eps, **run)
+    attempts = positive("restarts", restarts)
+    search = partial(_search, "apgd-dlr", dlr, steps=steps, attempts=attempts)
+    return run_native("apgd-dlr", search, model, images, labels, eps=eps, repeats=eot, **run)
 
 
-@_apgd
+@attack
 def apgd_t(
-    model: Classifier, images: Tensor, labels: Tensor, *, eps: float, targets: int = 9, **run: Unpack[Apgd]
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    targets: int = 9,
+    steps: int = 100,
+    eot: int = 1,
+    **run: Unpack[Run],
 ) -> AttackResult:
     """Auto-PGD on the targeted DLR loss, towards one wrong class after another, the most likely first.
 
@@ -90,5 +92,5 @@ def apgd_t(
     Other arguments, the result and the errors are those of `pgd`.
     """
     attempts = positive("targets", targets)
-    how = {"loss": targeted_dlr, "stream": "apgd-t", "attempts": attempts, "targeted": True}
-    return _run(how, model, images, labels, eps, **run)
+    search = partial(_search, "apgd-t", targeted_dlr, steps=steps, attempts=attempts, targeted=True)
+    return run_native("apgd-t", search, model, images, labels, eps=eps, repeats=eot, **run)

@@ -104,25 +104,17 @@ def run_native(
     return result
 
 
-def attack(
-    function: Function,
-    options: type = Run,
-    core: Callable[..., AttackResult] = run_native,
-    norm: str = "linf",
-) -> Function:
+def attack(function: Function, norm: str = "linf") -> Function:
     """An attack whose signature spells out its shared options, for `help` and for editors, and that knows no others.
 
     Args:
-        options: the typed dictionary that the attack takes, `Run` or one that adds to it.
-        core: what has the defaults of those that it adds.
         norm: the one that it works in unless another is given.
     """
     signature = inspect.signature(function)
-    defaults = {**inspect.signature(run_native).parameters, **inspect.signature(core).parameters}
+    defaults = dict(inspect.signature(run_native).parameters)
     defaults["norm"] = defaults["norm"].replace(default=norm)
     own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
-    added = [name for name in options.__annotations__ if name not in Run.__annotations__]
-    shared = [defaults[name] for name in (*added, *Run.__annotations__)]
+    shared = [defaults[name] for name in Run.__annotations__]
     known = {one.name for one in (*own, *shared)}
     budgeted = signature.parameters["eps"].default is inspect.Parameter.empty
 
