@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .ball import column
 from .batches import free_to_look
 from .guards import checked_classes
 from .judging import Judge
@@ -206,7 +207,7 @@ class _Engine:
         if free_to_look(better) and not bool(better.any()):  # cheaper than copying images that do not change
             return replace(track, first=first)
         return Track(
-            torch.where(better.reshape(-1, 1, 1, 1), step.images, track.images),
+            torch.where(column(better, step.images), step.images, track.images),
             torch.where(better, margins, track.margin),
             torch.where(better, scores, track.score),
             first,

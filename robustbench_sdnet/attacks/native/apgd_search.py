@@ -103,7 +103,7 @@ class ApgdSearch(Search):
     def _remember(self, state: State, x: Tensor, gradient: Tensor, loss: Tensor) -> None:
         """x_max, f_max and the gradient there (lines 8 and 9)."""
         better = loss > state["best_loss"]
-        wide = better.reshape(-1, 1, 1, 1)
+        wide = column(better, x)
         state["best"] = torch.where(wide, x, state["best"])
         state["best_gradient"] = torch.where(wide, gradient, state["best_gradient"])
         state["best_loss"] = torch.where(better, loss, state["best_loss"])
@@ -119,7 +119,7 @@ class ApgdSearch(Search):
         state["halved"] = torch.where(end, halve, state["halved"])
         state["window_loss"] = torch.where(end, state["best_loss"], state["window_loss"])
         state["gains"] = torch.where(end, 0, state["gains"])
-        wide = halve.reshape(-1, 1, 1, 1)
+        wide = column(halve, x)
         return torch.where(wide, state["best"], x), torch.where(wide, state["best_gradient"], gradient)
 
     def _move(self, state: State, rows: Rows, base: Tensor, gradient: Tensor, k: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ...draws import Draws
+from ..engine.ball import column
 from ..engine.balls import BALLS
 from ..engine.losses import margin
 from ..engine.passes import Classifier, Passes
@@ -67,7 +68,7 @@ class SquareSearch(Search):
         candidates = state["next"]
         logits, margins = _averaged(passes, candidates, rows.labels)
         better = margins < state["margin"]
-        state["x"] = torch.where(better.reshape(-1, 1, 1, 1), candidates, state["x"])
+        state["x"] = torch.where(column(better, candidates), candidates, state["x"])
         state["margin"] = torch.where(better, margins, state["margin"])
         state["next"] = self._propose(rows, state["x"], rows.k + 1)
         return Step(candidates, logits, rows.k >= self.length, better)
