@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ..answers.answered import Answered
 from ..answers.rows import eps_order, lambda_order
@@ -46,60 +47,101 @@ def citing(snapshot: Snapshot) -> Section:
 
 def works_used(answered: Iterable[Answered]) -> list[str]:
     """Keys of the works that these answers rest on."""
-    found = set()
-    for one in answered:
-        spec = one.cell.perturbation
-        found |= {"sdnet"} if one.cell.model.has_lambda else set()
-        if not isinstance(spec, AttackSpec):
-            known = one.cell.kind == "corruption" and spec.name in CORRUPTIONS
-            work = CORRUPTIONS[spec.name].work if known else "corruptions"
-            found |= {work} if one.cell.kind in ("corruption", "sequence") else set()
-            continue
-        library, colon, _ = spec.name.partition(":")
-        found |= {library} if colon else {ATTACKS[spec.name].work} if spec.name in ATTACKS else set()
-        found |= {"autoattack"} if spec.chain else set()
-        found |= {"mindthebox"} if spec.norm == "l1" and spec.name.startswith(_OTHER_IN_L1) else set()
-        found |= {"obfuscated"} if one.verdicts else set()
+    found = {work for one in answered for work in _works(one)}
     return [key for key in WORKS if key in found]
+
+
+def _works(answered: Answered) -> Iterator[str]:
+    cell, spec = answered.cell, answered.cell.perturbation
+    if cell.model.has_lambda:
+        yield "sdnet"
+    if cell.kind in ("corruption", "sequence"):
+        known = cell.kind == "corruption" and spec.name in CORRUPTIONS
+        yield CORRUPTIONS[spec.name].work if known else "corruptions"
+    if not isinstance(spec, AttackSpec):
+        return
+    library, colon, _ = spec.name.partition(":")
+    if colon:
+        yield library
+    elif spec.name in ATTACKS:
+        yield ATTACKS[spec.name].work
+    if spec.chain:
+        yield "autoattack"
+    if spec.norm == "l1" and spec.name.startswith(_OTHER_IN_L1):
+        yield "mindthebox"
+    if answered.verdicts:
+        yield "obfuscated"
+
+
+class _Command(NamedTuple):
+    """What all answers of a command have alike, in the order in which commands stand.
+
+    Attributes:
+        settings: of an attack, as options.
+        apart: what no command can ask of corruptions at once.
+    """
+
+    data: str
+    split: str
+    scope: str
+    seed: str
+    counting: str
+    verb: str
+    attack: str = ""
+    norm: str = ""
+    settings: str = ""
+    apart: str = ""
 
 
 def commands(snapshot: Snapshot) -> Iterator[str]:
     """Commands for a shell: data and models by the names that the report gives them, not by where they lie here."""
-    groups: dict[tuple[str, ...], list[Answered]] = {}
-    cells = {one.id: one.cell for one in snapshot.exact}
+    groups: dict[_Command, list[Answered]] = {}
     for one in snapshot.exact:
-        cell, spec = one.cell, one.cell.perturbation
-        scope = cell.lam.scope if cell.lam else "stem"
-        repeats = cell.model.repeats or Repeats()
-        counting = "" if repeats == Repeats() else f"--draws {repeats.draws} --protocol {repeats.protocol}"
-        shared = cell.data.name, cell.data.split, scope, str(spec.seed), counting
-        if isinstance(spec, CorruptionSpec):
-            if cell.kind == "corruption":
-                # Levels of one noise are none of another.
-                more = " ".join([spec.name if spec.level else "", *_parameters(cell.data, spec)])
-                groups.setdefault((*shared, "corrupt", "", "", more), []).append(one)
-        elif isinstance(spec, SequenceSpec):
-            groups.setdefault((*shared, "corrupt", "", "", f"difficulty {spec.difficulty}"), []).append(one)
-        elif spec.kind == "attack":
-            name = chain_name(spec) or spec.name
-            groups.setdefault((*shared, "attack", name, spec.norm, _settings(cell, spec)), []).append(one)
-    for (data, split, scope, seed, counting, command, name, norm, more), found in sorted(groups.items()):
-        words = ["sdnet-bench", command, *([name] if name else []), "--data", data]
-        words += [] if split == "test" else ["--split", split]
-        # A name without how its answers were counted.
-        names = distinct(a.cell.model.name.replace(f" [{a.cell.model.repeats}]", "") for a in found)
-        words += [word for model in names for word in ("--model", model)]
-        words += _corrupted(found) if command == "corrupt" else _attacked(found, norm)
-        words += shlex.split(more) if command == "attack" else []
-        begun = [cells[parent] for a in found if a.cell.warm for parent in a.cell.parents if parent in cells]
-        lams = {cell.lam for cell in (*begun, *(a.cell for a in found)) if cell.lam}
+        if command := _command(one.cell):
+            groups.setdefault(command, []).append(one)
+    cells = {one.id: one.cell for one in snapshot.exact}
+    for command, found in sorted(groups.items()):
+        yield shlex.join(_words(command, found, cells))
+
+
+def _command(cell: Cell) -> _Command | None:
+    """The command that asks for a cell; None for clean images and noise, which come with others."""
+    spec, repeats = cell.perturbation, cell.model.repeats or Repeats()
+    counting = "" if repeats == Repeats() else f"--draws {repeats.draws} --protocol {repeats.protocol}"
+    scope = cell.lam.scope if cell.lam else "stem"
+    shared = cell.data.name, cell.data.split, scope, str(spec.seed), counting
+    if isinstance(spec, SequenceSpec):
+        return _Command(*shared, "corrupt", apart=f"difficulty {spec.difficulty}")
+    if isinstance(spec, AttackSpec):
+        own = chain_name(spec) or spec.name, spec.norm, _settings(cell, spec)
+        return _Command(*shared, "attack", *own) if spec.kind == "attack" else None
+    if cell.kind != "corruption":
+        return None
+    # Levels of one noise are none of another.
+    apart = " ".join([spec.name if spec.level else "", *_parameters(cell.data, spec)])
+    return _Command(*shared, "corrupt", apart=apart)
+
+
+def _words(command: _Command, found: Sequence[Answered], cells: Mapping[str, Cell]) -> Iterator[str]:
+    yield from ("sdnet-bench", command.verb, *filter(None, [command.attack]), "--data", command.data)
+    if command.split != "test":
+        yield from ("--split", command.split)
+    # A name without how its answers were counted.
+    for model in distinct(a.cell.model.name.replace(f" [{a.cell.model.repeats}]", "") for a in found):
+        yield from ("--model", model)
+    yield from _attacked(found, command.norm) if command.attack else _corrupted(found)
+    yield from shlex.split(command.settings)
+    begun = [cells[parent] for a in found if a.cell.warm for parent in a.cell.parents if parent in cells]
+    lams = {cell.lam for cell in (*begun, *(a.cell for a in found)) if cell.lam}
+    if lams:
         texts = distinct(lam.text for lam in sorted(lams, key=lambda_order))
-        words += ["--lambda", ",".join(texts)] if texts else []
-        words += [] if scope == "stem" else ["--lambda-scope", scope]
-        words += [] if seed == "0" else ["--seed", seed]
-        words += shlex.split(counting)
-        words += ["--limit", str(1 + max(int(a.outcome.ids.max()) for a in found))]
-        yield shlex.join(words)
+        yield from ("--lambda", ",".join(texts))
+    if command.scope != "stem":
+        yield from ("--lambda-scope", command.scope)
+    if command.seed != "0":
+        yield from ("--seed", command.seed)
+    yield from shlex.split(command.counting)
+    yield from ("--limit", str(1 + max(int(a.outcome.ids.max()) for a in found)))
 
 
 def _corrupted(found: Sequence[Answered]) -> list[str]:
