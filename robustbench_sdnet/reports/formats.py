@@ -21,8 +21,6 @@ from .document import Document, Figure
 from .writers.records import OUTCOMES_ENDING, outcome_table, to_csv, to_json
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
     from ..store.store import Store
 
 
@@ -120,12 +118,13 @@ def _data(render: Callable[[Sequence[Record]], str]) -> Callable[[Sources, Optio
     return lambda of, options: render(records(of.snapshot, with_cost=options.with_cost))
 
 
-def _beside(ending: str, drawn: Callable[[Drawing], bytes]) -> Callable[[Figure, Path], str]:
-    """A figure as a file in a folder beside the text; the text gets its relative address."""
+def _beside(kind: str) -> Callable[[Figure, Path], str]:
+    """A figure as a png or pdf in a folder beside the text; the text gets its relative address."""
+    drawn = _made(f"plots.style:to_{kind}")
 
     def save(figure: Figure, target: Path) -> str:
         folder = target.with_name(f"{target.stem}-files")
-        path = write_whole(folder / f"{figure.name}{ending}", drawn(figure.draw()))
+        path = write_whole(folder / f"{figure.name}.{kind}", drawn(figure.draw()))
         return f"{folder.name}/{path.name}"
 
     return save
@@ -139,13 +138,9 @@ def _inline(figure: Figure, _: Path) -> str:
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "markdown": Format(
-            ".md", _document("markdown", _beside(".png", _made("plots.style:to_png"))), is_document=True
-        ),
+        "markdown": Format(".md", _document("markdown", _beside("png")), is_document=True),
         "html": Format(".html", _document("html", _inline), is_document=True),
-        "latex": Format(
-            ".tex", _document("latex", _beside(".pdf", _made("plots.style:to_pdf"))), is_document=True
-        ),
+        "latex": Format(".tex", _document("latex", _beside("pdf")), is_document=True),
         "csv": Format(".csv", _data(to_csv), is_data=True, is_rows=True),
         "json": Format(".json", _data(to_json), is_data=True, is_rows=True),
         "outcomes": Format(
