@@ -103,8 +103,8 @@ class _Seen:
     @property
     def strength(self) -> tuple[Any, ...]:
         """What comes first says most of a budget, as in tables: of those on the most images the lowest."""
-        whole = self.kind != "worst_case", is_stage(self.attack)
-        return -(self.entry.n or 0), self.entry.accuracy, *whole, self.entry.by
+        one = self.entry
+        return -(one.n or 0), one.accuracy, self.kind != "worst_case", is_stage(self.attack), one.by
 
 
 def entries_of(source: str) -> Iterator[Entry]:
@@ -203,8 +203,8 @@ def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
         attacked = [one for one in own if one.kind in DIRECT and one.entry.eps]
         for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
             ranked = sorted(here, key=attrgetter("strength"))
-            whole = (one for one in ranked if whole_name(one.attack).startswith("autoattack"))
-            standard = next((one.entry for one in whole if not is_stage(one.attack)), None)
+            chains = (one for one in ranked if whole_name(one.attack).startswith("autoattack"))
+            standard = next((one.entry for one in chains if not is_stage(one.attack)), None)
             yield replace(
                 ranked[0].entry,
                 autoattack=standard.accuracy if standard else None,

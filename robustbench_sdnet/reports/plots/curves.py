@@ -135,8 +135,8 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
         piece = list(same)
         xs = [x for x, _ in piece]
         heights = [100 * value.accuracy for _, value in piece]
-        drawn = "steps-post" if line.steps else "default"
-        axes.plot(xs, heights, color=line.colour, linestyle=style, linewidth=width, drawstyle=drawn)
+        course = "steps-post" if line.steps else "default"
+        axes.plot(xs, heights, color=line.colour, linestyle=style, linewidth=width, drawstyle=course)
         if not line.faint:
             low, high = ([100 * getattr(value, end) for _, value in piece] for end in ("low", "high"))
             step: Any = "post" if line.steps else None

@@ -157,8 +157,8 @@ def mean_panel(swept: Sweep, title: str) -> Panel:
 def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
     """Accuracy against lambda under attack, gradients at the deployed lambda: a line for each eps."""
     panels = []
-    attacked = [r for r in results.of("attack", data=data) if r.eps and not r.is_stage]
-    asked = grouped(attacked, lambda r: (r.subject.model, r.name, r.norm))
+    direct = [r for r in results.of("attack", data=data) if r.eps and not r.is_stage]
+    asked = grouped(direct, lambda r: (r.subject.model, r.name, r.norm))
     for (model, name, norm), found in asked.items():
         if len({r.subject.lam for r in found}) < 2:
             continue
