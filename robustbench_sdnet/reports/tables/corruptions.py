@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ...answers.rows import grouped
 from ...corruptions.registry import CORRUPTIONS, expand
@@ -66,30 +66,20 @@ def by_severity(accuracies: Mapping[int, Estimate], levels: Sequence[int]) -> tu
     return *each, over_severities(accuracies, levels)
 
 
-def over_corruptions(
-    found: Grid, names: Sequence[str], severity: int | None = None, levels: Sequence[int] = SEVERITIES
-) -> Value:
-    """The mean over corruptions, at one severity or over several."""
-    return mean(dict(_parts(found, names, severity, levels)))
+def over_corruptions(found: Grid, names: Sequence[str], levels: Sequence[int]) -> Value:
+    """The mean over corruptions and severities; of what was run at some of these alone, it is said what lacks."""
+    parts: dict[str, Value | None] = {}
+    for name in names:
+        accuracies = found.get(name, {})
+        absent = [level for level in levels if level not in accuracies]
+        where = f" at severity {', '.join(map(str, absent))}" if 0 < len(absent) < len(levels) else ""
+        parts[name + where] = None if absent else over_severities(accuracies, levels)
+    return mean(parts)
 
 
 def means_by_severity(found: Grid, names: Sequence[str], levels: Sequence[int]) -> tuple[Value, ...]:
     """The mean over corruptions at each severity, and over all of them."""
-    return tuple(over_corruptions(found, names, level, levels) for level in (*levels, None))
-
-
-def _parts(
-    found: Grid, names: Sequence[str], severity: int | None, wanted: Sequence[int]
-) -> Iterator[tuple[str, Value | None]]:
-    for name in names:
-        accuracies = found.get(name, {})
-        if severity is not None:
-            yield name, accuracies.get(severity)
-            continue
-        value = over_severities(accuracies, wanted)
-        levels = [level for level in wanted if level not in accuracies]
-        where = f" at severity {', '.join(map(str, levels))}" if 0 < len(levels) < len(wanted) else ""
-        yield name + where, value if isinstance(value, Estimate) or not levels else None
+    return tuple(over_corruptions(found, names, some) for some in (*([level] for level in levels), levels))
 
 
 def severity_table(found: Grid) -> Table:

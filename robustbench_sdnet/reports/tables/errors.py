@@ -58,7 +58,7 @@ def error_table(
         own = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
         published = _baseline_of(baseline, own, clean.get(baseline))
     for subject, found in grids.items():
-        corrupted = error(over_corruptions(found, names, levels=levels))
+        corrupted = error(over_corruptions(found, names, levels))
         own_clean = clean.get(subject)
         ratios = () if published is None else _relative(found, own_clean, published, names)
         notes += reasons(subject.label, ratios if isinstance(corrupted, Estimate) else [corrupted])

@@ -50,7 +50,7 @@ def overview(results: Results, data: str) -> Table:
         row.append(results.one("clean", subject=subject) or ABSENT)
         if names:
             found = grids[subject]
-            row += [over_corruptions(found, names, levels=levels), over_corruptions(found, names, levels[-1])]
+            row += [over_corruptions(found, names, some) for some in (levels, levels[-1:])]
             notes += reasons(subject.label, row[3:4])
         if budget:
             worst = strongest(results, subject, *budget)
@@ -113,7 +113,7 @@ def threats(results: Results, subject: Subject) -> Iterator[Threat]:
         found = grid(results, subject, source)
         levels, names = levels_run([found]), tuple(found)
         if names:
-            mean = over_corruptions(found, names, levels=levels)
+            mean = over_corruptions(found, names, levels)
             yield Threat(kinds_text(names, source), levels_text(levels), mean, "-")
     budgets = {(r.norm, r.eps) for r in results.of(DIRECT, subject=subject) if r.eps}
     for norm, eps in sorted(budgets, key=lambda b: (b[0] or "", eps_order(b[1]))):
