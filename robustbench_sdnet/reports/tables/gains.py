@@ -27,16 +27,8 @@ def gain_table(evidence: Evidence) -> Table:
     rows = tuple(_line(evidence, one) for one in every)
     base = f"at {lambda_text(evidence.trained)}"
     columns = (
-        "perturbation",
-        "lambda",
-        "n",
-        base,
-        "accuracy",
-        "gain",
-        "95 % interval",
-        "corrected p",
-        "reading",
-    )
+        "perturbation", "lambda", "n", base, "accuracy", "gain", "95 % interval", "corrected p", "reading",
+    )  # fmt: skip
     doubted = any(map(evidence.caution, every))
     return Table(columns, rows, left=(0, 8), notes=NOTES + (DOUBTS if doubted else ()))
 

@@ -116,16 +116,8 @@ def cost_table(rows: Iterable[Row]) -> Table:
             (model, data, name, devices, threads, seconds, most, *(f"{count:,}" for count in passes))
         )
     columns = (
-        "model",
-        "data",
-        "perturbation",
-        "device",
-        "threads",
-        "seconds",
-        "MiB",
-        "forwards",
-        "backwards",
-    )
+        "model", "data", "perturbation", "device", "threads", "seconds", "MiB", "forwards", "backwards",
+    )  # fmt: skip
     return Table(columns, tuple(found), left=(0, 1, 2, 3))
 
 
