@@ -1,6 +1,8 @@
-"""The laws that the draws follow."""
+"""The laws that the draws follow, and that they are kept."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 import pytest
@@ -106,3 +108,49 @@ def test_draws_of_ones_own_may_be_of_either_precision(name: str) -> None:
     wide = {key: values.astype(np.float64) for key, values in draws.items()}
     found = corruptions.apply(GREY[:3], name, 3, draws=wide)
     np.testing.assert_array_equal(found, corruptions.apply(GREY[:3], name, 3, draws=draws))
+
+
+def test_draws_are_kept() -> None:
+    """Of two images, at an even and at an odd and large size: whoever draws others must raise a version."""
+    found = {}
+    for name, info in corruptions.CORRUPTIONS.items():
+        if info.random:
+            digest = hashlib.sha256()
+            for size in ((32, 32), (71, 65)):
+                for key, values in sorted(corruptions.sample(0, [0, 7], name, 3, size=size).items()):
+                    # Without the last bits, in which a machine's logarithms may differ.
+                    values = np.round(values * 2.0**12).astype(int) if values.dtype.kind == "f" else values
+                    digest.update(f"{key} {values.shape}".encode() + values.astype("<i8").tobytes())
+            found[name] = digest.hexdigest()[:12]
+    assert found == DRAWS
+
+
+# First digits of their SHA-256.
+DRAWS = {
+    "gaussian_noise": "8e9dc71a525b",
+    "shot_noise": "0fba6812b986",
+    "impulse_noise": "7010437699fb",
+    "glass_blur": "beae0d7e8308",
+    "motion_blur": "cad670b506cd",
+    "snow": "4cab9ff194ec",
+    "frost": "53fa45a98340",
+    "fog": "18585cfa4c3b",
+    "elastic_transform": "730b73141d8d",
+    "speckle_noise": "64bd730d8304",
+    "spatter": "06543b363cc5",
+    "salt_and_pepper": "c6f69036b564",
+    "blue_noise_sample": "d2fce02e49d3",
+    "brownish_noise": "670f9eb22f7c",
+    "checkerboard_cutout": "4c5df9bbf3be",
+    "inverse_sparkles": "251cc4570bb3",
+    "sparkles": "58dd46c8599e",
+    "pinch_and_twirl": "91f214f0406e",
+    "ripple": "caea3ac75814",
+    "lines": "e2f3cc79b5c9",
+    "transverse_chromatic_abberation": "2cae51109844",
+    "caustic_refraction": "a53bfc0dcd16",
+    "perlin_noise": "c09839354b28",
+    "plasma_noise": "21d1f5a09563",
+    "cocentric_sine_waves": "2887628e0474",
+    "single_frequency_greyscale": "fae68ae6fbc9",
+}
