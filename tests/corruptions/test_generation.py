@@ -166,8 +166,11 @@ def test_a_new_version_is_made_again(
     newer = replace(corruptions.CORRUPTIONS["contrast"], version=99)
     monkeypatch.setattr(journal, "corruption_info", lambda name: newer)
     del in_process[:]
+    with pytest.raises(Stopped):
+        write(tmp_path, "contrast", report=lambda written, *rest: stop(2 * written, *rest))
+    assert not (tmp_path / "contrast.npy").exists()  # neither the older version nor a part of the newer one
     write(tmp_path, "contrast")
-    assert len(in_process) == 15
+    assert len(in_process) == 14  # and the one whose report stopped the run
     assert (tmp_path / "contrast.npy").exists()
 
 
