@@ -158,6 +158,16 @@ def test_random_points_in_linf_are_uniform_in_the_box(drawn):
     assert stats.kstest(delta.flatten() / 0.1, "uniform", (-1, 2)).pvalue > 1e-3
 
 
+def test_a_random_point_of_the_linf_sphere_has_one_value_at_its_radius_and_all_others_uniform():
+    n = 1000
+    middle, draws = torch.full((n, 1, 2, 2), 0.5, dtype=torch.float64), Draws.of(0, "test", torch.arange(n))
+    shares = (BALLS["linf"].random_on_sphere(draws, middle, 0.1, 1) - middle).flatten(1) / 0.1
+    largest = shares.abs() > 1 - 1e-9
+    assert largest.sum(1).tolist() == [1] * n
+    assert stats.kstest(shares[~largest], "uniform", (-1, 2)).pvalue > 1e-3
+    assert abs(float(shares[largest].mean())) < 4 / n**0.5
+
+
 @pytest.mark.parametrize("eps", [0.3, 1.0])
 def test_random_noise_in_l1_stays_in_its_ball_where_many_values_are_rounded(eps):
     generator = torch.Generator().manual_seed(0)
