@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from attack_networks import convolutional
+from attack_networks import convolutional, linear_problem
 from scipy.optimize import linprog, minimize
 from torch import nn
 
@@ -310,3 +310,11 @@ def test_float64_works_everywhere():
         for norm in ("linf", "l2", "l1"):
             result = attacks.run(name, model, images, labels, eps=0.05, norm=norm, params=params)
             assert result.images.dtype == torch.float64
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_noise_is_as_many_draws_as_asked(draws):
+    model, images, labels, _ = linear_problem(2, (1, 3, 3), 6, 0.02, "linf")
+    found = attacks.noise(model, images, labels, eps=1e-5, draws=draws)
+    assert bool(found.robust.all())
+    assert (found.forwards, found.backwards) == (6 * (1 + draws), 0)

@@ -105,6 +105,7 @@ def test_points_to_begin_at_lie_in_the_ball(moved, message, problem):
         (attacks.pgd, {"steps": 2.5}, "steps must be a whole number, got '2.5'"),
         (attacks.pgd, {"eot": 0}, "eot must be a whole number from 1"),
         (attacks.fmn, {"gamma": 2}, "'gamma' of attack fmn must lie between 0 and 1, got 2"),
+        (attacks.fmn, {"gamma": 1}, "'gamma' of attack fmn must lie between 0 and 1, got 1"),
         (attacks.fmn, {"step_size": 0.0}, "'step_size' of attack fmn must be above 0"),
         (attacks.square, {"p_init": -1, "steps": 2}, "'p_init' of attack square must lie above 0"),
         (

@@ -24,6 +24,14 @@ def test_fmn_finds_the_exact_distance_of_a_linear_model(norm, scale):
     assert not bool(found.robust.any())
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_fmn_may_take_fewer_steps_than_it_looks(steps):
+    model, images, labels, distance = linear_problem(3, (1, 4, 4), 6, 0.02, "l2")
+    found = attacks.fmn(model, images, labels, eps=None, norm="l2", steps=steps)
+    assert bool((found.extra["distance"] >= distance * (1 - 1e-9)).all())
+    assert 6 <= found.backwards <= 6 * steps
+
+
 @pytest.mark.parametrize("norm", list(FOOLBOX))
 def test_fmn_is_as_near_as_foolbox_at_no_more_passes(hardened, norm):
     model, images, labels = (part[:50] if isinstance(part, torch.Tensor) else part for part in hardened)

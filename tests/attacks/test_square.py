@@ -161,6 +161,16 @@ def test_squares_of_bumps_have_odd_sides_and_keep_half_of_what_was_there():
     assert 0.6 < float(cosine.mean()) < 0.8
 
 
+@pytest.mark.parametrize("side", [3, 5])
+def test_a_square_as_large_as_the_image_is_a_whole_pair_of_bumps(side):
+    images = torch.full((8, 1, side, side), 0.5, dtype=torch.float64)
+    draws, size, k = Draws.of(0, "square", torch.arange(8)), torch.full((8,), side), torch.arange(8)
+    found = (PROPOSALS["l2"].propose(draws, images, images, 0.1, size, k) - images)[:, 0] / 0.1
+    pair = bump_pair(side, 2)
+    apart = [(found - shape).abs().amax((1, 2)) for shape in (pair, -pair, pair.T, -pair.T)]
+    assert float(torch.stack(apart).amin(0).max()) < 1e-6
+
+
 def test_windows_of_bumps_reach_every_edge_and_empty_another_window():
     images = torch.full((60, 1, 5, 4), 0.5, dtype=torch.float64)
     draws, size, k = Draws.of(0, "square", torch.arange(60)), torch.full((60,), 3), torch.arange(60)
