@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shlex
 
@@ -102,6 +103,15 @@ def test_inference_mode_changes_no_number(problem, name):
     assert torch.equal(outside.images, again.images)
     if name in ("pgd", "apgd-ce", "autoattack"):
         assert torch.equal(inside.robust, distance > 1.5 * EPS)
+
+
+def test_a_model_of_which_a_part_was_made_in_inference_mode_is_attacked_as_any(problem):
+    model, images, labels, distance = problem
+    mixed = copy.deepcopy(model)
+    with torch.inference_mode():
+        mixed.weight = nn.Parameter(model.weight.clone(), requires_grad=False)
+    assert [tensor.is_inference() for tensor in mixed.parameters()] == [True, False]
+    assert torch.equal(run("pgd", mixed, images, labels).robust, distance > 1.5 * EPS)
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd-ce"])
