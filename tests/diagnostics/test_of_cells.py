@@ -45,7 +45,7 @@ def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
         assert len(diagnose_cells(cells, store=store, worker=worker)) == 2
     with Store(f"sqlite:///{tmp_path}/lost.db") as store:  # as where Ray gave the first shard up
         run(cells, store=store, worker=worker, count=20)
-        late = [Shard(cell.id, 10, 20, store.outcome(cell.id, 10, 20), {}) for cell in cells]
+        late = [Shard(cell.id, 1, 20, store.outcome(cell.id, 1, 20), {}) for cell in cells]
     with Store(f"sqlite:///{tmp_path}/late.db") as store:
         store.add_cells({cell.id: cell for cell in cells})
         store.add_shards(late)

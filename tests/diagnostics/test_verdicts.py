@@ -252,6 +252,17 @@ def test_transfer_wins_over_a_quantiser(standard, digits):
     assert "the bare model" in found["transfer_wins"].sentence
 
 
+def test_transfer_is_from_the_same_model_at_every_lambda_that_is_named(standard, digits):
+    asked = []
+    found = diagnose(
+        standard, digits[0][:8], digits[1][:8], eps=EPS, queries=2,
+        model_at=lambda lam: asked.append(lam) or standard, lambdas=(0.05, 0.2),
+    )  # fmt: skip
+    (transfer,) = [one for one in found if one.check == "transfer_wins"]
+    assert transfer.sentence.startswith("Transfer from lambda 0.05 and lambda 0.2 broke 0 of ")
+    assert asked == [0.05, 0.2]
+
+
 def test_one_step_wins_where_only_the_image_has_a_gradient(standard, digits):
     assert "single_step_wins" in failed(verdicts(Wrapped(standard, only_on_the_grid), digits))
 

@@ -11,7 +11,7 @@ from torch import nn
 from robustbench_sdnet.attacks.engine.losses import negative_margin
 from robustbench_sdnet.diagnostics import Finding, trust
 from robustbench_sdnet.diagnostics.finding import by_count, by_thresholds
-from robustbench_sdnet.diagnostics.masking import with_attack
+from robustbench_sdnet.diagnostics.masking import with_attack, without_attack
 from robustbench_sdnet.diagnostics.masking.subject import STEPS, Subject, Trace, follow
 
 
@@ -50,6 +50,16 @@ def test_follow_reaches_the_closed_form_on_a_linear_model():
     assert not follow(subject([0.55]), eps=0.04).broken().any()
     wider = follow(subject([0.9], eps=0.001), negative_margin, eps=0.1)
     assert torch.allclose(wider.images, torch.full((1, 1, 2, 2), 0.8)), "steps are as long as the radius asks"
+
+
+def test_a_step_of_follow_is_a_quarter_of_the_radius():
+    start, first, finer = (
+        follow(subject([0.9]), steps=steps, **options).images
+        for steps, options in ((0, {}), (1, {}), (1, {"step_fraction": 0.1}))
+    )
+    # Every pixel falls by a step of the radius 0.1, from wherever it began, and stays in the ball.
+    assert torch.allclose(first, (start - 0.025).clamp_min(0.8))
+    assert torch.allclose(finer, (start - 0.01).clamp_min(0.8))
 
 
 def test_follow_in_l2():
@@ -108,6 +118,7 @@ def test_lost_success_counts_samples_that_recover():
     flat = [1.0] * (2 * STEPS + 1)
     found = with_attack.lost_success(trace([3] * 20 + [-1] * 80, [False] * 20 + [False] * 80, flat))
     assert (found.verdict, found.value) == ("fail", 20.0)
+    assert found.sentence.endswith("not at the last one: keep the first success, not the last iterate.")
     assert (
         with_attack.lost_success(trace([3] * 20 + [-1] * 80, [True] * 20 + [False] * 80, flat)).verdict
         == "pass"
@@ -270,6 +281,31 @@ def test_every_image_is_within_an_unbounded_eps():
     # Where the cross-entropy has no gradient left, the margin still has one.
     confident = replace(subject([0.99] * 20), model=Linear(1e4))
     assert with_attack.unbounded_eps_survives(confident).verdict == "pass"
+
+
+def test_a_model_that_answers_otherwise_at_the_third_call_is_randomised():
+    calls = []
+
+    def model(images):
+        calls.append(len(images))
+        return images.flatten(1)[:, :2] + float(calls.count(4) == 3)
+
+    found = without_attack.randomised(replace(subject([0.9] * 4), model=model))
+    assert (found.verdict, calls.count(4)) == ("fail", 3)
+
+
+def test_perturbations_of_a_model_that_goes_the_other_way_transfer_nothing():
+    all_left, weak = torch.ones(20, dtype=torch.bool), subject([0.55] * 20)
+    away, along = ({"the other": Linear(weight)} for weight in (-1.0, 1.0))
+    found = [with_attack.transfer_wins(weak, all_left, source) for source in (away, along)]
+    assert [(one.value, one.verdict) for one in found] == [(0.0, "pass"), (20.0, "fail")]
+
+
+def test_one_loss_without_a_gradient_is_enough():
+    confident = replace(subject([0.9] * 4), model=Linear(1e4))  # the cross-entropy's is zero in float32
+    found = without_attack.zero_gradient(confident)
+    assert (found.value, found.verdict) == (1.0, "fail")
+    assert "on 100% (cross-entropy), 0% (DLR)" in found.sentence
 
 
 def test_grades():
