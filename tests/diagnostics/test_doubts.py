@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data import load
-from robustbench_sdnet.diagnostics.doubts import OtherData, pair_doubts, training_doubt
+from robustbench_sdnet.diagnostics.doubts import OtherData, doubts, pair_doubts, training_doubt
 from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.zoo import build_model, read_card, save_model
 from robustbench_sdnet.zoo.files.cards import ModelCard
@@ -132,3 +133,14 @@ def test_several_networks_of_an_architecture_may_differ_by_seed_alone() -> None:
     assert told(1) == ["sdnet20-s1 and resnet20-s0"], "a pair of other seeds"
     assert told(0, 1) == []
     assert told(0, 1, epochs=3) == ["sdnet20-s0 and sdnet20-s1", "sdnet20-s1 and resnet20-s0"]
+
+
+def test_networks_are_doubted_as_a_pair_only_where_they_are_set_side_by_side() -> None:
+    models = []
+    for arch in ("sdnet20", "resnet20"):
+        model = build_model(arch, width=4, num_classes=3, input_size=8).eval()
+        models.append(model_spec(save_model(model, Path(f"{arch}.safetensors"), name=arch)))
+    setting = SimpleNamespace(data_root=None)
+    ready = SimpleNamespace(notes=[], models=models, data=load(OURS, "test"), setting=setting, worker=None)
+    assert list(doubts(ready)) == []
+    assert list(doubts(ready, pairs=True)) == list(pair_doubts(models)) != []
