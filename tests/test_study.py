@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from robustbench_sdnet.diagnostics import of_study
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.evaluation import study
 from robustbench_sdnet.planning import study as work
+from robustbench_sdnet.planning.plan import attack_cells
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.specs import Eps
 from robustbench_sdnet.store.store import Store
 
 from .store.made import shards
@@ -109,6 +113,21 @@ def test_a_study_that_was_stopped_before_its_diagnostics_makes_them_when_it_goes
     with Store(store) as opened:
         looked = {item["images"] for found in opened.verdicts().values() for item in found[:1]}
     assert looked == {8}
+
+
+def test_pgd_from_a_cold_start_alone_is_diagnosed(data, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(of_study, "diagnose_cells", lambda cells, **_: asked.extend(cells))
+    eps = [Eps.parse("4/255"), Eps.parse("8/255")]
+    cold, warm = (
+        attack_cells([SDNET], data, attack_specs("pgd", eps), warm_start=chained) for chained in (False, True)
+    )
+    cells = [*cold, *warm, *attack_cells([SDNET, RESNET], data, attack_specs("square", eps))]
+    setting = SimpleNamespace(store=f"sqlite:///{tmp_path}/s.db")
+    ready = SimpleNamespace(setting=setting, sound=[SDNET], worker=None, engine=None)
+    of_study._diagnose(ready, cells, replace(TINY, cheap=False), None)
+    assert asked == [c for c in cells if c.perturbation.name == "pgd" and not c.warm]
+    assert any(c.warm for c in cells)
 
 
 def test_findings_are_of_all_diagnostics_where_square_was_asked_or_could_not_be():
