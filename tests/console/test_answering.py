@@ -27,7 +27,9 @@ def test_the_command_at_the_end_can_be_pasted_and_writes_where_it_says(tmp_path,
     ]
     with pytest.raises(SystemExit, match="0"):
         main(asked)
-    last = capsys.readouterr().out.rstrip().rpartition("\n")[2]
+    said = capsys.readouterr()
+    assert "Note: images of 8x8 are corrupted with the cifar table, made for 32x32.\n" in said.err
+    last = said.out.rstrip().rpartition("\n")[2]
     where, command = re.search(r"To write the report, (.*): (sdnet-bench report .*)", last).groups()
     assert where == str(folder / "report.md")
     with pytest.raises(SystemExit, match="0"):

@@ -197,6 +197,7 @@ def test_passes_are_an_image_however_many_images_each_attack_was_given() -> None
         ("pgd", "20.0 + 20.0"),
         ("worst case of pgd", "21.0 + 20.0"),
     ]
+    assert table.notes[-1].startswith("worst case: images that survive every perturbation of that attack")
 
 
 def test_all_attacks_of_a_norm_share_a_table_with_noise_below() -> None:
