@@ -11,6 +11,8 @@ from .members import LARGE, Setting
 from .sampling import Draws, Generators
 
 _QUANTUM = 257  # ImageMagick works in 16 bits: 255 becomes 65535
+# Its sine of 30 degrees falls just short of a half, which decides where taps half a pixel away land. Ours may round.
+_SHORT = 1 - 1e-12
 
 
 def sample_motion(generators: Generators, n: int, _h: int, _w: int, _: Setting) -> Draws:
@@ -91,7 +93,7 @@ def _shifts(angle: Tensor, taps: int) -> tuple[Tensor, Tensor, tuple[int, int, i
     Made on the host: cosines of devices differ in the last bit, and a shift may turn on it.
     """
     radians = np.deg2rad(angle.cpu().numpy())
-    steps = np.arange(taps)[:, None]
+    steps = np.arange(taps)[:, None] * _SHORT
     shift_x = np.ceil(steps * np.cos(radians) - 0.5).astype(np.int64)
     shift_y = np.ceil(steps * np.sin(radians) - 0.5).astype(np.int64)
     left, up = (int(max(0, -shift.min(initial=0))) for shift in (shift_x, shift_y))

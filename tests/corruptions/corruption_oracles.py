@@ -75,16 +75,18 @@ def defocus_blur(image: Array, _: dict[str, Array], radius: float, alias: float)
 def motion(image: Array, angle: float, radius: float, sigma: float) -> Array:
     height, width = image.shape[:2]
     taps = np.arange(2 * int(radius) + 1)
+    # As ImageMagick 6 computes them: what is half a pixel away lands by the last bit.
+    down, across = (len(taps) * turn(math.radians(angle)) for turn in (math.sin, math.cos))
     weights = np.exp(-(taps**2) / (2 * sigma**2))
     weights /= weights.sum()
     rows, columns = np.mgrid[:height, :width]
     total = np.zeros(image.shape)
     for tap, weight in zip(taps, weights, strict=True):
-        right = math.ceil(tap * math.cos(math.radians(angle)) - 0.5)
-        down = math.ceil(tap * math.sin(math.radians(angle)) - 0.5)
-        total += (
-            weight * 257 * image[np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1)]
+        row, column = (
+            places + math.ceil(tap * part / math.hypot(down, across) - 0.5)
+            for places, part in ((rows, down), (columns, across))
         )
+        total += weight * 257 * image[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     return (np.floor(total + 0.5) // 257).astype(np.uint8)
 
 

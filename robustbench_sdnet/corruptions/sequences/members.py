@@ -52,7 +52,13 @@ class SequenceInfo:
 
 
 def _row(
-    name: str, module: str, *strengths: float, frames: int = 31, family: str = "main", random: bool = False
+    name: str,
+    module: str,
+    *strengths: float,
+    frames: int = 31,
+    family: str = "main",
+    random: bool = False,
+    version: int = 1,
 ) -> SequenceInfo:
     return SequenceInfo(
         name=name,
@@ -61,6 +67,7 @@ def _row(
         family=family,
         settings=tuple((strength,) for strength in strengths),
         random=random or bool(strengths),
+        version=version,
     )
 
 
@@ -77,7 +84,7 @@ _MEMBERS = (
     _row("scale", "geometry"),
     _row("speckle_noise", "appearance", 0.05, 0.07, 0.1, family="extra"),  # standard deviation, relative
     _row("gaussian_blur", "appearance", family="extra"),
-    _row("snow", "appearance", family="extra", random=True),
+    _row("snow", "appearance", family="extra", random=True, version=2),
     _row("shear", "geometry", family="extra"),
 )
 SEQUENCES: Mapping[str, SequenceInfo] = MappingProxyType({one.name: one for one in _MEMBERS})
