@@ -63,7 +63,10 @@ def doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = Fa
     yield from ready.notes
     if lambdas and not any(model.has_lambda for model in ready.models):
         names = ", ".join(model.name for model in ready.models)
-        yield f"the lambda that is asked for does nothing: there are no sparse coding layers in {names}."
+        yield (
+            "the lambda that is asked for does nothing: models choose it themselves, or there are no sparse coding "
+            f"layers in {names}."
+        )
     yield from training_doubts(ready.models, ready.data, ready.setting.data_root)
     yield from pair_doubts(ready.models) if pairs else ()
     yield from input_doubts(ready.models, ready.worker)

@@ -72,7 +72,9 @@ def diagnose_model(
         raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
-        raise InputError(f"{card.name} has no sparse coding layers, so it has no lambda. Leave out --lambda.")
+        raise InputError(
+            f"{card.name} has no sparse coding layers, or sets lambda itself. Leave out --lambda."
+        )
     check_clean(setting.data, "A diagnosis")
     setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)
     ready = prepare(setting, stored=False)

@@ -85,6 +85,8 @@ class WithPolicy(nn.Module):
             gradient.
     """
 
+    chooses_lambda = True  # which `use_lambda` would set in vain
+
     def __init__(
         self, model: nn.Module, policy: Policy, *, scope: str = "stem", gradient: str = "through"
     ) -> None:

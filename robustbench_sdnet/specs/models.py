@@ -76,7 +76,7 @@ class ModelSpec:
 
     @property
     def has_lambda(self) -> bool:
-        """Whether the model has CSC layers, and so a lambda to choose."""
+        """Whether the model has CSC layers whose lambda can be set."""
         return self.training_lambda is not None
 
     @cached_property

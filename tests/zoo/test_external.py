@@ -25,7 +25,8 @@ from robustbench_sdnet.zoo.others.external import parse_normalisation
 MODULE = """
 import torch
 from torch import nn
-from robustbench_sdnet.zoo import build_model
+from robustbench_sdnet.lambdas import Fixed, WithPolicy
+from robustbench_sdnet.zoo import build_model, use_lambda
 
 class Normalize(nn.Module):
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -88,6 +89,16 @@ theirs = lambda: Theirs()
 class Child(type(build_model("sdnet20", width=4, input_size=8))):
     def forward(self, x):
         return super().forward(x) + 1, "features"
+
+class Chooses(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = build_model("sdnet20", width=4, input_size=8)
+    def forward(self, x):
+        with use_lambda(self.inner, 0.1 + x.flatten(1).std(1)):
+            return self.inner(x)
+chooses = lambda: Chooses()
+policy = lambda: WithPolicy(build_model("sdnet20", width=4, input_size=8), Fixed(0.5))
 child = lambda: Child("sdnet20", build_model("sdnet20", width=4, input_size=8).options)
 def broken():
     raise RuntimeError("two\\nlines")
@@ -142,6 +153,14 @@ def test_a_model_that_changes_one_of_ours_keeps_its_lambda_and_its_own_forward()
     card = describe_model("their_models:child", (8, 8))
     assert (card.has_lambda, card.lam, len(card.fingerprint)) == (True, 0.1, 2 + 4 * 10)
     assert load_model("their_models:child")(pictures()).shape == (4, 10)
+
+
+@pytest.mark.parametrize("name", ["chooses", "policy"])
+def test_a_model_that_chooses_its_lambda_has_none_that_is_set_from_outside(name: str) -> None:
+    """Its numbers would stand in a row of another lambda."""
+    card = describe_model(f"their_models:{name}", (8, 8))
+    assert (card.has_lambda, card.lam) == (False, None)
+    assert describe_model("their_models:around", (8, 8)).has_lambda
 
 
 def test_a_model_around_one_of_ours_has_its_residuals_and_its_depths() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.lambdas import Fixed, WithPolicy
 from robustbench_sdnet.zoo import (
     ARCHITECTURES,
     auxiliary_objective,
@@ -195,6 +196,16 @@ def test_a_wrapped_model_has_its_lambda_too() -> None:
         expected = model(images)
         assert torch.equal(residuals(wrapped, images), residuals(model, images))
     assert not torch.allclose(model(images), expected)
+
+
+def test_a_model_that_chooses_its_lambda_is_not_set_another() -> None:
+    model = frozen("sdnet20")
+    chooses = nn.Sequential(WithPolicy(model, Fixed(0.5)))
+    with (
+        pytest.raises(InputError, match=r"WithPolicy sets lambda itself.*model\.model"),
+        use_lambda(chooses, 0.7),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ class ModelCard:
         accuracy: clean test accuracy of the stored weights in [0, 1], or None.
         recipe: the resolved training recipe, or a name.
         weights_hash: sha256 over names, types, shapes and bytes of the tensors.
-        has_lambda: whether the model has sparse coding layers.
-        lam: lambda in training, None without sparse coding layers.
+        has_lambda: whether the model has sparse coding layers, and answers at the lambda that is set on them.
+        lam: lambda in training, None where there is none to set.
         mean, std: of the normalisation inside the model.
         path: the file that holds the weights, or None for external models.
         fingerprint: of an external model: height and width of fixed images, then its logits on them.

@@ -46,11 +46,15 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
 
     Raises:
         InputError: no sparse coding layers, a negative or infinite number (tensors on a GPU are taken as they are), a
-            matrix, another scope.
+            matrix, another scope, or a `lambdas.WithPolicy`, which sets lambda itself.
     """
     layers = csc_layers(model)
     if not layers:
         raise InputError("This model has no sparse coding layers, so it has no lambda. Leave out lambda.")
+    if any(getattr(part, "chooses_lambda", False) for part in model.modules()):
+        raise InputError(
+            "A WithPolicy sets lambda itself. Set it on the model inside it: use_lambda(model.model, ...)."
+        )
     check_scope(scope)
     if isinstance(value, Tensor):
         if value.dim() > 1:
@@ -69,14 +73,19 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
             ) from None
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"lambda must be finite and not negative, got {value}.")
-    chosen = layers[:1] if scope == "stem" else layers
-    before = [layer._override for layer in chosen]
-    for layer in chosen:
+    with _set(layers[:1] if scope == "stem" else layers, value):
+        yield
+
+
+@contextmanager
+def _set(layers: list[SparseCoding], value: float | Tensor) -> Iterator[None]:
+    before = [layer._override for layer in layers]
+    for layer in layers:
         layer._override = value
     try:
         yield
     finally:
-        for layer, old in zip(chosen, before, strict=True):
+        for layer, old in zip(layers, before, strict=True):
             layer._override = old
 
 
@@ -123,6 +132,25 @@ def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.
     with suppress(Reached), hooked(layers, stop, before=True):
         run()
     return seen[0] if seen else None
+
+
+def follows_lambda(model: nn.Module, run: Callable[[], object]) -> bool:
+    """Whether the stem codes at the lambda set from outside when `run` calls the model, which may set its own.
+
+    True where the stem is not called; False without sparse coding layers.
+    """
+    layers, there = csc_layers(model), 0.625  # a number that no model chooses by itself
+    seen: list[float | Tensor] = []
+
+    def look(layer: SparseCoding, _: tuple[Tensor, ...]) -> None:
+        seen.append(layer.lam)  # now: whatever the model sets is taken back on the way out
+        raise Reached
+
+    if not layers:
+        return False
+    with _set(layers[:1], there), suppress(Reached), hooked(layers[:1], look, before=True):
+        run()
+    return all(isinstance(lam, float) and lam == there for lam in seen)
 
 
 def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:

@@ -139,7 +139,7 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     from ..nets.control import csc_layers
     from ..nets.resnet import Normalise
     from ..nets.sdnet import Classifier
-    from .fingerprint import fingerprint, repeatable
+    from .fingerprint import fingerprint, repeatable, takes_lambda
 
     model = load_external(kind, source)
     numbers, randomised = fingerprint(model, size)
@@ -150,7 +150,8 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     options |= {"file": sha256_of(Path(source.partition("?")[0]))} if kind == "exported" else {}
     options |= {"randomised": True} if randomised else {}
     options |= {"unseeded": True} if free else {}
-    layers, normalise = csc_layers(model), getattr(model, "normalise", None)
+    layers = csc_layers(model) if takes_lambda(model, size) else []
+    normalise = getattr(model, "normalise", None)
     stated = (normalise.mean, normalise.std) if isinstance(normalise, Normalise) else None
     mean, std = (tuple(values.flatten().tolist()) for values in stated) if stated else ((), ())
     try:

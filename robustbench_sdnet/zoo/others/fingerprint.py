@@ -18,6 +18,7 @@ from ...errors import ModelError
 from ...files import sha256_of
 from ...specs.models import ModelSpec, same_answers
 from ..files.weights import weights_hash
+from ..nets.control import csc_layers, follows_lambda
 from .sources import working_folder_importable
 
 Logits = NDArray[np.float64]
@@ -65,6 +66,16 @@ def repeatable(model: nn.Module, size: Sequence[int]) -> bool:
         with working_folder_importable(), quiet, seeded(0, "repeatable"), torch.no_grad():
             found.append(model(images).double().numpy())
     return _alike(*_without_masks(*found))
+
+
+def takes_lambda(model: nn.Module, size: Sequence[int]) -> bool:
+    """Whether a model has sparse coding layers, and answers at the lambda that is set on them from outside."""
+    images, quiet = _images(size), contextlib.redirect_stdout(sys.stderr)
+    try:
+        with working_folder_importable(), quiet, torch.random.fork_rng(devices=[]), torch.no_grad():
+            return follows_lambda(model, lambda: model(images))
+    except (Exception, SystemExit):  # noqa: BLE001  it is another person's code, and for the run to name
+        return bool(csc_layers(model))
 
 
 def _alike(first: Logits, *others: Logits) -> bool:
