@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -484,10 +485,33 @@ def test_atoms_that_are_nearly_of_unit_norm_are_normalised() -> None:
     torch.testing.assert_close(layer.atoms().flatten(1).norm(dim=1), torch.ones(8), rtol=0, atol=1e-6)
 
 
+def test_the_gradient_of_a_dictionary_in_evaluation_is_that_of_normalising_too() -> None:
+    """A network may learn on with BatchNorm frozen by eval(); differences see the norm, which no answer depends on."""
+    torch.manual_seed(0)
+    layer = csc2d(2, 3, size=(5, 5)).double().eval()
+    layer.refresh()
+    x, weights = torch.rand(1, 2, 5, 5).double(), torch.rand(1, 3, 5, 5).double()
+    (layer(x) * weights).sum().backward()
+    assert layer.weight.grad is not None
+    along = (layer.weight.grad * layer.weight).flatten(1).sum(1)
+    torch.testing.assert_close(along, torch.zeros(3).double(), rtol=0, atol=1e-12)
+
+
+def test_a_copy_in_evaluation_answers_to_the_bit() -> None:
+    torch.manual_seed(0)
+    layer = csc2d(3, 8, size=(8, 8)).eval()
+    x = torch.rand(2, 3, 8, 8)
+    layer.refresh()
+    found = layer(x)
+    assert torch.equal(copy.deepcopy(layer)(x), found)
+    with torch.no_grad():
+        assert torch.equal(layer(x), found)
+
+
 def test_a_moved_layer_is_not_normalised_again() -> None:
     layer = csc2d(3, 8, size=(8, 8))
     layer.refresh()
-    layer.eval()
+    layer.eval().requires_grad_(False)
     assert layer.atoms() is layer.weight
     assert layer.double().atoms() is layer.weight
 

@@ -62,11 +62,12 @@ class SparseCoding(nn.Module):
         return self.coding.lam if self._override is None else self._override
 
     def atoms(self) -> Tensor:
-        """The dictionary with unit-norm atoms; frozen weights were normalised once and come as they are."""
-        frozen = not (self.training or torch.compiler.is_compiling() or self.weight.is_inference())
-        if frozen and self._is_unit():
-            return self.weight
-        return _unit_atoms(self.weight) if self.weight.requires_grad else self._settled()
+        """The dictionary with unit-norm atoms; in evaluation, those that are so within rounding come as they are."""
+        if self.training or torch.compiler.is_compiling():
+            return _unit_atoms(self.weight) if self.weight.requires_grad else self._settled()
+        if self.weight.requires_grad and torch.is_grad_enabled():  # the gradient of normalising, too
+            return (unit := _unit_atoms(self.weight)) + (self._settled() - unit).detach()
+        return self.weight if not self.weight.is_inference() and self._is_unit() else self._settled()
 
     def _is_unit(self) -> bool:
         """Whether the weight is the one that was normalised: writes in place raise its version, new values for the
