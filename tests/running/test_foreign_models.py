@@ -207,6 +207,19 @@ def test_half_precision_models_compute_in_their_own_precision_and_say_so(folder,
     assert {row["accuracy"] for row in json.loads(done.stdout) if row["kind"] == "clean"} == {1.0}
 
 
+@pytest.mark.parametrize("name", ["half", "bfloat16"])
+def test_a_half_precision_model_computes_so_under_autocast_too(folder, name):
+    """A search in bfloat16 would hand batch normalisation images of one half type and weights of the other."""
+    model, images = load_model(f"bad:{name}"), torch.rand(2, 3, 8, 8)
+    model.model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.Flatten()
+    ).eval()
+    model.to(model.dtype)
+    wanted = model(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(images), wanted)
+
+
 @pytest.mark.parametrize("name", ["half", "bfloat16", "good"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_images_of_another_type_are_handed_over_in_the_models(folder, name, dtype):

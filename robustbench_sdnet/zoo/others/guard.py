@@ -109,7 +109,11 @@ class External(nn.Module):
         """What the model returns for images (n, 3, h, w), whatever it is; it may change its own copy of them."""
         inputs = self.normalise(images)
         inputs = inputs if self.dtype is None else inputs.to(self.dtype)
-        return self.model(inputs.clone() if inputs is images else inputs)
+        alone = contextlib.nullcontext()
+        if self.dtype in HALVES:  # which autocast would mix with its own
+            alone = torch.autocast(images.device.type, enabled=False)
+        with alone:
+            return self.model(inputs.clone() if inputs is images else inputs)
 
     def _check_range(self, images: Tensor) -> None:
         """Look at the first batch alone: every look waits for the device."""
