@@ -6,8 +6,10 @@ The command line prints the message without a traceback and exits with `exit_cod
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 
 from .wording import LONGEST_NAME, one_line, shown
 
@@ -69,6 +71,15 @@ class TrainingInterrupted(TrainingError):
 
 class GradientWarning(UserWarning):
     """An attack stood still: the first gradient of too many samples was zero or not finite."""
+
+
+def level_of_the_caller() -> int:
+    """How many frames above whoever warns the code lies that called this package: the `stacklevel` of the warning."""
+    inside, level = ("robustbench_sdnet.", "torch.", "contextlib"), 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(inside):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def out_of_memory(error: BaseException) -> bool:

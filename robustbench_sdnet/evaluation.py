@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
+from .errors import InputError, level_of_the_caller
 from .planning import questions
 from .planning.asked import Asked
 from .planning.setting import Setting, Where, setting_of
@@ -275,7 +275,7 @@ def diagnose(
 
 def _warn(lines: Iterable[str]) -> None:
     for line in lines:
-        warnings.warn(line, stacklevel=3)
+        warnings.warn(line, stacklevel=level_of_the_caller())
 
 
 def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:

@@ -305,8 +305,10 @@ def test_a_lambda_that_does_nothing_is_warned_of_and_what_is_refused_is_not(runs
         "lambdas": 0.5,
         "limit": 2,
     }
-    with pytest.warns(UserWarning, match="the lambda that is asked for does nothing"):
-        rs.evaluate(**asked)
+    for ask in (rs.evaluate, rs.sweep):
+        with pytest.warns(UserWarning, match="the lambda that is asked for does nothing") as said:
+            ask(**asked)
+        assert {one.filename for one in said} == {__file__}  # not a file of this package
     with pytest.raises(InputError, match=r"at most 13\.86 apart"):  # warnings are errors
         rs.evaluate(attacks=[{"name": "pgd", "norm": "l2", "eps": 128}], **asked)
 

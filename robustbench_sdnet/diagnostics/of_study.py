@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answers.trust import NOT_RUN
-from ..errors import ModelError
+from ..errors import ModelError, level_of_the_caller
 from ..planning import questions
 from ..planning.asked import Asked
 from ..planning.setting import Setting
@@ -35,7 +35,7 @@ def _unseen(_: str) -> AbstractContextManager[OnProgress]:
         for note in progress.notes:
             if note not in said:
                 said.add(note)
-                warnings.warn(note, stacklevel=2)
+                warnings.warn(note, stacklevel=level_of_the_caller())
 
     return nullcontext(update)
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import sys
 import warnings
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, TypedDict, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from ...devices import full_float32, native_bfloat16
-from ...errors import GradientWarning, InputError, unknown
+from ...errors import GradientWarning, InputError, level_of_the_caller, unknown
 from ...reading.numbers import whole
 from ...specs.budgets import check_largest
 from ...wording import shown
@@ -135,16 +133,7 @@ def warn_of_silence(gradients: int, silent: int) -> None:
     """Warn where more first gradients were zero or not finite than chance explains."""
     found = stands_still(gradients, silent)
     if found:
-        warnings.warn(found, GradientWarning, stacklevel=_level_of_the_caller())
-
-
-def _level_of_the_caller() -> int:
-    """How many frames above `warn_of_silence` the code lies that called an attack, from outside of this package."""
-    inside, level = ("robustbench_sdnet.", "torch.", "contextlib"), 1
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(inside):
-        frame, level = frame.f_back, level + 1
-    return level
+        warnings.warn(found, GradientWarning, stacklevel=level_of_the_caller())
 
 
 def checked(
