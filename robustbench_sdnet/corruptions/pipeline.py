@@ -214,7 +214,8 @@ def checked_images(images: Any) -> tuple[int, int]:
         raise InputError(f"Images to corrupt must be uint8 arrays or tensors, got {found}. {remedy}")
     if images.ndim != 4 or images.shape[3] != 3:
         shape = tuple(images.shape)
-        raise InputError(f"Images to corrupt must have shape (n, h, w, 3), got {shape}.{shape_remedy(shape)}")
+        remedy = shape_remedy(shape, "permute" if isinstance(images, Tensor) else "transpose")
+        raise InputError(f"Images to corrupt must have shape (n, h, w, 3), got {shape}.{remedy}")
     height, width = images.shape[1:3]
     check_size(height, width)
     return height, width

@@ -19,6 +19,8 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({info.name: info for in
 
 def corruption_info(name: str) -> Corruption:
     """The entry of a corruption; an InputError names the nearest."""
+    if name in GROUPS:
+        raise InputError(f"One corruption is wanted, and '{name}' is a group: {', '.join(expand(name))}.")
     if name not in CORRUPTIONS:
         raise unknown("corruption", name, CORRUPTIONS)
     return CORRUPTIONS[name]

@@ -165,10 +165,10 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
     return ImageData(name, split, labels, ids, num_classes, ArrayPixels(images))
 
 
-def shape_remedy(shape: Sequence[int]) -> str:
-    """How images of a wrong shape become (n, height, width, 3); empty where that cannot be told."""
+def shape_remedy(shape: Sequence[int], move: str = "transpose") -> str:
+    """How images of a wrong shape become (n, height, width, 3), `move` being their method; empty where unknown."""
     if len(shape) == 4 and shape[1] == 3:
-        return " Move the channels to the end: x.transpose(0, 2, 3, 1)."
+        return f" Move the channels to the end: x.{move}(0, 2, 3, 1)."
     if len(shape) == 3 and shape[2] == 3:
         return " Write x[None] for one image."
     remedies = {1: " Repeat grey images over three channels.", 4: " Drop the fourth channel."}

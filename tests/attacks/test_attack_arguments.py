@@ -153,3 +153,8 @@ def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):
     images, labels = torch.zeros(1, 3, 2, 2), torch.zeros(1, dtype=torch.int64)
     with pytest.raises(InputError, match=rf"Unknown option of {name} '{stray}'.*Known: .*restarts|targets"):
         getattr(attacks, name)(torch.nn.Flatten(), images, labels, eps=0.1, **{stray: True})
+
+
+def test_an_option_of_an_attack_goes_into_params_of_run(problem) -> None:
+    with pytest.raises(InputError, match=r"Unknown option of run 'steps'.*params=\{'steps': \.\.\.\}\.$"):
+        attacks.run("pgd", *problem, eps=0.1, steps=3)

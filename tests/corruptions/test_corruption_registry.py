@@ -105,7 +105,11 @@ def test_levels_only_where_there_are_some() -> None:
             np.zeros((32, 32, 3), np.uint8),
             r"\(n, h, w, 3\), got \(32, 32, 3\). Write x\[None\] for one image",
         ),
-        (np.zeros((1, 3, 32, 32), np.uint8), r"got \(1, 3, 32, 32\). Move the channels to the end"),
+        (
+            np.zeros((1, 3, 32, 32), np.uint8),
+            r"got \(1, 3, 32, 32\). Move the channels to the end: x\.transpose",
+        ),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"the channels to the end: x\.permute\(0, 2, 3, 1\)"),
         (np.zeros((2, 32, 32), np.uint8), r"got \(2, 32, 32\). Repeat grey images over three channels"),
         (np.zeros((1, 7, 32, 3), np.uint8), "at least 8x8 pixels, got 7x32"),
         (np.zeros((1, 32, 513, 3), np.uint8), "up to 512x512 pixels, got 32x513"),
@@ -116,6 +120,13 @@ def test_wrong_images(images: object, message: str) -> None:
         corruptions.corrupt(images, "fog")
     with pytest.raises(InputError, match=message):
         corruptions.apply(images, "contrast", draws={})
+
+
+def test_a_group_where_one_corruption_is_wanted_is_named_with_its_members() -> None:
+    with pytest.raises(
+        InputError, match="'noise' is a group: gaussian_noise, shot_noise, impulse_noise, speckle"
+    ):
+        corruptions.corrupt(IMAGES, "noise")
 
 
 def test_wrong_ids_and_sizes() -> None:

@@ -198,6 +198,11 @@ def test_a_wrapped_model_has_its_lambda_too() -> None:
     assert not torch.allclose(model(images), expected)
 
 
+def test_one_image_without_a_batch_is_refused() -> None:
+    with pytest.raises(InputError, match=r"images must be \(n, 3, h, w\).*got \(3, 8, 8\)"):
+        frozen("sdnet20")(pictures()[0])
+
+
 def test_a_model_that_chooses_its_lambda_is_not_set_another() -> None:
     model = frozen("sdnet20")
     chooses = nn.Sequential(WithPolicy(model, Fixed(0.5)))

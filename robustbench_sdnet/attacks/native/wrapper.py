@@ -120,7 +120,9 @@ def attack(function: Function, norm: str = "linf") -> Function:
     def run(*args: Any, **given: Any) -> AttackResult:
         for name in given:
             if name not in known:
-                raise unknown(f"option of {function.__name__}", name, known)
+                error = unknown(f"option of {function.__name__}", name, known)
+                hint = f" An attack's own go into params={{{name!r}: ...}}." if "params" in known else ""
+                raise InputError(f"{error}{hint}")
         if budgeted and given.get("eps") is None:
             raise InputError(f"{function.__name__} needs a budget, such as eps=8/255.")
         return function(*args, **given)

@@ -29,7 +29,7 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) in [0, 1] to zero mean and unit variance; InputError for bytes, or for other channels."""
         check_floats(images)
-        if images.dim() < 3 or len(self.mean) not in (1, images.shape[-3]):
+        if images.dim() != 4 or len(self.mean) not in (1, images.shape[-3]):
             shape = tuple(images.shape)
             raise InputError(
                 f"images must be (n, {len(self.mean)}, h, w), as the model's mean is, got {shape}."
