@@ -57,7 +57,8 @@ def corrupt(
         name: a name of `CORRUPTIONS`.
         severity: 1 to 5.
         seed: any integer of 64 bits.
-        sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ...
+        sample_ids: (n,) integers >= 0, stable names of the images; None counts 0, 1, 2, ... anew in every call, so
+            that images or batches corrupted one by one would have the same draws.
         level: in place of a severity, the parameter of a noise (see `registry.setting`).
         table: parameter set, one of `TABLES`; None takes the images' own, see `registry.table_for`.
         stored_as: "jpeg85": the result passes through JPEG at quality 85, as the published sets of 64 pixels and

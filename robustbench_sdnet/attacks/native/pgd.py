@@ -111,7 +111,7 @@ def pgd(
         early_stop: a sample leaves at its first success; False runs every sample to its last iterate.
         precision: "auto", "float32" or "bfloat16", of the search; successes are always confirmed in float32, in which
             smallest perturbations are sought, too.
-        sample_ids: (n,) ids that key the random draws; None numbers the samples from 0.
+        sample_ids: (n,) ids that key the random draws; None numbers the samples from 0, anew in every call.
         batch_size: at most this many samples at once; None means 100, on a GPU 500 (100 of more than 64 x 64 pixels).
         answers: of a model that draws random numbers: so many fresh ones on the final image decide, never those of the
             search; `extra["hits"]` (n,) holds how many were right, and `protocol` how they count (`specs.Repeats`).
