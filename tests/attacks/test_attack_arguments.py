@@ -158,3 +158,10 @@ def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):
 def test_an_option_of_an_attack_goes_into_params_of_run(problem) -> None:
     with pytest.raises(InputError, match=r"Unknown option of run 'steps'.*params=\{'steps': \.\.\.\}\.$"):
         attacks.run("pgd", *problem, eps=0.1, steps=3)
+
+
+def test_results_are_told_apart_as_objects(problem) -> None:
+    """Their tensors have no single truth to compare or to hash by."""
+    one, other = (attacks.noise(*problem, eps=0.1) for _ in "ab")
+    assert one != other
+    assert len({one, other}) == 2

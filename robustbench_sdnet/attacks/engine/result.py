@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...specs import Repeats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttackResult:
     """Per-sample outcomes of one attack; every prediction is a float32 (or float64) one.
 
