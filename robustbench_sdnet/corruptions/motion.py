@@ -96,6 +96,6 @@ def _shifts(angle: Tensor, taps: int) -> tuple[Tensor, Tensor, tuple[int, int, i
     steps = np.arange(taps)[:, None] * _SHORT
     shift_x = np.ceil(steps * np.cos(radians) - 0.5).astype(np.int64)
     shift_y = np.ceil(steps * np.sin(radians) - 0.5).astype(np.int64)
-    left, up = (int(max(0, -shift.min(initial=0))) for shift in (shift_x, shift_y))
-    right, down = (int(max(0, shift.max(initial=0))) for shift in (shift_x, shift_y))
+    left, up = (int(-shift.min(initial=0)) for shift in (shift_x, shift_y))
+    right, down = (int(shift.max(initial=0)) for shift in (shift_x, shift_y))
     return torch.from_numpy(shift_x), torch.from_numpy(shift_y), (left, up, right, down)
