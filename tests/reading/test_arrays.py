@@ -190,3 +190,24 @@ def test_an_archive_under_the_name_of_an_array_is_named(tmp_path):
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
     with pytest.raises(DataError, match=r"is an \.npz archive with the name"):
         open_npy(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 3)])
+def test_arrays_without_numbers_are_read_as_any(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
+    np.savez(tmp_path / "a.npz", x=np.zeros(shape, np.float32))
+    for found in (open_npy(tmp_path / "a.npy"), read_npz(tmp_path / "a.npz", ["x"])["x"]):
+        assert (found.shape, found.dtype) == (shape, np.float32)
+
+
+def test_an_archive_that_says_more_bytes_than_it_holds_is_cut_off(tmp_path):
+    """What is missing would be whatever was in memory."""
+    content = npy(described("(4,)", "'|u1'"), np.zeros(2, np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", content)
+    held = (tmp_path / "a.npz").read_bytes()
+    size, wrong = (struct.pack("<L", length) for length in (len(content), len(content) + 2))
+    assert held.count(size) == 2
+    (tmp_path / "a.npz").write_bytes(held.replace(size, wrong))
+    with pytest.raises(DataError, match="x is cut off"):
+        read_npz(tmp_path / "a.npz", ["x"])
