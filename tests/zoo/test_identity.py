@@ -148,7 +148,7 @@ def test_a_helper_in_folders_without_init_counts_before_it_is_imported(folder: P
 def test_installed_packages_are_known_alike_on_every_python() -> None:
     """Python 3.10's own list lacks those without top_level.txt, such as torch: their sources were read in its place."""
     found = _distributions()
-    assert {"torch", "numpy", "safetensors", "sklearn", "yaml"} <= found.keys()
+    assert {"torch", "numpy", "safetensors", "sklearn", "yaml", "typing_extensions"} <= found.keys()
     assert found["sklearn"] == ["scikit-learn"]
     if sys.version_info >= (3, 12):
         theirs = metadata.packages_distributions()
@@ -252,6 +252,15 @@ def test_draws_that_follow_no_seed_are_seen_though_they_seldom_differ(seldom: in
     assert fingerprint(Seldom(), (8, 8)) == ((), True)
     assert not repeatable(Seldom(), (8, 8))
     assert repeatable(nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 3)), (8, 8))
+
+
+def test_the_mixture_of_many_logits_is_kept_by_which_stored_answers_are_asked() -> None:
+    class Ramp(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.arange(100.0).repeat(len(images), 1)
+
+    numbers, _ = fingerprint(Ramp(), (8, 8))
+    assert numbers[:5] == pytest.approx((8, 8, 57.57138, -114.7517, -47.76824), rel=1e-6)
 
 
 def test_the_fingerprint_is_the_logits_on_fixed_images() -> None:

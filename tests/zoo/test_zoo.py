@@ -378,8 +378,10 @@ class ByColour(nn.Module):
 def test_verify_compares_with_what_is_stated(tiny_npz: Path, checkpoint: Path) -> None:
     data = load(f"npz:{tiny_npz}", "test")
     card = read_card(checkpoint)
-    found = verify(ByColour(), card, data, batch_size=7)
+    told: list[tuple[int, int]] = []
+    found = verify(ByColour(), card, data, batch_size=7, on_progress=lambda *done: told.append(done))
     assert (found.measured, found.stated, found.n, found.matches) == (1.0, 0.5, 30, False)
+    assert told == [(7, 30), (14, 30), (21, 30), (28, 30), (30, 30)]
     assert found.low < 1 <= found.high
     assert verify(ByColour(), replace(card, accuracy=None), data).matches is None
     assert verify(ByColour(), replace(card, accuracy=0.9995), data).matches is True
