@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from robustbench_sdnet.answers.records import flat
-from robustbench_sdnet.console.tables import fitted, lowest, table
+from robustbench_sdnet.console.tables import distance, fitted, lowest, table
 from robustbench_sdnet.corruptions.sequences.members import MAIN
 from robustbench_sdnet.specs import CorruptionSpec
 
@@ -180,3 +180,14 @@ def test_equal_means_are_printed_equal():
     ]
     line = next(line for line in table(records(*many)).splitlines() if "mean of 4" in line)
     assert len(set(line.split()[-6:-1])) == 1
+
+
+def test_the_median_distance_is_of_attacks_that_sought_the_smallest_perturbation() -> None:
+    row = {"kind": "attack", "eps": None, "norm": "linf", "median_distance": 2.5 / 255}
+    assert distance(row) == "2.50/255 linf"
+    assert distance({**row, "norm": "l2", "median_distance": 0.12345}) == "0.123 l2"
+    assert distance({**row, "median_distance": None}) == "-", "half of the images were not broken"
+    for other in ({"kind": "clean"}, {"eps": "8/255"}):
+        assert distance({**row, **other}) == ""
+    del row["median_distance"]
+    assert distance(row) == ""

@@ -41,6 +41,11 @@ def test_corruptions_with_severities_source_seed_and_images() -> None:
         ["fog", "1", "generated", "0", "1", "1", "200"],
         ["fog", "1", "generated, stored as jpeg85", "0", "1", "1", "200"],
     ]
+    levels = [
+        record(100, spec=CorruptionSpec(name="gaussian_noise", level=level)) for level in ("0.1", "0.2")
+    ]
+    found = percents(provenance.corruption_table(levels))
+    assert [(row[0], row[1]) for row in found] == [("gaussian_noise@0.1", "-"), ("gaussian_noise@0.2", "-")]
     assert provenance.corruption_table([record(190)]).rows == ()
 
 
