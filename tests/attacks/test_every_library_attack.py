@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.backends.library import check_attack
 from robustbench_sdnet.attacks.libraries import LIMITS, check_options, check_problem, limits, table
 from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.specs import NORMS
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.specs import NORMS, Eps
 
 # Fewer passes than the defaults, which the slow test takes.
 QUICK = {
@@ -130,6 +132,7 @@ def test_options_that_an_attack_fails_on_are_refused(name, given, message):
 
 
 def test_limits_are_met_exactly():
+    check_problem("torchattacks:PGD", 2, 10**6)
     for name, classes in (("APGDT", 4), ("AutoAttack", 4), ("JSMA", 10)):
         check_problem(f"torchattacks:{name}", classes, 12)
         with pytest.raises(InputError, match=f"needs {classes} classes, but the model has {classes - 1}"):
@@ -144,6 +147,12 @@ def test_limits_are_met_exactly():
         for few in (9, 9.9):
             with pytest.raises(InputError, match=f"must be at least 10, got {few}"):
                 check_options(name, {"max_iterations": few})
+
+
+def test_a_model_of_too_few_classes_is_refused_before_the_attack_is_made():
+    spec = attack_specs("torchattacks:APGDT", [Eps.parse("8/255")])[0]
+    with pytest.raises(InputError, match="APGDT needs 4 classes, but the model has 3"):
+        check_attack(spec, 3, torch.rand(1, 3, 4, 4))
 
 
 def test_limits_are_those_of_attacks_that_exist():
