@@ -13,7 +13,7 @@ from ...statistics import wilson
 from ...wording import natural
 from ..numbers import Estimate
 from ..results import Lambda, Result, Results, Subject, distinct
-from ..tables.corruptions import over_corruptions
+from ..tables.corruptions import at_severity
 from ..tables.distances import accuracy_at
 from ..tables.lambdas import Sweep
 from .curves import Line, Panel
@@ -148,7 +148,7 @@ def lambda_corruption_panels(swept: Sweep) -> list[Panel]:
 def mean_panel(swept: Sweep, title: str) -> Panel:
     """Accuracy against lambda, in the mean over the corruptions of a model: a line for each severity."""
     means = {
-        severity: {lam: over_corruptions(grid, swept.names, [severity]) for lam, grid in swept.grids.items()}
+        severity: {lam: at_severity(grid, swept.names, severity) for lam, grid in swept.grids.items()}
         for severity in SEVERITIES
     }
     return _by_severity(title, means, swept)

@@ -77,9 +77,15 @@ def over_corruptions(found: Grid, names: Sequence[str], levels: Sequence[int]) -
     return mean(parts)
 
 
+def at_severity(found: Grid, names: Sequence[str], severity: int) -> Value:
+    """The mean over corruptions at one severity."""
+    return mean({name: found.get(name, {}).get(severity) for name in names})
+
+
 def means_by_severity(found: Grid, names: Sequence[str], levels: Sequence[int]) -> tuple[Value, ...]:
     """The mean over corruptions at each severity, and over all of them."""
-    return tuple(over_corruptions(found, names, some) for some in (*([level] for level in levels), levels))
+    each = (at_severity(found, names, level) for level in levels)
+    return *each, over_corruptions(found, names, levels)
 
 
 def severity_table(found: Grid) -> Table:

@@ -14,7 +14,7 @@ from ..document import Item, Table
 from ..numbers import ABSENT, Value, reasons
 from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
-from .corruptions import MAIN, grid, kinds_text, levels_run, levels_text, over_corruptions
+from .corruptions import MAIN, at_severity, grid, kinds_text, levels_run, levels_text, over_corruptions
 
 
 def overview(results: Results, data: str) -> Table:
@@ -50,7 +50,7 @@ def overview(results: Results, data: str) -> Table:
         row.append(results.one("clean", subject=subject) or ABSENT)
         if names:
             found = grids[subject]
-            row += [over_corruptions(found, names, some) for some in (levels, levels[-1:])]
+            row += [over_corruptions(found, names, levels), at_severity(found, names, levels[-1])]
             notes += reasons(subject.label, row[3:4])
         if budget:
             worst = strongest(results, subject, *budget)
