@@ -109,10 +109,9 @@ class External(nn.Module):
         """What the model returns for images (n, 3, h, w), whatever it is; it may change its own copy of them."""
         inputs = self.normalise(images)
         inputs = inputs if self.dtype is None else inputs.to(self.dtype)
-        alone = contextlib.nullcontext()
-        if self.dtype in HALVES:  # which autocast would mix with its own
-            alone = torch.autocast(images.device.type, enabled=False)
-        with alone:
+        # autocast would mix another half type with the model's own
+        halved = self.dtype in HALVES
+        with torch.autocast(images.device.type, enabled=False) if halved else contextlib.nullcontext():
             return self.model(inputs.clone() if inputs is images else inputs)
 
     def _check_range(self, images: Tensor) -> None:
