@@ -73,7 +73,8 @@ def diagnose_model(
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
         raise InputError(
-            f"{card.name} has no sparse coding layers, or sets lambda itself. Leave out --lambda."
+            f"{card.name} has no lambda to set: no sparse coding layers, or it sets their lambda itself. "
+            "Leave out --lambda."
         )
     check_clean(setting.data, "A diagnosis")
     setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)

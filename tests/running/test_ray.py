@@ -241,7 +241,8 @@ def test_a_node_of_other_versions_is_left_out_and_named(tmp_path, cluster, make_
     seen = []
     assert reports(tmp_path, "ray", cells, make_worker(), ray_engine(2), on_progress=seen.append) == local
     assert len({where for where, _ in seen[-1].doing}) == 1
-    (note,) = seen[-1].notes
+    slow = "No worker has started for a minute"  # is said too where the machine has other work
+    (note,) = (one for one in seen[-1].notes if not one.startswith(slow))
     ours = versions["Python"]
     assert note.endswith(
         f"is not used: it runs Python 2.7, the driver {ours}. Install the same version there."
