@@ -79,8 +79,9 @@ def look(
 
 
 def _refuse_codes(wanted: Wanted, names: str) -> None:
-    """Say what of the wish needs sparse coding layers, where no model has any."""
+    """Say what of the wish needs sparse coding layers whose lambda is set, where no model has any."""
+    why = "no sparse coding layers, or it sets their lambda itself"
     if wanted.lambdas:
-        raise InputError(f"{names} has no sparse coding layers, so it has no lambda. Leave --lambda out.")
+        raise InputError(f"{names} has no lambda to set: {why}. Leave --lambda out.")
     if wanted.depths and wanted.method == "inverse":
-        raise InputError(f"{names} has no sparse coding stem, so it has no codes. Write --method gradient.")
+        raise InputError(f"{names} has no codes at a lambda that is set: {why}. Write --method gradient.")

@@ -119,7 +119,7 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
 def _film(subject: Subject) -> Iterator[Drawn]:
     """The stem's image and residual at each lambda, for the clean, the corrupted and the attacked image, and of what
     was changed in the latter two, what the stem's image still holds."""
-    if subject.wanted.method != "inverse" or not invertible(subject.model):
+    if subject.lam is None or subject.wanted.method != "inverse" or not invertible(subject.model):
         return
     clean = _shown(subject, subject.seen["clean"])
     attacked = list(subject.seen)[-1]

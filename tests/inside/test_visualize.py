@@ -288,13 +288,13 @@ def test_the_report_takes_the_pictures_in_on_request(album: dict[str, Any], made
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runs/res", "--lambda", "0.5"], "has no sparse coding layers, so it has no lambda"),
+        (["runs/res", "--lambda", "0.5"], "res has no lambda to set: no sparse coding layers"),
         (["runs/plain", "--lambda", "oracle"], "takes numbers as --lambda"),
         (["runs/plain", "--depth", "12"], "depth must lie in 0 to 9"),
         (["runs/plain", "--depth", "a"], "depth must be 0 to 1000, a list or a range"),
         (["runs/plain", "--depth", "6-4"], "depth must run upwards in a range, got '6-4'. Write 4-6"),
         (["runs/plain", "--depth", "2000-4"], "depth must lie in 0 to 1000, got '2000-4'"),
-        (["runs/res", "--depth", "0"], "has no sparse coding stem"),
+        (["runs/res", "--depth", "0"], "res has no codes at a lambda that is set"),
         (["runs/plain", "--corruption", "gaussian_noise"], "NAME@SEVERITY"),
         (["runs/plain", "--corruption", "gausian_noise@3"], "Did you mean 'gaussian_noise'"),
         (["runs/plain", "--attack", "noise"], "shows random noise of the same budget next to any attack"),
@@ -358,21 +358,26 @@ def test_training_images_are_named(made: Path) -> None:
     assert "in numbers: plain on digits (train), 2 images" in found.stdout
 
 
+@pytest.mark.parametrize("function", ["make", "choose"])
 def test_networks_of_ones_own_show_the_atoms_of_their_layers(
-    made: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
+    """One has no codes of images alone, the other no lambda to see them at: it sets its own."""
     monkeypatch.syspath_prepend(str(made))
     (made / "own_layers.py").write_text(
         "import robustbench_sdnet as rs\nimport torch\nfrom torch import nn\n\n\ndef make():\n"
         "    torch.manual_seed(0)\n"
         "    layer = rs.csc2d(3, 8, size=(32, 32))\n"
         "    return nn.Sequential(layer, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)).eval()\n"
+        "\n\ndef choose():\n"
+        "    model = rs.load_model('runs/plain/last.safetensors')\n"
+        "    return rs.lambdas.WithPolicy(model, rs.lambdas.Fixed(0.5))\n"
     )
-    found = run(
-        made, "visualize", "own_layers:make", "--data", "digits", "--limit", 2, "--device", "cpu", "--json"
-    )
+    monkeypatch.chdir(made)
+    model = f"own_layers:{function}"
+    found = run(made, "visualize", model, "--data", "digits", "--limit", 2, "--device", "cpu", "--json")
     album = json.loads(found.stdout)
-    assert [page["name"] for page in album["pages"]] == ["own-layers-make-atoms-0", "way"]
+    assert [page["name"] for page in album["pages"]] == [f"own-layers-{function}-atoms-0", "way"]
     assert {row["quantity"] for row in album["numbers"]} == {"change"}
 
 
