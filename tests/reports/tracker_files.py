@@ -66,6 +66,8 @@ def _records(content: bytes) -> Iterator[Any]:
             place += BLOCK - place % BLOCK
             continue
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        if place + 7 + length > len(content):  # still being written
+            return
         whole += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part
