@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from ...errors import InputError
 from ...specs.lambdas import check_scope
 from ...wording import shown
 from .csc import SparseCoding
+
+Layer = TypeVar("Layer", bound=nn.Module)
+Seen = TypeVar("Seen")
 
 
 def csc_layers(model: nn.Module) -> list[SparseCoding]:
@@ -123,10 +127,17 @@ def hooked(
 
 def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.Module, Tensor] | None:
     """The first of some layers that a run calls, and its input; the run ends there. None where it calls none."""
-    seen: list[tuple[nn.Module, Tensor]] = []
+    return _seen_at(layers, run, lambda layer, inputs: (layer, inputs[0]))
 
-    def stop(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append((layer, inputs[0]))
+
+def _seen_at(
+    layers: Iterable[Layer], run: Callable[[], object], look: Callable[[Layer, tuple[Tensor, ...]], Seen]
+) -> Seen | None:
+    """What a look at the first of some layers that a run calls sees, just then; the run ends there."""
+    seen = list[Seen]()
+
+    def stop(layer: Layer, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(look(layer, inputs))
         raise Reached
 
     with suppress(Reached), hooked(layers, stop, before=True):
@@ -139,18 +150,12 @@ def follows_lambda(model: nn.Module, run: Callable[[], object]) -> bool:
 
     True where the stem is not called; False without sparse coding layers.
     """
-    layers, there = csc_layers(model), 0.625  # a number that no model chooses by itself
-    seen: list[float | Tensor] = []
-
-    def look(layer: SparseCoding, _: tuple[Tensor, ...]) -> None:
-        seen.append(layer.lam)  # now: whatever the model sets is taken back on the way out
-        raise Reached
-
-    if not layers:
+    stem, there = csc_layers(model)[:1], 0.625  # a number that no model chooses by itself
+    if not stem:
         return False
-    with _set(layers[:1], there), suppress(Reached), hooked(layers[:1], look, before=True):
-        run()
-    return all(isinstance(lam, float) and lam == there for lam in seen)
+    with _set(stem, there):
+        lam = _seen_at(stem, run, lambda layer, _: layer.lam)  # which the model takes back on the way out
+    return lam is None or (isinstance(lam, float) and lam == there)
 
 
 def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
