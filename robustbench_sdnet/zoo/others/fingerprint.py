@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +40,8 @@ def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...
         wrong with it is then for the run to say.
     """
     images = _images(size)
-    quiet = contextlib.redirect_stdout(sys.stderr)
     try:
-        with working_folder_importable(), quiet, torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _calls():
             model(images)  # what a first call alone does, such as importing, is no disagreement
             first, *others = (model(images).double().numpy() for _ in range(CALLS))
     except (Exception, SystemExit):  # noqa: BLE001  it is another person's code
@@ -62,20 +61,27 @@ def repeatable(model: nn.Module, size: Sequence[int]) -> bool:
     """Whether a randomised model draws from generators that can be seeded: torch's, NumPy's, Python's."""
     images, found = _images(size), []
     for _ in range(CALLS):
-        quiet = contextlib.redirect_stdout(sys.stderr)
-        with working_folder_importable(), quiet, seeded(0, "repeatable"), torch.no_grad():
+        with _calls(), seeded(0, "repeatable"):
             found.append(model(images).double().numpy())
     return _alike(*_without_masks(*found))
 
 
 def takes_lambda(model: nn.Module, size: Sequence[int]) -> bool:
     """Whether a model has sparse coding layers, and answers at the lambda that is set on them from outside."""
-    images, quiet = _images(size), contextlib.redirect_stdout(sys.stderr)
+    images = _images(size)
     try:
-        with working_folder_importable(), quiet, torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _calls():
             return follows_lambda(model, lambda: model(images))
     except (Exception, SystemExit):  # noqa: BLE001  it is another person's code, and for the run to name
         return bool(csc_layers(model))
+
+
+@contextlib.contextmanager
+def _calls() -> Iterator[None]:
+    """Where another person's code is called: its own folder importable, its words apart, torch's generator kept."""
+    quiet = contextlib.redirect_stdout(sys.stderr)
+    with working_folder_importable(), quiet, torch.random.fork_rng(devices=[]), torch.no_grad():
+        yield
 
 
 def _alike(first: Logits, *others: Logits) -> bool:
