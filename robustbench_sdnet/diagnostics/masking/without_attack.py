@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...answers.trust import FAIL, PASS, Finding
+from ...attacks.engine.ball import column
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import checked_classes
 from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
@@ -134,7 +135,7 @@ def wrong_gradient(subject: Subject) -> Finding:
     votes = torch.zeros(len(subject), device=subject.labels.device)
     for index in range(_DIRECTIONS):
         along = draws.normal(subject.images.shape[1:], index, torch.float64)
-        along = along / along.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+        along = along / column(along.flatten(1).norm(dim=1), along)
         ahead, behind = (
             negative_margin(subject.predict(images + sign * step * along), subject.labels) for sign in (1, -1)
         )
