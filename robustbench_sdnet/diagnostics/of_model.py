@@ -22,6 +22,7 @@ from ..running.predict import classes_of
 from ..running.ready import prepare
 from ..running.worker import Worker
 from ..specs import Eps, LambdaSpec, ModelSpec
+from ..specs.models import NO_LAMBDA
 from ..zoo import describe_model
 from . import diagnose
 from .doubts import doubts
@@ -72,10 +73,7 @@ def diagnose_model(
         raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
-        raise InputError(
-            f"{card.name} has no lambda to set: no sparse coding layers, or it sets their lambda itself. "
-            "Leave out --lambda."
-        )
+        raise InputError(f"{card.name} has no lambda to set: {NO_LAMBDA}. Leave out --lambda.")
     check_clean(setting.data, "A diagnosis")
     setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)
     ready = prepare(setting, stored=False)

@@ -14,6 +14,7 @@ from ..planning.setting import Setting
 from ..reports.pictures import Album, Number
 from ..reports.plots import style
 from ..running.ready import prepare
+from ..specs.models import NO_LAMBDA
 from ..zoo import describe_model
 from ..zoo.others.guard import named_errors
 from .measures import changed, made_again
@@ -80,8 +81,9 @@ def look(
 
 def _refuse_codes(wanted: Wanted, names: str) -> None:
     """Say what of the wish needs sparse coding layers whose lambda is set, where no model has any."""
-    why = "no sparse coding layers, or it sets their lambda itself"
     if wanted.lambdas:
-        raise InputError(f"{names} has no lambda to set: {why}. Leave --lambda out.")
+        raise InputError(f"{names} has no lambda to set: {NO_LAMBDA}. Leave --lambda out.")
     if wanted.depths and wanted.method == "inverse":
-        raise InputError(f"{names} has no codes at a lambda that is set: {why}. Write --method gradient.")
+        raise InputError(
+            f"{names} has no codes at a lambda that is set: {NO_LAMBDA}. Write --method gradient."
+        )

@@ -17,6 +17,7 @@ PROTOCOLS = ("mean", "majority", "any")
 DRAWS = 11
 MOST_DRAWS = 10_000
 TOLERANCE = 1e-3  # of the largest logit: how far two fingerprints of one model may lie apart
+NO_LAMBDA = "no sparse coding layers, or it sets their lambda itself"  # why a model has none to set
 
 
 @dataclass(frozen=True, slots=True)
