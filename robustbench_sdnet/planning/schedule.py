@@ -73,11 +73,11 @@ class Schedule:
             insort(self._ready, number)
 
     def done(self, number: int) -> None:
-        """A task's answers are stored: its children wait for one less."""
+        """A task has ended, its answers stored: its children, unless they ended with it, wait for one less."""
         self._open.discard(number)
         for child in self._children[number]:
             self._blockers[child] -= 1
-            if self._blockers[child] == 0:
+            if self._blockers[child] == 0 and child in self._open:
                 insort(self._ready, child)
 
     def split(self, number: int, parts: Sequence[Task]) -> None:

@@ -74,6 +74,18 @@ def test_what_waits_for_a_lost_task_is_lost_with_it():
     assert schedule.next() == 0
     assert sorted(schedule.lost(0)) == [0, 1, 2]
     assert len(schedule) == 2
+    for number in (0, 1, 2):  # as `ray.run` does with what has ended, however it did
+        schedule.done(number)
     assert schedule.next() == 3
     schedule.done(3)
-    assert schedule.next() == 4
+    assert [schedule.next(), schedule.next()] == [4, None]
+
+
+def test_a_child_of_a_lost_task_stays_lost_when_its_other_parent_ends():
+    schedule = Schedule(_tasks((CELL, 0, 10), (CELL, 10, 20), (CHILD, 0, 20)))
+    assert [schedule.next(), schedule.next()] == [0, 1]
+    assert sorted(schedule.lost(0)) == [0, 2]
+    for number in (0, 2, 1):
+        schedule.done(number)
+    assert schedule.next() is None
+    assert len(schedule) == 0
