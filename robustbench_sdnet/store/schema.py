@@ -125,12 +125,17 @@ def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:
 
 def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
     """The rows of a query, each by its columns' names."""
-    return list(each_row(connection, query))
+    return list(_named(connection.execute(query)))
 
 
 def each_row(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
-    """The same one after the other, where all would take too much memory."""
-    found = connection.execute(query)
+    """The same one after the other, where all would take too much memory; a server sends a few at a time."""
+    yield from _named(
+        connection.execute(query, execution_options={"stream_results": True, "max_row_buffer": 50})
+    )
+
+
+def _named(found: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:
     names = list(map(str, found.keys()))
     for row in found:
         yield dict(zip(names, row, strict=True))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
@@ -22,18 +23,28 @@ with Store(sys.argv[1], must_exist=True) as store:
 {PRINT_PEAK}"""
 
 
-def test_status_holds_one_cell_at_a_time(tmp_path):
-    n, url = 200_000, f"sqlite:///{tmp_path}/large.db"
+@pytest.fixture(params=["a file", pytest.param("a server", marks=pytest.mark.postgres)])
+def url(request, tmp_path):
+    if request.param == "a file":
+        return f"sqlite:///{tmp_path}/large.db"
+    return request.getfixturevalue("postgres").database()
+
+
+def test_status_holds_one_cell_at_a_time(url):
+    n = 200_000
     fog = corruption_specs("fog", [1])[0]
     cells = [cell(fog, lam=LambdaSpec(f"0.{number}")) for number in range(10, 60)]
     nothing = np.full(n, np.nan, np.float32)
     right, unbroken = np.ones(n, bool), np.full(n, -1, np.int32)
-    outcome = Outcome(np.arange(n), right, unbroken, nothing, nothing, nothing, nothing)
+    margins = np.random.default_rng(0).random(n, np.float32)  # nothing to compress
+    outcome = Outcome(np.arange(n), right, unbroken, margins, nothing, nothing, nothing)
+    parts = [(start, start + 5000, outcome.cut(start, start + 5000)) for start in range(0, n, 5000)]
     with Store(url) as store:
         store.add_cells({one.id: one for one in cells})
-        store.add_shards([Shard(one.id, 0, n, outcome, {**COST, "precision": "float32"}) for one in cells])
+        for one in cells:
+            store.add_shards([Shard(one.id, *part, {**COST, "precision": "float32"}) for part in parts])
     told = subprocess.run([sys.executable, "-c", STATUS, url], capture_output=True, text=True, check=True)
-    # 29 bytes an image: all cells take 277 MiB, one 6.
+    # 29 bytes an image: all cells take 277 MiB, one 6; as they lie in the store 50, and 100 on the way from a server.
     assert int(told.stderr.split()[-1]) <= 150 * 2**10, "kibibytes"
 
 
