@@ -59,15 +59,14 @@ class Snapshot:
                 return cls.read(opened, only=only, limit=limit)
         ids: dict[bytes, Outcome] = {}
         whole = only is None and limit is None
-        unfinished: dict[str, int] = {}
 
-        def made(stored: Stored) -> Answered | None:
-            if whole and stored.unfinished:
-                unfinished[stored.id] = stored.asked or 1
+        def made(stored: Stored) -> tuple[str, int | None, Answered | None]:
+            asked = (stored.asked or 1) if whole and stored.unfinished else None
             shards = _first(stored.shards, limit)
-            return _answered(stored, shards, ids) if shards else None
+            return stored.id, asked, _answered(stored, shards, ids) if shards else None
 
-        found = tuple(answered for answered in store.answered(made, only) if answered)
+        read = store.answered(made, only)
+        found = tuple(answered for *_, answered in read if answered)
         if not found and not whole and store.ranges():
             raise StoreError(f"The store {store.shown} holds no results of these cells and images.")
         if not found:
@@ -75,6 +74,7 @@ class Snapshot:
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
+        unfinished = {name: asked for name, asked, _ in read if asked}
         return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
 
     @classmethod

@@ -25,10 +25,11 @@ from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
 from robustbench_sdnet.specs import CLEAN, Eps, LambdaSpec, params
 from robustbench_sdnet.store.outcome import Outcome
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
-from ..made_answers import HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
+from ..made_answers import COST, HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
 from ..reports.tracker_files import offline as offline
+from ..store.made import outcome
 
 
 @pytest.mark.parametrize("read", [table, outcomes, report])
@@ -279,6 +280,25 @@ def test_stores_that_contradict_each_other_are_told_and_the_first_stands(tmp_pat
     assert "disputed" not in records(Snapshot.joined([one, same]))[0]
     assert [row["disputed"] for row in records(Snapshot.joined([one, other]))] == [2, 0]
     assert "Contradictory" not in report([one, same], output=tmp_path / "report.md").read_text()
+
+
+def test_what_was_answered_while_a_server_came_back_is_not_unfinished(tmp_path, monkeypatch):
+    with made_store(tmp_path, [(cell(), right(7))]) as store:
+        store.add_cells({cell().id: cell()}, 20)
+        run = store.database.run
+
+        def again(verb, work):
+            """Twice, as where the server goes away after the first; another process answers meanwhile."""
+            run(verb, work)
+            monkeypatch.undo()
+            store.add_shards([Shard(cell().id, 10, 20, outcome(10, 20), COST)])
+            return run(verb, work)
+
+        assert Snapshot.read(store).unfinished == {cell().id: 20}
+        monkeypatch.setattr(store.database, "run", again)
+        found = Snapshot.read(store)
+    assert len(found.answered[0].outcome) == 20
+    assert not found.unfinished
 
 
 def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
