@@ -1,7 +1,8 @@
-"""The batch size of a run, the GPUs that it leaves idle, and the memory that it takes."""
+"""The batch size of a run, the GPUs that it leaves idle, and the hardware and the memory that it takes."""
 
 from __future__ import annotations
 
+import platform
 import re
 import resource
 import sys
@@ -29,10 +30,17 @@ def pick_batch_size(wanted: int | None, device: str, pixels: int) -> int:
     return gpu_batch(pixels)
 
 
-def peak_memory(device: str) -> int:
-    """The most bytes that were in use so far: on the GPU, or by this process."""
+def device_name(device: str) -> str:
+    """The hardware by its name, as costs of answers state it: a GPU's own, else the processor's kind."""
     if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.get_device_name(device)
+    return f"{device} ({platform.machine()})"
+
+
+def peak_memory(device: str) -> int:
+    """The most bytes that were in use so far: on that GPU, or by this process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
     try:  # what getrusage says on Linux begins at the size of the process that started this one
         status = Path("/proc/self/status").read_bytes()
     except OSError:

@@ -6,7 +6,6 @@ before children, and as often as it likes.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -31,7 +30,7 @@ from ..zoo.names import EXTERNAL_KINDS, kind_of
 from ..zoo.others.fingerprint import check_unchanged
 from ..zoo.others.guard import named_errors
 from .deploy import BatchLogits, deployed, lambda_of, logits_at_each, seeding
-from .device import peak_memory
+from .device import device_name, peak_memory
 from .engines import Answer, Failure, Inputs
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
 from .perturbed import frames_of, run_attack, task_images
@@ -272,13 +271,12 @@ class Worker:
             return torch.cat([residuals(self.model(spec), part) for part in parts])
 
     def _cost(self, cell: Cell, forwards: int, backwards: int, seconds: float) -> dict[str, Any]:
-        cuda = self.device.startswith("cuda")
         return {
             "forwards": forwards,
             "backwards": backwards,
             "seconds": round(seconds, 4),
             "memory_mib": round(peak_memory(self.device) / 2**20),
-            "device": torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
+            "device": device_name(self.device),
             "threads": torch.get_num_threads(),
             "precision": cell.precision,
             "versions": {"robustbench_sdnet": VERSION, "torch": torch.__version__, "numpy": np.__version__},

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from robustbench_sdnet.running.device import peak_memory, pick_batch_size
+from robustbench_sdnet.running.device import device_name, peak_memory, pick_batch_size
 
 
 def test_a_batch_is_what_was_asked_for_else_what_suits_a_processor_and_the_images():
@@ -55,3 +56,16 @@ def test_the_peak_is_read_in_a_process_of_any_name(monkeypatch):
     status = b"Name:\tpr\xc3\nVmPeak:\t  900 kB\nVmHWM:\t    3000 kB\nVmRSS:\t  7 kB\n"
     monkeypatch.setattr(Path, "read_bytes", lambda path: status)
     assert peak_memory("cpu") == 3000 * 1024
+
+
+def test_name_and_memory_are_those_of_the_gpu_that_was_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU at {device}")
+    monkeypatch.setattr(
+        torch.cuda, "max_memory_allocated", lambda device=None: {"cuda:1": 3000}.get(device, 0)
+    )
+    assert (device_name("cuda:1"), peak_memory("cuda:1")) == ("GPU at cuda:1", 3000)
+
+
+def test_an_answer_of_a_processor_or_of_mps_says_so(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert [device_name(device) for device in ("cpu", "mps")] == ["cpu (arm64)", "mps (arm64)"]
