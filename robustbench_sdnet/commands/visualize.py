@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,11 +29,14 @@ def _corruption(text: str) -> CorruptionSpec:
     return CorruptionSpec(name=info.name, severity=int(severity), version=info.version)
 
 
-def _check_numbers(lambdas: Iterable[LambdaSpec]) -> None:
-    """Refuse a policy with an InputError."""
-    for lam in lambdas:
+def _lambdas(lambdas: tuple[LambdaSpec, ...] | None, lambda_scope: str) -> tuple[tuple[float, ...], str]:
+    """The numbers asked for, and the layers that lambda is set on; an InputError for a policy."""
+    numbers = []
+    for lam in lambdas or ():
         if lam.fixed is None:
             raise InputError(f"visualize takes numbers as --lambda, such as 0.1,0.5, got '{lam.text}'.")
+        numbers.append(lam.fixed)
+    return tuple(numbers), lambda_scope
 
 
 def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
@@ -67,8 +69,13 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
     type=options.Parsed("0,2,4-6", parse_depths),
     help="Depths to reconstruct images from; 0 is after the stem [default: every depth that can be inverted].",
 )
-@options.lambda_options(
-    "A number, a list 0.1,0.5, or a range 0.1:1.4:0.1 [default: the training lambda, 0.5 and 1]."
+@options.gathered(
+    "lambdas",
+    _lambdas,
+    options.lambda_option(
+        "A number, a list 0.1,0.5, or a range 0.1:1.4:0.1 [default: the training lambda, 0.5 and 1]."
+    ),
+    options.lambda_scope_option,
 )
 @click.option(
     "--corruption",
@@ -110,7 +117,7 @@ def _attack(name: str, eps: str | None, norm: str, seed: int) -> AttackSpec:
 def visualize(
     models: tuple[str, ...],
     depths: tuple[int, ...] | None,
-    lambdas: tuple[LambdaSpec, ...],
+    lambdas: tuple[tuple[float, ...], str],
     corruption: CorruptionSpec,
     attack: AttackSpec,
     method: str,
@@ -133,7 +140,6 @@ def visualize(
       sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --output in
       sdnet-bench visualize cifar10/resnet20 --method gradient --depth 0,4
     """
-    _check_numbers(lambdas)
     options.check_models(models)
     check_clean(setting.data, "visualize")
     make_folder(output or PICTURES)  # before the work, which would be lost
@@ -144,10 +150,11 @@ def visualize(
     from ..reports.pictures import tables, write
     from ..reports.writers.records import as_record
 
+    numbers, scope = lambdas
     wanted = Wanted(
         depths=depths or (),
-        lambdas=tuple(lam.fixed for lam in lambdas if lam.fixed is not None),
-        scope=lambdas[0].scope if lambdas else "stem",
+        lambdas=numbers,
+        scope=scope,
         corruption=replace(corruption, seed=attack.seed),
         attack=attack,
         method=method,

@@ -358,6 +358,21 @@ def test_training_images_are_named(made: Path) -> None:
     assert "in numbers: plain on digits (train), 2 images" in found.stdout
 
 
+def test_the_lambdas_that_nobody_names_are_set_on_the_layers_asked_for(made: Path) -> None:
+    found = run(
+        made, "visualize", "runs/plain", "--lambda-scope", "all", "--depth", 1, "--limit", 2, "--device", "cpu",
+        "--output", "everywhere", "--json",
+    )  # fmt: skip
+    (row,) = numbers(json.loads(found.stdout), image="clean", quantity="error", **{"lambda": 1.0})
+    model, images = rs.load_model(made / "runs/plain"), to_images(rs.data.load("digits", "test").images(0, 2))
+    means = {}
+    for scope in ("all", "stem"):
+        with rs.use_lambda(model, 1.0, scope):
+            means[scope] = float(relative(rs.reconstruct(model, images, 1), images).mean())
+    assert row["mean"] == pytest.approx(means["all"], rel=1e-5)
+    assert means["stem"] != pytest.approx(means["all"], rel=1e-3)
+
+
 @pytest.mark.parametrize("function", ["make", "choose"])
 def test_networks_of_ones_own_show_the_atoms_of_their_layers(
     made: Path, monkeypatch: pytest.MonkeyPatch, function: str
