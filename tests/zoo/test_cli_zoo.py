@@ -214,6 +214,13 @@ def test_export_writes_a_smaller_file(zoo: Shell, run: Path) -> None:
     assert "--robust takes TEXT=NUMBER" in zoo("export", run, "tiny/x", "--robust", "pgd=2", code=2)
 
 
+def test_export_to_a_file_refuses_what_is_for_the_index(zoo: Shell, run: Path, tmp_path: Path) -> None:
+    for option, value in (("--recipe", "fast"), ("--robust", "pgd=0.5"), ("--note", "a"), ("--folder", ".")):
+        said = zoo("export", run, "tiny/x", "-o", "x.safetensors", option, value, code=2)
+        assert f"--output leaves the zoo unchanged. Leave out {option}." in said
+    assert not (tmp_path / "x.safetensors").exists()
+
+
 def test_export_takes_models_built_here_alone(
     zoo: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,6 +276,8 @@ def test_fetch_copies_a_path_and_checks_it(zoo: Shell, run: Path) -> None:
     assert Path(row["path"]).read_bytes() == (run / "last.safetensors").read_bytes()
     zoo("fetch", run / "last.safetensors", "--sha256", "00" * 32, code=1)
     assert "Unknown zoo model" in zoo("fetch", "tiny/none", code=2)
+    for source in (run / "last.safetensors", "https://example.org/my.safetensors"):
+        assert f"'{source}' names none. Leave it out." in zoo("fetch", source, "--from", run, code=2)
 
 
 def test_a_place_that_nothing_was_fetched_from_is_said(

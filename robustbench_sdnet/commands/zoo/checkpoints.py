@@ -221,6 +221,8 @@ def export(
     from ...data import short_name
     from ...zoo.names import check_zoo_name, describe_model, own_checkpoint, source_text
 
+    if output is not None:
+        options.refuse_given(("recipe", "robust", "note", "folder"), "--output leaves the zoo unchanged")
     data = check_zoo_name(name)
     checkpoint = source_text(checkpoint)  # once: another run of the name may end meanwhile
     own_checkpoint(checkpoint)

@@ -185,13 +185,15 @@ def fetch(
         The file: in the cache, or where it was already.
 
     Raises:
-        InputError: nothing of that name, or no address.
+        InputError: nothing of that name, no address, or a place for what is no model of the zoo.
         DataError: the server cannot be reached, or has another file than the checksum says.
         CheckpointError: the file is not what the checksum or its header says.
         WriteError: the cache cannot be written; $SDNET_BENCH_CACHE names another.
     """
     sha256 = sha256.lower() if sha256 else None
     if not _is_zoo_name(source):
+        if place is not None:
+            raise InputError(f"--from is where the zoo's files are, and '{source}' names none. Leave it out.")
         found, target = source, _own_place(source)
     elif (here := at_hand(source, sha256, index)) is not None:
         return here
