@@ -16,6 +16,7 @@ from ..console.options import (
     gathered,
     json_option,
     path_option,
+    refuse_given,
     setting_options,
     settings,
 )
@@ -101,6 +102,9 @@ def train(
     check_settings(arch, resolved.model, overrides)
     check_tracker(place["track"])
     if dry_run:
+        refuse_given(
+            ("resume",), "--dry-run prints what a new run would do; a run's own recipe is in its folder"
+        )
         plan = resolved.to_dict()
         say_json(plan) if as_json else say(yaml.safe_dump(plan, sort_keys=False), nl=False)
         return None

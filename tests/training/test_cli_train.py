@@ -40,6 +40,9 @@ def test_dry_run_prints_the_resolved_recipe(tiny_data, tmp_path, monkeypatch):
     recipe = yaml.safe_load(done.stdout)
     assert (recipe["name"], recipe["train"]["seed"], recipe["train"]["epochs"]) == ("pgd-at", 3, 1)
     assert not list(tmp_path.iterdir())
+    invoke(tiny_data, "sdnet20", "--output", "run", *SETTINGS)  # of which it would print another recipe
+    with pytest.raises(InputError, match=r"a run's own recipe is in its folder\. Leave out --resume"):
+        invoke(tiny_data, "sdnet20", "--output", "run", "--resume", "--dry-run")
 
 
 @pytest.mark.parametrize(
