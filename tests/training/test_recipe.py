@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import yaml
 
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
 from robustbench_sdnet.training.recipes.recipe import Recipe, load_recipe, recipe_names
 from robustbench_sdnet.training.run.folders import write_plan
@@ -173,6 +176,15 @@ def test_values_of_python_are_of_the_type_of_their_key(given, rule):
     (name,) = given
     with pytest.raises(InputError, match=rf"^train\.{name} must {rule}\.$"):
         TrainOptions(**given)
+
+
+def test_a_normalisation_of_numpy_is_kept_in_plain_numbers(tiny_data, quick, tmp_path):
+    mean, std = np.array([0.5, 0.25, 0.125]), tuple(np.full(3, 0.5, np.float32))
+    overrides = {**quick, "train.epochs": 1, "model.mean": mean, "model.std": std}
+    train(tiny_data, "resnet20", overrides=overrides, output=tmp_path)
+    train(tiny_data, "resnet20", overrides=overrides, output=tmp_path, resume=True)
+    held = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["model"]
+    assert (held["mean"], held["std"]) == ([0.5, 0.25, 0.125], [0.5, 0.5, 0.5])
 
 
 def test_a_list_of_python_is_the_sizes_that_a_tuple_is():

@@ -6,6 +6,7 @@ under `data`, changes of both for single data sets. The recipe that a run keeps 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -141,7 +142,9 @@ def _read(name: str) -> Mapping[str, Any]:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+    """Tuples as lists, and NumPy's numbers and arrays as plain ones."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(options), default=lambda value: value.tolist()))
+    return plain
 
 
 def _flat(raw: Mapping[str, Any], where: str = "recipe") -> dict[str, Any]:
