@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from robustbench_sdnet.errors import CheckpointError, InputError
-from robustbench_sdnet.zoo import build_model, csc_layers, import_checkpoint
+from robustbench_sdnet.zoo import build_model, csc_layers, import_checkpoint, load_model
 from tests.net_files import write_script
 
 WIDTH = 4
@@ -336,6 +337,13 @@ def test_a_sound_file_of_another_kind_is_not_called_damaged(tmp_path: Path) -> N
         with pytest.raises(CheckpointError, match=message) as caught:
             imported(path)
         assert "damaged" not in str(caught.value)
+    named = script.rename(script.with_suffix(".pth"))  # which no command takes for an exported model
+    with pytest.raises(
+        CheckpointError, match=r"Rename it to script\.pt\. Use it as it is: --model"
+    ) as caught:
+        imported(named)
+    named.rename(script)
+    assert load_model(shlex.split(str(caught.value))[-1].rstrip(".").replace("a,b,c", "1")) is not None
 
 
 def test_one_name_under_two_prefixes_is_refused(tmp_path: Path) -> None:

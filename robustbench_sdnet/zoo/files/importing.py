@@ -168,8 +168,11 @@ def _why_refused(path: Path, error: Exception) -> str:
         )
     inside = members(path)
     if any("/code/" in name or name.endswith(("archive_format", "exported_program.json")) for name in inside):
+        model = path if path.suffix in (".pt", ".pt2") else path.with_suffix(".pt")
+        renamed = "" if model == path else f"Rename it to {model.name}. "
         return (
-            f"is an exported model, not a checkpoint. Use it as it is: --model '{path}?mean=a,b,c&std=a,b,c'."
+            f"is an exported model, not a checkpoint. {renamed}Use it as it is: "
+            f"--model '{model}?mean=a,b,c&std=a,b,c'."
         )
     if any(name.endswith("data.pkl") for name in inside):
         return "holds objects that cannot be read without running code. Save its state_dict alone where you trust it."
