@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,7 +84,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
         for entry in entries:
             files += fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
     what, kind = ("corruption", "imagenetc") if entries[0].pictures else ("file", name)
-    text = f"{counted(len(files), what)} in {folder}. Use it with --data {kind}:{folder}"
+    text = f"{counted(len(files), what)} in {folder}. Use it with --data {shlex.quote(f'{kind}:{folder}')}"
     tell({"folder": str(folder), "files": files}, text, as_json)
 
 
@@ -154,7 +155,7 @@ def generate(
             report=display.update,
         )
     images = n * 5 * len(names)
-    text = f"{counted(images, 'image')} in {output}. Use them with --data {layout}:{output}"
+    text = f"{counted(images, 'image')} in {output}. Use them with --data {shlex.quote(f'{layout}:{output}')}"
     tell({"folder": str(output), "corruptions": names, "images": images}, text, as_json)
 
 

@@ -123,7 +123,10 @@ def test_generate(tmp_path: Path, tiny_npz: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads(said) == {"folder": str(tmp_path / "out"), "corruptions": ["fog"], "images": 35}
     assert (asked["n"], asked["labels"], asked["seed"], asked["corruptions"]) == (7, 7, 3, "fog")
     assert (len(asked["content_hash"]), asked["data"]) == (64, f"npz:{tiny_npz}")
-    assert "35 images" in run(*arguments, "--output", tmp_path / "out")
+    (tmp_path / "my out").mkdir()
+    said = run(*arguments, "--output", tmp_path / "my out")
+    assert said.startswith("35 images in")
+    assert shlex.split(said)[-2:] == ["--data", f"cifar10c:{tmp_path / 'my out'}"]
 
 
 def test_a_layout_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
@@ -155,6 +158,9 @@ def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         said
         == f"1 file in {tmp_path / 'CIFAR-10-C'}. Use it with --data cifar10c:{tmp_path / 'CIFAR-10-C'}\n"
     )
+    monkeypatch.setattr(archives, "prepare", lambda *_: ["fog.npy"])
+    said = run("prepare", "cifar10c", "--output", tmp_path / "my set")
+    assert shlex.split(said)[-2:] == ["--data", f"cifar10c:{tmp_path / 'my set'}"]
 
 
 @pytest.mark.parametrize(
