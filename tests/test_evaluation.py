@@ -14,6 +14,7 @@ from robustbench_sdnet.answers.records import FIELDS, records
 from robustbench_sdnet.data import load
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.planning.setting import setting_of
+from tests.net_files import write_script
 
 
 @pytest.fixture
@@ -190,6 +191,22 @@ def test_a_path_may_begin_at_home(runs, monkeypatch):
     monkeypatch.setenv("HOME", str(runs))
     assert rs.load_model("~/runs/tiny-sdnet20").arch == "sdnet20"
     assert rs.zoo.describe_model("~/runs/tiny-sdnet20").name == "tiny-sdnet20"
+    write_script(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)), runs / "net.pt")
+    found = rs.evaluate("~/net.pt?mean=0&std=1", corruptions="fog", severities=1, limit=5)
+    assert set(found.kind) == {"clean", "corruption"}
+
+
+def test_a_file_may_be_written_and_read_at_home(runs, monkeypatch):
+    model = rs.load_model("runs/tiny-sdnet20")
+    monkeypatch.setenv("HOME", str(runs / "home"))
+    assert rs.save_model(model, "~/a/x.safetensors").path == runs / "home/a/x.safetensors"
+    rs.zoo.export_model("~/a/x.safetensors", "~/a/y.safetensors")
+    assert rs.zoo.read_card("~/a/y.safetensors").arch == "sdnet20"
+    torch.save(model.state_dict(), runs / "home/z.pth")
+    assert rs.zoo.import_checkpoint("~/z.pth", "sdnet20", num_classes=3, input_size=8).arch == "sdnet20"
+    found = rs.zoo.find_models(rs.zoo.read_card("runs/tiny-sdnet20/last.safetensors").data, runs="~/../runs")
+    assert {card.name for card in found} == {"tiny-sdnet20", "tiny-resnet20"}
+    assert not (runs / "~").exists()
 
 
 def test_what_names_a_model_or_a_store_is_text(runs):

@@ -207,7 +207,7 @@ def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = 
     """
     here = ((item.name, local_path(item)) for item in entries())
     zoo = [replace(read_card(path), name=name, source=name) for name, path in here if path is not None]
-    cards = [*_run_cards(Path(runs)), *zoo]
+    cards = [*_run_cards(path_of(runs)), *zoo]
     return [card for card in cards if card.data == data or (train_hash and card.data_hash == train_hash)]
 
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ...errors import CheckpointError, InputError
 from ...reading.numbers import number
+from ...reading.paths import path_of
 from ..nets.architectures import architecture
 
 CARD = "card"  # the one metadata entry of a checkpoint
@@ -62,7 +63,7 @@ def read_card(path: str | Path) -> ModelCard:
         InputError: no such file.
         CheckpointError: truncated, not a safetensors file, or without a valid card.
     """
-    path = Path(path)
+    path = path_of(path)
     metadata = _metadata(path)
     try:
         raw = json.loads(metadata[CARD])

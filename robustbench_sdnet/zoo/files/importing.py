@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError, InputError
 from ...reading.archives import members
+from ...reading.paths import path_of
 from ..nets.architectures import ARCHITECTURES, architecture
 from ..nets.control import has_lambda, normalise_atoms, refresh_step_sizes
 from ..nets.sdnet import Classifier, rebuild
@@ -61,7 +62,8 @@ def import_checkpoint(
     if step_size not in STEP_SIZES:
         raise InputError(f"step_size must be 'recompute' or 'checkpoint', got '{step_size}'.")
     sparse = {} if architecture(arch).sparse == "none" else {"lam": lam}
-    tensors = read_state_dict(Path(path))
+    path = path_of(path)
+    tensors = read_state_dict(path)
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}
     held = _normalisation(tensors)
@@ -90,7 +92,7 @@ def _normalisation(tensors: Mapping[str, Tensor]) -> dict[str, tuple[float, ...]
     return found
 
 
-def _load(model: Classifier, tensors: Mapping[str, Tensor], path: str | Path, step_size: str) -> None:
+def _load(model: Classifier, tensors: Mapping[str, Tensor], path: Path, step_size: str) -> None:
     """Fill a model with the tensors of a file, and refuse those that do not fit it or are not finite."""
     own = model.state_dict()
     # The released models normalise in their data loader, and old ones do not count batches, which only training reads.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, InputError
 from ...files import write_whole
+from ...reading.paths import path_of
 from .cards import CARD, ModelCard, check_accuracy, read_card
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def save_model(
 
     from ..nets.sdnet import Classifier
 
-    path = Path(path)
+    path = path_of(path)
     if not isinstance(model, Classifier):
         raise _not_ours(model)
     tensors = _stored_tensors(model, dtype)

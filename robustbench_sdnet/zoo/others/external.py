@@ -8,14 +8,22 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ...errors import InputError, ModelError
 from ...files import sha256_of
 from ..files.cards import ModelCard
-from .sources import INSTALL, LOADERS, Loaded, Statistics, need, statistics, working_folder_importable
+from .sources import (
+    INSTALL,
+    LOADERS,
+    Loaded,
+    Statistics,
+    file_of,
+    need,
+    statistics,
+    working_folder_importable,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +49,7 @@ def check_external(kind: str, source: str) -> None:
     """Refuse, with an InputError, an external source that cannot be loaded here; its package is not imported."""
     name, _, _ = parse_normalisation(source)
     if kind == "exported":
-        if not Path(name).is_file():
+        if not file_of(name).is_file():
             raise InputError(f"No model file '{name}'.")
     elif kind == "callable":
         module = _module_of(name)
@@ -147,7 +155,7 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     code = _code_of(model, kind, source)
     options = dict(model.options) if isinstance(model, Classifier) else {}
     options |= {"code": code}
-    options |= {"file": sha256_of(Path(source.partition("?")[0]))} if kind == "exported" else {}
+    options |= {"file": sha256_of(file_of(source))} if kind == "exported" else {}
     options |= {"randomised": True} if randomised else {}
     options |= {"unseeded": True} if free else {}
     layers = csc_layers(model) if takes_lambda(model, size) else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from ...files import sha256_of
 from ...specs.models import ModelSpec, same_answers
 from ..files.weights import weights_hash
 from ..nets.control import csc_layers, follows_lambda
-from .sources import working_folder_importable
+from .sources import file_of, working_folder_importable
 
 Logits = NDArray[np.float64]
 IMAGES = 4
@@ -112,7 +111,7 @@ def check_unchanged(
         size: height and width of images that it takes.
     """
     file = dict(spec.options).get("file")
-    if file is not None and sha256_of(Path(spec.source.partition("?")[0])) != file:
+    if file is not None and sha256_of(file_of(spec.source)) != file:
         raise ModelError(
             f"{spec.name} is another file than when this run began: it was written anew, or differs on this machine. "
             "Run the same command again."

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError, InputError, unknown
 from ...reading.archives import members
+from ...reading.paths import path_of
 from ...reading.structured import mapping, parse_json
 from ..files.cards import read_card
 from ..files.weights import load_checkpoint
@@ -72,17 +73,18 @@ def _from_file(name: str) -> Loaded:
 
     from .guard import Exported
 
-    inside = members(Path(name))
+    path = file_of(name)
+    inside = members(path)
     if not inside:
         raise CheckpointError(f"'{name}' is damaged, or no TorchScript or exported model.")
     extra = {METADATA: ""}
     if any("/code/" in item for item in inside):
         jit: Any = torch.jit  # states no types
-        model = jit.load(name, map_location="cpu", _extra_files=extra)
+        model = jit.load(path, map_location="cpu", _extra_files=extra)
     elif any(item.endswith("data.pkl") for item in inside) and not any("models/" in item for item in inside):
         raise InputError(pickled(name))
     else:
-        program = torch.export.load(name, extra_files=extra)
+        program = torch.export.load(path, extra_files=extra)
         if batch := _fixed_batch(program):
             raise InputError(
                 f"'{name}' takes batches of exactly {batch}. "
@@ -94,6 +96,11 @@ def _from_file(name: str) -> Loaded:
     if not stated:
         return model, (), ()
     return model, *statistics(stated.get("mean"), stated.get("std"), f"{METADATA} of '{name}'")
+
+
+def file_of(source: str) -> Path:
+    """The exported file that a source names, its normalisation left out."""
+    return path_of(source.partition("?")[0])
 
 
 def _fixed_batch(program: ExportedProgram) -> int | None:

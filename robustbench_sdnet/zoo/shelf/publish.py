@@ -11,6 +11,7 @@ import torch
 
 from ...errors import InputError
 from ...files import sha256_of, write_whole
+from ...reading.paths import path_of
 from ...wording import counted
 from ..files.cards import ModelCard, read_card
 from ..files.weights import load_checkpoint, save_model
@@ -88,7 +89,7 @@ def add_to_zoo(
     """
     data = check_zoo_name(name)
     file = f"{name.replace('/', '-')}.safetensors"
-    target = (index.parent / "weights" if folder is None else Path(folder)) / file
+    place = index.parent / "weights" if folder is None else path_of(folder)
     own = read_card(own_checkpoint(str(checkpoint)))
     stated = own.accuracy if accuracy is None else accuracy
     said, init = _told(own.recipe)
@@ -110,14 +111,14 @@ def add_to_zoo(
             recipe=recipe or said,
             accuracy=round(stated, 6),
             sha256=sha256_of(made),
-            source=f"{'weights' if folder is None else Path(folder).resolve().name}/{file}",
+            source=f"{'weights' if folder is None else place.resolve().name}/{file}",
             robust=dict(robust or {}),
             note=note,
             init=init,
         )
         # Read before the weights are written, which would stay alone.
         others = [old for old in entries(index) if old.name != name]
-        write_whole(target, made.read_bytes())
+        write_whole(place / file, made.read_bytes())
     write_entries([*others, item], index)
     return item
 
