@@ -16,8 +16,7 @@ from .reading.numbers import number
 from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
-from .specs import AttackSpec, Eps, LambdaSpec, parse_lambdas
-from .wording import shown
+from .specs import Eps, LambdaSpec, parse_lambdas
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +76,7 @@ def evaluate(
 
     asked = _asked(corruptions, seed, severities=severities, table=table, stored=stored_as)
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
-    attack_list = [spec for attack in several(attacks) for spec in _attack_of(attack, seed)]
+    attack_list = [spec for attack in several(attacks) for spec in questions.attack_of(attack, seed)]
     chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
     ready = prepare(setting_of(models, data, where, evaluate))
     specs = [spec for one in asked for spec in one.of(ready.data)]
@@ -276,15 +275,6 @@ def diagnose(
 def _warn(lines: Iterable[str]) -> None:
     for line in lines:
         warnings.warn(line, stacklevel=level_of_the_caller())
-
-
-def _attack_of(attack: str | Mapping[str, Any], seed: int) -> list[AttackSpec]:
-    if not isinstance(attack, str) and not (isinstance(attack, Mapping) and "name" in attack):
-        raise InputError(f"An attack is a name, or a mapping with name and eps, got {shown(repr(attack))}.")
-    options = {"name": attack} if isinstance(attack, str) else dict(attack)
-    name, norm = str(options.pop("name", "")), options.pop("norm", None)
-    norm, eps = questions.budgets(name, norm, options.pop("eps", None))
-    return questions.attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
 
 
 def _asked(names: str | Iterable[str] | None, seed: int, **how: Any) -> list[Asked]:

@@ -11,6 +11,7 @@ from ..corruptions.registry import corruption_info, expand, setting, size_of
 from ..errors import InputError
 from ..reading.numbers import seed_of
 from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, LambdaSpec, decimal_text, params, parse_eps_list
+from ..wording import shown
 
 
 def corruption_specs(
@@ -102,6 +103,20 @@ def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) ->
     return ",".join(NORMS[norm].curve if full is None else NORMS[norm].full_curve(full))
 
 
+def attack_of(attack: str | Mapping[str, Any], seed: int = 0) -> list[AttackSpec]:
+    """An attack as Python gives it, a name or a mapping with name, norm, eps and hyper-parameters, at every budget.
+
+    Raises:
+        InputError: neither of these, or as `budgets` and `attack_specs`.
+    """
+    if not isinstance(attack, str) and not (isinstance(attack, Mapping) and "name" in attack):
+        raise InputError(f"An attack is a name, or a mapping with name and eps, got {shown(repr(attack))}.")
+    options = {"name": attack} if isinstance(attack, str) else dict(attack)
+    name, norm = str(options.pop("name", "")), options.pop("norm", None)
+    norm, eps = budgets(name, norm, options.pop("eps", None))
+    return attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
+
+
 def attack_specs(
     name: str,
     budgets: Sequence[Eps],
@@ -138,7 +153,7 @@ def attack_specs(
         ]
     if not budgets and not info.minimal_norm:
         raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
-    shown = "" if chain else text
+    label = "" if chain else text
     identifying = {
         key: value for key, value in chosen.items() if key not in info.later or value != info.params[key]
     }
@@ -153,7 +168,7 @@ def attack_specs(
             version=info.version + NORMS[norm].version + (norm in info.raised),
             kind=info.kind,
             chain=chain,
-            shown=shown,
+            shown=label,
         )
         for eps in wanted
     ]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_sdnet import evaluation as api
 from robustbench_sdnet.answers.gathered import gather
 from robustbench_sdnet.answers.per_image import quantile, quantile_interval
 from robustbench_sdnet.answers.records import FIELDS, flat, records
@@ -18,7 +17,7 @@ from robustbench_sdnet.console.tables import table
 from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.identity import data_spec
-from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.planning.questions import attack_of, attack_specs
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.running.worker import Worker
@@ -155,11 +154,11 @@ def test_the_interval_of_the_median_is_of_order_statistics():
 
 
 def test_a_minimal_norm_attack_needs_no_budget_from_python():
-    (spec,) = api._attack_of({"name": "fab-t", "norm": "l2"}, 0)
+    (spec,) = attack_of({"name": "fab-t", "norm": "l2"}, 0)
     assert spec.eps is None
-    (given,) = api._attack_of({"name": "fab-t", "eps": "4/255"}, 0)
+    (given,) = attack_of({"name": "fab-t", "eps": "4/255"}, 0)
     assert str(given.eps) == "4/255"
-    (other,) = api._attack_of("fgsm", 0)
+    (other,) = attack_of("fgsm", 0)
     assert str(other.eps) == "8/255"
 
 
