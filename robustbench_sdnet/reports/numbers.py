@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ..answers.comparisons import ALPHA
 from ..wording import counted, share_text
 
 # How many images a number is of, and which, where they are not the first of the data set.
@@ -148,6 +149,9 @@ def span(low: float, high: float) -> str:
     return f"{100 * low:+.1f} to {100 * high:+.1f}"
 
 
-def probability(value: float) -> str:
-    """A p value as reports print it."""
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+def probability(value: float, decimals: int = 4) -> str:
+    """A p value as reports print it: with as many decimals as tell it from the level that it must be below."""
+    text = f"{value:.{decimals}f}"
+    if float(text) == ALPHA != value and decimals < 9:
+        return probability(value, decimals + 1)
+    return "< 0.0001" if value < 0.0001 else text

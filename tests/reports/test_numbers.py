@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean, percent
+from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean, percent, probability
 
 
 def test_a_mean_takes_the_means_of_accuracies_and_of_interval_ends() -> None:
@@ -75,3 +75,15 @@ def test_less_than_all_is_never_printed_as_all() -> None:
     shown = [Estimate(right / 2500, 0, 1, 2500).percent for right in (0, 1, 2499, 2500)]
     assert shown == ["0.0", "0.04", "99.96", "100.0"]
     assert percent(9_999 / 10_000) == "99.99 %"
+
+
+def test_a_p_value_shows_on_which_side_of_the_level_it_lies() -> None:
+    values = (0.04996, 0.049999, 0.05, 0.05000001, 0.0005, 0.00009)
+    assert [probability(value) for value in values] == [
+        "0.04996",
+        "0.049999",
+        "0.0500",
+        "0.05000001",
+        "0.0005",
+        "< 0.0001",
+    ]
