@@ -17,6 +17,7 @@ from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
 from .running.runner import Progress
 from .specs import Eps, LambdaSpec, parse_lambdas
+from .wording import counted, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,6 +124,13 @@ class Study:
     failed: dict[str, str]
     published: list[dict[str, Any]]
     reports: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line, for a notebook: whose answers, how many, and where to look first."""
+        of = (shown(", ".join(dict.fromkeys(row[key] for row in self.records))) for key in ("model", "data"))
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        found = f"{counted(len(self.records), 'answer')}{failed}"
+        return f"<Study of {' on '.join(of)}: {found}; look at conclusion, then records>"
 
 
 def study(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.diagnostics import of_study
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.evaluation import study
+from robustbench_sdnet.evaluation import Study, study
 from robustbench_sdnet.planning import study as work
 from robustbench_sdnet.planning.plan import attack_cells
 from robustbench_sdnet.planning.questions import attack_specs
@@ -157,6 +157,14 @@ def test_the_training_lambda_of_every_model_is_among_the_numbers():
 
 
 @pytest.mark.slow
+def test_a_study_is_one_line_in_a_notebook():
+    rows = [{"model": model, "data": "digits"} for model in ("a", "b") for _ in range(600)]
+    found = Study(rows, [], [], [], {"c": "c raised ValueError"}, [])
+    assert repr(found) == (
+        "<Study of a, b on digits: 1,200 answers, 1 failed; look at conclusion, then records>"
+    )
+
+
 def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkeypatch):
     run, _, folder = ask
     protocol = replace(

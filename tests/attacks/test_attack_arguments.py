@@ -165,3 +165,12 @@ def test_results_are_told_apart_as_objects(problem) -> None:
     one, other = (attacks.noise(*problem, eps=0.1) for _ in "ab")
     assert one != other
     assert len({one, other}) == 2
+
+
+def test_a_result_is_one_line_in_a_notebook(problem):
+    model, images, labels = problem
+    wrong = (labels + torch.tensor([0, 0, 0, 0, 1])) % 4
+    result = attacks.fgsm(model, images, wrong, eps=0.0)
+    assert repr(result) == "<AttackResult of 5 images: 80.0 % right before, 80.0 % after>"
+    none = attacks.fgsm(model, images[:0], labels[:0], eps=0.0)
+    assert repr(none) == "<AttackResult of 0 images: nan % right before, nan % after>"

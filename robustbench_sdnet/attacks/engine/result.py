@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...statistics import exceeds_rare_rate
+from ...wording import counted, share_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +49,13 @@ class AttackResult:
     silent: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
     repeats: Repeats | None = None
+
+    def __repr__(self) -> str:
+        """One line, for a notebook, which the images would fill."""
+        before, after = share_text(self.clean_accuracy), share_text(self.robust_accuracy)
+        return (
+            f"<AttackResult of {counted(len(self.clean), 'image')}: {before} % right before, {after} % after>"
+        )
 
     @property
     def robust_accuracy(self) -> float:
