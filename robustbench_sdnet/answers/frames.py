@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..reading.numbers import whole
+from ..specs import DEFAULT_STORE
 from ..wording import brief, shown
 from .records import flat, records as flat_records
 from .rows import row_of
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
 
 def records(
-    store: str | Store | Snapshot, *, only: Collection[str] | None = None, limit: int | None = None
+    store: str | Store | Snapshot | Sequence[str | Store | Snapshot] = DEFAULT_STORE,
+    *,
+    only: Collection[str] | None = None,
+    limit: int | None = None,
 ) -> pd.DataFrame:
-    """The results of a store, one row each, in the order of `report to json`.
+    """The results of a store, or of several taken as one, one row each, in the order of `report to json`.
 
     Args:
-        store: an open store, its URL, or a snapshot of it.
+        store: an open store, its URL, or a snapshot of it, or several of these, as `report` takes them.
         only, limit: of an open store or a URL, the cells by their ids and the first images to look at; None for all.
 
     Returns:
@@ -56,7 +60,7 @@ def records(
         `draws`, `protocol`: only where a model is randomised: fresh draws per image, and how they count.
 
     Raises:
-        InputError: `only` is a single text, or `limit` is not a number from 1 on.
+        InputError: `only` is a single text, `limit` is not a number from 1 on, or no store is named.
         StoreError: the store does not exist, is damaged, or holds nothing.
     """
     import pandas as pd
@@ -72,11 +76,13 @@ def records(
     return table
 
 
-def outcomes(store: str | Store | Snapshot) -> pd.DataFrame:
+def outcomes(
+    store: str | Store | Snapshot | Sequence[str | Store | Snapshot] = DEFAULT_STORE,
+) -> pd.DataFrame:
     """The outcome of every image, one row per image and answered cell, ordered by cell and image.
 
     Args:
-        store: an open store, its URL, or a snapshot of it.
+        store: as in `records`.
 
     Returns:
         A table with these columns; repeated texts are categories:

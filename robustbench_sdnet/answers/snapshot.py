@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import StoreError
+from ..errors import InputError, StoreError
 from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec
 from ..store.database import sqlite_file
@@ -40,20 +40,27 @@ class Snapshot:
 
     @classmethod
     def read(
-        cls, store: str | Store | Snapshot, *, only: Collection[str] | None = None, limit: int | None = None
+        cls,
+        store: str | Store | Snapshot | Sequence[str | Store | Snapshot],
+        *,
+        only: Collection[str] | None = None,
+        limit: int | None = None,
     ) -> Snapshot:
         """Read and decode.
 
         Args:
-            store: an open store, its URL, or a snapshot, which is returned as it is.
+            store: an open store, its URL, or a snapshot, which is returned as it is; or several, see `joined`.
             only: ids of the cells to look at; None for all.
             limit: look at the first `limit` images alone, whatever more is stored.
 
         Raises:
+            InputError: what is given is no store, or an empty list of them.
             StoreError: the store does not exist, is damaged, or holds no answer.
         """
         if isinstance(store, Snapshot):
             return store
+        if isinstance(store, Sequence) and not isinstance(store, str):
+            return cls.joined([cls.read(one, only=only, limit=limit) for one in store])
         if not isinstance(store, Store):  # a path is told that a store is a URL
             with Store(url_of(named(store, "A store", "Write sqlite:///FILE.")), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
@@ -81,6 +88,8 @@ class Snapshot:
     def joined(cls, snapshots: Sequence[Snapshot]) -> Snapshot:
         """The answers of several stores as of one, in the first one's folder; of a cell that several hold the answer on
         most images, with the diagnostics that saw most."""
+        if not snapshots:
+            raise InputError("Name a store, got none.")
         if len(snapshots) == 1:  # which keeps what was derived of it
             return snapshots[0]
         every = [answered for snapshot in reversed(snapshots) for answered in snapshot.answered]

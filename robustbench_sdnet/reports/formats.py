@@ -33,7 +33,7 @@ class Sources:
     @cached_property
     def snapshot(self) -> Snapshot:
         """All stores as one, read when they are first asked for."""
-        return Snapshot.joined([Snapshot.read(store) for store in self.stores])
+        return Snapshot.read(self.stores)
 
     @property
     def files(self) -> list[Path]:

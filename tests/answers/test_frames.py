@@ -49,6 +49,28 @@ def test_outcomes_have_a_row_an_image_and_cell(store):
     assert set(table["cell"]) == {one.id for one in Snapshot.read(store).answered}
 
 
+def test_several_stores_are_one_as_in_reports(store, tmp_path):
+    (tmp_path / "b").mkdir()
+    made_store(tmp_path / "b", [(cell(), right(7)), (cell(NOISE[1]), right(4))]).close()
+    stores = [store, f"sqlite:///{tmp_path}/b/made.db"]
+    rows = json.loads(str(rs.report(stores, "json")))
+    assert (
+        rs.records(stores)["accuracy"].tolist() == [row["accuracy"] for row in rows] == [0.7, 0.5, 0.4, 0.3]
+    )
+    assert len(rs.outcomes(stores)) == 40
+    with pytest.raises(InputError, match="Name a store, got none"):
+        rs.records([])
+
+
+def test_the_store_is_the_usual_one_where_none_is_named(tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    made_store(tmp_path / "runs", [(cell(), right(7))]).close()
+    (tmp_path / "runs/made.db").rename(tmp_path / "runs/results.db")
+    monkeypatch.chdir(tmp_path)
+    assert rs.records()["accuracy"].tolist() == [0.7]
+    assert len(rs.outcomes()) == 10
+
+
 def test_a_model_without_lambda_has_none_in_either_table(tmp_path):
     made_store(tmp_path, [(cell(model=RESNET), right(7)), (cell(), right(8))]).close()
     url = f"sqlite:///{tmp_path}/made.db"
