@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
@@ -16,9 +16,31 @@ from .notices import disputed
 if TYPE_CHECKING:
     from ..store.store import Store
 
+    Stores = str | Store | Snapshot | Sequence[str | Store | Snapshot]
+
 __all__ = ["FORMATS", "Format", "Sources", "disputed", "pages", "report", "write"]
 
 
+@overload  # what is written has a path; without an output it depends on the format
+def report(
+    store: Stores = ...,
+    to: str = ...,
+    *,
+    output: str | Path,
+    baseline: str | None = ...,
+    with_cost: bool = ...,
+    with_pictures: str | Path | None = ...,
+) -> Path: ...
+@overload
+def report(
+    store: Stores = ...,
+    to: str = ...,
+    *,
+    output: None = ...,
+    baseline: str | None = ...,
+    with_cost: bool = ...,
+    with_pictures: str | Path | None = ...,
+) -> Path | str: ...
 def report(
     store: str | Store | Snapshot | Sequence[str | Store | Snapshot] = DEFAULT_STORE,
     to: str = "markdown",
@@ -113,4 +135,4 @@ def _check_target(target: Path, chosen: Format, of: Sources) -> None:
 def pages(snapshot: Snapshot, folder: Path, name: str) -> list[Path]:
     """Write NAME.md and NAME.html into a folder; their paths."""
     endings = {"markdown": "md", "html": "html"}
-    return [Path(report(snapshot, kind, output=folder / f"{name}.{end}")) for kind, end in endings.items()]
+    return [report(snapshot, kind, output=folder / f"{name}.{end}") for kind, end in endings.items()]
