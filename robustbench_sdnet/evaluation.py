@@ -84,7 +84,7 @@ def evaluate(
     cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
     if attack_list:
         cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
-    _warn(doubts(ready, (*chosen, *attacked)))
+    _warn(doubts(ready, (*chosen, *attacked), [(one.norm, one.eps) for one in attack_list]))
     with closing(ready.engine):
         answer(ready, cells, on_progress=on_progress)
     _warn(ready.engine.notes)
@@ -171,7 +171,8 @@ def study(
     setting = setting_of(models, data_of(models) if data is None else data, where, study)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
-    watching = Watching(ready=lambda ready: _warn(doubts(ready, pairs=bool(protocol))))
+    balls = [(norm, one) for one in budgets]
+    watching = Watching(ready=lambda ready: _warn(doubts(ready, (), balls, pairs=bool(protocol))))
     return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope, watching=watching)
 
 

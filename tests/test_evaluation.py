@@ -236,6 +236,21 @@ def test_diagnose_answers_what_the_command_prints(runs, tiny_npz):
         rs.diagnose("runs/tiny-sdnet20", eps="0")
 
 
+def test_a_budget_of_another_norm_is_warned_of_wherever_it_is_asked(runs):
+    from click.testing import CliRunner
+
+    from robustbench_sdnet.cli import cli
+
+    asked = "runs/tiny-resnet20 --norm l2 --eps 8/255 --limit 4"
+    for command in (f"attack fgsm --model {asked}", f"diagnose --cheap {asked}"):
+        done = CliRunner().invoke(cli, shlex.split(command), catch_exceptions=False)
+        assert done.stderr.count("Warning: l2 eps 8/255 is less than budgets in l2 usually are") == 1
+    with pytest.warns(UserWarning, match="l2 eps 8/255 is less"):
+        rs.evaluate(attacks=[{"name": "fgsm", "norm": "l2", "eps": 8 / 255}], limit=4)
+    with pytest.warns(UserWarning, match="linf eps 0.5 makes plain grey"):
+        rs.diagnose("runs/tiny-resnet20", eps=0.5, cheap=True, limit=4)
+
+
 def test_diagnose_reads_lambda_as_the_command_does(runs):
     asked = {"eps": 8 / 255, "cheap": True, "limit": 4}
     assert rs.diagnose("runs/tiny-sdnet20", lam="0.4", **asked) == rs.diagnose(

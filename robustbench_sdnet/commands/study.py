@@ -105,7 +105,7 @@ def study(
                 stage=lambda stage: shown_progress(f"study, {stage}", quiet=as_json),
                 fit=fit,
                 check=checks.update,
-                ready=partial(say_doubts, pairs=bool(protocol)),
+                ready=partial(say_doubts, budgets=[(norm, one) for one in asked], pairs=bool(protocol)),
             ),
             output=output or True,
         )

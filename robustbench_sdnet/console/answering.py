@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..corruptions.members import TABLES
 from ..errors import StoreError
-from ..specs import DEFAULT_STORE, CorruptionSpec
+from ..specs import DEFAULT_STORE, AttackSpec, CorruptionSpec
 from ..wording import counted, share_text
 from . import findings
 from .output import say, say_json, warn
@@ -21,7 +21,7 @@ from .tables import distance, table
 if TYPE_CHECKING:
     from ..answers.snapshot import Snapshot
     from ..running.ready import Ready
-    from ..specs import Cell, LambdaSpec
+    from ..specs import Cell, Eps, LambdaSpec
 
 
 MEDIAN = (
@@ -53,7 +53,8 @@ def finish(
     from ..running.runner import ModelsFailed
     from ..store.database import shown_url
 
-    say_doubts(ready, lambdas)
+    attacks = [cell.perturbation for cell in cells if isinstance(cell.perturbation, AttackSpec)]
+    say_doubts(ready, lambdas, [(attack.norm, attack.eps) for attack in attacks])
     say_table(cells)
     failure = None
     with closing(ready.engine):
@@ -94,11 +95,17 @@ def finish(
         raise failure
 
 
-def say_doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = False) -> None:
+def say_doubts(
+    ready: Ready,
+    lambdas: Sequence[LambdaSpec] = (),
+    budgets: Iterable[tuple[str, Eps | None]] = (),
+    *,
+    pairs: bool = False,
+) -> None:
     """Warn of models that were trained on other data, or expect images of another convention, and the like."""
     from ..diagnostics.doubts import doubts
 
-    for doubt in doubts(ready, lambdas, pairs=pairs):
+    for doubt in doubts(ready, lambdas, budgets, pairs=pairs):
         warn(doubt)
 
 

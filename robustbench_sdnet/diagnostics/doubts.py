@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, combinations, permutations
@@ -24,7 +24,8 @@ from ..running.at_hand import train_hash
 from ..running.predict import predict
 from ..running.ready import Ready
 from ..running.worker import Worker
-from ..specs import LambdaSpec, ModelSpec, Params
+from ..specs import Eps, LambdaSpec, ModelSpec, Params
+from ..specs.budgets import budget_doubts
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
@@ -53,11 +54,18 @@ class OtherData:
         return f"{self.model} was trained on {own or 'other images'}, not on {asked}."
 
 
-def doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = False) -> Iterator[str]:
+def doubts(
+    ready: Ready,
+    lambdas: Sequence[LambdaSpec] = (),
+    budgets: Iterable[tuple[str, Eps | None]] = (),
+    *,
+    pairs: bool = False,
+) -> Iterator[str]:
     """All that is to be said before the work on models that are at hand.
 
     Args:
         lambdas: those that were asked for.
+        budgets: those that were, each behind its norm.
         pairs: of networks that are set side by side and were not trained alike, too.
     """
     yield from ready.notes
@@ -67,6 +75,7 @@ def doubts(ready: Ready, lambdas: Sequence[LambdaSpec] = (), *, pairs: bool = Fa
             "the lambda that is asked for does nothing: models choose it themselves, or there are no sparse coding "
             f"layers in {names}."
         )
+    yield from budget_doubts(budgets, *ready.data.image_shape)
     yield from training_doubts(ready.models, ready.data, ready.setting.data_root)
     yield from pair_doubts(ready.models) if pairs else ()
     yield from input_doubts(ready.models, ready.worker)

@@ -89,7 +89,8 @@ def diagnose_model(
     with closing(ready.engine):
         ((_, findings),) = ready.engine.ask([job], ready.worker)
     shown = f"{shown_name(data.name)} ({setting.split})"
-    return Diagnosis(card.name, shown, ready.count, findings, [*doubts(ready), *ready.engine.notes])
+    notes = [*doubts(ready, budgets=[(norm, eps)]), *ready.engine.notes]
+    return Diagnosis(card.name, shown, ready.count, findings, notes)
 
 
 def _findings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -66,6 +66,8 @@ NORMS: Mapping[str, Norm] = MappingProxyType(
     }
 )
 
+ROUNDED = 0.95  # 0.06 in l2, or 0.0039 in linf, is the smallest usual budget, rounded
+
 
 def norm_facts(norm: str | None) -> Norm:
     """What is known of a norm; of one that is not known, or of none, that its numbers are written as they are."""
@@ -90,6 +92,32 @@ def check_reach(eps: Eps, norm: str, height: int, width: int) -> None:
             f"{norm} eps {eps} is more than any attack needs: pixels lie in [0, 1], and images of {height}x{width} at "
             f"most {reach:.4g} apart. Write {eps}/255 for pixel levels."
         )
+
+
+def budget_doubts(asked: Iterable[tuple[str, Eps | None]], height: int, width: int) -> Iterator[str]:
+    """A line for every norm whose budgets are all smaller than usual, or all so large that they end in plain grey.
+
+    Args:
+        asked: norms, each with a budget or None.
+        height, width: of the images.
+    """
+    found: dict[str, list[Eps]] = {}
+    for norm, eps in asked:
+        if eps is not None and NORMS[norm].curve:
+            found.setdefault(norm, []).append(eps)
+    for norm, budgets in found.items():
+        curve, grey = NORMS[norm].curve, (3 * height * width) ** NORMS[norm].growth / 2
+        least, most = (of(budgets, key=float) for of in (min, max))
+        if 0 < float(most) < ROUNDED * float(Fraction(curve[0])):
+            yield (
+                f"{norm} eps {most} is less than budgets in {norm} usually are, {curve[0]} to {curve[-1]}: "
+                "it may be meant in another norm."
+            )
+        if float(least) >= grey:
+            yield (
+                f"{norm} eps {least} makes plain grey of any image of {height}x{width}, which no model withstands: "
+                f"budgets in {norm} usually are {curve[0]} to {curve[-1]}."
+            )
 
 
 BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)

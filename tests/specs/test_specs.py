@@ -24,7 +24,7 @@ from robustbench_sdnet.specs import (
     parse_numbers,
     parse_severities,
 )
-from robustbench_sdnet.specs.budgets import check_reach
+from robustbench_sdnet.specs.budgets import budget_doubts, check_reach
 
 MODEL = ModelSpec(name="a", source="runs/a", arch="sdnet20", weights="ab" * 32, training_lambda=0.1)
 DATA = DataSpec(name="digits", source="digits", split="test", content="cd" * 32)
@@ -206,3 +206,34 @@ def test_a_cell_read_back_is_the_same_beside_one_of_an_equal_number_of_another_t
         model=model, data=DataSpec(name="d", source="d", split="test", content="c"), perturbation=spec
     )
     assert Cell.from_json(asked.to_json()).id == asked.id
+
+
+def told(*asked):
+    """What is said of budgets, "l2 0.5" and so on, on images of 8x8."""
+    pairs = (text.split() for text in asked)
+    return list(budget_doubts(((norm, Eps.parse(eps, norm)) for norm, eps in pairs), 8, 8))
+
+
+@pytest.mark.parametrize(
+    "asked", ["linf 1/255", "linf 0.0039", "linf 0.3", "l2 0.06", "l2 6.9", "l1 1.5", "l2 0"]
+)
+def test_of_a_usual_budget_nothing_is_said(asked):
+    assert told(asked) == []
+    assert list(budget_doubts([("l2", None), ("l0", None), ("l0", Eps.parse("1"))], 8, 8)) == []
+
+
+def test_a_budget_that_may_be_of_another_norm_is_doubted():
+    (line,) = told("l2 8/255")
+    assert line == (
+        "l2 eps 8/255 is less than budgets in l2 usually are, 0.0625 to 1: it may be meant in another norm."
+    )
+    assert len(told("l1 0.5", "l2 8/255")) == 2
+    assert told("l2 8/255", "l2 0.5") == [], "a curve may begin there"
+
+
+def test_a_budget_that_makes_any_image_grey_is_doubted():
+    # each of 3 x 8 x 8 = 192 values moves by 0.5 at most: 0.5 in linf, 0.5 * sqrt(192) = 6.93 in l2, 96 in l1
+    for asked in ("linf 0.5", "l2 6.93", "l1 96"):
+        (line,) = told(asked)
+        assert "makes plain grey of any image of 8x8, which no model withstands" in line
+    assert told("linf 8/255", "linf 1") == [], "a curve may end there"
