@@ -66,7 +66,7 @@ NORMS: Mapping[str, Norm] = MappingProxyType(
     }
 )
 
-ROUNDED = 0.95  # 0.06 in l2, or 0.0039 in linf, is the smallest usual budget, rounded
+ROUNDED = 0.95  # 0.06 in l2 is the smallest usual budget, rounded
 
 
 def norm_facts(norm: str | None) -> Norm:
@@ -95,7 +95,8 @@ def check_reach(eps: Eps, norm: str, height: int, width: int) -> None:
 
 
 def budget_doubts(asked: Iterable[tuple[str, Eps | None]], height: int, width: int) -> Iterator[str]:
-    """A line for every norm whose budgets are all smaller than usual, or all so large that they end in plain grey.
+    """A line for every norm whose budgets are all smaller than usual, as those of linf would be in any other norm, or
+    all so large that they end in plain grey.
 
     Args:
         asked: norms, each with a budget or None.
@@ -106,9 +107,10 @@ def budget_doubts(asked: Iterable[tuple[str, Eps | None]], height: int, width: i
         if eps is not None and NORMS[norm].curve:
             found.setdefault(norm, []).append(eps)
     for norm, budgets in found.items():
-        curve, grey = NORMS[norm].curve, (3 * height * width) ** NORMS[norm].growth / 2
+        curve, growth = NORMS[norm].curve, NORMS[norm].growth
+        grey = (3 * height * width) ** growth / 2
         least, most = (of(budgets, key=float) for of in (min, max))
-        if 0 < float(most) < ROUNDED * float(Fraction(curve[0])):
+        if growth and 0 < float(most) < ROUNDED * float(Fraction(curve[0])):
             yield (
                 f"{norm} eps {most} is less than budgets in {norm} usually are, {curve[0]} to {curve[-1]}: "
                 "it may be meant in another norm."

@@ -215,7 +215,7 @@ def told(*asked):
 
 
 @pytest.mark.parametrize(
-    "asked", ["linf 1/255", "linf 0.0039", "linf 0.3", "l2 0.06", "l2 6.9", "l1 1.5", "l2 0"]
+    "asked", ["linf 1/255", "linf 0.25/255", "linf 0.3", "l2 0.06", "l2 6.9", "l1 1.5", "l2 0"]
 )
 def test_of_a_usual_budget_nothing_is_said(asked):
     assert told(asked) == []
