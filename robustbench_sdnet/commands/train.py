@@ -102,9 +102,7 @@ def train(
     check_settings(arch, resolved.model, overrides)
     check_tracker(place["track"])
     if dry_run:
-        refuse_given(
-            ("resume",), "--dry-run prints what a new run would do; a run's own recipe is in its folder"
-        )
+        refuse_given(("resume",), "--dry-run prints the recipe of a new run; a run's own is in its folder")
         plan = resolved.to_dict()
         say_json(plan) if as_json else say(yaml.safe_dump(plan, sort_keys=False), nl=False)
         return None
