@@ -41,7 +41,7 @@ def test_dry_run_prints_the_resolved_recipe(tiny_data, tmp_path, monkeypatch):
     assert (recipe["name"], recipe["train"]["seed"], recipe["train"]["epochs"]) == ("pgd-at", 3, 1)
     assert not list(tmp_path.iterdir())
     invoke(tiny_data, "sdnet20", "--output", "run", *SETTINGS)  # of which it would print another recipe
-    with pytest.raises(InputError, match=r"a run's own recipe is in its folder\. Leave out --resume"):
+    with pytest.raises(InputError, match=r"a run's own is in its folder\. Leave out --resume"):
         invoke(tiny_data, "sdnet20", "--output", "run", "--resume", "--dry-run")
 
 
