@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,11 @@ def fitted(
         return lambda model: tuple(lambdas)
     with Store(ready.setting.store) as store:
         kept = store.fits(Path(ready.setting.runs))
+    training = cache(ready.training_data)  # is loaded once, and only where a policy needs it
     found: dict[tuple[str, LambdaSpec], LambdaSpec] = {}
     for lam in policies:
         for model in (model for model in ready.sound if model.has_lambda):
-            data = ready.data if lam.upper_bound else ready.training_data()
+            data = ready.data if lam.upper_bound else training()
             fitting = Fitting(
                 model=model,
                 load=ready.worker.model,

@@ -275,8 +275,8 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
     from robustbench_sdnet.specs import parse_lambdas
 
     lambdas = parse_lambdas("0.1,label-free:noise,calibrated")
-    steps_told = []
-    monkeypatch.setattr(Ready, "training_data", lambda ready: images)
+    steps_told, loaded = [], []
+    monkeypatch.setattr(Ready, "training_data", lambda ready: loaded.append(1) or images)
 
     def fit():
         setting = Setting(store=f"sqlite:///{tmp_path}/fits.db")
@@ -284,6 +284,7 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
         return fitted(ready, lambdas, steps_told.append)(SDNET), ready.worker.policies
 
     chosen, policies = fit()
+    assert len(loaded) == 1, "for all policies and models"
     fit()
     assert {step.lam.text for step in steps_told} == {"calibrated"}
     steps = steps_told[0].steps
