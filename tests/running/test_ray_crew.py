@@ -23,9 +23,11 @@ from robustbench_sdnet.zoo import describe_model
 from ..store.made import CELL, COST, outcome
 
 pytest.importorskip("ray")
+from ray.exceptions import RayError
+
 from robustbench_sdnet.errors import EngineError, ModelError
 from robustbench_sdnet.running.engines.ray import pool as of_pool, run as of_run
-from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared
+from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared, versions
 from robustbench_sdnet.running.engines.ray.cluster import Size
 from robustbench_sdnet.running.engines.ray.engine import RayEngine
 from robustbench_sdnet.running.engines.ray.pool import Handed, Member
@@ -152,6 +154,39 @@ def test_a_worker_that_finds_no_room_is_given_up_soon_and_one_that_starts_slowly
     now[0] = 602.0
     with pytest.raises(EngineError, match="No worker started within 602 s"):
         pool.grow(1)
+
+
+def test_workers_that_fail_to_start_over_a_long_run_are_no_reason_to_give_up(monkeypatch):
+    """As where nodes are taken away and come back: each time one fails, the next works and is lost."""
+    now, place = [0.0], Place("here", "node", 1, versions())
+    monkeypatch.setattr(of_pool.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(of_pool, "resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(of_pool, "_kill", lambda handle: None)
+    monkeypatch.setattr(of_pool.ray, "wait", lambda awaited, **_: (awaited, []))
+    starts = iter([RayError("lost"), place] * 3 + [RayError("lost")] * 3)
+
+    def get(reference):
+        if isinstance(started := next(starts), RayError):
+            raise started
+        return started
+
+    monkeypatch.setattr(of_pool.ray, "get", get)
+    pool = of_pool.Pool(None, None, Size(workers=1, cpus=1, gpus=0))
+    pool._remote = SimpleNamespace(remote=lambda *_: SimpleNamespace(place=SimpleNamespace(remote=object)))
+
+    def grow():
+        now[0] += 10.0
+        pool.grow(1)
+        pool.ended()
+
+    for _ in range(3):
+        grow()
+        grow()
+        pool.dismiss(*pool.members)
+    for _ in range(3):
+        grow()
+    with pytest.raises(EngineError, match="No worker could start: A worker ended while starting"):
+        grow()
 
 
 def test_an_actor_is_given_models_and_policies_once():

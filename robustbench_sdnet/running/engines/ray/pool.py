@@ -83,7 +83,7 @@ class Pool:
         self._starting: dict[Any, Any] = {}  # reference to its place -> handle
         # They keep their places on nodes that are not used, so that the next one starts elsewhere.
         self._refused: list[tuple[Place, Any]] = []
-        self._failed_starts = 0
+        self._failed_starts = 0  # since one succeeded
         self._alone_since = time.monotonic()
         self._looked_at, self._wanted = -RESIZE, 0
         self._remote: Any = ray.remote(max_restarts=0, num_cpus=size.cpus, num_gpus=size.gpus)(Actor)
@@ -167,6 +167,7 @@ class Pool:
                 f"Node {place.node} is not used: it runs {'; '.join(other)}. Install the same version there."
             )
             return
+        self._failed_starts = 0
         self.members.append(Member(handle, place))
 
     def _note(self, line: str) -> None:
