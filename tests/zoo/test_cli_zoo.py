@@ -132,6 +132,12 @@ def test_a_wrong_import_is_one_line(zoo: Shell, arguments: tuple[str, ...], mess
     assert len(said.strip().splitlines()) == 1
 
 
+def test_an_import_of_a_plain_network_takes_nothing_of_sparse_layers(zoo: Shell) -> None:
+    for option, value in (("--lam", "0.3"), ("--step-size", "checkpoint")):
+        asked = ("import", "a.pth", "--arch", "resnet18", "--data", "digits", option, value)
+        assert f"resnet18 has no sparse coding layers. Leave out {option}." in zoo(*asked, code=2)
+
+
 def test_an_import_replaces_no_other_model(zoo: Shell, run: Path) -> None:
     torch.save(build_model("sdnet20").state_dict(), "first.pth.tar")
     torch.save(build_model("sdnet20").state_dict(), "second.pth.tar")

@@ -88,7 +88,8 @@ def import_model(
     from ...data import check_name
     from ...zoo.nets.architectures import architecture
 
-    architecture(arch)
+    if architecture(arch).sparse == "none":
+        options.refuse_given(("lam", "step_size"), f"{arch} has no sparse coding layers")
     check_name(data)
     if not checkpoint.is_file():
         raise InputError(f"No checkpoint '{checkpoint}'.")
