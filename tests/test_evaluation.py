@@ -194,6 +194,10 @@ def test_a_path_may_begin_at_home(runs, monkeypatch):
     write_script(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)), runs / "net.pt")
     found = rs.evaluate("~/net.pt?mean=0&std=1", corruptions="fog", severities=1, limit=5)
     assert set(found.kind) == {"clean", "corruption"}
+    monkeypatch.chdir(runs / "runs")
+    found = rs.evaluate(corruptions="fog", severities=1, lambdas="calibrated", limit=5, runs="~/runs")
+    assert set(found.model) == {"tiny-sdnet20", "tiny-resnet20"}
+    assert not Path("~").exists()
 
 
 def test_a_file_may_be_written_and_read_at_home(runs, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from ..errors import DataError, InputError, ModelError
 from ..planning import plan, questions
 from ..planning.identity import data_spec, known
 from ..planning.setting import Setting
+from ..reading.paths import path_of
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..specs.budgets import check_reach
 from ..store.repair import check, repair
@@ -101,10 +101,11 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
         InputError: an unknown name, no model at hand, or a device that is not there.
         DataError: the data set is damaged.
     """
-    name = setting.data or default_data(Path(setting.runs))
+    runs = path_of(setting.runs)
+    name = setting.data or default_data(runs)
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
-    specs, failed, left_out = model_specs(setting.models, data, Path(setting.runs), setting.data_root, device)
+    specs, failed, left_out = model_specs(setting.models, data, runs, setting.data_root, device)
     specs = [spec.counted(setting.repeats) for spec in specs]
     models, notes = _known(specs, setting) if stored else (specs, [])
     height, width = data.image_shape

@@ -213,7 +213,7 @@ def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = 
 
 def newest_run(runs: str | Path = "runs") -> ModelCard | None:
     """The card of the run that was written last, or None."""
-    return next(iter(_run_cards(Path(runs))), None)
+    return next(iter(_run_cards(path_of(runs))), None)
 
 
 def _run_cards(folder: Path) -> list[ModelCard]:
