@@ -42,8 +42,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     files, *numbers = zip(*(found[position] for position in mixed), strict=True)
     sizes, times, labels = (np.array(column, np.int64) for column in numbers)
     pixels = FolderPixels(folder, files, sizes, times)
-    ids = np.arange(len(files), dtype=np.int64)
-    return ImageData(name, split, labels, ids, len(classes), pixels, numbered_here=not listed)
+    return ImageData(name, split, labels, len(classes), pixels, numbered_here=not listed)
 
 
 def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:

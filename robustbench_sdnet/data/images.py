@@ -72,7 +72,6 @@ class ImageData:
         name: as the user wrote it ("cifar10", "npz:PATH").
         split: "train" or "test".
         labels: (n,) int64 in [0, num_classes).
-        ids: (n,) int64, the sample ids that random draws are keyed by: positions in the published order.
         num_classes: of the data set, not only of this split.
         pixels: the images.
         numbered_here: no list but the folders that there are number the classes, so that a part of a data set would
@@ -83,7 +82,6 @@ class ImageData:
     name: str
     split: str
     labels: Int64 = field(repr=False)
-    ids: Int64 = field(repr=False)
     num_classes: int
     pixels: Pixels = field(repr=False)
     numbered_here: bool = False
@@ -130,6 +128,11 @@ class ImageData:
             )
 
     @cached_property
+    def ids(self) -> Int64:
+        """(n,) int64, the sample ids that random draws are keyed by: positions in the published order."""
+        return np.arange(len(self), dtype=np.int64)
+
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256, in hex, over images and labels of this split; computed once, when first asked for."""
         hasher = hashlib.sha256(self.pixels.digest())
@@ -161,8 +164,7 @@ def from_arrays(name: str, split: str, images: Any, labels: Any, num_classes: in
         )
     if len(images) != len(labels):
         raise DataError(f"{where}: x_{split} holds {len(images)} images but y_{split} {len(labels)} labels.")
-    ids = np.arange(len(labels), dtype=np.int64)
-    return ImageData(name, split, labels, ids, num_classes, ArrayPixels(images))
+    return ImageData(name, split, labels, num_classes, ArrayPixels(images))
 
 
 def shape_remedy(shape: Sequence[int], move: str = "transpose") -> str:

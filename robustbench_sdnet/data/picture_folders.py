@@ -157,14 +157,12 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     path = path_of(name.partition(":")[2])
     classes, listed = class_names(root, path)
     pictures = PictureFolders(path, classes)
-    ids = np.arange(len(pictures), dtype=np.int64)
     pixels = PublishedPixels(pictures, None, root, download)
     count = len(pictures.classes)
     return ImageData(
         name,
         split,
         pictures.labels,
-        ids,
         count,
         pixels,
         numbered_here=not listed,

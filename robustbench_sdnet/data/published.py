@@ -100,11 +100,10 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
         return replace(_load_cifar10_1(name, path_of(path)), belongs_to=BELONGS_TO[kind])
     classes = SOURCES[BELONGS_TO[kind]].num_classes
     published = Published(path, classes)
-    ids = np.arange(len(published), dtype=np.int64)
     made_of = published.generated.data if published.generated else ""
     belongs_to = made_of or BELONGS_TO[kind]
     pixels = PublishedPixels(published, belongs_to, root, download)
-    return ImageData(name, split, published.labels, ids, classes, pixels, belongs_to=belongs_to)
+    return ImageData(name, split, published.labels, classes, pixels, belongs_to=belongs_to)
 
 
 def corrupted_images(data: ImageData, corruption: str, severity: int, start: int, stop: int) -> Uint8:
