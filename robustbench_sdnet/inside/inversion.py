@@ -95,21 +95,14 @@ def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Itera
     layers, net = _layers(model, max(depths)), network(model)
     assert net is not None  # narrows the type: it has such layers
     x = net.normalise(images)
-    inputs, found = [], []
+    steps = []  # each layer, its input and, of one that codes, its code
     for layer in layers:
-        inputs.append(x)
-        if isinstance(layer, SparseConvolution):
-            code = layer.dn(x)
-            found.append(code)
-            x = layer.pooled(code)
-        else:
-            found.append(x)
-            x = layer(x)
+        code = layer.dn(x) if isinstance(layer, SparseConvolution) else x
+        steps.append((layer, x, code))
+        x = layer.pooled(code) if isinstance(layer, SparseConvolution) else layer(x)
     for depth, length in zip(depths, wanted, strict=True):
-        x = code = found[length - 1]
-        for layer, given, made in zip(
-            layers[length - 1 :: -1], inputs[length - 1 :: -1], found[length - 1 :: -1], strict=True
-        ):
+        x = code = steps[length - 1][2]
+        for layer, given, made in reversed(steps[:length]):
             x = _synthesis(layer, x, made, given) if isinstance(layer, SparseConvolution) else undo(layer, x)
         yield Inversion(depth, code, x * net.normalise.std + net.normalise.mean)
 
