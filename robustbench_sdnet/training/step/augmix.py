@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...attacks.engine.ball import column
 from ...draws import Draws
 
 CHAINS, DEPTH = 3, 3
@@ -28,8 +29,8 @@ def augmix(images: Tensor, ids: Tensor, *, seed: int, step: int) -> Tensor:
     chains = uniform[:, CHAINS + 2 :].reshape(len(images), CHAINS, 1 + 3 * DEPTH)
     mixed = torch.zeros_like(images)
     for chain in range(CHAINS):
-        mixed += _per_image(weights[:, chain]) * _chain(images, chains[:, chain])
-    return _per_image(kept) * images + _per_image(1 - kept) * mixed
+        mixed += column(weights[:, chain], images) * _chain(images, chains[:, chain])
+    return column(kept, images) * images + column(1 - kept, images) * mixed
 
 
 def _chain(images: Tensor, draws: Tensor) -> Tensor:
@@ -46,9 +47,9 @@ def apply(images: Tensor, operation: Tensor, size: Tensor, sign: Tensor) -> Tens
     """One operation an image, by its index, -1 for none; `size` in [0, 1], `sign` -1 or 1 for the geometric ones."""
     result = images
     for index, photometric in enumerate((_autocontrast, _equalize, _posterize, _solarize)):
-        result = torch.where(_per_image(operation == index), photometric(images, size), result)
+        result = torch.where(column(operation == index, images), photometric(images, size), result)
     warped = _warp(images, operation - 4, size * sign)
-    return torch.where(_per_image(operation >= 4), warped, result)
+    return torch.where(column(operation >= 4, images), warped, result)
 
 
 def _autocontrast(images: Tensor, size: Tensor) -> Tensor:
@@ -71,12 +72,12 @@ def _equalize(images: Tensor, size: Tensor) -> Tensor:
 
 def _posterize(images: Tensor, size: Tensor) -> Tensor:
     """At most four bits stay, three from a quarter of the range on."""
-    step = 2 ** (4 + (4 * _per_image(size)).floor())
+    step = 2 ** (4 + (4 * column(size, images)).floor())
     return ((images * 255).round() / step).floor() * step / 255
 
 
 def _solarize(images: Tensor, size: Tensor) -> Tensor:
-    return torch.where(images >= 1 - _per_image(size), 1 - images, images)
+    return torch.where(images >= 1 - column(size, images), 1 - images, images)
 
 
 def _warp(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
@@ -90,7 +91,3 @@ def _warp(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     down = torch.stack(((angle.sin() + shear_y) / tall, angle.cos() * one, shift_y), 1)
     grid = F.affine_grid(torch.stack((across, down), 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
-
-
-def _per_image(values: Tensor) -> Tensor:
-    return values.reshape(-1, 1, 1, 1)
