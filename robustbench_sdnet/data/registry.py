@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -69,7 +70,8 @@ def check_name(name: str) -> None:
         found = path_of(path if path and kind == "imagenet" else name)
         if found.is_dir():
             raise InputError(
-                f"Data set '{name}' is a folder. Of classes, write --data imagenet --data-root {found}."
+                f"Data set '{name}' is a folder. Of classes, write imagenet in its place, and --data-root "
+                f"{shlex.quote(str(found))}."
             )
         if found.suffix == ".npz":
             raise InputError(f"Data set '{name}': write npz:{found}.")

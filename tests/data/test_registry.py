@@ -23,12 +23,13 @@ def test_near_miss_is_named():
         ("npz:/nowhere/at/all.npz", "no file or folder '/nowhere/at/all.npz'"),
         ("digits:5", "Unknown data set"),
         ("mine.npz", "write npz:mine.npz"),
-        ("pictures", "is a folder. Of classes, write --data imagenet --data-root pictures"),
-        ("imagenet:pictures", "write --data imagenet --data-root pictures"),
+        ("pictures", r"is a folder\. Of classes, write imagenet in its place, and --data-root pictures\."),
+        ("imagenet:my pictures", r"write imagenet in its place, and --data-root 'my pictures'\."),
     ],
 )
 def test_bad_names(name, match, tmp_path, monkeypatch):
-    (tmp_path / "pictures").mkdir()
+    for folder in ("pictures", "my pictures"):
+        (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=match):
         data.check_name(name)
