@@ -42,7 +42,7 @@ def stopped(tiny_data, quick, tmp_path):
 
 def test_a_resumed_run_is_compared_with_what_was_given_alone(tiny_data, stopped):
     run, _ = stopped
-    with pytest.raises(InputError, match=r"was started with train\.seed = 0, not 1"):
+    with pytest.raises(InputError, match=r"with train\.seed = 0, not 1: .* --set, --seed and --limit"):
         train(tiny_data, "resnet20", overrides={"train.seed": 1}, output=run, resume=True)
     with pytest.raises(InputError, match=r"was started with train\.batch_size = 32, not 128"):
         train(tiny_data, "resnet20", recipe="published", output=run, resume=True)

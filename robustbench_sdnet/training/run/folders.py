@@ -196,7 +196,7 @@ def plan_run(
         key, old, new = found
         raise InputError(
             f"{folder} was started with {key} = {old}, not {new}: a resumed run keeps it. "
-            "Leave out --recipe and --set, or start another run."
+            "Leave out --recipe, --set, --seed and --limit, or start another run."
         )
     working = {f"train.{key}" for key in WORKING_KEYS}
     return with_settings(stored, {key: value for key, value in given.items() if key in working})
