@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -14,10 +14,18 @@ from torch.distributed.rendezvous import rendezvous
 from ...errors import TrainingError
 
 
-def world() -> tuple[int, int, int]:
-    """(rank, processes, local rank), from the environment that torchrun sets; (0, 1, 0) without it."""
-    rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    return rank, count, int(os.environ.get("LOCAL_RANK", "0"))
+class World(NamedTuple):
+    """How many processes train together, and which of them this one is, over all machines and on its own."""
+
+    rank: int
+    processes: int
+    local_rank: int
+
+
+def world() -> World:
+    """From the environment that torchrun sets; (0, 1, 0) without it."""
+    found = os.environ.get("RANK", 0), os.environ.get("WORLD_SIZE", 1), os.environ.get("LOCAL_RANK", 0)
+    return World(*map(int, found))
 
 
 def distribute(module: nn.Module, device: torch.device) -> nn.Module:
@@ -44,7 +52,7 @@ def may_restart() -> bool:
 
 def join(device: torch.device) -> bool:
     """Join the process group that torchrun describes; False where there is one process."""
-    if world()[1] == 1:
+    if world().processes == 1:
         return False
     if not dist.is_initialized():
         store, rank, count = next(rendezvous("env://"))

@@ -111,7 +111,7 @@ def start(model: nn.Module, feed: Feed, options: TrainOptions, device: Device) -
     """A session at step 0; the model is moved to the device."""
     model = device.place(model).train()
     objective: nn.Module = Objective(model, options, device, compiled=options.compile)
-    if world()[1] > 1:
+    if world().processes > 1:
         objective = distribute(objective, device.device)
     optimiser = torch.optim.SGD(
         model.parameters(),
@@ -176,11 +176,11 @@ def train_step(session: Session, batch: Batch) -> None:
     session.optimiser.zero_grad(set_to_none=True)
     if session.average is not None:
         session.move_average(min(options.ema, (1 + step) / (10 + step)))
-    loss = total(loss.detach()) / world()[1]
+    loss = total(loss.detach()) / world().processes
     session.loss += loss
     session.bad_step = torch.where(loss.isfinite(), session.bad_step, session.bad_step.clamp_max(step))
     session.step += 1
-    session.images += len(batch.labels) * world()[1]
+    session.images += len(batch.labels) * world().processes
     if not session.device.is_gpu:
         check_finite(session)
 

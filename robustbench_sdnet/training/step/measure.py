@@ -66,7 +66,7 @@ def seconds_a_step(session: Session) -> float:
         batch = Batch(*(part[:32] for part in batch))
     for step in range(warm + timed):
         spent = torch.tensor(sum(seconds[warm:]), device=session.device.device)
-        if total(spent) > world()[1]:  # all processes go on or none: they share each step's statistics
+        if total(spent) > world().processes:  # all processes go on or none: they share each step's statistics
             break
         session.device.wait()
         begun = time.perf_counter()

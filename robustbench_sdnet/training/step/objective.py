@@ -29,7 +29,7 @@ class Objective(nn.Module):
         self.model, self.options, self.device = model, options, device
         # On a GPU the launches of small batches cost more than the kernels: a graph replays them. Not with several
         # processes, whose batch statistics are summed within the pass.
-        replayed = device.device.type == "cuda" and world()[1] == 1
+        replayed = device.device.type == "cuda" and world().processes == 1
         mode = "reduce-overhead" if replayed else "default"
         self._run = torch.compile(model, mode=mode) if compiled else model
 
