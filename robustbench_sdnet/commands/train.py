@@ -93,12 +93,12 @@ def train(
       sdnet-bench train npz:own.npz sdnet20_all --set model.shortcut=false
     """
     from ..data.registry import check_name
-    from ..training.recipes.recipe import load_recipe
+    from ..training.recipes.recipe import resolve_recipe
     from ..zoo.nets.architectures import check_settings
 
     check_name(name)
     images = setting.data or name
-    resolved = load_recipe("published" if recipe is None else recipe, overrides, data=images)
+    resolved = resolve_recipe(recipe, overrides, images)
     check_settings(arch, resolved.model, overrides)
     check_tracker(place["track"])
     if dry_run:

@@ -69,6 +69,14 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
     return with_settings(own, mapping(settings, "settings"))
 
 
+def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any] | None, data: str) -> Recipe:
+    """What `train` is asked for: a recipe, the published one for None, with its overrides; errors of `load_recipe`."""
+    given = mapping(overrides, "overrides")
+    if isinstance(recipe, Recipe):
+        return with_settings(recipe, given)
+    return load_recipe("published" if recipe is None else recipe, given, data=data)
+
+
 def _changes(data: str, changes: Any, name: str) -> dict[str, Any]:
     """The keys of what a recipe changes for a data set; InputError for an unknown data set or section."""
     if data not in DATASETS and ":" not in data:

@@ -18,10 +18,10 @@ from ...data.registry import absolute, short_name
 from ...errors import InputError, TrainingError
 from ...files import cannot_write, make_folder, write_whole
 from ...reading.paths import path_of
-from ...reading.structured import mapping, read_yaml
+from ...reading.structured import read_yaml
 from ...zoo.nets.architectures import DEFAULTS
 from ..recipes.options import WORKING_KEYS
-from ..recipes.recipe import SECTIONS, Recipe, load_recipe, with_settings
+from ..recipes.recipe import SECTIONS, Recipe, with_settings
 from ..step.device import Device
 from .distributed import may_restart, restarted
 from .state import PREVIOUS, STATE
@@ -58,14 +58,6 @@ class TrainResult:
         """For JSON."""
         raw = asdict(self)
         return {key: str(value) if isinstance(value, Path) else value for key, value in raw.items()}
-
-
-def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any] | None, data: str) -> Recipe:
-    """The recipe with its overrides; errors are those of `load_recipe`."""
-    given = mapping(overrides, "overrides")
-    if isinstance(recipe, Recipe):
-        return with_settings(recipe, given)
-    return load_recipe("published" if recipe is None else recipe, given, data=data)
 
 
 def choose_folder(data: str, arch: str, output: str | Path | None, runs: Path, *, resume: bool) -> Path:
