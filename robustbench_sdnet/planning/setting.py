@@ -6,12 +6,13 @@ import importlib.util
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from math import inf, nextafter
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ..devices import check_device
 from ..errors import InputError, unknown
-from ..reading.numbers import whole
+from ..reading.numbers import number, whole
 from ..reading.options import several
 from ..reading.paths import named
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
@@ -184,6 +185,9 @@ class Setting:
             value, low = getattr(self, item.name), item.metadata.get("low")
             if value is not None and low is not None:
                 value = whole(value, f"{item.name} must be a whole number", low)
+                object.__setattr__(self, item.name, value)
+            if value is not None and (above := item.metadata.get("above")) is not None:
+                value = number(value, f"{item.name} must be a number above {above}", nextafter(above, inf))
                 object.__setattr__(self, item.name, value)
             if (known := item.metadata.get("choices")) and value not in known:
                 raise InputError(f"{item.name} must be one of {', '.join(known)}, got '{shown(value)}'.")

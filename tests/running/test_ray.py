@@ -393,6 +393,12 @@ def test_options_of_ray_without_it_are_refused(monkeypatch):
         Setting(engine="ray")
 
 
+@pytest.mark.parametrize("share", [0, -1, float("nan"), True, "half"])
+def test_a_share_of_a_gpu_that_is_none_is_refused(share):
+    with pytest.raises(InputError, match=rf"gpus_per_worker must be a number above 0, got '{share}'"):
+        Setting(engine="ray", gpus_per_worker=share)
+
+
 def test_sizes_follow_the_cluster():
     held = {"CPU": 64.0, "GPU": 8.0}
     assert size_of(Setting(engine="ray"), "cuda").wanted(held) == 8
