@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..reading.numbers import whole
 from ..zoo.nets.control import Reached, check_evaluated, hooked
 from ..zoo.nets.resnet import BasicBlock
 from ..zoo.nets.sdnet import Classifier
@@ -105,8 +106,9 @@ def invert_features(
         (n, c, h, w), not clipped.
 
     Raises:
-        InputError: no such depth, or training mode.
+        InputError: no such depth, training mode, or no step.
     """
+    steps = whole(steps, "steps must be a whole number", 1)
     with torch.no_grad():
         target = features(model, images, depth)[0]
         scale = target.flatten(1).square().sum(1).clamp_min(1e-12)

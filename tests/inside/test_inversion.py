@@ -218,6 +218,12 @@ def test_feature_inversion_finds_the_image_that_alone_has_its_features() -> None
     torch.testing.assert_close(rs.reconstruct(model, images, 0, method="gradient"), found)
 
 
+def test_feature_inversion_without_a_step_is_refused() -> None:
+    """It gave the grey that it starts from."""
+    with pytest.raises(InputError, match=r"steps must be a whole number from 1 to .*, got '0'"):
+        rs.inside.invert_features(Orthogonal().eval(), pictures(1, 4), 0, steps=0)
+
+
 def test_smoothness_is_asked_down_and_across() -> None:
     ramp = torch.arange(4.0).expand(1, 3, 4, 4)
     assert _variation(ramp).item() == _variation(ramp.mT).item() == 0.5
