@@ -66,6 +66,10 @@ def diagnose(
     if len(asked) > 1:
         raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once per budget.")
     lam = one_lambda(lambdas, "--lambda")
+    if lam is None:
+        options.refuse_given(
+            ("lambda_scope",), "--lambda-scope says where --lambda is set, which is not given"
+        )
     options.check_models((source, *others))
 
     from ..diagnostics.finding import DIAGNOSTICS

@@ -81,6 +81,7 @@ def test_the_sum_says_what_it_means():
         (["--eps", "0"], "above 0"),
         (["--lambda", "0.1,0.2"], "takes one number"),
         (["--lambda", "calibrated"], "takes one number"),
+        (["--lambda-scope", "all"], r"where --lambda is set, which is not given\. Leave out --lambda-scope"),
         (["--data", "digit"], "Did you mean 'digits'"),
     ],
 )
