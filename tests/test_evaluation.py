@@ -197,6 +197,7 @@ def test_a_path_may_begin_at_home(runs, monkeypatch):
     monkeypatch.chdir(runs / "runs")
     found = rs.evaluate(corruptions="fog", severities=1, lambdas="calibrated", limit=5, runs="~/runs")
     assert set(found.model) == {"tiny-sdnet20", "tiny-resnet20"}
+    assert rs.report("sqlite:///runs/results.db", "csv", output="~/r.csv") == runs / "r.csv"
     assert not Path("~").exists()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, overload
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from ..files import write_whole
+from ..reading.paths import path_of
 from ..specs import DEFAULT_STORE
 from .formats import FORMATS, Format, Options, Sources
 from .notices import disputed
@@ -101,10 +102,10 @@ def write(
     if not of.stores:
         raise InputError("A report needs a store, got none.")
     stem = chosen.stem or of.snapshot.folder / "report"
-    target = Path(f"{stem}{chosen.ending}" if output is None else output)
+    target = Path(f"{stem}{chosen.ending}") if output is None else path_of(output)
     if output is not None or not chosen.is_data:  # data without an output are printed
         _check_target(target, chosen, of)
-    pictures = None if with_pictures is None else Path(with_pictures)
+    pictures = None if with_pictures is None else path_of(with_pictures)
     content = chosen.render(of, Options(target, baseline, with_cost, pictures))
     if isinstance(content, Path) or (chosen.is_data and output is None and isinstance(content, str)):
         return content
