@@ -315,8 +315,18 @@ def test_a_model_without_gradient_is_refused():
             {"images": torch.full((2, 1, 3, 3), torch.nan)},
             r"images must lie in \[0, 1\], .* Some are not finite",
         ),
-        ({"images": torch.zeros(2, 3, 3)}, r"images must be float32 or float64 \(n, c, h, w\)"),
-        ({"images": torch.zeros(2, 1, 3, 3, dtype=torch.uint8)}, r"got torch.uint8"),
+        (
+            {"images": torch.zeros(2, 3, 3)},
+            r"images must be float32 or float64 \(n, c, h, w\), .* Write images\[None\]",
+        ),
+        (
+            {"images": torch.zeros(2, 1, 3, 3, dtype=torch.uint8)},
+            r"got torch.uint8 .*\)\. Write images.float\(\) / 255",
+        ),
+        (
+            {"images": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)},
+            r"Write images.permute\(0, 3, 1, 2\).float\(\) / 255",
+        ),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, r"labels must be int64 \(2,\)"),
         ({"labels": torch.tensor([0, 5])}, r"labels go up to 5, but the model returns 2 classes"),
         ({"eps": -1.0}, r"eps must be 0 or more"),

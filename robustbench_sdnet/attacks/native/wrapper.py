@@ -154,9 +154,8 @@ def checked(
     check_tensor("images", images)
     check_tensor("labels", labels)
     if images.dim() != 4 or images.dtype not in (torch.float32, torch.float64):
-        raise InputError(
-            f"images must be float32 or float64 (n, c, h, w), got {images.dtype} {tuple(images.shape)}."
-        )
+        given = f"{images.dtype} {tuple(images.shape)}"
+        raise InputError(f"images must be float32 or float64 (n, c, h, w), got {given}.{_form(images)}")
     if labels.shape != (len(images),) or labels.dtype != torch.int64:
         given = f"{labels.dtype} {tuple(labels.shape)}"
         raise InputError(f"labels must be int64 ({len(images)},), got {given}.{_remedy(labels, len(images))}")
@@ -171,6 +170,17 @@ def checked(
     if ids.shape != labels.shape or (len(images) and ids.is_floating_point()):
         raise InputError(f"sample_ids must be int64 ({len(images)},), got {ids.dtype} {tuple(ids.shape)}.")
     return usable(images), usable(labels), ids.to(torch.int64)
+
+
+def _form(images: Tensor) -> str:
+    """How images of another form become those that attacks take."""
+    if images.dim() == 3:
+        return " Write images[None]."
+    if images.dim() != 4:
+        return ""
+    moved = ".permute(0, 3, 1, 2)" if images.shape[3] == 3 and images.shape[1] not in (1, 3) else ""
+    ranged = " / 255" if images.dtype == torch.uint8 else ""
+    return f" Write images{moved}.float(){ranged}."
 
 
 def _remedy(labels: Tensor, count: int) -> str:
