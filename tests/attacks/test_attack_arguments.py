@@ -57,12 +57,28 @@ def test_arguments_of_other_kinds_are_one_line(name, problem):
             "images must be a dense tensor with values, got .*sparse_coo",
         ),
         ({"labels": labels.to("meta")}, InputError, "labels must be a dense tensor .* the meta device"),
-        ({"images": images.double()}, ModelError, "images are float64 and the weights float32: convert one"),
+        (
+            {"images": images.double()},
+            ModelError,
+            r"same\. The images are float64 and the weights float32: convert one",
+        ),
     ):
         given = {"images": images, "labels": labels, "eps": 0.03, **changed}
         with pytest.raises(error, match=message) as caught:
             attack(model, given.pop("images"), given.pop("labels"), **given)
         assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_cannot_be_searched_in_half_precision_is_told_the_other(problem):
+    model, images, labels = problem
+
+    def leaves_torch(x):
+        return torch.from_numpy(model(x).detach().numpy())
+
+    with pytest.raises(ModelError, match=r"bfloat16\. Take precision='float32'"):
+        attacks.pgd(leaves_torch, images, labels, eps=0.03, precision="bfloat16")
+    with pytest.raises(ModelError, match="lets no gradient through"):
+        attacks.pgd(leaves_torch, images, labels, eps=0.03, precision="float32")
 
 
 @pytest.mark.parametrize(

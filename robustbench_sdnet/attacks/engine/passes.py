@@ -26,6 +26,8 @@ TRIAL = 4
 AGREEMENT = 1e-4
 """How far the logits of a folded model may be off, as a share of the largest."""
 
+TAKE_FLOAT32 = " The search runs in bfloat16. Take precision='float32' (--precision float32)."
+
 REMEDY = "Let the gradient through, or attack with square, which needs none."
 
 
@@ -259,7 +261,8 @@ class Passes:
             reason = first_line(error)
             shape = tuple(images.shape)
             remedy = f" {REMEDY}" if "call numpy() on Tensor that requires grad" in reason else ""
-            remedy = remedy or _other_type(self.model, images)
+            remedy = remedy or (TAKE_FLOAT32 if low else _other_type(self.model, images))
+            reason = f"{reason.rstrip('.')}." if remedy else reason
             raise ModelError(
                 f"Model {name} raised {type(error).__name__} on images {shape}: {reason}{remedy}"
             ) from error
@@ -289,9 +292,7 @@ def _other_type(model: Classifier, images: Tensor) -> str:
     weights, given = (str(dtype).removeprefix("torch.") for dtype in (own, images.dtype))
     if own == images.dtype:
         return ""
-    convert = (
-        "convert one" if own.itemsize > 2 else "write model.float()"
-    )  # images of half precision are refused
+    convert = "convert one" if own.itemsize > 2 else "write model.float()"  # such images are refused
     return f" The images are {given} and the weights {weights}: {convert}."
 
 
