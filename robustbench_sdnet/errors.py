@@ -73,6 +73,10 @@ class GradientWarning(UserWarning):
     """An attack stood still: the first gradient of too many samples was zero or not finite."""
 
 
+class RandomWarning(UserWarning):
+    """Single answers of a model were counted that answers the same images differently."""
+
+
 def level_of_the_caller() -> int:
     """How many frames above whoever warns the code lies that called this package: the `stacklevel` of the warning."""
     inside, level = ("robustbench_sdnet.", "torch.", "contextlib"), 1

@@ -66,7 +66,7 @@ def run_attack(
     start: Tensor | None,
 ) -> AttackResult:
     """Run a cell's attack, from `start` where given; what goes wrong inside names the model and the attack."""
-    from .. import attacks
+    from ..attacks.dispatch import run_known
 
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
@@ -74,7 +74,7 @@ def run_attack(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GradientWarning)  # the command line warns, from the counts
-            return attacks.run(
+            return run_known(
                 spec.name,
                 classifier,
                 images,

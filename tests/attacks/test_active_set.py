@@ -12,7 +12,7 @@ from robustbench_sdnet.attacks.engine.balls import BALLS
 from robustbench_sdnet.attacks.engine.batches import pieces, rungs
 from robustbench_sdnet.attacks.engine.losses import margin
 from robustbench_sdnet.attacks.engine.passes import Passes
-from robustbench_sdnet.errors import InputError, ModelError
+from robustbench_sdnet.errors import InputError, ModelError, RandomWarning
 
 EPS = 0.02
 ALL = ("fgsm", "pgd", "pma", "noise", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square")
@@ -425,5 +425,6 @@ def test_a_linear_models_corner_repeats_at_once_and_a_random_model_never_does():
         return model(x) + 0.01 * torch.rand(len(x), 2, generator=generator, dtype=x.dtype)
 
     generator = torch.Generator().manual_seed(0)
-    drawn = attacks.pgd(noisy, images, labels, eps=0.002, steps=50, random_start=False)
+    with pytest.warns(RandomWarning):
+        drawn = attacks.pgd(noisy, images, labels, eps=0.002, steps=50, random_start=False)
     assert not bool(drawn.extra["cycled"].all())

@@ -33,6 +33,7 @@ def test_apgd_checkpoints_are_those_of_the_paper():
     assert checkpoints(100) == [0, 22, 41, 57, 70, 80, 87, 93, 99]
 
 
+@pytest.mark.usefixtures("attack_alone")
 def test_apgd_walks_as_the_published_algorithm_does():
     """One image at a time, in plain words, on a loss with many hills, where most windows end with a smaller step."""
     generator = torch.Generator().manual_seed(0)

@@ -183,6 +183,16 @@ def test_results_are_told_apart_as_objects(problem) -> None:
     assert len({one, other}) == 2
 
 
+def test_no_batch_is_larger_than_asked(problem):
+    model, images, labels = problem
+
+    def one_by_one(x):
+        assert len(x) <= 2
+        return model(x)
+
+    assert len(attacks.fgsm(one_by_one, images, labels, eps=0.03, batch_size=2).images) == 5
+
+
 def test_a_result_is_one_line_in_a_notebook(problem):
     model, images, labels = problem
     wrong = (labels + torch.tensor([0, 0, 0, 0, 1])) % 4

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from scipy.stats import binom, norm
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, RandomWarning
 from robustbench_sdnet.specs import Repeats
 
 DRAWS = 11
@@ -55,6 +57,23 @@ def test_lucky_draws_of_a_search_do_not_lower_the_mean(name):
     assert result.extra["hits"].shape == (400,)
     # The counts are binomial, as those of fresh draws are.
     assert abs(float(result.extra["hits"].double().var()) - DRAWS * 0.3 * 0.7) < 0.5
+
+
+@pytest.mark.parametrize("name", ["fgsm", "square", "lean", "foolbox:LinfFastGradientAttack"])
+def test_single_answers_of_such_a_model_are_warned_of_once(name):
+    """Any lucky draw of a search breaks an image, though most answers to it are right."""
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
+    images, labels = torch.full((6, 1, 2, 2), 0.45), torch.zeros(6, dtype=torch.int64)
+    params = {"steps": 3} if name == "square" else {}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        attacks.run(name, Bright(), images, labels, eps=0.1, params=params)
+        attacks.run(name, Bright(), images, labels, eps=0.1, params=params, answers=3)
+        attacks.run(name, plain, images, labels, eps=0.1, params=params)
+        attacks.run(name, Bright(), images[:0], labels[:0], eps=0.1, params=params)
+    (line,) = (one for one in said if one.category is RandomWarning)
+    assert "Give answers=11" in str(line.message)
+    assert line.filename == __file__
 
 
 def test_majority_and_any_follow_the_binomial():

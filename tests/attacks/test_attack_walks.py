@@ -17,6 +17,8 @@ from robustbench_sdnet.attacks.engine.search import Rows
 from robustbench_sdnet.attacks.native.fmn import FmnSearch
 from robustbench_sdnet.attacks.native.sigma_zero import SigmaZeroSearch
 
+pytestmark = pytest.mark.usefixtures("attack_alone")
+
 
 def hilly(classes, dtype):
     """A model of 1 x 3 x 4 images with many hills, images and their labels; the model lists what it is asked."""

@@ -48,6 +48,7 @@ def test_square_proposals_change_one_window_a_row():
     assert rows.tolist() == columns.tolist() == size.tolist()
 
 
+@pytest.mark.usefixtures("attack_alone")
 def test_each_query_changes_a_window_of_its_side_and_what_is_no_better_is_dropped():
     seen, images, labels = [], torch.full((9, 3, 20, 20), 0.5), torch.zeros(9, dtype=torch.int64)
 

@@ -5,6 +5,7 @@ AutoAttack (Croce & Hein 2020, arXiv:2003.01690), and a chain of its strength at
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -100,7 +101,8 @@ def run_chain(
     stage = torch.full_like(labels, -1)
     alive = torch.arange(len(images), device=images.device)
     for number, (part_name, own) in enumerate(chain(name, options, norm)):
-        part: AttackResult = ATTACKS[part_name].load()(
+        attacked = inspect.unwrap(ATTACKS[part_name].load())
+        part: AttackResult = attacked(
             model, images[alive], labels[alive], eps=eps, **{**run, "sample_ids": ids[alive]}, **own
         )
         stage[alive[part.clean & ~part.robust]] = number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import partial
 
@@ -115,6 +116,7 @@ def pgd(
         batch_size: at most this many samples at once; None means 100, on a GPU 500 (100 of more than 64 x 64 pixels).
         answers: of a model that draws random numbers: so many fresh ones on the final image decide, never those of the
             search; `extra["hits"]` (n,) holds how many were right, and `protocol` how they count (`specs.Repeats`).
+            Without them such a model is warned of, found out by two more passes of four images.
 
     Returns:
         Outcomes per sample; without a success, the image is the one closest to breaking (the last iterate of
@@ -145,4 +147,6 @@ def fgsm(
 
     x + eps * sign(gradient of the cross-entropy), or the steepest step of length eps; arguments as in `pgd`.
     """
-    return pgd(model, images, labels, eps=eps, steps=1, step_size=eps, random_start=False, **run)
+    once = {"steps": 1, "step_size": eps, "random_start": False}
+    result: AttackResult = inspect.unwrap(pgd)(model, images, labels, eps=eps, **once, **run)
+    return result

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...devices import full_float32, native_bfloat16
-from ...errors import GradientWarning, InputError, level_of_the_caller, unknown
+from ...errors import GradientWarning, InputError, RandomWarning, level_of_the_caller, unknown
 from ...reading.numbers import whole
 from ...specs.budgets import check_largest
 from ...wording import shown
@@ -24,10 +24,14 @@ from ..engine.balls import ball
 from ..engine.batches import usual_batch
 from ..engine.guards import frozen, tracked, usable
 from ..engine.judging import judge_of
-from ..engine.passes import Classifier, Passes
+from ..engine.passes import TRIAL, Classifier, Passes
 from ..engine.result import AttackResult, stands_still
+from ..engine.rounding import disagreement
 from ..engine.search import Search
 from ..registry import ATTACKS
+
+DRAWN = 1e-3
+"""How far two answers to the same images may lie apart by rounding, as a share of the largest logit."""
 
 Function = TypeVar("Function", bound=Callable[..., AttackResult])
 
@@ -105,6 +109,8 @@ def run_native(
 def attack(function: Function, norm: str = "linf") -> Function:
     """An attack whose signature spells out its shared options, for `help` and for editors, and that knows no others.
 
+    Where it is called from outside, it looks whether the model draws random numbers; `inspect.unwrap` leaves that out.
+
     Args:
         norm: the one that it works in unless another is given.
     """
@@ -125,7 +131,11 @@ def attack(function: Function, norm: str = "linf") -> Function:
                 raise InputError(f"{error}{hint}")
         if budgeted and given.get("eps") is None:
             raise InputError(f"{function.__name__} needs a budget, such as eps=8/255.")
-        return function(*args, **given)
+        result = function(*args, **given)
+        if given.get("answers") is None:
+            asked = signature.bind(*args, **given).arguments
+            warn_of_draws(asked["model"], asked["images"], given.get("batch_size"))
+        return result
 
     run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]  # read by inspect
     return cast("Function", run)
@@ -136,6 +146,22 @@ def warn_of_silence(gradients: int, silent: int) -> None:
     found = stands_still(gradients, silent)
     if found:
         warnings.warn(found, GradientWarning, stacklevel=level_of_the_caller())
+
+
+def warn_of_draws(model: Classifier, images: Tensor, batch_size: int | None) -> None:
+    """Warn where two answers to a few of the images differ: then one answer decides nothing."""
+    passes, few = Passes(tracked(model), batch_size or TRIAL), usable(images[:TRIAL])
+    if not len(few):
+        return
+    with frozen(passes.model):
+        first, again = (passes.exact(few) for _ in range(2))
+    if disagreement(first, again) > DRAWN:
+        warnings.warn(
+            "The model draws random numbers: two answers to the same images differ. Here one answer decides each "
+            "image. Give answers=11, so that fresh draws are counted.",
+            RandomWarning,
+            stacklevel=level_of_the_caller(),
+        )
 
 
 def checked(
