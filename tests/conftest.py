@@ -61,3 +61,9 @@ def browser():
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def attack_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look whether a model draws random numbers, for tests that follow what an attack asks it."""
+    monkeypatch.setattr("robustbench_sdnet.attacks.native.wrapper.warn_of_draws", lambda *asked: None)

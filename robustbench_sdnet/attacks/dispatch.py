@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 from typing_extensions import Unpack
@@ -52,10 +51,5 @@ def run(
             known = ", ".join(name for name, info in ATTACKS.items() if info.starts)
             raise InputError(f"Attack {name} cannot begin at given points. Known: {known}.")
         options["start"] = start
-    function = inspect.unwrap(info.load())
-    result: AttackResult = function(model, images, labels, eps=eps, **shared, **options)
+    result: AttackResult = info.load()(model, images, labels, eps=eps, **shared, **options)
     return result
-
-
-run_known: Callable[..., AttackResult] = inspect.unwrap(run)
-"""The same, where it is known whether the model draws random numbers."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..attacks.dispatch import run_known
+from .. import attacks
 from ..attacks.engine.balls import ball
 from ..attacks.engine.result import stands_still
 from ..corruptions import corrupt
@@ -87,7 +87,7 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
     budget = f"{attack.norm} {attack.eps}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GradientWarning)  # said with the model's name
-        attacked = run_known(
+        attacked = attacks.run(
             attack.name,
             model,
             clean,

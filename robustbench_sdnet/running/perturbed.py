@@ -66,7 +66,7 @@ def run_attack(
     start: Tensor | None,
 ) -> AttackResult:
     """Run a cell's attack, from `start` where given; what goes wrong inside names the model and the attack."""
-    from ..attacks.dispatch import run_known
+    from .. import attacks
 
     spec = cell.perturbation
     assert isinstance(spec, AttackSpec)  # narrows the type: corruptions are answered by predictions
@@ -74,7 +74,7 @@ def run_attack(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GradientWarning)  # the command line warns, from the counts
-            return run_known(
+            return attacks.run(
                 spec.name,
                 classifier,
                 images,

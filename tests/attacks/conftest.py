@@ -20,12 +20,6 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def attack_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No look whether a model draws random numbers, for tests that follow what an attack asks it."""
-    monkeypatch.setattr("robustbench_sdnet.attacks.native.wrapper.warn_of_draws", lambda *asked: None)
-
-
 @pytest.fixture(scope="session")
 def digits() -> tuple[Tensor, Tensor]:
     """scikit-learn's digits: (1797, 1, 8, 8) float32 in [0, 1] and labels."""

@@ -316,7 +316,7 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("attacked")
 
-    monkeypatch.setattr("robustbench_sdnet.inside.subject.run_known", never)
+    monkeypatch.setattr("robustbench_sdnet.attacks.run", never)
     (made / "file").write_text("")
     output = made / "file" / "pictures"
     assert "Cannot write" in run(made, "visualize", "runs/plain", "--output", output, "--limit", 2, code=1)
@@ -336,7 +336,7 @@ def test_a_depth_that_one_model_lacks_is_refused_before_any_is_attacked(
 def test_a_file_that_shows_no_parts_is_refused_before_any_model_is_attacked(
     made: Path, monkeypatch: pytest.MonkeyPatch, file: str, message: str
 ) -> None:
-    monkeypatch.setattr("robustbench_sdnet.inside.subject.run_known", None)
+    monkeypatch.setattr("robustbench_sdnet.attacks.run", None)
     net = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(48, 10)).eval()
     if file == "net.pt":
         write_script(net, made / file)

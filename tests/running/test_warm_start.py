@@ -57,7 +57,7 @@ def test_only_pgd_without_restarts_is_warm_started(data):
 
 
 def test_attacks_begin_where_the_parent_ended_and_stay_in_the_ball(tmp_path, make_worker, data, monkeypatch):
-    from robustbench_sdnet.attacks import dispatch
+    from robustbench_sdnet import attacks
 
     starts = []
 
@@ -66,8 +66,8 @@ def test_attacks_begin_where_the_parent_ended_and_stay_in_the_ball(tmp_path, mak
             starts.append(start.numpy().copy())
         return ordinary(*args, start=start, **options)
 
-    ordinary = dispatch.run_known
-    monkeypatch.setattr(dispatch, "run_known", spy)
+    ordinary = attacks.run
+    monkeypatch.setattr(attacks, "run", spy)
     cells, worker = _cells(data), make_worker()
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         run(cells, store=store, worker=worker, count=20, keep_images=True)

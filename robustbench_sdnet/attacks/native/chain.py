@@ -5,7 +5,6 @@ AutoAttack (Croce & Hein 2020, arXiv:2003.01690), and a chain of its strength at
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -101,8 +100,7 @@ def run_chain(
     stage = torch.full_like(labels, -1)
     alive = torch.arange(len(images), device=images.device)
     for number, (part_name, own) in enumerate(chain(name, options, norm)):
-        attacked = inspect.unwrap(ATTACKS[part_name].load())
-        part: AttackResult = attacked(
+        part: AttackResult = ATTACKS[part_name].load()(
             model, images[alive], labels[alive], eps=eps, **{**run, "sample_ids": ids[alive]}, **own
         )
         stage[alive[part.clean & ~part.robust]] = number

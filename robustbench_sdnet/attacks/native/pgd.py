@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from functools import partial
 
@@ -147,6 +146,4 @@ def fgsm(
 
     x + eps * sign(gradient of the cross-entropy), or the steepest step of length eps; arguments as in `pgd`.
     """
-    once = {"steps": 1, "step_size": eps, "random_start": False}
-    result: AttackResult = inspect.unwrap(pgd)(model, images, labels, eps=eps, **once, **run)
-    return result
+    return pgd(model, images, labels, eps=eps, steps=1, step_size=eps, random_start=False, **run)

@@ -109,7 +109,7 @@ def run_native(
 def attack(function: Function, norm: str = "linf") -> Function:
     """An attack whose signature spells out its shared options, for `help` and for editors, and that knows no others.
 
-    Where it is called from outside, it looks whether the model draws random numbers; `inspect.unwrap` leaves that out.
+    Called by code of others, it looks whether the model draws random numbers.
 
     Args:
         norm: the one that it works in unless another is given.
@@ -132,7 +132,7 @@ def attack(function: Function, norm: str = "linf") -> Function:
         if budgeted and given.get("eps") is None:
             raise InputError(f"{function.__name__} needs a budget, such as eps=8/255.")
         result = function(*args, **given)
-        if given.get("answers") is None:
+        if given.get("answers") is None and level_of_the_caller() == 2:  # not from within this package
             asked = signature.bind(*args, **given).arguments
             warn_of_draws(asked["model"], asked["images"], given.get("batch_size"))
         return result

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...answers.trust import FAIL, PASS, WARN, Finding
-from ...attacks.dispatch import run_known
+from ...attacks import run
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
@@ -50,7 +50,7 @@ def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Fin
     left = subject.take(survivors)
     broken = torch.zeros(len(left), dtype=torch.bool)
     if len(left):
-        found = run_known(
+        found = run(
             "square",
             left.model,
             left.images,
