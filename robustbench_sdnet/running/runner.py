@@ -211,7 +211,7 @@ class Parents:
                         images[parent] = found
                 if cell.kind != "transfer":
                     outcome = self._outcome(parent, task.start, task.stop)
-                    if outcome is not None:
+                    if outcome is not None and len(outcome) == task.stop - task.start:
                         outcomes[parent] = outcome
         return Inputs(outcomes, images)
 

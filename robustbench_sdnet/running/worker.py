@@ -31,7 +31,7 @@ from ..zoo.others.fingerprint import check_unchanged
 from ..zoo.others.guard import named_errors
 from .deploy import BatchLogits, deployed, lambda_of, logits_at_each, seeding
 from .device import device_name, peak_memory
-from .engines import Answer, Failure, Inputs
+from .engines import Answer, Failure, Inputs, of_parent
 from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
 from .perturbed import frames_of, run_attack, task_images
 from .predict import batches, classes_of
@@ -176,7 +176,7 @@ class Worker:
     def _transfer(self, cell: Cell, shard: ShardInput, inputs: Inputs) -> Answer:
         """What is left of another cell's perturbed images."""
         started = time.perf_counter()
-        images = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device)
+        images = torch.from_numpy(of_parent(inputs.images, cell)).to(self.device)
         outcome, passes = self._judged(cell, images, shard, self._residual(cell.model, images))
         return Answer(cell, outcome, self._cost(cell, passes, 0, time.perf_counter() - started))
 
@@ -184,8 +184,8 @@ class Worker:
         """A search for perturbations, from where the cell's parent ended: its images, or those that it left right."""
         started = time.perf_counter()
         ids, images = shard.ids, to_images(shard.pixels, self.device)
-        start = torch.from_numpy(inputs.images[cell.parents[0]]).to(self.device) if cell.warm else None
-        before = inputs.outcomes[cell.parents[0]] if cell.parents and start is None else None
+        start = torch.from_numpy(of_parent(inputs.images, cell)).to(self.device) if cell.warm else None
+        before = of_parent(inputs.outcomes, cell) if cell.parents and start is None else None
         repeats = cell.model.repeats  # of a randomised model, whose attacks go on while any draw is right
         alive = np.arange(len(ids))
         if before is not None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 import torch
 
 from robustbench_sdnet.answers.records import records
@@ -397,3 +398,25 @@ def test_deleted_images_of_a_finished_run_cost_nothing(tmp_path, make_worker, da
         run(cells, store=store, worker=make_worker(), count=20)
         shutil.rmtree(store.images.folder)
         assert run(cells, store=store, worker=make_worker(), count=20).shards == 0
+
+
+@pytest.mark.parametrize("what", ["the first of its shards", "all of it"])
+def test_what_its_parent_was_dropped_of_meanwhile_is_not_attacked(tmp_path, make_worker, data, what):
+    pgd = attack_specs("pgd", [Eps.parse("1/255"), *EPS], given={"steps": "2"})
+    parent, child = plan.attack_cells([RESNET], data, pgd, eps_curve=True)[1:]
+    with _store(tmp_path, "s") as store:
+        for count in (50, 130):
+            run([parent], store=store, worker=make_worker(), count=count)
+
+        def drop(progress):
+            """As another process that repairs the store does with damaged rows, once this run has begun."""
+            if not progress.done_shards:
+                gone = f"DELETE FROM shards WHERE cell_id = '{parent.id}'"
+                gone += " AND start = 0" if what != "all of it" else ""
+                store.database.run("write", lambda connection: connection.execute(sa.text(gone)))
+
+        with pytest.raises(ModelsFailed, match=r"resnet, pgd.* no longer stored. Run the same command again"):
+            run([parent, child], store=store, worker=make_worker(), count=130, on_progress=drop)
+        assert child.id not in store.ranges()
+        run([parent, child], store=store, worker=make_worker(), count=130)
+        assert store.outcome(child.id).ids.tolist() == list(range(130))

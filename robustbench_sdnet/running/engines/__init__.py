@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ...errors import unknown
+from ...errors import StoreError, unknown
 
 # Help and usage errors look for the names of engines here: what costs time is imported for its types alone.
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ...store.outcome import Outcome
     from ..worker import Worker
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -32,6 +34,16 @@ class Inputs:
 
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     images: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def of_parent(inputs: Mapping[str, T], cell: Cell) -> T:
+    """What a cell starts from; a StoreError where it went from the store since the run began, as by a repair."""
+    if cell.parents[0] not in inputs:
+        raise StoreError(
+            f"{cell.words} starts from an attack whose answers or images are no longer stored. Run the same command "
+            "again."
+        )
+    return inputs[cell.parents[0]]
 
 
 @dataclass(frozen=True, eq=False)
