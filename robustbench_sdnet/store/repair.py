@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import StoreError
 from ..specs import Cell, canonical
 from .rows import Damage, Reader, refuse
-from .schema import CELLS, IMAGES, SHARDS, VERDICTS, columns, each_row, sealed, select
+from .schema import CELLS, IMAGES, SHARDS, VERDICTS, columns, each_row, rows, sealed, select
 from .store import Store
 
 
@@ -68,18 +67,18 @@ def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
     """The damaged rows of every table, and the cells that can be read."""
     reader, present = Reader(), columns(connection)
 
-    def read(table: sa.Table) -> Iterator[dict[str, Any]]:
-        query = select(table, present)
-        if connection.dialect.name == "sqlite":
-            query = query.add_columns(sa.literal_column("rowid").label("rowid"))
-        return each_row(connection, query)
+    def query(table: sa.Table) -> sa.Select[Any]:
+        found = select(table, present)
+        is_sqlite = connection.dialect.name == "sqlite"
+        return found.add_columns(sa.literal_column("rowid").label("rowid")) if is_sqlite else found
 
-    known = {row["id"]: reader.cell(row) for row in read(CELLS)}
-    for row in read(SHARDS):
-        reader.shard(row, decoded=False)
+    known = {row["id"]: reader.cell(row) for row in rows(connection, query(CELLS))}
+    with each_row(connection, query(SHARDS)) as shards:
+        for row in shards:
+            reader.shard(row, decoded=False)
     keys = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
     reader.apart((one.cell_id, one.start, one.stop) for one in connection.execute(keys))
-    for row in read(VERDICTS):
+    for row in rows(connection, query(VERDICTS)):
         reader.verdicts(row)
     return reader.damages, {cell_id: cell for cell_id, cell in known.items() if cell is not None}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -128,11 +129,12 @@ def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any
     return list(_named(connection.execute(query)))
 
 
-def each_row(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
+@contextmanager
+def each_row(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Iterator[dict[str, Any]]]:
     """The same one after the other, where all would take too much memory; a server sends a few at a time."""
-    yield from _named(
-        connection.execute(query, execution_options={"stream_results": True, "max_row_buffer": 50})
-    )
+    few = {"stream_results": True, "max_row_buffer": 50}
+    with connection.execute(query, execution_options=few) as found:
+        yield _named(found)
 
 
 def _named(found: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:

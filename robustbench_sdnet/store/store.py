@@ -197,8 +197,9 @@ class Store:
                 if cell is not None and (only is None or cell_id in only):
                     made[cell_id] = make(Stored(cell_id, cell, asked, decoded, checks.get(cell_id)))
 
-            for cell_id, of_cell in groupby(each_row(connection, shards), lambda row: row["cell_id"]):
-                add(cell_id, of_cell)
+            with each_row(connection, shards) as every:
+                for cell_id, of_cell in groupby(every, lambda row: row["cell_id"]):
+                    add(cell_id, of_cell)
             for cell_id in found.keys() - made.keys():
                 add(cell_id, ())
             return reader, [made[cell_id] for cell_id in found if cell_id in made]

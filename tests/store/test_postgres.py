@@ -151,6 +151,30 @@ def test_a_driver_waits_for_a_server_that_comes_back(postgres, url, mode):
         check(store)
 
 
+def test_a_read_that_a_restart_cuts_off_begins_anew_and_one_that_fails_leaves_nothing_open(postgres, url):
+    cells = [replace(CELL, model=replace(MODEL, weights=f"{number}")) for number in range(200)]
+    seen = []
+
+    def stopping(stored):
+        seen.append(stored.id)
+        if len(seen) == 5:
+            postgres.stop("immediate")
+            threading.Timer(1, postgres.start).start()
+        return stored.id, stored.samples
+
+    def failing(stored):
+        raise ValueError(stored.id)
+
+    with Store(url) as store:
+        store.add_cells({cell.id: cell for cell in cells})
+        store.add_shards([Shard(cell.id, 0, 4, outcome(), COST) for cell in cells])
+        assert store.answered(stopping) == [(name, 4) for name in sorted(cell.id for cell in cells)]
+        assert len(seen) > 200, "some were read twice"
+        with pytest.raises(ValueError, match=min(seen)):
+            store.answered(failing)
+        assert check(store) == []
+
+
 def _at_once(monkeypatch, one, other):
     """One function in a thread, and the other while it has read and not written yet."""
     insert_once, read, go_on = module.insert_once, threading.Event(), threading.Event()
