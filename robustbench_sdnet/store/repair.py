@@ -15,7 +15,7 @@ from .store import Store
 
 
 def check(store: Store) -> list[str]:
-    """Look at every row, decoding only those of versions that wrote no checksums.
+    """Look at every row; only those of versions that wrote no checksums are decoded, which takes long.
 
     Returns:
         Nothing, as `repair` of a sound store.
@@ -23,7 +23,7 @@ def check(store: Store) -> list[str]:
     Raises:
         StoreError: some are damaged; the first is named.
     """
-    damages, cells = store.database.run("read", _look)
+    damages, cells = store.database.run("read", lambda connection: _look(connection, decoded=False))
     refuse(store.shown, damages, cells)
     return []
 
@@ -46,7 +46,7 @@ def repair(store: Store) -> list[str]:
                 connection.exec_driver_sql("REINDEX")  # so that rows are found by the keys that they read now
             except IntegrityError as error:
                 raise _beyond(store, "two of its rows have one key") from error
-        damages, cells = _look(connection)
+        damages, cells = _look(connection, decoded=True)
         for damage in reversed(damages):  # what points at a cell goes before it
             # Of a server's rows another driver may have dropped it meanwhile.
             if not _drop(connection, damage) and damage.rowid is not None:
@@ -63,8 +63,8 @@ def _beyond(store: Store, damage: str) -> StoreError:
     )
 
 
-def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
-    """The damaged rows of every table, and the cells that can be read."""
+def _look(connection: sa.Connection, *, decoded: bool) -> tuple[list[Damage], dict[str, Cell]]:
+    """The damaged rows of every table, and the cells that can be read; without `decoded` checksums are believed."""
     reader, present = Reader(), columns(connection)
 
     def query(table: sa.Table) -> sa.Select[Any]:
@@ -75,7 +75,7 @@ def _look(connection: sa.Connection) -> tuple[list[Damage], dict[str, Cell]]:
     known = {row["id"]: reader.cell(row) for row in rows(connection, query(CELLS))}
     with each_row(connection, query(SHARDS)) as shards:
         for row in shards:
-            reader.shard(row, decoded=False)
+            reader.shard(row, decoded)
     keys = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
     reader.apart((one.cell_id, one.start, one.stop) for one in connection.execute(keys))
     for row in rows(connection, query(VERDICTS)):

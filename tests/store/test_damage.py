@@ -96,6 +96,16 @@ def test_a_flipped_bit_of_a_row_without_checksum_is_named_or_changes_nothing():
     assert harmless < 500, "times and attributes of the archive's members"
 
 
+def test_a_row_that_was_written_damaged_is_repaired_whatever_its_checksum_says(path):
+    with Store(f"sqlite:///{path}") as store:
+        store.add_shards([Shard(OTHER.id, 8, 12, replace(outcome(8, 12), right=np.ones(3, bool)), COST)])
+    with pytest.raises(StoreError, match=r"shard 8-12 of cell .* damaged \(array 'right'\).* --repair"):
+        reading(path)
+    (lost,) = sound(f"sqlite:///{path}", repair_it=True)
+    assert lost.startswith(f"shard 8-12 of cell {OTHER.id}")
+    assert [stored.samples for stored in reading(path)] == [8, 8]
+
+
 def test_each_of_a_thousand_flipped_bits_in_kept_images_is_made_again(tmp_path):
     folder, generator = ImageFolder(tmp_path / "images"), np.random.default_rng(2)
     images = generator.random((4, 3, 4, 4), dtype=np.float32)
