@@ -220,7 +220,8 @@ class Worker:
     def _before(self, cell: Cell, inputs: Inputs, images: Tensor) -> Tensor:
         """What the parent made of the images, where it was kept: it shows how those that broke there broke."""
         made = inputs.images.get(cell.parents[0])
-        return images if made is None else torch.from_numpy(made).to(self.device)
+        # A copy: the attack's own are written into it, and an engine may share what it hands in.
+        return images if made is None else torch.tensor(made, device=self.device)
 
     def _judged(
         self, cell: Cell, images: Tensor, shard: ShardInput, residual: Tensor | None

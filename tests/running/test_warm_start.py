@@ -10,6 +10,7 @@ from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.running.engines import Inputs
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.specs import Cell, Eps, LambdaSpec
 from robustbench_sdnet.store.store import Store
@@ -111,3 +112,17 @@ def test_a_warm_start_resumes(tmp_path, make_worker, data, attack_lambdas):
         assert run(cells, store=parts, worker=make_worker(), count=20).shards == 0
         names = {row["perturbation"] for row in records(whole) if row["kind"] in ("attack", "transfer")}
     assert names == {"pgd(steps=2)", "pgd(steps=2,warm_start)"}
+
+
+def test_an_answer_leaves_its_parents_images_alone(make_worker, data):
+    curve = attack_specs("fgsm", [Eps.parse("1/255"), Eps.parse("32/255")])
+    cells = plan.attack_cells([SDNET], data, curve, LAMBDAS[:1], eps_curve=True)
+    first, second = (cell for cell in cells if cell.kind == "attack")
+    worker = make_worker()
+    (made,) = worker.answer(plan.Task(0, 20, (first,)), Inputs())
+    images = made.images.copy()
+    images.flags.writeable = False  # as Ray hands it in
+    inputs = Inputs({first.id: made.outcome}, {first.id: images})
+    (found,) = worker.answer(plan.Task(0, 20, (second,)), inputs)
+    assert np.array_equal(images, made.images)
+    assert not np.array_equal(found.images, images)
