@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 
 from robustbench_sdnet import attacks, lambdas
 from robustbench_sdnet.attacks.saving import save_adversarials
-from robustbench_sdnet.devices import full_float32
+from robustbench_sdnet.devices import full_float32, native_bfloat16
 from robustbench_sdnet.zoo import build_model
 
 
@@ -87,3 +89,18 @@ def test_it_is_off_while_a_policy_is_fitted():
     lambdas.calibrate(model, pixels, np.zeros(20, dtype=np.int64), lambdas=(0.1, 0.5))
     assert seen
     assert not any(seen)
+
+
+def test_bfloat16_is_asked_of_the_gpu_that_is_named(monkeypatch):
+    current = [torch.device("cuda", 0)]
+
+    @contextmanager
+    def on(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: current[-1].index == 1)
+    assert [native_bfloat16(torch.device("cuda", index)) for index in (0, 1)] == [False, True]
+    assert len(current) == 1
