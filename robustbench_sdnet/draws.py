@@ -62,7 +62,13 @@ def seeded(seed: int, stream: str, device: str = "cpu") -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices):
-            torch.manual_seed(key % 2**63)
+            # torch.manual_seed sets those of every GPU, and only this one's is put back.
+            torch.default_generator.manual_seed(key % 2**63)
+            if devices:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(key % 2**63)
+            elif device == "mps":
+                torch.mps.manual_seed(key % 2**63)
             np.random.seed(key % 2**32)
             random.seed(key)
             yield

@@ -1,11 +1,13 @@
 """Draws depend on (seed, stream, sample id, counter) alone, and are distributed as they say."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from robustbench_sdnet.draws import Draws, host_generators, stream_key
+from robustbench_sdnet.draws import Draws, host_generators, seeded, stream_key
 from robustbench_sdnet.errors import InputError
 
 IDS = torch.arange(64)
@@ -85,3 +87,36 @@ def test_host_generators_match_single_ones_and_are_keyed_by_sample():
     key = np.array([stream_key(1, "noise"), 9], np.uint64)  # a list of both would pass through float64
     alone = np.random.Generator(np.random.Philox(key=key))
     assert np.array_equal(many[1], alone.standard_normal(5))
+
+
+def test_only_generators_that_are_put_back_are_seeded(monkeypatch):
+    every, one, current = [], [], ["cuda:0"]
+
+    @contextmanager
+    def on(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", every.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: one.append((current[-1], seed)))
+    monkeypatch.setattr(torch.cuda, "device", on)
+    before = torch.get_rng_state()
+    with seeded(3, "x"):
+        drawn = torch.rand(4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (every, one) == ([], [])
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(stream_key(3, "x") % 2**63)
+        assert torch.equal(torch.rand(4), drawn)
+
+    @contextmanager
+    def forked(devices):
+        assert devices == ["cuda:1"]
+        yield
+
+    monkeypatch.setattr(torch.random, "fork_rng", forked)
+    with seeded(3, "x", "cuda:1"):
+        pass
+    torch.set_rng_state(before)
+    assert (every, one) == ([], [("cuda:1", stream_key(3, "x") % 2**63)])
