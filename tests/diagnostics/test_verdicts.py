@@ -263,6 +263,20 @@ def test_transfer_is_from_the_same_model_at_every_lambda_that_is_named(standard,
     assert asked == [0.05, 0.2]
 
 
+def test_models_without_some_of_the_classes_and_batches_of_no_image_are_refused_at_once(digits):
+    class Few(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.flatten(1)[:, :3]
+
+    images, labels = digits[0][:8], torch.arange(8)
+    asked = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 8))
+    with pytest.raises(InputError, match="Labels go up to 7, but theirs returns 3 classes"):
+        diagnose(asked, images, labels, eps=EPS, others={"theirs": Few()})
+    for size in (0, -1, 2.5):
+        with pytest.raises(InputError, match="batch_size must be a whole number"):
+            diagnose(asked, images, labels, eps=EPS, batch_size=size)
+
+
 def test_one_step_wins_where_only_the_image_has_a_gradient(standard, digits):
     assert "single_step_wins" in failed(verdicts(Wrapped(standard, only_on_the_grid), digits))
 

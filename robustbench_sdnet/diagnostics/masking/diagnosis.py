@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from ...attacks.engine.balls import ball
 from ...attacks.engine.batches import usual_batch
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
-from ...attacks.native.wrapper import checked, checked_eps
+from ...attacks.native.wrapper import checked, checked_eps, positive
 from ...devices import full_float32
 from ...errors import InputError
 from ...specs import BUDGETED
@@ -61,10 +62,10 @@ def diagnose(
         One verdict for each row of `DIAGNOSTICS`, in its order.
 
     Raises:
-        InputError: an argument is out of range, or there are no images.
+        InputError: an argument is out of range, there are no images, or one of `others` lacks classes.
         ModelError: the model raised or returned logits that are not finite.
     """
-    _check(len(images), eps, norm)
+    _check(len(images), eps, norm, batch_size)
     images, labels, ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
     model = tracked(model)
     subject = Subject(
@@ -87,18 +88,33 @@ def diagnose(
     return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
 
 
-def _check(images: int, eps: float, norm: str) -> None:
+def _check(images: int, eps: float, norm: str, batch_size: int | None) -> None:
     if not checked_eps(eps) > 0:
         raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
     if images == 0:
         raise InputError("Diagnostics need at least one image, got none.")
     ball(norm, BUDGETED)
+    if batch_size is not None:
+        positive("batch_size", batch_size)
+
+
+def _check_sources(sources: Mapping[str, nn.Module], subject: Subject) -> None:
+    """Refuse, with an InputError, a model to transfer from that lacks some of the classes."""
+    for name, source in sources.items():
+        with frozen(source):
+            classes = replace(subject, model=source).predict(subject.images[:1]).shape[1]
+        if (last := int(subject.labels.max())) >= classes:
+            raise InputError(
+                f"Labels go up to {last}, but {name} returns {classes} classes: nothing transfers from it. "
+                "Leave it out."
+            )
 
 
 def _findings(
     subject: Subject, sources: Mapping[str, nn.Module], *, cheap: bool, queries: int
 ) -> list[Finding]:
     randomised = without_attack.randomised(subject)
+    _check_sources(sources, subject)
     found = [
         *seen_on(len(subject), randomised, without_attack.probabilities(subject)),
         *seen_on(1, without_attack.test_time_optimisation(subject)),
