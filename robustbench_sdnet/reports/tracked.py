@@ -143,7 +143,7 @@ def _axes(result: Result) -> Iterator[tuple[str, int, int, float, tuple[Hashable
     lam, value = lambda_text(result.subject.lam), lambda_value(result.subject.lam)
     severity = result.severity and f"severity {result.severity}"
     if isinstance(value, float):
-        yield "lambda", 1, 1000, value, (severity, result.eps and result.budget)
+        yield "lambda", 1, 1000, value, (severity, result.budget if result.eps else result.norm)
     at = None if lam == "-" else f"lambda {lam}"
     if result.severity:
         yield "severity", 1, 1, float(result.severity), (at,)

@@ -99,6 +99,20 @@ def test_a_curve_is_of_the_same_images_throughout():
 
 def test_two_models_of_one_name_are_two_parameters():
     answers = [record(150), record(120, model=replace(RESNET, weights="f" * 64))]
+def test_a_curve_is_of_one_norm():
+    """A minimal-norm attack has no budget that would say it: one norm's points took the places of another's."""
+    rights = {"l2": (50, 40), "linf": (80, 90)}
+    rows = [
+        attack("fmn", None, right, norm=norm, model=SDNET, lam=lam, distances=[1.0] * 200)
+        for norm, both in rights.items()
+        for lam, right in zip((0.1, 0.5), both, strict=True)
+    ]
+    assert {curve.name: curve.points for curve in tracked(snapshot(rows)).curves} == {
+        "fmn, l2/sdnet20 on digits": ((0.1, 0.25), (0.5, 0.2)),
+        "fmn, linf/sdnet20 on digits": ((0.1, 0.4), (0.5, 0.45)),
+    }
+
+
     found = tracked(Snapshot(tuple(answers))).parameters["models"]
     assert {name: told["weights"] for name, told in found.items()} == {
         f"resnet20 [{RESNET.weights[:8]}]": RESNET.weights,
