@@ -28,6 +28,8 @@ FOG = {1: 0.85, 2: 0.75, 3: 0.65, 4: 0.55, 5: 0.45}  # of 20 images 17, 15, 13, 
 def test_a_cell_of_wandb_says_how_many_images_its_accuracy_is_of():
     assert _shown(Estimate(0.5, 0.4, 0.6, 1000, transfer=True)) == "(50.0) [40.0-60.0] n=1,000"
     assert _shown(Estimate(0.5, 0.4, 0.6, 20, untrusted=True)) == "50.0 untrusted [40.0-60.0] n=20"
+    last = Estimate(0.5, 0.4, 0.6, 20, images="20-39")
+    assert _shown(last) == "50.0 [40.0-60.0] n=20 of images 20-39", "nobody could tell them from the first 20"
 
 
 def test_a_table_of_wandb_says_which_rows_it_leaves_out():
