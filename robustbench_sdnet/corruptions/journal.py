@@ -50,6 +50,7 @@ class Journal:
         for line in lines[1:]:
             match line:
                 case [str(name), int(version), int(severity), int(start)]:
+                    self._done.discard((name, severity, start))  # the last version to write a piece is there
                     if name in CORRUPTIONS and version == self._version(name):
                         self._done.add((name, severity, start))
                 case [str(name)]:

@@ -174,6 +174,23 @@ def test_a_new_version_is_made_again(
     assert (tmp_path / "contrast.npy").exists()
 
 
+def test_an_older_version_is_made_again_where_a_newer_one_wrote(
+    tmp_path: Path, in_process: list[generation.Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal knows its pieces from before, and took what the newer version wrote for them."""
+    write(tmp_path, "contrast")
+    newer = replace(corruptions.CORRUPTIONS["contrast"], version=99)
+    with monkeypatch.context() as once:
+        once.setattr(journal, "corruption_info", lambda name: newer)
+        write(tmp_path, "contrast")
+    del in_process[:]
+    write(tmp_path, "contrast")
+    assert len(in_process) == 15
+    made = Published(tmp_path).generated
+    assert made
+    assert made.versions == {"contrast": corruptions.CORRUPTIONS["contrast"].version}
+
+
 @pytest.mark.parametrize("name", ["clean", "labels"])
 def test_images_and_labels_that_were_cut_off_are_written_again(
     tmp_path: Path, in_process: list[generation.Task], name: str
