@@ -64,7 +64,9 @@ def _pixels(images: Tensor) -> drawing.Pixels:
 
 def _page(subject: Subject, kind: str, title: str, reading: str, alt: str) -> Page:
     name = subject.name
-    return Page(name=f"{plain(name)}-{kind}", title=f"{name}: {title}", reading=reading, alt=f"{name}. {alt}")
+    return Page(
+        name=f"{subject.stem}-{kind}", title=f"{name}: {title}", reading=reading, alt=f"{name}. {alt}"
+    )
 
 
 def _atoms(subject: Subject) -> Iterator[Drawn]:

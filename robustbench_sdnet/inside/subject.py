@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from ..corruptions import corrupt
 from ..data.tensors import first_images, to_images
 from ..draws import Draws
 from ..errors import GradientWarning
+from ..reports.document import plain, slug
 from ..running.ready import Ready
 from ..specs import AttackSpec, CorruptionSpec, ModelSpec
 from .inversion import check_invertible, invertible
@@ -48,9 +50,11 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model on its images: `seen` holds them clean, corrupted, as noise of the attack's size, and attacked."""
+    """A model on its images: `seen` holds them clean, corrupted, as noise of the attack's size, and attacked; names of
+    its pictures begin with `stem`."""
 
     name: str
+    stem: str
     model: nn.Module
     lam: float | None
     lambdas: tuple[float | None, ...]
@@ -104,6 +108,7 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
     noise = ball(attack.norm).noise(drawn, clean, float(attack.eps), torch.zeros_like(labels))
     return Subject(
         name=spec.name,
+        stem=_stem(spec.name, [one.name for one in ready.models]),
         model=model,
         lam=trained,
         lambdas=lambdas,
@@ -118,3 +123,8 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
         wanted=wanted,
         doubt=stands_still(attacked.gradients, attacked.silent),
     )
+
+
+def _stem(name: str, names: Sequence[str]) -> str:
+    """A model's name in those of its files, with a hash where another of these would be the same there."""
+    return plain(name) if [plain(one) for one in names].count(plain(name)) == 1 else slug(name)

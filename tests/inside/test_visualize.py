@@ -396,6 +396,29 @@ def test_networks_of_ones_own_show_the_atoms_of_their_layers(
     assert {row["quantity"] for row in album["numbers"]} == {"change"}
 
 
+def test_models_whose_names_are_one_in_files_keep_their_own_pictures(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a model of the zoo, cifar10/sdnet20, and the run of its recipe, cifar10-sdnet20."""
+    monkeypatch.syspath_prepend(str(made))
+    (made / "two_of.py").write_text(
+        "import robustbench_sdnet as rs\nimport torch\n\n\ndef make():\n    torch.manual_seed(0)\n"
+        "    return rs.zoo.build_model('sdnet20', width=8, num_classes=10, input_size=32).eval()\n"
+    )
+    shutil.copytree(made / "runs/plain", made / "runs/two-of-make")
+    monkeypatch.chdir(made)
+    models = "runs/two-of-make", "two_of:make"
+    asked = "--data", "digits", "--limit", 2, "--lambda", "0.1", "--depth", 0, "--device", "cpu", "--json"
+    found = run(made, "visualize", *models, *asked)
+    album = json.loads(found.stdout)
+    names = [page["name"] for page in album["pages"]]
+    assert len(set(names)) == len(names)
+    atoms = [page for page in album["pages"] if "-atoms-" in page["name"]]
+    assert [page["title"].partition(":")[0] for page in atoms] == ["two-of-make", "two_of"]
+    shown = {(Path(album["files"][-1]).parent / f"{page['name']}.png").read_bytes() for page in atoms}
+    assert len(shown) == 2, "each shows its own atoms"
+
+
 def test_what_has_no_size_has_no_relative_error() -> None:
     given = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])
     found = relative(torch.tensor([[3.0, 9.0], [0.0, 0.0], [0.1, 0.0]]), given)
