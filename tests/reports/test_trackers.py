@@ -99,8 +99,6 @@ def test_a_curve_is_of_the_same_images_throughout():
     ], "one point is no curve"
 
 
-def test_two_models_of_one_name_are_two_parameters():
-    answers = [record(150), record(120, model=replace(RESNET, weights="f" * 64))]
 def test_a_curve_is_of_one_norm():
     """A minimal-norm attack has no budget that would say it: one norm's points took the places of another's."""
     rights = {"l2": (50, 40), "linf": (80, 90)}
@@ -115,6 +113,8 @@ def test_a_curve_is_of_one_norm():
     }
 
 
+def test_two_models_of_one_name_are_two_parameters():
+    answers = [record(150), record(120, model=replace(RESNET, weights="f" * 64))]
     found = tracked(Snapshot(tuple(answers))).parameters["models"]
     assert {name: told["weights"] for name, told in found.items()} == {
         f"resnet20 [{RESNET.weights[:8]}]": RESNET.weights,
