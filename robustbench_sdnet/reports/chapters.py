@@ -159,12 +159,11 @@ def _stability_sections(results: Results, data: str, baseline: str | None) -> It
 
 
 def _attack_sections(results: Results, data: str) -> Iterator[Section]:
-    pairs = results.attacks(data)
-    if not pairs:
+    norms = distinct(one.norm for kind in ("attack", "noise") for one in results.of(kind, data=data))
+    if not norms:
         return
     subjects = results.main_subjects(data)
     blocks: list[Block] = []
-    norms = distinct(norm for _, norm in pairs)
     every = (attacks.eps_table(results, data, norm, subjects) for norm in norms)
     tables = [table for table in every if table.rows]
     if drawn := panels.eps_panels(results, data):

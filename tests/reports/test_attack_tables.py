@@ -5,6 +5,8 @@ from __future__ import annotations
 from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.answers.comparisons import comparisons
 from robustbench_sdnet.answers.trust import Finding
+from robustbench_sdnet.reports.content import build
+from robustbench_sdnet.reports.document import Table
 from robustbench_sdnet.reports.numbers import Estimate, Missing
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import attacks, lambdas
@@ -64,6 +66,28 @@ def test_eps_are_ordered_by_value_and_gaps_are_dashes() -> None:
         ["resnet20", "pgd", "95.0", "75.0", "60.0", "10.0"],
         ["sdnet20 @ 0.1", "pgd", "90.0", "-", "-", "5.0"],
     ]
+
+
+def test_noise_and_stages_are_shown_where_no_attack_was_run_beside_or_to_its_end() -> None:
+    """The figure drew noise of any eps; without an attack no accuracy under it stood anywhere."""
+    noises = [attack("noise", eps, right) for eps, right in (("8/255", 160), ("16/255", 120))]
+    (table,) = _attack_chapter([record(190), *noises])
+    assert table.columns[2:] == ("clean", "8/255", "16/255")
+    assert percents(table) == [["resnet20", "noise", "95.0", "80.0", "60.0"]]
+    (table, _) = _attack_chapter([record(190), *noises, attack("pgd", "8/255", 20)])
+    assert percents(table) == [
+        ["resnet20", "pgd", "95.0", "10.0", "-"],
+        ["resnet20", "noise", "95.0", "80.0", "60.0"],
+    ]
+    (table,) = _attack_chapter([record(190), attack("autoattack/apgd-ce", "8/255", 20)])
+    assert percents(table)[0][:4] == ["autoattack/apgd-ce", "-", "linf 8/255", "10.0"]
+
+
+def _attack_chapter(answers: list[Answered]) -> list[Table]:
+    chapters = (
+        one for one in build(snapshot(answers)).sections if one.title in ("Attacks", "resnet20: attacks")
+    )
+    return [table for chapter in chapters for table in chapter.tables]
 
 
 def test_transfer_is_a_matrix_of_its_own_and_marked() -> None:

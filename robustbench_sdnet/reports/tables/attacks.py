@@ -55,10 +55,10 @@ def attack_table(results: Results, data: str, model: str) -> Table:
 
 def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[Subject]) -> Table:
     """Accuracy against eps in one norm: clean accuracy, then a column an eps; attacks, then random noise."""
-    found = tuple(results.of("attack", data=data, norm=norm))
-    budgets = sorted(distinct(r.eps for r in found if r.eps), key=eps_order)
+    found, noises = (tuple(results.of(kind, data=data, norm=norm)) for kind in ("attack", "noise"))
+    budgets = sorted(distinct(r.eps for r in (*found, *noises) if r.eps), key=eps_order)
     names = [("attack", name) for name, found in results.attacks(data) if found == norm]
-    names += [("noise", name) for name in distinct(r.name for r in results.of("noise", data=data, norm=norm))]
+    names += [("noise", name) for name in distinct(r.name for r in noises)]
     rows: list[tuple[Item, ...]] = []
     for subject in subjects:
         clean = results.one("clean", subject=subject) or ABSENT
