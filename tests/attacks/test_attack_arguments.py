@@ -200,3 +200,17 @@ def test_a_result_is_one_line_in_a_notebook(problem):
     assert repr(result) == "<AttackResult of 5 images: 80.0 % right before, 80.0 % after>"
     none = attacks.fgsm(model, images[:0], labels[:0], eps=0.0)
     assert repr(none) == "<AttackResult of 0 images: nan % right before, nan % after>"
+
+
+def test_a_model_that_asks_autograd_is_attacked_in_inference_mode(problem):
+    model, images, labels = problem
+
+    def stepped(images):
+        with torch.enable_grad():
+            moved = images.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(model(moved).square().sum(), moved)
+        return model(images - 1e-3 * gradient)
+
+    with torch.inference_mode():
+        found = attacks.pgd(stepped, images, labels, eps=0.01, steps=2)
+    assert torch.equal(found.images, attacks.pgd(stepped, images, labels, eps=0.01, steps=2).images)

@@ -148,6 +148,8 @@ def warn_of_silence(gradients: int, silent: int) -> None:
         warnings.warn(found, GradientWarning, stacklevel=level_of_the_caller())
 
 
+@full_float32()
+@torch.inference_mode(False)
 def warn_of_draws(model: Classifier, images: Tensor, batch_size: int | None) -> None:
     """Warn where two answers to a few of the images differ: then one answer decides nothing."""
     passes, few = Passes(tracked(model), batch_size or TRIAL), usable(images[:TRIAL])
