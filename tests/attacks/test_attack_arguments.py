@@ -202,6 +202,18 @@ def test_a_result_is_one_line_in_a_notebook(problem):
     assert repr(none) == "<AttackResult of 0 images: nan % right before, nan % after>"
 
 
+@pytest.mark.parametrize("name", ["pgd", "autoattack", "foolbox:LinfPGD"])
+def test_a_batch_size_is_a_whole_number_of_any_type(name, problem):
+    params = {"steps": 2} if name != "autoattack" else {"variant": "rand"}
+    few = [one[:2] for one in problem[1:]]
+    found = [
+        attacks.run(name, problem[0], *few, eps=0.001, params=params, batch_size=size).images
+        for size in (2, 2.0, "2")
+    ]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
 def test_a_model_that_asks_autograd_is_attacked_in_inference_mode(problem):
     model, images, labels = problem
 

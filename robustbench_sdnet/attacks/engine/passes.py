@@ -53,7 +53,7 @@ class Passes:
         lenient: bool = False,
     ) -> None:
         self.model, self.low_precision, self.lenient = model, low_precision, lenient
-        self.batch_size, self.repeats = batch_size, repeats
+        self.batch_size, self.repeats = int(batch_size), repeats  # a whole number of any type
         self._passed = self.backwards = 0
         # Behind a policy that asks the network at several lambdas an image passes through it more than once.
         self._each = int(getattr(model, "network_passes", 1))
