@@ -39,10 +39,14 @@ class Norm:
         """A distance as tables print it: Linf in pixel levels, as budgets are written."""
         return f"{self.scale * distance:.2f}{self.unit}" if self.unit else f"{distance:.3g}"
 
+    def reach(self, values: int) -> float:
+        """How far two images of so many values lie apart at most."""
+        return float(values**self.growth)
+
     def full_curve(self, values: int) -> tuple[str, ...]:
         """The budgets of --eps-curve full: on by doubling, until every image of so many values is within reach."""
         found = list(self.curve)
-        while Fraction(found[-1]) < values**self.growth:
+        while Fraction(found[-1]) < self.reach(values):
             top, slash, bottom = found[-1].partition("/")
             doubled = f"{2 * int(top)}{slash}{bottom}"
             beyond = self.largest is not None and Fraction(doubled) > self.largest
@@ -86,7 +90,7 @@ def check_largest(eps: Fraction | float, norm: str, written: str) -> None:
 
 def check_reach(eps: Eps, norm: str, height: int, width: int) -> None:
     """Refuse, with an InputError, a budget at least twice as large as any two images of this size lie apart."""
-    reach = float((3 * height * width) ** norm_facts(norm).growth)
+    reach = norm_facts(norm).reach(3 * height * width)
     if norm in BUDGETED and float(eps) >= 2 * reach:
         raise InputError(
             f"{norm} eps {eps} is more than any attack needs: pixels lie in [0, 1], and images of {height}x{width} at "
@@ -107,10 +111,10 @@ def budget_doubts(asked: Iterable[tuple[str, Eps | None]], height: int, width: i
         if eps is not None and NORMS[norm].curve:
             found.setdefault(norm, []).append(eps)
     for norm, budgets in found.items():
-        curve, growth = NORMS[norm].curve, NORMS[norm].growth
-        grey = (3 * height * width) ** growth / 2
+        known = NORMS[norm]
+        curve, grey = known.curve, known.reach(3 * height * width) / 2
         least, most = (of(budgets, key=float) for of in (min, max))
-        if growth and 0 < float(most) < ROUNDED * float(Fraction(curve[0])):
+        if known.growth and 0 < float(most) < ROUNDED * float(Fraction(curve[0])):
             yield (
                 f"{norm} eps {most} is less than budgets in {norm} usually are, {curve[0]} to {curve[-1]}: "
                 "it may be meant in another norm."
