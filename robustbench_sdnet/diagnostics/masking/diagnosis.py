@@ -13,7 +13,7 @@ from ...attacks.engine.balls import ball
 from ...attacks.engine.batches import usual_batch
 from ...attacks.engine.guards import frozen, tracked
 from ...attacks.engine.losses import negative_margin
-from ...attacks.native.wrapper import checked, checked_eps, positive
+from ...attacks.native.wrapper import checked, checked_eps
 from ...devices import full_float32
 from ...errors import InputError
 from ...specs import BUDGETED
@@ -65,11 +65,12 @@ def diagnose(
         InputError: an argument is out of range, there are no images, or one of `others` lacks classes.
         ModelError: the model raised or returned logits that are not finite.
     """
-    _check(len(images), eps, norm, batch_size)
-    images, labels, ids = checked(images, labels, eps=eps, norm=norm, sample_ids=sample_ids)
-    model = tracked(model)
+    _check(len(images), eps, norm)
+    images, labels, ids = checked(
+        images, labels, eps=eps, norm=norm, sample_ids=sample_ids, batch_size=batch_size
+    )
     subject = Subject(
-        model=model,
+        model=tracked(model),
         images=images,
         labels=labels,
         ids=ids,
@@ -81,21 +82,17 @@ def diagnose(
     )
     sources = {} if model_at is None else {f"lambda {value:g}": model_at(value) for value in lambdas}
     sources |= others or {}
-    with frozen(model):
+    with frozen(subject.model):
         made = _findings(subject, sources, cheap=cheap, queries=queries)
-    found = {finding.check: finding for finding in made}
-    skipped = "Not among the cheap checks; `sdnet-bench diagnose` runs them all."
-    return [found.get(check) or not_run(check, skipped) for check in DIAGNOSTICS]
+    return _with_reason(made, "Not among the cheap checks; `sdnet-bench diagnose` runs them all.")
 
 
-def _check(images: int, eps: float, norm: str, batch_size: int | None) -> None:
+def _check(images: int, eps: float, norm: str) -> None:
     if not checked_eps(eps) > 0:
         raise InputError(f"Diagnostics need an eps above 0, got {eps}.")
     if images == 0:
         raise InputError("Diagnostics need at least one image, got none.")
     ball(norm, BUDGETED)
-    if batch_size is not None:
-        positive("batch_size", batch_size)
 
 
 def _check_sources(sources: Mapping[str, nn.Module], subject: Subject) -> None:
@@ -135,9 +132,9 @@ def _findings(
 
 
 def _with_reason(found: list[Finding], why: str) -> list[Finding]:
-    """The findings, and every check that is not among them with the reason."""
-    made = {finding.check for finding in found}
-    return [*found, *(not_run(check, why) for check in DIAGNOSTICS if check not in made)]
+    """A finding of every check, in the order of `DIAGNOSTICS`: what was found, or the reason why nothing was."""
+    made = {finding.check: finding for finding in found}
+    return [made.get(check) or not_run(check, why) for check in DIAGNOSTICS]
 
 
 def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
