@@ -16,7 +16,7 @@ Params = tuple[tuple[str, Any], ...]
 PROTOCOLS = ("mean", "majority", "any")
 DRAWS = 11
 MOST_DRAWS = 10_000
-TOLERANCE = 1e-3  # of the largest logit: how far two fingerprints of one model may lie apart
+TOLERANCE = 1e-3  # of the largest logit: how far two answers of one model to the same images may lie apart
 NO_LAMBDA = "no sparse coding layers, or it sets their lambda itself"  # why a model has none to set
 
 

@@ -16,6 +16,7 @@ from ...devices import full_float32, native_bfloat16
 from ...errors import GradientWarning, InputError, RandomWarning, level_of_the_caller, unknown
 from ...reading.numbers import whole
 from ...specs.budgets import check_largest
+from ...specs.models import TOLERANCE
 from ...wording import shown
 from ...zoo.nets.inputs import check_range
 from ..engine.active import run_search
@@ -29,9 +30,6 @@ from ..engine.result import AttackResult, stands_still
 from ..engine.rounding import disagreement
 from ..engine.search import Search
 from ..registry import ATTACKS
-
-DRAWN = 1e-3
-"""How far two answers to the same images may lie apart by rounding, as a share of the largest logit."""
 
 Function = TypeVar("Function", bound=Callable[..., AttackResult])
 
@@ -157,7 +155,7 @@ def warn_of_draws(model: Classifier, images: Tensor, batch_size: int | None) -> 
         return
     with frozen(passes.model):
         first, again = (passes.exact(few) for _ in range(2))
-    if disagreement(first, again) > DRAWN:
+    if disagreement(first, again) > TOLERANCE:
         warnings.warn(
             "The model draws random numbers: two answers to the same images differ. Here one answer decides each "
             "image. Give answers=11, so that fresh draws are counted.",
