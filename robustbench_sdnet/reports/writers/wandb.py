@@ -67,7 +67,7 @@ def _cells(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, A
 def _shown(value: Any) -> Any:
     """A cell: an accuracy with its marks, interval and images, nothing where it is missing or NaN."""
     if isinstance(value, Estimate):
-        return f"{value.text} [{value.interval()}]{value.count_beside((0, ''))}"
+        return f"{value.text} [{value.interval()}]{value.count_beside(None)}"
     if isinstance(value, str):
         return visible(value)
     return None if isinstance(value, Missing) or value != value else value
