@@ -14,7 +14,7 @@ from ..devices import check_device
 from ..errors import InputError, unknown
 from ..reading.numbers import number, whole
 from ..reading.options import several
-from ..reading.paths import named
+from ..reading.paths import named, path_of
 from ..specs import DEFAULT_STORE, DRAWS, PROTOCOLS, Repeats
 from ..wording import shown
 
@@ -167,7 +167,7 @@ class Setting:
         return Repeats(self.draws, self.counting)
 
     def _settle_names(self) -> None:
-        """Names, paths and URLs as text; what they name itself is refused."""
+        """Names, paths and URLs as text, a folder at home as where it is; what they name itself is refused."""
         from ..data.registry import data_text
         from ..zoo.names import source_text
 
@@ -176,6 +176,7 @@ class Setting:
             "data": None if self.data is None else data_text(self.data),
             "store": named(self.store, "A store", "Write sqlite:///FILE."),
             "device": str(self.device),
+            "runs": path_of(self.runs),
         }
         for name, text in texts.items():
             object.__setattr__(self, name, text)

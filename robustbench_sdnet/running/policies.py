@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, ModelError
 from ..lambdas.policy import Fitting, deploy
-from ..reading.paths import path_of
 from ..specs import LambdaSpec, ModelSpec, decimal_text
 from ..specs.lambdas import POLICIES, parse_policy
 from ..store.store import Store
@@ -63,7 +63,7 @@ def fitted(
     if not policies:
         return lambda model: tuple(lambdas)
     with Store(ready.setting.store) as store:
-        kept = store.fits(path_of(ready.setting.runs))
+        kept = store.fits(Path(ready.setting.runs))
     training = cache(ready.training_data)  # is loaded once, and only where a policy needs it
     found: dict[tuple[str, LambdaSpec], LambdaSpec] = {}
     for lam in policies:

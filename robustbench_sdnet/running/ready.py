@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from ..errors import DataError, InputError, ModelError
 from ..planning import plan, questions
 from ..planning.identity import data_spec, known
 from ..planning.setting import Setting
-from ..reading.paths import path_of
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
 from ..specs.budgets import check_reach
 from ..store.repair import check, repair
@@ -101,7 +101,7 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
         InputError: an unknown name, no model at hand, or a device that is not there.
         DataError: the data set is damaged.
     """
-    runs = path_of(setting.runs)
+    runs = Path(setting.runs)
     name = setting.data or default_data(runs)
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
