@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..attacks.saving import SavedAdversarials, save_adversarials
+from ..data.tensors import first_images
 from ..errors import StoreError
 from ..specs import AttackSpec, Cell
+from ..store.images import KeptImages
 from ..store.store import Store
 from .deploy import seeding
 from .predict import classes_of
@@ -30,31 +34,45 @@ def save_cells(
     Raises:
         StoreError: some images are not kept; raised when the others are written.
     """
-    kept, lost = store.images, list[str]()
-    labels = torch.from_numpy(worker.data.labels[:count])
+    lost = list[str]()
+    first, ids = first_images(worker.data, 1, worker.device)[0], worker.data.ids[:count]
+    labels = torch.from_numpy(worker.data.labels[:count]).to(worker.device)
     for cell in dict.fromkeys(cells):
         if cell.kind not in ("attack", "noise"):
             continue
-        images = kept.fetch(cell.id, 0, count)
-        if images is None:
+        # Loaded here, so that what it draws while it loads is not of the cell's seed.
+        classes_of(worker.model(cell.model), first, cell.model.name)
+        try:
+            with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
+                saved = save_adversarials(
+                    folder / file_name(cell),
+                    classifier,
+                    partial(_parts, store.images, cell, count, worker.device),
+                    labels,
+                    sample_ids=ids,
+                    eight_bit=eight_bit,
+                    repeats=cell.model.repeats,
+                )
+        except _NotKept:
             lost.append(file_name(cell))
             continue
-        ids = worker.data.ids[:count]
-        shown = torch.from_numpy(images).to(worker.device)
-        # Loaded here, so that what it draws while it loads is not of the cell's seed.
-        classes_of(worker.model(cell.model), shown[:1], cell.model.name)
-        with seeding(cell, ids, worker.device), worker.deployed(cell.model, cell.lam) as classifier:
-            yield save_adversarials(
-                folder / file_name(cell),
-                classifier,
-                shown,
-                labels.to(worker.device),
-                sample_ids=ids.tolist(),
-                eight_bit=eight_bit,
-                repeats=cell.model.repeats,
-            )
+        yield saved
     if lost:
         raise StoreError(f"The images of {', '.join(lost)} are not kept. Run the attack again.")
+
+
+class _NotKept(Exception):
+    """Some images of a cell."""
+
+
+def _parts(kept: KeptImages, cell: Cell, count: int, device: str) -> Iterator[Tensor]:
+    """The perturbed images of a cell on a device, some at a time."""
+    seen = 0
+    for images in kept.parts(cell.id, 0, count):
+        yield torch.from_numpy(images).to(device)
+        seen += len(images)
+    if seen < count:
+        raise _NotKept
 
 
 def file_name(cell: Cell) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +29,33 @@ _NAME = re.compile(r"(\d+)-(\d+)-([0-9a-f]{16}|[0-9a-f]{64})\.npy")
 _PIECE = 32 << 20  # bytes of a row of a database, so that neither side holds much more than a piece in memory
 
 
-class ImageFolder:
-    """Float32 images (n, 3, h, w) of shards as files, exactly as they were attacked.
+class KeptImages(ABC):
+    """Float32 images (n, 3, h, w) of shards, exactly as they were attacked."""
+
+    @abstractmethod
+    def keep(self, cell_id: str, start: int, images: Images) -> None:
+        """Write a shard's images, whole or not at all; WriteError or StoreError where they cannot be."""
+
+    @abstractmethod
+    def _pieces(self, cell_id: str, start: int, stop: int) -> Iterator[Piece]:
+        """What is sound and holds any of the positions, in order, read when it is asked for."""
+
+    def parts(self, cell_id: str, start: int, stop: int) -> Iterator[Images]:
+        """The images at positions start to stop, some at a time, up to the first that is not kept, or damaged."""
+        at = start
+        for low, high, images in self._pieces(cell_id, start, stop):  # several may hold the same positions
+            if low <= at < min(high, stop):
+                yield images[at - low : min(stop, high) - low]
+                at = min(stop, high)
+
+    def fetch(self, cell_id: str, start: int, stop: int) -> Images | None:
+        """The images at positions start to stop, or None where some are not kept or damaged."""
+        parts = list(self.parts(cell_id, start, stop))
+        return np.concatenate(parts) if sum(map(len, parts)) == stop - start else None
+
+
+class ImageFolder(KeptImages):
+    """As files.
 
     Args:
         folder: is made when the first shard is kept.
@@ -38,33 +65,30 @@ class ImageFolder:
         self.folder = folder
 
     def keep(self, cell_id: str, start: int, images: Images) -> None:
-        """Write a shard's images, whole or not at all; WriteError where they cannot be."""
         raw = _encoded(images)
         name = f"{start}-{start + len(images)}-{hashlib.sha256(raw).hexdigest()}.npy"
         write_whole(self.folder / cell_id / name, raw)
 
-    def fetch(self, cell_id: str, start: int, stop: int) -> Images | None:
-        """The images at positions start to stop, or None where some are not kept or damaged."""
+    def _pieces(self, cell_id: str, start: int, stop: int) -> Iterator[Piece]:
         found = []
         for path in (self.folder / cell_id).glob("*.npy"):
             match = _NAME.fullmatch(path.name)
             if match and int(match[1]) < stop and int(match[2]) > start:
                 found.append((int(match[1]), int(match[2]), path, match[3]))
-        return _joined(
-            ((low, high, images) for low, high, path, digest in sorted(found)
-             if (images := _read(path, high - low, digest)) is not None),
-            start, stop,
-        )  # fmt: skip
+        for low, high, path, digest in sorted(found):
+            images = _read(path, high - low, digest)
+            if images is not None:
+                yield low, high, images
 
 
-class ImageTable:
-    """The same in the database, where every driver of a shared store sees them."""
+class ImageTable(KeptImages):
+    """In the database, where every driver of a shared store sees them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def keep(self, cell_id: str, start: int, images: Images) -> None:
-        """Write a shard's images at once, in the place of any that are damaged; StoreError where they cannot be."""
+        """Write a shard's images at once, in the place of any that are damaged."""
         each = max(1, _PIECE // max(images[:1].nbytes, 1))
 
         def add(connection: sa.Connection) -> None:
@@ -78,29 +102,15 @@ class ImageTable:
 
         self._database.run("write", add)
 
-    def fetch(self, cell_id: str, start: int, stop: int) -> Images | None:
-        """The images at positions start to stop, or None where some are not kept or damaged."""
-        query = (
-            sa.select(IMAGES)
-            .where(IMAGES.c.cell_id == cell_id, IMAGES.c.start < stop, IMAGES.c.stop > start)
-            .order_by(IMAGES.c.start, IMAGES.c.stop)
-        )
-        pieces = self._database.run("read", lambda connection: rows(connection, query))
-        sound = (row for row in pieces if row["checksum"] == checksum(IMAGES, row))
-        return _joined(((row["start"], row["stop"], _decoded(row["images"])) for row in sound), start, stop)
-
-
-KeptImages = ImageFolder | ImageTable
-
-
-def _joined(pieces: Iterable[Piece], start: int, stop: int) -> Images | None:
-    """Pieces in order put together where they cover start to stop; several may hold the same positions."""
-    parts, at = [], start
-    for low, high, images in pieces:
-        if low <= at < min(high, stop):
-            parts.append(images[at - low : min(stop, high) - low])
-            at = min(stop, high)
-    return np.concatenate(parts) if parts and at >= stop else None
+    def _pieces(self, cell_id: str, start: int, stop: int) -> Iterator[Piece]:
+        keys = tuple(IMAGES.primary_key)
+        overlapping = (IMAGES.c.cell_id == cell_id, IMAGES.c.start < stop, IMAGES.c.stop > start)
+        query = sa.select(*keys).where(*overlapping).order_by(IMAGES.c.start, IMAGES.c.stop)
+        for key in self._database.run("read", lambda connection: rows(connection, query)):
+            one = sa.select(IMAGES).where(*(column == key[column.name] for column in keys))
+            for row in self._database.run("read", partial(rows, query=one)):
+                if row["checksum"] == checksum(IMAGES, row):
+                    yield row["start"], row["stop"], _decoded(row["images"])
 
 
 def _read(path: Path, count: int, digest: str) -> Images | None:

@@ -308,6 +308,7 @@ def test_images_are_kept_in_the_database_where_every_driver_sees_them(url, monke
         other.images.keep(CELL.id, 0, pixels[:5])
         other.images.keep(CELL.id, 5, pixels[5:])
         assert np.array_equal(other.images.fetch(CELL.id, 1, 6), pixels[1:])
+        assert [len(part) for part in one.images.parts(CELL.id, 1, 6)] == [1, 2, 1, 1]
         assert one.images.fetch(CELL.id, 1, 7) is None
         execute(
             url, "UPDATE images SET images = set_bit(images, 999, 1 - get_bit(images, 999)) WHERE start = 2"

@@ -253,6 +253,17 @@ def test_a_damaged_image_file_does_not_hide_a_good_one(tmp_path):
     assert np.array_equal(folder.fetch("cell", 0, 2), images)
 
 
+def test_of_more_images_than_memory_holds_one_piece_is_read_at_a_time(tmp_path):
+    folder = ImageFolder(tmp_path / "images")
+    images = np.random.default_rng(0).random((6, 3, 4, 4), dtype=np.float32)
+    for start in (0, 2, 4):
+        folder.keep("cell", start, images[start : start + 2])
+    parts = folder.parts("cell", 1, 6)
+    assert np.array_equal(next(parts), images[1:2])
+    next((tmp_path / "images" / "cell").glob("2-4-*.npy")).unlink()
+    assert list(parts) == [], "not read before, and nothing after what is missing"
+
+
 def test_images_are_kept_in_pieces_that_hold_the_same_positions(tmp_path):
     folder = ImageFolder(tmp_path / "images")
     images = np.random.default_rng(0).random((8, 3, 4, 4), dtype=np.float32)
