@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..corruptions.members import TABLES
-from ..errors import StoreError
+from ..errors import SdnetBenchError, StoreError, WriteError
 from ..specs import DEFAULT_STORE, AttackSpec, CorruptionSpec
 from ..wording import counted, share_text
 from . import findings
@@ -56,7 +56,7 @@ def finish(
     attacks = [cell.perturbation for cell in cells if isinstance(cell.perturbation, AttackSpec)]
     say_doubts(ready, lambdas, [(attack.norm, attack.eps) for attack in attacks])
     say_table(cells)
-    failure = None
+    failure: SdnetBenchError | None = None
     with closing(ready.engine):
         try:
             with shown_progress(verb, quiet=as_json) as update:
@@ -70,10 +70,10 @@ def finish(
     try:
         if saving:
             _save(ready, cells, saving)
-    except StoreError as error:
-        if failure is None:
-            raise
-        warn(str(error))  # the failure says why
+    except (StoreError, WriteError) as error:
+        if failure:
+            warn(str(error))  # the failure says why
+        failure = failure or error
     snapshot = Snapshot.read(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)
     say_silence(snapshot)
     rows = records(snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import robustbench_sdnet as rs
+from robustbench_sdnet.attacks import saving
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.running.engines import Failure
 from robustbench_sdnet.running.worker import Worker
@@ -67,6 +69,23 @@ def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_
     assert "Diagnostics: none. They apply to attacks with a budget above 0" in printed.out
     assert "clean" in printed.out
     assert [path.name.split("-eps")[0] for path in (tmp_path / "saved").iterdir()] == ["model-noise"]
+
+
+def test_a_disk_that_is_too_full_for_the_images_hides_no_accuracy(tmp_path, tiny_npz, capsys, monkeypatch):
+    torch.manual_seed(0)
+    model = rs.build_model("resnet20", width=4, num_classes=3, input_size=8).eval()
+    rs.save_model(model, tmp_path / "model.safetensors", data=f"npz:{tiny_npz}", name="tiny")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(saving, "ZipFile", full)
+    asked = f"attack fgsm --limit 12 --data npz:{tiny_npz} --model {tmp_path}/model.safetensors"
+    with pytest.raises(SystemExit, match="1"):
+        main([*asked.split(), "--store", f"sqlite:///{tmp_path}/r.db", "--save-adversarials", str(tmp_path)])
+    printed = capsys.readouterr()
+    assert re.search(r"fgsm +8/255", printed.out)
+    assert re.match(r"Error: Cannot write .*\.npz \(No space left on device\)", printed.err.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
