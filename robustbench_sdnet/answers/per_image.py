@@ -62,12 +62,12 @@ def shared(answers: Iterable[Right]) -> Ids:
 
 
 def places(ids: Ids) -> str:
-    """Which images these are, as ranges of their ids ("0-99, 200-249"); empty for the first of the data set."""
+    """Which images these are, as ranges of their ids ("0-99, 200-249, 300"); empty for the first of the data set."""
     found = np.sort(ids)
     if not len(found) or found[-1] == len(found) - 1:
         return ""
     runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)
-    return ", ".join(f"{run[0]}-{run[-1]}" for run in runs)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def is_minimal(cell: Cell) -> bool:

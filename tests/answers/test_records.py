@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.frames import outcomes
+from robustbench_sdnet.answers.per_image import places
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.specs import (
@@ -204,3 +205,11 @@ def test_an_answer_with_a_hole_says_which_images_it_is_of(store):
         store.add_shards([Shard(holed.id, start, stop, replace(part, ids=np.arange(start, stop)), COST)])
     found = {row["severity"]: (row["n"], row["images"]) for row in records(store)}
     assert found == {3: (12, None), 5: (10, "0-3, 6-11")}
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [([0, 1, 2], ""), ([1], "1"), ([0, 1, 5], "0-1, 5"), ([9, 3, 4, 7, 8], "3-4, 7-9"), ([], "")],
+)
+def test_images_are_named_by_the_ranges_of_their_ids(ids, said):
+    assert places(np.array(ids, np.int64)) == said
