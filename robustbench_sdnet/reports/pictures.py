@@ -86,6 +86,8 @@ def write(album: Album, pictures: Mapping[str, bytes], folder: Path) -> list[Pat
     before: tuple[Page, ...] = ()
     with suppress(InputError):
         before = _album(folder / MANIFEST).pages
+    with suppress(OSError):  # of a folder that cannot be written the next line says so
+        (folder / MANIFEST).unlink()  # its numbers would stand beside other pictures after an interrupt
     paths = [write_whole(folder / f"{name}.png", content) for name, content in pictures.items()]
     paths.append(write_whole(folder / MANIFEST, json.dumps(asdict(album), indent=1)))
     title = f"Inside {', '.join(album.models)}"

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.files import write_whole
+from robustbench_sdnet.reports import pictures
 from robustbench_sdnet.reports.pictures import MANIFEST, Album, Number, Page, read, sections, tables, write
 
 
@@ -32,6 +34,24 @@ def test_what_an_earlier_look_drew_alone_is_removed(tmp_path, png):
     paths = look("way", "atoms-0")
     assert {path.name for path in folder.iterdir()} == {*(path.name for path in paths), "mine.png"}
     assert (tmp_path / "outside.png").exists()
+
+
+def test_an_interrupt_leaves_no_numbers_beside_pictures_that_are_not_theirs(tmp_path, png, monkeypatch):
+    pages = tuple(Page(name=name, title="t", reading="r", alt="a") for name in ("way", "atoms-0"))
+    album = Album(models=("m",), data="digits", images=1, pages=pages, numbers=())
+    write(album, {"way": png, "atoms-0": png}, tmp_path)
+    assert len(read(tmp_path)) == 1
+
+    def stopped(path, content):
+        if path.name == "atoms-0.png":
+            raise KeyboardInterrupt
+        return write_whole(path, content)
+
+    monkeypatch.setattr(pictures, "write_whole", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write(album, {"way": png, "atoms-0": png}, tmp_path)
+    with pytest.raises(InputError, match="No pictures in"):
+        read(tmp_path)
 
 
 def test_tables_say_that_undefined_numbers_are_left_out(tmp_path):
