@@ -8,14 +8,15 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ..download import Progress, download, fetch_text
 from ..errors import DataError, SdnetBenchError, unknown
-from ..files import checksum_of, whole, write_whole
+from ..files import checksum_of, locked, whole, write_whole
 from ..specs import SEVERITIES
 from .hashes import note_hashes
 from .pictures import is_hidden, is_picture
@@ -111,23 +112,47 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
         WriteError: the folder cannot be written.
     """
     target, note = folder / entry.file, folder / f".{entry.file}.unpacked"
-    names = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
-    if not names or not all((folder / name).exists() for name in names):
-        if not target.is_file() or (entry.md5 and checksum_of(target, "md5") != entry.md5):
-            fetch(entry, target, on_progress)
-        place = _picture_place if entry.pictures else _array_place
-        written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
-        if not written:
-            target.unlink()
-            wanted = "<corruption>/<severity>/<class>/<picture>" if entry.pictures else ".npy file"
-            raise DataError(f"{target} holds no {wanted}. Run the command again to fetch it.")
-        if not entry.pictures:
-            note_hashes(folder, {path.stem: path for path in written})
-        found = [path.relative_to(folder).parts[0] for path in written]
-        names = sorted(set(found)) if entry.pictures else found
-        write_whole(note, "\n".join(names))
+    if not (names := _unpacked(note)):
+        with _one_process(target):
+            names = _unpacked(note) or _bring(entry, target, note, on_progress)
     target.unlink(missing_ok=True)
     return names
+
+
+def _unpacked(note: Path) -> list[str]:
+    """What a note says was unpacked beside it; nothing where any of it is not there."""
+    names = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
+    return names if all((note.parent / name).exists() for name in names) else []
+
+
+def _bring(entry: Archive, target: Path, note: Path, on_progress: Progress) -> list[str]:
+    """Fetch an archive unless it lies there, unpack it beside itself and note what it held."""
+    folder = target.parent
+    if not target.is_file() or (entry.md5 and checksum_of(target, "md5") != entry.md5):
+        fetch(entry, target, on_progress)
+    place = _picture_place if entry.pictures else _array_place
+    written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
+    if not written:
+        target.unlink()
+        wanted = "<corruption>/<severity>/<class>/<picture>" if entry.pictures else ".npy file"
+        raise DataError(f"{target} holds no {wanted}. Run the command again to fetch it.")
+    if not entry.pictures:
+        note_hashes(folder, {path.stem: path for path in written})
+    found = [path.relative_to(folder).parts[0] for path in written]
+    names = sorted(set(found)) if entry.pictures else found
+    write_whole(note, "\n".join(names))
+    return names
+
+
+@contextmanager
+def _one_process(target: Path) -> Iterator[None]:
+    """Hold an archive against other processes, which wait: one of them fetches it, unpacks it and removes it."""
+    lock = target.with_name(f".{target.name}.lock")
+    with locked(lock, wait=True):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
@@ -151,12 +176,15 @@ def fetch_members(name: str, root: Path, members: list[str]) -> None:
     """
     (entry,) = ARCHIVES[name]
     target = root / entry.file
-    try:
-        fetch(entry, target)
-        written = unpack(target, lambda member: root / member if member in members else None)
-    except DataError as error:
-        raise DataError(f"{name}: {error} Or use npz:PATH, or put the folder into {root}.") from error
-    target.unlink()
+    with _one_process(target):
+        if all((root / member).is_file() for member in members):
+            return  # another process has brought them meanwhile
+        try:
+            fetch(entry, target)
+            written = unpack(target, lambda member: root / member if member in members else None)
+        except DataError as error:
+            raise DataError(f"{name}: {error} Or use npz:PATH, or put the folder into {root}.") from error
+        target.unlink()
     if missing := set(members) - {path.relative_to(root).as_posix() for path in written}:
         raise DataError(f"{name}: {target.name} is damaged or lacks {', '.join(sorted(missing))}.")
 

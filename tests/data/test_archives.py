@@ -7,6 +7,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def test_what_is_unpacked_is_not_fetched_again(server: Server, tmp_path: Path) -
     (tmp_path / "root" / "imagenetc" / "blur-fog").rename(tmp_path / "elsewhere")
     assert CliRunner().invoke(cli, command).output == done.output
     assert len(server.log) == asked + 6
+
+
+def test_those_who_want_it_at_once_wait_for_one_download(server: Server, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: archives.prepare(ENTRY, tmp_path / "out"), range(4)))
+    assert found == [["fog.npy", "labels.npy", "evil.npy"]] * 4
+    assert len(server.log) == 2  # the archive, and a mirror's own checksum of it
 
 
 def test_another_file_is_refused_and_forgotten(server: Server, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import pickle
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,14 @@ def test_download_and_read(name, mirror, tmp_path):
     mirror.clear()
     assert len(data.load(name, "test", root=tmp_path)) == 3
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_those_who_want_it_at_once_wait_for_one_download(mirror, tmp_path):
+    publish(mirror, "cifar10")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: data.load("cifar10", root=tmp_path), range(4)))
+    assert [len(each) for each in found] == [3] * 4
+    assert [each.name for each in tmp_path.iterdir()] == ["cifar-10-batches-py"]
 
 
 def test_published_checksum_holds_where_a_mirror_has_none(mirror, tmp_path, monkeypatch):
