@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import urllib.error
@@ -137,7 +138,7 @@ class _Transfer:
                 except urllib.error.HTTPError as error:
                     error.close()
                     raise self._failed(f"the server answers {error.code} {_reason(error)}") from None
-                except (OSError, HTTPException) as error:
+                except (OSError, HTTPException, ValueError) as error:  # the last of a proxy's address
                     if attempt == TRIES or self.done == before:
                         raise self._failed(_reason(error)) from None
         except BaseException:  # an interrupt leaves no useless part either
@@ -160,12 +161,17 @@ class _Transfer:
                 return
             raise
         with response:
-            sent = response.headers.get("Content-Range", "")
-            if response.status != 206 or not sent.startswith(f"bytes {there}-"):
-                there = 0
+            sent = re.match(r"bytes ([0-9]+)-[0-9]+/([0-9]*)", response.headers.get("Content-Range", ""))
+            if response.status != 206:
+                there, sent = 0, None
+            elif not sent or int(sent[1]) != there:
+                os.truncate(self.partial, 0)
+                raise ConnectionError("it sent another part than it was asked for")
             self._validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
             length = response.headers.get("Content-Length", "")
             total = there + int(length) if length.isdecimal() and len(length) < 19 else None
+            if sent and sent[2]:  # it may send less than it was asked for; more is asked for after it
+                total = int(sent[2])
             if self.size is not None and total is not None and total != self.size:
                 raise self._failed(f"it has {total:,} bytes instead of {self.size:,}")
             self._receive(response, there, total)

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from robustbench_sdnet.download import download, fetch_text
 from robustbench_sdnet.errors import DataError, InputError, WriteError
 from robustbench_sdnet.files import write_whole
 
-from .file_server import Server, dripping, endless, failing, never_answering, redirecting, serving
+from .file_server import Handler, Server, dripping, endless, failing, never_answering, redirecting, serving
 
 CONTENT = np.random.default_rng(0).bytes(20_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -87,6 +88,47 @@ def test_a_file_that_changes_between_two_connections_is_not_glued_together(
 
     download(f"{server.url}/a", target, on_progress=change)
     assert target.read_bytes() == other
+
+
+@pytest.mark.parametrize("known", [{}, KNOWN])
+def test_a_server_that_sends_less_than_the_range_is_asked_again(
+    known: dict[str, Any], server: Server, target: Path
+) -> None:
+    third = len(CONTENT) // 3
+
+    def stingy(handler: Handler) -> None:
+        start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
+        stop = min(start + third, len(CONTENT))
+        handler.send_response(206 if start else 200)
+        handler.send_header("ETag", '"1"')
+        handler.send_header("Content-Length", str(stop - start if start else len(CONTENT)))
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(CONTENT)}")
+        handler.end_headers()
+        handler.wfile.write(CONTENT[start:stop])
+
+    server.odd["/a"] = stingy
+    download(f"{server.url}/a", target, **known)
+    assert target.read_bytes() == CONTENT
+
+
+def test_another_part_than_was_asked_for_is_not_taken_for_the_file(server: Server, target: Path) -> None:
+    def wrong(handler: Handler) -> None:
+        server.odd.pop("/a")
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}")
+        handler.send_header("Content-Length", str(len(CONTENT) - 5))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[5:])
+
+    server.odd["/a"] = wrong
+    with pytest.raises(DataError, match="another part than it was asked for"):
+        download(f"{server.url}/a", target)
+    server.odd["/a"] = wrong
+    target.with_name("a.part").write_bytes(CONTENT[:100])
+    download(f"{server.url}/a", target, size=len(CONTENT), **KNOWN)
+    assert server.log == [None, "bytes=100-", None]
+    assert target.read_bytes() == CONTENT
 
 
 def test_parts_of_another_file_are_thrown_away(server: Server, target: Path) -> None:
@@ -234,6 +276,12 @@ def test_malformed_addresses_are_one_line(
 def test_nobody_there(target: Path) -> None:
     with pytest.raises(DataError, match=r"Cannot download .*refused.*Nothing is kept"):
         download("http://127.0.0.1:9/a", target, **KNOWN)
+
+
+def test_a_proxy_whose_address_is_none(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http:/proxy:3128")
+    with pytest.raises(DataError, match=r"Cannot download .*proxy URL with no authority.*Nothing is kept"):
+        download("http://nowhere.example/a", target, **KNOWN)
 
 
 def test_a_disk_that_refuses(
