@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..specs import Cell, DataSpec, ModelSpec, canonical, params
 from ..specs.models import same_answers
+from ..wording import visible
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -37,9 +38,9 @@ def data_spec(data: ImageData) -> DataSpec:
 
 
 def shown_name(name: str) -> str:
-    """A data set as reports name it: without the folders of its path."""
+    """A data set as reports name it: without the folders of its path, visible where that is no text."""
     kind, colon, path = name.partition(":")
-    return f"{kind}:{Path(path).name}" if colon else kind
+    return f"{kind}:{visible(Path(path).name)}" if colon else kind
 
 
 def known(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from decimal import Decimal
 
+from robustbench_sdnet.planning.identity import shown_name
 from robustbench_sdnet.planning.plan import attack_cells, corruption_cells
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
 from robustbench_sdnet.specs import Cell, DataSpec, Eps, LambdaSpec, ModelSpec, params
@@ -101,3 +102,7 @@ def test_a_cell_is_written_with_all_its_fields_and_nothing_else():
     for cell in cells():
         assert len(cell.id) == 24  # known from now on, and no field
         assert cell.to_json() == canonical(asdict(cell))
+
+
+def test_a_data_set_whose_file_name_is_no_text_has_a_name_that_reports_can_write():
+    assert shown_name("npz:/a/t\udcff.npz") == r"npz:t\udcff.npz"
