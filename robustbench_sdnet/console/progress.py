@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ class Display:
 
     def __init__(self, verb: str, *, quiet: bool = False) -> None:
         self.verb, self._quiet = verb, quiet
-        self._terminal = not quiet and sys.stderr.isatty()
+        self._terminal = not quiet and _draws()
         self._bar: Any = None
         self._task: Any = None
         self._done = self._total = 0.0
@@ -87,6 +88,11 @@ class Display:
             self.close()
 
 
+def _draws() -> bool:
+    """Whether a bar is drawn; a terminal that cannot move its cursor, as in an editor, has lines as a file has."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def _bar(verb: str) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TextColumn, TimeElapsedColumn
@@ -131,7 +137,7 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
 
         def update(progress: Progress) -> None:
             nonlocal said
-            if not said and not sys.stderr.isatty():
+            if not said and not _draws():
                 todo = counted(progress.shards, "shard")
                 display.note(f"{verb}: {todo} to do, {progress.stored:,} stored already.")
             said = True

@@ -94,11 +94,26 @@ def test_notes_of_workers_are_told_where_all_else_is_quiet(capsys):
     assert capsys.readouterr() == ("", "Warning: Node a is not used.\n")
 
 
-def test_names_are_no_markup_on_a_terminal(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    """Standard error, as where a person reads it."""
 
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_that_can_draw_nothing_has_lines(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    with shown_progress("corrupt") as update:
+        update(Progress(shards=2, stored=0))
+        update(Progress(shards=2, stored=0, share=0.5, label="fog 3"))
+    first, line = terminal.getvalue().splitlines()
+    assert first == "corrupt: 2 shards to do, 0 stored already."
+    assert line.startswith("corrupt: 50 % (fog 3), about ")
+
+
+def test_names_are_no_markup_on_a_terminal(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
