@@ -186,7 +186,8 @@ def _levels(images: Any) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{images.dtype} with values that are not finite."
     if low < 0 or high > 255:
-        return f"{seen} Undo the normalisation first."
+        whole = images.dtype.kind in "iu"  # such as 16 bits a pixel
+        return f"{seen} " + ("Scale them to 0 to 255 first." if whole else "Undo the normalisation first.")
     if high <= 1:
         return f"{seen} Write (255 * x).round().astype('uint8')."
     return f"{seen} Write x.round().astype('uint8')."

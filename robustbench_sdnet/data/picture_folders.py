@@ -39,8 +39,11 @@ class PictureFolders:
         """List the pictures of one corruption, by all `classes` of the data set, sorted, or where empty the folder's.
 
         Raises:
+            InputError: no folder.
             DataError: another layout, or a class that is not one of `classes`.
         """
+        if not path.is_dir():
+            raise InputError(f"There is no folder '{path}'. Name the folder that holds the corruptions.")
         self.path, self._listed = path, time.time_ns()
         folders = (each for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS))
         self.corruptions = tuple(sorted(each.name for each in folders))
@@ -149,7 +152,7 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     Classes are numbered by `class_names`, of which `classes.txt` may lie in the folder too, else by the folder's own.
 
     Raises:
-        InputError: the training split, which there is none of.
+        InputError: the training split, which there is none of, or a file.
         DataError: another layout.
     """
     if split != "test":

@@ -85,6 +85,7 @@ def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
         ),
         ({"x_test": np.full((5, 8, 10, 3), 254.6)}, r"float64 from 254.6 to 254.6. Write x.round\(\).astype"),
         ({"x_test": np.full((5, 8, 10, 3), -1.5)}, r"from -1.5 to -1.5. Undo the normalisation first"),
+        ({"x_test": np.full((5, 8, 10, 3), 65535, np.uint16)}, r"uint16 from 65535 to 65535. Scale them to"),
         ({"x_test": np.full((5, 8, 10, 3), np.nan)}, r"float64 with values that are not finite"),
         (
             {"x_test": np.ones((5, 8, 10, 3), np.uint8)},

@@ -154,6 +154,8 @@ def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a readable image"):
         corrupted_images(data.load(name, "test", root=tmp_path), "fog", 1, 0, 1)
     (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"There is no folder '.*p0.png'. Name the folder that holds"):
+        data.load(f"imagenetc:{folder}/fog/1/n01/p0.png", "test", root=tmp_path)
     with pytest.raises(DataError, match="as ImageNet-C does"):
         data.load(f"imagenetc:{tmp_path / 'empty'}", "test", root=tmp_path)
 
