@@ -31,6 +31,7 @@ def test_plain_values_are_read(tmp_path):
 HOSTILE_YAML = {
     "date": "a: 2020-13-45",
     "int": "a: !!int x",
+    "no digits": "a: !!int",
     "float": "a: !!float x",
     "bool": "a: !!bool x",
     "timestamp": "a: !!timestamp x",
