@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ..download import Progress, download, fetch_text
-from ..errors import DataError, SdnetBenchError, unknown
+from ..errors import DataError, InputError, SdnetBenchError, unknown
 from ..files import checksum_of, locked, whole, write_whole
 from ..specs import SEVERITIES
 from .hashes import note_hashes
 from .pictures import is_hidden, is_picture
+from .published_folder import JOURNAL
 
 MIRROR = "SDNET_BENCH_MIRROR"
 _BLOCK = 1 << 20
@@ -108,10 +109,14 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
         The files, by name; of pictures the corruptions.
 
     Raises:
+        InputError: the folder holds the arrays of another archive, or generated ones, whose names are the same.
         DataError: the download fails, or is not the published file.
         WriteError: the folder cannot be written.
     """
     target, note = folder / entry.file, folder / f".{entry.file}.unpacked"
+    notes = {*folder.glob(".*.unpacked"), *folder.glob(JOURNAL)} - {note}
+    if notes and not entry.pictures:
+        raise InputError(f"{folder} holds files of another set ({min(notes).name}). Choose another folder.")
     if not (names := _unpacked(note)):
         with _one_process(target):
             names = _unpacked(note) or _bring(entry, target, note, on_progress)

@@ -21,6 +21,7 @@ from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data import archives
 from robustbench_sdnet.data.hashes import read_hashes
 from robustbench_sdnet.data.published import Published, corrupted_images
+from robustbench_sdnet.data.published_folder import JOURNAL
 from robustbench_sdnet.errors import DataError, InputError, WriteError
 from robustbench_sdnet.files import sha256_of
 from tests.file_server import Server, serving
@@ -112,6 +113,19 @@ def test_those_who_want_it_at_once_wait_for_one_download(server: Server, tmp_pat
         found = list(pool.map(lambda _: archives.prepare(ENTRY, tmp_path / "out"), range(4)))
     assert found == [["fog.npy", "labels.npy", "evil.npy"]] * 4
     assert len(server.log) == 2  # the archive, and a mirror's own checksum of it
+
+
+def test_a_folder_holds_the_arrays_of_one_set(server: Server, tmp_path: Path) -> None:
+    archives.prepare(ENTRY, tmp_path / "fetched")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / JOURNAL).touch()
+    other = replace(ENTRY, url="https://nowhere.example/CIFAR-100-C.tar")
+    for name, held in (("fetched", ".CIFAR-10-C.tar.unpacked"), ("made", JOURNAL)):
+        with pytest.raises(
+            InputError, match=rf"{name} holds files of another set \({held}\). Choose another"
+        ):
+            archives.prepare(other, tmp_path / name)
+    assert len(server.log) == 2
 
 
 def test_another_file_is_refused_and_forgotten(server: Server, tmp_path: Path) -> None:
