@@ -68,7 +68,7 @@ def check_name(name: str) -> None:
         return
     if f"{kind}:PATH" not in DATASETS:
         found = path_of(path if path and kind == "imagenet" else name)
-        if found.is_dir():
+        if name and found.is_dir():
             raise InputError(
                 f"Data set '{name}' is a folder. Of classes, write imagenet in its place, and --data-root "
                 f"{shlex.quote(str(found))}."

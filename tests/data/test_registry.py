@@ -22,6 +22,7 @@ def test_near_miss_is_named():
         ("npz:", "needs a path"),
         ("npz:/nowhere/at/all.npz", "no file or folder '/nowhere/at/all.npz'"),
         ("digits:5", "Unknown data set"),
+        ("", r"Unknown data set ''\. Known: cifar10, "),
         ("mine.npz", "write npz:mine.npz"),
         ("pictures", r"is a folder\. Of classes, write imagenet in its place, and --data-root pictures\."),
         ("imagenet:my pictures", r"write imagenet in its place, and --data-root 'my pictures'\."),
