@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO
@@ -186,18 +187,27 @@ class _Transfer:
                 if there > bound:
                     stream.truncate(0)
                     raise self._failed(f"it sends more than {bound:,} bytes")
-                try:
+                with self._writing(stream):
                     stream.write(block)
                     stream.flush()
-                except OSError as error:
-                    raise cannot_write(self.partial, error) from error
                 if time.monotonic() - self._started > GRACE + max(there - self._first, 0) / SLOWEST:
                     raise self._failed(f"it is slower than {SLOWEST:,} bytes a second")
                 self.on_progress(there, self.size or total)
             expected = total if self.size is None else self.size
             if expected is not None and there < expected:
                 raise ConnectionError(f"the connection ended after {there:,} of {expected:,} bytes")
-            os.fsync(stream.fileno())
+            with self._writing(stream):
+                os.fsync(stream.fileno())
+
+    @contextlib.contextmanager
+    def _writing(self, stream: IO[bytes]) -> Iterator[None]:
+        """A disk that refuses is no connection that ended: nothing is asked for again."""
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                stream.close()  # which tries once more to write what it holds
+            raise cannot_write(self.partial, error) from error
 
     def _failed(self, reason: str) -> DataError:
         there = self.done if self.kept else 0

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -299,6 +303,41 @@ def test_a_disk_that_refuses(
         patch.setattr(Path, "open", refuse)
         with pytest.raises(WriteError, match="No space left on device"):
             download(f"{server.url}/a", target, **KNOWN)
+
+
+def test_a_disk_that_is_full_in_the_middle(server: Server, target: Path) -> None:
+    def in_pieces(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for start in range(0, len(CONTENT), 1000):  # fewer bytes than a stream holds before it writes
+            handler.wfile.write(CONTENT[start : start + 1000])
+            time.sleep(0.005)
+
+    server.odd["/a"] = in_pieces
+    code = (
+        "import resource, sys; from pathlib import Path; from robustbench_sdnet.download import download; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5500, 5500)); "
+        "download(sys.argv[1], Path(sys.argv[2]), checksum=sys.argv[3])"
+    )
+    command = [sys.executable, "-c", code, f"{server.url}/a", str(target), SHA256]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert re.search(r"WriteError: Cannot write .*\(File too large\)\. Free some space", done.stderr)
+    assert server.log == [None]
+    assert target.with_name("a.part").read_bytes() == CONTENT[:5500]
+
+
+@pytest.mark.parametrize("known", [{}, KNOWN])
+def test_a_disk_that_refuses_at_the_end(
+    known: dict[str, Any], server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", refuse)
+    with pytest.raises(WriteError, match="No space left on device"):
+        download(f"{server.url}/a", target, **known)
+    assert len(server.log) == 1
+    assert not target.exists()
 
 
 def test_two_at_once_bring_one_file(server: Server, target: Path) -> None:
