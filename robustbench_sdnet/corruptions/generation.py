@@ -78,8 +78,8 @@ def generate(
     pieces = [(start, min(start + STEP, len(images))) for start in range(0, len(images), STEP)]
     tasks = [Task(name, severity, *piece) for name in names for severity in SEVERITIES for piece in pieces]
     with alone_in(output):
-        journal = Journal(output, identity, data)
         try:
+            journal = Journal(output, identity, data)
             _write(output / "labels.npy", np.tile(labels.astype(np.int64), len(SEVERITIES)))
             _write(output / "clean.npy", images)
             _run(tasks, journal, (seed, table), workers or os.cpu_count() or 1, report)

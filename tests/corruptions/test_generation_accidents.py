@@ -137,6 +137,17 @@ def test_a_full_disk_is_seen_before_any_work(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "out" / "contrast.npy").exists()
 
 
+def test_a_disk_that_is_full_before_the_first_line_is_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(generation, "Journal", refuse)
+    with pytest.raises(WriteError, match=r"Cannot write .*out \(No space left on device\). Free some space"):
+        write(tmp_path / "out")
+
+
 @pytest.mark.slow
 def test_a_small_disk_is_one_line(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
