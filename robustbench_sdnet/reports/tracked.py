@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from .results import DIRECT, Result, Results
 LONGEST_TAG = 80  # what Weights & Biases takes as the name of a table, less what it puts before it
 NEAR = 0.02  # of a position, by which that of a whole step may differ
 LAST_STEP = 2**62  # TensorBoard's have 64 bits
+_REFUSED = re.compile(r"\*|\.\.(?=/)")  # by Weights & Biases: patterns of names, ways out of its folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def tracked(snapshot: Snapshot) -> Tracked:
 
 def tag(text: str) -> str:
     """A text as a tracker's name: visible, on one line, not too long; what is changed gets its hash: two stay two."""
-    plain = visible(" ".join(text.split()))
+    plain = _REFUSED.sub("_", visible(" ".join(text.split())))
     if plain == text and len(text) <= LONGEST_TAG:
         return text
     return f"{plain[:LONGEST_TAG]} #{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -25,6 +25,7 @@ NAMES = {
     "markup": DOLLARS + " </svg><script>alert(1)</script> \\input{x} |",
     "terminal": '=HYPERLINK("http://x")\x1b[31mred\x07\nnext\rline\u202e',
     "long": "x" * 5000,
+    "path": "../../up/*.pt",
     "other letters": "@\u6a21\u578b \u03bb",
 }
 
