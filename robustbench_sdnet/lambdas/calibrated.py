@@ -138,7 +138,7 @@ def mean_energy(model: nn.Module, images: Tensor, lam: float) -> Tensor:
     """(n,) residual energy of the stem at lambda, a pixel value, so that it does not grow with the image."""
     stem = stem_of(model, images)
     (energy,) = stem.residuals([lam])
-    return energy / stem.x[0].numel()
+    return energy / stem.x.shape[1:].numel()
 
 
 def noise_level(model: nn.Module, images: Tensor) -> Tensor:

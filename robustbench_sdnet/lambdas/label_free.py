@@ -173,7 +173,7 @@ def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tens
     grid = [lowest, *(lam for lam in lambdas if lam > lowest)]
     if len(grid) == 1:
         return stem.x.new_full((len(stem.x),), lowest)
-    energies = torch.stack(list(stem.residuals(grid))) / stem.x[0].numel()
+    energies = torch.stack(list(stem.residuals(grid))) / stem.x.shape[1:].numel()
     # A residual that dips between two lambdas does not shrink: read it as flat.
     grown = (energies - energies[:1]).cummax(0).values
     inside = grown <= variance

@@ -31,6 +31,7 @@ def test_logits_are_those_at_the_chosen_lambda(model, images):
         with use_lambda(model, lam):
             expected = model(images)
         assert torch.equal(WithPolicy(model, policy)(images), expected)
+        assert WithPolicy(model, policy)(images[:0]).shape == (0, expected.shape[1])
 
 
 def test_a_policy_sets_lambda_on_the_layers_of_its_scope(every, images):

@@ -305,6 +305,7 @@ def test_a_rescaled_lambda_follows_the_sizes(make: Maker) -> None:
     plain, _ = ready(make, lam=0.1)
     with use_lambda(plain, 0.1 * (x[0].numel() / plain(x)[0].numel())):
         assert torch.equal(rescaled(x), plain(x))
+        assert rescaled(x[:0]).shape == plain(x[:0]).shape
 
 
 def test_without_the_square_the_residual_is_normalised() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -138,7 +139,7 @@ class SparseCoding(nn.Module):
         """Lambda for a batch: a number, or one a sample in a shape that broadcasts; else an InputError."""
         lam = self.lam.to(x) if isinstance(self.lam, Tensor) else self.lam
         if self.coding.rescale_lambda:
-            lam = lam * (x[0].numel() / self.operator.code_numel(x, self.weight))
+            lam = lam * (math.prod(x.shape[1:]) / self.operator.code_numel(x, self.weight))
         if not isinstance(lam, Tensor) or lam.dim() == 0:
             return lam
         if lam.shape != x.shape[:1]:
