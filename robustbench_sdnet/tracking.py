@@ -32,7 +32,8 @@ def start_wandb(
         run_id: of a run that is gone on with.
 
     Raises:
-        InputError: not installed, nobody is logged in, or its server cannot be reached.
+        InputError: not installed, nobody is logged in, its server cannot be reached, a setting of its own is wrong, or
+            what is off would keep no report.
         WriteError: the folder cannot be made.
     """
     check_wandb()
@@ -41,7 +42,7 @@ def start_wandb(
     made = not folder.exists()
     make_folder(folder)
     try:
-        return wandb.init(
+        run = wandb.init(
             project=None if wandb.env.get_project() else PROJECT,
             dir=str(folder),
             name=shown(name)[:128],
@@ -52,8 +53,12 @@ def start_wandb(
             reinit="create_new",
             settings=wandb.Settings(console="off", disable_git=True, disable_code=True),
         )
-    except wandb.errors.Error as error:
+        if kind == "report" and run.disabled:
+            raise wandb.errors.UsageError("It is disabled, and would keep nothing.")
+        return run
+    except (wandb.errors.Error, ValueError) as error:  # the latter of a setting
         if made:
             with suppress(OSError):
                 folder.rmdir()
-        raise InputError(f"wandb: {error} WANDB_MODE=offline keeps the run in {folder} instead.") from None
+        said = " ".join(str(error).split())
+        raise InputError(f"wandb: {said} WANDB_MODE=offline keeps the run in {folder} instead.") from None

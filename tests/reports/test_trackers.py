@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -202,15 +203,25 @@ def test_without_wandb_one_line_says_what_to_install(tmp_path, monkeypatch):
         report(url, "wandb")
 
 
-def test_where_nobody_is_logged_in_nothing_is_left(tmp_path, monkeypatch, offline):
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("UsageError", "No API key configured.", "No API key configured"),
+        ("ValidationError", "1 error for Settings\n mode", "1 error for Settings mode"),  # of pydantic
+        ("", "", "It is disabled, and would keep nothing"),
+    ],
+)
+def test_where_no_report_would_be_kept_nothing_is_left(tmp_path, monkeypatch, offline, kind, text, said):
     import wandb
 
-    def refused(**settings):
-        raise wandb.errors.UsageError("No API key configured.")
+    def started(**settings):
+        if kind:
+            raise getattr(wandb.errors, kind, ValueError)(text)
+        return SimpleNamespace(disabled=True)
 
     url = f"sqlite:///{tmp_path}/results.db"
     fill(url)
-    monkeypatch.setattr(wandb, "init", refused)
-    with pytest.raises(InputError, match="No API key configured"):
+    monkeypatch.setattr(wandb, "init", started)
+    with pytest.raises(InputError, match=rf"^wandb: {said}.* WANDB_MODE=offline keeps the run in "):
         report(url, "wandb")
     assert not list(tmp_path.glob("*wandb*"))
