@@ -131,7 +131,7 @@ def apply(
     batch = as_tensor(images)
     moved = {key: torch.from_numpy(value).to(batch.device) for key, value in draws.items()}
     work: Apply = _function(CORRUPTIONS[name].apply)
-    return like(images, work(batch, moved, values))
+    return like(images, work(batch, moved, values) if len(batch) else batch)
 
 
 def sequence(
@@ -174,7 +174,7 @@ def frames(
     check_sequence_size(*size)
     ids = ids_of(sample_ids, len(images))
     batch = as_tensor(images)
-    values, strength = info.at(difficulty), difficulty if info.noise else 1
+    values, strength = info.at(int(difficulty)), int(difficulty) if info.noise else 1
 
     def draw(sample: Sample, frame: int) -> dict[str, Tensor]:
         generators = host_generators(seed, f"sequence/{name}/{strength}/{frame}", ids)

@@ -121,6 +121,7 @@ def test_read_only_images_and_no_images(name: str) -> None:
     images.flags.writeable = False
     assert corruptions.corrupt(images, name, 1).shape == images.shape
     assert corruptions.corrupt(images[:0], name, 1).shape == (0, 32, 32, 3)
+    assert corruptions.apply(images[:0], name, draws=corruptions.sample(0, [], name)).shape == (0, 32, 32, 3)
 
 
 @pytest.mark.gpu

@@ -125,6 +125,7 @@ def test_independent_of_batch_order_and_type(name: str) -> None:
     assert bool(other_seed) == SEQUENCES[name].random
     harder = (corruptions.sequence(images, name, 3, 9, ids) != whole).any()
     assert bool(harder) == SEQUENCES[name].noise
+    np.testing.assert_array_equal(corruptions.sequence(images, name, 2.0, 9, ids), whole)
 
 
 def test_bytes_are_kept() -> None:
