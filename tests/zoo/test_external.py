@@ -25,8 +25,8 @@ from robustbench_sdnet.zoo.others.external import parse_normalisation
 MODULE = """
 import torch
 from torch import nn
-from robustbench_sdnet.lambdas import Fixed, WithPolicy
-from robustbench_sdnet.zoo import build_model, use_lambda
+from robustbench_sdnet.lambdas import Fixed, LabelFree, WithPolicy
+from robustbench_sdnet.zoo import build_model, residuals, use_lambda
 
 class Normalize(nn.Module):
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -98,7 +98,15 @@ class Chooses(nn.Module):
         with use_lambda(self.inner, 0.1 + x.flatten(1).std(1)):
             return self.inner(x)
 chooses = lambda: Chooses()
+
+class Looks(Chooses):
+    def forward(self, x):
+        with use_lambda(self.inner, residuals(self.inner, x) / x.shape[1:].numel()):
+            return self.inner(x)
+looks = lambda: nn.Sequential(Looks())
 policy = lambda: WithPolicy(build_model("sdnet20", width=4, input_size=8), Fixed(0.5))
+discrepancy = lambda: WithPolicy(build_model("sdnet20", width=4, input_size=8), LabelFree("discrepancy"))
+entropy = lambda: WithPolicy(build_model("sdnet20", width=4, input_size=8), LabelFree("entropy"))
 child = lambda: Child("sdnet20", build_model("sdnet20", width=4, input_size=8).options)
 def broken():
     raise RuntimeError("two\\nlines")
@@ -155,12 +163,18 @@ def test_a_model_that_changes_one_of_ours_keeps_its_lambda_and_its_own_forward()
     assert load_model("their_models:child")(pictures()).shape == (4, 10)
 
 
-@pytest.mark.parametrize("name", ["chooses", "policy"])
+@pytest.mark.parametrize("name", ["chooses", "looks", "policy", "discrepancy", "entropy"])
 def test_a_model_that_chooses_its_lambda_has_none_that_is_set_from_outside(name: str) -> None:
     """Its numbers would stand in a row of another lambda."""
     card = describe_model(f"their_models:{name}", (8, 8))
     assert (card.has_lambda, card.lam) == (False, None)
     assert describe_model("their_models:around", (8, 8)).has_lambda
+
+
+def test_a_model_that_looks_at_its_own_residuals_has_those() -> None:
+    model = load_model("their_models:looks")
+    (inner,) = (part for part in model.modules() if isinstance(part, Classifier))
+    torch.testing.assert_close(residuals(model, pictures()), residuals(inner, pictures()))
 
 
 def test_a_model_around_one_of_ours_has_its_residuals_and_its_depths() -> None:

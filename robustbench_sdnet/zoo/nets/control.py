@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -55,10 +56,7 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
     layers = csc_layers(model)
     if not layers:
         raise InputError("This model has no sparse coding layers, so it has no lambda. Leave out lambda.")
-    if any(getattr(part, "chooses_lambda", False) for part in model.modules()):
-        raise InputError(
-            "A WithPolicy sets lambda itself. Set it on the model inside it: use_lambda(model.model, ...)."
-        )
+    _check_chooses_none(model, "use_lambda")
     check_scope(scope)
     if isinstance(value, Tensor):
         if value.dim() > 1:
@@ -81,6 +79,17 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
         yield
 
 
+def _chooses_lambda(model: nn.Module) -> bool:
+    return any(getattr(part, "chooses_lambda", False) for part in model.modules())
+
+
+def _check_chooses_none(model: nn.Module, ask: str) -> None:
+    if _chooses_lambda(model):
+        raise InputError(
+            f"A WithPolicy sets lambda itself. Ask the model inside it: {ask}(model.model, ...)."
+        )
+
+
 @contextmanager
 def _set(layers: list[SparseCoding], value: float | Tensor) -> Iterator[None]:
     before = [layer._override for layer in layers]
@@ -101,14 +110,18 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
         images: (n, 3, h, w) in [0, 1].
 
     Raises:
-        InputError: the model has no sparse coding stem.
+        InputError: the model has no sparse coding stem, or is a `lambdas.WithPolicy`.
     """
     layer, x = stem_input(model, images)
+    _check_chooses_none(model, "residuals")
     return layer.residual(x)
 
 
 class Reached(BaseException):
     """A layer was called: nothing behind it needs to run. No Exception, which models and their guards may catch."""
+
+
+_looking: ContextVar[object] = ContextVar("looking", default=None)  # which look is under way, the innermost
 
 
 @contextmanager
@@ -133,25 +146,33 @@ def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.
 def _seen_at(
     layers: Iterable[Layer], run: Callable[[], object], look: Callable[[Layer, tuple[Tensor, ...]], Seen]
 ) -> Seen | None:
-    """What a look at the first of some layers that a run calls sees, just then; the run ends there."""
+    """What a look at the first of some layers that a run calls sees, just then; the run ends there.
+
+    A model may look itself, to choose its lambda: what it calls meanwhile is for its own look.
+    """
     seen = list[Seen]()
 
     def stop(layer: Layer, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(look(layer, inputs))
-        raise Reached
+        if _looking.get() is seen:
+            seen.append(look(layer, inputs))
+            raise Reached
 
-    with suppress(Reached), hooked(layers, stop, before=True):
-        run()
+    before = _looking.set(seen)
+    try:
+        with suppress(Reached), hooked(layers, stop, before=True):
+            run()
+    finally:
+        _looking.reset(before)
     return seen[0] if seen else None
 
 
 def follows_lambda(model: nn.Module, run: Callable[[], object]) -> bool:
     """Whether the stem codes at the lambda set from outside when `run` calls the model, which may set its own.
 
-    True where the stem is not called; False without sparse coding layers.
+    True where the stem is not called; False without sparse coding layers, and of a `lambdas.WithPolicy`.
     """
     stem, there = csc_layers(model)[:1], 0.625  # a number that no model chooses by itself
-    if not stem:
+    if not stem or _chooses_lambda(model):
         return False
     with _set(stem, there):
         lam = _seen_at(stem, run, lambda layer, _: layer.lam)  # which the model takes back on the way out
