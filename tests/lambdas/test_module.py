@@ -11,7 +11,7 @@ from robustbench_sdnet.attacks import pgd
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Fixed, LabelFree, WithPolicy
 from robustbench_sdnet.lambdas.lines import Line
-from robustbench_sdnet.zoo import build_model, use_lambda
+from robustbench_sdnet.zoo import build_model, residuals, use_lambda
 from robustbench_sdnet.zoo.nets.control import hooked
 
 LINES = {"residual": Line(1.5, 0.02), "noise": Line(3.0, 0.01)}
@@ -32,6 +32,14 @@ def test_logits_are_those_at_the_chosen_lambda(model, images):
             expected = model(images)
         assert torch.equal(WithPolicy(model, policy)(images), expected)
         assert WithPolicy(model, policy)(images[:0]).shape == (0, expected.shape[1])
+
+
+def test_a_compiled_model_that_was_called_has_its_stem(model, images):
+    expected = WithPolicy(model, SMOOTH["noise"])(images)
+    compiled = torch.compile(model, backend="eager")
+    compiled(images)
+    torch.testing.assert_close(WithPolicy(compiled, SMOOTH["noise"])(images), expected)
+    torch.testing.assert_close(residuals(compiled, images), residuals(model, images))
 
 
 def test_a_policy_sets_lambda_on_the_layers_of_its_scope(every, images):

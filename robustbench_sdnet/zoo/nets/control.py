@@ -188,7 +188,8 @@ def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
         InputError: the model has no sparse coding stem, or calls another layer before the one that is assigned first.
     """
     layers = csc_layers(model)
-    found = reached(layers, lambda: model(images)) if layers else None
+    plain = getattr(model, "_orig_mod", model)  # what is compiled does not ask for hooks that came later
+    found = reached(layers, lambda: plain(images)) if layers else None
     if found is not None and found[0] is not layers[0]:
         raise InputError(
             "This model calls another of its sparse coding layers before the one that is assigned first, so it is not "
