@@ -44,6 +44,8 @@ def check_evaluated(model: nn.Module) -> None:
 def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> Iterator[None]:
     """Run a model at another lambda; on exit, the previous lambda is restored.
 
+    The model holds it, so that threads that share a model share its lambda, also behind a policy.
+
     Args:
         model: a model with sparse coding layers, wrapped or not.
         value: one number, a 0-d tensor, or one value per image (n,); gradients flow through tensors.
