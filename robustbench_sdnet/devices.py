@@ -11,6 +11,10 @@ from .errors import InputError, unknown
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
+
+WITHOUT_FLOAT64 = {"mps"}
+"""Kinds of devices."""
 
 
 def check_device(name: str) -> None:
@@ -57,6 +61,11 @@ def full_float32() -> Iterator[None]:
     finally:
         for place, name, kept, _ in switches:
             setattr(place, name, kept)
+
+
+def as_float64(values: Tensor) -> Tensor:
+    """Numbers in float64, on the processor where their device has none."""
+    return (values.cpu() if values.device.type in WITHOUT_FLOAT64 else values).double()
 
 
 def gpu_batch(pixels: int) -> int:

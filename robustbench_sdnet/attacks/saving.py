@@ -115,7 +115,7 @@ class _Judged:
     @property
     def accuracy(self) -> float:
         """What they come to."""
-        return float(self.repeats.credit(torch.cat(self.hits)).double().mean())
+        return float(self.repeats.credit(torch.cat(self.hits).cpu()).double().mean())
 
 
 def _to_levels(images: Tensor) -> Tensor:

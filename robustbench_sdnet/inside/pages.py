@@ -160,7 +160,7 @@ def _film(subject: Subject) -> Iterator[Drawn]:
 
 def _enlargement(change: Tensor) -> int:
     """How many times a change can be drawn around grey, but for its largest entries."""
-    sizes = change[change != 0].abs()
+    sizes = change[change != 0].abs().cpu()  # a quantile takes float64, which not all devices have
     return max(1, int(0.5 / float(sizes.quantile(0.95)))) if sizes.numel() else 1
 
 

@@ -69,7 +69,7 @@ def test_the_average_follows_the_model_by_its_decay_and_copies_the_counters():
     model, average = (build_model("sdnet20", width=4) for _ in range(2))
     model.layer0[1].num_batches_tracked.fill_(7)
     before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
-    device = SimpleNamespace(device="cpu")
+    device = SimpleNamespace(device="cpu", widest=torch.float64)
     session = Session(model, None, average, None, None, TrainOptions(ema=0.9), device)
     for decay in (0.9, 0.5):
         session.move_average(decay)

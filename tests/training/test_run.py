@@ -151,7 +151,7 @@ def test_work_counts_small_images_by_their_area():
     from robustbench_sdnet.training.step.loop import Session
 
     feed = SimpleNamespace(steps=10, data=SimpleNamespace(image_shape=(32, 32)))
-    device = SimpleNamespace(device="cpu")
+    device = SimpleNamespace(device="cpu", widest=torch.float64)
     options = TrainOptions(epochs=3, sizes=(16, 24))
     session = Session(torch.nn.Identity(), None, None, None, feed, options, device)
     assert session.cost(0) == 0

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from ...devices import as_float64
 from ...draws import Draws
 from ...errors import InputError
 from .batches import free_to_look
@@ -28,7 +29,7 @@ def spread(eps: float | Tensor, like: Tensor) -> float | Tensor:
 def beside(value: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
     """A number as a tensor on the device of `like`, made there: a copy from the host would wait for all that runs."""
     if isinstance(value, Tensor):
-        return value.to(dtype)
+        return as_float64(value) if dtype == torch.float64 else value.to(dtype)
     return torch.full((), value, dtype=dtype, device=like.device)
 
 
@@ -60,8 +61,11 @@ class Ball(ABC):
 
         Where many values move by the same amount from the same value, all of them round the same way.
         """
-        radius = beside(eps, points, torch.float64)
-        beyond = self.lengths((points - images).double()) - radius > 0.9 * TOLERANCE * radius.clamp_min(1)
+        moved = as_float64(points - images)
+        radius = beside(eps, moved, torch.float64)
+        beyond = self.lengths(moved) - radius > 0.9 * TOLERANCE * radius.clamp_min(1)
+        if beyond.device != points.device:  # which has no float64
+            beyond = beyond.to(points.device)
         if free_to_look(beyond) and not bool(beyond.any()):
             return points
         return torch.where(column(beyond, points), torch.nextafter(points, images), points)
@@ -114,7 +118,7 @@ class Ball(ABC):
         if len(points) == 0:
             return ""
         box = float(torch.maximum(-points, points - 1).max())
-        ball = 0.0 if eps is None else float(self.lengths((points - images).double()).max()) - eps
+        ball = 0.0 if eps is None else float(self.lengths(as_float64(points - images)).max()) - eps
         if ball <= TOLERANCE * max(1.0, eps or 0.0) and box <= TOLERANCE:
             return ""
         return f"the {self.name} ball of radius {eps} by {ball:.2e}, or [0, 1] by {box:.2e}"

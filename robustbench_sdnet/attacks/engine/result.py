@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...devices import as_float64
 from ...statistics import exceeds_rare_rate
 from ...wording import counted, share_text
 
@@ -70,7 +71,7 @@ class AttackResult:
     def _accuracy(self, counted: str, right: Tensor) -> float:
         hits = self.extra.get(counted)
         counts = right if hits is None or self.repeats is None else self.repeats.credit(hits)
-        return float(counts.double().mean())
+        return float(as_float64(counts).mean())
 
 
 def stands_still(gradients: int, silent: int) -> str | None:

@@ -124,12 +124,12 @@ def follow(
     n = len(subject)
     broken_at = torch.full_like(subject.labels, -1)
     broken_last = torch.zeros(n, dtype=torch.bool, device=x.device)
-    losses = torch.full((steps + 1, n), torch.nan, dtype=torch.float64, device=x.device)
+    losses = torch.full((steps + 1, n), torch.nan, dtype=x.dtype, device=x.device)
     alive = torch.arange(n, device=x.device)
     for step in range(steps + 1):
         here = subject.take(alive)
         gradient, found, logits = here.gradient(loss, x[alive])
-        losses[step, alive] = found.double()
+        losses[step, alive] = found.to(x.dtype)
         wrong = logits.argmax(1) != here.labels
         broken_last[alive] = wrong
         broken_at[alive[wrong & (broken_at[alive] < 0)]] = step

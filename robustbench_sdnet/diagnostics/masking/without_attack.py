@@ -17,6 +17,7 @@ from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import checked_classes
 from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
 from ...attacks.engine.rounding import disagreement
+from ...devices import as_float64
 from ...draws import Draws
 from ...errors import ModelError
 from ...wording import counted
@@ -47,7 +48,7 @@ def probabilities(subject: Subject) -> Finding:
     """The share of rows that lie in [0, 1] and sum to 1."""
     rows = subject.predict()
     inside = (rows >= 0).all(1) & (rows <= 1).all(1) & ((rows.sum(1) - 1).abs() < 1e-3)
-    share = float(inside.double().mean())
+    share = float(as_float64(inside).mean())
     rest = ": the loss saturates on them; return logits." if share > 0.5 else "; the others are logits."
     sentence = f"{share:.0%} of the outputs are probabilities{rest}"
     return by_thresholds("probabilities", share, sentence, warn=0.1, fail=0.5)
@@ -55,7 +56,7 @@ def probabilities(subject: Subject) -> Finding:
 
 def zero_gradient(subject: Subject) -> Finding:
     """The share of samples without a usable input gradient, for cross-entropy and for DLR."""
-    entropy, ratio = (float(subject.silent(loss).double().mean()) for loss in (cross_entropy, dlr))
+    entropy, ratio = (float(as_float64(subject.silent(loss)).mean()) for loss in (cross_entropy, dlr))
     worst = max(entropy, ratio)
     sentence = (
         f"The input gradient is zero or not finite on {entropy:.0%} (cross-entropy), {ratio:.0%} (DLR)."
@@ -92,8 +93,11 @@ def test_time_optimisation(subject: Subject) -> Finding:
 def in_float64(subject: Subject) -> Subject | None:
     """The first samples on a float64 copy of the model; None when the model cannot work in float64."""
     few = subject.take(torch.arange(min(_SAMPLES, len(subject)), device=subject.labels.device))
+    images = as_float64(few.images)
+    labels, ids = few.labels.to(images.device), few.ids.to(images.device)
     try:
-        exact = replace(few, model=copy.deepcopy(subject.model).double(), images=few.images.double())
+        model = copy.deepcopy(subject.model).to(images)
+        exact = replace(few, model=model, images=images, labels=labels, ids=ids)
         with torch.no_grad():
             works = exact.model(exact.images[:1]).dtype == torch.float64
     except (RuntimeError, TypeError, ValueError, AttributeError, ModelError):
@@ -140,7 +144,7 @@ def wrong_gradient(subject: Subject) -> Finding:
             negative_margin(subject.predict(images + sign * step * along), subject.labels) for sign in (1, -1)
         )
         votes += _disagree((ahead - behind) / (2 * step), (gradient * along).flatten(1).sum(1), start)
-    share = float((votes > _DIRECTIONS / 2).double().mean())
+    share = float(as_float64(votes > _DIRECTIONS / 2).mean())
     sentence = f"Finite differences contradict autograd on {share:.0%} of {len(subject)} samples."
     return by_thresholds("wrong_gradient", share, sentence, warn=0.05, fail=0.1)
 

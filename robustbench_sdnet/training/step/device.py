@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...devices import native_bfloat16, pick_device
+from ...devices import WITHOUT_FLOAT64, native_bfloat16, pick_device
 from ...wording import counted
 from ..recipes.options import TrainOptions
 
@@ -26,6 +26,11 @@ class Device:
     def is_gpu(self) -> bool:
         """Whether there is an accelerator."""
         return self.device.type != "cpu"
+
+    @property
+    def widest(self) -> torch.dtype:
+        """The most exact type that it has."""
+        return torch.float32 if self.device.type in WITHOUT_FLOAT64 else torch.float64
 
     @property
     def precision(self) -> str:

@@ -57,7 +57,7 @@ class Session:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64, device=self.device.device)
+        self.loss = torch.zeros((), dtype=self.device.widest, device=self.device.device)
         self.bad_step = torch.full((), NEVER, dtype=torch.int64, device=self.device.device)
         # Tensors of the average beside those of the model: looked up once, they stay where they are.
         sides = [] if self.average is None else [self.average, self.model]

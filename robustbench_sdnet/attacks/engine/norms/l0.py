@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..ball import Ball, beside
@@ -22,7 +21,7 @@ class L0(Ball):
         # Leaving a pixel costs its whole distance, keeping it what the box cuts off.
         gain = ((points - images).square() - (points - images - delta).square()).sum(1).flatten(1)
         rank = gain.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        kept = (rank + 1 <= beside(eps, images, torch.float64).reshape(-1, 1)).to(delta.dtype)
+        kept = (rank + 1 <= beside(eps, images, images.dtype).reshape(-1, 1)).to(delta.dtype)
         return images + delta * kept.reshape(len(images), 1, *images.shape[2:])
 
 

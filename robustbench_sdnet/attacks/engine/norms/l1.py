@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ....devices import as_float64
 from ....draws import Draws
 from ..ball import Ball, beside, column, room
 from ..batches import free_to_look
@@ -27,17 +28,17 @@ class L1(Ball):
 
         Every change shrinks by the same amount, down to none, within the room that the box leaves it.
         """
-        delta = (points - images).flatten(1).double()
-        size, space = delta.abs(), room(images.flatten(1).double(), delta)
+        delta, start = as_float64(points - images).flatten(1), as_float64(images)
+        size, space = delta.abs(), room(start.flatten(1), delta)
         moved = torch.minimum(size, space)
-        radii = beside(eps, images, torch.float64).expand(len(images))
+        radii = beside(eps, delta, torch.float64).expand(len(images))
         far = (moved.sum(1) > radii).nonzero()[:, 0]
         if len(far):
             size, space = size[far], space[far]
             shrinkage = _shrinkage(size, space, radii[far])[:, None]
             moved[far] = torch.minimum((size - shrinkage).clamp_min(0), space)
         moved = (delta.sign() * moved).reshape(images.shape)
-        return self.settled((images.double() + moved).clamp(0, 1).to(images.dtype), images, eps)
+        return self.settled((start + moved).clamp(0, 1).to(images), images, eps)
 
     def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
         """Equal steps along the largest entries of the gradient that [0, 1] leaves room for."""
