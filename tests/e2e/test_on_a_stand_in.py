@@ -107,20 +107,20 @@ def test_the_stand_in_refuses_what_a_gpu_refuses(tmp_path, code):
         _run(tmp_path, "-c", before + made + code)
 
 
-PGD = "attack pgd --steps 3 --limit 12 --model sdnet20"
+PGD = "attack pgd --steps 3 --limit 12 --model sdnet20 --precision float32"
 COMMANDS = (
     "corrupt --corruption gaussian_noise,elastic_transform --severity 5 --limit 12 --model sdnet20 --model resnet20 "
     "--lambda 0.1,0.9,calibrated,label-free:noise,label-free:entropy --precision bfloat16",
     f"{PGD} --eps 8/255,32/255 --attack-lambda 0.1,0.5 --lambda 0.1,0.5 --save-adversarials saved --eight-bit",
     f"{PGD} --eps 32/255 --lambda 0.1,0.5,label-free:noise",
     f"{PGD} --eps 32/255 --lambda 0.1,0.5 --warm-start",
-    "attack torchattacks:MIFGSM --eps 32/255 --steps 3 --limit 12 --model sdnet20 --model resnet20",
+    "attack torchattacks:MIFGSM --eps 32/255 --steps 3 --limit 12 --model sdnet20 --model resnet20 --precision float32",
     "diagnose sdnet20 --limit 6",
     "visualize sdnet20 --limit 6",
-    "study sdnet20 resnet20 --limit 4",
+    "study sdnet20 resnet20 --limit 4 --precision float32",
 )
 NARROW = (
-    "attack apgd-ce --norm l1 --eps 12 --steps 5 --limit 6 --model sdnet20",
+    "attack apgd-ce --norm l1 --eps 12 --steps 5 --limit 6 --model sdnet20 --precision float32",
     "attack fmn --norm l0 --steps 5 --limit 6 --model sdnet20",
     *COMMANDS[-3:],
 )
