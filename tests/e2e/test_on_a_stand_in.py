@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,11 @@ with stand_in() as device:
             }))
 """
 
+SET_UP = getattr(backend_registration, "_setup_privateuseone_for_python_backend", lambda: None)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+        "backend_module" not in signature(SET_UP).parameters,
         reason="This torch lets nobody write a device in Python.",
     ),
 ]
