@@ -68,6 +68,11 @@ def as_float64(values: Tensor) -> Tensor:
     return (values.cpu() if values.device.type in WITHOUT_FLOAT64 else values).double()
 
 
+def exact_mean(values: Tensor) -> float:
+    """The mean of numbers or truth values, taken in float64; NaN without any."""
+    return float(as_float64(values).mean())
+
+
 def gpu_batch(pixels: int) -> int:
     """How many images of so many pixels keep a GPU busy and fit into it, gradients included."""
     return 500 if pixels <= 64 * 64 else 100

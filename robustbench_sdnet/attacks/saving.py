@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..devices import as_float64, full_float32
+from ..devices import exact_mean, full_float32
 from ..files import whole
 from ..specs import Repeats
 from .engine.batches import usual_batch
@@ -115,7 +115,7 @@ class _Judged:
     @property
     def accuracy(self) -> float:
         """What they come to."""
-        return float(as_float64(self.repeats.credit(torch.cat(self.hits))).mean())
+        return exact_mean(self.repeats.credit(torch.cat(self.hits)))
 
 
 def _to_levels(images: Tensor) -> Tensor:

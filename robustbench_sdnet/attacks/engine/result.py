@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...devices import as_float64
+from ...devices import exact_mean
 from ...statistics import exceeds_rare_rate
 from ...wording import counted, share_text
 
@@ -71,7 +71,7 @@ class AttackResult:
     def _accuracy(self, counted: str, right: Tensor) -> float:
         hits = self.extra.get(counted)
         counts = right if hits is None or self.repeats is None else self.repeats.credit(hits)
-        return float(as_float64(counts).mean())
+        return exact_mean(counts)
 
 
 def stands_still(gradients: int, silent: int) -> str | None:

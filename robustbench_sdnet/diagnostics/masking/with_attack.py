@@ -14,7 +14,7 @@ from ...attacks import run
 from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import frozen
 from ...attacks.engine.losses import cross_entropy, negative_margin
-from ...devices import as_float64
+from ...devices import exact_mean
 from ...draws import Draws
 from ...statistics import RARE_MINIMUM, RARE_RATE, binomial_tail
 from ..finding import NOTICED, TOLERATED, by_count, by_thresholds, not_run
@@ -109,7 +109,7 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
     """What half, once (`base`, (n,) bool, robust there) and twice the budget leave, each from scratch."""
     robust = {factor: ~follow(subject, eps=subject.eps * factor).broken() for factor in (0.5, 2.0)}
     steps = [robust[0.5], base, robust[2.0]]
-    shares = [float(as_float64(step).mean()) for step in steps]
+    shares = [exact_mean(step) for step in steps]
     rise, verdict = 0.0, PASS
     for near, far in pairwise(steps):
         gained, lost = int((far & ~near).sum()), int((near & ~far).sum())
@@ -143,7 +143,7 @@ def not_converged(trace: Trace) -> Finding:
     sentence = f"Doubling the steps to {2 * STEPS} broke {more} more of {n} samples"
     moved = 0.0
     if survivors.any():
-        before, after = (float(as_float64(trace.losses[step, survivors]).mean()) for step in (-11, -1))
+        before, after = (exact_mean(trace.losses[step, survivors]) for step in (-11, -1))
         moved = abs(after - before) / max(abs(after), 1e-12)
         sentence += f"; the survivors' loss moved {moved:.1%} over the last ten steps"
     found = by_count("not_converged", more, n, sentence + ".", tolerated=TOLERATED, noticed=NOTICED)
@@ -182,7 +182,7 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
     verdict = PASS
     if odd < _ALPHA:
         verdict = FAIL if gap > _ROUGHLY_EQUAL else WARN if gap > _ROUGHLY_EQUAL / 2 else PASS
-    shares = [1 - float(as_float64(broken).mean()) for broken in (by_entropy, by_margin)]
+    shares = [1 - exact_mean(broken) for broken in (by_entropy, by_margin)]
     left = f"{shares[0]:.1%} of the right images on the cross-entropy and {shares[1]:.1%} on the margin"
     sentence = f"PGD leaves {left}."
     return Finding("losses_disagree", verdict, gap, sentence)

@@ -17,7 +17,7 @@ from ...attacks.engine.balls import BALLS
 from ...attacks.engine.guards import checked_classes
 from ...attacks.engine.losses import cross_entropy, dlr, negative_margin
 from ...attacks.engine.rounding import disagreement
-from ...devices import as_float64
+from ...devices import as_float64, exact_mean
 from ...draws import Draws
 from ...errors import ModelError
 from ...wording import counted
@@ -48,7 +48,7 @@ def probabilities(subject: Subject) -> Finding:
     """The share of rows that lie in [0, 1] and sum to 1."""
     rows = subject.predict()
     inside = (rows >= 0).all(1) & (rows <= 1).all(1) & ((rows.sum(1) - 1).abs() < 1e-3)
-    share = float(as_float64(inside).mean())
+    share = exact_mean(inside)
     rest = ": the loss saturates on them; return logits." if share > 0.5 else "; the others are logits."
     sentence = f"{share:.0%} of the outputs are probabilities{rest}"
     return by_thresholds("probabilities", share, sentence, warn=0.1, fail=0.5)
@@ -56,7 +56,7 @@ def probabilities(subject: Subject) -> Finding:
 
 def zero_gradient(subject: Subject) -> Finding:
     """The share of samples without a usable input gradient, for cross-entropy and for DLR."""
-    entropy, ratio = (float(as_float64(subject.silent(loss)).mean()) for loss in (cross_entropy, dlr))
+    entropy, ratio = (exact_mean(subject.silent(loss)) for loss in (cross_entropy, dlr))
     worst = max(entropy, ratio)
     sentence = (
         f"The input gradient is zero or not finite on {entropy:.0%} (cross-entropy), {ratio:.0%} (DLR)."
@@ -144,7 +144,7 @@ def wrong_gradient(subject: Subject) -> Finding:
             negative_margin(subject.predict(images + sign * step * along), subject.labels) for sign in (1, -1)
         )
         votes += _disagree((ahead - behind) / (2 * step), (gradient * along).flatten(1).sum(1), start)
-    share = float(as_float64(votes > _DIRECTIONS / 2).mean())
+    share = exact_mean(votes > _DIRECTIONS / 2)
     sentence = f"Finite differences contradict autograd on {share:.0%} of {len(subject)} samples."
     return by_thresholds("wrong_gradient", share, sentence, warn=0.05, fail=0.1)
 
