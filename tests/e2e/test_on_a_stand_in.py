@@ -41,15 +41,14 @@ with stand_in() as device:
     for source in ("sdnet20", "resnet20"):
         model = rs.load_model(source).double()
         moved = copy.deepcopy(model).to(device)
-        for name, norm in ((info.name, norm) for info in ATTACKS.values() if info.params for norm in info.norms):
-            if "variant" in ATTACKS[name].params:
-                continue  # a chain of the others
-            asked = {"norm": norm, "eps": EPS[norm]}
-            asked["params"] = {key: few for key, few in FEW.items() if key in ATTACKS[name].params}
-            here = attacks.run(name, model, images, labels, **asked)
-            there = attacks.run(name, moved, images.to(device), labels.to(device), **asked)
+        single = [info for info in ATTACKS.values() if "chain" not in info.function]
+        for info, norm in ((info, norm) for info in single for norm in info.norms):
+            params = {key: few for key, few in FEW.items() if key in info.params}
+            asked = {"norm": norm, "eps": EPS[norm], "params": params}
+            here = attacks.run(info.name, model, images, labels, **asked)
+            there = attacks.run(info.name, moved, images.to(device), labels.to(device), **asked)
             print(json.dumps({
-                "attack": f"{name} {norm} {source}",
+                "attack": f"{info.name} {norm} {source}",
                 "device": str(there.images.device),
                 "apart": float((here.images - there.images.cpu()).abs().max()),
                 "broken_at": [here.broken_at.tolist(), there.broken_at.tolist()],
