@@ -78,10 +78,17 @@ ABSENT = Missing("not run")
 Value = Estimate | Missing
 
 
-def reasons(label: str, items: Iterable[object]) -> list[str]:
-    """The notes on a row of a table that say why numbers in it are missing."""
-    found = dict.fromkeys(item.reason for item in items if isinstance(item, Missing))
-    return [f"{label}: {reason}." for reason in found]
+def reasons(rows: Iterable[tuple[str, Iterable[object]]], what: str = "") -> list[str]:
+    """The notes on a table that say why numbers in its rows, by their labels, are missing: each reason once.
+
+    `what` says what the labels are.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for label, items in rows:
+        for item in items:
+            if isinstance(item, Missing):
+                found.setdefault(item.reason, {})[label] = None
+    return [f"{what}{', '.join(labels)}: {reason}." for reason, labels in found.items()]
 
 
 def usual(estimates: Iterable[Estimate]) -> Met | None:

@@ -139,6 +139,32 @@ def test_a_sweep_has_every_lambda_severity_and_corruption() -> None:
         ]
 
 
+def test_a_sweep_leaves_out_what_was_run_at_the_main_lambda_alone() -> None:
+    rows = [corruption(name, 5, 100, model=SDNET, lam=0.1) for name in ("fog", "snow", "frost")]
+    rows += [corruption("fog", 5, 120, model=SDNET, lam=lam) for lam in (0.3, 0.5)]
+    rows += [corruption("snow", 5, 160, model=SDNET, lam=0.5)]
+    (swept,) = lambdas.sweeps(results_of(rows), "digits")
+    assert swept.names == ("snow", "fog")
+    table = lambdas.corruption_table(swept)
+    assert percents(table)[:3] == [
+        ["0.1", "-", "50.0", "50.0"],
+        ["0.3", "-", "-", "-"],
+        ["0.5", "-", "70.0", "70.0"],
+    ]
+    assert table.notes[0] == "corruptions: snow, fog."
+
+
+def test_a_reason_that_several_rows_share_stands_once() -> None:
+    rows = [corruption(name, 5, 100, model=SDNET, lam=0.1) for name in ("fog", "snow")]
+    rows += [corruption("fog", 5, 120, model=SDNET, lam=lam) for lam in (0.3, 0.5)]
+    rows += [corruption("snow", 5, 120, model=SDNET, lam=0.7)]
+    (swept,) = lambdas.sweeps(results_of(rows), "digits")
+    assert lambdas.corruption_table(swept).notes[1:] == (
+        "lambda 0.3, 0.5, oracle (best number on test labels): not run: snow.",
+        "lambda 0.7: not run: fog.",
+    )
+
+
 def test_two_lambdas_that_both_stand_for_a_model_are_a_sweep() -> None:
     rows = [corruption("fog", 1, 150, model=SDNET, lam=lam) for lam in (0.1, "calibrated")]
     assert [one.model for one in lambdas.sweeps(results_of(rows), "digits")] == ["sdnet20"]

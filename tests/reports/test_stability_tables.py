@@ -56,8 +56,7 @@ def test_ratios_are_of_the_same_images_and_over_more_than_nothing() -> None:
     never = summary_table(steady(results_of([sequence(0, 0), sequence(0, 6, SDNET, 0.1)]), "digits", 1), base)
     assert [row[4:] for row in percents(never)] == [["-", "-"]] * 2
     assert [note for note in never.notes if ": no " in note] == [
-        f"{label}: no {what} under shot_noise."
-        for label in ("resnet20", "sdnet20 @ 0.1")
+        f"resnet20, sdnet20 @ 0.1: no {what} under shot_noise."
         for what in ("mFR, resnet20 never flips", "mT5D, resnet20 keeps its first five")
     ]
 

@@ -118,7 +118,7 @@ def category_table(found: Grid) -> Table:
 
 def _by_level(head: str, levels: Sequence[int], rows: Mapping[str, tuple[Value, ...]]) -> Table:
     """Values at each severity and their mean last; why a mean is missing stands below."""
-    notes = tuple(note for label, row in rows.items() for note in reasons(label, row[-1:]))
+    notes = tuple(reasons((label, row[-1:]) for label, row in rows.items()))
     lines = tuple((label, *row) for label, row in rows.items())
     return Table((head, *map(str, levels), "mean"), lines, notes=notes, stacked=True)
 

@@ -52,7 +52,7 @@ def error_table(
     run = distinct(name for found in grids.values() for name in found)
     names = MAIN if published is not None else tuple(name for name in MAIN if name in run) or run
     levels = levels_run(grids.values())
-    rows: list[tuple[Item, ...]] = []
+    rows, gaps = list[tuple[Item, ...]](), list[tuple[str, Sequence[Item]]]()
     notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
     if baseline is not None:
         own = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
@@ -61,9 +61,10 @@ def error_table(
         corrupted = error(over_corruptions(found, names, levels))
         own_clean = clean.get(subject)
         ratios = () if published is None else _relative(found, own_clean, published, names)
-        notes += reasons(subject.label, ratios if isinstance(corrupted, Estimate) else [corrupted])
+        gaps.append((subject.label, ratios if isinstance(corrupted, Estimate) else [corrupted]))
         who = subject.model, lambda_text(subject.lam), error(own_clean) if own_clean else ABSENT
         rows.append((*who, corrupted, *ratios))
+    notes += reasons(gaps)
     columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {kinds_text(names)}")
     if published is not None:
         columns += ("mCE", "relative mCE")

@@ -15,10 +15,16 @@ from .corruptions import Grid, by_severity, grid, kinds_text, levels_run, means_
 
 @dataclass(frozen=True)
 class Sweep:
-    """The corruptions of a model, of one source, at every lambda that was asked any, and its clean accuracy there."""
+    """The corruptions of a model, of one source, that were run along lambda: the grid and the clean accuracy there.
+
+    Attributes:
+        names: those run at two lambdas or more, or at one that does not stand for the model elsewhere.
+        grids: each lambda at which one of these was run.
+    """
 
     model: str
     source: str
+    names: tuple[str, ...]
     grids: Mapping[Lambda, Grid]
     clean: Mapping[Lambda, Estimate | None]
 
@@ -27,38 +33,35 @@ class Sweep:
         """The model, and the source where its images were not generated in the usual way."""
         return self.model if self.source == "generated" else f"{self.model} ({self.source})"
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every corruption that was run."""
-        return distinct(name for found in self.grids.values() for name in found)
-
 
 def sweeps(results: Results, data: str) -> list[Sweep]:
-    """Every model that was corrupted at two lambdas or more, or at one that does not stand for it elsewhere."""
-    found, main = [], {(one.model, one.lam) for one in results.main_subjects(data)}
+    """What was run of every model along lambda, by where its images come from."""
+    found, main = [], set(results.main_subjects(data))
     for model, source in product(results.models(data), results.sources(data)):
-        subjects = [Subject(data, model, lam) for lam in results.lambdas(data, model)]
-        grids = {subject.lam: own for subject in subjects if (own := grid(results, subject, source))}
-        clean = {one.lam: results.one("clean", subject=one) for one in subjects if one.lam in grids}
-        shown = len(grids) > 1 or any((model, lam) not in main for lam in grids)
-        found += [Sweep(model, source, grids, clean)] if shown else []
+        subjects = {lam: Subject(data, model, lam) for lam in results.lambdas(data, model)}
+        every = {lam: grid(results, subject, source) for lam, subject in subjects.items()}
+        asked: dict[str, list[Lambda]] = {}
+        for lam, name in ((lam, name) for lam, own in every.items() for name in own):
+            asked.setdefault(name, []).append(lam)
+        names = tuple(n for n, lams in asked.items() if len(lams) > 1 or subjects[lams[0]] not in main)
+        grids = {lam: kept for lam, own in every.items() if (kept := {n: own[n] for n in names if n in own})}
+        clean = {lam: results.one("clean", subject=subjects[lam]) for lam in grids}
+        found += [Sweep(model, source, names, grids, clean)] if names else []
     return found
 
 
 def corruption_table(swept: Sweep) -> Table:
-    """One row a lambda: clean accuracy, the mean over every corruption run at each severity, and over all."""
+    """One row a lambda: clean accuracy, the mean over these corruptions at each severity, and over all."""
     levels, names = levels_run(swept.grids.values()), swept.names
-    rows, notes = [], [f"corruptions: {', '.join(names)}."]
-    for lam, found in swept.grids.items():
-        means = means_by_severity(found, names, levels)
-        notes += reasons(f"lambda {lambda_text(lam)}", means[-1:])
-        rows.append((lambda_text(lam), swept.clean[lam] or ABSENT, *means))
+    means = {lam: means_by_severity(found, names, levels) for lam, found in swept.grids.items()}
+    rows = ((lambda_text(lam), swept.clean[lam] or ABSENT, *row) for lam, row in means.items())
+    gaps = reasons(((lambda_text(lam), row[-1:]) for lam, row in means.items()), "lambda ")
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
         title=f"{swept.label}: mean over {kinds_text(names)}, by severity",
         left=(),
-        notes=tuple(notes),
+        notes=(f"corruptions: {', '.join(names)}.", *gaps),
         stacked=True,
     )
 

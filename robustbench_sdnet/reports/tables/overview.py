@@ -44,19 +44,19 @@ def overview(results: Results, data: str) -> Table:
             "on the most images, and which attack; for minimal-norm attacks, see their distances. Compare only rows of "
             "the same attack."
         )
-    rows = []
+    rows, gaps = [], []
     for subject in subjects:
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
         row.append(results.one("clean", subject=subject) or ABSENT)
         if names:
             found = grids[subject]
             row += [over_corruptions(found, names, levels), at_severity(found, names, levels[-1])]
-            notes += reasons(subject.label, row[3:4])
+            gaps.append((subject.label, row[3:4]))
         if budget:
             worst = strongest(results, subject, *budget)
             row += [worst.estimate, display_name(worst)] if worst else [ABSENT, "-"]
         rows.append(tuple(row))
-    return Table(columns, tuple(rows), left=left, notes=tuple(notes), stacked=len(columns) > 5)
+    return Table(columns, tuple(rows), left=left, notes=(*notes, *reasons(gaps)), stacked=len(columns) > 5)
 
 
 USUAL = ("linf", Fraction(8, 255))

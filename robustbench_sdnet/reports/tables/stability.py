@@ -56,14 +56,14 @@ def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> 
     notes = list(NOTES)
     if base and baseline:
         notes.append(f"mFR, mT5D: per cent of {baseline.label}, sequence by sequence; without interval.")
-    rows = []
+    rows, gaps = [], list[tuple[str, list[Item]]]()
     for subject, own in found.items():
         value = mean({name: flips(own[name]) if name in own else None for name in names})
         ratios = [_relative(own, base, names, baseline.label, what) for what in _NEVER if base and baseline]
-        notes += reasons(subject.label, ratios if isinstance(value, Estimate) else [value])
+        gaps.append((subject.label, ratios if isinstance(value, Estimate) else [value]))
         who = subject.model, lambda_text(subject.lam)
         rows.append((*who, value, _mean_distance(own, names, value), *ratios))
-    return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
+    return Table(columns, tuple(rows), left=(0,), notes=(*notes, *reasons(gaps)))
 
 
 def _mean_distance(own: Steady, names: Sequence[str], value: Value) -> str:
