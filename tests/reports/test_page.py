@@ -152,6 +152,25 @@ def test_figures_have_a_text_and_their_numbers(page):
         assert figure.locator("details table").count() >= 1
 
 
+def test_what_follows_a_long_table_is_not_far_and_its_heads_stay(page):
+    found = page.locator(".wide:has(> table)").first
+    page.evaluate(
+        """() => {
+            const body = document.querySelector("table").tBodies[0];
+            for (let i = 0; i < 20; i++) body.append(...[...body.rows].slice(0, 21).map(row => row.cloneNode(true)));
+        }"""
+    )
+    assert found.evaluate("one => one.scrollHeight > 10 * one.clientHeight")
+    assert found.bounding_box()["height"] <= 900
+    head = found.locator("th").first
+    before = head.bounding_box()["y"]
+    found.evaluate("one => one.scrollTop = 3000")
+    assert found.locator("tbody tr").first.bounding_box()["y"] < before - 2000
+    assert abs(head.bounding_box()["y"] - before) <= 1
+    page.emulate_media(media="print")
+    assert found.evaluate("one => one.scrollHeight <= one.clientHeight + 1"), "paper cannot be scrolled"
+
+
 def test_nothing_is_wider_than_a_phone(page):
     page.set_viewport_size({"width": 400, "height": 800})
     page.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")

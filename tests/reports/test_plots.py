@@ -61,9 +61,11 @@ def test_figures_are_pictures_and_equal_byte_for_byte(figures: tuple[Figure, ...
 
 def test_an_svg_stands_in_a_page(figures: tuple[Figure, ...]) -> None:
     text = style.to_svg(figures[0].draw(), "own")
-    size = re.fullmatch(r'<svg width="([\d.]+)pt" viewBox="0 0 ([\d.]+) [\d.]+">', text.partition("\n")[0])
+    own = r'<svg width="([\d.]+)pt" style="min-width: ([\d.]+)px" viewBox="0 0 ([\d.]+) [\d.]+">'
+    size = re.fullmatch(own, text.partition("\n")[0])
     assert size
-    assert size[1] == size[2]  # its own width: no letters are larger than another figure's
+    assert size[1] == size[3]  # its own width: no letters are larger than another figure's
+    assert size[2] == size[3]  # three quarters of it: letters of 7.5 points are as many pixels high
     assert "xmlns" not in text
     assert "<metadata>" not in text
     assert "var(--text)" in text

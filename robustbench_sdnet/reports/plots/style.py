@@ -138,8 +138,10 @@ def to_svg(figure: Figure, name: str) -> str:
     text = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", text)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
-    # Its own width is the widest: letters are of one size in all figures. A height would keep it from shrinking.
-    text = re.sub(r'(<svg width="[^"]*") height="[^"]*"', r"\1", text, count=1)
+    # Its own width is the widest, and three quarters of it the narrowest (a point is 4/3 pixels): letters are of one
+    # size in all figures where there is room, and can be read where there is none. A height would keep its height.
+    narrow = r'\1 style="min-width: \g<2>px"'
+    text = re.sub(r'(<svg width="([\d.]+)pt") height="[^"]*"', narrow, text, count=1)
     for colour, variable in ((TEXT, "--text"), (FAINT, "--faint"), (LINES, "--lines"), (GROUND, "--ground")):
         text = text.replace(colour, f"var({variable})")
     return text
