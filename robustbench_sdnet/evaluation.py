@@ -201,7 +201,7 @@ def run_study(
     from .diagnostics.of_study import answer_study
     from .reports import evidence, pages
     from .reports.conclusion import sentences
-    from .reports.tables.comparisons import claim_sentences as claimed
+    from .reports.tables.published import claim_sentences as claimed
 
     cells, failed = answer_study(setting, budget, eps, norm=norm, seed=seed, scope=scope, watching=watching)
     snapshot = Snapshot.read(setting.store).told_apart

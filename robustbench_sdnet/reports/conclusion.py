@@ -21,7 +21,7 @@ from .evidence import NEGLIGIBLE, Evidence, reading
 from .masking import masking
 from .numbers import percent, points, probability, span
 from .results import listed
-from .tables.comparisons import place
+from .tables.corruptions import place
 from .tables.gains import gain_table
 
 UNFOLDED = 6  # paragraphs

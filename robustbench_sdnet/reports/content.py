@@ -24,8 +24,8 @@ from .pictures import inside
 from .reading import read_results
 from .results import Results
 from .tables import provenance
-from .tables.comparisons import published_section
 from .tables.overview import everything
+from .tables.published import published_section
 
 READING = (
     "Accuracies are in per cent, each with its 95 % Wilson interval. n is the number of images. "

@@ -12,7 +12,7 @@ from .evidence import Evidence
 from .numbers import Estimate, images_text, percent, points
 from .results import Results, distinct
 from .tables.attacks import at_budget, display_name
-from .tables.comparisons import place
+from .tables.corruptions import place
 from .tables.overview import headline_budget, is_usual, overview
 
 NAMED = 3  # models that a sentence names

@@ -1,12 +1,14 @@
-"""The published experiment in a report: a sentence for each claim, over several networks where there are such."""
+"""The published experiment in a report: what each claim comes to, over several networks where there are such."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from robustbench_sdnet.answers.published import NOISES
+from robustbench_sdnet.answers.published import NOISES, published as beside
+from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
 from robustbench_sdnet.reports import report
+from robustbench_sdnet.reports.tables.published import claim_sentences
 from robustbench_sdnet.specs import LambdaSpec
 from robustbench_sdnet.statistics import difference_interval, wilson
 
@@ -34,12 +36,44 @@ def _printed(tmp_path, **networks):
         return report(store, output=tmp_path / "report.md").read_text()
 
 
+def _verdicts(text):
+    """By claim and noise the gain, its interval, the published gain and the verdict."""
+    table = text.partition("**The claimed gains**")[2].split("\n\n")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    return {(claim, noise): tuple(told) for claim, noise, *told in rows}
+
+
 def test_one_network_of_each_is_told_by_its_name(tmp_path):
-    text = " ".join(_printed(tmp_path, sparse=(50, 60), plain=(40, None)).split())
-    assert f"sparse @ {LINE_NAME} over sparse @ 0.1: gaussian noise some gain (+10.0 points" in text
-    assert "sparse @ 0.1 over plain: gaussian noise some gain (+10.0 points" in text
+    text = _printed(tmp_path, sparse=(50, 60), plain=(40, None))
+    found = _verdicts(text)
+    assert len(found) == 2 * len(NOISES)
+    for claim, published in (
+        (f"sparse @ {LINE_NAME} over sparse @ 0.1", "+14.3"),
+        ("sparse @ 0.1 over plain", "+6.2"),
+    ):
+        gain, _, *told = found[claim, "gaussian noise"]
+        assert (gain, *told) == ("+10.0", published, "some gain")
     assert "network by network" not in text
     assert "networks are a sample" not in text
+
+
+def test_a_sentence_says_of_a_claim_what_its_rows_say(tmp_path):
+    found = _verdicts(_printed(tmp_path, sparse=(50, 60)))
+    claim = f"sparse @ {LINE_NAME} over sparse @ 0.1"
+    told = (
+        f"{noise} {verdict} ({gain} points, 97.5 % interval {interval}; published {published} points)"
+        for (_, noise), (gain, interval, published, verdict) in found.items()
+    )
+    sentences = claim_sentences(beside(Snapshot.read(f"sqlite:///{tmp_path}/made.db").told_apart))
+    assert sentences == (f"{claim}: {'; '.join(told)}.",)
+
+
+def _said(text, where):
+    """Gain and verdict of the claims in a place."""
+    found = _verdicts(text).items()
+    return [
+        (told[0], told[-1]) for (claim, _), told in found if claim.endswith(f"over sdnet @ 0.1 on {where}")
+    ]
 
 
 def test_stored_images_are_a_place_of_their_own_and_none_of_the_papers(tmp_path):
@@ -53,45 +87,39 @@ def test_stored_images_are_a_place_of_their_own_and_none_of_the_papers(tmp_path)
                 answers.append((replace(asked, model=model, lam=lam, data=data), right(count, 100)))
     with made_store(tmp_path, answers) as store:
         text = report(store, output=tmp_path / "report.md").read_text()
-    words = " ".join(text.split())
-    assert "over sdnet @ 0.1 on cifar10: gaussian noise some gain (+10.0" in words
-    assert (
-        "over sdnet @ 0.1 on cifar10 (generated, stored as jpeg85): gaussian noise not reproduced (-10.0"
-        in words
-    )
+    assert _said(text, "cifar10") == [("+10.0", "some gain")]
+    assert _said(text, "cifar10 (generated, stored as jpeg85)") == [("-10.0", "not reproduced")]
     for where, ours, published in (("", "60.0", "64.9 %"), (" (generated, stored as jpeg85)", "40.0", "-")):
         table = text.partition(f"severities 1 to 5 on cifar10{where}, ours and published")[2]
         row = next(line for line in table.splitlines() if "calibrated:test-labels" in line)
         assert [cell.strip() for cell in row.split("|")[3:5]] == [ours, published]
 
 
-def test_noise_of_another_seed_has_sentences_and_a_table_of_its_own(tmp_path):
+def test_noise_of_another_seed_has_rows_and_a_table_of_its_own(tmp_path):
     answers = []
     for seed, lined in ((0, 60), (1, 40)):
         for spec in corruption_specs("gaussian_noise", (1, 2, 3, 4, 5), seed=seed):
             answers += [(cell(spec, lam=lam), right(count, 100)) for lam, count in ((LOW, 50), (LINE, lined))]
     with made_store(tmp_path, answers) as store:
         text = report(store, output=tmp_path / "report.md").read_text()
-    words = " ".join(text.split())
-    assert "over sdnet @ 0.1 on tiny: gaussian noise some gain (+10.0" in words
-    assert "over sdnet @ 0.1 on tiny (generated, seed 1): gaussian noise not reproduced (-10.0" in words
+    assert _said(text, "tiny") == [("+10.0", "some gain")]
+    assert _said(text, "tiny (generated, seed 1)") == [("-10.0", "not reproduced")]
     for where, ours in (("", "60.0"), (" (generated, seed 1)", "40.0")):
         table = text.partition(f"severities 1 to 5 on tiny{where}, ours and published")[2]
         row = next(line for line in table.splitlines() if "calibrated:test-labels" in line)
         assert row.split("|")[3].strip() == ours
 
 
-def test_several_are_summed_in_a_sentence_and_listed_below(tmp_path):
+def test_several_are_summed_and_listed_below(tmp_path):
     text = _printed(tmp_path, a=(50, 60), b=(52, 64), c=(51, 62), plain=(40, None))
-    words = " ".join(text.split())
-    assert f"sdnet20 @ {LINE_NAME} over sdnet20 @ 0.1, 3 networks: gaussian noise some gain" in words
+    found = _verdicts(text)
+    assert found[f"sdnet20 @ {LINE_NAME} over sdnet20 @ 0.1, 3 networks", "gaussian noise"][-1] == "some gain"
     for name in "abc":
-        assert f"{name} @ {LINE_NAME} over {name} @ 0.1:" not in words
+        assert f"{name} @ {LINE_NAME} over {name} @ 0.1" not in {claim for claim, _ in found}
     low, high = difference_interval(right(50, 100).astype(float) - right(40, 100), 0.975)
-    assert (
-        f"a @ 0.1 over plain: gaussian noise some gain (+10.0 points, 97.5 % interval {100 * low:+.1f} to "
-        f"{100 * high:+.1f}; published +6.2 points); shot" in words
-    ), "of one plain network there is no sample"
+    interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    alone = found["a @ 0.1 over plain", "gaussian noise"]
+    assert alone == ("+10.0", interval, "+6.2", "some gain"), "of one plain network there is no sample"
     numbers = text.partition("ours and published")[2].splitlines()
     line = next(place for place, row in enumerate(numbers) if row.startswith("| a "))
     low, high = wilson(50, 100)

@@ -55,6 +55,11 @@ def kinds_text(names: Sequence[str], source: str = "generated", *, several: bool
     return counted(kinds, "corruption") + variants + where
 
 
+def place(name: str, origin: str) -> str:
+    """A data set or a mean, with where its corrupted images come from unless they are generated."""
+    return name if origin == "generated" else f"{name} ({origin})"
+
+
 def over_severities(accuracies: Mapping[int, Estimate], levels: Sequence[int] = SEVERITIES) -> Value:
     """The mean of some severities, by default all five."""
     return mean({f"severity {level}": accuracies.get(level) for level in levels})

@@ -8,7 +8,7 @@ from ...wording import share_text
 from ..document import Item, Table
 from ..evidence import NEGLIGIBLE, Evidence, reading
 from ..numbers import points, probability, span
-from .comparisons import place
+from .corruptions import place
 
 NOTES = (
     "Accuracies in per cent, gains in points over the training lambda, paired on the same n images. gain, loss: the "
