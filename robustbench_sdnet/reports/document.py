@@ -120,6 +120,16 @@ class Document:
     everything: Table | None = None
 
     @property
+    def chapters(self) -> tuple[tuple[Section, ...], ...]:
+        """Every section of level 2 with those below it."""
+        found = list[list[Section]]()
+        for section in self.sections:
+            if section.level == 2 or not found:
+                found.append([])
+            found[-1].append(section)
+        return tuple(map(tuple, found))
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """Every figure, in order."""
         return tuple(b for section in self.sections for b in section.blocks if isinstance(b, Figure))

@@ -126,6 +126,9 @@ def test_details_unfold_and_links_open_them(page):
     assert not closed.locator("table").first.is_visible()
     closed.locator("summary").first.click()
     assert closed.locator("table").first.is_visible()
+    inner = page.locator("main details details").first
+    page.evaluate("name => { location.hash = name; }", inner.get_attribute("id"))
+    inner.locator("table").first.wait_for(timeout=5000)  # those around it open, too
     page.locator("nav a", has_text="What was run").click()
     page.get_by_text("Cells answered").wait_for(timeout=5000)  # it opens once the page has gone there
 

@@ -120,5 +120,9 @@
     filter(tools.closest(".data").querySelector("table"), tools);
   }
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
-  addEventListener("hashchange", () => document.querySelector(location.hash)?.closest("details")?.setAttribute("open", ""));
+  addEventListener("hashchange", () => {
+    const target = document.querySelector(location.hash);
+    for (let one = target?.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
+    target?.scrollIntoView();
+  });
 })();

@@ -20,7 +20,8 @@ LONG_TEXT = 30  # letters of a cell: longer ones break where a table is wider th
 def render(document: Document, svg: Callable[[Figure], str]) -> str:
     """The whole page; `svg` makes a figure's `<svg>` element."""
     label = Markup('<svg role="img" aria-label="{}"')
-    page = environment()
+    page, places = environment(), {id(one): place for place, one in enumerate(document.sections, 1)}
+    page.filters["anchor"] = lambda one: f"section-{places[id(one)]}"
     page.filters["drawn"] = lambda one: Markup(svg(one).replace("<svg", label.format(escape(one.alt)), 1))
     return page.get_template("report.html").render(document=document)
 
