@@ -129,20 +129,21 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
 
 
 def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
-    """Accuracy in % by severity; where that is too long for a screen, the mean over the corruptions alone."""
+    """Accuracy in % by severity, and the mean over the corruptions; that alone where all are too long for a screen."""
     names = list(dict.fromkeys(row["perturbation"] for row in rows))
     severities = sorted({row["severity"] or 0 for row in rows})
     questions = dict.fromkeys(_question(row) for row in rows)
     found = {_place(row): row["accuracy"] for row in rows}
     marked = {_place(row) for row in worst}
-    whole = len(names) * len(questions) <= SCREEN
+    rows_of = [*([name] for name in names), *([names] if len(names) > 1 else [])]
+    rows_of = rows_of if len(rows_of) * len(questions) <= SCREEN else [names]
     lines = []
     for question in questions:
-        for chosen in [[name] for name in names] if whole else [names]:
+        for chosen in rows_of:
             places = [[(*question, name, severity) for name in chosen] for severity in severities]
             means = [_mean([found.get(place) for place in own]) for own in places]
-            marks = [MARK if whole and own[0] in marked else "" for own in places]
-            label = chosen[0] if whole else f"mean of {len(names)}"
+            marks = [MARK if len(own) == 1 and own[0] in marked else "" for own in places]
+            label = chosen[0] if len(chosen) == 1 else f"mean of {len(chosen)}"
             numbers = [f"{mark}{_percent(value)}" for mark, value in zip(marks, means, strict=True)]
             last = [_percent(_mean(means))] if len(severities) > 1 else []
             lines.append([question[0], policy_shown(question[1]), label, *numbers, *last, question[2]])

@@ -157,6 +157,18 @@ def test_corruptions_that_were_stored_are_said_to_be():
     assert "stored" not in table(records(record(60, spec=fog)))
 
 
+def test_below_several_corruptions_stands_their_mean_at_each_lambda():
+    right = {(0.1, "fog", 1): 180, (0.1, "fog", 5): 100, (0.1, "snow", 1): 160, (0.1, "snow", 5): 60}
+    right |= {(0.5, "fog", 1): 120, (0.5, "fog", 5): 80, (0.5, "snow", 1): 100}
+    rows = [corruption(name, level, n, model=SDNET, lam=lam) for (lam, name, level), n in right.items()]
+    means = [line.split()[1:] for line in table(records(*rows)).splitlines() if "mean of 2" in line]
+    assert means == [
+        ["0.1", "mean", "of", "2", "85.0", "40.0", "62.5", "200"],
+        ["0.5", "mean", "of", "2", "55.0", "-", "-", "200"],
+    ]
+    assert "mean of" not in table(records(corruption("fog", 5, 100)))
+
+
 def test_no_mean_is_over_as_many_but_other_images():
     rows = records(
         corruption("fog", 1, 90, n=100), corruption("fog", 5, 50, n=100, images=range(100, 200)), record(190)
