@@ -25,13 +25,14 @@ class Schedule:
         self._open = set(range(len(tasks)))
         wanted = {parent for task in tasks for cell in task.cells for parent in cell.parents}
         makers: dict[str, list[int]] = defaultdict(list)
-        for number, task in enumerate(tasks):
-            for cell_id in {cell.id for cell in task.cells} & wanted if wanted else ():
+        for number in sorted(range(len(tasks)), key=lambda number: tasks[number].start):
+            for cell_id in {cell.id for cell in tasks[number].cells} & wanted if wanted else ():
                 makers[cell_id].append(number)
+        longest = max((task.stop - task.start for task in tasks), default=0)
         for number, task in enumerate(tasks):
             parents = {parent for cell in task.cells for parent in cell.parents}
-            found = {maker for parent in parents for maker in makers[parent]}
-            before = {n for n in found if tasks[n].start < task.stop and task.start < tasks[n].stop}
+            near = (self._starting(makers[one], task.start - longest, task.stop) for one in parents)
+            before = {maker for found in near for maker in found if tasks[maker].stop > task.start}
             self._blockers[number] = len(before)
             for maker in before:
                 self._children[maker].append(number)
@@ -40,6 +41,11 @@ class Schedule:
     def __len__(self) -> int:
         """How many tasks are not ended."""
         return len(self._open)
+
+    def _starting(self, numbers: Sequence[int], first: int, end: int) -> Sequence[int]:
+        """Those of some tasks, in the order of their images, that start within a range."""
+        low, high = (bisect_left(numbers, place, key=lambda n: self.tasks[n].start) for place in (first, end))
+        return numbers[low:high]
 
     def next(self) -> int | None:
         """The number of a task that may run now; None where all wait for others, or none is left.

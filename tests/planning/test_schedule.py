@@ -1,6 +1,10 @@
 """Tasks of many workers: children wait for what their parents answer on their own range, and for nothing else."""
 
+import random
+import time
 from dataclasses import replace
+
+import pytest
 
 from robustbench_sdnet.planning.plan import Task
 from robustbench_sdnet.planning.schedule import Schedule
@@ -89,3 +93,31 @@ def test_a_child_of_a_lost_task_stays_lost_when_its_other_parent_ends():
         schedule.done(number)
     assert schedule.next() is None
     assert len(schedule) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shards_of_any_length_wait_for_those_they_overlap(seed):
+    draw = random.Random(seed)
+    starts = [draw.randrange(100) for _ in range(60)]
+    tasks = _tasks(*((draw.choice((CELL, CHILD)), start, start + draw.randint(1, 30)) for start in starts))
+    parents = [number for number, task in enumerate(tasks) if task.cells == (CELL,)]
+
+    def waits(number, ended):
+        task = tasks[number]
+        over = (n for n in parents if tasks[n].start < task.stop and task.start < tasks[n].stop)
+        return task.cells == (CHILD,) and not ended.issuperset(over)
+
+    schedule, given, ended = Schedule(tasks), set(), set()
+    for parent in (None, *draw.sample(parents, len(parents))):
+        if parent is not None:
+            schedule.done(parent)
+            ended.add(parent)
+        while (number := schedule.next()) is not None:
+            given.add(number)
+        assert given == {number for number in range(len(tasks)) if not waits(number, ended)}
+
+
+def test_the_shards_of_a_large_data_set_are_put_in_order_at_once():
+    before = time.process_time()
+    Schedule(_tasks(*((cell, at, at + 1) for cell in (CELL, CHILD) for at in range(20_000))))
+    assert time.process_time() - before < 3  # to compare all with all took 14 s
