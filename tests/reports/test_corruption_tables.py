@@ -368,6 +368,18 @@ def test_what_was_run_of_other_files_alone_is_not_called_not_run() -> None:
     assert "1 corruption (generated): of these alone; published below." in table.notes
 
 
+def test_what_other_lambdas_alone_were_run_under_is_none_of_the_overview() -> None:
+    generated, stored = (CorruptionSpec(name="fog", severity=5, stored=how) for how in ("", "jpeg85"))
+    clean = record(190, model=SDNET, lam=0.1)
+    aside = [record(150, spec=spec, model=SDNET, lam=0.5) for spec in (generated, stored)]
+    assert overview(results_of([clean, *aside]), "digits").columns == ("model", "lambda", "clean")
+    main = record(120, spec=stored, model=SDNET, lam=0.1)
+    table = overview(results_of([clean, *aside, main]), "digits")
+    assert percents(table)[0][3:] == ["60.0", "60.0"]
+    assert table.columns[3] == "1 corruption (generated, stored as jpeg85)"
+    assert not [note for note in table.notes if "below" in note]
+
+
 def test_why_there_is_no_mce_stands_below() -> None:
     other = network("beta")
     rows = [record(190), *five("fog", 150, 10), record(95, 100, model=other)]

@@ -20,7 +20,8 @@ from .corruptions import MAIN, at_severity, grid, kinds_text, levels_run, levels
 def overview(results: Results, data: str) -> Table:
     """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same images of one source."""
     subjects = results.main_subjects(data)
-    sources = sorted({r.source for r in results.of("corruption", data=data) if r.severity})
+    asked = (r for subject in subjects for r in results.of("corruption", subject=subject))
+    sources = sorted({r.source for r in asked if r.severity})
     source = sources[0] if sources else "generated"
     grids = {subject: grid(results, subject, source) for subject in subjects}
     run = {name for found in grids.values() for name in found}
