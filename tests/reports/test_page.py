@@ -133,6 +133,15 @@ def test_details_unfold_and_links_open_them(page):
     page.get_by_text("Cells answered").wait_for(timeout=5000)  # it opens once the page has gone there
 
 
+def test_an_address_opens_the_section_that_it_names(page, page_file, browser):
+    inner = page.locator("main details details").first.get_attribute("id")
+    for name in (inner, ""):  # as if one goes back to no section, which is no fault
+        page.evaluate("name => { location.hash = name; }", name)
+    with browser.new_page() as opened:
+        opened.goto(f"{page_file.as_uri()}#{inner}")
+        opened.locator(f"#{inner} table").first.wait_for(timeout=5000)
+
+
 def test_dark_and_light_and_print(page):
     ground = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(ground)

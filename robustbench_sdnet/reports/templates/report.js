@@ -120,9 +120,11 @@
     filter(tools.closest(".data").querySelector("table"), tools);
   }
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
-  addEventListener("hashchange", () => {
-    const target = document.querySelector(location.hash);
+  const unfold = () => {
+    const target = document.getElementById(location.hash.slice(1));
     for (let one = target?.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
     target?.scrollIntoView();
-  });
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
 })();
