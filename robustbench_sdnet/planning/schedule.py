@@ -28,7 +28,7 @@ class Schedule:
         for number in sorted(range(len(tasks)), key=lambda number: tasks[number].start):
             for cell_id in {cell.id for cell in tasks[number].cells} & wanted if wanted else ():
                 makers[cell_id].append(number)
-        longest = max((task.stop - task.start for task in tasks), default=0)
+        longest = max((tasks[n].stop - tasks[n].start for same in makers.values() for n in same), default=0)
         for number, task in enumerate(tasks):
             parents = {parent for cell in task.cells for parent in cell.parents}
             near = (self._starting(makers[one], task.start - longest, task.stop) for one in parents)
