@@ -129,14 +129,15 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
 
 
 def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
-    """Accuracy in % by severity, and the mean over the corruptions; that alone where all are too long for a screen."""
+    """Accuracy in % by severity, and the mean over the corruptions; that alone where they are too many for a screen."""
     names = list(dict.fromkeys(row["perturbation"] for row in rows))
     severities = sorted({row["severity"] or 0 for row in rows})
     questions = dict.fromkeys(_question(row) for row in rows)
     found = {_place(row): row["accuracy"] for row in rows}
     marked = {_place(row) for row in worst}
-    rows_of = [*([name] for name in names), *([names] if len(names) > 1 else [])]
-    rows_of = rows_of if len(rows_of) * len(questions) <= SCREEN else [names]
+    each = [[name] for name in names] if len(names) * len(questions) <= SCREEN else []
+    averaged = len(names) > 1 and 0 not in severities  # of levels a mean says nothing
+    rows_of = [*each, names] if averaged or not each else each
     lines = []
     for question in questions:
         for chosen in rows_of:

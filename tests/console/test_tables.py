@@ -166,7 +166,18 @@ def test_below_several_corruptions_stands_their_mean_at_each_lambda():
         ["0.1", "mean", "of", "2", "85.0", "40.0", "62.5", "200"],
         ["0.5", "mean", "of", "2", "55.0", "-", "-", "200"],
     ]
-    assert "mean of" not in table(records(corruption("fog", 5, 100)))
+    levels = [CorruptionSpec(name="gaussian_noise", level=level) for level in ("0.1", "0.2")]
+    for alone in ([corruption("fog", 5, 100)], [record(100, spec=spec) for spec in levels]):
+        assert "mean of" not in table(records(*alone))
+
+
+def test_means_crowd_out_no_corruptions_that_fit_a_screen():
+    for models, shown in ((20, ["fog", "frost", "snow", "mean"]), (21, ["mean"])):
+        own = [network(f"m{i:02}") for i in range(models)]
+        rows = [corruption(name, 5, 100, model=one) for one in own for name in ("fog", "frost", "snow")]
+        lines = [line.split() for line in table(records(*rows)).splitlines()]
+        assert [line[1] for line in lines if line and line[0].startswith("m0")][: len(shown)] == shown
+        assert len([line for line in lines if line and line[-1] == "200"]) == len(shown) * models
 
 
 def test_no_mean_is_over_as_many_but_other_images():
