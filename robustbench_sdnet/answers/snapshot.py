@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, StoreError
+from ..planning.chains import chain_of
 from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec
 from ..store.database import sqlite_file
@@ -168,8 +169,10 @@ class Snapshot:
 def _question(cell: Cell) -> Hashable:
     """What a cell asks and of whom, however its search went about it."""
     spec, model, data = cell.perturbation, cell.model, cell.data
-    told = (getattr(spec, name, None) for name in ("label", "severity", "origin", "norm", "eps"))
-    return cell.kind, model.key, model.name, data.content, data.label, cell.lam, cell.lam_attack, *told
+    told = ["label", "severity", "origin", "norm", "eps"]
+    told += ["params"] if chain_of(spec) else []  # two stages of a chain may share a label
+    known = (getattr(spec, name, None) for name in told)
+    return cell.kind, model.key, model.name, data.content, data.label, cell.lam, cell.lam_attack, *known
 
 
 def url_of(store: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -124,6 +125,7 @@ def attack_specs(
     given: Mapping[str, str] | None = None,
     seed: int = 0,
     chain: str = "",
+    apart: bool = False,
 ) -> list[AttackSpec]:
     """An attack at every budget, with all its hyper-parameters; a chain such as autoattack as its stages.
 
@@ -133,6 +135,7 @@ def attack_specs(
         given: hyper-parameters as texts; the others keep their defaults.
         seed: of the draws.
         chain: set for the stages of a chain.
+        apart: of a stage, one of two of its name: what differs from the defaults is shown.
 
     Raises:
         InputError: an unknown name, norm or hyper-parameter, or a value of the wrong type.
@@ -145,15 +148,18 @@ def attack_specs(
     stages = stages_of(name, chosen, norm)
     if len(stages) > 1:
         whole = f"{name}({text})" if text else name
+        count = Counter(stage for stage, _ in stages)
         return [
             spec
             for eps in budgets
-            for stage, options in stages
-            for spec in attack_specs(stage, [eps], norm, {k: str(v) for k, v in options.items()}, seed, whole)
+            for stage, own in stages
+            for spec in attack_specs(
+                stage, [eps], norm, {k: str(v) for k, v in own.items()}, seed, whole, count[stage] > 1
+            )
         ]
     if not budgets and not info.minimal_norm:
         raise InputError(f"Attack '{name}' needs --eps, such as 8/255.")
-    label = "" if chain else text
+    label = text if not chain else ",".join(changed) if apart else ""
     identifying = {
         key: value for key, value in chosen.items() if key not in info.later or value != info.params[key]
     }

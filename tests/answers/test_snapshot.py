@@ -136,6 +136,20 @@ def test_a_chain_that_was_stopped_is_no_whole_one(stages, names, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_two_stages_of_one_name_are_two_answers(told, tmp_path):
+    """APGD-T is a stage of `lean` and of AutoAttack; cells that were stored earlier do not say which of them it was."""
+    cells = []
+    for spec in attack_specs("lean+autoattack", [Eps.parse("8/255")]):
+        stage = spec if told else replace(spec, shown="")
+        cells.append(cell(stage, parents=(cells[-1].id,) if cells else ()))
+    with made_store(tmp_path, [(one, right(8 - place)) for place, one in enumerate(cells)]) as store:
+        found = records(store)
+    names = [row["perturbation"].partition("/")[2] for row in found]
+    twice = "apgd-t(steps=20)" if told else "apgd-t"
+    assert names == ["pma", twice, "apgd-ce", "apgd-t", "fab-t", "square"]
+
+
 def test_the_status_of_another_split_is_its_own(tmp_path):
     train = replace(cell(), data=replace(cell().data, split="train"))
     with made_store(tmp_path, [(cell(), right(7)), (train, right(3, n=4))]) as store:
