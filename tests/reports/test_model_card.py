@@ -116,6 +116,18 @@ def test_hostile_names_do_nothing_in_a_card(odd):
     assert page.count("```") == 2
 
 
+def test_its_commands_run_where_nothing_else_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        line.split() for line in model_card(entry("digits/sdnet20-at")).splitlines() if " sdnet-bench" in line
+    ]
+    assert [words[1] for words in lines] == ["zoo", "attack"]
+    for words in lines:
+        quick = [word.replace("autoattack", "fgsm") for word in words[1:]]
+        with pytest.raises(SystemExit, match="0"):
+            main([*quick, "--limit", "1"])
+
+
 def test_the_command_prints_or_writes_it(tmp_path, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["zoo", "card", "digits/sdnet20-at"])
