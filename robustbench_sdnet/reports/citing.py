@@ -38,7 +38,8 @@ def citing(snapshot: Snapshot) -> Section:
             "What this report used:",
             Code("\n".join(WORKS[key] for key in works_used(snapshot.answered))),
             f"With robustbench-sdnet {VERSION} and the models and data named above, these commands run all of it "
-            "again, and more where models or lambdas were not all run alike:",
+            "again, and more where models or lambdas were not all run alike. Write the path of a run or a file in "
+            "place of its name:",
             Code("\n".join(commands(snapshot))),
         ),
         folded=True,

@@ -38,6 +38,7 @@ def test_a_report_cites_what_it_used_and_nothing_else() -> None:
     text = citing(snapshot(study())).blocks[1].text
     assert text.count("@inproceedings{") == 4
     assert "note = {arXiv:2210.12945}" in text
+    assert "Write the path of a run or a file in place of its name:" in citing(snapshot(study())).blocks[2]
 
 
 def test_every_attack_corruption_and_library_has_its_work() -> None:
