@@ -84,7 +84,7 @@ def train(
 ) -> int | None:
     """Train ARCH (resnet20, sdnet18, sdnet18_all, ...) on DATA (cifar10, digits, npz:PATH, ...).
 
-    The folder then holds best.safetensors and last.safetensors, which every other command accepts as --model.
+    The folder then holds best.safetensors and last.safetensors, which other commands take as a model.
 
     \b
     Examples:

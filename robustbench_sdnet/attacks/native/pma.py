@@ -1,4 +1,4 @@
-"""The probability-margin attack: sign steps on the softmax's own margin, from a step size that starts over midway."""
+"""The probability-margin attack: steps on the softmax's own margin, of a size that starts over midway."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def import_model(
 ) -> None:
     """Import a released SDNet CHECKPOINT (.pth.tar) as a run.
 
-    Every other command then accepts its folder as --model. The file is read without running any code in it.
+    Other commands then take its folder as a model. The file is read without running any code in it.
 
     \b
     Examples:
