@@ -45,7 +45,7 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
 def quickstart(output: Path, limit: int, device: str, seed: int) -> None:
     """Train two small models on digits, corrupt, attack, sweep lambda and write the report: offline, in minutes.
 
-    A second run continues where the first one was stopped, and ends at once if nothing is left to do.
+    A second run continues where the first one was stopped; if nothing is left, it writes the report again.
 
     \b
     Examples:
