@@ -112,6 +112,18 @@ def test_the_input_is_judged_by_the_first_batch_norm() -> None:
     assert check_input(nn.Flatten(), images) is None
 
 
+def test_a_network_of_ours_whose_normalisation_was_taken_out_is_told_like_any_other() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(64, 3, 8, 8) * torch.tensor([1.0, 0.8, 0.6])[:, None, None]
+    model = build_model("resnet20", width=4, input_size=8)
+    with torch.no_grad():
+        for _ in range(60):
+            model.train()(images)
+    model.normalise = nn.Identity()
+    remedy = "Add '?mean=0.4914,0.4822,0.4465&std=0.2023,0.1994,0.201' to the model's name, in quotes."
+    assert str(check_input(model.eval(), images)).endswith(remedy)
+
+
 class Centred(nn.Module):
     """Undoes the scaling to [-1, 1]."""
 

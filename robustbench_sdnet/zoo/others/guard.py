@@ -220,7 +220,7 @@ def _remedy(model: nn.Module, way: Convention) -> str:
     """What to do about an input that would look right in another way."""
     if isinstance(model, External) and isinstance(model.normalise, Normalise):
         return "Check the mean and std that were given"
-    if isinstance(model, Classifier):
+    if isinstance(model, Classifier) and isinstance(model.normalise, Normalise):
         before, after = (torch.tensor(values, dtype=torch.float64) for values in (way.mean, way.std))
         own_mean, own_std = (
             part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
