@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..reading.numbers import whole
-from ..zoo.nets.control import Reached, check_evaluated, hooked
+from ..zoo.nets.control import Reached, check_evaluated, hooked, looking
 from ..zoo.nets.resnet import BasicBlock
 from ..zoo.nets.sdnet import Classifier
 
@@ -45,7 +45,7 @@ def check_depth(depth: int, count: int) -> None:
 
 
 def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list[Tensor]:
-    """The features at every depth, or at one.
+    """The features at every depth, or at one; behind a `lambdas.WithPolicy` those at the lambda that it chooses.
 
     Args:
         model: in evaluation mode.
@@ -69,16 +69,17 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
         check_depth(depth, len(found))
         found = [found[depth]]
     seen: dict[nn.Module, Tensor] = {}
+    with looking() as mine:
 
-    def keep(stage: nn.Module, _: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            # The next part may work in place; where there is none, nothing does.
-            seen.setdefault(stage, output.clone() if depth is None else output)
-            if depth is not None:
-                raise Reached
+        def keep(stage: nn.Module, _: object, output: object) -> None:
+            if isinstance(output, Tensor) and mine():
+                # The next part may work in place; where there is none, nothing does.
+                seen.setdefault(stage, output.clone() if depth is None else output)
+                if depth is not None:
+                    raise Reached
 
-    with hooked(found, keep), suppress(Reached):
-        model(images)
+        with hooked(found, keep), suppress(Reached):
+            model(images)
     if any(stage not in seen for stage in found):
         raise InputError(
             "A part of this model is not called, or gives no tensor, so that it has no depths. Of an exported file, "

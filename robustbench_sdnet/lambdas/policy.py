@@ -18,7 +18,7 @@ from ..reading.numbers import number
 from ..specs import ModelSpec, canonical, decimal_text
 from ..specs.lambdas import DEPLOYED, POLICIES, PolicyName
 from ..wording import shown
-from ..zoo.nets.control import has_lambda, use_lambda
+from ..zoo.nets.control import has_lambda, looking, use_lambda
 
 GRADIENTS = ("through", "bpda")
 
@@ -110,7 +110,7 @@ class WithPolicy(nn.Module):
     def lambdas(self, images: Tensor) -> Tensor:
         """(n,) lambda of each image."""
         follows = self.gradient == "through" and self.policy.differentiable
-        with torch.set_grad_enabled(follows and torch.is_grad_enabled()):
+        with looking(), torch.set_grad_enabled(follows and torch.is_grad_enabled()):
             return self.policy(self.model, images)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ import robustbench_sdnet as rs
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.inside.inversion import invertible, undo
 from robustbench_sdnet.inside.way import _variation, features, stages
+from robustbench_sdnet.lambdas import Fixed, WithPolicy
+from robustbench_sdnet.lambdas.sweep import stem_of
 from robustbench_sdnet.zoo.nets.architectures import Coding
 from robustbench_sdnet.zoo.nets.csc import csc2d
 from robustbench_sdnet.zoo.nets.resnet import BasicBlock, SparseConvolution
@@ -252,3 +254,33 @@ def test_features_are_what_a_part_gave_though_the_next_works_in_place() -> None:
     parts = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten()).eval()
     assert torch.equal(features(parts, pictures())[1], features(parts, pictures(), 1)[0])
     assert features(parts, pictures())[1].min() < 0
+
+
+class Trying(Fixed):
+    """A policy that runs the network at another lambda and looks at its stem before it chooses."""
+
+    def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
+        with rs.use_lambda(model, 3.0):
+            model(images)
+        stem_of(model, images)
+        return Fixed.__call__(self, model, images)
+
+
+def own() -> nn.Module:
+    """A network with a part before its stem."""
+    stem = rs.csc2d(3, 4, size=(8, 8))
+    return nn.Sequential(nn.Conv2d(3, 3, 1), stem, nn.Flatten(), nn.Linear(256, 3)).eval()
+
+
+@pytest.mark.parametrize("make", [lambda: settled("sdnet20"), own])
+def test_features_behind_a_policy_are_those_at_the_lambda_it_chooses(make: Callable[[], nn.Module]) -> None:
+    """They were those of the first lambda that it tried."""
+    net, images = make(), pictures()
+    with rs.use_lambda(net, torch.full((4,), 0.5)):
+        expected = features(net, images)
+        made = rs.inside.invert_features(net, images, 0, steps=3)
+    model = WithPolicy(net, Trying(0.5))
+    assert all(map(torch.equal, features(model, images), expected))
+    for depth, one in enumerate(expected):
+        assert torch.equal(features(model, images, depth)[0], one)
+    assert torch.equal(rs.inside.invert_features(model, images, 0, steps=3), made)

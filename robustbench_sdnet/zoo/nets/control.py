@@ -127,6 +127,20 @@ _looking: ContextVar[object] = ContextVar("looking", default=None)  # which look
 
 
 @contextmanager
+def looking() -> Iterator[Callable[[], bool]]:
+    """Look at what a model calls, and ask at each call whether it is for this look.
+
+    A model may call itself to choose its lambda: what it calls meanwhile is for its own look.
+    """
+    mine = object()
+    before = _looking.set(mine)
+    try:
+        yield lambda: _looking.get() is mine
+    finally:
+        _looking.reset(before)
+
+
+@contextmanager
 def hooked(
     layers: Iterable[nn.Module], hook: Callable[..., object], *, before: bool = False
 ) -> Iterator[None]:
@@ -148,23 +162,17 @@ def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.
 def _seen_at(
     layers: Iterable[Layer], run: Callable[[], object], look: Callable[[Layer, tuple[Tensor, ...]], Seen]
 ) -> Seen | None:
-    """What a look at the first of some layers that a run calls sees, just then; the run ends there.
-
-    A model may look itself, to choose its lambda: what it calls meanwhile is for its own look.
-    """
+    """What a look at the first of some layers that a run calls sees, just then; the run ends there."""
     seen = list[Seen]()
+    with looking() as mine:
 
-    def stop(layer: Layer, inputs: tuple[Tensor, ...]) -> None:
-        if _looking.get() is seen:
-            seen.append(look(layer, inputs))
-            raise Reached
+        def stop(layer: Layer, inputs: tuple[Tensor, ...]) -> None:
+            if mine():
+                seen.append(look(layer, inputs))
+                raise Reached
 
-    before = _looking.set(seen)
-    try:
         with suppress(Reached), hooked(layers, stop, before=True):
             run()
-    finally:
-        _looking.reset(before)
     return seen[0] if seen else None
 
 
