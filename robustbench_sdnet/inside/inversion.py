@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..zoo.nets.control import check_evaluated, has_lambda
+from ..zoo.nets.control import check_chooses_none, check_evaluated, has_lambda
 from ..zoo.nets.csc import SparseCoding
 from ..zoo.nets.resnet import BasicBlock, SparseConvolution
 from .way import check_depth, invert_features, network, stages
@@ -47,7 +47,8 @@ def reconstruct(model: nn.Module, images: Tensor, depth: int = 0, *, method: str
         (n, c, h, w) in [0, 1] pixel units, not clipped.
 
     Raises:
-        InputError: no such depth or method, training mode, or a network that cannot be inverted there.
+        InputError: no such depth or method, training mode, a network that cannot be inverted there, or a
+            `lambdas.WithPolicy` by "inverse".
     """
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got '{method}'.")
@@ -91,6 +92,7 @@ def check_invertible(model: nn.Module, depth: int) -> None:
 def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Iterator[Inversion]:
     """The inversion at each of some depths, in order, after one pass; errors are those of `reconstruct`."""
     check_evaluated(model)
+    check_chooses_none(model)
     wanted = [len(_layers(model, depth)) for depth in depths]
     layers, net = _layers(model, max(depths)), network(model)
     assert net is not None  # narrows the type: it has such layers

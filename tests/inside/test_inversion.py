@@ -180,6 +180,11 @@ def test_depths_go_to_the_last_block(arch: str, deepest: int) -> None:
         (lambda: nn.Flatten().eval(), 0, "has no sparse coding stem"),
         (lambda: rs.csc2d(3, 4, size=(8, 8)).eval(), 0, r"no sdnet that was built here.* layer\.atoms\(\)"),
         (lambda: settled("sdnet20_all", shortcut=False).train(), 0, r"Call model\.eval\(\) first"),
+        (
+            lambda: WithPolicy(settled("sdnet20"), Fixed(0.5)),
+            0,
+            r"WithPolicy sets lambda itself.* model\.model",
+        ),
     ],
 )
 def test_what_cannot_be_inverted_is_one_line(make: Callable[[], nn.Module], depth: int, message: str) -> None:

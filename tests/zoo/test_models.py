@@ -211,7 +211,7 @@ def test_a_model_that_chooses_its_lambda_is_not_set_another() -> None:
         use_lambda(chooses, 0.7),
     ):
         pass
-    with pytest.raises(InputError, match=r"Ask the model inside it: residuals\(model\.model"):
+    with pytest.raises(InputError, match=r"Ask the model inside it, model\.model"):
         residuals(chooses, pictures())
 
 

@@ -58,7 +58,7 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
     layers = csc_layers(model)
     if not layers:
         raise InputError("This model has no sparse coding layers, so it has no lambda. Leave out lambda.")
-    _check_chooses_none(model, "use_lambda")
+    check_chooses_none(model)
     check_scope(scope)
     if isinstance(value, Tensor):
         if value.dim() > 1:
@@ -85,11 +85,10 @@ def _chooses_lambda(model: nn.Module) -> bool:
     return any(getattr(part, "chooses_lambda", False) for part in model.modules())
 
 
-def _check_chooses_none(model: nn.Module, ask: str) -> None:
+def check_chooses_none(model: nn.Module) -> None:
+    """Refuse a `lambdas.WithPolicy`, for which lambda is set in vain, with an InputError."""
     if _chooses_lambda(model):
-        raise InputError(
-            f"A WithPolicy sets lambda itself. Ask the model inside it: {ask}(model.model, ...)."
-        )
+        raise InputError("A WithPolicy sets lambda itself. Ask the model inside it, model.model.")
 
 
 @contextmanager
@@ -115,7 +114,7 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
         InputError: the model has no sparse coding stem, or is a `lambdas.WithPolicy`.
     """
     layer, x = stem_input(model, images)
-    _check_chooses_none(model, "residuals")
+    check_chooses_none(model)
     return layer.residual(x)
 
 
