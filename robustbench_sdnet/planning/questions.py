@@ -78,7 +78,7 @@ def budgets(
     wanted = NORMS[norm].eps if eps is None else eps
     if wanted is None:
         raise InputError(f"Attack '{name}' needs --eps: {norm} has no default budget.")
-    return norm, parse_eps_list(wanted if isinstance(wanted, Sequence) else [wanted], norm)
+    return norm, parse_eps_list(wanted, norm)
 
 
 def one_lambda(lambdas: Sequence[LambdaSpec], option: str) -> LambdaSpec | None:

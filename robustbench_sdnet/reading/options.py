@@ -52,6 +52,8 @@ FLAG = Rule(lambda v: isinstance(v, bool), "be true or false")
 
 def several(given: Any) -> Sequence[Any]:
     """What may be given alone, in a list: a text is one name, not its letters; a network is one, not its layers."""
+    if getattr(given, "ndim", None) == 0:  # an array of one number
+        return [given[()]]
     alone = isinstance(given, str | Mapping) or callable(given) or not isinstance(given, Iterable)
     return [given] if alone else list(given)
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Rational, Real
 from types import MappingProxyType
 
 from ..errors import InputError
 from ..reading.numbers import fraction
+from ..reading.options import several
 from .ranges import decimal_text, parts
 
 
@@ -149,7 +151,8 @@ class Eps:
         """Read "8/255", "0.031" or a number.
 
         Args:
-            text: a fraction, a decimal, or a float (8/255 computed in Python is recognised as a multiple of 1/255).
+            text: a fraction, a decimal, or a number (8/255 computed in Python, or its nearest float32, is recognised as
+                a multiple of 1/255; other floats are read as they print).
             norm: "linf" budgets lie in [0, 1]; "l2" budgets may be larger.
 
         Raises:
@@ -157,7 +160,7 @@ class Eps:
         """
         if isinstance(text, Eps):
             return text
-        if isinstance(text, float):
+        if isinstance(text, Real) and not isinstance(text, Rational):
             return cls.parse(_fraction_of_float(text), norm)
         written = str(text).strip()
         value = fraction(written, "eps must be a fraction or a decimal such as 8/255 or 0.03")
@@ -183,14 +186,17 @@ def _spelled(value: Fraction) -> str:
 
 
 def _fraction_of_float(value: float) -> str:
+    """The text of a float of Python or NumPy, whose type says how it was rounded."""
     if not math.isfinite(value):
         raise InputError(f"eps must be a finite number, got {value}.")
-    level = round(value * 255)
-    return f"{level}/255" if value == level / 255 else repr(float(value))
+    level = round(float(value) * 255)
+    return f"{level}/255" if value == type(value)(level / 255) else str(value)
 
 
-def parse_eps_list(asked: str | Sequence[str | float | Eps], norm: str = "linf") -> tuple[Eps, ...]:
-    """Read a comma list of budgets, or several, each once, in growing order."""
-    listed = parts(asked, "eps") if isinstance(asked, str) else asked
+def parse_eps_list(
+    asked: str | float | Eps | Sequence[str | float | Eps], norm: str = "linf"
+) -> tuple[Eps, ...]:
+    """Read a comma list of budgets, or one or several, each once, in growing order."""
+    listed = parts(asked, "eps") if isinstance(asked, str) else several(asked)
     found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in listed)}
     return tuple(found[value] for value in sorted(found))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from robustbench_sdnet.attacks.registry import attack_info, check_params
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.reading.options import FLAG, as_default, between, check, count
+from robustbench_sdnet.reading.options import FLAG, as_default, between, check, count, several
 from robustbench_sdnet.training.recipes.recipe import load_recipe
 from robustbench_sdnet.zoo.nets.architectures import Coding, resolve_options
 
@@ -19,6 +20,13 @@ def test_what_keeps_every_rule_passes():
     check(GOOD, RULES)
     check({**GOOD, "n": 5, "share": 1, "flag": False}, RULES)
     check({**GOOD, "share": np.float64(0.25)}, RULES)
+
+
+def test_what_is_given_alone_is_one():
+    assert several("ab") == ["ab"]
+    assert several(np.array([0.5, 0.25])) == several((0.5, 0.25)) == [0.5, 0.25]
+    for alone in (0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5)):
+        assert several(alone) == [0.5]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,19 @@ def test_a_budget_has_one_spelling(typed, text):
     assert Eps.parse(found.text, "l2") == found
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_a_budget_of_numpy_is_what_it_was_rounded_from(kind):
+    """8/255 in float32 was 0.03137255, its own question."""
+    for level in range(256):
+        assert Eps.parse(kind(level / 255)).fraction == Fraction(level, 255)
+        assert Eps.parse(kind(level) / kind(255)).fraction == Fraction(level, 255)
+    for text in ("0.1", "0.031", "0.5", "1e-05"):
+        assert Eps.parse(kind(text)) == Eps.parse(text)
+    several = parse_eps_list(np.array([2, 1], kind) / 255), parse_eps_list("1/255,2/255")
+    assert several[0] == several[1]
+    assert parse_eps_list(np.array(8 / 255, kind)) == parse_eps_list("8/255")
+
+
 def test_eps_lists_are_sorted_and_without_repeats():
     assert [eps.text for eps in parse_eps_list("8/255, 1/255,16/510")] == ["1/255", "8/255"]
     with pytest.raises(InputError, match="must not be empty"):
