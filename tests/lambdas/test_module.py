@@ -9,6 +9,7 @@ import torch
 
 from robustbench_sdnet.attacks import pgd
 from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.inside.way import features
 from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Fixed, LabelFree, WithPolicy
 from robustbench_sdnet.lambdas.lines import Line
 from robustbench_sdnet.zoo import build_model, residuals, use_lambda
@@ -34,12 +35,28 @@ def test_logits_are_those_at_the_chosen_lambda(model, images):
         assert WithPolicy(model, policy)(images[:0]).shape == (0, expected.shape[1])
 
 
-def test_a_compiled_model_that_was_called_has_its_stem(model, images):
-    expected = WithPolicy(model, SMOOTH["noise"])(images)
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")  # which only caches
+@pytest.mark.parametrize("policy", [LabelFree("noise"), LabelFree("entropy", lambdas=(0.0, 0.5, 2.0))])
+def test_a_compiled_model_that_was_called_has_its_stem(model, images, policy):
+    """Compiled code does not ask for hooks that came later, nor does it once something around it is compiled."""
+    expected, energies, maps = (
+        WithPolicy(model, policy)(images),
+        residuals(model, images),
+        features(model, images),
+    )
+    torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager")
     compiled(images)
-    torch.testing.assert_close(WithPolicy(compiled, SMOOTH["noise"])(images), expected)
-    torch.testing.assert_close(residuals(compiled, images), residuals(model, images))
+    in_place = copy.deepcopy(model)
+    in_place.compile(backend="eager")
+    in_place(images)
+    for one in (compiled, in_place):
+        torch.testing.assert_close(WithPolicy(one, policy)(images), expected)
+        torch.testing.assert_close(residuals(one, images), energies)
+        torch.testing.assert_close(features(one, images), maps)
+    for one in (model, compiled, in_place):
+        around = torch.compile(WithPolicy(one, policy), backend="eager")
+        torch.testing.assert_close(around(images), expected)
 
 
 def test_a_policy_sets_lambda_on_the_layers_of_its_scope(every, images):

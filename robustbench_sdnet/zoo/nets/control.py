@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...specs.lambdas import check_scope
 from ...wording import shown
 from .csc import SparseCoding
+from .inputs import as_written
 
 Layer = TypeVar("Layer", bound=nn.Module)
 Seen = TypeVar("Seen")
@@ -158,6 +159,7 @@ def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.
     return _seen_at(layers, run, lambda layer, inputs: (layer, inputs[0]))
 
 
+@as_written
 def _seen_at(
     layers: Iterable[Layer], run: Callable[[], object], look: Callable[[Layer, tuple[Tensor, ...]], Seen]
 ) -> Seen | None:
@@ -197,8 +199,7 @@ def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
         InputError: the model has no sparse coding stem, or calls another layer before the one that is assigned first.
     """
     layers = csc_layers(model)
-    plain = getattr(model, "_orig_mod", model)  # what is compiled does not ask for hooks that came later
-    found = reached(layers, lambda: plain(images)) if layers else None
+    found = reached(layers, lambda: model(images)) if layers else None
     if found is not None and found[0] is not layers[0]:
         raise InputError(
             "This model calls another of its sparse coding layers before the one that is assigned first, so it is not "
