@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -49,13 +50,16 @@ def evenly_mixed(labels: Int64) -> Int64:
 
 
 def status_of(picture: Path) -> os.stat_result:
-    """Size and times of a picture; DataError for a link to nothing."""
+    """Size and times of a picture; DataError for a link to nothing, and for a pipe, which would be waited for."""
     try:
-        return picture.stat()
+        status = picture.stat()
     except OSError as error:
         raise DataError(
             f"{picture} cannot be read ({error.strerror}). Remove it, or repair the link."
         ) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{picture} is a folder, a device or a pipe, not a file. Remove it.")
+    return status
 
 
 def changed(picture: Path) -> DataError:
@@ -66,7 +70,8 @@ def changed(picture: Path) -> DataError:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture in RGB and in its own size; DataError where the file is damaged."""
+    """A picture in RGB and in its own size; DataError where the file is damaged, or none."""
+    status_of(path)
     try:
         with Image.open(path) as picture:
             if picture.mode[0] in "IF":  # Pillow would cut their levels at 255

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,14 @@ def test_a_list_of_classes_that_is_none_is_refused(folder, content, message):
 def test_a_link_to_nothing_is_named(folder):
     (folder / "val" / "n01" / "gone.jpg").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"gone.jpg cannot be read .* Remove it, or repair the link"):
+        data.load("imagenet", "test", root=folder)
+
+
+def test_a_pipe_is_named_and_not_waited_for(folder):
+    (folder / "val" / "n01" / "link.jpg").symlink_to(next((folder / "val" / "n02").iterdir()))
+    assert len(data.load("imagenet", "test", root=folder)) == 3
+    os.mkfifo(folder / "val" / "n01" / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe.jpg is a folder, a device or a pipe, not a file\. Remove it"):
         data.load("imagenet", "test", root=folder)
 
 

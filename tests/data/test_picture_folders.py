@@ -81,6 +81,19 @@ def test_pictures_of_other_kinds_count_and_links_to_nothing_are_named(folder: Pa
         data.load(f"imagenetc:{folder}", "test", root=folder.parent).content_hash  # noqa: B018  a property that reads
 
 
+def test_a_pipe_or_a_device_is_named_and_not_waited_for(folder: Path) -> None:
+    picture = folder / "snow" / "3" / "n07" / "p1.png"
+    picture.unlink()
+    picture.symlink_to(os.devnull)
+    found = data.load(f"imagenetc:{folder}", "test", root=folder)
+    with pytest.raises(DataError, match=r"p1\.png is a folder, a device or a pipe, not a file"):
+        corrupted_images(found, "snow", 3, 0, 6)
+    picture.unlink()
+    os.mkfifo(picture)
+    with pytest.raises(DataError, match=r"p1\.png is a folder, a device or a pipe, not a file"):
+        found.content_hash  # noqa: B018  # a property that reads
+
+
 def test_names_that_are_no_text_are_hashed_too(folder: Path) -> None:
     for picture in folder.rglob("p1.png"):
         picture.rename(picture.with_name(os.fsdecode(b"\xff.png")))
