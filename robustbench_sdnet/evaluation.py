@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError, level_of_the_caller
+from .errors import level_of_the_caller
 from .planning import questions
 from .planning.asked import Asked
 from .planning.setting import Setting, Where, setting_of
@@ -265,12 +265,9 @@ def diagnose(
     from .diagnostics.of_model import diagnose_model
 
     setting = setting_of(model, data, where, diagnose)
-    _, budgets = questions.budgets("pgd", norm, eps)
-    if len(budgets) > 1:
-        raise InputError(f"diagnose takes one budget as eps, got '{eps}'. Call it once for each.")
     found = diagnose_model(
         setting,
-        budgets[0],
+        questions.one_budget(norm, eps, "eps"),
         norm=norm,
         lam=questions.one_lambda(() if lam is None else _lambdas(lam, lambda_scope), "lam"),
         others=several(transfer_from),

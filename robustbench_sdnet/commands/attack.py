@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files import make_folder
 from ..planning.setting import Setting
 from ..specs import NORMS, AttackSpec, Eps, LambdaSpec
-from ..specs.lambdas import DEPLOYED
+from ..specs.lambdas import DEPLOYED, check_deployed, parse_policy
 
 Budget = Callable[[str, int], tuple[str, tuple[Eps, ...]]]
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
@@ -40,6 +40,9 @@ def _lambdas(
     lambdas: tuple[LambdaSpec, ...] | None, attack_lambdas: tuple[LambdaSpec, ...] | None, lambda_scope: str
 ) -> tuple[tuple[LambdaSpec, ...], tuple[LambdaSpec, ...]]:
     """Lambdas to evaluate at, and those to attack at, none where they are the same."""
+    for lam in (*(lambdas or ()), *(attack_lambdas or ())):
+        if lam.fixed is None:
+            check_deployed(parse_policy(lam.text))
     return options.with_scope(lambdas, lambda_scope), options.with_scope(attack_lambdas, lambda_scope)
 
 

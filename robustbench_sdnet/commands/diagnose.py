@@ -8,7 +8,6 @@ import click
 
 from ..console import findings, options
 from ..console.output import say, say_json, warn
-from ..errors import InputError
 from ..planning.setting import Setting
 from ..specs import LambdaSpec
 from ..wording import counted
@@ -60,11 +59,9 @@ def diagnose(
       sdnet-bench diagnose cifar10/sdnet20 --lambda 0.5 --limit 100 --eps 8/255
       sdnet-bench diagnose mypackage.models:defended --data cifar10 --json
     """
-    from ..planning.questions import budgets, one_lambda
+    from ..planning.questions import one_budget, one_lambda
 
-    _, asked = budgets("pgd", norm, eps)
-    if len(asked) > 1:
-        raise InputError(f"diagnose takes one budget as --eps, got '{eps}'. Run it once per budget.")
+    asked = one_budget(norm, eps, "--eps")
     lam = one_lambda(lambdas, "--lambda")
     if lam is None:
         options.refuse_given(
@@ -77,7 +74,7 @@ def diagnose(
 
     found = diagnose_model(
         replace(setting, models=(source,)),
-        asked[0],
+        asked,
         norm=norm,
         lam=lam,
         others=others,
@@ -90,6 +87,6 @@ def diagnose(
         say_json([asdict(one) | {"question": DIAGNOSTICS[one.check]} for one in found.findings])
         return
     at = "" if lam is None else f" at lambda {lam.fixed:g}"
-    say(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked[0]}")
+    say(f"{found.model}{at} on {found.data}, {counted(found.images, 'image')}, {norm} {asked}")
     say(findings.table(found.findings))
     say(findings.summary(found.findings))

@@ -14,7 +14,7 @@ from ..corruptions.members import STORED, TABLES
 from ..errors import InputError
 from ..planning.asked import Asked
 from ..planning.setting import Setting
-from ..reading.numbers import number
+from ..reading.numbers import number, seed_of
 from ..reading.paths import path_of
 from ..running.engines import check_engine
 from ..specs import BUDGETED, LambdaSpec, parse_difficulties, parse_lambdas, parse_numbers, parse_severities
@@ -151,7 +151,9 @@ table_option = click.option(
     "[default: by the shorter side of the images].",
 )
 norm_option = choice_option("--norm", BUDGETED, "Norm of the budget.")
-seed_option = count_option("--seed", "Seed of all random draws.", None, low=0, default=0)
+seed_option = click.option(
+    "--seed", type=Parsed("integer", seed_of), default=0, show_default=True, help="Seed of all random draws."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 lambda_scope_option = choice_option("--lambda-scope", SCOPES, "Which CSC layers lambda is set on.")
 

@@ -69,8 +69,6 @@ def diagnose_model(
         InputError, ModelError: as `evaluation.diagnose`.
         EngineError: no worker could be started, or it was lost again and again.
     """
-    if eps.fraction == 0:
-        raise InputError("--eps must be above 0, got 0: without a budget there is nothing to diagnose.")
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no lambda to set: {NO_LAMBDA}. Leave out --lambda.")

@@ -16,7 +16,7 @@ from ..data.images import ImageData
 from ..errors import InputError
 from ..reading.numbers import number
 from ..specs import ModelSpec, canonical, decimal_text
-from ..specs.lambdas import DEPLOYED, POLICIES, PolicyName
+from ..specs.lambdas import POLICIES, PolicyName, check_deployed
 from ..wording import shown
 from ..zoo.nets.control import has_lambda, looking, use_lambda
 
@@ -162,7 +162,6 @@ class Fitting:
 
 def deploy(asked: PolicyName, fitting: Fitting) -> Policy:
     """Fit a policy for a model, or read the fit that is kept; InputError where it has no rule to deploy."""
-    row = POLICIES[asked.name]
-    if not row.home:
-        raise InputError(f"Lambda policy '{asked.text}' has no rule to deploy. Take {' or '.join(DEPLOYED)}.")
-    return cast("Policy", import_module(f".{row.home}", __package__).deploy(asked.detail, fitting))
+    check_deployed(asked)
+    home = import_module(f".{POLICIES[asked.name].home}", __package__)
+    return cast("Policy", home.deploy(asked.detail, fitting))

@@ -8,7 +8,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ..corruptions.members import STORED
-from ..corruptions.registry import CORRUPTIONS, check_table, corruption_info, expand, foreign_size, table_for
+from ..corruptions.registry import (
+    CORRUPTIONS,
+    check_table,
+    corruption_info,
+    expand,
+    foreign_size,
+    setting,
+    table_for,
+)
 from ..corruptions.sequences.members import check_sequence_size, expand_sequences, sequence_info
 from ..errors import InputError, unknown
 from ..reading.numbers import seed_of, whole
@@ -37,7 +45,7 @@ class Asked:
         seed: of all draws.
 
     Raises:
-        InputError: an unknown name, or options that do not go together.
+        InputError: an unknown name, a level that a corruption does not take, or options that do not go together.
     """
 
     corruptions: str = "all"
@@ -69,7 +77,9 @@ class Asked:
     def _check_corruptions(self) -> None:
         if self.difficulties is not None:
             raise InputError("--difficulty is for sequences. Add --sequences, or give --severity instead.")
-        expand(self.corruptions)
+        for name in expand(self.corruptions):
+            for level in self.levels or ():
+                setting(name, level=float(level))
         if self.table is not None:
             check_table(self.table)
         if self.stored is not None and self.stored not in STORED:

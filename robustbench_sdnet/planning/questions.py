@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
-from ..corruptions.registry import corruption_info, expand, setting, size_of
+from ..corruptions.registry import corruption_info, expand, size_of
 from ..errors import InputError
 from ..reading.numbers import seed_of
 from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, LambdaSpec, decimal_text, params, parse_eps_list
@@ -31,7 +31,7 @@ def corruption_specs(
         table: the parameter set behind severities, and the images' size where it was made for another.
 
     Raises:
-        InputError: an unknown name, or a level that a corruption does not take.
+        InputError: an unknown name.
     """
     found: list[CorruptionSpec] = []
     seed = seed_of(seed)
@@ -47,8 +47,6 @@ def corruption_specs(
             "stored": stored,
         }
         if levels:
-            for level in levels:
-                setting(name, level=float(level))  # says what is wrong before any work
             found.extend(CorruptionSpec(level=decimal_text(level), **shared) for level in levels)
         else:
             if info.family:
@@ -79,6 +77,16 @@ def budgets(
     if wanted is None:
         raise InputError(f"Attack '{name}' needs --eps: {norm} has no default budget.")
     return norm, parse_eps_list(wanted, norm)
+
+
+def one_budget(norm: str, eps: str | float | Eps | None, option: str) -> Eps:
+    """The one budget, above 0, that a diagnosis is made at; an InputError for none of these."""
+    _, found = budgets("pgd", norm, eps)
+    if len(found) > 1:
+        raise InputError(f"diagnose takes one budget as {option}, got '{eps}'. Run it once for each.")
+    if found[0].fraction == 0:
+        raise InputError(f"{option} must be above 0, got 0: without a budget there is nothing to diagnose.")
+    return found[0]
 
 
 def one_lambda(lambdas: Sequence[LambdaSpec], option: str) -> LambdaSpec | None:

@@ -123,6 +123,12 @@ def parse_policy(text: str) -> PolicyName:
     return PolicyName(name, detail=chosen)
 
 
+def check_deployed(asked: PolicyName) -> None:
+    """Refuse a policy that is no rule, only a choice among answers, with an InputError."""
+    if not POLICIES[asked.name].home:
+        raise InputError(f"Lambda policy '{asked.text}' has no rule to deploy. Take {' or '.join(DEPLOYED)}.")
+
+
 def is_upper_bound(text: str) -> bool:
     """Whether a policy, as records name it, is chosen on test labels, so that its accuracy is no result."""
     return text.partition(" ")[0].rpartition(":")[2] in ("oracle", ON_TEST_LABELS, LINE_PER_NOISE)

@@ -46,7 +46,7 @@ def test_levels_are_refused_before_any_work():
         ("gaussian_noise,impulse_noise", "5", "level of impulse_noise must lie between 0 and 1, got '5.0'"),
     ):
         with pytest.raises(InputError, match=rule):
-            corruption_specs(names, levels=[Decimal(level)])
+            Asked(corruptions=names, levels=[Decimal(level)])
     for option, value in (("severities", [3]), ("table", "tiny")):
         with pytest.raises(
             InputError, match=r"--level sets the parameter itself. Leave out --(severity|table)"
