@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..console import options
-from ..console.output import say, tell
+from ..console.output import say_of, tell
 from ..console.progress import shown
 from ..corruptions.registry import expand
 from ..data.registry import CORRUPTED, absolute, data_root as data_root_of
@@ -207,7 +207,7 @@ def show(setting: Setting, count: int, asked: Asked, scale: int | None, output: 
             ".png, or lower --images or --scale."
         ) from None
     write_whole(output, content.getvalue())
-    say(f"{what} in {output}")
+    say_of(output, f"{what} in {output}")
 
 
 def _shown(data: ImageData, asked: Asked, count: int) -> tuple[list[str], Iterable[Row], str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..console.options import path_option
-from ..console.output import say, warn
+from ..console.output import say, say_of, warn
 from ..errors import InputError
 from ..planning.setting import PICTURES
 from ..specs import DEFAULT_STORE
@@ -92,6 +92,6 @@ def report(
     for line in disputed(of.snapshot) if FORMATS[format_name].is_rows else ():  # documents say it themselves
         warn(line)
     if isinstance(written, Path):
-        say(f"Wrote {written}", err=is_data)
+        say_of(written, f"Wrote {written}", err=is_data)
     else:
         say(written, nl=False)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +29,13 @@ def tell(value: Any, text: object, as_json: bool) -> None:
         say_json(value)
     else:
         say(text)
+
+
+def say_of(path: Path, text: object, *, err: bool = False) -> None:
+    """Print what was written to a path; on standard error where that path is standard output itself."""
+    with suppress(OSError):  # standard output may be closed
+        err = err or os.path.samestat(path.stat(), os.fstat(1))
+    say(text, err=err)
 
 
 def warn(text: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ...console import options
-from ...console.output import say, tell, warn
+from ...console.output import say, say_of, tell, warn
 from ...console.progress import shown
 from ...errors import InputError
 from .checkpoints import export, import_model, verify
@@ -129,7 +129,7 @@ def card(name: str, store: str | None, output: Path | None) -> None:
     if output is None:
         say(text, nl=False)
     else:
-        say(f"Wrote {write_whole(output, text)}")
+        say_of(write_whole(output, text), f"Wrote {output}")
 
 
 @zoo.command()
