@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -80,6 +81,12 @@ def test_a_loaded_model_answers_as_the_saved_one(run: Path) -> None:
     ]
     torch.manual_seed(5)
     assert torch.equal(load_model(run)(images), loaded(images))
+
+
+def test_a_run_in_a_folder_whose_name_is_no_text_is_loaded(run: Path) -> None:
+    """Its card was read, so that it was a model at hand, and its weights were called damaged."""
+    folder = run.rename(run.parent / os.fsdecode(b"own\xe4"))
+    assert weights_hash(load_model(folder)) == read_card(folder / "last.safetensors").weights_hash
 
 
 def test_the_card_holds_what_is_known(run: Path) -> None:

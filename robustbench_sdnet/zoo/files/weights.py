@@ -134,7 +134,7 @@ def load_checkpoint(path: Path) -> nn.Module:
 
     card = read_card(path)
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load(path.read_bytes())  # it refuses paths that are not UTF-8
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"'{path}' is damaged: {error}") from None
     if _hash_tensors(tensors) != card.weights_hash:
