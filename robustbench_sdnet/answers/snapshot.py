@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import InputError, StoreError
+from ..errors import InputError, StoreError, unknown
 from ..planning.chains import chain_of
 from ..reading.paths import named
 from ..specs import AttackSpec, Cell, CorruptionSpec
@@ -23,6 +24,9 @@ from .answered import Answered, Cost
 from .names import told_apart
 from .trust import DOUBTED, Finding, trust
 
+Key = TypeVar("Key", bound=Hashable)
+Told = TypeVar("Told")
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -32,12 +36,14 @@ class Snapshot:
         folder: where reports of it go.
         unfinished: by ids of cells, how many samples were asked for where fewer are answered; of a whole store alone.
         disputed: by ids of cells that several stores answer, on how many images another differs from what stands.
+        waiting: by ids the cells that are unfinished and have no answer yet.
     """
 
     answered: tuple[Answered, ...]
     folder: Path = Path("runs")
     unfinished: Mapping[str, int] = field(default_factory=dict)
     disputed: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, Cell] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -68,10 +74,10 @@ class Snapshot:
         ids: dict[bytes, Outcome] = {}
         whole = only is None and limit is None
 
-        def made(stored: Stored) -> tuple[str, int | None, Answered | None]:
+        def made(stored: Stored) -> tuple[str, Cell, int | None, Answered | None]:
             asked = (stored.asked or 1) if whole and stored.unfinished else None
             shards = _first(stored.shards, limit)
-            return stored.id, asked, _answered(stored, shards, ids) if shards else None
+            return stored.id, stored.cell, asked, _answered(stored, shards, ids) if shards else None
 
         read = store.answered(made, only)
         found = tuple(answered for *_, answered in read if answered)
@@ -82,8 +88,9 @@ class Snapshot:
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        unfinished = {name: asked for name, asked, _ in read if asked}
-        return cls(found, store.path.parent if store.path else Path("runs"), unfinished)
+        unfinished = {name: asked for name, _, asked, _ in read if asked}
+        waiting = {name: cell for name, cell, asked, answered in read if asked and not answered}
+        return cls(found, store.path.parent if store.path else Path("runs"), unfinished, waiting=waiting)
 
     @classmethod
     def joined(cls, snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -105,15 +112,41 @@ class Snapshot:
         for name, count in (pair for snapshot in snapshots for pair in snapshot.unfinished.items()):
             if name not in best or len(best[name].outcome) < count:
                 asked[name] = max(count, asked.get(name, 0))
-        return cls(tuple(both), snapshots[0].folder, asked, _disputed(every, best))
+        waiting = {name: cell for one in snapshots for name, cell in one.waiting.items() if name not in best}
+        return cls(tuple(both), snapshots[0].folder, asked, _disputed(every, best), waiting)
 
     def of(self, only: Collection[str]) -> Snapshot:
         """The same of some cells alone, by their ids."""
+
+        def told(each: Mapping[str, Told]) -> dict[str, Told]:
+            return {name: value for name, value in each.items() if name in only}
+
         kept = tuple(answered for answered in self.answered if answered.id in only)
-        told = (
-            {name: n for name, n in each.items() if name in only} for each in (self.unfinished, self.disputed)
+        return Snapshot(kept, self.folder, told(self.unfinished), told(self.disputed), told(self.waiting))
+
+    def about(self, models: Collection[str], data: str | None) -> Snapshot:
+        """The same of some models alone and of one data set, by the names that readers know them by, with or without
+        the hash that tells those of one name apart; empty and None for all. InputError where there is no such answer.
+        """
+        if not models and data is None:
+            return self
+        pairs = [
+            (own.cell, told.cell) for own, told in zip(self.answered, self.told_apart.answered, strict=True)
+        ]
+        keys = _called("model", models, [(told.model.name, own.model.key) for own, told in pairs])
+        sets = [(told.data.label, (own.data.split, own.data.content)) for own, told in pairs]
+        contents = _called("data set", () if data is None else (data,), sets)
+        cells = {**{one.id: one.cell for one in self.answered}, **self.waiting}
+        found = self.of(
+            {
+                name
+                for name, cell in cells.items()
+                if cell.model.key in keys and (cell.data.split, cell.data.content) in contents
+            }
         )
-        return Snapshot(kept, self.folder, *told)
+        if not found.answered:
+            raise InputError(f"There are no answers of {', '.join(models)} on {data}.")
+        return found
 
     @cached_property
     def told_apart(self) -> Snapshot:
@@ -173,6 +206,15 @@ def _question(cell: Cell) -> Hashable:
     told += ["params"] if chain_of(spec) else []  # two stages of a chain may share a label
     known = (getattr(spec, name, None) for name in told)
     return cell.kind, model.key, model.name, data.content, data.label, cell.lam, cell.lam_attack, *known
+
+
+def _called(kind: str, names: Collection[str], known: Sequence[tuple[str, Key]]) -> set[Key]:
+    """The keys of what has one of some names, of everything where there are none; InputError for an unknown name."""
+    every = [({name, re.sub(r" \[[0-9a-f]{8}\]", "", name)}, key) for name, key in known]
+    for name in names:
+        if not any(name in own for own, _ in every):
+            raise unknown(f"{kind} of this report", name, set[str]().union(*(own for own, _ in every)))
+    return {key for own, key in every if not names or own & set(names)}
 
 
 def url_of(store: str) -> str:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..console.options import path_option
+from ..console.options import gathered, path_option, setting_option
 from ..console.output import say, say_of, warn
 from ..errors import InputError
 from ..planning.setting import PICTURES
 from ..specs import DEFAULT_STORE
 
+if TYPE_CHECKING:
+    from ..reports import Sources
+
+
+def _sources(stores: tuple[str, ...], models: tuple[str, ...], data: str | None) -> Sources:
+    from ..reports import Sources
+
+    return Sources(stores, models, data)
+
 
 @click.command(no_args_is_help=True)
 @click.argument("to", metavar="to")
 @click.argument("format_name", metavar="FORMAT", required=False)
-@click.option(
-    "--store",
-    "stores",
-    multiple=True,
-    default=(DEFAULT_STORE,),
-    show_default=True,
-    metavar="URL",
-    help="Result store; repeatable: several are reported as one. A leaderboard also takes JSON files of records or of "
-    "RobustBench's model_info.",
+@gathered(
+    "of",
+    _sources,
+    click.option(
+        "--store",
+        "stores",
+        multiple=True,
+        default=(DEFAULT_STORE,),
+        show_default=True,
+        metavar="URL",
+        help="Result store; repeatable: several are reported as one. A leaderboard also takes JSON files of records or "
+        "of RobustBench's model_info.",
+    ),
+    setting_option("models", help="Report this model alone, by its name in reports; repeatable."),
+    setting_option("data", help="Report this data set alone."),
 )
 @path_option(
     "--output",
@@ -53,7 +69,7 @@ from ..specs import DEFAULT_STORE
 def report(
     to: str,
     format_name: str | None,
-    stores: tuple[str, ...],
+    of: Sources,
     output: Path | None,
     baseline: str | None,
     with_cost: bool,
@@ -70,16 +86,16 @@ def report(
       sdnet-bench report to html --output report.html --with-cost
       sdnet-bench report to markdown --baseline cifar10/resnet20
       sdnet-bench report to html --with-pictures
+      sdnet-bench report to html --model sdnet20 --model resnet20 --data cifar10
       sdnet-bench report to html --store sqlite:///a.db --store sqlite:///b.db
       sdnet-bench report to csv > results.csv
       sdnet-bench report to leaderboard --store sqlite:///a.db --store b.json
     """
-    from ..reports import FORMATS, Sources, disputed, write
+    from ..reports import FORMATS, disputed, write
 
     if to != "to" or format_name is None:
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
-    of = Sources(stores)
     written = write(
         of,
         format_name,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, overload
 from ..answers.snapshot import Snapshot
 from ..errors import InputError, unknown
 from ..files import write_whole
+from ..reading.options import several
 from ..reading.paths import path_of
 from ..specs import DEFAULT_STORE
 from .formats import FORMATS, Format, Options, Sources
@@ -31,6 +32,8 @@ def report(
     baseline: str | None = ...,
     with_cost: bool = ...,
     with_pictures: str | Path | None = ...,
+    models: str | Sequence[str] = ...,
+    data: str | None = ...,
 ) -> Path: ...
 @overload
 def report(
@@ -41,6 +44,8 @@ def report(
     baseline: str | None = ...,
     with_cost: bool = ...,
     with_pictures: str | Path | None = ...,
+    models: str | Sequence[str] = ...,
+    data: str | None = ...,
 ) -> Path | str: ...
 def report(
     store: str | Store | Snapshot | Sequence[str | Store | Snapshot] = DEFAULT_STORE,
@@ -50,6 +55,8 @@ def report(
     baseline: str | None = None,
     with_cost: bool = False,
     with_pictures: str | Path | None = None,
+    models: str | Sequence[str] = (),
+    data: str | None = None,
 ) -> Path | str:
     """Write the report of one store, or of several taken as one. Reports of the same answers are equal byte for byte.
 
@@ -63,17 +70,19 @@ def report(
         baseline: a model, or "MODEL@LAMBDA": mean corruption errors are divided by its errors.
         with_cost: add seconds, memory, device, threads, versions and the weights' hash; most differ from run to run.
         with_pictures: a folder that `sdnet-bench visualize` wrote; its pictures of the report's models are included.
+        models: these alone, by the names that reports give them; empty for all. Tests are of what is shown.
+        data: this data set alone; None for all.
 
     Returns:
         The path of the file (of the run's folder for a tracker), or the text where no file was written.
 
     Raises:
-        InputError: an unknown format or baseline, an output that is a folder or one of the sources, or a format whose
-            package is not installed.
+        InputError: an unknown format, baseline, model or data set, an output that is a folder or one of the sources,
+            a part of what a leaderboard or a bundle holds whole, or a format whose package is not installed.
         StoreError: the store does not exist, is damaged or empty.
         WriteError: the file cannot be written.
     """
-    of = Sources([store] if isinstance(store, str) or not isinstance(store, Sequence) else store)
+    of = Sources(several(store), several(models), data)
     return write(of, to, output=output, baseline=baseline, with_cost=with_cost, with_pictures=with_pictures)
 
 

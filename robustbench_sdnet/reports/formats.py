@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a report is of: open stores, their URLs, or snapshots."""
+    """What a report is of: open stores, their URLs, or snapshots, and of these some models alone, or one data set."""
 
     stores: Sequence[str | Store | Snapshot]
+    models: Sequence[str] = ()
+    data: str | None = None
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """All stores as one, read when they are first asked for."""
-        return Snapshot.read(self.stores)
+        """All stores as one, and of that what is asked for, read when it is first asked for."""
+        return Snapshot.read(self.stores).about(self.models, self.data)
 
     @property
     def files(self) -> list[Path]:
@@ -44,7 +46,9 @@ class Sources:
 
     @property
     def urls(self) -> list[str]:
-        """Where the stores are; an InputError for one that is given open or read."""
+        """Where the stores are; an InputError for one that is given open or read, or where they are not meant whole."""
+        if self.models or self.data is not None:
+            raise InputError("A leaderboard and a bundle are of whole stores. Leave out --model and --data.")
         urls = [store for store in self.stores if isinstance(store, str)]
         if len(urls) < len(self.stores):
             raise InputError("Name the stores of this report by their URLs.")
