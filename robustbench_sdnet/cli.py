@@ -11,13 +11,16 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from .errors import SdnetBenchError, first_line, unknown
+from .console.output import warn
+from .errors import SdnetBenchError, WaitWarning, first_line, unknown
 from .interrupts import as_ctrl_c
 from .version import VERSION
 from .wording import one_line
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else arguments
     kept = bool(given) and given[0] in GOING_ON
     try:
-        with as_ctrl_c(came):
+        with as_ctrl_c(came), _own_warnings():
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except SdnetBenchError as error:
@@ -138,6 +141,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             1,
             error,
         )
+
+
+@contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Have what is waited for said in one line, as commands say it, and other warnings as Python says them."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, WaitWarning):
+                warn(message)
+            else:
+                others(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _misuse(error: click.UsageError) -> str:

@@ -61,7 +61,7 @@ def download(
     """
     check_address(url)
     partial = target.with_name(f"{target.name}.part")
-    with locked(partial, wait=True):
+    with locked(partial, wait=f"Another process is fetching {target}. Waiting for it."):
         if checksum is not None and target.is_file() and not _difference(target, checksum):
             partial.unlink()  # another process has brought it meanwhile
             return

@@ -77,6 +77,10 @@ class RandomWarning(UserWarning):
     """Single answers of a model were counted that answers the same images differently."""
 
 
+class WaitWarning(UserWarning):
+    """Another process is at what is asked for, and is waited for."""
+
+
 def level_of_the_caller() -> int:
     """How many frames above whoever warns the code lies that called this package: the `stacklevel` of the warning."""
     inside, level = ("robustbench_sdnet.", "torch.", "contextlib"), 1

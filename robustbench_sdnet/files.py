@@ -10,11 +10,12 @@ import re
 import secrets
 import stat
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import WriteError
+from .errors import WaitWarning, WriteError, level_of_the_caller
 
 if sys.platform != "win32":
     import fcntl
@@ -115,15 +116,15 @@ def checksum_of(path: Path, algorithm: str) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+def locked(path: Path, *, wait: str = "") -> Iterator[bool]:
     """Hold the lock of a file, which is made where it is missing and ends with the process however that ends.
 
     Args:
         path: the file; who holds it may move or remove it.
-        wait: for another process that holds it.
+        wait: what to say, as a warning, while another process that holds it is waited for; empty for no waiting.
 
     Yields:
-        Whether it is held: False where another process has it and `wait` is off.
+        Whether it is held: False where another process has it and is not waited for.
 
     Raises:
         WriteError: the file cannot be made.
@@ -135,7 +136,10 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         except OSError as error:
             raise cannot_write(path, error) from error
         with stream:
-            held = _lock(stream, wait=wait) is not False
+            held = _lock(stream, wait=False) is not False
+            if wait and not held:
+                warnings.warn(wait, WaitWarning, stacklevel=level_of_the_caller())
+                held = _lock(stream, wait=True) is not False
             # Whoever held it may have moved or removed the file meanwhile: the lock of that one says nothing.
             if _is_at(path, stream):
                 yield held
@@ -146,7 +150,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold a folder, made where it is missing, against other processes that write to it; WriteError if one has it."""
     lock, made = folder / ".lock", not folder.exists()
-    with locked(lock, wait=False) as held:
+    with locked(lock) as held:
         if not held:
             raise WriteError(
                 f"Another process is writing to {folder}. Wait until it ends, or choose another folder."

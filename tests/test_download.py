@@ -340,6 +340,7 @@ def test_a_disk_that_refuses_at_the_end(
     assert not target.exists()
 
 
+@pytest.mark.filterwarnings("ignore::robustbench_sdnet.errors.WaitWarning")  # who waits is chance
 def test_two_at_once_bring_one_file(server: Server, target: Path) -> None:
     errors: list[BaseException] = []
 

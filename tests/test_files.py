@@ -175,19 +175,19 @@ def test_a_lock_is_held_by_one_and_ends_with_its_process(tmp_path: Path) -> None
     path = tmp_path / "folder" / ".lock"
     code = (
         "import sys; from pathlib import Path; from robustbench_sdnet.files import locked\n"
-        f"with locked(Path({str(path)!r}), wait=False) as held: print(held, flush=True); sys.stdin.read(1)"
+        f"with locked(Path({str(path)!r})) as held: print(held, flush=True); sys.stdin.read(1)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"True\n"
-    with locked(path, wait=False) as held:
+    with locked(path) as held:
         assert not held
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     for stream in (holder.stdin, holder.stdout):
         assert stream is not None
         stream.close()
-    with locked(path, wait=True) as held:
+    with locked(path, wait="never said") as held:
         assert held
 
 

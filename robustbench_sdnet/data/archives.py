@@ -153,7 +153,7 @@ def _bring(entry: Archive, target: Path, note: Path, on_progress: Progress) -> l
 def _one_process(target: Path) -> Iterator[None]:
     """Hold an archive against other processes, which wait: one of them fetches it, unpacks it and removes it."""
     lock = target.with_name(f".{target.name}.lock")
-    with locked(lock, wait=True):
+    with locked(lock, wait=f"Another process is fetching {target}. Waiting for it."):
         try:
             yield
         finally:

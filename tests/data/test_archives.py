@@ -6,6 +6,9 @@ import gzip
 import hashlib
 import io
 import tarfile
+import threading
+import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,13 +20,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from robustbench_sdnet import data
-from robustbench_sdnet.cli import cli
+from robustbench_sdnet.cli import cli, main
 from robustbench_sdnet.data import archives
 from robustbench_sdnet.data.hashes import read_hashes
 from robustbench_sdnet.data.published import Published, corrupted_images
 from robustbench_sdnet.data.published_folder import JOURNAL
-from robustbench_sdnet.errors import DataError, InputError, WriteError
-from robustbench_sdnet.files import sha256_of
+from robustbench_sdnet.errors import DataError, InputError, WaitWarning, WriteError
+from robustbench_sdnet.files import locked, sha256_of
 from tests.file_server import Server, serving
 
 
@@ -108,11 +111,37 @@ def test_what_is_unpacked_is_not_fetched_again(server: Server, tmp_path: Path) -
     assert len(server.log) == asked + 6
 
 
+@pytest.mark.filterwarnings("ignore::robustbench_sdnet.errors.WaitWarning")  # who waits is chance
 def test_those_who_want_it_at_once_wait_for_one_download(server: Server, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: archives.prepare(ENTRY, tmp_path / "out"), range(4)))
     assert found == [["fog.npy", "labels.npy", "evil.npy"]] * 4
     assert len(server.log) == 2  # the archive, and a mirror's own checksum of it
+
+
+def test_who_waits_for_the_download_of_another_process_is_told_so(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, held = tmp_path / "out" / "CIFAR-10-C.tar", threading.Event()
+
+    def hold() -> None:
+        with locked(file.with_name(f".{file.name}.lock")):
+            held.set()
+            while "Waiting" not in (said := said_so_far[0]) and len(said) < 200:
+                time.sleep(0.05)
+                said_so_far[0] += capsys.readouterr().err or " "
+
+    said_so_far = [""]
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", WaitWarning)
+        with pytest.raises(SystemExit) as left:
+            main(["data", "prepare", "cifar10c", "--output", str(file.parent)])
+    holder.join()
+    assert said_so_far[0].split() == f"Warning: Another process is fetching {file}. Waiting for it.".split()
+    assert left.value.code == 1  # what is served here is no published set
 
 
 def test_a_folder_holds_the_arrays_of_one_set(server: Server, tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_download_and_read(name, mirror, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.filterwarnings("ignore::robustbench_sdnet.errors.WaitWarning")  # who waits is chance
 def test_those_who_want_it_at_once_wait_for_one_download(mirror, tmp_path):
     publish(mirror, "cifar10")
     with ThreadPoolExecutor(4) as pool:
