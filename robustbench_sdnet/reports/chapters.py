@@ -196,7 +196,7 @@ def _lambda_sections(results: Results, data: str) -> Iterator[Section]:
         blocks.append(_mean_curves(data, swept))
     else:
         blocks += [_corruption_curves(data, one) for one in swept]
-    blocks += map(lambdas.corruption_table, swept)
+    blocks += (lambdas.corruption_table(one, names) for one in swept for names in one.sets)
     tables = [
         table for model in results.models(data) for table in lambdas.attack_tables(results, data, model)
     ]
@@ -238,6 +238,6 @@ def _mean_curves(data: str, swept: Sequence[lambdas.Sweep]) -> Figure:
         f"lambda-means-{slug(data)}",
         title,
         f"{title}: {', '.join(one.label for one in swept)}. Its numbers are in the tables.",
-        lambda: curves.draw([panels.mean_panel(one, one.label) for one in swept]),
+        lambda: curves.draw([panels.mean_panel(one, one.sets[0], one.label) for one in swept]),
         tuple(tables),
     )

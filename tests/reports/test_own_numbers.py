@@ -9,6 +9,7 @@ from itertools import product
 from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.answers.searches import Optimality
 from robustbench_sdnet.answers.trust import Finding
+from robustbench_sdnet.reports.plots import panels
 from robustbench_sdnet.reports.results import Results
 from robustbench_sdnet.reports.tables import attacks, lambdas
 from robustbench_sdnet.reports.tables.distances import optimality_table
@@ -117,20 +118,20 @@ def test_a_sweep_has_every_lambda_severity_and_corruption() -> None:
         known = [right[part] / 2 for part in parts if part in right]
         return f"{sum(known) / len(known):.1f}" if len(known) == len(parts) else "-"
 
-    table, levels = lambdas.corruption_table(swept), (1, 3, 5)
-    assert table.columns == ("lambda", "clean", "1", "3", "5", "mean")
-    assert percents(table) == [
-        [
-            *(str(lam), mean(("clean", lam))),
-            *(mean((lam, "snow", s), (lam, "fog", s)) for s in levels),
-            mean(*((lam, name, s) for name in ("snow", "fog") for s in levels)),
+    assert swept.sets == [("fog",), ("snow", "fog")], "all lambdas were asked the one"
+    levels = (1, 3, 5)
+    for names, lams in zip(swept.sets, (LAMS, LAMS[:-1]), strict=True):
+        table = lambdas.corruption_table(swept, names)
+        assert table.columns == ("lambda", "clean", "1", "3", "5", "mean")
+        assert percents(table) == [
+            [
+                *(str(lam), mean(("clean", lam))),
+                *(mean(*((lam, name, s) for name in names)) for s in levels),
+                mean(*((lam, name, s) for name in names for s in levels)),
+            ]
+            for lam in lams
         ]
-        for lam in LAMS
-    ]
-    assert table.notes[1:] == (
-        "lambda 0.1: not run: snow at severity 5, fog at severity 5.",
-        "lambda calibrated: not run: snow.",
-    )
+    assert table.notes[1:] == ("lambda 0.1: not run: snow at severity 5, fog at severity 5.",)
     for table in lambdas.single_corruption_tables(swept):
         lams = [lam for lam in LAMS if (lam, table.title, 1) in right]
         assert percents(table) == [
@@ -145,23 +146,36 @@ def test_a_sweep_leaves_out_what_was_run_at_the_main_lambda_alone() -> None:
     rows += [corruption("snow", 5, 160, model=SDNET, lam=0.5)]
     (swept,) = lambdas.sweeps(results_of(rows), "digits")
     assert swept.names == ("snow", "fog")
-    table = lambdas.corruption_table(swept)
-    assert percents(table)[:3] == [
-        ["0.1", "-", "50.0", "50.0"],
-        ["0.3", "-", "-", "-"],
-        ["0.5", "-", "70.0", "70.0"],
+
+
+def test_what_another_lambda_was_asked_beside_a_sweep_leaves_its_mean() -> None:
+    rows = [corruption("fog", 5, 100, model=SDNET, lam=lam) for lam in (0.1, 0.3, 0.5)]
+    rows += [corruption("shot_noise", 5, 140, model=SDNET, lam=lam) for lam in (0.1, 0.3, 0.5)]
+    rows += [corruption("snow", 5, 60, model=SDNET, lam=lam) for lam in (0.1, 0.5)]
+    rows += [corruption("snow", severity, 60, model=SDNET, lam=0.5) for severity in (1, 2)]
+    (swept,) = lambdas.sweeps(results_of(rows), "digits")
+    assert swept.sets[0] == ("shot_noise", "fog"), "what most lambdas were asked"
+    table = lambdas.corruption_table(swept, swept.sets[0])
+    assert table.columns == ("lambda", "clean", "5", "mean"), "those severities alone"
+    assert percents(table)[:3] == [[lam, "-", "60.0", "60.0"] for lam in ("0.1", "0.3", "0.5")]
+    (every,) = (
+        lambdas.corruption_table(swept, names) for names in swept.sets if set(names) == set(swept.names)
+    )
+    assert [row[:2] + row[-2:] for row in percents(every)] == [
+        ["0.1", "-", "50.0", "-"],
+        ["0.5", "-", "50.0", "-"],
     ]
-    assert table.notes[0] == "corruptions: snow, fog."
+    assert [panel.title for panel in panels.lambda_corruption_panels(swept)][:2] == ["mean of 2", "mean of 3"]
 
 
 def test_a_reason_that_several_rows_share_stands_once() -> None:
-    rows = [corruption(name, 5, 100, model=SDNET, lam=0.1) for name in ("fog", "snow")]
-    rows += [corruption("fog", 5, 120, model=SDNET, lam=lam) for lam in (0.3, 0.5)]
-    rows += [corruption("snow", 5, 120, model=SDNET, lam=0.7)]
+    asked = [(lam, severity) for lam in (0.1, 0.3, 0.5) for severity in (1, 5)]
+    asked = [one for one in asked if one not in ((0.1, 1), (0.3, 1), (0.5, 5))]
+    rows = [corruption("fog", severity, 100, model=SDNET, lam=lam) for lam, severity in asked]
     (swept,) = lambdas.sweeps(results_of(rows), "digits")
-    assert lambdas.corruption_table(swept).notes[1:] == (
-        "lambda 0.3, 0.5, oracle (best number on test labels): not run: snow.",
-        "lambda 0.7: not run: fog.",
+    assert lambdas.corruption_table(swept, ("fog",)).notes[1:] == (
+        "lambda 0.1, 0.3: not run: fog at severity 1.",
+        "lambda 0.5: not run: fog at severity 5.",
     )
 
 

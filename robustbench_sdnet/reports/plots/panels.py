@@ -133,10 +133,9 @@ def _staircase(result: Result, unit: int, end: float) -> tuple[tuple[float, Esti
 
 
 def lambda_corruption_panels(swept: Sweep) -> list[Panel]:
-    """Accuracy against lambda: a panel for each corruption (their mean first), a line for each severity."""
-    names = swept.names
-    panels = [mean_panel(swept, f"mean of {len(names)}")] if len(names) > 1 else []
-    for name in names:
+    """Accuracy against lambda: a panel for each corruption (their means first), a line for each severity."""
+    panels = [mean_panel(swept, names, f"mean of {len(names)}") for names in swept.sets if len(names) > 1]
+    for name in swept.names:
         found = {
             level: {lam: grid.get(name, {}).get(level) for lam, grid in swept.grids.items()}
             for level in SEVERITIES
@@ -145,10 +144,10 @@ def lambda_corruption_panels(swept: Sweep) -> list[Panel]:
     return [panel for panel in panels if len(panel.lines) > 1]
 
 
-def mean_panel(swept: Sweep, title: str) -> Panel:
-    """Accuracy against lambda, in the mean over the corruptions of a model: a line for each severity."""
+def mean_panel(swept: Sweep, names: Sequence[str], title: str) -> Panel:
+    """Accuracy against lambda, in the mean over some corruptions of a model: a line for each severity."""
     means = {
-        severity: {lam: at_severity(grid, swept.names, severity) for lam, grid in swept.grids.items()}
+        severity: {lam: at_severity(grid, names, severity) for lam, grid in swept.of(names).items()}
         for severity in SEVERITIES
     }
     return _by_severity(title, means, swept)

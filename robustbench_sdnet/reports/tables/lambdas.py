@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -33,6 +33,17 @@ class Sweep:
         """The model, and the source where its images were not generated in the usual way."""
         return self.model if self.source == "generated" else f"{self.model} ({self.source})"
 
+    @property
+    def sets(self) -> list[tuple[str, ...]]:
+        """What means are over: all that one lambda was asked of these, first what most lambdas were asked."""
+        asked = distinct(tuple(n for n in self.names if n in found) for found in self.grids.values())
+        return sorted(asked, key=lambda names: -len(self.of(names)))
+
+    def of(self, names: Sequence[str]) -> dict[Lambda, Grid]:
+        """Some corruptions alone, at the lambdas that were asked all of them."""
+        asked = {lam: found for lam, found in self.grids.items() if found.keys() >= set(names)}
+        return {lam: {name: found[name] for name in names} for lam, found in asked.items()}
+
 
 def sweeps(results: Results, data: str) -> list[Sweep]:
     """What was run of every model along lambda, by where its images come from."""
@@ -50,10 +61,11 @@ def sweeps(results: Results, data: str) -> list[Sweep]:
     return found
 
 
-def corruption_table(swept: Sweep) -> Table:
+def corruption_table(swept: Sweep, names: Sequence[str]) -> Table:
     """One row a lambda: clean accuracy, the mean over these corruptions at each severity, and over all."""
-    levels, names = levels_run(swept.grids.values()), swept.names
-    means = {lam: means_by_severity(found, names, levels) for lam, found in swept.grids.items()}
+    grids = swept.of(names)
+    levels = levels_run(grids.values())
+    means = {lam: means_by_severity(found, names, levels) for lam, found in grids.items()}
     rows = ((lambda_text(lam), swept.clean[lam] or ABSENT, *row) for lam, row in means.items())
     gaps = reasons(((lambda_text(lam), row[-1:]) for lam, row in means.items()), "lambda ")
     return Table(
@@ -68,11 +80,11 @@ def corruption_table(swept: Sweep) -> Table:
 
 def single_corruption_tables(swept: Sweep) -> list[Table]:
     """For each corruption, one row a lambda and one column a severity."""
-    levels = levels_run(swept.grids.values())
     tables = []
     for name in swept.names:
-        asked = {lam: found[name] for lam, found in swept.grids.items() if name in found}
-        rows = tuple((lambda_text(lam), *by_severity(row, levels)) for lam, row in asked.items())
+        asked = swept.of([name])
+        levels = levels_run(asked.values())
+        rows = tuple((lambda_text(lam), *by_severity(found[name], levels)) for lam, found in asked.items())
         columns = ("lambda", *map(str, levels), "mean")
         tables.append(Table(columns, rows, title=name, left=(), stacked=True))
     return tables
