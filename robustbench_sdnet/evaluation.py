@@ -54,7 +54,7 @@ def evaluate(
 
     Args:
         models: zoo names, runs, checkpoints or "package.module:function"; None for the default ones available.
-        data: a data set's name; None for that of the newest run.
+        data: a data set's name; None for what the first of `models` was trained on, else that of the newest run.
         corruptions, severities: names, "all", "main", "extra" or a category, and 1 to 5, or a text such as "1-5".
         attacks: names ("pgd"), or mappings with `name`, `norm`, `eps` (default by norm: 8/255 in linf, 0.5 in l2, 12
             in l1; none for minimal-norm attacks) and hyper-parameters.
@@ -164,11 +164,11 @@ def study(
         StoreError: the store cannot be written.
     """
     from .diagnostics.doubts import doubts
-    from .diagnostics.of_study import Watching, data_of
+    from .diagnostics.of_study import Watching
     from .planning.study import budget_named
 
     models = several(models)
-    setting = setting_of(models, data_of(models) if data is None else data, where, study)
+    setting = setting_of(models, data, where, study)
     _, budgets = questions.budgets("pgd", norm, eps)
     asked = budget_named(budget, protocol, lambda_scope)
     balls = [(norm, one) for one in budgets]

@@ -90,12 +90,12 @@ def study(
     if output is not None:
         make_folder(output)  # before the work
 
-    from ..diagnostics.of_study import Watching, data_of
+    from ..diagnostics.of_study import Watching
     from ..evaluation import run_study
 
     with shown_fits(quiet=as_json) as fit, shown("study, diagnostics", quiet=as_json) as checks:
         found = run_study(
-            replace(setting, models=models, data=setting.data or data_of(models)),
+            replace(setting, models=models),
             budget_named(budget_name, protocol),
             asked,
             norm=norm,

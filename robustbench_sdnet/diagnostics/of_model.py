@@ -59,7 +59,7 @@ def diagnose_model(
     """Load the one model of a setting and make every diagnostic of it.
 
     Args:
-        setting: one model; without data, what it was trained on; without a limit, `IMAGES` images.
+        setting: one model; without a limit, `IMAGES` images.
         eps: the budget under trial, above 0.
         lam: lambda as deployed, a number; None for the training value.
         others: models to transfer perturbations from.
@@ -73,7 +73,7 @@ def diagnose_model(
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no lambda to set: {NO_LAMBDA}. Leave out --lambda.")
     check_clean(setting.data, "A diagnosis")
-    setting = replace(setting, data=setting.data or card.data or None, limit=setting.limit or IMAGES)
+    setting = replace(setting, limit=setting.limit or IMAGES)
     ready = prepare(setting, stored=False)
     data, model = ready.data, ready.models[0]
     transfer = {str(other): model_spec(describe_model(other, data.image_shape)) for other in others}

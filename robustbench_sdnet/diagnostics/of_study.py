@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from ..answers.trust import NOT_RUN
-from ..errors import ModelError, level_of_the_caller
+from ..errors import level_of_the_caller
 from ..planning import questions
 from ..planning.asked import Asked
 from ..planning.setting import Setting
@@ -21,7 +20,6 @@ from ..running.ready import Ready, answer_some, attack_plan, corruption_plan, pr
 from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store
-from ..zoo.names import describe_model
 from .of_cells import IMAGES, OnCheck, diagnose_cells
 
 OnProgress = Callable[[Progress], None]
@@ -54,14 +52,6 @@ class Watching:
     fit: policies.OnFit = lambda progress: None
     check: OnCheck = lambda done, total, words: None
     ready: Callable[[Ready], None] = lambda ready: None
-
-
-def data_of(models: Sequence[str | Path]) -> str | None:
-    """The data set that the first of the models that can be described was trained on, where it says so."""
-    for model in models:
-        with suppress(ModelError):  # the run names it, and goes on with the others
-            return describe_model(model).data or None
-    return None
 
 
 def answer_study(

@@ -15,7 +15,6 @@ from ..reports.pictures import Album, Number
 from ..reports.plots import style
 from ..running.ready import prepare
 from ..specs.models import NO_LAMBDA
-from ..zoo import describe_model
 from ..zoo.others.guard import named_errors
 from .measures import changed, made_again
 from .pages import Drawn, pages, way
@@ -37,9 +36,7 @@ def look(
         InputError: an unknown name, or a depth or lambda that a model does not have.
         ModelError: a model failed.
     """
-    card = describe_model(setting.models[0])
-    data = setting.data or card.data or None
-    ready = prepare(replace(setting, data=data, limit=setting.limit or IMAGES), stored=False)
+    ready = prepare(replace(setting, limit=setting.limit or IMAGES), stored=False)
     if ready.failed:
         raise ModelError(" | ".join(ready.failed.values()))
     if all(spec.training_lambda is None for spec in ready.models):

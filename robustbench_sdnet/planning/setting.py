@@ -96,7 +96,7 @@ class Setting:
 
     Attributes:
         models: sources; empty for the runs on the data set, else those of the zoo (on a CPU the 20-layer ones).
-        data: a data set's name; None for that of the newest run.
+        data: a data set's name; None for what the first of `models` was trained on, else that of the newest run.
         calibration_images: number of training images that a lambda policy is fitted on.
 
     `Where` describes the others.
@@ -110,7 +110,8 @@ class Setting:
     )
     data: str | None = _option(
         None,
-        "digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: the newest run's].",
+        "digits, cifar10, cifar100, imagenet, npz:PATH, cifar10c:PATH, ... [default: that of the first model, else of "
+        "the newest run].",
         metavar="NAME",
     )
     data_root: str | None = _option(

@@ -102,10 +102,24 @@ def train_hash(data: ImageData, root: str | None) -> str | None:
         return None
 
 
-def default_data(runs: Path) -> str:
-    """The data set of the newest run; InputError where there is none."""
+def default_data(models: Sequence[str], runs: Path) -> str:
+    """What the first of the models that say so was trained on, else the data set of the newest run.
+
+    Raises:
+        InputError: there is neither.
+        ModelError: there is neither, and a model could not be described.
+    """
+    failed: ModelError | None = None
+    for model in models:
+        try:
+            if data := describe_model(model).data:
+                return data
+        except ModelError as error:  # the run names it, and goes on with the others
+            failed = failed or error
     card = newest_run(runs)
     if card is None:
+        if failed:
+            raise failed
         raise InputError(
             f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
         )

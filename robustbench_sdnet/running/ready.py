@@ -102,7 +102,7 @@ def prepare(setting: Setting, *, stored: bool = True) -> Ready:
         DataError: the data set is damaged.
     """
     runs = Path(setting.runs)
-    name = setting.data or default_data(runs)
+    name = setting.data or default_data(setting.models, runs)
     device = pick_device(setting.device)
     data = load(name, setting.split, setting.data_root)
     specs, failed, left_out = model_specs(setting.models, data, runs, setting.data_root, device)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from robustbench_sdnet import data, zoo
-from robustbench_sdnet.errors import InputError
+from robustbench_sdnet.errors import InputError, ModelError
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running import at_hand
 from robustbench_sdnet.running.ready import prepare
@@ -60,6 +60,28 @@ def test_a_model_that_cannot_be_loaded_is_left_out_and_a_line_says_so_before_the
     assert [spec.name for spec in specs] == ["digits/sdnet20-at"]
     assert notes == [f"left out: {failed['theirs:gone']}"]
     assert "No such file or directory: 'gone.pth'" in notes[0]
+
+
+def test_models_are_asked_about_what_the_first_that_says_so_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("import torch\n\n\ndef model():\n    return torch.nn.Flatten()\n")
+    newest = at_hand.describe_model("digits/sdnet20-at")
+    monkeypatch.setattr(at_hand, "newest_run", lambda runs: newest)
+    for models, wanted in (
+        (["cifar10/sdnet20", "digits/sdnet20-at"], "cifar10"),
+        (["mine:model", "cifar10/sdnet20"], "cifar10"),
+        (["mine:model"], "digits"),
+        ([], "digits"),
+    ):
+        assert at_hand.default_data(models, tmp_path) == wanted
+
+
+def test_without_data_or_runs_a_model_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("theirs.py").write_text("def gone():\n    open('gone.pth')\n")
+    with pytest.raises(ModelError, match="theirs:gone"):
+        at_hand.default_data(["theirs:gone"], tmp_path / "runs")
+    assert at_hand.default_data(["theirs:gone", "digits/sdnet20-at"], tmp_path / "runs") == "digits"
 
 
 def test_a_generated_folder_is_asked_of_models_of_the_images_that_it_was_made_of(tmp_path):
