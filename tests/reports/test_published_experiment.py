@@ -102,6 +102,9 @@ def test_noise_of_another_seed_has_rows_and_a_table_of_its_own(tmp_path):
             answers += [(cell(spec, lam=lam), right(count, 100)) for lam, count in ((LOW, 50), (LINE, lined))]
     with made_store(tmp_path, answers) as store:
         text = report(store, output=tmp_path / "report.md").read_text()
+    claims = [claim for claim, _ in _verdicts(text)]
+    assert claims == sorted(claims), "the usual seed first"
+    assert text.index("5 on tiny, ours") < text.index("5 on tiny (generated, seed 1), ours")
     assert _said(text, "tiny") == [("+10.0", "some gain")]
     assert _said(text, "tiny (generated, seed 1)") == [("-10.0", "not reproduced")]
     for where, ours in (("", "60.0"), (" (generated, seed 1)", "40.0")):

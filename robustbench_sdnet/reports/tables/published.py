@@ -42,7 +42,7 @@ def published_section(found: Published) -> Iterator[Section]:
     """The section, where the store holds the experiment."""
     if found.numbers:
         places = grouped(found.numbers, lambda one: place(one.data, one.origin))
-        tables = [_published_table(numbers, where) for where, numbers in places.items()]
+        tables = [_published_table(places[where], where) for where in sorted(places)]
         rules = RULE, SAMPLES, *([OVER] if found.over_networks else []), LINES
         blocks: tuple[Block, ...] = (*_verdict_table(found), *rules, *tables, *_single_table(found))
         yield Section("The published noise experiment", blocks)
@@ -61,14 +61,14 @@ def _decided(found: Published) -> Iterator[tuple[str, list[Claim]]]:
 
 
 def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
-    """The claims of each pair in each place, and where that is, in words, if there are several places."""
+    """The claims of each pair, place by place, and where that is, in words, if there are several places."""
 
     def of(one: Claim) -> tuple[str, Subject, Subject]:
         return place(one.found.asked.data, one.found.asked.origin), one.found.a, one.found.b
 
     pairs = grouped(claims, of)
     several = len({where for where, _, _ in pairs}) > 1
-    for (where, _, _), same in pairs.items():
+    for (where, _, _), same in sorted(pairs.items(), key=lambda one: one[0][0]):
         yield f" on {where}" if several else "", same
 
 
