@@ -90,7 +90,7 @@ def _mark(model: ModelSpec) -> str:
 
 def _counted(model: ModelSpec) -> str:
     """How its answers count, and whether the same question gives the same ones."""
-    counted = f"Accuracies are the {model.repeats} on each final image" if model.repeats else ""
+    counted = f"Each final image counts {model.repeats.rule}" if model.repeats else ""
     if dict(model.options).get("unseeded"):
         return f"{counted}, and cannot be repeated exactly: the model draws from no generator that can be seeded."
     return f"{counted}, seeded by cell and shard."

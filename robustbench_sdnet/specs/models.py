@@ -46,6 +46,13 @@ class Repeats:
     def __str__(self) -> str:
         return f"{self.protocol} of {self.draws} draws"
 
+    @property
+    def rule(self) -> str:
+        """What an image's answers come to, behind "counts"."""
+        if self.protocol == "mean":
+            return f"by the share of {self.draws} draws that are right"
+        return f"as right if {'all of' if self.protocol == 'any' else 'more than half of'} {self.draws} draws are"
+
     def right(self, hits: Any) -> Any:
         """(n,) bool: right as a whole; in the mean of draws, by more than half of them."""
         return hits == self.draws if self.protocol == "any" else 2 * hits > self.draws

@@ -293,7 +293,7 @@ def test_a_mean_of_draws_is_compared_as_tables_show_it(tmp_path):
     )
     snapshot = replace(plain, answered=drawn)
     (note,) = model_table(drawn).notes
-    assert "the mean of 10 draws on each final image" in note
+    assert "each final image counts by the share of 10 draws that are right" in note
     assert "A worst case counts the majority of draws, so that it may lie above their mean, and comes" in note
     shown = {row.lam: row.accuracy for row in rows_of(snapshot)}
     assert shown == {LOW: pytest.approx(0.6), HIGH: pytest.approx(0.7)}

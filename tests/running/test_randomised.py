@@ -13,6 +13,7 @@ from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.running.outcomes import recounted
+from robustbench_sdnet.specs.models import PROTOCOLS, Repeats
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
 
@@ -90,7 +91,7 @@ def written() -> str:
 
 def test_accuracies_are_means_over_fresh_draws_and_a_line_says_so(tiny_npz):
     said = asked(tiny_npz, "flips", "steady", draws=101)
-    assert any("is randomised" in line and "are the mean of 101 draws on each" in line for line in said)
+    assert any("is randomised" in line and "counts by the share of 101 draws" in line for line in said)
     (clean,), (attack,) = (
         rows(model="drawn:flips [mean of 101 draws]", kind="clean"),
         rows(model="drawn:flips [mean of 101 draws]", kind="attack"),
@@ -107,7 +108,9 @@ def test_accuracies_are_means_over_fresh_draws_and_a_line_says_so(tiny_npz):
     counts = hits["drawn:flips [mean of 101 draws]"]
     assert counts.sum() / (30 * 101) == pytest.approx(clean["accuracy"], rel=1e-15)
     assert counts.between(1, 100).all()
-    assert "is randomised: accuracies are the mean of 101 draws on each final image, seeded" in written()
+    assert (
+        "is randomised: each final image counts by the share of 101 draws that are right, seeded" in written()
+    )
 
 
 def test_the_same_question_gives_the_same_counts(tiny_npz):
@@ -139,7 +142,7 @@ def test_a_model_whose_draws_no_seed_governs_is_marked(tiny_npz):
     said = asked(tiny_npz, "free")
     assert any("drawn:free is randomised" in line and "cannot be repeated" in line for line in said)
     assert (
-        "drawn:free is randomised: accuracies are the mean of 11 draws on each final image, and not repeatable"
+        "drawn:free is randomised: each final image counts by the share of 11 draws that are right, and not repeatable"
         in written()
     )
 
@@ -183,3 +186,11 @@ def test_what_breaks_at_fresh_draws_alone_has_a_step_and_what_holds_has_none():
     outcome = recounted(found([True, True, False, False], [-1, -1, 3, 5]), final)
     assert outcome.broken_at.tolist() == [-1, 1, -1, 5]
     assert outcome.right.tolist() == final.right.tolist()
+
+
+def test_it_is_said_in_words_how_an_image_counts():
+    assert [Repeats(11, protocol).rule for protocol in PROTOCOLS] == [
+        "by the share of 11 draws that are right",
+        "as right if more than half of 11 draws are",
+        "as right if all of 11 draws are",
+    ]

@@ -41,10 +41,12 @@ def _drawn(answered: Answered) -> str:
     model = answered.cell.model
     free = dict(model.options).get("unseeded")
     repeated = "and not repeatable, since its draws follow no seed" if free else "seeded by cell and shard"
-    mean = dict(model.options)["protocol"] == "mean"
+    counted = model.repeats
+    assert counted is not None  # narrows the type: it is randomised
+    mean = counted.protocol == "mean"
     majority = "counts the majority of draws, so that it may lie above their mean, and " if mean else ""
     return (
-        f"{model.name} is randomised: accuracies are the {model.repeats} on each final image, {repeated}. A worst case "
+        f"{model.name} is randomised: each final image counts {counted.rule}, {repeated}. A worst case "
         f"{majority}comes out lower by chance, and the more so the more attacks it covers."
     )
 
