@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from .console.output import warn
+from .console.progress import shown_downloads
 from .errors import SdnetBenchError, WaitWarning, first_line, unknown
 from .interrupts import as_ctrl_c
 from .version import VERSION
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else arguments
     kept = bool(given) and given[0] in GOING_ON
     try:
-        with as_ctrl_c(came), _own_warnings():
+        with as_ctrl_c(came), _own_warnings(), shown_downloads():
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except SdnetBenchError as error:

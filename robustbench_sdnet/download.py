@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from .download_progress import tell
 from .errors import DataError, InputError, SdnetBenchError
 from .files import cannot_write, checksum_of, locked
 from .wording import shown
@@ -26,7 +27,6 @@ SLOWEST = 4096  # bytes a second, on average, that must come after that: the lim
 MOST = 64 << 30  # bytes of a file whose size nobody knows
 TRIES = 5  # connections; one that brings nothing is the last
 _BLOCK = 1 << 16
-Progress = Callable[[int, int | None], None]  # (bytes so far, bytes in all where they are known)
 
 
 def download(
@@ -37,7 +37,6 @@ def download(
     size: int | None = None,
     most: int = MOST,
     check: Callable[[Path], object] = lambda path: None,
-    on_progress: Progress = lambda done, total: None,
 ) -> None:
     """Bring a file to this machine; it has its name when it is whole and checked.
 
@@ -51,7 +50,6 @@ def download(
         size: bytes in all, where they are known.
         most: bytes of a file whose size is not known.
         check: what else must hold of the file; raises where it does not.
-        on_progress: told after every block.
 
     Raises:
         InputError: no http or https address.
@@ -65,7 +63,7 @@ def download(
         if checksum is not None and target.is_file() and not _difference(target, checksum):
             partial.unlink()  # another process has brought it meanwhile
             return
-        transfer = _Transfer(url, partial, checksum is not None, size, most, on_progress)
+        transfer = _Transfer(url, partial, checksum is not None, size, most)
         # A part of an older file, continued with the new one, is neither: then all is fetched again, once.
         for afresh in (False, True) if checksum is not None and transfer.done else (True,):
             if afresh:
@@ -111,11 +109,9 @@ def check_address(url: str) -> None:
 class _Transfer:
     """One file on its way into its part."""
 
-    def __init__(
-        self, url: str, partial: Path, kept: bool, size: int | None, most: int, on_progress: Progress
-    ) -> None:
+    def __init__(self, url: str, partial: Path, kept: bool, size: int | None, most: int) -> None:
         self.url, self.partial, self.kept = url, partial, kept
-        self.size, self.most, self.on_progress = size, most, on_progress
+        self.size, self.most = size, most
         self._validator: str | None = None  # of the file that the first connection began
 
     @property
@@ -192,7 +188,7 @@ class _Transfer:
                     stream.flush()
                 if time.monotonic() - self._started > GRACE + max(there - self._first, 0) / SLOWEST:
                     raise self._failed(f"it is slower than {SLOWEST:,} bytes a second")
-                self.on_progress(there, self.size or total)
+                tell(self.partial.stem, there, self.size or total)
             expected = total if self.size is None else self.size
             if expected is not None and there < expected:
                 raise ConnectionError(f"the connection ended after {there:,} of {expected:,} bytes")

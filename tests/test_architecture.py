@@ -28,6 +28,7 @@ FLOORS = (
         "reading",
         "files",
         "download",
+        "download_progress",
         "interrupts",
         "tracking",
         "version",

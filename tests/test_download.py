@@ -18,6 +18,7 @@ import pytest
 from robustbench_sdnet import download as module
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.download import download, fetch_text
+from robustbench_sdnet.download_progress import heard
 from robustbench_sdnet.errors import DataError, InputError, WriteError
 from robustbench_sdnet.files import write_whole
 
@@ -46,10 +47,11 @@ def left(target: Path) -> list[str]:
 
 
 def test_a_file_comes_whole_and_checked(server: Server, target: Path) -> None:
-    seen: list[tuple[int, int | None]] = []
-    download(f"{server.url}/a", target, **KNOWN, on_progress=lambda *counts: seen.append(counts))
+    seen: list[tuple[str, int, int | None]] = []
+    with heard(lambda *told: seen.append(told)):
+        download(f"{server.url}/a", target, **KNOWN)
     assert target.read_bytes() == CONTENT
-    assert seen[-1] == (20_000, 20_000)
+    assert seen[-1] == ("a", 20_000, 20_000)
     assert left(target) == ["a"]
 
 
@@ -86,11 +88,12 @@ def test_a_file_that_changes_between_two_connections_is_not_glued_together(
     server.break_after, server.tags["/a"] = [5000], '"one"'
     other = bytes(20_000)
 
-    def change(done: int, total: int | None) -> None:
+    def change(file: str, done: int, total: int | None) -> None:
         write_whole(server.folder / "a", other)
         server.tags["/a"] = '"two"'
 
-    download(f"{server.url}/a", target, on_progress=change)
+    with heard(change):
+        download(f"{server.url}/a", target)
     assert target.read_bytes() == other
 
 
@@ -186,13 +189,9 @@ def test_an_endless_body_stops_at_the_size_or_at_the_bound(server: Server, targe
 
 def test_another_length_than_the_known_size_is_refused_before_it_comes(server: Server, target: Path) -> None:
     seen: list[int] = []
-    with pytest.raises(DataError, match="it has 20,000 bytes instead of 19,999"):
-        download(
-            *(f"{server.url}/a", target),
-            **KNOWN,
-            size=19_999,
-            on_progress=lambda done, total: seen.append(done),
-        )
+    refused = pytest.raises(DataError, match="it has 20,000 bytes instead of 19,999")
+    with refused, heard(lambda file, done, total: seen.append(done)):
+        download(f"{server.url}/a", target, **KNOWN, size=19_999)
     assert not seen
     assert left(target) == []
 

@@ -79,10 +79,7 @@ def prepare(name: str, data_root: str | None, output: Path | None, as_json: bool
 
     entries = archives_of(name)
     folder = output or data_root_of(data_root) / (name if entries[0].pictures else Path(entries[0].url).stem)
-    files: list[str] = []
-    with shown("download", quiet=as_json) as display:
-        for entry in entries:
-            files += fetch_and_unpack(entry, folder, lambda done, total: display.update(done, total, "bytes"))
+    files = [name for entry in entries for name in fetch_and_unpack(entry, folder)]
     what, kind = ("corruption", "imagenetc") if entries[0].pictures else ("file", name)
     text = f"{counted(len(files), what)} in {folder}. Use it with --data {shlex.quote(f'{kind}:{folder}')}"
     tell({"folder": str(folder), "files": files}, text, as_json)

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from ..download_progress import heard
 from ..wording import counted, duration, visible
 from .output import say
 
@@ -125,6 +128,20 @@ def shown(verb: str, *, quiet: bool = False) -> Iterator[Display]:
         yield display
     finally:
         display.close()
+
+
+@contextmanager
+def shown_downloads() -> Iterator[None]:
+    """Show every download inside the block, wherever it begins; none where a command prints JSON."""
+    with shown("download") as display:
+
+        def update(file: str, done: int, total: int | None) -> None:
+            running = click.get_current_context(silent=True)
+            if running is None or not running.params.get("as_json"):
+                display.update(done, total, file)
+
+        with heard(update):
+            yield
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from ..download import Progress, download, fetch_text
+from ..download import download, fetch_text
 from ..errors import DataError, InputError, SdnetBenchError, unknown
 from ..files import checksum_of, locked, whole, write_whole
 from ..specs import SEVERITIES
@@ -77,7 +77,7 @@ def archives_of(name: str) -> tuple[Archive, ...]:
     return ARCHIVES[name]
 
 
-def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, total: None) -> None:
+def fetch(entry: Archive, target: Path) -> None:
     """Download an archive, going on where an earlier call broke off.
 
     $SDNET_BENCH_MIRROR replaces the folder of its address; such a mirror may publish its own `<archive>.md5`, else the
@@ -95,12 +95,12 @@ def fetch(entry: Archive, target: Path, on_progress: Progress = lambda done, tot
             md5, size = own[0].lower(), None
     try:
         checksum = None if md5 is None else f"md5:{md5}"
-        download(url, target, checksum=checksum, size=size, on_progress=on_progress)
+        download(url, target, checksum=checksum, size=size)
     except DataError as error:
         raise DataError(f"{error} ${MIRROR} names another server.") from error
 
 
-def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, total: None) -> list[str]:
+def prepare(entry: Archive, folder: Path) -> list[str]:
     """Fetch an archive and unpack its .npy files into a folder by their last names, or its pictures by their last four.
 
     Nothing is done twice: a hidden file notes what an archive held. The folder is made where it is missing.
@@ -119,7 +119,7 @@ def prepare(entry: Archive, folder: Path, on_progress: Progress = lambda done, t
         raise InputError(f"{folder} holds files of another set ({min(notes).name}). Choose another folder.")
     if not (names := _unpacked(note)):
         with _one_process(target):
-            names = _unpacked(note) or _bring(entry, target, note, on_progress)
+            names = _unpacked(note) or _bring(entry, target, note)
     target.unlink(missing_ok=True)
     return names
 
@@ -130,11 +130,11 @@ def _unpacked(note: Path) -> list[str]:
     return names if all((note.parent / name).exists() for name in names) else []
 
 
-def _bring(entry: Archive, target: Path, note: Path, on_progress: Progress) -> list[str]:
+def _bring(entry: Archive, target: Path, note: Path) -> list[str]:
     """Fetch an archive unless it lies there, unpack it beside itself and note what it held."""
     folder = target.parent
     if not target.is_file() or (entry.md5 and checksum_of(target, "md5") != entry.md5):
-        fetch(entry, target, on_progress)
+        fetch(entry, target)
     place = _picture_place if entry.pictures else _array_place
     written = unpack(target, lambda member: place(folder, PurePosixPath(member)))
     if not written:

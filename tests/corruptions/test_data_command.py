@@ -146,7 +146,7 @@ def test_a_layout_that_could_not_be_read_again_is_not_written(tmp_path: Path) ->
 
 
 def test_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def note(entry: archives.Archive, folder: Path, report: object) -> list[str]:
+    def note(entry: archives.Archive, folder: Path) -> list[str]:
         assert (entry,) == archives.ARCHIVES["cifar10c"]
         assert folder == tmp_path / "CIFAR-10-C"
         return ["fog.npy"]

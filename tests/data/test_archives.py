@@ -25,6 +25,7 @@ from robustbench_sdnet.data import archives
 from robustbench_sdnet.data.hashes import read_hashes
 from robustbench_sdnet.data.published import Published, corrupted_images
 from robustbench_sdnet.data.published_folder import JOURNAL
+from robustbench_sdnet.download_progress import heard
 from robustbench_sdnet.errors import DataError, InputError, WaitWarning, WriteError
 from robustbench_sdnet.files import locked, sha256_of
 from tests.file_server import Server, serving
@@ -64,11 +65,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_fetches_checks_and_unpacks(server: Server, tmp_path: Path) -> None:
-    reports: list[tuple[int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
     folder = tmp_path / "a" / "b"
-    names = archives.prepare(ENTRY, folder, lambda done, total: reports.append((done, total)))
+    with heard(lambda *told: reports.append(told)):
+        names = archives.prepare(ENTRY, folder)
     assert names == ["fog.npy", "labels.npy", "evil.npy"]
-    assert reports[-1] == (len(TAR), len(TAR))
+    assert reports[-1] == ("CIFAR-10-C.tar", len(TAR), len(TAR))
     # By their last names alone, links left out, the archive gone.
     assert sorted(path.name for path in folder.iterdir()) == [
         ".CIFAR-10-C.tar.unpacked",

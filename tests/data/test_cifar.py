@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet import data
+from robustbench_sdnet.cli import main
 from robustbench_sdnet.data import archives, cifar
 from robustbench_sdnet.errors import DataError, WriteError
 
@@ -50,6 +51,7 @@ def mirror(monkeypatch):
         def do_GET(self):
             content = served.get(self.path.strip("/"))
             self.send_response(200 if content is not None else 404)
+            self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
             self.wfile.write(content or b"")
 
@@ -89,6 +91,18 @@ def test_download_and_read(name, mirror, tmp_path):
     mirror.clear()
     assert len(data.load(name, "test", root=tmp_path)) == 3
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_command_shows_the_download_that_it_begins(as_json, mirror, tmp_path, capsys):
+    publish(mirror, "cifar10", count=60)  # several blocks
+    asked = ["--data", "cifar10", "--data-root", str(tmp_path), "--store", f"sqlite:///{tmp_path}/a.db"]
+    asked += ["--limit", "1", "--corruption", "fog", "--severity", "1", "--model", "cifar10/sdnet20"]
+    with pytest.raises(SystemExit) as ended:
+        main(["corrupt", *asked, *(["--json"] if as_json else [])])
+    assert ended.value.code == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("download")]
+    assert told[-1:] == ([] if as_json else ["download: 100 % (cifar-10-python.tar.gz)"])
 
 
 @pytest.mark.filterwarnings("ignore::robustbench_sdnet.errors.WaitWarning")  # who waits is chance

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet.data import load
+from robustbench_sdnet.download_progress import heard
 from robustbench_sdnet.errors import CheckpointError, DataError, InputError, ModelError
 from robustbench_sdnet.files import sha256_of
 from robustbench_sdnet.zoo import add_to_zoo, build_model, describe_model, load_model, read_card, save_model
@@ -206,10 +207,11 @@ def published(checkpoint: Path, index: Path, server: Server) -> str:
 
 def test_a_model_is_fetched_once_and_kept(checkpoint: Path, index: Path, server: Server) -> None:
     name = published(checkpoint, index, server)
-    seen: list[tuple[int, int | None]] = []
-    path = fetch(name, place=server.url, index=index, on_progress=lambda *counts: seen.append(counts))
+    seen: list[tuple[str, int, int | None]] = []
+    with heard(lambda *told: seen.append(told)):
+        path = fetch(name, place=server.url, index=index)
     assert path == cached_path(entry(name, index)) == local_path(entry(name, index), index)
-    assert seen[-1] == (path.stat().st_size, path.stat().st_size)
+    assert seen[-1] == (path.name, path.stat().st_size, path.stat().st_size)
     assert fetch(name, place=server.url, index=index) == path
     assert server.log == [None]
     assert fetch(f"{server.url}/tiny-far.safetensors", sha256=sha256_of(path)).is_file()

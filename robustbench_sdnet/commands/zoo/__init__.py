@@ -12,7 +12,6 @@ import click
 
 from ...console import options
 from ...console.output import say, say_of, tell, warn
-from ...console.progress import shown
 from ...errors import InputError
 from .checkpoints import export, import_model, verify
 
@@ -163,8 +162,7 @@ def fetch(source: str, place: str | None, sha256: str | None, as_json: bool) -> 
 
     path = at_hand(source, sha256)
     if path is None:
-        with shown("fetch", quiet=as_json) as display:
-            path = bring(source, place=place, sha256=sha256, on_progress=display.update)
+        path = bring(source, place=place, sha256=sha256)
     elif place is not None:
         say(f"Note: the file was here already, so that nothing was read from {place}.", err=True)
     row = {"source": source, "path": str(path), "sha256": sha256_of(path)}

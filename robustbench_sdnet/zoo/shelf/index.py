@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from ...download import Progress, check_address, download
+from ...download import check_address, download
 from ...errors import CheckpointError, InputError, unknown
 from ...files import sha256_of, whole, write_whole
 from ...reading.paths import path_of, read_text
@@ -169,7 +169,6 @@ def fetch(
     place: str | None = None,
     sha256: str | None = None,
     index: Path = INDEX,
-    on_progress: Progress = lambda done, total: None,
 ) -> Path:
     """Bring a checkpoint to this machine.
 
@@ -179,7 +178,6 @@ def fetch(
             project's repository where $SDNET_BENCH_WEIGHTS says.
         sha256: checksum of the file; None: the index's, for its models.
         index: of the zoo.
-        on_progress: called after every block.
 
     Returns:
         The file: in the cache, or where it was already.
@@ -204,7 +202,7 @@ def fetch(
     if not _is_url(found):
         return _copy(path_of(found), target, sha256)
     checksum = None if sha256 is None else f"sha256:{sha256}"
-    download(found, target, checksum=checksum, most=MOST, check=read_card, on_progress=on_progress)
+    download(found, target, checksum=checksum, most=MOST, check=read_card)
     return target
 
 
