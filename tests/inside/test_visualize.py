@@ -519,7 +519,7 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
                 rendering: [...svg.querySelectorAll('image')].map(node => getComputedStyle(node).imageRendering),
                 alt: svg.getAttribute('aria-label'), role: svg.getAttribute('role'),
                 right: box.right, edge: svg.parentElement.getBoundingClientRect().right,
-                width: box.width, height: box.height, images: await Promise.all(images),
+                own: svg.viewBox.baseVal.width, width: box.width, height: box.height, images: await Promise.all(images),
             };
         }))"""
     )
@@ -537,4 +537,7 @@ def test_the_page_is_sound_in_a_browser(album: dict[str, Any], made: Path, width
         assert set(figure["rendering"]) == {"auto"}  # pixels left out of letters make them illegible
         assert min(figure["width"], figure["height"]) > 20
         assert figure["edge"] <= width
-        assert figure["right"] <= max(width, 16 * 41), "wider than the screen, and than 40 rem and the margin"
+        # A point is 4/3 pixels, and a margin 15.
+        assert figure["right"] <= max(width, figure["own"] + 15), (
+            "wider than the screen and three quarters of its own"
+        )

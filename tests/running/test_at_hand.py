@@ -64,13 +64,13 @@ def test_a_model_that_cannot_be_loaded_is_left_out_and_a_line_says_so_before_the
 
 def test_models_are_asked_about_what_the_first_that_says_so_was_trained_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text("import torch\n\n\ndef model():\n    return torch.nn.Flatten()\n")
+    Path("flat_of_mine.py").write_text("import torch\n\n\ndef model():\n    return torch.nn.Flatten()\n")
     newest = at_hand.describe_model("digits/sdnet20-at")
     monkeypatch.setattr(at_hand, "newest_run", lambda runs: newest)
     for models, wanted in (
         (["cifar10/sdnet20", "digits/sdnet20-at"], "cifar10"),
-        (["mine:model", "cifar10/sdnet20"], "cifar10"),
-        (["mine:model"], "digits"),
+        (["flat_of_mine:model", "cifar10/sdnet20"], "cifar10"),
+        (["flat_of_mine:model"], "digits"),
         ([], "digits"),
     ):
         assert at_hand.default_data(models, tmp_path) == wanted
