@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..errors import InputError, ModelError, SdnetBenchError
 from ..planning.identity import model_spec
 from ..specs import ModelSpec
 from ..zoo.files.cards import ModelCard
-from ..zoo.names import describe_model, find_models, newest_run
+from ..zoo.names import describe_model, find_models, newest_run, trained_on
 from ..zoo.nets.architectures import SMALL
 from ..zoo.shelf.index import entries, local_path
 
@@ -109,18 +110,14 @@ def default_data(models: Sequence[str], runs: Path) -> str:
         InputError: there is neither.
         ModelError: there is neither, and a model could not be described.
     """
-    failed: ModelError | None = None
     for model in models:
-        try:
-            if data := describe_model(model).data:
+        with suppress(ModelError):  # the run names it, and goes on with the others
+            if data := trained_on(model):
                 return data
-        except ModelError as error:  # the run names it, and goes on with the others
-            failed = failed or error
-    card = newest_run(runs)
-    if card is None:
-        if failed:
-            raise failed
-        raise InputError(
-            f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
-        )
-    return card.data
+    if card := newest_run(runs):
+        return card.data
+    for model in models:
+        describe_model(model)  # one that fails is to be named
+    raise InputError(
+        f"There is no run in {runs}/ yet. Run 'sdnet-bench train cifar10 sdnet18', or give --data."
+    )

@@ -141,6 +141,16 @@ def describe_model(source: str | Path, size: Sequence[int] = (32, 32)) -> ModelC
     return replace(card, name=path.resolve().name if kind == "run" else source, source=source)
 
 
+def trained_on(source: str | Path) -> str:
+    """The data set that a model says it was trained on; empty for an external one, which is not loaded to be asked.
+
+    Raises:
+        InputError, CheckpointError: as `describe_model`.
+    """
+    source = source_text(source)
+    return "" if kind_of(source) in EXTERNAL_KINDS else describe_model(source).data
+
+
 def run_checkpoint(folder: Path) -> Path:
     """The checkpoint of a run, its last epoch's, whose accuracy is reported; InputError where the folder holds none."""
     for name in (LAST, "best.safetensors"):

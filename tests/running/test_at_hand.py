@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_models_are_asked_about_what_the_first_that_says_so_was_trained_on(tmp_p
         ([], "digits"),
     ):
         assert at_hand.default_data(models, tmp_path) == wanted
+    assert "flat_of_mine" not in sys.modules, "it says nothing, and is not loaded for that"
 
 
 def test_without_data_or_runs_a_model_that_fails_is_named(tmp_path, monkeypatch):
