@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -95,6 +96,11 @@ def marks(named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
     pairs = set(named)
     counts = Counter(name for name, _ in pairs)
     return {(name, digest): f" [{digest[:8]}]" if counts[name] > 1 else "" for name, digest in pairs}
+
+
+def unmarked(name: str) -> str:
+    """A name without what `marks` adds to one."""
+    return re.sub(r" \[[0-9a-f]{8}\]", "", name)
 
 
 def _most_frequent(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from ..store.outcome import Outcome
 from ..store.rows import united
 from ..store.store import Shard, Store, Stored
 from .answered import Answered, Cost
-from .names import told_apart
+from .names import told_apart, unmarked
 from .trust import DOUBTED, Finding, trust
 
 Key = TypeVar("Key", bound=Hashable)
@@ -210,7 +209,7 @@ def _question(cell: Cell) -> Hashable:
 
 def _called(kind: str, names: Collection[str], known: Sequence[tuple[str, Key]]) -> set[Key]:
     """The keys of what has one of some names, of everything where there are none; InputError for an unknown name."""
-    every = [({name, re.sub(r" \[[0-9a-f]{8}\]", "", name)}, key) for name, key in known]
+    every = [({name, unmarked(name)}, key) for name, key in known]
     for name in names:
         if not any(name in own for own, _ in every):
             raise unknown(f"{kind} of this report", name, set[str]().union(*(own for own, _ in every)))
