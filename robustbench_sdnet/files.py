@@ -164,6 +164,17 @@ def alone_in(folder: Path) -> Iterator[None]:
                     folder.rmdir()  # nothing came of it
 
 
+@contextlib.contextmanager
+def one_process(target: Path, doing: str) -> Iterator[None]:
+    """Hold a file that one process makes and others read then: they wait, and say what it is `doing` ("fetching")."""
+    lock = target.with_name(f".{target.name}.lock")
+    with locked(lock, wait=f"Another process is {doing} {target}. Waiting for it."):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
 def _is_at(path: Path, stream: BinaryIO) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))

@@ -8,15 +8,14 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ..download import download, fetch_text
 from ..errors import DataError, InputError, SdnetBenchError, unknown
-from ..files import checksum_of, locked, whole, write_whole
+from ..files import checksum_of, one_process, whole, write_whole
 from ..specs import SEVERITIES
 from .hashes import note_hashes
 from .pictures import is_hidden, is_picture
@@ -118,7 +117,7 @@ def prepare(entry: Archive, folder: Path) -> list[str]:
     if notes and not entry.pictures:
         raise InputError(f"{folder} holds files of another set ({min(notes).name}). Choose another folder.")
     if not (names := _unpacked(note)):
-        with _one_process(target):
+        with one_process(target, "fetching"):
             names = _unpacked(note) or _bring(entry, target, note)
     target.unlink(missing_ok=True)
     return names
@@ -149,17 +148,6 @@ def _bring(entry: Archive, target: Path, note: Path) -> list[str]:
     return names
 
 
-@contextmanager
-def _one_process(target: Path) -> Iterator[None]:
-    """Hold an archive against other processes, which wait: one of them fetches it, unpacks it and removes it."""
-    lock = target.with_name(f".{target.name}.lock")
-    with locked(lock, wait=f"Another process is fetching {target}. Waiting for it."):
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
 def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
     name = member.name
     return folder / name if name.endswith(".npy") and not is_hidden(name) else None
@@ -181,7 +169,7 @@ def fetch_members(name: str, root: Path, members: list[str]) -> None:
     """
     (entry,) = ARCHIVES[name]
     target = root / entry.file
-    with _one_process(target):
+    with one_process(target, "fetching"):
         if all((root / member).is_file() for member in members):
             return  # another process has brought them meanwhile
         try:

@@ -115,19 +115,33 @@ def _checked(
 
 def deploy(rule: str, fitting: Fitting) -> Calibrated:
     """The policy of a rule for a model; its fit is measured once, for all rules of the same images, and kept."""
-    data, as_published = fitting.data, rule == ON_TEST_LABELS
-    positions = data.positions(fitting.count)
-    tried = {"lambdas": LAMBDAS} if as_published else {}
-    name = fitting.kept_as("calibrated", scope=fitting.scope, version=VERSION, **tried)
+    tried = LAMBDAS if rule == ON_TEST_LABELS else TRIED
+    more = {} if tried == TRIED else {"lambdas": tried}
+    name = fitting.kept_as("calibrated", scope=fitting.scope, version=VERSION, **more)
+    fit = _kept(fitting, name)
+    if fit is None:
+        with fitting.kept.one_process(name):
+            fit = _kept(fitting, name) or _measured(fitting, name, tried)
+    return Calibrated(fit, rule)
+
+
+def _kept(fitting: Fitting, name: str) -> CalibratedFit | None:
+    """The fit kept under that name; None where there is none, or a damaged one."""
     text = fitting.kept.read(name)
-    if text is not None:
-        with suppress(DataError):  # what is damaged is measured again
-            return Calibrated(CalibratedFit.from_json(text), rule)
+    with suppress(DataError):
+        return None if text is None else CalibratedFit.from_json(text)
+    return None
+
+
+def _measured(fitting: Fitting, name: str, lambdas: Sequence[float]) -> CalibratedFit:
+    """Measure a fit, and keep it under that name."""
+    data = fitting.data
+    positions = data.positions(fitting.count)
     fit = calibrate(
         fitting.load(fitting.model),
         data.pixels.read(positions),
         data.labels[positions],
-        lambdas=LAMBDAS if as_published else TRIED,
+        lambdas=lambdas,
         scope=fitting.scope,
         sample_ids=data.ids[positions].tolist(),
         device=fitting.device,
@@ -136,7 +150,7 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
         on_level=fitting.on_step,
     )
     fitting.kept.keep(name, fit.to_json(), lambda path: plot_fit(fit, path))
-    return Calibrated(fit, rule)
+    return fit
 
 
 def _noisy(

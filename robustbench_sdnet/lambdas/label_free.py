@@ -158,13 +158,21 @@ def deploy(criterion: str, fitting: Fitting) -> LabelFree:
 
     Other devices estimate other last bits, which would be another policy: what was estimated first is kept.
     """
-    data, name = fitting.data, fitting.kept_as("label-free")
+    name = fitting.kept_as("label-free")
     text = fitting.kept.read(name)
     if text is None:
-        clean = to_images(data.pixels.read(data.positions(fitting.count)), fitting.device)
-        text = repr(reference(fitting.load(fitting.model), clean).variance)
-        fitting.kept.keep(name, text, lambda path: None)
+        with fitting.kept.one_process(name):
+            text = fitting.kept.read(name) or _estimated(fitting, name)
     return LabelFree(criterion, reference=Reference(float(text)), scope=fitting.scope)
+
+
+def _estimated(fitting: Fitting, name: str) -> str:
+    """Estimate the noise of clean training images, and keep the number under that name."""
+    data = fitting.data
+    clean = to_images(data.pixels.read(data.positions(fitting.count)), fitting.device)
+    text = repr(reference(fitting.load(fitting.model), clean).variance)
+    fitting.kept.keep(name, text, lambda path: None)
+    return text
 
 
 def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tensor:

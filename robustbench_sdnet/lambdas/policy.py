@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -125,6 +126,9 @@ class Kept(Protocol):
 
     def read(self, name: str) -> str | None:
         """The text kept under that name, or None."""
+
+    def one_process(self, name: str) -> AbstractContextManager[None]:
+        """Hold a name in the block against other processes, which wait for the fit that is made there."""
 
     def keep(self, name: str, text: str, draw: Callable[[Path], object]) -> None:
         """Keep a text, and beside it the picture that `draw` writes into a file."""

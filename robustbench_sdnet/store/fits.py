@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..errors import StoreError
-from ..files import write_whole
+from ..files import one_process, write_whole
 
 
 class Fits:
@@ -30,6 +31,10 @@ class Fits:
             return None
         except OSError as error:
             raise StoreError(f"Cannot read the lambda fit {path}: {error.strerror}.") from None
+
+    def one_process(self, name: str) -> AbstractContextManager[None]:
+        """Hold a name in the block against other processes, which wait for the fit that is made there."""
+        return one_process(self.folder / f"{name}.json", "fitting")
 
     def keep(self, name: str, text: str, draw: Callable[[Path], object]) -> None:
         """Keep a text, and beside it the picture that `draw` writes into a file."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +32,7 @@ from robustbench_sdnet.lambdas.lines import Line, fit_lines
 from robustbench_sdnet.lambdas.policy import Fitting, deploy
 from robustbench_sdnet.specs import ModelSpec
 from robustbench_sdnet.specs.lambdas import CALIBRATIONS, CRITERIA, LAMBDAS, parse_policy
+from robustbench_sdnet.store.fits import Fits
 from robustbench_sdnet.zoo import use_lambda
 
 NOISES = {"gaussian_noise": (0.05, 0.2), "salt_and_pepper": (0.1,)}
@@ -237,14 +241,17 @@ def test_only_a_policy_with_a_rule_is_deployed():
 
 
 class Nowhere:
-    """Keeps no fit, but the names asked for."""
+    """Keeps no fit, but the names they are made under."""
 
     def __init__(self):
         self.names = []
 
     def read(self, name):
-        self.names.append(name)
         return None
+
+    def one_process(self, name):
+        self.names.append(name)
+        return nullcontext()
 
     def keep(self, name, text, draw):
         pass
@@ -307,6 +314,35 @@ def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypat
     assert len(set(kept.names)) == len(kept.names) == 7
     deploy(parse_policy("calibrated:noise"), fitting)
     assert kept.names[-1] == kept.names[0], "the rules of the same images share one measurement"
+
+
+@pytest.mark.filterwarnings("ignore::robustbench_sdnet.errors.WaitWarning")  # who waits is chance
+@pytest.mark.parametrize("policy", ["calibrated", "label-free"])
+def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tmp_path, policy):
+    """Each would be another policy where their devices round differently, and its answers a row of their own."""
+    loaded = []
+
+    def load(spec):
+        loaded.append(spec)
+        time.sleep(0.2)  # until all have found no fit
+        return model
+
+    data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
+    fitting = Fitting(
+        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=()),
+        load=load,
+        data=data,
+        count=3,
+        scope="stem",
+        device="cpu",
+        kept=Fits(tmp_path),
+        on_step=lambda done, steps: None,
+    )
+    with ThreadPoolExecutor(3) as pool:
+        found = [pool.submit(deploy, parse_policy(policy), fitting) for _ in range(3)]
+    assert len({one.result().identity() for one in found}) == 1
+    assert len(loaded) == 1
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_numbers_of_policies_are_checked_and_named_apart():
