@@ -77,8 +77,8 @@ def report(
 ) -> None:
     """Write the report of one store, or of several taken as one, in FORMAT: markdown, html, latex, csv, json, outcomes
     (one row per image), tensorboard (an event file), wandb (a Weights & Biases run), leaderboard (a page over several
-    stores, with its rows as JSON next to it) or bundle (a folder with page, records, figures, environment and the store
-    itself, which every report can read as --store bundle:FOLDER).
+    stores, with its rows as JSON next to it) or bundle (a folder with page, records, figures, environment and all
+    answers in one store, which every report can read as --store bundle:FOLDER).
 
     \b
     Examples:

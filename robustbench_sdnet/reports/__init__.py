@@ -62,7 +62,7 @@ def report(
 
     Args:
         store: an open result store, its URL, or a snapshot of it, or several of these: a question that several hold is
-            taken from the one with the most images. A leaderboard takes URLs, a bundle the URL of a single store.
+            taken from the one with the most images. A leaderboard and a bundle take URLs.
         to: one of `FORMATS`.
         output: the file to write. Without it csv and json are returned as text; everything else goes to `report.*`
             next to the store, with pictures in a folder `report-files` next to it, but a bundle goes to `bundle` and a
@@ -106,8 +106,6 @@ def write(
     }
     for option in (name for name, given in asked.items() if given and not chosen.is_document):
         raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
-    if chosen.of_one and len(of.stores) > 1:
-        raise InputError(f"A report as {to} covers one store, got {len(of.stores)}. Give --store once.")
     if not of.stores:
         raise InputError("A report needs a store, got none.")
     stem = chosen.stem or of.snapshot.folder / "report"

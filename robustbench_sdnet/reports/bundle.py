@@ -1,4 +1,4 @@
-"""One folder with all there is to send on: page, records, figures, environment, and the store itself."""
+"""One folder with all there is to send on: page, records, figures, environment, and the answers as one store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import platform
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from ..answers.copying import copy_store
+from ..answers.copying import copy_stores
 from ..answers.records import records
 from ..answers.snapshot import Snapshot
 from ..errors import InputError
@@ -21,17 +22,17 @@ from .writers import html
 from .writers.records import to_csv, to_json
 
 
-def bundle(store: str, folder: str | Path) -> Path:
-    """Write the folder; `bundle:FOLDER` is a store that every report reads again.
+def bundle(stores: Sequence[str], folder: str | Path) -> Path:
+    """Write the folder of the stores taken as one; `bundle:FOLDER` is a store that every report reads again.
 
     Raises:
         InputError: the folder holds something already.
-        StoreError: the store does not exist, is damaged or empty.
+        StoreError: a store does not exist, is damaged or empty.
         WriteError: something cannot be written.
     """
     target = Path(folder)
     _refuse_full(target)
-    snapshot = Snapshot.read(store)
+    snapshot = Snapshot.read(stores)
     document, found = build(snapshot), records(snapshot)
     page = html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
     _refuse_full(target)  # minutes may have passed, and what fails is taken away
@@ -43,7 +44,7 @@ def bundle(store: str, folder: str | Path) -> Path:
             write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
             write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
         write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
-        copy_store(store, target / "results.db")
+        copy_stores(stores, target / "results.db")
     except BaseException:  # the same command would refuse what is left of it
         shutil.rmtree(target.resolve(), ignore_errors=True)
         raise

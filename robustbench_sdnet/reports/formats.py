@@ -82,7 +82,6 @@ class Format:
         is_rows: without a sentence, so that what must be known beside them is said on standard error.
         stem: of what lies in the working directory unless another place is named; without one it is `report` beside
             the store.
-        of_one: takes one store alone.
         is_folder: what it makes is a folder.
         beside: the endings of other files that it writes under the same name.
     """
@@ -93,7 +92,6 @@ class Format:
     is_data: bool = False
     is_rows: bool = False
     stem: str = ""
-    of_one: bool = False
     is_folder: bool = False
     beside: tuple[str, ...] = ()
 
@@ -158,9 +156,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "bundle": Format(
             "",
-            lambda of, options: _made("bundle:bundle")(of.urls[0], options.target),
+            lambda of, options: _made("bundle:bundle")(of.urls, options.target),
             stem="bundle",
-            of_one=True,
             is_folder=True,
         ),
         "tensorboard": Format(

@@ -11,9 +11,9 @@ from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.reports.content import build
-from robustbench_sdnet.store.store import Store
+from robustbench_sdnet.store.store import Shard, Store
 
-from .test_report import fill
+from .test_report import COST, fill
 
 
 def test_a_bundle_is_read_again_to_the_same_bytes(tmp_path, capsys) -> None:
@@ -47,6 +47,26 @@ def test_a_bundle_is_read_again_to_the_same_bytes(tmp_path, capsys) -> None:
         report(store, "bundle", output=tmp_path / "open")
 
 
+def test_several_stores_are_one_in_a_bundle(tmp_path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("a", "b")]
+    fill(urls[0])
+    with Store(urls[0], must_exist=True) as whole, Store(urls[1]) as part:
+        attacked = next(key for key, cell in whole.cells().items() if cell.kind == "attack")
+        finding = {"check": "noise_wins", "verdict": "fail", "value": 3.0, "sentence": "x", "images": 20}
+        part.add_cells({attacked: whole.cells()[attacked]}, 50)
+        part.add_shards(
+            [Shard(attacked, 0, 10, whole.outcome(attacked, 0, 10), {**COST, "forwards": 5, "backwards": 3})]
+        )
+        part.add_verdicts(attacked, [finding])
+    bundle = report(urls, "bundle", output=tmp_path / "both")
+    again = f"bundle:{bundle}"
+    assert report(again, "json", with_cost=True) == report(urls, "json", with_cost=True)
+    assert '"untrusted"' in report(again, "json")
+    page = report(again, "html", output=tmp_path / "again.html").read_bytes()
+    assert page == (tmp_path / "both" / "report.html").read_bytes()
+    assert b"Unfinished" in page
+
+
 def test_a_bundle_that_cannot_be_written_whole_leaves_nothing_in_its_own_way(tmp_path, monkeypatch) -> None:
     url, folder = f"sqlite:///{tmp_path}/results.db", tmp_path / "study"
     fill(url)
@@ -54,7 +74,7 @@ def test_a_bundle_that_cannot_be_written_whole_leaves_nothing_in_its_own_way(tmp
     def full(*_: object) -> None:
         raise StoreError("database or disk is full")
 
-    monkeypatch.setattr("robustbench_sdnet.reports.bundle.copy_store", full)
+    monkeypatch.setattr("robustbench_sdnet.reports.bundle.copy_stores", full)
     with pytest.raises(StoreError, match="full"):
         report(url, "bundle", output=folder)
     linked = tmp_path / "linked"
