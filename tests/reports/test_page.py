@@ -129,8 +129,13 @@ def test_details_unfold_and_links_open_them(page):
     inner = page.locator("main details details").first
     page.evaluate("name => { location.hash = name; }", inner.get_attribute("id"))
     inner.locator("table").first.wait_for(timeout=5000)  # those around it open, too
-    page.locator("nav a", has_text="What was run").click()
-    page.get_by_text("Cells answered").wait_for(timeout=5000)  # it opens once the page has gone there
+    link, linked = page.locator("nav a", has_text="What was run"), page.get_by_text("Cells answered")
+    link.click()
+    linked.wait_for(timeout=5000)  # it opens once the page has gone there
+    page.locator("main > details", has=linked).locator("summary").first.click()
+    assert not linked.is_visible()
+    link.click()  # which leaves the address as it is
+    linked.wait_for(timeout=5000)
 
 
 def test_an_address_opens_the_section_that_it_names(page, page_file, browser):

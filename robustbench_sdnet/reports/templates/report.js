@@ -126,5 +126,8 @@
     target?.scrollIntoView();
   };
   addEventListener("hashchange", unfold);
+  document.addEventListener("click", (event) => {
+    if (location.hash && event.target.closest("a")?.hash === location.hash) unfold(); // the address does not change
+  });
   unfold();
 })();
