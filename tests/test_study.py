@@ -196,6 +196,18 @@ def test_the_published_protocol_asks_the_papers_levels_and_no_attack(ask, monkey
     assert "one line for all four noises and clean images" in text
 
 
+def test_answers_under_noise_are_of_the_precision_that_is_named(ask, monkeypatch):
+    run, store, _ = ask
+    protocol = replace(
+        work.PROTOCOLS["published"], severities=(1,), numbers="0.1,0.5", policies="label-free", levels={}
+    )
+    monkeypatch.setattr(work, "PROTOCOLS", {"published": protocol})
+    for precision, answered in (("auto", {"float32"}), ("bfloat16", {"float32", "bfloat16"})):
+        run("--protocol", "published", "--limit", "3", "--precision", precision)
+        with Store(store) as opened:
+            assert {cell.precision for cell in opened.cells().values()} == answered
+
+
 @pytest.mark.parametrize("more", [("--budget", "small"), ("--eps", "1/255"), ("--lambda-scope", "all")])
 def test_a_protocol_says_itself_what_it_asks(model_file, more):
     with pytest.raises(InputError, match=rf"protocol fixes what it measures. Leave out {more[0]}"):

@@ -53,6 +53,10 @@ SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
     without=("models", "split", "counting"),
     data={"help": "Data set [default: the one that the first model was trained on]."},
     limit={"help": "Use the first N images only [default: as many as the budget or the protocol says]."},
+    precision={
+        "help": "Precision of the search for perturbations, every success confirmed in float32; and of answers under "
+        "noise, where auto means float32, and bfloat16 repeats close calls in float32."
+    },
 )
 @options.json_option
 def study(

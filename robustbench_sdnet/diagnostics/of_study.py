@@ -85,7 +85,7 @@ def answer_study(
         decimals = [Decimal(str(level)) for level in levels]
         noises += Asked(corruptions=noise, levels=decimals, seed=seed).of(ready.data)
     with closing(ready.engine):
-        cells = corruption_plan(ready, noises, numbers, on_fit=watching.fit)
+        cells = corruption_plan(ready, noises, numbers, setting.precision, watching.fit)
         with watching.stage("noise") as update:
             answer_some(replace(ready, count=count), cells, update)
         if not budget.attacked:
