@@ -211,7 +211,9 @@ def test_own_file(tmp_path):
         ("- 1", "a recipe must be a mapping"),
         ("trian: {}", "Unknown recipe section 'trian'. Did you mean 'train'"),
         ("train: 3", "'train' must be a mapping"),
-        ("train: {epocs: 3}", "Did you mean 'train.epochs'"),
+        ("train: {epocs: 3}", r"wrong\.yaml: Unknown recipe key .* Did you mean 'train.epochs'"),
+        ("train: {lr: -1}", r"wrong\.yaml: train\.lr must lie in 0 to 1000, got -1"),
+        ("data: {cifar10: {train: {lr: .nan}}}", r"wrong\.yaml: data\.cifar10: train\.lr must be a number"),
         (
             "data: {digits: {epochs: 3}}",
             "Unknown recipe section 'data.digits.epochs'.*: data.digits.model, data",

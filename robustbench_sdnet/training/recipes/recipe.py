@@ -61,12 +61,20 @@ def load_recipe(name: str, settings: Mapping[str, Any] | None = None, *, data: s
     """
     raw = _read(name)
     recipe = Recipe(name=str(raw.get("name", Path(name).stem)))
-    recipe = with_settings(recipe, _flat(raw, name))
+    recipe = _read_settings(recipe, _flat(raw, name), name)
     own = recipe
     for known, changes in mapping(raw.get("data"), f"{name}: 'data'").items():
-        changed = with_settings(recipe, _changes(known, changes, name))
+        changed = _read_settings(recipe, _changes(known, changes, name), f"{name}: data.{known}")
         own = changed if known == data else own
     return with_settings(own, mapping(settings, "settings"))
+
+
+def _read_settings(recipe: Recipe, settings: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe with what a file says; errors say where it stands, since --set has the same keys."""
+    try:
+        return with_settings(recipe, settings)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any] | None, data: str) -> Recipe:
