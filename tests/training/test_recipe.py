@@ -111,6 +111,7 @@ def test_a_text_is_taken_as_it_is(name):
         ("train.lr", "[1", r"train\.lr: .* is not valid YAML"),
         ("train.attack_step_size", "x", r"^train\.attack_step_size: .* must be a fraction"),
         ("train.ema", "1", r"train\.ema must lie in"),
+        ("train.lr_min", "0.2", r"train\.lr_min=0\.2 is above train\.lr=0\.1, from which 'cosine' falls\."),
         (
             "train.sizes",
             "[16, 2]",

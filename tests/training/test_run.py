@@ -62,7 +62,13 @@ def test_same_seed_same_weights_other_seed_other_weights(tiny_data, quick, tmp_p
 
 def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_path):
     first = train(tiny_data, "sdnet20", overrides={**quick, "train.epochs": 12}, output=tmp_path / "a")
-    frozen = {**quick, "train.epochs": 1, "train.lr": 1e-12, "train.init": str(tmp_path / "a")}
+    frozen = {
+        **quick,
+        "train.epochs": 1,
+        "train.lr": 1e-12,
+        "train.lr_min": 0,
+        "train.init": str(tmp_path / "a"),
+    }
     again = train(tiny_data, "sdnet20", overrides=frozen, output=tmp_path / "b")
     before, after = (load_model(result.last).state_dict() for result in (first, again))
     for name, tensor in before.items():
@@ -86,7 +92,7 @@ def test_training_begins_with_the_weights_that_are_named(tiny_data, quick, tmp_p
 def test_a_plain_body_gives_a_sparse_one_its_convolutions_as_first_dictionaries(
     tiny_data, quick, tmp_path, arch, after
 ):
-    frozen = {**quick, "train.epochs": 1, "train.lr": 1e-12}
+    frozen = {**quick, "train.epochs": 1, "train.lr": 1e-12, "train.lr_min": 0}
     plain = train(tiny_data, "resnet20", overrides=quick, output=tmp_path / "plain")
     source = train(
         tiny_data, arch, overrides={**frozen, "train.init": str(tmp_path / "plain")}, output=tmp_path / "a"

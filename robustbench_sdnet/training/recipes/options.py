@@ -109,6 +109,10 @@ class TrainOptions:
                 f"train.eps: {self.eps} is a linf budget and almost nothing in {self.norm}. Give train.eps with "
                 f"train.norm, such as {norm_facts(self.norm).eps}."
             )
+        if self.schedule == "cosine" and self.lr_min > self.lr:
+            raise InputError(
+                f"train.lr_min={self.lr_min:g} is above train.lr={self.lr:g}, from which 'cosine' falls. Lower it."
+            )
         if self.augmix and self.adversary != "none":
             raise InputError("train.augmix and train.adversary cannot be combined: each brings its own loss.")
 
