@@ -28,6 +28,25 @@ def test_weights_are_not_begun_with_under_another_normalisation(tiny_data, quick
     assert list(read_card(both.last).mean) == [0.5, 0.4, 0.3]
 
 
+def test_weights_that_are_not_there_are_refused_before_the_data_are_loaded(
+    tiny_data, quick, tmp_path, monkeypatch
+):
+    """Which may be a download."""
+    loads = []
+    monkeypatch.setattr(
+        "robustbench_sdnet.training.run.runner.datasets.load", lambda *_, **__: loads.append(1)
+    )
+    with pytest.raises(InputError, match=r"^train\.init: No checkpoint 'nowhere\.safetensors'"):
+        train(
+            tiny_data,
+            "resnet20",
+            overrides={**quick, "train.init": "nowhere.safetensors"},
+            output=tmp_path / "a",
+        )
+    assert not loads
+    assert not (tmp_path / "a").exists()
+
+
 def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run runs/tiny-resnet20-\* to resume"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -11,6 +12,14 @@ from ...zoo.files.cards import read_card
 from ...zoo.files.weights import load_checkpoint
 from ...zoo.names import own_checkpoint
 from ...zoo.nets.control import refresh_step_sizes
+
+
+def checkpoint_of(source: str) -> Path:
+    """The file of the model that `train.init` names; InputError for nothing of that name."""
+    try:
+        return own_checkpoint(source)
+    except InputError as error:
+        raise InputError(f"train.init: {error}") from None
 
 
 def begin_with(source: str, model: torch.nn.Module) -> str:
@@ -22,10 +31,7 @@ def begin_with(source: str, model: torch.nn.Module) -> str:
     Raises:
         InputError: nothing of that name, another body, or another normalisation.
     """
-    try:
-        path = own_checkpoint(source)
-    except InputError as error:
-        raise InputError(f"train.init: {error}") from None
+    path = checkpoint_of(source)
     found, own = load_checkpoint(path).state_dict(), model.state_dict()
     theirs, ours = _body(found), _body(own)
     if {name: tensor.shape for name, tensor in theirs.items()} != {name: t.shape for name, t in ours.items()}:

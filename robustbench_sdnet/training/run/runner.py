@@ -28,7 +28,7 @@ from ..step.loop import Event, Session, check_finite, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed
 from .curves import Curves
-from .first_weights import begin_with
+from .first_weights import begin_with, checkpoint_of
 from .folders import PLAN, TrainResult, resume_options
 from .state import save_state
 
@@ -67,6 +67,9 @@ class Run:
 
     def prepare(self, data_root: str | Path | None, *, fresh: bool = True) -> None:
         """Load data, build the model, start the session at step 0; weights of a state to come are not looked for."""
+        options, new = self.recipe.train, fresh and self.recipe.train.init != "random"
+        if new:
+            checkpoint_of(options.init)  # a wrong name costs no download of the data
         if self.world > 1:
             if self.rank == 0:
                 datasets.load(self.name, "train", root=data_root)
@@ -88,7 +91,7 @@ class Run:
         if options.auxiliary:
             with auxiliary_objective(model):  # refuses other networks before there is a run
                 pass
-        if fresh and options.init != "random":
+        if new:
             self.init = begin_with(options.init, model)
         if self.world > 1:
             distributed.share_statistics(model)
