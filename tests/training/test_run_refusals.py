@@ -47,6 +47,21 @@ def test_weights_that_are_not_there_are_refused_before_the_data_are_loaded(
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(("key", "size", "most"), [("crop", 8, 7), ("cutout", 9, 8)])
+def test_nothing_is_learned_of_images_that_can_be_out_of_sight(tiny_data, quick, tmp_path, key, size, most):
+    """Of 8x8 pixels; a shift of eight leaves black alone, and a hole of nine in the middle grey alone."""
+    told = rf"^train\.{key}={size} can leave nothing of an image of 8x8 pixels\. Use at most {most}\."
+    with pytest.raises(InputError, match=told):
+        train(tiny_data, "resnet20", overrides={**quick, f"train.{key}": size}, output=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    train(
+        tiny_data,
+        "resnet20",
+        overrides={**quick, "train.epochs": 1, f"train.{key}": most},
+        output=tmp_path / "b",
+    )
+
+
 def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run runs/tiny-resnet20-\* to resume"):

@@ -23,7 +23,7 @@ from ...zoo.nets.control import auxiliary_objective, refresh_step_sizes
 from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
-from ..step.feed import batch_size, feed_for, hold_out
+from ..step.feed import batch_size, check_seen, feed_for, hold_out
 from ..step.loop import Event, Session, check_finite, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed
@@ -76,7 +76,8 @@ class Run:
             distributed.wait_for_all()  # one process downloads
         self.train_data = datasets.load(self.name, "train", root=data_root)
         self.test_data = datasets.load(self.name, "test", root=data_root)
-        options = self.recipe.train
+        if fresh:
+            check_seen(options, self.train_data)
         torch.manual_seed(options.seed)
         if self.device.device.type == "cuda":
             torch.backends.cudnn.benchmark = True

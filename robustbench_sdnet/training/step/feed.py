@@ -155,6 +155,17 @@ def hold_out(data: ImageData, options: TrainOptions) -> tuple[Tensor, Tensor]:
     return shuffled[:kept].sort().values, shuffled[kept:].sort().values
 
 
+def check_seen(options: TrainOptions, data: ImageData) -> None:
+    """Refuse crops and holes that can leave nothing of an image, which is then trained on by its label alone."""
+    height, width = data.image_shape
+    side = min(height, width)
+    for key, size, most in (("crop", options.crop, side - 1), ("cutout", options.cutout, side)):
+        if size > most:
+            raise InputError(
+                f"train.{key}={size} can leave nothing of an image of {height}x{width} pixels. Use at most {most}."
+            )
+
+
 def batch_size(options: TrainOptions, images: int, processes: int) -> int:
     """The global batch: the recipe's, or all images where there are fewer; InputError without one for every process."""
     size = min(options.batch_size, images - images % processes)
