@@ -336,7 +336,7 @@ def test_the_process_keeps_its_threads(tiny_data, quick, tmp_path):
 
 def test_a_run_killed_before_its_first_state_starts_at_the_beginning(tiny_data, quick, tmp_path):
     train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
-    for name in ("state.pt", "state-previous.pt"):
+    for name in ("state.pt", "state-previous.pt", "last.safetensors", "best.safetensors"):
         (tmp_path / "run" / name).unlink(missing_ok=True)
     again = train(tiny_data, "resnet20", output=tmp_path / "run", resume=True)
     assert (again.resumed_at_step, again.steps_run) == (0, 3)

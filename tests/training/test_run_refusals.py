@@ -62,6 +62,23 @@ def test_nothing_is_learned_of_images_that_can_be_out_of_sight(tiny_data, quick,
     )
 
 
+def test_checkpoints_without_a_state_are_not_trained_over(tiny_data, quick, tmp_path):
+    """Of a finished run whose large state was removed, and of another origin."""
+    settings = {**quick, "train.epochs": 1}
+    last = train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run").last
+    before = last.read_bytes()
+    for path in (tmp_path / "run").glob("state*.pt"):
+        path.unlink()
+    with pytest.raises(
+        InputError, match=r"run holds last\.safetensors and no saved state .* Name another --output"
+    ):
+        train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run", resume=True)
+    (tmp_path / "run" / "recipe.yaml").unlink()
+    with pytest.raises(InputError, match=r"run holds last\.safetensors and no saved state"):
+        train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run")
+    assert last.read_bytes() == before
+
+
 def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run runs/tiny-resnet20-\* to resume"):

@@ -142,7 +142,8 @@ def test_a_place_elsewhere_is_not_taken_for_the_runs_folder(tiny_data, quick, tm
     train(tiny_data, "resnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
     plan = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()) | {"data": "cifar10"}
     (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(plan))
-    (tmp_path / "run" / "state.pt").unlink()
+    for name in ("state.pt", "last.safetensors", "best.safetensors"):
+        (tmp_path / "run" / name).unlink()
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match=r"Cannot write .*/file \(File exists\)"):
         train("cifar10", "resnet20", output=tmp_path / "run", resume=True, data_root=str(tmp_path / "file"))

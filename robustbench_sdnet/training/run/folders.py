@@ -194,6 +194,16 @@ def plan_run(
     return with_settings(stored, {key: value for key, value in given.items() if key in working})
 
 
+def check_unfinished(folder: Path) -> None:
+    """Refuse, with an InputError, to begin where checkpoints are, as in a finished run without its state."""
+    for name in ("last.safetensors", "best.safetensors"):
+        if (folder / name).exists():
+            raise InputError(
+                f"{folder} holds {name} and no saved state to go on from: training would replace it. Name another "
+                "--output."
+            )
+
+
 def check_state(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> None:
     """Refuse, with a TrainingError, a run's recipe that was edited after its state was saved."""
     saved = state.get("recipe")  # which states of version 0.1 lack

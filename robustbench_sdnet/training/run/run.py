@@ -89,7 +89,9 @@ def _carried_out(run: Run, data_root: str | Path | None, *, resume: bool) -> Tra
         if first:  # another process may have put a run there since it was looked at
             folders.plan_run(folder, run.name, run.arch, run.recipe, resume=resume)
         state = load_state(folder, lambda path: run.tell("damaged", path=str(path))) if resume else None
-        if state is not None:
+        if state is None:
+            folders.check_unfinished(folder)
+        else:
             folders.check_state(folder, run.recipe, state)
         run.prepare(data_root, fresh=state is None)
         run.restore(state)
