@@ -14,6 +14,7 @@ from robustbench_sdnet.errors import InputError, TrainingError
 from robustbench_sdnet.files import alone_in
 from robustbench_sdnet.training import load_recipe, train
 from robustbench_sdnet.training.run import folders, runner
+from robustbench_sdnet.training.run.state import load_state
 from robustbench_sdnet.zoo import load_model, read_card
 
 
@@ -50,6 +51,16 @@ def test_saved_accuracy_is_that_of_the_loaded_model(tiny_data, quick, tmp_path):
     images = torch.from_numpy(test.images()).permute(0, 3, 1, 2).float() / 255
     predictions = load_model(result.best)(images).argmax(1).numpy()
     assert (predictions == test.labels).mean() == result.accuracy
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_epochs_of_few_steps_train_at_the_step_sizes_that_are_saved(tiny_data, quick, tmp_path, seed):
+    """By one power iteration a step they were up to 1.7 of those, and the saved network another than the trained."""
+    settings = {**quick, "train.seed": seed, "train.ema": 0}
+    run = train(tiny_data, "sdnet20", recipe="fast", overrides=settings, output=tmp_path / "run")
+    trained, saved = load_state(run.folder)["model"], load_model(run.last).state_dict()
+    name = "layer0.0.dn.step_size"
+    assert float(trained[name]) == pytest.approx(float(saved[name]), rel=0.1)
 
 
 def test_same_seed_same_weights_other_seed_other_weights(tiny_data, quick, tmp_path):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import TrainingError
+from ...zoo.nets.control import settle_step_sizes
 from ..recipes.options import TrainOptions
 from ..run.distributed import distribute, total, world
 from .augment import reduced
@@ -26,6 +27,7 @@ from .objective import Objective
 
 Event = Mapping[str, Any]
 NEVER = 2**62
+SETTLED = 100  # power iterations an epoch, without which the saved network is not the trained one
 
 
 @dataclass
@@ -139,6 +141,8 @@ def fit(
         epoch, offset = divmod(session.step, feed.steps)
         session.model.train()
         begun = time.monotonic()
+        if offset == 0:
+            settle_step_sizes(session.model, SETTLED - feed.steps)
         for batch in feed.epoch(epoch, offset):
             train_step(session, batch)
             session.seconds += time.monotonic() - begun

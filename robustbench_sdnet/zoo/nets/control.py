@@ -224,6 +224,16 @@ def refresh_step_sizes(model: nn.Module, *, tolerance: float = 1e-5, max_steps: 
         layer.refresh(tolerance, max_steps)
 
 
+def settle_step_sizes(model: nn.Module, steps: int) -> None:
+    """Let step sizes catch up with their atoms by so many power iterations from where training stands, if any.
+
+    They do so by one at each training forward; layers that are to keep their step size do.
+    """
+    for layer in csc_layers(model):
+        if steps > 0 and layer.coding.power_steps:
+            layer.warm_step(layer.atoms(), steps)
+
+
 def normalise_atoms(model: nn.Module) -> None:
     """Put every atom back on the unit sphere in place; step sizes stay as they are."""
     for layer in csc_layers(model):

@@ -122,7 +122,7 @@ class SparseCoding(nn.Module):
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The code and the atoms."""
         atoms = self.atoms()
-        step = self._warm_step(atoms) if self.training and self.coding.power_steps else self.known_step(atoms)
+        step = self.warm_step(atoms) if self.training and self.coding.power_steps else self.known_step(atoms)
         lam = self.per_sample(x)
         return fista(self._repeated(x), atoms, self.operator, step=step, lam=lam, coding=self.coding), atoms
 
@@ -162,10 +162,10 @@ class SparseCoding(nn.Module):
         self._stepped = True
         return self.step_size
 
-    def _warm_step(self, atoms: Tensor) -> Tensor:
-        """The step size after more power iterations from where the last training forward stopped."""
+    def warm_step(self, atoms: Tensor, steps: int | None = None) -> Tensor:
+        """The step size after more power iterations, `power_steps` of them, from where the last ones stopped."""
         with torch.no_grad(), torch.autocast(atoms.device.type, enabled=False):
-            steps = self.coding.power_steps
+            steps = self.coding.power_steps if steps is None else steps
             vector, bound = power_iterations(self.power_vector, atoms.detach(), self.operator, steps)
             step = STEP_FRACTION / bound
             self.power_vector.copy_(vector)
