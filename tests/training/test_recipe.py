@@ -31,6 +31,15 @@ def test_published_is_the_papers_recipe():
     assert (train.milestones, train.weight_decay, train.nesterov) == ((30, 60, 90), 1e-4, False)
 
 
+def test_trades_is_its_authors_recipe():
+    """Their code counts epochs from 1 and lowers the rate from the 75th on: two of 76 are at a tenth."""
+    train = load_recipe("trades").train
+    assert (train.epochs, train.beta, train.attack_steps, train.step_radius) == (76, 6, 10, 2 / 255)
+    assert (train.momentum, train.nesterov, train.weight_decay) == (0.9, False, 2e-4)
+    rates = [train.learning_rate(step, 76) for step in range(76)]
+    assert rates == pytest.approx([0.1] * 74 + [0.01] * 2)
+
+
 def test_images_grow_in_the_recipe_for_cpus_and_the_last_epochs_see_them_whole():
     train = load_recipe("cpu").train
     assert set(train.sizes) == {16, 24}
@@ -59,9 +68,9 @@ def test_the_rate_falls_in_the_same_shares_of_any_number_of_epochs():
     assert load_recipe("pgd-at", {"train.epochs": 110}).train.milestones == (100, 105)
     assert load_recipe("pgd-at", {"train.epochs": 22}).train.milestones == (20, 21)
     assert load_recipe("pgd-at", {"train.epochs": 11}).train.milestones == (10, 10), "which counts twice"
-    assert load_recipe("trades", {"train.epochs": 22}).train.milestones == (21,), "the last epoch's, as of 76"
+    assert load_recipe("trades", {"train.epochs": 22}).train.milestones == (21,), "the last epoch's"
     assert load_recipe("trades", {"train.epochs": 38}).train.milestones == (37,)
-    assert load_recipe("trades", {"train.epochs": 152}).train.milestones == (150,)
+    assert load_recipe("trades", {"train.epochs": 152}).train.milestones == (148,)
     assert load_recipe(
         "published", {"train.schedule": "step", "train.milestones": [999]}
     ).train.milestones == (999,)
