@@ -8,15 +8,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .data.registry import check_clean
 from .errors import level_of_the_caller
 from .planning import questions
 from .planning.asked import Asked
 from .planning.setting import Setting, Where, setting_of
-from .reading.numbers import number
 from .reading.options import several
 from .running.ready import answer, attack_plan, corruption_plan, prepare
+from .running.refusals import check_models, checked
 from .running.runner import Progress
-from .specs import Eps, LambdaSpec, parse_lambdas
+from .specs import Eps
 from .wording import counted, shown
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ def evaluate(
     asked = _asked(corruptions, seed, severities=severities, table=table, stored=stored_as)
     asked += _asked(sequences, seed, sequences=True, difficulties=difficulties)
     attack_list = [spec for attack in several(attacks) for spec in questions.attack_of(attack, seed)]
-    chosen, attacked = (_lambdas(values, lambda_scope) for values in (lambdas, attack_lambdas))
-    ready = prepare(setting_of(models, data, where, evaluate))
+    chosen, attacked = (questions.lambdas_of(values, lambda_scope) for values in (lambdas, attack_lambdas))
+    setting = checked(setting_of(models, data, where, evaluate))
+    questions.check_attacked(attack_list, chosen, attacked, setting.data, warm_start)
+    ready = prepare(setting)
     specs = [spec for one in asked for spec in one.of(ready.data)]
     cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
     if attack_list:
@@ -168,9 +171,10 @@ def study(
     from .planning.study import budget_named
 
     models = several(models)
-    setting = setting_of(models, data, where, study)
+    asked = budget_named(budget, protocol, eps=eps, norm=norm, lambda_scope=lambda_scope)
     _, budgets = questions.budgets("pgd", norm, eps)
-    asked = budget_named(budget, protocol, lambda_scope)
+    setting = checked(setting_of(models, data, where, study))
+    check_clean(setting.data, "A study")
     balls = [(norm, one) for one in budgets]
     watching = Watching(ready=lambda ready: _warn(doubts(ready, (), balls, pairs=bool(protocol))))
     return run_study(setting, asked, budgets, norm=norm, seed=seed, scope=lambda_scope, watching=watching)
@@ -264,13 +268,15 @@ def diagnose(
     """
     from .diagnostics.of_model import diagnose_model
 
-    setting = setting_of(model, data, where, diagnose)
+    budget, deployed = questions.one_budget(norm, eps, "eps"), questions.lambda_of(lam, lambda_scope)
+    setting, others = checked(setting_of(model, data, where, diagnose)), several(transfer_from)
+    check_models(others)
     found = diagnose_model(
         setting,
-        questions.one_budget(norm, eps, "eps"),
+        budget,
         norm=norm,
-        lam=questions.one_lambda(() if lam is None else _lambdas(lam, lambda_scope), "lam"),
-        others=several(transfer_from),
+        lam=deployed,
+        others=others,
         cheap=cheap,
         seed=seed,
     )
@@ -288,9 +294,3 @@ def _asked(names: str | Iterable[str] | None, seed: int, **how: Any) -> list[Ask
     text = names if isinstance(names, str) else ",".join(names or ())
     checked = Asked(corruptions=text or "all", seed=seed, **how)
     return [checked] if text else []
-
-
-def _lambdas(values: Sequence[float | str] | float | str, scope: str) -> tuple[LambdaSpec, ...]:
-    rule = "lambda must be a number"  # and 0.1 + 0.2 is meant as 0.3
-    given = (one if isinstance(one, str) else f"{number(str(one), rule):.12g}" for one in several(values))
-    return parse_lambdas(text, scope) if (text := ",".join(given)) else ()

@@ -375,3 +375,56 @@ def test_models_that_come_one_by_one_are_all_asked():
 def test_a_list_of_nothing_is_not_the_usual_ones(runs, asked, message):
     with pytest.raises(InputError, match=message):
         rs.evaluate(**asked)
+
+
+@pytest.mark.parametrize(
+    ("command", "ask"),
+    [
+        ("attack pgd --lambda oracle", lambda: rs.evaluate(attacks="pgd", lambdas="oracle")),
+        ("attack pgd --attack-lambda oracle", lambda: rs.evaluate(attacks="pgd", attack_lambdas="oracle")),
+        ("attack fgsm --warm-start", lambda: rs.evaluate(attacks="fgsm", warm_start=True)),
+        ("attack pgd --data cifar10c:.", lambda: rs.evaluate(data="cifar10c:.", attacks="pgd")),
+        ("corrupt --data cifar11", lambda: rs.evaluate(data="cifar11")),
+        ("corrupt --engine rays", lambda: rs.evaluate(engine="rays")),
+        ("corrupt --model runs/nothing", lambda: rs.evaluate("runs/nothing")),
+        ("diagnose runs/tiny-sdnet20 --engine rays", lambda: rs.diagnose("runs/tiny-sdnet20", engine="rays")),
+        (
+            "diagnose runs/tiny-sdnet20 --transfer-from nothing",
+            lambda: rs.diagnose("runs/tiny-sdnet20", transfer_from="nothing"),
+        ),
+        ("study runs/tiny-sdnet20 --data cifar10c:.", lambda: rs.study("runs/tiny-sdnet20", "cifar10c:.")),
+        ("study runs/tiny-sdnet20 --engine rays", lambda: rs.study("runs/tiny-sdnet20", engine="rays")),
+    ],
+)
+def test_python_refuses_as_early_as_a_command_and_in_its_words(runs, monkeypatch, command, ask):
+    from click.testing import CliRunner
+
+    from robustbench_sdnet.cli import cli
+
+    def loaded(*asked, **how):
+        raise AssertionError("something is loaded")
+
+    monkeypatch.setattr("robustbench_sdnet.running.ready.load", loaded)
+    with pytest.raises(InputError) as caught:
+        ask()
+    assert str(CliRunner().invoke(cli, shlex.split(command)).exception) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: rs.evaluate(model, lambda_scope="stm"), "lambda scope must be 'stem' or 'all'"),
+        (lambda model: rs.diagnose(model, lambda_scope="stm"), "lambda scope must be 'stem' or 'all'"),
+        (lambda model: rs.study(model, lambda_scope="stm"), "lambda scope must be 'stem' or 'all'"),
+        (lambda model: rs.evaluate(model, attack_lambdas=0.1), "attack_lambdas is for attacks"),
+        (lambda model: rs.evaluate(model, corruptions="fog", warm_start=True), "warm_start is for attacks"),
+        (lambda model: rs.diagnose(model, lambda_scope="all"), "where lam is set, which is not given"),
+        (lambda model: rs.study(model, protocol="published", eps="1/255"), "fixes what .* Leave out eps"),
+        (lambda model: rs.study(model, protocol="published", norm="l2"), "Leave out norm"),
+        (lambda model: rs.study(model, protocol="published", budget="full"), "Leave out budget"),
+        (lambda model: rs.study(model, protocol="published", lambda_scope="all"), "Leave out lambda_scope"),
+    ],
+)
+def test_what_would_say_nothing_is_refused(runs, ask, message):
+    with pytest.raises(InputError, match=message):
+        ask("runs/tiny-sdnet20")

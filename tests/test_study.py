@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.diagnostics import of_study
 from robustbench_sdnet.errors import InputError
-from robustbench_sdnet.evaluation import Study, study
+from robustbench_sdnet.evaluation import Study
 from robustbench_sdnet.planning import study as work
 from robustbench_sdnet.planning.plan import attack_cells
 from robustbench_sdnet.planning.questions import attack_specs
@@ -214,11 +214,6 @@ def test_a_protocol_says_itself_what_it_asks(model_file, more):
         CliRunner().invoke(
             cli, ["study", str(model_file), "--protocol", "published", *more], catch_exceptions=False
         )
-
-
-def test_a_protocol_sets_lambda_on_the_stem_in_python_too(model_file):
-    with pytest.raises(InputError, match="'published' sets lambda on the stem, not on 'all'"):
-        study([str(model_file)], protocol="published", lambda_scope="all")
 
 
 def test_a_model_without_lambda_is_asked_once(data):

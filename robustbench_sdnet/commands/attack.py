@@ -11,12 +11,11 @@ from ..attacks.registry import ATTACKS
 from ..console import options
 from ..console.answering import Saving, finish
 from ..console.progress import shown_fits
-from ..data.registry import check_clean
 from ..errors import InputError
 from ..files import make_folder
 from ..planning.setting import Setting
 from ..specs import NORMS, AttackSpec, Eps, LambdaSpec
-from ..specs.lambdas import DEPLOYED, check_deployed, parse_policy
+from ..specs.lambdas import DEPLOYED
 
 Budget = Callable[[str, int], tuple[str, tuple[Eps, ...]]]
 USUAL = ", ".join(f"{norm} {known.eps}" for norm, known in NORMS.items() if known.eps)
@@ -40,9 +39,6 @@ def _lambdas(
     lambdas: tuple[LambdaSpec, ...] | None, attack_lambdas: tuple[LambdaSpec, ...] | None, lambda_scope: str
 ) -> tuple[tuple[LambdaSpec, ...], tuple[LambdaSpec, ...]]:
     """Lambdas to evaluate at, and those to attack at, none where they are the same."""
-    for lam in (*(lambdas or ()), *(attack_lambdas or ())):
-        if lam.fixed is None:
-            check_deployed(parse_policy(lam.text))
     return options.with_scope(lambdas, lambda_scope), options.with_scope(attack_lambdas, lambda_scope)
 
 
@@ -201,7 +197,6 @@ def attack(
       sdnet-bench attack fab-t --norm l2 --limit 100
     """
     from ..planning import questions
-    from ..planning.chains import check_warm_start
 
     if "then" in given:
         if name != "lean":
@@ -213,9 +208,7 @@ def attack(
         return questions.attack_specs(name, budgets, norm, given, seed)
 
     specs = asked(1)  # says what is wrong before any work
-    if warm_start:
-        check_warm_start(specs)
-    check_clean(setting.data, "An attack")
+    questions.check_attacked(specs, *lambdas, setting.data, warm_start)
     if saving:
         make_folder(saving.folder)  # before the work
 

@@ -9,6 +9,7 @@ import click
 from ..console import findings, options
 from ..console.output import say, say_json, warn
 from ..planning.setting import Setting
+from ..running.refusals import check_models
 from ..specs import LambdaSpec
 from ..wording import counted
 
@@ -67,7 +68,7 @@ def diagnose(
         options.refuse_given(
             ("lambda_scope",), "--lambda-scope says where --lambda is set, which is not given"
         )
-    options.check_models((source, *others))
+    check_models((source, *others))
 
     from ..diagnostics.finding import DIAGNOSTICS
     from ..diagnostics.of_model import diagnose_model

@@ -19,12 +19,11 @@ from ..data.registry import check_clean
 from ..errors import ModelError
 from ..files import make_folder
 from ..planning.setting import Setting
-from ..planning.study import NAMES, PROTOCOLS, budget_named
+from ..planning.study import NAMES, PROTOCOLS, SAID, budget_named
+from ..running.refusals import check_models
 
 if TYPE_CHECKING:
     from ..evaluation import Study
-
-SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
 
 
 @click.command()
@@ -33,7 +32,6 @@ SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
     "--budget",
     NAMES,
     "How much to measure: minutes, hours or days on a CPU. The first finds large differences, and hardly says no.",
-    "budget_name",
 )
 @click.option(
     "--protocol",
@@ -61,7 +59,7 @@ SAID = ("budget_name", "eps", "norm", "lambda_scope")  # by a protocol
 @options.json_option
 def study(
     models: tuple[str, ...],
-    budget_name: str,
+    budget: str,
     protocol: str | None,
     eps: str | None,
     norm: str,
@@ -89,7 +87,7 @@ def study(
     from ..planning.questions import budgets
 
     _, asked = budgets("pgd", norm, eps)
-    options.check_models(models)
+    check_models(models)
     check_clean(setting.data, "A study")
     if output is not None:
         make_folder(output)  # before the work
@@ -100,7 +98,7 @@ def study(
     with shown_fits(quiet=as_json) as fit, shown("study, diagnostics", quiet=as_json) as checks:
         found = run_study(
             replace(setting, models=models),
-            budget_named(budget_name, protocol),
+            budget_named(budget, protocol),
             asked,
             norm=norm,
             seed=seed,

@@ -13,6 +13,7 @@ from ..data.registry import check_clean
 from ..errors import InputError
 from ..files import make_folder
 from ..planning.setting import PICTURES, Setting
+from ..running.refusals import check_models
 from ..specs import SEVERITIES, AttackSpec, CorruptionSpec, LambdaSpec, parse_depths
 from ..wording import counted, shown
 
@@ -140,7 +141,7 @@ def visualize(
       sdnet-bench visualize runs/digits-sdnet20_all --depth 0,3,6,9 --output in
       sdnet-bench visualize cifar10/resnet20 --method gradient --depth 0,4
     """
-    options.check_models(models)
+    check_models(models)
     check_clean(setting.data, "visualize")
     make_folder(output or PICTURES)  # before the work, which would be lost
 

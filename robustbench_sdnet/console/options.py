@@ -16,7 +16,7 @@ from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..reading.numbers import number, seed_of
 from ..reading.paths import path_of
-from ..running.engines import check_engine
+from ..running.refusals import checked
 from ..specs import BUDGETED, LambdaSpec, parse_difficulties, parse_lambdas, parse_numbers, parse_severities
 from ..specs.lambdas import SCOPES
 
@@ -105,14 +105,7 @@ def setting_options(
 
 
 def _setting(**given: Any) -> Setting:
-    setting = Setting(**given)
-    check_engine(setting.engine)
-    if setting.data is not None:
-        from ..data import check_name
-
-        check_name(setting.data)
-    check_models(setting.models)
-    return setting
+    return checked(Setting(**given))
 
 
 data_root_option, store_option, device_option = map(setting_option, ("data_root", "store", "device"))
@@ -229,15 +222,6 @@ def any_lambda(policies: Iterable[str]) -> str:
     """The help of an option that takes lambdas and these policies."""
     ways = "A number, a list 0.1,0.4, a range 0.1:1.4:0.1, or a policy"
     return f"{ways}: {', '.join(policies)} [default: the training lambda]."
-
-
-def check_models(models: Sequence[str]) -> None:
-    """Refuse models that cannot be meant with an InputError, before torch is imported."""
-    if models:
-        from ..zoo.names import check_source
-
-        for model in models:
-            check_source(model)
 
 
 def refuse_given(names: Iterable[str], why: str) -> None:

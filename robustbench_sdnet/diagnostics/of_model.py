@@ -69,10 +69,10 @@ def diagnose_model(
         InputError, ModelError: as `evaluation.diagnose`.
         EngineError: no worker could be started, or it was lost again and again.
     """
+    check_clean(setting.data, "A diagnosis")
     card = describe_model(setting.models[0])
     if lam is not None and not card.has_lambda:
         raise InputError(f"{card.name} has no lambda to set: {NO_LAMBDA}. Leave out --lambda.")
-    check_clean(setting.data, "A diagnosis")
     setting = replace(setting, limit=setting.limit or IMAGES)
     ready = prepare(setting, stored=False)
     data, model = ready.data, ready.models[0]

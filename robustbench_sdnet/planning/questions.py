@@ -9,10 +9,24 @@ from typing import Any
 
 from ..attacks.registry import attack_info, chain as stages_of, check_params
 from ..corruptions.registry import corruption_info, expand, size_of
+from ..data.registry import check_clean
 from ..errors import InputError
-from ..reading.numbers import seed_of
-from ..specs import NORMS, AttackSpec, CorruptionSpec, Eps, LambdaSpec, decimal_text, params, parse_eps_list
+from ..reading.numbers import number, seed_of
+from ..reading.options import several
+from ..specs import (
+    NORMS,
+    AttackSpec,
+    CorruptionSpec,
+    Eps,
+    LambdaSpec,
+    decimal_text,
+    params,
+    parse_eps_list,
+    parse_lambdas,
+)
+from ..specs.lambdas import SCOPES, check_deployed, check_scope, parse_policy
 from ..wording import shown
+from .chains import check_warm_start
 
 
 def corruption_specs(
@@ -96,6 +110,22 @@ def one_lambda(lambdas: Sequence[LambdaSpec], option: str) -> LambdaSpec | None:
     return lambdas[0] if lambdas else None
 
 
+def lambda_of(lam: float | str | None, scope: str) -> LambdaSpec | None:
+    """The same of what Python gives, None for no lambda, whose scope then says nothing."""
+    found = lambdas_of(() if lam is None else lam, scope)
+    if not found and scope != SCOPES[0]:
+        raise InputError("lambda_scope says where lam is set, which is not given. Leave out lambda_scope.")
+    return one_lambda(found, "lam")
+
+
+def lambdas_of(values: Sequence[float | str] | float | str, scope: str) -> tuple[LambdaSpec, ...]:
+    """Lambdas as Python gives them: numbers, policies, or a text of them; an InputError for others."""
+    check_scope(scope)
+    rule = "lambda must be a number"  # and 0.1 + 0.2 is meant as 0.3
+    given = (one if isinstance(one, str) else f"{number(str(one), rule):.12g}" for one in several(values))
+    return parse_lambdas(text, scope) if (text := ",".join(given)) else ()
+
+
 def eps_curve(name: str, norm: str | None = None, *, full: int | None = None) -> str:
     """The budgets of `--eps-curve`, as a comma list, in the norm that an attack is run in.
 
@@ -124,6 +154,31 @@ def attack_of(attack: str | Mapping[str, Any], seed: int = 0) -> list[AttackSpec
     name, norm = str(options.pop("name", "")), options.pop("norm", None)
     norm, eps = budgets(name, norm, options.pop("eps", None))
     return attack_specs(name, eps, norm, {key: str(value) for key, value in options.items()}, seed)
+
+
+def check_attacked(
+    attacks: Sequence[AttackSpec],
+    lambdas: Sequence[LambdaSpec],
+    attack_lambdas: Sequence[LambdaSpec],
+    data: str | None,
+    warm_start: bool = False,
+) -> None:
+    """Refuse, with an InputError and before any work, what attacks cannot be asked, and what is of attacks without any.
+
+    Args:
+        data: the data set where it is named; a folder of corrupted images is refused.
+    """
+    if not attacks:
+        if attack_lambdas or warm_start:
+            name = "attack_lambdas" if attack_lambdas else "warm_start"
+            raise InputError(f"{name} is for attacks. Name an attack, or leave it out.")
+        return
+    for lam in (*lambdas, *attack_lambdas):
+        if lam.fixed is None:
+            check_deployed(parse_policy(lam.text))
+    if warm_start:
+        check_warm_start(attacks)
+    check_clean(data, "An attack")
 
 
 def attack_specs(

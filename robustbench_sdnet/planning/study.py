@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError, unknown
-from ..specs import SEVERITIES, LambdaSpec, ModelSpec, parse_lambdas
-from ..specs.lambdas import PUBLISHED_LEVELS
+from ..specs import BUDGETED, SEVERITIES, LambdaSpec, ModelSpec, parse_lambdas
+from ..specs.lambdas import PUBLISHED_LEVELS, SCOPES, check_scope
 
 NOISES = "noise"
 
@@ -79,19 +79,29 @@ PROTOCOLS: Mapping[str, Budget] = MappingProxyType(
 """Experiments of papers: `published` is the noise experiment of SDNet's (Dai et al. 2022, section 4.3)."""
 
 
-def budget_named(name: str, protocol: str | None = None, scope: str = "stem") -> Budget:
-    """The budget of that name, or what a paper's protocol takes in its place, where lambda is the stem's.
+SAID: Mapping[str, str | None] = MappingProxyType(
+    {"budget": NAMES[0], "eps": None, "norm": BUDGETED[0], "lambda_scope": SCOPES[0]}
+)
+"""What else may be said of a study, and what is meant where it is not; a protocol says all of it."""
+
+
+def budget_named(name: str, protocol: str | None = None, **asked: object) -> Budget:
+    """The budget of that name, or what a paper's protocol takes in its place.
+
+    Args:
+        asked: what a user may say of a study without a protocol, by the names in `SAID`.
 
     Raises:
-        InputError: an unknown name (the nearest is named), or a protocol at another scope of lambda.
+        InputError: an unknown name (the nearest is named), an unknown scope of lambda, or anything said beside a
+            protocol.
     """
+    check_scope(str(asked.get("lambda_scope", SCOPES[0])))
     known, what, wanted = (BUDGETS, "budget", name) if protocol is None else (PROTOCOLS, "protocol", protocol)
     if wanted not in known:
         raise unknown(what, wanted, known)
-    if protocol is not None and scope != "stem":
-        raise InputError(
-            f"Protocol '{protocol}' sets lambda on the stem, not on '{scope}'. Leave out the scope."
-        )
+    for option, usual in (SAID if protocol is not None else {}).items():
+        if {"budget": name, **asked}.get(option, usual) != usual:
+            raise InputError(f"A protocol fixes what it measures. Leave out {option}.")
     return known[wanted]
 
 

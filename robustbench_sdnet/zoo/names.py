@@ -87,7 +87,7 @@ def kind_of(source: str) -> str:
     raise unknown("model", source, known)
 
 
-def check_source(source: str) -> None:
+def check_source(source: str | Path) -> None:
     """Refuse a source that cannot be meant with an InputError, or a CheckpointError; nothing is loaded."""
     source = source_text(source)
     kind = kind_of(source)

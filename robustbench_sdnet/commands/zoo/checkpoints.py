@@ -14,6 +14,7 @@ from ...console.progress import shown
 from ...errors import InputError
 from ...planning.setting import Setting
 from ...reading.numbers import number
+from ...running.refusals import check_models
 from ...wording import counted
 
 
@@ -139,7 +140,7 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
     """
     from ...zoo.shelf.index import entries, local_path
 
-    options.check_models(models)
+    check_models(models)
     chosen = models or tuple(item.name for item in entries() if local_path(item) is not None)
     if not chosen:
         raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or a checkpoint.")
