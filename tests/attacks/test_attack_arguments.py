@@ -163,6 +163,22 @@ def test_a_frozen_script_has_no_mode_to_restore(problem):
     assert torch.equal(found.robust, wanted.robust)
 
 
+@pytest.mark.parametrize("name", ["pgd", "foolbox:LinfPGD", "torchattacks:PGD"])
+def test_an_exported_graph_has_no_modes_and_what_holds_it_has(problem, name):
+    model, images, labels = problem
+    program = torch.export.export(
+        model, (torch.rand(2, 3, 6, 6),), dynamic_shapes=({0: torch.export.Dim("n")},)
+    )
+    held = nn.Sequential(nn.Dropout(0.9), program.module())  # which answers otherwise in training mode
+    wanted = attacks.run(name, model, images, labels, eps=0.03, params={"steps": 3})
+    for exported in (program.module(), held):
+        found = attacks.run(name, exported, images, labels, eps=0.03, params={"steps": 3})
+        assert torch.equal(found.robust, wanted.robust)
+        assert torch.allclose(found.margin, wanted.margin, atol=1e-5)
+    assert held.training
+    assert held[0].training
+
+
 @pytest.mark.parametrize("stray", ["targeted", "attempts", "stream", "loss", "how"])
 @pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
 def test_what_an_attack_settles_itself_is_no_option_of_it(name, stray):

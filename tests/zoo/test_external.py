@@ -65,6 +65,10 @@ as_mapping = lambda: Wrapped("mapping")
 def without_values():
     with torch.device("meta"):
         return Mean()
+def exported():
+    batch = ({0: torch.export.Dim("n")},)
+    return torch.export.export(Mean(), (torch.rand(2, 3, 8, 8),), dynamic_shapes=batch).module()
+holds_exported = lambda: nn.Sequential(nn.Dropout(0.9), exported())
 as_several = lambda: Wrapped("several")
 as_flat = lambda: Wrapped("flat")
 as_none = lambda: Wrapped("none")
@@ -132,7 +136,19 @@ def test_of_several_matrices_none_is_taken_for_the_logits() -> None:
         load_model("their_models:as_several")(pictures())
 
 
-@pytest.mark.parametrize("name", ["plain", "ready", "as_logits", "as_tuple", "as_last", "as_mapping"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain",
+        "ready",
+        "as_logits",
+        "as_tuple",
+        "as_last",
+        "as_mapping",
+        "exported",  # whose own `eval` raises
+        "holds_exported",
+    ],
+)
 def test_a_callable_takes_images_in_0_1(name: str) -> None:
     check_source(f"their_models:{name}")
     model = load_model(f"their_models:{name}")

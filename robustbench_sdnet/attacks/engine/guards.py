@@ -10,6 +10,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...zoo.others.guard import evaluated
 from .passes import Classifier
 
 AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
@@ -42,7 +43,7 @@ def frozen(model: Classifier) -> Iterator[None]:
     modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
     try:
-        model.eval()
+        evaluated(model)
         for parameter in flags:
             parameter.requires_grad_(False)
         yield

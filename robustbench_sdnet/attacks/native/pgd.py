@@ -96,7 +96,7 @@ def pgd(
     """Maximise the cross-entropy inside a ball by projected gradient steps.
 
     Args:
-        model: maps images in [0, 1] to logits; the mode, buffers and parameters of a module are left as they are.
+        model: maps images in [0, 1] to logits; a module is left as it is, but for what its own forward pass changes.
             A function is called as it is: put the modules in it into evaluation mode first.
         images: (n, c, h, w) float32 or float64 in [0, 1], not normalised.
         labels: (n,) int64.

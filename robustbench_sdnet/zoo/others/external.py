@@ -81,13 +81,13 @@ def load_external(kind: str, source: str) -> nn.Module:
     from torch.nn.parameter import is_lazy
 
     from ..nets.sdnet import Classifier
-    from .guard import External, named_errors, own_normalisation
+    from .guard import External, evaluated, named_errors, own_normalisation
 
     check_external(kind, source)
     name, mean, std = parse_normalisation(source)
     with named_errors(f"Model '{source}'", "while it was being loaded"):
         model, stated_mean, stated_std = _loaded(kind, source, name)
-        model.eval()
+        model = evaluated(model)
         for weight in model.parameters():  # scripted modules have no requires_grad_ of their own
             weight.requires_grad_(False)
         inside = own_normalisation(model)

@@ -147,6 +147,16 @@ class Exported(nn.Module):
         return self.graph(images)
 
 
+def evaluated(model: nn.Module) -> nn.Module:
+    """The model in evaluation mode; what is an exported graph, or holds one, behind `Exported`."""
+    try:
+        return model.eval()
+    except NotImplementedError:
+        for part in model.modules():
+            part.training = False
+        return Exported(model).eval()
+
+
 def own_normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation of a layer inside the model that normalises images, or None."""
     for module in model.modules():

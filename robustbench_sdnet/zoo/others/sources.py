@@ -71,8 +71,6 @@ def _from_callable(name: str) -> Loaded:
 def _from_file(name: str) -> Loaded:
     import torch
 
-    from .guard import Exported
-
     path = file_of(name)
     inside = members(path)
     if not inside:
@@ -90,7 +88,7 @@ def _from_file(name: str) -> Loaded:
                 f"'{name}' takes batches of exactly {batch}. "
                 "Export it with dynamic_shapes=({0: torch.export.Dim('n')},)."
             )
-        model = Exported(program.module())
+        model = program.module()
     written = parse_json(extra[METADATA] or "{}", f"'{name}'", CheckpointError)
     stated = mapping(written, f"'{name}'", CheckpointError)
     if not stated:
