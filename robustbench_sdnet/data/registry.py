@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, unknown
-from ..reading.paths import named, path_of
+from ..reading.paths import named, path_of, user_cache
 
 if TYPE_CHECKING:
     from .images import ImageData
@@ -99,7 +99,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Where downloads are kept: `root`, else $SDNET_BENCH_DATA, else a folder in the user's cache."""
     if chosen := root or os.environ.get("SDNET_BENCH_DATA"):
         return path_of(chosen)
-    return path_of(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "robustbench_sdnet"
+    return user_cache() / "robustbench_sdnet"
 
 
 def load(

@@ -21,8 +21,8 @@ def named(value: object, what: str, remedy: str) -> str:
     )
 
 
-def path_of(text: str | os.PathLike[str]) -> Path:
-    """A path with its `~` replaced; InputError for a dash, no such user, a NUL byte, or a name that is too long."""
+def expanded(text: str | os.PathLike[str]) -> Path:
+    """A path with its `~` replaced, whether it can be reached or not; InputError for a dash, no such user, or a NUL."""
     if text == "-":  # which other programs take for the terminal or a pipe
         raise InputError(
             "'-' is not a path here. What belongs on the terminal goes there anyway; for a file of that name, "
@@ -34,14 +34,28 @@ def path_of(text: str | os.PathLike[str]) -> Path:
         raise InputError(f"No user has the name in the path '{shown(text)}'. Write the folder out.") from None
     if "\0" in str(path):
         raise InputError(f"A path holds no NUL byte, got '{shown(text)}'.")
+    return path
+
+
+def path_of(text: str | os.PathLike[str]) -> Path:
+    """The same; an InputError too for a name that is too long, or a folder that may not be entered."""
+    path = expanded(text)
     try:
-        os.lstat(path)
+        os.stat(os.path.join(path, "."))  # pathlib drops the dot, which enters a folder
+    except PermissionError:
+        raise InputError(f"There is no access to '{shown(text)}' (Permission denied).") from None
     except OSError as error:
-        if error.strerror and not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        if error.strerror and not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise InputError(f"'{shown(text)}' is not a path here ({error.strerror}).") from None
     except ValueError:
         raise InputError(f"'{shown(text)}' is not a path: its name is not text.") from None
     return path
+
+
+def user_cache() -> Path:
+    """Where a user's programs keep what can be fetched again; it need not be there, nor within reach."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    return path_of(given) if given else expanded("~/.cache")
 
 
 def check_file(path: Path, error: type[SdnetBenchError] = InputError) -> int:

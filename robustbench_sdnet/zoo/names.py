@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..devices import pick_device
 from ..errors import InputError, SdnetBenchError, unknown
 from ..reading.paths import named, path_of
-from ..wording import natural
+from ..wording import natural, shown
 from .files.cards import ModelCard, read_card
 from .files.weights import load_checkpoint
 from .others.external import check_external, describe_external, load_external
@@ -229,7 +229,11 @@ def newest_run(runs: str | Path = "runs") -> ModelCard | None:
 def _run_cards(folder: Path) -> list[ModelCard]:
     """Cards of the readable runs, the newest first; one that is damaged or not yet saved is not at hand."""
     found = []
-    for run in folder.iterdir() if folder.is_dir() else ():
+    try:
+        runs = [*folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise InputError(f"Cannot read the folder '{shown(folder)}' of runs ({error.strerror}).") from None
+    for run in runs:
         try:
             path = run_checkpoint(run)
             card = replace(read_card(path), name=run.name, source=str(run))

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from robustbench_sdnet.errors import DataError, InputError
-from robustbench_sdnet.reading.paths import check_file, path_of, read_text
+from robustbench_sdnet.reading.paths import check_file, path_of, read_text, user_cache
+
+from ..store.test_database import read_only
 
 
 def test_a_path_has_its_home_replaced(monkeypatch, tmp_path):
@@ -29,6 +31,23 @@ def test_a_path_has_its_home_replaced(monkeypatch, tmp_path):
 def test_what_is_no_path_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         path_of(text)
+
+
+def test_a_folder_that_may_not_be_entered_is_refused_but_a_cache_need_not_be_used(tmp_path, monkeypatch):
+    locked = tmp_path / "locked"
+    (locked / "run").mkdir(parents=True)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    try:
+        with read_only(tmp_path):  # which lets nobody enter what it holds
+            for path in (locked, locked / "run", locked / "none"):
+                with pytest.raises(
+                    InputError, match=rf"There is no access to '{path}' \(Permission denied\)\.$"
+                ):
+                    path_of(path)
+            monkeypatch.setenv("HOME", str(locked))
+            assert user_cache() == locked / ".cache"
+    finally:
+        locked.chmod(0o700)
 
 
 def test_only_files_are_read(tmp_path):

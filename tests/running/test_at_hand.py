@@ -44,6 +44,15 @@ def test_a_cpu_asks_the_20_layers_of_the_zoo_and_says_what_it_left_out(large, tm
     assert notes == ["left out: digits/resnet18; --model takes any of them"]
 
 
+def test_runs_that_cannot_be_listed_are_said_and_not_taken_for_none(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"Cannot read the folder '.*' of runs \(Permission denied\)\.$"):
+        asked("cpu", tmp_path)
+
+
 def test_a_model_under_two_names_is_asked_once_and_a_line_says_so(tmp_path):
     own = tmp_path / "mine.safetensors"
     shutil.copyfile(Path(zoo.__file__).parent / "weights" / "digits-resnet20-at.safetensors", own)

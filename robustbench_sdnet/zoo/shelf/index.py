@@ -17,7 +17,7 @@ import yaml
 from ...download import check_address, download
 from ...errors import CheckpointError, InputError, unknown
 from ...files import sha256_of, whole, write_whole
-from ...reading.paths import path_of, read_text
+from ...reading.paths import path_of, read_text, user_cache
 from ...reading.structured import parse_yaml
 from ..files.cards import read_card
 
@@ -103,7 +103,7 @@ def cache_folder() -> Path:
     """Where fetched weights are kept: $SDNET_BENCH_CACHE, else a folder in the user's cache."""
     if chosen := os.environ.get("SDNET_BENCH_CACHE"):
         return path_of(chosen)
-    return path_of(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "robustbench_sdnet" / "zoo"
+    return user_cache() / "robustbench_sdnet" / "zoo"
 
 
 def cached_path(item: Entry) -> Path:
@@ -134,8 +134,9 @@ def local_path(item: Entry, index: Path = INDEX) -> Path | None:
 
     Where both of the last two are there, the one that the index means: another was left by an older version of it.
     """
-    if (fetched := cached_path(item)).is_file():  # was what the index says when it came
-        return fetched
+    fetched = cached_path(item)
+    if os.path.isfile(fetched):  # False where the cache is out of reach
+        return fetched  # was what the index says when it came
     # A checkout holds the larger weights in weights/ at its root, two folders above the index.
     places = () if _is_url(item.source) else (index.parent / item.source, index.parents[2] / item.source)
     found = [path for path in places if path.is_file()]
