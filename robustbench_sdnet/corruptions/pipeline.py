@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from operator import ne
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -223,14 +222,16 @@ def checked_images(images: Any) -> tuple[int, int]:
 
 
 def ids_of(sample_ids: Sequence[int] | NDArray[np.int64] | Tensor | None, n: int) -> list[int]:
-    """A name for each of n images."""
+    """(n,) the ids that key the draws of n images: those given, else 0 to n - 1; an InputError for no such ids."""
     given = range(n) if sample_ids is None else sample_ids
     try:
-        ids = [int(value) for value in given]
+        values = list(given)  # once: it may be a generator
+        ids = [int(value) for value in values]
     except (TypeError, ValueError):
         raise InputError(f"sample_ids must be whole numbers from 0, got {shown(repr(given))}.") from None
     if len(ids) != n:
         raise InputError(f"sample_ids must name each of the {n} images, got {len(ids)} ids.")
-    if any(map(ne, ids, given)) or any(not 0 <= value < 2**63 for value in ids):
-        raise InputError(f"sample_ids must be whole numbers from 0, got {shown(list(given))}.")
+    for sample_id, value in zip(ids, values, strict=True):
+        if sample_id != value or not 0 <= sample_id < 2**63:
+            raise InputError(f"sample_ids must be whole numbers from 0, got {shown(values)}.")
     return ids

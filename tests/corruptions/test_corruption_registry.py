@@ -135,6 +135,8 @@ def test_wrong_ids_and_sizes() -> None:
     for wrong in ([1, -1], [0.5, 1], np.array([0.5, 1.0]), torch.tensor([0.5, 1.0]), [0, 2**64]):
         with pytest.raises(InputError, match="sample_ids must be whole numbers from 0"):
             corruptions.corrupt(IMAGES, "fog", sample_ids=wrong)
+    with pytest.raises(InputError, match=r"whole numbers from 0, got \[0.5, 1.0\]"):
+        corruptions.corrupt(IMAGES, "fog", sample_ids=(value for value in (0.5, 1.0)))
     with pytest.raises(InputError, match="at least 8x8"):
         corruptions.sample(0, [0], "fog", size=(4, 32))
 
