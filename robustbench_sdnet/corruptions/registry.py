@@ -48,15 +48,19 @@ def names_of(
     names: str | Iterable[str], known: Iterable[str], groups: Mapping[str, Iterable[str]], kind: str
 ) -> tuple[str, ...]:
     """Names, each once, of names, comma lists of names, and groups; InputError for any other, and for none at all."""
-    found: dict[str, None] = {}
+    empty = InputError(f"{kind} must not be empty. Write a name, a list of names, or all.")
+    members: dict[str, None] = {}
     for text in [names] if isinstance(names, str) else names:
-        for part in (part.strip() for part in text.split(",")):
-            if not part:
-                raise InputError(f"{kind} must not be empty. Write a name, a list of names, or all.")
-            if part not in groups and part not in known:
-                raise unknown(kind, part, (*known, *groups))
-            found.update(dict.fromkeys(groups.get(part, (part,))))
-    return tuple(found)
+        for part in text.split(","):
+            name = part.strip()
+            if not name:
+                raise empty
+            if name not in groups and name not in known:
+                raise unknown(kind, name, (*known, *groups))
+            members.update(dict.fromkeys(groups.get(name, (name,))))
+    if not members:
+        raise empty
+    return tuple(members)
 
 
 def _in_group(info: Corruption, group: str, table: str | None) -> bool:

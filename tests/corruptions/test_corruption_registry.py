@@ -68,6 +68,8 @@ def test_unknown_names_in_a_list() -> None:
         corruptions.expand("fog,frots")
     with pytest.raises(InputError, match="must not be empty"):
         corruptions.expand("fog,")
+    with pytest.raises(InputError, match="corruption must not be empty"):
+        corruptions.expand([])
     with pytest.raises(InputError, match="Unknown corruption 'nonsense'"):
         corruptions.corruption_info("nonsense")
 
