@@ -99,7 +99,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Where downloads are kept: `root`, else $SDNET_BENCH_DATA, else a folder in the user's cache."""
     if chosen := root or os.environ.get("SDNET_BENCH_DATA"):
         return path_of(chosen)
-    return user_cache() / "robustbench_sdnet"
+    return user_cache()
 
 
 def load(

@@ -53,9 +53,9 @@ def path_of(text: str | os.PathLike[str]) -> Path:
 
 
 def user_cache() -> Path:
-    """Where a user's programs keep what can be fetched again; it need not be there, nor within reach."""
+    """Where what can be fetched again is kept, in reach or not: in $XDG_CACHE_HOME, else in ~/.cache."""
     given = os.environ.get("XDG_CACHE_HOME")
-    return path_of(given) if given else expanded("~/.cache")
+    return (path_of(given) if given else expanded("~/.cache")) / "robustbench_sdnet"
 
 
 def check_file(path: Path, error: type[SdnetBenchError] = InputError) -> int:

@@ -45,7 +45,7 @@ def test_a_folder_that_may_not_be_entered_is_refused_but_a_cache_need_not_be_use
                 ):
                     path_of(path)
             monkeypatch.setenv("HOME", str(locked))
-            assert user_cache() == locked / ".cache"
+            assert user_cache() == locked / ".cache" / "robustbench_sdnet"
     finally:
         locked.chmod(0o700)
 

@@ -103,7 +103,7 @@ def cache_folder() -> Path:
     """Where fetched weights are kept: $SDNET_BENCH_CACHE, else a folder in the user's cache."""
     if chosen := os.environ.get("SDNET_BENCH_CACHE"):
         return path_of(chosen)
-    return user_cache() / "robustbench_sdnet" / "zoo"
+    return user_cache() / "zoo"
 
 
 def cached_path(item: Entry) -> Path:
