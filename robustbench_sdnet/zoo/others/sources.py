@@ -138,8 +138,9 @@ def _from_robustbench(name: str) -> Loaded:
         ) from None
 
     # [data set/[threat model/]]NAME; RobustBench's models normalise by themselves.
-    *place, model = name.partition(":")[2].split("/")
-    data, threat = (*place, *("cifar10", "Linf")[len(place) :])[:2]
+    *prefix, model = name.partition(":")[2].split("/")
+    data = prefix[0] if prefix else "cifar10"
+    threat = prefix[1] if len(prefix) > 1 else "Linf"
     return load_model(model_name=model, dataset=data, threat_model=threat), (), ()
 
 
