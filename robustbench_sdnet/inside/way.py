@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..reading.numbers import whole
-from ..zoo.nets.control import Reached, check_evaluated, hooked, looking
-from ..zoo.nets.inputs import as_written
+from ..zoo.nets.control import check_evaluated
+from ..zoo.nets.hooks import Reached, hooked, looking, uncompiled
 from ..zoo.nets.resnet import BasicBlock
 from ..zoo.nets.sdnet import Classifier
 
@@ -45,7 +45,7 @@ def check_depth(depth: int, count: int) -> None:
         raise InputError(f"depth must lie in 0 to {count - 1} for this model, got {depth}.")
 
 
-@as_written
+@uncompiled
 def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list[Tensor]:
     """The features at every depth, or at one; behind a `lambdas.WithPolicy` those at the lambda that it chooses.
 

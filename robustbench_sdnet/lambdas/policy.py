@@ -19,7 +19,8 @@ from ..reading.numbers import number
 from ..specs import ModelSpec, canonical, decimal_text
 from ..specs.lambdas import POLICIES, PolicyName, check_deployed
 from ..wording import shown
-from ..zoo.nets.control import has_lambda, looking, use_lambda
+from ..zoo.nets.control import has_lambda, use_lambda
+from ..zoo.nets.hooks import looking
 
 GRADIENTS = ("through", "bpda")
 

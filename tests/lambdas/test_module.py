@@ -13,7 +13,7 @@ from robustbench_sdnet.inside.way import features
 from robustbench_sdnet.lambdas import Calibrated, CalibratedFit, Fixed, LabelFree, WithPolicy
 from robustbench_sdnet.lambdas.lines import Line
 from robustbench_sdnet.zoo import build_model, residuals, use_lambda
-from robustbench_sdnet.zoo.nets.control import hooked
+from robustbench_sdnet.zoo.nets.hooks import hooked
 
 LINES = {"residual": Line(1.5, 0.02), "noise": Line(3.0, 0.01)}
 FIT = CalibratedFit(LINES, (0.01, 5.0), 0.1, (), 1, 0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ...zoo.nets.control import hooked
+from ...zoo.nets.hooks import hooked
 
 
 def foldable(model: object) -> bool:

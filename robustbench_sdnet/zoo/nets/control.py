@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +13,7 @@ from ...errors import InputError
 from ...specs.lambdas import check_scope
 from ...wording import shown
 from .csc import SparseCoding
-from .inputs import as_written
-
-Layer = TypeVar("Layer", bound=nn.Module)
-Seen = TypeVar("Seen")
+from .hooks import at_first_call, first_call
 
 
 def csc_layers(model: nn.Module) -> list[SparseCoding]:
@@ -119,64 +114,6 @@ def residuals(model: nn.Module, images: Tensor) -> Tensor:
     return layer.residual(x)
 
 
-class Reached(BaseException):
-    """A layer was called: nothing behind it needs to run. No Exception, which models and their guards may catch."""
-
-
-_looking: ContextVar[object] = ContextVar("looking", default=None)  # which look is under way, the innermost
-
-
-@contextmanager
-def looking() -> Iterator[Callable[[], bool]]:
-    """Look at what a model calls, and ask at each call whether it is for this look.
-
-    A model may call itself to choose its lambda: what it calls meanwhile is for its own look.
-    """
-    mine = object()
-    before = _looking.set(mine)
-    try:
-        yield lambda: _looking.get() is mine
-    finally:
-        _looking.reset(before)
-
-
-@contextmanager
-def hooked(
-    layers: Iterable[nn.Module], hook: Callable[..., object], *, before: bool = False
-) -> Iterator[None]:
-    """Have a hook called after the forward pass of some layers, or before it, inside the block."""
-    register = "register_forward_pre_hook" if before else "register_forward_hook"
-    handles = [getattr(layer, register)(hook) for layer in layers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def reached(layers: Iterable[nn.Module], run: Callable[[], object]) -> tuple[nn.Module, Tensor] | None:
-    """The first of some layers that a run calls, and its input; the run ends there. None where it calls none."""
-    return _seen_at(layers, run, lambda layer, inputs: (layer, inputs[0]))
-
-
-@as_written
-def _seen_at(
-    layers: Iterable[Layer], run: Callable[[], object], look: Callable[[Layer, tuple[Tensor, ...]], Seen]
-) -> Seen | None:
-    """What a look at the first of some layers that a run calls sees, just then; the run ends there."""
-    seen = list[Seen]()
-    with looking() as mine:
-
-        def stop(layer: Layer, inputs: tuple[Tensor, ...]) -> None:
-            if mine():
-                seen.append(look(layer, inputs))
-                raise Reached
-
-        with suppress(Reached), hooked(layers, stop, before=True):
-            run()
-    return seen[0] if seen else None
-
-
 def follows_lambda(model: nn.Module, run: Callable[[], object]) -> bool:
     """Whether the stem codes at the lambda set from outside when `run` calls the model, which may set its own.
 
@@ -186,7 +123,9 @@ def follows_lambda(model: nn.Module, run: Callable[[], object]) -> bool:
     if not stem or _chooses_lambda(model):
         return False
     with _set(stem, there):
-        lam = _seen_at(stem, run, lambda layer, _: layer.lam)  # which the model takes back on the way out
+        lam = at_first_call(
+            stem, run, lambda layer, _: layer.lam
+        )  # which the model takes back on the way out
     return lam is None or (isinstance(lam, float) and lam == there)
 
 
@@ -199,7 +138,7 @@ def stem_input(model: nn.Module, images: Tensor) -> tuple[SparseCoding, Tensor]:
         InputError: the model has no sparse coding stem, or calls another layer before the one that is assigned first.
     """
     layers = csc_layers(model)
-    found = reached(layers, lambda: model(images)) if layers else None
+    found = first_call(layers, lambda: model(images)) if layers else None
     if found is not None and found[0] is not layers[0]:
         raise InputError(
             "This model calls another of its sparse coding layers before the one that is assigned first, so it is not "

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import sys
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from ...errors import InputError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def check_floats(images: object) -> None:
@@ -48,24 +41,6 @@ def got_range(low: float, high: float) -> str:
 def traced() -> bool:
     """Whether torch compiles or traces what runs now."""
     return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-
-
-def as_written(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function run nothing compiled, for that does not ask for hooks that came later."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **given: P.kwargs) -> R:
-        if "torch._dynamo" not in sys.modules:  # nothing is compiled yet, and to import it takes a second
-            return function(*args, **given)
-
-        def eager() -> R:
-            with torch.compiler.set_stance("force_eager"):
-                return function(*args, **given)
-
-        found: R = torch.compiler.disable(eager)()  # type: ignore[no-untyped-call]  # torch states no types here
-        return found
-
-    return run
 
 
 def readable(images: Tensor) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import ModelError, SdnetBenchError, out_of_memory
 from ..nets.architectures import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
-from ..nets.control import reached
+from ..nets.hooks import first_call
 from ..nets.inputs import extremes, got_range, readable
 from ..nets.resnet import Normalise
 from ..nets.sdnet import Classifier
@@ -259,7 +259,7 @@ def _distance(model: nn.Module, layer: nn.BatchNorm2d, images: Tensor) -> float:
     """
     # The range guard of `External` would refuse what is tried here on purpose.
     run = model.answer if isinstance(model, External) else model
-    found = reached([layer], lambda: run(images))
+    found = first_call([layer], lambda: run(images))
     if found is None:
         return math.inf  # nothing to judge by
     assert layer.running_mean is not None
