@@ -83,10 +83,10 @@ class External(nn.Module):
         logits = logits.get("logits", logits) if isinstance(logits, Mapping) else logits
         if isinstance(logits, tuple | list):
             matrices = [
-                one for one in logits if isinstance(one, Tensor) and one.shape[:-1] == images.shape[:1]
+                part for part in logits if isinstance(part, Tensor) and part.shape[:-1] == images.shape[:1]
             ]
             if len(matrices) > 1:
-                shapes = " and ".join(str(tuple(one.shape)) for one in matrices)
+                shapes = " and ".join(str(tuple(matrix.shape)) for matrix in matrices)
                 raise ModelError(
                     f"'{self.arch}' returns {shapes}, and which are the logits cannot be known. Return them alone."
                 )
@@ -124,10 +124,10 @@ class External(nn.Module):
 
 def _own_dtype(model: nn.Module) -> torch.dtype | None:
     """The type to hand images over in: float64 where any weight has it, else the one that all weights share."""
-    found = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
-    if torch.float64 in found:
+    dtypes = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    if torch.float64 in dtypes:
         return torch.float64
-    return found.pop() if len(found) == 1 else None
+    return dtypes.pop() if len(dtypes) == 1 else None
 
 
 class Exported(nn.Module):
@@ -182,30 +182,30 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
     Returns:
         None where nothing is suspicious, else one line that names the convention that fits better.
     """
-    layer = next(
-        (m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.running_var is not None), None
-    )
+    norms = (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
+    layer = next((norm for norm in norms if norm.running_var is not None), None)
     if layer is None:
         return None
-    tried = _conventions(images)
-    distances = {name: _distance(model, layer, way.seen) for name, way in tried.items()}
-    as_is, best = distances[AS_IS], min(distances, key=lambda name: distances[name])
-    if distances[best] * CLEARLY + 0.05 >= as_is:
+    conventions = _conventions(images)
+    distances = {name: _distance(model, layer, each.images) for name, each in conventions.items()}
+    as_is, nearest = distances[AS_IS], min(distances, key=lambda name: distances[name])
+    if distances[nearest] * CLEARLY + 0.05 >= as_is:
         return None
+    times = as_is / max(distances[nearest], 1e-6)
     return (
-        f"The input looks wrong: the first BatchNorm layer's statistics are {as_is / max(distances[best], 1e-6):.0f} "
-        f"times nearer when images are {best}. {_remedy(model, tried[best])}."
+        f"The input looks wrong: the first BatchNorm layer's statistics are {times:.0f} "
+        f"times nearer when images are {nearest}. {_remedy(model, conventions[nearest])}."
     )
 
 
 class Convention(NamedTuple):
-    """Images as one convention would hand them over: what `Normalise(mean, std)` makes of them.
+    """Images as one convention would hand them over: what `Normalise(mean, std)` makes of those at hand.
 
     Attributes:
         twice: this undoes a normalisation that the images had once too often.
     """
 
-    seen: Tensor
+    images: Tensor
     mean: tuple[float, ...]
     std: tuple[float, ...]
     twice: bool = False
@@ -213,25 +213,25 @@ class Convention(NamedTuple):
 
 def _conventions(images: Tensor) -> Mapping[str, Convention]:
     """The same images as other conventions would hand them over."""
-    found = {AS_IS: Convention(images, (0.0,), (1.0,))}
+    conventions = {AS_IS: Convention(images, (0.0,), (1.0,))}
     for name, mean, std in (("CIFAR-10", CIFAR_MEAN, CIFAR_STD), ("ImageNet", IMAGENET_MEAN, IMAGENET_STD)):
         layer = Normalise(mean, std).to(images)
         lacking = f"normalised first with {name}'s mean and std (the model lacks its normalisation)"
-        found[lacking] = Convention(layer(images), mean, std)
+        conventions[lacking] = Convention(layer(images), mean, std)
         shift, scale = tuple(-m / s for m, s in zip(mean, std, strict=True)), tuple(1 / s for s in std)
         twice = f"put on {name}'s mean and std first (it normalises twice)"
-        found[twice] = Convention(images * layer.std + layer.mean, shift, scale, twice=True)
-    found["scaled to [-1, 1]"] = Convention(images * 2 - 1, (0.5,), (0.5,))
-    found["scaled to [0, 255]"] = Convention(images * 255, (0.0,), (round(1 / 255, 9),))
-    return found
+        conventions[twice] = Convention(images * layer.std + layer.mean, shift, scale, twice=True)
+    conventions["scaled to [-1, 1]"] = Convention(images * 2 - 1, (0.5,), (0.5,))
+    conventions["scaled to [0, 255]"] = Convention(images * 255, (0.0,), (round(1 / 255, 9),))
+    return conventions
 
 
-def _remedy(model: nn.Module, way: Convention) -> str:
-    """What to do about an input that would look right in another way."""
+def _remedy(model: nn.Module, better: Convention) -> str:
+    """What to do about an input that would look right by another convention."""
     if isinstance(model, External) and isinstance(model.normalise, Normalise):
         return "Check the mean and std that were given"
     if isinstance(model, Classifier) and isinstance(model.normalise, Normalise):
-        before, after = (torch.tensor(values, dtype=torch.float64) for values in (way.mean, way.std))
+        before, after = (torch.tensor(values, dtype=torch.float64) for values in (better.mean, better.std))
         own_mean, own_std = (
             part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
         )
@@ -240,11 +240,11 @@ def _remedy(model: nn.Module, way: Convention) -> str:
             f"Import it again with --mean {_numbers(mean)} --std {_numbers(std)}, into another --output, "
             "from a file without normalise.mean and normalise.std"
         )
-    if way.twice:
+    if better.twice:
         return "Remove one of the two from the model"
     if own_normalisation(model) is not None:  # beside which `load_external` takes none in the name
         return "Check the mean and std of the model's own normalisation"
-    return f"Add '?mean={_numbers(way.mean)}&std={_numbers(way.std)}' to the model's name, in quotes"
+    return f"Add '?mean={_numbers(better.mean)}&std={_numbers(better.std)}' to the model's name, in quotes"
 
 
 def _numbers(values: Iterable[float]) -> str:
@@ -259,12 +259,13 @@ def _distance(model: nn.Module, layer: nn.BatchNorm2d, images: Tensor) -> float:
     """
     # The range guard of `External` would refuse what is tried here on purpose.
     run = model.answer if isinstance(model, External) else model
-    found = first_call([layer], lambda: run(images))
-    if found is None:
+    call = first_call([layer], lambda: run(images))
+    if call is None:
         return math.inf  # nothing to judge by
+    _, inputs = call
     assert layer.running_mean is not None
     assert layer.running_var is not None
-    variance, mean = torch.var_mean(found[1].float(), (0, 2, 3))
+    variance, mean = torch.var_mean(inputs.float(), (0, 2, 3))
     scale = layer.running_var.float() + layer.eps
     shift = (mean - layer.running_mean.float()).square() / scale
     return float((shift + ((variance + layer.eps) / scale).log().square()).mean())
