@@ -61,26 +61,28 @@ def _works(model: Callable[[Tensor], Tensor], images: Tensor) -> bool:
     pictures = torch.rand((2, *images.shape[1:]), generator=generator).to(images)
     try:
         with seeded(0, "layout", str(images.device)), torch.autocast(images.device.type, enabled=False):
-            with Convolutions() as seen:
-                wanted = _asked(model, pictures.contiguous())
-            if not seen.found or any(is_faulty(*convolution) for convolution in seen.found):
+            with Convolutions() as convolutions:
+                contiguous = _logits_and_gradient(model, pictures.contiguous())
+            if not convolutions.seen or any(is_faulty(*each) for each in convolutions.seen):
                 return False
-            found = _asked(model, pictures.contiguous(memory_format=torch.channels_last))
+            channels_last = _logits_and_gradient(
+                model, pictures.contiguous(memory_format=torch.channels_last)
+            )
     except (Exception, SystemExit):  # noqa: BLE001  it raises again where somebody waits for its answer
         return False
-    pairs = zip(found, wanted, strict=True)
+    pairs = zip(channels_last, contiguous, strict=True)
     return all(bool((a - b).norm() <= AGREEMENT * b.norm()) for a, b in pairs)
 
 
-def _asked(model: Callable[[Tensor], Tensor], pictures: Tensor) -> list[Tensor]:
+def _logits_and_gradient(model: Callable[[Tensor], Tensor], pictures: Tensor) -> list[Tensor]:
     """The logits and, where there is one, the gradient of their energy by the images."""
     with torch.enable_grad():
         pictures = pictures.requires_grad_()
         logits = model(pictures)
-        asked = [logits.detach()]
+        answers = [logits.detach()]
         if logits.requires_grad:
-            asked += torch.autograd.grad(logits.square().sum(), pictures)
-    return asked
+            answers += torch.autograd.grad(logits.square().sum(), pictures)
+    return answers
 
 
 class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
@@ -88,12 +90,12 @@ class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
-        self.found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        self.seen: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation, and remember it where it is a convolution."""
         if func is torch.ops.aten.convolution.default and args[1].dim() == 4:
-            self.found.append((tuple(args[1].shape), tuple(args[3])))
+            self.seen.append((tuple(args[1].shape), tuple(args[3])))
         return func(*args, **(kwargs or {}))
 
 
