@@ -66,11 +66,11 @@ def import_checkpoint(
     tensors = read_state_dict(path)
     stem = _stem(tensors)
     width = {} if stem is None else {"width": len(stem)}
-    held = _normalisation(tensors)
-    unsaid = {name: value for name, value in held.items() if options.get(name) is None}
-    model = rebuild(arch, {**sparse, **width, **options, **unsaid})
+    normalisation = _normalisation(tensors)
+    not_given = {name: value for name, value in normalisation.items() if options.get(name) is None}
+    model = rebuild(arch, {**sparse, **width, **options, **not_given})
     _load(model, tensors, path, step_size)
-    for name, value in held.items():
+    for name, value in normalisation.items():
         if not np.allclose(model.options[name], value, rtol=1e-6):
             raise CheckpointError(
                 f"'{path}' normalises images itself, with {name} {', '.join(map(str, value))} and not what was given. "
@@ -83,30 +83,32 @@ def import_checkpoint(
 
 
 def _normalisation(tensors: Mapping[str, Tensor]) -> dict[str, tuple[float, ...]]:
-    """Mean and deviation that a file holds itself, as options."""
-    found: dict[str, tuple[float, ...]] = {}
+    """The options `mean` and `std` that a file holds itself."""
+    options: dict[str, tuple[float, ...]] = {}
     for name in ("mean", "std"):
-        if (held := tensors.get(f"normalise.{name}")) is not None:
+        if (tensor := tensors.get(f"normalise.{name}")) is not None:
             # As short as tells the float32 apart.
-            found[name] = tuple(float(str(value)) for value in held.detach().float().flatten().numpy())
-    return found
+            options[name] = tuple(float(str(value)) for value in tensor.detach().float().flatten().numpy())
+    return options
 
 
 def _load(model: Classifier, tensors: Mapping[str, Tensor], path: Path, step_size: str) -> None:
     """Fill a model with the tensors of a file, and refuse those that do not fit it or are not finite."""
-    own = model.state_dict()
-    # The released models normalise in their data loader, and old ones do not count batches, which only training reads.
-    unsaid = [key for key in own if key.startswith("normalise.") or key.endswith(".num_batches_tracked")]
-    anew = [key for key in own if step_size == "recompute" and key.endswith(".step_size")]
-    whole = {**{key: own[key] for key in unsaid}, **tensors, **{key: own[key] for key in anew}}
+    state = dict(tensors)
+    for key, initial in model.state_dict().items():
+        # The released models normalise in their data loader, and old ones do not count batches, as only training reads.
+        optional = key.startswith("normalise.") or key.endswith(".num_batches_tracked")
+        recomputed = step_size == "recompute" and key.endswith(".step_size")
+        if recomputed or (optional and key not in state):
+            state[key] = initial
     try:
-        check_fit(model, whole, str(path))
+        check_fit(model, state, str(path))
     except CheckpointError as error:
         raise CheckpointError(f"{error}.{_likely(tensors, model.arch)}") from None
-    fill(model, whole)
+    fill(model, state)
     for key, value in model.state_dict().items():
-        least = {"step_size": 1e-30, "running_var": 0.0}.get(key.rpartition(".")[2], -math.inf)
-        if (value < least).any():
+        lowest = {"step_size": 1e-30, "running_var": 0.0}.get(key.rpartition(".")[2], -math.inf)
+        if (value < lowest).any():
             raise CheckpointError(f"'{path}' holds a {key} of {float(value.min()):g}, which is impossible.")
     if wrong := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
@@ -136,18 +138,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if state is None:
         held = f" It holds {', '.join(map(str, list(raw)[:5]))}." if isinstance(raw, Mapping) and raw else ""
         raise CheckpointError(f"'{path}' holds no state dict (a mapping of names to tensors).{held}")
-    found = {_WRAPPED.sub("", key.replace("_orig_mod.", "")): value for key, value in state.items()}
-    if len(found) < len(state):
+    tensors = {_WRAPPED.sub("", key.replace("_orig_mod.", "")): value for key, value in state.items()}
+    if len(tensors) < len(state):
         raise CheckpointError(
             f"'{path}' holds one name under several prefixes. Save the model's own state_dict."
         )
-    found.pop("n_averaged", None)  # a count beside the averaged weights
-    for key, value in found.items():
+    tensors.pop("n_averaged", None)  # a count beside the averaged weights
+    for key, value in tensors.items():
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
             raise CheckpointError(
                 f"'{path}' holds a {key} that is not a plain tensor of real numbers. Save it as one."
             )
-    return found
+    return tensors
 
 
 def _state(raw: Any, depth: int = 0) -> dict[str, Tensor] | None:
@@ -156,8 +158,11 @@ def _state(raw: Any, depth: int = 0) -> dict[str, Tensor] | None:
         return None
     if all(isinstance(value, Tensor) for value in raw.values()):
         return {str(key): value for key, value in raw.items()}
-    found = (_state(raw[place], depth + 1) for place in PLACES if place in raw)
-    return next((state for state in found if state is not None), None)
+    for place in PLACES:
+        state = _state(raw[place], depth + 1) if place in raw else None
+        if state is not None:
+            return state
+    return None
 
 
 def _why_refused(path: Path, error: Exception) -> str:
@@ -194,17 +199,18 @@ def _numpy_values() -> list[Any]:
 
 
 def _stem(tensors: Mapping[str, Tensor]) -> Tensor | None:
-    found = tensors.get("layer0.0.dn.weight", tensors.get("layer0.0.weight"))
-    return found if found is not None and found.dim() == 4 else None
+    """The weight (d, c, k, k) of the first layer, None where there is none of that shape."""
+    weight = tensors.get("layer0.0.dn.weight", tensors.get("layer0.0.weight"))
+    return weight if weight is not None and weight.dim() == 4 else None
 
 
-def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
-    """Which architecture wrote these tensors, judged by names and shapes."""
+def _likely(tensors: Mapping[str, Tensor], arch: str) -> str:
+    """Which architecture wrote these tensors, judged by names and shapes, where `arch` was given."""
     blocks: dict[str, set[str]] = {}
     for key in tensors:
-        found = re.fullmatch(r"layer([1-9])\.(?:layers\.)?(\d+)\.conv1\.(?:dn\.)?weight", key)
-        if found:
-            blocks.setdefault(found[1], set()).add(found[2])
+        match = re.fullmatch(r"layer([1-9])\.(?:layers\.)?(\d+)\.conv1\.(?:dn\.)?weight", key)
+        if match:
+            blocks.setdefault(match[1], set()).add(match[2])
     everywhere = any(key.startswith("layer1.layers.") for key in tensors)
     sparse = "all" if everywhere else "stem" if "layer0.0.dn.weight" in tensors else "none"
     depth = tuple(len(blocks[stage]) for stage in sorted(blocks))
@@ -219,5 +225,5 @@ def _likely(tensors: Mapping[str, Tensor], asked: str) -> str:
         details.append("an ImageNet stem")
     if stem is not None and len(stem) != ARCHITECTURES[names[0]].width:
         details.append(f"width={len(stem)}")
-    asked_for = ", not what was given" if names[0] == asked else ""
-    return f" It looks like {names[0]} with {', '.join(details)}{asked_for}."
+    same = ", not what was given" if names[0] == arch else ""
+    return f" It looks like {names[0]} with {', '.join(details)}{same}."
