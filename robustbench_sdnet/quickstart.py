@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +66,17 @@ def train_missing(
     seed: int,
     training: Callable[[str], AbstractContextManager[OnEvent]],
 ) -> str:
-    """The folder of a model, trained where there is none yet; InputError where it was trained with another seed."""
+    """The folder of a model, trained where there is none yet; InputError where it was trained otherwise."""
     folder = output / f"digits-{arch}"
-    if (made := folder / "last.safetensors").exists():
-        held = read_card(made).recipe["train"]["seed"]
-        if held != seed:
-            raise InputError(f"{folder} was trained with --seed {held}, not {seed}. Name another --output.")
+    if (checkpoint := folder / "last.safetensors").exists():
+        recipe = read_card(checkpoint).recipe
+        options = recipe.get("train") if isinstance(recipe, Mapping) else None
+        if not isinstance(options, Mapping) or "seed" not in options:
+            raise InputError(f"{folder} holds a model that was not trained here. Name another --output.")
+        if options["seed"] != seed:
+            raise InputError(
+                f"{folder} was trained with --seed {options['seed']}, not {seed}. Name another --output."
+            )
     else:
         from .training import train
         from .training.run.folders import PLAN

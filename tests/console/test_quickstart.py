@@ -41,13 +41,18 @@ def test_it_says_how_long_it_is_to_the_report(monkeypatch, tmp_path, capsys, arc
     )
 
 
-def test_what_was_trained_with_another_seed_is_refused(tmp_path):
+def test_what_was_trained_with_another_seed_or_elsewhere_is_refused(tmp_path):
     model = build_model("sdnet20", width=4, input_size=32)
     made = tmp_path / "digits-sdnet20" / "last.safetensors"
     save_model(model, made, data="digits", recipe={"name": "quickstart", "train": {"seed": 3}})
     assert train_missing("sdnet20", tmp_path, 20, "cpu", 3, _training) == str(made.parent)
     with pytest.raises(InputError, match=r"digits-sdnet20 was trained with --seed 3, not 4\. Name another"):
         train_missing("sdnet20", tmp_path, 20, "cpu", 4, _training)
+    save_model(build_model("sdnet20"), made, recipe={"imported_from": "model_best.pth.tar"})
+    with pytest.raises(
+        InputError, match=r"digits-sdnet20 holds a model that was not trained here\. Name another"
+    ):
+        train_missing("sdnet20", tmp_path, 20, "cpu", 3, _training)
 
 
 def test_a_folder_that_holds_no_run_yet_is_begun_in(monkeypatch, tmp_path):
