@@ -1,9 +1,9 @@
-"""Doubts about models: trained on other data, or on inputs of another convention, or not as accurate as stated."""
+"""Doubts about models: trained on other data, or asked on inputs of another convention, or not answering alike."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, combinations, permutations
@@ -13,13 +13,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..attacks.engine.rounding import disagreement
-from ..data import load, short_name
+from ..data import short_name
 from ..data.images import ImageData
 from ..data.tensors import to_images
-from ..devices import pick_device
 from ..errors import InputError, SdnetBenchError
 from ..planning.identity import shown_name
-from ..planning.setting import Setting
 from ..running.at_hand import train_hash
 from ..running.predict import predict
 from ..running.ready import Ready
@@ -29,10 +27,9 @@ from ..specs.budgets import budget_doubts
 from ..training.recipes.options import WORKING_KEYS, TrainOptions
 from ..zoo import check_input
 from ..zoo.files.cards import ModelCard
-from ..zoo.names import EXTERNAL_KINDS, describe_model, kind_of, load_model, source_text
+from ..zoo.names import EXTERNAL_KINDS, describe_model, kind_of
 from ..zoo.others.code import edited_modules
 from ..zoo.others.guard import HALVES, External, named_errors
-from ..zoo.shelf.verification import verify
 
 IMAGES = 100
 FEW = 8  # images that are asked in two batches too
@@ -209,51 +206,3 @@ def _answers_alone(model: nn.Module, images: Tensor, logits: Tensor, name: str) 
     together = logits[:FEW]
     apart = predict(model, images[:FEW], batch_size=FEW // 2, name=name)
     return disagreement(together, apart) <= ROUNDING
-
-
-def verify_model(
-    source: str,
-    setting: Setting,
-    *,
-    tolerance: float,
-    insist: bool,
-    on_progress: Callable[[int, int], None],
-) -> dict[str, Any]:
-    """Evaluate a model again and compare with its stated accuracy.
-
-    Args:
-        setting: its data (None: what the model was trained on), limit, batch size and device.
-        tolerance: what the accuracy on all test images may differ from the stated one.
-        insist: on the setting's data, for a model that was trained on other images too; else such a one keeps its own.
-
-    Returns:
-        The fields of `zoo.shelf.verification.Verification`, and `other_data`, a line on other images of training.
-
-    Raises:
-        InputError: an unknown name, or no data to measure on.
-        ModelError: the model failed.
-    """
-    source = source_text(source)  # once: another run of the name may end meanwhile
-    card = describe_model(source)
-    if not (setting.data or card.data):
-        raise InputError(f"'{source}' does not say what it was trained on. Give --data.")
-    device = pick_device(setting.device)
-    images = load(setting.data or card.data, "test", setting.data_root)
-    doubt = training_doubt(card, images, setting.data_root) if setting.data else None
-    if doubt and not insist:
-        images, doubt = load(card.data, "test", setting.data_root), None
-    found = verify(
-        load_model(source, device),
-        card,
-        images,
-        limit=setting.limit,
-        batch_size=setting.batch_size or 250,
-        device=device,
-        tolerance=tolerance,
-        on_progress=on_progress,
-    )
-    warning = doubt and (
-        f"Trained on other images than those of {doubt.asked} ({doubt.trained_on}): "
-        "the stated accuracy is for its own test images."
-    )
-    return {**asdict(found), "other_data": warning}

@@ -144,7 +144,7 @@ def verify(models: tuple[str, ...], setting: Setting, tolerance: float, as_json:
     chosen = models or tuple(item.name for item in entries() if local_path(item) is not None)
     if not chosen:
         raise InputError("No model of the zoo is on this machine. Fetch one, or name a run or a checkpoint.")
-    from ...diagnostics.doubts import verify_model
+    from ...diagnostics.verification import verify_model
 
     rows = []
     for model in chosen:
