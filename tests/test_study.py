@@ -138,11 +138,11 @@ def test_findings_are_of_all_diagnostics_where_square_was_asked_or_could_not_be(
             "zero_gradient": {"verdict": "pass", "images": 8},
         }
 
-    assert of_study._asked_of_square(found("pass", images=8))
-    assert not of_study._asked_of_square(found("pass", images=4))
-    assert not of_study._asked_of_square({})
-    assert not of_study._asked_of_square(found("not_run")), "only the cheap ones were run"
-    assert of_study._asked_of_square(found("not_run", noise="not_run")), "the model is randomised"
+    assert of_study._is_complete(found("pass", images=8))
+    assert not of_study._is_complete(found("pass", images=4))
+    assert not of_study._is_complete({})
+    assert not of_study._is_complete(found("not_run")), "only the cheap ones were run"
+    assert of_study._is_complete(found("not_run", noise="not_run")), "the model is randomised"
 
 
 def test_the_training_lambda_of_every_model_is_among_the_numbers():

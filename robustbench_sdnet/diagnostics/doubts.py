@@ -46,9 +46,10 @@ class OtherData:
 
     def __str__(self) -> str:
         """One line; two data sets of one name are told apart by their folders."""
-        own, asked = shown_name(self.trained_on), shown_name(self.asked)
-        own, asked = (self.trained_on, self.asked) if own == asked else (own, asked)
-        return f"{self.model} was trained on {own or 'other images'}, not on {asked}."
+        trained_on, asked = shown_name(self.trained_on), shown_name(self.asked)
+        if trained_on == asked:
+            trained_on, asked = self.trained_on, self.asked
+        return f"{self.model} was trained on {trained_on or 'other images'}, not on {asked}."
 
 
 def doubts(
@@ -91,19 +92,17 @@ def training_doubts(models: Sequence[ModelSpec], data: ImageData, root: str | No
 
 
 def training_doubt(card: ModelCard, data: ImageData, root: str | None) -> OtherData | None:
-    """Whether a model was trained on other data than it is asked about.
+    """That a model was trained on other data than it is asked about, or None.
 
     The training images decide, where both hashes are at hand, and else the names: equal images under another name are
     the same data, and other images under the same name are not.
     """
-    wanted = data.training_set
-    hashed = train_hash(data, root) if card.data_hash else None
-    named_alike = short_name(card.data) == short_name(wanted) or not card.data
-    return (
-        None
-        if (card.data_hash == hashed if hashed else named_alike)
-        else OtherData(card.name, card.data, wanted)
-    )
+    training_set = data.training_set
+    if card.data_hash and (asked_hash := train_hash(data, root)):
+        same = card.data_hash == asked_hash
+    else:
+        same = not card.data or short_name(card.data) == short_name(training_set)
+    return None if same else OtherData(card.name, card.data, training_set)
 
 
 def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
@@ -113,20 +112,20 @@ def pair_doubts(models: Sequence[ModelSpec]) -> Iterator[str]:
     a sample of seeds: where there are several, their seeds may differ. Recipe, sizes of images, seed and first weights
     change robustness to noise by themselves; cards say which they were.
     """
-    built = Counter(map(_as_built, models))
+    counts = Counter(map(_as_built, models))
     pairs = [pair for pair in combinations(models, 2) if _as_built(pair[0]) == _as_built(pair[1])]
-    for one, base in permutations(models, 2):
-        if one.arch != base.arch == one.arch.replace("sdnet", "resnet"):
-            pairs.append((one, base))
-    trained = {one: _training(describe_model(one.source)) for one in dict.fromkeys(chain(*pairs))}
-    for one, base in pairs:
-        ours, theirs = trained[one], trained[base]
-        sampled = built[_as_built(one)] > 1 or built[_as_built(base)] > 1
+    for sparse, plain in permutations(models, 2):
+        if sparse.arch != plain.arch == sparse.arch.replace("sdnet", "resnet"):
+            pairs.append((sparse, plain))
+    training = {model: _training(describe_model(model.source)) for model in dict.fromkeys(chain(*pairs))}
+    for first, second in pairs:
+        ours, theirs = training[first], training[second]
+        sampled = counts[_as_built(first)] > 1 or counts[_as_built(second)] > 1
         both = [key for key in ours if key in theirs and not (sampled and key == "train.seed")]
         apart = [f"{key} {ours[key]} and {theirs[key]}" for key in both if ours[key] != theirs[key]]
         if apart or not both:
             yield (
-                f"{one.name} and {base.name} are not known to have been trained alike "
+                f"{first.name} and {second.name} are not known to have been trained alike "
                 f"({', '.join(apart) or 'a card does not say how'}), which may explain their difference."
             )
 
@@ -137,14 +136,15 @@ def _as_built(model: ModelSpec) -> tuple[str, Params]:
 
 def _training(card: ModelCard) -> dict[str, Any]:
     """What decides the weights, by name; a key that a recipe lacks had its default. Nothing where none is known."""
-    held = card.recipe.get("train") if isinstance(card.recipe, Mapping) else None
-    if not isinstance(held, Mapping):
+    stated = card.recipe.get("train") if isinstance(card.recipe, Mapping) else None
+    if not isinstance(stated, Mapping):
         return {}
-    train = {**asdict(TrainOptions()), **held}
-    train = {f"train.{key}": value for key, value in train.items() if key not in WORKING_KEYS}
-    found = train | {f"model.{key}": value for key, value in card.options.items()}
-    found |= {"training images": card.data_hash} if card.data_hash else {}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    train = {**asdict(TrainOptions()), **stated}
+    training = {f"train.{key}": value for key, value in train.items() if key not in WORKING_KEYS}
+    training |= {f"model.{key}": value for key, value in card.options.items()}
+    if card.data_hash:
+        training["training images"] = card.data_hash
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in training.items()}
 
 
 def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
@@ -154,45 +154,47 @@ def input_doubts(models: Sequence[ModelSpec], worker: Worker) -> Iterator[str]:
 
     A model that cannot be loaded or fails is passed over here: the run itself names it.
     """
-    outside = [spec for spec in models if _is_external(spec.source)]
-    if not outside:
+    external = [spec for spec in models if _is_external(spec.source)]
+    if not external:
         return
     try:
         images = to_images(worker.data.images(0, min(IMAGES, len(worker.data))), worker.device)
     except SdnetBenchError:
         return
-    for spec in outside:
+    for spec in external:
         with suppress(SdnetBenchError):
             yield from _doubts_of(spec, worker, images)
 
 
 def _doubts_of(spec: ModelSpec, worker: Worker, images: Tensor) -> list[str]:
+    """Those of one external model on images (n, 3, h, w); errors are those of the model."""
     model = worker.model(spec)
     with named_errors(spec.name):
         doubt = check_input(model, images)
     logits = predict(model, images, batch_size=len(images), name=spec.name)
-    found = []
-    if (classes := logits.shape[1]) > (there := worker.data.num_classes):
-        found.append(
-            f"{spec.name} has {classes} classes and {worker.data.name} has {there}: an answer beyond those counts "
+    lines = []
+    classes, of_data = logits.shape[1], worker.data.num_classes
+    if classes > of_data:
+        lines.append(
+            f"{spec.name} has {classes} classes and {worker.data.name} has {of_data}: an answer beyond those counts "
             "as wrong, and accuracies mean nothing if the two number their classes differently."
         )
     if spec.repeats is None and not _answers_alone(model, images, logits, spec.name):
-        found.append(
+        lines.append(
             f"{spec.name} answers an image differently among other images, as batch normalisation without running "
             "statistics does: its numbers depend on --batch-size, and attacks on which images are left. Fix its "
             "statistics."
         )
     if isinstance(model, External) and model.dtype in HALVES:
-        found.append(f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}.")
+        lines.append(f"{spec.name} computes in its own precision, {str(model.dtype).removeprefix('torch.')}.")
     if doubt:
-        found.append(f"{spec.name}: {doubt}")
-    found += (
+        lines.append(f"{spec.name}: {doubt}")
+    lines += (
         f"{spec.name} runs {module} as it was when Python imported it, though its file was edited since. Start "
         f"Python again, or call importlib.reload({module})."
         for module in edited_modules(model, spec.source.partition(":")[0])
     )
-    return found
+    return lines
 
 
 def _is_external(source: str) -> bool:

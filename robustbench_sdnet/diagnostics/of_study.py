@@ -27,12 +27,12 @@ OnProgress = Callable[[Progress], None]
 
 def _unseen(_: str) -> AbstractContextManager[OnProgress]:
     """Without a display the notes alone are told, as Python's warnings."""
-    said: set[str] = set()
+    warned: set[str] = set()
 
     def update(progress: Progress) -> None:
         for note in progress.notes:
-            if note not in said:
-                said.add(note)
+            if note not in warned:
+                warned.add(note)
                 warnings.warn(note, stacklevel=level_of_the_caller())
 
     return nullcontext(update)
@@ -113,11 +113,11 @@ def attack_cells(
         return questions.attack_specs(name, eps, norm, {"steps": str(steps)}, seed)
 
     pgd = specs("pgd", budget.steps)
-    found = attack_plan(ready, pgd, chosen, chosen)
+    cells = attack_plan(ready, pgd, chosen, chosen)
     if budget.warm_start:
-        found += attack_plan(ready, pgd, chosen, warm_start=True)
-    found += attack_plan(ready, specs("square", budget.queries), chosen, eps_curve=False)
-    return list(dict.fromkeys(found))
+        cells += attack_plan(ready, pgd, chosen, warm_start=True)
+    cells += attack_plan(ready, specs("square", budget.queries), chosen, eps_curve=False)
+    return list(dict.fromkeys(cells))
 
 
 def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnCheck) -> None:
@@ -126,31 +126,32 @@ def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnC
         ranges, verdicts = store.ranges(), store.verdicts()
         todo = []
         for cell in cells:
-            if (
-                cell.model in ready.sound
-                and isinstance(cell.perturbation, AttackSpec)
-                and cell.perturbation.name == "pgd"
-                and not cell.warm
-            ):
-                found = {item["check"]: item for item in verdicts.get(cell.id, [])}
-                looked = max((item.get("images") or 0 for item in found.values()), default=0)
-                there = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
-                asked = budget.cheap or _asked_of_square(found)
-                if not asked or looked < min(IMAGES, there):
+            spec = cell.perturbation
+            is_pgd = isinstance(spec, AttackSpec) and spec.name == "pgd" and not cell.warm
+            if is_pgd and cell.model in ready.sound:
+                answered = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
+                if not _is_diagnosed(verdicts.get(cell.id, []), answered, cheap=budget.cheap):
                     todo.append(cell)
         diagnose_cells(
             todo, store=store, worker=ready.worker, engine=ready.engine, cheap=budget.cheap, on_check=on_check
         )
 
 
-def _asked_of_square(found: Mapping[str, Mapping[str, Any]]) -> bool:
+def _is_diagnosed(stored: Sequence[Mapping[str, Any]], answered: int, *, cheap: bool) -> bool:
+    """Whether the stored findings of an attack are all that is asked for, on the first of its `answered` images."""
+    findings = {finding["check"]: finding for finding in stored}
+    looked_at = max((finding.get("images") or 0 for finding in stored), default=0)
+    return looked_at >= min(IMAGES, answered) and (cheap or _is_complete(findings))
+
+
+def _is_complete(findings: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether findings, by their check, are of all diagnostics, also on the images that cheap ones looked at later.
 
     Square is not among the cheap ones, and is asked of the right images, as the gradient is. Where random noise, a
     cheap one, was not run either, nothing could be asked of Square.
     """
     square, noise, gradient = (
-        found.get(check, {}) for check in ("gradient_free_wins", "noise_wins", "zero_gradient")
+        findings.get(check, {}) for check in ("gradient_free_wins", "noise_wins", "zero_gradient")
     )
     refused = noise.get("verdict") == NOT_RUN
     return refused or (square.get("images") or 0) >= max(gradient.get("images") or 0, 1)

@@ -83,8 +83,8 @@ def diagnose(
     sources = {} if model_at is None else {f"lambda {value:g}": model_at(value) for value in lambdas}
     sources |= others or {}
     with frozen(subject.model):
-        made = _findings(subject, sources, cheap=cheap, queries=queries)
-    return _with_reason(made, "Not among the cheap checks; `sdnet-bench diagnose` runs them all.")
+        findings = _findings(subject, sources, cheap=cheap, queries=queries)
+    return _with_reason(findings, "Not among the cheap checks; `sdnet-bench diagnose` runs them all.")
 
 
 def _check(images: int, eps: float, norm: str) -> None:
@@ -112,7 +112,7 @@ def _findings(
 ) -> list[Finding]:
     randomised = without_attack.randomised(subject)
     _check_sources(sources, subject)
-    found = [
+    findings = [
         *seen_on(len(subject), randomised, without_attack.probabilities(subject)),
         *seen_on(1, without_attack.test_time_optimisation(subject)),
         *_smooth(subject, randomised),
@@ -120,24 +120,25 @@ def _findings(
     subject = subject.take(subject.right())
     if len(subject) == 0:
         return _with_reason(
-            found, "The model classifies none of these images correctly, so there is nothing to attack."
+            findings, "The model classifies none of these images correctly, so there is nothing to attack."
         )
     # A wrong image's DLR can be constant by construction, so only right ones are asked for a gradient.
-    found += seen_on(len(subject), without_attack.zero_gradient(subject))
+    findings += seen_on(len(subject), without_attack.zero_gradient(subject))
     if randomised.verdict == FAIL:
         return _with_reason(
-            found, "The model is randomised, so fresh draws break some of what any attack left."
+            findings, "The model is randomised, so fresh draws break some of what any attack left."
         )
-    return [*found, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
+    return [*findings, *(_cheap_attacks(subject) if cheap else _all_attacks(subject, sources, queries))]
 
 
-def _with_reason(found: list[Finding], why: str) -> list[Finding]:
-    """A finding of every check, in the order of `DIAGNOSTICS`: what was found, or the reason why nothing was."""
-    made = {finding.check: finding for finding in found}
-    return [made.get(check) or not_run(check, why) for check in DIAGNOSTICS]
+def _with_reason(findings: list[Finding], why: str) -> list[Finding]:
+    """A finding of every check, in the order of `DIAGNOSTICS`; of those that were not run it says why."""
+    by_check = {finding.check: finding for finding in findings}
+    return [by_check.get(check) or not_run(check, why) for check in DIAGNOSTICS]
 
 
 def _smooth(subject: Subject, randomised: Finding) -> list[Finding]:
+    """Whether the gradient says how the loss moves, in float64; not run of a model that is randomised or cannot."""
     exact, why = None, "The model is randomised, so differences between calls say nothing."
     if randomised.verdict != FAIL:
         exact, why = without_attack.in_float64(subject), "The model does not work in float64."
@@ -159,35 +160,39 @@ def _cheap_attacks(subject: Subject) -> list[Finding]:
 
 def _all_attacks(subject: Subject, sources: Mapping[str, nn.Module], queries: int) -> list[Finding]:
     trace = follow(subject, steps=2 * STEPS, leave=False)
-    by_entropy = trace.broken(STEPS)
-    known = subject.survivors
-    by_margin = _by_margin(subject, torch.ones_like(by_entropy) if known is None else known)
-    iterative = ~trace.broken() if known is None else known
-    white_box = iterative & ~by_margin if known is None else known
-    if known is None:
+    by_entropy = trace.broken(STEPS)  # (n,) bool, as all below
+    on_trial = subject.survivors
+    if on_trial is None:
+        by_margin = _by_margin(subject, torch.ones_like(by_entropy))
+        left_by_pgd = ~trace.broken()
+        left_by_all = left_by_pgd & ~by_margin
+        first_run = by_entropy
         converged = with_attack.not_converged(trace)
         losses = with_attack.losses_disagree(subject, by_entropy, by_margin)
     else:  # an attack on trial may be better than these: then they speak only of what it left
-        converged = with_attack.steps_break(trace, known)
-        losses = with_attack.margin_breaks(subject, known, by_margin)
+        by_margin = _by_margin(subject, on_trial)
+        left_by_pgd = left_by_all = on_trial
+        first_run = ~on_trial
+        converged = with_attack.steps_break(trace, on_trial)
+        losses = with_attack.margin_breaks(subject, on_trial, by_margin)
     return seen_on(
         len(subject),
-        with_attack.gradient_free_wins(subject, white_box, queries),
-        with_attack.single_step_wins(subject, iterative),
+        with_attack.gradient_free_wins(subject, left_by_all, queries),
+        with_attack.single_step_wins(subject, left_by_pgd),
         with_attack.not_monotone_in_eps(subject, ~by_entropy),
         with_attack.unbounded_eps_survives(subject),
-        with_attack.transfer_wins(subject, white_box, sources),
-        with_attack.noise_wins(subject, iterative),
+        with_attack.transfer_wins(subject, left_by_all, sources),
+        with_attack.noise_wins(subject, left_by_pgd),
         converged,
-        with_attack.lost_success(trace, known),
+        with_attack.lost_success(trace, on_trial),
         losses,
-        with_attack.restart_sensitive(subject, by_entropy if known is None else ~known),
+        with_attack.restart_sensitive(subject, first_run),
     )
 
 
-def _by_margin(subject: Subject, asked: Tensor) -> Tensor:
-    """(n,) bool: broken by PGD on the margin, of the samples `asked` (n,)."""
-    broken = torch.zeros_like(asked)
-    if asked.any():
-        broken[asked] = follow(subject.take(asked), negative_margin).broken()
+def _by_margin(subject: Subject, attacked: Tensor) -> Tensor:
+    """(n,) bool: broken by PGD on the margin, of the samples that are `attacked`, (n,) bool."""
+    broken = torch.zeros_like(attacked)
+    if attacked.any():
+        broken[attacked] = follow(subject.take(attacked), negative_margin).broken()
     return broken

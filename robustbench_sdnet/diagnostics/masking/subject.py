@@ -96,8 +96,8 @@ class Trace:
 
     def broken(self, steps: int | None = None) -> Tensor:
         """(n,) bool: broken within so many steps, or at all."""
-        found = self.broken_at >= 0
-        return found if steps is None else found & (self.broken_at <= steps)
+        broken = self.broken_at >= 0
+        return broken if steps is None else broken & (self.broken_at <= steps)
 
 
 def follow(
@@ -127,15 +127,15 @@ def follow(
     losses = torch.full((steps + 1, n), torch.nan, dtype=x.dtype, device=x.device)
     alive = torch.arange(n, device=x.device)
     for step in range(steps + 1):
-        here = subject.take(alive)
-        gradient, found, logits = here.gradient(loss, x[alive])
-        losses[step, alive] = found.to(x.dtype)
-        wrong = logits.argmax(1) != here.labels
+        followed = subject.take(alive)
+        gradient, values, logits = followed.gradient(loss, x[alive])
+        losses[step, alive] = values.to(x.dtype)
+        wrong = logits.argmax(1) != followed.labels
         broken_last[alive] = wrong
         broken_at[alive[wrong & (broken_at[alive] < 0)]] = step
         if leave:
-            alive, gradient, here = alive[~wrong], gradient[~wrong], here.take(~wrong)
+            alive, gradient, followed = alive[~wrong], gradient[~wrong], followed.take(~wrong)
         if step == steps or len(alive) == 0:
             break
-        x[alive] = ball.ascend(x[alive], gradient, here.images, step_fraction * eps, eps)
+        x[alive] = ball.ascend(x[alive], gradient, followed.images, step_fraction * eps, eps)
     return Trace(broken_at, broken_last, losses, x)
