@@ -74,7 +74,7 @@ def _corruption_sections(results: Results, data: str, source: str, baseline: str
             tuple(_compared(labelled)),
         )
         blocks.append(heat)
-        clean = {subject: results.one("clean", subject=subject) for subject in results.subjects(data)}
+        clean = {subject: results.estimate("clean", subject=subject) for subject in results.subjects(data)}
         base = results.subject_named(data, baseline) if baseline else None
         with_base = {base: corruptions.grid(results, base, source), **grids} if base else grids
         published = (

@@ -84,8 +84,8 @@ class Results:
         """Name and norm of every direct attack, chains as a whole."""
         return distinct((r.name, r.norm) for r in self.of("attack", data=data, **wanted) if not r.is_stage)
 
-    def one(self, kind: str, **wanted: Any) -> Estimate | None:
-        """The number of the only such result, or None where there is none."""
+    def estimate(self, kind: str, **wanted: Any) -> Estimate | None:
+        """The accuracy of the first result that `of` finds, or None where there is none."""
         return next((result.estimate for result in self.of(kind, **wanted)), None)
 
     @cached_property

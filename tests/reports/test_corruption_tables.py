@@ -124,7 +124,7 @@ def test_as_many_but_other_images_are_never_averaged() -> None:
     rows = [*five("fog", 90, 10, n=100), record(95, 100), *other, record(95, model=SDNET, lam=0.1, **lost)]
     results = results_of(rows)
     found = {one: corruptions.grid(results, one, "generated") for one in results.subjects("digits")}
-    clean = {one: results.one("clean", subject=one) for one in found}
+    clean = {one: results.estimate("clean", subject=one) for one in found}
     relative = [row[-2:] for row in percents(errors.error_table(found, clean, PLAIN))]
     assert relative == [["100.0", "100.0"], ["-", "-"]]
 
@@ -139,7 +139,7 @@ def test_side_by_side_shows_a_few_subjects_at_a_time() -> None:
 def error_rows(results: Results, baseline: Subject | None) -> Table:
     subjects = results.main_subjects("digits")
     grids = {subject: corruptions.grid(results, subject, "generated") for subject in subjects}
-    clean = {subject: results.one("clean", subject=subject) for subject in subjects}
+    clean = {subject: results.estimate("clean", subject=subject) for subject in subjects}
     return errors.error_table(grids, clean, baseline)
 
 
@@ -265,7 +265,7 @@ def test_mce_with_alexnet_is_hendrycks_arithmetic() -> None:
     # Right on 160, 140, 120, 100, 80 of 200 everywhere: error 40 % in each of the fifteen; clean error 10 %.
     rows = [record(180), *(row for name in corruptions.MAIN for row in five(name, 160, 20))]
     grids = {PLAIN: grid_of(rows)}
-    clean = {PLAIN: results_of(rows).one("clean", subject=PLAIN)}
+    clean = {PLAIN: results_of(rows).estimate("clean", subject=PLAIN)}
     table = errors.error_table(grids, clean, None, errors.ALEXNET)
     published = [
         *(0.886428, 0.894468, 0.92264, 0.81988, 0.826268, 0.785948, 0.79836, 0.866816),

@@ -146,7 +146,7 @@ def test_lambda_curves_hold_every_lambda_and_severity() -> None:
     (panel,) = panels.lambda_corruption_panels(swept)
     assert [line.label for line in panel.lines] == ["clean images", *(f"severity {s}" for s in range(1, 6))]
     assert [x for x, _ in panel.lines[3].points] == [0.1, 0.5]
-    assert panel.lines[3].points[0][1] == results.one(
+    assert panel.lines[3].points[0][1] == results.estimate(
         "corruption", name="fog", severity=3, model="sdnet20", lam=lam_spec(0.1)
     )
 

@@ -49,7 +49,7 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
         scale, unit = norm_facts(norm).scale, norm_facts(norm).unit
         lines = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
-            clean = results.one("clean", subject=subject)
+            clean = results.estimate("clean", subject=subject)
             for kind, label in (("attack", subject.label), ("noise", "random noise")):
                 own = {"name": name} if kind == "attack" else {}
                 found = _weakest_first(results.of(kind, subject=subject, norm=norm, **own))

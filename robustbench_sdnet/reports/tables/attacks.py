@@ -61,9 +61,11 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
     names += [("noise", name) for name in distinct(r.name for r in noises)]
     rows: list[tuple[Item, ...]] = []
     for subject in subjects:
-        clean = results.one("clean", subject=subject) or ABSENT
+        clean = results.estimate("clean", subject=subject) or ABSENT
         for kind, label in names:
-            cells = [results.one(kind, subject=subject, name=label, norm=norm, eps=eps) for eps in budgets]
+            cells = [
+                results.estimate(kind, subject=subject, name=label, norm=norm, eps=eps) for eps in budgets
+            ]
             if any(cells):
                 rows.append((subject.label, label, clean, *(cell or ABSENT for cell in cells)))
         for sought in (r for r in found if r.subject == subject and len(r.distances) and budgets):

@@ -56,7 +56,7 @@ def sweeps(results: Results, data: str) -> list[Sweep]:
             asked.setdefault(name, []).append(lam)
         names = tuple(n for n, lams in asked.items() if len(lams) > 1 or subjects[lams[0]] not in main)
         grids = {lam: kept for lam, own in every.items() if (kept := {n: own[n] for n in names if n in own})}
-        clean = {lam: results.one("clean", subject=subjects[lam]) for lam in grids}
+        clean = {lam: results.estimate("clean", subject=subjects[lam]) for lam in grids}
         found += [Sweep(model, source, names, grids, clean)] if names else []
     return found
 
@@ -101,8 +101,10 @@ def attack_tables(results: Results, data: str, model: str) -> list[Table]:
             continue
         rows: list[tuple[Item, ...]] = []
         for subject in subjects:
-            clean = results.one("clean", subject=subject) or ABSENT
-            cells = (results.one("attack", subject=subject, name=name, norm=norm, eps=eps) for eps in budgets)
+            clean = results.estimate("clean", subject=subject) or ABSENT
+            cells = (
+                results.estimate("attack", subject=subject, name=name, norm=norm, eps=eps) for eps in budgets
+            )
             rows.append((lambda_text(subject.lam), clean, *(cell or ABSENT for cell in cells)))
         columns = ("lambda", "clean", *map(str, budgets))
         title = f"{model}: {name}, {norm or '-'}: gradients at the deployed lambda"

@@ -48,7 +48,7 @@ def overview(results: Results, data: str) -> Table:
     rows, gaps = [], []
     for subject in subjects:
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
-        row.append(results.one("clean", subject=subject) or ABSENT)
+        row.append(results.estimate("clean", subject=subject) or ABSENT)
         if names:
             found = grids[subject]
             row += [over_corruptions(found, names, levels), at_severity(found, names, levels[-1])]
