@@ -213,9 +213,9 @@ def run_study(
     models = {one.cell.model for one in own.answered}
     data = {one.cell.data.content for one in own.answered}
     found = rows(own)
-    tested = (one for one in comparisons(snapshot) if one.asked.content in data)
+    tested = (one for one in comparisons(snapshot) if one.question.content in data)
     compared = [one for one in tested if {one.a.model, one.b.model} <= models]
-    missed = [one for one in rivals(snapshot) if one.subject.model in models and one.asked.content in data]
+    missed = [one for one in rivals(snapshot) if one.subject.model in models and one.question.content in data]
     beside = published(own)
     said = [("published", text) for text in claimed(beside)]
     said += sentences(evidence.evidences(found, compared, missed))

@@ -49,7 +49,7 @@ class Comparison:
         untrusted_a, untrusted_b: whether a diagnostic of the attack failed, so that the accuracy may be far too high.
     """
 
-    asked: Question
+    question: Question
     a: Subject
     b: Subject
     n: int
@@ -79,8 +79,8 @@ class Comparison:
     def family(self) -> str:
         """The tests that it is corrected with."""
         between = f"lambdas of {self.a.model.name}" if self.within else "models"
-        source = "" if self.asked.source == "generated" else f" ({self.asked.source})"
-        return f"{self.asked.data}: {between}, {KINDS[self.asked.kind]}{source}"
+        source = "" if self.question.source == "generated" else f" ({self.question.source})"
+        return f"{self.question.data}: {between}, {KINDS[self.question.kind]}{source}"
 
     @property
     def better(self) -> Subject | None:
@@ -116,19 +116,19 @@ class Comparison:
 
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
-        asked = self.asked
+        question = self.question
         return {
             "family": self.family,
-            "data": asked.data,
+            "data": question.data,
             "model_a": self.a.model.name,
             "lambda_a": lambda_value(self.a.lam),
             "model_b": self.b.model.name,
             "lambda_b": lambda_value(self.b.lam),
-            "kind": asked.kind,
-            "perturbation": asked.perturbation,
-            "severity": asked.severity,
-            "norm": asked.norm,
-            "eps": asked.eps and asked.eps.text,
+            "kind": question.kind,
+            "perturbation": question.perturbation,
+            "severity": question.severity,
+            "norm": question.norm,
+            "eps": question.eps and question.eps.text,
             **{key: getattr(self, key) for key in _NUMBERS},
             "better": self.better.name if self.better else "",
         }
@@ -143,17 +143,17 @@ _NUMBERS = (
 def comparisons(store: Snapshot) -> tuple[Comparison, ...]:
     """Every comparison that the answers allow, in a fixed order."""
     answers = gather(store)
-    single = (one for asked, found in answers.items() for one in _single(asked, found))
+    single = (one for question, found in answers.items() for one in _single(question, found))
     made = [comparison for comparison in (*single, *_means(answers)) if comparison.n]
     return tuple(sorted(_corrected(made), key=_order))
 
 
-def _single(asked: Question, found: Mapping[Subject, Right]) -> Iterator[Comparison]:
+def _single(question: Question, found: Mapping[Subject, Right]) -> Iterator[Comparison]:
     """Every pair on one question; of yes or no on the same images all at once, as `compared` says one by one."""
     sides, pairs = list(found.values()), list(_pairs(found))
     if not all(len(side.ids) and side.ids is sides[0].ids and side.right.dtype == bool for side in sides):
         for pair in pairs:
-            yield compared(asked, pair, [(found[pair[0]], found[pair[1]])])
+            yield compared(question, pair, [(found[pair[0]], found[pair[1]])])
         return
     n, right = len(sides[0].ids), np.stack([side.right for side in sides]).astype(np.float32)
     both = (right @ right.T).astype(int).tolist()  # images that each two have right; exact below 2^24
@@ -163,7 +163,7 @@ def _single(asked: Question, found: Mapping[Subject, Right]) -> Iterator[Compari
         only_a, only_b = both[a][a] - both[a][b], both[b][b] - both[a][b]
         low, high = summed_interval(only_a - only_b, only_a + only_b, n)
         yield Comparison(
-            asked=asked,
+            question=question,
             a=pair[0],
             b=pair[1],
             n=n,
@@ -194,39 +194,39 @@ def _pairs(found: Iterable[Subject]) -> Iterator[tuple[Subject, Subject]]:
 
 def _means(answers: Answers) -> Iterator[Comparison]:
     """Means over the noises, and over everything where that is more than noises, on what both sides were asked."""
-    corrupted = [asked for asked in answers if asked.kind == "corruption"]
+    corrupted = [question for question in answers if question.kind == "corruption"]
     for (data, content, source), here in grouped(corrupted, attrgetter("data", "content", "source")).items():
         mean = Question(data, content, "mean", "", source=source)
-        noises = [asked for asked in here if asked.is_noise]
+        noises = [question for question in here if question.is_noise]
         for every in [noises] if len(noises) == len(here) else [noises, here]:
             of = replace(mean, is_noise=every is noises)
             answered: dict[Subject, dict[Question, Right]] = {}
-            for asked in every:
-                for subject, right in answers[asked].items():
-                    answered.setdefault(subject, {})[asked] = right
+            for question in every:
+                for subject, right in answers[question].items():
+                    answered.setdefault(subject, {})[question] = right
             for pair in _pairs(answered):
                 a, b = answered[pair[0]], answered[pair[1]]
-                both = [asked for asked in a if asked in b]
+                both = [question for question in a if question in b]
                 # The same test twice would count twice in the correction.
-                if len(both) > 1 and (of.is_noise or not all(asked.is_noise for asked in both)):
-                    conditions = tuple(f"{asked.perturbation} {asked.severity}" for asked in both)
+                if len(both) > 1 and (of.is_noise or not all(question.is_noise for question in both)):
+                    conditions = tuple(f"{question.perturbation} {question.severity}" for question in both)
                     named = replace(of, perturbation=_mean_name(both, of.is_noise), met=conditions)
-                    yield compared(named, pair, [(a[asked], b[asked]) for asked in both])
+                    yield compared(named, pair, [(a[question], b[question]) for question in both])
 
 
-def _mean_name(asked: Sequence[Question], noises: bool) -> str:
-    names = len({question.corruption for question in asked})
+def _mean_name(questions: Sequence[Question], noises: bool) -> str:
+    names = len({question.corruption for question in questions})
     what = ("noise" if noises else "corruption") + ("s" if names > 1 else "")
-    return f"{names} {what}, {len(asked)} conditions"
+    return f"{names} {what}, {len(questions)} conditions"
 
 
 def compared(
-    asked: Question,
+    question: Question,
     pair: tuple[Subject, Subject],
     answers: Sequence[tuple[Right, Right]],
     confidence: float = CONFIDENCE,
 ) -> Comparison:
-    """The paired test of two subjects, by their answers to each question `asked` is about; p is not corrected yet."""
+    """The paired test of two subjects, by their answers to all that `question` covers; p is not corrected yet."""
     ids = shared([side for both in answers for side in both])
     # Per image the share of perturbations, and of draws, under which it is right, (m,).
     a, b = (np.mean([both[side].at(ids) for both in answers], axis=0) for side in (0, 1))
@@ -237,7 +237,7 @@ def compared(
     if (gained % 1).any():  # many small gains and few large losses may come to nothing
         p = max(p, difference_p(a - b))
     return Comparison(
-        asked=asked,
+        question=question,
         a=pair[0],
         b=pair[1],
         n=len(ids),
@@ -262,16 +262,16 @@ def _corrected(made: Sequence[Comparison]) -> Iterator[Comparison]:
 
 
 def _order(comparison: Comparison) -> tuple[Any, ...]:
-    asked = comparison.asked
+    question = comparison.question
     return (
-        asked.data,
+        question.data,
         comparison.within,
-        list(KINDS).index(asked.kind),
+        list(KINDS).index(question.kind),
         natural(comparison.family),
-        natural(asked.perturbation),
-        asked.severity or 0,
-        asked.norm or "",
-        eps_order(asked.eps),
+        natural(question.perturbation),
+        question.severity or 0,
+        question.norm or "",
+        eps_order(question.eps),
         natural(comparison.a.model.name),
         lambda_order(comparison.a.lam),
         natural(comparison.b.model.name),

@@ -89,29 +89,29 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
         # says how often it found nothing, not how robust a model is.
         if cell.kind not in ("sequence", "transfer") and not (is_stage(spec) or is_minimal(cell)):
             right = replace(answered.credit, untrusted=store.verdicts[answered.id] == UNTRUSTED)
-            found.setdefault(question(cell), {})[Subject(cell.model, cell.lam)] = right
+            found.setdefault(question_of(cell), {})[Subject(cell.model, cell.lam)] = right
     for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None:
             balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), []).append(answered)
-    for (asked, subject), run in balls.items():
+    for (question, subject), run in balls.items():
         distinct = {(one.cell.kind, one.cell.perturbation.label) for one in run}
         if len(distinct) > 1 and any(one.cell.kind == "attack" for one in run):
             met = {whole_name(one.cell.perturbation) for one in run if one.cell.kind != "transfer"}
-            alike = replace(asked, met=tuple(sorted(met)))
+            alike = replace(question, met=tuple(sorted(met)))
             doubted = doubt(store.verdicts[one.id] for one in run if one.cell.kind == "attack")
             right = replace(worst(one.right for one in run), untrusted=doubted)
             found.setdefault(alike, {})[subject] = right
     return found
 
 
-def question(cell: Cell) -> Question:
+def question_of(cell: Cell) -> Question:
     """What a cell asks, without who is asked."""
     spec = cell.perturbation
-    asked = cell.data.label, cell.data.content, cell.kind, whole_name(spec)
+    shared = cell.data.label, cell.data.content, cell.kind, whole_name(spec)
     if isinstance(spec, CorruptionSpec):
         return Question(
-            *asked,
+            *shared,
             severity=spec.severity,
             source=spec.origin,
             corruption=spec.name,
@@ -120,10 +120,10 @@ def question(cell: Cell) -> Question:
             is_noise=is_noise(spec),
         )
     if isinstance(spec, AttackSpec):
-        return Question(*asked, norm=spec.norm, eps=spec.eps)
-    return Question(*asked)
+        return Question(*shared, norm=spec.norm, eps=spec.eps)
+    return Question(*shared)
 
 
 def ball(cell: Cell) -> Question:
     """The question of everything that was run in the same ball."""
-    return replace(question(cell), kind="worst_case", perturbation=EVERY)
+    return replace(question_of(cell), kind="worst_case", perturbation=EVERY)

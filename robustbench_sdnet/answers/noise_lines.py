@@ -19,7 +19,7 @@ from ..lambdas.lines import Line, line_through
 from ..specs import CorruptionSpec, LambdaSpec
 from ..specs.lambdas import LAMBDAS, LINE_PER_NOISE, PUBLISHED_LEVELS
 from .answered import Answered
-from .gathered import Question, Subject, question
+from .gathered import Question, Subject, question_of
 from .per_image import Right, positions, shared
 
 _LEVELS_OF: Mapping[str, str] = MappingProxyType({"impulse_noise": "salt_and_pepper"})
@@ -54,7 +54,7 @@ def line_per_noise(answers: Iterable[Answered]) -> Iterator[tuple[Question, Subj
                 if all(levels):
                     cell, line = at_severity[LAMBDAS[0]].cell, _line(filter(None, levels))
                     who = Subject(cell.model, LambdaSpec(LINE_PER_NOISE))
-                    yield question(cell), who, _read(line, at_severity)
+                    yield question_of(cell), who, _read(line, at_severity)
 
 
 def _line(levels: Iterable[Swept]) -> Line:

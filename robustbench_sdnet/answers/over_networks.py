@@ -37,7 +37,7 @@ class OverNetworks:
         p: of a gain of 0, not corrected.
     """
 
-    asked: Question
+    question: Question
     a: Subject
     b: Subject
     networks_a: int
@@ -59,8 +59,12 @@ class OverNetworks:
 
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
-        asked = self.asked
-        told: dict[str, Any] = {"data": asked.data, "kind": asked.kind, "perturbation": asked.perturbation}
+        question = self.question
+        told: dict[str, Any] = {
+            "data": question.data,
+            "kind": question.kind,
+            "perturbation": question.perturbation,
+        }
         for side, of in (("a", self.a), ("b", self.b)):
             told |= {f"arch_{side}": built(of.model), f"lambda_{side}": lambda_value(of.lam)}
         return told | {key: getattr(self, key) for key in _NUMBERS}
@@ -87,8 +91,8 @@ def asked_alike(
     every = [sides.get((noise, one), {}) for one in subjects]
     if not all(every) or any(one.keys() != every[0].keys() for one in every):
         return None
-    asked = next(iter(every[0]))
-    return replace(asked, kind="mean", perturbation=asked.corruption, severity=None), every
+    question = next(iter(every[0]))
+    return replace(question, kind="mean", perturbation=question.corruption, severity=None), every
 
 
 def over_networks(
@@ -108,7 +112,7 @@ def over_networks(
             continue
         for noise in noises:
             if answered := asked_alike(sides, noise, (*ours, *theirs)):
-                asked, every = answered
+                question, every = answered
                 ids = shared(right for one in every for right in one.values())
                 if not len(ids):
                     continue
@@ -117,7 +121,7 @@ def over_networks(
                 matrices = (first - second,) if a.model == b.model else (first, second)
                 gain = gain_over_networks(*matrices, confidence=confidence)
                 yield OverNetworks(
-                    asked=asked,
+                    question=question,
                     a=a,
                     b=b,
                     networks_a=len(ours),

@@ -136,14 +136,14 @@ def published(store: Snapshot) -> Published:
     claims: list[Claim] = []
     over: list[Claim] = []
     answers = gather(store)
-    for asked, subject, right in line_per_noise(store.standing):
-        answers[asked][subject] = right
+    for question, subject, right in line_per_noise(store.standing):
+        answers[question][subject] = right
     for sides in _experiments(answers):
         numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]
         pairs = dict(_claimed(sides))
         summed = set[Hashable]()
         for found in over_networks(sides, pairs, NOISES, VERDICT_CONFIDENCE):
-            noise = found.asked.corruption
+            noise = found.question.corruption
             gain = pairs[found.a, found.b][NOISES.index(noise)]
             over.append(Claim(noise=noise, found=found, published=gain))
             summed.add(kin((found.a, found.b)))
@@ -158,11 +158,11 @@ Gains = tuple[float, ...]  # the published ones, a noise each
 def _experiments(answers: Answers) -> Iterator[Sides]:
     """By data set, origin and seed: each noise and subject with all five severities, where anyone has that line."""
     places: dict[tuple[str, str, str], dict[tuple[str, Subject], dict[Question, Right]]] = {}
-    for asked, found in answers.items():
-        if asked.corruption in NOISES and asked.severity in SEVERITIES:
-            place = places.setdefault((asked.data, asked.content, asked.origin), {})
+    for question, found in answers.items():
+        if question.corruption in NOISES and question.severity in SEVERITIES:
+            place = places.setdefault((question.data, question.content, question.origin), {})
             for subject, right in found.items():
-                place.setdefault((asked.corruption, subject), {})[asked] = right
+                place.setdefault((question.corruption, subject), {})[question] = right
     for place in places.values():
         whole = {
             key: every
@@ -190,17 +190,17 @@ def _is_line(lam: LambdaSpec) -> bool:
 
 
 def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
-    asked, lam = next(iter(every)), subject.lam
+    question, lam = next(iter(every)), subject.lam
     ids = shared(every.values())
     intervals = [wilson(float(right.at(ids).sum()), len(ids)) for right in every.values()]
     row = None
-    here = "cifar10" in asked.data and not any(other in asked.data for other in OTHERS)
-    if here and asked.source in ORIGINS and (lam is None or lam.scope == "stem"):
+    here = "cifar10" in question.data and not any(other in question.data for other in OTHERS)
+    if here and question.source in ORIGINS and (lam is None or lam.scope == "stem"):
         row = _CLAIMED.get((built(subject.model), None if lam is None else lam.text))
     return Beside(
         subject=subject,
-        data=asked.data,
-        origin=asked.origin,
+        data=question.data,
+        origin=question.origin,
         noise=noise,
         n=len(ids),
         accuracy=fmean(right.at(ids).mean() for right in every.values()),
@@ -240,8 +240,8 @@ def _claim(sides: Sides, pair: Pair, gains: Gains, *, summed: bool) -> Iterator[
     """One claim under each noise that both sides were asked."""
     for noise, gain in zip(NOISES, gains, strict=True):
         if alike := asked_alike(sides, noise, pair):
-            asked, (ours, theirs) = alike
+            question, (ours, theirs) = alike
             both = [(ours[each], theirs[each]) for each in ours]
-            found = compared(asked, pair, both, VERDICT_CONFIDENCE)
+            found = compared(question, pair, both, VERDICT_CONFIDENCE)
             if found.n:
                 yield Claim(noise=noise, found=found, published=gain, summed=summed)

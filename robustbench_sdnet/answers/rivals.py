@@ -25,7 +25,7 @@ class Rival:
         broken: of those left, wrong under the rival.
     """
 
-    asked: Question
+    question: Question
     subject: Subject
     n: int
     left: int
@@ -40,11 +40,11 @@ class Rival:
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
         return {
-            "data": self.asked.data,
+            "data": self.question.data,
             "model": self.subject.model.name,
             "lambda": lambda_value(self.subject.lam),
-            "norm": self.asked.norm,
-            "eps": self.asked.eps and self.asked.eps.text,
+            "norm": self.question.norm,
+            "eps": self.question.eps and self.question.eps.text,
             "n": self.n,
             "left": self.left,
             "rival": self.name,
@@ -65,8 +65,8 @@ def rivals(store: Snapshot) -> tuple[Rival, ...]:
             found = balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), {})
             found.setdefault(_role(cell, spec), []).append(answered.right)
     made = [
-        _rival(asked, subject, worst(roles["direct"]), name, worst(found))
-        for (asked, subject), roles in balls.items()
+        _rival(question, subject, worst(roles["direct"]), name, worst(found))
+        for (question, subject), roles in balls.items()
         if "direct" in roles
         for name, found in roles.items()
         if name != "direct"
@@ -80,14 +80,16 @@ def _role(cell: Cell, spec: AttackSpec) -> str:
     return "square" if spec.name == "square" and not spec.chain else "direct"
 
 
-def _rival(asked: Question, subject: Subject, direct: Right, name: str, rival: Right) -> Rival:
+def _rival(question: Question, subject: Subject, direct: Right, name: str, rival: Right) -> Rival:
     ids = shared((direct, rival))
     left = direct.at(ids)
     broken = int((left & ~rival.at(ids)).sum())
-    return Rival(asked=asked, subject=subject, n=len(ids), left=int(left.sum()), name=name, broken=broken)
+    return Rival(
+        question=question, subject=subject, n=len(ids), left=int(left.sum()), name=name, broken=broken
+    )
 
 
 def _order(rival: Rival) -> tuple[Any, ...]:
-    asked, who = rival.asked, rival.subject
+    question, who = rival.question, rival.subject
     name = natural(who.model.name)
-    return asked.data, name, asked.norm, eps_order(asked.eps), lambda_order(who.lam), rival.name
+    return question.data, name, question.norm, eps_order(question.eps), lambda_order(who.lam), rival.name

@@ -60,13 +60,13 @@ def sentences(known: Sequence[Evidence]) -> Iterator[tuple[str, str]]:
 def noise(evidence: Evidence) -> str:
     """Whether another lambda helps under noise, which, and by how much."""
     means = evidence.means
-    single = [one for one in evidence.compared if one.asked.kind == "corruption" and one.asked.is_noise]
+    single = [one for one in evidence.compared if one.question.kind == "corruption" and one.question.is_noise]
     if not (means or single):
         return "not measured. Run noise at several lambdas, at two or more severities."
     parts = (
         [] if means else ["No mean over noises: it needs two conditions that were measured at both lambdas."]
     )
-    for same in grouped(means, lambda one: one.asked).values():  # one mean is not over what another is
+    for same in grouped(means, lambda one: one.question).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
     if single:
         parts.append(
@@ -78,7 +78,7 @@ def noise(evidence: Evidence) -> str:
 
 def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
     """What other lambdas do to one mean over noises."""
-    over = place(same[0].asked.perturbation, same[0].asked.source)
+    over = place(same[0].question.perturbation, same[0].question.source)
     yield (
         f"{answer(evidence, same)[0]} The mean over {over} is {_trained(same)} at the training "
         f"lambda {lambda_text(evidence.trained)}."
@@ -108,14 +108,14 @@ def _trained(same: Sequence[Comparison]) -> str:
 
 def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it, which gain, and how many lose."""
-    balls = list(grouped(evidence.worst, lambda one: one.asked.ball).values())
+    balls = list(grouped(evidence.worst, lambda one: one.question.ball).values())
     if not balls:
         apart = [*_not_compared(evidence)]
         return " ".join([*apart, ALIKE]) if apart else NOT_ATTACKED
     worst = f"At the training lambda {lambda_text(evidence.trained)} the worst case, image by image, of everything run"
     parts = []
     for verdict, alike in grouped(balls, lambda same: answer(evidence, same)[0]).items():
-        left = ", ".join(f"{_trained(same)} under {same[0].asked.ball}" for same in alike)
+        left = ", ".join(f"{_trained(same)} under {same[0].question.ball}" for same in alike)
         parts.append(f"{verdict} {worst} leaves {left}.")
         worst = "That worst case"
         parts += [_best(evidence, same) for same in alike if any(one.gains for one in same)]
@@ -127,7 +127,7 @@ def _best(evidence: Evidence, same: Sequence[Comparison]) -> str:
     """The gain that stands best of those in one ball."""
     best = max((one for one in same if one.gains), key=evidence.standing)
     effect = f"{_effect(best, len(same))}{CAUTIONS[evidence.caution(best)]}"
-    return f"Under {best.asked.ball}, lambda {lambda_text(best.a.lam)} {effect}."
+    return f"Under {best.question.ball}, lambda {lambda_text(best.a.lam)} {effect}."
 
 
 def _counted(evidence: Evidence) -> str:
@@ -139,14 +139,14 @@ def _counted(evidence: Evidence) -> str:
     told = f"{len(gains)} found a gain{f' ({why})' if why else ''} and {len(losses)} a loss"
     if losses:
         most = min(losses, key=lambda one: one.gain)
-        where = f"at {lambda_text(most.a.lam)} under {most.asked.ball}{CAUTIONS[evidence.caution(most)]}"
+        where = f"at {lambda_text(most.a.lam)} under {most.question.ball}{CAUTIONS[evidence.caution(most)]}"
         told += f", the largest of {points(-most.gain)} {where}"
     return f"Of {counted(len(evidence.worst), 'test')} of another lambda in a ball, {told}."
 
 
 def _not_compared(evidence: Evidence) -> Iterator[str]:
     """Lambdas that met other attacks than the training lambda, so that nothing is said of them."""
-    compared = grouped(evidence.worst, lambda one: (one.asked.norm, one.asked.eps))
+    compared = grouped(evidence.worst, lambda one: (one.question.norm, one.question.eps))
     rows = [row for row in evidence.rows if row.eps and row.lam and not row.lam.upper_bound]
     balls = grouped(sorted(rows, key=lambda row: eps_order(row.eps)), lambda row: (row.norm, row.eps))
     for ball, here in balls.items():

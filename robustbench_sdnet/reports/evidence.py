@@ -35,12 +35,12 @@ class Evidence:
     @property
     def means(self) -> list[Comparison]:
         """The comparisons of means over noises."""
-        return [one for one in self.compared if one.asked.kind == "mean" and one.asked.is_noise]
+        return [one for one in self.compared if one.question.kind == "mean" and one.question.is_noise]
 
     @property
     def worst(self) -> list[Comparison]:
         """The comparisons of everything that was run in a ball."""
-        return [one for one in self.compared if one.asked.kind == "worst_case"]
+        return [one for one in self.compared if one.question.kind == "worst_case"]
 
     @property
     def attacked(self) -> bool:
@@ -56,7 +56,7 @@ class Evidence:
             {(row.norm, row.eps, row.lam) for row in attacks if row.verdict == verdict}
             for verdict in (UNTRUSTED, TRUSTED)
         )
-        beaten = {(r.asked.norm, r.asked.eps, r.subject.lam) for r in self.rivals if r.suspicious}
+        beaten = {(r.question.norm, r.question.eps, r.subject.lam) for r in self.rivals if r.suspicious}
         return beaten | (failed - sound)
 
     def doubts(self, one: Comparison) -> bool:
@@ -82,7 +82,7 @@ class Evidence:
 
     def unchecked(self, one: Comparison) -> bool:
         """Whether nothing is known of the attacks that it rests on, as in `doubts`."""
-        return one.asked.norm is not None and _rests_on(one) not in self.checked
+        return one.question.norm is not None and _rests_on(one) not in self.checked
 
     def caution(self, one: Comparison) -> str:
         """What weakens it: "untrusted" where weak attacks may stand behind it, "unchecked" for a gain by such as
@@ -104,17 +104,17 @@ def reading(one: Comparison, among: int = 1) -> str:
 
 def _rests_on(one: Comparison) -> tuple[str | None, Eps | None, Lambda]:
     """The norm, budget and lambda whose attacks must be strong for what the comparison says."""
-    return one.asked.norm, one.asked.eps, (one.a if one.gains else one.b).lam
+    return one.question.norm, one.question.eps, (one.a if one.gains else one.b).lam
 
 
 def evidences(rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]) -> list[Evidence]:
     """What is known of each model that was asked at several lambdas."""
     within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
-    subjects = distinct((one.asked.data, one.asked.content, one.a.model) for one in within)
+    subjects = distinct((one.question.data, one.question.content, one.a.model) for one in within)
     several = len({data for data, _, _ in subjects}) > 1
     results = grouped(rows, attrgetter("data.content", "model"))
-    tests = grouped(within, attrgetter("asked.content", "a.model"))
-    broken = grouped(rivals, attrgetter("asked.content", "subject.model"))
+    tests = grouped(within, attrgetter("question.content", "a.model"))
+    broken = grouped(rivals, attrgetter("question.content", "subject.model"))
     found = []
     for data, content, model in subjects:
         name, key = f"{model.name} on {data}" if several else model.name, (content, model)

@@ -22,31 +22,33 @@ def lead(results: Results, known: Sequence[Evidence]) -> Iterator[str]:
     """At most one sentence for each data set, one on noise and one on attacks."""
     for data in results.data:
         yield from _highest(results, data)
-    yield from _helps("Under noise", [(one, one.means) for one in known])
-    attacked = [(one, _worst(one)) for one in known]
-    balls = distinct(one.asked.ball for _, asked in attacked for one in asked)
+    yield from _helps("Under noise", [(evidence, evidence.means) for evidence in known])
+    attacked = [(evidence, _worst(evidence)) for evidence in known]
+    balls = distinct(one.question.ball for _, compared in attacked for one in compared)
     yield from _helps(f"Against an adversary who knows lambda ({', '.join(balls)})", attacked)
 
 
 def _worst(evidence: Evidence) -> list[Comparison]:
     """Worst cases at one budget: the usual one where it was run, else the largest."""
-    budgets = distinct((one.asked.norm, one.asked.eps) for one in evidence.worst)
+    budgets = distinct((one.question.norm, one.question.eps) for one in evidence.worst)
     chosen = max(budgets, key=lambda b: (is_usual(*b), eps_order(b[1])), default=None)
-    return [one for one in evidence.worst if (one.asked.norm, one.asked.eps) == chosen]
+    return [one for one in evidence.worst if (one.question.norm, one.question.eps) == chosen]
 
 
-def _helps(question: str, asked: Sequence[tuple[Evidence, Sequence[Comparison]]]) -> Iterator[str]:
+def _helps(
+    question: str, compared_by_model: Sequence[tuple[Evidence, Sequence[Comparison]]]
+) -> Iterator[str]:
     """Which models another lambda helps, which it does not, and of which that cannot be told."""
     groups: dict[str, list[str]] = {}
-    for evidence, compared in asked:
+    for evidence, compared in compared_by_model:
         if compared:
             # What the verdict rests on, not a larger difference that chance or a weak attack may have made.
             best = max(compared, key=evidence.standing)
             # Means and worst cases are of the images that all of it was asked on, often fewer than elsewhere.
             base = f"{percent(best.accuracy_b)} of {counted(best.n, 'image')} at the training lambda"
             base += f" {lambda_text(best.b.lam)}"
-            if best.asked.kind == "mean" and len({one.asked for one in compared}) > 1:
-                base += f" under {place(best.asked.perturbation, best.asked.source)}"
+            if best.question.kind == "mean" and len({one.question for one in compared}) > 1:
+                base += f" under {place(best.question.perturbation, best.question.source)}"
             change = f"{points(best.gain, signed=True)} at {lambda_text(best.a.lam)}"
             change += f", {interval_text(best, len(compared))}"
             _, verdict = answer(evidence, compared)

@@ -70,7 +70,7 @@ def _missed(evidence: Evidence) -> Iterator[str]:
         if rival.suspicious:
             yield (
                 f"{_NAMES[rival.name]} breaks {rival.broken} of the {rival.left} images that the gradient "
-                f"attacks at lambda {lambda_text(rival.subject.lam)} left ({rival.asked.ball}): those attacks "
+                f"attacks at lambda {lambda_text(rival.subject.lam)} left ({rival.question.ball}): those attacks "
                 "are weaker than they should be, and the accuracy under them is too high."
             )
     square = [rival for rival in evidence.rivals if rival.name == "square"]

@@ -79,7 +79,7 @@ def test_a_mean_over_noises_stands_beside_the_one_over_everything(tmp_path):
     specs = (*NOISE, *corruption_specs("fog", [1]))
     answers = [(cell(spec, lam=lam), right(count)) for spec in specs for lam, count in ((LOW, 5), (HIGH, 8))]
     with made_store(tmp_path, answers) as store:
-        asked = [one.asked for one in comparisons(Snapshot.read(store)) if one.asked.kind == "mean"]
+        asked = [one.question for one in comparisons(Snapshot.read(store)) if one.question.kind == "mean"]
     assert {(one.perturbation, one.is_noise) for one in asked} == {
         ("2 noises, 3 conditions", True),
         ("3 corruptions, 4 conditions", False),
@@ -94,11 +94,11 @@ def test_a_mean_over_everything_is_none_where_two_sides_share_noises_alone(tmp_p
     answers += [(cell(spec, lam=HIGH), right(10)) for spec in NOISE]
     answers += [(cell(spec, model=RESNET), right(5)) for spec in NOISE + fog]
     with made_store(tmp_path, answers) as store:
-        means = [one for one in comparisons(Snapshot.read(store)) if one.asked.kind == "mean"]
+        means = [one for one in comparisons(Snapshot.read(store)) if one.question.kind == "mean"]
     within = [one for one in means if one.within]
-    assert [one.asked.perturbation for one in within] == ["2 noises, 3 conditions"]
+    assert [one.question.perturbation for one in within] == ["2 noises, 3 conditions"]
     assert within[0].p_corrected == within[0].p
-    assert sorted(one.asked.perturbation for one in means if not one.within) == [
+    assert sorted(one.question.perturbation for one in means if not one.within) == [
         "2 noises, 3 conditions",
         "3 corruptions, 4 conditions",
     ]
@@ -205,7 +205,7 @@ def test_all_pairs_at_once_say_what_each_says_alone(tmp_path):
     rows = comparisons(snapshot)
     assert len(rows) == 6
     for row in rows:
-        alone = compared(row.asked, (row.a, row.b), [(found[row.a], found[row.b])])
+        alone = compared(row.question, (row.a, row.b), [(found[row.a], found[row.b])])
         assert replace(row, p_corrected=0) == replace(alone, p_corrected=0)
 
 
@@ -235,7 +235,7 @@ def test_the_interval_of_what_was_picked_is_bonferronis(gained, lost, n):
 @pytest.mark.parametrize(("a", "b"), [(0.3, 0.1 + 0.2), (0.1 + 0.2, 0.3), (0.3, 0.3)])
 def test_equal_means_differ_by_no_minus_zero(a, b):
     equal = Comparison(
-        asked=None,
+        question=None,
         a=None,
         b=None,
         n=20,

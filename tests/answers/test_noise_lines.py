@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustbench_sdnet.answers.answered import Answered, Cost
-from robustbench_sdnet.answers.gathered import question
+from robustbench_sdnet.answers.gathered import question_of
 from robustbench_sdnet.answers.noise_lines import line_per_noise
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.planning.questions import corruption_specs
@@ -138,7 +138,7 @@ def test_images_that_were_made_otherwise_are_never_mixed_in(other):
     ]
     for answers in (levels + severities + others, others + severities + levels):
         found = list(line_per_noise(answers))
-        own = [right for asked, _, right in found if asked == question(severities[0].cell)]
+        own = [right for asked, _, right in found if asked == question_of(severities[0].cell)]
         assert [right.right.all() for right in own] == [True]
         # What was made by another table has lines of its own, drawn through the same levels.
         assert len(found) == (10 if "table" in other else 5)

@@ -260,7 +260,7 @@ def test_noise_of_another_seed_is_an_experiment_of_its_own(tmp_path):
         ("generated, seed 1", 0.61),
     }
     assert all(one.published for one in found.numbers), "the paper's stand beside whatever was drawn"
-    places = [one.found.asked.origin for one in found.claims]
+    places = [one.found.question.origin for one in found.claims]
     assert [places.count(origin) for origin in ("generated", "generated, seed 1")] == [8, 8]
     assert [one.record()["perturbation"] for one in found.over_networks] == [*NOISES] * 2
 

@@ -112,7 +112,7 @@ def test_what_transfers_alone_is_no_worst_case(tmp_path):
     with made_store(tmp_path, answers) as store:
         snapshot = Snapshot.read(store)
     compared = comparisons(snapshot)
-    assert not [row for row in compared if row.asked.kind == "worst_case"]
+    assert not [row for row in compared if row.question.kind == "worst_case"]
     told = dict(sentences(evidences(rows_of(snapshot), compared, rivals(snapshot))))
     assert "not measured" in told["adversary"]
     assert "says nothing about robustness" in told["masking"]
@@ -198,7 +198,7 @@ def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
     ]
     answered = tuple(replace(one, cost=cost) for one, cost in zip(plain.answered, costs, strict=True))
     snapshot = replace(plain, answered=answered)
-    (direct,) = (one for one in comparisons(snapshot) if one.asked.kind == "attack")
+    (direct,) = (one for one in comparisons(snapshot) if one.question.kind == "attack")
     assert (direct.untrusted_a, direct.untrusted_b) == (False, True)
     assert {
         (subject.lam, right.untrusted)

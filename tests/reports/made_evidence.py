@@ -29,13 +29,13 @@ def scoped(lam):
     return LambdaSpec(text, scope) if colon else lam_spec(lam)
 
 
-def compared(lam, gained, lost, n=1000, asked=MEAN, base=500):
+def compared(lam, gained, lost, n=1000, question=MEAN, base=500):
     """A lambda against 0.1, which has `base` of `n` right; the difference's interval as for right or wrong."""
     differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * (n - gained - lost))
     low, high = difference_interval(differences)
     p = mcnemar(gained, lost)
     return Comparison(
-        asked=asked, a=Subject(SDNET, scoped(lam)), b=Subject(SDNET, lam_spec(0.1)), n=n,
+        question=question, a=Subject(SDNET, scoped(lam)), b=Subject(SDNET, lam_spec(0.1)), n=n,
         accuracy_a=(base + gained - lost) / n, accuracy_b=base / n, low=low, high=high,
         square=(gained + lost) / n, only_a=gained, only_b=lost, p=p, p_corrected=p,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def within(row, ball):
 
 def rival(name, lam, broken):
     subject = Subject(SDNET, lam_spec(lam))
-    return Rival(asked=BALL, subject=subject, n=1000, left=300, name=name, broken=broken)
+    return Rival(question=BALL, subject=subject, n=1000, left=300, name=name, broken=broken)
 
 
 def said(records, rows, rivals=()):

@@ -98,7 +98,7 @@ def test_the_best_of_several_numbers_has_an_interval_for_the_choice():
 
 def test_means_over_other_conditions_are_not_mixed():
     few = replace(MEAN, perturbation="1 noise, 2 conditions")
-    rows = [compared(0.5, 60, 10), compared(0.9, 300, 10, asked=few, base=300)]
+    rows = [compared(0.5, 60, 10), compared(0.9, 300, 10, question=few, base=300)]
     text = said([], rows)["noise"]
     assert "The mean over 4 noises, 20 conditions is 50.0 % at the training lambda 0.1." in text
     assert "The mean over 1 noise, 2 conditions is 30.0 % at the training lambda 0.1." in text
@@ -114,13 +114,17 @@ def test_means_over_other_conditions_are_not_mixed():
     ],
 )
 def test_the_training_lambda_is_told_on_the_most_images_where_others_saw_fewer(asked, question, base):
-    rows = [compared(0.5, 4, 2, n=20, base=10, asked=asked), compared(0.9, 60, 10, base=300, asked=asked)]
+    rows = [
+        compared(0.5, 4, 2, n=20, base=10, question=asked),
+        compared(0.9, 60, 10, base=300, question=asked),
+    ]
     assert base in said([record(0.1, 0.5)], rows)[question]
 
 
 def test_single_noises_are_counted():
     rows = [
-        compared(lam, *moved, asked=SHOT) for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
+        compared(lam, *moved, question=SHOT)
+        for lam, moved in ((0.3, (60, 10)), (0.5, (1, 1)), (0.7, (10, 60)))
     ]
     text = said([], [compared(0.5, 60, 10), *rows])["noise"]
     assert "Of 3 tests of one noise at one strength, 1 found a gain and 1 a loss." in text
@@ -128,7 +132,7 @@ def test_single_noises_are_counted():
 
 def test_what_is_no_noise_is_not_counted_as_one():
     fog = replace(SHOT, perturbation="fog", is_noise=False)
-    assert "one noise" not in said([], [compared(0.5, 60, 10), compared(0.5, 60, 10, asked=fog)])["noise"]
+    assert "one noise" not in said([], [compared(0.5, 60, 10), compared(0.5, 60, 10, question=fog)])["noise"]
 
 
 def test_of_equal_gains_the_smallest_number_is_named():
@@ -137,7 +141,7 @@ def test_of_equal_gains_the_smallest_number_is_named():
 
 
 def test_noise_under_one_condition_is_not_called_not_asked():
-    text = said([], [compared(0.5, 60, 10, asked=SHOT)])["noise"]
+    text = said([], [compared(0.5, 60, 10, question=SHOT)])["noise"]
     assert "not measured" not in text
     assert (
         "No mean over noises: it needs two conditions that were measured at both lambdas. Of 1 test of one noise"
@@ -148,7 +152,7 @@ def test_noise_under_one_condition_is_not_called_not_asked():
 
 def test_a_mean_over_more_than_noises_is_none_over_noises():
     every = replace(MEAN, perturbation="15 corruptions, 75 conditions", is_noise=False)
-    assert "not measured" in said([], [compared(0.5, 300, 10, asked=every)])["noise"]
+    assert "not measured" in said([], [compared(0.5, 300, 10, question=every)])["noise"]
 
 
 def test_a_lambda_chosen_on_test_labels_helps_nobody():
@@ -162,7 +166,7 @@ def test_a_model_on_two_data_sets_is_told_apart():
     other = replace(DATA, name="letters", content="e" * 64)
     rows = [
         compared(0.5, 60, 10),
-        compared(0.5, 10, 60, asked=replace(MEAN, data="letters", content=other.content)),
+        compared(0.5, 10, 60, question=replace(MEAN, data="letters", content=other.content)),
     ]
     hindsight = [record(0.1, 0.40, spec=NOISE), record("oracle", 0.47, spec=NOISE)]
     for data, told in ((DATA, (True, False)), (other, (False, True))):
@@ -176,12 +180,12 @@ def test_a_model_on_two_data_sets_is_told_apart():
 
 
 def test_worst_cases_of_two_models_are_not_of_the_same_perturbations():
-    between = replace(compared(0.5, 200, 10, asked=BALL), a=Subject(RESNET, None))
+    between = replace(compared(0.5, 200, 10, question=BALL), a=Subject(RESNET, None))
     plain = replace(between, b=Subject(network("plain"), None))
     for rows, times in (
         ([between], 1),
         ([plain], 0),
-        ([compared(0.5, 200, 10, asked=BALL)], 1),
+        ([compared(0.5, 200, 10, question=BALL)], 1),
         ([compared(0.5, 200, 10)], 0),
     ):
         for table in (family_table(rows), significant_table(rows)):
@@ -241,7 +245,7 @@ def test_lambdas_of_all_layers_are_spoken_of_alike():
 
 
 def test_what_was_not_asked_is_said_so():
-    text = said([], [compared(0.5, 1, 1, asked=CLEAN)])
+    text = said([], [compared(0.5, 1, 1, question=CLEAN)])
     assert list(text) == ["noise", "adversary"]
     assert all("not measured" in answer for answer in text.values())
     twice = [*evidences([], [compared(0.5, 1, 1)], [])] * 2
@@ -260,11 +264,11 @@ def test_every_gain_and_loss_stands_in_a_table():
     rows = [
         compared(0.5, 20, 20),
         compared("calibrated", 200, 10),
-        compared(0.5, 200, 10, asked=half),
-        compared(0.9, 200, 10, asked=half),
-        compared(0.5, 10, 200, asked=BALL),
-        compared(0.7, 1, 4, n=100, base=50, asked=BALL),
-        compared(0.9, 4, 2, n=50, base=25, asked=BALL),
+        compared(0.5, 200, 10, question=half),
+        compared(0.9, 200, 10, question=half),
+        compared(0.5, 10, 200, question=BALL),
+        compared(0.7, 1, 4, n=100, base=50, question=BALL),
+        compared(0.9, 4, 2, n=50, base=25, question=BALL),
     ]
     weak = within(record(0.9, 0.9, findings=(FAILED,)), half)
     _, section = conclusion(evidences([weak], rows, []))

@@ -21,7 +21,7 @@ from .made_records import FAILED, PASSED, lam_spec
 
 
 def test_a_loss_is_called_one():
-    text = said([], [compared(0.9, 10, 200, asked=BALL)])["adversary"]
+    text = said([], [compared(0.9, 10, 200, question=BALL)])["adversary"]
     assert "No other lambda helps" in text
     assert text.endswith(
         "At the training lambda 0.1 the worst case, image by image, of everything run leaves 50.0 % under "
@@ -31,7 +31,7 @@ def test_a_loss_is_called_one():
 
 
 def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
-    rows = [compared(0.9, 200, 10, asked=BALL)]
+    rows = [compared(0.9, 200, 10, question=BALL)]
     honest = said([record(0.9, 0.7), by_square(0.9, 0.7)], rows, [rival("square", 0.9, 1)])
     assert honest["adversary"].startswith("sdnet, an adversary who knows lambda: Another lambda helps.")
     assert "not to be trusted" not in honest["adversary"]
@@ -48,13 +48,13 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
     assert "too few to doubt" not in masked["masking"]
     passed = said([record(0.9, 0.7, findings=(PASSED,))], rows, [rival("square", 0.9, 40)])
     assert "Another lambda helps" not in passed["adversary"], "whatever diagnostics found"
-    elsewhere = replace(rival("square", 0.9, 40), asked=replace(BALL, content="e" * 64))
+    elsewhere = replace(rival("square", 0.9, 40), question=replace(BALL, content="e" * 64))
     assert (
         "Another lambda helps."
         in said([record(0.9, 0.7), by_square(0.9, 0.7)], rows, [elsewhere])["adversary"]
     )
     found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
-    also = said(found, [*rows, compared(0.5, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
+    also = said(found, [*rows, compared(0.5, 200, 10, question=BALL)], [rival("square", 0.9, 40)])
     assert "Another lambda helps." in also["adversary"], "0.5 gains undoubted"
     assert "Under linf 8/255, lambda 0.5 gains 19.0 points" in also["adversary"]
     assert "2 found a gain (1 untrusted) and 0 a loss." in also["adversary"]
@@ -62,7 +62,7 @@ def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():
 
 def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
     # PGD leaves 50 % at 0.1 and 69 % at 0.9, where its gradients may be masked: nobody looked.
-    rows = [compared(0.9, 200, 10, asked=BALL)]
+    rows = [compared(0.9, 200, 10, question=BALL)]
     plain = [record(0.1, 0.5), record(0.9, 0.69)]
     text = said(plain, rows)["adversary"]
     assert "What looks like a gain may come from weak attacks, which nothing checked." in text
@@ -83,7 +83,7 @@ def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
         assert "nothing checked" not in checked
     transferred = replace(by_square(0.9, 0.7), kind="transfer", lam_attack=lam_spec(0.1))
     assert "nothing checked" in said([*plain, transferred], rows)["adversary"], "Square was not run at 0.9"
-    both = [*rows, compared(0.5, 200, 10, asked=BALL)]
+    both = [*rows, compared(0.5, 200, 10, question=BALL)]
     text = said([*plain, record(0.5, 0.69, findings=(PASSED,))], both)["adversary"]
     assert "Another lambda helps." in text, "0.5 does, whatever 0.9 comes to"
     assert (
@@ -94,7 +94,7 @@ def test_a_gain_by_attacks_that_nothing_checked_is_not_called_one():
 
 
 def test_a_no_says_that_nothing_checked_the_attacks_at_the_training_lambda():
-    rows = [compared(0.9, 10, 200, asked=BALL)]
+    rows = [compared(0.9, 10, 200, question=BALL)]
     text = said([record(0.1, 0.5), record(0.9, 0.31, findings=(PASSED,))], rows)["adversary"]
     assert "No other lambda helps (by more than 3.0 points), by attacks that nothing checked." in text
     (sentence,) = lead(Results(()), list(evidences([record(0.1, 0.5), record(0.9, 0.31)], rows, [])))
@@ -114,19 +114,19 @@ def test_budgets_stand_in_growing_order(tmp_path):
     known = evidences(rows_in(snapshot), comparisons(snapshot), [])
     balls = re.findall(r"under linf (\d+)", dict(sentences(known))["adversary"])
     assert balls == ["4", "8", "16"]
-    assert [one.asked.eps.text for one in rivals(snapshot)] == [f"{k}/255" for k in (4, 4, 8, 8, 16, 16)]
+    assert [one.question.eps.text for one in rivals(snapshot)] == [f"{k}/255" for k in (4, 4, 8, 8, 16, 16)]
 
 
 def test_lambdas_that_were_attacked_otherwise_are_named_and_not_compared():
     rows = [record(0.1, 0.5), record(0.5, 0.5), record(0.9, 0.7)]
-    text = said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    text = said(rows, [compared(0.5, 20, 20, question=BALL)])["adversary"]
     assert (
         "Under linf 8/255, other attacks were run at 0.9 than at the training lambda: not compared." in text
     )
-    assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    assert "not compared" not in said(rows[:2], [compared(0.5, 20, 20, question=BALL)])["adversary"]
     small = replace(PGD, eps=Eps.parse("4/255"))
     elsewhere = [*rows[:2], replace(rows[2], perturbation=small)]
-    assert "not compared" not in said(elsewhere, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    assert "not compared" not in said(elsewhere, [compared(0.5, 20, 20, question=BALL)])["adversary"]
 
 
 def test_an_adversary_who_met_lambdas_otherwise_is_not_called_not_measured():
@@ -143,33 +143,33 @@ def test_an_adversary_who_met_lambdas_otherwise_is_not_called_not_measured():
         assert "adversary who knows lambda: not measured." in said(few, [compared(0.5, 1, 1)])["adversary"]
     # What is compared in one ball says nothing of another.
     small = [replace(row, perturbation=replace(PGD, eps=Eps.parse("4/255"))) for row in rows[:2]]
-    text = said([*rows[:2], *small], [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    text = said([*rows[:2], *small], [compared(0.5, 20, 20, question=BALL)])["adversary"]
     assert text.count("not compared") == 1
     assert "Under linf 4/255, other attacks were run at 0.5 than at the training lambda" in text
 
 
 def test_an_upper_bound_is_not_said_to_be_attacked_otherwise():
     rows = [record(0.1, 0.5), record("oracle", 0.5)]
-    assert "not compared" not in said(rows, [compared(0.5, 20, 20, asked=BALL)])["adversary"]
+    assert "not compared" not in said(rows, [compared(0.5, 20, 20, question=BALL)])["adversary"]
 
 
 def test_square_as_a_stage_is_not_called_absent():
-    text = said([record(0.9, 0.7)], [compared(0.9, 200, 10, asked=BALL)])["masking"]
+    text = said([record(0.9, 0.7)], [compared(0.9, 200, 10, question=BALL)])["masking"]
     assert "The gradient-free attack square was not run on its own." in text
 
 
 def test_failed_diagnostics_are_named():
     records = [record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.7, findings=(FAILED,))]
-    text = said(records, [compared(0.9, 200, 10, asked=BALL)])
+    text = said(records, [compared(0.9, 200, 10, question=BALL)])
     assert "Diagnostics failed for pgd (linf 8/255) at lambda 0.9: these accuracies are" in text["masking"]
     assert "First gradients" not in text["masking"], "a check failed, and not the sign that is free"
     assert "not to be trusted" in text["adversary"]
-    assert "were not diagnosed" in said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)])["masking"]
+    assert "were not diagnosed" in said([record(0.9, 0.7)], [compared(0.9, 0, 0, question=BALL)])["masking"]
 
 
 def test_a_sound_attack_is_not_doubted_for_a_weak_one_beside_it():
     weak = replace(record(0.9, 0.9, findings=(FAILED,)), perturbation=SQUARE)
-    rows = [compared(0.9, 200, 10, asked=BALL)]
+    rows = [compared(0.9, 200, 10, question=BALL)]
     text = said([record(0.1, 0.5, findings=(PASSED,)), record(0.9, 0.7, findings=(PASSED,)), weak], rows)
     assert "Another lambda helps." in text["adversary"]
     assert "not to be trusted" not in text["adversary"]
@@ -189,7 +189,7 @@ def test_a_sound_attack_is_not_doubted_for_a_weak_one_beside_it():
 def test_nothing_is_lost_to_a_training_lambda_that_is_not_to_be_trusted():
     # PGD at 0.1 leaves 50 % and is doubted: that 0.9 leaves 31 % says nothing of either.
     doubted = [record(0.1, 0.5, findings=(FAILED,)), record(0.9, 0.31, findings=(PASSED,))]
-    rows = [compared(0.9, 10, 200, asked=BALL), compared(0.5, 20, 20, asked=BALL)]
+    rows = [compared(0.9, 10, 200, question=BALL), compared(0.5, 20, 20, question=BALL)]
     text = said(doubted, rows)["adversary"]
     assert (
         "Cannot tell whether another lambda helps: the accuracy at the training lambda is not to be" in text
@@ -198,7 +198,7 @@ def test_nothing_is_lost_to_a_training_lambda_that_is_not_to_be_trusted():
     assert "1 a loss, the largest of 19.0 points at 0.9 under linf 8/255, which is not to be trusted" in text
     (sentence,) = lead(Results(()), list(evidences(doubted, rows, [])))
     assert "the accuracy at the training lambda is too doubtful to tell for sdnet" in sentence
-    gained = said(doubted, [compared(0.9, 200, 10, asked=BALL)])["adversary"]
+    gained = said(doubted, [compared(0.9, 200, 10, question=BALL)])["adversary"]
     assert "Another lambda helps." in gained, "over too high a number all the more"
 
 
@@ -217,7 +217,7 @@ def test_transfer_is_told_from_robustness(transfer, direct, claim):
     records = [record(0.1, 0.5), record(0.9, direct), record(0.9, transfer, lam_attack=0.1)]
     # A stronger attack than the one that was transferred is no gain of transfer.
     records += [replace(record(lam, 0.05), perturbation=SQUARE) for lam in (0.1, 0.9)]
-    assert claim in said(records, [compared(0.9, 0, 0, asked=BALL)])["masking"]
+    assert claim in said(records, [compared(0.9, 0, 0, question=BALL)])["masking"]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_transfer_to_other_images_is_not_held_against_the_direct_attack(other, m
     """Nor is what was made elsewhere than at the training lambda."""
     direct = [replace(record(lam, 0.02), **other) for lam in (0.1, 0.9)]
     text = said(
-        [*direct, record(0.9, 0.8, lam_attack=made)], [compared(0.9, 0, 10, n=100, base=20, asked=BALL)]
+        [*direct, record(0.9, 0.8, lam_attack=made)], [compared(0.9, 0, 10, n=100, base=20, question=BALL)]
     )
     assert "looks like a gain" not in text["masking"]
     assert "says nothing about robustness" in text["masking"]
@@ -239,15 +239,15 @@ def test_of_several_transfers_the_one_that_looks_most_like_a_gain_is_told():
     rows = [record(lam, 0.5) for lam in (0.1, 0.5, 0.9)]
     rows += [record(0.5, 0.8, lam_attack=0.1), record(0.9, 0.6, lam_attack=0.1)]
     for order in (rows, rows[::-1]):
-        text = said(order, [compared(0.9, 0, 0, asked=BALL)])["masking"]
+        text = said(order, [compared(0.9, 0, 0, question=BALL)])["masking"]
         assert "and 80.0 % at lambda 0.5, which looks like a gain of 30.0 points" in text
 
 
 def test_square_is_told_where_it_broke_most_unless_it_doubts_another():
     few, more = rival("square", 0.5, 1), replace(rival("square", 0.9, 2), left=200)
-    text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)], [few, more])["masking"]
+    text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, question=BALL)], [few, more])["masking"]
     assert "breaks at most 2 of the 200 images" in text
-    text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, asked=BALL)], [few, rival("square", 0.9, 40)])
+    text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, question=BALL)], [few, rival("square", 0.9, 40)])
     assert "breaks 40 of the 300 images" in text["masking"]
     assert "too few to doubt" not in text["masking"]
 
@@ -256,13 +256,13 @@ def test_transfer_is_told_from_the_strongest_run_of_the_direct_attack():
     runs = [record(0.9, 0.55), record(0.9, 0.79)]
     for order in (runs, runs[::-1]):
         rows = [record(0.1, 0.5), *order, record(0.9, 0.8, lam_attack=0.1)]
-        assert "made at 0.9 they leave 55.0 %" in said(rows, [compared(0.9, 0, 0, asked=BALL)])["masking"]
+        assert "made at 0.9 they leave 55.0 %" in said(rows, [compared(0.9, 0, 0, question=BALL)])["masking"]
 
 
 def test_balls_of_one_verdict_share_it():
     sizes = [replace(BALL, eps=Eps.parse(f"{size}/255")) for size in (2, 4, 8)]
     nothing = [
-        compared(0.5, 20, 20, asked=asked, base=base)
+        compared(0.5, 20, 20, question=asked, base=base)
         for asked, base in zip(sizes, (900, 700, 100), strict=True)
     ]
     checked = [record(lam, 0.5, findings=(PASSED,)) for lam in (0.1, 0.5)]
@@ -272,7 +272,7 @@ def test_balls_of_one_verdict_share_it():
     assert (
         "leaves 90.0 % under linf 2/255, 70.0 % under linf 4/255, 10.0 % under linf 8/255. Of 3 tests" in text
     )
-    text = said(checked, [*nothing[:2], compared(0.5, 200, 10, asked=sizes[2])])["adversary"]
+    text = said(checked, [*nothing[:2], compared(0.5, 200, 10, question=sizes[2])])["adversary"]
     assert (
         "No other lambda helps (by more than 3.0 points). At the training lambda 0.1 the worst case" in text
     )

@@ -17,7 +17,7 @@ def test_the_first_sentence_says_which_of_several_means_its_numbers_are_of():
         return sentence
 
     few = replace(MEAN, perturbation="2 noises, 4 conditions", met=("a",))
-    both = first(compared(0.5, 60, 50), compared("calibrated", 120, 20, asked=few, base=300))
+    both = first(compared(0.5, 60, 50), compared("calibrated", 120, 20, question=few, base=300))
     assert (
         "(30.0 % of 1,000 images at the training lambda 0.1 under 2 noises, 4 conditions, +10.0 points"
         in both
@@ -27,7 +27,7 @@ def test_the_first_sentence_says_which_of_several_means_its_numbers_are_of():
 
 def test_the_first_sentence_praises_no_gain_that_is_not_to_be_trusted():
     known = list(
-        evidences([record(0.9, 0.7)], [compared(0.9, 200, 10, asked=BALL)], [rival("square", 0.9, 40)])
+        evidences([record(0.9, 0.7)], [compared(0.9, 200, 10, question=BALL)], [rival("square", 0.9, 40)])
     )
     (sentence,) = lead(Results(()), known)
     assert "what looks like a gain is not to be trusted for sdnet" in sentence
@@ -51,7 +51,7 @@ def test_a_lambda_is_named_for_a_gain_that_its_test_found():
     text = dict(sentences(known))["noise"]
     assert "0.5 comes out highest of those distinguished from chance: it gains 10.0 points" in text
     # Square shows that the attack at 0.9, where the gain seems larger, was weak.
-    rows = [compared(0.9, 300, 10, asked=BALL), compared(0.5, 200, 10, asked=BALL)]
+    rows = [compared(0.9, 300, 10, question=BALL), compared(0.5, 200, 10, question=BALL)]
     found = [record(0.9, 0.7), record(0.5, 0.7, findings=(PASSED,))]
     (sentence,) = lead(Results(()), list(evidences(found, rows, [rival("square", 0.9, 40)])))
     middle, half = (rows[1].low + rows[1].high) / 2, (rows[1].high - rows[1].low) / 2 * 2.241402 / 1.959964

@@ -52,25 +52,25 @@ def significant_table(rows: Sequence[Comparison]) -> Table:
 
 
 def _uneven(rows: Sequence[Comparison]) -> tuple[str, ...]:
-    worst = (row for row in rows if row.asked.kind == "worst_case")
+    worst = (row for row in rows if row.question.kind == "worst_case")
     return (UNEVEN,) if any(row.a.lam or row.b.lam for row in worst) else ()
 
 
 def _perturbation(row: Comparison) -> str:
     """What both sides were asked, with its severity or budget."""
-    asked = row.asked
-    if asked.eps is not None:
-        return f"{asked.perturbation}, {asked.ball}"
-    return f"{asked.perturbation} {asked.severity}" if asked.severity else asked.perturbation
+    question = row.question
+    if question.eps is not None:
+        return f"{question.perturbation}, {question.ball}"
+    return f"{question.perturbation} {question.severity}" if question.severity else question.perturbation
 
 
 def _line(row: Comparison) -> tuple[Item, ...]:
-    asked = row.a.name, row.b.name, _perturbation(row), row.n
+    sides = row.a.name, row.b.name, _perturbation(row), row.n
     shares = _share(row.accuracy_a, row.untrusted_a), _share(row.accuracy_b, row.untrusted_b)
     tested = row.only_a, row.only_b, probability(row.p), probability(row.p_corrected)
     hollow = row.untrusted_a if row.gains else row.untrusted_b
     better = f"{row.better.name}{' (untrusted)' if hollow else ''}" if row.better else ""
-    return (*asked, *shares, *tested, better)
+    return (*sides, *shares, *tested, better)
 
 
 def _share(accuracy: float, untrusted: bool) -> str:

@@ -34,11 +34,11 @@ def gain_table(evidence: Evidence) -> Table:
 
 
 def _line(evidence: Evidence, one: Comparison) -> tuple[Item, ...]:
-    asked = one.asked
+    question = one.question
     what = (
-        f"mean of {place(asked.perturbation, asked.source)}"
-        if asked.kind == "mean"
-        else f"worst case, {asked.ball}"
+        f"mean of {place(question.perturbation, question.source)}"
+        if question.kind == "mean"
+        else f"worst case, {question.ball}"
     )
     found = ", ".join(filter(None, (reading(one), evidence.caution(one))))
     shares = share_text(one.accuracy_b), share_text(one.accuracy_a), f"{100 * one.gain:+.1f}"

@@ -64,7 +64,7 @@ def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
     """The claims of each pair, place by place, and where that is, in words, if there are several places."""
 
     def of(one: Claim) -> tuple[str, Subject, Subject]:
-        return place(one.found.asked.data, one.found.asked.origin), one.found.a, one.found.b
+        return place(one.found.question.data, one.found.question.origin), one.found.a, one.found.b
 
     pairs = grouped(claims, of)
     several = len({where for where, _, _ in pairs}) > 1
