@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .numbers import Estimate, Met, Missing, images_text, usual
+from .numbers import Estimate, ImageSet, Missing, images_text, usual_image_set
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -38,14 +38,14 @@ class Table:
     filters: tuple[int, ...] = ()
 
     @cached_property
-    def usual(self) -> Met | None:
+    def usual_image_set(self) -> ImageSet | None:
         """How many images, and which, most estimates are of: said once, and beside those that differ from it."""
-        return usual(item for row in self.rows for item in row if isinstance(item, Estimate))
+        return usual_image_set(item for row in self.rows for item in row if isinstance(item, Estimate))
 
     @property
     def images(self) -> str:
         """The usual images in words; empty where there are none."""
-        return "" if self.usual is None else images_text(self.usual)
+        return "" if self.usual_image_set is None else images_text(self.usual_image_set)
 
     @property
     def footnotes(self) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def _highest(results: Results, data: str) -> Iterator[str]:
                 by = str(row[-1]).replace("worst case of", "the worst case of")
                 lam += f", by {by}" if uneven or len({other[-1] for _, other in numbers}) > 1 else ""
                 lam += "; others faced other attacks" if uneven else ""
-            lam += "" if best.met == table.usual else f", {images_text(best.met)}"
+            lam += "" if best.image_set == table.usual_image_set else f", {images_text(best.image_set)}"
             doubt = " (untrusted)" if best.untrusted else ""
             where = name if name == "clean" or name.startswith("at ") else f"under {name}"
             parts.append(f"{best.percent} %{doubt} {where} ({row[0]}{lam})")

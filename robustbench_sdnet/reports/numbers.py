@@ -9,7 +9,7 @@ from ..answers.comparisons import ALPHA
 from ..wording import counted, share_text
 
 # How many images a number is of, and which, where they are not the first of the data set.
-Met = tuple[int, str]
+ImageSet = tuple[int, str]
 # From here on a second decimal says something: the interval is narrower than about two points.
 TWO_DECIMALS_FROM = 5000
 
@@ -35,7 +35,7 @@ class Estimate:
     images: str = ""
 
     @property
-    def met(self) -> Met:
+    def image_set(self) -> ImageSet:
         """The images that it is of: alike for the same ones of a data set."""
         return self.n, self.images
 
@@ -55,7 +55,7 @@ class Estimate:
         number = f"({self.percent})" if self.transfer else self.percent
         return f"{number} untrusted" if self.untrusted else number
 
-    def count_beside(self, usual: Met | None) -> str:
+    def count_beside(self, usual: ImageSet | None) -> str:
         """What stands after the interval: how many images, and which, where they are not the table's usual ones."""
         usual_n, usual_images = usual or (None, "")
         count = "" if self.n == usual_n else f" n={self.n:,}"
@@ -91,15 +91,15 @@ def reasons(rows: Iterable[tuple[str, Iterable[object]]], what: str = "") -> lis
     return [f"{what}{', '.join(labels)}: {reason}." for reason, labels in found.items()]
 
 
-def usual(estimates: Iterable[Estimate]) -> Met | None:
+def usual_image_set(estimates: Iterable[Estimate]) -> ImageSet | None:
     """How many images, and which, most of some accuracies are of; None where there are none."""
-    met = [one.met for one in estimates]
-    return max(sorted(set(met), reverse=True), key=met.count) if met else None
+    image_sets = [estimate.image_set for estimate in estimates]
+    return max(sorted(set(image_sets), reverse=True), key=image_sets.count) if image_sets else None
 
 
-def images_text(met: Met) -> str:
+def images_text(image_set: ImageSet) -> str:
     """How many images, and which, in words."""
-    n, which = met
+    n, which = image_set
     return counted(n, "image") + (f" ({which})" if which else "")
 
 

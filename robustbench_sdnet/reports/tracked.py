@@ -109,7 +109,9 @@ def _curves(results: Results) -> Iterator[Curve]:
             groups.setdefault((axis, unit, steps, _name(result, fixed)), {})[position] = result.estimate
     found: list[Curve] = []
     for (axis, unit, steps, name), points in groups.items():
-        alike = grouped(sorted(points.items()), lambda point: point[1].met)  # other images say something else
+        alike = grouped(
+            sorted(points.items()), lambda point: point[1].image_set
+        )  # other images say something else
         for (n, images), same in alike.items():
             if len(same) > 1:
                 where = (

@@ -355,6 +355,9 @@ def test_an_accuracy_by_distance_is_of_the_images_that_were_sought() -> None:
     table = attacks.eps_table(results, "digits", "linf", results.main_subjects("digits"))
     assert table.images == "4 images (100-103)"
     beside = [
-        item.count_beside(table.usual) for row in table.rows for item in row if isinstance(item, Estimate)
+        item.count_beside(table.usual_image_set)
+        for row in table.rows
+        for item in row
+        if isinstance(item, Estimate)
     ]
     assert beside == ["", "", "", ""], "all are of the same images"

@@ -65,10 +65,10 @@ def test_a_number_bears_all_its_marks() -> None:
 
 def test_images_are_named_where_they_are_not_the_tables_usual_ones() -> None:
     plain, lost = Estimate(0.5, 0.4, 0.6, 8), Estimate(0.5, 0.4, 0.6, 8, images="0-3, 6-9")
-    assert plain.count_beside(plain.met) == lost.count_beside(lost.met) == ""
+    assert plain.count_beside(plain.image_set) == lost.count_beside(lost.image_set) == ""
     assert plain.count_beside(None) == " n=8"
     assert lost.count_beside((10, "")) == " n=8 of images 0-3, 6-9"
-    assert plain.count_beside(lost.met) == " of images from the first on"
+    assert plain.count_beside(lost.image_set) == " of images from the first on"
 
 
 def test_less_than_all_is_never_printed_as_all() -> None:

@@ -131,7 +131,7 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
     )
     style = (0, (4, 2)) if line.faint else "-"
     width = 1.1 if line.faint else 1.7
-    for _, same in groupby(curve, key=lambda point: point[1].met):
+    for _, same in groupby(curve, key=lambda point: point[1].image_set):
         piece = list(same)
         xs = [x for x, _ in piece]
         heights = [100 * value.accuracy for _, value in piece]
@@ -158,12 +158,15 @@ def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
 
 def _broken(line: Line) -> bool:
     """Whether some of its numbers are of other images than others."""
-    return len({value.met for x, value in line.points if not isinstance(x, str)}) > 1
+    return len({value.image_set for x, value in line.points if not isinstance(x, str)}) > 1
 
 
 def _uneven(panel: Panel) -> bool:
     """Whether some of its lines are of other images than others."""
-    return len({frozenset(value.met for _, value in line.points) for line in panel.lines if line.points}) > 1
+    return (
+        len({frozenset(value.image_set for _, value in line.points) for line in panel.lines if line.points})
+        > 1
+    )
 
 
 def _thinned(items: Sequence[Item]) -> Sequence[Item]:

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..numbers import Estimate, usual
+from ..numbers import Estimate, usual_image_set
 from ..results import distinct
 from .style import LINES, OTHERS, PALETTE, RC, legend_above, new_figure, note_others, plain
 
@@ -21,7 +21,7 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
     What is on other images than most is marked.
     """
     names = distinct(name for shares in found.values() for name in shares)
-    most = usual(one for shares in found.values() for one in shares.values())
+    usual = usual_image_set(one for shares in found.values() for one in shares.values())
     others = False
     figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))
     axes = figure.subplots()
@@ -39,7 +39,7 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
         # A dot at 0 is a whole one.
         looks: Any = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2, "clip_on": False}
         for row, one in zip(rows, shares.values(), strict=True):
-            if one.met != most:
+            if one.image_set != usual:
                 others = True
                 axes.annotate(
                     OTHERS, (100 * one.high, row), (2, -3), textcoords="offset points", color=colour

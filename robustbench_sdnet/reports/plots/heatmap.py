@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ...corruptions.registry import CORRUPTIONS
 from ...wording import share_text
-from ..numbers import Estimate, Met, usual
+from ..numbers import Estimate, ImageSet, usual_image_set
 from ..results import distinct
 from ..tables.corruptions import levels_run
 from .style import (
@@ -47,7 +47,7 @@ def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str 
     """
     names = distinct(name for grid in grids.values() for name in grid)
     cells = [estimate for grid in grids.values() for row in grid.values() for estimate in row.values()]
-    most = usual(cells)
+    usual = usual_image_set(cells)
     shown: Sequence[Column] = columns or levels_run(grids.values())
     rows = math.ceil(len(grids) / PANELS_IN_A_ROW)
     across = math.ceil(len(grids) / rows)
@@ -58,19 +58,19 @@ def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str 
     figure = new_figure(max(1.6, aside) + width * across, rows * height)
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for axes, title, grid in zip(panels, titles, grids.values(), strict=False):
-        _panel(axes, grid, names, shown, most)
+        _panel(axes, grid, names, shown, usual)
         axes.set_title(title, loc="left", color=TEXT)
     for axes in panels[len(grids) :]:
         axes.set_visible(False)
     for axes in panels[: len(grids)][-across:]:
         axes.set_xlabel(xlabel)
-    if any(one.met != most for one in cells):
+    if any(one.image_set != usual for one in cells):
         note_others(figure)
     return figure
 
 
 def _panel(
-    axes: Axes, grid: Grid, names: tuple[str, ...], columns: Sequence[Column], most: Met | None
+    axes: Axes, grid: Grid, names: tuple[str, ...], columns: Sequence[Column], usual: ImageSet | None
 ) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)
@@ -80,7 +80,7 @@ def _panel(
             estimate = grid.get(name, {}).get(key)
             if estimate is not None:
                 values[row, column] = 100 * estimate.accuracy
-                _write(axes, column, row, estimate.accuracy, "" if estimate.met == most else OTHERS)
+                _write(axes, column, row, estimate.accuracy, "" if estimate.image_set == usual else OTHERS)
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
     for keys, line in ((names, axes.axhline), (columns, axes.axvline)):
         for place in range(1, len(keys)):

@@ -9,7 +9,7 @@ from statistics import fmean
 from ...answers.rows import lambda_text
 from ...specs import SEVERITIES
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, Met, Missing, error, reasons
+from ..numbers import ABSENT, Estimate, ImageSet, Missing, error, reasons
 from ..results import Subject, distinct
 from .corruptions import MAIN, Grid, kinds_text, levels_run, levels_text, over_corruptions, over_severities
 
@@ -21,7 +21,7 @@ class Baseline:
 
     label: str
     clean: float | None
-    errors: Mapping[str, tuple[float, Met | None]]
+    errors: Mapping[str, tuple[float, ImageSet | None]]
 
 
 # AlexNet on the published ImageNet-C (Hendrycks & Dietterich 2019). Its clean error is that of the weights that their
@@ -78,8 +78,8 @@ def error_table(
 
 def _baseline_of(subject: Subject, found: Grid, clean: Estimate | None) -> Baseline:
     values = {name: error(over_severities(accuracies)) for name, accuracies in found.items()}
-    errors = {name: (v.accuracy, v.met) for name, v in values.items() if isinstance(v, Estimate)}
-    alike = clean and all(met == clean.met for _, met in errors.values())
+    errors = {name: (v.accuracy, v.image_set) for name, v in values.items() if isinstance(v, Estimate)}
+    alike = clean and all(image_set == clean.image_set for _, image_set in errors.values())
     return Baseline(subject.label, 1 - clean.accuracy if clean and alike else None, errors)
 
 
@@ -88,12 +88,12 @@ def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequen
     errors: dict[str, tuple[Estimate, float]] = {}
     for name in names:
         own = error(over_severities(found.get(name, {})))
-        other, met = base.errors.get(name, (0.0, None))
+        other, image_set = base.errors.get(name, (0.0, None))
         if isinstance(own, Missing):
             reason = f"{name} {own.reason}"
         elif name not in base.errors:
             reason = f"{base.label} was not run under {name} at all five severities"
-        elif met not in (None, own.met):
+        elif image_set not in (None, own.image_set):
             reason = f"{base.label} was run under {name} on other images"
         elif not other:
             reason = f"{base.label} makes no error under {name}"
@@ -108,7 +108,7 @@ def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequen
 def _relative_to_clean(
     errors: Mapping[str, tuple[Estimate, float]], clean: Estimate | None, base: Baseline
 ) -> Item:
-    if clean is None or any(own.met != clean.met for own, _ in errors.values()):
+    if clean is None or any(own.image_set != clean.image_set for own, _ in errors.values()):
         return Missing("no relative mCE, clean accuracy of the same images is not known")
     if base.clean is None:
         return Missing(f"no relative mCE, clean accuracy of {base.label} on the same images is not known")

@@ -83,7 +83,7 @@ def _relative(own: Steady, base: Steady, names: Sequence[str], label: str, what:
             return ABSENT
         if name not in base:
             return Missing(f"no mFR and mT5D, {label} was not run under {name}")
-        if own[name].estimate.met != base[name].estimate.met:
+        if own[name].estimate.image_set != base[name].estimate.image_set:
             return Missing(f"no mFR and mT5D, {label} was run under {name} on other images")
         other = getattr(_stability(base[name]), what).value
         if not other:

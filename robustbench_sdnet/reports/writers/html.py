@@ -9,7 +9,7 @@ from markupsafe import Markup, escape as escape_markup
 
 from ...wording import visible
 from ..document import Document, Figure, Item, Table, plain
-from ..numbers import Estimate, Met, Missing
+from ..numbers import Estimate, ImageSet, Missing
 from . import templates
 
 DOUBT = " untrusted"
@@ -45,10 +45,12 @@ def verbatim(text: str) -> Markup:
 
 def cells(row: Sequence[Item], table: Table) -> Markup:
     """A line of a table."""
-    return Markup("".join(_cell(item, place in table.left, table.usual) for place, item in enumerate(row)))
+    return Markup(
+        "".join(_cell(item, place in table.left, table.usual_image_set) for place, item in enumerate(row))
+    )
 
 
-def _cell(item: Item, left: bool, usual: Met | None) -> str:
+def _cell(item: Item, left: bool, usual: ImageSet | None) -> str:
     """One `<td>`: a number with its interval below, a dash with its reason, or a text.
 
     What is put together here is escaped, or numbers alone; `Markup.format` would look again, at every cell of a report.

@@ -67,4 +67,4 @@ def _item(item: Item, table: Table) -> str:
 
 
 def _interval(item: Estimate, table: Table) -> str:
-    return f"{{\\scriptsize {item.interval('--')}{item.count_beside(table.usual)}}}"
+    return f"{{\\scriptsize {item.interval('--')}{item.count_beside(table.usual_image_set)}}}"

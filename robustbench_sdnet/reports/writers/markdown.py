@@ -61,12 +61,14 @@ def _rows(items: tuple[Item, ...], table: Table) -> Iterator[list[str]]:
     """A line of a table; where intervals stand under their numbers, two."""
     yield [_text(item, table) for item in items]
     if table.stacked and any(isinstance(item, Estimate) for item in items):
-        usual = table.usual
-        yield [i.interval() + i.count_beside(usual) if isinstance(i, Estimate) else "" for i in items]
+        yield [
+            i.interval() + i.count_beside(table.usual_image_set) if isinstance(i, Estimate) else ""
+            for i in items
+        ]
 
 
 def _text(item: Item, table: Table) -> str:
     if not isinstance(item, Estimate):
         return "-" if isinstance(item, Missing) else escape(str(item))
-    beside = f" [{item.interval(', ')}]{item.count_beside(table.usual)}"
+    beside = f" [{item.interval(', ')}]{item.count_beside(table.usual_image_set)}"
     return item.text if table.stacked else item.text + beside
