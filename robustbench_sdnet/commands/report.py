@@ -27,7 +27,7 @@ def _sources(stores: tuple[str, ...], models: tuple[str, ...], data: str | None)
 @click.argument("to", metavar="to")
 @click.argument("format_name", metavar="FORMAT", required=False)
 @gathered(
-    "of",
+    "sources",
     _sources,
     click.option(
         "--store",
@@ -69,7 +69,7 @@ def _sources(stores: tuple[str, ...], models: tuple[str, ...], data: str | None)
 def report(
     to: str,
     format_name: str | None,
-    of: Sources,
+    sources: Sources,
     output: Path | None,
     baseline: str | None,
     with_cost: bool,
@@ -97,7 +97,7 @@ def report(
         wanted = next((word for word in (format_name, to) if word in FORMATS), "markdown")
         raise InputError(f"A report needs a format. Write: sdnet-bench report to {wanted}")
     written = write(
-        of,
+        sources,
         format_name,
         output=output,
         baseline=baseline,
@@ -105,7 +105,9 @@ def report(
         with_pictures=with_pictures,
     )
     is_data = FORMATS[format_name].is_data
-    for line in disputed(of.snapshot) if FORMATS[format_name].is_rows else ():  # documents say it themselves
+    for line in (
+        disputed(sources.snapshot) if FORMATS[format_name].is_rows else ()
+    ):  # documents say it themselves
         warn(line)
     if isinstance(written, Path):
         say_of(written, f"Wrote {written}", err=is_data)

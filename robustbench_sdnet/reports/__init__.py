@@ -82,12 +82,14 @@ def report(
         StoreError: the store does not exist, is damaged or empty.
         WriteError: the file cannot be written.
     """
-    of = Sources(several(store), several(models), data)
-    return write(of, to, output=output, baseline=baseline, with_cost=with_cost, with_pictures=with_pictures)
+    sources = Sources(several(store), several(models), data)
+    return write(
+        sources, to, output=output, baseline=baseline, with_cost=with_cost, with_pictures=with_pictures
+    )
 
 
 def write(
-    of: Sources,
+    sources: Sources,
     to: str,
     *,
     output: str | Path | None,
@@ -95,32 +97,33 @@ def write(
     with_cost: bool,
     with_pictures: str | Path | None,
 ) -> Path | str:
-    """The same of sources, whose snapshot the caller may look at too."""
+    """Write the report of `sources`, as `report` does; the caller may then use their snapshot, which is read once."""
     if to not in FORMATS:
         raise unknown("report format", to, FORMATS)
     chosen = FORMATS[to]
-    asked = {
+    given = {
         "--baseline": baseline is not None,
         "--with-pictures": with_pictures is not None,
         "--with-cost": with_cost and not chosen.is_data,
     }
-    for option in (name for name, given in asked.items() if given and not chosen.is_document):
-        raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
-    if not of.stores:
+    for option, is_given in given.items():
+        if is_given and not chosen.is_document:
+            raise InputError(f"{option} changes nothing in {to}. Write: sdnet-bench report to html {option}")
+    if not sources.stores:
         raise InputError("A report needs a store, got none.")
-    stem = chosen.stem or of.snapshot.folder / "report"
+    stem = chosen.stem or sources.snapshot.folder / "report"
     target = Path(f"{stem}{chosen.ending}") if output is None else path_of(output)
     if output is not None or not chosen.is_data:  # data without an output are printed
-        _check_target(target, chosen, of)
+        _check_target(target, chosen, sources)
     pictures = None if with_pictures is None else path_of(with_pictures)
-    content = chosen.render(of, Options(target, baseline, with_cost, pictures))
+    content = chosen.render(sources, Options(target, baseline, with_cost, pictures))
     if isinstance(content, Path) or (chosen.is_data and output is None and isinstance(content, str)):
         return content
     return write_whole(target, content)
 
 
-def _check_target(target: Path, chosen: Format, of: Sources) -> None:
-    """An InputError where the report cannot be a file of this name, or would take the place of what it is of."""
+def _check_target(target: Path, chosen: Format, sources: Sources) -> None:
+    """Refuse, with an InputError, a target that is no file name, or that would overwrite one of the sources."""
     if chosen.is_folder:
         return
     if target.is_dir() or not target.name:
@@ -133,7 +136,7 @@ def _check_target(target: Path, chosen: Format, of: Sources) -> None:
             f"{target} is where the rows of the page go. Name the page, such as leaderboard.html."
         )
     written = {path.resolve() for path in (target, *beside)}
-    for path in of.files:
+    for path in sources.files:
         if path.resolve() in written:
             raise InputError(
                 f"The report would overwrite {path}, which it is made from. Name another --output."

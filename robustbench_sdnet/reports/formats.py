@@ -46,7 +46,7 @@ class Sources:
 
     @property
     def urls(self) -> list[str]:
-        """Where the stores are; an InputError for one that is given open or read, or where they are not meant whole."""
+        """The stores' URLs; an InputError where one is open or a snapshot, or models or a data set are chosen."""
         if self.models or self.data is not None:
             raise InputError("A leaderboard and a bundle are of whole stores. Leave out --model and --data.")
         urls = [store for store in self.stores if isinstance(store, str)]
@@ -96,18 +96,21 @@ class Format:
     beside: tuple[str, ...] = ()
 
 
-def _made(place: str) -> Callable[..., Any]:
+def _lazy(place: str) -> Callable[..., Any]:
     """A function of this room by its "module:name", imported when it is called."""
     return lambda *given, **named: resolve_name(f"{__package__}.{place}")(*given, **named)
 
 
 def _document(writer: str, picture: Callable[[Figure, Path], str]) -> Callable[[Sources, Options], str]:
     """A format for readers: the document as the text of a writer, and each figure as what `picture` makes of it."""
-    build, render = _made("content:build"), _made(f"writers.{writer}:render")
+    build, render = _lazy("content:build"), _lazy(f"writers.{writer}:render")
 
-    def rendered(of: Sources, options: Options) -> str:
+    def rendered(sources: Sources, options: Options) -> str:
         document: Document = build(
-            of.snapshot, baseline=options.baseline, with_cost=options.with_cost, pictures=options.pictures
+            sources.snapshot,
+            baseline=options.baseline,
+            with_cost=options.with_cost,
+            pictures=options.pictures,
         )
         text: str = render(document, lambda figure: picture(figure, options.target))
         return text
@@ -117,12 +120,12 @@ def _document(writer: str, picture: Callable[[Figure, Path], str]) -> Callable[[
 
 def _data(render: Callable[[Sequence[Record]], str]) -> Callable[[Sources, Options], str]:
     """A format for programs: the records as text."""
-    return lambda of, options: render(records(of.snapshot, with_cost=options.with_cost))
+    return lambda sources, options: render(records(sources.snapshot, with_cost=options.with_cost))
 
 
 def _beside(kind: str) -> Callable[[Figure, Path], str]:
     """A figure as a png or pdf in a folder beside the text; the text gets its relative address."""
-    drawn = _made(f"plots.style:to_{kind}")
+    drawn = _lazy(f"plots.style:to_{kind}")
 
     def save(figure: Figure, target: Path) -> str:
         folder = target.with_name(f"{target.stem}-files")
@@ -134,7 +137,7 @@ def _beside(kind: str) -> Callable[[Figure, Path], str]:
 
 def _inline(figure: Figure, _: Path) -> str:
     """A figure as a part of the page."""
-    text: str = _made("plots.style:to_svg")(figure.draw(), figure.name)
+    text: str = _lazy("plots.style:to_svg")(figure.draw(), figure.name)
     return text
 
 
@@ -146,26 +149,28 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "csv": Format(".csv", _data(to_csv), is_data=True, is_rows=True),
         "json": Format(".json", _data(to_json), is_data=True, is_rows=True),
         "outcomes": Format(
-            OUTCOMES_ENDING, lambda of, options: outcome_table(of.snapshot, options.target), is_rows=True
+            OUTCOMES_ENDING,
+            lambda sources, options: outcome_table(sources.snapshot, options.target),
+            is_rows=True,
         ),
         "leaderboard": Format(
             ".html",
-            lambda of, options: _made("leaderboard:leaderboard")(of.urls, options.target),
+            lambda sources, options: _lazy("leaderboard:leaderboard")(sources.urls, options.target),
             stem="leaderboard",
             beside=(".json",),
         ),
         "bundle": Format(
             "",
-            lambda of, options: _made("bundle:bundle")(of.urls, options.target),
+            lambda sources, options: _lazy("bundle:bundle")(sources.urls, options.target),
             stem="bundle",
             is_folder=True,
         ),
         "tensorboard": Format(
-            ".tfevents", lambda of, options: _made("writers.tensorboard:render")(of.snapshot)
+            ".tfevents", lambda sources, options: _lazy("writers.tensorboard:render")(sources.snapshot)
         ),
         "wandb": Format(
             "-wandb",
-            lambda of, options: _made("writers.wandb:log")(of.snapshot, options.target),
+            lambda sources, options: _lazy("writers.wandb:log")(sources.snapshot, options.target),
             is_folder=True,
         ),
     }

@@ -206,7 +206,7 @@ def test_a_report_format(copy):
         FORMAT,
         "reports/formats.py",
         '        "csv": Format(',
-        '        "plain": Format(".txt", _data(_made("writers.plain:render")), is_data=True),\n',
+        '        "plain": Format(".txt", _data(_lazy("writers.plain:render")), is_data=True),\n',
     )
     assert "contrast 0." in copy.run("report", "to", "plain", "--store", "sqlite:///s.db")
 
