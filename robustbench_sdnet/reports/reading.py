@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -14,6 +14,10 @@ from .results import Result, Results, Subject
 QUESTION = (
     "subject", "kind", "name", "perturbation.label", "severity", "norm", "eps", "lam_attack", "source",
 )  # fmt: skip
+_DRAWN = attrgetter("data.label", "source", "perturbation.name")
+_PERTURBED = attrgetter("data.label", "source", "kind", "perturbation.label", "norm")
+
+Passes = tuple[float, float]  # forward and backward, an image
 
 
 def read_results(rows: Iterable[Row]) -> Results:
@@ -25,51 +29,63 @@ def read_results(rows: Iterable[Row]) -> Results:
     Args:
         rows: of a snapshot whose models and data sets are told apart.
     """
-    kept, own = list(rows), [field.name for field in fields(Row)]
-    found = [
-        Result(
-            **{field: getattr(row, field) for field in own},
+    kept = list(rows)
+    names, passes = _Names(kept), _passes_by_cell(kept)
+    results = []
+    for row in kept:
+        result = Result(
+            **{field.name: getattr(row, field.name) for field in fields(Row)},
             subject=Subject(row.data.label, row.model.name, row.lam),
-            name=name + setting,
-            passes=passes,
+            name=names.of(row),
+            passes=_summed(passes[cell] for cell in row.cells),
         )
-        for row, name, setting, passes in zip(kept, _names(kept), _settings(kept), _passes(kept), strict=True)
-    ]
-    return Results(tuple(_with_chain_passes(_numbered(found))))
+        results.append(result)
+    return Results(tuple(_with_chain_passes(_numbered(results))))
 
 
-def _names(rows: Sequence[Row]) -> Iterator[str]:
-    """As readers know them; a corruption at a severity without its seed, where none of its origin has another."""
-    drawn = attrgetter("data.label", "source", "perturbation.name")
-    seeds = Counter(key for key, _ in {(drawn(row), row.perturbation.seed) for row in rows if row.severity})
-    for row in rows:
-        plain = row.severity and seeds[drawn(row)] == 1
-        yield row.perturbation.name if plain else whole_name(row.perturbation)
+class _Names:
+    """How readers know the perturbations of some rows.
 
-
-def _settings(rows: Sequence[Row]) -> Iterator[str]:
-    """What to add to the name of each perturbation: precision and version, where those of it differ on a data set.
-
-    Large images have versions of their own.
+    A corruption at a severity stands without its seed where none of its data set and origin was drawn by another. The
+    precision and the algorithm version stand behind the name where those of one perturbation differ on a data set:
+    large images have versions of their own.
     """
-    named = attrgetter("data.label", "source", "kind", "perturbation.label", "norm")
-    marks = [(row.precision, f"version {row.perturbation.version}") for row in rows]
-    same = grouped(range(len(rows)), lambda position: named(rows[position]))
-    differ = {
-        key: [len(set(values)) > 1 for values in zip(*(marks[one] for one in every), strict=True)]
-        for key, every in same.items()
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._seeds: dict[Hashable, set[int]] = defaultdict(set)
+        self._precisions: dict[Hashable, set[str]] = defaultdict(set)
+        self._versions: dict[Hashable, set[int]] = defaultdict(set)
+        for row in rows:
+            if row.severity:
+                self._seeds[_DRAWN(row)].add(row.perturbation.seed)
+            self._precisions[_PERTURBED(row)].add(row.precision)
+            self._versions[_PERTURBED(row)].add(row.perturbation.version)
+
+    def of(self, row: Row) -> str:
+        """The name of a row's perturbation, such as "pgd [bfloat16, version 2]"."""
+        one_seed = row.severity and len(self._seeds[_DRAWN(row)]) == 1
+        name = row.perturbation.name if one_seed else whole_name(row.perturbation)
+        differing = []
+        if len(self._precisions[_PERTURBED(row)]) > 1:
+            differing.append(row.precision)
+        if len(self._versions[_PERTURBED(row)]) > 1:
+            differing.append(f"version {row.perturbation.version}")
+        return f"{name} [{', '.join(differing)}]" if differing else name
+
+
+def _passes_by_cell(rows: Iterable[Row]) -> dict[str, Passes]:
+    """Passes an image by the ids of answered cells: a row of several has those of all, on however many images each."""
+    return {
+        row.cell: (row.cost.forwards / row.n, row.cost.backwards / row.n)
+        for row in rows
+        if len(row.cells) == 1
     }
-    for row, own in zip(rows, marks, strict=True):
-        differing = [mark for mark, differs in zip(own, differ[named(row)], strict=True) if differs]
-        yield f" [{', '.join(differing)}]" if differing else ""
 
 
-def _passes(rows: Iterable[Row]) -> Iterator[tuple[float, float]]:
-    """Passes an image; of what is made of several answers those of all, on however many images each was given."""
-    each = {row.cells: (row.cost.forwards / row.n, row.cost.backwards / row.n) for row in rows}
-    for row in rows:
-        forwards, backwards = zip(*(each[cell,] for cell in row.cells), strict=True)
-        yield sum(forwards), sum(backwards)
+def _summed(passes: Iterable[Passes]) -> Passes:
+    """Forward and backward passes of several answers together."""
+    kept = list(passes)
+    return sum(forwards for forwards, _ in kept), sum(backwards for _, backwards in kept)
 
 
 def _numbered(results: Sequence[Result]) -> list[Result]:
@@ -81,12 +97,12 @@ def _numbered(results: Sequence[Result]) -> list[Result]:
     ]
 
 
-def _with_chain_passes(results: Sequence[Result]) -> Iterable[Result]:
+def _with_chain_passes(results: Sequence[Result]) -> Iterator[Result]:
+    """The results, the whole of a chain with the passes of all its stages."""
     chains = grouped(results, _chain)
     for result in results:
         if _chain(result) is not None and not result.is_stage:
-            forwards, backwards = zip(*(one.passes for one in chains[_chain(result)]), strict=True)
-            result = replace(result, passes=(sum(forwards), sum(backwards)))
+            result = replace(result, passes=_summed(stage.passes for stage in chains[_chain(result)]))
         yield result
 
 
