@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..answers.comparisons import ALPHA
@@ -89,6 +89,11 @@ def reasons(rows: Iterable[tuple[str, Iterable[object]]], what: str = "") -> lis
             if isinstance(item, Missing):
                 found.setdefault(item.reason, {})[label] = None
     return [f"{what}{', '.join(labels)}: {reason}." for reason, labels in found.items()]
+
+
+def unexplained(mean: object, ratios: Sequence[object]) -> Sequence[object]:
+    """What `reasons` must say of a mean and of ratios made of the same numbers: where it is missing, so are they."""
+    return [mean] if isinstance(mean, Missing) else ratios
 
 
 def usual_image_set(estimates: Iterable[Estimate]) -> ImageSet | None:

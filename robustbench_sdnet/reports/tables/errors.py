@@ -9,7 +9,7 @@ from statistics import fmean
 from ...answers.rows import lambda_text
 from ...specs import SEVERITIES
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, ImageSet, Missing, error, reasons
+from ..numbers import ABSENT, Estimate, ImageSet, Missing, error, reasons, unexplained
 from ..results import Subject, distinct
 from .corruptions import MAIN, Grid, kinds_text, levels_run, levels_text, over_corruptions, over_severities
 
@@ -52,7 +52,7 @@ def error_table(
     run = distinct(name for found in grids.values() for name in found)
     names = MAIN if published is not None else tuple(name for name in MAIN if name in run) or run
     levels = levels_run(grids.values())
-    rows, gaps = list[tuple[Item, ...]](), list[tuple[str, Sequence[Item]]]()
+    rows: dict[Subject, tuple[Item, ...]] = {}
     notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
     if baseline is not None:
         own = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
@@ -61,10 +61,9 @@ def error_table(
         corrupted = error(over_corruptions(found, names, levels))
         own_clean = clean.get(subject)
         ratios = () if published is None else _relative(found, own_clean, published, names)
-        gaps.append((subject.label, ratios if isinstance(corrupted, Estimate) else [corrupted]))
-        who = subject.model, lambda_text(subject.lam), error(own_clean) if own_clean else ABSENT
-        rows.append((*who, corrupted, *ratios))
-    notes += reasons(gaps)
+        clean_error = error(own_clean) if own_clean else ABSENT
+        rows[subject] = (subject.model, lambda_text(subject.lam), clean_error, corrupted, *ratios)
+    notes += reasons((subject.label, unexplained(row[3], row[4:])) for subject, row in rows.items())
     columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {kinds_text(names)}")
     if published is not None:
         columns += ("mCE", "relative mCE")
@@ -73,7 +72,7 @@ def error_table(
             " They divide corruption by corruption; the error next to them is the plain mean, as in RobustBench."
             " The relative mCE uses clean accuracy on the same images."
         )
-    return Table(columns, tuple(rows), left=(0,), notes=tuple(notes))
+    return Table(columns, tuple(rows.values()), left=(0,), notes=tuple(notes))
 
 
 def _baseline_of(subject: Subject, found: Grid, clean: Estimate | None) -> Baseline:

@@ -45,19 +45,20 @@ def overview(results: Results, data: str) -> Table:
             "on the most images, and which attack; for minimal-norm attacks, see their distances. Compare only rows of "
             "the same attack."
         )
-    rows, gaps = [], []
+    rows: dict[Subject, tuple[Item, ...]] = {}
     for subject in subjects:
         row: list[Item] = [subject.model, lambda_text(subject.lam)]
         row.append(results.estimate("clean", subject=subject) or ABSENT)
         if names:
-            found = grids[subject]
-            row += [over_corruptions(found, names, levels), at_severity(found, names, levels[-1])]
-            gaps.append((subject.label, row[3:4]))
+            row.append(over_corruptions(grids[subject], names, levels))
+            row.append(at_severity(grids[subject], names, levels[-1]))
         if budget:
             worst = strongest(results, subject, *budget)
             row += [worst.estimate, display_name(worst)] if worst else [ABSENT, "-"]
-        rows.append(tuple(row))
-    return Table(columns, tuple(rows), left=left, notes=(*notes, *reasons(gaps)), stacked=len(columns) > 5)
+        rows[subject] = tuple(row)
+    if names:
+        notes += reasons((subject.label, row[3:4]) for subject, row in rows.items())
+    return Table(columns, tuple(rows.values()), left=left, notes=tuple(notes), stacked=len(columns) > 5)
 
 
 USUAL = ("linf", Fraction(8, 255))

@@ -8,7 +8,7 @@ from ...answers.per_image import Stability
 from ...answers.rows import lambda_text
 from ...corruptions.sequences.members import MAIN, SEQUENCES
 from ..document import Item, Table
-from ..numbers import ABSENT, Estimate, Missing, Value, mean, reasons
+from ..numbers import ABSENT, Estimate, Missing, Value, mean, reasons, unexplained
 from ..results import Result, Results, Subject, distinct
 from .corruptions import COLUMNS_AT_ONCE
 
@@ -56,14 +56,14 @@ def summary_table(found: Mapping[Subject, Steady], baseline: Subject | None) -> 
     notes = list(NOTES)
     if base and baseline:
         notes.append(f"mFR, mT5D: per cent of {baseline.label}, sequence by sequence; without interval.")
-    rows, gaps = [], list[tuple[str, list[Item]]]()
+    rows: dict[Subject, tuple[Item, ...]] = {}
     for subject, own in found.items():
         value = mean({name: flips(own[name]) if name in own else None for name in names})
         ratios = [_relative(own, base, names, baseline.label, what) for what in _NEVER if base and baseline]
-        gaps.append((subject.label, ratios if isinstance(value, Estimate) else [value]))
         who = subject.model, lambda_text(subject.lam)
-        rows.append((*who, value, _mean_distance(own, names, value), *ratios))
-    return Table(columns, tuple(rows), left=(0,), notes=(*notes, *reasons(gaps)))
+        rows[subject] = (*who, value, _mean_distance(own, names, value), *ratios)
+    notes += reasons((subject.label, unexplained(row[2], row[4:])) for subject, row in rows.items())
+    return Table(columns, tuple(rows.values()), left=(0,), notes=tuple(notes))
 
 
 def _mean_distance(own: Steady, names: Sequence[str], value: Value) -> str:
