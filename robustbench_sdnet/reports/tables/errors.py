@@ -49,19 +49,19 @@ def error_table(
     severities alone.
     `published` errors, known from elsewhere, take the baseline's place; over all 15 alone.
     """
-    run = distinct(name for found in grids.values() for name in found)
+    run = distinct(name for grid in grids.values() for name in grid)
     names = MAIN if published is not None else tuple(name for name in MAIN if name in run) or run
     levels = levels_run(grids.values())
     rows: dict[Subject, tuple[Item, ...]] = {}
     notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
     if baseline is not None:
-        own = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
-        published = _baseline_of(baseline, own, clean.get(baseline))
-    for subject, found in grids.items():
-        corrupted = error(over_corruptions(found, names, levels))
-        own_clean = clean.get(subject)
-        ratios = () if published is None else _relative(found, own_clean, published, names)
-        clean_error = error(own_clean) if own_clean else ABSENT
+        baseline_grid = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
+        published = _baseline_of(baseline, baseline_grid, clean.get(baseline))
+    for subject, grid in grids.items():
+        corrupted = error(over_corruptions(grid, names, levels))
+        clean_accuracy = clean.get(subject)
+        ratios = () if published is None else _relative(grid, clean_accuracy, published, names)
+        clean_error = error(clean_accuracy) if clean_accuracy else ABSENT
         rows[subject] = (subject.model, lambda_text(subject.lam), clean_error, corrupted, *ratios)
     notes += reasons((subject.label, unexplained(row[3], row[4:])) for subject, row in rows.items())
     columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {kinds_text(names)}")
@@ -75,46 +75,58 @@ def error_table(
     return Table(columns, tuple(rows.values()), left=(0,), notes=tuple(notes))
 
 
-def _baseline_of(subject: Subject, found: Grid, clean: Estimate | None) -> Baseline:
-    values = {name: error(over_severities(accuracies)) for name, accuracies in found.items()}
-    errors = {name: (v.accuracy, v.image_set) for name, v in values.items() if isinstance(v, Estimate)}
-    alike = clean and all(image_set == clean.image_set for _, image_set in errors.values())
-    return Baseline(subject.label, 1 - clean.accuracy if clean and alike else None, errors)
+def _baseline_of(subject: Subject, grid: Grid, clean: Estimate | None) -> Baseline:
+    """A subject of the store as baseline: of each corruption its mean error over the five severities, where all ran."""
+    errors: dict[str, tuple[float, ImageSet | None]] = {}
+    for name, accuracies in grid.items():
+        value = error(over_severities(accuracies))
+        if isinstance(value, Estimate):
+            errors[name] = value.accuracy, value.image_set
+    if clean and all(image_set == clean.image_set for _, image_set in errors.values()):
+        return Baseline(subject.label, 1 - clean.accuracy, errors)
+    return Baseline(subject.label, None, errors)
 
 
-def _relative(found: Grid, clean: Estimate | None, base: Baseline, names: Sequence[str]) -> tuple[Item, Item]:
-    """mCE and relative mCE, or why there is none."""
-    errors: dict[str, tuple[Estimate, float]] = {}
+def _relative(
+    grid: Grid, clean: Estimate | None, baseline: Baseline, names: Sequence[str]
+) -> tuple[Item, Item]:
+    """mCE and relative mCE in per cent, or why there is none."""
+    errors: dict[
+        str, tuple[Estimate, float]
+    ] = {}  # of each corruption the subject's error and the baseline's
     for name in names:
-        own = error(over_severities(found.get(name, {})))
-        other, image_set = base.errors.get(name, (0.0, None))
-        if isinstance(own, Missing):
-            reason = f"{name} {own.reason}"
-        elif name not in base.errors:
-            reason = f"{base.label} was not run under {name} at all five severities"
-        elif image_set not in (None, own.image_set):
-            reason = f"{base.label} was run under {name} on other images"
-        elif not other:
-            reason = f"{base.label} makes no error under {name}"
+        subject_error = error(over_severities(grid.get(name, {})))
+        baseline_error, image_set = baseline.errors.get(name, (0.0, None))
+        if isinstance(subject_error, Missing):
+            reason = f"{name} {subject_error.reason}"
+        elif name not in baseline.errors:
+            reason = f"{baseline.label} was not run under {name} at all five severities"
+        elif image_set not in (None, subject_error.image_set):
+            reason = f"{baseline.label} was run under {name} on other images"
+        elif not baseline_error:
+            reason = f"{baseline.label} makes no error under {name}"
         else:
-            errors[name] = own, other
+            errors[name] = subject_error, baseline_error
             continue
-        return (Missing(f"no mCE, {reason}"),) * 2
-    ratio = fmean(own.accuracy / other for own, other in errors.values())
-    return f"{100 * ratio:.1f}", _relative_to_clean(errors, clean, base)
+        return Missing(f"no mCE, {reason}"), Missing(f"no mCE, {reason}")
+    ratio = fmean(of_subject.accuracy / of_baseline for of_subject, of_baseline in errors.values())
+    return f"{100 * ratio:.1f}", _relative_to_clean(errors, clean, baseline)
 
 
 def _relative_to_clean(
-    errors: Mapping[str, tuple[Estimate, float]], clean: Estimate | None, base: Baseline
+    errors: Mapping[str, tuple[Estimate, float]], clean: Estimate | None, baseline: Baseline
 ) -> Item:
-    if clean is None or any(own.image_set != clean.image_set for own, _ in errors.values()):
+    """Relative mCE in per cent, which takes the error on clean images off both sides, or why there is none."""
+    if clean is None or any(of_subject.image_set != clean.image_set for of_subject, _ in errors.values()):
         return Missing("no relative mCE, clean accuracy of the same images is not known")
-    if base.clean is None:
-        return Missing(f"no relative mCE, clean accuracy of {base.label} on the same images is not known")
+    if baseline.clean is None:
+        return Missing(f"no relative mCE, clean accuracy of {baseline.label} on the same images is not known")
     # Rounded as means are: what loses nothing may differ from clean images in the last digits of a float.
-    losses = {name: round(other - base.clean, 9) for name, (_, other) in errors.items()}
+    losses = {name: round(of_baseline - baseline.clean, 9) for name, (_, of_baseline) in errors.items()}
     steady = [name for name, loss in losses.items() if loss <= 0]
     if steady:
-        return Missing(f"no relative mCE, {base.label} loses nothing under {', '.join(steady)}")
-    lost = ((own.accuracy - (1 - clean.accuracy)) / losses[name] for name, (own, _) in errors.items())
-    return f"{100 * fmean(lost):.1f}"
+        return Missing(f"no relative mCE, {baseline.label} loses nothing under {', '.join(steady)}")
+    ratios = []
+    for name, (of_subject, _) in errors.items():
+        ratios.append((of_subject.accuracy - (1 - clean.accuracy)) / losses[name])
+    return f"{100 * fmean(ratios):.1f}"
