@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..answers.rows import grouped, lambda_text, lambda_value, rows
 from ..answers.snapshot import Snapshot
@@ -27,13 +27,14 @@ _REFUSED = re.compile(r"\*|\.\.(?=/)")  # by Weights & Biases: patterns of names
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Accuracy along lambda, eps or severity, all else (`name`) kept the same: two points or more, in order. The name
-    says so where one of them is untrusted.
+    """Accuracy along lambda, eps or severity, all else (`name`) kept the same. The name says so where one of the
+    accuracies is untrusted.
 
     Attributes:
-        unit: positions are read in 1 of so many, as those of figures are.
-        steps: positions in 1 of so many are whole numbers, or close to them, and never equal: for trackers that count
+        unit: positions are read in 1/unit, as those of figures are.
+        steps: positions in 1/steps are whole numbers, or close to them, and never equal: for trackers that count
             steps. Alike for all curves along an axis.
+        points: (position, accuracy), two or more, in order.
     """
 
     axis: str
@@ -43,7 +44,7 @@ class Curve:
     points: tuple[tuple[float, float], ...]
 
     def along(self, parts: int) -> str:
-        """The axis whose positions are counted in 1 of so many."""
+        """The axis whose positions are counted in 1/parts."""
         return self.axis if parts == 1 else f"{self.axis} in 1 of {parts}"
 
     def tag(self, parts: int) -> str:
@@ -101,59 +102,66 @@ def _parameters(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+class _Axis(NamedTuple):
+    """What curves run along: its name, unit and usual steps, as `Curve` has them."""
+
+    name: str
+    unit: int
+    steps: int
+
+
 def _curves(results: Results) -> Iterator[Curve]:
     """Every accuracy along lambda, eps and severity, everything else kept the same."""
-    groups: dict[tuple[str, int, int, str], dict[float, Estimate]] = {}
+    groups: dict[tuple[_Axis, str], dict[float, Estimate]] = {}
     for result in results.all:
-        for axis, unit, steps, position, fixed in _axes(result):
-            groups.setdefault((axis, unit, steps, _name(result, fixed)), {})[position] = result.estimate
-    found: list[Curve] = []
-    for (axis, unit, steps, name), points in groups.items():
-        alike = grouped(
-            sorted(points.items()), lambda point: point[1].image_set
-        )  # other images say something else
-        for (n, images), same in alike.items():
-            if len(same) > 1:
-                where = (
-                    f" ({', '.join(filter(None, (counted(n, 'image'), images)))})" if len(alike) > 1 else ""
-                )
-                doubt = " (untrusted)" if any(one.untrusted for _, one in same) else ""
-                own = tuple((position, one.accuracy) for position, one in same)
-                found.append(Curve(axis, unit, steps, name + where + doubt, own))
-    fine = {axis: _steps(same) for axis, same in grouped(found, lambda curve: curve.axis).items()}
-    yield from (replace(curve, steps=fine[curve.axis]) for curve in found)
+        for axis, position, fixed in _axes(result):
+            groups.setdefault((axis, _name(result, fixed)), {})[position] = result.estimate
+    curves: list[Curve] = []
+    for (axis, name), estimates in groups.items():
+        by_image_set = grouped(sorted(estimates.items()), lambda point: point[1].image_set)
+        for (n, images), same in by_image_set.items():  # other images say something else
+            if len(same) < 2:
+                continue
+            label = name
+            if len(by_image_set) > 1:
+                label += f" ({', '.join(filter(None, (counted(n, 'image'), images)))})"
+            if any(estimate.untrusted for _, estimate in same):
+                label += " (untrusted)"
+            points = tuple((position, estimate.accuracy) for position, estimate in same)
+            curves.append(Curve(*axis, label, points))
+    steps = {axis: _steps(along) for axis, along in grouped(curves, lambda curve: curve.axis).items()}
+    yield from (replace(curve, steps=steps[curve.axis]) for curve in curves)
 
 
 def _steps(curves: Sequence[Curve]) -> int:
     """The usual steps of an axis; ten, a hundred, ... times as many where some positions need them, and fewer where
     they would be too many to count."""
-    found, positions = curves[0].steps, {position for curve in curves for position, _ in curve.points}
-    while found > 1 and found * max(positions) > LAST_STEP:
-        found //= 10
-    while found * max(positions) < LAST_STEP / 10:
-        places = {position: round(found * position) for position in positions}
-        near = (abs(place - found * at) <= NEAR * found * at for at, place in places.items())
-        if len(set(places.values())) == len(places) and all(near):
+    steps, positions = curves[0].steps, {position for curve in curves for position, _ in curve.points}
+    while steps > 1 and steps * max(positions) > LAST_STEP:
+        steps //= 10
+    while steps * max(positions) < LAST_STEP / 10:
+        whole = {position: round(steps * position) for position in positions}
+        near = (abs(step - steps * at) <= NEAR * steps * at for at, step in whole.items())
+        if len(set(whole.values())) == len(whole) and all(near):
             break
-        found *= 10
-    return found
+        steps *= 10
+    return steps
 
 
-def _axes(result: Result) -> Iterator[tuple[str, int, int, float, tuple[Hashable, ...]]]:
-    """The axes that a result lies on: name, unit and steps as `Curve`, where on it, and what tells its curve from
-    others."""
+def _axes(result: Result) -> Iterator[tuple[_Axis, float, tuple[Hashable, ...]]]:
+    """The axes that a result lies on, its position on each, and what tells its curve there from others."""
     if result.kind in ("transfer", "sequence") or result.is_stage:
         return
     lam, value = lambda_text(result.subject.lam), lambda_value(result.subject.lam)
     severity = result.severity and f"severity {result.severity}"
     if isinstance(value, float):
-        yield "lambda", 1, 1000, value, (severity, result.budget if result.eps else result.norm)
+        yield _Axis("lambda", 1, 1000), value, (severity, result.budget if result.eps else result.norm)
     at = None if lam == "-" else f"lambda {lam}"
     if result.severity:
-        yield "severity", 1, 1, float(result.severity), (at,)
+        yield _Axis("severity", 1, 1), float(result.severity), (at,)
     if result.eps and result.kind in (*DIRECT, "noise"):
         unit = norm_facts(result.norm).scale
-        yield f"{result.norm} eps", unit, unit if unit > 1 else 1000, float(result.eps), (at,)
+        yield _Axis(f"{result.norm} eps", unit, unit if unit > 1 else 1000), float(result.eps), (at,)
 
 
 def _name(result: Result, fixed: tuple[Hashable, ...]) -> str:
