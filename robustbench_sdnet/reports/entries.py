@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import attrgetter
@@ -87,12 +87,13 @@ class _Corruption(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Measured:
     """One measured accuracy as an entry of its own.
 
     Attributes:
-        attack: what its name says of it.
-        corruption: where it is of one at a severity.
+        kind: of the record, one of `answers.rows.KINDS`.
+        attack: the perturbation's name as that of an attack.
+        corruption: None unless it is of a corruption at a severity.
     """
 
     entry: Entry
@@ -101,10 +102,10 @@ class _Seen:
     corruption: _Corruption | None
 
     @property
-    def strength(self) -> tuple[Any, ...]:
-        """What comes first says most of a budget, as in tables: of those on the most images the lowest."""
-        one = self.entry
-        return -(one.n or 0), one.accuracy, self.kind != "worst_case", is_stage(self.attack), one.by
+    def rank(self) -> tuple[Any, ...]:
+        """The first of a budget stands for it, as in tables: of the accuracies on the most images the lowest."""
+        entry = self.entry
+        return -(entry.n or 0), entry.accuracy, self.kind != "worst_case", is_stage(self.attack), entry.by
 
 
 def entries_of(source: str) -> Iterator[Entry]:
@@ -117,15 +118,15 @@ def entries_of(source: str) -> Iterator[Entry]:
     if isinstance(raw, Mapping):
         yield from _quoted(raw, name, Path(source).absolute().parent.name)
     elif isinstance(raw, list):
-        yield from (replace(entry, ran_by=name) for entry in _measured(raw, name))
+        yield from (replace(entry, ran_by=name) for entry in _ranked(raw, name))
     else:
         raise InputError(f"{Path(source)} holds neither records nor RobustBench's model_info.")
 
 
-def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
-    """The result record is a contract, its values are checked."""
+def _measured(raw: Sequence[Any], source: str) -> Iterator[_Measured]:
+    """The accuracies of result records; an InputError for a missing field or a value that it cannot have."""
     for position, item in enumerate(raw):
-        record = mapping(item, f"record {position} of {where}")
+        record = mapping(item, f"record {position} of {source}")
         try:
             eps = record["eps"]
             known: dict[str, Any] = {key: str(record[key]) for key in ("model", "arch", "data", "cell")}
@@ -145,10 +146,10 @@ def _seen(raw: Sequence[Any], where: str) -> Iterator[_Seen]:
                 drawn=bool(record.get("draws")),
                 hash=str(record.get("weights", "")),
             )
-            yield _Seen(entry, kind, attack, _corruption(record, n, entry.accuracy))
+            yield _Measured(entry, kind, attack, _corruption(record, n, entry.accuracy))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"Record {position} of {where} is not a result record: {str(error).rstrip('.')}."
+                f"Record {position} of {source} is not a result record: {str(error).rstrip('.')}."
             ) from None
 
 
@@ -156,53 +157,57 @@ def _corruption(record: Mapping[str, Any], n: int, accuracy: float) -> _Corrupti
     if record["severity"] is None:
         return None
     severity = whole(record["severity"], "severity must be a whole number", 1, max(SEVERITIES))
-    told = (str(record[key]) for key in ("source", "table", "stored_as", "images") if record.get(key))
-    return _Corruption(str(record["perturbation"]), severity, ", ".join(told), n, accuracy)
+    origin = (str(record[key]) for key in ("source", "table", "stored_as", "images") if record.get(key))
+    return _Corruption(str(record["perturbation"]), severity, ", ".join(origin), n, accuracy)
 
 
-def _mean_corruption(own: Sequence[_Seen]) -> tuple[float | None, str]:
-    """The mean of those of one origin alone, whose numbers are never mixed, and over what it is, in words."""
-    origins = grouped((one.corruption for one in own if one.corruption), lambda one: (one.n, one.origin))
-    (_, origin), found = max(origins.items(), key=lambda pair: (len(pair[1]), pair[0]), default=((0, ""), []))
-    if not found:
+def _mean_corruption(measured: Iterable[_Measured]) -> tuple[float | None, str]:
+    """The mean over corruptions of one origin and number of images, never of several, and what it is over, in words."""
+    corruptions = (one.corruption for one in measured if one.corruption)
+    by_origin = grouped(corruptions, lambda corruption: (corruption.n, corruption.origin))
+    if not by_origin:
         return None, ""
-    found = list(_named(found))
-    if {one.name for one in found} >= set(MAIN):  # which lists are over, too
-        found = [one for one in found if one.name in MAIN]
-    names = sorted({one.name for one in found}, key=natural)
-    levels = sorted({one.severity for one in found})
-    what = f"the {len(MAIN)}" if set(names) == set(MAIN) else ", ".join(names)
-    gaps = len(found) < len(names) * len(levels)
-    over = [what, levels_text(levels), *([f"{len(found)} of these alone"] if gaps else [])]
-    over += [] if origin == "generated" else [origin]
-    return fmean(one.accuracy for one in found), "; ".join(over)
+    _, origin = largest = max(by_origin, key=lambda key: (len(by_origin[key]), key))
+    averaged = list(_without_lone_seeds(by_origin[largest]))
+    if {one.name for one in averaged} >= set(MAIN):  # lists are over these alone
+        averaged = [one for one in averaged if one.name in MAIN]
+    names = sorted({one.name for one in averaged}, key=natural)
+    levels = sorted({one.severity for one in averaged})
+    over = [f"the {len(MAIN)}" if set(names) == set(MAIN) else ", ".join(names), levels_text(levels)]
+    if len(averaged) < len(names) * len(levels):
+        over.append(f"{len(averaged)} of these alone")
+    if origin != "generated":
+        over.append(origin)
+    return fmean(one.accuracy for one in averaged), "; ".join(over)
 
 
-def _named(found: Sequence[_Corruption]) -> Iterator[_Corruption]:
-    """The same without the seed in their names, where there is none of another seed, as tables name them."""
-    plain = {one.name: without_seed(one.name) for one in found}
-    seeds = Counter(plain.values())
-    for one in found:
-        yield one._replace(name=plain[one.name]) if seeds[plain[one.name]] == 1 else one
+def _without_lone_seeds(corruptions: Sequence[_Corruption]) -> Iterator[_Corruption]:
+    """The same without the seed in a name where none has another seed, as tables name them."""
+    names = {one.name for one in corruptions}
+    seeds = Counter(map(without_seed, names))
+    for one in corruptions:
+        plain = without_seed(one.name)
+        yield one._replace(name=plain) if seeds[plain] == 1 else one
 
 
-def _attack(asked: str) -> AttackSpec:
+def _attack(name: str) -> AttackSpec:
     """An attack by its name in records: a stage of a chain is the last part of it."""
-    chain, _, stage = asked.rpartition("/")
+    chain, _, stage = name.rpartition("/")
     if last_stages(chain.partition("(")[0]):
         return AttackSpec(name=stage, eps=None, chain=chain)
-    return AttackSpec(name=asked, eps=None)
+    return AttackSpec(name=name, eps=None)
 
 
-def _measured(raw: Sequence[Any], where: str) -> Iterator[Entry]:
-    seen = (one for one in _seen(raw, where) if not is_upper_bound(one.entry.lam))
-    who = attrgetter(*(f"entry.{name}" for name in ("model", "arch", "data", "lam", "hash")))
-    for own in grouped(seen, who).values():
-        clean = next((one.entry.accuracy for one in own if one.kind == "clean"), None)
-        corrupted, over = _mean_corruption(own)
-        attacked = [one for one in own if one.kind in DIRECT and one.entry.eps]
-        for here in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
-            ranked = sorted(here, key=attrgetter("strength"))
+def _ranked(raw: Sequence[Any], source: str) -> Iterator[Entry]:
+    """One entry for each model, lambda and budget of result records, with what else they hold of that model."""
+    measured = (one for one in _measured(raw, source) if not is_upper_bound(one.entry.lam))
+    subject = attrgetter(*(f"entry.{name}" for name in ("model", "arch", "data", "lam", "hash")))
+    for of_subject in grouped(measured, subject).values():
+        clean = next((one.entry.accuracy for one in of_subject if one.kind == "clean"), None)
+        corrupted, over = _mean_corruption(of_subject)
+        attacked = [one for one in of_subject if one.kind in DIRECT and one.entry.eps]
+        for at_budget in grouped(attacked, lambda one: (one.entry.norm, one.entry.eps)).values():
+            ranked = sorted(at_budget, key=attrgetter("rank"))
             chains = (one for one in ranked if whole_name(one.attack).startswith("autoattack"))
             standard = next((one.entry for one in chains if not is_stage(one.attack)), None)
             yield replace(
@@ -222,14 +227,14 @@ def budget(stated: object, rule: str) -> str:
     return Eps(near if abs(exact - near) < Fraction(1, 10**6) else exact).text
 
 
-def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
+def _quoted(raw: Mapping[str, Any], source: str, folder: str) -> Iterator[Entry]:
     """Rows of RobustBench's model_info: one model, or several by name; there the folder alone says the norm."""
-    models = {where: raw} if "name" in raw else raw
+    models = {source: raw} if "name" in raw else raw
     for key, item in models.items():
-        info = mapping(item, f"'{key}' of {where}")
-        attacked = (_share(info, key, where) for key in ("autoattack_acc", "external"))
+        info = mapping(item, f"'{key}' of {source}")
+        attacked = (_share(info, key, source) for key in ("autoattack_acc", "external"))
         known = [share for share in attacked if share is not None]
-        stated = min(known, default=_share(info, "reported", where))
+        stated = min(known, default=_share(info, "reported", source))
         if stated is None or info.get("eps") is None:
             continue  # a model of the corruptions list
         norm = str(info.get("norm", info.get("threat_model", folder))).lower()
@@ -239,21 +244,21 @@ def _quoted(raw: Mapping[str, Any], where: str, folder: str) -> Iterator[Entry]:
             data=str(info.get("dataset", "")),
             lam="",
             norm=norm if norm in NORMS else "linf",
-            eps=budget(info["eps"], f"eps of '{key}' in {where} must be a number such as 8/255"),
+            eps=budget(info["eps"], f"eps of '{key}' in {source} must be a number such as 8/255"),
             accuracy=stated,
             by="as stated",
-            autoattack=_share(info, "autoattack_acc", where),
-            clean=_share(info, "clean_acc", where),
-            corruptions=_share(info, "corruptions_acc", where),
-            reported=_share(info, "reported", where),
+            autoattack=_share(info, "autoattack_acc", source),
+            clean=_share(info, "clean_acc", source),
+            corruptions=_share(info, "corruptions_acc", source),
+            reported=_share(info, "reported", source),
             source=str(info.get("link", "")),
             untrusted=info.get("unreliable") is True,
             quoted=True,
-            ran_by=where,
+            ran_by=source,
         )
 
 
-def _share(info: Mapping[str, Any], key: str, where: str) -> float | None:
+def _share(info: Mapping[str, Any], key: str, source: str) -> float | None:
     value = info.get(key)
-    rule = f"{key} in {where} must lie in 0 to 100 per cent"
+    rule = f"{key} in {source} must lie in 0 to 100 per cent"
     return None if value in (None, "") else round(number(value, rule, 0, 100) / 100, 8)

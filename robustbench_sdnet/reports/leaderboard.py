@@ -30,8 +30,8 @@ from .writers.records import as_record, to_json
 # Model, data, norm, eps as a fraction, and lambda as text, empty without one.
 Key = tuple[str, str, str, str, str]
 Claim = tuple[float, str]  # accuracy, and where it is claimed
-# What stands beside an answer, each with what is told of it.
-BESIDE = {
+# What an entry lacks may come from another of the same model; each field with those that say more of it.
+BORROWED = {
     "autoattack": ("autoattack_untrusted",),
     "clean": (),
     "corruptions": ("corruptions_over",),
@@ -51,11 +51,11 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
         StoreError: a store does not exist or is damaged.
         WriteError: a file cannot be written.
     """
-    found = list(_once(entry for source in sources for entry in entries_of(source)))
-    if not found:
+    entries = list(_merged(entry for source in sources for entry in entries_of(source)))
+    if not entries:
         raise InputError("No source holds an accuracy under attack, so there is nothing to rank.")
     ranked = sorted(
-        _with_claims(found),
+        _with_claims(entries),
         key=lambda e: (e.data, e.norm, float(fraction(e.eps, "eps")), e.untrusted, -e.accuracy, e.model),
     )
     target = Path(output)
@@ -64,64 +64,67 @@ def leaderboard(sources: Sequence[str], output: str | Path) -> Path:
     return write_whole(target, html.render(page, lambda figure: ""))
 
 
-def _once(found: Iterable[Entry]) -> Iterator[Entry]:
-    """Each answer once, then each model, lambda and budget, whose weights are known, by the answer that says most."""
-    answers = map(_answer, grouped(found, lambda one: one.cell or id(one)).values())
-    for same in grouped(answers, _asked).values():
-        yield _with_beside(sorted(same, key=lambda one: (-(one.n or 0), one.accuracy)))
+def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Each answer once, then one entry for each model (by its hash), lambda and budget: that on the most images, of
+    several such the lowest accuracy. An entry without a hash, and a quoted one, stays as it is."""
+    answers = [
+        _merged_answer(same) for same in grouped(entries, lambda entry: entry.cell or id(entry)).values()
+    ]
+    for same in grouped(answers, _row_key).values():
+        yield _completed(sorted(same, key=lambda entry: (-(entry.n or 0), entry.accuracy)))
 
 
-def _answer(same: Iterable[Entry]) -> Entry:
-    """One answer, whatever sources call it, on the most images, with what any of them has beside it and every doubt."""
-    ranked = sorted(same, key=_worth, reverse=True)
-    likewise = {one.accuracy for one in ranked if one.n == ranked[0].n and not one.drawn}
+def _merged_answer(same: Iterable[Entry]) -> Entry:
+    """One answer that several sources hold: that on the most images, with every source's doubts."""
+    ranked = sorted(same, key=_completeness, reverse=True)
+    accuracies = {entry.accuracy for entry in ranked if entry.n == ranked[0].n and not entry.drawn}
     return replace(
-        _with_beside(ranked),
-        untrusted=any(one.untrusted for one in ranked),
-        disputed=len(likewise) > 1 or any(one.disputed for one in ranked),
+        _completed(ranked),
+        untrusted=any(entry.untrusted for entry in ranked),
+        disputed=len(accuracies) > 1 or any(entry.disputed for entry in ranked),
     )
 
 
-def _asked(entry: Entry) -> Hashable:
-    """What a row is of; nobody knows whether it is another's where it has no hash."""
-    known = entry.hash and not entry.quoted
-    return (*_key(entry), entry.arch, entry.lam, entry.hash) if known else id(entry)
+def _row_key(entry: Entry) -> Hashable:
+    """What entries of one row have in common; without a hash nobody knows whether two are of one model."""
+    identified = entry.hash and not entry.quoted
+    return (*_budget_key(entry), entry.arch, entry.lam, entry.hash) if identified else id(entry)
 
 
-def _with_beside(ranked: Sequence[Entry]) -> Entry:
-    """The first, with what the next that has it holds beside."""
-    known: dict[str, Any] = {}
-    for part, told in BESIDE.items():
-        source = next((one for one in ranked if _holds(one, part)), ranked[0])
-        known |= {name: getattr(source, name) for name in (part, *told)}
-    return replace(ranked[0], **known)
+def _completed(ranked: Sequence[Entry]) -> Entry:
+    """The first entry; each of `BORROWED` that it lacks is taken from the first that has it."""
+    borrowed: dict[str, Any] = {}
+    for name, details in BORROWED.items():
+        source = next((entry for entry in ranked if _has(entry, name)), ranked[0])
+        borrowed |= {field: getattr(source, field) for field in (name, *details)}
+    return replace(ranked[0], **borrowed)
 
 
-def _worth(entry: Entry) -> tuple[int, int]:
-    return entry.n or 0, sum(_holds(entry, part) for part in BESIDE)
+def _completeness(entry: Entry) -> tuple[int, int]:
+    return entry.n or 0, sum(_has(entry, name) for name in BORROWED)
 
 
-def _holds(entry: Entry, part: str) -> bool:
-    return getattr(entry, part) not in (None, "")  # 0 is a number as any
+def _has(entry: Entry, name: str) -> bool:
+    return getattr(entry, name) not in (None, "")  # an accuracy of 0 is there
 
 
-def _with_claims(found: Sequence[Entry]) -> Iterator[Entry]:
+def _with_claims(entries: Sequence[Entry]) -> Iterator[Entry]:
     """Measured rows with what an author claims of them: a list at any lambda, the zoo's index at the training one."""
-    shipped = {one.name: one for one in index.entries()}
-    who = {(entry.model, entry.hash) for entry in found if entry.model in shipped}
-    ours = {(name, weights): zoo_claims(shipped[name], weights) for name, weights in who}
-    known: dict[tuple[str, ...], Claim] = {}
-    for entry in found:
+    in_zoo = {entry.name: entry for entry in index.entries()}
+    zoo_models = {(entry.model, entry.hash) for entry in entries if entry.model in in_zoo}
+    by_zoo = {(name, weights): zoo_claims(in_zoo[name], weights) for name, weights in zoo_models}
+    by_lists: dict[tuple[str, ...], Claim] = {}
+    for entry in entries:
         if entry.quoted:
             share = entry.accuracy if entry.reported is None else entry.reported
-            listed = share, entry.source or entry.ran_by
-            known[_key(entry)] = min(known.get(_key(entry), listed), listed)
-    for entry in found:
-        key = _key(entry)
-        claim = None
+            claim = share, entry.source or entry.ran_by
+            by_lists[_budget_key(entry)] = min(by_lists.get(_budget_key(entry), claim), claim)
+    for entry in entries:
+        key = _budget_key(entry)
+        found = None
         if not entry.quoted:
-            claim = known.get(key) or ours.get((entry.model, entry.hash), {}).get((*key, entry.lam))
-        yield replace(entry, reported=claim[0], source=claim[1]) if claim else entry
+            found = by_lists.get(key) or by_zoo.get((entry.model, entry.hash), {}).get((*key, entry.lam))
+        yield replace(entry, reported=found[0], source=found[1]) if found else entry
 
 
 def zoo_claims(entry: index.Entry, weights: str) -> Mapping[Key, Claim]:
@@ -132,12 +135,12 @@ def zoo_claims(entry: index.Entry, weights: str) -> Mapping[Key, Claim]:
     if card is not None and weights not in ("", card.weights_hash):
         return {}
     lam = "" if card is None else brief(card.lam)
-    found: dict[Key, Claim] = {}
+    claims: dict[Key, Claim] = {}
     for text, share in entry.robust.items():
         for norm, eps in _budgets(text):
             key, claim = (entry.name, entry.data, norm, eps, lam), (share, f"the zoo's index: {text}")
-            found[key] = min(found.get(key, claim), claim)
-    return found
+            claims[key] = min(claims.get(key, claim), claim)
+    return claims
 
 
 def _budgets(text: str) -> Iterator[tuple[str, str]]:
@@ -148,7 +151,7 @@ def _budgets(text: str) -> Iterator[tuple[str, str]]:
                 yield norm, budget(eps, "eps")
 
 
-def _key(entry: Entry) -> tuple[str, str, str, str]:
+def _budget_key(entry: Entry) -> tuple[str, str, str, str]:
     return entry.model, entry.data, entry.norm, entry.eps
 
 
@@ -170,22 +173,36 @@ def _table(ranked: Sequence[Entry]) -> Table:
     )  # fmt: skip
     return Table(
         columns,
-        tuple(map(_line, ranked)),
+        tuple(map(_row, ranked)),
         left=(0, 2, 3, 6, 10, 12, 13, 14, 15, 16),
         filters=(0, 2, 3, 4, 13),
     )
 
 
-def _line(entry: Entry) -> tuple[Item, ...]:
-    value: Item = _percent(entry.accuracy)
+def _row(entry: Entry) -> tuple[Item, ...]:
+    accuracy: Item = _percent(entry.accuracy)
     if entry.low is not None and entry.high is not None and entry.n is not None:
-        value = Estimate(entry.accuracy, entry.low, entry.high, entry.n, entry.untrusted)
+        accuracy = Estimate(entry.accuracy, entry.low, entry.high, entry.n, entry.untrusted)
     flags = ", ".join(flag for flag in ("untrusted", "disputed", "quoted") if getattr(entry, flag))
-    asked = entry.model, entry.lam or "-", entry.data, entry.norm, entry.eps
-    known = _percent(entry.autoattack, doubt=entry.autoattack_untrusted), _percent(entry.clean)
-    mean, reported = (_percent(entry.corruptions), entry.corruptions_over), _percent(entry.reported)
-    found = entry.source, flags, entry.hash[:16], entry.cell[:16], entry.ran_by
-    return (*asked, value, entry.by, *known, *mean, reported, *found)
+    return (
+        entry.model,
+        entry.lam or "-",
+        entry.data,
+        entry.norm,
+        entry.eps,
+        accuracy,
+        entry.by,
+        _percent(entry.autoattack, doubt=entry.autoattack_untrusted),
+        _percent(entry.clean),
+        _percent(entry.corruptions),
+        entry.corruptions_over,
+        _percent(entry.reported),
+        entry.source,
+        flags,
+        entry.hash[:16],
+        entry.cell[:16],
+        entry.ran_by,
+    )
 
 
 def _percent(share: float | None, *, doubt: bool = False) -> Item:
