@@ -6,8 +6,8 @@ Every number comes out of the zoo's index or out of a store; nothing is measured
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import yaml
 from markupsafe import Markup
@@ -19,7 +19,7 @@ from ..wording import brief
 from ..zoo.files.cards import ModelCard, read_card
 from ..zoo.nets.architectures import architecture
 from ..zoo.shelf.index import Entry, local_path
-from .document import Table
+from .document import Item, Table
 from .numbers import Estimate, Missing, Value
 from .reading import read_results
 from .tables.overview import threats
@@ -34,8 +34,19 @@ DATA = {
 }
 
 
-# What an accuracy was measured under; a number of the index, or an estimate of a store; the data with its split.
-Measured = tuple[str, float | Estimate, tuple[str, str]]
+class _Stated(NamedTuple):
+    """One accuracy of a model.
+
+    Attributes:
+        under: what it was measured under, in words.
+        accuracy: a share that the index states, or an estimate of a store.
+        data, split: the data set.
+    """
+
+    under: str
+    accuracy: float | Estimate
+    data: str
+    split: str
 
 
 def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
@@ -51,15 +62,18 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
     """
     path = local_path(entry)
     card = read_card(path) if path else None
-    stated = {"clean test images": entry.accuracy, **entry.robust}
-    found: list[Measured] = [(under, share, (entry.data, "test")) for under, share in stated.items()]
-    asked = [] if snapshot is None else list(_measured(entry, card, snapshot))
-    found += [(under, value, data) for under, value, data in asked if isinstance(value, Estimate)]
-    left_out = [
-        f"No mean over {under} ({value.reason})." for under, value, _ in asked if isinstance(value, Missing)
-    ]
+    shares = {"clean test images": entry.accuracy, **entry.robust}
+    accuracies = [_Stated(under, share, entry.data, "test") for under, share in shares.items()]
+    left_out = []
+    for under, value, (data, split) in () if snapshot is None else _measured(entry, card, snapshot):
+        if isinstance(value, Missing):
+            left_out.append(f"No mean over {under} ({value.reason}).")
+        else:
+            accuracies.append(_Stated(under, value, data, split))
     sparse = architecture(entry.arch).sparse != "none"
-    head = yaml.safe_dump(_metadata(entry, found, sparse), sort_keys=False, allow_unicode=False, width=110)
+    head = yaml.safe_dump(
+        _metadata(entry, accuracies, sparse), sort_keys=False, allow_unicode=False, width=110
+    )
     page = environment(escape, keep_trailing_newline=True).get_template("card.md")
     return page.render(
         entry=entry,
@@ -67,7 +81,7 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
         summary=Markup(architecture(entry.arch).summary),
         sparse=sparse,
         metadata=Markup(head),
-        results=Markup("\n".join(table_lines(_results(found, entry.note, left_out)))),
+        results=Markup("\n".join(table_lines(_results(accuracies, entry.note, left_out)))),
         weights=Markup("\n".join(table_lines(_weights(entry, card)))),
     )
 
@@ -75,39 +89,45 @@ def model_card(entry: Entry, snapshot: Snapshot | None = None) -> str:
 def _measured(
     entry: Entry, card: ModelCard | None, snapshot: Snapshot
 ) -> Iterator[tuple[str, Value, tuple[str, str]]]:
-    """The store's accuracies of these weights, or why there is none, without bounds that were chosen on test labels."""
+    """The store's accuracies of these weights: under what, how accurate or why there is no number, data and split.
+
+    Bounds that were chosen on test labels are left out.
+    """
     weights = card.weights_hash if card else None
-    own = {answered.id for answered in snapshot.answered if answered.cell.model.weights == weights}
-    if not own:
+    cells = {answered.id for answered in snapshot.answered if answered.cell.model.weights == weights}
+    if not cells:
         raise InputError(f"The store holds no answer of the weights of '{entry.name}'.")
-    found = rows(snapshot.of(own).told_apart)
-    results = read_results([row for row in found if row.lam is None or not row.lam.upper_bound])
-    data = {result.subject.data: (result.data.name, result.data.split) for result in results.all}
-    for subject in (one for name in results.data for one in results.subjects(name)):
-        for threat in threats(results, subject):
+    kept = [row for row in rows(snapshot.of(cells).told_apart) if row.lam is None or not row.lam.upper_bound]
+    results = read_results(kept)
+    sets = {result.subject.data: (result.data.name, result.data.split) for result in results.all}
+    for data in results.data:
+        for subject in results.subjects(data):
             lam = "" if subject.lam is None else f"at lambda {lambda_text(subject.lam)}"
-            doubt = "untrusted" if isinstance(threat.accuracy, Estimate) and threat.accuracy.untrusted else ""
-            under = ", ".join(filter(None, (threat.name, threat.by, lam, f"on {subject.data}", doubt)))
-            yield under, threat.accuracy, data[subject.data]
+            for threat in threats(results, subject):
+                accuracy = threat.accuracy
+                doubt = "untrusted" if isinstance(accuracy, Estimate) and accuracy.untrusted else ""
+                under = ", ".join(filter(None, (threat.name, threat.by, lam, f"on {data}", doubt)))
+                yield under, accuracy, sets[data]
 
 
-def _metric(under: str, found: float | Estimate) -> dict[str, Any]:
+def _metric(stated: _Stated) -> dict[str, Any]:
     """As the metadata of the hub has it."""
-    share = found.accuracy if isinstance(found, Estimate) else found
-    stated = {"type": "accuracy", "name": f"Accuracy, {under}", "value": round(share, 6)}
-    if isinstance(found, Estimate):
-        stated["args"] = {"n": found.n, "low": round(found.low, 6), "high": round(found.high, 6)}
-    return stated
+    accuracy = stated.accuracy
+    share = accuracy.accuracy if isinstance(accuracy, Estimate) else accuracy
+    metric = {"type": "accuracy", "name": f"Accuracy, {stated.under}", "value": round(share, 6)}
+    if isinstance(accuracy, Estimate):
+        metric["args"] = {"n": accuracy.n, "low": round(accuracy.low, 6), "high": round(accuracy.high, 6)}
+    return metric
 
 
-def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str, Any]:
+def _metadata(entry: Entry, accuracies: Sequence[_Stated], sparse: bool) -> dict[str, Any]:
     results = [
         {
             "task": {"type": "image-classification", "name": "Image classification"},
             "dataset": {"type": data, "name": DATA.get(data, data), "split": split},
-            "metrics": [_metric(under, number) for under, number, _ in same],
+            "metrics": [_metric(stated) for stated in same],
         }
-        for (data, split), same in grouped(found, itemgetter(2)).items()
+        for (data, split), same in grouped(accuracies, attrgetter("data", "split")).items()
     ]
     return {
         "license": "apache-2.0",
@@ -120,16 +140,16 @@ def _metadata(entry: Entry, found: Sequence[Measured], sparse: bool) -> dict[str
     }
 
 
-def _results(found: Sequence[Measured], note: str, left_out: Sequence[str]) -> Table:
-    lines = tuple(
-        (under, value, f"{value.n:,}", "a store")
-        if isinstance(value, Estimate)
-        else (under, f"{100 * value:.2f}", "-", "the index")
-        for under, value, _ in found
-    )
+def _results(accuracies: Sequence[_Stated], note: str, left_out: Sequence[str]) -> Table:
+    lines: list[tuple[Item, ...]] = []
+    for under, accuracy, _, _ in accuracies:
+        if isinstance(accuracy, Estimate):
+            lines.append((under, accuracy, f"{accuracy.n:,}", "a store"))
+        else:
+            lines.append((under, f"{100 * accuracy:.2f}", "-", "the index"))
     columns = ("under", "accuracy, %", "images", "from")
     notes = (*([f"The index: {note}."] if note else []), *left_out)
-    return Table(columns, lines, left=(0, 3), notes=notes)
+    return Table(columns, tuple(lines), left=(0, 3), notes=notes)
 
 
 def _weights(entry: Entry, card: ModelCard | None) -> Table:
