@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from statistics import fmean
 
 from ..answers.comparisons import Comparison
@@ -39,20 +39,20 @@ def conclusion(known: Sequence[Evidence]) -> Iterator[Section]:
     """What it all comes to, then what it rests on; nothing where no model was asked at several lambdas."""
     paragraphs = [paragraph for _, paragraph in sentences(known)]
     yield from filled("Conclusion", paragraphs, folded=len(paragraphs) > UNFOLDED)
-    for one in known:
-        title = f"{one.name}: gains over lambda {lambda_text(one.trained)}"
-        yield from filled(title, [gain_table(one)], level=3, folded=True)
+    for evidence in known:
+        title = f"{evidence.name}: gains over lambda {lambda_text(evidence.trained)}"
+        yield from filled(title, [gain_table(evidence)], level=3, folded=True)
 
 
 def sentences(known: Sequence[Evidence]) -> Iterator[tuple[str, str]]:
     """Paragraphs with the question each answers: noise, adversary or masking; where nothing was attacked that is said
     once."""
-    attacked = any(one.attacked for one in known)
-    for one in known:
-        yield "noise", f"{one.name}, noise: {noise(one)}"
+    attacked = any(evidence.attacked for evidence in known)
+    for evidence in known:
+        yield "noise", f"{evidence.name}, noise: {noise(evidence)}"
         if attacked:
-            yield "adversary", f"{one.name}, an adversary who knows lambda: {adversary(one)}"
-            yield "masking", f"{one.name}, transfer and masking: {masking(one)}"
+            yield "adversary", f"{evidence.name}, an adversary who knows lambda: {adversary(evidence)}"
+            yield "masking", f"{evidence.name}, transfer and masking: {masking(evidence)}"
     if known and not attacked:
         yield "adversary", f"An adversary who knows lambda: {NOT_ATTACKED}"
 
@@ -60,18 +60,23 @@ def sentences(known: Sequence[Evidence]) -> Iterator[tuple[str, str]]:
 def noise(evidence: Evidence) -> str:
     """Whether another lambda helps under noise, which, and by how much."""
     means = evidence.means
-    single = [one for one in evidence.compared if one.question.kind == "corruption" and one.question.is_noise]
+    single = [
+        comparison
+        for comparison in evidence.compared
+        if comparison.question.kind == "corruption" and comparison.question.is_noise
+    ]
     if not (means or single):
         return "not measured. Run noise at several lambdas, at two or more severities."
     parts = (
         [] if means else ["No mean over noises: it needs two conditions that were measured at both lambdas."]
     )
-    for same in grouped(means, lambda one: one.question).values():  # one mean is not over what another is
+    for same in grouped(means, attrgetter("question")).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
     if single:
+        gains = sum(comparison.gains for comparison in single)
+        losses = sum(comparison.loses for comparison in single)
         parts.append(
-            f"Of {counted(len(single), 'test')} of one noise at one strength, "
-            f"{sum(one.gains for one in single)} found a gain and {sum(one.loses for one in single)} a loss."
+            f"Of {counted(len(single), 'test')} of one noise at one strength, {gains} found a gain and {losses} a loss."
         )
     return " ".join([*parts, *_oracles(evidence)])
 
@@ -83,77 +88,79 @@ def _mean(evidence: Evidence, same: Sequence[Comparison]) -> Iterator[str]:
         f"{answer(evidence, same)[0]} The mean over {over} is {_trained(same)} at the training "
         f"lambda {lambda_text(evidence.trained)}."
     )
-    for one in same:
-        if one.a.lam and one.a.lam.fixed is None:
-            yield f"{lambda_text(one.a.lam)} {_effect(one)}."
-    numbers = [(one, lam.fixed) for one in same if (lam := one.a.lam) and lam.fixed is not None]
+    for comparison in same:
+        if comparison.a.lam and comparison.a.lam.fixed is None:
+            yield f"{lambda_text(comparison.a.lam)} {_effect(comparison)}."
+    numbers = [
+        (comparison, lam.fixed) for comparison in same if (lam := comparison.a.lam) and lam.fixed is not None
+    ]
     if numbers:
         best, _ = max(numbers, key=lambda pair: (pair[0].gains, pair[0].gain, -pair[1]))
-        told = (
-            " of those distinguished from chance" if any(one.gain > best.gain for one, _ in numbers) else ""
-        )
+        # A larger gain may be there, which cannot be told from chance.
+        is_largest = all(comparison.gain <= best.gain for comparison, _ in numbers)
         name, effect = lambda_text(best.a.lam), _effect(best, len(numbers))
         if best.gain > 0:
-            yield f"Of the fixed numbers, {name} comes out highest{told}: it {effect}."
+            among = "" if is_largest else " of those distinguished from chance"
+            yield f"Of the fixed numbers, {name} comes out highest{among}: it {effect}."
         else:
             yield f"Of the fixed numbers none comes out higher: {name} {effect}."
 
 
 def _trained(same: Sequence[Comparison]) -> str:
     """What the training lambda leaves right, on the most images: named where comparisons are not on as many."""
-    most = max(same, key=lambda one: one.n)
-    where = "" if all(one.n == most.n for one in same) else f" of {counted(most.n, 'image')}"
+    most = max(same, key=lambda comparison: comparison.n)
+    where = "" if all(comparison.n == most.n for comparison in same) else f" of {counted(most.n, 'image')}"
     return f"{percent(most.accuracy_b)}{where}"
 
 
 def adversary(evidence: Evidence) -> str:
     """Whether another lambda survives the worst case that was found at it, which gain, and how many lose."""
-    balls = list(grouped(evidence.worst, lambda one: one.question.ball).values())
+    balls = list(grouped(evidence.worst, attrgetter("question.ball")).values())
     if not balls:
-        apart = [*_not_compared(evidence)]
-        return " ".join([*apart, ALIKE]) if apart else NOT_ATTACKED
+        not_compared = list(_not_compared(evidence))
+        return " ".join([*not_compared, ALIKE]) if not_compared else NOT_ATTACKED
     worst = f"At the training lambda {lambda_text(evidence.trained)} the worst case, image by image, of everything run"
     parts = []
     for verdict, alike in grouped(balls, lambda same: answer(evidence, same)[0]).items():
         left = ", ".join(f"{_trained(same)} under {same[0].question.ball}" for same in alike)
         parts.append(f"{verdict} {worst} leaves {left}.")
         worst = "That worst case"
-        parts += [_best(evidence, same) for same in alike if any(one.gains for one in same)]
+        parts += [_best(evidence, same) for same in alike if any(comparison.gains for comparison in same)]
     parts.append(_counted(evidence))
     return " ".join([*parts, *_not_compared(evidence)])
 
 
 def _best(evidence: Evidence, same: Sequence[Comparison]) -> str:
     """The gain that stands best of those in one ball."""
-    best = max((one for one in same if one.gains), key=evidence.standing)
+    best = max((comparison for comparison in same if comparison.gains), key=evidence.standing)
     effect = f"{_effect(best, len(same))}{CAUTIONS[evidence.caution(best)]}"
     return f"Under {best.question.ball}, lambda {lambda_text(best.a.lam)} {effect}."
 
 
 def _counted(evidence: Evidence) -> str:
     """How many tests in balls found a gain, and how many a loss."""
-    gains = [one for one in evidence.worst if one.gains]
-    losses = [one for one in evidence.worst if one.loses]
+    gains = [comparison for comparison in evidence.worst if comparison.gains]
+    losses = [comparison for comparison in evidence.worst if comparison.loses]
     weak = Counter(filter(None, map(evidence.caution, gains)))
     why = ", ".join(f"{count} {caution}" for caution, count in weak.items())
-    told = f"{len(gains)} found a gain{f' ({why})' if why else ''} and {len(losses)} a loss"
+    sentence = f"{len(gains)} found a gain{f' ({why})' if why else ''} and {len(losses)} a loss"
     if losses:
-        most = min(losses, key=lambda one: one.gain)
+        most = min(losses, key=lambda comparison: comparison.gain)
         where = f"at {lambda_text(most.a.lam)} under {most.question.ball}{CAUTIONS[evidence.caution(most)]}"
-        told += f", the largest of {points(-most.gain)} {where}"
-    return f"Of {counted(len(evidence.worst), 'test')} of another lambda in a ball, {told}."
+        sentence += f", the largest of {points(-most.gain)} {where}"
+    return f"Of {counted(len(evidence.worst), 'test')} of another lambda in a ball, {sentence}."
 
 
 def _not_compared(evidence: Evidence) -> Iterator[str]:
     """Lambdas that met other attacks than the training lambda, so that nothing is said of them."""
-    compared = grouped(evidence.worst, lambda one: (one.question.norm, one.question.eps))
+    compared = grouped(evidence.worst, attrgetter("question.norm", "question.eps"))
     rows = [row for row in evidence.rows if row.eps and row.lam and not row.lam.upper_bound]
-    balls = grouped(sorted(rows, key=lambda row: eps_order(row.eps)), lambda row: (row.norm, row.eps))
+    balls = grouped(sorted(rows, key=lambda row: eps_order(row.eps)), attrgetter("norm", "eps"))
     for ball, here in balls.items():
         same = compared.get(ball, [])
         # Where nothing is compared, transfer and noise alone are no attack on a lambda.
         met = {row.lam for row in here if same or row.kind == "attack"}
-        left = met - {evidence.trained, *(one.a.lam for one in same)}
+        left = met - {evidence.trained, *(comparison.a.lam for comparison in same)}
         if left and evidence.trained in met:
             yield (
                 f"Under {' '.join(map(str, ball))}, other attacks were run at {listed(left)} than at the training "
@@ -173,68 +180,71 @@ def _oracles(evidence: Evidence) -> Iterator[str]:
     both = (row for row in bounds if asked(row) in trained)
     for (name, source, n), same in grouped(both, lambda r: (lambda_name(r.lam), r.source, r.n)).items():
         gain = fmean(row.accuracy - trained[asked(row)] for row in same)
-        told = ", ".join([name, *([] if source == "generated" else [source]), counted(n, "image")])
+        condition = ", ".join([name, *([] if source == "generated" else [source]), counted(n, "image")])
         yield (
-            f"The number chosen on the test labels for each noise and strength ({told}) gains {points(gain)}; it "
+            f"The number chosen on the test labels for each noise and strength ({condition}) gains {points(gain)}; it "
             "bounds any single number, and nobody can deploy it."
         )
 
 
 def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str]:
     """Yes, no or cannot tell, over every other lambda that was tried: in a sentence, and before the names of models."""
-    gains = [one for one in compared if one.gains]
-    if strong := [one for one in gains if not evidence.doubts(one)]:
-        if all(evidence.unchecked(one) for one in strong):
-            told = "What looks like a gain may come from weak attacks, which nothing checked."
-            return told, f"{UNCHECKED}, another lambda seems to help"
+    gains = [comparison for comparison in compared if comparison.gains]
+    if strong := [comparison for comparison in gains if not evidence.doubts(comparison)]:
+        if all(evidence.unchecked(comparison) for comparison in strong):
+            sentence = "What looks like a gain may come from weak attacks, which nothing checked."
+            return sentence, f"{UNCHECKED}, another lambda seems to help"
         return "Another lambda helps.", "another lambda helps"
     if gains:
         doubt = "looks like a gain is not to be trusted"
         return f"What {doubt}.", f"what {doubt} for"
-    if any(evidence.doubts(one) for one in compared):
+    if any(evidence.doubts(comparison) for comparison in compared):
         why = "the accuracy at the training lambda is"
-        told = f"Cannot tell whether another lambda helps: {why} not to be trusted."
-        return told, f"{why} too doubtful to tell for"
-    if all(one.high <= NEGLIGIBLE for one in compared):
-        told, no = f"No other lambda helps (by more than {points(NEGLIGIBLE)})", "no other lambda helps"
+        sentence = f"Cannot tell whether another lambda helps: {why} not to be trusted."
+        return sentence, f"{why} too doubtful to tell for"
+    if all(comparison.high <= NEGLIGIBLE for comparison in compared):
+        sentence, no = f"No other lambda helps (by more than {points(NEGLIGIBLE)})", "no other lambda helps"
         if any(map(evidence.unchecked, compared)):
-            return f"{told}, {UNCHECKED}.", f"{UNCHECKED}, {no}"
-        return f"{told}.", no
-    told = f"Cannot tell whether another lambda helps: too few images{_needed(compared)}."
-    return told, "the images are too few to tell for"
+            return f"{sentence}, {UNCHECKED}.", f"{UNCHECKED}, {no}"
+        return f"{sentence}.", no
+    sentence = f"Cannot tell whether another lambda helps: too few images{_needed(compared)}."
+    return sentence, "the images are too few to tell for"
 
 
 def _needed(compared: Iterable[Comparison]) -> str:
     """How many images a no takes at least, where more would do."""
-    open_ones = (one for one in compared if one.high > NEGLIGIBLE)
-    every = ((images_needed(one.square, NEGLIGIBLE), one.n) for one in open_ones)
-    needed, n = max(every, key=itemgetter(0))
+    undecided = [comparison for comparison in compared if comparison.high > NEGLIGIBLE]
+    needed, n = max(
+        ((images_needed(comparison.square, NEGLIGIBLE), comparison.n) for comparison in undecided),
+        key=itemgetter(0),
+    )
     return f" (no takes about {needed:,} or more, and these are {n:,})" if needed > n else ""
 
 
-def interval_text(one: Comparison, among: int) -> str:
+def interval_text(comparison: Comparison, among: int) -> str:
     """The interval of a gain that was picked by its result among so many."""
-    low, high = one.picked(among)
+    low, high = comparison.picked(among)
     wide = f"95 % interval, widened for the choice among {among}," if among > 1 else "95 % interval"
     return f"{wide} {span(low, high)}"
 
 
-def _effect(one: Comparison, among: int = 1) -> str:
+def _effect(comparison: Comparison, among: int = 1) -> str:
     """What a lambda does, as a claim that its test allows; picked by its result among so many."""
     tested = (
-        f"{interval_text(one, among)}, corrected p {probability(one.p_corrected)}, {counted(one.n, 'image')}"
+        f"{interval_text(comparison, among)}, corrected p {probability(comparison.p_corrected)}, "
+        f"{counted(comparison.n, 'image')}"
     )
-    found = reading(one, among)
-    if found == "gain":
-        return f"gains {points(one.gain)} ({tested})"
-    if found == "loss":
-        return f"costs {points(-one.gain)} ({tested})"
-    if found == "no change":
+    outcome = reading(comparison, among)
+    if outcome == "gain":
+        return f"gains {points(comparison.gain)} ({tested})"
+    if outcome == "loss":
+        return f"costs {points(-comparison.gain)} ({tested})"
+    if outcome == "no change":
         return f"changes nothing beyond {points(NEGLIGIBLE)} ({tested})"
-    moved = f"moves accuracy by {100 * one.gain:+.1f} points, which cannot be told from chance"
-    if found == "no gain":  # as a no asks of each lambda, of which it picks none
-        own = " by its own interval" if one.picked(among)[1] > NEGLIGIBLE else ""
+    moved = f"moves accuracy by {100 * comparison.gain:+.1f} points, which cannot be told from chance"
+    if outcome == "no gain":  # as a no asks of each lambda, of which it picks none
+        own = " by its own interval" if comparison.picked(among)[1] > NEGLIGIBLE else ""
         return f"{moved}, and{own} gains no more than {points(NEGLIGIBLE)} ({tested})"
-    if one.only_a == one.only_b == 0:
+    if comparison.only_a == comparison.only_b == 0:
         return f"changes no answer, on too few images to tell more ({tested})"
     return f"{moved}: too few images ({tested})"

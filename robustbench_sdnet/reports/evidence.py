@@ -35,12 +35,16 @@ class Evidence:
     @property
     def means(self) -> list[Comparison]:
         """The comparisons of means over noises."""
-        return [one for one in self.compared if one.question.kind == "mean" and one.question.is_noise]
+        return [
+            comparison
+            for comparison in self.compared
+            if comparison.question.kind == "mean" and comparison.question.is_noise
+        ]
 
     @property
     def worst(self) -> list[Comparison]:
         """The comparisons of everything that was run in a ball."""
-        return [one for one in self.compared if one.question.kind == "worst_case"]
+        return [comparison for comparison in self.compared if comparison.question.kind == "worst_case"]
 
     @property
     def attacked(self) -> bool:
@@ -59,16 +63,16 @@ class Evidence:
         beaten = {(r.question.norm, r.question.eps, r.subject.lam) for r in self.rivals if r.suspicious}
         return beaten | (failed - sound)
 
-    def doubts(self, one: Comparison) -> bool:
+    def doubts(self, comparison: Comparison) -> bool:
         """Whether weak attacks may stand behind it: a gain at its own lambda, anything else at the training lambda,
         which may then have nothing to lose."""
-        return _rests_on(one) in self.too_high
+        return _rests_on(comparison) in self.too_high
 
-    def standing(self, one: Comparison) -> tuple[bool, bool, bool, float]:
+    def standing(self, comparison: Comparison) -> tuple[bool, bool, bool, float]:
         """What a verdict rests on stands first: a gain by attacks that were checked, then one that nothing speaks
         against, any gain, and the larger difference of those that are alike."""
-        undoubted = one.gains and not self.doubts(one)
-        return undoubted and not self.unchecked(one), undoubted, one.gains, one.gain
+        undoubted = comparison.gains and not self.doubts(comparison)
+        return undoubted and not self.unchecked(comparison), undoubted, comparison.gains, comparison.gain
 
     @cached_property
     def checked(self) -> set[tuple[str | None, Eps | None, Lambda]]:
@@ -80,37 +84,47 @@ class Evidence:
             if row.verdict == TRUSTED or (row.kind == "attack" and row.perturbation.name == "square")
         }
 
-    def unchecked(self, one: Comparison) -> bool:
+    def unchecked(self, comparison: Comparison) -> bool:
         """Whether nothing is known of the attacks that it rests on, as in `doubts`."""
-        return one.question.norm is not None and _rests_on(one) not in self.checked
+        return comparison.question.norm is not None and _rests_on(comparison) not in self.checked
 
-    def caution(self, one: Comparison) -> str:
+    def caution(self, comparison: Comparison) -> str:
         """What weakens it: "untrusted" where weak attacks may stand behind it, "unchecked" for a gain by such as
         nothing checked; empty where nothing does."""
-        if self.doubts(one):
+        if self.doubts(comparison):
             return "untrusted"
-        return "unchecked" if one.gains and self.unchecked(one) else ""
+        return "unchecked" if comparison.gains and self.unchecked(comparison) else ""
 
 
-def reading(one: Comparison, among: int = 1) -> str:
+def reading(comparison: Comparison, among: int = 1) -> str:
     """What a test and its interval, widened where it was picked by its result among so many, say of a lambda."""
-    if one.gains or one.loses:
-        return "gain" if one.gains else "loss"
-    low, high = one.picked(among)
+    if comparison.gains or comparison.loses:
+        return "gain" if comparison.gains else "loss"
+    low, high = comparison.picked(among)
     if max(-low, high) <= NEGLIGIBLE:
         return "no change"
-    return "no gain" if one.high <= NEGLIGIBLE else "too few images"
+    return "no gain" if comparison.high <= NEGLIGIBLE else "too few images"
 
 
-def _rests_on(one: Comparison) -> tuple[str | None, Eps | None, Lambda]:
+def _rests_on(comparison: Comparison) -> tuple[str | None, Eps | None, Lambda]:
     """The norm, budget and lambda whose attacks must be strong for what the comparison says."""
-    return one.question.norm, one.question.eps, (one.a if one.gains else one.b).lam
+    return (
+        comparison.question.norm,
+        comparison.question.eps,
+        (comparison.a if comparison.gains else comparison.b).lam,
+    )
 
 
 def evidences(rows: Sequence[Row], compared: Sequence[Comparison], rivals: Sequence[Rival]) -> list[Evidence]:
     """What is known of each model that was asked at several lambdas."""
-    within = [one for one in compared if one.within and one.b.lam and one.a.lam and not one.a.lam.upper_bound]
-    subjects = distinct((one.question.data, one.question.content, one.a.model) for one in within)
+    within = [
+        comparison
+        for comparison in compared
+        if comparison.within and comparison.b.lam and comparison.a.lam and not comparison.a.lam.upper_bound
+    ]
+    subjects = distinct(
+        (comparison.question.data, comparison.question.content, comparison.a.model) for comparison in within
+    )
     several = len({data for data, _, _ in subjects}) > 1
     results = grouped(rows, attrgetter("data.content", "model"))
     tests = grouped(within, attrgetter("question.content", "a.model"))

@@ -24,7 +24,7 @@ DOUBTS = (
 def gain_table(evidence: Evidence) -> Table:
     """One row for each mean over noises and each ball, at every other lambda."""
     every = *evidence.means, *evidence.worst
-    rows = tuple(_line(evidence, one) for one in every)
+    rows = tuple(_line(evidence, comparison) for comparison in every)
     base = f"at {lambda_text(evidence.trained)}"
     columns = (
         "perturbation", "lambda", "n", base, "accuracy", "gain", "95 % interval", "corrected p", "reading",
@@ -33,14 +33,18 @@ def gain_table(evidence: Evidence) -> Table:
     return Table(columns, rows, left=(0, 8), notes=NOTES + (DOUBTS if doubted else ()))
 
 
-def _line(evidence: Evidence, one: Comparison) -> tuple[Item, ...]:
-    question = one.question
+def _line(evidence: Evidence, comparison: Comparison) -> tuple[Item, ...]:
+    question = comparison.question
     what = (
         f"mean of {place(question.perturbation, question.source)}"
         if question.kind == "mean"
         else f"worst case, {question.ball}"
     )
-    found = ", ".join(filter(None, (reading(one), evidence.caution(one))))
-    shares = share_text(one.accuracy_b), share_text(one.accuracy_a), f"{100 * one.gain:+.1f}"
-    tested = span(one.low, one.high), probability(one.p_corrected)
-    return (what, lambda_text(one.a.lam), one.n, *shares, *tested, found)
+    found = ", ".join(filter(None, (reading(comparison), evidence.caution(comparison))))
+    shares = (
+        share_text(comparison.accuracy_b),
+        share_text(comparison.accuracy_a),
+        f"{100 * comparison.gain:+.1f}",
+    )
+    tested = span(comparison.low, comparison.high), probability(comparison.p_corrected)
+    return (what, lambda_text(comparison.a.lam), comparison.n, *shares, *tested, found)
