@@ -34,7 +34,8 @@ OTHERS = ("cifar100", "cifar10.1", "cifar10.2", "(train)")
 ORIGINS = ("generated", "published")  # CIFAR's own parameters, stored as they are
 PER_SAMPLE = f"calibrated:{ON_TEST_LABELS}"
 TRAINED = "0.1"
-_CLAIMED = MappingProxyType(
+# Accuracies of the paper by architecture and lambda, under each of `NOISES`.
+_PAPER = MappingProxyType(
     {
         ("resnet18", None): (0.4443, 0.5788, 0.6216, 0.5172),
         ("sdnet18", TRAINED): (0.5058, 0.6329, 0.6711, 0.5413),
@@ -50,7 +51,7 @@ VERDICT_CONFIDENCE = 1 - 2 * (1 - CONFIDENCE) / len(NOISES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class MeanAccuracy:
     """A model at a lambda under one noise, mean over the five severities.
 
     Attributes:
@@ -72,11 +73,20 @@ class Beside:
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
         model, lam = self.subject.model.name, self.subject.lam
-        told: dict[str, Any] = {"model": model, "data": self.data, "origin": self.origin}
-        told |= {"noise": self.noise, "lambda": lambda_value(lam)}
-        told |= {key: getattr(self, key) for key in ("n", "accuracy", "low", "high", "published")}
-        told["upper_bound"] = lam is not None and lam.upper_bound  # lambda was chosen on test labels
-        return {**told, "source": SOURCE if self.published is not None else ""}
+        return {
+            "model": model,
+            "data": self.data,
+            "origin": self.origin,
+            "noise": self.noise,
+            "lambda": lambda_value(lam),
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "low": self.low,
+            "high": self.high,
+            "published": self.published,
+            "upper_bound": lam is not None and lam.upper_bound,  # lambda was chosen on test labels
+            "source": SOURCE if self.published is not None else "",
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +94,13 @@ class Claim:
     """A published gain under one noise, and ours.
 
     Attributes:
-        found: ours on the same images, or over several networks, with an interval of `VERDICT_CONFIDENCE`.
-        published: the gain in the paper, of SDNet-18 on CIFAR-10.
+        ours: the gain on the same images, or over several networks, with an interval of `VERDICT_CONFIDENCE`.
+        published: the gain in the paper, of SDNet-18 on CIFAR-10, as a share.
         summed: whether it is of networks that a claim over several counts too.
     """
 
     noise: str
-    found: Comparison | OverNetworks
+    ours: Comparison | OverNetworks
     published: float
     summed: bool = False
 
@@ -98,27 +108,27 @@ class Claim:
     def verdict(self) -> str:
         """Where the interval lies: at or above half of the published gain, below it, else above 0, or neither."""
         half = self.published / 2
-        if self.found.high < half:
+        if self.ours.high < half:
             return NOT_REPRODUCED
-        if self.found.low >= half:
+        if self.ours.low >= half:
             return REPRODUCED
-        return SOME_GAIN if self.found.low > 0 else CANNOT_TELL
+        return SOME_GAIN if self.ours.low > 0 else CANNOT_TELL
 
     def record(self) -> dict[str, Any]:
         """As one flat dictionary."""
-        told = {key: value for key, value in self.found.record().items() if key not in _UNASKED}
-        told |= {"confidence": round(VERDICT_CONFIDENCE, 6), "published_gain": self.published}
-        return {**told, "verdict": self.verdict}
+        record = {key: value for key, value in self.ours.record().items() if key not in _LEFT_OUT}
+        record |= {"confidence": round(VERDICT_CONFIDENCE, 6), "published_gain": self.published}
+        return {**record, "verdict": self.verdict}
 
 
-_UNASKED = ("p_corrected", "better")  # a verdict rests on the interval alone
+_LEFT_OUT = ("p_corrected", "better")  # a verdict rests on the interval alone
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
     """The whole experiment: every number beside the paper's, what is claimed, and the same over several networks."""
 
-    numbers: tuple[Beside, ...] = ()
+    numbers: tuple[MeanAccuracy, ...] = ()
     claims: tuple[Claim, ...] = ()
     over_networks: tuple[Claim, ...] = ()
 
@@ -130,26 +140,27 @@ class Published:
 
 def published(store: Snapshot) -> Published:
     """The experiment as far as a store holds it; empty where no model was asked by the published line."""
-    if not any(_is_per_sample(one.cell.lam) for one in store.exact):
+    if not any(_is_per_sample(answered.cell.lam) for answered in store.exact):
         return Published()
-    numbers: list[Beside] = []
+    numbers: list[MeanAccuracy] = []
     claims: list[Claim] = []
-    over: list[Claim] = []
+    claims_over_networks: list[Claim] = []
     answers = gather(store)
     for question, subject, right in line_per_noise(store.standing):
         answers[question][subject] = right
     for sides in _experiments(answers):
-        numbers += [_beside(subject, noise, every) for (noise, subject), every in sides.items()]
-        pairs = dict(_claimed(sides))
+        for (noise, subject), severities in sides.items():
+            numbers.append(_mean_accuracy(subject, noise, severities))
+        gains_of = dict(_claimed_pairs(sides))
         summed = set[Hashable]()
-        for found in over_networks(sides, pairs, NOISES, VERDICT_CONFIDENCE):
-            noise = found.question.corruption
-            gain = pairs[found.a, found.b][NOISES.index(noise)]
-            over.append(Claim(noise=noise, found=found, published=gain))
-            summed.add(kin((found.a, found.b)))
-        for pair, gains in pairs.items():
-            claims += _claim(sides, pair, gains, summed=kin(pair) in summed)
-    return Published(tuple(numbers), tuple(claims), tuple(over))
+        for gain in over_networks(sides, gains_of, NOISES, VERDICT_CONFIDENCE):
+            noise, pair = gain.question.corruption, (gain.a, gain.b)
+            paper = gains_of[pair][NOISES.index(noise)]
+            claims_over_networks.append(Claim(noise=noise, ours=gain, published=paper))
+            summed.add(kin(pair))
+        for pair, gains in gains_of.items():
+            claims += _claims(sides, pair, gains, summed=kin(pair) in summed)
+    return Published(tuple(numbers), tuple(claims), tuple(claims_over_networks))
 
 
 Gains = tuple[float, ...]  # the published ones, a noise each
@@ -157,20 +168,20 @@ Gains = tuple[float, ...]  # the published ones, a noise each
 
 def _experiments(answers: Answers) -> Iterator[Sides]:
     """By data set, origin and seed: each noise and subject with all five severities, where anyone has that line."""
-    places: dict[tuple[str, str, str], dict[tuple[str, Subject], dict[Question, Right]]] = {}
-    for question, found in answers.items():
+    experiments: dict[tuple[str, str, str], dict[tuple[str, Subject], dict[Question, Right]]] = {}
+    for question, by_subject in answers.items():
         if question.corruption in NOISES and question.severity in SEVERITIES:
-            place = places.setdefault((question.data, question.content, question.origin), {})
-            for subject, right in found.items():
-                place.setdefault((question.corruption, subject), {})[question] = right
-    for place in places.values():
-        whole = {
-            key: every
-            for key, every in place.items()
-            if len(every) == len(SEVERITIES) and len(shared(every.values()))
+            sides = experiments.setdefault((question.data, question.content, question.origin), {})
+            for subject, right in by_subject.items():
+                sides.setdefault((question.corruption, subject), {})[question] = right
+    for sides in experiments.values():
+        complete = {
+            side: severities
+            for side, severities in sides.items()
+            if len(severities) == len(SEVERITIES) and len(shared(severities.values()))
         }
-        if any(_is_per_sample(subject.lam) for _, subject in whole):
-            yield dict(sorted(whole.items(), key=_order))
+        if any(_is_per_sample(subject.lam) for _, subject in complete):
+            yield dict(sorted(complete.items(), key=_order))
 
 
 def _order(side: tuple[tuple[str, Subject], Severities]) -> tuple[Any, ...]:
@@ -189,28 +200,28 @@ def _is_line(lam: LambdaSpec) -> bool:
     return lam.text == LINE_PER_NOISE or parse_policy(lam.text).name == "calibrated"
 
 
-def _beside(subject: Subject, noise: str, every: Severities) -> Beside:
-    question, lam = next(iter(every)), subject.lam
-    ids = shared(every.values())
-    intervals = [wilson(float(right.at(ids).sum()), len(ids)) for right in every.values()]
-    row = None
-    here = "cifar10" in question.data and not any(other in question.data for other in OTHERS)
-    if here and question.source in ORIGINS and (lam is None or lam.scope == "stem"):
-        row = _CLAIMED.get((built(subject.model), None if lam is None else lam.text))
-    return Beside(
+def _mean_accuracy(subject: Subject, noise: str, severities: Severities) -> MeanAccuracy:
+    question, lam = next(iter(severities)), subject.lam
+    ids = shared(severities.values())
+    intervals = [wilson(float(right.at(ids).sum()), len(ids)) for right in severities.values()]
+    paper = None
+    is_cifar10 = "cifar10" in question.data and not any(other in question.data for other in OTHERS)
+    if is_cifar10 and question.source in ORIGINS and (lam is None or lam.scope == "stem"):
+        paper = _PAPER.get((built(subject.model), None if lam is None else lam.text))
+    return MeanAccuracy(
         subject=subject,
         data=question.data,
         origin=question.origin,
         noise=noise,
         n=len(ids),
-        accuracy=fmean(right.at(ids).mean() for right in every.values()),
+        accuracy=fmean(right.at(ids).mean() for right in severities.values()),
         low=fmean(low for low, _ in intervals),
         high=fmean(high for _, high in intervals),
-        published=row and row[NOISES.index(noise)],
+        published=paper and paper[NOISES.index(noise)],
     )
 
 
-def _claimed(sides: Sides) -> Iterator[tuple[Pair, Gains]]:
+def _claimed_pairs(sides: Sides) -> Iterator[tuple[Pair, Gains]]:
     """Lambda per sample over the training lambda of one model, then a sparse stem over its plain relative."""
     subjects = list(dict.fromkeys(subject for _, subject in sides))
     trained = [subject for subject in subjects if subject.is_default]
@@ -228,20 +239,20 @@ def _claimed(sides: Sides) -> Iterator[tuple[Pair, Gains]]:
 
 def _body(model: ModelSpec) -> dict[str, Any]:
     """How a network is built otherwise than its architecture, but for its sparse layers: width, kind of stem, ..."""
-    found = unusual(model.arch, dict(model.options))
-    return {name: value for name, value in found.items() if name not in CODING_OPTIONS}
+    options = unusual(model.arch, dict(model.options))
+    return {name: value for name, value in options.items() if name not in CODING_OPTIONS}
 
 
 def _gain(better: tuple[str, str | None], base: tuple[str, str | None]) -> Gains:
-    return tuple(round(a - b, 4) for a, b in zip(_CLAIMED[better], _CLAIMED[base], strict=True))
+    return tuple(round(a - b, 4) for a, b in zip(_PAPER[better], _PAPER[base], strict=True))
 
 
-def _claim(sides: Sides, pair: Pair, gains: Gains, *, summed: bool) -> Iterator[Claim]:
+def _claims(sides: Sides, pair: Pair, gains: Gains, *, summed: bool) -> Iterator[Claim]:
     """One claim under each noise that both sides were asked."""
     for noise, gain in zip(NOISES, gains, strict=True):
         if alike := asked_alike(sides, noise, pair):
-            question, (ours, theirs) = alike
-            both = [(ours[each], theirs[each]) for each in ours]
-            found = compared(question, pair, both, VERDICT_CONFIDENCE)
-            if found.n:
-                yield Claim(noise=noise, found=found, published=gain, summed=summed)
+            question, (better, base) = alike
+            answers = [(better[severity], base[severity]) for severity in better]
+            ours = compared(question, pair, answers, VERDICT_CONFIDENCE)
+            if ours.n:
+                yield Claim(noise=noise, ours=ours, published=gain, summed=summed)

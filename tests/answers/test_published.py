@@ -95,7 +95,7 @@ def test_claims_are_reproduced_not_reproduced_or_open(tmp_path):
     assert [claims[noise].published for noise in NOISES] == [0.1434, 0.0784, 0.0431, 0.0335]
     verdicts = [claims[noise].verdict for noise in NOISES]
     assert verdicts[:3] == [REPRODUCED, NOT_REPRODUCED, NOT_REPRODUCED]
-    impulse = claims["impulse_noise"].found
+    impulse = claims["impulse_noise"].ours
     # Six flips one way: two-sided exact 2 * (1/2)^6.
     assert impulse.p == pytest.approx(2 / 64)
     low, high = difference_interval(right(206, 400).astype(float) - right(200, 400), 0.975)
@@ -112,10 +112,10 @@ def test_a_gain_whose_interval_holds_half_of_the_published_one_is_some_gain(tmp_
         _answers(SDNET18, LINE, (200, 212, 200, 200), n=400),
     )
     (shot,) = (one for one in found.claims if one.noise == "shot_noise")
-    assert 0 < shot.found.low < shot.found.gain < shot.published / 2 < shot.found.high
+    assert 0 < shot.ours.low < shot.ours.gain < shot.published / 2 < shot.ours.high
     assert shot.verdict == SOME_GAIN
     told = shot.record()
-    assert (told["low"], told["confidence"], told["verdict"]) == (shot.found.low, 0.975, "some gain")
+    assert (told["low"], told["confidence"], told["verdict"]) == (shot.ours.low, 0.975, "some gain")
     assert told.keys().isdisjoint({"p_corrected", "better"}), "the verdict is read off the interval alone"
 
 
@@ -138,7 +138,7 @@ def test_a_verdict_is_read_off_the_interval(tmp_path, low, high, verdict):
         _answers(SDNET18, LINE, (60,), noises=NOISES[:1]),
     ).claims
     assert pytest.approx(0.975) == VERDICT_CONFIDENCE
-    claim = replace(found, found=replace(found.found, low=low, high=high), published=0.1)
+    claim = replace(found, ours=replace(found.ours, low=low, high=high), published=0.1)
     assert claim.verdict == verdict
 
 
@@ -160,7 +160,7 @@ def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_p
     assert [(one["noise"], one["accuracy"], one["published"]) for one in numbers] == [(noise, 0.65, 0.6492)]
     assert numbers[0]["upper_bound"] is True, "drawn on test labels"
     gains = {
-        one.found.a.name: (one.found.gain, one.published, one.verdict)
+        one.ours.a.name: (one.ours.gain, one.published, one.verdict)
         for one in found.claims
         if one.noise == noise
     }
@@ -177,7 +177,7 @@ def test_the_line_of_each_noise_is_claimed_where_the_whole_sweep_is_stored(tmp_p
 def test_the_published_gain_is_of_lambda_on_the_stem(tmp_path):
     everywhere = replace(LINE, scope="all")
     answers = (_answers(SDNET18, lam, (50,) * 4) for lam in (LOW, LINE, everywhere))
-    assert {one.found.a.lam for one in _published(tmp_path, *answers).claims} == {replace(LINE, fit="")}
+    assert {one.ours.a.lam for one in _published(tmp_path, *answers).claims} == {replace(LINE, fit="")}
 
 
 def test_a_gain_whose_interval_holds_zero_is_not_reproduced_yet(tmp_path):
@@ -194,9 +194,9 @@ def test_a_gain_whose_interval_holds_zero_is_not_reproduced_yet(tmp_path):
 
     found = _published(tmp_path, side(LOW, 10, 10, first=30), side(LINE, 30, 0))
     for claim in found.claims:
-        assert (claim.found.only_a, claim.found.only_b) == (30, 10)
-        assert claim.found.p > 0.5
-        assert claim.found.low < 0 < claim.published / 2 < claim.found.high
+        assert (claim.ours.only_a, claim.ours.only_b) == (30, 10)
+        assert claim.ours.p > 0.5
+        assert claim.ours.low < 0 < claim.published / 2 < claim.ours.high
         assert claim.verdict == CANNOT_TELL
 
 
@@ -209,13 +209,13 @@ def test_a_sparse_stem_is_compared_with_its_plain_relative_alone(tmp_path):
         _answers(replace(RESNET, name="other", weights="d" * 64), None, (50, 50, 50, 50)),
     )
     pairs = {
-        (one.found.a.name, one.found.b.name): one.published for one in found.claims if one.noise == NOISES[0]
+        (one.ours.a.name, one.ours.b.name): one.published for one in found.claims if one.noise == NOISES[0]
     }
     assert pairs == {
         ("sdnet @ calibrated:test-labels (drawn on test labels)", "sdnet @ 0.1"): 0.1434,
         ("sdnet @ 0.1", "resnet"): 0.0615,
     }
-    assert all(one.verdict == REPRODUCED for one in found.claims if one.found.b.model == RESNET18)
+    assert all(one.verdict == REPRODUCED for one in found.claims if one.ours.b.model == RESNET18)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_noise_of_another_seed_is_an_experiment_of_its_own(tmp_path):
         ("generated, seed 1", 0.61),
     }
     assert all(one.published for one in found.numbers), "the paper's stand beside whatever was drawn"
-    places = [one.found.question.origin for one in found.claims]
+    places = [one.ours.question.origin for one in found.claims]
     assert [places.count(origin) for origin in ("generated", "generated, seed 1")] == [8, 8]
     assert [one.record()["perturbation"] for one in found.over_networks] == [*NOISES] * 2
 
@@ -280,7 +280,7 @@ def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
         _seeds(RESNET18, None, (58, 44)),
     )
     told = {
-        (one.found.name, one.noise): one
+        (one.ours.name, one.noise): one
         for one in found.over_networks
         if one.noise in ("gaussian_noise", "shot_noise")
     }
@@ -300,15 +300,15 @@ def test_several_networks_of_an_architecture_are_a_sample(tmp_path):
         (stem, gain_over_networks(trained, plain, confidence=0.975)),
     ):
         claim = told[name, "gaussian_noise"]
-        assert claim.found.gain == pytest.approx(expected.gain, abs=1e-12)
-        assert (claim.found.low, claim.found.high) == pytest.approx((expected.low, expected.high))
-        assert claim.found.p == pytest.approx(expected.p)
-        assert told[name, "shot_noise"].found.gain == 0
+        assert claim.ours.gain == pytest.approx(expected.gain, abs=1e-12)
+        assert (claim.ours.low, claim.ours.high) == pytest.approx((expected.low, expected.high))
+        assert claim.ours.p == pytest.approx(expected.p)
+        assert told[name, "shot_noise"].ours.gain == 0
     # Five points of three networks, the paper's 14.3: the interval of -12.3 to 22.3 reaches half of it and holds 0.
     assert told[line, "gaussian_noise"].verdict == CANNOT_TELL
     assert told[line, "shot_noise"].verdict == CANNOT_TELL, "of 100 equal answers it ends at 4.2, half is 3.9"
     assert all(one.summed for one in found.claims), "each pair is part of a sum"
-    assert {one.found.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1", "sdnet-s2"}
+    assert {one.ours.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1", "sdnet-s2"}
     assert found.records()[-1].keys() >= {
         "arch_a",
         "lambda_b",
@@ -343,10 +343,10 @@ def test_a_network_under_two_names_is_one_sample_under_every_noise(tmp_path):
         with made_store(folder, [pair for every in answers for pair in every]) as store:
             snapshots.append(Snapshot.read(store))
     found = published(Snapshot.joined(snapshots).told_apart)
-    assert [(one.noise, one.found.networks_a) for one in found.over_networks] == [
+    assert [(one.noise, one.ours.networks_a) for one in found.over_networks] == [
         (noise, 2) for noise in NOISES
     ]
-    assert {one.found.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1"}
+    assert {one.ours.a.model.name for one in found.claims} == {"sdnet-s0", "sdnet-s1"}
 
 
 def test_a_network_that_is_built_otherwise_is_no_sample_of_the_architecture(tmp_path):
@@ -373,12 +373,12 @@ def test_a_narrow_network_is_not_the_papers_and_has_a_partner_of_its_own_width(t
     beside = {one.subject.model.name for one in found.numbers if one.published}
     assert beside == {"sdnet", "resnet"}
     stems = {
-        (one.found.a.model.name, one.found.b.model.name)
+        (one.ours.a.model.name, one.ours.b.model.name)
         for one in found.claims
-        if one.found.a.model != one.found.b.model
+        if one.ours.a.model != one.ours.b.model
     }
     assert stems == {("sdnet", "resnet"), ("narrow-e", "partner"), ("narrow-f", "partner")}
-    names = {one.found.name for one in found.over_networks}
+    names = {one.ours.name for one in found.over_networks}
     line = "calibrated:test-labels (drawn on test labels)"
     assert names == {f"sdnet18(width=16) @ {line} over sdnet18(width=16) @ 0.1, 2 networks"}
-    assert {one.found.record()["arch_a"] for one in found.over_networks} == {"sdnet18(width=16)"}
+    assert {one.ours.record()["arch_a"] for one in found.over_networks} == {"sdnet18(width=16)"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ...answers.gathered import Subject
-from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Beside, Claim, Published
+from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Claim, MeanAccuracy, Published
 from ...answers.rows import grouped, lambda_text
 from ..document import Block, Item, Section, Table
 from ..numbers import ABSENT, Estimate, Missing, percent, points, span
@@ -38,44 +38,46 @@ LINES = (
 )
 
 
-def published_section(found: Published) -> Iterator[Section]:
+def published_section(experiment: Published) -> Iterator[Section]:
     """The section, where the store holds the experiment."""
-    if found.numbers:
-        places = grouped(found.numbers, lambda one: place(one.data, one.origin))
+    if experiment.numbers:
+        places = grouped(experiment.numbers, lambda number: place(number.data, number.origin))
         tables = [_published_table(places[where], where) for where in sorted(places)]
-        rules = RULE, SAMPLES, *([OVER] if found.over_networks else []), LINES
-        blocks: tuple[Block, ...] = (*_verdict_table(found), *rules, *tables, *_single_table(found))
+        rules = RULE, SAMPLES, *([OVER] if experiment.over_networks else []), LINES
+        blocks: tuple[Block, ...] = (*_verdict_table(experiment), *rules, *tables, *_single_table(experiment))
         yield Section("The published noise experiment", blocks)
 
 
-def claim_sentences(found: Published) -> tuple[str, ...]:
+def claim_sentences(experiment: Published) -> tuple[str, ...]:
     """A sentence for each claim, noise by noise."""
-    return tuple(f"{claim}: {'; '.join(map(_claim, same))}." for claim, same in _decided(found))
+    return tuple(f"{name}: {'; '.join(map(_claim_text, claims))}." for name, claims in _by_name(experiment))
 
 
-def _decided(found: Published) -> Iterator[tuple[str, list[Claim]]]:
-    """What each claim is of, with its noises; over all networks of an architecture where there are several."""
-    alone = (one for one in found.claims if not one.summed)
-    for where, same in _by_pair((*found.over_networks, *alone)):
-        yield f"{same[0].found.name}{where}", same
+def _by_name(experiment: Published) -> Iterator[tuple[str, list[Claim]]]:
+    """The claims to decide by what gains over what, a claim a noise; over all networks of an architecture where there
+    are several."""
+    alone = (claim for claim in experiment.claims if not claim.summed)
+    for where, claims in _by_pair((*experiment.over_networks, *alone)):
+        yield f"{claims[0].ours.name}{where}", claims
 
 
 def _by_pair(claims: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
     """The claims of each pair, place by place, and where that is, in words, if there are several places."""
 
-    def of(one: Claim) -> tuple[str, Subject, Subject]:
-        return place(one.found.question.data, one.found.question.origin), one.found.a, one.found.b
+    def pair_of(claim: Claim) -> tuple[str, Subject, Subject]:
+        question = claim.ours.question
+        return place(question.data, question.origin), claim.ours.a, claim.ours.b
 
-    pairs = grouped(claims, of)
+    pairs = grouped(claims, pair_of)
     several = len({where for where, _, _ in pairs}) > 1
-    for (where, _, _), same in sorted(pairs.items(), key=lambda one: one[0][0]):
+    for (where, _, _), same in sorted(pairs.items(), key=lambda item: item[0][0]):
         yield f" on {where}" if several else "", same
 
 
-def _claim(one: Claim) -> str:
+def _claim_text(claim: Claim) -> str:
     return (
-        f"{_called(one.noise)} {one.verdict} ({points(one.found.gain, signed=True)}, {CLAIMED} {_interval(one)}; "
-        f"published {points(one.published, signed=True)})"
+        f"{_called(claim.noise)} {claim.verdict} ({points(claim.ours.gain, signed=True)}, {CLAIMED} "
+        f"{_interval(claim)}; published {points(claim.published, signed=True)})"
     )
 
 
@@ -83,35 +85,29 @@ def _called(noise: str) -> str:
     return noise.replace("_", " ")
 
 
-def _interval(one: Claim) -> str:
-    return span(one.found.low, one.found.high)
+def _interval(claim: Claim) -> str:
+    return span(claim.ours.low, claim.ours.high)
 
 
-def _verdict_table(found: Published) -> Iterator[Table]:
+def _verdict_table(experiment: Published) -> Iterator[Table]:
     """One row a claim and noise: the gain, ours and published, and what that comes to."""
-    rows = tuple(
-        (
-            claim,
-            _called(one.noise),
-            _signed(one.found.gain),
-            _interval(one),
-            _signed(one.published),
-            one.verdict,
-        )
-        for claim, same in _decided(found)
-        for one in same
-    )
+    rows: list[tuple[Item, ...]] = []
+    for name, claims in _by_name(experiment):
+        for claim in claims:
+            gains = _signed(claim.ours.gain), _interval(claim), _signed(claim.published)
+            rows.append((name, _called(claim.noise), *gains, claim.verdict))
     if rows:
         columns = ("claim", "noise", "gain", CLAIMED, "published", "verdict")
         notes = ("Gains in points of accuracy, mean over severities 1 to 5.",)
-        yield Table(columns, rows, title="The claimed gains", left=(0, 1, 5), notes=notes, filters=(0, 1, 5))
+        title = "The claimed gains"
+        yield Table(columns, tuple(rows), title=title, left=(0, 1, 5), notes=notes, filters=(0, 1, 5))
 
 
-def _single_table(found: Published) -> Iterator[Table]:
+def _single_table(experiment: Published) -> Iterator[Table]:
     """The claims that were summed over networks, pair by pair."""
     rows: list[tuple[Item, ...]] = []
-    for where, same in _by_pair(one for one in found.claims if one.summed):
-        pair, by_noise = same[0].found, {one.noise: one for one in same}
+    for where, claims in _by_pair(claim for claim in experiment.claims if claim.summed):
+        pair, by_noise = claims[0].ours, {claim.noise: claim for claim in claims}
         cells = (_gain(by_noise[noise]) if noise in by_noise else ABSENT for noise in NOISES)
         rows.append((pair.a.name, f"{pair.b.name}{where}", *cells))
     if rows:
@@ -120,22 +116,22 @@ def _single_table(found: Published) -> Iterator[Table]:
         yield Table(columns, tuple(rows), title="The gains, network by network", left=(0, 1), notes=notes)
 
 
-def _gain(one: Claim) -> str:
-    return f"{_signed(one.found.gain)} ({_interval(one)})"
+def _gain(claim: Claim) -> str:
+    return f"{_signed(claim.ours.gain)} ({_interval(claim)})"
 
 
 def _signed(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
-def _published_table(numbers: Sequence[Beside], where: str) -> Table:
+def _published_table(numbers: Sequence[MeanAccuracy], where: str) -> Table:
+    """One row a model and lambda: under each noise our accuracy, and the paper's."""
     rows: list[tuple[Item, ...]] = []
-    for subject, own in grouped(numbers, lambda one: one.subject).items():
-        by_noise = {one.noise: one for one in own}
+    for subject, of_subject in grouped(numbers, lambda number: number.subject).items():
+        by_noise = {number.noise: number for number in of_subject}
         cells: list[Item] = []
         for noise in NOISES:
-            one = by_noise.get(noise)
-            cells += _pair(one) if one else [ABSENT, ABSENT]
+            cells += _ours_and_papers(by_noise[noise]) if noise in by_noise else [ABSENT, ABSENT]
         rows.append((subject.model.name, lambda_text(subject.lam), *cells))
     names = [part for noise in NOISES for part in (_called(noise), "published")]
     return Table(
@@ -148,6 +144,6 @@ def _published_table(numbers: Sequence[Beside], where: str) -> Table:
     )
 
 
-def _pair(one: Beside) -> list[Item]:
-    ours = Estimate(one.accuracy, one.low, one.high, one.n)
-    return [ours, Missing("not in the paper") if one.published is None else percent(one.published)]
+def _ours_and_papers(number: MeanAccuracy) -> list[Item]:
+    ours = Estimate(number.accuracy, number.low, number.high, number.n)
+    return [ours, Missing("not in the paper") if number.published is None else percent(number.published)]
