@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -24,34 +24,34 @@ def told_apart(cells: Sequence[Cell]) -> list[Cell]:
     published one before a file's. Those of one name get the start of a hash; a policy keeps that of its fit where a
     model was asked at several on a data set.
     """
-    models = told(cell.model for cell in cells)
-    sets = told_data(cell.data for cell in cells)
-    fits: dict[Hashable, set[str]] = {}
+    models = _named_models([cell.model for cell in cells])
+    data_sets = _named_data([cell.data for cell in cells])
+    fits: dict[Hashable, set[str]] = defaultdict(set)
 
-    def asked(cell: Cell, lam: LambdaSpec) -> Hashable:
+    def policy(cell: Cell, lam: LambdaSpec) -> Hashable:
         return models[cell.model.key].key, cell.data.content, lam.text, lam.scope
 
-    def fitted(cell: Cell, lam: LambdaSpec | None) -> LambdaSpec | None:
-        if lam is None or not lam.fit or len(fits.get(asked(cell, lam), ())) > 1:
+    def named_lambda(cell: Cell, lam: LambdaSpec | None) -> LambdaSpec | None:
+        if lam is None or not lam.fit or len(fits[policy(cell, lam)]) > 1:
             return lam
         return replace(lam, fit="")
 
     for cell in cells:
         if cell.lam:
-            fits.setdefault(asked(cell, cell.lam), set()).add(cell.lam.fit)
+            fits[policy(cell, cell.lam)].add(cell.lam.fit)
     return [
         replace(
             cell,
             model=models[cell.model.key],
-            data=sets[cell.data.split, cell.data.content],
-            lam=fitted(cell, cell.lam),
-            lam_attack=fitted(cell, cell.lam_attack),
+            data=data_sets[cell.data.split, cell.data.content],
+            lam=named_lambda(cell, cell.lam),
+            lam_attack=named_lambda(cell, cell.lam_attack),
         )
         for cell in cells
     ]
 
 
-def told(models: Iterable[ModelSpec]) -> Mapping[str, ModelSpec]:
+def _named_models(models: Sequence[ModelSpec]) -> Mapping[str, ModelSpec]:
     """By key each model under a name that tells it from the others: of several that it was called the most frequent.
 
     Those of one name but other weights have the start of their hash, those of other code, options or answers the start
@@ -60,34 +60,34 @@ def told(models: Iterable[ModelSpec]) -> Mapping[str, ModelSpec]:
     Args:
         models: one for each cell.
     """
-    cells = list(models)
-    same = _same(cells)
-    every = _most_frequent(cells, lambda model: same[model.key])
-    answering = Counter(_built(model) for model in every.values())
+    first_alike = _first_alike(models)
+    chosen = _most_frequent(models, lambda model: first_alike[model.key])
+    fingerprints = Counter(_built(model) for model in chosen.values())
 
-    def built(model: ModelSpec) -> str:  # fingerprints on images of another size are no other answers
-        return canonical([*_built(model)[1:], model.fingerprint if answering[_built(model)] > 1 else ()])
+    def code(model: ModelSpec) -> str:
+        # Fingerprints on images of another size are no other answers.
+        fingerprint = model.fingerprint if fingerprints[_built(model)] > 1 else ()
+        return canonical([*_built(model)[1:], fingerprint])
 
-    kinds = Counter(
-        (name, weights) for name, weights, _ in {(m.name, m.weights, built(m)) for m in every.values()}
-    )
+    codes: dict[tuple[str, str], set[str]] = defaultdict(set)  # by name and weights
+    for model in chosen.values():
+        codes[model.name, model.weights].add(code(model))
+    hashes: dict[str, str] = {}
+    for key, model in chosen.items():
+        several = len(codes[model.name, model.weights]) > 1
+        hashes[key] = hashlib.sha256(code(model).encode()).hexdigest() if several else model.weights
+    mark = marks((model.name, hashes[key]) for key, model in chosen.items())
+    named = {key: replace(m, name=m.name + mark[m.name, hashes[key]]) for key, m in chosen.items()}
+    return {key: named[first] for key, first in first_alike.items()}
 
-    def digest(model: ModelSpec) -> str:
-        alone = kinds[model.name, model.weights] == 1
-        return model.weights if alone else hashlib.sha256(built(model).encode()).hexdigest()
 
-    found = marks((model.name, digest(model)) for model in every.values())
-    named = {key: replace(m, name=m.name + found[m.name, digest(m)]) for key, m in every.items()}
-    return {key: named[first] for key, first in same.items()}
-
-
-def told_data(sets: Iterable[DataSpec]) -> Mapping[tuple[str, str], DataSpec]:
-    """By split and content each data set under a name that tells it from the others, as `told` does for models."""
+def _named_data(data_sets: Sequence[DataSpec]) -> Mapping[tuple[str, str], DataSpec]:
+    """By split and content each data set under a name that tells it from the others, as `_named_models` does."""
     # The name of a published set says more than where a copy of it lies, "npz:FILE".
-    every = _most_frequent(list(sets), lambda data: (data.split, data.content), lambda data: ":" in data.name)
-    found = marks((data.label, data.content) for data in every.values())
+    chosen = _most_frequent(data_sets, lambda data: (data.split, data.content), lambda data: ":" in data.name)
+    mark = marks((data.label, data.content) for data in chosen.values())
     return {
-        key: replace(data, name=data.name + found[data.label, data.content]) for key, data in every.items()
+        key: replace(data, name=data.name + mark[data.label, data.content]) for key, data in chosen.items()
     }
 
 
@@ -104,15 +104,20 @@ def unmarked(name: str) -> str:
 
 
 def _most_frequent(
-    found: Sequence[Named],
+    specs: Sequence[Named],
     identity: Callable[[Named], Key],
-    last: Callable[[Named], bool] = lambda one: False,
+    is_last: Callable[[Named], bool] = lambda spec: False,
 ) -> dict[Key, Named]:
-    """By identity the one under the most frequent name, of several such the first in order; those that are `last` after
-    all others."""
-    called = Counter((identity(one), one.name) for one in found)
-    by_name = sorted(found, key=lambda one: (last(one), -called[identity(one), one.name], natural(one.name)))
-    return {identity(one): one for one in reversed(by_name)}
+    """By identity the spec under its most frequent name, of several such names the first in order; a spec that
+    `is_last` only where there is no other."""
+    counts = Counter((identity(spec), spec.name) for spec in specs)
+    best_first = sorted(
+        specs, key=lambda spec: (is_last(spec), -counts[identity(spec), spec.name], natural(spec.name))
+    )
+    chosen: dict[Key, Named] = {}
+    for spec in reversed(best_first):
+        chosen[identity(spec)] = spec
+    return chosen
 
 
 def _built(model: ModelSpec) -> tuple[Hashable, ...]:
@@ -120,14 +125,18 @@ def _built(model: ModelSpec) -> tuple[Hashable, ...]:
     return model.fingerprint[:2], model.arch, model.options, model.mean, model.std, model.weights
 
 
-def _same(models: Iterable[ModelSpec]) -> Mapping[str, str]:
+def _first_alike(models: Iterable[ModelSpec]) -> Mapping[str, str]:
     """By key that of the first model, in order of keys, that is built and answers alike, but for rounding."""
-    first: dict[Hashable, list[ModelSpec]] = {}
-    found = {}
-    for model in sorted({model.key: model for model in models}.values(), key=lambda model: model.key):
-        alike = first.setdefault(_built(model), [])
-        one = next((m for m in alike if same_answers(m.fingerprint, model.fingerprint)), model)
-        if one is model:
-            alike.append(model)
-        found[model.key] = one.key
-    return found
+    by_key = {model.key: model for model in models}
+    firsts: dict[Hashable, list[ModelSpec]] = defaultdict(list)
+    first_alike = {}
+    for key in sorted(by_key):
+        model = by_key[key]
+        for first in firsts[_built(model)]:
+            if same_answers(first.fingerprint, model.fingerprint):
+                first_alike[key] = first.key
+                break
+        else:
+            firsts[_built(model)].append(model)
+            first_alike[key] = key
+    return first_alike
